@@ -1,0 +1,1 @@
+"""Convergence: pipelines as config, steps as serverless functions."""

@@ -1,0 +1,61 @@
+"""The two state machines (design: engine.md §4). Nothing else says which status may follow which."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Final
+
+
+class RunStatus(StrEnum):
+    """Where a run stands."""
+
+    QUEUED = "queued"
+    PENDING = "pending"
+    VALIDATING = "validating"
+    RUNNING = "running"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
+class StepStatus(StrEnum):
+    """Where a step stands. A pending step has no document; `PENDING` and `CANCELLED` are only shown."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    RETRYING = "retrying"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    SKIPPED = "skipped"
+    CANCELLED = "cancelled"
+
+
+R, S = RunStatus, StepStatus
+
+RUN_NEXT: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
+    R.QUEUED: frozenset({R.PENDING, R.FAILED, R.CANCELLED}),
+    R.PENDING: frozenset({R.VALIDATING, R.RUNNING, R.COMPLETED, R.FAILED, R.CANCELLED}),
+    R.VALIDATING: frozenset({R.RUNNING, R.COMPLETED, R.FAILED, R.CANCELLED}),
+    R.RUNNING: frozenset({R.COMPLETED, R.FAILED, R.CANCELLED}),
+    R.COMPLETED: frozenset(),
+    R.FAILED: frozenset(),
+    R.CANCELLED: frozenset(),
+}
+# Replay is the only way out of a terminal status.
+RUN_REPLAY: Final = frozenset({R.FAILED, R.CANCELLED})
+
+STEP_NEXT: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
+    S.PENDING: frozenset({S.RUNNING, S.SKIPPED}),
+    S.RUNNING: frozenset({S.RUNNING, S.RETRYING, S.COMPLETED, S.FAILED, S.SKIPPED}),  # RUNNING: a new owner
+    S.RETRYING: frozenset({S.RUNNING, S.FAILED, S.SKIPPED}),
+    S.COMPLETED: frozenset(),
+    S.FAILED: frozenset(),
+    S.SKIPPED: frozenset(),
+    S.CANCELLED: frozenset(),
+}
+STEP_REPLAY: Final = frozenset({S.FAILED, S.RUNNING, S.RETRYING, S.PENDING})
+
+RUN_TERMINAL: Final = frozenset(status for status, after in RUN_NEXT.items() if not after)
+STEP_DONE: Final = frozenset({S.COMPLETED, S.SKIPPED})
+STEP_TERMINAL: Final = frozenset(status for status, after in STEP_NEXT.items() if not after) - {S.CANCELLED}

@@ -1,0 +1,151 @@
+"""Every error of the product, and who must act on it.
+
+    ConvergenceError
+    ├── ConfigError            the author of a file (exit 2)
+    │   └── ConfigErrors       all mistakes of one or more files at once
+    ├── InvalidInput           the caller: a parameter, an argument
+    ├── NotFound               the caller: the name does not exist (or is not theirs)
+    ├── Denied                 the caller: the key does not allow it
+    ├── Conflict               the caller: somebody else came first; read again
+    ├── QuotaExceeded          the caller: wait or raise the plan
+    ├── StepFailed             the owner of the pipeline: final, becomes a dead letter
+    │   ├── CredentialRejected     renew the credential
+    │   └── SchemaMismatch         the data does not fit the table
+    ├── Transient              nobody: the engine retries
+    │   └── Throttled              the other side said when to come back
+    └── StorageLocked          the operator: another process holds the data directory
+
+Edges (CLI, API, push endpoint) read `code`, `retryable`, `http_status` and `exit_code`; they never look at
+the type. A message says where, what, and what to do next; it holds no secret and no other tenant's name.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from typing import ClassVar
+
+
+class ConvergenceError(Exception):
+    """Base of all errors that users see."""
+
+    code: ClassVar[str] = "internal"  # public and stable; the wording of messages may improve
+    retryable: ClassVar[bool] = False
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+
+
+class ConfigError(ConvergenceError):
+    """One mistake in a file. `where` is `file:line` or `file:line:column`, relative to the configs folder."""
+
+    code = "config.invalid"
+    http_status = 422
+    exit_code = 2
+
+    def __init__(self, message: str, *, where: str = "", path: str = "") -> None:
+        self.message, self.where, self.path = message, where, path
+        super().__init__(": ".join(part for part in (where, path, message) if part))
+
+
+class ConfigErrors(ConfigError):
+    """All mistakes that were found, so that an author mends them in one go."""
+
+    def __init__(self, problems: Sequence[ConfigError]) -> None:
+        self.problems = tuple(problems)
+        Exception.__init__(self, "\n".join(str(problem) for problem in problems))
+        self.message, self.where, self.path = str(self), "", ""
+
+
+class InvalidInput(ConvergenceError):
+    """A parameter or argument is refused before anything is stored."""
+
+    code = "input.invalid"
+    http_status = 422
+    exit_code = 2
+
+
+class NotFound(ConvergenceError):
+    """The named thing does not exist, or belongs to somebody else."""
+
+    code = "not_found"
+    http_status = 404
+    exit_code = 2
+
+
+class Denied(ConvergenceError):
+    """The caller's key does not allow this."""
+
+    code = "denied"
+    http_status = 403
+
+
+class Conflict(ConvergenceError):
+    """A precondition did not hold: somebody else wrote first. Read all again, then decide again."""
+
+    code = "conflict"
+    http_status = 409
+
+
+class QuotaExceeded(ConvergenceError):
+    """The org has used up a limit of its plan."""
+
+    code = "quota.exceeded"
+    http_status = 429
+
+
+class StepFailed(ConvergenceError):
+    """Final: repeating the step changes nothing until somebody acts."""
+
+    code = "step.failed"
+    http_status = 422
+
+
+class CredentialRejected(StepFailed):
+    """The provider refuses the credential (401 or 403). Renew it, then replay."""
+
+    code = "credential.rejected"
+
+
+class SchemaMismatch(StepFailed):
+    """A value does not fit its column; the message names column and row (counted from 1)."""
+
+    code = "schema.mismatch"
+
+
+class Transient(ConvergenceError):
+    """May go away by itself: a 5xx, a broken connection, a lock. The engine retries by the step's policy."""
+
+    code = "transient"
+    retryable = True
+    http_status = 503
+
+
+class Throttled(Transient):
+    """The other side asked to wait `retry_after_s` seconds."""
+
+    code = "throttled"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class StorageLocked(ConvergenceError):
+    """Another process writes to this data directory; the message says which."""
+
+    code = "storage.locked"
+    http_status = 503
+    exit_code = 4
+
+
+def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Return ` Did you mean 'a' or 'b'?`, or the known names when none is near; empty when there are none."""
+    names = sorted(set(known))
+    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
+    if close:
+        return " Did you mean " + " or ".join(repr(match) for match in close) + "?"
+    if not names:
+        return ""
+    shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
+    return f" Use one of: {shown}."

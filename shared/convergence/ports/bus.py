@@ -1,0 +1,66 @@
+"""Messages are hints (design: engine.md §1): each may be lost, late, doubled or out of order."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final, NamedTuple, Protocol
+
+STEP_READY: Final = "step-ready"
+DEAD_LETTER: Final = "dead-letter"
+RUN_EVENTS: Final = "run-events"
+
+
+class Message(NamedTuple):
+    """JSON as UTF-8 bytes, and text attributes for routing and tracing."""
+
+    data: bytes
+    attributes: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One attempt to hand a message to a subscriber. `attempt` counts from 1."""
+
+    message: Message
+    message_id: str
+    attempt: int
+    topic: str
+
+
+class Ack(NamedTuple):
+    """Done: the message goes."""
+
+
+class Retry(NamedTuple):
+    """Not done: deliver again after the subscription's backoff. `after_s` is a wish the bus may ignore."""
+
+    reason: str
+    after_s: float | None = None
+
+
+Answer = Ack | Retry
+Handler = Callable[[Delivery], Awaitable[Answer]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RetryPolicy:
+    """Backoff of a subscription, in seconds, doubling from the least to the most (Pub/Sub's retry policy)."""
+
+    backoff_min_s: float = 1.0
+    backoff_max_s: float = 60.0
+    deliveries_max: int = 100
+    ack_deadline_s: float = 600.0
+    dead_letter_topic: str | None = DEAD_LETTER
+
+
+class Bus(Protocol):
+    """At least once, in any order."""
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        """Return when all messages are accepted (on Google Cloud: durable).
+
+        Raises:
+            Transient: some may not have been accepted; publishing all again is harmless.
+        """
+        ...

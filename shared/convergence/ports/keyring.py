@@ -1,0 +1,24 @@
+"""Encryption of credentials."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class Keyring(Protocol):
+    """Authenticated encryption under a key that never leaves the adapter.
+
+    `aad` (additional authenticated data) binds a ciphertext to its owner, for example `org/acme/openai/c1`.
+    """
+
+    async def encrypt(self, plaintext: bytes, aad: str) -> str:
+        """Return ciphertext as printable text that names its key version."""
+        ...
+
+    async def decrypt(self, ciphertext: str, aad: str) -> bytes:
+        """Return the plaintext.
+
+        Raises:
+            Denied: the ciphertext was made for another owner or key, or was changed.
+        """
+        ...

@@ -1,0 +1,183 @@
+"""What a processor is, and what the engine hands to it.
+
+A processor is a module `convergence.processors.{provider}.{domain}` (or one that another package registers
+under the entry point group `convergence.processors`) with a function `get_engine() -> Processor`.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from datetime import date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, WriteMode
+
+if TYPE_CHECKING:
+    import httpx
+
+SUCCESS: Final = "SUCCESS"
+COMPLETED: Final = "COMPLETED"  # the older word for SUCCESS
+FAILED: Final = "FAILED"
+SKIPPED: Final = "SKIPPED"
+CONTINUE: Final = "CONTINUE"
+
+
+class Processor(Protocol):
+    """The HOW of one step.
+
+    `execute` returns a mapping with `status` (one of the words above). `rows_processed` and `rows_written` are
+    added to the run's totals; `error` explains FAILED; `checkpoint` (JSON) goes with CONTINUE; all other keys are
+    the step's named outputs. The whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
+
+    A class attribute `resumable = True` says that `execute` works in slices and may answer CONTINUE.
+    A class attribute `config_model` (a pydantic model) lets `validate` check the step's `config`.
+    """
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Run the step. `step_config` holds config, source, destination and transform, templates resolved.
+
+        Raises:
+            Transient: retried by the step's policy.
+            StepFailed: final.
+        """
+        ...
+
+
+class StepStage(Protocol):
+    """Rows of one step on their way into one table."""
+
+    table: str
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Store a batch as part `part` (from 0); writing a part again replaces it."""
+        ...
+
+
+class StepWarehouse(Protocol):
+    """The warehouse as one step sees it: its org's dataset, its lineage, its deterministic job ids.
+
+    Every write first checks that the step still holds its lease.
+    """
+
+    dataset: str
+
+    def stage(self, table: str) -> StepStage:
+        """Return the step's stage for `table` (a schema file's name). After a CONTINUE it still holds its parts."""
+        ...
+
+    async def load(
+        self,
+        stage: StepStage,
+        *,
+        dates: Sequence[date] | None,
+        date_field: str | None = None,
+        mode: WriteMode = WriteMode.OVERWRITE,
+        key_fields: Sequence[str] = (),
+    ) -> LoadResult:
+        """Make the staged rows visible; see `convergence.ports.warehouse.Load` for dates and modes."""
+        ...
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        rows_max: int = 10_000,
+        bytes_max: int | None = None,
+        dry_run: bool = False,
+    ) -> QueryResult:
+        """Read from the org's dataset."""
+        ...
+
+    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
+        """Call a stored procedure on the org's dataset; once, however often the step is repeated."""
+        ...
+
+
+class Secrets(Protocol):
+    """Plaintext on demand, only inside the step: `await context.secrets.open("openai")`.
+
+    A name is a provider (the run's credential, else the org's only or default one) or a declared parameter of
+    type `secret`. Whatever was opened is scrubbed from the step's results, errors and logs.
+    """
+
+    async def open(self, name: str) -> str:
+        """Return the plaintext. Raises `StepFailed` with advice when there is none."""
+        ...
+
+
+class Credentials(Protocol):
+    """The org's stored credentials; the ciphertext never leaves."""
+
+    async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
+        """Encrypt and keep; the same `name` again rotates it. Return the credential id."""
+        ...
+
+    async def mark(self, provider: str, *, valid: bool, why: str = "") -> None:
+        """Record the outcome of a validation on the credential of this run."""
+        ...
+
+
+class Context(Mapping[str, Any]):
+    """Everything a step may use.
+
+    As a mapping it answers core fields (org_slug, run_id, step_id, pipeline_id, provider, domain, env,
+    project_id, org_dataset, credential_id, start_date, end_date, parameters, variables, results, secrets, ...), then
+    parameters, variables, and named outputs of direct dependencies, in this order.
+    """
+
+    org_slug: str
+    run_id: str
+    step_id: str
+    pipeline_id: str
+    provider: str
+    credential_id: str
+    start_date: date
+    end_date: date  # inclusive
+    attempt: int  # from 1
+    parameters: Mapping[str, Any]
+    variables: Mapping[str, Any]
+    results: Mapping[str, Mapping[str, Any]]  # step id → result
+    checkpoint: Any  # what the last CONTINUE returned, else None
+    deadline: datetime
+    configs_dir: Path
+    logger: logging.Logger | logging.LoggerAdapter[Any]
+    warehouse: StepWarehouse
+    secrets: Secrets
+    credentials: Credentials
+
+    @property
+    @abstractmethod
+    def http(self) -> httpx.AsyncClient:
+        """The process's shared client: pooled, no redirects, no default credentials."""
+
+    @abstractmethod
+    def now(self) -> datetime:
+        """The engine's clock."""
+
+    @abstractmethod
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the engine's clock."""
+
+    @abstractmethod
+    def fraction(self) -> float:
+        """A number in [0, 1), for jitter."""
+
+    @abstractmethod
+    def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
+        """Report rows so far; shown live, never stored, never awaited."""
+
+    @abstractmethod
+    def read_config(self, path: str) -> bytes:
+        """Read a file below the configs folder. Raises `StepFailed` for a path that leaves it or is not there."""
+
+
+class ProcessorModule(Protocol):
+    """A module with processors."""
+
+    def get_engine(self) -> Processor:
+        """Return the processor; called once per step."""
+        ...

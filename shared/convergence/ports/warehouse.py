@@ -1,0 +1,228 @@
+"""Tables, slices and SQL. The dialect is GoogleSQL on every adapter.
+
+Rows first land in a `Stage`, invisible to readers; `load` makes them visible in one transaction. The seven
+lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a processor.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final, Protocol
+
+LINEAGE_COLUMNS: Final = (
+    "x_org_slug",
+    "x_pipeline_id",
+    "x_credential_id",
+    "x_pipeline_run_date",
+    "x_run_id",
+    "x_ingested_at",
+    "x_ingestion_date",
+)
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column in the words of a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED."""
+
+    name: str
+    type: str
+    mode: str = "NULLABLE"
+    description: str = ""
+    fields: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A table as its schema file describes it. Lineage columns are included once the file is loaded."""
+
+    name: str
+    columns: tuple[Column, ...]
+    description: str = ""
+    partition_by: str | None = "x_ingestion_date"
+    cluster_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Who wrote a row. `credential_id` is empty when no credential was used."""
+
+    org_slug: str
+    pipeline_id: str
+    credential_id: str
+    run_id: str
+    ingested_at: datetime
+
+
+class WriteMode(StrEnum):
+    """What happens to the rows that the slice holds already."""
+
+    OVERWRITE = "overwrite"  # they go; the slice is exactly the staged rows
+    MERGE = "merge"  # those with the same key fields go, others stay
+    APPEND = "append"  # all stay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One write: which slices of which table, under which job id.
+
+    A slice is (x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date). Every date of `dates` is a slice
+    of its own, also one without rows. `date_field` names the column with a row's data date (DATE, or a
+    TIMESTAMP taken in UTC); None when `dates` has one entry. `dates=None` is for reference tables: the slice
+    is (org, pipeline, credential) over all dates, and rows carry the date of ingestion.
+    """
+
+    job_id: str
+    dataset: str
+    table: TableSchema
+    lineage: Lineage
+    dates: tuple[date, ...] | None
+    date_field: str | None = None
+    mode: WriteMode = WriteMode.OVERWRITE
+    key_fields: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """`repeated`: the job id was known, nothing was written, the figures are those of the first time."""
+
+    rows_loaded: int
+    rows_removed: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows as Python values (Decimal, date, datetime with zone, str, int, float, bool, None, list, dict)."""
+
+    columns: tuple[str, ...] = ()
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows_affected: int = 0
+    bytes_processed: int | None = None
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter with its GoogleSQL type, for example `DATE`, `NUMERIC`, `ARRAY<STRING>`."""
+
+    type: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a statement may touch. Names without a dataset mean `dataset`.
+
+    A statement that names any other dataset than `dataset` or one of `readable` is `Denied`.
+    """
+
+    dataset: str
+    readable: tuple[str, ...] = ()
+    writable: bool = False
+    lineage: Lineage | None = None  # set for writes; rows written without it are filled or refused
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A stored procedure: `name` without dataset, the digest of its source, its file."""
+
+    name: str
+    digest: str
+    source: str
+    definition: str = ""
+
+
+class Stage(Protocol):
+    """Rows on their way. Survives a crash: a stage of the same name holds the parts already written."""
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Store rows as part `part` (from 0); a part written again replaces its earlier self.
+
+        Values: JSON values, Decimal, date, datetime with zone.
+        """
+        ...
+
+    async def discard(self) -> None:
+        """Drop all parts."""
+        ...
+
+
+class Warehouse(Protocol):
+    """All methods raise `Transient` when the warehouse cannot be reached or is busy."""
+
+    async def ensure_dataset(self, dataset: str) -> None:
+        """Create the dataset unless it exists."""
+        ...
+
+    async def ensure_table(self, dataset: str, table: TableSchema) -> None:
+        """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
+        ...
+
+    def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
+        """Return the stage `name`: letters, digits and underscores, unique per run, step and epoch."""
+        ...
+
+    async def load(self, load: Load, stage: Stage) -> LoadResult:
+        """Make the staged rows visible and drop the stage, in one transaction recorded under `load.job_id`.
+
+        A job id that is known changes nothing and answers `repeated`.
+
+        Raises:
+            SchemaMismatch: names column, row (from 1, in staging order) and value type; nothing was changed.
+        """
+        ...
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        scope: Scope,
+        job_id: str | None = None,
+        rows_max: int = 10_000,
+        bytes_max: int | None = None,
+        dry_run: bool = False,
+    ) -> QueryResult:
+        """Run one GoogleSQL statement. With a `job_id` a write happens once, however often it is sent.
+
+        Raises:
+            StepFailed: the statement is wrong (the message has the nearest names) or over `bytes_max`.
+            Denied: it touches a dataset outside `scope`.
+        """
+        ...
+
+    async def call(
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        scope: Scope,
+        job_id: str,
+    ) -> QueryResult:
+        """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
+
+        `rows_affected` counts inserted and updated rows. Rows of the run without full lineage are filled
+        from `scope.lineage`; rows that contradict it are refused and nothing is written.
+        """
+        ...
+
+    async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
+        """Create or replace those whose digest changed (all with `force`); return their names.
+
+        Raises:
+            ConfigErrors: every construct that cannot run here, with file and line; none was replaced.
+        """
+        ...
+
+    async def list_routines(self) -> list[Routine]:
+        """Return all routines, by name."""
+        ...
+
+    async def delete_routine(self, name: str) -> None:
+        """Remove a routine. Raises `NotFound`."""
+        ...
