@@ -49,7 +49,10 @@ class PlanStep:
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild from `to_data`."""
-        return cls(**{key: tuple(value) if isinstance(value, list) else value for key, value in data.items()})
+        fields: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
+        }
+        return cls(**fields)
 
 
 _MISSING = object()
