@@ -1,0 +1,1 @@
+"""Embedded adapters: one laptop, one process that writes, no cloud."""

@@ -1,0 +1,144 @@
+"""A bus in this process with Pub/Sub's delivery rules.
+
+At least once: a handler that answers `Retry`, raises, or stays silent past the ack deadline sees the message
+again after the backoff; after `deliveries_max` deliveries it goes to the dead-letter topic with Pub/Sub's
+attributes. Nothing is kept on disk: after a crash the reconciler sends again what the documents call for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from convergence.ports.bus import Answer, Delivery, Handler, Message, Retry, RetryPolicy
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(slots=True, eq=False)
+class _Subscription:
+    name: str
+    handler: Handler
+    policy: RetryPolicy
+    outstanding_max: int
+    waiting: deque[Delivery] = field(default_factory=deque)
+    outstanding: int = 0
+
+
+class LocalBus:
+    """`Bus` inside one event loop. Publishing and delivering are O(1); a delayed message is one timer."""
+
+    def __init__(self) -> None:
+        self._topics: dict[str, list[_Subscription]] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._timers: set[asyncio.TimerHandle] = set()
+        self._numbers = itertools.count(1)
+        self._closed = False
+        self._quiet = asyncio.Event()
+        self._quiet.set()
+
+    def subscribe(
+        self,
+        topic: str,
+        handler: Handler,
+        policy: RetryPolicy | None = None,
+        *,
+        outstanding_max: int = 1000,
+    ) -> None:
+        """Deliver `topic` to `handler`, at most `outstanding_max` messages at a time."""
+        policy = RetryPolicy() if policy is None else policy
+        subscriptions = self._topics.setdefault(topic, [])
+        subscriptions.append(_Subscription(f"{topic}-{len(subscriptions)}", handler, policy, outstanding_max))
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        """Hand each message to every subscription of `topic`; handlers run after this returns."""
+        if self._closed:
+            return
+        for subscription in self._topics.get(topic, ()):
+            for message in messages:
+                self._enqueue(subscription, Delivery(message, str(next(self._numbers)), 1, topic))
+
+    async def idle(self) -> None:
+        """Return when nothing is waiting, running or delayed."""
+        while self._tasks or self._timers:
+            self._quiet.clear()
+            await self._quiet.wait()
+
+    async def close(self) -> None:
+        """Stop delivering; handlers that still run are cancelled and their messages dropped."""
+        self._closed = True
+        for timer in self._timers:
+            timer.cancel()
+        self._timers.clear()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _enqueue(self, subscription: _Subscription, delivery: Delivery) -> None:
+        if subscription.outstanding >= subscription.outstanding_max:
+            subscription.waiting.append(delivery)
+            return
+        subscription.outstanding += 1
+        task = asyncio.get_running_loop().create_task(self._deliver(subscription, delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._finished)
+
+    def _finished(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not self._tasks and not self._timers:
+            self._quiet.set()
+
+    async def _deliver(self, subscription: _Subscription, delivery: Delivery) -> None:
+        loop = asyncio.get_running_loop()
+        late = loop.call_later(subscription.policy.ack_deadline_s, self._again, subscription, delivery, None)
+        try:
+            answer: Answer = await subscription.handler(delivery)
+        except Exception as error:  # the edge: whatever a handler raises means "deliver again"
+            logger.warning("%s: delivery %d failed", subscription.name, delivery.attempt, exc_info=error)
+            answer = Retry(type(error).__name__)
+        finally:
+            subscription.outstanding -= 1
+            silent = late.when() <= loop.time()
+            late.cancel()
+        if isinstance(answer, Retry) and not silent:
+            self._again(subscription, delivery, answer.after_s)
+        if subscription.waiting and not self._closed:
+            self._enqueue(subscription, subscription.waiting.popleft())
+
+    def _again(self, subscription: _Subscription, delivery: Delivery, after_s: float | None) -> None:
+        if self._closed:
+            return
+        policy = subscription.policy
+        if delivery.attempt >= policy.deliveries_max:
+            self._give_up(subscription, delivery)
+            return
+        delay_s = after_s
+        if delay_s is None:
+            delay_s = min(policy.backoff_max_s, policy.backoff_min_s * 2 ** min(delivery.attempt - 1, 30))
+        repeated = Delivery(delivery.message, delivery.message_id, delivery.attempt + 1, delivery.topic)
+        loop = asyncio.get_running_loop()
+
+        def due() -> None:
+            self._timers.discard(timer)
+            self._enqueue(subscription, repeated)
+
+        timer = loop.call_later(delay_s, due)
+        self._timers.add(timer)
+
+    def _give_up(self, subscription: _Subscription, delivery: Delivery) -> None:
+        topic = subscription.policy.dead_letter_topic
+        if topic is None:
+            logger.error("%s: message dropped after %d deliveries", subscription.name, delivery.attempt)
+            return
+        attributes = {
+            **delivery.message.attributes,
+            "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.attempt),
+            "CloudPubSubDeadLetterSourceSubscription": subscription.name,
+        }
+        letter = Message(delivery.message.data, attributes)
+        for target in self._topics.get(topic, ()):
+            self._enqueue(target, Delivery(letter, str(next(self._numbers)), 1, topic))

@@ -1,0 +1,95 @@
+"""Queries on documents as SQL. Field names are checked and become JSON paths; values are always parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from convergence.ports.documents import Index, Order, Where
+
+_FIELD: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[A-Za-z0-9_]+)*")
+_COLLECTION: Final = re.compile(r"[A-Za-z0-9_\-.~/]+")
+_COMPARISONS: Final = {"==": "=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+
+
+def index_statement(index: Index) -> str:
+    """Return the partial expression index that serves `index` and no other collection."""
+    name = "documents_" + "_".join((index.collection, *index.fields)).replace("/", "_").replace(".", "_")
+    columns = ", ".join(_extract(field) for field in index.fields)
+    return (
+        f"CREATE INDEX IF NOT EXISTS {name} ON documents ({columns}, id)"
+        f" WHERE collection = '{_collection(index.collection)}'"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A port query; builds its SQL."""
+
+    collection: str
+    where: tuple[Where, ...]
+    order: tuple[Order, ...]
+
+    def select(self, limit: int, after: Sequence[Any] | None) -> tuple[str, list[Any]]:
+        """Return SQL for rows (id, version, body, *order values); `after` is the last row's order values and id."""
+        condition, values = self._condition()
+        keys = [(_extract(order.field), order.descending) for order in self.order]
+        condition += "".join(f" AND {key} IS NOT NULL" for key, _ in keys)
+        if after is not None:
+            more, more_values = _behind([*keys, ("id", False)], after)
+            condition += more
+            values += more_values
+        columns = ", ".join(["id", "version", "body", *(key for key, _ in keys)])
+        order_by = ", ".join([*(f"{key} DESC" if descending else key for key, descending in keys), "id"])
+        sql = f"SELECT {columns} FROM documents WHERE {condition}"  # noqa: S608 - names checked, values bound
+        return f"{sql} ORDER BY {order_by} LIMIT {int(limit)}", values
+
+    def count(self) -> tuple[str, list[Any]]:
+        """Return SQL for the number of matches."""
+        condition, values = self._condition()
+        sql = f"SELECT COUNT(*) FROM documents WHERE {condition}"  # noqa: S608 - names checked, values bound
+        return sql, values
+
+    def _condition(self) -> tuple[str, list[Any]]:
+        # The collection is a literal: SQLite takes a partial index only for a constant.
+        parts, values = [f"collection = '{_collection(self.collection)}'"], []
+        for field, operator, value in self.where:
+            if operator == "in":
+                parts.append(f"{_extract(field)} IN ({', '.join('?' * len(value))})")
+                values.extend(value)
+            elif operator == "array-contains":
+                members = f"json_each(body, '{_json_path(field)}')"
+                parts.append(f"EXISTS (SELECT 1 FROM {members} WHERE value = ?)")  # noqa: S608 - as above
+                values.append(value)
+            else:
+                parts.append(f"{_extract(field)} {_COMPARISONS[operator]} ?")
+                values.append(value)
+        return " AND ".join(parts), values
+
+
+def _behind(keys: Sequence[tuple[str, bool]], after: Sequence[Any]) -> tuple[str, list[Any]]:
+    """Return the keyset condition `(k1, k2, …) behind after`, each key with its own direction."""
+    cases, values = [], []
+    for depth, (key, descending) in enumerate(keys):
+        equal = [f"{keys[i][0]} = ?" for i in range(depth)]
+        cases.append("(" + " AND ".join([*equal, f"{key} {'<' if descending else '>'} ?"]) + ")")
+        values += [*after[:depth], after[depth]]
+    first, descending = keys[0]
+    bound = f" AND {first} {'<=' if descending else '>='} ?"  # lets the index start at the right place
+    return f"{bound} AND ({' OR '.join(cases)})", [after[0], *values]
+
+
+def _extract(field: str) -> str:
+    return f"json_extract(body, '{_json_path(field)}')"
+
+
+def _json_path(field: str) -> str:
+    assert _FIELD.fullmatch(field), f"not a field path: {field!r}"
+    return "$." + ".".join(f'"{part}"' for part in field.split("."))
+
+
+def _collection(name: str) -> str:
+    assert _COLLECTION.fullmatch(name), f"not a collection: {name!r}"
+    return name

@@ -1,0 +1,74 @@
+"""Every transition as one CloudEvent (CloudEvents 1.0, JSON format). Events tell; they never drive a run."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.domain.step import Step
+from convergence.domain.times import to_text
+
+Event = dict[str, Any]
+
+
+def run_event(run: Run) -> Event:
+    """Describe the latest move of a run. The same move gives the same id, so a repeat is recognised."""
+    move = run.transitions[-1]
+    data: dict[str, Any] = {
+        "run_id": run.run_id,
+        "pipeline": run.pipeline,
+        "pipeline_id": run.pipeline_id,
+        "status": run.status.value,
+        "why": move.why,
+        "epoch": run.epoch,
+        "trigger": run.trigger,
+    }
+    if run.finished_at is not None:
+        data["duration_ms"] = _ms(run.created_at, run.finished_at)
+    if run.error is not None:
+        data["error"] = run.error["message"]
+    return _event(run, f"run.{run.status}", run.path, run.moves, to_text(move.at), "", data)
+
+
+def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
+    """Describe the latest move of a step."""
+    move = step.transitions[-1]
+    data: dict[str, Any] = {
+        "run_id": run.run_id,
+        "pipeline": plan.pipeline,
+        "pipeline_id": plan.pipeline_id,
+        "step_id": step.step_id,
+        "ps_type": planned.ps_type,
+        "status": step.status.value,
+        "why": move.why,
+        "epoch": step.epoch,
+        "attempt": step.failures + 1,
+    }
+    if step.finished_at is not None and step.started_at is not None:
+        data["duration_ms"] = _ms(step.started_at, step.finished_at)
+    if step.result is not None:
+        data["rows_processed"] = step.result.get("rows_processed")
+        data["rows_written"] = step.result.get("rows_written")
+    if step.error is not None:
+        data["error"] = step.error["message"]
+    source = f"{run.path}/steps/{step.step_id}"
+    return _event(run, f"step.{step.status}", source, step.moves, to_text(move.at), step.step_id, data)
+
+
+def _event(run: Run, kind: str, document: str, move: int, at: str, subject: str, data: dict[str, Any]) -> Event:
+    return {
+        "specversion": "1.0",
+        "id": hashlib.blake2b(f"{document}#{run.epoch}#{move}".encode(), digest_size=16).hexdigest(),
+        "source": f"convergence/{run.path}",
+        "type": kind,
+        "time": at,
+        "subject": subject,
+        "org": run.org,
+        "data": data,
+    }
+
+
+def _ms(start: Any, end: Any) -> int:
+    return int((end - start).total_seconds() * 1000)

@@ -1,0 +1,76 @@
+"""Limits of an org. Concurrency is a set of leases with expiry, never a number that can leak."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from convergence.domain.times import from_text, to_text
+from convergence.errors import QuotaExceeded
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """Runs per UTC day, per UTC month, and at the same time."""
+
+    daily: int
+    monthly: int
+    concurrent: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What `orgs/{org}/usage/current` holds. `active`: run id → time after which the reservation is void."""
+
+    day: str = ""
+    day_count: int = 0
+    month: str = ""
+    month_count: int = 0
+    active: Mapping[str, datetime]
+    token: str = ""
+
+    def reserve(
+        self, run_id: str, limits: Limits, *, now: datetime, until: datetime, counted: bool, token: str
+    ) -> Self:
+        """Return the usage with `run_id` active; `counted` is False for a replay, which is no new run.
+
+        Raises:
+            QuotaExceeded: names the limit that is reached and when it opens again.
+        """
+        today, month = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
+        day_count = self.day_count if self.day == today else 0
+        month_count = self.month_count if self.month == month else 0
+        active = {run: end for run, end in self.active.items() if end > now and run != run_id}
+        if counted and day_count >= limits.daily:
+            raise QuotaExceeded(f"Daily pipeline limit ({limits.daily}) reached; it opens at 00:00 UTC.")
+        if counted and month_count >= limits.monthly:
+            raise QuotaExceeded(f"Monthly pipeline limit ({limits.monthly}) reached; it opens on the 1st, 00:00 UTC.")
+        if len(active) >= limits.concurrent:
+            raise QuotaExceeded(f"Concurrent pipeline limit ({limits.concurrent}) reached; wait for a run to end.")
+        return replace(
+            self,
+            day=today,
+            day_count=day_count + counted,
+            month=month,
+            month_count=month_count + counted,
+            active={**active, run_id: until},
+            token=token,
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {
+            "day": self.day,
+            "day_count": self.day_count,
+            "month": self.month,
+            "month_count": self.month_count,
+            "active": {run: to_text(until) for run, until in self.active.items()},
+            "token": self.token,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_data`."""
+        return cls(**{**data, "active": {run: from_text(until) for run, until in data["active"].items()}})

@@ -1,0 +1,110 @@
+"""A run: one execution of a pipeline for one org."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Self
+
+from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
+from convergence.domain.times import from_text, to_text
+from convergence.domain.transitions import Transition, appended, from_list, to_list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """What `runs/{run_id}` holds. `check_at` is None only when nothing is left to do for the run."""
+
+    run_id: str
+    org: str
+    pipeline: str
+    pipeline_id: str
+    provider: str
+    digest: str  # of the pipeline file
+    request_digest: str  # of what the caller asked for: the same idempotency key must mean the same request
+    trigger: str  # manual, schedule, api, replay …
+    created_at: datetime
+    deadline_at: datetime
+    check_at: datetime | None
+    status: RunStatus = RunStatus.PENDING
+    epoch: int = 0
+    plan_epoch: int = 0  # the plan document in force; a replay as it was keeps the older one
+    credential_id: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    sealed: Mapping[str, str] = field(default_factory=dict)  # secret parameters, encrypted
+    run_once: bool = False
+    token: str = ""
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    error: Mapping[str, Any] | None = None
+    warnings: tuple[str, ...] = ()
+    totals: Mapping[str, int] = field(default_factory=dict)
+    transitions: tuple[Transition, ...] = ()
+    moves: int = 0
+
+    @property
+    def path(self) -> str:
+        """Where the document is."""
+        return f"runs/{self.run_id}"
+
+    @property
+    def terminal(self) -> bool:
+        """True when only a replay can change the status."""
+        return self.status in RUN_TERMINAL
+
+    def advance(self, to: RunStatus, *, at: datetime, why: str, token: str) -> Self:
+        """Return the run moved to `to`, with the move recorded."""
+        allowed = RUN_NEXT[self.status] | ({RunStatus.RUNNING} if self.status in RUN_REPLAY else set())
+        assert to in allowed, f"run {self.run_id}: no way from {self.status} to {to}"
+        return replace(
+            self,
+            status=to,
+            token=token,
+            started_at=at if to is RunStatus.RUNNING and self.started_at is None else self.started_at,
+            finished_at=at if to in RUN_TERMINAL else None,
+            transitions=appended(self.transitions, Transition(at, to, why)),
+            moves=self.moves + 1,
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {
+            "run_id": self.run_id,
+            "org": self.org,
+            "pipeline": self.pipeline,
+            "pipeline_id": self.pipeline_id,
+            "provider": self.provider,
+            "digest": self.digest,
+            "request_digest": self.request_digest,
+            "trigger": self.trigger,
+            "created_at": to_text(self.created_at),
+            "deadline_at": to_text(self.deadline_at),
+            "check_at": None if self.check_at is None else to_text(self.check_at),
+            "status": self.status.value,
+            "epoch": self.epoch,
+            "plan_epoch": self.plan_epoch,
+            "credential_id": self.credential_id,
+            "parameters": self.parameters,
+            "sealed": self.sealed,
+            "run_once": self.run_once,
+            "token": self.token,
+            "started_at": None if self.started_at is None else to_text(self.started_at),
+            "finished_at": None if self.finished_at is None else to_text(self.finished_at),
+            "error": self.error,
+            "warnings": self.warnings,
+            "totals": self.totals,
+            "transitions": to_list(self.transitions),
+            "moves": self.moves,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_data`."""
+        values = dict(data)
+        values["status"] = RunStatus(data["status"])
+        values["transitions"] = from_list(data["transitions"])
+        values["warnings"] = tuple(data["warnings"])
+        for name in ("created_at", "deadline_at", "check_at", "started_at", "finished_at"):
+            values[name] = None if data[name] is None else from_text(data[name])
+        return cls(**values)

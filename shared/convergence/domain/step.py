@@ -1,0 +1,117 @@
+"""A step of a run, from its first claim on. A step that nobody claimed has no document and costs nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, Self
+
+from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
+from convergence.domain.times import from_text, to_text
+from convergence.domain.transitions import Transition, appended, from_list, to_list
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What `runs/{run_id}/steps/{record_id}` holds.
+
+    `claims` counts executions begun since the last commit by an owner (crashes show up here); `failures` counts
+    retryable failures; `elapsed_s` adds up over the slices of a step that answers CONTINUE.
+    """
+
+    step_id: str
+    status: StepStatus = StepStatus.PENDING
+    epoch: int = 0
+    token: str = ""
+    lease_owner: str = ""
+    lease_until: datetime | None = None
+    claims: int = 0
+    failures: int = 0
+    not_before: datetime | None = None
+    elapsed_s: float = 0.0
+    checkpoint: Any = None
+    result: Mapping[str, Any] | None = None
+    error: Mapping[str, Any] | None = None
+    children: tuple[str, ...] = ()
+    started_at: datetime | None = None
+    finished_at: datetime | None = None
+    transitions: tuple[Transition, ...] = ()
+    moves: int = 0
+
+    @property
+    def done(self) -> bool:
+        """True when those that wait for this step may go on."""
+        return self.status in STEP_DONE
+
+    def leased(self, now: datetime) -> bool:
+        """True while an owner may be at work."""
+        return self.lease_until is not None and self.lease_until > now
+
+    def advance(self, to: StepStatus, *, at: datetime, why: str, token: str, **changes: Any) -> Self:
+        """Return the step moved to `to`, with the move recorded and `changes` applied."""
+        assert to in STEP_NEXT[self.status], f"step {self.step_id}: no way from {self.status} to {to}"
+        return self._moved(to, at=at, why=why, token=token, **changes)
+
+    def replayed(self, *, epoch: int, at: datetime, token: str) -> Self:
+        """Return the step reset for a new epoch. Its lease stays: an owner may still be at work."""
+        assert self.status in STEP_REPLAY, f"step {self.step_id}: {self.status} cannot be replayed"
+        return self._moved(
+            StepStatus.RETRYING,
+            at=at,
+            why=f"replay {epoch}",
+            token=token,
+            epoch=epoch,
+            claims=0,
+            failures=0,
+            elapsed_s=0.0,
+            checkpoint=None,
+            error=None,
+            result=None,
+            not_before=None,
+            finished_at=None,
+        )
+
+    def _moved(self, to: StepStatus, *, at: datetime, why: str, token: str, **changes: Any) -> Self:
+        return replace(
+            self,
+            status=to,
+            token=token,
+            transitions=appended(self.transitions, Transition(at, to, why)),
+            moves=self.moves + 1,
+            **changes,
+        )
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {
+            "step_id": self.step_id,
+            "status": self.status.value,
+            "epoch": self.epoch,
+            "token": self.token,
+            "lease_owner": self.lease_owner,
+            "lease_until": None if self.lease_until is None else to_text(self.lease_until),
+            "claims": self.claims,
+            "failures": self.failures,
+            "not_before": None if self.not_before is None else to_text(self.not_before),
+            "elapsed_s": self.elapsed_s,
+            "checkpoint": self.checkpoint,
+            "result": self.result,
+            "error": self.error,
+            "children": self.children,
+            "started_at": None if self.started_at is None else to_text(self.started_at),
+            "finished_at": None if self.finished_at is None else to_text(self.finished_at),
+            "transitions": to_list(self.transitions),
+            "moves": self.moves,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_data`."""
+        values = dict(data)
+        values["status"] = StepStatus(data["status"])
+        values["children"] = tuple(data["children"])
+        values["transitions"] = from_list(data["transitions"])
+        for name in ("lease_until", "not_before", "started_at", "finished_at"):
+            values[name] = None if data[name] is None else from_text(data[name])
+        return cls(**values)
