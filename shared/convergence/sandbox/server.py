@@ -1,0 +1,62 @@
+"""The sandbox as the demo and the tests start it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from convergence.sandbox import openai, traffic
+from convergence.sandbox.http import HttpServer, Request, Response
+from convergence.sandbox.openai import ADMIN_KEY
+
+RETRY_AFTER_S: Final = 0.2
+THROTTLED_AT: Final = 3  # counted from the first request of an extraction
+BROKEN_AT: Final = 7
+
+__all__ = ["ADMIN_KEY", "Sandbox"]
+
+
+class Sandbox:
+    """Provider APIs on loopback. `requests` counts what was asked, `faults` what was refused on purpose.
+
+    One answer in each extraction is 429 with Retry-After, one is 500: always the same ones, so that a run's
+    retries can be seen and tested. `faults=False` leaves them out.
+    """
+
+    def __init__(self, *, faults: bool = True) -> None:
+        self._server = HttpServer(self._handle)
+        self._with_faults = faults
+        self._since_start = 0
+        self.requests = 0
+        self.faults = 0
+
+    async def start(self, port: int = 0) -> str:
+        """Listen on 127.0.0.1 and return the API's base URL, `http://127.0.0.1:{port}/v1`."""
+        return await self._server.start(port) + "/v1"
+
+    async def stop(self) -> None:
+        """Close the port."""
+        await self._server.stop()
+
+    @staticmethod
+    def describe() -> str:
+        """Return source, licence and assumptions, for people."""
+        return traffic.describe()
+
+    def _handle(self, request: Request) -> Response:
+        self.requests += 1
+        if request.method != "GET":
+            return openai.error(405, f"Method {request.method} is not allowed here.")
+        return openai.authorise(request) or self._fault(request) or openai.answer(request)
+
+    def _fault(self, request: Request) -> Response | None:
+        """An extraction begins with the first page of completions."""
+        if request.path.endswith("/completions") and all(name != "page" for name, _ in request.query):
+            self._since_start = 0
+        self._since_start += 1
+        if not self._with_faults or self._since_start not in {THROTTLED_AT, BROKEN_AT}:
+            return None
+        self.faults += 1
+        if self._since_start == THROTTLED_AT:
+            headers = {"retry-after": str(RETRY_AFTER_S), "retry-after-ms": str(int(RETRY_AFTER_S * 1000))}
+            return openai.error(429, "Rate limit reached.", code="rate_limit_exceeded", headers=headers)
+        return openai.error(500, "The server had an error while processing your request.")

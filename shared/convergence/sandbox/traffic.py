@@ -1,0 +1,223 @@
+"""The hour of the trace as traffic of an organization: what is replayed, and what is assumed.
+
+One minute of the sandbox replays one second of the trace, so the hour repeats every 2.5 days and any date range
+has an answer. All requests of one second and service form one group. What the trace does not hold (models, users,
+cache hits, calls of other kinds) follows from the second by the rules below; `describe` prints them.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from typing import Final
+
+from convergence.sandbox.aggregate import DATA, TRACE_FILE, TRACE_SECONDS
+
+Result = dict[str, str | int | bool | None]
+
+CACHE_BLOCK: Final = 128  # tokens; the provider's prompt cache works in such blocks
+
+# A second's last digit decides its model: 0 takes the first entry, 9 the last.
+CONV_MODELS: Final = (
+    *("gpt-4o-mini",) * 4,
+    *("gpt-4o",) * 3,
+    *("gpt-5.6-luna",) * 2,
+    "gpt-4o-search-preview",
+)
+CODE_MODELS: Final = (*("gpt-4.1",) * 5, *("gpt-4.1-mini",) * 3, *("gpt-5-mini",) * 2)
+WRITES_CACHE: Final = frozenset({"gpt-5.6-luna"})  # models whose cache writes are metered
+CACHED_PERCENT: Final = {"conv": 30, "code": 50}
+CACHE_WRITE_PERCENT: Final = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """The requests of one second and service."""
+
+    second: int
+    service: str
+    requests: int
+    context_tokens: int
+    generated_tokens: int
+
+    @property
+    def who(self) -> Result:
+        """Project, user and key of the second."""
+        project = "proj_assistant" if self.service == "conv" else "proj_coding"
+        user = self.second % 3
+        return {"project_id": project, "user_id": f"user_{user + 1}", "api_key_id": f"key_{project[5:]}_{user % 2 + 1}"}
+
+    @property
+    def model(self) -> str:
+        """The assumed model."""
+        return (CONV_MODELS if self.service == "conv" else CODE_MODELS)[self.second % 10]
+
+    @property
+    def batch(self) -> bool:
+        """One second in twelve of gpt-4o and gpt-4.1 went through the batch API."""
+        return self.second % 12 == 0 and self.model in {"gpt-4o", "gpt-4.1"}
+
+    @property
+    def service_tier(self) -> str:
+        """gpt-5-mini runs on the flex tier; every fifteenth second of gpt-4o has priority."""
+        if self.model == "gpt-5-mini":
+            return "flex"
+        return "priority" if self.model == "gpt-4o" and self.second % 15 == 10 else "default"
+
+
+def _blocks(tokens: int, percent: int) -> int:
+    return tokens * percent // 100 // CACHE_BLOCK * CACHE_BLOCK
+
+
+def _completions(group: Group) -> Result:
+    cached = _blocks(group.context_tokens, CACHED_PERCENT[group.service])
+    written = _blocks(group.context_tokens, CACHE_WRITE_PERCENT) if group.model in WRITES_CACHE else 0
+    uncached = group.context_tokens - cached - written
+    return {
+        **group.who,
+        "model": group.model,
+        "batch": group.batch,
+        "service_tier": group.service_tier,
+        "input_tokens": group.context_tokens,
+        "input_cached_tokens": cached,
+        "input_cache_write_tokens": written,
+        "input_uncached_tokens": uncached,
+        "input_text_tokens": uncached,
+        "input_cached_text_tokens": cached,
+        "output_tokens": group.generated_tokens,
+        "output_text_tokens": group.generated_tokens,
+        "num_model_requests": group.requests,
+    }
+
+
+def _level(group: Group) -> str:
+    return ("low", "medium", "high")[group.second % 3]
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One usage endpoint: when a second of the chat service adds to it, and what it may be grouped by."""
+
+    name: str
+    object: str
+    group_by: tuple[str, ...]
+    metrics: tuple[str, ...]
+    every: int = 1  # seconds
+    at: int = 0
+    service: str | None = "conv"  # None: both
+    filters: dict[str, str] = field(default_factory=dict)  # query name → field
+
+
+_WHO: Final = ("project_id", "user_id", "api_key_id")
+_TOKENS: Final = (
+    "input_tokens",
+    "input_cached_tokens",
+    "input_cache_write_tokens",
+    "input_uncached_tokens",
+    "input_text_tokens",
+    "input_cached_text_tokens",
+    "output_tokens",
+    "output_text_tokens",
+    "num_model_requests",
+)
+_FILTERS: Final = {"project_ids": "project_id", "user_ids": "user_id", "api_key_ids": "api_key_id", "models": "model"}
+_PROJECTS: Final = {"project_ids": "project_id"}
+
+KINDS: Final = {
+    kind.name: kind
+    for kind in (
+        Kind("completions", "completions", (*_WHO, "model", "batch", "service_tier"), _TOKENS,
+             service=None, filters={**_FILTERS, "batch": "batch"}),
+        Kind("embeddings", "embeddings", (*_WHO, "model"), ("input_tokens", "num_model_requests"),
+             every=5, filters=_FILTERS),
+        Kind("moderations", "moderations", (*_WHO, "model"), ("input_tokens", "num_model_requests"),
+             every=4, at=1, filters=_FILTERS),
+        Kind("images", "images", (*_WHO, "model", "size", "source"), ("images", "num_model_requests"),
+             every=60, at=7, filters={**_FILTERS, "sizes": "size", "sources": "source"}),
+        Kind("audio_speeches", "audio_speeches", (*_WHO, "model"), ("characters", "num_model_requests"),
+             every=50, at=11, filters=_FILTERS),
+        Kind("audio_transcriptions", "audio_transcriptions", (*_WHO, "model"), ("seconds", "num_model_requests"),
+             every=50, at=12, filters=_FILTERS),
+        Kind("vector_stores", "vector_stores", ("project_id",), ("usage_bytes",), every=100, at=13, filters=_PROJECTS),
+        Kind("code_interpreter_sessions", "code_interpreter_sessions", ("project_id",), ("num_sessions",),
+             every=30, at=14, service="code", filters=_PROJECTS),
+        Kind("file_search_calls", "file_searches", (*_WHO, "vector_store_id"), ("num_requests",),
+             every=20, at=15, filters={**_FILTERS, "vector_store_ids": "vector_store_id"}),
+        Kind("web_search_calls", "web_searches", (*_WHO, "model", "context_level"),
+             ("num_requests", "num_model_requests"), every=20, at=12,
+             filters={**_FILTERS, "context_levels": "context_level"}),
+    )
+}  # fmt: skip
+
+
+def usage(kind: Kind, group: Group) -> Result | None:
+    """Return what the group adds to the endpoint, ungrouped; None when its second does not count there."""
+    if kind.service not in {None, group.service} or group.second % kind.every != kind.at:
+        return None
+    once: dict[str, Result] = {
+        "embeddings": {"model": "text-embedding-3-small", "input_tokens": group.context_tokens},
+        "moderations": {"model": "omni-moderation-latest", "input_tokens": group.context_tokens},
+        "images": {"model": "gpt-image-1", "size": "1024x1024", "source": "image.generation", "images": group.requests},
+        "audio_speeches": {"model": "tts-1", "characters": 4 * group.generated_tokens},
+        "audio_transcriptions": {"model": "whisper-1", "seconds": 30 * group.requests},
+        "vector_stores": {"usage_bytes": 4 * group.context_tokens},
+        "code_interpreter_sessions": {"num_sessions": group.requests},
+        "file_search_calls": {"vector_store_id": "vs_handbook", "num_requests": group.requests},
+        "web_search_calls": {"model": group.model, "context_level": _level(group), "num_requests": group.requests},
+    }
+    if kind.name == "completions":
+        return _completions(group)
+    return {**group.who, "num_model_requests": group.requests, **once[kind.name]}
+
+
+@lru_cache(maxsize=1)
+def _groups() -> tuple[tuple[Group, ...], ...]:
+    """All groups, by second."""
+    seconds: list[list[Group]] = [[] for _ in range(TRACE_SECONDS)]
+    with (DATA / TRACE_FILE).open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            second = int(row["second"])
+            seconds[second].append(
+                Group(
+                    second,
+                    row["service"],
+                    int(row["requests"]),
+                    int(row["context_tokens"]),
+                    int(row["generated_tokens"]),
+                )
+            )
+    return tuple(tuple(groups) for groups in seconds)
+
+
+@lru_cache(maxsize=256)
+def _window(kind: str, phase: int, minutes: int) -> tuple[Result, ...]:
+    seconds = _groups()
+    return tuple(
+        row
+        for minute in range(minutes)
+        for group in seconds[(phase + minute) % TRACE_SECONDS]
+        if (row := usage(KINDS[kind], group)) is not None
+    )
+
+
+def rows(kind: str, start: int, end: int) -> Sequence[Result]:
+    """Return the endpoint's ungrouped rows from `start` to before `end`, both Unix seconds on full minutes."""
+    return _window(kind, start // 60 % TRACE_SECONDS, (end - start) // 60)
+
+
+def describe() -> str:
+    """Return what is real and what is assumed, with source and licence, for people."""
+    return (
+        "Sandbox: OpenAI's usage and costs API on loopback, replaying published figures.\n"
+        "  Real: requests and tokens of two LLM services over one hour, 2023-11-16 18:15 to 19:15 UTC\n"
+        "    (Azure/AzurePublicDataset, CC BY 4.0; Patel et al., Splitwise, ISCA 2024). One minute here replays one\n"
+        "    second of that hour, so the hour lasts 2.5 days and repeats.\n"
+        "  Assumed: models (the trace names none). Chat: 40 % of seconds gpt-4o-mini, 30 % gpt-4o, 20 % gpt-5.6-luna,\n"
+        "    10 % gpt-4o-search-preview. Code: 50 % gpt-4.1, 30 % gpt-4.1-mini, 20 % gpt-5-mini. Cached input 30 %\n"
+        "    (chat) and 50 % (code) in blocks of 128 tokens, cache writes 10 % (gpt-5.6-luna), batch, service tiers, two\n"
+        "    projects, three users; the other kinds of usage take a fixed share of the seconds.\n"
+        "  Its bill: each group of requests is priced by litellm 1.106.2 (MIT), a list other than the one that the\n"
+        "    pipeline computes with; where the two disagree, so do bill and computation."
+    )
