@@ -1,0 +1,129 @@
+"""What a statement touches, and whether its scope allows that. Checked on the tree, before anything runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.errors import Denied, StepFailed
+from convergence.ports.warehouse import Scope
+
+QUERIES: Final = (exp.Query,)
+WRITES: Final = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
+DEFINITIONS: Final = (exp.Create, exp.Drop, exp.Alter)
+# DuckDB functions that sqlglot knows and that reach files: GoogleSQL has none of them.
+_REACHING_OUT: Final = (exp.ReadCSV, exp.ReadParquet)
+
+
+@dataclass(frozen=True, slots=True)
+class Touched:
+    """Tables as (dataset, name). Temporary tables and CTEs are not among them."""
+
+    reads: frozenset[tuple[str, str]]
+    writes: frozenset[tuple[str, str]]
+
+
+def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: frozenset[str]) -> Touched:
+    """Give every table its dataset, drop the project, and return what is touched.
+
+    Raises:
+        StepFailed: the statement is of a kind that GoogleSQL scripts here cannot run.
+        Denied: it names a dataset, a project or a function outside the scope, or writes without the right to.
+    """
+    if not isinstance(tree, QUERIES + WRITES + DEFINITIONS):
+        raise StepFailed(f"{_kind(tree)} cannot run here.")
+    for reaching in tree.find_all(*_REACHING_OUT):
+        raise Denied(f"{reaching.sql_name()} reaches files; SQL here reads tables only.")
+    target = _target(tree)
+    reads: set[tuple[str, str]] = set()
+    writes: set[tuple[str, str]] = set()
+    ctes = _cte_references(tree)
+    for table in list(tree.find_all(exp.Table)):
+        if not isinstance(table.this, exp.Identifier) or id(table) in ctes:
+            continue
+        if not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, target)):
+            continue
+        dataset = _dataset(table, scope, project)
+        (writes if table is target else reads).add((dataset, table.name))
+    _check_datasets(reads, writes, scope)
+    return Touched(frozenset(reads), frozenset(writes))
+
+
+def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], scope: Scope) -> None:
+    readable = {scope.dataset, *scope.readable}
+    for dataset, name in sorted(reads | writes):
+        if dataset not in readable:
+            raise Denied(f"{dataset}.{name} is outside of what this statement may read: {', '.join(sorted(readable))}.")
+    for dataset, name in sorted(writes):
+        if not scope.writable or dataset != scope.dataset:
+            allowed = f"only {scope.dataset} may be written" if scope.writable else "this statement may only read"
+            raise Denied(f"{dataset}.{name} cannot be written: {allowed}.")
+
+
+def _dataset(table: exp.Table, scope: Scope, project: str) -> str:
+    """Return the table's dataset; write it into the tree, without the project."""
+    if table.catalog and table.catalog != project:
+        raise Denied(f"{table.catalog}.{table.db}.{table.name} is in another project than {project!r}.")
+    if not table.db:
+        table.set("db", exp.to_identifier(scope.dataset, quoted=True))
+    table.set("catalog", None)
+    return table.db
+
+
+def _target(tree: exp.Expr) -> exp.Expr | None:
+    """Return the table that the statement writes or defines."""
+    if isinstance(tree, exp.TruncateTable):
+        return tree.expressions[0] if tree.expressions else None
+    node = tree.this if isinstance(tree, WRITES + DEFINITIONS) else None
+    return node.this if isinstance(node, exp.Schema) else node
+
+
+def _creates_temporary(tree: exp.Expr, table: exp.Table, target: exp.Expr | None) -> bool:
+    return table is target and isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) is not None
+
+
+def _cte_references(tree: exp.Expr) -> set[int]:
+    """Return the ids of table nodes that mean a CTE that is visible where they stand."""
+    found: set[int] = set()
+    for table in tree.find_all(exp.Table):
+        if table.db or not isinstance(table.this, exp.Identifier):
+            continue
+        node: exp.Expr | None = table
+        while node is not None:
+            with_ = node.args.get("with_")
+            if with_ is not None and _visible(with_, table):
+                found.add(id(table))
+                break
+            node = node.parent
+    return found
+
+
+def _visible(with_: exp.Expr, table: exp.Table) -> bool:
+    """A CTE sees those before it, and itself only WITH RECURSIVE."""
+    recursive = bool(with_.args.get("recursive"))
+    for cte in with_.expressions:
+        inside = any(ancestor is cte for ancestor in _ancestors(table))
+        if inside and not recursive:
+            return False
+        if cte.alias.lower() == table.name.lower():
+            return True
+        if inside:
+            continue
+    return False
+
+
+def _ancestors(node: exp.Expr) -> list[exp.Expr]:
+    found: list[exp.Expr] = []
+    parent = node.parent
+    while parent is not None:
+        found.append(parent)
+        parent = parent.parent
+    return found
+
+
+def _kind(tree: exp.Expr) -> str:
+    if isinstance(tree, exp.Command):
+        return f"The statement {tree.name.upper()!r}"
+    return f"A {type(tree).__name__.upper()} statement"

@@ -1,0 +1,184 @@
+"""GoogleSQL types and their DuckDB counterparts. No sqlglot here: loading rows must not pay for its import.
+
+NUMERIC is DECIMAL(38,9), exactly BigQuery's range. BIGNUMERIC has 76 digits there and 38 here, 18 of them behind
+the point: what does not fit is an error, never a rounding of the integer part.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from convergence.errors import InvalidInput, nearest
+from convergence.ports.warehouse import Column
+
+NUMERIC: Final = "DECIMAL(38,9)"
+BIGNUMERIC: Final = "DECIMAL(38,18)"
+
+DUCKDB: Final = {
+    "STRING": "VARCHAR",
+    "INT64": "BIGINT",
+    "FLOAT64": "DOUBLE",
+    "BOOL": "BOOLEAN",
+    "NUMERIC": NUMERIC,
+    "BIGNUMERIC": BIGNUMERIC,
+    "DATE": "DATE",
+    "DATETIME": "TIMESTAMP",
+    "TIMESTAMP": "TIMESTAMP WITH TIME ZONE",
+    "TIME": "TIME",
+    "BYTES": "BLOB",
+    "JSON": "JSON",
+    "INTERVAL": "INTERVAL",
+}
+_GOOGLESQL: Final = {duckdb: googlesql for googlesql, duckdb in DUCKDB.items()} | {
+    "HUGEINT": "INT64",
+    "UBIGINT": "INT64",
+    "INTEGER": "INT64",
+    "UINTEGER": "INT64",
+    "SMALLINT": "INT64",
+    "TINYINT": "INT64",
+    "FLOAT": "FLOAT64",
+    "UUID": "STRING",
+    '"NULL"': "INT64",
+    "TIMESTAMP_NS": "DATETIME",
+}
+_ALIASES: Final = {
+    "INT": "INT64",
+    "INTEGER": "INT64",
+    "SMALLINT": "INT64",
+    "BIGINT": "INT64",
+    "TINYINT": "INT64",
+    "BYTEINT": "INT64",
+    "FLOAT": "FLOAT64",
+    "BOOLEAN": "BOOL",
+    "DECIMAL": "NUMERIC",
+    "BIGDECIMAL": "BIGNUMERIC",
+    "RECORD": "STRUCT",
+}
+_TOKEN: Final = re.compile(r"\s*(`[^`]+`|[A-Za-z_]\w*|\d+|[<>(),])")
+
+
+@dataclass(frozen=True, slots=True)
+class SqlType:
+    """A GoogleSQL type: a scalar, `ARRAY` with one unnamed field, or `STRUCT` with fields (a name may be empty)."""
+
+    name: str
+    fields: tuple[tuple[str, SqlType], ...] = ()
+
+    def __str__(self) -> str:
+        if self.name == "ARRAY":
+            return f"ARRAY<{self.fields[0][1]}>"
+        if self.name == "STRUCT":
+            return "STRUCT<" + ", ".join(f"{name} {kind}".strip() for name, kind in self.fields) + ">"
+        return self.name
+
+    @property
+    def element(self) -> SqlType:
+        """The element type of an ARRAY."""
+        return self.fields[0][1]
+
+    @property
+    def duckdb(self) -> str:
+        """The DuckDB spelling."""
+        if self.name == "ARRAY":
+            return self.element.duckdb + "[]"
+        if self.name == "STRUCT":
+            names = [name or f"_field_{number}" for number, (name, _) in enumerate(self.fields, 1)]
+            fields = zip(names, (kind for _, kind in self.fields), strict=True)
+            return "STRUCT(" + ", ".join(f'"{name}" {kind.duckdb}' for name, kind in fields) + ")"
+        return DUCKDB[self.name]
+
+
+def parse_type(text: str) -> SqlType:
+    """Parse `NUMERIC(10, 2)`, `ARRAY<STRING>`, `STRUCT<a INT64, b ARRAY<DATE>>`; aliases become the plain name.
+
+    Raises:
+        InvalidInput: an unknown type, with the nearest names.
+    """
+    tokens = _TOKEN.findall(text)
+    if "".join(tokens) != re.sub(r"\s+", "", text) or not tokens:
+        raise InvalidInput(f"{text!r} is no GoogleSQL type.")
+    tokens.append("")
+    kind, position = _parse(tokens, 0, text)
+    if tokens[position]:
+        raise InvalidInput(f"{text!r} is no GoogleSQL type: {tokens[position]!r} is not expected there.")
+    return kind
+
+
+def _parse(tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
+    name = tokens[position].upper()
+    name = _ALIASES.get(name, name)
+    position += 1
+    if name in {"ARRAY", "STRUCT"} and tokens[position] == "<":
+        return _parse_fields(name, tokens, position + 1, text)
+    if name not in DUCKDB:
+        raise InvalidInput(
+            f"{text!r}: no GoogleSQL type is called {name!r}.{nearest(name, [*DUCKDB, 'ARRAY', 'STRUCT'])}"
+        )
+    if tokens[position] == "(":  # NUMERIC(10, 2), STRING(20): bounds are BigQuery's to check
+        position = tokens.index(")", position) + 1 if ")" in tokens[position:] else len(tokens) - 1
+    return SqlType(name), position
+
+
+def _parse_fields(name: str, tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
+    fields: list[tuple[str, SqlType]] = []
+    while tokens[position] not in {">", ""}:
+        field = ""
+        if name == "STRUCT" and tokens[position + 1] not in {",", ">", "<", "("}:
+            field, position = tokens[position].strip("`"), position + 1
+        kind, position = _parse(tokens, position, text)
+        fields.append((field, kind))
+        if tokens[position] == ",":
+            position += 1
+    if tokens[position] != ">" or (name == "ARRAY" and len(fields) != 1):
+        raise InvalidInput(f"{text!r} is no GoogleSQL type: check its angle brackets.")
+    return SqlType(name, tuple(fields)), position + 1
+
+
+def column_type(column: Column) -> SqlType:
+    """Return the type of a schema file's column, its mode included."""
+    name = _ALIASES.get(column.type.upper(), column.type.upper())
+    if name == "STRUCT":
+        kind = SqlType("STRUCT", tuple((field.name, column_type(field)) for field in column.fields))
+    else:
+        kind = parse_type(column.type)
+    return SqlType("ARRAY", (("", kind),)) if column.mode == "REPEATED" else kind
+
+
+def from_duckdb(text: str) -> SqlType:
+    """Parse a type as DuckDB prints it. A DECIMAL that is none of ours is the FLOAT64 that its literal meant."""
+    if text.endswith("[]"):
+        return SqlType("ARRAY", (("", from_duckdb(text[:-2])),))
+    if text.startswith("STRUCT("):
+        return SqlType("STRUCT", tuple(_struct_field(part) for part in _split(text[len("STRUCT(") : -1])))
+    if text.startswith("DECIMAL("):
+        width, scale = (int(number) for number in text[len("DECIMAL(") : -1].split(","))
+        if width < 38:
+            return SqlType("FLOAT64")
+        return SqlType("NUMERIC" if scale <= 9 else "BIGNUMERIC")
+    return SqlType(_GOOGLESQL.get(text, "STRING"))
+
+
+def _struct_field(part: str) -> tuple[str, SqlType]:
+    if part.startswith('"') and not part.startswith('"NULL"'):
+        end = part.index('"', 1)
+        return part[1:end], from_duckdb(part[end + 1 :].strip())
+    name, _, kind = part.partition(" ")
+    return name, from_duckdb(kind)
+
+
+def _split(text: str) -> list[str]:
+    """Split at commas that no bracket and no quote encloses."""
+    parts, depth, start, quoted = [], 0, 0, False
+    for position, sign in enumerate(text):
+        if sign == '"':
+            quoted = not quoted
+        elif not quoted and sign == "(":
+            depth += 1
+        elif not quoted and sign == ")":
+            depth -= 1
+        elif not quoted and sign == "," and depth == 0:
+            parts.append(text[start:position].strip())
+            start = position + 1
+    return [*parts, text[start:].strip()]

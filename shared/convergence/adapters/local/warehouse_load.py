@@ -1,0 +1,160 @@
+"""From staged parts to visible rows: one transaction that replaces the slices and records the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC
+from typing import Any, Final
+
+import orjson
+
+from convergence.adapters.local.googlesql.types import SqlType, column_type
+from convergence.adapters.local.warehouse_session import Job
+from convergence.adapters.local.warehouse_stage import NdjsonStage
+from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.errors import InvalidInput, nearest
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Load, LoadResult, WriteMode
+
+# Read as text and cast: a JSON number would pass through a float, and 1.5 would become the integer 2.
+_AS_TEXT: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "BYTES"})
+
+
+def load_slices(job: Job, load: Load, stage: NdjsonStage, finished_at: Any) -> LoadResult:
+    """Replace the slices by the staged rows in one transaction; see `convergence.ports.warehouse.Load`."""
+    check_load(load)
+    with job.transaction():
+        known = job.cursor.execute(statement("job"), {"job_id": load.job_id}).fetchone()
+        if known:
+            return LoadResult(**orjson.loads(known[0]), repeated=True)
+        files = [str(path) for path in stage.parts()]
+        removed, loaded = _merge(job, load, files) if load.mode is WriteMode.MERGE else _replace(job, load, files)
+        result = LoadResult(rows_loaded=loaded, rows_removed=removed)
+        record = orjson.dumps({"rows_loaded": loaded, "rows_removed": removed}).decode()
+        values = {"job_id": load.job_id, "result": record, "finished_at": finished_at}
+        job.cursor.execute(statement("job_done"), values)
+    return result
+
+
+def check_load(load: Load) -> None:
+    """Refuse a load that contradicts itself.
+
+    Raises:
+        InvalidInput: many dates without a date field, a merge without keys, or columns the table has not.
+    """
+    names = {column.name for column in load.table.columns}
+    where = f"{load.dataset}.{load.table.name}"
+    if load.dates is not None and load.date_field is None and len(load.dates) != 1:
+        raise InvalidInput(
+            f"{where}: a load of {len(load.dates)} dates needs date_field, the column with a row's date."
+        )
+    if load.mode is WriteMode.MERGE and not load.key_fields:
+        raise InvalidInput(f"{where}: mode merge needs key_fields.")
+    for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
+        if name not in names:
+            raise InvalidInput(f"{where}: the table has no column {name!r}.{nearest(name, names)}")
+
+
+def _replace(job: Job, load: Load, files: list[str]) -> tuple[int, int]:
+    words = {"dataset": load.dataset, "table": load.table.name}
+    removed = 0
+    if load.mode is WriteMode.OVERWRITE:
+        dates, values = _dates(load, "")
+        removed = _count(job, statement("delete_slice", **words, dates=dates), _slice(load) | values)
+    if not files:
+        return removed, 0
+    select, values = _select(load)
+    insert = statement("insert", **words, select=select, columns=_read_columns(load))
+    return removed, _count(job, insert, values | {"files": files})
+
+
+def _merge(job: Job, load: Load, files: list[str]) -> tuple[int, int]:
+    """Rows with the same key and date are one row: the one staged last."""
+    if not files:
+        return 0, 0
+    words = {"dataset": load.dataset, "table": load.table.name}
+    select, values = _select(load)
+    job.cursor.execute(statement("staged", select=select, columns=_read_columns(load)), values | {"files": files})
+    keys = [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
+    match = " AND ".join(f'kept."{key}" IS NOT DISTINCT FROM staged."{key}"' for key in keys)
+    dates, values = _dates(load, "kept.")
+    removed = _count(job, statement("delete_merged", **words, dates=dates, match=match), _slice(load) | values)
+    distinct = ", ".join(f'"{key}"' for key in keys)
+    return removed, _count(job, statement("insert_staged", **words, keys=distinct), {})
+
+
+def _count(job: Job, sql: str, values: Mapping[str, Any]) -> int:
+    row = job.cursor.execute(sql, dict(values)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _slice(load: Load) -> dict[str, Any]:
+    lineage = load.lineage
+    return {
+        "x_org_slug": lineage.org_slug,
+        "x_pipeline_id": lineage.pipeline_id,
+        "x_credential_id": lineage.credential_id,
+    }
+
+
+def _dates(load: Load, table: str) -> tuple[str, dict[str, Any]]:
+    if load.dates is None:
+        return "", {}
+    return f" AND {table}x_pipeline_run_date IN (SELECT unnest(CAST($dates AS DATE[])))", {"dates": list(load.dates)}
+
+
+def _select(load: Load) -> tuple[str, dict[str, Any]]:
+    """Return the select list, casts and lineage included, and its parameters."""
+    parts = [f'{_value(column)} AS "{column.name}"' for column in staged_columns(load)]
+    lineage = load.lineage
+    values: dict[str, Any] = {
+        **_slice(load),
+        "x_run_id": lineage.run_id,
+        "x_ingested_at": lineage.ingested_at,
+        "x_ingestion_date": lineage.ingested_at.astimezone(UTC).date(),
+    }
+    parts += [f"CAST(${name} AS {_type(load, name)}) AS {name}" for name in values]
+    date, more = _run_date(load)
+    return ", ".join([*parts, f"{date} AS x_pipeline_run_date"]), values | more
+
+
+def _run_date(load: Load) -> tuple[str, dict[str, Any]]:
+    if load.date_field is not None and load.dates is not None:
+        field = f'CAST("{load.date_field}" AS DATE)'
+        inside = f"list_contains(CAST($dates AS DATE[]), {field})"
+        return f"CASE WHEN {inside} THEN {field} ELSE error('date outside the load') END", {"dates": list(load.dates)}
+    date = load.dates[0] if load.dates else load.lineage.ingested_at.astimezone(UTC).date()
+    return "CAST($x_pipeline_run_date AS DATE)", {"x_pipeline_run_date": date}
+
+
+def _type(load: Load, name: str) -> str:
+    return next(column_type(column).duckdb for column in load.table.columns if column.name == name)
+
+
+def staged_columns(load: Load) -> list[Column]:
+    """Return the columns that come from the rows: all but the lineage."""
+    return [column for column in load.table.columns if column.name not in LINEAGE_COLUMNS]
+
+
+def _read_columns(load: Load) -> str:
+    columns = staged_columns(load)
+    return "{" + ", ".join(f"'{checked(c.name, 'column')}': '{_read_type(column_type(c))}'" for c in columns) + "}"
+
+
+def _read_type(kind: SqlType) -> str:
+    if kind.name == "ARRAY":
+        return _read_type(kind.element) + "[]"
+    if kind.name == "STRUCT":
+        return "STRUCT(" + ", ".join(f'"{checked(name)}" {_read_type(field)}' for name, field in kind.fields) + ")"
+    return "VARCHAR" if kind.name in _AS_TEXT else kind.duckdb
+
+
+def _value(column: Column) -> str:
+    kind, name = column_type(column), f'"{column.name}"'
+    if kind.name == "INT64":
+        whole = f"NOT contains({name}, '.') OR ends_with({name}, '.0')"
+        return f"CASE WHEN {name} IS NULL OR {whole} THEN CAST({name} AS BIGINT) ELSE error('no integer') END"
+    if kind.name == "BYTES":
+        return f"from_base64({name})"
+    if kind.name == "ARRAY":
+        return f"COALESCE(CAST({name} AS {kind.duckdb}), [])"  # BigQuery stores no NULL array
+    return name if _read_type(kind) == kind.duckdb else f"CAST({name} AS {kind.duckdb})"

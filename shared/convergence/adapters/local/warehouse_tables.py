@@ -1,0 +1,66 @@
+"""Datasets and tables: BigQuery schema files become DuckDB schemas and tables, and grow new columns."""
+
+from __future__ import annotations
+
+from convergence.adapters.local.googlesql.types import column_type
+from convergence.adapters.local.warehouse_session import Job
+from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
+
+
+def ensure_dataset(job: Job, dataset: str) -> None:
+    """Create the dataset unless it exists."""
+    job.cursor.execute(statement("create_dataset", dataset=checked(dataset, "dataset")))
+
+
+def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
+    """Create the table or add its new columns, in a transaction of its own.
+
+    Raises:
+        SchemaMismatch: a column has another type than the table's, or a new one is REQUIRED.
+    """
+    checked(table.name, "table")
+    with job.transaction():
+        ensure_dataset(job, dataset)
+        found = stored_columns(job, dataset, table.name)
+        if found:
+            _add_columns(job, dataset, table, found)
+        else:
+            columns = ", ".join(_definition(column) for column in table.columns)
+            job.cursor.execute(statement("create_table", dataset=dataset, table=table.name, columns=columns))
+
+
+def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
+    """Return DuckDB's type of each column, in the table's order; empty when there is no such table."""
+    rows = job.cursor.execute(statement("columns"), {"dataset": dataset, "table": table}).fetchall()
+    return dict(rows)
+
+
+def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, str]) -> None:
+    for column in table.columns:
+        wanted = column_type(column).duckdb
+        stored = found.get(column.name)
+        if stored is None:
+            if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
+                raise SchemaMismatch(
+                    f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows"
+                    " already. Make it NULLABLE."
+                )
+            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
+            job.cursor.execute(statement("add_column", **words, type=wanted))
+        elif _plain(stored) != _plain(wanted):
+            raise SchemaMismatch(
+                f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
+                f" but {stored} in the table. Give the new type a new column."
+            )
+
+
+def _definition(column: Column) -> str:
+    required = column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS  # procedures get theirs filled
+    name = checked(column.name, "column")
+    return f'"{name}" {column_type(column).duckdb}{" NOT NULL" if required else ""}'
+
+
+def _plain(duckdb_type: str) -> str:
+    return duckdb_type.replace('"', "").replace(" ", "").upper()
