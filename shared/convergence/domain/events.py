@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 from typing import Any
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.domain.times import to_text
+from convergence.domain.transitions import Transition
 
 Event = dict[str, Any]
 
@@ -29,7 +31,7 @@ def run_event(run: Run) -> Event:
         data["duration_ms"] = _ms(run.created_at, run.finished_at)
     if run.error is not None:
         data["error"] = run.error["message"]
-    return _event(run, f"run.{run.status}", run.path, run.moves, to_text(move.at), "", data)
+    return _event(run, f"run.{run.status}", f"{run.path}#{run.moves}", move, data)
 
 
 def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
@@ -53,22 +55,21 @@ def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
         data["rows_written"] = step.result.get("rows_written")
     if step.error is not None:
         data["error"] = step.error["message"]
-    source = f"{run.path}/steps/{step.step_id}"
-    return _event(run, f"step.{step.status}", source, step.moves, to_text(move.at), step.step_id, data)
+    return _event(run, f"step.{step.status}", f"{run.path}/steps/{step.step_id}#{step.moves}", move, data)
 
 
-def _event(run: Run, kind: str, document: str, move: int, at: str, subject: str, data: dict[str, Any]) -> Event:
+def _event(run: Run, kind: str, cause: str, move: Transition, data: dict[str, Any]) -> Event:
     return {
         "specversion": "1.0",
-        "id": hashlib.blake2b(f"{document}#{run.epoch}#{move}".encode(), digest_size=16).hexdigest(),
+        "id": hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
         "source": f"convergence/{run.path}",
         "type": kind,
-        "time": at,
-        "subject": subject,
+        "time": to_text(move.at),
+        "subject": data.get("step_id", ""),
         "org": run.org,
         "data": data,
     }
 
 
-def _ms(start: Any, end: Any) -> int:
+def _ms(start: datetime, end: datetime) -> int:
     return int((end - start).total_seconds() * 1000)

@@ -98,6 +98,11 @@ class Plan:
         return tuple(step for step in self.graph if not step.children)
 
     @cached_property
+    def sink_ids(self) -> tuple[str, ...]:
+        """The ids of `sinks`."""
+        return tuple(step.step_id for step in self.sinks)
+
+    @cached_property
     def handlers(self) -> tuple[PlanStep, ...]:
         """Steps outside the graph, started once when the run is terminal."""
         return tuple(step for step in self.steps if step.trigger is not None)

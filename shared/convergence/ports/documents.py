@@ -107,7 +107,7 @@ class Documents(Protocol):
     async def commit(self, writes: Sequence[Write]) -> list[int]:
         """Apply all writes or none, durably; return the new version of each (0 for a Delete).
 
-        A path may occur once. At most 500 writes.
+        A path may occur once. All writes together hold at most 10 MiB (Firestore, quotas: API request).
 
         Raises:
             Conflict: a precondition did not hold. Which one is not said reliably: read all again.

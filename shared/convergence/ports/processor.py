@@ -64,8 +64,12 @@ class StepWarehouse(Protocol):
 
     dataset: str
 
-    def stage(self, table: str) -> StepStage:
-        """Return the step's stage for `table` (a schema file's name). After a CONTINUE it still holds its parts."""
+    def stage(self, table: str, *, keep_parts: int = 0) -> StepStage:
+        """Return the step's stage for `table` (a schema file's name).
+
+        After a CONTINUE the first `keep_parts` parts are still there (keep the number in the checkpoint); what an
+        attempt that died left behind them is dropped.
+        """
         ...
 
     async def load(

@@ -147,8 +147,8 @@ class Stage(Protocol):
         """
         ...
 
-    async def discard(self) -> None:
-        """Drop all parts."""
+    async def discard(self, from_part: int = 0) -> None:
+        """Drop this part and all later ones: what an earlier attempt left behind."""
         ...
 
 

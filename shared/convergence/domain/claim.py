@@ -1,0 +1,73 @@
+"""What a delivery of a step leads to. Pure: the engine reads first, decides here, then acts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from enum import Enum
+
+from convergence.domain.plan import PlanStep
+from convergence.domain.run import Run
+from convergence.domain.status import StepStatus
+from convergence.domain.step import Step
+
+
+class Decision(Enum):
+    """The next act."""
+
+    DROP = "nothing to do; acknowledge"
+    SETTLE = "the step is done; wake those that wait, then acknowledge"
+    FAIL_RUN = "the step failed; make sure the run has"
+    WAIT = "not due; deliver again"
+    SKIP = "its condition is false"
+    CRASHED = "its owners died too often"
+    BROKEN = "its plan cannot be carried out"
+    CLAIM = "become its owner"
+
+
+def decide(
+    *,
+    run: Run,
+    planned: PlanStep,
+    step: Step | None,
+    dependencies: Sequence[Step | None],
+    epoch: int,
+    leased: bool,
+    now: datetime,
+    claims_max: int,
+    condition: Callable[[], bool],
+) -> Decision:
+    """Return what to do with a delivery made for `epoch` (design: engine.md §6, in its order).
+
+    `leased` says whether an owner may be alive. `condition` is asked only when everything else allows a start.
+    """
+    if epoch != run.epoch or run.terminal != (planned.trigger is not None):
+        return Decision.DROP
+    if step is not None:
+        decided = _known(step, epoch=epoch, leased=leased, now=now, handler=planned.trigger is not None)
+        if decided is not None:
+            return decided
+    if not all(dependency is not None and dependency.done for dependency in dependencies):
+        return Decision.DROP  # hints may be early
+    if not planned.enabled or not condition():
+        return Decision.SKIP
+    if step is not None and step.claims >= claims_max:
+        return Decision.CRASHED
+    if now >= run.deadline_at and planned.trigger is None:
+        return Decision.DROP  # the reconciler fails the run
+    return Decision.BROKEN if planned.problem is not None else Decision.CLAIM
+
+
+def _known(step: Step, *, epoch: int, leased: bool, now: datetime, handler: bool) -> Decision | None:
+    """Decide by what the step's document says already; None when it may start."""
+    if step.done:
+        return Decision.DROP if handler else Decision.SETTLE
+    if step.status is StepStatus.FAILED:
+        return Decision.DROP if handler else Decision.FAIL_RUN
+    if step.epoch > epoch:
+        return Decision.DROP
+    if leased:  # also a replayed step whose former owner may still be at work
+        return Decision.DROP
+    if step.status is StepStatus.RETRYING and step.not_before is not None and step.not_before > now:
+        return Decision.WAIT
+    return None

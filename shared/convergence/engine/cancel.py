@@ -1,0 +1,34 @@
+"""Cancel a run: one commit. Its unfinished steps show as cancelled; nobody writes them."""
+
+from __future__ import annotations
+
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
+from convergence.engine.finish import announce
+from convergence.engine.services import Services
+from convergence.engine.store import commit, release, require_run
+from convergence.errors import Conflict
+from convergence.ports.documents import Replace
+
+
+async def cancel(services: Services, org: str, run_id: str, *, why: str = "cancelled on request") -> Run:
+    """Return the run as it is afterwards; one that ended before stays as it ended.
+
+    A running processor hears of it at its next lease renewal, at once when it runs in this process.
+    """
+    while True:
+        stored = await require_run(services, org, run_id)
+        if stored.run.terminal:
+            return stored.run
+        token = services.ids.new("t")
+        cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), why=why, token=token)
+        writes = [Replace(cancelled.path, stored.version, cancelled.to_data()), release(cancelled)]
+        try:
+            await commit(services.documents, writes, token)
+        except Conflict:
+            continue
+        for (leased_run, _), lease in list(services.memory.leases.items()):
+            if leased_run == run_id:
+                lease.stop("the run is cancelled")
+        await announce(services, cancelled)
+        return cancelled

@@ -1,0 +1,70 @@
+"""Dead letters: of the engine (a step failed for good) and of the bus (deliveries failed)."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+import orjson
+
+from convergence.domain.status import StepStatus
+from convergence.domain.times import to_text
+from convergence.engine.finish import fail_run
+from convergence.engine.messages import StepReady
+from convergence.engine.services import Services
+from convergence.engine.settle import settle
+from convergence.engine.store import LETTERS, read_plan, read_run, read_steps, record_id
+from convergence.errors import Conflict, InvalidInput
+from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery, Message
+from convergence.ports.documents import Create
+
+
+async def announce(services: Services, letter: Create) -> None:
+    """Tell that a letter was written; the document is the truth, losing this loses nothing."""
+    name = letter.path.rpartition("/")[2]
+    await services.bus.publish(DEAD_LETTER, [Message(orjson.dumps({"letter": name}), {"kind": "engine"})])
+
+
+async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
+    """Handle what the bus gave up on: it proves that deliveries failed, not that the step did (engine.md §7).
+
+    A step that failed fails its run, one that is done wakes the next, anything else is left to the reconciler.
+    """
+    if delivery.message.attributes.get("kind") == "engine":
+        return Ack()
+    try:
+        ready = StepReady.decode(delivery.message.data)
+    except InvalidInput as error:
+        await keep_unreadable(services, delivery, str(error))
+        return Ack()
+    stored = await read_run(services, ready.run_id)
+    if stored is None or stored.run.epoch != ready.epoch or stored.run.terminal:
+        return Ack()
+    plan = await read_plan(services, stored.run)
+    planned = plan.by_id.get(ready.step_id)
+    if planned is None:
+        return Ack()
+    (step,) = await read_steps(services, stored.run, [record_id(planned, stored.run.epoch)])
+    if step is not None and step.step.status is StepStatus.FAILED:
+        await fail_run(services, stored, step.step.error or {})
+    elif step is not None and step.step.done:
+        await settle(services, stored, plan, planned)
+    return Ack()
+
+
+async def keep_unreadable(services: Services, delivery: Delivery, why: str) -> None:
+    """Keep a message that is not ours as it came, raw bytes included; a repeat is the same letter."""
+    data = delivery.message.data
+    digest = hashlib.blake2b(data, digest_size=10).hexdigest()
+    letter = {
+        "org": delivery.message.attributes.get("org", ""),
+        "topic": delivery.topic,
+        "error": {"code": "message.unreadable", "message": why},
+        "data": base64.b64encode(data).decode(),
+        "attributes": dict(delivery.message.attributes),
+        "created_at": to_text(services.clock.now()),
+    }
+    try:
+        await services.documents.commit([Create(f"{LETTERS}/message.{digest}", letter)])
+    except Conflict:
+        return  # kept already

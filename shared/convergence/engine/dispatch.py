@@ -1,0 +1,216 @@
+"""From a request to a run: check everything first, then store run, plan and reservation in one commit."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+import orjson
+
+from convergence.config.loader import LoadedPipeline
+from convergence.config.parameters import resolve_parameters
+from convergence.config.resolve import ResolveRequest, resolve
+from convergence.domain.events import run_event
+from convergence.domain.plan import Plan
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
+from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.secrets import parameter_aad
+from convergence.engine.services import Services
+from convergence.engine.store import StoredRun, commit, once_path, plan_path, read_run, read_usage, usage_path, write
+from convergence.errors import Conflict, Denied, InvalidInput
+from convergence.ports.documents import Create, Replace
+from convergence.tenants.orgs import RUNNABLE, Org
+
+_RESERVE_ATTEMPTS: Final = 12
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest:
+    """What a caller asks for. `parameters` as given: text is read by the declared type."""
+
+    org: str
+    pipeline: str  # path or alias
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    credential_id: str = ""
+    trigger: str = "manual"
+    idempotency_key: str | None = None
+    fire_time: datetime | None = None  # a schedule's; dates are computed from it
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A request that was found good: everything that will be stored."""
+
+    run: Run
+    plan: Plan
+    org: Org
+
+
+async def prepare(services: Services, request: RunRequest) -> Prepared:
+    """Check org, pipeline, parameters, templates and graph; store nothing.
+
+    Raises:
+        NotFound: org or pipeline.
+        InvalidInput: a parameter.
+        ConfigErrors: the pipeline's file.
+        Denied: the org may not run.
+    """
+    org = await services.orgs.get(request.org)
+    if org.status not in RUNNABLE:
+        raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
+    loaded = services.catalog.get(request.pipeline)
+    now = services.clock.now()
+    fire_time = now if request.fire_time is None else request.fire_time
+    parameters = dict(resolve_parameters(loaded, request.parameters, fire_time=fire_time))
+    secrets = {name: str(parameters.pop(name)) for name in loaded.secret_parameters if name in parameters}
+    run_id = _run_id(services, request)
+    credential_id = request.credential_id or org.default_credentials.get(loaded.pipeline.provider, "")
+    plan = resolve(
+        loaded,
+        ResolveRequest(
+            org_slug=org.slug,
+            env=services.env,
+            project_id=services.project_id,
+            org_dataset=f"{org.slug}_{services.env}",
+            run_id=run_id,
+            credential_id=credential_id,
+            parameters=parameters,
+            profile=org.profile,
+            fire_time=fire_time,
+        ),
+    )
+    sealed = {
+        name: await services.keyring.encrypt(value.encode(), parameter_aad(org.slug, name))
+        for name, value in secrets.items()
+    }
+    token = services.ids.new("t")
+    run = Run(
+        run_id=run_id,
+        org=org.slug,
+        pipeline=loaded.path,
+        pipeline_id=plan.pipeline_id,
+        provider=plan.provider,
+        digest=loaded.digest,
+        request_digest=_digest(loaded, parameters, secrets),
+        trigger=request.trigger,
+        created_at=now,
+        deadline_at=now + timedelta(seconds=plan.timeout_s),
+        check_at=now + timedelta(seconds=services.settings.check_every_s),
+        credential_id=credential_id,
+        parameters=parameters,
+        sealed=sealed,
+        run_once=loaded.pipeline.execution.run_once,
+    ).advance(
+        RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger}); parameters and plan are valid", token=token
+    )
+    return Prepared(run, plan, org)
+
+
+async def dispatch(services: Services, request: RunRequest) -> Run:
+    """Accept a run: store it with its plan and reservation in one commit, then wake its first steps.
+
+    The same idempotency key gives the same run, whose first steps are hinted at again.
+
+    Raises:
+        QuotaExceeded: a limit of the org is reached; nothing was stored.
+        InvalidInput: the idempotency key was used for another request, or the pipeline ran once already.
+        Everything that `prepare` raises.
+    """
+    prepared = await prepare(services, request)
+    again = await _same_request(services, prepared)
+    if again is not None:
+        return again
+    await _check_once(services, prepared.run, request.parameters)
+    try:
+        stored = await _reserve(services, prepared)
+    except Conflict:
+        again = await _same_request(services, prepared)
+        if again is None:
+            raise
+        return again
+    services.memory.remember(stored.run.run_id, stored.run.plan_epoch, prepared.plan)
+    await publish_events(services.bus, [run_event(stored.run)])
+    return await start(services, stored, prepared.plan)
+
+
+async def start(services: Services, stored: StoredRun, plan: Plan) -> Run:
+    """Wake the first steps, then mark the run as running. A crash in between is the reconciler's."""
+    await publish_ready(services.bus, stored.run, [step.step_id for step in plan.roots])
+    token = services.ids.new("t")
+    running = stored.run.advance(RunStatus.RUNNING, at=services.clock.now(), why="first steps published", token=token)
+    try:
+        await commit(services.documents, [Replace(running.path, stored.version, running.to_data())], token)
+    except Conflict:
+        return running  # others moved on already: fine
+    await publish_events(services.bus, [run_event(running)])
+    return running
+
+
+async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
+    """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times."""
+    run, org = prepared.run, prepared.org
+    until = run.deadline_at + timedelta(seconds=services.settings.lease_s)
+    plan = Create(plan_path(run), prepared.plan.to_data())
+    for attempt in range(1, _RESERVE_ATTEMPTS + 1):
+        async with services.memory.gate(org.slug):  # callers in this process need not race each other
+            usage, version = await read_usage(services, org.slug)
+            reserved = usage.reserve(
+                run.run_id, org.limits, now=services.clock.now(), until=until, counted=True, token=run.token
+            )
+            writes = [
+                Create(run.path, run.to_data()),
+                plan,
+                write(usage_path(org.slug), version, reserved.to_data()),
+            ]
+            try:
+                versions = await commit(services.documents, writes, run.token)
+            except Conflict:
+                if attempt == _RESERVE_ATTEMPTS or await services.documents.get(run.path) is not None:
+                    raise
+            else:
+                return StoredRun(run, versions[0])
+        await services.clock.sleep(services.ids.fraction() * min(1.0, 0.01 * 2.0**attempt))
+    raise AssertionError("the last attempt returns or raises")
+
+
+async def _same_request(services: Services, prepared: Prepared) -> Run | None:
+    """Return the run that this request made before, its first steps hinted at again."""
+    stored = await read_run(services, prepared.run.run_id)
+    if stored is None:
+        return None
+    if stored.run.request_digest != prepared.run.request_digest or stored.run.org != prepared.run.org:
+        raise InvalidInput(
+            f"the idempotency key belongs to run {stored.run.run_id}, which asked for something else; use a new key"
+        )
+    if not stored.run.terminal:
+        await publish_ready(services.bus, stored.run, [step.step_id for step in prepared.plan.roots])
+    return stored.run
+
+
+async def _check_once(services: Services, run: Run, given: Mapping[str, Any]) -> None:
+    if not run.run_once:
+        return
+    force = services.catalog.get(run.pipeline).pipeline.execution.force_param
+    if force is not None and run.parameters.get(force) is True:
+        return
+    mark = await services.documents.get(once_path(run))
+    if mark is not None:
+        advice = f"; to run it again pass {force}=true" if force else ""
+        raise InvalidInput(f"{run.pipeline} runs once, and run {mark.data['run_id']} completed it{advice}")
+
+
+def _run_id(services: Services, request: RunRequest) -> str:
+    if request.idempotency_key is None:
+        return services.ids.new("run")
+    name = f"{request.org}/{request.pipeline}/{request.idempotency_key}"
+    return f"run_{hashlib.blake2b(name.encode(), digest_size=10).hexdigest()}"
+
+
+def _digest(loaded: LoadedPipeline, parameters: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
+    """Hash what was asked for. Of secrets only the names: a digest of a key is a hint about the key."""
+    asked = orjson.dumps([loaded.path, parameters, sorted(secrets)], option=orjson.OPT_SORT_KEYS)
+    return hashlib.blake2b(asked, digest_size=16).hexdigest()

@@ -1,0 +1,166 @@
+"""Run one processor under its limits, and say in one word how it ended."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.times import to_text
+from convergence.engine.context import StepContext
+from convergence.engine.lease import Lease, LeaseLost
+from convergence.engine.scrub import scrub
+from convergence.engine.services import Services
+from convergence.engine.store import StoredRun
+from convergence.errors import ConvergenceError, Throttled, Transient
+from convergence.ports import processor as words
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Succeeded:
+    """The processor is done; `skipped` when it said that there was nothing to do."""
+
+    result: Mapping[str, Any]
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Continued:
+    """The processor did a slice and wants to go on from `checkpoint`."""
+
+    result: Mapping[str, Any]
+    checkpoint: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The processor failed; `error` is {code, message, step_id, at}."""
+
+    error: Mapping[str, Any]
+    retryable: bool
+    retry_after_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stopped:
+    """The run was cancelled or replayed, or another owner took over, while the processor ran."""
+
+    why: str
+
+
+Outcome = Succeeded | Continued | Failed | Stopped
+
+
+async def execute(
+    services: Services,
+    stored: StoredRun,
+    plan: Plan,
+    planned: PlanStep,
+    lease: Lease,
+    results: Mapping[str, Mapping[str, Any]],
+) -> Outcome:
+    """Return the outcome. A cancellation from outside (the process stops) passes through: the step stays claimed."""
+    limit_s, which = _limit(services, stored, planned, lease)
+    deadline = services.clock.now() + timedelta(seconds=limit_s)
+    context = StepContext(services, stored.run, plan, planned, lease, results, deadline)
+    try:
+        processor = services.processor(planned.ps_type)
+        async with asyncio.timeout(limit_s) as timer:
+            answer = await processor.execute(planned.config, context)
+        return _read_answer(services, planned, answer, context)
+    except asyncio.CancelledError:
+        if lease.stopped is None:
+            raise
+        task = asyncio.current_task()
+        if task is not None:
+            task.uncancel()  # the lease asked for it; nobody else did
+        return Stopped(why=lease.stopped)
+    except LeaseLost as error:
+        return Stopped(why=str(error))
+    except Exception as error:  # noqa: BLE001 - the edge of foreign code: whatever it raises is the step's failure
+        if isinstance(error, TimeoutError) and timer.expired():
+            error = Transient(f"timed out after {limit_s:g}s ({which})")
+        return _failure(services, planned, error, context)
+
+
+def _limit(services: Services, stored: StoredRun, planned: PlanStep, lease: Lease) -> tuple[float, str]:
+    """Return the seconds this execution may take, and whose limit that is."""
+    left = (stored.run.deadline_at - services.clock.now()).total_seconds()
+    limits = [
+        (planned.timeout_s - lease.held.step.elapsed_s, "the step's timeout"),
+        (services.settings.execution_max_s, "the longest execution in one go; longer steps must be resumable"),
+    ]
+    if planned.trigger is None:
+        limits.append((left, "the run's deadline"))
+    seconds, which = min(limits)
+    return max(0.001, seconds), which
+
+
+def _read_answer(services: Services, planned: PlanStep, answer: object, context: StepContext) -> Outcome:
+    """Check what the processor returned; anything but the contract is a final failure that says what was wrong."""
+    if not isinstance(answer, Mapping):
+        return _bad_answer(services, planned, f"returned {type(answer).__name__}, not a mapping with 'status'")
+    result = scrub(answer, context.secrets.opened)
+    try:
+        size = len(orjson.dumps(result))
+    except TypeError as error:
+        return _bad_answer(services, planned, f"returned what is not JSON: {error}")
+    if size > services.settings.result_bytes_max:
+        most = services.settings.result_bytes_max
+        return _bad_answer(
+            services, planned, f"returned {size} bytes; a result holds {most}, data goes to the warehouse"
+        )
+    status = str(result.get("status", "")).upper()
+    if status in (words.SUCCESS, words.COMPLETED, words.SKIPPED):
+        return Succeeded(result=result, skipped=status == words.SKIPPED)
+    if status == words.CONTINUE:
+        return Continued(result=result, checkpoint=result.get("checkpoint"))
+    if status == words.FAILED:
+        message = str(result.get("error") or result.get("message") or "the processor answered FAILED without an error")
+        return Failed(error=_error(services, planned, "step.failed", message), retryable=False)
+    return _bad_answer(
+        services, planned, f"answered status {status!r}; use SUCCESS, COMPLETED, FAILED, SKIPPED or CONTINUE"
+    )
+
+
+def _bad_answer(services: Services, planned: PlanStep, what: str) -> Failed:
+    return Failed(error=_error(services, planned, "step.bad_result", what), retryable=False)
+
+
+def _failure(services: Services, planned: PlanStep, error: Exception, context: StepContext) -> Failed:
+    message = scrub(str(error) or type(error).__name__, context.secrets.opened)
+    known = isinstance(error, ConvergenceError)
+    if not known:
+        message = f"{type(error).__name__}: {message}"
+        context.logger.error("%s raised", planned.ps_type, exc_info=error)
+    code = error.code if isinstance(error, ConvergenceError) else "step.crashed"
+    return Failed(
+        error=_error(services, planned, code, message),
+        retryable=error.retryable if isinstance(error, ConvergenceError) else isinstance(error, OSError | _transport()),
+        retry_after_s=error.retry_after_s if isinstance(error, Throttled) else 0.0,
+    )
+
+
+def _transport() -> type[Exception]:
+    """Return httpx's connection errors, without importing httpx for a step that never used it."""
+    import sys
+
+    module = sys.modules.get("httpx")
+    return ConnectionError if module is None else module.TransportError
+
+
+def _error(services: Services, planned: PlanStep, code: str, message: str) -> dict[str, Any]:
+    return {
+        "code": code,
+        "message": f"{planned.ps_type}: {message}",
+        "step_id": planned.step_id,
+        "at": to_text(services.clock.now()),
+    }

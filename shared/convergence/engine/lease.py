@@ -1,0 +1,120 @@
+"""The right to work on a step: renewed while the processor runs, lost when somebody else took over."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from dataclasses import replace
+from datetime import timedelta
+from typing import Self
+
+from convergence.domain.status import StepStatus
+from convergence.domain.step import Step
+from convergence.engine.services import Services
+from convergence.engine.store import StoredRun, StoredStep, commit, read_run, read_steps, step_path
+from convergence.errors import Conflict, StepFailed, Transient
+from convergence.ports.documents import Replace
+
+logger = logging.getLogger(__name__)
+
+
+class LeaseLost(StepFailed):
+    """This execution no longer owns its step; whatever it does now must not count."""
+
+    code = "step.lease_lost"
+
+
+class Lease:
+    """Holds a claimed step for as long as the `async with` block runs.
+
+    A step shorter than the renewal interval costs no renewal. A renewal reads the run too, so a cancel reaches a
+    running processor: the block is cancelled and `stopped` says why.
+    """
+
+    def __init__(self, services: Services, run: StoredRun, record: str, held: StoredStep) -> None:
+        self._services = services
+        self._run = run.run
+        self._record = record
+        self.held = held
+        self.stopped: str | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._renewal: asyncio.Task[None] | None = None
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        self._task = asyncio.current_task()
+        self._services.memory.leases[self._run.run_id, self._record] = self
+        self._arm()
+        return self
+
+    async def __aexit__(self, *error: object) -> None:
+        """End: after this the version in `held` is the one to commit against."""
+        self._services.memory.leases.pop((self._run.run_id, self._record), None)
+        if self._timer is not None:
+            self._timer.cancel()
+        renewal = self._renewal
+        if renewal is not None and not renewal.done():
+            await asyncio.wait({renewal})  # its commit moves the version; cutting it off would lose that
+
+    async def check(self) -> None:
+        """Raise `LeaseLost` unless this execution still owns the step. Called before each write to the warehouse."""
+        until = self.held.step.lease_until
+        if self.stopped is not None or until is None or until <= self._services.clock.now():
+            raise LeaseLost(f"step {self._record}: {self.stopped or 'the lease ran out'}; the next owner goes on")
+
+    def stop(self, why: str) -> None:
+        """Cancel the block."""
+        if self.stopped is None:
+            self.stopped = why
+            if self._task is not None:
+                self._task.cancel()
+
+    def _arm(self) -> None:
+        self._timer = asyncio.get_running_loop().call_later(self._services.settings.renew_s, self._start_renewal)
+
+    def _start_renewal(self) -> None:
+        self._renewal = asyncio.get_running_loop().create_task(self._renew())
+
+    async def _renew(self) -> None:
+        """Extend the lease, or stop the block. A store that cannot be reached is asked again next time."""
+        try:
+            why = await self._renew_once()
+        except Transient as error:
+            logger.warning("%s/%s: lease not renewed: %s", self._run.run_id, self._record, error)
+            why = None
+        if why is not None:
+            self.stop(why)
+        else:
+            self._arm()
+
+    async def _renew_once(self) -> str | None:
+        services = self._services
+        current = await read_run(services, self._run.run_id)
+        if current is None or current.run.epoch != self._run.epoch:
+            return "the run was replayed"
+        if current.run.terminal and not self._run.terminal:
+            return f"the run is {current.run.status}"
+        token = services.ids.new("t")
+        until = services.clock.now() + timedelta(seconds=services.settings.lease_s)
+        step = replace(self.held.step, lease_until=until, token=token)
+        write = Replace(step_path(self._run, self._record), self.held.version, step.to_data())
+        try:
+            (version,) = await commit(services.documents, [write], token)
+        except Conflict:
+            return await self._why_lost()
+        self.held = StoredStep(step, version)
+        return None
+
+    async def _why_lost(self) -> str:
+        (now,) = await read_steps(self._services, self._run, [self._record])
+        if now is not None and now.step.status is StepStatus.RUNNING:
+            return "another owner took over"
+        return "the step has moved on"
+
+
+def is_leased(services: Services, step: Step) -> bool:
+    """True while an owner may be alive. Embedded, an owner of an earlier boot is not: the directory's lock says so."""
+    if services.settings.sole_process and not step.lease_owner.startswith(services.owner):
+        return False
+    return step.leased(services.clock.now())

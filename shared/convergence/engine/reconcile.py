@@ -1,0 +1,172 @@
+"""Send again what was lost, and fail what is over its deadline (design: engine.md §8).
+
+Never fails a step: only its owner, or a claim that finds it over the crash limit, may do that.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import datetime, timedelta
+from typing import Final
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus, StepStatus
+from convergence.domain.times import from_text, to_text
+from convergence.engine.dead_letter import announce as announce_letter
+from convergence.engine.dispatch import start
+from convergence.engine.finish import announce, error_data, fail_run, finish, matching_handlers
+from convergence.engine.lease import is_leased
+from convergence.engine.messages import publish_ready
+from convergence.engine.services import Services
+from convergence.engine.store import (
+    StoredRun,
+    StoredStep,
+    commit,
+    letter,
+    read_all_steps,
+    read_plan,
+    read_run,
+    record_id,
+)
+from convergence.errors import Conflict, ConvergenceError
+from convergence.ports.documents import Order, Replace, Where
+
+logger = logging.getLogger(__name__)
+_PAGE: Final = 100
+_RUN_STEP: Final = "_run"  # the letter of a run that failed by its deadline, not by a step
+Steps = Mapping[str, StoredStep]
+
+
+async def reconcile(services: Services, *, everything: bool = False) -> int:
+    """Look at every due run (`everything`: at each that is not settled, as after a restart); return how many.
+
+    A run that cannot be looked at is put off, so it starves nobody.
+    """
+    now = services.clock.now()
+    where = [] if everything else [Where("check_at", "<=", to_text(now))]
+    seen, cursor = 0, None
+    while True:
+        page = await services.documents.query(
+            "runs", where=where, order=[Order("check_at")], limit=_PAGE, cursor=cursor
+        )
+        for document in page.documents:
+            seen += 1
+            await _guarded(services, document.path.rpartition("/")[2])
+        if page.cursor is None:
+            return seen
+        cursor = page.cursor
+
+
+async def next_check(services: Services) -> datetime | None:
+    """Return when the next run is due, or None when none is."""
+    page = await services.documents.query("runs", order=[Order("check_at")], limit=1)
+    return from_text(page.documents[0].data["check_at"]) if page.documents else None
+
+
+async def _guarded(services: Services, run_id: str) -> None:
+    try:
+        await reconcile_run(services, run_id)
+    except ConvergenceError as error:
+        logger.warning("run %s could not be reconciled: %s", run_id, error)
+        stored = await read_run(services, run_id)
+        if stored is not None:
+            await _put_off(services, stored, services.clock.now() + timedelta(seconds=services.settings.check_every_s))
+
+
+async def reconcile_run(services: Services, run_id: str) -> None:
+    """Act on one run, then move its check_at."""
+    stored = await read_run(services, run_id)
+    if stored is None or stored.run.check_at is None:
+        return
+    run, now = stored.run, services.clock.now()
+    plan = await read_plan(services, run)
+    steps = await read_all_steps(services, run)
+    if run.terminal:
+        await _close(services, stored, plan, steps)
+        return
+    failed = next((steps[s.step_id].step for s in plan.graph if _status(steps, s) is StepStatus.FAILED), None)
+    if failed is not None:
+        await fail_run(services, stored, failed.error or {})
+    elif all(_done(steps, name) for name in plan.sink_ids):
+        await finish(services, stored)
+    elif now >= run.deadline_at:
+        await _time_out(services, stored, plan)
+    elif run.status in (RunStatus.PENDING, RunStatus.VALIDATING):
+        await start(services, stored, plan)
+    else:
+        await _put_off(services, stored, await _send_again(services, run, plan, steps))
+
+
+async def _send_again(services: Services, run: Run, plan: Plan, steps: Steps) -> datetime:
+    """Publish steps that nobody has hold of; return when to look next."""
+    now = services.clock.now()
+    soon = now + timedelta(seconds=services.settings.check_every_s)
+    ready, times = [], [run.deadline_at]
+    for planned in plan.graph:
+        if _done(steps, planned.step_id) or not all(_done(steps, name) for name in planned.depends_on):
+            continue
+        step = steps[planned.step_id].step if planned.step_id in steps else None
+        if step is not None and is_leased(services, step):
+            times.append(step.lease_until or soon)
+        elif step is not None and step.not_before is not None and step.not_before > now:
+            times.append(step.not_before)
+        else:
+            ready.append(planned.step_id)
+            times.append(soon)
+    await publish_ready(services.bus, run, ready)
+    return max(min(times), now)
+
+
+async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
+    """Fail a run past its deadline; it has one letter of its own."""
+    run, now = stored.run, services.clock.now()
+    message = f"Pipeline execution timed out after {plan.timeout_s:g}s; raise timeout_minutes, or replay it"
+    error = error_data("run.timeout", message, step_id=None, at=now)
+    dead = letter(run, _RUN_STEP, "", error, 1, now)
+    await fail_run(services, stored, error, dead)
+    await announce_letter(services, dead)
+
+
+async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps) -> None:
+    """After the end: see the handlers done, count the rows, tell once more, and look no further."""
+    run, now = stored.run, services.clock.now()
+    waiting: list[str] = []
+    for handler in matching_handlers(run, plan):
+        known = steps.get(record_id(handler, run.epoch))
+        if known is None or not (known.step.done or known.step.status is StepStatus.FAILED):
+            waiting.append(handler.step_id)
+    if waiting and now < (run.finished_at or now) + timedelta(seconds=plan.timeout_s):
+        await publish_ready(services.bus, run, waiting)
+        await _put_off(services, stored, now + timedelta(seconds=services.settings.check_every_s))
+        return
+    graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
+    totals = {
+        name: sum(int((step.result or {}).get(name) or 0) for step in graph)
+        for name in ("rows_processed", "rows_written")
+    }
+    warnings = tuple(f"{step.step_id}: {step.error['message']}" for step in graph if step.done and step.error)
+    await announce(services, run, handlers=False)
+    closed = replace(run, totals=totals, warnings=warnings)
+    await _put_off(services, StoredRun(closed, stored.version), None)
+    services.memory.forget(run)
+
+
+async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> None:
+    """Move check_at; when somebody else moved the run on, that is right as it is."""
+    token = services.ids.new("t")
+    run = replace(stored.run, check_at=until, token=token)
+    try:
+        await commit(services.documents, [Replace(run.path, stored.version, run.to_data())], token)
+    except Conflict:
+        return
+
+
+def _status(steps: Steps, planned: PlanStep) -> StepStatus:
+    return steps[planned.step_id].step.status if planned.step_id in steps else StepStatus.PENDING
+
+
+def _done(steps: Steps, name: str) -> bool:
+    return name in steps and steps[name].step.done

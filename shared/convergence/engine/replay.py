@@ -1,0 +1,166 @@
+"""Replay: the same run again from where it failed, in a new epoch. Finished steps are not done again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from convergence.config.parameters import resolve_parameters
+from convergence.config.resolve import ResolveRequest, resolve
+from convergence.domain.events import run_event
+from convergence.domain.plan import Plan
+from convergence.domain.run import Run
+from convergence.domain.status import RUN_REPLAY, RunStatus
+from convergence.domain.step import Step
+from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.services import Services
+from convergence.engine.store import (
+    LETTERS,
+    StoredRun,
+    StoredStep,
+    commit,
+    plan_path,
+    read_all_steps,
+    read_plan,
+    read_usage,
+    require_run,
+    step_path,
+    usage_path,
+    write,
+)
+from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.ports.documents import Create, Replace, Write
+
+
+async def replay(
+    services: Services,
+    org: str,
+    run_id: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    latest: bool = False,
+) -> Run:
+    """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
+
+    With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
+    parameters were edited); its finished steps must be the same.
+
+    Raises:
+        InvalidInput: the run is not failed or cancelled, or the new plan does not fit its finished steps.
+        QuotaExceeded: no room to run now.
+    """
+    while True:
+        stored = await require_run(services, org, run_id)
+        run = stored.run
+        if run.status not in RUN_REPLAY:
+            raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
+        steps = await read_all_steps(services, run)
+        plan = await _plan(services, run, parameters, latest=latest)
+        _check_fit(plan, steps)
+        changed = parameters is not None or latest
+        again, writes = await _next_epoch(services, stored, plan, steps, changed=changed, parameters=parameters)
+        try:
+            await commit(services.documents, writes, again.token)
+        except Conflict:
+            continue
+        await publish_events(services.bus, [run_event(again)])
+        done = {name for name, step in steps.items() if step.step.done}
+        ready = [
+            step.step_id
+            for step in plan.graph
+            if step.step_id not in done and all(name in done for name in step.depends_on)
+        ]
+        await publish_ready(services.bus, again, ready)
+        return again
+
+
+async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
+    """Replay the run of a dead letter. Raises `InvalidInput` for a letter of an older epoch."""
+    letter = await services.documents.get(f"{LETTERS}/{letter_id}")
+    if letter is None or letter.data["org"] != org or "run_id" not in letter.data:
+        raise NotFound(f"{org} has no dead letter {letter_id!r}; list them with: convergence dead-letters {org}")
+    run = (await require_run(services, org, letter.data["run_id"])).run
+    if run.epoch != letter.data["epoch"]:
+        raise InvalidInput(f"letter {letter_id} was replayed already; run {run.run_id} is {run.status}")
+    return await replay(services, org, run.run_id)
+
+
+async def _plan(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> Plan:
+    if parameters is None and not latest:
+        return await read_plan(services, run)
+    loaded = services.catalog.get(run.pipeline)
+    if not latest and loaded.digest != run.digest:
+        raise InvalidInput(
+            f"{run.pipeline} has changed since run {run.run_id}; edited parameters need its templates. "
+            "Replay with the latest file (--latest), or without edited parameters."
+        )
+    merged = {**run.parameters, **(parameters or {})}
+    profile = (await services.orgs.get(run.org)).profile
+    request = ResolveRequest(
+        org_slug=run.org,
+        env=services.env,
+        project_id=services.project_id,
+        org_dataset=f"{run.org}_{services.env}",
+        run_id=run.run_id,
+        credential_id=run.credential_id,
+        parameters=resolve_parameters(loaded, merged, fire_time=run.created_at),
+        profile=profile,
+        fire_time=run.created_at,
+    )
+    return resolve(loaded, request)
+
+
+def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
+    """Finished steps must still be there, or their results would belong to nobody."""
+    for name, stored in steps.items():
+        if stored.step.done and "~" not in name and name not in plan.by_id:
+            raise InvalidInput(f"step {name!r} is finished, but the new plan has no such step; run it afresh instead")
+
+
+async def _next_epoch(
+    services: Services,
+    stored: StoredRun,
+    plan: Plan,
+    steps: Mapping[str, StoredStep],
+    *,
+    changed: bool,
+    parameters: Mapping[str, Any] | None,
+) -> tuple[Run, list[Write]]:
+    """Return the run in its next epoch and the one commit that makes it so (engine.md §7).
+
+    Every step that is not done gets the new epoch, absent ones too: a message of the old epoch that is still under
+    way must find nothing that it could begin.
+    """
+    now, token, run = services.clock.now(), services.ids.new("t"), stored.run
+    org = await services.orgs.get(run.org)
+    deadline_at = now + timedelta(seconds=plan.timeout_s)
+    epoch = run.epoch + 1
+    edited = "" if parameters is None else f"; edited: {', '.join(sorted(parameters))}"
+    again = replace(
+        run.advance(RunStatus.RUNNING, at=now, why=f"replay {epoch}{edited}", token=token),
+        epoch=epoch,
+        plan_epoch=epoch if changed else run.plan_epoch,
+        parameters={**run.parameters, **(parameters or {})},
+        deadline_at=deadline_at,
+        check_at=now + timedelta(seconds=services.settings.check_every_s),
+        error=None,
+        totals={},
+        warnings=(),
+    )
+    usage, version = await read_usage(services, run.org)
+    until = deadline_at + timedelta(seconds=services.settings.lease_s)
+    reserved = usage.reserve(run.run_id, org.limits, now=now, until=until, counted=False, token=token)
+    writes: list[Write] = [
+        Replace(run.path, stored.version, again.to_data()),
+        write(usage_path(run.org), version, reserved.to_data()),
+    ]
+    if changed:
+        writes.append(Create(plan_path(again), plan.to_data()))
+    for planned in plan.graph:
+        known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id, children=planned.children), 0))
+        if not known.step.done:
+            reset = replace(known.step.replayed(epoch=epoch, at=now, token=token), children=planned.children)
+            writes.append(write(step_path(run, planned.step_id), known.version, reset.to_data()))
+    return again, writes

@@ -1,0 +1,64 @@
+"""Secrets that a step opened must not leave it: not in results, errors or logs."""
+
+from __future__ import annotations
+
+import base64
+import logging
+from collections.abc import Collection, Mapping, MutableMapping
+from typing import Any, Final
+from urllib.parse import quote
+
+MASK: Final = "[secret]"
+_SHORTEST: Final = 6  # shorter ones would mask half a text by chance
+
+
+def scrub(value: Any, secrets: Collection[str]) -> Any:
+    """Return `value` (JSON) with each secret masked, also where it is URL-quoted or base64-encoded."""
+    if not secrets:
+        return value
+    return _scrub(value, [form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)])
+
+
+def _forms(secret: str) -> list[str]:
+    encoded = secret.encode()
+    return [
+        secret,
+        quote(secret, safe=""),
+        base64.b64encode(encoded).decode(),
+        base64.urlsafe_b64encode(encoded).decode(),
+    ]
+
+
+def _scrub(value: Any, forms: list[str]) -> Any:
+    if isinstance(value, str):
+        for form in forms:
+            value = value.replace(form, MASK)
+        return value
+    if isinstance(value, Mapping):
+        return {_scrub(key, forms): _scrub(item, forms) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_scrub(item, forms) for item in value]
+    return value
+
+
+class ScrubbingLogger(logging.LoggerAdapter[logging.Logger]):
+    """A step's logger: names org, run and step, and masks what the step opened."""
+
+    def __init__(self, logger: logging.Logger, opened: Collection[str], **labels: str) -> None:
+        super().__init__(logger, labels)
+        self._opened = opened
+
+    def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
+        """Add the labels."""
+        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        return msg, kwargs
+
+    def log(self, level: int, msg: object, *args: object, **kwargs: Any) -> None:
+        """Format first, then mask: a secret may hide in an argument. A traceback becomes text for the same reason."""
+        if not self.isEnabledFor(level):
+            return
+        text = str(msg) % args if args else str(msg)
+        error = kwargs.pop("exc_info", None)
+        if isinstance(error, BaseException):
+            text += "\n" + "".join(logging.Formatter().formatException((type(error), error, error.__traceback__)))
+        super().log(level, "%s", scrub(text, self._opened), **kwargs)

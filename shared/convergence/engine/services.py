@@ -1,0 +1,108 @@
+"""Everything a verb of the engine needs, in one record; a new port changes no signature."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+from weakref import WeakValueDictionary
+
+from convergence.config.catalog import Catalog
+from convergence.config.table_schema import TableSchemas
+from convergence.domain.plan import Plan
+from convergence.domain.run import Run
+from convergence.engine.joins import Joins
+from convergence.ports.bus import Bus
+from convergence.ports.clock import Clock, Ids
+from convergence.ports.documents import Documents, Index
+from convergence.ports.keyring import Keyring
+from convergence.ports.processor import Processor
+from convergence.ports.warehouse import Warehouse
+from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.orgs import OrgStore
+
+if TYPE_CHECKING:
+    import httpx
+
+    from convergence.engine.lease import Lease
+
+INDEXES: Final = (
+    Index("runs", ("check_at",)),
+    Index("runs", ("org", "created_at")),
+    Index("dead_letters", ("org", "created_at")),
+)
+_PLANS_MAX: Final = 2000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineSettings:
+    """Times in seconds. The chain on Google Cloud: 480 (here) < 540 (function) < 600 (ack deadline)."""
+
+    lease_s: float = 90.0
+    renew_s: float = 30.0
+    execution_max_s: float = 480.0
+    check_every_s: float = 60.0
+    claims_max: int = 5
+    result_bytes_max: int = 65_536
+    sole_process: bool = False  # embedded: owners of another boot are dead, the data directory's lock says so
+
+
+class Memory:
+    """What one process may remember between deliveries. Losing it costs time, never correctness."""
+
+    def __init__(self) -> None:
+        self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
+        self.joins = Joins()
+        self.leases: dict[tuple[str, str], Lease] = {}  # executions in this process
+        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    def gate(self, org: str) -> asyncio.Lock:
+        """Return the lock that lets callers of one org reserve one after the other, as long as one is held."""
+        lock = self._gates.get(org)
+        if lock is None:
+            lock = self._gates[org] = asyncio.Lock()
+        return lock
+
+    def plan(self, run_id: str, epoch: int) -> Plan | None:
+        """Return a pinned plan read before; plans never change."""
+        return self._plans.get((run_id, epoch))
+
+    def remember(self, run_id: str, epoch: int, plan: Plan) -> None:
+        """Keep a plan, dropping the oldest over the cap."""
+        self._plans[run_id, epoch] = plan
+        if len(self._plans) > _PLANS_MAX:
+            self._plans.popitem(last=False)
+
+    def forget(self, run: Run) -> None:
+        """Drop what belongs to a run that ended."""
+        self._plans.pop((run.run_id, run.plan_epoch), None)
+        self.joins.forget(run)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Services:
+    """The ports and the thin repositories above them. `owner` names this boot of this process."""
+
+    documents: Documents
+    bus: Bus
+    warehouse: Warehouse
+    keyring: Keyring
+    clock: Clock
+    ids: Ids
+    catalog: Catalog
+    schemas: TableSchemas
+    orgs: OrgStore
+    credentials: CredentialStore
+    processor: Callable[[str], Processor]
+    http: Callable[[], httpx.AsyncClient]
+    owner: str
+    configs_dir: Path
+    env: str = "dev"
+    project_id: str = "local-dev-project"
+    settings: EngineSettings = field(default_factory=EngineSettings)
+    memory: Memory = field(default_factory=Memory)
+    # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.
+    watch: Callable[[str, str, int, int | None, str], None] | None = None

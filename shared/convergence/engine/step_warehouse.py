@@ -1,0 +1,146 @@
+"""The warehouse as one step sees it: its org only, its lineage always, each write at most once.
+
+A zombie may write after it lost its lease, so every write is one job whose id is a hash of run, step, epoch and
+target, and the warehouse answers a repeat with the first result (design: engine.md §6, Effects).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import TYPE_CHECKING
+
+import orjson
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+from convergence.ports.processor import StepStage
+from convergence.ports.warehouse import (
+    Lineage,
+    Load,
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Row,
+    Scope,
+    Stage,
+    TableSchema,
+    WriteMode,
+)
+
+if TYPE_CHECKING:
+    from convergence.engine.lease import Lease
+
+
+class LeasedStage:
+    """A stage that belongs to one step."""
+
+    def __init__(self, stage: Stage, schema: TableSchema, lease: Lease, keep_parts: int) -> None:
+        self._lease = lease
+        self._stale_from: int | None = keep_parts
+        self._stage = stage
+        self.schema = schema
+        self.table = schema.name
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Store a batch; refused once the lease is lost."""
+        await (await self.opened()).write(part, rows)
+
+    async def opened(self) -> Stage:
+        """Return the stage, without what an attempt that died left in it."""
+        await self._lease.check()
+        if self._stale_from is not None:
+            await self._stage.discard(self._stale_from)
+            self._stale_from = None
+        return self._stage
+
+
+class LeasedWarehouse:
+    """`StepWarehouse` over the port."""
+
+    def __init__(self, services: Services, run: Run, plan: Plan, planned: PlanStep, lease: Lease) -> None:
+        self._services = services
+        self._run = run
+        self._plan = plan
+        self._planned = planned
+        self._lease = lease
+        self._repeats: Counter[str] = Counter()
+        self.dataset: str = plan.core["org_dataset"]
+
+    def stage(self, table: str, *, keep_parts: int = 0) -> StepStage:
+        """Return the step's stage for a table that has a schema file."""
+        schema = self._services.schemas.get(table)
+        stage = self._services.warehouse.stage(self.dataset, schema, self._job_id("stage", table))
+        return LeasedStage(stage, schema, self._lease, keep_parts)
+
+    async def load(
+        self,
+        stage: StepStage,
+        *,
+        dates: Sequence[date] | None,
+        date_field: str | None = None,
+        mode: WriteMode = WriteMode.OVERWRITE,
+        key_fields: Sequence[str] = (),
+    ) -> LoadResult:
+        """Make the staged rows visible."""
+        assert isinstance(stage, LeasedStage), "load takes what stage() returned"
+        opened = await stage.opened()
+        await self._services.warehouse.ensure_table(self.dataset, stage.schema)
+        load = Load(
+            job_id=self._write_id("load", stage.table, mode, *(() if dates is None else dates)),
+            dataset=self.dataset,
+            table=stage.schema,
+            lineage=self._lineage(),
+            dates=None if dates is None else tuple(dates),
+            date_field=date_field,
+            mode=mode,
+            key_fields=tuple(key_fields),
+        )
+        return await self._services.warehouse.load(load, opened)
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        rows_max: int = 10_000,
+        bytes_max: int | None = None,
+        dry_run: bool = False,
+    ) -> QueryResult:
+        """Read from the org's dataset."""
+        scope = Scope(dataset=self.dataset)
+        return await self._services.warehouse.query(
+            sql, parameters, scope=scope, rows_max=rows_max, bytes_max=bytes_max, dry_run=dry_run
+        )
+
+    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
+        """Call a stored procedure on the org's dataset."""
+        await self._lease.check()
+        scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
+        job_id = self._write_id("call", procedure, *(f"{name}={value.value}" for name, value in arguments.items()))
+        return await self._services.warehouse.call(procedure, arguments, scope=scope, job_id=job_id)
+
+    def _write_id(self, kind: str, *target: object) -> str:
+        """Return the id of a write: its target, in this slice of the step's work, for the n-th time."""
+        name = "/".join(map(str, target))
+        self._repeats[name] += 1
+        work = orjson.dumps(self._lease.held.step.checkpoint).decode()
+        return self._job_id(kind, f"{name}/{self._repeats[name]}/{work}")
+
+    def _job_id(self, kind: str, target: str) -> str:
+        run = self._run
+        name = f"{run.run_id}/{self._planned.step_id}/{run.epoch}/{target}"
+        return f"{kind}_{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+
+    def _lineage(self) -> Lineage:
+        run = self._run
+        return Lineage(
+            org_slug=run.org,
+            pipeline_id=self._plan.pipeline_id,
+            credential_id=run.credential_id,
+            run_id=run.run_id,
+            ingested_at=self._services.clock.now(),
+        )

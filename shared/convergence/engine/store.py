@@ -1,0 +1,157 @@
+"""Runs, steps, plans, letters and quotas as documents. Only this file knows their paths."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any, Final, NamedTuple
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.quota import Usage
+from convergence.domain.run import Run
+from convergence.domain.step import Step
+from convergence.domain.times import to_text
+from convergence.engine.services import Services
+from convergence.errors import Conflict, NotFound, Transient
+from convergence.ports.documents import Create, Documents, Patch, Replace, Write
+
+LETTERS: Final = "dead_letters"
+
+
+class StoredRun(NamedTuple):
+    """A run and the version it was read at."""
+
+    run: Run
+    version: int
+
+
+class StoredStep(NamedTuple):
+    """A step and the version it was read at; version 0 means that there is no document yet."""
+
+    step: Step
+    version: int
+
+
+def record_id(planned: PlanStep, epoch: int) -> str:
+    """Return the id of a step's document. Handlers run once in each epoch, so theirs names it."""
+    return planned.step_id if planned.trigger is None else f"{planned.step_id}~{epoch}"
+
+
+def step_path(run: Run, record: str) -> str:
+    """Return a step document's path."""
+    return f"{run.path}/steps/{record}"
+
+
+def usage_path(org: str) -> str:
+    """Return the path of an org's quota document."""
+    return f"orgs/{org}/usage/current"
+
+
+def once_path(run: Run) -> str:
+    """Return the path of the mark that a `run_once` pipeline leaves."""
+    return f"once/{run.org}.{run.pipeline.replace('/', '.')}"
+
+
+async def read_run(services: Services, run_id: str) -> StoredRun | None:
+    """Return the run, or None."""
+    document = await services.documents.get(f"runs/{run_id}")
+    return None if document is None else StoredRun(Run.from_data(document.data), document.version)
+
+
+async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
+    """Return a run of `org`. Raises `NotFound` also for another org's run: its existence is nobody's business."""
+    stored = await read_run(services, run_id)
+    if stored is None or stored.run.org != org:
+        raise NotFound(f"{org} has no run {run_id!r}. List its runs with: convergence history {org}")
+    return stored
+
+
+async def read_steps(services: Services, run: Run, records: Sequence[str]) -> list[StoredStep | None]:
+    """Return the steps' documents as of one moment."""
+    documents = await services.documents.get_many([step_path(run, record) for record in records])
+    return [
+        None if document is None else StoredStep(Step.from_data(document.data), document.version)
+        for document in documents
+    ]
+
+
+async def read_all_steps(services: Services, run: Run) -> dict[str, StoredStep]:
+    """Return every step document of a run by its record id."""
+    found: dict[str, StoredStep] = {}
+    cursor: str | None = None
+    while True:
+        page = await services.documents.query(f"{run.path}/steps", limit=500, cursor=cursor)
+        for document in page.documents:
+            found[document.path.rpartition("/")[2]] = StoredStep(Step.from_data(document.data), document.version)
+        if page.cursor is None:
+            return found
+        cursor = page.cursor
+
+
+async def read_plan(services: Services, run: Run) -> Plan:
+    """Return the pinned plan; one read per process and run."""
+    plan = services.memory.plan(run.run_id, run.plan_epoch)
+    if plan is None:
+        document = await services.documents.get(plan_path(run))
+        assert document is not None, f"run {run.run_id} has no plan {run.plan_epoch}"
+        plan = Plan.from_data(document.data)
+        services.memory.remember(run.run_id, run.plan_epoch, plan)
+    return plan
+
+
+def plan_path(run: Run) -> str:
+    """Return the path of the plan in force."""
+    return f"{run.path}/plan/{run.plan_epoch}"
+
+
+async def read_usage(services: Services, org: str) -> tuple[Usage, int]:
+    """Return an org's quota use and its version (0: none yet)."""
+    document = await services.documents.get(usage_path(org))
+    return (Usage(active={}), 0) if document is None else (Usage.from_data(document.data), document.version)
+
+
+def write(path: str, version: int, data: dict[str, Any]) -> Create | Replace:
+    """Return the write that fits what was read: version 0 means absent."""
+    return Create(path, data) if version == 0 else Replace(path, version, data)
+
+
+def release(run: Run) -> Patch:
+    """Return the write that gives back a run's reservation; harmless when it is gone."""
+    return Patch(usage_path(run.org), unset=(("active", run.run_id),))
+
+
+def letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime) -> Create:
+    """Return the write of a dead letter: one for each final failure of a step in an epoch."""
+    data = {
+        "org": run.org,
+        "run_id": run.run_id,
+        "step_id": step_id,
+        "ps_type": ps_type,
+        "epoch": run.epoch,
+        "pipeline": run.pipeline,
+        "parameters": run.parameters,
+        "error": error,
+        "attempts": attempts,
+        "created_at": to_text(at),
+    }
+    return Create(f"{LETTERS}/{run.run_id}.{step_id}.{run.epoch}", data)
+
+
+async def commit(documents: Documents, writes: Sequence[Write], token: str) -> list[int]:
+    """Commit; after a conflict or a lost answer, recognise the own write by its `token`.
+
+    The first write carries the token. A commit whose answer was lost may have been applied; asking is the
+    only way to know (design: engine.md §2).
+
+    Raises:
+        Conflict: somebody else wrote.
+        Transient: not applied as far as can be seen.
+    """
+    try:
+        return await documents.commit(writes)
+    except (Conflict, Transient):
+        stored = await documents.get_many([write.path for write in writes])
+        first = stored[0]
+        if first is None or first.data.get("token") != token:
+            raise
+        return [0 if document is None else document.version for document in stored]

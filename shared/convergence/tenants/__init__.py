@@ -1,0 +1,1 @@
+"""Orgs and what belongs to them: keys, quotas, credentials."""

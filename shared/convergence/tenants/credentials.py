@@ -1,0 +1,117 @@
+"""Credentials of an org, encrypted under its name: a ciphertext copied to another tenant does not decrypt."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from convergence.domain.times import to_text
+from convergence.errors import Conflict, InvalidInput
+from convergence.ports.clock import Clock
+from convergence.ports.documents import Create, Documents, Patch, Replace, Where
+from convergence.ports.keyring import Keyring
+
+_ATTEMPTS: Final = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Credential:
+    """A stored credential, without its plaintext."""
+
+    org: str
+    credential_id: str
+    provider: str
+    name: str
+    status: str  # stored, valid, invalid
+    ciphertext: str
+
+    @property
+    def path(self) -> str:
+        """Where the document is."""
+        return f"orgs/{self.org}/credentials/{self.credential_id}"
+
+
+class CredentialStore:
+    """Credentials as documents."""
+
+    def __init__(self, documents: Documents, keyring: Keyring, clock: Clock) -> None:
+        self._documents = documents
+        self._keyring = keyring
+        self._clock = clock
+
+    async def store(self, org: str, provider: str, plaintext: str, *, name: str) -> str:
+        """Encrypt and keep; the same provider and name again rotates. The first of a provider is its default."""
+        if not plaintext.strip():
+            raise InvalidInput(f"the {provider} credential is empty")
+        credential_id = _credential_id(org, provider, name)
+        path = f"orgs/{org}/credentials/{credential_id}"
+        now = to_text(self._clock.now())
+        for _ in range(_ATTEMPTS):
+            known = await self._documents.get(path)
+            data = {
+                "provider": provider,
+                "name": name,
+                "status": "stored",
+                "ciphertext": await self._keyring.encrypt(plaintext.encode(), _aad(org, credential_id)),
+                "created_at": now if known is None else known.data["created_at"],
+                "rotated_at": None if known is None else now,
+                "why": "",
+            }
+            write = Create(path, data) if known is None else Replace(path, known.version, data)
+            try:
+                await self._documents.commit([write, *await self._default(org, provider, credential_id)])
+            except Conflict:
+                continue
+            return credential_id
+        raise Conflict(f"the {provider} credential of {org} is being changed by others; try again")
+
+    async def find(self, org: str, provider: str, credential_id: str = "") -> Credential | None:
+        """Return the wanted credential of a provider, else its default, else the only one; None when there is none."""
+        if not credential_id:
+            document = await self._documents.get(f"orgs/{org}")
+            credential_id = "" if document is None else document.data["default_credentials"].get(provider, "")
+        if credential_id:
+            found = await self._documents.get(f"orgs/{org}/credentials/{credential_id}")
+            return None if found is None else _credential(org, credential_id, found.data)
+        page = await self._documents.query(
+            f"orgs/{org}/credentials", where=[Where("provider", "==", provider)], limit=2
+        )
+        if len(page.documents) != 1:
+            return None
+        only = page.documents[0]
+        return _credential(org, only.path.rpartition("/")[2], only.data)
+
+    async def open(self, credential: Credential) -> str:
+        """Return the plaintext. Raises `Denied` when it was sealed for another org."""
+        aad = _aad(credential.org, credential.credential_id)
+        return (await self._keyring.decrypt(credential.ciphertext, aad)).decode()
+
+    async def mark(self, credential: Credential, *, valid: bool, why: str) -> None:
+        """Record the outcome of a validation."""
+        status = "valid" if valid else "invalid"
+        checked = to_text(self._clock.now())
+        await self._documents.commit(
+            [Patch(credential.path, {("status",): status, ("why",): why, ("checked_at",): checked})]
+        )
+
+    async def _default(self, org: str, provider: str, credential_id: str) -> list[Patch]:
+        document = await self._documents.get(f"orgs/{org}")
+        if document is None or provider in document.data["default_credentials"]:
+            return []
+        return [Patch(f"orgs/{org}", {("default_credentials", provider): credential_id})]
+
+
+def _credential_id(org: str, provider: str, name: str) -> str:
+    """Return the same id for the same name, so that a repeated setup rotates instead of piling up."""
+    digest = hashlib.blake2b(f"{org}/{provider}/{name}".encode(), digest_size=8).hexdigest()
+    return f"cred_{digest}"
+
+
+def _credential(org: str, credential_id: str, data: Mapping[str, Any]) -> Credential:
+    return Credential(org, credential_id, data["provider"], data["name"], data["status"], data["ciphertext"])
+
+
+def _aad(org: str, credential_id: str) -> str:
+    return f"org/{org}/credential/{credential_id}"

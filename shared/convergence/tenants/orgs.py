@@ -1,0 +1,93 @@
+"""Orgs: the tenants. Every path of a tenant's document begins with its slug."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Final, Self
+
+from convergence.domain.quota import Limits
+from convergence.domain.times import from_text, to_text
+from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.ports.documents import Create, Documents, Order
+
+SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
+RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Org:
+    """What `orgs/{slug}` holds. `profile` feeds templates (admin_email, billing_export_table, …)."""
+
+    slug: str
+    name: str
+    status: str
+    limits: Limits
+    created_at: datetime
+    profile: Mapping[str, Any] = field(default_factory=dict)
+    default_credentials: Mapping[str, str] = field(default_factory=dict)  # provider → credential id
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {
+            "slug": self.slug,
+            "name": self.name,
+            "status": self.status,
+            "limits": {
+                "daily": self.limits.daily,
+                "monthly": self.limits.monthly,
+                "concurrent": self.limits.concurrent,
+            },
+            "created_at": to_text(self.created_at),
+            "profile": self.profile,
+            "default_credentials": self.default_credentials,
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_data`."""
+        values = {**data, "limits": Limits(**data["limits"]), "created_at": from_text(data["created_at"])}
+        return cls(**values)
+
+
+class OrgStore:
+    """Orgs as documents."""
+
+    def __init__(self, documents: Documents) -> None:
+        self._documents = documents
+
+    async def get(self, slug: str) -> Org:
+        """Return the org. Raises `NotFound`."""
+        document = await self._documents.get(f"orgs/{slug}") if SLUG.fullmatch(slug) else None
+        if document is None:
+            raise NotFound(f"Unknown org: {slug!r}. Create it with: convergence org create {slug}")
+        return Org.from_data(document.data)
+
+    async def create(self, org: Org) -> None:
+        """Store a new org. Raises `InvalidInput` for a bad slug, `Conflict` when it exists."""
+        if not SLUG.fullmatch(org.slug):
+            raise InvalidInput(
+                f"{org.slug!r} is no org slug: 3 to 50 lower-case letters, digits and _, starting with a letter."
+            )
+        try:
+            await self._documents.commit([Create(path(org.slug), org.to_data())])
+        except Conflict as error:
+            raise Conflict(f"org {org.slug!r} exists already") from error
+
+    async def slugs(self) -> list[str]:
+        """Return all slugs, in order."""
+        slugs: list[str] = []
+        cursor: str | None = None
+        while True:
+            page = await self._documents.query("orgs", order=[Order("slug")], limit=500, cursor=cursor)
+            slugs += [document.data["slug"] for document in page.documents]
+            if page.cursor is None:
+                return slugs
+            cursor = page.cursor
+
+
+def path(slug: str) -> str:
+    """Return the path of an org's document."""
+    return f"orgs/{slug}"
