@@ -135,18 +135,18 @@ KINDS: Final = {
         Kind("moderations", "moderations", (*_WHO, "model"), ("input_tokens", "num_model_requests"),
              every=4, at=1, filters=_FILTERS),
         Kind("images", "images", (*_WHO, "model", "size", "source"), ("images", "num_model_requests"),
-             every=60, at=7, filters={**_FILTERS, "sizes": "size", "sources": "source"}),
+             every=240, at=7, filters={**_FILTERS, "sizes": "size", "sources": "source"}),
         Kind("audio_speeches", "audio_speeches", (*_WHO, "model"), ("characters", "num_model_requests"),
              every=50, at=11, filters=_FILTERS),
         Kind("audio_transcriptions", "audio_transcriptions", (*_WHO, "model"), ("seconds", "num_model_requests"),
              every=50, at=12, filters=_FILTERS),
         Kind("vector_stores", "vector_stores", ("project_id",), ("usage_bytes",), every=100, at=13, filters=_PROJECTS),
         Kind("code_interpreter_sessions", "code_interpreter_sessions", ("project_id",), ("num_sessions",),
-             every=30, at=14, service="code", filters=_PROJECTS),
+             every=120, at=14, service="code", filters=_PROJECTS),
         Kind("file_search_calls", "file_searches", (*_WHO, "vector_store_id"), ("num_requests",),
              every=20, at=15, filters={**_FILTERS, "vector_store_ids": "vector_store_id"}),
         Kind("web_search_calls", "web_searches", (*_WHO, "model", "context_level"),
-             ("num_requests", "num_model_requests"), every=20, at=12,
+             ("num_requests", "num_model_requests"), every=100, at=12,
              filters={**_FILTERS, "context_levels": "context_level"}),
     )
 }  # fmt: skip
@@ -212,12 +212,12 @@ def describe() -> str:
     return (
         "Sandbox: OpenAI's usage and costs API on loopback, replaying published figures.\n"
         "  Real: requests and tokens of two LLM services over one hour, 2023-11-16 18:15 to 19:15 UTC\n"
-        "    (Azure/AzurePublicDataset, CC BY 4.0; Patel et al., Splitwise, ISCA 2024). One minute here replays one\n"
-        "    second of that hour, so the hour lasts 2.5 days and repeats.\n"
-        "  Assumed: models (the trace names none). Chat: 40 % of seconds gpt-4o-mini, 30 % gpt-4o, 20 % gpt-5.6-luna,\n"
-        "    10 % gpt-4o-search-preview. Code: 50 % gpt-4.1, 30 % gpt-4.1-mini, 20 % gpt-5-mini. Cached input 30 %\n"
-        "    (chat) and 50 % (code) in blocks of 128 tokens, cache writes 10 % (gpt-5.6-luna), batch, service tiers, two\n"
-        "    projects, three users; the other kinds of usage take a fixed share of the seconds.\n"
-        "  Its bill: each group of requests is priced by litellm 1.106.2 (MIT), a list other than the one that the\n"
-        "    pipeline computes with; where the two disagree, so do bill and computation."
+        "    (Azure/AzurePublicDataset, CC BY 4.0; Patel et al., Splitwise, ISCA 2024). One minute here replays\n"
+        "    one second of that hour, so the hour lasts 2.5 days and repeats.\n"
+        "  Assumed: models (the trace names none). Chat: 40 % of seconds gpt-4o-mini, 30 % gpt-4o,\n"
+        "    20 % gpt-5.6-luna, 10 % gpt-4o-search-preview. Code: 50 % gpt-4.1, 30 % gpt-4.1-mini, 20 % gpt-5-mini.\n"
+        "    Cached input 30 % (chat) and 50 % (code), cut to blocks of 128, cache writes 10 % (gpt-5.6-luna),\n"
+        "    batch, service tiers, two projects, three users; other kinds of usage take a fixed share of the seconds.\n"
+        "  Its bill: each group of requests is priced by litellm 1.106.2 (MIT), a list other than the one that\n"
+        "    the pipeline computes with; where the two disagree, so do bill and computation."
     )

@@ -1,0 +1,1 @@
+"""What steps do: one module per `ps_type`, found by its path (`openai.usage` is `openai/usage.py`)."""

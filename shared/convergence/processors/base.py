@@ -1,0 +1,60 @@
+"""Extract → transform → load: what most processors do, with only their own part left to write."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any
+
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Row
+from convergence.processors.settings import Destination, settings
+
+
+class TableProcessor(ABC):
+    """Rows out of a source into one table. A subclass writes `extract`, and `transform` where rows need it.
+
+    Each batch of `extract` is one part of the stage: memory is bounded by the batch, and nothing is visible before the
+    last one is there. `date_field` names the column with a row's data date; every date of the run is a slice
+    of its own, so a day without rows is emptied too. `date_field = None` loads a reference table.
+    """
+
+    date_field: str | None = None
+
+    @abstractmethod
+    def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
+        """Yield batches of rows."""
+
+    def transform(self, rows: Sequence[Row], step_config: Mapping[str, Any], context: Context) -> Sequence[Row]:  # noqa: ARG002 - offered to subclasses
+        """Return the batch as its table wants it; by default as it is."""
+        return rows
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Extract, transform and load; the result counts rows."""
+        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        rows_read, part = 0, 0
+        async for batch in self.extract(step_config, context):
+            rows = self.transform(batch, step_config, context)
+            await stage.write(part, rows)
+            part += 1
+            rows_read += len(batch)
+            context.progress(rows=rows_read)
+        dates = None if self.date_field is None else days(context.start_date, context.end_date)
+        loaded = await context.warehouse.load(stage, dates=dates, date_field=self.date_field)
+        return {
+            "status": SUCCESS,
+            "rows_processed": rows_read,
+            "rows_written": loaded.rows_loaded,
+            "table": stage.table,
+            **self.outputs(),
+        }
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Return further named outputs of the step, asked for at its end."""
+        return {}
+
+
+def days(first: date, last: date) -> list[date]:
+    """Return every day from `first` to `last`, both included."""
+    return [first + timedelta(days=day) for day in range((last - first).days + 1)]

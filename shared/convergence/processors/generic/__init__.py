@@ -1,0 +1,1 @@
+"""Processors that belong to no provider."""

@@ -1,0 +1,21 @@
+"""`generic.noop`: succeeds at once. For examples, joins and measurements of the engine."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence.ports.processor import SUCCESS, Context
+
+
+class Noop:
+    """Does nothing; its `config` comes back as named outputs."""
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:  # noqa: ARG002 - the port's signature
+        """Return SUCCESS."""
+        return {**step_config.get("config", {}), "status": SUCCESS}
+
+
+def get_engine() -> Noop:
+    """Return the processor."""
+    return Noop()

@@ -1,0 +1,38 @@
+"""`integrations.kms_store`: keeps a provider's key encrypted. The plaintext leaves this step in no form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.settings import Settings, settings
+
+
+class StoreSettings(Settings):
+    """`parameter`: the declared parameter of type secret; `name` tells several keys of one provider apart."""
+
+    provider: str
+    parameter: str = "api_key"
+    name: str = "default"
+
+
+class StoreProcessor:
+    """Opens a secret parameter of the run and stores it as a credential of the org; the same name rotates it."""
+
+    config_model = StoreSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return the credential id."""
+        wanted = settings(StoreSettings, step_config)
+        plaintext = (await context.secrets.open(wanted.parameter)).strip()
+        if not plaintext or any(character.isspace() for character in plaintext):
+            raise StepFailed(f"the parameter {wanted.parameter!r} is empty or has blanks inside: that is no key")
+        credential_id = await context.credentials.store(wanted.provider, plaintext, name=wanted.name)
+        return {"status": SUCCESS, "credential_id": credential_id, "provider": wanted.provider, "rows_written": 1}
+
+
+def get_engine() -> StoreProcessor:
+    """Return the processor."""
+    return StoreProcessor()

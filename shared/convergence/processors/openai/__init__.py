@@ -1,0 +1,1 @@
+"""OpenAI: usage, cost, prices."""

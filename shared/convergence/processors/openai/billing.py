@@ -1,0 +1,65 @@
+"""`openai.billing`: what the provider itself charges, per day, line item and project → `openai_billing_daily_raw`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Row
+from convergence.processors.base import TableProcessor
+from convergence.processors.openai.api import ApiSettings, connect, daily
+from convergence.processors.rest import RestClient
+from convergence.processors.settings import settings
+
+PATH: Final = "/organization/costs"
+GROUP_BY: Final = ("project_id", "line_item", "api_key_id")
+
+
+class BillingProcessor(TableProcessor):
+    """Extracts the bill of all dates of the run; amounts are Decimal from the digits of the answer."""
+
+    config_model = ApiSettings
+    date_field = "usage_date"
+
+    def __init__(self) -> None:
+        self._client: RestClient | None = None
+
+    async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
+        """Yield one page after the other."""
+        wanted = settings(ApiSettings, step_config)
+        self._client = client = await connect(context, wanted)
+        pages = daily(client, PATH, context, group_by=GROUP_BY, page_days=wanted.page_days, exact=True)
+        async for page in pages:
+            yield [_row(day, result) for day, result in page]
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Say how often a call was repeated."""
+        assert self._client is not None, "outputs follow an extraction"
+        return {"http_calls": self._client.calls, "http_retries": self._client.retries}
+
+
+def _row(day: date, result: Mapping[str, Any]) -> Row:
+    try:
+        amount, currency = result["amount"]["value"], result["amount"]["currency"]
+    except (KeyError, TypeError) as error:
+        raise StepFailed(f"OpenAI costs of {day}: a result without amount.value and amount.currency") from error
+    quantity = result.get("quantity")
+    return {
+        "usage_date": day,
+        "line_item": result.get("line_item"),
+        "project_id": result.get("project_id"),
+        "api_key_id": result.get("api_key_id"),
+        "amount": Decimal(amount),
+        "currency": str(currency).upper(),
+        "quantity": None if quantity is None else Decimal(quantity),
+        "quantity_unit": result.get("quantity_unit"),
+    }
+
+
+def get_engine() -> BillingProcessor:
+    """Return the processor."""
+    return BillingProcessor()

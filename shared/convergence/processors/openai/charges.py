@@ -1,0 +1,134 @@
+"""What a row of usage is charged for: quantities by kind, priced to the last digit.
+
+Input tokens of the provider are a total: uncached = input - cached - cache write; audio and image tokens are parts
+of it. Money is Decimal; a cost keeps 18 digits behind the point, which every finite price per token needs less of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.processors.openai.pricing import STANDARD, PriceBook
+
+DIGITS: Final = Decimal(1).scaleb(-18)
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+# Usage kind → (metric, kind of charge). Completions are split by `_completions`.
+METRICS: Final = {
+    "embeddings": ("input_tokens", "input"),
+    "moderations": ("input_tokens", "input"),
+    "images": ("images", "image"),
+    "audio_speeches": ("characters", "character"),
+    "audio_transcriptions": ("seconds", "second"),
+    "vector_stores": ("usage_bytes", "vector_store_byte"),
+    "code_interpreter_sessions": ("num_sessions", "code_interpreter_session"),
+    "file_search_calls": ("num_requests", "file_search"),
+    "web_search_calls": ("num_requests", "web_search"),
+}
+CONSUMED_UNITS: Final = {
+    "image": "Images",
+    "character": "Characters",
+    "second": "Seconds",
+    "vector_store_byte": "B",
+    "code_interpreter_session": "Sessions",
+    "file_search": "Calls",
+    "web_search": "Calls",
+}  # all others: Tokens
+# Pricing unit → how much of the consumed unit it holds.
+UNIT_SIZES: Final = {
+    "1000000 Tokens": Decimal(1_000_000),
+    "1000000 Characters": Decimal(1_000_000),
+    "1000 Calls": Decimal(1000),
+    "Hours": Decimal(3600),  # of seconds
+}
+_PROCESSING: Final = {None: STANDARD, "": STANDARD, "auto": STANDARD, "default": STANDARD}
+
+Usage = Mapping[str, Any]
+
+
+def quantities(usage: Usage) -> Iterator[tuple[str, int]]:
+    """Yield (kind of charge, quantity) of a row of `openai_usage_daily_raw`; zero quantities are left out.
+
+    Raises `StepFailed` when the parts of a total exceed it.
+    """
+    kind = usage["usage_kind"]
+    if kind == "completions":
+        parts = _completions(usage)
+    elif kind in METRICS:
+        metric, charge = METRICS[kind]
+        parts = {charge: _whole(usage, metric)}
+    else:
+        raise StepFailed(f"usage of kind {kind!r} is not known here: add it to charges.py")
+    for charge, quantity in parts.items():
+        if quantity < 0:
+            where = f"{usage['usage_date']}, {usage['model']}"
+            raise StepFailed(f"{where}: the parts of {charge.split('_')[-1]} tokens exceed their total ({quantity})")
+        if quantity:
+            yield charge, quantity
+
+
+def _completions(usage: Usage) -> dict[str, int]:
+    cached, written = _whole(usage, "input_cached_tokens"), _whole(usage, "input_cache_write_tokens")
+    audio, image = _whole(usage, "input_audio_tokens"), _whole(usage, "input_image_tokens")
+    cached_audio, cached_image = _whole(usage, "input_cached_audio_tokens"), _whole(usage, "input_cached_image_tokens")
+    out_audio, out_image = _whole(usage, "output_audio_tokens"), _whole(usage, "output_image_tokens")
+    return {
+        "input": _whole(usage, "input_tokens") - cached - written - audio - image,
+        "cached_input": cached - cached_audio - cached_image,
+        "cache_write": written,
+        "input_audio": audio,
+        "input_image": image,
+        "cached_input_audio": cached_audio,
+        "cached_input_image": cached_image,
+        "output": _whole(usage, "output_tokens") - out_audio - out_image,
+        "output_audio": out_audio,
+        "output_image": out_image,
+    }
+
+
+def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `openai_cost_daily` for one row of usage, one for each kind of charge.
+
+    Without a price, `cost` is NULL and `price_basis` says why: `unknown_model` or `no_price`. Never zero.
+    """
+    requests = _whole(usage, "num_model_requests")
+    mean_input = Decimal(_whole(usage, "input_tokens")) / requests if requests else Decimal(0)
+    processing = "batch" if usage["batch"] else _PROCESSING.get(usage["service_tier"], usage["service_tier"])
+    listed = book.model(usage["model"])
+    for charge, quantity in quantities(usage):
+        row = {
+            **{
+                name: usage[name]
+                for name in ("usage_date", "usage_kind", "project_id", "user_id", "api_key_id", "model")
+            },
+            "charge_kind": charge,
+            "processing": processing,
+            "consumed_quantity": quantity,
+            "consumed_unit": CONSUMED_UNITS.get(charge, "Tokens"),
+        }
+        found = listed and book.find(listed, charge, processing, usage["usage_date"], mean_input)
+        if not found:
+            yield {**row, "price_basis": "no_price" if listed else "unknown_model"}
+            continue
+        price = found.price
+        pricing_quantity = _EXACT.divide(Decimal(quantity), UNIT_SIZES[price.unit])
+        yield {
+            **row,
+            "listed_model": price.model,
+            "pricing_quantity": pricing_quantity.quantize(DIGITS, context=_EXACT),
+            "pricing_unit": price.unit,
+            "above_input_tokens": price.above_input_tokens,
+            "unit_price": price.price,
+            "cost": _EXACT.multiply(pricing_quantity, price.price).quantize(DIGITS, context=_EXACT),
+            "currency": price.currency,
+            "price_basis": found.basis,
+            "price_effective_from": price.effective_from,
+            "price_source": f"{price.source} {price.source_version}",
+        }
+
+
+def _whole(usage: Usage, metric: str) -> int:
+    return int(usage[metric] or 0)

@@ -1,0 +1,167 @@
+"""Makes `configs/openai/seed/model_pricing.csv` from the package genai-prices (MIT, Pydantic Services Inc.).
+
+    python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv
+
+The package is a development dependency; runs read the CSV. `pricing.py` says how its columns are read.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from genai_prices.types import ModelInfo, ModelPrice
+
+SOURCE: Final = "genai-prices"
+COLUMNS: Final = (
+    "model",
+    "model_match",
+    "kind",
+    "unit",
+    "processing",
+    "above_input_tokens",
+    "price",
+    "currency",
+    "effective_from",
+    "effective_to",
+    "source",
+    "source_version",
+)
+# The package's key → (our kind, FOCUS pricing unit).
+KINDS: Final = {
+    "input_mtok": ("input", "1000000 Tokens"),
+    "cache_read_mtok": ("cached_input", "1000000 Tokens"),
+    "cache_write_mtok": ("cache_write", "1000000 Tokens"),
+    "output_mtok": ("output", "1000000 Tokens"),
+    "input_audio_mtok": ("input_audio", "1000000 Tokens"),
+    "cache_audio_read_mtok": ("cached_input_audio", "1000000 Tokens"),
+    "output_audio_mtok": ("output_audio", "1000000 Tokens"),
+    "input_image_mtok": ("input_image", "1000000 Tokens"),
+    "cache_image_read_mtok": ("cached_input_image", "1000000 Tokens"),
+    "output_image_mtok": ("output_image", "1000000 Tokens"),
+    "input_mchars": ("character", "1000000 Characters"),
+    "audio_hours": ("second", "Hours"),
+    "web_searches_kcount": ("web_search", "1000 Calls"),
+    "storage_searches_kcount": ("file_search", "1000 Calls"),
+}
+IGNORED: Final = frozenset({"input_audio_hours"})  # the same price as audio_hours, said twice
+ANY_MODEL: Final = "*"  # calls that the provider's usage reports without a model
+
+Line = dict[str, str]
+
+
+def price_list() -> str:
+    """Return the whole CSV. Raises `ImportError` without the package, `ValueError` for a price it cannot express."""
+    from importlib.metadata import version
+
+    from genai_prices.data_snapshot import get_snapshot
+
+    (provider,) = (provider for provider in get_snapshot().providers if provider.id == "openai")
+    lines = [line for model in provider.models for line in _model_lines(model)]
+    lines += _without_model(lines, "file_search")
+    out = io.StringIO()
+    writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
+    writer.writeheader()
+    for line in lines:
+        writer.writerow({**line, "currency": "USD", "source": SOURCE, "source_version": version(SOURCE)})
+    return out.getvalue()
+
+
+def _model_lines(model: ModelInfo) -> Iterator[Line]:
+    """A model's prices by processing and date: a later price ends the earlier one of its kind."""
+    named = {"model": model.id, "model_match": " ".join(_patterns(model.match))}
+    dated = _dated(model.prices)
+    for number, (start, prices) in enumerate(dated):
+        end = dated[number + 1][0] if number + 1 < len(dated) else None
+        for line in _price_lines(prices) or [
+            {"kind": "input", "unit": "1000000 Tokens", "price": "0"}
+        ]:  # listed as free
+            yield {
+                **named,
+                "processing": "standard",
+                **line,
+                "effective_from": _text(start),
+                "effective_to": _text(end),
+            }
+    for variant in model.price_variants or ():
+        ((_, processing),) = variant.when.items()
+        for start, prices in _dated(variant.prices):
+            begins = max((day for day in (start, _start(variant.constraint)) if day is not None), default=None)
+            for line in _price_lines(prices):
+                yield {**named, "processing": processing, **line, "effective_from": _text(begins), "effective_to": ""}
+
+
+def _price_lines(prices: ModelPrice) -> list[Line]:
+    lines = []
+    for key, value in sorted(vars(prices).items()):
+        if value is None or key.startswith("_") or key in IGNORED:
+            continue
+        if key not in KINDS:
+            raise ValueError(f"genai-prices has a new kind of price, {key!r}: give it a line in KINDS")
+        kind, unit = KINDS[key]
+        steps = [(0, value)] if isinstance(value, Decimal) else [(0, value.base)]
+        steps += [] if isinstance(value, Decimal) else [(tier.start, tier.price) for tier in value.tiers]
+        lines += [
+            {"kind": kind, "unit": unit, "above_input_tokens": str(above), "price": f"{price:f}"}
+            for above, price in steps
+        ]
+    return lines
+
+
+def _dated(prices: Any) -> list[tuple[date | None, ModelPrice]]:
+    """Prices with the day they begin, oldest first."""
+    if not isinstance(prices, list):
+        return [(None, prices)]
+    return [(_start(one.constraint), one.prices) for one in prices]
+
+
+def _start(constraint: Any) -> date | None:
+    if constraint is None:
+        return None
+    start: date = constraint.start_date  # an AttributeError here: a constraint by time of day, which we cannot express
+    return start
+
+
+def _patterns(clause: Any) -> Iterator[str]:
+    """Match rules as words: `name`, `prefix*`, `*part*`, `~regex`."""
+    match type(clause).__name__:
+        case "ClauseOr":
+            for part in clause.or_:
+                yield from _patterns(part)
+        case "ClauseEquals":
+            yield clause.equals
+        case "ClauseStartsWith":
+            yield f"{clause.starts_with}*"
+        case "ClauseContains":
+            yield f"*{clause.contains}*"
+        case "ClauseRegex":
+            yield f"~{clause.regex}"
+        case other:
+            raise ValueError(f"genai-prices has a new match rule, {other}: teach it to _patterns and to pricing.py")
+
+
+def _without_model(lines: list[Line], kind: str) -> list[Line]:
+    """Calls without a model take the price on which all models agree; if they do not, there is none."""
+    found = {(line["unit"], line["price"]) for line in lines if line["kind"] == kind}
+    if len(found) != 1:
+        return []
+    ((unit, price),) = found
+    return [
+        {"model": ANY_MODEL, "model_match": "", "kind": kind, "unit": unit, "processing": "standard",
+         "above_input_tokens": "0", "price": price, "effective_from": "", "effective_to": ""}
+    ]  # fmt: skip
+
+
+def _text(day: date | None) -> str:
+    return "" if day is None else day.isoformat()
+
+
+if __name__ == "__main__":
+    Path(sys.argv[1]).write_text(price_list(), "utf-8")

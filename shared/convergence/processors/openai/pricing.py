@@ -1,0 +1,132 @@
+"""The dated price list: which price holds for a model, a kind of charge, a processing and a day.
+
+Rows are those of `openai_model_pricing` (made by `price_list.py`):
+
+- `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~regex`. The most exact
+  one wins: name, then regex, then the longest prefix, then the longest part. Upper and lower case are the same.
+- `effective_from` (inclusive) and `effective_to` (exclusive) are days in UTC; empty means open.
+- `above_input_tokens`: the price holds for requests with more input tokens than that; the highest such step wins.
+  Aggregated usage knows no single request, so the mean of its requests decides.
+- A kind or processing without a price of its own takes the nearest one that has; `Found.basis` says so.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+
+STANDARD: Final = "standard"
+ANY_MODEL: Final = "*"
+
+# A kind that has no price of its own is charged like its parent.
+PARENT: Final = {
+    "cached_input": "input",
+    "cache_write": "input",
+    "input_audio": "input",
+    "input_image": "input",
+    "cached_input_audio": "cached_input",
+    "cached_input_image": "cached_input",
+    "output_audio": "output",
+    "output_image": "output",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Price:
+    """One row of the list; `price` is in `currency` per `unit`."""
+
+    model: str
+    kind: str
+    unit: str
+    processing: str
+    above_input_tokens: int
+    price: Decimal
+    currency: str
+    effective_from: date | None
+    effective_to: date | None
+    source: str
+    source_version: str
+
+    def holds(self, day: date) -> bool:
+        """Whether the price is in force."""
+        return (self.effective_from is None or self.effective_from <= day) and (
+            self.effective_to is None or day < self.effective_to
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A price and how it was found: `list`, `standard_processing` (no price for the batch, flex or priority
+    processing) or `parent_kind` (for example cached input charged as input)."""
+
+    price: Price
+    basis: str
+
+
+class PriceBook:
+    """The list, indexed. Lookups are pure; a model name is matched once."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._prices: dict[tuple[str, str, str], list[Price]] = defaultdict(list)
+        self._exact: dict[str, str] = {}
+        self._patterns: dict[str, str] = {}  # pattern → model
+        for row in rows:
+            model = row["model"]
+            price = Price(**{name: row[name] for name in Price.__slots__})
+            self._prices[model, price.kind, price.processing].append(price)
+            for pattern in row["model_match"].split() if row["model_match"] else ():
+                target = self._patterns if pattern[0] == "~" or "*" in pattern else self._exact
+                target[pattern.lower() if pattern[0] != "~" else pattern] = model
+        if not self._prices:
+            raise StepFailed("the price list is empty; seed it with the pipeline openai/auth/setup")
+        self._matched: dict[str, str | None] = {}
+
+    def model(self, name: str | None) -> str | None:
+        """Return the listed model that a reported name means; None when the list does not know it."""
+        if name is None:
+            return ANY_MODEL
+        if name not in self._matched:
+            self._matched[name] = self._match(name.lower())
+        return self._matched[name]
+
+    def find(self, model: str, kind: str, processing: str, day: date, input_tokens: Decimal) -> Found | None:
+        """Return the price in force; `input_tokens` is the mean per request. None when there is none on that day."""
+        own: str | None = kind
+        while own is not None:
+            for how in dict.fromkeys((processing, STANDARD)):
+                candidates = [
+                    price
+                    for price in self._prices.get((model, own, how), ())
+                    if price.holds(day) and (price.above_input_tokens == 0 or input_tokens > price.above_input_tokens)
+                ]
+                if candidates:
+                    basis = "list" if how == processing else "standard_processing"
+                    best = max(candidates, key=lambda price: price.above_input_tokens)
+                    return Found(best, basis if own == kind else "parent_kind")
+            own = PARENT.get(own)
+        return None
+
+    def _match(self, name: str) -> str | None:
+        if name in self._exact:
+            return self._exact[name]
+        fitting = [(_rank(pattern), model) for pattern, model in self._patterns.items() if _fits(pattern, name)]
+        return max(fitting)[1] if fitting else None
+
+
+def _fits(pattern: str, name: str) -> bool:
+    if pattern.startswith("~"):
+        return re.search(pattern[1:], name) is not None
+    if pattern.startswith("*"):
+        return pattern.strip("*") in name
+    return name.startswith(pattern.rstrip("*"))
+
+
+def _rank(pattern: str) -> tuple[int, int]:
+    return ({"~": 3, "*": 1}.get(pattern[0], 2), len(pattern))

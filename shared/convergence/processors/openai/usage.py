@@ -1,0 +1,122 @@
+"""`openai.usage`: what the organization used, per day → `openai_usage_daily_raw`. All endpoints, one table."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Row
+from convergence.processors.base import TableProcessor
+from convergence.processors.openai.api import ApiSettings, connect, daily
+from convergence.processors.rest import RestClient
+from convergence.processors.settings import settings
+
+_WHO: Final = ("project_id", "user_id", "api_key_id")
+
+# Endpoint below /organization/usage → what it can be grouped by.
+ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
+    "completions": (*_WHO, "model", "batch", "service_tier"),
+    "embeddings": (*_WHO, "model"),
+    "moderations": (*_WHO, "model"),
+    "images": (*_WHO, "model", "size", "source"),
+    "audio_speeches": (*_WHO, "model"),
+    "audio_transcriptions": (*_WHO, "model"),
+    "vector_stores": ("project_id",),
+    "code_interpreter_sessions": ("project_id",),
+    "file_search_calls": (*_WHO, "vector_store_id"),
+    "web_search_calls": (*_WHO, "model", "context_level"),
+}
+RENAMED: Final = {"size": "image_size", "source": "image_source"}
+# Fields of a result that have a column; what the API adds later is kept in `other_fields`.
+FIELDS: Final = frozenset(
+    {
+        *(name for names in ENDPOINTS.values() for name in names),
+        "input_tokens",
+        "input_cached_tokens",
+        "input_cache_write_tokens",
+        "input_uncached_tokens",
+        "input_text_tokens",
+        "input_cached_text_tokens",
+        "input_audio_tokens",
+        "input_cached_audio_tokens",
+        "input_image_tokens",
+        "input_cached_image_tokens",
+        "output_tokens",
+        "output_text_tokens",
+        "output_audio_tokens",
+        "output_image_tokens",
+        "images",
+        "characters",
+        "seconds",
+        "usage_bytes",
+        "num_sessions",
+        "num_requests",
+        "num_model_requests",
+    }
+)
+
+
+class UsageSettings(ApiSettings):
+    """`kinds`: the endpoints to ask; all by default."""
+
+    kinds: tuple[str, ...] = tuple(ENDPOINTS)
+
+
+class UsageProcessor(TableProcessor):
+    """Extracts the usage of all dates of the run."""
+
+    config_model = UsageSettings
+    date_field = "usage_date"
+
+    def __init__(self) -> None:
+        self._client: RestClient | None = None
+        self._rows: dict[str, int] = {}
+
+    async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
+        """Yield one page of one endpoint after the other."""
+        wanted = settings(UsageSettings, step_config)
+        self._client = client = await connect(context, wanted)
+        for kind in wanted.kinds:
+            if kind not in ENDPOINTS:
+                raise StepFailed(f"config.kinds: there is no usage of kind {kind!r}. Known: {', '.join(ENDPOINTS)}.")
+            self._rows[kind] = 0
+            pages = daily(
+                client,
+                f"/organization/usage/{kind}",
+                context,
+                group_by=ENDPOINTS[kind],
+                page_days=wanted.page_days,
+            )
+            async for page in pages:
+                rows = [_row(kind, day, result) for day, result in page]
+                self._rows[kind] += len(rows)
+                yield rows
+
+    def outputs(self) -> Mapping[str, Any]:
+        """Say how many rows each endpoint gave and how often a call was repeated."""
+        assert self._client is not None, "outputs follow an extraction"
+        return {"rows_by_kind": self._rows, "http_calls": self._client.calls, "http_retries": self._client.retries}
+
+
+def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
+    row: dict[str, Any] = {"usage_date": day, "usage_kind": kind}
+    others: dict[str, Any] = {}
+    for name, value in result.items():
+        if isinstance(value, int) and value < 0:
+            raise StepFailed(f"OpenAI usage of {kind} on {day}: {name} is {value}; a count is never negative")
+        if name in FIELDS:
+            row[RENAMED.get(name, name)] = value
+        elif name != "object" and value is not None:
+            others[name] = value
+    if others:
+        row["other_fields"] = json.dumps(others, sort_keys=True)
+    return row
+
+
+def get_engine() -> UsageProcessor:
+    """Return the processor."""
+    return UsageProcessor()
