@@ -52,7 +52,7 @@ class StepStage(Protocol):
     table: str
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
-        """Store a batch as part `part` (from 0); writing a part again replaces it."""
+        """Store a batch as part `part` (from 0 in each execution); writing a part again replaces it."""
         ...
 
 
@@ -64,11 +64,11 @@ class StepWarehouse(Protocol):
 
     dataset: str
 
-    def stage(self, table: str, *, keep_parts: int = 0) -> StepStage:
-        """Return the step's stage for `table` (a schema file's name).
+    def stage(self, table: str) -> StepStage:
+        """Return this execution's stage for `table` (a schema file's name).
 
-        After a CONTINUE the first `keep_parts` parts are still there (keep the number in the checkpoint); what an
-        attempt that died left behind them is dropped.
+        Parts staged before a CONTINUE are kept: `load` takes them first. What an execution staged that died or
+        failed is dropped.
         """
         ...
 

@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
-from convergence.processors.settings import Settings, settings
+from convergence.processors.settings import Destination, Settings, settings
 
 ROWS_SHOWN_MAX: Final = 20
 _TYPE: Final = re.compile(r"[A-Z][A-Z0-9]*(\([0-9, ]+\)|<[A-Z0-9 ,<>_()]+>)?")
@@ -53,8 +53,13 @@ class ProcedureProcessor:
     config_model = ProcedureSettings
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Call; the procedure's last SELECT comes back as `result`, at most 20 rows of it."""
+        """Call; the procedure's last SELECT comes back as `result`, at most 20 rows of it.
+
+        The table that it writes, `destination.table`, is made from its schema file first.
+        """
         wanted = settings(ProcedureSettings, step_config)
+        if "destination" in step_config:
+            await context.warehouse.ensure_table(settings(Destination, step_config, "destination").table)
         procedure = wanted.procedure if isinstance(wanted.procedure, str) else wanted.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
         answer = await context.warehouse.call(name, arguments(wanted))

@@ -44,7 +44,7 @@ UNIT_SIZES: Final = {
     "1000 Calls": Decimal(1000),
     "Hours": Decimal(3600),  # of seconds
 }
-_PROCESSING: Final = {None: STANDARD, "": STANDARD, "auto": STANDARD, "default": STANDARD}
+_STANDARD_TIERS: Final = frozenset({"", "auto", "default", "standard"})
 
 Usage = Mapping[str, Any]
 
@@ -96,7 +96,7 @@ def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
     """
     requests = _whole(usage, "num_model_requests")
     mean_input = Decimal(_whole(usage, "input_tokens")) / requests if requests else Decimal(0)
-    processing = "batch" if usage["batch"] else _PROCESSING.get(usage["service_tier"], usage["service_tier"])
+    processing = "batch" if usage["batch"] else _processing(usage["service_tier"] or "")
     listed = book.model(usage["model"])
     for charge, quantity in quantities(usage):
         row = {
@@ -109,8 +109,8 @@ def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
             "consumed_quantity": quantity,
             "consumed_unit": CONSUMED_UNITS.get(charge, "Tokens"),
         }
-        found = listed and book.find(listed, charge, processing, usage["usage_date"], mean_input)
-        if not found:
+        found = None if listed is None else book.find(listed, charge, processing, usage["usage_date"], mean_input)
+        if found is None:
             yield {**row, "price_basis": "no_price" if listed else "unknown_model"}
             continue
         price = found.price
@@ -128,6 +128,10 @@ def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
             "price_effective_from": price.effective_from,
             "price_source": f"{price.source} {price.source_version}",
         }
+
+
+def _processing(service_tier: str) -> str:
+    return STANDARD if service_tier in _STANDARD_TIERS else service_tier
 
 
 def _whole(usage: Usage, metric: str) -> int:

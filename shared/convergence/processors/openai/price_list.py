@@ -56,6 +56,9 @@ ANY_MODEL: Final = "*"  # calls that the provider's usage reports without a mode
 
 Line = dict[str, str]
 
+# A model that is listed without any price costs nothing (moderation).
+FREE: Final[Line] = {"kind": "input", "unit": "1000000 Tokens", "above_input_tokens": "0", "price": "0"}
+
 
 def price_list() -> str:
     """Return the whole CSV. Raises `ImportError` without the package, `ValueError` for a price it cannot express."""
@@ -80,9 +83,7 @@ def _model_lines(model: ModelInfo) -> Iterator[Line]:
     dated = _dated(model.prices)
     for number, (start, prices) in enumerate(dated):
         end = dated[number + 1][0] if number + 1 < len(dated) else None
-        for line in _price_lines(prices) or [
-            {"kind": "input", "unit": "1000000 Tokens", "price": "0"}
-        ]:  # listed as free
+        for line in _price_lines(prices) or [FREE]:
             yield {
                 **named,
                 "processing": "standard",
