@@ -36,26 +36,23 @@ if TYPE_CHECKING:
 
 
 class LeasedStage:
-    """A stage that belongs to one step."""
+    """This execution's stage for one table, behind those that its earlier slices left."""
 
-    def __init__(self, stage: Stage, schema: TableSchema, lease: Lease, keep_parts: int) -> None:
+    def __init__(self, own: Stage, earlier: Sequence[Stage], schema: TableSchema, lease: Lease) -> None:
+        self._own = own
+        self._earlier = earlier
         self._lease = lease
-        self._stale_from: int | None = keep_parts
-        self._stage = stage
         self.schema = schema
         self.table = schema.name
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         """Store a batch; refused once the lease is lost."""
-        await (await self.opened()).write(part, rows)
-
-    async def opened(self) -> Stage:
-        """Return the stage, without what an attempt that died left in it."""
         await self._lease.check()
-        if self._stale_from is not None:
-            await self._stage.discard(self._stale_from)
-            self._stale_from = None
-        return self._stage
+        await self._own.write(part, rows)
+
+    def all(self) -> list[Stage]:
+        """Return the stages of all slices, in order."""
+        return [*self._earlier, self._own]
 
 
 class LeasedWarehouse:
@@ -68,13 +65,23 @@ class LeasedWarehouse:
         self._planned = planned
         self._lease = lease
         self._repeats: Counter[str] = Counter()
+        self._execution = lease.held.step.moves  # renewals change the token, but move nothing
         self.dataset: str = plan.core["org_dataset"]
 
-    def stage(self, table: str, *, keep_parts: int = 0) -> StepStage:
-        """Return the step's stage for a table that has a schema file."""
-        schema = self._services.schemas.get(table)
-        stage = self._services.warehouse.stage(self.dataset, schema, self._job_id("stage", table))
-        return LeasedStage(stage, schema, self._lease, keep_parts)
+    async def ensure_table(self, table: str) -> None:
+        """Create a table that has a schema file."""
+        await self._lease.check()
+        await self._services.warehouse.ensure_table(self.dataset, self._services.schemas.get(table))
+
+    def stage(self, table: str) -> StepStage:
+        """Return this execution's stage for a table that has a schema file."""
+        schema, warehouse = self._services.schemas.get(table), self._services.warehouse
+        name = self._job_id("stage", table)
+        own, *earlier = (
+            warehouse.stage(self.dataset, schema, f"{name}_{execution}")
+            for execution in (self._execution, *self._lease.held.step.stages)
+        )
+        return LeasedStage(own, earlier, schema, self._lease)
 
     async def load(
         self,
@@ -87,7 +94,7 @@ class LeasedWarehouse:
     ) -> LoadResult:
         """Make the staged rows visible."""
         assert isinstance(stage, LeasedStage), "load takes what stage() returned"
-        opened = await stage.opened()
+        await self._lease.check()
         await self._services.warehouse.ensure_table(self.dataset, stage.schema)
         load = Load(
             job_id=self._write_id("load", stage.table, mode, *(() if dates is None else dates)),
@@ -99,7 +106,7 @@ class LeasedWarehouse:
             mode=mode,
             key_fields=tuple(key_fields),
         )
-        return await self._services.warehouse.load(load, opened)
+        return await self._services.warehouse.load(load, *stage.all())
 
     async def query(
         self,

@@ -64,6 +64,10 @@ class StepWarehouse(Protocol):
 
     dataset: str
 
+    async def ensure_table(self, table: str) -> None:
+        """Create `table` (a schema file's name), or add its new columns: for tables that a procedure writes."""
+        ...
+
     def stage(self, table: str) -> StepStage:
         """Return this execution's stage for `table` (a schema file's name).
 
