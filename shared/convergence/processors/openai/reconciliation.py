@@ -36,6 +36,12 @@ WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x
 GROUP BY usage_date, line_item, quantity_unit, currency
 """
 
+# What to add when our price is not the list's own.
+BASES: Final = {
+    "parent_kind": ", which is the price of a wider kind: the list has none of its own",
+    "standard_processing": ", which is the standard one: the list has none for this processing",
+}
+
 Key = tuple[date, str, str]
 
 
@@ -63,7 +69,10 @@ def classify(pair: Pair, rounding: Decimal) -> tuple[str, str]:
             return "missing_usage", "billed, but the usage API shows nothing of it: late data or an unknown line item"
         if pair.billed is None:
             return "missing_price", "used, but neither our price list nor the bill says what it costs"
-        return "missing_price", f"our price list has no price ({pair.basis})"
+        return (
+            "missing_price",
+            "our price list has no price for it" if pair.basis == "no_price" else "our price list does not know it",
+        )
     if pair.billed is None:
         return ("match", "free") if pair.computed == 0 else ("not_billed", "computed, but not on the bill (yet)")
     difference = abs(pair.billed - pair.computed)
@@ -73,10 +82,10 @@ def classify(pair: Pair, rounding: Decimal) -> tuple[str, str]:
         return "rounding", f"within {rounding:f}"
     if pair.billed_quantity is not None and pair.billed_quantity != pair.computed_quantity:
         return "quantity", f"billed for {pair.billed_quantity:f}, used {pair.computed_quantity or 0:f}"
-    note = "" if pair.basis == "list" else f" (our price: {pair.basis})"
-    ratio = pair.billed / pair.computed if pair.computed else None
-    said = "we expect it to be free" if ratio is None else f"billed at {ratio:.4f} times our price"
-    return "price", said + note
+    if not pair.computed:
+        return "price", "billed, but free on our price list"
+    ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize()
+    return "price", f"billed at {ratio:f} times our price{BASES.get(pair.basis, '')}"
 
 
 class ReconciliationProcessor:

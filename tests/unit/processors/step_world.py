@@ -1,0 +1,174 @@
+"""A step's surroundings for tests: the real local warehouse, real HTTP, a clock that only moves when asked to wait."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Lineage, Load, LoadResult, Parameter, QueryResult, Scope, Stage, WriteMode
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
+FIRST, LAST = date(2026, 11, 10), date(2026, 11, 19)
+
+
+class ManualClock:
+    """Time that passes only while somebody waits; `waits` are the seconds asked for."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+        self.waits: list[float] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+class WorldStage:
+    def __init__(self, stage: Stage, table: str) -> None:
+        self.stage, self.table = stage, table
+
+    async def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
+        await self.stage.write(part, rows)
+
+
+class WorldWarehouse:
+    """`StepWarehouse` of one run; every load and call is a job of its own."""
+
+    dataset = "acme_test"
+
+    def __init__(self, warehouse: DuckDbWarehouse, context: WorldContext) -> None:
+        self._warehouse, self._context = warehouse, context
+        self.schemas = TableSchemas(CONFIGS)
+        self._jobs = 0
+
+    async def ensure_table(self, table: str) -> None:
+        await self._warehouse.ensure_table(self.dataset, self.schemas.get(table))
+
+    def stage(self, table: str) -> WorldStage:
+        return WorldStage(self._warehouse.stage(self.dataset, self.schemas.get(table), self._job()), table)
+
+    async def load(
+        self,
+        stage: Any,
+        *,
+        dates: Sequence[date] | None,
+        date_field: str | None = None,
+        mode: WriteMode = WriteMode.OVERWRITE,
+        key_fields: Sequence[str] = (),
+    ) -> LoadResult:
+        load = Load(
+            job_id=self._job(),
+            dataset=self.dataset,
+            table=self.schemas.get(stage.table),
+            lineage=self._lineage(),
+            dates=None if dates is None else tuple(dates),
+            date_field=date_field,
+            mode=mode,
+            key_fields=tuple(key_fields),
+        )
+        return await self._warehouse.load(load, stage.stage)
+
+    async def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None, **options: Any) -> QueryResult:
+        return await self._warehouse.query(sql, parameters, scope=Scope(dataset=self.dataset), **options)
+
+    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
+        scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
+        return await self._warehouse.call(procedure, arguments, scope=scope, job_id=self._job())
+
+    def _job(self) -> str:
+        self._jobs += 1
+        return f"job_{self._context.run_id}_{self._jobs}"
+
+    def _lineage(self) -> Lineage:
+        context = self._context
+        return Lineage(
+            org_slug=context.org_slug,
+            pipeline_id=context.pipeline_id,
+            credential_id=context.credential_id,
+            run_id=context.run_id,
+            ingested_at=context.now(),
+        )
+
+
+class Vault:
+    """Secrets and credentials in memory."""
+
+    def __init__(self, secrets: Mapping[str, str]) -> None:
+        self.secrets = dict(secrets)
+        self.stored: dict[tuple[str, str], str] = {}
+        self.marks: list[tuple[str, bool, str]] = []
+
+    async def open(self, name: str) -> str:
+        if name not in self.secrets:
+            raise StepFailed(f"there is no secret {name!r}")
+        return self.secrets[name]
+
+    async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
+        self.stored[provider, name] = plaintext
+        return f"cred_{provider}_{name}"
+
+    async def mark(self, provider: str, *, valid: bool, why: str = "") -> None:
+        self.marks.append((provider, valid, why))
+
+
+class WorldContext(Context):
+    """One step of one run of `acme`."""
+
+    def __init__(
+        self, client: httpx.AsyncClient, warehouse: DuckDbWarehouse, clock: ManualClock, **fields: Any
+    ) -> None:
+        self._client, self.clock = client, clock
+        self.org_slug, self.run_id, self.step_id = "acme", "run_1", "step_1"
+        self.pipeline_id, self.provider, self.credential_id = "acme-openai-cost-usage-cost", "openai", "cred_1"
+        self.start_date, self.end_date, self.attempt = FIRST, LAST, 1
+        self.parameters, self.variables, self.results, self.checkpoint = {}, {}, {}, None
+        self.deadline = clock.now() + timedelta(minutes=8)
+        self.configs_dir = CONFIGS
+        self.logger = logging.getLogger("tests")
+        self.vault = Vault({"openai": "sk-admin-sandbox"})
+        self.secrets = self.credentials = self.vault
+        self.rows_seen = 0
+        for name, value in fields.items():
+            setattr(self, name, value)
+        self.warehouse = WorldWarehouse(warehouse, self)
+
+    def __getitem__(self, name: str) -> Any:
+        return getattr(self, name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("org_slug", "run_id"))
+
+    def __len__(self) -> int:
+        return 2
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        return self._client
+
+    def now(self) -> datetime:
+        return self.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        await self.clock.sleep(seconds)
+
+    def fraction(self) -> float:
+        return 0.5
+
+    def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
+        self.rows_seen = rows
+
+    def read_config(self, path: str) -> bytes:
+        return (self.configs_dir / path).read_bytes()

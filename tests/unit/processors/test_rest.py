@@ -1,0 +1,220 @@
+"""The REST client against a real server that misbehaves in every way we know."""
+
+from __future__ import annotations
+
+import asyncio
+import gzip
+from collections.abc import Awaitable, Callable
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+from tests.unit.processors.step_world import ManualClock, WorldContext
+
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.processors.rest import Patience, RestClient, cursor_paging, retry_after_s
+from convergence.sandbox.http import HttpServer, Request, Response
+
+KEY = "sk-very-secret"
+GOOD = Response(200, b'{"data": [1], "has_more": false}')
+
+
+class Script:
+    """Answers one response after the other; the last one again and again."""
+
+    def __init__(self, *responses: Response) -> None:
+        self.responses = list(responses)
+        self.requests: list[Request] = []
+
+    def __call__(self, request: Request) -> Response:
+        self.requests.append(request)
+        return self.responses.pop(0) if len(self.responses) > 1 else self.responses[0]
+
+
+def with_client(
+    handler: Callable[[Request], Response], work: Callable[[RestClient], Awaitable[Any]], **options: Any
+) -> tuple[Any, ManualClock, RestClient]:
+    clock = ManualClock()
+
+    async def main() -> tuple[Any, RestClient]:
+        server = HttpServer(handler)
+        base_url = await server.start()
+        try:
+            async with httpx.AsyncClient() as http:
+                context = WorldContext(http, None, clock)  # type: ignore[arg-type]  # no test here touches a table
+                headers = {"authorization": f"Bearer {KEY}"}
+                client = RestClient(context, base_url, headers=headers, service="Test", renew="Renew it.", **options)
+                return await work(client), client
+        finally:
+            await server.stop()
+
+    answer, client = asyncio.run(main())
+    return answer, clock, client
+
+
+def failure(*responses: Response, **options: Any) -> ConvergenceError:
+    with pytest.raises(ConvergenceError) as caught:
+        with_client(Script(*responses), lambda client: client.get("/x"), **options)
+    return caught.value
+
+
+def test_a_busy_call_is_repeated_in_place_and_counted() -> None:
+    script = Script(Response(500), Response(503), GOOD)
+    answer, clock, client = with_client(script, lambda client: client.get("/x"))
+    assert answer["data"] == [1]
+    assert (client.calls, client.retries) == (3, 2)
+    assert clock.waits == [0.25, 0.5]  # half of 0.5 s and of 1 s: the jitter of the test is 0.5
+
+
+@pytest.mark.parametrize(
+    ("headers", "wait_s"),
+    [
+        ({"retry-after": "3"}, 3.0),
+        ({"retry-after-ms": "250", "retry-after": "9"}, 0.25),
+        ({"retry-after": "Sat, 21 Nov 2026 09:00:05 GMT"}, 5.0),
+    ],
+)
+def test_retry_after_is_honoured_in_all_spellings(headers: dict[str, str], wait_s: float) -> None:
+    _, clock, _ = with_client(Script(Response(429, headers=headers), GOOD), lambda client: client.get("/x"))
+    assert clock.waits == [wait_s]
+
+
+def test_a_retry_after_longer_than_our_patience_is_left_to_the_engine() -> None:
+    problem = failure(Response(429, headers={"retry-after": "600"}))
+    assert isinstance(problem, Throttled)
+    assert problem.retry_after_s == 600
+
+
+def test_a_retry_after_that_makes_no_sense_is_ignored() -> None:
+    assert retry_after_s({"retry-after": "soon"}, 0.0) is None
+    assert retry_after_s({"retry-after": "-4"}, 0.0) == 0.0
+
+
+def test_a_provider_that_stays_down_becomes_transient_after_the_last_attempt() -> None:
+    problem = failure(Response(502), patience=Patience(attempts_max=3))
+    assert isinstance(problem, Transient)
+    assert "502" in str(problem)
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_refused_credential_is_final_with_advice_and_without_the_providers_words(status: int) -> None:
+    script = Script(Response(status, f'{{"error": {{"message": "bad key {KEY}"}}}}'.encode()))
+    with pytest.raises(CredentialRejected) as caught:
+        with_client(script, lambda client: client.get("/x"))
+    assert len(script.requests) == 1
+    assert "Renew it." in str(caught.value)
+    assert KEY not in str(caught.value)
+
+
+def test_another_4xx_is_final_and_says_why() -> None:
+    problem = failure(Response(400, b'{"error": {"message": "limit is too large"}}'))
+    assert isinstance(problem, StepFailed)
+    assert "limit is too large" in str(problem)
+
+
+@pytest.mark.parametrize(
+    ("response", "said"),
+    [
+        (Response(200, b"<html>login</html>", content_type="text/html"), "instead of JSON"),
+        (Response(200, b"  <!doctype html>"), "instead of JSON"),
+        (Response(302, headers={"location": "https://elsewhere.example"}), "redirects"),
+        (Response(200, b'{"error": {"message": "quota"}}'), "200 with an error: quota"),
+        (Response(404, b"gone"), "no reason given"),
+    ],
+)
+def test_an_answer_that_cannot_get_better_is_final(response: Response, said: str) -> None:
+    problem = failure(response)
+    assert isinstance(problem, StepFailed)
+    assert said in str(problem)
+
+
+def test_half_a_body_is_asked_for_again() -> None:
+    whole = Response(200, b'{"data": [1, 2, 3], "has_more": false}')
+    cut = Response(200, whole.body, cut=True)
+    answer, _, client = with_client(Script(cut, whole), lambda client: client.get("/x"))
+    assert answer["data"] == [1, 2, 3]
+    assert client.retries == 1
+
+
+def test_broken_json_is_asked_for_again_and_then_given_up_as_transient() -> None:
+    problem = failure(Response(200, b'{"data": ['), patience=Patience(attempts_max=2))
+    assert isinstance(problem, Transient)
+    assert "broken JSON" in str(problem)
+
+
+def test_a_small_answer_that_swells_past_the_cap_is_refused() -> None:
+    bomb = Response(200, gzip.compress(b" " * 5_000_000), {"content-encoding": "gzip"})
+    problem = failure(bomb, bytes_max=1_000_000)
+    assert isinstance(problem, StepFailed)
+    assert "smaller pages" in str(problem)
+
+
+def test_a_dead_host_is_transient_and_the_message_shows_no_key() -> None:
+    async def call(client: RestClient) -> None:
+        client._base_url = "http://127.0.0.1:9"
+        await client.get("/x")
+
+    with pytest.raises(Transient, match="cannot be reached") as caught:
+        with_client(Script(GOOD), call)
+    assert KEY not in str(caught.value)
+
+
+@pytest.mark.parametrize("base_url", ["http://api.example.org/v1", "ftp://x", "api.example.org"])
+def test_a_key_does_not_travel_over_plain_http(base_url: str) -> None:
+    with pytest.raises(StepFailed, match="https"):
+        RestClient(None, base_url, headers={}, service="Test")  # type: ignore[arg-type]  # refused before it is used
+
+
+def test_money_keeps_its_digits() -> None:
+    script = Script(Response(200, b'{"value": 0.10000000000000000001}'))
+    answer, _, _ = with_client(script, lambda client: client.get("/x", exact=True))
+    assert answer["value"] == Decimal("0.10000000000000000001")
+
+
+def page(number: int, last: int) -> Response:
+    more = "true" if number < last else "false"
+    return Response(200, f'{{"data": [{number}], "has_more": {more}, "next_page": "c{number + 1}"}}'.encode())
+
+
+async def collect(client: RestClient) -> list[int]:
+    return [
+        item async for answer in client.pages("/x", [("limit", "1")], paging=cursor_paging()) for item in answer["data"]
+    ]
+
+
+def test_pages_follow_the_cursor_and_keep_the_other_parameters() -> None:
+    script = Script(page(1, 3), page(2, 3), page(3, 3))
+    answer, _, _ = with_client(script, collect)
+    assert answer == [1, 2, 3]
+    assert [dict(request.query) for request in script.requests] == [
+        {"limit": "1"},
+        {"limit": "1", "page": "c2"},
+        {"limit": "1", "page": "c3"},
+    ]
+
+
+def test_the_next_page_is_under_way_while_this_one_is_worked_on() -> None:
+    script = Script(page(1, 3), page(2, 3), page(3, 3))
+
+    async def slow(client: RestClient) -> int:
+        pages = client.pages("/x", paging=cursor_paging())
+        await anext(pages)
+        for _ in range(1000):
+            await asyncio.sleep(0)
+            if len(script.requests) == 2:
+                break
+        await pages.aclose()  # type: ignore[attr-defined]  # it is an async generator
+        return len(script.requests)
+
+    assert with_client(script, slow)[0] == 2
+
+
+def test_a_repeating_cursor_is_an_error_instead_of_an_endless_loop() -> None:
+    with pytest.raises(StepFailed, match="repeats its cursor"):
+        with_client(Script(Response(200, b'{"data": [], "has_more": true, "next_page": "same"}')), collect)
+
+
+def test_a_page_with_more_to_come_but_no_cursor_is_an_error() -> None:
+    with pytest.raises(StepFailed, match="names no 'next_page'"):
+        with_client(Script(Response(200, b'{"data": [], "has_more": true, "next_page": null}')), collect)
