@@ -17,7 +17,8 @@ class Step:
     """What `runs/{run_id}/steps/{record_id}` holds.
 
     `claims` counts executions begun since the last commit by an owner (crashes show up here); `failures` counts
-    retryable failures; `elapsed_s` adds up over the slices of a step that answers CONTINUE.
+    retryable failures; `elapsed_s` adds up over the slices of a step that answers CONTINUE, and `stages` names the
+    executions (by their number of moves) whose staged rows are kept for the load at the end.
     """
 
     step_id: str
@@ -31,6 +32,7 @@ class Step:
     not_before: datetime | None = None
     elapsed_s: float = 0.0
     checkpoint: Any = None
+    stages: tuple[int, ...] = ()
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
     children: tuple[str, ...] = ()
@@ -66,6 +68,7 @@ class Step:
             failures=0,
             elapsed_s=0.0,
             checkpoint=None,
+            stages=(),
             error=None,
             result=None,
             not_before=None,
@@ -96,6 +99,7 @@ class Step:
             "not_before": None if self.not_before is None else to_text(self.not_before),
             "elapsed_s": self.elapsed_s,
             "checkpoint": self.checkpoint,
+            "stages": self.stages,
             "result": self.result,
             "error": self.error,
             "children": self.children,
@@ -111,6 +115,7 @@ class Step:
         values = dict(data)
         values["status"] = StepStatus(data["status"])
         values["children"] = tuple(data["children"])
+        values["stages"] = tuple(data["stages"])
         values["transitions"] = from_list(data["transitions"])
         for name in ("lease_until", "not_before", "started_at", "finished_at"):
             values[name] = None if data[name] is None else from_text(data[name])

@@ -8,7 +8,7 @@ from convergence.engine.finish import announce
 from convergence.engine.services import Services
 from convergence.engine.store import commit, release, require_run
 from convergence.errors import Conflict
-from convergence.ports.documents import Replace
+from convergence.ports.documents import Replace, Write
 
 
 async def cancel(services: Services, org: str, run_id: str, *, why: str = "cancelled on request") -> Run:
@@ -22,7 +22,7 @@ async def cancel(services: Services, org: str, run_id: str, *, why: str = "cance
             return stored.run
         token = services.ids.new("t")
         cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), why=why, token=token)
-        writes = [Replace(cancelled.path, stored.version, cancelled.to_data()), release(cancelled)]
+        writes: list[Write] = [Replace(cancelled.path, stored.version, cancelled.to_data()), release(cancelled)]
         try:
             await commit(services.documents, writes, token)
         except Conflict:

@@ -29,22 +29,29 @@ async def conclude(claimed: Visit, held: StoredStep, outcome: Outcome, *, began:
     """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped."""
     visit = replace(claimed, held=held)
     try:
-        return await _conclude(visit, outcome, began)
+        return await _conclude(visit, outcome, began, claimed.step.moves)
     except Conflict:
         logger.info("%s/%s: a newer owner went on; this result is dropped", visit.run.run_id, visit.planned.step_id)
         return ACK
 
 
-async def _conclude(visit: Visit, outcome: Outcome, began: datetime) -> Answer:
+async def _conclude(visit: Visit, outcome: Outcome, began: datetime, claimed_at: int) -> Answer:
     now = visit.now()
     match outcome:
         case Succeeded(result=result, skipped=skipped):
             to, why = (StepStatus.SKIPPED, "nothing to do") if skipped else (StepStatus.COMPLETED, "done")
-            changes = {"result": result, "error": None, "checkpoint": None, "finished_at": now}
+            changes: dict[str, Any] = {
+                "result": result,
+                "error": None,
+                "checkpoint": None,
+                "stages": (),
+                "finished_at": now,
+            }
             await _wake(await visit.move(to, why, **RELEASED, **changes))
         case Continued(result=result, checkpoint=checkpoint):
             elapsed_s = visit.step.elapsed_s + (now - began).total_seconds()
             changes = {"result": result, "checkpoint": checkpoint, "elapsed_s": elapsed_s}
+            changes["stages"] = (*visit.step.stages, claimed_at)
             await visit.move(StepStatus.RETRYING, "to be continued", **RELEASED, **changes)
             await publish_ready(visit.services.bus, visit.run, [visit.planned.step_id])
         case Stopped(why=why):

@@ -57,9 +57,10 @@ class StepContext(Context):
         self.checkpoint = step.checkpoint
         self.deadline = deadline
         self.configs_dir: Path = services.configs_dir
-        self.secrets = StepSecrets(services, run)
-        self.credentials = StepCredentials(services, run, self.secrets)
-        self.logger = ScrubbingLogger(logger, self.secrets.opened, org=run.org, run_id=run.run_id, step_id=self.step_id)
+        self.secrets = secrets = StepSecrets(services, run)
+        self.opened = secrets.opened
+        self.credentials = StepCredentials(services, run, secrets)
+        self.logger = ScrubbingLogger(logger, self.opened, org=run.org, run_id=run.run_id, step_id=self.step_id)
         self.warehouse = LeasedWarehouse(services, run, plan, planned, lease)
         self._core = {
             **core,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -87,7 +87,6 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         name: await services.keyring.encrypt(value.encode(), parameter_aad(org.slug, name))
         for name, value in secrets.items()
     }
-    token = services.ids.new("t")
     run = Run(
         run_id=run_id,
         org=org.slug,
@@ -104,10 +103,11 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         parameters=parameters,
         sealed=sealed,
         run_once=loaded.pipeline.execution.run_once,
-    ).advance(
-        RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger}); parameters and plan are valid", token=token
     )
-    return Prepared(run, plan, org)
+    checked = run.advance(
+        RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger})", token=services.ids.new("t")
+    )
+    return Prepared(checked, plan, org)
 
 
 async def dispatch(services: Services, request: RunRequest) -> Run:
@@ -124,7 +124,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     again = await _same_request(services, prepared)
     if again is not None:
         return again
-    await _check_once(services, prepared.run, request.parameters)
+    await _check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
     except Conflict:
@@ -191,7 +191,7 @@ async def _same_request(services: Services, prepared: Prepared) -> Run | None:
     return stored.run
 
 
-async def _check_once(services: Services, run: Run, given: Mapping[str, Any]) -> None:
+async def _check_once(services: Services, run: Run) -> None:
     if not run.run_once:
         return
     force = services.catalog.get(run.pipeline).pipeline.execution.force_param

@@ -71,9 +71,10 @@ async def execute(
     limit_s, which = _limit(services, stored, planned, lease)
     deadline = services.clock.now() + timedelta(seconds=limit_s)
     context = StepContext(services, stored.run, plan, planned, lease, results, deadline)
+    timer = asyncio.timeout(limit_s)
     try:
         processor = services.processor(planned.ps_type)
-        async with asyncio.timeout(limit_s) as timer:
+        async with timer:
             answer = await processor.execute(planned.config, context)
         return _read_answer(services, planned, answer, context)
     except asyncio.CancelledError:
@@ -108,16 +109,15 @@ def _read_answer(services: Services, planned: PlanStep, answer: object, context:
     """Check what the processor returned; anything but the contract is a final failure that says what was wrong."""
     if not isinstance(answer, Mapping):
         return _bad_answer(services, planned, f"returned {type(answer).__name__}, not a mapping with 'status'")
-    result = scrub(answer, context.secrets.opened)
+    result = scrub(answer, context.opened)
     try:
         size = len(orjson.dumps(result))
     except TypeError as error:
         return _bad_answer(services, planned, f"returned what is not JSON: {error}")
     if size > services.settings.result_bytes_max:
         most = services.settings.result_bytes_max
-        return _bad_answer(
-            services, planned, f"returned {size} bytes; a result holds {most}, data goes to the warehouse"
-        )
+        what = f"returned {size} bytes; a result holds {most}, more than that goes to the warehouse"
+        return _bad_answer(services, planned, what)
     status = str(result.get("status", "")).upper()
     if status in (words.SUCCESS, words.COMPLETED, words.SKIPPED):
         return Succeeded(result=result, skipped=status == words.SKIPPED)
@@ -136,7 +136,7 @@ def _bad_answer(services: Services, planned: PlanStep, what: str) -> Failed:
 
 
 def _failure(services: Services, planned: PlanStep, error: Exception, context: StepContext) -> Failed:
-    message = scrub(str(error) or type(error).__name__, context.secrets.opened)
+    message = scrub(str(error) or type(error).__name__, context.opened)
     known = isinstance(error, ConvergenceError)
     if not known:
         message = f"{type(error).__name__}: {message}"

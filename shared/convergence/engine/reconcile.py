@@ -31,11 +31,12 @@ from convergence.engine.store import (
     read_run,
     record_id,
 )
-from convergence.errors import Conflict, ConvergenceError
+from convergence.errors import Conflict
 from convergence.ports.documents import Order, Replace, Where
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
+_TOTALS: Final = ("rows_processed", "rows_written")
 _RUN_STEP: Final = "_run"  # the letter of a run that failed by its deadline, not by a step
 Steps = Mapping[str, StoredStep]
 
@@ -69,8 +70,8 @@ async def next_check(services: Services) -> datetime | None:
 async def _guarded(services: Services, run_id: str) -> None:
     try:
         await reconcile_run(services, run_id)
-    except ConvergenceError as error:
-        logger.warning("run %s could not be reconciled: %s", run_id, error)
+    except Exception as error:
+        logger.warning("run %s could not be reconciled: %s", run_id, error, exc_info=error)
         stored = await read_run(services, run_id)
         if stored is not None:
             await _put_off(services, stored, services.clock.now() + timedelta(seconds=services.settings.check_every_s))
@@ -143,10 +144,7 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
         await _put_off(services, stored, now + timedelta(seconds=services.settings.check_every_s))
         return
     graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
-    totals = {
-        name: sum(int((step.result or {}).get(name) or 0) for step in graph)
-        for name in ("rows_processed", "rows_written")
-    }
+    totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(f"{step.step_id}: {step.error['message']}" for step in graph if step.done and step.error)
     await announce(services, run, handlers=False)
     closed = replace(run, totals=totals, warnings=warnings)

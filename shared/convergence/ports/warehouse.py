@@ -138,7 +138,11 @@ class Routine:
 
 
 class Stage(Protocol):
-    """Rows on their way. Survives a crash: a stage of the same name holds the parts already written."""
+    """Rows on their way. Survives a crash: a stage of the same name holds the parts already written.
+
+    The engine gives each execution of a step a stage of its own, so that one which lost its lease can never mix
+    its rows into the next one's; a step that went on in slices loads the stages of all its slices together.
+    """
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         """Store rows as part `part` (from 0); a part written again replaces its earlier self.
@@ -167,8 +171,8 @@ class Warehouse(Protocol):
         """Return the stage `name`: letters, digits and underscores, unique per run, step and epoch."""
         ...
 
-    async def load(self, load: Load, stage: Stage) -> LoadResult:
-        """Make the staged rows visible and drop the stage, in one transaction recorded under `load.job_id`.
+    async def load(self, load: Load, *stages: Stage) -> LoadResult:
+        """Make the rows of all `stages` visible and drop these, in one transaction recorded under `load.job_id`.
 
         A job id that is known changes nothing and answers `repeated`.
 

@@ -11,12 +11,13 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from convergence.ports.bus import Answer, Delivery, Handler, Message, Retry, RetryPolicy
 
 logger = logging.getLogger(__name__)
+Tap = Callable[[Sequence[Message]], None]
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +35,7 @@ class LocalBus:
 
     def __init__(self) -> None:
         self._topics: dict[str, list[_Subscription]] = {}
+        self._taps: dict[str, list[Tap]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
         self._numbers = itertools.count(1)
@@ -54,10 +56,20 @@ class LocalBus:
         subscriptions = self._topics.setdefault(topic, [])
         subscriptions.append(_Subscription(f"{topic}-{len(subscriptions)}", handler, policy, outstanding_max))
 
+    def tap(self, topic: str, tap: Tap) -> None:
+        """Hand every published batch of `topic` to `tap` at once, in the publisher's turn.
+
+        For observers that take microseconds and never fail, such as a sink that collects for later. A message
+        with many observers and no work is not worth a task of its own.
+        """
+        self._taps.setdefault(topic, []).append(tap)
+
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
         """Hand each message to every subscription of `topic`; handlers run after this returns."""
         if self._closed:
             return
+        for tap in self._taps.get(topic, ()):
+            tap(messages)
         for subscription in self._topics.get(topic, ()):
             for message in messages:
                 self._enqueue(subscription, Delivery(message, str(next(self._numbers)), 1, topic))

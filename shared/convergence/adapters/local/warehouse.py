@@ -41,37 +41,39 @@ class DuckDbWarehouse:
     def __init__(
         self, path: Path | None, *, clock: Clock, project: str = "local", threads: int = 2, memory_mib: int = 160
     ) -> None:
-        self._session = Session(path, threads=threads, memory_mib=memory_mib)
+        self.session = Session(path, threads=threads, memory_mib=memory_mib)
         self._clock = clock
         self._translator = Translator(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
 
     def close(self) -> None:
         """Wait for running statements and close the file."""
-        self._session.close()
+        self.session.close()
 
     async def ensure_dataset(self, dataset: str) -> None:
         """Create the dataset unless it exists."""
-        await self._session.write(lambda job: tables.ensure_dataset(job, dataset))
+        await self.session.write(lambda job: tables.ensure_dataset(job, dataset))
 
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
         if (dataset, table) not in self._ensured:
-            await self._session.write(lambda job: tables.ensure_table(job, dataset, table))
+            await self.session.write(lambda job: tables.ensure_table(job, dataset, table))
             self._ensured.add((dataset, table))
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""
-        return NdjsonStage(self._session.staging, dataset, table, name)
+        return NdjsonStage(self.session.staging, dataset, table, name)
 
-    async def load(self, load: Load, stage: Stage) -> LoadResult:
-        """Make the staged rows visible and drop the stage; see the port."""
-        assert isinstance(stage, NdjsonStage), "a stage comes from this warehouse"
+    async def load(self, load: Load, *stages: Stage) -> LoadResult:
+        """Make the staged rows visible and drop the stages; see the port."""
+        folders = [stage for stage in stages if isinstance(stage, NdjsonStage)]
+        assert len(folders) == len(stages), "a stage comes from this warehouse"
         check_load(load)
         await self.ensure_table(load.dataset, load.table)
         finished_at = self._clock.now()
-        result = await self._session.write(lambda job: _load(job, load, stage, finished_at))
-        await stage.discard()
+        result = await self.session.write(lambda job: _load(job, load, folders, finished_at))
+        for stage in folders:
+            await stage.discard()
         return result
 
     async def query(
@@ -102,7 +104,7 @@ class DuckDbWarehouse:
                 check_bytes(estimate, bytes_max)
             return run_statement(job, translation, values, rows_max)
 
-        return await (self._session.write(work) if scope.writable else self._session.read(work))
+        return await (self.session.write(work) if scope.writable else self.session.read(work))
 
     async def call(
         self, procedure: str, arguments: Mapping[str, Parameter], *, scope: Scope, job_id: str
@@ -122,15 +124,15 @@ class DuckDbWarehouse:
         """Remove a routine. Raises `NotFound`."""
 
 
-def _load(job: Job, load: Load, stage: NdjsonStage, finished_at: object) -> LoadResult:
+def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: object) -> LoadResult:
     try:
-        return load_slices(job, load, stage, finished_at)
+        return load_slices(job, load, stages, finished_at)
     except Exception as error:
         import duckdb
 
         if not isinstance(error, duckdb.Error):
             raise
-        reason = diagnose(load, stage)
+        reason = diagnose(load, stages)
         if reason is None:
             raise
         raise reason from error

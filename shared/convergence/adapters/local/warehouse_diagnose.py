@@ -5,7 +5,7 @@ The load itself is one statement and fails as a whole; only then is this slower,
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
@@ -22,10 +22,10 @@ _INT64: Final = (-(2**63), 2**63 - 1)
 _DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
 
 
-def diagnose(load: Load, stage: NdjsonStage) -> SchemaMismatch | None:
+def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None:
     """Return the error that names column, row (from 1) and what came; None when every row fits."""
     columns = [(column.name, column_type(column), column.mode) for column in staged_columns(load)]
-    for number, row in _rows(stage):
+    for number, row in _rows(stages):
         for name, kind, mode in columns:
             value = row.get(name)
             if value is None:
@@ -42,9 +42,9 @@ def diagnose(load: Load, stage: NdjsonStage) -> SchemaMismatch | None:
     return None
 
 
-def _rows(stage: NdjsonStage) -> Iterator[tuple[int, dict[str, Any]]]:
+def _rows(stages: Sequence[NdjsonStage]) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
-    for path in stage.parts():
+    for path in [path for stage in stages for path in stage.parts()]:
         for row in orjson.loads(path.read_bytes()):
             number += 1
             yield number, row

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any, Final
 
@@ -19,14 +19,14 @@ from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Load, LoadResul
 _AS_TEXT: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "BYTES"})
 
 
-def load_slices(job: Job, load: Load, stage: NdjsonStage, finished_at: Any) -> LoadResult:
+def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: Any) -> LoadResult:
     """Replace the slices by the staged rows in one transaction; see `convergence.ports.warehouse.Load`."""
     check_load(load)
     with job.transaction():
         known = job.cursor.execute(statement("job"), {"job_id": load.job_id}).fetchone()
         if known:
             return LoadResult(**orjson.loads(known[0]), repeated=True)
-        files = [str(path) for path in stage.parts()]
+        files = [str(path) for stage in stages for path in stage.parts()]
         removed, loaded = _merge(job, load, files) if load.mode is WriteMode.MERGE else _replace(job, load, files)
         result = LoadResult(rows_loaded=loaded, rows_removed=removed)
         record = orjson.dumps({"rows_loaded": loaded, "rows_removed": removed}).decode()

@@ -1,0 +1,85 @@
+"""One process that does all the work of an installation: it delivers, executes and reconciles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from functools import partial
+from typing import Final
+
+from convergence.adapters.local.bus import LocalBus
+from convergence.domain.run import Run
+from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.reconcile import next_check, reconcile, reconcile_run
+from convergence.engine.run_step import on_step_ready
+from convergence.engine.services import Services
+from convergence.engine.store import require_run
+from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Message, RetryPolicy
+
+logger = logging.getLogger(__name__)
+_PASS_MAX_S: Final = 5.0
+_PASS_MIN_S: Final = 0.2
+
+
+class LocalWorker:
+    """Handlers on the bus of this process, and the reconciler beside them."""
+
+    def __init__(self, services: Services, bus: LocalBus, *, steps_max: int = 64) -> None:
+        self.services = services
+        self._bus = bus
+        bus.subscribe(STEP_READY, partial(on_step_ready, services), RetryPolicy(), outstanding_max=steps_max)
+        bus.subscribe(DEAD_LETTER, partial(on_dead_letter, services), RetryPolicy(dead_letter_topic=None))
+        bus.tap(RUN_EVENTS, self._moved)
+        self._waiting: dict[str, asyncio.Event] = {}
+        self._passes: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Take up every run that is not settled, then keep looking. Return how many there were."""
+        found = await reconcile(self.services, everything=True)
+        self._passes = asyncio.create_task(self._reconcile())
+        return found
+
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:
+        """Return the run when it is terminal and its handlers are done; at the timeout, as it is then."""
+        moved = self._waiting.setdefault(run_id, asyncio.Event())
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    moved.clear()
+                    run = await self._settled(org, run_id)
+                    if run.check_at is None:
+                        return run
+                    await moved.wait()
+        except TimeoutError:
+            return (await require_run(self.services, org, run_id)).run
+        finally:
+            self._waiting.pop(run_id, None)
+
+    async def _settled(self, org: str, run_id: str) -> Run:
+        run = (await require_run(self.services, org, run_id)).run
+        if run.terminal:  # the reconciler would come by in a minute; who waits wants the totals now
+            await reconcile_run(self.services, run_id)
+            run = (await require_run(self.services, org, run_id)).run
+        return run
+
+    def _moved(self, messages: Sequence[Message]) -> None:
+        if self._waiting:
+            for message in messages:
+                waiting = self._waiting.get(message.attributes["run_id"])
+                if waiting is not None:
+                    waiting.set()
+
+    async def close(self) -> None:
+        """Stop. Steps that still run stay claimed: the next start takes them up."""
+        if self._passes is not None:
+            self._passes.cancel()
+            await asyncio.gather(self._passes, return_exceptions=True)
+        await self._bus.close()
+
+    async def _reconcile(self) -> None:
+        while True:
+            due = await next_check(self.services)
+            wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
+            await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
+            await reconcile(self.services)

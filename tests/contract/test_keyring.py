@@ -1,0 +1,38 @@
+"""What every `Keyring` adapter promises."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from convergence.errors import Denied
+from convergence.ports.keyring import Keyring
+
+
+def test_only_the_owner_named_at_encryption_can_decrypt(keyring: Keyring) -> None:
+    async def story() -> None:
+        sealed = await keyring.encrypt(b"sk-secret", "org/acme/credential/c1")
+        assert "sk-secret" not in sealed
+        assert await keyring.decrypt(sealed, "org/acme/credential/c1") == b"sk-secret"
+        with pytest.raises(Denied, match="another org"):
+            await keyring.decrypt(sealed, "org/other/credential/c1")
+
+    asyncio.run(story())
+
+
+def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
+    async def story() -> None:
+        sealed = await keyring.encrypt(b"sk-secret", "a")
+        for broken in (sealed[:-4] + "AAAA", "v9." + sealed[3:], "nonsense", ""):
+            with pytest.raises(Denied):
+                await keyring.decrypt(broken, "a")
+
+    asyncio.run(story())
+
+
+def test_the_same_plaintext_never_encrypts_to_the_same_text(keyring: Keyring) -> None:
+    async def story() -> None:
+        assert await keyring.encrypt(b"x", "a") != await keyring.encrypt(b"x", "a")
+
+    asyncio.run(story())

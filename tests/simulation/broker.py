@@ -1,0 +1,74 @@
+"""A bus that loses, doubles, delays and reorders; deliveries go to any process that lives."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.run_step import on_step_ready
+from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Ack, Delivery, Message, Retry
+from tests.simulation.faults import Killed
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+HANDLERS = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter}
+ACK_DEADLINE_S = 600.0
+
+
+class Broker:
+    """Every message that the engine publishes passes here."""
+
+    def __init__(self, world: World, deliveries_max: int) -> None:
+        self._world = world
+        self._deliveries_max = deliveries_max
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.events: list[bytes] = []
+
+    def accept(self, topic: str, messages: Sequence[Message]) -> None:
+        """Take messages in; some never come out, some twice."""
+        world, odds, rng = self._world, self._world.odds, self._world.rng
+        for message in messages:
+            world.check_plaintext(message.data)
+            if topic == RUN_EVENTS:
+                self.events.append(message.data)
+                continue
+            copies = 0 if rng.random() < odds.message_lost else 2 if rng.random() < odds.message_doubled else 1
+            for _ in range(copies):
+                late = rng.random() < odds.message_late
+                delay_s = rng.uniform(0, odds.message_late_max_s if late else odds.message_delay_max_s)
+                self._later(delay_s, Delivery(message, f"m{rng.getrandbits(32)}", 1, topic))
+
+    def _later(self, delay_s: float, delivery: Delivery) -> None:
+        self._world.loop.call_later(delay_s, self._start, delivery)
+
+    def _start(self, delivery: Delivery) -> None:
+        task = self._world.loop.create_task(self._deliver(delivery))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _deliver(self, delivery: Delivery) -> None:
+        process = self._world.any_process()
+        if process is None:
+            self._later(10.0, delivery)
+            return
+        try:
+            answer = await HANDLERS[delivery.topic](process.services, delivery)
+        except Killed:
+            self._again(delivery, self._world.rng.uniform(10.0, ACK_DEADLINE_S))
+        except Exception:  # the push entry answers 500: deliver again
+            self._again(delivery, 10.0)
+        else:
+            if isinstance(answer, Retry):
+                self._again(delivery, 1.0 if answer.after_s is None else answer.after_s)
+            else:
+                assert isinstance(answer, Ack)
+
+    def _again(self, delivery: Delivery, after_s: float) -> None:
+        if delivery.attempt >= self._deliveries_max:
+            if delivery.topic != DEAD_LETTER:
+                self.accept(DEAD_LETTER, [delivery.message])
+            return
+        self._later(after_s, Delivery(delivery.message, delivery.message_id, delivery.attempt + 1, delivery.topic))

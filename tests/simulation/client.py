@@ -1,0 +1,135 @@
+"""Somebody who wants a run: asks until accepted, sometimes cancels, replays what failed, checks what came out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from convergence.engine.cancel import cancel
+from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.replay import replay, replay_letter
+from convergence.errors import ConvergenceError, InvalidInput
+from tests.simulation.faults import Killed
+from tests.simulation.pipelines import pipeline
+from tests.simulation.processor import expected_rows
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Client:
+    """One request and its story."""
+
+    def __init__(self, world: World, number: int, org: str, shape: int) -> None:
+        self._world = world
+        self._shape = shape
+        self.org = org
+        self.run_id = ""
+        self.content = False
+        self._request = RunRequest(
+            org=org,
+            pipeline=f"sim/chaos/shape{shape}",
+            parameters={"api_key": "sk-simulated-plaintext-0123456789"},
+            idempotency_key=f"client-{number}",
+        )
+        self._cancels_after_s = world.rng.uniform(0, 900) if world.rng.random() < 0.15 else None
+        self._by_letter = world.rng.random() < 0.5
+
+    async def live(self) -> None:
+        world = self._world
+        await world.clock.sleep(world.rng.uniform(0, 300))
+        while not self.run_id:
+            run = await self._ask(lambda services: dispatch(services, self._request))
+            if run is None:
+                await world.clock.sleep(world.rng.uniform(5, 120))
+            else:
+                self.run_id = run.run_id
+        if self._cancels_after_s is not None:
+            await world.clock.sleep(self._cancels_after_s)
+            while await self._ask(lambda services: cancel(services, self.org, self.run_id)) is None:
+                await world.clock.sleep(10)
+            self.content = True
+            return
+        while not self.content:
+            await world.clock.sleep(120)
+            status = self._document["status"]
+            if status == "failed":
+                await self._ask(self._replay)
+            self.content = status == "completed"
+
+    async def _replay(self, services: Any) -> Any:
+        letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
+        newest = [path for path in letters if path.endswith(f".{self._document['epoch']}")]
+        if self._by_letter and newest:
+            return await replay_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
+        return await replay(services, self.org, self.run_id)
+
+    async def _ask(self, call: Any) -> Any:
+        """Return the answer, or None when there was none: no machine, a machine that died, a refusal to retry."""
+        process = self._world.any_process()
+        if process is None:
+            return None
+        try:
+            return await call(process.services)
+        except Killed:
+            return None
+        except InvalidInput as error:
+            assert "replayed" in str(error), error
+            return None
+        except ConvergenceError:
+            return None
+
+    @property
+    def _document(self) -> dict[str, Any]:
+        return self._world.state[f"runs/{self.run_id}"]
+
+    # What must be true in the end
+
+    def check(self) -> None:
+        world, run = self._world, self._document
+        active = world.state[f"orgs/{self.org}/usage/current"]["active"]
+        assert self.run_id not in active, f"{self.run_id} ended, its reservation did not"
+        if run["status"] == "completed":
+            self._check_rows(run)
+        else:
+            assert run["status"] == "cancelled", f"{self.run_id}: a healthy run ended as {run['status']}"
+        self._check_letters()
+        self._check_handlers(run)
+
+    def _check_rows(self, run: dict[str, Any]) -> None:
+        for step in pipeline(self._shape).pipeline.steps:
+            document = self._world.state.get(f"runs/{self.run_id}/steps/{step.step_id}")
+            if step.trigger is not None:
+                continue
+            assert document is not None, f"{self.run_id} completed without {step.step_id}"
+            assert document["status"] in ("completed", "skipped"), f"{step.step_id} is {document['status']}"
+            found = self._rows(step.step_id)
+            if document["status"] == "skipped" or document["error"] is not None:
+                assert found is None, f"{step.step_id} left rows, but did nothing"
+            else:
+                wanted = expected_rows(step.config)
+                assert found == wanted, f"{self.run_id}/{step.step_id}: rows {found}, faultless {wanted}"
+
+    def _rows(self, step_id: str) -> list[str] | None:
+        for key, rows in self._world.warehouse.slices.items():
+            if key[1] == f"rows_{step_id}" and self.run_id in key[2]:
+                assert key[0].startswith(self.org)
+                return [row["n"] for row in rows]
+        return None
+
+    def _check_letters(self) -> None:
+        """One letter for each final failure, none for anything else."""
+        failures = []
+        for path, data in self._world.state.items():
+            if path.startswith(f"runs/{self.run_id}/steps/") and "~" not in path:
+                moves = [to for _, to, _ in data["transitions"]]
+                failures += [f"{data['step_id']}"] * moves.count("failed")
+        letters = [path.split(".")[1] for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
+        assert sorted(failures) == sorted(letters), f"{self.run_id}: failed {failures}, letters {letters}"
+
+    def _check_handlers(self, run: dict[str, Any]) -> None:
+        wanted = {"completed": {"on_success", "on_completion"}, "cancelled": {"on_completion"}}[run["status"]]
+        for step in pipeline(self._shape).pipeline.steps:
+            if step.trigger in wanted:
+                document = self._world.state.get(f"runs/{self.run_id}/steps/{step.step_id}~{run['epoch']}")
+                assert document is not None, f"handler {step.step_id} never ran"
+                assert document["status"] == "completed", f"handler {step.step_id} is {document['status']}"

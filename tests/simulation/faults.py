@@ -1,0 +1,179 @@
+"""The ports of one simulated process, in a hostile world."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from random import Random
+from typing import TYPE_CHECKING, Any
+
+from convergence.errors import Transient
+from convergence.ports.bus import Message
+from convergence.ports.documents import Document, Order, Page, Where, Write
+
+if TYPE_CHECKING:
+    from tests.simulation.world import World
+
+
+class Killed(BaseException):
+    """The process is dead: this line of execution ends here, whatever it was doing."""
+
+
+@dataclass(frozen=True)
+class Odds:
+    """Chances per port call or message, and the longest delays in seconds."""
+
+    kill: float = 0.01
+    freeze: float = 0.003
+    freeze_max_s: float = 400.0
+    unavailable: float = 0.01
+    answer_lost: float = 0.02
+    message_lost: float = 0.05
+    message_doubled: float = 0.15
+    message_delay_max_s: float = 20.0
+    message_late: float = 0.05
+    message_late_max_s: float = 900.0
+
+
+CALM = Odds(
+    kill=0, freeze=0, unavailable=0, answer_lost=0, message_lost=0, message_doubled=0, message_delay_max_s=0.01,
+    message_late=0,
+)  # fmt: skip
+
+
+class Process:
+    """One machine. It dies or freezes at port calls; everything between two port calls is atomic."""
+
+    def __init__(self, world: World, name: str) -> None:
+        self.world = world
+        self.name = name
+        self.dead = False
+        self.frozen_until_s = 0.0
+
+    async def point(self) -> None:
+        """Come by here before and after every port call."""
+        world, rng, odds = self.world, self.world.rng, self.world.odds
+        if self.dead:
+            raise Killed
+        if odds.kill and rng.random() < odds.kill:
+            self.dead = True
+            world.killed(self)
+            raise Killed
+        if odds.freeze and rng.random() < odds.freeze:
+            self.frozen_until_s = max(self.frozen_until_s, world.loop.now_s + rng.uniform(1, odds.freeze_max_s))
+        while self.frozen_until_s > world.loop.now_s:
+            await world.clock.sleep(self.frozen_until_s - world.loop.now_s)
+            if self.dead:
+                raise Killed
+
+
+class FaultyDocuments:
+    """The store as a process sees it: sometimes away, sometimes silent after it did what was asked."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._inner = process.world.documents
+
+    async def get(self, path: str) -> Document | None:
+        await self._before()
+        document = await self._inner.get(path)
+        await self._process.point()
+        return document
+
+    async def get_many(self, paths: Sequence[str]) -> list[Document | None]:
+        await self._before()
+        documents = await self._inner.get_many(paths)
+        await self._process.point()
+        return documents
+
+    async def commit(self, writes: Sequence[Write]) -> list[int]:
+        await self._before()
+        world = self._process.world
+        versions = await world.observed_commit(writes)
+        if world.rng.random() < world.odds.answer_lost:
+            raise Transient("the answer to a commit was lost")
+        await self._process.point()
+        return versions
+
+    async def query(
+        self,
+        collection: str,
+        *,
+        where: Sequence[Where] = (),
+        order: Sequence[Order] = (),
+        limit: int = 100,
+        cursor: str | None = None,
+    ) -> Page:
+        await self._before()
+        return await self._inner.query(collection, where=where, order=order, limit=limit, cursor=cursor)
+
+    async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
+        await self._before()
+        return await self._inner.count(collection, where=where)
+
+    async def _before(self) -> None:
+        await self._process.point()
+        world = self._process.world
+        if world.odds.unavailable and world.rng.random() < world.odds.unavailable:
+            raise Transient("the store is away")
+
+
+class FaultyBus:
+    """Publishing into the world's broker."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+        await self._process.point()
+        self._process.world.broker.accept(topic, messages)
+        await self._process.point()
+
+
+class FaultyWarehouse:
+    """The warehouse as a process sees it."""
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+        self._inner = process.world.warehouse
+
+    def stage(self, *arguments: Any) -> Any:
+        return _Guarded(self._process, self._inner.stage(*arguments))
+
+    async def ensure_table(self, *arguments: Any) -> None:
+        await self._process.point()
+
+    async def load(self, load: Any, *stages: Any) -> Any:
+        await self._process.point()
+        result = await self._inner.load(load, *(stage.inner for stage in stages))
+        await self._process.point()
+        return result
+
+
+class _Guarded:
+    def __init__(self, process: Process, inner: Any) -> None:
+        self._process = process
+        self.inner = inner
+
+    async def write(self, part: int, rows: Any) -> None:
+        await self._process.point()
+        await self.inner.write(part, rows)
+
+    async def discard(self, from_part: int = 0) -> None:
+        await self._process.point()
+        await self.inner.discard(from_part)
+
+
+class SeededIds:
+    """`Ids` from the world's randomness."""
+
+    def __init__(self, rng: Random) -> None:
+        self._rng = rng
+
+    def new(self, prefix: str) -> str:
+        return f"{prefix}_{self._rng.getrandbits(80):020x}"
+
+    def fraction(self) -> float:
+        return self._rng.random()
+
+

@@ -1,0 +1,86 @@
+"""Random pipelines: any shape of graph, any mixture of well- and ill-behaved steps, as real YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import lru_cache
+from random import Random
+from typing import Any
+
+import yaml
+
+from convergence.config.loader import LoadedPipeline, parse_pipeline
+
+SHAPES = 120
+
+
+@dataclass
+class StepSpec:
+    """What a simulated step does; written into its `config`."""
+
+    step_id: str
+    depends_on: list[str]
+    config: dict[str, Any]
+    extra: dict[str, Any] = field(default_factory=dict)
+
+
+@lru_cache(maxsize=SHAPES)
+def pipeline(shape: int) -> LoadedPipeline:
+    """Return the pipeline number `shape`, always the same."""
+    rng = Random(shape)
+    steps = [_step(rng, number, [f"s{i}" for i in range(number)]) for number in range(rng.randint(1, 6))]
+    if rng.random() < 0.1:
+        steps.extend(_wide_join(rng, len(steps)))
+    handlers = [
+        {"step_id": f"h{i}", "ps_type": "sim.step", "trigger": trigger, "config": {"rows": 0, "say": "{status}"}}
+        for i, trigger in enumerate(rng.sample(["on_failure", "on_success", "on_completion"], rng.randint(0, 2)))
+    ]
+    text = yaml.safe_dump(
+        {
+            "pipeline_id": "{org_slug}-sim-{run_id}",
+            "name": f"Shape {shape}",
+            "provider": "sim",
+            "domain": "chaos",
+            "timeout_minutes": 600,
+            "parameters": {"api_key": {"type": "secret", "required": True}},
+            "steps": [
+                {"step_id": s.step_id, "ps_type": "sim.step", "depends_on": s.depends_on, "config": s.config, **s.extra}
+                for s in steps
+            ]
+            + handlers,
+        }
+    )
+    return parse_pipeline(text, f"sim/chaos/shape{shape}")
+
+
+def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
+    depends_on = rng.sample(earlier, rng.randint(0, min(3, len(earlier)))) if rng.random() < 0.8 else []
+    config: dict[str, Any] = {"rows": rng.randint(0, 4)}
+    extra: dict[str, Any] = {}
+    match rng.choice(["plain"] * 6 + ["flaky", "slow", "slices", "fatal", "tolerated", "disabled", "when", "loud"]):
+        case "flaky":
+            config["failures"] = rng.randint(1, 3)
+            extra["retry"] = {"max_attempts": 4, "backoff_seconds": rng.choice([1, 30, 200])}
+        case "slow":
+            config["seconds"] = rng.choice([20, 100, 350])
+        case "slices":
+            config["slices"] = rng.randint(2, 4)
+        case "fatal":
+            config["fatal_epochs"] = rng.randint(1, 2)
+        case "tolerated":
+            config["fatal_epochs"] = 99
+            extra["on_failure"] = "continue"
+        case "disabled":
+            extra["enabled"] = False
+        case "when" if depends_on:
+            extra["when"] = f"results.{depends_on[0]}.rows_written > {rng.choice([0, 2])}"
+        case "loud":
+            config["loud"] = True
+    return StepSpec(f"s{number}", depends_on, config, extra)
+
+
+def _wide_join(rng: Random, number: int) -> list[StepSpec]:
+    names = [f"w{i}" for i in range(rng.randint(33, 40))]
+    root = f"s{rng.randrange(number)}"
+    wide = [StepSpec(name, [root], {"rows": 1}) for name in names]
+    return [*wide, StepSpec("join", names, {"rows": 1})]

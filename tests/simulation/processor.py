@@ -1,0 +1,55 @@
+"""The one processor of the simulated world: it does what its step's config says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence.errors import StepFailed, Transient
+from convergence.ports.processor import Context
+from tests.simulation.faults import Process
+
+FIRST_EPOCH_THAT_WORKS = "fatal_epochs"
+
+
+class SimProcessor:
+    """Stages rows, loads them, fails or dawdles on the way."""
+
+    resumable = True
+
+    def __init__(self, process: Process) -> None:
+        self._process = process
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        config = step_config["config"]
+        world = self._process.world
+        with world.executing(self._process, context):
+            await self._process.point()
+            if context["epoch"] < config.get("fatal_epochs", 0):
+                secret = await context.secrets.open("api_key") if config.get("loud") else ""
+                raise StepFailed(f"broken until epoch {config['fatal_epochs']} {secret}")
+            if context.attempt <= config.get("failures", 0):
+                raise Transient(f"attempt {context.attempt} fails")
+            await context.sleep(config.get("seconds", 0.1))
+            await self._process.point()
+            result = await self._load(config, context)
+        if config.get("loud"):
+            secret = await context.secrets.open("api_key")
+            result = {**result, "echo": f"key={secret}"}
+            context.logger.info("the key is %s", secret)
+        return result
+
+    async def _load(self, config: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        rows, slices, piece = config["rows"], config.get("slices", 1), context.checkpoint or 0
+        stage = context.warehouse.stage(f"rows_{context.step_id}")
+        for number in range(rows):
+            await stage.write(number, [{"n": f"{piece}.{number}"}])
+        if piece + 1 < slices:
+            return {"status": "CONTINUE", "checkpoint": piece + 1}
+        loaded = await context.warehouse.load(stage, dates=[context.start_date])
+        return {"status": "SUCCESS", "rows_processed": loaded.rows_loaded, "rows_written": loaded.rows_loaded}
+
+
+def expected_rows(config: Mapping[str, Any]) -> list[str]:
+    """Return the `n` of the rows that a step leaves when nothing goes wrong."""
+    return [f"{piece}.{number}" for piece in range(config.get("slices", 1)) for number in range(config["rows"])]

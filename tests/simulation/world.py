@@ -1,0 +1,237 @@
+"""A whole installation in one loop: machines that come and go, one store, one hostile bus, one seed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import orjson
+
+from convergence.adapters.local.documents import SqliteDocuments
+from convergence.adapters.local.keyring import FileKeyring
+from convergence.config.loader import LoadedPipeline
+from convergence.domain.quota import Limits
+from convergence.domain.status import RUN_TERMINAL
+from convergence.engine.reconcile import reconcile
+from convergence.engine.services import INDEXES, EngineSettings, Services
+from convergence.errors import ConvergenceError
+from convergence.ports.documents import Order, Write
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import TableSchema
+from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.orgs import Org, OrgStore
+from tests.simulation.broker import Broker
+from tests.simulation.client import Client
+from tests.simulation.faults import CALM, FaultyBus, FaultyDocuments, FaultyWarehouse, Killed, Odds, Process, SeededIds
+from tests.simulation.memory_warehouse import MemoryWarehouse
+from tests.simulation.pipelines import SHAPES, pipeline
+from tests.simulation.processor import SimProcessor
+from tests.simulation.virtual_time import VirtualClock, VirtualLoop
+
+SECRET = "sk-simulated-plaintext-0123456789"
+HOSTILE_S = 3 * 3600.0
+CALM_MAX_S = 96 * 3600.0
+logging.getLogger("convergence").setLevel(logging.CRITICAL)
+
+
+class Violation(AssertionError):
+    """An invariant of the design does not hold."""
+
+
+class FixedCatalog:
+    """Pipelines by shape, as `Catalog` gives them."""
+
+    def get(self, name: str) -> LoadedPipeline:
+        return pipeline(int(name.rpartition("shape")[2]))
+
+
+class AnyTable:
+    """A schema for every table name."""
+
+    def get(self, name: str) -> TableSchema:
+        return TableSchema(name, ())
+
+
+class World:
+    """Owns clock, store, bus, machines and the only `Random(seed)`."""
+
+    def __init__(self, seed: int, *, key_file: Path, odds: Odds | None = None) -> None:
+        self.seed = seed
+        self.rng = Random(seed)
+        self.odds = Odds() if odds is None else odds
+        self.loop = VirtualLoop()
+        self.clock = VirtualClock(self.loop)
+        self.documents = SqliteDocuments(":memory:", self.clock, indexes=INDEXES)
+        self.warehouse = MemoryWarehouse()
+        self.broker = Broker(self, deliveries_max=self.rng.choice([3, 8, 100]))
+        self.state: dict[str, dict[str, Any]] = {}
+        self.executions: dict[tuple[str, str], list[tuple[Process, str]]] = {}
+        self.orgs = [f"org{number}" for number in range(self.rng.randint(1, 2))]
+        self._concurrent = self.rng.randint(1, 3)
+        self._keyring = FileKeyring(key_file)
+        self._processes: list[Process] = []
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self.clients = [
+            Client(self, number, self.rng.choice(self.orgs), self.rng.randrange(SHAPES))
+            for number in range(self.rng.randint(1, 4))
+        ]
+
+    # Machines
+
+    def boot(self) -> None:
+        process = Process(self, f"p{self.rng.getrandbits(32):x}")
+        documents = FaultyDocuments(process)
+        process.services = Services(  # type: ignore[attr-defined] # a process and its services know each other
+            documents=documents,
+            bus=FaultyBus(process),
+            warehouse=FaultyWarehouse(process),  # type: ignore[arg-type] # only what a simulated step uses
+            keyring=self._keyring,
+            clock=self.clock,
+            ids=SeededIds(self.rng),
+            catalog=FixedCatalog(),  # type: ignore[arg-type] # two methods less than the real one
+            schemas=AnyTable(),  # type: ignore[arg-type] # as above
+            orgs=OrgStore(documents),
+            credentials=CredentialStore(documents, self._keyring, self.clock),
+            processor=lambda _: SimProcessor(process),
+            http=_no_http,
+            owner=process.name,
+            configs_dir=Path("configs"),
+            settings=EngineSettings(),
+        )
+        self._processes.append(process)
+        self.spawn(self._reconciler(process))
+
+    def killed(self, process: Process) -> None:
+        self._processes.remove(process)
+        self.loop.call_later(self.rng.uniform(1, 120), self.boot)
+
+    def any_process(self) -> Process | None:
+        return self.rng.choice(self._processes) if self._processes else None
+
+    def spawn(self, work: Any) -> None:
+        task = self.loop.create_task(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _reconciler(self, process: Process) -> None:
+        with contextlib.suppress(Killed):
+            while True:
+                await self.clock.sleep(self.rng.uniform(30, 90))
+                with contextlib.suppress(ConvergenceError):
+                    await reconcile(process.services)
+
+    # The story
+
+    def run(self) -> None:
+        """Live through the hostile hours, then the calm ones, then check everything that is left."""
+        asyncio.set_event_loop(self.loop)
+        try:
+            self.loop.run_until_complete(self._story())
+        finally:
+            for task in asyncio.all_tasks(self.loop):
+                task.cancel()
+            self.loop.run_until_complete(asyncio.sleep(0))
+            self.documents.close()
+            self.loop.close()
+            asyncio.set_event_loop(None)
+
+    async def _story(self) -> None:
+        await self._found_orgs()
+        for _ in range(self.rng.randint(1, 3)):
+            self.boot()
+        for client in self.clients:
+            self.spawn(client.live())
+        await self.clock.sleep(HOSTILE_S)
+        self.odds = CALM
+        while not await self._settled():
+            if self.loop.now_s > CALM_MAX_S:
+                raise Violation(f"not settled after {self.loop.now_s / 3600:.0f} hours: {self._open_runs()}")
+            await self.clock.sleep(600)
+        for client in self.clients:
+            client.check()
+
+    async def _found_orgs(self) -> None:
+        limits = Limits(daily=100, monthly=1000, concurrent=self._concurrent)
+        for slug in self.orgs:
+            org = Org(slug=slug, name=slug, status="ACTIVE", limits=limits, created_at=self.clock.now())
+            await OrgStore(self.documents).create(org)
+
+    async def _settled(self) -> bool:
+        page = await self.documents.query("runs", order=[Order("check_at")], limit=1)
+        return not page.documents and all(client.content for client in self.clients)
+
+    def _open_runs(self) -> list[Any]:
+        runs = (data for path, data in self.state.items() if path.count("/") == 1 and path.startswith("runs/"))
+        return [(data["run_id"], data["status"], data["check_at"]) for data in runs if data["check_at"]]
+
+    # Invariants that are watched all the time
+
+    async def observed_commit(self, writes: Sequence[Write]) -> list[int]:
+        versions = await self.documents.commit(writes)
+        before = {write.path: self.state.get(write.path) for write in writes}
+        for write in writes:
+            document = await self.documents.get(write.path)
+            if document is not None:
+                self.state[write.path] = document.data
+                self.check_plaintext(orjson.dumps(document.data))
+        for path, old in before.items():
+            self._check_move(path, old, self.state.get(path))
+        return versions
+
+    def _check_move(self, path: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
+        if new is None:
+            return
+        kind = path.split("/")
+        if kind[0] == "runs" and len(kind) == 2:
+            ended = old is not None and old["status"] in RUN_TERMINAL
+            if ended and old is not None and new["status"] != old["status"] and new["epoch"] != old["epoch"] + 1:
+                raise Violation(f"{path}: {old['status']} became {new['status']} without a replay")
+            active = self.state[f"orgs/{new['org']}/usage/current"]["active"]
+            if new["status"] not in RUN_TERMINAL and new["run_id"] not in active:
+                raise Violation(f"{path} is {new['status']} without a reservation")
+        elif kind[0] == "runs" and kind[2] == "steps" and old is not None:
+            if old["status"] in ("completed", "skipped") and new["status"] != old["status"]:
+                raise Violation(f"{path}: {old['status']} became {new['status']}")
+        elif path.endswith("/usage/current"):
+            now = (self.clock.now() - timedelta(seconds=1)).isoformat()
+            alive = [run for run, until in new["active"].items() if until > now]
+            if len(alive) > self._concurrent:
+                raise Violation(f"{path}: {len(alive)} runs at once, {self._concurrent} allowed")
+
+    def check_plaintext(self, data: bytes) -> None:
+        if SECRET.encode() in data:
+            raise Violation("a plaintext secret was stored or sent")
+
+    @contextlib.contextmanager
+    def executing(self, process: Process, context: Context) -> Iterator[None]:
+        """Watch one execution: dependencies done, no other live owner."""
+        run_id, step_id = context.run_id, context.step_id
+        run = self.state[f"runs/{run_id}"]
+        planned = self.state[f"runs/{run_id}/plan/{run['plan_epoch']}"]["steps"]
+        spec = next(step for step in planned if step["step_id"] == step_id)
+        for name in spec.get("depends_on", ()):
+            status = self.state.get(f"runs/{run_id}/steps/{name}", {}).get("status")
+            if status not in ("completed", "skipped"):
+                raise Violation(f"{run_id}/{step_id} started while {name} is {status}")
+        key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
+        others = self.executions.setdefault(key, [])
+        for other, _ in others:
+            lease = other.services.memory.leases.get(key)
+            if not other.dead and lease is not None and lease.held.step.leased(self.clock.now()):
+                raise Violation(f"{key}: {process.name} started while {other.name} still owns it")
+        mine = (process, process.name)
+        others.append(mine)
+        try:
+            yield
+        finally:
+            others.remove(mine)
+
+
+def _no_http() -> Any:
+    raise AssertionError("simulated steps have no network")
