@@ -1,0 +1,82 @@
+"""All pairs of statuses against the tables."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from convergence.domain.run import Run
+from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, STEP_NEXT, STEP_TERMINAL, RunStatus, StepStatus
+from convergence.domain.step import Step
+from convergence.domain.transitions import KEPT_MAX, Transition, appended, from_list, to_list
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def a_run(status: RunStatus = RunStatus.PENDING) -> Run:
+    return Run(
+        run_id="r1", org="acme", pipeline="a/b", pipeline_id="acme-b", provider="a", digest="d", request_digest="q",
+        trigger="manual", created_at=T0, deadline_at=T0 + timedelta(minutes=30), check_at=T0, status=status,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("before", RunStatus)
+@pytest.mark.parametrize("after", RunStatus)
+def test_a_run_moves_only_along_its_table(before: RunStatus, after: RunStatus) -> None:
+    run = a_run(before)
+    if after in RUN_NEXT[before] or (after is RunStatus.RUNNING and before in RUN_REPLAY):
+        moved = run.advance(after, at=T0, why="test", token="t")
+        assert (moved.status, moved.moves, moved.transitions[-1]) == (after, 1, (T0, after, "test"))
+    else:
+        with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
+            run.advance(after, at=T0, why="test", token="t")
+
+
+@pytest.mark.parametrize("before", StepStatus)
+@pytest.mark.parametrize("after", StepStatus)
+def test_a_step_moves_only_along_its_table(before: StepStatus, after: StepStatus) -> None:
+    step = Step(step_id="s", status=before)
+    if after in STEP_NEXT[before]:
+        assert step.advance(after, at=T0, why="test", token="t").status is after
+    else:
+        with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
+            step.advance(after, at=T0, why="test", token="t")
+
+
+def test_terminal_statuses_are_those_that_lead_nowhere() -> None:
+    assert frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}) == RUN_TERMINAL
+    assert frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED}) == STEP_TERMINAL
+
+
+def test_a_replayed_step_forgets_its_failures_but_keeps_its_lease() -> None:
+    until = T0 + timedelta(seconds=90)
+    step = Step(step_id="s", status=StepStatus.FAILED, failures=3, claims=2, checkpoint=5, stages=(1,), lease_until=until)
+    again = step.replayed(epoch=1, at=T0, token="t")
+    assert (again.status, again.epoch, again.failures, again.claims) == (StepStatus.RETRYING, 1, 0, 0)
+    assert (again.checkpoint, again.stages, again.lease_until) == (None, (), until)
+
+
+@pytest.mark.parametrize("status", [StepStatus.COMPLETED, StepStatus.SKIPPED])
+def test_a_finished_step_cannot_be_replayed(status: StepStatus) -> None:
+    with pytest.raises(AssertionError, match="cannot be replayed"):
+        Step(step_id="s", status=status).replayed(epoch=1, at=T0, token="t")
+
+
+def test_documents_come_back_as_the_records_that_were_stored() -> None:
+    run = a_run().advance(RunStatus.VALIDATING, at=T0, why="accepted", token="t")
+    assert Run.from_data(run.to_data()) == run
+    step = Step(step_id="s", children=("a", "b"), stages=(1, 2), lease_until=T0).advance(
+        StepStatus.RUNNING, at=T0, why="claimed", token="t"
+    )
+    assert Step.from_data(step.to_data()) == step
+
+
+def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
+    history: tuple[Transition, ...] = ()
+    for number in range(3 * KEPT_MAX):
+        history = appended(history, Transition(T0 + timedelta(seconds=number), "running", str(number)))
+    assert len(history) == KEPT_MAX
+    assert [move.why for move in history[:10]] == [str(number) for number in range(10)]
+    assert history[-1].why == str(3 * KEPT_MAX - 1)
+    assert from_list(to_list(history)) == history

@@ -1,0 +1,48 @@
+"""What a step opened does not leave it."""
+
+from __future__ import annotations
+
+import base64
+import logging
+
+import pytest
+
+from convergence.engine.scrub import MASK, ScrubbingLogger, scrub
+
+SECRET = "sk-live-ü/+very secret"
+
+
+def test_a_secret_is_masked_wherever_it_hides() -> None:
+    value = {
+        "text": f"key={SECRET}!",
+        SECRET: [SECRET, {"deep": f"a{SECRET}b"}],
+        "quoted": "sk-live-%C3%BC%2F%2Bvery%20secret",
+        "encoded": base64.b64encode(SECRET.encode()).decode(),
+        "number": 5,
+    }
+    clean = scrub(value, {SECRET})
+    assert clean == {
+        "text": f"key={MASK}!",
+        MASK: [MASK, {"deep": f"a{MASK}b"}],
+        "quoted": MASK,
+        "encoded": MASK,
+        "number": 5,
+    }
+
+
+def test_nothing_is_touched_when_no_secret_was_opened() -> None:
+    value = {"a": [1, "x"]}
+    assert scrub(value, set()) is value
+
+
+def test_logs_are_masked_in_arguments_and_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
+    logger = ScrubbingLogger(logging.getLogger("test"), {SECRET}, run_id="r1")
+    try:
+        raise ValueError(f"bad key {SECRET}")
+    except ValueError as error:
+        logger.error("failed with %s", SECRET, exc_info=error)
+    (record,) = caplog.records
+    assert SECRET not in caplog.text
+    assert f"failed with {MASK}" in record.getMessage()
+    assert f"bad key {MASK}" in record.getMessage()
+    assert record.__dict__["run_id"] == "r1"
