@@ -48,6 +48,8 @@ class CostProcessor:
         """Price, load, and say what has no price."""
         wanted = settings(CostSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        for table in ("openai_model_pricing", "openai_usage_daily_raw"):
+            await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
         book = PriceBook((await context.warehouse.query(PRICES_SQL, rows_max=ROWS_PER_DAY_MAX)).rows)
         dates = days(context.start_date, context.end_date)
         read, total, unpriced = 0, Decimal(0), dict[tuple[str, str, str], int]()

@@ -97,6 +97,8 @@ class ReconciliationProcessor:
         """Compare and load; the result sums up by reason."""
         wanted = settings(ReconciliationSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        for table in ("openai_cost_daily", "openai_billing_daily_raw"):
+            await context.warehouse.ensure_table(table)
         computed = await self._rows(context, COMPUTED_SQL)
         billed = await self._rows(context, BILLED_SQL)
         rows = [_row(key, pair, wanted.rounding) for key, pair in sorted(_pairs(computed, billed).items())]

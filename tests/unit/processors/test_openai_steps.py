@@ -1,0 +1,301 @@
+"""The steps of the main job against the sandbox over real HTTP and the real local warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import httpx
+import orjson
+import pytest
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.errors import CredentialRejected, StepFailed
+from convergence.processors.openai import billing, cost, reconciliation, seed_csv, usage, validation
+from convergence.sandbox import Sandbox
+from convergence.sandbox.http import HttpServer, Request, Response
+from convergence.sandbox.traffic import KINDS
+
+DAYS = [FIRST + timedelta(days=day) for day in range((LAST - FIRST).days + 1)]
+
+
+class World(NamedTuple):
+    """A context, and the sandbox it may call."""
+
+    context: WorldContext
+    base_url: str
+    sandbox: Sandbox
+
+    async def seed(self) -> None:
+        source = {"file": "openai/seed/model_pricing.csv"}
+        await self.run(seed_csv, source=source, destination={"table": "openai_model_pricing"})
+
+    async def usage(self, **config: Any) -> Mapping[str, Any]:
+        config = {"api_base_url": self.base_url, **config}
+        return await self.run(usage, config=config, destination={"table": "openai_usage_daily_raw"})
+
+    async def cost(self, **config: Any) -> Mapping[str, Any]:
+        config = {"on_unknown_model": "warn", **config}
+        return await self.run(cost, config=config, destination={"table": "openai_cost_daily"})
+
+    async def billing(self) -> Mapping[str, Any]:
+        config = {"api_base_url": self.base_url}
+        return await self.run(billing, config=config, destination={"table": "openai_billing_daily_raw"})
+
+    async def reconciliation(self) -> Mapping[str, Any]:
+        return await self.run(reconciliation, destination={"table": "openai_cost_daily_reconciled"})
+
+    async def run(self, module: Any, **step_config: Any) -> Mapping[str, Any]:
+        result: Mapping[str, Any] = await module.get_engine().execute(step_config, self.context)
+        json.dumps(result)
+        return result
+
+    async def rows(self, sql: str) -> list[dict[str, Any]]:
+        return (await self.context.warehouse.query(sql)).rows
+
+
+@asynccontextmanager
+async def world(**fields: Any) -> AsyncIterator[World]:
+    clock, sandbox = ManualClock(), Sandbox()
+    warehouse = DuckDbWarehouse(None, clock=clock)
+    base_url = await sandbox.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            yield World(WorldContext(client, warehouse, clock, **fields), base_url, sandbox)
+    finally:
+        await sandbox.stop()
+        warehouse.close()
+
+
+def in_world(work: Callable[[World], Awaitable[Any]], **fields: Any) -> Any:
+    async def main() -> Any:
+        async with world(**fields) as found:
+            return await work(found)
+
+    return asyncio.run(main())
+
+
+def test_usage_of_all_endpoints_lands_in_one_table_through_pages_a_429_and_a_500() -> None:
+    async def work(here: World) -> tuple[Mapping[str, Any], list[dict[str, Any]], list[float]]:
+        result = await here.usage()
+        return result, await here.rows("SELECT * FROM openai_usage_daily_raw"), here.context.clock.waits
+
+    result, rows, waits = in_world(work)
+    assert {row["usage_kind"] for row in rows} == set(KINDS)
+    assert {row["usage_date"] for row in rows} == set(DAYS)
+    assert result["rows_written"] == len(rows) == sum(result["rows_by_kind"].values())
+    assert (result["http_retries"], waits[0]) == (2, 0.2)  # the 429 waited as asked
+    assert result["http_calls"] == 2 * len(KINDS) + 2  # ten days are two pages of seven
+
+
+def test_running_the_same_days_twice_leaves_the_same_rows() -> None:
+    async def work(here: World) -> list[int]:
+        await here.seed()
+        counts = []
+        for _ in range(2):
+            await here.usage()
+            await here.cost()
+            counts += [(await here.rows("SELECT COUNT(*) AS n FROM openai_cost_daily"))[0]["n"]]
+        return counts
+
+    first, second = in_world(work)
+    assert first == second > 0
+
+
+def test_a_day_without_usage_is_emptied() -> None:
+    async def work(here: World) -> list[dict[str, Any]]:
+        await here.usage(kinds=["completions", "images"])
+        await here.usage(kinds=["code_interpreter_sessions"])  # has no calls on some days
+        rows = await here.rows(
+            "SELECT DISTINCT usage_date FROM openai_usage_daily_raw WHERE usage_kind = 'completions'"
+        )
+        return [row["usage_date"] for row in rows]
+
+    assert in_world(work) == []
+
+
+async def recomputed(base_url: str) -> Decimal:
+    """The total straight from the API's figures and the CSV, sharing no line of code with the processors."""
+    with (CONFIGS / "openai/seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
+        prices = [row for row in csv.DictReader(lines) if row["above_input_tokens"] == "0" and not row["effective_to"]]
+
+    def price(model: str, kind: str, processing: str) -> Decimal:
+        for own, how in ((kind, processing), (kind, "standard"), ("input", processing), ("input", "standard")):
+            for row in prices:
+                if (row["kind"], row["processing"]) == (own, how) and model in [
+                    row["model"],
+                    *row["model_match"].split(),
+                ]:
+                    return Decimal(row["price"])
+        raise LookupError(f"{model} {kind} {processing}")
+
+    total = Decimal(0)
+    async with httpx.AsyncClient(headers={"authorization": "Bearer sk-admin-sandbox"}) as client:
+        start = int((datetime(2026, 11, 10, tzinfo=NOW.tzinfo)).timestamp())
+        for kind in KINDS:
+            params: dict[str, Any] = {"start_time": start, "end_time": start + len(DAYS) * 86400, "limit": 31}
+            params["group_by"] = KINDS[kind].group_by
+            answer = await client.get(f"{base_url}/organization/usage/{kind}", params=params)
+            while answer.status_code != 200:
+                answer = await client.get(f"{base_url}/organization/usage/{kind}", params=params)
+            for result in (result for bucket in answer.json()["data"] for result in bucket["results"]):
+                tier = str(result.get("service_tier"))
+                how = "batch" if result.get("batch") else {"flex": "flex", "priority": "priority"}.get(tier, "standard")
+                if kind == "completions":
+                    cached, written = result["input_cached_tokens"], result["input_cache_write_tokens"]
+                    parts = {"cached_input": cached, "cache_write": written, "output": result["output_tokens"]}
+                    parts["input"] = result["input_tokens"] - cached - written
+                    million = sum(count * price(result["model"], name, how) for name, count in parts.items() if count)
+                    total += million / 1_000_000
+                elif kind == "embeddings":
+                    total += result["input_tokens"] * price(result["model"], "input", how) / 1_000_000
+                elif kind == "audio_speeches":
+                    total += result["characters"] * price(result["model"], "character", how) / 1_000_000
+                elif kind == "audio_transcriptions":
+                    total += result["seconds"] * price(result["model"], "second", how) / 3600
+                elif kind == "web_search_calls":
+                    total += result["num_requests"] * price(result["model"], "web_search", how) / 1000
+                elif kind == "file_search_calls":
+                    total += result["num_requests"] * price("*", "file_search", how) / 1000
+    return total
+
+
+def test_the_sum_of_cost_rows_is_the_independent_sum_to_the_last_digit() -> None:
+    async def work(here: World) -> tuple[Decimal, Decimal, str]:
+        await here.seed()
+        await here.usage()
+        result = await here.cost()
+        (row,) = await here.rows("SELECT SUM(cost) AS total FROM openai_cost_daily")
+        return row["total"], await recomputed(here.base_url), result["total_cost"]
+
+    stored, independent, said = in_world(work)
+    assert stored == independent == Decimal(said) > 200
+
+
+def test_what_has_no_price_is_listed_and_kept_without_a_cost() -> None:
+    async def work(here: World) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+        await here.seed()
+        await here.usage()
+        result = await here.cost()
+        return result, await here.rows(
+            "SELECT DISTINCT charge_kind, unit_price FROM openai_cost_daily WHERE cost IS NULL"
+        )
+
+    result, rows = in_world(work)
+    assert {row["charge_kind"] for row in rows} == {"image", "code_interpreter_session", "vector_store_byte"}
+    assert all(row["unit_price"] is None for row in rows)
+    assert "gpt-image-1: image (no_price)" in result["unpriced"]
+
+
+def test_on_unknown_model_fail_stops_the_step_and_keeps_the_earlier_rows() -> None:
+    async def work(here: World) -> int:
+        await here.seed()
+        await here.usage()
+        await here.cost()
+        with pytest.raises(StepFailed, match="gpt-image-1: image"):
+            await here.cost(on_unknown_model="fail")
+        return int((await here.rows("SELECT COUNT(*) AS n FROM openai_cost_daily"))[0]["n"])
+
+    assert in_world(work) > 0
+
+
+def test_without_a_price_list_the_step_says_how_to_get_one() -> None:
+    async def work(here: World) -> None:
+        await here.usage()
+        await here.cost()
+
+    with pytest.raises(StepFailed, match="openai/auth/setup"):
+        in_world(work)
+
+
+def test_the_reconciliation_explains_every_difference_to_the_bill() -> None:
+    async def work(here: World) -> tuple[Mapping[str, Any], list[dict[str, Any]]]:
+        await here.seed()
+        await here.usage()
+        await here.cost()
+        await here.billing()
+        result = await here.reconciliation()
+        return result, await here.rows("SELECT * FROM openai_cost_daily_reconciled")
+
+    result, rows = in_world(work)
+    reasons = {(row["model"], row["charge_kind"]): row["reason"] for row in rows if row["reason"] != "match"}
+    assert reasons == {
+        (None, "file_search"): "not_billed",
+        (None, "vector_store_byte"): "missing_price",
+        (None, "code_interpreter_session"): "missing_price",
+        ("gpt-image-1", "image"): "missing_price",
+        ("gpt-4o-mini", "web_search"): "price",
+        ("gpt-4o-search-preview", "cached_input"): "price",
+    }
+    difference = Decimal(result["provider_cost"]) - Decimal(result["computed_cost"])
+    assert sum(row["difference"] for row in rows) == difference
+    assert sum(map(Decimal, result["difference_by_reason"].values())) == difference != 0
+
+
+def test_a_good_key_is_marked_valid_and_a_refused_one_invalid_with_advice() -> None:
+    async def work(here: World) -> list[tuple[str, bool, str]]:
+        config = {"api_base_url": here.base_url}
+        assert (await here.run(validation, config=config))["valid"] is True
+        here.context.vault.secrets["openai"] = "sk-proj-only"
+        with pytest.raises(CredentialRejected):
+            await here.run(validation, config=config)
+        return here.context.vault.marks
+
+    good, bad = in_world(work)
+    assert good == ("openai", True, "")
+    assert bad[:2] == ("openai", False)
+    assert "openai/auth/setup" in bad[2]
+    assert "sk-proj-only" not in bad[2]
+
+
+def bucket(day: date, *results: Mapping[str, Any]) -> dict[str, Any]:
+    start = int(datetime(day.year, day.month, day.day, tzinfo=NOW.tzinfo).timestamp())
+    return {"object": "bucket", "start_time": start, "end_time": start + 86400, "results": list(results)}
+
+
+async def extract_from(*buckets: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Extract two days of completions from an API that answers these buckets."""
+    body = orjson.dumps({"object": "page", "data": buckets, "has_more": False, "next_page": None})
+
+    def handler(request: Request) -> Response:
+        return Response(200, body)
+
+    server = HttpServer(handler)
+    async with world(end_date=FIRST + timedelta(days=1)) as here:
+        base_url = await server.start()
+        try:
+            await here.usage(api_base_url=base_url, kinds=["completions"])
+        finally:
+            await server.stop()
+        return await here.rows("SELECT * FROM openai_usage_daily_raw")
+
+
+@pytest.mark.parametrize(
+    ("days", "said"),
+    [
+        ([0], "no bucket for 2026-11-11"),
+        ([0, 0], "2026-11-10 comes twice"),
+        ([0, 1, 2], "2026-11-12 is outside"),
+    ],
+)
+def test_an_answer_with_fewer_or_more_days_than_asked_is_never_green(days: list[int], said: str) -> None:
+    with pytest.raises(StepFailed, match=said):
+        asyncio.run(extract_from(*(bucket(FIRST + timedelta(days=day)) for day in days)))
+
+
+def test_a_negative_count_is_refused_with_day_and_field() -> None:
+    with pytest.raises(StepFailed, match="2026-11-10: input_tokens is -1"):
+        asyncio.run(extract_from(bucket(DAYS[0], {"model": "gpt-4o", "input_tokens": -1}), bucket(DAYS[1])))
+
+
+def test_fields_that_the_api_adds_later_are_kept() -> None:
+    result = {"object": "x", "model": "gpt-4o", "input_tokens": 3, "input_video_tokens": 2}
+    (row,) = asyncio.run(extract_from(bucket(DAYS[0], result), bucket(DAYS[1])))
+    assert (row["input_tokens"], row["other_fields"]) == (3, '{"input_video_tokens": 2}')
