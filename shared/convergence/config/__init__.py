@@ -1,0 +1,1 @@
+"""Pipelines as config: from the text that a user wrote to the plan that the engine runs."""

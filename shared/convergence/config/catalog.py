@@ -1,0 +1,124 @@
+"""The configs folder: pipelines by path or alias, read when asked for and kept until the file changes."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from convergence.config.kinds import Kind, kind_of
+from convergence.config.loader import LoadedPipeline, load_pipeline
+from convergence.config.validation import Report, validate
+from convergence.errors import ConfigErrors, InvalidInput, NotFound, nearest
+
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
+_SUFFIXES = (".yml", ".yaml")
+_Stamp = tuple[int, int]  # mtime in ns, size
+
+
+class Catalog:
+    """Pipelines below `root`. Nothing is read before it is asked for.
+
+    A file that changed (time or size) is read again; one that broke raises until it is mended.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self._loaded: dict[str, tuple[_Stamp, LoadedPipeline]] = {}
+        self._aliases: dict[str, tuple[_Stamp, tuple[str, ...]]] = {}
+
+    def names(self) -> list[str]:
+        """Return the paths of all pipelines, sorted; aliases are not among them."""
+        return sorted(file.relative_to(self.root).with_suffix("").as_posix() for file in self._files())
+
+    def get(self, name: str) -> LoadedPipeline:
+        """Return the pipeline at a path or alias.
+
+        Raises:
+            NotFound: with the nearest names.
+            ConfigErrors: all mistakes of its file.
+        """
+        if _NAME.fullmatch(name):
+            found = self._at(name)
+            if found is None:
+                path = self.aliases().get(name)
+                found = self._at(path) if path is not None else None
+            if found is not None:
+                return found
+        known = [*self.names(), *self.aliases()]
+        raise NotFound(f"Pipeline not found: {name[:200]}.{nearest(name, known)}".replace("..", "."))
+
+    def aliases(self) -> dict[str, str]:
+        """Return alias → path. Files that do not mention aliases are not parsed; broken ones have none."""
+        found: dict[str, str] = {}
+        for file in self._files():
+            path = file.relative_to(self.root).with_suffix("").as_posix()
+            stat = file.stat()
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            known = self._aliases.get(path)
+            if known is None or known[0] != stamp:
+                known = self._aliases[path] = (stamp, self._read_aliases(path, file))
+            for alias in known[1]:
+                found.setdefault(alias, path)
+        return found
+
+    def validate(self, paths: Sequence[Path | str] | None = None) -> Report:
+        """Check files of every kind below the configs folder: all, or those at or below `paths`.
+
+        A path is a file, a folder, or a pipeline's name; relative ones are looked up here first.
+
+        Raises:
+            InvalidInput: a path leads out of the configs folder.
+            NotFound: nothing is there.
+        """
+        files = sorted({file for path in paths or [self.root] for file in self._below(path)})
+        return validate(self.root, files, everything=not paths)
+
+    def _at(self, name: str) -> LoadedPipeline | None:
+        for suffix in _SUFFIXES:
+            file = self.root / (name + suffix)
+            try:
+                stat = file.stat()
+            except OSError:
+                continue
+            stamp = (stat.st_mtime_ns, stat.st_size)
+            known = self._loaded.get(name)
+            if known is not None and known[0] == stamp:
+                return known[1]
+            if kind_of(file.relative_to(self.root)) is not Kind.PIPELINE or not self._inside(file):
+                continue
+            loaded = load_pipeline(file, self.root)
+            self._loaded[name] = (stamp, loaded)
+            return loaded
+        return None
+
+    def _read_aliases(self, path: str, file: Path) -> tuple[str, ...]:
+        if b"aliases" not in file.read_bytes():
+            return ()
+        try:
+            loaded = self._at(path)
+        except ConfigErrors:
+            return ()
+        return loaded.pipeline.aliases if loaded is not None else ()
+
+    def _files(self) -> Iterator[Path]:
+        for suffix in _SUFFIXES:
+            for file in sorted(self.root.rglob("*" + suffix)):
+                if kind_of(file.relative_to(self.root)) is Kind.PIPELINE and self._inside(file):
+                    yield file
+
+    def _inside(self, file: Path) -> bool:
+        return file.resolve().is_relative_to(self.root.resolve())
+
+    def _below(self, path: Path | str) -> list[Path]:
+        given = Path(path)
+        candidates = [self.root / given, given, *(self.root / f"{given}{suffix}" for suffix in _SUFFIXES)]
+        for candidate in candidates:
+            if not candidate.exists():
+                continue
+            if not self._inside(candidate):
+                raise InvalidInput(f"{given} is not inside the configs folder {self.root}")
+            inner = candidate.resolve().relative_to(self.root.resolve())
+            whole = self.root / inner
+            return [whole] if whole.is_file() else [file for file in whole.rglob("*") if file.is_file()]
+        raise NotFound(f"there is no file, folder or pipeline {str(given)!r}.{nearest(str(given), self.names())}")

@@ -1,0 +1,50 @@
+"""Cron expressions of five fields in IANA time zones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from zoneinfo import ZoneInfo, available_timezones
+
+from cronsim import CronSim, CronSimError
+
+from convergence.errors import InvalidInput, nearest
+
+_REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start serves to check an expression
+
+
+def check_cron(text: str) -> str | None:
+    """Return what is wrong with a cron expression, None when nothing is."""
+    fields = text.split()
+    if len(fields) != 5:
+        return f"a cron has five fields (minute hour day month weekday), this has {len(fields)}: {text!r}"
+    try:
+        next(CronSim(text, _REFERENCE))
+    except CronSimError as error:
+        return f"{str(error).removeprefix('Bad ').strip()} is wrong in the cron {text!r}"
+    except StopIteration:
+        return f"the cron {text!r} never fires"
+    return None
+
+
+@lru_cache(maxsize=256)
+def zone(name: str) -> tzinfo:
+    """Return the time zone. Raises `InvalidInput` with the nearest names."""
+    if name == "UTC":
+        return UTC
+    try:
+        return ZoneInfo(name)
+    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError; a path; a folder of the database
+        known = nearest(name, available_timezones()) if name else ""
+        raise InvalidInput(f"no time zone is called {name!r}.{known}") from error
+
+
+def fire_times(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
+    """Yield the fire times after `after`, in UTC.
+
+    Around a change of clocks: a fire time inside the skipped hour moves to its end; one inside the doubled hour
+    fires once (Debian cron's rules, as CronSim follows them).
+    """
+    for fire in CronSim(cron, after.astimezone(zone(timezone))):
+        yield fire.astimezone(UTC)

@@ -1,0 +1,59 @@
+"""Dates of a run: symbols, and the built-in names that follow from them. Computed once, then pinned."""
+
+from __future__ import annotations
+
+import re
+from calendar import monthrange
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from functools import lru_cache
+from typing import Final
+
+_ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+SYMBOLS: Final[Mapping[str, Callable[[date], date]]] = {
+    "TODAY": lambda today: today,
+    "YESTERDAY": lambda today: today - timedelta(days=1),
+    "MONTH_START": lambda today: today.replace(day=1),
+    "MONTH_END": lambda today: today.replace(day=monthrange(today.year, today.month)[1]),
+    "YEAR_START": lambda today: today.replace(month=1, day=1),
+    "YEAR_END": lambda today: today.replace(month=12, day=31),
+}
+
+
+def looks_like_date(text: str) -> bool:
+    """True for a symbol or `YYYY-MM-DD`."""
+    return text in SYMBOLS or _ISO.fullmatch(text) is not None
+
+
+def parse_date(text: str, today: date) -> date:
+    """Return the date of a symbol or `YYYY-MM-DD`. Raises `ValueError` with what is allowed."""
+    if text in SYMBOLS:
+        return SYMBOLS[text](today)
+    try:
+        if _ISO.fullmatch(text):
+            return date.fromisoformat(text)
+    except ValueError:
+        pass
+    raise ValueError(f"is a date: YYYY-MM-DD or one of {', '.join(SYMBOLS)}, not {text!r}")
+
+
+@lru_cache(maxsize=512)
+def date_names(day: str, start: str, end: str, yesterday: str) -> Mapping[str, str]:
+    """Return the built-in names made of dates; month and day have two digits.
+
+    `start_ts` is the first moment of the range in UTC, `end_ts` its last microsecond, so that BETWEEN works.
+    """
+    return {
+        "date": day,
+        "run_date": day,
+        "pipeline_run_date": day,
+        "yesterday": yesterday,
+        "year": day[:4],
+        "month": day[5:7],
+        "day": day[8:],
+        "start_date": start,
+        "end_date": end,
+        "start_ts": f"{start}T00:00:00Z",
+        "end_ts": f"{end}T23:59:59.999999Z",
+    }

@@ -1,0 +1,230 @@
+"""Older and wider forms of a pipeline file, translated at the door into the one normalised form of `model`.
+
+Every written key is looked up in a table here; a key that no table has is a mistake. The tables also make the
+JSON Schema, so that what the editor completes is what is accepted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from convergence.config import schedule_dialects
+from convergence.config.dates import looks_like_date
+from convergence.config.door import SINGLE_KEYS, Door, seconds
+from convergence.config.positions import KeyPath, Positions
+from convergence.config.step_dialects import steps
+from convergence.config.yaml_source import Source
+from convergence.errors import ConfigError, nearest
+
+# written key → field of the model
+PIPELINE_KEYS: Final[Mapping[str, str]] = {
+    **{
+        name: name
+        for name in (
+            *("pipeline_id", "name", "description", "provider", "domain", "version", "aliases"),
+            *("variables", "parameters", "steps", "schedule", "execution", "notifications"),
+            *("requires_auth", "auth_type", "tags", "category", "integration_required", "output_tables"),
+            *("rate_limit_per_minute", "default_date_offset"),
+        )
+    },
+    "display_name": "name",
+    "timeout_minutes": "timeout_s",
+    "timeout_seconds": "timeout_s",
+    "pipeline": "",  # a block of its own: its keys are lifted
+}
+BLOCK_KEYS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("pipeline_id", "description", "provider", "domain", "version", "tags")},
+    "name": "name",
+    "display_name": "name",
+    "category": "category",
+}
+SPEC_KEYS: Final[Mapping[str, str]] = {
+    **{name: name for name in ("type", "required", "default", "allowed", "description")},
+    **dict.fromkeys(("allowed_values", "enum", "choices", "options"), "allowed"),
+}
+TYPES: Final[Mapping[str, str]] = {
+    **{name: name for name in ("string", "integer", "number", "boolean", "date", "list", "object", "secret")},
+    "str": "string",
+    "text": "string",
+    "int": "integer",
+    "float": "number",
+    "decimal": "number",
+    "bool": "boolean",
+    "array": "list",
+    "dict": "object",
+    "map": "object",
+    "json": "object",
+}
+_SCALARS: Final = (str, int, float, bool)
+
+
+def normalise(source: Source, path: str) -> tuple[dict[str, Any], Positions, list[ConfigError]]:
+    """Return the mapping for `model.Pipeline`, the positions that know where each key came from, and the mistakes."""
+    door = Door(source)
+    written = source.data
+    if not isinstance(written, Mapping):
+        door.report((), "a pipeline is a mapping with pipeline_id and steps")
+        written = {}
+    found: dict[str, Any] = {}
+    single = "steps" not in written and ("processor" in written or "ps_type" in written)
+    for key, value in written.items():
+        target = PIPELINE_KEYS.get(key)
+        if single and key in SINGLE_KEYS:
+            continue
+        if target is None:
+            door.report((key,), f"a pipeline has no {key!r}.{nearest(key, PIPELINE_KEYS)}")
+        elif value is not None and target and target != "steps":
+            door.place(found, (target,), (key,), _pipeline_value(door, key, value))
+    _lift_block(door, found, written.get("pipeline"))
+    found["steps"] = steps(door, written, single=single, name=path.rsplit("/", 1)[-1])
+    _defaults(found, path)
+    return found, replace(source.positions, origins=door.origins), door.problems
+
+
+def _pipeline_value(door: Door, key: str, value: Any) -> Any:
+    if key == "version":
+        return _as_written(door, (key,), value)
+    if key in {"timeout_minutes", "timeout_seconds"}:
+        return seconds(door, (key,), value)
+    if key == "schedule":
+        return schedule_dialects.normalise(
+            value, lambda inner, message: door.report((key, inner) if inner else (key,), message)
+        )
+    if key == "parameters":
+        return parameters(door, (key,), value)
+    if key == "notifications":
+        return _channels(door, value)
+    if key == "integration_required":
+        return value if isinstance(value, list) else [value] if isinstance(value, str) else []
+    if key == "output_tables":
+        return [_table(table) for table in value] if isinstance(value, list) else value
+    if key == "default_date_offset":
+        return offset(door, (key,), value)
+    return value
+
+
+def _as_written(door: Door, at: KeyPath, value: Any) -> Any:
+    """`version: 1.10` is text, not the number 1.1."""
+    return door.source.raw.get(at, value) if isinstance(value, _SCALARS) else value
+
+
+def _lift_block(door: Door, found: dict[str, Any], block: Any) -> None:
+    if block is None:
+        return
+    if not isinstance(block, Mapping):
+        door.report(("pipeline",), "the older `pipeline:` is a mapping with name, provider, domain and version")
+        return
+    for key, value in block.items():
+        target = BLOCK_KEYS.get(key)
+        at = ("pipeline", key)
+        if target is None:
+            door.report(at, f"the older `pipeline:` has no {key!r}.{nearest(key, BLOCK_KEYS)}")
+        elif target == "name" and key == "name" and "display_name" in block:
+            continue  # the display name is what people read; identity is the file's path
+        elif value is not None:
+            door.place(found, (target,), at, _as_written(door, at, value) if key == "version" else value)
+
+
+def _defaults(found: dict[str, Any], path: str) -> None:
+    segments = path.split("/")
+    variables = found.get("variables")
+    found["path"] = path
+    found["strict_names"] = bool(found.get("parameters")) and "processor" not in found
+    found.setdefault("pipeline_id", "{org_slug}-" + path.replace("/", "-").replace("_", "-"))
+    found.setdefault("provider", segments[0])
+    found.setdefault("domain", "/".join(segments[1:-1]))
+    if "default_date_offset" not in found and isinstance(variables, Mapping):
+        given = variables.get("default_date_offset")
+        if isinstance(given, int) or (isinstance(given, str) and given.lstrip("-").isdigit()):
+            found["default_date_offset"] = int(given)
+
+
+def offset(door: Door, at: KeyPath, value: Any) -> int:
+    """Return a number of days that may be written as text."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lstrip("-").isdigit():
+        return int(value)
+    door.report(at, f'a date offset is a number of days such as "-1", not {value!r}')
+    return -1
+
+
+def parameters(door: Door, at: KeyPath, written: Any) -> dict[str, Any]:
+    """Return name → spec, from a mapping (of specs, or of bare defaults) or a list (of specs, or of names)."""
+    found: dict[str, Any] = {}
+    if isinstance(written, Mapping):
+        pairs = [(name, (*at, name), spec) for name, spec in written.items()]
+    elif isinstance(written, list):
+        pairs = [_listed(door, (*at, index), item) for index, item in enumerate(written)]
+    else:
+        door.report(at, "parameters is a mapping: name → {type, required, default}")
+        return found
+    for name, place, spec in pairs:
+        if not name:
+            continue
+        if name in found:
+            door.report(place, f"the parameter {name!r} is declared twice")
+            continue
+        found[name] = _spec(door, place, spec)
+        door.came_from(("parameters", name), place)
+    return found
+
+
+def _listed(door: Door, at: KeyPath, item: Any) -> tuple[str, KeyPath, Any]:
+    if isinstance(item, str):
+        return item, at, {}
+    if isinstance(item, Mapping) and isinstance(item.get("name"), str):
+        return item["name"], at, {key: value for key, value in item.items() if key != "name"}
+    door.report(at, "a parameter in a list is a name, or a mapping with `name`")
+    return "", at, None
+
+
+def _spec(door: Door, at: KeyPath, spec: Any) -> dict[str, Any]:
+    if not isinstance(spec, Mapping) or (spec and not set(spec) & set(SPEC_KEYS)):
+        return {"type": type_of_default(spec), "default": spec}  # older: the bare default
+    found: dict[str, Any] = {}
+    for key, value in spec.items():
+        target = SPEC_KEYS.get(key)
+        if target is None:
+            door.report((*at, key), f"a parameter has no {key!r}.{nearest(key, SPEC_KEYS)}")
+            continue
+        typed = _type(door, (*at, key), value) if key == "type" else value
+        door.place(found, ("parameters", str(at[-1]), target), (*at, key), typed)
+    found.setdefault("type", type_of_default(found.get("default")))
+    return found
+
+
+def _type(door: Door, at: KeyPath, value: Any) -> Any:
+    known = TYPES.get(value.lower()) if isinstance(value, str) else None
+    if known is None:
+        door.report(at, f"no parameter type is called {value!r}.{nearest(str(value), TYPES)}")
+    return known or "string"
+
+
+def type_of_default(value: Any) -> str:
+    """Return the parameter type that a bare default suggests."""
+    if isinstance(value, str):
+        return "date" if looks_like_date(value) else "string"
+    kinds = {bool: "boolean", int: "integer", float: "number", list: "list", dict: "object"}
+    return kinds.get(type(value), "string")
+
+
+def _channels(door: Door, value: Any) -> Any:
+    if not isinstance(value, Mapping):
+        return value
+    found = {}
+    for key, channels in value.items():
+        if key not in {"on_success", "on_failure", "on_completion"}:
+            allowed = ("on_success", "on_failure", "on_completion")
+            door.report(("notifications", key), f"notifications has no {key!r}.{nearest(key, allowed)}")
+        elif channels is not None:
+            found[key] = [channels] if isinstance(channels, str) else channels
+    return found
+
+
+def _table(table: Any) -> Any:
+    if isinstance(table, Mapping):
+        return table.get("table") or table.get("name") or table
+    return table

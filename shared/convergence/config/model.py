@@ -1,0 +1,120 @@
+"""The one normalised model of a pipeline. What a user may write is wider: `dialects` translates it.
+
+Nothing here knows YAML or an older form. Times are in seconds, lists are tuples, a schedule is a cron.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from convergence.domain.plan import Trigger
+
+ParameterType = Literal["string", "integer", "number", "boolean", "date", "list", "object", "secret"]
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]*$", max_length=100)]
+Text = Annotated[str, Field(max_length=10_000)]
+Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+STEPS_MAX: Final = 5_000
+
+
+class Model(BaseModel):
+    """Strict, frozen, closed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Retry(Model):
+    """How often a step is tried, the first time included; 1 = no retry. The wait doubles, with jitter."""
+
+    max_attempts: int = Field(default=1, ge=1, le=20)
+    backoff_seconds: float = Field(default=1.0, ge=0, le=3600)
+
+
+class Schedule(Model):
+    """When the pipeline runs by itself: a cron of five fields in an IANA time zone."""
+
+    cron: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+
+class ParameterSpec(Model):
+    """What a caller may give. A `secret` is sealed by the engine and never stored in clear; it has no default."""
+
+    type: ParameterType = "string"
+    required: bool = False
+    default: Any = None
+    allowed: Annotated[tuple[Any, ...] | None, Field(strict=False)] = None
+    description: Text = ""
+
+
+class Execution(Model):
+    """`run_once`: once per org, until a caller gives `force_param` as true."""
+
+    run_once: bool = False
+    force_param: str | None = None
+
+
+class Notifications(Model):
+    """Names of channels."""
+
+    on_success: Texts = ()
+    on_failure: Texts = ()
+    on_completion: Texts = ()
+
+
+class Step(Model):
+    """One step. `config`, `source`, `destination` and `transform` belong to its processor and keep its shape.
+
+    `enabled` is a template when it is text. With `trigger` the step is a handler: it stands outside the graph and is
+    started once, when the run has ended.
+    """
+
+    step_id: Name
+    ps_type: str
+    name: Text = ""
+    description: Text = ""
+    depends_on: Texts = ()
+    timeout_s: float = Field(default=600.0, gt=0, le=86_400)
+    retry: Retry = Retry()
+    on_failure: Literal["stop", "continue"] = "stop"
+    enabled: bool | str = True
+    when: str | None = None
+    trigger: Trigger | None = None
+    config: Mapping[str, Any] = Field(default_factory=dict)
+    source: Mapping[str, Any] | None = None
+    destination: Mapping[str, Any] | None = None
+    transform: Mapping[str, Any] | None = None
+
+
+class Pipeline(Model):
+    """A pipeline. `path` is its identity (`openai/cost/usage_cost`), `aliases` are other paths that lead to it."""
+
+    path: str
+    pipeline_id: str
+    aliases: Texts = ()
+    name: Text = ""
+    description: Text = ""
+    provider: str
+    domain: str = ""
+    version: str = ""
+    timeout_s: float = Field(default=1800.0, gt=0, le=604_800)
+    variables: Mapping[str, Any] = Field(default_factory=dict)
+    parameters: Mapping[str, ParameterSpec] = Field(default_factory=dict)
+    steps: Annotated[tuple[Step, ...], Field(strict=False, min_length=1, max_length=STEPS_MAX)]
+    schedule: Schedule | None = None
+    execution: Execution = Execution()
+    notifications: Notifications = Notifications()
+    requires_auth: bool = True
+    auth_type: str = "org_api_key"
+    tags: Texts = ()
+    category: str = ""
+    integration_required: Texts = ()
+    output_tables: Texts = ()
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+    default_date_offset: int = Field(default=-1, ge=-3660, le=0)  # days from the fire date to the default date
+    strict_names: bool = False  # the file declares its parameters: other template names are mistakes

@@ -1,0 +1,75 @@
+"""What a template may name, besides the file's own variables and parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Final
+
+# Set by the engine for every run, with their GoogleSQL types.
+BUILT_INS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(
+        (
+            *("org_slug", "tenant_id", "env", "environment", "project_id", "gcp_project_id", "project"),
+            *("org_dataset", "dataset", "pipeline_id", "pipeline", "run_id", "provider", "domain", "credential_id"),
+            *("year", "month", "day"),
+        ),
+        "STRING",
+    ),
+    **dict.fromkeys(("date", "run_date", "pipeline_run_date", "yesterday", "start_date", "end_date"), "DATE"),
+    "start_ts": "TIMESTAMP",
+    "end_ts": "TIMESTAMP",
+}
+
+# Declared for every pipeline.
+IMPLICIT_PARAMETERS: Final[Mapping[str, str]] = {
+    "date": "date",
+    "start_date": "date",
+    "end_date": "date",
+    "credential_id": "string",
+    "force_refresh": "boolean",
+}
+
+# How a run ended: known to handler steps only, when they start.
+ENDING: Final = frozenset(
+    {
+        *("status", "error", "error_message", "failed_step", "failed_steps", "started_at", "finished_at"),
+        *("execution_timestamp", "duration_seconds", "records_processed", "trigger_by"),
+    }
+)
+
+# Metadata of the org and its integrations. A missing one fails the step that needs it, not the dispatch.
+_PROFILE = re.compile(
+    r"(aws|azure|gcp|oci|billing|admin|company|contact|integration|profile)[_.]\w.*"
+    r"|org_(name|email|id|currency|timezone|locale)|\w+_export_table|committed_use_discount_table|to_emails?"
+)
+
+ROOTS: Final = frozenset({"parameters", "variables", "results", "secrets"})
+
+
+def is_profile(name: str) -> bool:
+    """True for a name that the org's profile may give."""
+    return name not in BUILT_INS and _PROFILE.fullmatch(name) is not None
+
+
+def slip(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that is one slip of the finger away: a letter too many, too few, wrong, or swapped.
+
+    A plural is no slip, and names under four letters are too short to tell.
+    """
+    if len(name) < 4:
+        return None
+    return next((other for other in sorted(known) if len(other) >= 4 and _one_apart(name, other)), None)
+
+
+def _one_apart(a: str, b: str) -> bool:
+    if a == b or abs(len(a) - len(b)) > 1 or a + "s" == b or b + "s" == a:
+        return False
+    if len(a) > len(b):
+        a, b = b, a
+    at = next((index for index, (left, right) in enumerate(zip(a, b, strict=False)) if left != right), len(a))
+    if len(a) < len(b):
+        return a[at:] == b[at + 1 :]
+    swapped = a[at : at + 2] == b[at : at + 2][::-1] and len(a[at : at + 2]) == 2
+    same_after = a[at + 1 :] == b[at + 1 :] and not (a[at].isdigit() or b[at].isdigit())
+    return same_after or (swapped and a[at + 2 :] == b[at + 2 :])

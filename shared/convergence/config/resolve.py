@@ -1,0 +1,237 @@
+"""From a pipeline and a request to the pinned plan: every template filled, steps in order.
+
+All that is the same for every run was prepared once (`prepare`); here only the templates are filled, so a plan
+of four steps takes microseconds. Parts without templates are shared between plans: nobody may change them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from convergence.config import expression
+from convergence.config.compiled import Scope, Use
+from convergence.config.cron import zone
+from convergence.config.dates import date_names
+from convergence.config.late import pending, resolve_handler, resolve_results
+from convergence.config.loader import LoadedPipeline
+from convergence.config.names import ENDING, IMPLICIT_PARAMETERS, is_profile
+from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
+from convergence.config.templates import NoValue, lookup
+from convergence.domain.plan import Plan, PlanStep
+from convergence.errors import ConfigError, ConfigErrors, nearest
+
+__all__ = ["ResolveRequest", "resolve", "resolve_handler", "resolve_results"]
+
+_NOTHING_TO_KNOW: Mapping[str, Any] = {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResolveRequest:
+    """Who runs what for whom. `parameters` come from `resolve_parameters`; `profile` is the org's metadata."""
+
+    org_slug: str
+    env: str
+    project_id: str
+    org_dataset: str
+    run_id: str
+    fire_time: datetime
+    credential_id: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    profile: Mapping[str, Any] = field(default_factory=dict)
+
+
+def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
+    """Return the plan of one run.
+
+    A name that only the org's profile could give, or that a step with a condition asks for, makes the step's
+    `problem`; any other name without a value is refused.
+
+    Raises:
+        ConfigErrors: names without a value, or values that do not fit, with file, line and nearest name.
+    """
+    pipeline, prepared = loaded.pipeline, loaded.prepared
+    core = _core(loaded, request)
+    scope: dict[str, Any] = {**request.profile, **core}
+    variables = _variables(prepared, scope, request.parameters)
+    scope["parameters"], scope["variables"] = request.parameters, variables
+    mistakes: list[ConfigError] = []
+    try:
+        scope["pipeline_id"] = core["pipeline_id"] = prepared.pipeline_id(scope)
+    except LookupError as error:
+        _Explain(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
+    steps = tuple(step.plan or _step(step, loaded, scope, mistakes) for step in prepared.steps)
+    if mistakes:
+        raise ConfigErrors(mistakes)
+    return Plan(
+        pipeline=loaded.path,
+        pipeline_id=core["pipeline_id"],
+        digest=loaded.digest,
+        provider=pipeline.provider,
+        domain=pipeline.domain,
+        timeout_s=pipeline.timeout_s,
+        steps=steps,
+        variables=variables,
+        core=core,
+    )
+
+
+def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:
+    given, pipeline = request.parameters, loaded.pipeline
+    at = request.fire_time
+    name = pipeline.schedule.timezone if pipeline.schedule is not None else "UTC"
+    if name != "UTC" or at.tzinfo is not UTC:
+        at = at.astimezone(zone(name))
+    yesterday = (at - timedelta(days=1)).date().isoformat()
+    day = given.get("date") or given.get("end_date") or yesterday
+    start, end = given.get("start_date") or day, given.get("end_date") or day
+    slug, project, dataset = request.org_slug, request.project_id, request.org_dataset
+    return {
+        "org_slug": slug,
+        "tenant_id": slug,
+        "env": request.env,
+        "environment": request.env,
+        "project_id": project,
+        "gcp_project_id": project,
+        "project": project,
+        "org_dataset": dataset,
+        "dataset": dataset,
+        "run_id": request.run_id,
+        "credential_id": request.credential_id or given.get("credential_id") or "",
+        "provider": pipeline.provider,
+        "domain": pipeline.domain,
+        "pipeline": loaded.path,
+        "pipeline_id": "",
+        **date_names(day, start, end, yesterday),
+    }
+
+
+def _variables(prepared: Prepared, scope: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put parameters and variables into the scope: a given parameter comes before the file's variable."""
+    for name, value in given.items():
+        if name not in IMPLICIT_PARAMETERS or name not in scope:
+            scope[name] = value
+    variables: dict[str, Any] = {}
+    for item in prepared.variables:
+        name = item.name
+        if name in given and name not in IMPLICIT_PARAMETERS:
+            variables[name] = given[name]
+        elif item.fill is None:
+            variables[name] = scope[name] = item.value
+        else:
+            try:
+                variables[name] = scope[name] = item.fill(scope)
+            except LookupError:
+                scope.pop(name, None)  # missed only by those who use it
+    return variables
+
+
+def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes: list[ConfigError]) -> PlanStep:
+    step, when = prepared.step, None
+    enabled: Any = step.enabled
+    problem = None
+    config = prepared.config
+    if prepared.enabled is not None:
+        enabled = _enabled(prepared, loaded, scope, mistakes)
+    if enabled is True:
+        if prepared.when is not None:
+            when = _when(prepared.when, scope)
+        try:
+            if prepared.fill is not None:
+                config = prepared.fill(scope)
+            if prepared.later:
+                late = is_late if step.trigger is None else is_late_in_handler
+                config = {**config, "pending": pending(prepared.later, 2, late, scope)}
+        except (LookupError, ValueError) as error:
+            problem = _Explain(loaded, scope).step(prepared, error, mistakes)
+            config = _NOTHING_TO_KNOW
+    return PlanStep(**prepared.fixed, enabled=enabled, when=when, config=config, problem=problem)
+
+
+def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes: list[ConfigError]) -> bool:
+    at = ("steps", prepared.index, "enabled")
+    assert prepared.enabled is not None, "only called for a template"
+    try:
+        value = prepared.enabled(scope)
+    except LookupError as error:
+        _Explain(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
+        return False
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
+        return value.strip().lower() == "true"
+    mistakes.append(loaded.positions.problem(at, f"enabled comes out as {value!r}: true or false is needed"))
+    return False
+
+
+def _when(parsed: expression.Expression, scope: Scope) -> str:
+    """Pin the names of a condition; parameters and results stay, a name without a value is null."""
+
+    def value(name: expression.Name) -> expression.Expression:
+        if name.path[0] in {"parameters", "results"}:
+            return name
+        try:
+            return expression.Literal(lookup(scope, name.dotted))
+        except NoValue:
+            return expression.Literal(None)
+
+    return expression.unparse(expression.replaced(parsed, value))
+
+
+class _Explain:
+    """The slow path: says in full what a name without a value is about."""
+
+    def __init__(self, loaded: LoadedPipeline, scope: Scope) -> None:
+        self._loaded = loaded
+        self._scope = scope
+
+    def step(self, prepared: PreparedStep, error: Exception, mistakes: list[ConfigError]) -> str | None:
+        """Return the step's problem, or add mistakes that refuse the run."""
+        late = is_late if prepared.step.trigger is None else is_late_in_handler
+        missing = [use for use in prepared.uses if not use.optional and not late(use.name) and self._lacks(use.name)]
+        may_not_run = prepared.step.when is not None or prepared.step.trigger is not None
+        found: list[ConfigError] = []
+        for use in missing:
+            self.mistake(use, found)
+        if not missing:
+            found.append(self._loaded.positions.problem(("steps", prepared.index), _sentence(error)))
+        if may_not_run or (missing and all(is_profile(self._root(use.name)) for use in missing)):
+            return "\n".join(str(problem) for problem in found)
+        mistakes.extend(found)
+        return None
+
+    def mistake(self, use: Use, mistakes: list[ConfigError]) -> None:
+        """Add what is wrong with one mention of a name."""
+        root = self._root(use.name)
+        via = f" (the variable {use.name!r} needs it)" if root != use.name else ""
+        if is_profile(root):
+            message = f"{{{root}}} is not in the org's profile{via}: add it to the integration"
+        elif root in ENDING:
+            message = f"{{{root}}} is known only to handler steps (those with a trigger)"
+        else:
+            message = f"{{{root}}} has no value{via}: give the parameter {root!r}.{nearest(root, self._known())}"
+        mistakes.append(self._loaded.positions.problem(use.path, message))
+
+    def _known(self) -> list[str]:
+        return [name for name in self._scope if name not in {"parameters", "variables"}]
+
+    def _lacks(self, name: str) -> bool:
+        try:
+            return lookup(self._scope, name) is None
+        except NoValue:
+            return True
+
+    def _root(self, name: str) -> str:
+        """Follow variables down to the name that is really missing."""
+        by_name = {item.name: item for item in self._loaded.prepared.variables}
+        seen: set[str] = set()
+        while name in by_name and name not in seen:
+            seen.add(name)
+            name = next((use.name for use in by_name[name].uses if use.name == name or self._lacks(use.name)), name)
+        return name
+
+
+def _sentence(error: Exception) -> str:
+    return f"{{{error.args[0]}}} has no value" if isinstance(error, LookupError) else str(error)

@@ -1,0 +1,129 @@
+r"""Templates: `{name}`, `${name}` and `{{name}}`, with blanks inside the braces if one likes.
+
+Only a name between the braces makes a template: letters, digits and underscores, not beginning with a digit,
+followed by further keys behind dots (`{results.extract.rows}`). All other braces mean themselves: `{}`, `{"a": 1}`,
+`{0}`, `\d{4}`. A backslash before a template takes it literally (`\{name}` is the text `{name}`), two
+backslashes are one before a live template; everywhere else a backslash means itself.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final, NamedTuple
+
+_PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*"
+SLOT: Final = re.compile(
+    rf"(?P<escapes>\\*)(?P<template>\{{\{{\s*(?P<a>{_PATH})\s*\}}\}}|\$?\{{\s*(?P<b>{_PATH})\s*\}})"
+)
+
+
+class Slot(NamedTuple):
+    """The place of a value. `start` is the offset of the template in its text."""
+
+    name: str
+    start: int
+
+    @property
+    def root(self) -> str:
+        """The first key of the name."""
+        return self.name.partition(".")[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """Literal text and slots, in order."""
+
+    parts: tuple[str | Slot, ...]
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """The slots, in order."""
+        return tuple(part for part in self.parts if isinstance(part, Slot))
+
+    @property
+    def whole(self) -> Slot | None:
+        """The slot, when the text is exactly one template: its value keeps its type."""
+        only = self.parts[0] if len(self.parts) == 1 else None
+        return only if isinstance(only, Slot) else None
+
+
+class NoValue(LookupError):
+    """A name stands for nothing. `args[0]` is the name as the template wrote it."""
+
+
+def parse(text: str) -> Template | None:
+    """Return the template, or None when the text has neither template nor escape and stands for itself."""
+    if "{" not in text:
+        return None
+    parts: list[str | Slot] = []
+    position = 0
+    for match in SLOT.finditer(text):
+        backslashes = len(match["escapes"])
+        literal = text[position : match.start()] + "\\" * (backslashes // 2)
+        if backslashes % 2:
+            literal += match["template"]
+        if literal:
+            parts.append(literal)
+        if not backslashes % 2:
+            parts.append(Slot(match["a"] or match["b"], match.start("template")))
+        position = match.end()
+    if position == 0:
+        return None
+    if position < len(text):
+        parts.append(text[position:])
+    return Template(_joined(parts))
+
+
+def _joined(parts: list[str | Slot]) -> tuple[str | Slot, ...]:
+    """Literals side by side become one."""
+    joined: list[str | Slot] = []
+    for part in parts:
+        last = joined[-1] if joined else None
+        if isinstance(part, str) and isinstance(last, str):
+            joined[-1] = last + part
+        else:
+            joined.append(part)
+    return tuple(joined)
+
+
+def escape(text: str) -> str:
+    """Return the text that `parse` and `render` turn into `text`."""
+    return SLOT.sub(lambda match: "\\" * (2 * len(match["escapes"]) + 1) + match["template"], text)
+
+
+def render(template: Template, scope: Mapping[str, Any]) -> Any:
+    """Fill the slots. Raises `NoValue`."""
+    whole = template.whole
+    if whole is not None:
+        return lookup(scope, whole.name)
+    return "".join(
+        part if isinstance(part, str) else text_of(lookup(scope, part.name), part.name) for part in template.parts
+    )
+
+
+def lookup(scope: Mapping[str, Any], name: str) -> Any:
+    """Return the value of a dotted name. A key that is there as it is (dots included) comes first.
+
+    Raises:
+        NoValue: nothing has that name.
+    """
+    if name in scope:
+        return scope[name]
+    value: Any = scope
+    for key in name.split("."):
+        if not isinstance(value, Mapping) or key not in value:
+            raise NoValue(name)
+        value = value[key]
+    return value
+
+
+def text_of(value: Any, name: str = "") -> str:
+    """Return how a value looks inside a longer text: JSON, but text without quotes. Raises `NoValue` for null."""
+    if isinstance(value, str):
+        return value
+    if value is None:
+        raise NoValue(name)
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
