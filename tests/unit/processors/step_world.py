@@ -51,7 +51,7 @@ class WorldWarehouse:
 
     def __init__(self, warehouse: DuckDbWarehouse, context: WorldContext) -> None:
         self._warehouse, self._context = warehouse, context
-        self.schemas = TableSchemas(CONFIGS)
+        self.schemas = TableSchemas(context.configs_dir)
         self._jobs = 0
 
     async def ensure_table(self, table: str) -> None:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 import httpx
 import orjson
 import pytest
-from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
 
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.errors import CredentialRejected, StepFailed
@@ -22,6 +21,7 @@ from convergence.processors.openai import billing, cost, reconciliation, seed_cs
 from convergence.sandbox import Sandbox
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.traffic import KINDS
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
 
 DAYS = [FIRST + timedelta(days=day) for day in range((LAST - FIRST).days + 1)]
 

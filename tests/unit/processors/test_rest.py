@@ -10,11 +10,11 @@ from typing import Any
 
 import httpx
 import pytest
-from tests.unit.processors.step_world import ManualClock, WorldContext
 
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.processors.rest import Patience, RestClient, cursor_paging, retry_after_s
 from convergence.sandbox.http import HttpServer, Request, Response
+from tests.unit.processors.step_world import ManualClock, WorldContext
 
 KEY = "sk-very-secret"
 GOOD = Response(200, b'{"data": [1], "has_more": false}')

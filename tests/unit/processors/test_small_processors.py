@@ -9,7 +9,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Parameter, QueryResult
@@ -18,6 +17,7 @@ from convergence.processors.generic.procedure_executor import ProcedureSettings,
 from convergence.processors.integrations import kms_store
 from convergence.processors.openai.seed_csv import batches
 from convergence.processors.settings import Destination, settings
+from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 
 def context(**fields: Any) -> WorldContext:

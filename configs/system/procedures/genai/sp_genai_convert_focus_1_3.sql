@@ -76,7 +76,7 @@ BEGIN
     provider_name,                                                   -- ServiceProviderName
     'Generative AI',                                                 -- ServiceSubcategory
     sku,                                                             -- SkuId
-    meter,                                                           -- SkuMeter
+    INITCAP(meter),                                                  -- SkuMeter
     TO_JSON_STRING(JSON_OBJECT(
       'x_Model', model,
       'x_ChargeKind', charge_kind,

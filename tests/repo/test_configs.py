@@ -1,0 +1,143 @@
+"""The files under configs/ keep the naming rules, the standard they claim, and the source they were made from."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from datetime import date
+from decimal import Decimal
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from convergence.config.ps_types import is_installed
+from convergence.config.table_schema import TableSchemas
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+PIPELINES = sorted(path for path in CONFIGS.rglob("*.yml") if path.parent.name != "system")
+SCHEMAS = TableSchemas(CONFIGS)
+SYSTEM = {name for name, path in SCHEMAS.paths.items() if path.is_relative_to(CONFIGS / "system")}
+ACTIONS = {"extract", "transform", "load", "validate", "notify", "decrypt", "store", "seed"}
+ACTIONS |= {"calculate", "consolidate", "convert", "delete", "run"}
+STATES = {"raw", "reconciled", "unified"}
+# Named by the mission, or tables that are looked up and not a state of a flow.
+NAMED_OTHERWISE = {
+    "cost_data_standard_1_3",
+    "openai_cost_daily",
+    "openai_model_pricing",
+    "openai_subscription_plans",
+}
+
+# Name → "M" (mandatory, never null), "m" (mandatory, may be null) or "".
+FOCUS = {
+    line.partition(" ")[0]: line.partition(" ")[2]
+    for line in (Path(__file__).parent / "focus_1_3_columns.txt").read_text("utf-8").splitlines()
+    if not line.startswith("#")
+}
+
+
+def pipelines() -> list[Any]:
+    return [pytest.param(path, id=path.relative_to(CONFIGS).as_posix()) for path in PIPELINES if "steps" in load(path)]
+
+
+def load(path: Path) -> dict[str, Any]:
+    data: dict[str, Any] = yaml.safe_load(path.read_text("utf-8"))
+    return data
+
+
+@pytest.mark.parametrize("path", pipelines())
+def test_a_pipeline_names_its_schema_in_the_first_line(path: Path) -> None:
+    up = "../" * (len(path.relative_to(CONFIGS).parts) - 1)
+    first = path.read_text("utf-8").splitlines()[0]
+    assert first == f"# yaml-language-server: $schema={up}pipeline.schema.json"
+
+
+@pytest.mark.parametrize("path", pipelines())
+def test_a_pipeline_id_is_the_path_in_kebab_case_behind_the_org(path: Path) -> None:
+    kebab = "-".join(path.relative_to(CONFIGS).with_suffix("").parts).replace("_", "-")
+    assert load(path)["pipeline_id"] == "{org_slug}-" + kebab
+
+
+@pytest.mark.parametrize("path", pipelines())
+def test_steps_are_called_action_and_target_and_their_processors_exist(path: Path) -> None:
+    for step in load(path)["steps"]:
+        action, _, target = step["step_id"].partition("_")
+        assert action in ACTIONS, step["step_id"]
+        assert re.fullmatch(r"[a-z0-9_]+", target), step["step_id"]
+        assert is_installed(step["ps_type"]), step["ps_type"]
+
+
+@pytest.mark.parametrize("path", pipelines())
+def test_every_table_of_a_pipeline_has_a_schema_file(path: Path) -> None:
+    pipeline = load(path)
+    written = [step["destination"]["table"] for step in pipeline["steps"] if "destination" in step]
+    assert set(written) <= set(SCHEMAS.paths)
+    assert written == [] or set(written) == set(pipeline["output_tables"])
+
+
+@pytest.mark.parametrize("table", sorted(SCHEMAS.paths))
+def test_a_table_schema_loads_and_describes_every_column(table: str) -> None:
+    schema = SCHEMAS.get(table)
+    assert schema.description
+    assert [column.name for column in schema.columns if not column.description] == []
+
+
+@pytest.mark.parametrize("table", sorted(set(SCHEMAS.paths) - NAMED_OTHERWISE - SYSTEM))
+def test_a_table_is_called_provider_domain_granularity_state(table: str) -> None:
+    assert re.fullmatch(rf"[a-z]+_[a-z_]+_(hourly|daily|monthly)_({'|'.join(STATES)})", table)
+
+
+def test_the_standard_table_has_the_65_columns_of_focus_1_3_and_then_ours() -> None:
+    columns = SCHEMAS.get("cost_data_standard_1_3").columns
+    assert len(FOCUS) == 65
+    assert [column.name for column in columns[:65]] == list(FOCUS)
+    assert all(column.name.startswith("x_") for column in columns[65:])
+
+
+def test_mandatory_columns_of_focus_refuse_null() -> None:
+    required = {column.name for column in SCHEMAS.get("cost_data_standard_1_3").columns if column.mode == "REQUIRED"}
+    assert required == {name for name, level in FOCUS.items() if level == "M"}
+
+
+def test_money_and_quantities_are_decimals_in_every_table() -> None:
+    floats = [
+        (table, column.name)
+        for table in SCHEMAS.paths
+        for column in SCHEMAS.get(table).columns
+        if column.type in {"FLOAT", "FLOAT64"} and re.search("cost|price|amount|quantity", column.name, re.IGNORECASE)
+    ]
+    assert floats == []
+
+
+@pytest.mark.parametrize("name", ["model_pricing", "subscription_plans"])
+def test_a_seed_has_exactly_the_columns_of_its_table(name: str) -> None:
+    with (CONFIGS / f"openai/seed/{name}.csv").open(encoding="utf-8", newline="") as lines:
+        header = next(csv.reader(lines))
+    file = CONFIGS / f"openai/seed/openai_{name}.json"
+    assert header == [field["name"] for field in json.loads(file.read_text("utf-8"))["fields"]]
+
+
+def test_no_two_prices_hold_at_once() -> None:
+    held: dict[tuple[str, ...], list[tuple[date, date]]] = {}
+    with (CONFIGS / "openai/seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
+        for row in csv.DictReader(lines):
+            key = (row["model"], row["kind"], row["processing"], row["above_input_tokens"])
+            first = date.fromisoformat(row["effective_from"] or "0001-01-01")
+            held.setdefault(key, []).append((first, date.fromisoformat(row["effective_to"] or "9999-12-31")))
+            assert Decimal(row["price"]) >= 0
+    for key, spans in held.items():
+        spans.sort()
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), key
+
+
+def test_the_price_list_is_what_the_package_gives_today() -> None:
+    pytest.importorskip("genai_prices", reason="the package the list is made from is not installed")
+    from convergence.processors.openai.price_list import price_list
+
+    assert (CONFIGS / "openai/seed/model_pricing.csv").read_text("utf-8") == price_list(), (
+        "run: python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv"
+    )
