@@ -91,9 +91,14 @@ class Client:
         if run["status"] == "completed":
             self._check_rows(run)
         else:
-            assert run["status"] == "cancelled", f"{self.run_id}: a healthy run ended as {run['status']}"
+            ended = f"{self.run_id}: a healthy run ended as {run['status']}: {run['error']}"
+            assert run["status"] == "cancelled" or self._may_fail(run), ended
         self._check_letters()
         self._check_handlers(run)
+
+    def _may_fail(self, run: dict[str, Any]) -> bool:
+        """A run whose client only wanted to cancel may have failed before, by a step that was told to."""
+        return self._cancels_after_s is not None and run["error"]["code"] == "step.failed"
 
     def _check_rows(self, run: dict[str, Any]) -> None:
         for step in pipeline(self._shape).pipeline.steps:
@@ -127,9 +132,13 @@ class Client:
         assert sorted(failures) == sorted(letters), f"{self.run_id}: failed {failures}, letters {letters}"
 
     def _check_handlers(self, run: dict[str, Any]) -> None:
-        wanted = {"completed": {"on_success", "on_completion"}, "cancelled": {"on_completion"}}[run["status"]]
+        wanted = {
+            "completed": {"on_success", "on_completion"},
+            "failed": {"on_failure", "on_completion"},
+            "cancelled": {"on_completion"},
+        }[run["status"]]
         for step in pipeline(self._shape).pipeline.steps:
             if step.trigger in wanted:
                 document = self._world.state.get(f"runs/{self.run_id}/steps/{step.step_id}~{run['epoch']}")
                 assert document is not None, f"handler {step.step_id} never ran"
-                assert document["status"] == "completed", f"handler {step.step_id} is {document['status']}"
+                assert document["status"] == "completed", f"handler {step.step_id} is {document['status']}: {document['error']}"

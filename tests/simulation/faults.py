@@ -175,5 +175,3 @@ class SeededIds:
 
     def fraction(self) -> float:
         return self._rng.random()
-
-

@@ -32,7 +32,7 @@ def pipeline(shape: int) -> LoadedPipeline:
     if rng.random() < 0.1:
         steps.extend(_wide_join(rng, len(steps)))
     handlers = [
-        {"step_id": f"h{i}", "ps_type": "sim.step", "trigger": trigger, "config": {"rows": 0, "say": "{status}"}}
+        {"step_id": f"h{i}", "ps_type": "generic.noop", "trigger": trigger, "config": {"rows": 0, "say": "{status}"}}
         for i, trigger in enumerate(rng.sample(["on_failure", "on_success", "on_completion"], rng.randint(0, 2)))
     ]
     text = yaml.safe_dump(
@@ -44,7 +44,13 @@ def pipeline(shape: int) -> LoadedPipeline:
             "timeout_minutes": 600,
             "parameters": {"api_key": {"type": "secret", "required": True}},
             "steps": [
-                {"step_id": s.step_id, "ps_type": "sim.step", "depends_on": s.depends_on, "config": s.config, **s.extra}
+                {
+                    "step_id": s.step_id,
+                    "ps_type": "generic.noop",
+                    "depends_on": s.depends_on,
+                    "config": s.config,
+                    **s.extra,
+                }
                 for s in steps
             ]
             + handlers,

@@ -18,6 +18,7 @@ from convergence.adapters.local.keyring import FileKeyring
 from convergence.config.loader import LoadedPipeline
 from convergence.domain.quota import Limits
 from convergence.domain.status import RUN_TERMINAL
+from convergence.engine.lease import Lease
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import ConvergenceError
@@ -71,10 +72,11 @@ class World:
         self.warehouse = MemoryWarehouse()
         self.broker = Broker(self, deliveries_max=self.rng.choice([3, 8, 100]))
         self.state: dict[str, dict[str, Any]] = {}
-        self.executions: dict[tuple[str, str], list[tuple[Process, str]]] = {}
+        self.executions: dict[tuple[str, str], list[tuple[Process, Lease]]] = {}
         self.orgs = [f"org{number}" for number in range(self.rng.randint(1, 2))]
         self._concurrent = self.rng.randint(1, 3)
         self._keyring = FileKeyring(key_file)
+        self.errors: list[Any] = []
         self._processes: list[Process] = []
         self._tasks: set[asyncio.Task[Any]] = set()
         self.clients = [
@@ -102,7 +104,7 @@ class World:
             http=_no_http,
             owner=process.name,
             configs_dir=Path("configs"),
-            settings=EngineSettings(),
+            settings=EngineSettings(claims_max=25),  # machines die here more often than five times in a row
         )
         self._processes.append(process)
         self.spawn(self._reconciler(process))
@@ -131,6 +133,7 @@ class World:
     def run(self) -> None:
         """Live through the hostile hours, then the calm ones, then check everything that is left."""
         asyncio.set_event_loop(self.loop)
+        self.loop.set_exception_handler(self._task_failed)
         try:
             self.loop.run_until_complete(self._story())
         finally:
@@ -140,6 +143,11 @@ class World:
             self.documents.close()
             self.loop.close()
             asyncio.set_event_loop(None)
+
+    def _task_failed(self, _: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        error = context.get("exception")
+        if not isinstance(error, Killed):
+            self.errors.append(error or context["message"])
 
     async def _story(self) -> None:
         await self._found_orgs()
@@ -155,6 +163,8 @@ class World:
             await self.clock.sleep(600)
         for client in self.clients:
             client.check()
+        if self.errors:
+            raise Violation(f"a task of the engine raised {self.errors[0]!r}")
 
     async def _found_orgs(self) -> None:
         limits = Limits(daily=100, monthly=1000, concurrent=self._concurrent)
@@ -221,11 +231,10 @@ class World:
                 raise Violation(f"{run_id}/{step_id} started while {name} is {status}")
         key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
         others = self.executions.setdefault(key, [])
-        for other, _ in others:
-            lease = other.services.memory.leases.get(key)
-            if not other.dead and lease is not None and lease.held.step.leased(self.clock.now()):
+        for other, lease in others:
+            if not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):
                 raise Violation(f"{key}: {process.name} started while {other.name} still owns it")
-        mine = (process, process.name)
+        mine = (process, process.services.memory.leases[key])
         others.append(mine)
         try:
             yield

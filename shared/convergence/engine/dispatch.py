@@ -65,8 +65,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     loaded = services.catalog.get(request.pipeline)
     now = services.clock.now()
     fire_time = now if request.fire_time is None else request.fire_time
-    parameters = dict(resolve_parameters(loaded, request.parameters, fire_time=fire_time))
-    secrets = {name: str(parameters.pop(name)) for name in loaded.secret_parameters if name in parameters}
+    parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
     run_id = _run_id(services, request)
     credential_id = request.credential_id or org.default_credentials.get(loaded.pipeline.provider, "")
     plan = resolve(
@@ -75,7 +74,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
             org_slug=org.slug,
             env=services.env,
             project_id=services.project_id,
-            org_dataset=f"{org.slug}_{services.env}",
+            org_dataset=dataset_of(services, org.slug),
             run_id=run_id,
             credential_id=credential_id,
             parameters=parameters,
@@ -83,10 +82,6 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
             fire_time=fire_time,
         ),
     )
-    sealed = {
-        name: await services.keyring.encrypt(value.encode(), parameter_aad(org.slug, name))
-        for name, value in secrets.items()
-    }
     run = Run(
         run_id=run_id,
         org=org.slug,
@@ -101,7 +96,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         check_at=now + timedelta(seconds=services.settings.check_every_s),
         credential_id=credential_id,
         parameters=parameters,
-        sealed=sealed,
+        sealed=await seal(services, org.slug, secrets),
         run_once=loaded.pipeline.execution.run_once,
     )
     checked = run.advance(
@@ -201,6 +196,26 @@ async def _check_once(services: Services, run: Run) -> None:
     if mark is not None:
         advice = f"; to run it again pass {force}=true" if force else ""
         raise InvalidInput(f"{run.pipeline} runs once, and run {mark.data['run_id']} completed it{advice}")
+
+
+def dataset_of(services: Services, org: str) -> str:
+    """Return the org's dataset, `{org}_{env}`."""
+    return f"{org}_{services.env}"
+
+
+def split_secrets(loaded: LoadedPipeline, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    """Return the parameters that may be stored, and those of type secret, which must not."""
+    names = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
+    stored = {name: value for name, value in given.items() if name not in names}
+    return stored, {name: str(value) for name, value in given.items() if name in names}
+
+
+async def seal(services: Services, org: str, secrets: Mapping[str, str]) -> dict[str, str]:
+    """Encrypt secret parameters for their org; steps open them on demand."""
+    return {
+        name: await services.keyring.encrypt(value.encode(), parameter_aad(org, name))
+        for name, value in secrets.items()
+    }
 
 
 def _run_id(services: Services, request: RunRequest) -> str:

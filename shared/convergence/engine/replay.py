@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 from convergence.config.parameters import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
@@ -14,6 +14,7 @@ from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Step
+from convergence.engine.dispatch import dataset_of, seal, split_secrets
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -32,6 +33,8 @@ from convergence.engine.store import (
 )
 from convergence.errors import Conflict, InvalidInput, NotFound
 from convergence.ports.documents import Create, Replace, Write
+
+_SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
 
 
 async def replay(
@@ -57,22 +60,17 @@ async def replay(
         if run.status not in RUN_REPLAY:
             raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
         steps = await read_all_steps(services, run)
-        plan = await _plan(services, run, parameters, latest=latest)
-        _check_fit(plan, steps)
-        changed = parameters is not None or latest
-        again, writes = await _next_epoch(services, stored, plan, steps, changed=changed, parameters=parameters)
+        edit = await _edit(services, run, parameters, latest=latest)
+        _check_fit(edit.plan, steps)
+        again, writes = await _next_epoch(services, stored, edit, steps)
         try:
             await commit(services.documents, writes, again.token)
         except Conflict:
             continue
         await publish_events(services.bus, [run_event(again)])
         done = {name for name, step in steps.items() if step.step.done}
-        ready = [
-            step.step_id
-            for step in plan.graph
-            if step.step_id not in done and all(name in done for name in step.depends_on)
-        ]
-        await publish_ready(services.bus, again, ready)
+        ready = [step for step in edit.plan.graph if step.step_id not in done and done.issuperset(step.depends_on)]
+        await publish_ready(services.bus, again, [step.step_id for step in ready])
         return again
 
 
@@ -87,29 +85,52 @@ async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
     return await replay(services, org, run.run_id)
 
 
-async def _plan(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> Plan:
+@dataclass(frozen=True, slots=True)
+class _Edit:
+    """What the next epoch runs with; `plan_epoch` is the run's own where nothing changed."""
+
+    plan: Plan
+    plan_epoch: int
+    digest: str
+    parameters: Mapping[str, Any]
+    sealed: Mapping[str, str]
+    why: str
+
+
+async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> _Edit:
+    epoch = run.epoch + 1
     if parameters is None and not latest:
-        return await read_plan(services, run)
+        plan = await read_plan(services, run)
+        return _Edit(plan, run.plan_epoch, run.digest, run.parameters, run.sealed, f"replay {epoch}")
     loaded = services.catalog.get(run.pipeline)
     if not latest and loaded.digest != run.digest:
         raise InvalidInput(
             f"{run.pipeline} has changed since run {run.run_id}; edited parameters need its templates. "
             "Replay with the latest file (--latest), or without edited parameters."
         )
-    merged = {**run.parameters, **(parameters or {})}
-    profile = (await services.orgs.get(run.org)).profile
+    given = {**run.parameters, **dict.fromkeys(run.sealed, _SEALED), **(parameters or {})}
+    kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.created_at))
+    fresh = {name: value for name, value in secrets.items() if name in (parameters or {})}
     request = ResolveRequest(
         org_slug=run.org,
         env=services.env,
         project_id=services.project_id,
-        org_dataset=f"{run.org}_{services.env}",
+        org_dataset=dataset_of(services, run.org),
         run_id=run.run_id,
         credential_id=run.credential_id,
-        parameters=resolve_parameters(loaded, merged, fire_time=run.created_at),
-        profile=profile,
+        parameters=kept,
+        profile=(await services.orgs.get(run.org)).profile,
         fire_time=run.created_at,
     )
-    return resolve(loaded, request)
+    changes = [*sorted(parameters or {}), *(["the pipeline's latest file"] if latest else [])]
+    return _Edit(
+        plan=resolve(loaded, request),
+        plan_epoch=epoch,
+        digest=loaded.digest,
+        parameters=kept,
+        sealed={**run.sealed, **await seal(services, run.org, fresh)},
+        why=f"replay {epoch} with other {', '.join(changes)}",
+    )
 
 
 def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
@@ -120,13 +141,7 @@ def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
 
 
 async def _next_epoch(
-    services: Services,
-    stored: StoredRun,
-    plan: Plan,
-    steps: Mapping[str, StoredStep],
-    *,
-    changed: bool,
-    parameters: Mapping[str, Any] | None,
+    services: Services, stored: StoredRun, edit: _Edit, steps: Mapping[str, StoredStep]
 ) -> tuple[Run, list[Write]]:
     """Return the run in its next epoch and the one commit that makes it so (engine.md §7).
 
@@ -134,33 +149,33 @@ async def _next_epoch(
     way must find nothing that it could begin.
     """
     now, token, run = services.clock.now(), services.ids.new("t"), stored.run
-    org = await services.orgs.get(run.org)
-    deadline_at = now + timedelta(seconds=plan.timeout_s)
-    epoch = run.epoch + 1
-    edited = "" if parameters is None else f"; edited: {', '.join(sorted(parameters))}"
+    deadline_at = now + timedelta(seconds=edit.plan.timeout_s)
     again = replace(
-        run.advance(RunStatus.RUNNING, at=now, why=f"replay {epoch}{edited}", token=token),
-        epoch=epoch,
-        plan_epoch=epoch if changed else run.plan_epoch,
-        parameters={**run.parameters, **(parameters or {})},
+        run.advance(RunStatus.RUNNING, at=now, why=edit.why, token=token),
+        epoch=run.epoch + 1,
+        plan_epoch=edit.plan_epoch,
+        digest=edit.digest,
+        parameters=edit.parameters,
+        sealed=edit.sealed,
         deadline_at=deadline_at,
         check_at=now + timedelta(seconds=services.settings.check_every_s),
         error=None,
         totals={},
         warnings=(),
     )
+    limits = (await services.orgs.get(run.org)).limits
     usage, version = await read_usage(services, run.org)
     until = deadline_at + timedelta(seconds=services.settings.lease_s)
-    reserved = usage.reserve(run.run_id, org.limits, now=now, until=until, counted=False, token=token)
+    reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
     writes: list[Write] = [
         Replace(run.path, stored.version, again.to_data()),
         write(usage_path(run.org), version, reserved.to_data()),
     ]
-    if changed:
-        writes.append(Create(plan_path(again), plan.to_data()))
-    for planned in plan.graph:
-        known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id, children=planned.children), 0))
+    if edit.plan_epoch != run.plan_epoch:
+        writes.append(Create(plan_path(again), edit.plan.to_data()))
+    for planned in edit.plan.graph:
+        known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id), 0))
         if not known.step.done:
-            reset = replace(known.step.replayed(epoch=epoch, at=now, token=token), children=planned.children)
+            reset = replace(known.step, children=planned.children).replayed(epoch=again.epoch, at=now, token=token)
             writes.append(write(step_path(run, planned.step_id), known.version, reset.to_data()))
     return again, writes

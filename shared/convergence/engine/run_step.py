@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 from convergence.config.expression import evaluate
+from convergence.config.resolve import resolve_results
 from convergence.domain.claim import Decision, decide
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.status import StepStatus
@@ -22,7 +23,7 @@ from convergence.engine.services import Services
 from convergence.engine.settle import settle
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
 from convergence.engine.visit import Visit
-from convergence.errors import ConfigError, Conflict, InvalidInput
+from convergence.errors import Conflict, ConvergenceError, InvalidInput
 from convergence.ports.bus import Ack, Answer, Delivery
 
 ACK: Final = Ack()
@@ -99,6 +100,13 @@ async def _act(visit: Visit, decision: Decision, results: Results) -> Answer:
     return ACK
 
 
+def _filled(visit: Visit, results: Results) -> PlanStep:
+    """Return the step with what only its start could tell: results of others, or how the run ended."""
+    if visit.handler:
+        return resolved(visit.services, visit.run, visit.plan, visit.planned)
+    return resolve_results(visit.planned, results)
+
+
 async def _claim(visit: Visit, results: Results) -> Answer:
     """Become the owner, execute, and commit what came out."""
     now, step, services = visit.now(), visit.step, visit.services
@@ -113,8 +121,8 @@ async def _claim(visit: Visit, results: Results) -> Answer:
         started_at=step.started_at or now,
     )
     try:
-        planned = resolved(services, visit.run, visit.plan, visit.planned) if visit.handler else visit.planned
-    except ConfigError as error:
+        planned = _filled(claimed, results)
+    except ConvergenceError as error:
         await fail(claimed, visit.error(error.code, str(error)))
         return ACK
     async with Lease(services, visit.stored, record_id(planned, visit.run.epoch), claimed.held) as lease:
