@@ -50,7 +50,9 @@ class Lease:
 
     async def __aexit__(self, *error: object) -> None:
         """End: after this the version in `held` is the one to commit against."""
-        self._services.memory.leases.pop((self._run.run_id, self._record), None)
+        leases, key = self._services.memory.leases, (self._run.run_id, self._record)
+        if leases.get(key) is self:
+            del leases[key]
         if self._timer is not None:
             self._timer.cancel()
         renewal = self._renewal
