@@ -7,12 +7,9 @@ decides. What cannot get better by repeating ends the step at once, with a messa
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Mapping
 from decimal import Decimal
-from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
 import httpx
@@ -20,37 +17,12 @@ import orjson
 
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
-
-Params = Sequence[tuple[str, str]]
-Paging = Callable[[Any, Params], Params | None]  # (page, parameters it was asked with) → those of the next page
+from convergence.processors.paging import Paging, Params
+from convergence.processors.waiting import Patience, retry_after_s
 
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
 LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Patience:
-    """How long to try in place. Waits grow as base × 2^n up to `wait_max_s`, then full jitter takes a part."""
-
-    attempts_max: int = 5
-    wait_base_s: float = 0.5
-    wait_max_s: float = 20.0
-    retry_after_max_s: float = 60.0  # a longer wish is left to the engine
-    answer_s: float = 60.0
-
-
-def cursor_paging(*, param: str = "page", cursor: str = "next_page", more: str = "has_more") -> Paging:
-    """Pages that name their successor: `{"has_more": true, "next_page": "abc"}` → `page=abc`."""
-
-    def following(page: Any, params: Params) -> Params | None:
-        if not page.get(more):
-            return None
-        if not page.get(cursor):
-            raise StepFailed(f"a page says {more!r} but names no {cursor!r}: the rest cannot be asked for")
-        return [*((name, value) for name, value in params if name != param), (param, str(page[cursor]))]
-
-    return following
 
 
 class RestClient:
@@ -121,8 +93,7 @@ class RestClient:
                 yield page
         finally:
             coming.cancel()
-            with contextlib.suppress(asyncio.CancelledError, ConvergenceError):
-                await coming
+            await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
 
     async def _once(self, path: str, params: Params, *, exact: bool) -> Any:
         self.calls += 1
@@ -196,18 +167,6 @@ class RestClient:
 
     def _where(self, path: str) -> str:
         return f"{self._service} GET {path}"
-
-
-def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
-    """Return the wait that an answer asks for: `retry-after-ms`, or `retry-after` as seconds or HTTP date."""
-    with contextlib.suppress(KeyError, ValueError):
-        return max(0.0, float(headers["retry-after-ms"]) / 1000)
-    text = headers.get("retry-after", "")
-    with contextlib.suppress(ValueError):
-        return max(0.0, float(text))
-    with contextlib.suppress(ValueError):
-        return max(0.0, parsedate_to_datetime(text).timestamp() - now)
-    return None
 
 
 def _checked(base_url: str, service: str) -> str:

@@ -9,7 +9,8 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from convergence.sandbox.aggregate import DATA, PRICES_FILE
-from convergence.sandbox.traffic import KINDS, Result, rows
+from convergence.sandbox.kinds import KINDS
+from convergence.sandbox.traffic import Result, rows
 
 _SUFFIX: Final = {"batch": "_batches", "flex": "_flex", "priority": "_priority"}
 _IMAGE: Final = "medium/1024-x-1024/gpt-image-1"  # the trace has no images, so their quality is assumed too

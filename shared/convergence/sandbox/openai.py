@@ -16,6 +16,7 @@ import orjson
 
 from convergence.sandbox import bill, traffic
 from convergence.sandbox.http import Request, Response
+from convergence.sandbox.kinds import KINDS, Kind
 
 DAY: Final = 86_400
 WIDTHS: Final = {"1d": DAY, "1h": 3600, "1m": 60}
@@ -91,7 +92,7 @@ def answer(request: Request) -> Response:
         if path == "costs":
             return _page(request, query, "1d", COST_LIMITS, lambda start, end: _costs(query, start, end))
         area, _, name = path.partition("/")
-        kind = traffic.KINDS.get(name) if area == "usage" else None
+        kind = KINDS.get(name) if area == "usage" else None
         if kind is None:
             return error(404, f"Invalid URL ({request.method} {request.path})")
         width = query.one("bucket_width", "1d")
@@ -147,7 +148,7 @@ def _cursor_start(page: str, start: int) -> int:
         raise Refused(400, "Invalid 'page'.", param="page") from None
 
 
-def _usage(kind: traffic.Kind, query: Query, start: int, end: int) -> list[dict[str, Any]]:
+def _usage(kind: Kind, query: Query, start: int, end: int) -> list[dict[str, Any]]:
     groups = query.many("group_by", kind.group_by)
     wanted = {field: query.many(name) for name, field in kind.filters.items()}
     sums: dict[tuple[Any, ...], dict[str, int]] = {}

@@ -9,7 +9,7 @@ from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
 
 RETRY_AFTER_S: Final = 0.2
-THROTTLED_AT: Final = 3  # counted from the first request of an extraction
+THROTTLED_AT: Final = 3  # usage calls, counted from the first one of an extraction
 BROKEN_AT: Final = 7
 
 __all__ = ["ADMIN_KEY", "Sandbox"]
@@ -49,7 +49,9 @@ class Sandbox:
         return openai.authorise(request) or self._fault(request) or openai.answer(request)
 
     def _fault(self, request: Request) -> Response | None:
-        """An extraction begins with the first page of completions."""
+        """An extraction begins with the first page of completions. The bill may be asked for beside it: not counted."""
+        if "/usage/" not in request.path:
+            return None
         if request.path.endswith("/completions") and all(name != "page" for name, _ in request.query):
             self._since_start = 0
         self._since_start += 1

@@ -20,7 +20,7 @@ from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.openai import billing, cost, reconciliation, seed_csv, usage, validation
 from convergence.sandbox import Sandbox
 from convergence.sandbox.http import HttpServer, Request, Response
-from convergence.sandbox.traffic import KINDS
+from convergence.sandbox.kinds import KINDS
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
 
 DAYS = [FIRST + timedelta(days=day) for day in range((LAST - FIRST).days + 1)]

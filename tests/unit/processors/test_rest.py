@@ -12,7 +12,9 @@ import httpx
 import pytest
 
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
-from convergence.processors.rest import Patience, RestClient, cursor_paging, retry_after_s
+from convergence.processors.paging import cursor_paging
+from convergence.processors.rest import RestClient
+from convergence.processors.waiting import Patience, retry_after_s
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import ManualClock, WorldContext
 
@@ -218,3 +220,8 @@ def test_a_repeating_cursor_is_an_error_instead_of_an_endless_loop() -> None:
 def test_a_page_with_more_to_come_but_no_cursor_is_an_error() -> None:
     with pytest.raises(StepFailed, match="names no 'next_page'"):
         with_client(Script(Response(200, b'{"data": [], "has_more": true, "next_page": null}')), collect)
+
+
+def test_a_page_that_is_no_object_is_an_error() -> None:
+    with pytest.raises(StepFailed, match="a page is a list"):
+        with_client(Script(Response(200, b"[1, 2]")), collect)

@@ -14,7 +14,8 @@ import pytest
 
 from convergence.sandbox import ADMIN_KEY, Sandbox
 from convergence.sandbox.aggregate import DATA, PRICES_FILE, SERVICES, TRACE_FILE, aggregate_trace, extract_prices
-from convergence.sandbox.traffic import KINDS, rows
+from convergence.sandbox.kinds import KINDS
+from convergence.sandbox.traffic import rows
 
 DAY = 86_400
 START = 20_766 * DAY  # 2026-11-09

@@ -9,7 +9,8 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.processors.base import days
-from convergence.processors.rest import RestClient, cursor_paging
+from convergence.processors.paging import cursor_paging
+from convergence.processors.rest import RestClient
 from convergence.processors.settings import Settings
 
 BASE_URL: Final = "https://api.openai.com/v1"
