@@ -5,11 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from convergence.config.kinds import Kind, kind_of
 from convergence.config.loader import LoadedPipeline, load_pipeline
-from convergence.config.validation import Report, validate
 from convergence.errors import ConfigErrors, InvalidInput, NotFound, nearest
+
+if TYPE_CHECKING:
+    from convergence.config.validation import Report
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
 _SUFFIXES = (".yml", ".yaml")
@@ -71,6 +74,8 @@ class Catalog:
             InvalidInput: a path leads out of the configs folder.
             NotFound: nothing is there.
         """
+        from convergence.config.validation import validate  # models of kinds that a run never reads
+
         files = sorted({file for path in paths or [self.root] for file in self._below(path)})
         return validate(self.root, files, everything=not paths)
 

@@ -127,7 +127,7 @@ class _Look:
         for prepared in self._prepared.steps:
             if prepared.when is None:
                 continue
-            at: KeyPath = ("steps", prepared.index, "when")
+            at: KeyPath = ("steps", prepared.position, "when")
             for name in expression.names(prepared.when):
                 match name.path[0]:
                     case "results":

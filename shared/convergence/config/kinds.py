@@ -1,16 +1,9 @@
-"""Which kind of file stands where under configs/, and the models of the kinds that are no pipelines."""
+"""Which kind of file stands where under configs/."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import PurePath
-from typing import Annotated, Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
-
-from convergence.config.cron import check_cron, zone
-from convergence.errors import nearest
 
 
 class Kind(StrEnum):
@@ -41,170 +34,8 @@ def kind_of(path: PurePath) -> Kind:
     if parts[0] == "system" and yaml:
         named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans"}
         return Kind(path.stem) if named else Kind.OTHER
-    if suffix == ".json" and "schemas" in parts[:-1]:
+    if suffix == ".json" and not {"schemas", "seed"}.isdisjoint(parts[:-1]):
         return Kind.TABLE_SCHEMA
     if suffix == ".sql" and "procedures" in parts[:-1]:
         return Kind.PROCEDURE
     return Kind.PIPELINE if yaml and len(parts) > 1 else Kind.OTHER
-
-
-class _Closed(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-
-class _Open(BaseModel):
-    """Known keys are checked, further ones are kept for who reads them."""
-
-    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
-
-
-_Texts = Annotated[tuple[str, ...], Field(strict=False)]
-
-
-class _Cron(_Closed):
-    cron: str
-    timezone: str = "UTC"
-    enabled: bool = True
-
-    @model_validator(mode="after")
-    def _fires(self) -> _Cron:
-        wrong = check_cron(self.cron)
-        if wrong:
-            raise ValueError(wrong)
-        zone(self.timezone)
-        return self
-
-
-class _AlertSource(_Open):
-    type: str
-    query_template: str | None = None
-    params: Mapping[str, Any] = Field(default_factory=dict)
-
-
-class _Condition(_Open):
-    field: str
-    operator: Literal["gt", "gte", "lt", "lte", "eq", "ne", "in", "not_in", "between", "is_null", "is_not_null"]
-    value: Any = None
-    unit: str | None = None
-
-
-class _Cooldown(_Closed):
-    enabled: bool = True
-    hours: float = Field(default=24, gt=0)
-    scope: str = "org"
-
-
-class _AlertNotification(_Open):
-    template: str | None = None
-    severity: Literal["info", "warning", "error", "critical"] = "warning"
-    channels: _Texts = ("email",)
-
-
-class Alert(_Closed):
-    """One rule: when to look, at what, and whom to tell."""
-
-    id: str
-    name: str = ""
-    description: str = ""
-    enabled: bool = True
-    schedule: _Cron
-    source: _AlertSource
-    conditions: Annotated[tuple[_Condition, ...], Field(strict=False, min_length=1)]
-    recipients: Mapping[str, Any] = Field(default_factory=dict)
-    notification: _AlertNotification = _AlertNotification()
-    cooldown: _Cooldown = _Cooldown()
-    tags: _Texts = ()
-
-
-class Alerts(_Closed):
-    """`alerts/*.yml`."""
-
-    version: str | float | int = "1.0"
-    alerts: Annotated[tuple[Alert, ...], Field(strict=False)]
-
-    @model_validator(mode="after")
-    def _ids_differ(self) -> Alerts:
-        ids = [alert.id for alert in self.alerts]
-        twice = sorted({name for name in ids if ids.count(name) > 1})
-        if twice:
-            raise ValueError(f"alert ids must differ: {', '.join(twice)}")
-        return self
-
-
-class Notifier(_Open):
-    """`notify_systems/*/config.yml`: what a notification processor asks for."""
-
-    ps_type: str
-    name: str
-    required_params: _Texts = ()
-    optional_params: _Texts = ()
-    supported_triggers: Annotated[
-        tuple[Literal["on_failure", "on_success", "on_completion", "always"], ...], Field(strict=False)
-    ] = ()
-
-
-class _EventTrigger(_Closed):
-    event: str
-    enabled: bool = True
-    severity: Literal["info", "warning", "error", "critical"] = "info"
-    providers: _Texts = ()
-    cooldown_seconds: int = Field(default=0, ge=0)
-
-
-class NotificationSettings(_Open):
-    """`notifications/config.json`."""
-
-    enabled: bool = True
-    default_provider: str = "email"
-    email: Mapping[str, Any] | None = None
-    slack: Mapping[str, Any] | None = None
-    event_triggers: Annotated[tuple[_EventTrigger, ...], Field(strict=False)] = ()
-    timeout_seconds: float = Field(default=30, gt=0)
-
-
-class _Provider(_Open):
-    type: str
-    display_name: str = ""
-    credential_type: str = "API_KEY"
-    rate_limit_per_minute: int | None = Field(default=None, ge=1)
-
-
-class Providers(_Open):
-    """`system/providers.yml`."""
-
-    providers: Mapping[str, _Provider]
-    aliases: Mapping[str, str] = Field(default_factory=dict)
-    provider_groups: Mapping[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _names_exist(self) -> Providers:
-        named = [*self.aliases.values(), *(name for group in self.provider_groups.values() for name in group)]
-        for name in named:
-            if name not in self.providers:
-                raise ValueError(f"no provider is called {name!r}.{nearest(name, self.providers)}")
-        return self
-
-
-class _DatasetType(_Open):
-    name: str
-    description: str = ""
-
-
-class DatasetTypes(_Open):
-    """`system/dataset_types.yml`."""
-
-    dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
-
-
-class Plans(RootModel[Mapping[str, Any]]):
-    """`system/plans.yml`: plan → limits; the limits are `convergence.domain.quota`'s to judge."""
-
-
-MODELS: Mapping[Kind, type[BaseModel]] = {
-    Kind.ALERTS: Alerts,
-    Kind.NOTIFIER: Notifier,
-    Kind.NOTIFICATIONS: NotificationSettings,
-    Kind.PROVIDERS: Providers,
-    Kind.DATASET_TYPES: DatasetTypes,
-    Kind.PLANS: Plans,
-}

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 from convergence.config import expression
 from convergence.config.compiled import Compiler, Fill, Late, Use, own_parameters
@@ -21,8 +20,7 @@ _BLOCKS = ("config", "source", "destination", "transform")
 _PINNED = frozenset({"", "variables"})  # names in `when` that the plan replaces by their values
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedVariable:
+class PreparedVariable(NamedTuple):
     """A variable; `fill` is None when it has no templates. `uses` are the names it mentions."""
 
     name: str
@@ -31,11 +29,10 @@ class PreparedVariable:
     uses: tuple[Use, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreparedStep:
+class PreparedStep(NamedTuple):
     """A step. `fixed` has the fields that are the same for every run; `plan` is the whole step when all are."""
 
-    index: int
+    position: int
     step: Step
     fixed: Mapping[str, Any]
     plan: PlanStep | None
@@ -47,8 +44,7 @@ class PreparedStep:
     uses: tuple[Use, ...]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Prepared:
+class Prepared(NamedTuple):
     """A pipeline, ready to be resolved. `mistakes` are found by reading the templates."""
 
     pipeline_id: Fill
@@ -57,7 +53,6 @@ class Prepared:
     uses: tuple[Use, ...]
     names: frozenset[str]  # first keys of all names used in templates
     mistakes: tuple[ConfigError, ...] = ()
-    static_variables: Mapping[str, Any] = field(default_factory=dict)
 
 
 def is_late(name: str) -> bool:
@@ -93,7 +88,6 @@ def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
         uses=tuple(uses),
         names=frozenset(names),
         mistakes=tuple(mistakes),
-        static_variables={item.name: item.value for item in variables if item.fill is None},
     )
 
 
@@ -194,7 +188,7 @@ def _step(
         text = expression.unparse(when) if when is not None else None
         plan = PlanStep(**fixed, enabled=step.enabled is True, when=text, config=config)
     return PreparedStep(
-        index=index,
+        position=index,
         step=step,
         fixed=fixed,
         plan=plan,

@@ -10,13 +10,15 @@ import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from convergence.config.older_processor import OlderProcessor
 from convergence.errors import StepFailed, nearest
-from convergence.ports.processor import Processor
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from convergence.ports.processor import Processor
 
 GROUP: Final = "convergence.processors"
 FOLDER: Final = Path(__file__).parent.parent / "processors"
@@ -126,6 +128,8 @@ def load(name: str) -> Processor:
         older = getattr(module, class_name, None)
         if not isinstance(older, type):
             raise StepFailed(f"the module {module_name!r} has no class {class_name!r}")
+        from convergence.config.older_processor import OlderProcessor
+
         return OlderProcessor(older)
     make = getattr(module, "get_engine", None)
     if make is None:
@@ -146,4 +150,6 @@ def _walk(folder: Path) -> Iterator[str]:
 
 @lru_cache(maxsize=1)
 def _registered() -> Mapping[str, EntryPoint]:
+    from importlib.metadata import entry_points  # reads the metadata of every installed distribution
+
     return {entry.name: entry for entry in entry_points(group=GROUP)}

@@ -151,7 +151,7 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
 
 
 def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes: list[ConfigError]) -> bool:
-    at = ("steps", prepared.index, "enabled")
+    at = ("steps", prepared.position, "enabled")
     assert prepared.enabled is not None, "only called for a template"
     try:
         value = prepared.enabled(scope)
@@ -196,7 +196,7 @@ class _Explain:
         for use in missing:
             self.mistake(use, found)
         if not missing:
-            found.append(self._loaded.positions.problem(("steps", prepared.index), _sentence(error)))
+            found.append(self._loaded.positions.problem(("steps", prepared.position), _sentence(error)))
         if may_not_run or (missing and all(is_profile(self._root(use.name)) for use in missing)):
             return "\n".join(str(problem) for problem in found)
         mistakes.extend(found)

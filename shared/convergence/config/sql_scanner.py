@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 Kind = Literal["word", "at", "blank", "other", "string", "backtick", "comment", "open"]
 
@@ -32,8 +31,7 @@ _PIECE: Final = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
+class Piece(NamedTuple):
     """A piece of SQL. `body` is what stands between quotes; `prefix` is r, b, rb or br in lower case.
 
     The kind `open` is a quote or a comment that is never closed.

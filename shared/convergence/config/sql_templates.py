@@ -15,7 +15,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from convergence.config.sql_scanner import Piece, scan
@@ -60,8 +59,7 @@ class Mistake(NamedTuple):
     line: int
 
 
-@dataclass(frozen=True, slots=True)
-class Statement:
+class Statement(NamedTuple):
     """SQL ready to be filled. `parts` are text and identifiers."""
 
     parts: tuple[str | Identifier, ...]

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import date, datetime
 from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from convergence.ports.warehouse import Parameter
+if TYPE_CHECKING:
+    from convergence.ports.warehouse import Parameter
 
 # GoogleSQL types of declared parameter types; `number` is exact, money is never a float.
 SQL_TYPES: Final[Mapping[str, str]] = {
@@ -80,6 +81,8 @@ def bind(resolved: str | Mapping[str, Any]) -> tuple[str, dict[str, Parameter]]:
 
     `resolved` is what a step finds under `query`, `sql`, … : `{"sql": …, "parameters": …}`; plain text has none.
     """
+    from convergence.ports.warehouse import Parameter  # its many classes are needed only by who runs the SQL
+
     if isinstance(resolved, str):
         return resolved, {}
     parameters = {

@@ -9,7 +9,8 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from convergence.config.kinds import MODELS, Kind, kind_of
+from convergence.config.kind_models import MODELS
+from convergence.config.kinds import Kind, kind_of
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model_errors import problems_of
 from convergence.config.yaml_source import read_yaml

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -28,8 +27,7 @@ _TRUE, _FALSE = frozenset({"yes", "true", "on"}), frozenset({"no", "false", "off
 _NOT_CORE = "the tag {tag!r} is not allowed: plain text, numbers, booleans, lists and mappings are"
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """The data of a file. `raw` has the characters of every scalar that YAML did not read as text."""
 
     data: Any
