@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from convergence.adapters.local import warehouse_tables as tables
+from convergence.adapters.local.warehouse_call import call_procedure
 from convergence.adapters.local.warehouse_diagnose import diagnose
 from convergence.adapters.local.warehouse_load import check_load, load_slices
-from convergence.adapters.local.warehouse_query import (
-    Translator,
-    check_bytes,
-    estimate_bytes,
-    python_value,
-    run_statement,
-)
+from convergence.adapters.local.warehouse_query import Statements
+from convergence.adapters.local.warehouse_routines import Routines
 from convergence.adapters.local.warehouse_session import Job, Session
+from convergence.adapters.local.warehouse_single import Query
 from convergence.adapters.local.warehouse_stage import NdjsonStage
-from convergence.errors import StepFailed
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
     Load,
@@ -43,7 +39,8 @@ class DuckDbWarehouse:
     ) -> None:
         self.session = Session(path, threads=threads, memory_mib=memory_mib)
         self._clock = clock
-        self._translator = Translator(project)
+        self._statements = Statements(project)
+        self._routines = Routines(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
 
     def close(self) -> None:
@@ -58,6 +55,7 @@ class DuckDbWarehouse:
         """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
         if (dataset, table) not in self._ensured:
             await self.session.write(lambda job: tables.ensure_table(job, dataset, table))
+            self._statements.catalog.forget()
             self._ensured.add((dataset, table))
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
@@ -88,40 +86,47 @@ class DuckDbWarehouse:
         dry_run: bool = False,
     ) -> QueryResult:
         """Run one GoogleSQL statement; see the port."""
-        given = parameters or {}
-        around = self._translator.around(scope, given)
-        values = {name.lower(): python_value(name, parameter) for name, parameter in given.items()}
-
-        def work(job: Job) -> QueryResult:
-            translation = self._translator.translate(sql, around)
-            if dry_run or bytes_max is not None:
-                estimate = estimate_bytes(job, translation)
-                if dry_run:
-                    touched = translation.touched.reads | translation.touched.writes
-                    return QueryResult(
-                        bytes_processed=estimate, tables=tuple(sorted(".".join(name) for name in touched))
-                    )
-                check_bytes(estimate, bytes_max)
-            return run_statement(job, translation, values, rows_max)
-
-        return await (self.session.write(work) if scope.writable else self.session.read(work))
+        query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
+        at = self._clock.now()
+        if dry_run:
+            return await self.session.read(lambda job: query.dry_run(job, self._statements))
+        if scope.writable:
+            return await self._write(lambda job: query.write(job, self._statements, job_id, at))
+        return await self.session.read(lambda job: query.read(job, self._statements))
 
     async def call(
         self, procedure: str, arguments: Mapping[str, Parameter], *, scope: Scope, job_id: str
     ) -> QueryResult:
         """Call a stored procedure; see the port."""
-        raise StepFailed(f"no procedure is called {procedure!r}")
+        at = self._clock.now()
+
+        def work(job: Job) -> QueryResult:
+            given = (job, self._statements, self._routines, procedure, arguments)
+            return call_procedure(*given, scope=scope, job_id=job_id, at=at).as_result()
+
+        return await self._write(work)
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
         """Create or replace routines; see the port."""
-        return []
+        return await self.session.write(lambda job: self._routines.sync(job, routines, force=force))
 
     async def list_routines(self) -> list[Routine]:
         """Return all routines, by name."""
-        return []
+        return await self.session.read(self._routines.all)
 
     async def delete_routine(self, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
+        await self.session.write(lambda job: self._routines.delete(job, name))
+
+    async def _write(self, work: Callable[[Job], QueryResult]) -> QueryResult:
+        def then_forget(job: Job) -> QueryResult:
+            try:
+                return work(job)
+            finally:
+                if job.has_defined:
+                    self._statements.catalog.forget()
+
+        return await self.session.write(then_forget)
 
 
 def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: object) -> LoadResult:

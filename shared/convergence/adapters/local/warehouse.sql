@@ -47,8 +47,72 @@ DELETE FROM "{dataset}"."{table}" AS kept USING staged
 WHERE kept.x_org_slug = $x_org_slug AND kept.x_pipeline_id = $x_pipeline_id AND kept.x_credential_id = $x_credential_id{dates}
   AND {match};
 
--- name: table_size
-SELECT t.estimated_size, c.data_type FROM duckdb_tables() AS t
-JOIN duckdb_columns() AS c USING (database_name, schema_name, table_name)
+-- name: table_rows
+SELECT estimated_size FROM duckdb_tables()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table;
 
+-- name: tables
+SELECT table_name FROM information_schema.tables WHERE table_schema = $dataset ORDER BY table_name;
+
+-- name: temporary_columns
+SELECT column_name, data_type FROM duckdb_columns()
+WHERE database_name = 'temp' AND table_name = $table ORDER BY column_index;
+
+-- name: log_events
+CREATE TEMP TABLE event AS
+SELECT unnest(from_json($events, '[{"id": "VARCHAR", "type": "VARCHAR", "time": "TIMESTAMPTZ", "org": "VARCHAR", "data": {
+  "run_id": "VARCHAR", "pipeline": "VARCHAR", "pipeline_id": "VARCHAR", "step_id": "VARCHAR", "ps_type": "VARCHAR",
+  "status": "VARCHAR", "why": "VARCHAR", "trigger": "VARCHAR", "error": "VARCHAR", "epoch": "VARCHAR", "attempt": "VARCHAR",
+  "duration_ms": "VARCHAR", "rows_processed": "VARCHAR", "rows_written": "VARCHAR"}}]'), max_depth := 2);
+
+-- name: log_orgs
+SELECT DISTINCT org FROM event WHERE org IS NOT NULL;
+
+-- name: log_runs
+INSERT INTO organizations.org_meta_pipeline_runs BY NAME
+SELECT id AS event_id, "time" AS event_time, data.run_id, data.pipeline, data.pipeline_id, data.status, data.why,
+  TRY_CAST(data.epoch AS BIGINT) AS epoch, data."trigger", TRY_CAST(data.duration_ms AS BIGINT) AS duration_ms, data.error,
+  org AS x_org_slug, data.pipeline_id AS x_pipeline_id, '' AS x_credential_id, CAST("time" AS DATE) AS x_pipeline_run_date,
+  data.run_id AS x_run_id, $at AS x_ingested_at, CAST($at AS DATE) AS x_ingestion_date
+FROM event WHERE starts_with(type, 'run.');
+
+-- name: log_steps
+INSERT INTO organizations.org_meta_step_logs BY NAME
+SELECT id AS event_id, "time" AS event_time, data.run_id, data.pipeline, data.pipeline_id, data.step_id, data.ps_type,
+  data.status, data.why, TRY_CAST(data.epoch AS BIGINT) AS epoch, TRY_CAST(data.attempt AS BIGINT) AS attempt,
+  TRY_CAST(data.duration_ms AS BIGINT) AS duration_ms, TRY_CAST(data.rows_processed AS BIGINT) AS rows_processed,
+  TRY_CAST(data.rows_written AS BIGINT) AS rows_written, data.error,
+  org AS x_org_slug, data.pipeline_id AS x_pipeline_id, '' AS x_credential_id, CAST("time" AS DATE) AS x_pipeline_run_date,
+  data.run_id AS x_run_id, $at AS x_ingested_at, CAST($at AS DATE) AS x_ingestion_date
+FROM event WHERE starts_with(type, 'step.');
+
+-- name: log_view
+CREATE OR REPLACE VIEW "{dataset}"."{table}" AS SELECT * FROM organizations."{table}" WHERE x_org_slug = {org}
+QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY x_ingested_at) = 1;
+
+-- name: routine_stored
+INSERT OR REPLACE INTO _convergence.routines VALUES ($name, $digest, $source, $definition);
+
+-- name: routines
+SELECT name, digest, source, definition FROM _convergence.routines ORDER BY name;
+
+-- name: routine
+SELECT name, digest, source, definition FROM _convergence.routines WHERE name = $name;
+
+-- name: routine_deleted
+DELETE FROM _convergence.routines WHERE name = $name;
+
+-- name: lineage_check
+SELECT count_if(x_org_slug <> $org), count_if(x_pipeline_run_date IS NULL),
+  count_if(x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
+    OR x_ingested_at IS NULL OR x_ingestion_date IS NULL)
+FROM "{dataset}"."{table}" WHERE x_run_id = $run OR x_run_id IS NULL;
+
+-- name: lineage_fill
+UPDATE "{dataset}"."{table}" SET
+  x_run_id = $run, x_org_slug = $org, x_pipeline_id = COALESCE(x_pipeline_id, $pipeline),
+  x_credential_id = COALESCE(x_credential_id, $credential), x_ingested_at = COALESCE(x_ingested_at, $at),
+  x_ingestion_date = COALESCE(x_ingestion_date, $day)
+WHERE (x_run_id = $run OR x_run_id IS NULL)
+  AND (x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
+    OR x_ingested_at IS NULL OR x_ingestion_date IS NULL);

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final
 
-from convergence.errors import ConvergenceError, StepFailed, StorageLocked, Transient
+from convergence.errors import ConvergenceError, StepFailed, StorageLocked, Transient, nearest
 
 if TYPE_CHECKING:
     import duckdb
@@ -16,6 +17,11 @@ _TRANSIENT: Final = frozenset({"TransactionException", "InterruptException", "Co
 _NOISE: Final = re.compile(
     r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
 )
+
+_MISSING_COLUMN: Final = re.compile(
+    r'Referenced column "([^"]+)" (?:was )?not found|does not have a column named "([^"]+)"'
+)
+_CANDIDATES: Final = re.compile(r"Candidate bindings: (.*)")
 
 
 def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError:
@@ -32,6 +38,17 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
     if kind == "OutOfMemoryException":
         return StepFailed(f"{prefix}the statement needs more memory than the warehouse may use: {text}")
     return StepFailed(f"{prefix}{text}")
+
+
+def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceError:
+    """Return the error of a statement that DuckDB refused; a column it does not find gets the nearest of `columns`."""
+    missing = _MISSING_COLUMN.search(str(error))
+    if missing:
+        name = missing.group(1) or missing.group(2)
+        candidates = _CANDIDATES.search(str(error))
+        known = set(columns) | set(re.findall(r'"([^"]+)"', candidates.group(1)) if candidates else ())
+        return StepFailed(f"There is no column {name!r}.{nearest(name, known)}")
+    return translate_error(error)
 
 
 def plain_message(error: duckdb.Error) -> str:

@@ -1,137 +1,133 @@
-"""Running one translated statement and turning its rows into Python values."""
+"""Running GoogleSQL statements: translated once, then executed with their values."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import orjson
-
-from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.local.googlesql.types import SqlType
+from convergence.adapters.local.warehouse_catalog import TableCatalog
+from convergence.adapters.local.warehouse_errors import wrong_statement
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import statement
-from convergence.errors import InvalidInput, StepFailed
-from convergence.ports.warehouse import Parameter, QueryResult, Scope
+from convergence.adapters.local.warehouse_values import fetch
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import QueryResult
 
 if TYPE_CHECKING:
-    import duckdb
+    from convergence.adapters.local.googlesql.translate import Around, Parsed, Translation
 
-    from convergence.adapters.local.googlesql.translate import Around, Translation
+T = TypeVar("T")
+CACHED: Final = 1024
+# BigQuery's logical sizes (pricing page, "data size calculation"); text, arrays and structs are a guess.
+_WIDTH: Final = {"NUMERIC": 16, "BIGNUMERIC": 32, "BOOL": 1, "STRING": 24, "JSON": 64, "ARRAY": 64, "STRUCT": 64}
 
-CACHED: Final = 512
-Value = Callable[[Any], Any]
+
+@dataclass(slots=True)
+class Outcome:
+    """What one statement did. Rows are tuples in the order of `columns`."""
+
+    columns: tuple[tuple[str, SqlType], ...] = ()
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows_affected: int = 0
+    tables: tuple[str, ...] = ()
+
+    def as_result(self) -> QueryResult:
+        """Return the port's form."""
+        names = tuple(name for name, _ in self.columns)
+        rows = [dict(zip(names, row, strict=True)) for row in self.rows]
+        return QueryResult(columns=names, rows=rows, rows_affected=self.rows_affected, tables=self.tables)
 
 
-class Translator:
-    """Translations, the latest used kept: the same text in the same surroundings is translated once."""
+class Latest:
+    """A cache of the latest used, safe for threads."""
 
-    def __init__(self, project: str) -> None:
-        self.project = project
-        self._lock = Lock()
-        self._known: OrderedDict[tuple[str, Around], Translation] = OrderedDict()
+    def __init__(self, size: int) -> None:
+        self._size, self._lock = size, Lock()
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
 
-    def around(self, scope: Scope, parameters: Mapping[str, Parameter]) -> Around:
-        """Return the surroundings of a statement outside of scripts."""
-        from convergence.adapters.local.googlesql.translate import Around
-
-        types = tuple(sorted((name.lower(), parameter.type) for name, parameter in parameters.items()))
-        return Around(scope=scope, project=self.project, parameters=types)
-
-    def translate(self, sql: str, around: Around) -> Translation:
-        """Translate, or remember."""
-        from convergence.adapters.local.googlesql.translate import translate
-
-        key = (sql, around)
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is known under `key`, or make it."""
         with self._lock:
-            known = self._known.get(key)
-            if known is not None:
+            if key in self._known:
                 self._known.move_to_end(key)
+                known: T = self._known[key]
                 return known
-        fresh = translate(sql, around)
+        fresh = make()
         with self._lock:
             self._known[key] = fresh
-            if len(self._known) > CACHED:
+            if len(self._known) > self._size:
                 self._known.popitem(last=False)
         return fresh
 
 
-def run_statement(job: Job, translation: Translation, parameters: Mapping[str, Any], rows_max: int) -> QueryResult:
-    """Run a statement on the job's cursor, in whatever transaction that is in."""
-    values = {name: parameters[name] for name in translation.parameters}
-    job.cursor.execute(translation.sql, values)
-    tables = tuple(
-        sorted(f"{dataset}.{name}" for dataset, name in translation.touched.reads | translation.touched.writes)
-    )
-    if translation.is_query:
-        columns, rows = fetch(job.cursor, rows_max)
-        return QueryResult(columns=columns, rows=rows, tables=tables)
-    counted = job.cursor.fetchone() if job.cursor.description else None
-    affected = int(counted[0]) if counted and isinstance(counted[0], int) else 0
-    return QueryResult(rows_affected=affected, tables=tables)
+class Statements:
+    """Translates and runs statements. The same text in the same surroundings is translated once."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self.catalog = TableCatalog()
+        self._parsed, self._translated = Latest(CACHED), Latest(CACHED)
+
+    def prepare(self, job: Job, sql: str, around: Around) -> Translation:
+        """Translate, or remember.
+
+        Raises:
+            StepFailed, Denied, InvalidInput: see `googlesql.translate`.
+        """
+        from convergence.adapters.local.googlesql.translate import parse, translate
+
+        parsed: Parsed = self._parsed.get((sql, around), lambda: parse(sql, around))
+        catalog = self.catalog.columns(job, sorted(parsed.touched.existing))
+        key = (sql, around, tuple(catalog.items()))
+        return self._translated.get(key, lambda: translate(parsed, around, catalog))
+
+    def run(self, job: Job, translation: Translation, values: Mapping[str, Any], rows_max: int) -> Outcome:
+        """Run a translated statement on the job's cursor, in whatever transaction that is in."""
+        import duckdb
+
+        job.check()
+        given = {name: values[name] for name in translation.parameters}
+        try:
+            job.cursor.execute(translation.sql, given)
+            if translation.is_query:
+                columns, rows = fetch(job.cursor, rows_max)
+                return Outcome(columns, rows, tables=translation.touched.names)
+            affected = _affected(job, translation)
+        except duckdb.Error as error:
+            raise wrong_statement(error, translation.columns) from error
+        if translation.defines:
+            job.has_defined = True
+            self.catalog.forget()
+        return Outcome(rows_affected=affected, tables=translation.touched.names)
+
+    def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
+        """Let DuckDB resolve names and types without running anything."""
+        import duckdb
+
+        if translation.defines:
+            return
+        try:
+            job.cursor.execute(f"EXPLAIN {translation.sql}", {name: values[name] for name in translation.parameters})
+        except duckdb.Error as error:
+            raise wrong_statement(error, translation.columns) from error
+
+    def estimate_bytes(self, job: Job, translation: Translation) -> int:
+        """Return about how many bytes a statement reads: rows × the widths of all columns of its tables."""
+        total = 0
+        for (dataset, table), columns in self.catalog.columns(job, sorted(translation.touched.existing)).items():
+            values = {"dataset": dataset, "table": table}
+            found = job.cursor.execute(statement("table_rows"), values).fetchone()
+            total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
+        return total
 
 
-def fetch(cursor: duckdb.DuckDBPyConnection, rows_max: int) -> tuple[tuple[str, ...], list[dict[str, Any]]]:
-    """Return columns and at most `rows_max` rows of the statement that just ran."""
-    described = cursor.description or []
-    columns = tuple(str(column[0]) for column in described)
-    convert = [_converter(from_duckdb(str(column[1]))) for column in described]
-    rows = cursor.fetchmany(rows_max)
-    if any(convert):
-        plain = [
-            [value if change is None else change(value) for change, value in zip(convert, row, strict=True)]
-            for row in rows
-        ]
-        return columns, [dict(zip(columns, row, strict=True)) for row in plain]
-    return columns, [dict(zip(columns, row, strict=True)) for row in rows]
-
-
-def _converter(kind: SqlType) -> Value | None:
-    """Return how values of a type become the port's values; None when they are so already."""
-    if kind.name == "TIMESTAMP":
-        return _in_utc
-    if kind.name == "FLOAT64":
-        return _as_float
-    if kind.name == "JSON":
-        return _parsed
-    if kind.name == "ARRAY":
-        inner = _converter(kind.element)
-        return None if inner is None else lambda value: None if value is None else [inner(item) for item in value]
-    if kind.name == "STRUCT":
-        fields = [(name, _converter(field)) for name, field in kind.fields]
-        if any(change for _, change in fields):
-            return lambda value: (
-                value and {name: change(value[name]) if change else value[name] for name, change in fields}
-            )
-    return None
-
-
-def _in_utc(value: datetime | None) -> datetime | None:
-    return None if value is None else value.astimezone(UTC)
-
-
-def _as_float(value: Any) -> float | None:
-    return None if value is None else float(value)
-
-
-def _parsed(value: str | None) -> Any:
-    return None if value is None else orjson.loads(value)
-
-
-def python_value(name: str, parameter: Parameter) -> Any:
-    """Return a parameter's value as DuckDB takes it. The cast to its type happens in SQL.
-
-    Raises:
-        InvalidInput: a naive datetime for a TIMESTAMP.
-    """
-    value = parameter.value
-    if parameter.type.upper() == "TIMESTAMP" and isinstance(value, datetime) and value.tzinfo is None:
-        raise InvalidInput(f"Parameter @{name}: a TIMESTAMP needs a time zone.")
-    if parameter.type.upper() == "JSON" and value is not None and not isinstance(value, str):
-        return orjson.dumps(value).decode()
-    return value
+def _affected(job: Job, translation: Translation) -> int:
+    counted = job.cursor.fetchone() if job.cursor.description and not translation.defines else None
+    return int(counted[0]) if counted and isinstance(counted[0], int) else 0
 
 
 def check_bytes(estimate: int, bytes_max: int | None) -> None:
@@ -141,28 +137,3 @@ def check_bytes(estimate: int, bytes_max: int | None) -> None:
             f"The statement would read about {estimate:,} bytes, its limit is {bytes_max:,}."
             " Select fewer columns or dates, or raise the limit."
         )
-
-
-def estimate_bytes(job: Job, translation: Translation) -> int:
-    """Return about how many bytes the tables that are read hold: rows × the width of each column's type."""
-    total = 0
-    for dataset, table in translation.touched.reads:
-        for rows, data_type in job.cursor.execute(
-            statement("table_size"), {"dataset": dataset, "table": table}
-        ).fetchall():
-            total += int(rows) * _WIDTH.get(from_duckdb(data_type).name, 32)
-    return total
-
-
-# BigQuery's logical sizes (pricing page, "data size calculation"); text, arrays and structs are a guess.
-_WIDTH: Final = {
-    "INT64": 8,
-    "FLOAT64": 8,
-    "NUMERIC": 16,
-    "BIGNUMERIC": 32,
-    "BOOL": 1,
-    "DATE": 8,
-    "DATETIME": 8,
-    "TIME": 8,
-    "TIMESTAMP": 8,
-}

@@ -29,9 +29,13 @@ READERS: Final = 2
 
 
 class Job:
-    """One piece of work on its own cursor. `check` is called between statements."""
+    """One piece of work on its own cursor. `check` is called between statements.
+
+    `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
+    """
 
     def __init__(self) -> None:
+        self.has_defined = False
         self._lock = threading.Lock()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._cancelled = False

@@ -13,16 +13,23 @@ from convergence.ports.warehouse import Scope
 QUERIES: Final = (exp.Query,)
 WRITES: Final = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
 DEFINITIONS: Final = (exp.Create, exp.Drop, exp.Alter)
-# DuckDB functions that sqlglot knows and that reach files: GoogleSQL has none of them.
-_REACHING_OUT: Final = (exp.ReadCSV, exp.ReadParquet)
 
 
 @dataclass(frozen=True, slots=True)
 class Touched:
-    """Tables as (dataset, name). Temporary tables and CTEs are not among them."""
+    """Tables as (dataset, name), the dataset of a temporary table being ''. CTEs are not among them.
+
+    `existing` are those that must be there already: all but what a CREATE or DROP names.
+    """
 
     reads: frozenset[tuple[str, str]]
     writes: frozenset[tuple[str, str]]
+    existing: frozenset[tuple[str, str]]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """`dataset.table` of all but temporary tables, sorted."""
+        return tuple(sorted(f"{dataset}.{name}" for dataset, name in self.reads | self.writes if dataset))
 
 
 def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: frozenset[str]) -> Touched:
@@ -34,8 +41,6 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     """
     if not isinstance(tree, QUERIES + WRITES + DEFINITIONS):
         raise StepFailed(f"{_kind(tree)} cannot run here.")
-    for reaching in tree.find_all(*_REACHING_OUT):
-        raise Denied(f"{reaching.sql_name()} reaches files; SQL here reads tables only.")
     target = _target(tree)
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
@@ -43,21 +48,21 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     for table in list(tree.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or id(table) in ctes:
             continue
-        if not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, target)):
-            continue
-        dataset = _dataset(table, scope, project)
+        is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, target))
+        dataset = "" if is_temporary else _dataset(table, scope, project)
         (writes if table is target else reads).add((dataset, table.name))
     _check_datasets(reads, writes, scope)
-    return Touched(frozenset(reads), frozenset(writes))
+    existing = reads if isinstance(tree, exp.Create | exp.Drop) else reads | writes
+    return Touched(frozenset(reads), frozenset(writes), frozenset(existing))
 
 
 def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], scope: Scope) -> None:
     readable = {scope.dataset, *scope.readable}
     for dataset, name in sorted(reads | writes):
-        if dataset not in readable:
+        if dataset and dataset not in readable:
             raise Denied(f"{dataset}.{name} is outside of what this statement may read: {', '.join(sorted(readable))}.")
     for dataset, name in sorted(writes):
-        if not scope.writable or dataset != scope.dataset:
+        if dataset and (not scope.writable or dataset != scope.dataset):
             allowed = f"only {scope.dataset} may be written" if scope.writable else "this statement may only read"
             raise Denied(f"{dataset}.{name} cannot be written: {allowed}.")
 

@@ -1,4 +1,8 @@
-"""One GoogleSQL statement in, one DuckDB statement out, with what it touches."""
+"""One GoogleSQL statement in, one DuckDB statement out, with what it touches.
+
+The steps, in order: parse, check the scope, replace parameters and variables by typed placeholders, infer types,
+apply the rules where GoogleSQL and DuckDB differ, write.
+"""
 
 from __future__ import annotations
 
@@ -10,43 +14,98 @@ from sqlglot.errors import SqlglotError
 
 from convergence.adapters.local.googlesql.access import QUERIES, Touched, check_access
 from convergence.adapters.local.googlesql.dialect import source, to_duckdb
-from convergence.adapters.local.googlesql.types import parse_type
-from convergence.errors import InvalidInput, StepFailed, nearest
+from convergence.adapters.local.googlesql.functions import refuse_unknown
+from convergence.adapters.local.googlesql.infer import infer_types
+from convergence.adapters.local.googlesql.placeholders import Placeholders
+from convergence.adapters.local.googlesql.rules import apply_rules
+from convergence.adapters.local.googlesql.types import SqlType
+from convergence.errors import StepFailed
 from convergence.ports.warehouse import Scope
+
+# Columns of tables: (dataset, table) → ((name, GoogleSQL type), …); the dataset of a temporary table is ''.
+Catalog = Mapping[tuple[str, str], tuple[tuple[str, SqlType], ...]]
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """What a statement's meaning depends on besides its text and the tables. Hashable: part of the cache's key.
+
+    Parameters (`@name`), script variables and `?` come with their types; names in lower case.
+    """
+
+    scope: Scope
+    project: str
+    parameters: tuple[tuple[str, SqlType], ...] = ()
+    variables: tuple[tuple[str, SqlType], ...] = ()
+    positional: tuple[SqlType, ...] = ()
+    temporary: frozenset[str] = frozenset()
+    in_script: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A statement whose tables are known and allowed."""
+
+    tree: exp.Expr
+    touched: Touched
 
 
 @dataclass(frozen=True, slots=True)
 class Translation:
-    """A statement ready to run. `parameters` are the names it uses, in lower case."""
+    """A statement ready to run. `parameters` are the placeholders it uses: `p_name`, `v_name`, `q_1`, `s_row_count`.
+
+    `temporary` is the temporary table it creates, if it does. `defines` says that tables may look different after.
+    """
 
     sql: str
     touched: Touched
     is_query: bool
     parameters: frozenset[str]
+    temporary: str = ""
+    defines: bool = False
+    columns: frozenset[str] = frozenset()  # all columns in sight, for messages
 
 
-@dataclass(frozen=True, slots=True)
-class Around:
-    """What a statement's meaning depends on besides its text. Hashable: it is part of the cache's key."""
-
-    scope: Scope
-    project: str
-    parameters: tuple[tuple[str, str], ...] = ()  # name in lower case, GoogleSQL type
-    temporary: frozenset[str] = frozenset()
-
-
-def translate(sql: str, around: Around) -> Translation:
-    """Translate one statement.
+def parse(sql: str, around: Around) -> Parsed:
+    """Parse one statement and check what it touches.
 
     Raises:
-        StepFailed: it does not parse, is more than one statement, or has a construct that cannot run here.
+        StepFailed: it does not parse, is more than one statement, or of a kind that cannot run here.
         Denied: it reaches outside of its scope.
-        InvalidInput: a query parameter has no value.
     """
     tree = parse_statement(sql)
+    refuse_unknown(tree)
     touched = check_access(tree, around.scope, project=around.project, temporary=around.temporary)
-    used = _bind_parameters(tree, dict(around.parameters))
-    return Translation(to_duckdb(tree), touched, isinstance(tree, QUERIES), used)
+    return Parsed(tree, touched)
+
+
+def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
+    """Translate a parsed statement, whose tables have the columns in `catalog`.
+
+    Raises:
+        StepFailed: a construct that cannot run here, by name.
+        InvalidInput: a query parameter has no value.
+    """
+    tree = parsed.tree.copy()
+    used = Placeholders(around).replace_in(tree, catalog)
+    infer_types(tree, catalog, around.scope.dataset)
+    tree = apply_rules(tree, catalog)
+    temporary = tree.this.this.name if _is_temporary(tree) and isinstance(tree.this, exp.Schema) else ""
+    if _is_temporary(tree) and not temporary:
+        temporary = tree.this.name
+    return Translation(
+        sql=to_duckdb(tree),
+        touched=parsed.touched,
+        is_query=isinstance(tree, QUERIES),
+        parameters=frozenset(used),
+        temporary=temporary.lower(),
+        defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
+        columns=frozenset(name for columns in catalog.values() for name, _ in columns),
+    )
+
+
+def _is_temporary(tree: exp.Expr) -> bool:
+    return isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) is not None
 
 
 def parse_statement(sql: str) -> exp.Expr:
@@ -60,6 +119,17 @@ def parse_statement(sql: str) -> exp.Expr:
     return trees[0]
 
 
+def row_query(sql: str) -> str:
+    """Return a query whose columns are the fields of a row: `(a, b)`, `STRUCT(a, b)` or `(SELECT AS STRUCT a, b …)`."""
+    tree = parse_statement(f"SELECT {sql}")
+    row = tree.expressions[0]
+    if isinstance(row, exp.Subquery) and isinstance(row.this, exp.Select):
+        row.this.set("kind", None)
+        return row.this.sql("bigquery")
+    fields = row.expressions if isinstance(row, exp.Tuple | exp.Struct) else [row]
+    return "SELECT " + ", ".join(field.sql("bigquery") for field in fields)
+
+
 def _where(error: SqlglotError) -> str:
     details = getattr(error, "errors", None)
     if not details:
@@ -68,18 +138,3 @@ def _where(error: SqlglotError) -> str:
     return (
         f"line {first['line']}, column {first['col']}: syntax error at {first['highlight']!r}: {first['description']}"
     )
-
-
-def _bind_parameters(tree: exp.Expr, types: Mapping[str, str]) -> frozenset[str]:
-    """Give every `@name` its declared type."""
-    used: set[str] = set()
-    for node in list(tree.find_all(exp.Parameter)):
-        if isinstance(node.this, exp.Parameter) or isinstance(node.parent, exp.Parameter):
-            raise StepFailed(f"@@{node.name or node.this.name} has a meaning in scripts only.")
-        name = node.name.lower()
-        if name not in types:
-            raise InvalidInput(f"The statement's parameter @{name} has no value.{nearest(name, types)}")
-        used.add(name)
-        kind = exp.DataType.build(parse_type(types[name]).duckdb, dialect="duckdb")
-        node.replace(exp.Cast(this=exp.Parameter(this=exp.Var(this=name)), to=kind))
-    return frozenset(used)

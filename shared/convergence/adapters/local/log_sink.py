@@ -1,0 +1,132 @@
+"""The operational log: run events, collected on the loop and written to the warehouse in batches.
+
+The loop only keeps bytes; DuckDB parses them on the writer's thread. What is buffered when a process is killed is
+missing from the log tables: they describe, they decide nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Final
+
+from convergence.adapters.local import warehouse_tables as tables
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse_session import Job
+from convergence.adapters.local.warehouse_statements import quoted, statement
+from convergence.errors import ConvergenceError
+from convergence.ports.bus import Ack, Answer, Delivery, Message
+from convergence.ports.clock import Clock
+from convergence.ports.warehouse import TableSchema
+
+DATASET: Final = "organizations"
+KEPT_MAX: Final = 200_000  # events that wait while the warehouse cannot be written; then the oldest go
+_ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
+
+
+class LogSink:
+    """A subscriber of `run-events`.
+
+    `runs` and `steps` are the schemas of org_meta_pipeline_runs and org_meta_step_logs. `dataset_of` names an org's
+    dataset; there a view of each table shows the org its own rows, repeats removed. A batch is written when it has
+    `batch_events` events, or `interval_s` after its first.
+    """
+
+    def __init__(
+        self,
+        warehouse: DuckDbWarehouse,
+        *,
+        runs: TableSchema,
+        steps: TableSchema,
+        dataset_of: Callable[[str], str],
+        clock: Clock,
+        batch_events: int = 2_000,
+        interval_s: float = 2.0,
+    ) -> None:
+        self._warehouse, self._clock = warehouse, clock
+        self._tables = (runs, steps)
+        self._dataset_of = dataset_of
+        self._batch_events, self._interval_s = batch_events, interval_s
+        self._events: list[bytes] = []
+        self._timer: asyncio.Task[None] | None = None
+        self._writing = asyncio.Lock()
+        self._full: asyncio.Task[None] | None = None
+        self._orgs: set[str] = set()
+
+    async def __call__(self, delivery: Delivery) -> Answer:
+        """Keep the event of one delivery."""
+        self.accept([delivery.message])
+        return Ack()
+
+    def accept(self, messages: Sequence[Message]) -> None:
+        """Keep events. Nothing is parsed here: this runs once per transition, on the loop."""
+        self._events.extend(message.data for message in messages)
+        if self._timer is None:
+            self._timer = asyncio.create_task(self._flush_later())
+        elif len(self._events) >= self._batch_events and self._full is None:
+            self._full = asyncio.create_task(self._flush_full())
+
+    async def flush(self) -> None:
+        """Write what is kept. Raises what the warehouse raises; the events stay for the next time."""
+        async with self._writing:
+            events, self._events = self._events, []
+            if not events:
+                return
+            try:
+                for table in self._tables:
+                    await self._warehouse.ensure_table(DATASET, table)
+                text = (b"[" + b",".join(events) + b"]").decode()
+                at = self._clock.now()
+                await self._warehouse.session.write(lambda job: self._store(job, text, at))
+            except BaseException:
+                self._events = (events + self._events)[-KEPT_MAX:]
+                raise
+
+    async def close(self) -> None:
+        """Write the rest and stop. Closing twice is harmless."""
+        for task in (self._timer, self._full):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
+        self._timer = self._full = None
+        await self.flush()
+
+    async def _flush_later(self) -> None:
+        try:
+            await self._clock.sleep(self._interval_s)
+        finally:
+            self._timer = None
+        with contextlib.suppress(ConvergenceError):  # kept; the next batch tries again
+            await self.flush()
+
+    async def _flush_full(self) -> None:
+        try:
+            with contextlib.suppress(ConvergenceError):
+                await self.flush()
+        finally:
+            self._full = None
+
+    def _store(self, job: Job, events: str, at: datetime) -> None:
+        cursor = job.cursor
+        with job.transaction():
+            cursor.execute(statement("log_events"), {"events": events})
+            cursor.execute(statement("log_runs"), {"at": at})
+            cursor.execute(statement("log_steps"), {"at": at})
+            orgs = {str(row[0]) for row in cursor.execute(statement("log_orgs")).fetchall()} - self._orgs
+            for org in orgs:
+                self._show(job, org)
+        self._orgs |= orgs
+
+    def _show(self, job: Job, org: str) -> None:
+        """Give the org its views."""
+        if not _ORG.fullmatch(org):
+            return  # no org of ours: its rows are visible to the operator only
+        dataset = self._dataset_of(org)
+        tables.ensure_dataset(job, dataset)
+        for table in self._tables:
+            words = {"dataset": dataset, "table": table.name, "org": quoted(org)}
+            job.cursor.execute(statement("log_view", **words))

@@ -1,0 +1,120 @@
+"""One call of a procedure: one transaction, once for each job id, lineage settled before the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from convergence.adapters.local.googlesql.types import parse_type
+from convergence.adapters.local.warehouse_lineage import settle_lineage
+from convergence.adapters.local.warehouse_query import Outcome, Statements
+from convergence.adapters.local.warehouse_routines import Routines
+from convergence.adapters.local.warehouse_session import Job
+from convergence.adapters.local.warehouse_statements import statement
+from convergence.adapters.local.warehouse_values import from_record, python_value, to_record
+from convergence.errors import InvalidInput, nearest
+from convergence.ports.warehouse import Parameter, Scope
+
+
+def call_procedure(
+    job: Job,
+    statements: Statements,
+    routines: Routines,
+    procedure: str,
+    arguments: Mapping[str, Parameter],
+    *,
+    scope: Scope,
+    job_id: str,
+    at: datetime,
+) -> Outcome:
+    """Run a procedure; see the port. `at` is the time of the call."""
+    from convergence.adapters.local.googlesql.interpreter import Interpreter
+    from convergence.adapters.local.googlesql.translate import Around
+
+    with job.transaction():
+        known = recorded(job, job_id)
+        if known is not None:
+            return known
+        tree = routines.get(job, procedure)
+        around = Around(scope=scope, project=statements.project)
+        interpreter = Interpreter(
+            job, statements, around, lambda path: routines.get(job, path), _system(statements, scope, job_id, at)
+        )
+        variables = interpreter.run_procedure(tree, _given(tree, arguments))
+        if scope.lineage is not None:
+            settle_lineage(job, interpreter.written, scope.lineage)
+        outcome = interpreter.last or Outcome()
+        outcome.rows_affected = interpreter.rows_affected
+        outcome.tables = tuple(sorted(f"{dataset}.{name}" for dataset, name in interpreter.written if dataset))
+        out = [argument.name for argument in tree.arguments if argument.mode != "IN"]
+        if interpreter.last is None and out:  # no SELECT: the OUT arguments are the result
+            outcome.columns = tuple((name, variables.get(name).type) for name in out)
+            outcome.rows = [tuple(variables.get(name).value for name in out)]
+        record(job, job_id, outcome, at)
+    return outcome
+
+
+def recorded(job: Job, job_id: str) -> Outcome | None:
+    """Return what the job answered the first time, None when it has not run."""
+    row = job.cursor.execute(statement("job"), {"job_id": job_id}).fetchone()
+    if row is None:
+        return None
+    found = orjson.loads(row[0])
+    columns, rows = from_record(found)
+    return Outcome(tuple(columns), rows, found["rows_affected"], tuple(found["tables"]))
+
+
+def record(job: Job, job_id: str, outcome: Outcome, at: datetime) -> None:
+    """Keep what a job answered, in its own transaction."""
+    found = to_record(outcome.columns, outcome.rows)
+    found |= {"rows_affected": outcome.rows_affected, "tables": outcome.tables}
+    values = {"job_id": job_id, "result": orjson.dumps(found).decode(), "finished_at": at}
+    job.cursor.execute(statement("job_done"), values)
+
+
+def _given(tree: Any, arguments: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the arguments as variables.
+
+    Raises:
+        InvalidInput: one is missing, or the procedure has none of that name.
+    """
+    from convergence.adapters.local.googlesql.variables import Variable
+
+    given: dict[str, Variable] = {}
+    for name, parameter in arguments.items():
+        kind = parse_type(parameter.type)
+        given[name.lower()] = Variable(kind, python_value(name, kind, parameter.value))
+    names = {argument.name.lower(): argument for argument in tree.arguments}
+    for name in given:
+        if name not in names:
+            raise InvalidInput(f"{tree.name} has no parameter {name!r}.{nearest(name, names)}")
+    for name, argument in names.items():
+        if name in given:
+            continue
+        if argument.mode != "OUT" or argument.type is None:
+            raise InvalidInput(f"{tree.name} needs a value for its parameter {argument.name!r}.")
+        given[name] = Variable(argument.type)
+    return given
+
+
+def _system(statements: Statements, scope: Scope, job_id: str, at: datetime) -> dict[str, Any]:
+    zero = dict.fromkeys(
+        ("script.bytes_processed", "script.bytes_billed", "script.slot_ms", "script.num_child_jobs"), 0
+    )
+    return zero | {
+        "error.message": None,
+        "error.statement_text": None,
+        "error.stack_trace": None,
+        "error.formatted_stack_trace": None,
+        "script.job_id": job_id,
+        "current_job_id": job_id,
+        "last_job_id": job_id,
+        "script.creation_time": at,
+        "project_id": statements.project,
+        "dataset_project_id": statements.project,
+        "dataset_id": scope.dataset,
+        "time_zone": "UTC",
+    }

@@ -1,0 +1,98 @@
+"""Stored procedures: kept with the digest of their file, parsed once, refused when they cannot run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING, Final
+
+from convergence.adapters.local.warehouse_session import Job
+from convergence.adapters.local.warehouse_statements import statement
+from convergence.errors import ConfigError, ConfigErrors, NotFound, nearest
+from convergence.ports.warehouse import Routine
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.googlesql.script_nodes import Procedure
+
+_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
+_BACKTICKS: Final = re.compile(r"`[^`\n]*`")
+
+
+class Routines:
+    """All procedures of the database. `project` stands for `{project_id}` in their files."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._lock = Lock()
+        self._parsed: dict[str, Procedure] = {}  # digest → tree
+
+    def sync(self, job: Job, routines: Sequence[Routine], *, force: bool) -> list[str]:
+        """Store those whose digest changed, in one transaction; see the port."""
+        from convergence.adapters.local.googlesql.check import check_procedure
+
+        known = {routine.name: routine.digest for routine in self.all(job)}
+        changed = [routine for routine in routines if force or known.get(routine.name) != routine.digest]
+        problems: list[ConfigError] = []
+        for routine in changed:
+            try:
+                procedure = self.parsed(routine)
+            except ConfigError as error:
+                problems.append(error)
+                continue
+            problems += check_procedure(procedure)
+            if procedure.name != routine.name:
+                message = f"the file defines {procedure.name!r}, its name says {routine.name!r}"
+                problems.append(ConfigError(message, where=routine.source))
+        if problems:
+            raise ConfigErrors(problems)
+        with job.transaction():
+            for routine in changed:
+                values = {"name": routine.name, "digest": routine.digest}
+                values |= {"source": routine.source, "definition": routine.definition}
+                job.cursor.execute(statement("routine_stored"), values)
+        return [routine.name for routine in changed]
+
+    def all(self, job: Job) -> list[Routine]:
+        """Return all routines, by name."""
+        return [Routine(*row) for row in job.cursor.execute(statement("routines")).fetchall()]
+
+    def get(self, job: Job, path: str) -> Procedure:
+        """Return the procedure that `path` (with or without project and dataset) names. Raises `NotFound`."""
+        name = path.rpartition(".")[2]
+        row = job.cursor.execute(statement("routine"), {"name": name}).fetchone()
+        if row is None:
+            known = [routine.name for routine in self.all(job)]
+            raise NotFound(f"No procedure is called {name!r}.{nearest(name, known)}")
+        return self.parsed(Routine(*row))
+
+    def delete(self, job: Job, name: str) -> None:
+        """Remove a routine. Raises `NotFound`."""
+        self.get(job, name)
+        job.cursor.execute(statement("routine_deleted"), {"name": name})
+
+    def parsed(self, routine: Routine) -> Procedure:
+        """Return the tree of a routine.
+
+        Raises:
+            ConfigError: a syntax error, or a placeholder other than {project_id}.
+        """
+        from convergence.adapters.local.googlesql.script_parser import parse_procedure
+
+        with self._lock:
+            if routine.digest not in self._parsed:
+                text = self._with_project(routine)
+                self._parsed[routine.digest] = parse_procedure(text, routine.source)
+            return self._parsed[routine.digest]
+
+    def _with_project(self, routine: Routine) -> str:
+        def replaced(quoted: re.Match[str]) -> str:
+            text = quoted.group(0)
+            for name in _PLACEHOLDER.findall(text):
+                if name not in {"project_id", "gcp_project_id", "project"}:
+                    line = routine.definition.count("\n", 0, quoted.start()) + 1
+                    message = f"{{{name}}} has no value when a procedure is stored: make it a parameter"
+                    raise ConfigError(message, where=f"{routine.source}:{line}")
+            return _PLACEHOLDER.sub(self._project, text)
+
+        return _BACKTICKS.sub(replaced, routine.definition)

@@ -1,0 +1,128 @@
+"""Values on their way in and out: parameters for DuckDB, rows as the port promises them, results as JSON."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Sequence
+from datetime import UTC, date, datetime, time
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
+from convergence.errors import InvalidInput
+
+if TYPE_CHECKING:
+    import duckdb
+
+Convert = Callable[[Any], Any]
+
+
+def fetch(
+    cursor: duckdb.DuckDBPyConnection, rows_max: int
+) -> tuple[tuple[tuple[str, SqlType], ...], list[tuple[Any, ...]]]:
+    """Return (name, type) of the columns and at most `rows_max` rows of the statement that just ran."""
+    described = [(str(column[0]), from_duckdb(str(column[1]))) for column in cursor.description or []]
+    convert = [_converter(kind) for _, kind in described]
+    rows = cursor.fetchmany(rows_max)
+    if any(convert):
+        rows = [
+            tuple(value if change is None else change(value) for change, value in zip(convert, row, strict=True))
+            for row in rows
+        ]
+    return tuple(described), rows
+
+
+def _converter(kind: SqlType) -> Convert | None:
+    """Return how values of a type become the port's values; None when they are so already."""
+    if kind.name in _CONVERT:
+        return _or_none(_CONVERT[kind.name])
+    if kind.name == "ARRAY":
+        inner = _converter(kind.element)
+        return None if inner is None else _or_none(lambda value: [inner(item) for item in value])
+    if kind.name == "STRUCT":
+        fields = [(name, _converter(field)) for name, field in kind.fields]
+        if any(change for _, change in fields):
+            return _or_none(lambda value: {n: change(value[n]) if change else value[n] for n, change in fields})
+    return None
+
+
+def _or_none(convert: Convert) -> Convert:
+    return lambda value: None if value is None else convert(value)
+
+
+_CONVERT: Final[dict[str, Convert]] = {
+    "TIMESTAMP": lambda value: value.astimezone(UTC),
+    "FLOAT64": float,
+    "JSON": orjson.loads,
+    "INT64": int,
+}
+
+
+def python_value(name: str, kind: SqlType, value: Any) -> Any:
+    """Return a parameter's value as DuckDB takes it; the cast to its type happens in SQL.
+
+    Raises:
+        InvalidInput: a TIMESTAMP without a zone, or no JSON.
+    """
+    if kind.name == "TIMESTAMP" and isinstance(value, datetime) and value.tzinfo is None:
+        raise InvalidInput(f"Parameter @{name}: a TIMESTAMP needs a time zone.")
+    if kind.name == "JSON" and value is not None:
+        return value if isinstance(value, str) else orjson.dumps(value).decode()
+    if kind.name == "INT64" and isinstance(value, float):
+        raise InvalidInput(f"Parameter @{name}: {value!r} is no INT64.")
+    return value
+
+
+def to_record(columns: Sequence[tuple[str, SqlType]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:
+    """Return a result as JSON that `from_record` turns back without loss."""
+    return {
+        "columns": [[name, str(kind)] for name, kind in columns],
+        "rows": [[_plain(value) for value in row] for row in rows],
+    }
+
+
+def from_record(record: dict[str, Any]) -> tuple[list[tuple[str, SqlType]], list[tuple[Any, ...]]]:
+    """Return the columns and rows of `to_record`."""
+    from convergence.adapters.local.googlesql.types import parse_type
+
+    columns = [(name, parse_type(kind)) for name, kind in record["columns"]]
+    kinds = [kind for _, kind in columns]
+    rows = [tuple(_value(kind, value) for kind, value in zip(kinds, row, strict=True)) for row in record["rows"]]
+    return columns, rows
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, date | datetime | time):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, dict):
+        return {name: _plain(item) for name, item in value.items()}
+    return value
+
+
+_PARSE: Final[dict[str, Convert]] = {
+    "NUMERIC": Decimal,
+    "BIGNUMERIC": Decimal,
+    "DATE": date.fromisoformat,
+    "DATETIME": datetime.fromisoformat,
+    "TIMESTAMP": datetime.fromisoformat,
+    "TIME": time.fromisoformat,
+    "BYTES": base64.b64decode,
+}
+
+
+def _value(kind: SqlType, value: Any) -> Any:
+    if value is None:
+        return None
+    if kind.name == "ARRAY":
+        return [_value(kind.element, item) for item in value]
+    if kind.name == "STRUCT":
+        return {name: _value(field, value[name]) for name, field in kind.fields}
+    return _PARSE[kind.name](value) if kind.name in _PARSE else value

@@ -1,0 +1,151 @@
+"""The operational log in the warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.adapters.local.log_sink import LogSink
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import Denied
+from convergence.ports.bus import Ack, Delivery, Message
+from convergence.ports.warehouse import Scope
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+
+
+class SteppedClock:
+    """Time passes when the test says so."""
+
+    def __init__(self) -> None:
+        self.passed = asyncio.Event()
+
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        await self.passed.wait()
+
+
+def an_event(number: int = 1, *, org: str = "acme", kind: str = "step", **data: Any) -> Delivery:
+    values = {"run_id": "r1", "pipeline": "a/b", "pipeline_id": "acme-b", "status": "completed", "epoch": 0} | data
+    if kind == "step":
+        values = {"step_id": "extract", "rows_written": 5} | values
+    event = {
+        "specversion": "1.0",
+        "id": f"e{number}",
+        "type": f"{kind}.completed",
+        "time": "2026-02-28T10:00:00.000000Z",
+        "org": org,
+        "data": values,
+    }
+    return Delivery(Message(json.dumps(event).encode()), "m1", 1, "run-events")
+
+
+Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[..., None]:
+    schemas = TableSchemas(CONFIGS)
+
+    async def main(body: Body, batch_events: int) -> None:
+        clock = SteppedClock()
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=clock)
+        sink = LogSink(
+            warehouse,
+            runs=schemas.get("org_meta_pipeline_runs"),
+            steps=schemas.get("org_meta_step_logs"),
+            dataset_of=lambda org: f"{org}_prod",
+            clock=clock,
+            batch_events=batch_events,
+        )
+        try:
+            await body(sink, warehouse, clock)
+        finally:
+            await sink.close()
+            warehouse.close()
+
+    return lambda body, batch_events=1000: asyncio.run(main(body, batch_events))
+
+
+async def steps(warehouse: DuckDbWarehouse, org: str) -> list[dict[str, Any]]:
+    sql = "SELECT run_id, step_id, status, rows_written, attempt, x_org_slug FROM org_meta_step_logs ORDER BY event_id"
+    return (await warehouse.query(sql, scope=Scope(dataset=f"{org}_prod"))).rows
+
+
+def test_events_become_rows_of_their_table_and_absent_keys_are_null(run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        assert await sink(an_event()) == Ack()
+        await sink(an_event(2, kind="run", status="failed", error="no such table"))
+        await sink.flush()
+        [step] = await steps(warehouse, "acme")
+        assert (step["run_id"], step["step_id"], step["rows_written"], step["attempt"]) == ("r1", "extract", 5, None)
+        found = await warehouse.query(
+            "SELECT status, error FROM org_meta_pipeline_runs", scope=Scope(dataset="acme_prod")
+        )
+        assert found.rows == [{"status": "failed", "error": "no such table"}]
+
+    run(body)
+
+
+def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        for number, org in ((1, "acme"), (1, "acme"), (2, "beta"), (3, "acme")):
+            await sink(an_event(number, org=org))
+        await sink.flush()
+        await sink(an_event(3))
+        await sink.flush()
+        assert [row["x_org_slug"] for row in await steps(warehouse, "acme")] == ["acme", "acme"]
+        assert [row["x_org_slug"] for row in await steps(warehouse, "beta")] == ["beta"]
+        with pytest.raises(Denied):
+            await warehouse.query("SELECT * FROM organizations.org_meta_step_logs", scope=Scope(dataset="acme_prod"))
+
+    run(body)
+
+
+def test_a_batch_is_written_when_it_is_full_or_its_time_is_over(run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        await sink(an_event(1))
+        await sink(an_event(2))
+        await settled()
+        assert len(await steps(warehouse, "acme")) == 2
+        await sink(an_event(3))
+        clock.passed.set()
+        await settled()
+        assert len(await steps(warehouse, "acme")) == 3
+
+    run(body, batch_events=2)
+
+
+async def settled() -> None:
+    """Let the sink's own tasks end."""
+    others = asyncio.all_tasks() - {asyncio.current_task()}
+    await asyncio.wait(others, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+
+
+def test_a_value_of_another_type_does_not_spoil_the_batch(run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        await sink(an_event(1, rows_written="many"))
+        await sink(an_event(2, rows_written=7))
+        await sink.flush()
+        assert [row["rows_written"] for row in await steps(warehouse, "acme")] == [None, 7]
+
+    run(body)
+
+
+def test_what_is_kept_is_written_at_the_end(tmp_path: Path, run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        await sink(an_event(1))
+        await sink.close()
+        assert len(await steps(warehouse, "acme")) == 1
+
+    run(body)
