@@ -9,7 +9,7 @@ from typing import Final
 
 from convergence.config import expression, ps_types
 from convergence.config.compiled import Use
-from convergence.config.dates import looks_like_date
+from convergence.config.dates import is_date
 from convergence.config.model import Pipeline, Step
 from convergence.config.names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS, is_profile, slip
 from convergence.config.positions import KeyPath, Positions
@@ -59,7 +59,8 @@ class _Look:
         self._problem = positions.problem
         self._numbered = list(enumerate(pipeline.steps))
         self._graph = {step.step_id: step.depends_on for step in pipeline.steps if step.trigger is None}
-        self._known = {*BUILT_INS, *pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS}
+        self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS}
+        self._known = {*BUILT_INS, *self._givable}
 
     def identity(self) -> Iterator[ConfigError]:
         if not is_pipeline_path(self._pipeline.path):
@@ -134,8 +135,8 @@ class _Look:
                         yield from self._result(prepared.step, name.path[1], at)
                     case "":
                         yield from self._slip(name.path[1], at)
-                    case "parameters" | "variables" if name.path[1] not in self._known | self._prepared.names:
-                        known = nearest(name.path[1], self._known - set(BUILT_INS))
+                    case "parameters" | "variables" if name.path[1] not in self._givable | self._prepared.names:
+                        known = nearest(name.path[1], self._givable)
                         yield self._problem(at, f"no {name.path[0][:-1]} is called {name.path[1]!r}.{known}")
 
     def templates(self) -> Iterator[ConfigError]:
@@ -168,8 +169,8 @@ class _Look:
             else:
                 yield from self._result(step, rest.partition(".")[0], use.path)
         elif root in {"parameters", "variables"} and rest:
-            if rest.partition(".")[0] not in self._known:
-                known = nearest(rest, self._known - set(BUILT_INS))
+            if rest.partition(".")[0] not in self._givable:
+                known = nearest(rest, self._givable)
                 yield self._problem(use.path, f"no {root[:-1]} is called {rest!r}.{known}")
         elif root in ENDING and not ending and root not in self._known:
             yield self._problem(use.path, f"{{{root}}} is known only to handler steps (those with a trigger)")
@@ -213,5 +214,5 @@ def _fits(kind: str, value: object) -> bool:
     if isinstance(value, bool) != (kind == "boolean"):
         return False
     if kind == "date":
-        return isinstance(value, str) and looks_like_date(value)
+        return isinstance(value, str) and is_date(value)
     return isinstance(value, _DECLARED_TYPES[kind])

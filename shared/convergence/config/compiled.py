@@ -18,6 +18,7 @@ Fill = Callable[[Scope], Any]
 Filled = tuple[bool, Any]
 
 _NO_SQL_BELOW: Final = frozenset({"params", "headers", "body"})  # of HTTP requests
+_ENDPOINTS: Final = frozenset({"endpoint", "url"})
 _PARAMETER_LISTS: Final = ("parameters", "query_params", "params")
 
 
@@ -100,6 +101,8 @@ class Compiler:
         template = parse(text)
         if template is None:
             return None
+        if path[-1] in _ENDPOINTS:
+            template = _customers(template)
         self.uses.extend(Use(slot.name, path, slot.start) for slot in template.slots)
         if any(self.late(slot.name) for slot in template.slots):
             self.later.append(Late(path, template.parts))
@@ -125,6 +128,16 @@ class Compiler:
                 self.later.append(Late(at, (Slot(bound.name, bound.offset),), sql=True))
         early = tuple(bound for bound in statement.bound if not self.late(bound.name))
         return _fill_sql(Statement(statement.parts, early, statement.native, ()))
+
+
+def _customers(template: Template) -> Template:
+    """In a provider's endpoint `{project_id}` is the customer's project, not the one that we run in."""
+    return Template(
+        tuple(
+            Slot("integration.project_id", part.start) if isinstance(part, Slot) and part.name == "project_id" else part
+            for part in template.parts
+        )
+    )
 
 
 def is_sql(path: KeyPath) -> bool:

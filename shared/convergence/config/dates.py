@@ -26,6 +26,15 @@ def looks_like_date(text: str) -> bool:
     return text in SYMBOLS or _ISO.fullmatch(text) is not None
 
 
+def is_date(text: str) -> bool:
+    """True for a symbol or a day that the calendar has."""
+    try:
+        parse_date(text, date.min)
+    except ValueError:
+        return False
+    return True
+
+
 def parse_date(text: str, today: date) -> date:
     """Return the date of a symbol or `YYYY-MM-DD`. Raises `ValueError` with what is allowed."""
     if text in SYMBOLS:

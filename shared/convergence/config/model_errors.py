@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
-from convergence.config.positions import Positions
+from convergence.config.positions import KeyPath, Positions
 from convergence.errors import ConfigError, nearest
 
 _WANTED: Final[Mapping[str, str]] = {
@@ -29,8 +29,7 @@ _WANTED: Final[Mapping[str, str]] = {
 def problems_of(error: ValidationError, positions: Positions) -> list[ConfigError]:
     """Return one mistake for each value that does not fit."""
     found: dict[str, ConfigError] = {}
-    for detail in error.errors(include_url=False):
-        path = tuple(key for key in detail["loc"] if key not in {"bool", "str"})  # branches of a union
+    for path, detail in _details(error):
         if detail["input"] is None and path in {("schedule",), ("steps",)}:
             continue  # the door has said what is wrong
         problem = positions.problem(path, _sentence(detail, path))
@@ -41,10 +40,16 @@ def problems_of(error: ValidationError, positions: Positions) -> list[ConfigErro
 def without(normal: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
     """Return a copy without the values that do not fit."""
     rest: Any = copy.deepcopy(dict(normal))
-    for detail in error.errors(include_url=False):
-        path = tuple(key for key in detail["loc"] if key not in {"bool", "str"})
+    for path, _ in _details(error):
         _drop(rest, path[: 3 if path[:1] == ("steps",) else 1])
     return dict(rest)
+
+
+def _details(error: ValidationError) -> Iterator[tuple[KeyPath, ErrorDetails]]:
+    for detail in error.errors(include_url=False):
+        if detail["type"] == "too_short" and detail["input"]:
+            continue  # it counts only the items that are right
+        yield tuple(key for key in detail["loc"] if key not in {"bool", "str"}), detail  # branches of a union
 
 
 def _drop(data: Any, path: tuple[str | int, ...]) -> None:
@@ -79,9 +84,12 @@ def _sentence(detail: ErrorDetails, path: tuple[Any, ...]) -> str:
             return f"{key} is {'more than' if kind == 'greater_than' else 'at least'} {_limit(context)}, not {given}"
         case "less_than" | "less_than_equal":
             return f"{key} is at most {_limit(context)}, not {_shown(given)}"
-        case "too_short" | "too_long" | "string_too_long":
-            limits = {name: value for name, value in context.items() if name.endswith("_length")}
-            return f"{key} has {'too few' if kind == 'too_short' else 'too many'} entries or characters: {limits}"
+        case "too_short":
+            return f"{key} has at least {context['min_length']} entries"
+        case "too_long":
+            return f"{key} has at most {context['max_length']} entries, not {context['actual_length']}"
+        case "string_too_long":
+            return f"{key} has at most {context['max_length']} characters, not {len(given)}"
         case "string_pattern_mismatch":
             return f"{key} begins with a letter and has letters, digits, _ and - only, not {_shown(given)}"
         case "value_error":

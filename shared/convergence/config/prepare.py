@@ -77,10 +77,9 @@ def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
     uses.extend(use for item in variables for use in item.uses)
     uses.extend(use for step in steps for use in step.uses)
     names = {use.name.partition(".")[0] for use in uses}
-    names |= {use.name.split(".")[1] for use in uses if use.name.startswith("parameters.")}
     for step in steps:
         if step.when is not None:
-            names |= {name.path[1] for name in expression.names(step.when) if name.path[0] in {"", "parameters"}}
+            names |= {name.path[1] for name in expression.names(step.when) if not name.path[0]}
     return Prepared(
         pipeline_id=pipeline_id,
         variables=variables,

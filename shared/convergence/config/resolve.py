@@ -57,6 +57,7 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     scope: dict[str, Any] = {**request.profile, **core}
     variables = _variables(prepared, scope, request.parameters)
     scope["parameters"], scope["variables"] = request.parameters, variables
+    scope["integration"] = request.profile
     mistakes: list[ConfigError] = []
     try:
         scope["pipeline_id"] = core["pipeline_id"] = prepared.pipeline_id(scope)
@@ -207,7 +208,9 @@ class _Explain:
         root = self._root(use.name)
         via = f" (the variable {use.name!r} needs it)" if root != use.name else ""
         if is_profile(root):
-            message = f"{{{root}}} is not in the org's profile{via}: add it to the integration"
+            message = (
+                f"{{{root.removeprefix('integration.')}}} is not in the org's profile{via}: add it to the integration"
+            )
         elif root in ENDING:
             message = f"{{{root}}} is known only to handler steps (those with a trigger)"
         else:
@@ -215,7 +218,7 @@ class _Explain:
         mistakes.append(self._loaded.positions.problem(use.path, message))
 
     def _known(self) -> list[str]:
-        return [name for name in self._scope if name not in {"parameters", "variables"}]
+        return [name for name in self._scope if name not in {"parameters", "variables", "integration"}]
 
     def _lacks(self, name: str) -> bool:
         try:

@@ -31,19 +31,18 @@ def normalise(written: Any, report: Report) -> dict[str, Any] | None:
         if key not in KEYS:
             report(key, f"a schedule has no {key!r}.{nearest(key, KEYS)}")
     cron = _cron(written, report)
-    if cron is None:
-        return None
-    wrong = check_cron(cron)
+    wrong = check_cron(cron) if cron is not None else None
     if wrong:
         report(next((key for key in ("cron", "default_cron") if key in written), None), wrong)
-        return None
     timezone = written.get("timezone", "UTC")
     try:
         zone(str(timezone))
     except InvalidInput as error:
         report("timezone", str(error))
         return None
-    return {"cron": cron, "timezone": timezone, "enabled": written.get("enabled", True)}
+    return (
+        None if cron is None or wrong else {"cron": cron, "timezone": timezone, "enabled": written.get("enabled", True)}
+    )
 
 
 def _cron(written: Mapping[str, Any], report: Report) -> str | None:

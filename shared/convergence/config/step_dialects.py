@@ -68,7 +68,7 @@ def steps(door: Door, written: Mapping[str, Any], *, single: bool, name: str) ->
 def _step(door: Door, written: Any, index: int, at: KeyPath) -> Any:
     if not isinstance(written, Mapping):
         door.report(at, "a step is a mapping with step_id and ps_type")
-        return None
+        return {"step_id": f"step-{index}", "ps_type": ""}
     here: KeyPath = ("steps", index)
     door.came_from(here, at)
     found: dict[str, Any] = {}

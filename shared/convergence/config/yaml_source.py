@@ -24,7 +24,6 @@ _CORE = "tag:yaml.org,2002:"
 _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?")
 _LEADING_ZERO = re.compile(r"[-+]?0[0-7_]+")
 _TRUE, _FALSE = frozenset({"yes", "true", "on"}), frozenset({"no", "false", "off"})
-_NOT_CORE = "the tag {tag!r} is not allowed: plain text, numbers, booleans, lists and mappings are"
 
 
 class Source(NamedTuple):
@@ -113,6 +112,10 @@ class _Reader:
     def _at(self, event: _Event) -> str:
         return f"{self._file}:{event.start_mark.line + 1}:{event.start_mark.column + 1}"
 
+    def _not_core(self, event: _Event) -> ConfigErrors:
+        tag = str(event.tag).replace(_CORE, "!!")
+        return self._stop(event, f"the tag {tag} is not allowed: text, numbers, booleans, lists and mappings are")
+
     def _report(self, event: _Event, message: str) -> None:
         self.problems.append(ConfigError(message, where=self._at(event)))
 
@@ -133,7 +136,7 @@ class _Reader:
         elif len(path) >= DEPTH_MAX:
             raise self._stop(event, f"nested deeper than {DEPTH_MAX} levels")
         elif event.tag is not None and event.tag not in {_CORE + "map", _CORE + "seq"}:
-            raise self._stop(event, _NOT_CORE.format(tag=event.tag))
+            raise self._not_core(event)
         elif isinstance(event, yaml.SequenceStartEvent):
             value = self._sequence(path)
         else:
@@ -215,7 +218,7 @@ class _Reader:
             return self._boolean(event)
         if tag in {"int", "float"}:
             return self._number(event, tag)
-        raise self._stop(event, _NOT_CORE.format(tag=event.tag))
+        raise self._not_core(event)
 
     def _boolean(self, event: _Event) -> Any:
         word = event.value.lower()
