@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 
 from convergence.config.cron import zone as zone_named
-from convergence.config.dates import parse_date
+from convergence.config.dates import date_names, parse_date
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model import ParameterSpec
 from convergence.config.names import BUILT_INS, IMPLICIT_PARAMETERS, ROOTS
@@ -38,16 +38,18 @@ def resolve_parameters(
         InvalidInput: all that is wrong; values of secrets are never shown.
     """
     today = fire_time.astimezone(_zone(loaded, zone)).date()
-    reading = _Reading(loaded, today, scope or {})
+    assumed = (today + timedelta(days=loaded.pipeline.default_date_offset)).isoformat()
+    dates = date_names(assumed, assumed, assumed, (today - timedelta(days=1)).isoformat())
+    reading = _Reading(loaded, today, {**dates, **(scope or {})})
     for name, value in given.items():
         reading.take(name, value)
     for name, spec in reading.specs.items():
         if spec.required and name not in reading.found and name not in reading.refused:
             reading.wrong.append(f"the parameter {name!r} is required")
-        elif spec.default is not None and name not in given:
+        elif spec.default is not None and name not in given and not (name in _RANGE and given.get("date")):
             reading.take_default(name, spec)
     if not reading.wrong:
-        _pin_dates(reading.found, today + timedelta(days=loaded.pipeline.default_date_offset), reading.wrong)
+        _pin_dates(reading.found, assumed, given, reading.wrong)
     if reading.wrong:
         raise InvalidInput(f"{loaded.path}: " + "; ".join(dict.fromkeys(reading.wrong)))
     reading.found.setdefault("force_refresh", False)
@@ -94,12 +96,13 @@ class _Reading:
 
     def _read(self, name: str, value: Any, spec: ParameterSpec) -> None:
         try:
-            self.found[name] = coerced = _coerce(value, spec.type, self._today)
+            coerced = _json(value) if spec is _ANYTHING else _coerce(value, spec.type, self._today)
         except ValueError as error:
             self._refuse(name, f"{name} {error}")
             return
+        self.found[name] = coerced
         if spec.allowed is not None and coerced not in spec.allowed:
-            shown = "" if spec.type == "secret" else f", not {coerced!r}"
+            shown = "" if spec.type == "secret" else f", not {_shown(coerced)}"
             self._refuse(name, f"{name} is one of {', '.join(map(repr, spec.allowed))}{shown}")
 
     def _refuse(self, name: str, why: str) -> None:
@@ -121,24 +124,29 @@ class _Reading:
         if name in BUILT_INS:
             return f"{name!r} is set by the engine"
         known = {*self.specs, *self._loaded.pipeline.variables} - set(BUILT_INS) | set(IMPLICIT_PARAMETERS)
-        return f"no parameter is called {name!r}.{nearest(name, known)}"
+        return f"no parameter is called {_shown(name)}.{nearest(name, known)}"
 
 
-def _pin_dates(found: dict[str, Any], default: date, wrong: list[str]) -> None:
-    """Fill date, start_date and end_date from each other, else with the default date."""
+def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wrong: list[str]) -> None:
+    """Fill date, start_date and end_date from each other, else with the default date.
+
+    A start that nobody asked for (MONTH_START on the first of a month) takes the assumed end along.
+    """
     day, start, end = (found.get(name) for name in ("date", "start_date", "end_date"))
-    assumed = default.isoformat()
     if end is None:
-        end = day if day is not None else assumed
+        end = day or assumed
+        if start is not None and "start_date" not in given:
+            end = max(start, end)
     if start is None:
-        start = day if day is not None else end
+        start = day or end
     if start > end:
         note = " (the default: give end_date too)" if "end_date" not in found and day is None else ""
         wrong.append(f"start_date {start} is after end_date {end}{note}")
-    found.update(date=day if day is not None else end, start_date=start, end_date=end)
+    found.update(date=day or end, start_date=start, end_date=end)
 
 
-_ANYTHING: Final = ParameterSpec(type="string")
+_RANGE: Final = frozenset({"start_date", "end_date"})
+_ANYTHING: Final = ParameterSpec(type="string")  # an undeclared name keeps what the caller gave
 _IMPLICIT: Final = {name: ParameterSpec(type=kind) for name, kind in IMPLICIT_PARAMETERS.items()}  # type: ignore[arg-type]  # the table's kinds are ParameterTypes
 _LIKE: Final = {
     bool: ParameterSpec(type="boolean"),
@@ -169,9 +177,20 @@ def _coerce(value: Any, kind: str, today: date) -> Any:
         case _:
             if isinstance(value, str):
                 return value
-            if kind == "string" and isinstance(value, bool | int | float | list | dict):
-                return value  # undeclared names keep what the caller gave
-    raise ValueError(f"is {_A[kind]}, not {'' if kind == 'secret' else repr(value)}".removesuffix(", not "))
+    raise ValueError(f"is {_A[kind]}" + ("" if kind == "secret" else f", not {_shown(value)}"))
+
+
+def _json(value: Any) -> Any:
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, str | bool | int | float | list | dict):
+        return value
+    raise ValueError(f"is a JSON value, not {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "…"
 
 
 _A: Final = {
@@ -199,7 +218,7 @@ def _number(value: Any, kind: str) -> Any:
                 return number
     elif isinstance(value, int if kind == "integer" else int | float) and not isinstance(value, bool):
         return value
-    raise ValueError(f"is {_A[kind]}, not {value!r}")
+    raise ValueError(f"is {_A[kind]}, not {_shown(value)}")
 
 
 def _structure(value: Any, kind: str) -> Any:
@@ -215,5 +234,5 @@ def _structure(value: Any, kind: str) -> Any:
     if kind == "list" and isinstance(value, str | int | float):
         return [value]
     if not isinstance(value, wanted):
-        raise ValueError(f"is {_A[kind]} (in JSON), not {value!r}")
+        raise ValueError(f"is {_A[kind]} (in JSON), not {_shown(value)}")
     return value

@@ -21,7 +21,7 @@ _PINNED = frozenset({"", "variables"})  # names in `when` that the plan replaces
 
 
 class PreparedVariable(NamedTuple):
-    """A variable; `fill` is None when it has no templates. `uses` are the names it mentions."""
+    """A variable, or a parameter's default with templates. `fill` is None when there is nothing to fill."""
 
     name: str
     value: Any
@@ -52,6 +52,7 @@ class Prepared(NamedTuple):
     steps: tuple[PreparedStep, ...]
     uses: tuple[Use, ...]
     names: frozenset[str]  # first keys of all names used in templates
+    defaults: tuple[str, ...] = ()  # parameters whose default is a template
     mistakes: tuple[ConfigError, ...] = ()
 
 
@@ -86,6 +87,7 @@ def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
         steps=steps,
         uses=tuple(uses),
         names=frozenset(names),
+        defaults=tuple(_templated_defaults(pipeline)),
         mistakes=tuple(mistakes),
     )
 
@@ -109,13 +111,23 @@ def _types(pipeline: Pipeline) -> dict[str, str]:
     return types
 
 
+def _templated_defaults(pipeline: Pipeline) -> dict[str, str]:
+    return {
+        name: spec.default
+        for name, spec in pipeline.parameters.items()
+        if isinstance(spec.default, str) and parse(spec.default) is not None and name not in pipeline.variables
+    }
+
+
 def _variables(
     pipeline: Pipeline, types: Mapping[str, str], positions: Positions, mistakes: list[ConfigError]
 ) -> tuple[PreparedVariable, ...]:
     prepared: dict[str, PreparedVariable] = {}
-    for name, value in pipeline.variables.items():
+    defaults = _templated_defaults(pipeline)
+    for name, value in {**defaults, **pipeline.variables}.items():
         compiler = Compiler(lambda _: False, types)
-        fill = compiler.compile(value, ("variables", name))
+        at: KeyPath = ("variables", name) if name in pipeline.variables else ("parameters", name, "default")
+        fill = compiler.compile(value, at)
         prepared[name] = PreparedVariable(name=name, value=value, fill=fill, uses=tuple(compiler.uses))
         mistakes.extend(_located(positions, compiler.mistakes))
     edges = {
@@ -125,7 +137,8 @@ def _variables(
     order, cycle = topological_order(edges)
     if cycle:
         trail = " → ".join(cycle)
-        mistakes.append(positions.problem(("variables", cycle[0]), f"variables name each other in a circle: {trail}"))
+        at = ("variables", cycle[0]) if cycle[0] in pipeline.variables else ("parameters", cycle[0], "default")
+        mistakes.append(positions.problem(at, f"variables name each other in a circle: {trail}"))
     return tuple(prepared[name] for name in order)
 
 

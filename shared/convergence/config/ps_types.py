@@ -7,8 +7,8 @@ group `convergence.processors`. Nothing else can be imported from a file: a conf
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
@@ -116,6 +116,11 @@ def load(name: str) -> Processor:
     Raises:
         StepFailed: nobody offers the name, or its module has no `get_engine()`.
     """
+    return _maker(name)()
+
+
+@lru_cache(maxsize=256)
+def _maker(name: str) -> Callable[[], Processor]:
     name = canonical(name)
     module_name, _, class_name = name.partition(":")
     if not _NAME.fullmatch(name) or not is_installed(name):
@@ -130,11 +135,11 @@ def load(name: str) -> Processor:
             raise StepFailed(f"the module {module_name!r} has no class {class_name!r}")
         from convergence.config.older_processor import OlderProcessor
 
-        return OlderProcessor(older)
+        return partial(OlderProcessor, older)
     make = getattr(module, "get_engine", None)
     if make is None:
         raise StepFailed(f"the module of {name!r} has no get_engine()")
-    return cast("Processor", make())
+    return cast("Callable[[], Processor]", make)
 
 
 @lru_cache(maxsize=4)

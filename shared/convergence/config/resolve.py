@@ -55,8 +55,12 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     pipeline, prepared = loaded.pipeline, loaded.prepared
     core = _core(loaded, request)
     scope: dict[str, Any] = {**request.profile, **core}
+    scope["parameters"] = request.parameters
     variables = _variables(prepared, scope, request.parameters)
-    scope["parameters"], scope["variables"] = request.parameters, variables
+    if prepared.defaults:
+        named = {name: variables[name] for name in prepared.defaults if name in variables}
+        scope["parameters"] = {**named, **request.parameters}
+    scope["variables"] = variables
     scope["integration"] = request.profile
     mistakes: list[ConfigError] = []
     try:
@@ -110,7 +114,10 @@ def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:
 
 
 def _variables(prepared: Prepared, scope: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put parameters and variables into the scope: a given parameter comes before the file's variable."""
+    """Put parameters and variables into the scope: a given parameter comes before the file's variable.
+
+    A declared default with a template is a variable too.
+    """
     for name, value in given.items():
         if name not in IMPLICIT_PARAMETERS or name not in scope:
             scope[name] = value
@@ -208,9 +215,8 @@ class _Explain:
         root = self._root(use.name)
         via = f" (the variable {use.name!r} needs it)" if root != use.name else ""
         if is_profile(root):
-            message = (
-                f"{{{root.removeprefix('integration.')}}} is not in the org's profile{via}: add it to the integration"
-            )
+            short = root.removeprefix("integration.")
+            message = f"{{{short}}} is not in the org's profile{via}: add it to the integration"
         elif root in ENDING:
             message = f"{{{root}}} is known only to handler steps (those with a trigger)"
         else:

@@ -40,9 +40,9 @@ def normalise(written: Any, report: Report) -> dict[str, Any] | None:
     except InvalidInput as error:
         report("timezone", str(error))
         return None
-    return (
-        None if cron is None or wrong else {"cron": cron, "timezone": timezone, "enabled": written.get("enabled", True)}
-    )
+    if cron is None or wrong:
+        return None
+    return {"cron": cron, "timezone": timezone, "enabled": written.get("enabled", True)}
 
 
 def _cron(written: Mapping[str, Any], report: Report) -> str | None:
