@@ -1,0 +1,78 @@
+# Everything a newcomer, a developer and CI do here. Needs python3 (3.11 or later, with venv) and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+LOCKS  := infra/requirements
+SEED   ?= 0
+WORLDS ?= 1
+SHAPE  ?= all
+
+.DEFAULT_GOAL := help
+.PHONY: help setup run test check lint types layout sim bench lock prices schema clean
+
+help: ## Show this
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+run: $(VENV)/run ## The main job: usage of a demo org from an LLM provider to FOCUS cost rows
+	@$(BIN)/convergence demo
+
+setup: $(VENV)/dev ## Install what developers need
+
+test: $(VENV)/dev ## All tests
+	$(BIN)/python -m pytest -n 2 --dist worksteal
+
+check: lint types layout test ## Everything CI runs, in this order
+
+lint: $(VENV)/dev ## Style and format
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/dev ## Strict types
+	$(BIN)/mypy
+
+layout: $(VENV)/dev ## Who may import whom
+	$(BIN)/lint-imports
+
+sim: $(VENV)/dev ## Simulated worlds SEED … SEED+WORLDS-1 of the engine
+	@$(BIN)/python -m tests.simulation --seed $(SEED) --worlds $(WORLDS)
+
+bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|cold|long|load|procedure|all
+	@$(BIN)/python -m tests.bench $(SHAPE)
+
+prices: $(VENV)/dev ## Make the seeded price list again from the published one
+	$(BIN)/python -m convergence.processors.openai.price_list
+
+schema: $(VENV)/dev ## Make configs/pipeline.schema.json again from the models
+	$(BIN)/convergence schema --write
+
+lock: $(VENV)/python ## Resolve the locked versions again
+	$(BIN)/pip install --quiet uv
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes --extra embedded --extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
+
+clean: ## Remove environment and demo data
+	rm -rf $(VENV) .convergence
+
+# Stamps: a second call finds them newer than the locks and installs nothing.
+$(VENV)/python:
+	@$(PYTHON) -c 'import sys; sys.exit("convergence needs Python 3.11 or later, this is " + sys.version.split()[0] + "; try: make PYTHON=python3.12 …") if sys.version_info < (3, 11) else None'
+	@$(PYTHON) -m venv $(VENV) || (echo "python3 has no venv module; install it (Debian: apt-get install python3-venv)"; exit 1)
+	@touch $@
+
+$(VENV)/run: $(VENV)/python $(LOCKS)/embedded.txt
+	@echo "Setting up (once) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/embedded.txt
+	@$(MAKE) --no-print-directory link
+	@touch $@
+
+$(VENV)/dev: $(VENV)/python $(LOCKS)/dev.txt
+	@echo "Setting up for development (once) …"
+	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/dev.txt
+	@$(MAKE) --no-print-directory link
+	@touch $(VENV)/run $@
+
+.PHONY: link
+link:
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .

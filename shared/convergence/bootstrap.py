@@ -1,0 +1,132 @@
+"""The only place that joins adapters to ports. Nothing here decides anything."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from convergence.config.catalog import Catalog
+from convergence.config.ps_types import load
+from convergence.config.table_schema import TableSchemas
+from convergence.engine.services import INDEXES, EngineSettings, Services
+from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.orgs import OrgStore
+
+if TYPE_CHECKING:
+    import httpx
+
+    from convergence.adapters.local.log_sink import LogSink
+    from convergence.adapters.local.warehouse import DuckDbWarehouse
+    from convergence.adapters.local.worker import LocalWorker
+    from convergence.ports.processor import Processor
+
+PROJECT = "local-dev-project"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmbeddedOptions:
+    """Where an embedded installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process."""
+
+    data_dir: Path = Path(".convergence")
+    configs_dir: Path = Path("configs")
+    env: str = "dev"
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    steps_max: int = 64
+    processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
+
+
+@dataclass(frozen=True, slots=True)
+class Embedded:
+    """An open installation that may write: services, and the worker that drives runs."""
+
+    services: Services
+    worker: LocalWorker
+    warehouse: DuckDbWarehouse
+    log: LogSink
+
+
+@asynccontextmanager
+async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embedded]:
+    """Open an installation as its writer. Runs that an earlier process left unfinished wait for `worker.start`.
+
+    Raises:
+        StorageLocked: another process writes to the data directory; the message names it.
+    """
+    from convergence.adapters.local.bus import LocalBus
+    from convergence.adapters.local.clock import RandomIds, SystemClock
+    from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.adapters.local.documents import SqliteDocuments
+    from convergence.adapters.local.keyring import FileKeyring
+    from convergence.adapters.local.log_sink import LogSink
+    from convergence.adapters.local.warehouse import DuckDbWarehouse
+    from convergence.adapters.local.worker import LocalWorker
+    from convergence.ports.bus import RUN_EVENTS
+
+    directory = DataDirectory(options.data_dir)
+    directory.lock(purpose)
+    clock, ids, bus = SystemClock(), RandomIds(), LocalBus()
+    documents = SqliteDocuments(directory.documents, clock, indexes=INDEXES, synchronous=options.synchronous)
+    warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=PROJECT)
+    keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), _Http()
+    services = Services(
+        documents=documents,
+        bus=bus,
+        warehouse=warehouse,
+        keyring=keyring,
+        clock=clock,
+        ids=ids,
+        catalog=Catalog(options.configs_dir),
+        schemas=schemas,
+        orgs=OrgStore(documents),
+        credentials=CredentialStore(documents, keyring, clock),
+        processor=load if options.processor is None else options.processor,
+        http=http.client,
+        owner=ids.new("boot"),
+        configs_dir=options.configs_dir,
+        env=options.env,
+        project_id=PROJECT,
+        # No function budget here: a step may take as long as its own timeout says.
+        settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
+    )
+    log = LogSink(
+        warehouse,
+        runs=schemas.get("org_meta_pipeline_runs"),
+        steps=schemas.get("org_meta_step_logs"),
+        dataset_of=lambda org: f"{org}_{options.env}",
+        clock=clock,
+    )
+    bus.tap(RUN_EVENTS, log.accept)
+    worker = LocalWorker(services, bus, steps_max=options.steps_max)
+    try:
+        yield Embedded(services, worker, warehouse, log)
+    finally:
+        await worker.close()
+        await log.close()
+        await http.close()
+        warehouse.close()
+        documents.close()
+        directory.unlock()
+
+
+class _Http:
+    """The process's HTTP client, made when the first step asks for it."""
+
+    def __init__(self) -> None:
+        self._client: httpx.AsyncClient | None = None
+
+    def client(self) -> httpx.AsyncClient:
+        import httpx
+
+        if self._client is None:
+            limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+            self._client = httpx.AsyncClient(
+                follow_redirects=False, limits=limits, timeout=httpx.Timeout(60, connect=10)
+            )
+        return self._client
+
+    async def close(self) -> None:
+        if self._client is not None:
+            await self._client.aclose()
