@@ -9,21 +9,19 @@ from typing import Any
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
-from convergence.domain.times import to_text
-from convergence.domain.transitions import Transition
 
 Event = dict[str, Any]
 
 
 def run_event(run: Run) -> Event:
     """Describe the latest move of a run. The same move gives the same id, so a repeat is recognised."""
-    move = run.transitions[-1]
+    at, _, why = run.transitions[-1]
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "pipeline": run.pipeline,
         "pipeline_id": run.pipeline_id,
         "status": run.status.value,
-        "why": move.why,
+        "why": why,
         "epoch": run.epoch,
         "trigger": run.trigger,
     }
@@ -31,12 +29,12 @@ def run_event(run: Run) -> Event:
         data["duration_ms"] = _ms(run.created_at, run.finished_at)
     if run.error is not None:
         data["error"] = run.error["message"]
-    return _event(run, f"run.{run.status}", f"{run.path}#{run.moves}", move, data)
+    return _event(run, f"run.{run.status}", f"{run.path}#{run.moves}", at, data)
 
 
 def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
     """Describe the latest move of a step."""
-    move = step.transitions[-1]
+    at, _, why = step.transitions[-1]
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "pipeline": plan.pipeline,
@@ -44,7 +42,7 @@ def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
         "step_id": step.step_id,
         "ps_type": planned.ps_type,
         "status": step.status.value,
-        "why": move.why,
+        "why": why,
         "epoch": step.epoch,
         "attempt": step.failures + 1,
     }
@@ -55,16 +53,16 @@ def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
         data["rows_written"] = step.result.get("rows_written")
     if step.error is not None:
         data["error"] = step.error["message"]
-    return _event(run, f"step.{step.status}", f"{run.path}/steps/{step.step_id}#{step.moves}", move, data)
+    return _event(run, f"step.{step.status}", f"{run.path}/steps/{step.step_id}#{step.moves}", at, data)
 
 
-def _event(run: Run, kind: str, cause: str, move: Transition, data: dict[str, Any]) -> Event:
+def _event(run: Run, kind: str, cause: str, at: str, data: dict[str, Any]) -> Event:
     return {
         "specversion": "1.0",
         "id": hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
         "source": f"convergence/{run.path}",
         "type": kind,
-        "time": to_text(move.at),
+        "time": at,
         "subject": data.get("step_id", ""),
         "org": run.org,
         "data": data,

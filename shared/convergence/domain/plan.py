@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, Self
 
 Trigger = Literal["on_failure", "on_success", "on_completion", "always"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class PlanStep:
     """One resolved step. Times in seconds.
 
@@ -38,17 +38,18 @@ class PlanStep:
     problem: str | None = None
     where: str = ""  # file:line
 
-    def to_data(self) -> dict[str, Any]:
-        """Return JSON; fields at their default are left out."""
+    @cached_property
+    def data(self) -> dict[str, Any]:
+        """The step as JSON, fields at their default left out. A step without templates is shared by all plans."""
         return {
             name: list(value) if isinstance(value, tuple) else value
-            for name in self.__slots__
+            for name in _FIELDS
             if (value := getattr(self, name)) != _DEFAULTS.get(name, _MISSING)
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
+        """Rebuild from `data`."""
         fields: dict[str, Any] = {
             key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
         }
@@ -56,10 +57,9 @@ class PlanStep:
 
 
 _MISSING = object()
+_FIELDS = tuple(field.name for field in fields(PlanStep))
 _DEFAULTS: dict[str, Any] = {
-    name: getattr(PlanStep(step_id="", ps_type=""), name)
-    for name in PlanStep.__slots__
-    if name not in {"step_id", "ps_type"}
+    name: getattr(PlanStep(step_id="", ps_type=""), name) for name in _FIELDS if name not in {"step_id", "ps_type"}
 }
 
 
@@ -116,7 +116,7 @@ class Plan:
             "provider": self.provider,
             "domain": self.domain,
             "timeout_s": self.timeout_s,
-            "steps": [step.to_data() for step in self.steps],
+            "steps": [step.data for step in self.steps],
             "variables": self.variables,
             "core": self.core,
         }

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 
+from convergence.domain.records import changed
 from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
 from convergence.domain.times import from_text, to_text
-from convergence.domain.transitions import Transition, appended, from_list, to_list
+from convergence.domain.transitions import RawTransition, appended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Run:
     """What `runs/{run_id}` holds. `check_at` is None only when nothing is left to do for the run."""
 
@@ -40,7 +41,7 @@ class Run:
     error: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
     totals: Mapping[str, int] = field(default_factory=dict)
-    transitions: tuple[Transition, ...] = ()
+    transitions: Sequence[RawTransition] = ()
     moves: int = 0
 
     @property
@@ -57,13 +58,13 @@ class Run:
         """Return the run moved to `to`, with the move recorded."""
         allowed = RUN_NEXT[self.status] | ({RunStatus.RUNNING} if self.status in RUN_REPLAY else set())
         assert to in allowed, f"run {self.run_id}: no way from {self.status} to {to}"
-        return replace(
+        return changed(
             self,
             status=to,
             token=token,
             started_at=at if to is RunStatus.RUNNING and self.started_at is None else self.started_at,
             finished_at=at if to in RUN_TERMINAL else None,
-            transitions=appended(self.transitions, Transition(at, to, why)),
+            transitions=appended(self.transitions, at, to.value, why),
             moves=self.moves + 1,
         )
 
@@ -94,7 +95,7 @@ class Run:
             "error": self.error,
             "warnings": self.warnings,
             "totals": self.totals,
-            "transitions": to_list(self.transitions),
+            "transitions": self.transitions,
             "moves": self.moves,
         }
 
@@ -103,7 +104,6 @@ class Run:
         """Rebuild from `to_data`."""
         values = dict(data)
         values["status"] = RunStatus(data["status"])
-        values["transitions"] = from_list(data["transitions"])
         values["warnings"] = tuple(data["warnings"])
         for name in ("created_at", "deadline_at", "check_at", "started_at", "finished_at"):
             values[name] = None if data[name] is None else from_text(data[name])

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
+from convergence.domain.records import changed
 from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
 from convergence.domain.times import from_text, to_text
-from convergence.domain.transitions import Transition, appended, from_list, to_list
+from convergence.domain.transitions import RawTransition, appended
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Step:
     """What `runs/{run_id}/steps/{record_id}` holds.
 
@@ -38,7 +39,7 @@ class Step:
     children: tuple[str, ...] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
-    transitions: tuple[Transition, ...] = ()
+    transitions: Sequence[RawTransition] = ()
     moves: int = 0
 
     @property
@@ -76,11 +77,11 @@ class Step:
         )
 
     def _moved(self, to: StepStatus, *, at: datetime, why: str, token: str, **changes: Any) -> Self:
-        return replace(
+        return changed(
             self,
             status=to,
             token=token,
-            transitions=appended(self.transitions, Transition(at, to, why)),
+            transitions=appended(self.transitions, at, to.value, why),
             moves=self.moves + 1,
             **changes,
         )
@@ -105,7 +106,7 @@ class Step:
             "children": self.children,
             "started_at": None if self.started_at is None else to_text(self.started_at),
             "finished_at": None if self.finished_at is None else to_text(self.finished_at),
-            "transitions": to_list(self.transitions),
+            "transitions": self.transitions,
             "moves": self.moves,
         }
 
@@ -116,7 +117,6 @@ class Step:
         values["status"] = StepStatus(data["status"])
         values["children"] = tuple(data["children"])
         values["stages"] = tuple(data["stages"])
-        values["transitions"] = from_list(data["transitions"])
         for name in ("lease_until", "not_before", "started_at", "finished_at"):
             values[name] = None if data[name] is None else from_text(data[name])
         return cls(**values)

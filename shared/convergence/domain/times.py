@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from functools import lru_cache
 
 
+@lru_cache(maxsize=512)  # the times of a run are written again with each of its moves
 def to_text(at: datetime) -> str:
     """Return `2026-01-02T03:04:05.678901Z`."""
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ") if at.tzinfo is not UTC else _fast(at)
+    return at.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 def from_text(text: str) -> datetime:
     """Parse what `to_text` wrote."""
     return datetime.fromisoformat(text)
-
-
-def _fast(at: datetime) -> str:
-    return at.isoformat(timespec="microseconds")[:-6] + "Z"

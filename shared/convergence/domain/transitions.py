@@ -11,6 +11,9 @@ from convergence.domain.times import from_text, to_text
 KEPT_FIRST: Final = 10
 KEPT_MAX: Final = 50
 
+# [time as text, status, reason]: what the document holds. Read far more often than looked into, so it stays raw.
+RawTransition = Sequence[str]
+
 
 class Transition(NamedTuple):
     """One move."""
@@ -20,18 +23,13 @@ class Transition(NamedTuple):
     why: str
 
 
-def appended(history: tuple[Transition, ...], move: Transition) -> tuple[Transition, ...]:
+def appended(history: Sequence[RawTransition], at: datetime, to: str, why: str) -> list[RawTransition]:
     """Append; over the cap the oldest after the first ten go, because beginnings and ends explain most."""
-    if len(history) >= KEPT_MAX:
-        history = history[:KEPT_FIRST] + history[KEPT_FIRST + 1 :]
-    return (*history, move)
+    kept = list(history) if len(history) < KEPT_MAX else [*history[:KEPT_FIRST], *history[KEPT_FIRST + 1 :]]
+    kept.append((to_text(at), to, why))
+    return kept
 
 
-def to_list(history: Sequence[Transition]) -> list[list[str]]:
-    """Return `[[at, to, why], …]`."""
-    return [[to_text(at), str(to), why] for at, to, why in history]
-
-
-def from_list(items: Sequence[Sequence[str]]) -> tuple[Transition, ...]:
-    """Rebuild from `to_list`."""
-    return tuple(Transition(from_text(at), to, why) for at, to, why in items)
+def parsed(history: Sequence[RawTransition]) -> list[Transition]:
+    """Return the moves, oldest first."""
+    return [Transition(from_text(at), to, why) for at, to, why in history]

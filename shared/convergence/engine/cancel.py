@@ -6,9 +6,8 @@ from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.finish import announce
 from convergence.engine.services import Services
-from convergence.engine.store import commit, release, require_run
+from convergence.engine.store import release, require_run, write_run
 from convergence.errors import Conflict
-from convergence.ports.documents import Replace, Write
 
 
 async def cancel(services: Services, org: str, run_id: str, *, why: str = "cancelled on request") -> Run:
@@ -22,9 +21,8 @@ async def cancel(services: Services, org: str, run_id: str, *, why: str = "cance
             return stored.run
         token = services.ids.new("t")
         cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), why=why, token=token)
-        writes: list[Write] = [Replace(cancelled.path, stored.version, cancelled.to_data()), release(cancelled)]
         try:
-            await commit(services.documents, writes, token)
+            await write_run(services, cancelled, stored.version, release(cancelled))
         except Conflict:
             continue
         for (leased_run, _), lease in list(services.memory.leases.items()):

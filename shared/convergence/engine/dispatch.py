@@ -20,9 +20,9 @@ from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.secrets import parameter_aad
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, commit, once_path, plan_path, read_run, read_usage, usage_path, write
+from convergence.engine.store import StoredRun, once_path, plan_path, read_run, read_usage, usage_path, write, write_run
 from convergence.errors import Conflict, Denied, InvalidInput
-from convergence.ports.documents import Create, Replace
+from convergence.ports.documents import Create
 from convergence.tenants.orgs import RUNNABLE, Org
 
 _RESERVE_ATTEMPTS: Final = 12
@@ -138,7 +138,7 @@ async def start(services: Services, stored: StoredRun, plan: Plan) -> Run:
     token = services.ids.new("t")
     running = stored.run.advance(RunStatus.RUNNING, at=services.clock.now(), why="first steps published", token=token)
     try:
-        await commit(services.documents, [Replace(running.path, stored.version, running.to_data())], token)
+        await write_run(services, running, stored.version)
     except Conflict:
         return running  # others moved on already: fine
     await publish_events(services.bus, [run_event(running)])
@@ -156,18 +156,11 @@ async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
             reserved = usage.reserve(
                 run.run_id, org.limits, now=services.clock.now(), until=until, counted=True, token=run.token
             )
-            writes = [
-                Create(run.path, run.to_data()),
-                plan,
-                write(usage_path(org.slug), version, reserved.to_data()),
-            ]
             try:
-                versions = await commit(services.documents, writes, run.token)
+                return await write_run(services, run, 0, plan, write(usage_path(org.slug), version, reserved.to_data()))
             except Conflict:
                 if attempt == _RESERVE_ATTEMPTS or await services.documents.get(run.path) is not None:
                     raise
-            else:
-                return StoredRun(run, versions[0])
         await services.clock.sleep(services.ids.fraction() * min(1.0, 0.01 * 2.0**attempt))
     raise AssertionError("the last attempt returns or raises")
 

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan, PlanStep, Trigger
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, commit, once_path, read_plan, read_run, release, write
+from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release, write, write_run
 from convergence.errors import Conflict
-from convergence.ports.documents import Replace, Write
+from convergence.ports.documents import Write
 
 _MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
     RunStatus.COMPLETED: frozenset({"on_success", "on_completion", "always"}),
@@ -46,12 +46,10 @@ async def _end(
         token = services.ids.new("t")
         ended = run.advance(to, at=services.clock.now(), why=why, token=token)
         if error is not None:
-            ended = replace(ended, error=error)
-        writes: list[Write] = [Replace(run.path, version, ended.to_data()), release(run), *extra]
-        if run.run_once and to is RunStatus.COMPLETED:
-            writes.append(await _once(services, run))
+            ended = changed(ended, error=error)
+        once = [await _once(services, run)] if run.run_once and to is RunStatus.COMPLETED else []
         try:
-            await commit(services.documents, writes, token)
+            await write_run(services, ended, version, release(run), *extra, *once)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:

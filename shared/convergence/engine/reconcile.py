@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.times import from_text, to_text
@@ -24,15 +24,15 @@ from convergence.engine.services import Services
 from convergence.engine.store import (
     StoredRun,
     StoredStep,
-    commit,
     letter,
     read_all_steps,
     read_plan,
     read_run,
     record_id,
+    write_run,
 )
 from convergence.errors import Conflict
-from convergence.ports.documents import Order, Replace, Where
+from convergence.ports.documents import Order, Where
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
@@ -147,7 +147,7 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(f"{step.step_id}: {step.error['message']}" for step in graph if step.done and step.error)
     await announce(services, run, handlers=False)
-    closed = replace(run, totals=totals, warnings=warnings)
+    closed = changed(run, totals=totals, warnings=warnings)
     await _put_off(services, StoredRun(closed, stored.version), None)
     services.memory.forget(run)
 
@@ -155,9 +155,9 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
 async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> None:
     """Move check_at; when somebody else moved the run on, that is right as it is."""
     token = services.ids.new("t")
-    run = replace(stored.run, check_at=until, token=token)
+    run = changed(stored.run, check_at=until, token=token)
     try:
-        await commit(services.documents, [Replace(run.path, stored.version, run.to_data())], token)
+        await write_run(services, run, stored.version)
     except Conflict:
         return
 

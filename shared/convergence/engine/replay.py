@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
@@ -11,6 +11,7 @@ from convergence.config.parameters import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Step
@@ -21,7 +22,6 @@ from convergence.engine.store import (
     LETTERS,
     StoredRun,
     StoredStep,
-    commit,
     plan_path,
     read_all_steps,
     read_plan,
@@ -30,9 +30,10 @@ from convergence.engine.store import (
     step_path,
     usage_path,
     write,
+    write_run,
 )
 from convergence.errors import Conflict, InvalidInput, NotFound
-from convergence.ports.documents import Create, Replace, Write
+from convergence.ports.documents import Create, Write
 
 _SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
 
@@ -64,7 +65,7 @@ async def replay(
         _check_fit(edit.plan, steps)
         again, writes = await _next_epoch(services, stored, edit, steps)
         try:
-            await commit(services.documents, writes, again.token)
+            await write_run(services, again, stored.version, *writes)
         except Conflict:
             continue
         await publish_events(services.bus, [run_event(again)])
@@ -143,14 +144,14 @@ def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
 async def _next_epoch(
     services: Services, stored: StoredRun, edit: _Edit, steps: Mapping[str, StoredStep]
 ) -> tuple[Run, list[Write]]:
-    """Return the run in its next epoch and the one commit that makes it so (engine.md §7).
+    """Return the run in its next epoch and what goes into the one commit that makes it so (engine.md §7).
 
     Every step that is not done gets the new epoch, absent ones too: a message of the old epoch that is still under
     way must find nothing that it could begin.
     """
     now, token, run = services.clock.now(), services.ids.new("t"), stored.run
     deadline_at = now + timedelta(seconds=edit.plan.timeout_s)
-    again = replace(
+    again = changed(
         run.advance(RunStatus.RUNNING, at=now, why=edit.why, token=token),
         epoch=run.epoch + 1,
         plan_epoch=edit.plan_epoch,
@@ -168,7 +169,6 @@ async def _next_epoch(
     until = deadline_at + timedelta(seconds=services.settings.lease_s)
     reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
     writes: list[Write] = [
-        Replace(run.path, stored.version, again.to_data()),
         write(usage_path(run.org), version, reserved.to_data()),
     ]
     if edit.plan_epoch != run.plan_epoch:
@@ -176,6 +176,6 @@ async def _next_epoch(
     for planned in edit.plan.graph:
         known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id), 0))
         if not known.step.done:
-            reset = replace(known.step, children=planned.children).replayed(epoch=again.epoch, at=now, token=token)
+            reset = changed(known.step, children=planned.children).replayed(epoch=again.epoch, at=now, token=token)
             writes.append(write(step_path(run, planned.step_id), known.version, reset.to_data()))
     return again, writes

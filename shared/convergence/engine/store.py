@@ -55,7 +55,7 @@ def once_path(run: Run) -> str:
 async def read_run(services: Services, run_id: str) -> StoredRun | None:
     """Return the run, or None."""
     document = await services.documents.get(f"runs/{run_id}")
-    return None if document is None else StoredRun(Run.from_data(document.data), document.version)
+    return None if document is None else StoredRun(services.memory.runs.of(document), document.version)
 
 
 async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
@@ -66,11 +66,23 @@ async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
     return stored
 
 
+async def write_run(services: Services, run: Run, version: int, *extra: Write) -> StoredRun:
+    """Commit a run, read at `version` (0: it is new), and whatever belongs into the same commit.
+
+    Raises:
+        Conflict: somebody else moved the run on.
+    """
+    writes = [write(run.path, version, run.to_data()), *extra]
+    versions = await commit(services.documents, writes, run.token)
+    services.memory.runs.keep(run.path, versions[0], run)
+    return StoredRun(run, versions[0])
+
+
 async def read_steps(services: Services, run: Run, records: Sequence[str]) -> list[StoredStep | None]:
     """Return the steps' documents as of one moment."""
     documents = await services.documents.get_many([step_path(run, record) for record in records])
     return [
-        None if document is None else StoredStep(Step.from_data(document.data), document.version)
+        None if document is None else StoredStep(services.memory.steps.of(document), document.version)
         for document in documents
     ]
 

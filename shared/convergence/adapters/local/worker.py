@@ -22,6 +22,14 @@ _PASS_MAX_S: Final = 5.0
 _PASS_MIN_S: Final = 0.2
 
 
+class _Waiting:
+    """Somebody waits for a run; `over` when only its handlers are left."""
+
+    def __init__(self) -> None:
+        self.moved = asyncio.Event()
+        self.over = False
+
+
 class LocalWorker:
     """Handlers on the bus of this process, and the reconciler beside them."""
 
@@ -31,7 +39,7 @@ class LocalWorker:
         bus.subscribe(STEP_READY, partial(on_step_ready, services), RetryPolicy(), outstanding_max=steps_max)
         bus.subscribe(DEAD_LETTER, partial(on_dead_letter, services), RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
-        self._waiting: dict[str, asyncio.Event] = {}
+        self._waiting: dict[str, _Waiting] = {}
         self._passes: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -40,35 +48,43 @@ class LocalWorker:
         self._passes = asyncio.create_task(self._reconcile())
         return found
 
-    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:
-        """Return the run when it is terminal and its handlers are done; at the timeout, as it is then."""
-        moved = self._waiting.setdefault(run_id, asyncio.Event())
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, settled: bool = True) -> Run:
+        """Return the run when it is terminal, and with `settled` its handlers are done and its rows counted.
+
+        At the timeout, return it as it is then.
+        """
+        waiting = self._waiting.setdefault(run_id, _Waiting())
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
-                    moved.clear()
-                    run = await self._settled(org, run_id)
-                    if run.check_at is None:
+                    waiting.moved.clear()
+                    run = await (self._settled(org, run_id) if settled else self._run(org, run_id))
+                    if run.check_at is None or (run.terminal and not settled):
                         return run
-                    await moved.wait()
+                    waiting.over = run.terminal
+                    await waiting.moved.wait()
         except TimeoutError:
-            return (await require_run(self.services, org, run_id)).run
+            return await self._run(org, run_id)
         finally:
             self._waiting.pop(run_id, None)
 
+    async def _run(self, org: str, run_id: str) -> Run:
+        return (await require_run(self.services, org, run_id)).run
+
     async def _settled(self, org: str, run_id: str) -> Run:
-        run = (await require_run(self.services, org, run_id)).run
+        run = await self._run(org, run_id)
         if run.terminal:  # the reconciler would come by in a minute; who waits wants the totals now
             await reconcile_run(self.services, run_id)
-            run = (await require_run(self.services, org, run_id)).run
+            run = await self._run(org, run_id)
         return run
 
     def _moved(self, messages: Sequence[Message]) -> None:
+        """Wake those who wait for a run: at its moves, and at those of its handlers once it is over."""
         if self._waiting:
             for message in messages:
                 waiting = self._waiting.get(message.attributes["run_id"])
-                if waiting is not None:
-                    waiting.set()
+                if waiting is not None and (waiting.over or message.attributes["type"].startswith("run.")):
+                    waiting.moved.set()
 
     async def close(self) -> None:
         """Stop. Steps that still run stay claimed: the next start takes them up."""
