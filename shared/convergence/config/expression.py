@@ -176,8 +176,8 @@ def _compare(sign: str, left: Any, right: Any) -> bool:
     if sign in {"==", "!="}:
         return _equal(left, right) == (sign == "==")
     if sign in {"in", "not in"}:
-        if isinstance(right, str) and isinstance(left, str):
-            found = left in right
+        if isinstance(right, str) and (left is None or isinstance(left, str)):
+            found = left is not None and left in right
         elif isinstance(right, list | tuple):
             found = any(_equal(left, item) for item in right)
         elif right is None:

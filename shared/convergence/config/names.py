@@ -53,23 +53,21 @@ def is_profile(name: str) -> bool:
 
 
 def slip(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is one slip of the finger away: a letter too many, too few, wrong, or swapped.
-
-    A plural is no slip, and names under four letters are too short to tell.
+    """Return the known name that is one slip of the finger away: two letters swapped, one too many or too few, or
+    (in names of eight letters and more) one wrong. A plural and another number are no slips.
     """
-    if len(name) < 4:
-        return None
-    return next((other for other in sorted(known) if len(other) >= 4 and _one_apart(name, other)), None)
+    return next((other for other in sorted(known) if _one_apart(name, other)), None)
 
 
 def _one_apart(a: str, b: str) -> bool:
-    if a == b or abs(len(a) - len(b)) > 1 or a + "s" == b or b + "s" == a:
+    short, long = sorted((a, b), key=len)
+    if a == b or len(short) < 4 or len(long) > len(short) + 1 or short + "s" == long:
         return False
-    if len(a) > len(b):
-        a, b = b, a
-    at = next((index for index, (left, right) in enumerate(zip(a, b, strict=False)) if left != right), len(a))
-    if len(a) < len(b):
-        return a[at:] == b[at + 1 :]
-    swapped = a[at : at + 2] == b[at : at + 2][::-1] and len(a[at : at + 2]) == 2
-    same_after = a[at + 1 :] == b[at + 1 :] and not (a[at].isdigit() or b[at].isdigit())
-    return same_after or (swapped and a[at + 2 :] == b[at + 2 :])
+    at = next(
+        (index for index, (left, right) in enumerate(zip(short, long, strict=False)) if left != right), len(short)
+    )
+    if len(short) < len(long):
+        return short[at:] == long[at + 1 :] and not long[at].isdigit()
+    if short[at : at + 2] == long[at : at + 2][::-1] and short[at + 2 :] == long[at + 2 :]:
+        return True
+    return len(short) >= 8 and short[at + 1 :] == long[at + 1 :] and not (short[at] + long[at]).isdigit()

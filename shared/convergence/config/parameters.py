@@ -231,7 +231,7 @@ def _structure(value: Any, kind: str) -> Any:
                 return [part.strip() for part in value.split(",") if part.strip()]
     if isinstance(value, tuple):
         value = list(value)
-    if kind == "list" and isinstance(value, str | int | float):
+    if kind == "list" and isinstance(value, int | float):
         return [value]
     if not isinstance(value, wanted):
         raise ValueError(f"is {_A[kind]} (in JSON), not {_shown(value)}")

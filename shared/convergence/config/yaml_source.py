@@ -50,7 +50,8 @@ def read_yaml(content: bytes | str, file: str) -> Source:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
-        tab = mark is not None and text.split("\n")[mark.line][mark.column :].startswith("\t")
+        line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
+        tab = mark is not None and line[mark.column :].startswith("\t")
         message = "a tab cannot indent YAML: use blanks" if tab else _syntax(error)
         raise ConfigErrors([ConfigError(message, where=where)]) from error
     except yaml.YAMLError as error:

@@ -163,7 +163,9 @@ def test_a_file_that_declares_nothing_takes_the_names_that_it_uses() -> None:
 
 
 def test_a_default_may_have_templates() -> None:
-    loaded = a_pipeline("parameters: {since: {type: date, default: '{yesterday}'}, tag: {default: 'x-{mode}'}, mode: {}}")
+    loaded = a_pipeline(
+        "parameters: {since: {type: date, default: '{yesterday}'}, tag: {default: 'x-{mode}'}, mode: {}}"
+    )
     assert resolved(loaded, mode="m")["tag"] == "x-m"
     assert resolved(loaded, mode="m")["since"] == "2026-03-04"
     assert "tag" not in resolved(loaded), "left to the plan, which says what is missing"

@@ -1,0 +1,53 @@
+"""Crons and time zones."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+
+import pytest
+
+from convergence.config.cron import check_cron, fire_times, zone
+from convergence.errors import InvalidInput
+
+
+def times(cron: str, timezone: str, after: datetime, count: int = 2) -> list[str]:
+    return [fire.strftime("%m-%d %H:%M") for fire in islice(fire_times(cron, timezone, after), count)]
+
+
+def test_fire_times_come_in_utc() -> None:
+    after = datetime(2026, 1, 10, 12, tzinfo=UTC)
+    assert times("0 2 * * *", "UTC", after) == ["01-11 02:00", "01-12 02:00"]
+    assert times("0 2 * * *", "Asia/Tokyo", after) == ["01-10 17:00", "01-11 17:00"]
+
+
+def test_a_time_in_the_skipped_hour_fires_once_and_one_in_the_doubled_hour_once() -> None:
+    spring, autumn = datetime(2026, 3, 28, 12, tzinfo=UTC), datetime(2026, 10, 24, 12, tzinfo=UTC)
+    assert times("30 2 * * *", "Europe/Berlin", spring) == ["03-29 01:00", "03-30 00:30"]
+    assert times("30 2 * * *", "Europe/Berlin", autumn) == ["10-25 00:30", "10-26 01:30"]
+
+
+@pytest.mark.parametrize("cron", ["* * * * *", "*/5 0-6 1,15 * MON-FRI", "0 0 L * *", "0 0 29 2 *"])
+def test_usual_crons_are_right(cron: str) -> None:
+    assert check_cron(cron) is None
+
+
+@pytest.mark.parametrize(
+    ("cron", "message"),
+    [
+        ("", "five fields"),
+        ("0 2 * *", "this has 4"),
+        ("60 * * * *", "minute is wrong"),
+        ("0 0 30 2 *", "day-of-month is wrong"),
+        ("@daily", "five fields"),
+        ("0 2 * * XYZ", "day-of-week is wrong"),
+    ],
+)
+def test_a_wrong_cron_says_which_field(cron: str, message: str) -> None:
+    assert message in (check_cron(cron) or "")
+
+
+@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe"])
+def test_an_unknown_zone_is_refused(name: str) -> None:
+    with pytest.raises(InvalidInput, match="no time zone"):
+        zone(name)
