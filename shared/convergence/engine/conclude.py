@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from convergence.domain.records import changed
 from convergence.domain.retry import delay_s
 from convergence.domain.status import StepStatus
 from convergence.engine.dead_letter import announce
@@ -27,7 +27,7 @@ ACK: Final = Ack()
 
 async def conclude(claimed: Visit, held: StoredStep, outcome: Outcome, *, began: datetime) -> Answer:
     """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped."""
-    visit = replace(claimed, held=held)
+    visit = changed(claimed, held=held)
     try:
         return await _conclude(visit, outcome, began, claimed.step.moves)
     except Conflict:

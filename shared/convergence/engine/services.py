@@ -14,6 +14,8 @@ from convergence.config.catalog import Catalog
 from convergence.config.table_schema import TableSchemas
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
+from convergence.domain.step import Step
+from convergence.engine.decoded import Decoded
 from convergence.engine.joins import Joins
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
@@ -56,6 +58,9 @@ class Memory:
     def __init__(self) -> None:
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
         self.joins = Joins()
+        self.runs = Decoded(Run.from_data)
+        self.steps = Decoded(Step.from_data)
+        self.routines_synced = False
         self.leases: dict[tuple[str, str], Lease] = {}  # executions in this process
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 

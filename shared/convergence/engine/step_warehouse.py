@@ -16,6 +16,7 @@ import orjson
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
+from convergence.engine.routines import ensure_routines
 from convergence.engine.services import Services
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
@@ -126,6 +127,7 @@ class LeasedWarehouse:
     async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
         """Call a stored procedure on the org's dataset."""
         await self._lease.check()
+        await ensure_routines(self._services)
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
         job_id = self._write_id("call", procedure, *(f"{name}={value.value}" for name, value in arguments.items()))
         return await self._services.warehouse.call(procedure, arguments, scope=scope, job_id=job_id)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
 
 from convergence.domain.events import step_event
 from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
@@ -22,7 +23,7 @@ from convergence.ports.documents import Write
 RELEASED: Mapping[str, Any] = {"lease_owner": "", "lease_until": None, "claims": 0}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Visit:
     """A step as it was read, with everything needed to move it on."""
 
@@ -66,5 +67,6 @@ class Visit:
         step = self.step.advance(to, at=self.now(), why=why, token=token, **changes)
         path = step_path(self.run, record_id(self.planned, self.run.epoch))
         versions = await commit(services.documents, [write(path, self.held.version, step.to_data()), *extra], token)
+        services.memory.steps.keep(path, versions[0], step)
         await publish_events(services.bus, [step_event(self.run, self.plan, self.planned, step)])
-        return replace(self, held=StoredStep(step, versions[0]))
+        return changed(self, held=StoredStep(step, versions[0]))

@@ -109,7 +109,7 @@ class SqliteDocuments:
         self._execute = self._db.execute
 
     def _prepare(self, indexes: Sequence[Index], synchronous: str) -> None:
-        for pragma in ("page_size = 8192", "journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -16000"):
+        for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -16000"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute(_TABLE)
         for index in indexes:
