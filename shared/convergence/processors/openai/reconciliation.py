@@ -101,7 +101,7 @@ class ReconciliationProcessor:
             await context.warehouse.ensure_table(table)
         computed = await self._rows(context, COMPUTED_SQL)
         billed = await self._rows(context, BILLED_SQL)
-        rows = [_row(key, pair, wanted.rounding) for key, pair in sorted(_pairs(computed, billed).items())]
+        rows = [_row(key, pair, wanted.rounding) for key, pair in sorted(pairs(computed, billed).items())]
         await stage.write(0, rows)
         dates = days(context.start_date, context.end_date)
         loaded = await context.warehouse.load(stage, dates=dates, date_field="usage_date")
@@ -123,20 +123,21 @@ class ReconciliationProcessor:
         return (await context.warehouse.query(sql, parameters, rows_max=ROWS_MAX)).rows
 
 
-def _pairs(computed: Iterable[Row], billed: Iterable[Row]) -> dict[Key, Pair]:
-    pairs: dict[Key, Pair] = defaultdict(Pair)
+def pairs(computed: Iterable[Row], billed: Iterable[Row]) -> dict[Key, Pair]:
+    """Join both sides by day, model ("" without one) and kind of charge; billed quantities come in our units."""
+    found: dict[Key, Pair] = defaultdict(Pair)
     for row in computed:
-        pair = pairs[row["usage_date"], row["model"] or "", row["charge_kind"]]
+        pair = found[row["usage_date"], row["model"] or "", row["charge_kind"]]
         pair.computed, pair.computed_quantity, pair.basis = row["cost"], Decimal(row["quantity"]), row["basis"]
     for row in billed:
         if row["currency"] != "USD":
             raise StepFailed(f"the bill of {row['usage_date']} is in {row['currency']}; the price list is in USD")
         model, charge, factor = line(row["line_item"], row["quantity_unit"])
-        pair = pairs[row["usage_date"], model, charge]
+        pair = found[row["usage_date"], model, charge]
         pair.billed = (pair.billed or Decimal(0)) + row["amount"]
         if row["quantity"] is not None:
             pair.billed_quantity = (pair.billed_quantity or Decimal(0)) + row["quantity"] * factor
-    return pairs
+    return found
 
 
 def _row(key: Key, pair: Pair, rounding: Decimal) -> dict[str, Any]:

@@ -1,0 +1,70 @@
+"""Why a computed cost and a billed one differ."""
+
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from convergence.errors import StepFailed
+from convergence.processors.openai.reconciliation import Pair, classify, pairs
+
+DAY = date(2026, 11, 10)
+ROUNDING = Decimal("0.000001")
+
+
+def pair(
+    computed: str | None, billed: str | None, used: int | None = 10, charged: int | None = 10, **more: Any
+) -> Pair:
+    def decimal(text: object) -> Decimal | None:
+        return None if text is None else Decimal(str(text))
+
+    return Pair(decimal(computed), decimal(used), more.get("basis", "list"), decimal(billed), decimal(charged))
+
+
+@pytest.mark.parametrize(
+    ("found", "reason", "said"),
+    [
+        (pair("1.5", "1.50"), "match", ""),
+        (pair("1.5", "1.5000005"), "rounding", "within 0.000001"),
+        (pair("1.5", "1.2", used=10, charged=8), "quantity", "billed for 8, used 10"),
+        (pair("1.5", "3"), "price", "billed at 2 times our price"),
+        (pair("2", "1", basis="parent_kind"), "price", "the list has none of its own"),
+        (pair("2", "1", basis="standard_processing"), "price", "none for this processing"),
+        (pair("0", "1"), "price", "free on our price list"),
+        (pair(None, "1", basis="no_price"), "missing_price", "no price for it"),
+        (pair(None, "1", basis="unknown_model"), "missing_price", "does not know it"),
+        (pair(None, None), "missing_price", "neither"),
+        (pair(None, "1", used=None), "missing_usage", "late data"),
+        (pair("1.5", None), "not_billed", "not on the bill"),
+        (pair("0", None), "match", "free"),
+    ],
+)
+def test_every_difference_has_a_reason_in_words(found: Pair, reason: str, said: str) -> None:
+    given, explanation = classify(found, ROUNDING)
+    assert given == reason
+    assert said in explanation
+
+
+def billed(line_item: str, amount: str, quantity: int, unit: str, currency: str = "USD") -> dict[str, Any]:
+    figures = {"amount": Decimal(amount), "quantity": Decimal(quantity), "quantity_unit": unit, "currency": currency}
+    return {"usage_date": DAY, "line_item": line_item, **figures}
+
+
+def test_lines_of_one_model_and_charge_are_added_in_our_units() -> None:
+    lines = [
+        billed("gpt-4o, output", "1.5", 3, "1000_tokens"),
+        billed("gpt-4o, output", "0.5", 7, "tokens"),
+        billed("whisper-1, second", "0.1", 2, "duration_minutes"),
+    ]
+    found = pairs([], lines)
+    output, second = found[DAY, "gpt-4o", "output"], found[DAY, "whisper-1", "second"]
+    assert (output.billed, output.billed_quantity) == (2, 3007)
+    assert second.billed_quantity == 120
+
+
+def test_a_bill_in_another_currency_is_refused() -> None:
+    with pytest.raises(StepFailed, match="is in EUR; the price list is in USD"):
+        pairs([], [billed("gpt-4o, output", "1", 1, "tokens", currency="EUR")])
