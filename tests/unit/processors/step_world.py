@@ -125,11 +125,9 @@ class Vault:
 
 
 class WorldContext(Context):
-    """One step of one run of `acme`."""
+    """One step of one run of `acme`. `fields` replace any attribute; `credentials` and `warehouse` too."""
 
-    def __init__(
-        self, client: httpx.AsyncClient, warehouse: DuckDbWarehouse, clock: ManualClock, **fields: Any
-    ) -> None:
+    def __init__(self, client: httpx.AsyncClient, tables: DuckDbWarehouse, clock: ManualClock, **fields: Any) -> None:
         self._client, self.clock = client, clock
         self.org_slug, self.run_id, self.step_id = "acme", "run_1", "step_1"
         self.pipeline_id, self.provider, self.credential_id = "acme-openai-cost-usage-cost", "openai", "cred_1"
@@ -137,13 +135,25 @@ class WorldContext(Context):
         self.parameters, self.variables, self.results, self.checkpoint = {}, {}, {}, None
         self.deadline = clock.now() + timedelta(minutes=8)
         self.configs_dir = CONFIGS
-        self.logger = logging.getLogger("tests")
         self.vault = Vault({"openai": "sk-admin-sandbox"})
-        self.secrets = self.credentials = self.vault
         self.rows_seen = 0
-        for name, value in fields.items():
+        own = {name: fields.pop(name) for name in ("credentials", "warehouse") if name in fields}
+        for name, value in {"secrets": self.vault, **fields}.items():
             setattr(self, name, value)
-        self.warehouse = WorldWarehouse(warehouse, self)
+        self._credentials = own.get("credentials", self.vault)
+        self._warehouse = own.get("warehouse") or WorldWarehouse(tables, self)
+
+    @property
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        return logging.LoggerAdapter(logging.getLogger("tests"))
+
+    @property
+    def warehouse(self) -> Any:
+        return self._warehouse
+
+    @property
+    def credentials(self) -> Any:
+        return self._credentials
 
     def __getitem__(self, name: str) -> Any:
         return getattr(self, name)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -17,9 +16,9 @@ from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config import ps_types
 from convergence.config.loader import load_pipeline
 from convergence.config.parameters import resolve_parameters
+from convergence.config.procedures import load_procedures
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.plan import Plan
-from convergence.ports.warehouse import Routine
 from convergence.sandbox import ADMIN_KEY, Sandbox
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, Vault, WorldContext
 
@@ -49,16 +48,6 @@ def plan_of(pipeline: str, **parameters: Any) -> Plan:
     return resolve(loaded, request)
 
 
-def routines() -> list[Routine]:
-    found = []
-    for path in sorted(CONFIGS.glob("system/procedures/*/*.sql")):
-        text = path.read_text("utf-8").replace("{project_id}", "local")
-        digest = hashlib.sha256(text.encode()).hexdigest()
-        source = path.relative_to(CONFIGS).as_posix()
-        found.append(Routine(name=path.stem, digest=digest, source=source, definition=text))
-    return found
-
-
 async def run(plan: Plan, context: WorldContext) -> dict[str, Mapping[str, Any]]:
     context.pipeline_id = plan.pipeline_id
     results: dict[str, Mapping[str, Any]] = {}
@@ -77,7 +66,7 @@ async def main_job(*, times: int = 1) -> tuple[dict[str, Mapping[str, Any]], lis
     try:
         async with httpx.AsyncClient() as client:
             context = WorldContext(client, warehouse, clock, secrets=vault, credentials=vault)
-            await warehouse.sync_routines(routines())
+            await warehouse.sync_routines(load_procedures(CONFIGS))
             dates = {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat()}
             await run(plan_of("openai/auth/setup", api_key=ADMIN_KEY, api_base_url=base_url), context)
             for _ in range(times):

@@ -16,12 +16,17 @@ ROUNDING = Decimal("0.000001")
 
 
 def pair(
-    computed: str | None, billed: str | None, used: int | None = 10, charged: int | None = 10, **more: Any
+    computed: str | None,
+    billed: str | None,
+    *,
+    used: int | None = 10,
+    charged: int | None = 10,
+    basis: str = "list",
 ) -> Pair:
     def decimal(text: object) -> Decimal | None:
         return None if text is None else Decimal(str(text))
 
-    return Pair(decimal(computed), decimal(used), more.get("basis", "list"), decimal(billed), decimal(charged))
+    return Pair(decimal(computed), decimal(used), basis, decimal(billed), decimal(charged))
 
 
 @pytest.mark.parametrize(

@@ -102,8 +102,8 @@ class Calls:
     "procedure", ["sp_x", {"name": "sp_x", "dataset": "organizations"}, "`p.organizations`.sp_x", "organizations.sp_x"]
 )
 def test_a_procedure_is_called_by_its_name_and_its_last_select_comes_back(procedure: object) -> None:
-    here, calls = context(), Calls()
-    here.warehouse = calls  # type: ignore[assignment]
+    calls = Calls()
+    here = context(warehouse=calls)
     step_config = {"config": {"procedure": procedure, "params": {"p_n": 3}}, "destination": {"table": "t"}}
     result = asyncio.run(procedure_executor.get_engine().execute(step_config, here))
     assert calls.seen == [("sp_x", {"p_n": Parameter("INT64", 3)})]
