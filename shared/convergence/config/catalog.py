@@ -48,8 +48,8 @@ class Catalog:
                 found = self._at(path) if path is not None else None
             if found is not None:
                 return found
-        known = [*self.names(), *self.aliases()]
-        raise NotFound(f"Pipeline not found: {name[:200]}.{nearest(name, known)}".replace("..", "."))
+        known = nearest(name, [*self.names(), *self.aliases()])
+        raise NotFound(f"Pipeline not found: {name[:200]}" + (f".{known}" if known else ""))
 
     def aliases(self) -> dict[str, str]:
         """Return alias → path. Files that do not mention aliases are not parsed; broken ones have none."""

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
 
 from convergence.config.cron import check_cron, zone
 from convergence.config.kinds import Kind
-from convergence.errors import nearest
+from convergence.errors import InvalidInput, nearest
 
 
 class _Closed(BaseModel):
@@ -35,7 +35,10 @@ class _Cron(_Closed):
         wrong = check_cron(self.cron)
         if wrong:
             raise ValueError(wrong)
-        zone(self.timezone)
+        try:
+            zone(self.timezone)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
         return self
 
 
