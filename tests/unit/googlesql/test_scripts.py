@@ -92,7 +92,7 @@ def test_a_column_wins_over_a_variable_of_its_name(sql: GoogleSql) -> None:
     body = """
       DECLARE a INT64 DEFAULT 100;
       DECLARE z INT64 DEFAULT 7;
-      SELECT a, z, (SELECT SUM(b + z) FROM t WHERE a = 1), z AS z FROM t WHERE t.b < z ORDER BY z;"""
+      SELECT a, z, (SELECT SUM(b + z) FROM t WHERE a = 1), z AS z2 FROM t WHERE t.b < z ORDER BY z2;"""
     assert sql.script(body) == [(1, 7, 9, 7)]
 
 

@@ -89,10 +89,10 @@ class DuckDbWarehouse:
         query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
         at = self._clock.now()
         if dry_run:
-            return await self.session.read(lambda job: query.dry_run(job, self._statements))
+            return await self.session.read(lambda job: query.dry_run(job, self._statements), googlesql=True)
         if scope.writable:
             return await self._write(lambda job: query.write(job, self._statements, job_id, at))
-        return await self.session.read(lambda job: query.read(job, self._statements))
+        return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
 
     async def call(
         self, procedure: str, arguments: Mapping[str, Parameter], *, scope: Scope, job_id: str
@@ -126,7 +126,7 @@ class DuckDbWarehouse:
                 if job.has_defined:
                     self._statements.catalog.forget()
 
-        return await self.session.write(then_forget)
+        return await self.session.write(then_forget, googlesql=True)
 
 
 def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: object) -> LoadResult:

@@ -116,3 +116,15 @@ UPDATE "{dataset}"."{table}" SET
 WHERE (x_run_id = $run OR x_run_id IS NULL)
   AND (x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
     OR x_ingested_at IS NULL OR x_ingestion_date IS NULL);
+
+-- name: macros_version
+SELECT version FROM _convergence.about;
+
+-- name: macros_begin
+BEGIN TRANSACTION;
+DROP SCHEMA IF EXISTS googlesql CASCADE;
+CREATE SCHEMA googlesql;
+DELETE FROM _convergence.about;
+
+-- name: macros_done
+INSERT INTO _convergence.about VALUES ($version);

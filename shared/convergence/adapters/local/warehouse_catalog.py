@@ -34,7 +34,7 @@ class TableCatalog:
         """
         known = {} if job.has_defined else self._known
         found: dict[Name, Columns] = {}
-        for name in names:
+        for name in self._expanded(job, names):
             columns = known.get(name) or self._look_up(job, name)
             if not columns:
                 raise StepFailed(f"There is no table {'.'.join(name)}.{nearest(name[1], self._tables(job, name[0]))}")
@@ -42,6 +42,19 @@ class TableCatalog:
         if not job.has_defined:
             with self._lock:
                 self._known.update({name: columns for name, columns in found.items() if name[0]})
+        return found
+
+    def _expanded(self, job: Job, names: Iterable[Name]) -> list[Name]:
+        """Return the names, each `prefix*` replaced by the tables that begin so."""
+        found: list[Name] = []
+        for dataset, table in names:
+            if not table.endswith("*"):
+                found.append((dataset, table))
+                continue
+            matching = [(dataset, name) for name in self._tables(job, dataset) if name.startswith(table[:-1])]
+            if not matching:
+                raise StepFailed(f"No table of {dataset} begins with {table[:-1]!r}.")
+            found += matching
         return found
 
     @staticmethod

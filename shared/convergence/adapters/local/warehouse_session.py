@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import tempfile
 import threading
 from collections.abc import Callable, Iterator
@@ -94,7 +95,7 @@ class Session:
         self.staging = Path(self._scratch.name) if self._scratch else _sibling(path)
         self._lock = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
-        self._closed = False
+        self._closed = self._has_macros = False
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warehouse-reader")
 
@@ -103,13 +104,13 @@ class Session:
         """Whether somebody has used the database yet."""
         return self._database is not None
 
-    async def write(self, work: Callable[[Job], T]) -> T:
-        """Run `work` on the writer's thread, after all earlier writers."""
-        return await self._run(self._writer, work)
+    async def write(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
+        """Run `work` on the writer's thread, after all earlier writers. `googlesql`: it needs the macros."""
+        return await self._run(self._writer, work, googlesql)
 
-    async def read(self, work: Callable[[Job], T]) -> T:
+    async def read(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
         """Run `work` on a reader's thread."""
-        return await self._run(self._readers, work)
+        return await self._run(self._readers, work, googlesql)
 
     def close(self) -> None:
         """Wait for running jobs, then close the database. Closing twice is harmless."""
@@ -123,11 +124,11 @@ class Session:
         if self._scratch is not None:
             self._scratch.cleanup()
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Job], T]) -> T:
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Job], T], googlesql: bool) -> T:
         if self._closed:
             raise Transient("the warehouse is closed")
         job = Job()
-        future = asyncio.get_running_loop().run_in_executor(pool, self._execute, job, work)
+        future = asyncio.get_running_loop().run_in_executor(pool, self._execute, job, work, googlesql)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -136,21 +137,34 @@ class Session:
             future.exception()  # seen: the cancellation is what the caller gets
             raise
 
-    def _execute(self, job: Job, work: Callable[[Job], T]) -> T:
+    def _execute(self, job: Job, work: Callable[[Job], T], googlesql: bool) -> T:
         import duckdb
 
         try:
-            with job.on(self._open()):
+            with job.on(self._open(googlesql)):
                 return work(job)
         except duckdb.Error as error:
             raise translate_error(error) from error
 
-    def _open(self) -> duckdb.DuckDBPyConnection:
+    def _open(self, googlesql: bool) -> duckdb.DuckDBPyConnection:
         """Return a new cursor."""
         with self._lock:
             if self._database is None:
                 self._database = self._connect()
+            if googlesql and not self._has_macros:
+                self._write_macros(self._database)
             return self._database.cursor()
+
+    def _write_macros(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Bring the schema `googlesql` up to date: takes 50 ms when the product is new to the file, else nothing."""
+        text = Path(__file__).with_name("googlesql").joinpath("functions.sql").read_text(encoding="utf-8")
+        version = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        if database.execute(statement("macros_version")).fetchone() != (version,):
+            database.execute(statement("macros_begin"))
+            database.execute(text)
+            database.execute(statement("macros_done"), {"version": version})
+            database.execute("COMMIT")
+        self._has_macros = True
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
         import duckdb

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.googlesql.pseudo_tables import catalog_view, spread_arrays, use_catalog_view
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Scope
 
@@ -39,21 +40,37 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
         StepFailed: the statement is of a kind that GoogleSQL scripts here cannot run.
         Denied: it names a dataset, a project or a function outside the scope, or writes without the right to.
     """
-    if not isinstance(tree, QUERIES + WRITES + DEFINITIONS):
-        raise StepFailed(f"{_kind(tree)} cannot run here.")
+    refuse_kind(tree)
     target = _target(tree)
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
+    views: set[tuple[str, str]] = set()
+    spread_arrays(tree)
     ctes = _cte_references(tree)
     for table in list(tree.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or id(table) in ctes:
             continue
+        view = catalog_view(table)
+        if view:
+            dataset = _dataset(table, scope, project)
+            views.add((dataset, table.name))
+            use_catalog_view(table, view, project, dataset)
+            continue
         is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, target))
         dataset = "" if is_temporary else _dataset(table, scope, project)
         (writes if table is target else reads).add((dataset, table.name))
-    _check_datasets(reads, writes, scope)
+    _check_datasets(reads | views, writes, scope)
     existing = reads if isinstance(tree, exp.Create | exp.Drop) else reads | writes
     return Touched(frozenset(reads), frozenset(writes), frozenset(existing))
+
+
+def refuse_kind(tree: exp.Expr) -> None:
+    """Raise `StepFailed` for a kind of statement that cannot run here, by name."""
+    known = isinstance(tree, QUERIES + WRITES + DEFINITIONS)
+    if known and isinstance(tree, exp.Create | exp.Drop):
+        known = str(tree.args.get("kind", "")).upper() in {"TABLE", "VIEW"}
+    if not known:
+        raise StepFailed(f"{_kind(tree)} cannot run here.")
 
 
 def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], scope: Scope) -> None:
@@ -131,4 +148,4 @@ def _ancestors(node: exp.Expr) -> list[exp.Expr]:
 def _kind(tree: exp.Expr) -> str:
     if isinstance(tree, exp.Command):
         return f"The statement {tree.name.upper()!r}"
-    return f"A {type(tree).__name__.upper()} statement"
+    return f"The statement {type(tree).__name__.upper()} {tree.args.get('kind') or ''}".rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from convergence.adapters.local.googlesql import script_nodes as nodes
+from convergence.adapters.local.googlesql.access import refuse_kind
 from convergence.adapters.local.googlesql.functions import refuse_unknown
 from convergence.adapters.local.googlesql.script_nodes import Text
 from convergence.adapters.local.googlesql.translate import parse_statement
@@ -17,7 +18,9 @@ def check_procedure(procedure: nodes.Procedure) -> list[ConfigError]:
     for text, is_expression in _texts(procedure.body):
         sql = f"SELECT ({text.sql}\n)" if is_expression else text.sql
         try:
-            refuse_unknown(parse_statement(sql))
+            tree = parse_statement(sql)
+            refuse_kind(tree)
+            refuse_unknown(tree)
         except StepFailed as error:
             problems.append(ConfigError(str(error), where=f"{procedure.source}:{text.line}:{text.column}"))
     return problems

@@ -10,7 +10,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from convergence.errors import StepFailed, nearest
 
 # Functions that sqlglot does not know, and that run here under their own name or by a rule.
-OWN: Final = frozenset({"SESSION_USER", "ERROR", "KEYS.NEW_KEYSET"})
+OWN: Final = frozenset({"ERROR", "IEEE_DIVIDE"})
 # Functions that sqlglot knows from other dialects.
 _FOREIGN: Final = (exp.ReadCSV, exp.ReadParquet)
 

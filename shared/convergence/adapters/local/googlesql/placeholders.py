@@ -103,6 +103,8 @@ class Placeholders:
             value = exp.Dot(
                 this=exp.Paren(this=value) if isinstance(value, exp.Cast) else value, expression=part.copy()
             )
+        if isinstance(column.parent, exp.Select) and column.arg_key == "expressions":
+            value = exp.alias_(value, parts[-1].name, quoted=True)  # the column keeps its name
         column.replace(value)
 
     def _typed(self, placeholder: str, kind: SqlType) -> exp.Cast:

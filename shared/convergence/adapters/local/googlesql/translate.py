@@ -17,6 +17,7 @@ from convergence.adapters.local.googlesql.dialect import source, to_duckdb
 from convergence.adapters.local.googlesql.functions import refuse_unknown
 from convergence.adapters.local.googlesql.infer import infer_types
 from convergence.adapters.local.googlesql.placeholders import Placeholders
+from convergence.adapters.local.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.local.googlesql.rules import apply_rules
 from convergence.adapters.local.googlesql.types import SqlType
 from convergence.errors import StepFailed
@@ -87,9 +88,11 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
         InvalidInput: a query parameter has no value.
     """
     tree = parsed.tree.copy()
+    _name_columns(tree)
+    expand_wildcards(tree, catalog)
     used = Placeholders(around).replace_in(tree, catalog)
     infer_types(tree, catalog, around.scope.dataset)
-    tree = apply_rules(tree, catalog)
+    tree = apply_rules(tree)
     temporary = tree.this.this.name if _is_temporary(tree) and isinstance(tree.this, exp.Schema) else ""
     if _is_temporary(tree) and not temporary:
         temporary = tree.this.name
@@ -106,6 +109,19 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
 
 def _is_temporary(tree: exp.Expr) -> bool:
     return isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) is not None
+
+
+def _name_columns(tree: exp.Expr) -> None:
+    """Columns without a name are f0_, f1_, … in the answer, as in BigQuery."""
+    while isinstance(tree, exp.SetOperation | exp.Subquery):
+        tree = tree.this
+    if not isinstance(tree, exp.Select):
+        return
+    unnamed = 0
+    for projection in tree.selects:
+        if projection.alias_or_name == "" or not isinstance(projection, exp.Alias | exp.Column | exp.Dot | exp.Star):
+            projection.replace(exp.alias_(projection.copy(), f"f{unnamed}_", quoted=True))
+            unnamed += 1
 
 
 def parse_statement(sql: str) -> exp.Expr:

@@ -1,0 +1,98 @@
+"""Format patterns, cut into pieces: `FORMAT('%05d %s')` and `FORMAT_DATE('%F')`."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from convergence.errors import StepFailed
+
+_CONVERSION: Final = re.compile(
+    r"%(?P<flags>[-+ #0']*)(?P<width>\d+|\*)?(?:\.(?P<precision>\d+|\*))?(?P<letter>[a-zA-Z%])"
+)
+# strftime elements that DuckDB spells otherwise; the rest of `_PLAIN` it has too. GoogleSQL: "Format elements".
+_SPELLED: Final = {
+    "F": "%Y-%m-%d",
+    "T": "%H:%M:%S",
+    "D": "%m/%d/%y",
+    "R": "%H:%M",
+    "h": "%b",
+    "x": "%m/%d/%y",
+    "X": "%H:%M:%S",
+    "c": "%a %b %-d %H:%M:%S %Y",
+    "E4Y": "%Y",
+    "n": "\n",
+    "t": "\t",
+    "k": "%-H",
+    "l": "%-I",
+    "e": "%-d",
+    "E*S": "%S.%f",
+    "E1S": "%S.%f",
+    "E2S": "%S.%f",
+    "E3S": "%S.%g",
+    "E6S": "%S.%f",
+    "Ez": "+00:00",
+    "z": "+0000",
+    "Z": "UTC",
+}
+_PLAIN: Final = frozenset("aAbBdHIjmMpSuUVwWyYG%")
+_ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E[1-6]S|Ez|[a-zA-Z%])")
+
+
+@dataclass(frozen=True, slots=True)
+class Conversion:
+    """One `%…` of FORMAT. `width` and `precision` are None when they are not written."""
+
+    flags: str
+    width: int | None
+    precision: int | None
+    letter: str
+
+
+def format_pieces(pattern: str) -> Iterator[str | Conversion]:
+    """Yield texts and conversions of a FORMAT pattern, in order; `%%` is text.
+
+    Raises:
+        StepFailed: `%` without a letter, or a width that an argument gives.
+    """
+    position = 0
+    while position < len(pattern):
+        sign = pattern.find("%", position)
+        if sign < 0:
+            yield pattern[position:]
+            return
+        if sign > position:
+            yield pattern[position:sign]
+        found = _CONVERSION.match(pattern, sign)
+        if found is None or "*" in {found["width"], found["precision"]}:
+            raise StepFailed(f"FORMAT: {pattern[sign : sign + 4]!r} cannot be used here.")
+        position = found.end()
+        if found["letter"] == "%":
+            yield "%"
+            continue
+        width, precision = (None if found[name] is None else int(found[name]) for name in ("width", "precision"))
+        yield Conversion(found["flags"], width, precision, found["letter"])
+
+
+def date_format(pattern: str, *, parsing: bool = False) -> str:
+    """Return DuckDB's strftime pattern for a GoogleSQL one.
+
+    Raises:
+        StepFailed: an element that cannot be formatted here, by name.
+    """
+
+    def spelled(found: re.Match[str]) -> str:
+        element = found.group(1)
+        if element in _PLAIN:
+            return found.group(0)
+        if parsing and element in {"z", "Ez", "Z"}:
+            return "%z" if element != "Z" else "%Z"
+        if parsing and element in {"e", "k", "l"}:
+            return {"e": "%d", "k": "%H", "l": "%I"}[element]
+        if element not in _SPELLED:
+            raise StepFailed(f"The format element %{element} cannot be used here.")
+        return _SPELLED[element]
+
+    return _ELEMENT.sub(spelled, pattern)

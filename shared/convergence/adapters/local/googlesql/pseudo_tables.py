@@ -1,0 +1,79 @@
+"""Sources that are no tables: INFORMATION_SCHEMA, `__TABLES__`, wildcards, and arrays of the row before."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlglot import exp
+
+from convergence.errors import StepFailed, nearest
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.googlesql.translate import Catalog
+
+_VIEWS: Final = {"TABLES": "tables", "COLUMNS": "columns", "SCHEMATA": "schemata"}
+_PREFIX: Final = "INFORMATION_SCHEMA."
+
+
+def spread_arrays(tree: exp.Expr) -> None:
+    """`FROM t, t.labels AS l` is UNNEST(t.labels) AS l: the first part is the name of a source, not of a dataset."""
+    for select in list(tree.find_all(exp.Select)):
+        from_ = select.args.get("from_")
+        if from_ is None:
+            continue
+        seen = {from_.this.alias_or_name.lower()}
+        for join in select.args.get("joins") or []:
+            table = join.this
+            if isinstance(table, exp.Table) and table.db.lower() in seen and not table.catalog:
+                path = exp.column(table.this.copy(), table=table.args["db"].copy())
+                name = exp.to_identifier(table.alias or table.name)
+                unnest = exp.Unnest(expressions=[path], alias=exp.TableAlias(columns=[name]))
+                table.replace(unnest)
+            seen.add(join.this.alias_or_name.lower())
+
+
+def catalog_view(table: exp.Table) -> str:
+    """Return the macro for `dataset.INFORMATION_SCHEMA.X` or `dataset.__TABLES__`, '' for other tables.
+
+    Raises:
+        StepFailed: a view that does not exist here, with the nearest.
+    """
+    name = table.name
+    if name == "__TABLES__":
+        return "table_list"
+    if not name.upper().startswith(_PREFIX):
+        return ""
+    view = name[len(_PREFIX) :].upper()
+    if view not in _VIEWS:
+        raise StepFailed(f"{_PREFIX}{view} does not exist here.{nearest(view, _VIEWS)}")
+    return _VIEWS[view]
+
+
+def use_catalog_view(table: exp.Table, macro: str, project: str, dataset: str) -> None:
+    """Let the node call a table macro instead of naming a table."""
+    arguments = [exp.Literal.string(project), exp.Literal.string(dataset)]
+    if not table.alias or table.alias.upper().startswith(_PREFIX) or "." in table.alias:
+        table.set("alias", exp.TableAlias(this=exp.to_identifier(table.name.rpartition(".")[2], quoted=True)))
+    table.set("this", exp.Anonymous(this=f"googlesql.{macro}", expressions=arguments))
+    table.set("db", None)
+    table.set("catalog", None)
+
+
+def expand_wildcards(tree: exp.Expr, catalog: Catalog) -> None:
+    """`dataset.prefix*` is the union of all tables that begin so, with _TABLE_SUFFIX."""
+    for table in list(tree.find_all(exp.Table)):
+        if not isinstance(table.this, exp.Identifier) or not table.name.endswith("*"):
+            continue
+        prefix = table.name[:-1]
+        parts = [
+            exp.select("*", exp.alias_(exp.Literal.string(name[len(prefix) :]), "_TABLE_SUFFIX")).from_(
+                exp.table_(name, db=dataset, quoted=True)
+            )
+            for dataset, name in sorted(catalog)
+            if dataset == table.db and name.startswith(prefix)
+        ]
+        union: exp.Query = parts[0]
+        for part in parts[1:]:
+            union = exp.Union(this=union, expression=part, distinct=False, by_name=True)
+        alias = table.alias or "_wildcard"
+        table.replace(exp.Subquery(this=union, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))))

@@ -1,0 +1,309 @@
+"""Dates and times: a DATE stays a DATE, weeks begin on Sunday, differences count as GoogleSQL counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.googlesql.patterns import date_format
+from convergence.adapters.local.googlesql.rules import Rule, call, cast, function, kind_of, text, typed
+from convergence.errors import StepFailed
+
+_DAYS: Final = {"SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6}
+_MICROS: Final = {
+    "MICROSECOND": 1,
+    "MILLISECOND": 1_000,
+    "SECOND": 1_000_000,
+    "MINUTE": 60_000_000,
+    "HOUR": 3_600_000_000,
+    "DAY": 86_400_000_000,
+}
+_INSTANTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
+
+
+def _unit(node: exp.Expr | None) -> str:
+    """Return MONTH, WEEK, …; WEEK(MONDAY) is WEEK, its day is `_first_day`."""
+    if isinstance(node, exp.WeekStart):
+        return "WEEK"
+    return node.name.upper() if node is not None else "DAY"
+
+
+def _first_day(node: exp.Expr | None) -> int:
+    return _DAYS.get(node.name.upper(), 0) if isinstance(node, exp.WeekStart) else 0
+
+
+def _as_date(node: exp.Expr) -> exp.Expr:
+    return cast(node, "DATE") if isinstance(node, exp.Literal) else node
+
+
+def _moved(kind: str, sign: str = "") -> Rule:
+    """DATE_ADD and its family: what goes in comes out."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        moment = _as_date(node.this) if kind == "DATE" else node.this
+        if isinstance(moment, exp.Literal):
+            moment = cast(moment, kind)
+        amount = node.expression
+        if isinstance(amount, exp.Interval):
+            interval: exp.Expr = amount
+        else:
+            unit = _unit(node.args.get("unit"))
+            times, unit = (
+                (exp.Mul(this=exp.Paren(this=amount), expression=exp.Literal.number(3)), "MONTH")
+                if unit == "QUARTER"
+                else (amount, unit)
+            )
+            interval = exp.Interval(this=exp.Paren(this=times), unit=exp.Var(this=unit))
+        if sign:
+            interval = exp.Neg(this=interval)
+        known = kind_of(moment)
+        if known in {"DATETIME", "TIMESTAMP", "TIME"}:
+            return typed(exp.Paren(this=exp.Add(this=moment, expression=interval)), known)
+        if known == "DATE":
+            return cast(exp.Add(this=moment, expression=interval), "DATE")
+        return call("moved", moment, interval, kind=kind)
+
+    return rule
+
+
+def _truncated(node: exp.Expr) -> exp.Expr:
+    moment, unit = _as_date(node.this), node.args.get("unit")
+    zone = node.args.get("zone")
+    kind = kind_of(moment)
+    if zone is not None:
+        local = typed(function("timezone", zone.copy(), moment), "DATETIME")
+        return typed(function("timezone", zone, _truncate(local, unit, "DATETIME")), "TIMESTAMP")
+    return typed(_truncate(moment, unit, kind), kind)
+
+
+def _truncate(moment: exp.Expr, unit: exp.Expr | None, kind: str) -> exp.Expr:
+    name = _unit(unit)
+    if name == "WEEK":
+        return call("week_begin", moment, exp.Literal.number(_first_day(unit)))
+    if name == "ISOYEAR":
+        start = call("isoyear_begin", moment)
+        return cast(start, kind) if kind in _INSTANTS else start
+    part = text("week" if name == "ISOWEEK" else name.lower())
+    if kind == "DATE":
+        return cast(function("date_trunc", part, moment), "DATE")
+    if kind in {"DATETIME", "TIMESTAMP"}:
+        return function("date_trunc", part, moment)
+    return call("truncated", part, moment)
+
+
+def _boundaries(node: exp.Expr) -> exp.Expr:
+    """DATE_DIFF and DATETIME_DIFF count the boundaries between two moments."""
+    end, start, unit = node.this, node.expression, node.args.get("unit")
+    end, start = (cast(side, "DATE") if isinstance(side, exp.Literal) else side for side in (end, start))
+    name = _unit(unit)
+    if name == "WEEK":
+        first = exp.Literal.number(_first_day(unit))
+        weeks = [cast(call("week_begin", side, first.copy()), "DATE") for side in (start, end)]
+        days = function("date_diff", text("day"), *weeks)
+        return typed(exp.Paren(this=exp.IntDiv(this=days, expression=exp.Literal.number(7))), "INT64")
+    if name == "ISOWEEK":
+        weeks = [function("date_trunc", text("week"), side) for side in (start, end)]
+        return function("date_diff", text("week"), *weeks, kind="INT64")
+    return function("date_diff", text(name.lower()), start, end, kind="INT64")
+
+
+def _elapsed(node: exp.Expr) -> exp.Expr:
+    """TIMESTAMP_DIFF counts whole units of time that passed, towards zero."""
+    unit = _unit(node.args.get("unit"))
+    if unit not in _MICROS:
+        raise StepFailed(f"TIMESTAMP_DIFF does not count {unit}; use DATE_DIFF.")
+    end, start = (
+        call("timestamp_of", side) if kind_of(side) != "TIMESTAMP" else side for side in (node.this, node.expression)
+    )
+    micros = exp.Paren(this=exp.Sub(this=function("epoch_us", end), expression=function("epoch_us", start)))
+    whole = exp.IntDiv(this=micros, expression=exp.Literal.number(_MICROS[unit]))
+    return typed(exp.Paren(this=whole), "INT64")
+
+
+def _time_elapsed(node: exp.Expr) -> exp.Expr:
+    unit = _unit(node.args.get("unit"))
+    end, start = (function("epoch_us", side) for side in (node.this, node.expression))
+    micros = exp.Paren(this=exp.Sub(this=end, expression=start))
+    return typed(exp.Paren(this=exp.IntDiv(this=micros, expression=exp.Literal.number(_MICROS[unit]))), "INT64")
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    part, moment = node.this, node.expression
+    name = _unit(part)
+    if isinstance(moment, exp.AtTimeZone):
+        moment = function("timezone", moment.args["zone"], moment.this, kind="DATETIME")
+    if name == "DATE":
+        return cast(moment, "DATE")
+    if name == "TIME":
+        return exp.Cast(this=moment, to=exp.DataType(this=exp.DataType.Type.TIME))
+    if name == "DAYOFWEEK":
+        return typed(
+            exp.Paren(this=exp.Add(this=function("dayofweek", moment), expression=exp.Literal.number(1))), "INT64"
+        )
+    if name == "WEEK":
+        year_begin = function("date_trunc", text("year"), moment.copy())
+        first = exp.Literal.number(_first_day(part))
+        days = function("date_diff", text("day"), call("week_begin", cast(year_begin, "DATE"), first),
+                        call("week_begin", cast(moment, "DATE"), first.copy()))  # fmt: skip
+        starts = function("date_trunc", text("year"), moment.copy())
+        begins_on_first = exp.EQ(this=function("dayofweek", starts), expression=first.copy())
+        one = exp.If(this=begins_on_first, true=exp.Literal.number(1), false=exp.Literal.number(0))
+        weeks = exp.IntDiv(this=days, expression=exp.Literal.number(7))
+        return typed(exp.Paren(this=exp.Add(this=weeks, expression=one)), "INT64")
+    if name in {"MILLISECOND", "MICROSECOND"}:
+        scale = 1_000 if name == "MILLISECOND" else 1_000_000
+        whole = exp.Extract(this=exp.Var(this=name), expression=moment)
+        return typed(exp.Paren(this=exp.Mod(this=whole, expression=exp.Literal.number(scale))), "INT64")
+    renamed = {"ISOWEEK": "WEEK"}.get(name, name)
+    return typed(exp.Extract(this=exp.Var(this=renamed), expression=moment), "INT64")
+
+
+def _timestamp(node: exp.Expr) -> exp.Expr:
+    zone = node.args.get("zone")
+    if zone is not None:
+        return call("timestamp_in", node.this, zone, kind="TIMESTAMP")
+    return call("timestamp_of", node.this, kind="TIMESTAMP")
+
+
+def _date(node: exp.Expr) -> exp.Expr:
+    zone = node.args.get("zone")
+    if zone is not None:
+        return call("date_in", node.this, zone, kind="DATE")
+    return cast(node.this, "DATE")
+
+
+def _datetime(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.parent, exp.TimeToStr):
+        return node  # FORMAT_DATETIME: its own rule
+    other = node.expression
+    if isinstance(node, exp.Datetime) and other is not None:
+        if kind_of(other) == "TIME":
+            return typed(exp.Paren(this=exp.Add(this=cast(node.this, "DATE"), expression=other)), "DATETIME")
+        return function("timezone", other, cast(node.this, "TIMESTAMP"), kind="DATETIME")
+    return cast(node.this, "DATETIME")
+
+
+def _now_in(kind: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        zone = node.this if isinstance(node.this, exp.Expr) else text("UTC")
+        local = function("timezone", zone, exp.CurrentTimestamp())
+        if kind == "TIME":
+            return exp.Cast(this=local, to=exp.DataType(this=exp.DataType.Type.TIME))
+        return cast(local, kind)
+
+    return rule
+
+
+def _last_day(node: exp.Expr) -> exp.Expr:
+    unit = node.args.get("unit")
+    if unit is None or _unit(unit) == "MONTH":
+        return typed(function("last_day", _as_date(node.this)), "DATE")
+    return call("last_day_of", _as_date(node.this), text(_unit(unit)), kind="DATE")
+
+
+def _formatted(node: exp.Expr) -> exp.Expr:
+    """FORMAT_DATE, FORMAT_DATETIME, FORMAT_TIMESTAMP, FORMAT_TIME."""
+    moment, pattern, zone = node.this, node.args.get("format"), node.args.get("zone")
+    if isinstance(moment, exp.TsOrDsToTimestamp):
+        instant = call("timestamp_of", moment.this) if kind_of(moment.this) != "TIMESTAMP" else moment.this
+        moment = function("timezone", zone or text("UTC"), instant)
+    elif isinstance(moment, exp.TsOrDsToTime):
+        epoch_day = exp.Cast(this=text("1970-01-01"), to=exp.DataType(this=exp.DataType.Type.DATE))
+        moment = exp.Paren(this=exp.Add(this=epoch_day, expression=moment.this))
+    elif isinstance(moment, exp.TsOrDsToDate | exp.TsOrDsToDatetime):
+        moment = cast(moment.this, "DATE" if isinstance(moment, exp.TsOrDsToDate) else "DATETIME")
+    written = _literal(pattern, "a format")
+    if "%Q" in written:
+        quarter = exp.Cast(this=function("quarter", moment.copy()), to=exp.DataType(this=exp.DataType.Type.TEXT))
+        pieces = [function("strftime", moment.copy(), text(date_format(piece))) for piece in written.split("%Q")]
+        joined: exp.Expr = pieces[0]
+        for piece in pieces[1:]:
+            joined = exp.DPipe(this=exp.DPipe(this=joined, expression=quarter.copy()), expression=piece)
+        return typed(exp.Paren(this=joined), "STRING")
+    return function("strftime", moment, text(date_format(written)), kind="STRING")
+
+
+def _literal(node: exp.Expr | None, what: str) -> str:
+    if isinstance(node, exp.Literal | exp.RawString):
+        return str(node.this)
+    raise StepFailed(f"{what} has to be a literal here.")
+
+
+def _parsed(kind: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        pattern = date_format(_literal(node.args.get("format"), "a format"), parsing=True)
+        moment = function("strptime", node.this, text(pattern))
+        zone = node.args.get("zone")
+        if kind == "TIMESTAMP" and zone is not None:
+            return function("timezone", zone, cast(moment, "DATETIME"), kind="TIMESTAMP")
+        return cast(moment, kind)
+
+    return rule
+
+
+def _from_unix(node: exp.Expr) -> exp.Expr:
+    scale = node.args.get("scale")
+    micros = {"0": 1_000_000, "3": 1_000, "6": 1}[scale.name if scale is not None else "0"]
+    scaled = exp.Mul(this=cast(node.this, "INT64"), expression=exp.Literal.number(micros))
+    return function("make_timestamptz", scaled, kind="TIMESTAMP")
+
+
+def _to_unix(micros: int) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        instant = call("timestamp_of", node.this) if kind_of(node.this) != "TIMESTAMP" else node.this
+        epoch = cast(function("epoch_us", instant), "FLOAT64") if micros > 1 else function("epoch_us", instant)
+        if micros == 1:
+            return typed(epoch, "INT64")
+        return cast(function("floor", exp.Div(this=epoch, expression=exp.Literal.number(micros), typed=False)), "INT64")
+
+    return rule
+
+
+def _from_unix_date(node: exp.Expr) -> exp.Expr:
+    return cast(exp.Add(this=cast(text("1970-01-01"), "DATE"), expression=exp.Cast(
+        this=node.this, to=exp.DataType(this=exp.DataType.Type.INT))), "DATE")  # fmt: skip
+
+
+def _date_array(node: exp.Expr) -> exp.Expr:
+    start, end = (_as_date(side) for side in (node.args["start"], node.args["end"]))
+    series = function("generate_series", cast(start, "DATE"), cast(end, "DATE"), node.args["step"])
+    dates = exp.DataType.build("DATE[]", dialect="duckdb")
+    return exp.Cast(this=series, to=dates)
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.DateAdd: _moved("DATE"),
+    exp.DateSub: _moved("DATE", "-"),
+    exp.DatetimeAdd: _moved("DATETIME"),
+    exp.DatetimeSub: _moved("DATETIME", "-"),
+    exp.TimestampAdd: _moved("TIMESTAMP"),
+    exp.TimestampSub: _moved("TIMESTAMP", "-"),
+    exp.DateTrunc: _truncated,
+    exp.DatetimeTrunc: _truncated,
+    exp.TimestampTrunc: _truncated,
+    exp.DateDiff: _boundaries,
+    exp.DatetimeDiff: _boundaries,
+    exp.TimestampDiff: _elapsed,
+    exp.TimeDiff: _time_elapsed,
+    exp.Extract: _extract,
+    exp.Timestamp: _timestamp,
+    exp.Date: _date,
+    exp.Datetime: _datetime,
+    exp.TsOrDsToDatetime: _datetime,
+    exp.CurrentDate: _now_in("DATE"),
+    exp.CurrentDatetime: _now_in("DATETIME"),
+    exp.CurrentTime: _now_in("TIME"),
+    exp.LastDay: _last_day,
+    exp.TimeToStr: _formatted,
+    exp.StrToDate: _parsed("DATE"),
+    exp.StrToTime: _parsed("TIMESTAMP"),
+    exp.ParseDatetime: _parsed("DATETIME"),
+    exp.UnixToTime: _from_unix,
+    exp.UnixSeconds: _to_unix(1_000_000),
+    exp.UnixMillis: _to_unix(1_000),
+    exp.UnixMicros: _to_unix(1),
+    exp.DateFromUnixDate: _from_unix_date,
+    exp.GenerateDateArray: _date_array,
+}

@@ -1,0 +1,48 @@
+"""Statements: what DuckDB writes otherwise, and what BigQuery refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.googlesql.rules import Rule
+from convergence.adapters.local.googlesql.rules_numbers import ANONYMOUS
+from convergence.errors import StepFailed
+
+
+def _anonymous(node: exp.Expr) -> exp.Expr:
+    rule = ANONYMOUS.get(str(node.this).upper())
+    return node if rule is None else rule(node)
+
+
+def _update(node: exp.Expr) -> exp.Expr:
+    if node.args.get("where") is None:
+        raise StepFailed("UPDATE needs a WHERE clause; write WHERE TRUE to change every row.")
+    return node
+
+
+def _delete(node: exp.Expr) -> exp.Expr:
+    if node.args.get("where") is None:
+        raise StepFailed("DELETE needs a WHERE clause; write WHERE TRUE to delete every row.")
+    return node
+
+
+def _select(node: exp.Expr) -> exp.Expr:
+    """SELECT AS STRUCT and AS VALUE at the top of a statement give the fields themselves."""
+    if node.args.get("kind") and not isinstance(node.parent, exp.Array | exp.Subquery | exp.Exists):
+        node.set("kind", None)
+    return node
+
+
+def _pivot(node: exp.Expr) -> exp.Expr:
+    return node
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.Anonymous: _anonymous,
+    exp.Update: _update,
+    exp.Delete: _delete,
+    exp.Select: _select,
+}
