@@ -10,7 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NamedTuple
 
 from convergence.config.positions import KeyPath
-from convergence.config.sql_templates import Mistake, Statement, parse_expression, parse_sql, render_sql
+from convergence.config.sql_statement import Mistake, Statement, render_sql
+from convergence.config.sql_templates import parse_expression, parse_sql
 from convergence.config.templates import NoValue, Slot, Template, lookup, parse, text_of
 
 Scope = Mapping[str, Any]

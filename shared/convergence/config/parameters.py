@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import re
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import Any, Final
 
+from convergence.config.coercion import coerce, json_value, shown
 from convergence.config.cron import zone as zone_named
-from convergence.config.dates import date_names, parse_date
+from convergence.config.dates import date_names
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model import ParameterSpec
 from convergence.config.names import BUILT_INS, IMPLICIT_PARAMETERS, ROOTS
 from convergence.config.templates import NoValue, parse, render
 from convergence.errors import InvalidInput, nearest
-
-_BOOLEANS: Final = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
-_INTEGER = re.compile(r"[+-]?\d{1,18}")
 
 
 def resolve_parameters(
@@ -96,14 +92,14 @@ class _Reading:
 
     def _read(self, name: str, value: Any, spec: ParameterSpec) -> None:
         try:
-            coerced = _json(value) if spec is _ANYTHING else _coerce(value, spec.type, self._today)
+            coerced = json_value(value) if spec is _ANYTHING else coerce(value, spec.type, self._today)
         except ValueError as error:
             self._refuse(name, f"{name} {error}")
             return
         self.found[name] = coerced
         if spec.allowed is not None and coerced not in spec.allowed:
-            shown = "" if spec.type == "secret" else f", not {_shown(coerced)}"
-            self._refuse(name, f"{name} is one of {', '.join(map(repr, spec.allowed))}{shown}")
+            instead = "" if spec.type == "secret" else f", not {shown(coerced)}"
+            self._refuse(name, f"{name} is one of {', '.join(map(repr, spec.allowed))}{instead}")
 
     def _refuse(self, name: str, why: str) -> None:
         self.refused.add(name)
@@ -124,7 +120,7 @@ class _Reading:
         if name in BUILT_INS:
             return f"{name!r} is set by the engine"
         known = {*self.specs, *self._loaded.pipeline.variables} - set(BUILT_INS) | set(IMPLICIT_PARAMETERS)
-        return f"no parameter is called {_shown(name)}.{nearest(name, known)}"
+        return f"no parameter is called {shown(name)}.{nearest(name, known)}"
 
 
 def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wrong: list[str]) -> None:
@@ -155,84 +151,3 @@ _LIKE: Final = {
     list: ParameterSpec(type="list"),
     dict: ParameterSpec(type="object"),
 }
-
-
-def _coerce(value: Any, kind: str, today: date) -> Any:
-    """Return the value as JSON of that type. Raises `ValueError` with the rest of a sentence."""
-    match kind:
-        case "date":
-            if isinstance(value, date):
-                return value.isoformat()
-            if isinstance(value, str):
-                return parse_date(value, today).isoformat()
-        case "boolean":
-            if isinstance(value, bool):
-                return value
-            if isinstance(value, str) and value.lower() in _BOOLEANS:
-                return _BOOLEANS[value.lower()]
-        case "integer" | "number":
-            return _number(value, kind)
-        case "list" | "object":
-            return _structure(value, kind)
-        case _:
-            if isinstance(value, str):
-                return value
-    raise ValueError(f"is {_A[kind]}" + ("" if kind == "secret" else f", not {_shown(value)}"))
-
-
-def _json(value: Any) -> Any:
-    if isinstance(value, date):
-        return value.isoformat()
-    if isinstance(value, str | bool | int | float | list | dict):
-        return value
-    raise ValueError(f"is a JSON value, not {_shown(value)}")
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "…"
-
-
-_A: Final = {
-    "date": "a date",
-    "boolean": "true or false",
-    "integer": "a whole number",
-    "number": "a number",
-    "list": "a list",
-    "object": "an object",
-    "string": "text",
-    "secret": "text",
-}
-
-
-def _number(value: Any, kind: str) -> Any:
-    if isinstance(value, str):
-        if _INTEGER.fullmatch(value):
-            return int(value)
-        if kind == "number":
-            try:
-                number = float(value)
-            except ValueError:
-                number = float("inf")
-            if abs(number) != float("inf") and number == number:  # noqa: PLR0124 - NaN differs from itself
-                return number
-    elif isinstance(value, int if kind == "integer" else int | float) and not isinstance(value, bool):
-        return value
-    raise ValueError(f"is {_A[kind]}, not {_shown(value)}")
-
-
-def _structure(value: Any, kind: str) -> Any:
-    wanted = list if kind == "list" else dict
-    if isinstance(value, str):
-        try:
-            value = json.loads(value)
-        except ValueError:
-            if kind == "list" and not value.lstrip().startswith("["):
-                return [part.strip() for part in value.split(",") if part.strip()]
-    if isinstance(value, tuple):
-        value = list(value)
-    if kind == "list" and isinstance(value, int | float):
-        return [value]
-    if not isinstance(value, wanted):
-        raise ValueError(f"is {_A[kind]} (in JSON), not {_shown(value)}")
-    return value

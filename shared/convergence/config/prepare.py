@@ -10,7 +10,7 @@ from convergence.config.compiled import Compiler, Fill, Late, Use, own_parameter
 from convergence.config.model import Pipeline, Step
 from convergence.config.names import BUILT_INS, ENDING
 from convergence.config.positions import KeyPath, Positions
-from convergence.config.sql_templates import Mistake
+from convergence.config.sql_statement import Mistake
 from convergence.config.sql_values import SQL_TYPES, type_of
 from convergence.config.templates import parse
 from convergence.domain.plan import PlanStep, topological_order

@@ -15,13 +15,14 @@ from convergence.config import expression
 from convergence.config.compiled import Scope, Use
 from convergence.config.cron import zone
 from convergence.config.dates import date_names
+from convergence.config.explanation import Explanation
 from convergence.config.late import pending, resolve_handler, resolve_results
 from convergence.config.loader import LoadedPipeline
-from convergence.config.names import ENDING, IMPLICIT_PARAMETERS, is_profile
+from convergence.config.names import IMPLICIT_PARAMETERS
 from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
 from convergence.config.templates import NoValue, lookup
 from convergence.domain.plan import Plan, PlanStep
-from convergence.errors import ConfigError, ConfigErrors, nearest
+from convergence.errors import ConfigError, ConfigErrors
 
 __all__ = ["ResolveRequest", "resolve", "resolve_handler", "resolve_results"]
 
@@ -66,7 +67,7 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     try:
         scope["pipeline_id"] = core["pipeline_id"] = prepared.pipeline_id(scope)
     except LookupError as error:
-        _Explain(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
+        Explanation(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
     steps = tuple(step.plan or _step(step, loaded, scope, mistakes) for step in prepared.steps)
     if mistakes:
         raise ConfigErrors(mistakes)
@@ -153,7 +154,7 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
                 late = is_late if step.trigger is None else is_late_in_handler
                 config = {**config, "pending": pending(prepared.later, 2, late, scope)}
         except (LookupError, ValueError) as error:
-            problem = _Explain(loaded, scope).step(prepared, error, mistakes)
+            problem = Explanation(loaded, scope).step(prepared, error, mistakes)
             config = _NOTHING_TO_KNOW
     return PlanStep(**prepared.fixed, enabled=enabled, when=when, config=config, problem=problem)
 
@@ -164,7 +165,7 @@ def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mista
     try:
         value = prepared.enabled(scope)
     except LookupError as error:
-        _Explain(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
+        Explanation(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
         return False
     if isinstance(value, bool):
         return value
@@ -186,61 +187,3 @@ def _when(parsed: expression.Expression, scope: Scope) -> str:
             return expression.Literal(None)
 
     return expression.unparse(expression.replaced(parsed, value))
-
-
-class _Explain:
-    """The slow path: says in full what a name without a value is about."""
-
-    def __init__(self, loaded: LoadedPipeline, scope: Scope) -> None:
-        self._loaded = loaded
-        self._scope = scope
-
-    def step(self, prepared: PreparedStep, error: Exception, mistakes: list[ConfigError]) -> str | None:
-        """Return the step's problem, or add mistakes that refuse the run."""
-        late = is_late if prepared.step.trigger is None else is_late_in_handler
-        missing = [use for use in prepared.uses if not use.optional and not late(use.name) and self._lacks(use.name)]
-        may_not_run = prepared.step.when is not None or prepared.step.trigger is not None
-        found: list[ConfigError] = []
-        for use in missing:
-            self.mistake(use, found)
-        if not missing:
-            found.append(self._loaded.positions.problem(("steps", prepared.position), _sentence(error)))
-        if may_not_run or (missing and all(is_profile(self._root(use.name)) for use in missing)):
-            return "\n".join(str(problem) for problem in found)
-        mistakes.extend(found)
-        return None
-
-    def mistake(self, use: Use, mistakes: list[ConfigError]) -> None:
-        """Add what is wrong with one mention of a name."""
-        root = self._root(use.name)
-        via = f" (the variable {use.name!r} needs it)" if root != use.name else ""
-        if is_profile(root):
-            short = root.removeprefix("integration.")
-            message = f"{{{short}}} is not in the org's profile{via}: add it to the integration"
-        elif root in ENDING:
-            message = f"{{{root}}} is known only to handler steps (those with a trigger)"
-        else:
-            message = f"{{{root}}} has no value{via}: give the parameter {root!r}.{nearest(root, self._known())}"
-        mistakes.append(self._loaded.positions.problem(use.path, message))
-
-    def _known(self) -> list[str]:
-        return [name for name in self._scope if name not in {"parameters", "variables", "integration"}]
-
-    def _lacks(self, name: str) -> bool:
-        try:
-            return lookup(self._scope, name) is None
-        except NoValue:
-            return True
-
-    def _root(self, name: str) -> str:
-        """Follow variables down to the name that is really missing."""
-        by_name = {item.name: item for item in self._loaded.prepared.variables}
-        seen: set[str] = set()
-        while name in by_name and name not in seen:
-            seen.add(name)
-            name = next((use.name for use in by_name[name].uses if use.name == name or self._lacks(use.name)), name)
-        return name
-
-
-def _sentence(error: Exception) -> str:
-    return f"{{{error.args[0]}}} has no value" if isinstance(error, LookupError) else str(error)

@@ -11,9 +11,10 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from convergence.config import ps_types, schedule_dialects
-from convergence.config.dialects import BLOCK_KEYS, PIPELINE_KEYS, SPEC_KEYS, TYPES
+from convergence.config.dialects import BLOCK_KEYS, PIPELINE_KEYS
 from convergence.config.door import SINGLE_KEYS
 from convergence.config.model import Pipeline
+from convergence.config.parameter_dialects import SPEC_KEYS, TYPES
 from convergence.config.step_dialects import LOOSE_KEYS, RETRY_KEYS, STEP_KEYS
 
 _ANY: Final[Mapping[str, Any]] = {}

@@ -8,10 +8,11 @@ from textwrap import indent
 
 import pytest
 
-from convergence.config.dialects import PIPELINE_KEYS, TYPES
+from convergence.config.dialects import PIPELINE_KEYS
 from convergence.config.loader import parse_pipeline
 from convergence.config.model import Pipeline, Step
 from convergence.config.names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS
+from convergence.config.parameter_dialects import TYPES
 from convergence.config.step_dialects import STEP_KEYS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "writing-pipelines.md").read_text()

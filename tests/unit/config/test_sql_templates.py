@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from convergence.config.sql_scanner import scan
-from convergence.config.sql_templates import parse_expression, parse_sql, render_sql
+from convergence.config.sql_statement import render_sql
+from convergence.config.sql_templates import parse_expression, parse_sql
 from convergence.config.sql_values import bind, type_of
 from convergence.config.templates import NoValue
 from convergence.ports.warehouse import Parameter

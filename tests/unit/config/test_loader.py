@@ -1,0 +1,71 @@
+"""From a file to the model, all mistakes at once."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from convergence.config.loader import load_pipeline, parse_pipeline
+from convergence.errors import ConfigErrors, NotFound
+from tests.unit.config.builders import VALID, a_pipeline
+
+
+def test_a_loaded_pipeline_knows_its_file_and_digest() -> None:
+    file = VALID / "saas" / "seat_cost.yml"
+    loaded = load_pipeline(file, VALID)
+    assert (loaded.path, loaded.file) == ("saas/seat_cost", "saas/seat_cost.yml")
+    assert loaded.digest == hashlib.sha256(file.read_bytes()).hexdigest()
+    assert loaded.where(("steps", 1, "ps_type")) == "saas/seat_cost.yml:26:5"
+
+
+def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="Pipeline not found: a/b"):
+        load_pipeline(tmp_path / "a" / "b.yml", tmp_path)
+
+
+def test_mistakes_of_all_kinds_come_at_once_and_in_order() -> None:
+    body = """pipeline_id: "{org_slug}-x"
+tags: one
+schedule: "61 * * * *"
+colour: red
+steps:
+  - {step_id: a, ps_type: generic.noop, timeout_minutes: 02:00}
+  - {step_id: b, ps_type: generic.nop, depends_on: aa, when: "1 +", config: {x: "{org_slgu}", query: "{date}"}}
+"""
+    with pytest.raises(ConfigErrors) as caught:
+        parse_pipeline(body, "a/b")
+    lines = [int(problem.where.split(":")[1]) for problem in caught.value.problems]
+    assert lines == sorted(lines)
+    assert [lines.count(line) for line in (2, 3, 4, 6, 7)] == [1, 1, 1, 2, 5]
+
+
+def test_the_same_mistake_is_told_once() -> None:
+    with pytest.raises(ConfigErrors) as caught:
+        a_pipeline("variables: {x: 1}\ntags: [1, 2]\n")
+    assert len({str(problem) for problem in caught.value.problems}) == len(caught.value.problems) == 2
+
+
+def test_a_name_that_will_be_asked_for_is_no_mistake() -> None:
+    assert a_pipeline('variables: {x: "{anything_else}"}').warnings == ()
+
+
+@pytest.mark.parametrize("name", ["one", "a/b/c/d/e", "a/b c", "a/../b"])
+def test_the_path_has_two_to_four_segments(name: str) -> None:
+    with pytest.raises(ConfigErrors, match="is no pipeline path"):
+        a_pipeline("", name)
+
+
+def test_a_pipeline_id_is_made_from_the_path() -> None:
+    loaded = parse_pipeline("steps: [{step_id: a, ps_type: generic.noop}]", "open_ai/cost/usage_cost")
+    assert loaded.pipeline.pipeline_id == "{org_slug}-open-ai-cost-usage-cost"
+    assert loaded.warnings == ()
+
+
+def test_a_wide_graph_is_checked_quickly_enough_to_be_tested() -> None:
+    rows = "".join(f"  - {{step_id: s{n}, ps_type: generic.noop, depends_on: [first]}}\n" for n in range(500))
+    join = f"  - {{step_id: last, ps_type: generic.noop, depends_on: [{', '.join(f's{n}' for n in range(500))}]}}\n"
+    loaded = a_pipeline("steps:\n  - {step_id: first, ps_type: generic.noop}\n" + rows + join)
+    assert len(loaded.prepared.steps) == 502
+    assert len(loaded.prepared.steps[0].fixed["children"]) == 500
