@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import sys
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -12,6 +13,7 @@ from convergence.config.catalog import Catalog
 from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
 from convergence.engine.services import INDEXES, EngineSettings, Services
+from convergence.errors import Denied
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 
@@ -21,7 +23,9 @@ if TYPE_CHECKING:
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse import DuckDbWarehouse
     from convergence.adapters.local.worker import LocalWorker
+    from convergence.entry.cli.doors import Doors, Place, Watch, Writer
     from convergence.ports.processor import Processor
+    from convergence.sandbox import Sandbox
 
 PROJECT = "local-dev-project"
 
@@ -36,6 +40,7 @@ class EmbeddedOptions:
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     steps_max: int = 64
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
+    watch: Watch | None = None  # told of rows as steps report them
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +95,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         project_id=PROJECT,
         # No function budget here: a step may take as long as its own timeout says.
         settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
+        watch=options.watch,
     )
     log = LogSink(
         warehouse,
@@ -130,3 +136,84 @@ class _Http:
     async def close(self) -> None:
         if self._client is not None:
             await self._client.aclose()
+
+
+@contextmanager
+def reading(options: EmbeddedOptions) -> Iterator[Services]:
+    """Open an installation to look at, beside a writer and without making a file; one that is not there is empty."""
+    from convergence.adapters.local.bus import LocalBus
+    from convergence.adapters.local.clock import RandomIds, SystemClock
+    from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.adapters.local.documents import SqliteDocuments
+    from convergence.adapters.local.warehouse import DuckDbWarehouse
+
+    directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), _Http()
+    there = directory.documents.exists()
+    documents = SqliteDocuments(directory.documents if there else ":memory:", clock, read_only=there)
+    try:
+        yield Services(
+            documents=documents,
+            bus=LocalBus(),
+            warehouse=DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=PROJECT),
+            keyring=keyring,
+            clock=clock,
+            ids=RandomIds(),
+            catalog=Catalog(options.configs_dir),
+            schemas=TableSchemas(options.configs_dir),
+            orgs=OrgStore(documents),
+            credentials=CredentialStore(documents, keyring, clock),
+            processor=load,
+            http=http.client,
+            owner="reader",
+            configs_dir=options.configs_dir,
+            env=options.env,
+            project_id=PROJECT,
+        )
+    finally:
+        documents.close()
+
+
+class _NoKeyring:
+    """A reader seals nothing and opens nothing, and makes no key file."""
+
+    async def encrypt(self, plaintext: bytes, aad: str) -> str:  # noqa: ARG002 - the port's signature
+        return "not sealed: nothing is stored"
+
+    async def decrypt(self, ciphertext: str, aad: str) -> bytes:  # noqa: ARG002 - the port's signature
+        raise Denied("secrets are opened by steps only")
+
+
+def main() -> None:
+    """Be the command `convergence`."""
+    from convergence.entry.cli.main import run
+
+    sys.exit(run(doors(), sys.argv[1:]))
+
+
+def doors() -> Doors:
+    """Return the ways into an installation, for entry."""
+    from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.entry.cli.doors import Doors, Writer
+
+    def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
+        return EmbeddedOptions(
+            data_dir=place.data_dir, configs_dir=place.configs_dir, synchronous=place.synchronous, watch=watch
+        )
+
+    @asynccontextmanager
+    async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
+        async with embedded(options(place, watch), purpose) as installation:
+            yield Writer(installation.services, installation.worker)
+
+    def sandbox() -> tuple[Sandbox, str]:
+        from convergence.sandbox import ADMIN_KEY, Sandbox
+
+        return Sandbox(), ADMIN_KEY
+
+    return Doors(
+        writer=writer,
+        reader=lambda place: reading(options(place)),
+        holder=lambda place: DataDirectory(place.data_dir).holder(),
+        log_file=lambda place: DataDirectory(place.data_dir).log,
+        sandbox=sandbox,
+    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 from pathlib import Path
 from typing import IO
 
@@ -60,8 +61,29 @@ class DataDirectory:
         file.flush()
         self._lock = file
 
+    def holder(self) -> str | None:
+        """Return which other process writes now, as `lock` would name it; None when none does.
+
+        Read from the note in the lock file: to ask the kernel is to take the lock, which may turn a writer away.
+        """
+        try:
+            note = (self.root / "lock").read_text("utf-8")
+        except OSError:
+            return None
+        number = re.match(r"process (\d+) ", note)
+        if number is None or int(number[1]) == os.getpid():
+            return None
+        try:
+            os.kill(int(number[1]), 0)
+        except ProcessLookupError:
+            return None
+        except PermissionError:
+            return note  # alive, and somebody else's
+        return note
+
     def unlock(self) -> None:
         """Let others write."""
         if self._lock is not None:
+            self._lock.truncate(0)
             self._lock.close()
             self._lock = None

@@ -1,0 +1,107 @@
+"""Bars on a terminal: a row for each step with its status, rows, attempts and time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from convergence.domain.run import Run
+from convergence.engine import views
+from convergence.engine.services import Services
+from convergence.engine.view_models import RunView, StepView
+from convergence.entry.cli.follow import Rows
+from convergence.entry.cli.output import COLOURS, seconds
+
+_MARKS: Final = {
+    "completed": "✓",
+    "failed": "✗",
+    "skipped": "–",
+    "cancelled": "–",
+    "retrying": "↻",
+    "running": "▸",
+    "pending": "·",
+}
+_FIRST: Final = ("failed", "running", "retrying")  # shown first when there are more steps than lines
+_OTHER_LINES: Final = 4
+
+
+class Bars:
+    """A live table on stderr, redrawn at each look; it stays when the runs are over."""
+
+    def __init__(self, rows: Rows, console: Console | None = None) -> None:
+        self._rows = rows
+        self._console = Console(stderr=True) if console is None else console
+        self._live = Live(console=self._console, auto_refresh=False, transient=False)
+        self._started = False
+
+    async def show(self, services: Services, runs: Sequence[Run]) -> None:
+        """Draw all runs."""
+        if not self._started:
+            self._live.start()
+            self._started = True
+        shown = [await views.status(services, run.org, run.run_id) for run in runs]
+        room = max(4, self._console.height // max(1, len(shown)) - _OTHER_LINES)
+        self._live.update(Group(*(self._table(run, room) for run in shown)), refresh=True)
+
+    def close(self) -> None:
+        """Give the terminal back."""
+        self._live.stop()
+
+    def _table(self, run: RunView, room: int) -> RenderableType:
+        head = Text.assemble(
+            (run["pipeline"], "bold"), f"  {run['run_id']}  ", (run["status"], _colour(run["status"])),
+            f"  {run['progress']} %  {seconds(run['duration_ms'])}",
+        )  # fmt: skip
+        table = Table.grid(padding=(0, 2))
+        for step in fitting(run["steps"], room):
+            table.add_row(*self._row(run["run_id"], step))
+        hidden = len(run["steps"]) - min(room, len(run["steps"]))
+        parts: list[RenderableType] = [head, table]
+        if hidden:
+            parts.append(Text(f"  … and {hidden} more steps", style="bright_black"))
+        if run["waits_for"] is not None:
+            parts.append(Text(f"  waits for {run['waits_for']}", style="yellow"))
+        return Group(*parts)
+
+    def _row(self, run_id: str, step: StepView) -> tuple[RenderableType, ...]:
+        rows, total, note = self._rows.seen.get((run_id, step["step_id"]), (0, None, ""))
+        word, colour = step["status"], _colour(step["status"])
+        shown = max(rows, step["rows_processed"], step["rows_written"])
+        attempts = step["attempts"] + (word == "retrying")
+        return (
+            Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour),
+            _bar(word, rows, total),
+            Text(f"{shown:,} rows" if shown else "", justify="right"),
+            Text(f"attempt {attempts} of {step['attempts_max']}" if attempts > 1 else "", style="yellow"),
+            Text(seconds(step["duration_ms"]), justify="right"),
+            Text(step["error_message"] or (note if word == "running" else ""), style="bright_black", no_wrap=True),
+        )
+
+
+def fitting(steps: Sequence[StepView], room: int) -> list[StepView]:
+    """Return at most `room` steps: when there are more, those that need a look; else all, in plan order."""
+    if len(steps) <= room:
+        return list(steps)
+    order = {step["step_id"]: number for number, step in enumerate(steps)}
+    rank = {word: number for number, word in enumerate(_FIRST)}
+    chosen = sorted(steps, key=lambda step: (rank.get(step["status"], len(rank)), -order[step["step_id"]]))[:room]
+    return sorted(chosen, key=lambda step: order[step["step_id"]])
+
+
+def _bar(word: str, rows: int, total: int | None) -> ProgressBar:
+    settings: dict[str, Any] = {"width": 20, "complete_style": _colour(word), "finished_style": _colour(word)}
+    if word in {"completed", "skipped"}:
+        return ProgressBar(total=1, completed=1, **settings)
+    if word == "running":
+        return ProgressBar(total=total, completed=rows, pulse=total is None, **settings)
+    return ProgressBar(total=1, completed=0, **settings)
+
+
+def _colour(word: str) -> str:
+    return COLOURS.get(word, "default")

@@ -1,0 +1,77 @@
+"""What the command line needs of an installation; `bootstrap` hands it over, because entry knows no adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, Protocol
+
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+
+Watch = Callable[[str, str, int, int | None, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process."""
+
+    data_dir: Path
+    configs_dir: Path
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+
+
+class Worker(Protocol):
+    """Drives runs in this process."""
+
+    async def start(self) -> int:
+        """Take up every run that is not settled; return how many there were."""
+        ...
+
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:
+        """Return the run when nothing is left to do for it; at the timeout, as it is then."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """An installation open for writing; this process is the only one."""
+
+    services: Services
+    worker: Worker
+
+
+class Sandbox(Protocol):
+    """Provider APIs on loopback."""
+
+    async def start(self, port: int = 0) -> str:
+        """Listen and return the API's base URL. Raises `OSError` when the port is taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the port."""
+        ...
+
+    @staticmethod
+    def describe() -> str:
+        """Return source, licence and assumptions, for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Doors:
+    """Ways into an installation.
+
+    `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is told of rows as
+    steps report them. `reader(place)` works beside a writer and makes no file; a place without data reads as an
+    installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
+    `sandbox()` gives a server that is not started yet, and the key that it knows.
+    """
+
+    writer: Callable[[Place, str, Watch | None], AbstractAsyncContextManager[Writer]]
+    reader: Callable[[Place], AbstractContextManager[Services]]
+    holder: Callable[[Place], str | None]
+    log_file: Callable[[Place], Path]
+    sandbox: Callable[[], tuple[Sandbox, str]]

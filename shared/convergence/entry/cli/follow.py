@@ -1,0 +1,134 @@
+"""Wait for runs and show how they go: bars on a terminal, a line for each move elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from convergence.domain.run import Run
+from convergence.engine import views
+from convergence.engine.services import Services
+from convergence.engine.view_models import RunView
+from convergence.entry.cli.doors import Writer
+from convergence.entry.cli.output import Output, seconds, status
+
+TICK_S: Final = 0.1
+REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
+
+
+class Rows:
+    """What steps reported while they ran: (rows, total, note) by (run, step)."""
+
+    def __init__(self) -> None:
+        self.seen: dict[tuple[str, str], tuple[int, int | None, str]] = {}
+
+    def __call__(self, run_id: str, step_id: str, rows: int, total: int | None, note: str) -> None:
+        """Keep the latest report of a step."""
+        self.seen[run_id, step_id] = (rows, total, note)
+
+
+class Display(Protocol):
+    """Shows runs as they move."""
+
+    async def show(self, services: Services, runs: Sequence[Run]) -> None:
+        """Look once, and show it."""
+        ...
+
+    def close(self) -> None:
+        """Leave the screen in order."""
+        ...
+
+
+class Silent:
+    """For programs: they read the result."""
+
+    async def show(self, services: Services, runs: Sequence[Run]) -> None:
+        """Show nothing."""
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+class Lines:
+    """One line on stderr for each move that was not seen before."""
+
+    def __init__(self, out: Output) -> None:
+        self._out = out
+        self._seen: set[tuple[str, str | None, str, str]] = set()
+
+    async def show(self, services: Services, runs: Sequence[Run]) -> None:
+        """Print what is new."""
+        for run in runs:
+            for move in await views.transitions(services, run.org, run.run_id):
+                key = (run.run_id, move["step_id"], move["at"], move["status"])
+                if key not in self._seen:
+                    self._seen.add(key)
+                    who = move["step_id"] or run.run_id
+                    self._out.note(f"{move['at'][11:23]}  {who:<24}  {move['status']:<10}  {move['why']}")
+
+    def close(self) -> None:
+        """Nothing to do."""
+
+
+def display(out: Output, rows: Rows) -> Display:
+    """Return what fits: nothing for programs, bars for a terminal, lines for the rest."""
+    if out.json:
+        return Silent()
+    if sys.stderr.isatty() and sys.stdout.isatty():
+        from convergence.entry.cli.bars import Bars
+
+        return Bars(rows)
+    return Lines(out)
+
+
+async def follow(writer: Writer, runs: Sequence[Run], show: Display) -> list[Run]:
+    """Return the runs when nothing is left to do for them, shown on the way."""
+    loop = asyncio.get_running_loop()
+    waiting = asyncio.gather(*(writer.worker.wait(run.org, run.run_id) for run in runs))
+    try:
+        while not waiting.done():
+            began = loop.time()
+            await show.show(writer.services, runs)
+            pause_s = max(TICK_S, REST * (loop.time() - began))
+            await asyncio.wait([waiting], timeout=pause_s)
+        ended = await waiting
+        await show.show(writer.services, ended)
+        return ended
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+        show.close()
+
+
+def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
+    """Print how a run ended, in a few lines, and what to do about a failure."""
+    done = sum(step["status"] in {"completed", "skipped"} for step in run["steps"] if step["trigger"] is None)
+    steps = sum(step["trigger"] is None for step in run["steps"])
+    figures = [
+        f"{done} of {steps} steps",
+        f"{run['records_processed']:,} rows read, {run['rows_written']:,} written",
+        seconds(run["duration_ms"]),
+    ]
+    out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  " + " · ".join(figures))
+    for warning in run["warnings"]:
+        out.line(f"  warning: {warning}")
+    if run["error_message"] is not None:
+        out.line(f"  {run['error_message']}")
+    if run["status"] in {"failed", "cancelled"}:
+        out.line(f"  look:   {command('logs', run['run_id'])}")
+        out.line(f"  again:  {command('replay', run['run_id'])}")
+
+
+async def conclude(
+    out: Output, services: Services, runs: Sequence[Run], command: Callable[..., str], *, several: bool = False
+) -> int:
+    """Print the end of each run; return the exit code: 1 when one of them did not complete."""
+    shown = [await views.status(services, run.org, run.run_id) for run in runs]
+    if out.json:
+        out.data({"runs": shown} if several else shown[0])
+    else:
+        for view in shown:
+            summary(out, view, command)
+    return 0 if all(view["status"] == "completed" for view in shown) else 1

@@ -1,0 +1,61 @@
+"""`convergence history`: the runs of an org."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from convergence.engine import views
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.output import seconds
+from convergence.entry.cli.session import Session, known_org
+
+
+@click.command("history", cls=Command)
+@click.argument("org")
+@click.option("--provider", metavar="NAME", help="Only runs of this provider's pipelines.")
+@click.option("--status", "wanted", metavar="WORD", help="Only runs with this status.")
+@click.option("--limit", type=int, default=20, show_default=True, help="How many, at most 500.")
+@click.option("--cursor", metavar="TEXT", help="Go on behind the page that gave this cursor.")
+@click.pass_obj
+def command(
+    session: Session, org: str, provider: str | None, wanted: str | None, limit: int, cursor: str | None
+) -> int:
+    """List the runs of ORG, latest first. Works while another process writes.
+
+    \b
+    Example:
+      convergence history acme --status failed --limit 5
+    """
+    return asyncio.run(_history(session, org, provider, wanted, limit, cursor))
+
+
+async def _history(
+    session: Session, org: str, provider: str | None, wanted: str | None, limit: int, cursor: str | None
+) -> int:
+    with session.reading() as services:
+        await known_org(services, org)
+        page = await views.history(services, org, provider=provider, status=wanted, limit=limit, cursor=cursor)
+    if session.out.json:
+        session.out.data(page)
+        return 0
+    rows = [
+        (
+            run["run_id"],
+            run["status"],
+            run["pipeline"],
+            run["created_at"][:19].replace("T", " "),
+            seconds(run["duration_ms"]),
+            f"{run['records_processed']:,}",
+            run["error_message"] or "",
+        )
+        for run in page["runs"]
+    ]
+    if not rows:
+        session.out.line(f"{org} has no such run yet." if wanted or provider else f"{org} has no run yet.")
+        return 0
+    session.out.table(("run", "status", "pipeline", "began (UTC)", "time", "rows", ""), rows, right={4, 5})
+    if page["cursor"] is not None:
+        session.out.note(f"more: {session.command('history', org, '--limit', str(limit), '--cursor', page['cursor'])}")
+    return 0

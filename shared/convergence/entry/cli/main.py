@@ -1,0 +1,117 @@
+"""The command `convergence`: its commands by name, each read from its file when it is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Any, Final
+
+import click
+
+from convergence.entry.cli.doors import Doors
+from convergence.entry.cli.options import global_options
+from convergence.entry.cli.session import Session, Terminated
+from convergence.errors import ConvergenceError, nearest
+
+OK, FAILED, BAD_INPUT, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143  # docs/cli.md
+
+# Name → module below convergence.entry.cli; the command is called `command` there, or as behind the colon.
+COMMANDS: Final = {
+    "demo": "demo",
+    "run": "run",
+    "resume": "resume",
+    "status": "status",
+    "history": "history",
+    "logs": "logs",
+    "replay": "replay",
+    "cancel": "cancel",
+    "dead-letters": "dead_letters",
+    "query": "query",
+    "validate": "validate",
+    "plan": "plan",
+    "graph": "graph",
+    "schema": "schema",
+    "org": "org",
+}
+
+
+class Commands(click.Group):
+    """A group that imports a command when it is needed: a cold start pays for one, not for all."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return all names, in the order of a first day."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
+        """Return a command, or None."""
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = import_module(f"convergence.entry.cli.{COMMANDS[cmd_name]}").command
+        return command
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command; an unknown one gets the nearest names."""
+        if args and args[0] not in COMMANDS and not args[0].startswith("-"):
+            raise click.UsageError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}", ctx)
+        return super().resolve_command(ctx, args)
+
+
+@click.command(
+    cls=Commands, params=global_options(hidden=False), context_settings={"help_option_names": ["-h", "--help"]}
+)
+@click.version_option(package_name="convergence-pipelines", message="%(version)s")
+def cli() -> None:
+    """Pipelines as config: usage and cost of many tenants into one FOCUS table.
+
+    Begin with:  convergence demo
+
+    Exit codes: 0 done, 1 a run failed, 2 bad input or configuration, 4 another process writes, 130 Ctrl-C.
+    """
+
+
+def run(doors: Doors, argv: Sequence[str], program: str = "convergence") -> int:
+    """Do what `argv` says and return the exit code. The edge: every error ends here, as one message."""
+    session = Session(doors, program)
+    try:
+        result = cli.main(args=list(argv), prog_name=program, standalone_mode=False, obj=session)
+        return result if isinstance(result, int) else OK
+    except ConvergenceError as error:
+        session.out.error(error)
+        return error.exit_code
+    except click.ClickException as error:
+        session.out.json = session.out.json or "--json" in argv
+        return _usage(session, error)
+    except (KeyboardInterrupt, click.Abort):
+        _interrupted(session)
+        return INTERRUPTED
+    except Terminated:
+        _interrupted(session)
+        return TERMINATED
+    except BrokenPipeError:  # `convergence history acme | head`
+        _drop_stdout()
+        return OK
+    except Exception as error:  # noqa: BLE001 - the edge: a bug ends as one line too, the traceback needs -v
+        session.out.error(error)
+        return FAILED
+
+
+def _usage(session: Session, error: click.ClickException) -> int:
+    session.out.error(error)
+    context = error.ctx if isinstance(error, click.UsageError) else None
+    if context is not None and not session.out.json:
+        session.out.note(f"See: {context.command_path} --help")
+    return error.exit_code
+
+
+def _interrupted(session: Session) -> None:
+    """Say what became of the work: it is all in the documents."""
+    session.out.note("Interrupted.")
+    session.remind()
+
+
+def _drop_stdout() -> None:
+    """Nobody reads any more; without this the interpreter complains when it flushes at its end."""
+    import os
+    import sys
+
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

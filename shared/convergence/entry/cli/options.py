@@ -1,0 +1,90 @@
+"""Options that every command takes, before or behind its name, and the class of all commands."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+from convergence.entry.cli.session import Session
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def _setter(name: str) -> Callable[[click.Context, click.Parameter, Any], None]:
+    def store(context: click.Context, _: click.Parameter, value: Any) -> None:
+        if value is not None and value is not False:
+            session: Session = context.find_root().obj
+            target = session.out if name in {"json", "verbose"} else session
+            setattr(target, name, value)
+
+    return store
+
+
+def _option(*names: str, to: str, hidden: bool, **settings: Any) -> click.Option:
+    return click.Option(
+        names, expose_value=False, is_eager=True, callback=_setter(to), hidden=hidden, default=None, **settings
+    )
+
+
+def _full(context: click.Context, parameter: click.Parameter, value: str | None) -> None:
+    _setter("synchronous")(context, parameter, None if value is None else value.upper())
+
+
+def global_options(*, hidden: bool) -> list[click.Parameter]:
+    """Return the options; environment variables are read on the group only, so that a command's own option wins."""
+    read = not hidden
+    folder = click.Path(path_type=Path, file_okay=False)
+    synchronous = click.Option(
+        ("--synchronous",),
+        type=click.Choice(["full", "normal"]),
+        expose_value=False,
+        callback=_full,
+        hidden=hidden,
+        help="full survives a power cut, normal (the default) a killed process.",
+    )
+    return [
+        _option(
+            "--data-dir",
+            to="data_dir",
+            hidden=hidden,
+            type=folder,
+            envvar="CONVERGENCE_DATA_DIR" if read else None,
+            help="Where state, warehouse, key and log live (default .convergence; CONVERGENCE_DATA_DIR).",
+        ),
+        _option(
+            "--configs",
+            to="configs_dir",
+            hidden=hidden,
+            type=folder,
+            envvar="CONVERGENCE_CONFIGS" if read else None,
+            help="The configs folder (default configs; CONVERGENCE_CONFIGS).",
+        ),
+        synchronous,
+        _option("--json", to="json", hidden=False, is_flag=True, help="Results as JSON on stdout, errors on stderr."),
+        _option("-v", "--verbose", to="verbose", hidden=hidden, is_flag=True, help="Show the log and tracebacks."),
+    ]
+
+
+class Command(click.Command):
+    """A command with the global options, that first reminds of unfinished runs."""
+
+    reminds = True
+
+    def __init__(self, *args: Any, **settings: Any) -> None:
+        super().__init__(*args, **settings)
+        self.params = [*self.params, *global_options(hidden=True)]
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Remind, then do it."""
+        if self.reminds:
+            ctx.find_root().obj.remind()
+        return super().invoke(ctx)
+
+
+class SilentCommand(Command):
+    """A command that says itself what is unfinished."""
+
+    reminds = False

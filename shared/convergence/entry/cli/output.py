@@ -1,0 +1,149 @@
+"""Where words go: results to stdout, everything else to stderr, so that a pipe gets results only."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import traceback
+from collections.abc import Collection, Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import click
+import orjson
+
+from convergence.domain.times import to_text
+from convergence.errors import ConfigErrors, ConvergenceError
+
+COLOURS: Final = {
+    "completed": "green",
+    "failed": "red",
+    "retrying": "yellow",
+    "running": "cyan",
+    "validating": "cyan",
+    "cancelled": "yellow",
+    "skipped": "bright_black",
+    "pending": "bright_black",
+}
+
+
+class Output:
+    """How a command speaks: for people, or as JSON for programs."""
+
+    def __init__(self) -> None:
+        self.json = False
+        self.verbose = False
+
+    def data(self, value: Any) -> None:
+        """Print a result as JSON. Decimals are text, digit by digit: a float would not hold money."""
+        click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+
+    def line(self, text: str = "") -> None:
+        """Print a line of a result."""
+        click.echo(text)
+
+    def note(self, text: str) -> None:
+        """Say something beside the result."""
+        click.echo(text, err=True)
+
+    def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = ()) -> None:
+        """Print a table; columns in `right` are numbers. On a terminal the last column is cut to its width."""
+        cells = [[cell(value) for value in row] for row in rows]
+        widths = [max(len(text) for text in column) for column in zip(headers, *cells, strict=True)]
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        self.line(click.style(_row(headers, widths, right, room), bold=True))
+        for row in cells:
+            text = _row(row, widths, right, room)
+            for word in COLOURS.keys() & set(row):
+                text = text.replace(word, status(word), 1)
+            self.line(text)
+
+    def error(self, error: BaseException) -> None:
+        """Say what went wrong, on stderr."""
+        if self.verbose:
+            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+        if self.json:
+            click.echo(orjson.dumps({"error": _error_data(error)}).decode(), err=True)
+        else:
+            click.echo(click.style("Error: ", fg="red", bold=True) + _words(error), err=True)
+
+
+def status(word: str) -> str:
+    """Return a status in its colour."""
+    return click.style(word, fg=COLOURS.get(word))
+
+
+def cell(value: Any) -> str:
+    """Return a value as a table shows it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return to_text(value)
+    if isinstance(value, dict | list):
+        return orjson.dumps(value, default=_plain).decode()
+    return " ".join(str(value).split("\n"))
+
+
+def seconds(ms: int | None) -> str:
+    """Return a duration for people."""
+    if ms is None:
+        return ""
+    if ms < 60_000:
+        return f"{ms / 1000:.2f} s"
+    minutes, rest = divmod(ms // 1000, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _row(row: Sequence[str], widths: Sequence[int], right: Collection[int], room: int | None) -> str:
+    last = len(row) - 1
+    parts = [
+        text.rjust(width) if index in right else text if index == last else text.ljust(width)
+        for index, (text, width) in enumerate(zip(row, widths, strict=True))
+    ]
+    line = "  ".join(parts)
+    return line if room is None or len(line) <= room else line[: room - 1] + "…"
+
+
+def _words(error: BaseException) -> str:
+    if isinstance(error, ConfigErrors):
+        count = len(error.problems)
+        return f"{count} mistake{'s' * (count != 1)} in the configuration\n" + "\n".join(
+            f"  {problem}" for problem in error.problems
+        )
+    if isinstance(error, ConvergenceError):
+        return str(error)
+    if isinstance(error, click.ClickException):
+        return error.format_message()
+    return f"{type(error).__name__}: {error} (this is a bug or a broken installation; -v shows where)"
+
+
+def _error_data(error: BaseException) -> dict[str, Any]:
+    if isinstance(error, ConfigErrors):
+        problems = [{"where": item.where, "path": item.path, "message": item.message} for item in error.problems]
+        return {"code": error.code, "message": str(error), "problems": problems}
+    code = "internal"
+    if isinstance(error, ConvergenceError):
+        code = error.code
+    elif isinstance(error, click.ClickException):
+        code = "input.usage"
+    return {"code": code, "message": _words(error)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return f"{value:f}"
+    if isinstance(value, datetime):
+        return to_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, bytes):
+        import base64
+
+        return base64.b64encode(value).decode()
+    return str(value)

@@ -1,0 +1,153 @@
+"""`convergence plan`: what a run would do, without doing anything."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from convergence.config.late import PENDING
+from convergence.config.loader import LoadedPipeline
+from convergence.domain.plan import PlanStep
+from convergence.engine.dispatch import Prepared, prepare
+from convergence.engine.services import Services
+from convergence.engine.store import read_usage
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.run import request_for
+from convergence.entry.cli.session import Session, known_org
+
+ABSENT: Final = "(given when it runs)"  # stands for a required secret: a plan opens none
+
+
+@click.command("plan", cls=Command)
+@click.argument("org")
+@click.argument("pipeline")
+@parameter_options
+@click.pass_obj
+def command(
+    session: Session, org: str, pipeline: str, given: Sequence[str], variables: Sequence[str], files: Sequence[str]
+) -> int:
+    """Show what running PIPELINE for ORG would do: steps in order, limits, tables. Nothing is stored or started.
+
+    \b
+    Example:
+      convergence plan acme openai/cost/usage_cost -p date=2026-11-07
+    """
+    session.check_configs()
+    return asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
+
+
+async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence[str], ...]) -> int:
+    with session.reading() as services:
+        await known_org(services, org)
+        loaded = services.catalog.get(pipeline)
+        parameters = read_parameters(loaded, *words, ask=False)
+        for name, spec in loaded.pipeline.parameters.items():
+            if spec.type == "secret" and spec.required:
+                parameters.setdefault(name, ABSENT)
+        shown = await _data(services, loaded, await prepare(services, request_for(org, pipeline, parameters)))
+    if session.out.json:
+        session.out.data(shown)
+        return 0
+    _print(session, shown)
+    return 0
+
+
+async def _data(services: Services, loaded: LoadedPipeline, prepared: Prepared) -> dict[str, Any]:
+    plan, org = prepared.plan, prepared.org
+    usage, _ = await read_usage(services, org.slug)
+    now = services.clock.now()
+    today = usage.day_count if usage.day == now.strftime("%Y-%m-%d") else 0
+    month = usage.month_count if usage.month == now.strftime("%Y-%m") else 0
+    active = sum(until > now for until in usage.active.values())
+    written = {name for step in plan.steps for name in _tables(step, "destination")}
+    return {
+        "org": org.slug,
+        "pipeline": plan.pipeline,
+        "pipeline_id": plan.pipeline_id,
+        "dataset": plan.core["org_dataset"],
+        "dates": {"start_date": plan.core["start_date"], "end_date": plan.core["end_date"]},
+        "parameters": prepared.run.parameters,
+        "secrets": sorted(prepared.run.sealed),
+        "timeout_s": plan.timeout_s,
+        "limits": {
+            "daily": {"used": today, "limit": org.limits.daily},
+            "monthly": {"used": month, "limit": org.limits.monthly},
+            "concurrent": {"used": active, "limit": org.limits.concurrent},
+        },
+        "steps": [_step(step) for step in plan.steps],
+        "tables": {
+            "read": sorted({name for step in plan.steps for name in _tables(step, "source")}),
+            "written": sorted(written.union(loaded.pipeline.output_tables)),
+        },
+        "warnings": [str(warning) for warning in loaded.warnings],
+    }
+
+
+def _step(step: PlanStep) -> dict[str, Any]:
+    return {
+        "step_id": step.step_id,
+        "ps_type": step.ps_type,
+        "depends_on": list(step.depends_on),
+        "trigger": step.trigger,
+        "when": step.when,
+        "enabled": step.enabled,
+        "timeout_s": step.timeout_s,
+        "attempts_max": step.attempts_max,
+        "on_failure": "continue" if step.continue_on_failure else "stop",
+        "config": {name: value for name, value in step.config.items() if name != PENDING},
+        "problem": step.problem,
+        "where": step.where,
+    }
+
+
+def _tables(step: PlanStep, block: str) -> Iterator[str]:
+    found = step.config.get(block)
+    table = found.get("table") if isinstance(found, Mapping) else None
+    if isinstance(table, str):
+        yield table
+
+
+def _print(session: Session, plan: Mapping[str, Any]) -> None:
+    out = session.out
+    out.line(f"{plan['pipeline']} for {plan['org']} ({plan['pipeline_id']}), dataset {plan['dataset']}")
+    dates = plan["dates"]
+    out.line(f"  dates    {dates['start_date']} to {dates['end_date']}")
+    given = ", ".join(f"{name}={value}" for name, value in plan["parameters"].items() if name not in dates)
+    out.line(f"  with     {given}")
+    limits = ", ".join(f"{name} {used['used']} of {used['limit']}" for name, used in plan["limits"].items())
+    out.line(f"  limits   run {plan['timeout_s']:g} s; runs of the org: {limits}")
+    out.line(f"  reads    {', '.join(plan['tables']['read']) or '-'}")
+    out.line(f"  writes   {', '.join(plan['tables']['written']) or '-'}")
+    out.line()
+    rows = [
+        (
+            number,
+            step["step_id"],
+            step["ps_type"],
+            ", ".join(step["depends_on"]) or step["trigger"] or "",
+            f"{step['timeout_s']:g} s",
+            step["attempts_max"],
+            _notes(step),
+        )
+        for number, step in enumerate(plan["steps"], 1)
+    ]
+    out.table(("", "step", "processor", "after", "timeout", "attempts", ""), rows, right={0, 4, 5})
+    for warning in plan["warnings"]:
+        out.note(f"warning: {warning}")
+
+
+def _notes(step: Mapping[str, Any]) -> str:
+    notes = []
+    if step["problem"] is not None:
+        notes.append(f"would fail: {step['problem']}")
+    if not step["enabled"]:
+        notes.append("disabled")
+    if step["when"] is not None:
+        notes.append(f"when {step['when']}")
+    if step["on_failure"] == "continue":
+        notes.append("the run goes on when it fails")
+    return "; ".join(notes)

@@ -1,0 +1,164 @@
+"""One call of the command: where it works, how it speaks, and how it stops."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import signal
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AbstractContextManager, asynccontextmanager
+from pathlib import Path
+from typing import Any, Final, Literal, TypeVar
+
+from convergence.engine.services import Services
+from convergence.engine.store import require_run
+from convergence.entry.cli.doors import Doors, Place, Watch, Writer
+from convergence.entry.cli.log_file import stop, write_to
+from convergence.entry.cli.output import Output
+from convergence.errors import InvalidInput, NotFound, nearest
+from convergence.ports.documents import Order, Where
+from convergence.tenants.orgs import Org
+
+T = TypeVar("T")
+RECENT: Final = 200
+DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
+UNFINISHED: Final = [Where("check_at", ">", "")]
+
+
+class Terminated(BaseException):
+    """SIGTERM came: leave, as after Ctrl-C. No `Exception`, so that nothing on the way takes it for a failure."""
+
+
+class Session:
+    """What every command gets. Global options are written into it while they are parsed."""
+
+    def __init__(self, doors: Doors, program: str) -> None:
+        self.doors = doors
+        self.program = program
+        self.out = Output()
+        self.data_dir = DATA_DIR
+        self.configs_dir = CONFIGS
+        self.synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+
+    @property
+    def place(self) -> Place:
+        """Where the installation lives."""
+        return Place(data_dir=self.data_dir, configs_dir=self.configs_dir, synchronous=self.synchronous)
+
+    def command(self, *words: str) -> str:
+        """Return a command line that works here, quoted for a shell."""
+        options = []
+        if self.data_dir != DATA_DIR:
+            options += ["--data-dir", str(self.data_dir)]
+        if self.configs_dir != CONFIGS:
+            options += ["--configs", str(self.configs_dir)]
+        return f"{self.program} {shlex.join([*options, *words])}"
+
+    def reading(self) -> AbstractContextManager[Services]:
+        """Open to look; works beside a writer."""
+        return self.doors.reader(self.place)
+
+    @asynccontextmanager
+    async def writing(self, purpose: str, watch: Watch | None = None) -> AsyncIterator[Writer]:
+        """Open to write, with the log going to its file, and the sandbox of unfinished demo runs listening again.
+
+        Raises:
+            StorageLocked: another process writes.
+        """
+        async with self.doors.writer(self.place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
+            handler = write_to(self.doors.log_file(self.place), to_stderr=self.out.verbose)
+            stack.callback(stop, handler)
+            from convergence.entry.cli.demo_source import listen_again
+
+            await listen_again(self, writer.services, stack)
+            yield writer
+
+    def check_configs(self) -> None:
+        """Raise `InvalidInput` unless the configs folder is there."""
+        if not self.configs_dir.is_dir():
+            raise InvalidInput(
+                f"there is no configs folder {str(self.configs_dir)!r}; go to the folder that has one, or name it with "
+                "--configs or CONVERGENCE_CONFIGS"
+            )
+
+    def go(self, work: Coroutine[Any, Any, T]) -> T:
+        """Run `work` to its end. Ctrl-C and SIGTERM cancel it; what it claimed stays to be resumed."""
+        return asyncio.run(_until_terminated(work))
+
+    def remind(self) -> None:
+        """Say on stderr how many runs an earlier process left unfinished; silent while another one works."""
+        if not (self.data_dir / "state.db").exists() or self.doors.holder(self.place) is not None:
+            return
+        try:
+            count = self.count_unfinished()
+        except Exception:  # noqa: BLE001 - a reminder must stop nobody; the command itself meets what is wrong here
+            return
+        if count:
+            self.out.note(f"{runs(count)}; finish {'it' if count == 1 else 'them'} with: {self.command('resume')}")
+
+    def count_unfinished(self) -> int:
+        """Count the runs for which something is left to do."""
+        with self.reading() as services:
+            return asyncio.run(services.documents.count("runs", where=UNFINISHED))
+
+
+def runs(count: int) -> str:
+    """Return `1 unfinished run` and so on."""
+    return f"{count} unfinished run{'s' * (count != 1)}"
+
+
+async def known_org(services: Services, slug: str) -> Org:
+    """Return an org. Raises `NotFound` with the nearest names: whoever runs this command may see all orgs."""
+    try:
+        return await services.orgs.get(slug)
+    except NotFound as error:
+        known = await services.orgs.slugs()
+        raise NotFound(f"{error}.{nearest(slug, known)}" if known else str(error)) from error
+
+
+async def find_run(services: Services, run_id: str | None) -> tuple[str, str]:
+    """Return (org, run id) of a run, of the latest one without an id. Raises `NotFound` with the nearest ids."""
+    document = None if run_id is None or "/" in run_id else await services.documents.get(f"runs/{run_id}")
+    if document is None:
+        recent = await services.documents.query("runs", order=[Order("created_at", descending=True)], limit=RECENT)
+        known = [found.data["run_id"] for found in recent.documents]
+        if run_id is not None or not known:
+            said = "there is no run yet" if run_id is None else f"there is no run {run_id!r}"
+            raise NotFound(f"{said}.{nearest(run_id or '', known)}")
+        document = recent.documents[0]
+    org = str(document.data["org"])
+    return org, (await require_run(services, org, str(document.data["run_id"]))).run.run_id
+
+
+async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
+    loop, task = asyncio.get_running_loop(), asyncio.current_task()
+    assert task is not None, "asyncio.run makes a task"
+    came: list[int] = []
+
+    def terminate() -> None:
+        came.append(signal.SIGTERM)
+        task.cancel()
+
+    with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: then nobody signals us
+        loop.add_signal_handler(signal.SIGTERM, terminate)
+    try:
+        return await work
+    except asyncio.CancelledError:
+        if came:
+            raise Terminated from None
+        raise
+    finally:
+        with contextlib.suppress(RuntimeError, ValueError):
+            loop.remove_signal_handler(signal.SIGTERM)
+
+
+def program_name(argument: str) -> str:
+    """Return how this program is called from a shell here: its name where that is found, else the path as given."""
+    import shutil
+
+    found = shutil.which(Path(argument).name)
+    if found is not None and os.path.realpath(found) == os.path.realpath(argument):
+        return Path(argument).name
+    return shlex.quote(argument)
