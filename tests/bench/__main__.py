@@ -1,21 +1,41 @@
-"""`python -m tests.bench SHAPE`: measure one shape and print one JSON line."""
+"""Measure one shape, or all, and print one JSON line each."""
 
 from __future__ import annotations
 
 import argparse
 import json
+import subprocess
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
-from tests.bench import engine
+from tests.bench import cold, engine, load, long
+
+SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
+    "chain": partial(engine.measure, "chain", engine.chain),
+    "fan": partial(engine.measure, "fan", engine.fan),
+    "many": partial(engine.measure, "many", engine.many),
+    "chain-full": partial(engine.measure, "chain", engine.chain, "FULL"),
+    "fan-full": partial(engine.measure, "fan", engine.fan, "FULL"),
+    "many-full": partial(engine.measure, "many", engine.many, "FULL"),
+    "cold": cold.measure,
+    "long": long.measure,
+    "load": load.measure,
+    "load-1m": partial(load.measure, 1_000_000),
+}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description=__doc__)
-    parser.add_argument("shape", choices=["chain", "fan", "many"])
-    parser.add_argument("--full", action="store_true", help="synchronous=FULL: survive a power cut")
-    arguments = parser.parse_args()
-    work = {"chain": engine.chain, "fan": engine.fan, "many": engine.many}[arguments.shape]
-    print(json.dumps(engine.measure(arguments.shape, work, "FULL" if arguments.full else "NORMAL")))
+    parser.add_argument("shape", nargs="?", default="all", choices=["all", *SHAPES])
+    shape = parser.parse_args().shape
+    if shape != "all":
+        print(json.dumps(SHAPES[shape]()), flush=True)
+        return 0
+    # A process for each: peak memory is a process's own.
+    return max(subprocess.run([sys.executable, "-m", "tests.bench", name], check=False).returncode for name in SHAPES)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

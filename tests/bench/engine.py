@@ -47,6 +47,7 @@ SHAPES = {
             {"step_id": "d", "depends_on": ["b", "c"]},
         ]
     ),
+    "one": pipeline([{"step_id": "s0"}]),
     "three": pipeline([{"step_id": f"s{i}", "depends_on": [f"s{i - 1}"] if i else []} for i in range(3)]),
 }
 

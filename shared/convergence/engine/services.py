@@ -36,7 +36,7 @@ INDEXES: Final = (
     Index("runs", ("org", "created_at")),
     Index("dead_letters", ("org", "created_at")),
 )
-_PLANS_MAX: Final = 2000
+_PLANS_MAX: Final = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -50,7 +50,7 @@ _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = 
 _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
 
 
-_RECENT_MAX: Final = 4 * 2**20  # characters
+_RECENT_MAX: Final = 2**20  # characters
 Key = tuple[str, str]  # collection, id
 Stored = tuple[int, str]  # version, body
 
@@ -109,7 +109,7 @@ class SqliteDocuments:
         self._execute = self._db.execute
 
     def _prepare(self, indexes: Sequence[Index], synchronous: str) -> None:
-        for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -16000"):
+        for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -4000"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute(_TABLE)
         for index in indexes:

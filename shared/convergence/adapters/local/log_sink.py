@@ -43,7 +43,7 @@ class LogSink:
         steps: TableSchema,
         dataset_of: Callable[[str], str],
         clock: Clock,
-        batch_events: int = 2_000,
+        batch_events: int = 1_000,
         interval_s: float = 2.0,
     ) -> None:
         self._warehouse, self._clock = warehouse, clock
@@ -72,18 +72,21 @@ class LogSink:
     async def flush(self) -> None:
         """Write what is kept. Raises what the warehouse raises; the events stay for the next time."""
         async with self._writing:
-            events, self._events = self._events, []
-            if not events:
-                return
-            try:
-                for table in self._tables:
-                    await self._warehouse.ensure_table(DATASET, table)
-                text = (b"[" + b",".join(events) + b"]").decode()
-                at = self._clock.now()
-                await self._warehouse.session.write(lambda job: self._store(job, text, at))
-            except BaseException:
-                self._events = (events + self._events)[-KEPT_MAX:]
-                raise
+            while self._events:  # in batches: what DuckDB needs for one, it keeps
+                batch = self._events[: self._batch_events]
+                del self._events[: self._batch_events]
+                try:
+                    await self._write(batch)
+                except BaseException:
+                    self._events = (batch + self._events)[-KEPT_MAX:]
+                    raise
+
+    async def _write(self, events: Sequence[bytes]) -> None:
+        for table in self._tables:
+            await self._warehouse.ensure_table(DATASET, table)
+        text = (b"[" + b",".join(events) + b"]").decode()
+        at = self._clock.now()
+        await self._warehouse.session.write(lambda job: self._store(job, text, at))
 
     async def close(self) -> None:
         """Write the rest and stop. Closing twice is harmless."""
