@@ -11,15 +11,13 @@ from typing import Any, Final
 from convergence.engine.view_models import RunView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.demo_figures import Figures
-from convergence.entry.cli.output import Output
+from convergence.entry.cli.output import Output, exact
 from convergence.entry.cli.session import Session
 from convergence.entry.cli.status import steps_table
 
 CENT: Final = Decimal("0.01")
 SHOWN_MAX: Final = 8
-QUERY: Final = (
-    "SELECT ServiceName, x_Model, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY 1 ORDER BY 2 DESC"
-)
+QUERY: Final = "SELECT x_Model, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY 1 ORDER BY 2 DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +83,7 @@ def _print_costs(out: Output, figures: Figures) -> None:
     rows.append(["total", *(_money(value) for value in by_day), _money(figures.total)])
     headers = ["model", *(day.strftime("%m-%d") for day in days), "total"]
     out.table(headers, rows, right=range(1, len(headers)))
-    out.line(f"Sum of all charges, to the last digit: {_exact(figures.total)} USD")
+    out.line(f"Sum of all charges, to the last digit: {exact(figures.total)} USD")
 
 
 def _print_reconciliation(out: Output, report: Report) -> None:
@@ -130,8 +128,4 @@ def _sum(cost: Mapping[tuple[str, Any], Decimal], model: str) -> Decimal:
 def _money(value: Decimal | None) -> str:
     if value is None:
         return ""
-    return f"{value.quantize(CENT):,f}" if abs(value) >= CENT or value == 0 else f"{value.normalize():f}"[:9]
-
-
-def _exact(value: Decimal) -> str:
-    return f"{value.normalize():f}"
+    return f"{value.quantize(CENT):,f}" if abs(value) >= CENT or value == 0 else exact(value)[:9]

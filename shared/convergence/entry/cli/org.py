@@ -14,6 +14,7 @@ from convergence.engine.store import read_usage
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import read_pairs
 from convergence.entry.cli.session import Session, known_org
+from convergence.errors import Conflict, InvalidInput
 from convergence.tenants.orgs import Org
 
 _count = click.IntRange(min=1)
@@ -99,7 +100,10 @@ def show(session: Session, slug: str) -> int:
 
 async def _create(session: Session, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> Org:
     async with session.writing(f"org create {slug}") as writer:
-        return await create_org(writer.services, slug, name, limits, profile)
+        try:
+            return await create_org(writer.services, slug, name, limits, profile)
+        except Conflict as error:
+            raise InvalidInput(str(error)) from error
 
 
 async def create_org(services: Services, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> Org:

@@ -81,12 +81,18 @@ def cell(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return exact(value)
     if isinstance(value, datetime):
         return to_text(value)
     if isinstance(value, dict | list):
         return orjson.dumps(value, default=_plain).decode()
     return " ".join(str(value).split("\n"))
+
+
+def exact(value: Decimal) -> str:
+    """Return every digit, without zeros at the end. (`normalize` would round to the context's 28 digits.)"""
+    text = f"{value:f}"
+    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def seconds(ms: int | None) -> str:
@@ -137,7 +143,7 @@ def _error_data(error: BaseException) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value:f}"
+        return exact(value)
     if isinstance(value, datetime):
         return to_text(value)
     if isinstance(value, date):

@@ -10,7 +10,7 @@ from convergence.engine.dispatch import dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, cell
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import InvalidInput
+from convergence.errors import Denied, InvalidInput, StepFailed
 from convergence.ports.warehouse import QueryResult, Scope
 
 
@@ -54,7 +54,10 @@ async def _query(session: Session, org: str, sql: str, limit: int) -> QueryResul
         await known_org(services, org)
     async with session.writing(f"query {org}") as writer:
         scope = Scope(dataset=dataset_of(writer.services, org))
-        return await writer.services.warehouse.query(sql, scope=scope, rows_max=limit)
+        try:
+            return await writer.services.warehouse.query(sql, scope=scope, rows_max=limit)
+        except (StepFailed, Denied) as error:  # here the statement is what the caller gave
+            raise InvalidInput(str(error)) from error
 
 
 def write_csv(out: Output, result: QueryResult) -> None:
