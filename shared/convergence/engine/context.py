@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -59,14 +60,34 @@ class StepContext(Context):
         self.configs_dir: Path = services.configs_dir
         self.secrets = secrets = StepSecrets(services, run)
         self.opened = secrets.opened
-        self.credentials = StepCredentials(services, run, secrets)
-        self.logger = ScrubbingLogger(logger, self.opened, org=run.org, run_id=run.run_id, step_id=self.step_id)
-        self.warehouse = LeasedWarehouse(services, run, plan, planned, lease)
-        self._core = {
-            **core,
+        self._secrets = secrets
+        self._run, self._plan, self._planned, self._lease = run, plan, planned, lease
+
+    # Made when asked for: a step that needs none of them pays for none.
+
+    @cached_property
+    def logger(self) -> ScrubbingLogger:
+        """The step's logger."""
+        return ScrubbingLogger(logger, self.opened, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
+
+    @cached_property
+    def warehouse(self) -> LeasedWarehouse:
+        """The warehouse under this step's lease."""
+        return LeasedWarehouse(self._services, self._run, self._plan, self._planned, self._lease)
+
+    @cached_property
+    def credentials(self) -> StepCredentials:
+        """The org's stored credentials."""
+        return StepCredentials(self._services, self._run, self._secrets)
+
+    @cached_property
+    def _core(self) -> dict[str, Any]:
+        run, plan = self._run, self._plan
+        return {
+            **plan.core,
             "org_slug": run.org,
             "run_id": run.run_id,
-            "step_id": planned.step_id,
+            "step_id": self.step_id,
             "pipeline_id": plan.pipeline_id,
             "provider": plan.provider,
             "domain": plan.domain,
@@ -76,12 +97,15 @@ class StepContext(Context):
             "trigger": run.trigger,
             "parameters": self.parameters,
             "variables": self.variables,
-            "results": results,
+            "results": self.results,
             "secrets": self.secrets,
             "checkpoint": self.checkpoint,
             "config_path": plan.pipeline,
         }
-        self._direct = [results[name] for name in planned.depends_on if name in results]
+
+    @cached_property
+    def _direct(self) -> list[Mapping[str, Any]]:
+        return [self.results[name] for name in self._planned.depends_on if name in self.results]
 
     def __getitem__(self, name: str) -> Any:
         """Look in core fields, parameters, variables, then named outputs of direct dependencies."""

@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.step import Step
 from convergence.domain.times import to_text
 from convergence.engine.context import StepContext
 from convergence.engine.lease import Lease, LeaseLost
@@ -68,35 +69,34 @@ async def execute(
     results: Mapping[str, Mapping[str, Any]],
 ) -> Outcome:
     """Return the outcome. A cancellation from outside (the process stops) passes through: the step stays claimed."""
-    limit_s, which = _limit(services, stored, planned, lease)
-    deadline = services.clock.now() + timedelta(seconds=limit_s)
+    deadline = services.clock.now() + timedelta(seconds=lease.limit_s)
     context = StepContext(services, stored.run, plan, planned, lease, results, deadline)
-    timer = asyncio.timeout(limit_s)
     try:
         processor = services.processor(planned.ps_type)
-        async with timer:
-            answer = await processor.execute(planned.config, context)
+        answer = await processor.execute(planned.config, context)
         return _read_answer(services, planned, answer, context)
     except asyncio.CancelledError:
-        if lease.stopped is None:
+        if lease.stopped is None and not lease.timed_out:
             raise
         task = asyncio.current_task()
         if task is not None:
             task.uncancel()  # the lease asked for it; nobody else did
-        return Stopped(why=lease.stopped)
+        if lease.stopped is not None:
+            return Stopped(why=lease.stopped)
+        _, which = time_limit(services, stored, planned, lease.held.step)
+        error = Transient(f"timed out after {lease.limit_s:g}s ({which})")
+        return _failure(services, planned, error, context)
     except LeaseLost as error:
         return Stopped(why=str(error))
     except Exception as error:  # noqa: BLE001 - the edge of foreign code: whatever it raises is the step's failure
-        if isinstance(error, TimeoutError) and timer.expired():
-            error = Transient(f"timed out after {limit_s:g}s ({which})")
         return _failure(services, planned, error, context)
 
 
-def _limit(services: Services, stored: StoredRun, planned: PlanStep, lease: Lease) -> tuple[float, str]:
+def time_limit(services: Services, stored: StoredRun, planned: PlanStep, step: Step) -> tuple[float, str]:
     """Return the seconds this execution may take, and whose limit that is."""
     left = (stored.run.deadline_at - services.clock.now()).total_seconds()
     limits = [
-        (planned.timeout_s - lease.held.step.elapsed_s, "the step's timeout"),
+        (planned.timeout_s - step.elapsed_s, "the step's timeout"),
         (services.settings.execution_max_s, "the longest execution in one go; longer steps must be resumable"),
     ]
     if planned.trigger is None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from dataclasses import replace
 from datetime import timedelta
 from typing import Self
 
+from convergence.domain.records import changed
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
 from convergence.engine.services import Services
@@ -28,18 +28,23 @@ class Lease:
     """Holds a claimed step for as long as the `async with` block runs.
 
     A step shorter than the renewal interval costs no renewal. A renewal reads the run too, so a cancel reaches a
-    running processor: the block is cancelled and `stopped` says why.
+    running processor: the block is cancelled and `stopped` says why. The same timer watches over `limit_s`, the
+    longest that the block may take: then `timed_out` is set and the block is cancelled.
     """
 
-    def __init__(self, services: Services, run: StoredRun, record: str, held: StoredStep) -> None:
+    def __init__(self, services: Services, run: StoredRun, record: str, held: StoredStep, *, limit_s: float) -> None:
         self._services = services
         self._run = run.run
         self._record = record
         self.held = held
         self.stopped: str | None = None
+        self.timed_out = False
+        self.limit_s = limit_s
+        self._ends_at = asyncio.get_running_loop().time() + limit_s
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
+        self._left = False
 
     async def __aenter__(self) -> Self:
         """Begin."""
@@ -50,6 +55,7 @@ class Lease:
 
     async def __aexit__(self, *error: object) -> None:
         """End: after this the version in `held` is the one to commit against."""
+        self._left = True
         leases, key = self._services.memory.leases, (self._run.run_id, self._record)
         if leases.get(key) is self:
             del leases[key]
@@ -69,14 +75,24 @@ class Lease:
         """Cancel the block."""
         if self.stopped is None:
             self.stopped = why
-            if self._task is not None:
-                self._task.cancel()
+            self._cancel()
 
     def _arm(self) -> None:
-        self._timer = asyncio.get_running_loop().call_later(self._services.settings.renew_s, self._start_renewal)
+        loop = asyncio.get_running_loop()
+        due = min(loop.time() + self._services.settings.renew_s, self._ends_at)
+        self._timer = loop.call_at(due, self._due)
 
-    def _start_renewal(self) -> None:
-        self._renewal = asyncio.get_running_loop().create_task(self._renew())
+    def _due(self) -> None:
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._ends_at:
+            self.timed_out = True
+            self._cancel()
+        else:
+            self._renewal = loop.create_task(self._renew())
+
+    def _cancel(self) -> None:
+        if self._task is not None and not self._left:
+            self._task.cancel()
 
     async def _renew(self) -> None:
         """Extend the lease, or stop the block. A store that cannot be reached is asked again next time."""
@@ -99,7 +115,7 @@ class Lease:
             return f"the run is {current.run.status}"
         token = services.ids.new("t")
         until = services.clock.now() + timedelta(seconds=services.settings.lease_s)
-        step = replace(self.held.step, lease_until=until, token=token)
+        step = changed(self.held.step, lease_until=until, token=token)
         write = Replace(step_path(self._run, self._record), self.held.version, step.to_data())
         try:
             (version,) = await commit(services.documents, [write], token)

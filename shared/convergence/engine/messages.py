@@ -51,7 +51,9 @@ async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
 
 async def publish_events(bus: Bus, events: Iterable[Event]) -> None:
     """Tell what happened."""
-    await bus.publish(
-        RUN_EVENTS,
-        [Message(orjson.dumps(event), {"org": event["org"], "run_id": event["data"]["run_id"]}) for event in events],
-    )
+    await bus.publish(RUN_EVENTS, [_message(event) for event in events])
+
+
+def _message(event: Event) -> Message:
+    attributes = {"org": event["org"], "run_id": event["data"]["run_id"], "type": event["type"]}
+    return Message(orjson.dumps(event), attributes)

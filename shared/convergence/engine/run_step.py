@@ -14,7 +14,7 @@ from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
 from convergence.engine.conclude import conclude, fail, until_due
 from convergence.engine.dead_letter import keep_unreadable
-from convergence.engine.execute import execute
+from convergence.engine.execute import execute, time_limit
 from convergence.engine.finish import fail_run
 from convergence.engine.handlers import resolved
 from convergence.engine.lease import Lease, is_leased
@@ -125,6 +125,8 @@ async def _claim(visit: Visit, results: Results) -> Answer:
     except ConvergenceError as error:
         await fail(claimed, visit.error(error.code, str(error)))
         return ACK
-    async with Lease(services, visit.stored, record_id(planned, visit.run.epoch), claimed.held) as lease:
+    record = record_id(planned, visit.run.epoch)
+    limit_s, _ = time_limit(services, visit.stored, planned, step)
+    async with Lease(services, visit.stored, record, claimed.held, limit_s=limit_s) as lease:
         outcome = await execute(services, visit.stored, visit.plan, planned, lease, results)
     return await conclude(claimed, lease.held, outcome, began=now)
