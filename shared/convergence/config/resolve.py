@@ -18,7 +18,7 @@ from convergence.config.dates import date_names
 from convergence.config.explanation import Explanation
 from convergence.config.late import pending, resolve_handler, resolve_results
 from convergence.config.loader import LoadedPipeline
-from convergence.config.names import IMPLICIT_PARAMETERS
+from convergence.config.names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
 from convergence.config.templates import NoValue, lookup
 from convergence.domain.plan import Plan, PlanStep
@@ -119,9 +119,7 @@ def _variables(prepared: Prepared, scope: dict[str, Any], given: Mapping[str, An
 
     A declared default with a template is a variable too.
     """
-    for name, value in given.items():
-        if name not in IMPLICIT_PARAMETERS or name not in scope:
-            scope[name] = value
+    scope.update({name: value for name, value in given.items() if name not in BUILT_INS})
     variables: dict[str, Any] = {}
     for item in prepared.variables:
         name = item.name

@@ -90,6 +90,16 @@ def test_a_link_out_of_the_folder_is_not_followed(root: Path) -> None:
         catalog.get("a/b")
 
 
+def test_a_linked_file_out_of_the_folder_is_no_pipeline(root: Path) -> None:
+    outside = write(root.parent, "outside.yml")
+    write(root, "a/inside.yml")
+    (root / "a" / "linked.yml").symlink_to(outside)
+    catalog = Catalog(root)
+    assert catalog.names() == ["a/inside"]
+    with pytest.raises(NotFound):
+        catalog.get("a/linked")
+
+
 def test_validation_tells_everything_wrong_in_all_files(root: Path) -> None:
     write(root, "a/good.yml")
     write(root, "a/bad.yml", HELLO + "colour: red\n")

@@ -40,6 +40,7 @@ def test_usual_crons_are_right(cron: str) -> None:
         ("60 * * * *", "minute is wrong"),
         ("0 0 30 2 *", "day-of-month is wrong"),
         ("@daily", "five fields"),
+        ("0 0 */30 2 MON#5", "never fires"),
         ("0 2 * * XYZ", "day-of-week is wrong"),
     ],
 )

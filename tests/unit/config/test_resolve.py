@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
-from convergence.config.resolve import resolve, resolve_results
+from convergence.config.resolve import resolve, resolve_handler, resolve_results
 from convergence.domain.plan import PlanStep
 from convergence.errors import ConfigErrors, StepFailed
 from tests.unit.config.builders import a_pipeline, a_plan, a_request, a_step, config_of
@@ -227,9 +228,9 @@ def test_results_of_ancestors_are_filled_when_the_step_starts() -> None:
 
 def test_filling_results_leaves_the_plan_as_it_was() -> None:
     plan = a_plan(RESULTS)
-    before = plan.to_data()
+    before = json.dumps(plan.to_data())
     resolve_results(plan.by_id["c"], {"a": {"rows": 3, "names": [], "day": "x"}, "b": {"rows": 4}})
-    assert plan.to_data() == before
+    assert json.dumps(plan.to_data()) == before
 
 
 def test_a_result_that_a_step_did_not_give_is_told() -> None:
@@ -240,6 +241,33 @@ def test_a_result_that_a_step_did_not_give_is_told() -> None:
 def test_a_step_without_late_names_is_handed_back_as_it_is() -> None:
     step = a_plan(RESULTS).by_id["a"]
     assert resolve_results(step, {}) is step
+
+
+def test_a_handler_may_name_the_results_of_every_step() -> None:
+    loaded = a_pipeline(
+        """
+steps:
+  - {step_id: a, ps_type: generic.noop}
+  - {step_id: mail, ps_type: generic.noop, trigger: always, config: {x: "{results.a.rows} rows, {status}"}}
+"""
+    )
+    plan = a_plan(loaded)
+    ended = {"status": "completed", "results": {"a": {"rows": 5}}}
+    assert resolve_handler(plan.handlers[0], plan, ended).config["config"] == {"x": "5 rows, completed"}
+    assert resolve_handler(plan.handlers[0], plan, {}).config["config"] == {"x": " rows, "}
+
+
+def test_the_credential_of_the_request_is_the_one_that_rows_will_carry() -> None:
+    loaded = a_step('{x: "{credential_id}"}')
+    assert config_of(loaded, {"credential_id": "given"}) == {"x": "given"}
+    assert config_of(loaded, {"credential_id": "given"}, credential_id="chosen") == {"x": "chosen"}
+
+
+def test_an_optional_value_is_never_blamed_for_what_another_lacks() -> None:
+    body = 'steps:\n  - {step_id: a, ps_type: generic.noop, config: {y: "{missing}", parameters: '
+    message = refused(body + '[{name: p, optional: true, value: "{absent}"}]}}')
+    assert "{missing} has no value" in message
+    assert "{absent}" not in message
 
 
 def test_resolving_twice_gives_equal_plans() -> None:
