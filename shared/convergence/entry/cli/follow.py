@@ -12,7 +12,7 @@ from convergence.engine import views
 from convergence.engine.services import Services
 from convergence.engine.view_models import RunView
 from convergence.entry.cli.doors import Writer
-from convergence.entry.cli.output import Output, seconds, status
+from convergence.entry.cli.output import Output, first_line, seconds, status
 
 TICK_S: Final = 0.1
 REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
@@ -66,7 +66,7 @@ class Lines:
                 if key not in self._seen:
                     self._seen.add(key)
                     who = move["step_id"] or run.run_id
-                    self._out.note(f"{move['at'][11:23]}  {who:<24}  {move['status']:<10}  {move['why']}")
+                    self._out.note(f"{move['at'][11:23]}  {who:<24}  {move['status']:<10}  {first_line(move['why'])}")
 
     def close(self) -> None:
         """Nothing to do."""

@@ -89,6 +89,11 @@ def cell(value: Any) -> str:
     return " ".join(str(value).split("\n"))
 
 
+def first_line(text: str) -> str:
+    """Return what fits into one line of many."""
+    return text.partition("\n")[0]
+
+
 def exact(value: Decimal) -> str:
     """Return every digit, without zeros at the end. (`normalize` would round to the context's 28 digits.)"""
     text = f"{value:f}"

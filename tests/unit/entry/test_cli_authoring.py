@@ -1,0 +1,137 @@
+"""Commands for those who write pipelines, the org commands, help, and what docs/cli.md says of them."""
+
+from __future__ import annotations
+
+import json
+from importlib import import_module
+from pathlib import Path
+
+import click
+import pytest
+
+from convergence.config.schema import schema_text
+from convergence.entry.cli.main import COMMANDS
+from tests.unit.entry.conftest import Cli
+
+DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
+
+
+def commands() -> dict[str, click.Command]:
+    """Every command by its full name."""
+    found: dict[str, click.Command] = {}
+    for name, module in COMMANDS.items():
+        command = import_module(f"convergence.entry.cli.{module}").command
+        if isinstance(command, click.Group):
+            found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
+        else:
+            found[name] = command
+    return found
+
+
+@pytest.mark.parametrize("name", list(commands()))
+def test_help_has_an_example_that_begins_with_the_command(cli: Cli, name: str) -> None:
+    answer = cli(*name.split(), "--help")
+    assert answer.code == 0
+    assert f"Example:\n    convergence {name}" in answer.out
+
+
+def test_the_manual_names_every_command_option_and_exit_code() -> None:
+    text = DOCS.read_text("utf-8")
+    for name, command in commands().items():
+        assert f"convergence {name}" in text, name
+        for option in command.params:
+            if isinstance(option, click.Option) and not option.hidden:
+                assert max(option.opts, key=len) in text, (name, option.opts)
+    for code in ("| 0 |", "| 1 |", "| 2 |", "| 4 |", "| 130 |", "| 143 |"):
+        assert code in text
+
+
+def test_validate_counts_what_it_checked(cli: Cli) -> None:
+    answer = cli("validate", "--json")
+    assert (answer.code, answer.data["ok"], answer.data["problems"]) == (0, True, [])
+    assert answer.data["checked"]["pipeline"] >= 5
+    assert cli("validate", "example/hello").out == "ok  1 pipeline\n"
+
+
+def test_validate_shows_all_mistakes_of_all_files(cli: Cli, configs: Path) -> None:
+    (configs / "shop" / "one.yml").write_text("provider: shop\nsteps: 5\n")
+    (configs / "shop" / "two.yml").write_text('pipeline_id: "x"\npipeline_id: "y"\n')
+    answer = cli("validate", "configs/shop")
+    assert answer.code == 2
+    assert "shop/one.yml:" in answer.err
+    assert "shop/two.yml:2" in answer.err
+    problems = cli("validate", "--json").data["problems"]
+    assert {problem["where"].partition(":")[0] for problem in problems} == {"shop/one.yml", "shop/two.yml"}
+
+
+def test_a_plan_shows_order_limits_and_tables_and_changes_no_file(acme: Cli, tmp_path: Path) -> None:
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    answer = acme("plan", "acme", "openai/cost/usage_cost", "-p", "date=2026-11-07", "--json")
+    assert answer.code == 0, answer.err
+    steps = [step["step_id"] for step in answer.data["steps"]]
+    assert steps.index("extract_usage") < steps.index("calculate_costs") < steps.index("convert_focus")
+    assert answer.data["dates"] == {"start_date": "2026-11-07", "end_date": "2026-11-07"}
+    assert "cost_data_standard_1_3" in answer.data["tables"]["written"]
+    assert answer.data["limits"]["daily"] == {"used": 0, "limit": 100}
+    assert "calculate_costs" in acme("plan", "acme", "openai/cost/usage_cost").out
+    after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
+    changed = {file.name for file in after.keys() | before.keys() if before.get(file) != after.get(file)}
+    assert changed <= {"state.db-shm", "state.db-wal"}  # SQLite's own, of any look
+
+
+def test_a_plan_needs_no_secret_and_tells_none(acme: Cli) -> None:
+    answer = acme("plan", "acme", "shop/key", "--json")
+    assert (answer.code, answer.data["secrets"]) == (0, ["api_key"])
+    assert "api_key" not in answer.data["parameters"]
+
+
+def test_a_graph_goes_to_stdout_or_a_file(cli: Cli, tmp_path: Path) -> None:
+    assert cli("graph", "example/hello").out.startswith("<svg")
+    assert cli("graph", "example/hello", "--format", "mermaid").out.startswith("flowchart LR")
+    assert cli("graph", "example/hello", "-o", "hello.svg").code == 0
+    assert cli("graph", "example/hello", "-o", "hello.mmd").code == 0
+    assert (tmp_path / "hello.svg").read_text().startswith("<svg")
+    assert (tmp_path / "hello.mmd").read_text().startswith("flowchart")
+
+
+def test_the_schema_is_that_of_the_models(cli: Cli, configs: Path) -> None:
+    assert json.loads(cli("schema").out) == json.loads(schema_text())
+    (configs / "pipeline.schema.json").unlink()
+    assert cli("schema", "--write").code == 0
+    assert (configs / "pipeline.schema.json").read_text("utf-8") == schema_text()
+
+
+def test_orgs_are_created_listed_and_shown(cli: Cli) -> None:
+    assert "There is no org yet" in cli("org", "list").out
+    cli("org", "create", "acme", "--name", "Acme Inc.", "--daily", "6", "--profile", "admin_email=ops@acme.example")
+    assert [org["slug"] for org in cli("org", "list", "--json").data["orgs"]] == ["acme"]
+    shown = cli("org", "show", "acme")
+    for said in ("Acme Inc.", "0 of 6", "admin_email = ops@acme.example"):
+        assert said in shown.out
+
+
+def test_a_query_answers_as_table_csv_and_json_with_every_digit(acme: Cli) -> None:
+    sql = "SELECT 'a,b' AS word, NUMERIC '1.50' AS money, DATE '2026-11-07' AS day, CAST(NULL AS STRING) AS nothing"
+    assert acme("query", "acme", sql, "--csv").out == 'word,money,day,nothing\n"a,b",1.5,2026-11-07,\n'
+    rows = acme("query", "acme", sql, "--json").data["rows"]
+    assert rows == [{"word": "a,b", "money": "1.5", "day": "2026-11-07", "nothing": None}]
+    assert acme("query", "acme", sql).out.splitlines()[1].split() == ["a,b", "1.5", "2026-11-07"]
+
+
+def test_a_query_is_cut_at_its_limit_and_says_so(acme: Cli) -> None:
+    answer = acme(
+        "query", "acme", "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 9)) AS n ORDER BY n", "--limit", "3", "--csv"
+    )
+    assert answer.out == "n\n1\n2\n3\n"
+    assert "only the first 3 rows" in answer.err
+
+
+def test_global_options_stand_before_or_behind_the_command(
+    cli: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cli("--data-dir", "one", "org", "create", "acme")
+    assert [org["slug"] for org in cli("org", "list", "--json", "--data-dir", "one").data["orgs"]] == ["acme"]
+    monkeypatch.setenv("CONVERGENCE_DATA_DIR", "one")
+    assert cli("--json", "org", "list").data["orgs"] != []
+    assert cli("--json", "org", "list", "--data-dir", "two").data["orgs"] == []
+    assert not (tmp_path / "two").exists()

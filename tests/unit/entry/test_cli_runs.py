@@ -1,0 +1,184 @@
+"""Runs from the command line: begun, looked at, interrupted, resumed, cancelled, replayed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convergence.adapters.local.data_directory import DataDirectory
+from tests.unit.entry.conftest import Cli
+
+GOOD_FILE = "file=openai/seed/subscription_plans.csv"
+
+
+def test_a_run_is_waited_for_and_told_as_json(acme: Cli) -> None:
+    answer = acme("run", "acme", "example/hello", "--json")
+    assert (answer.code, answer.err) == (0, "")
+    assert answer.data["status"] == "completed"
+    assert answer.data["progress"] == 100
+    assert [step["status"] for step in answer.data["steps"]] == ["completed"] * 4
+
+
+def test_a_run_prints_a_line_for_each_move_and_a_summary(acme: Cli) -> None:
+    answer = acme("run", "acme", "example/hello", "-p", "greeting=good morning")
+    assert "completed  example/hello  run_" in answer.out
+    assert "4 of 4 steps" in answer.out
+    assert next(line.split()[1] for line in answer.err.splitlines() if "claimed" in line) == "extract_greeting"
+    assert "\x1b[" not in answer.out + answer.err
+
+
+def test_the_same_idempotency_key_is_the_same_run(acme: Cli) -> None:
+    first, again = (acme("run", "acme", "example/hello", "--idempotency-key", "k", "--json").data for _ in range(2))
+    assert first["run_id"] == again["run_id"]
+    other = acme("run", "acme", "example/hello", "-p", "greeting=x", "--idempotency-key", "k")
+    assert (other.code, "asked for something else" in other.err) == (2, True)
+
+
+def test_a_run_that_nobody_waits_for_is_left_to_resume_and_every_command_says_so(acme: Cli) -> None:
+    run_id = acme("run", "acme", "example/hello", "--no-wait", "--json").data["run_id"]
+    assert acme("status", run_id, "--json").data["progress"] == 0
+    for argv in (("history", "acme"), ("schema",), ("org", "list"), ("validate", "example/hello")):
+        assert "1 unfinished run; finish it with: convergence resume" in acme(*argv).err
+    resumed = acme("resume", "--json")
+    assert [(run["run_id"], run["status"]) for run in resumed.data["runs"]] == [(run_id, "completed")]
+    assert "unfinished" not in acme("history", "acme").err
+    assert acme("resume").out == "Nothing is unfinished.\n"
+
+
+def test_several_runs_are_resumed_at_once(acme: Cli) -> None:
+    for _ in range(3):
+        acme("run", "acme", "example/hello", "--no-wait")
+    assert "3 unfinished runs; finish them with" in acme("history", "acme").err
+    assert len(acme("resume", "--json").data["runs"]) == 3
+
+
+def test_status_without_a_name_is_the_latest_run(acme: Cli) -> None:
+    acme("run", "acme", "example/hello")
+    latest = acme("run", "acme", "example/hello", "--json").data["run_id"]
+    shown = acme("status")
+    assert latest in shown.out
+    assert "load_greeting" in shown.out
+    assert acme("status", "--json").data["run_id"] == latest
+
+
+def test_logs_are_in_order_of_time_and_can_be_of_one_step(acme: Cli) -> None:
+    acme("run", "acme", "example/hello")
+    entries = acme("logs", "--json").data["entries"]
+    assert [entry["at"] for entry in entries] == sorted(entry["at"] for entry in entries)
+    assert [entry["status"] for entry in entries][:2] == ["validating", "running"]
+    only = acme("logs", "--step", "transform_left", "--json").data["entries"]
+    assert [entry["status"] for entry in only] == ["running", "completed"]
+
+
+def test_a_failed_run_is_exit_code_1_and_says_what_to_do(acme: Cli) -> None:
+    answer = acme("run", "acme", "shop/load")
+    assert answer.code == 1
+    assert "failed  shop/load" in answer.out
+    assert "there is no file 'openai/seed/missing.csv'" in answer.out
+    assert "convergence replay run_" in answer.out
+    assert "load_plans" in acme("dead-letters", "acme").out
+
+
+def test_a_failed_run_is_replayed_with_other_parameters_from_where_it_failed(acme: Cli) -> None:
+    run_id = acme("run", "acme", "shop/load", "--json").data["run_id"]
+    answer = acme("replay", run_id, "-p", GOOD_FILE, "--json")
+    assert (answer.code, answer.data["status"], answer.data["epoch"]) == (0, "completed", 1)
+    assert answer.data["rows_written"] > 0
+    claimed = [move for move in acme("logs", run_id, "--json").data["entries"] if move.get("why") == "claimed"]
+    assert [move["step_id"] for move in claimed] == ["look", "load_plans", "load_plans"]
+    assert acme("dead-letters", "acme", "--json").data["dead_letters"][0]["replayed"] is True
+
+
+def test_a_letter_replays_its_run_once(acme: Cli) -> None:
+    acme("run", "acme", "shop/load")
+    letter = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]
+    assert acme("replay", letter).code == 1  # the file is still missing
+    again = acme("replay", letter)
+    assert (again.code, "was replayed already" in again.err) == (2, True)
+    edited = acme("replay", letter, "-p", GOOD_FILE)
+    assert (edited.code, "a letter is replayed as it was" in edited.err) == (2, True)
+
+
+def test_only_failed_and_cancelled_runs_are_replayed(acme: Cli) -> None:
+    run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
+    answer = acme("replay", run_id)
+    assert (answer.code, "only failed and cancelled runs" in answer.err) == (2, True)
+
+
+def test_a_replay_can_be_left_to_resume(acme: Cli) -> None:
+    run_id = acme("run", "acme", "shop/load", "--json").data["run_id"]
+    assert acme("replay", run_id, "-p", GOOD_FILE, "--no-wait", "--json").data == {
+        "run_id": run_id,
+        "status": "running",
+    }
+    assert acme("resume", "--json").data["runs"][0]["status"] == "completed"
+
+
+def test_a_cancelled_run_shows_its_steps_as_cancelled_and_can_be_replayed(acme: Cli) -> None:
+    run_id = acme("run", "acme", "example/hello", "--no-wait", "--json").data["run_id"]
+    answer = acme("cancel", run_id, "--json")
+    assert (answer.code, answer.data["status"]) == (0, "cancelled")
+    assert {step["status"] for step in answer.data["steps"]} == {"cancelled"}
+    assert acme("cancel", run_id).code == 0  # as asked for
+    assert acme("replay", run_id, "--json").data["status"] == "completed"
+    over = acme("cancel", run_id)
+    assert (over.code, "is completed already" in over.err) == (2, True)
+
+
+@pytest.mark.parametrize("how", ["env", "file"])
+def test_a_secret_comes_from_the_environment_or_a_file_and_stays_out_of_sight(
+    acme: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    monkeypatch.setenv("SHOP_KEY", "sk-very-secret-1")
+    (tmp_path / "key.txt").write_text("sk-very-secret-1\n")
+    source = {"env": "api_key=SHOP_KEY", "file": "api_key=key.txt"}[how]
+    answer = acme("run", "acme", "shop/key", f"--secret-from-{how}", source, "--json")
+    assert answer.code == 0, answer.err
+    said = answer.out + answer.err + acme("logs").out + acme("org", "show", "acme").out
+    assert "credential cred_" in said
+    assert "sk-very-secret-1" not in said
+    for file in (tmp_path / ".convergence").rglob("*"):
+        assert file.is_dir() or b"sk-very-secret-1" not in file.read_bytes(), file
+
+
+def test_a_secret_is_asked_for_on_a_terminal(acme: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True)
+    monkeypatch.setattr(
+        "click.prompt", lambda name, **how: asked.append(name) or "sk-typed-secret" if how["hide_input"] else ""
+    )
+    assert acme("run", "acme", "shop/key").code == 0
+    assert asked == ["api_key"]
+
+
+def test_a_second_writer_is_refused_by_name_and_readers_go_on(acme: Cli, tmp_path: Path) -> None:
+    acme("run", "acme", "example/hello")
+    holder = DataDirectory(tmp_path / ".convergence")
+    holder.lock("run openai/cost/usage_cost")
+    try:
+        for argv in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("org", "create", "beta")):
+            answer = acme(*argv)
+            assert (answer.code, "(run openai/cost/usage_cost)" in answer.err) == (4, True)
+        for argv in (("status",), ("logs",), ("history", "acme"), ("dead-letters", "acme"), ("org", "list")):
+            assert acme(*argv).code == 0
+        assert acme("plan", "acme", "example/hello").code == 0
+    finally:
+        holder.unlock()
+    assert acme("run", "acme", "example/hello").code == 0
+
+
+def test_pages_of_a_history_go_on_where_the_last_one_ended(acme: Cli) -> None:
+    ids = [acme("run", "acme", "example/hello", "--json").data["run_id"] for _ in range(3)]
+    first = acme("history", "acme", "--limit", "2", "--json").data
+    second = acme("history", "acme", "--limit", "2", "--cursor", first["cursor"], "--json").data
+    assert [run["run_id"] for run in first["runs"] + second["runs"]] == ids[::-1]
+    assert second["cursor"] is None
+    assert "more: convergence history acme --limit 2 --cursor" in acme("history", "acme", "--limit", "2").err
+
+
+def test_a_quota_is_named_when_it_is_reached(cli: Cli) -> None:
+    cli("org", "create", "small", "--daily", "1")
+    assert cli("run", "small", "example/hello").code == 0
+    refused = cli("run", "small", "example/hello")
+    assert (refused.code, "Daily pipeline limit (1) reached" in refused.err) == (1, True)
