@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 HANDLERS = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter}
 ACK_DEADLINE_S = 600.0
+REDELIVERY_MIN_S = 10.0  # a subscriber that dies is sometimes noticed early
 
 
 class Broker:
@@ -57,7 +58,7 @@ class Broker:
         try:
             answer = await HANDLERS[delivery.topic](process.services, delivery)
         except Killed:
-            self._again(delivery, self._world.rng.uniform(10.0, ACK_DEADLINE_S))
+            self._again(delivery, self._world.rng.uniform(REDELIVERY_MIN_S, ACK_DEADLINE_S))
         except Exception:  # the push entry answers 500: deliver again
             self._again(delivery, 10.0)
         else:

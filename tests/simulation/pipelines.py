@@ -24,6 +24,26 @@ class StepSpec:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
+@lru_cache(maxsize=1)
+def prompt_shapes() -> list[int]:
+    """Return the pipelines without failures and waits: these need no reconciler while no message is lost."""
+    return [
+        shape
+        for shape in range(SHAPES)
+        if not any(step.config.keys() & {"failures", "fatal_epochs"} for step in pipeline(shape).pipeline.steps)
+    ]
+
+
+@lru_cache(maxsize=1)
+def fatal_shapes() -> list[int]:
+    """Return the pipelines that need a replay."""
+    return [
+        shape
+        for shape in range(SHAPES)
+        if any(step.config.get("fatal_epochs", 99) < 9 for step in pipeline(shape).pipeline.steps)
+    ]
+
+
 @lru_cache(maxsize=SHAPES)
 def pipeline(shape: int) -> LoadedPipeline:
     """Return the pipeline number `shape`, always the same."""
@@ -42,11 +62,15 @@ def pipeline(shape: int) -> LoadedPipeline:
             "provider": "sim",
             "domain": "chaos",
             "timeout_minutes": 600,
-            "parameters": {"api_key": {"type": "secret", "required": True}},
+            "parameters": {
+                "api_key": {"type": "secret", "required": True},
+                "label": {"type": "string", "default": "e0"},
+            },
             "steps": [
                 {
                     "step_id": s.step_id,
                     "ps_type": "generic.noop",
+                    "timeout_minutes": 60,
                     "depends_on": s.depends_on,
                     "config": s.config,
                     **s.extra,

@@ -32,7 +32,7 @@ class SimProcessor:
                 raise Transient(f"attempt {context.attempt} fails")
             await context.sleep(config.get("seconds", 0.1))
             await self._process.point()
-            result = await self._load(config, context)
+            result = {**await self._load(config, context), "label": context["label"]}
         if config.get("loud"):
             secret = await context.secrets.open("api_key")
             result = {**result, "echo": f"key={secret}"}

@@ -1,0 +1,114 @@
+"""Each safeguard of the engine is needed: without it, worlds break. With all of them, the same worlds hold."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.domain import claim
+from convergence.engine import run_step
+from convergence.ports.documents import Create, Replace, Write
+from tests.simulation import broker, world
+from tests.simulation.faults import Odds
+from tests.simulation.pipelines import fatal_shapes, prompt_shapes
+from tests.simulation.world import World
+
+WORLDS = 400
+HARSH = Odds(freeze=0.02, message_doubled=0.4)
+# Deliveries that sleep through a failure and its replay.
+SLEEPY = Odds(kill=0, freeze=0.06, freeze_max_s=1500, message_doubled=0.8)
+# No message is lost and every death is noticed at the ack deadline: here redelivery alone must carry a run.
+DEATHS_ONLY = Odds(kill=0.02, freeze=0, unavailable=0, answer_lost=0, message_lost=0, message_late=0)
+
+Break = Callable[[pytest.MonkeyPatch], None]
+
+
+def breaks(key_file: Path, odds: Odds, worlds: int = WORLDS, **options: Any) -> int | None:
+    """Return the first world that breaks, or None."""
+    for seed in range(worlds):
+        try:
+            World(seed, key_file=key_file, odds=odds, **options).run()
+        except AssertionError:
+            return seed
+    return None
+
+
+def no_lease_check(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(run_step, "is_leased", lambda services, step: False)
+
+
+def no_version_precondition(patch: pytest.MonkeyPatch) -> None:
+    observed = World.observed_commit
+
+    async def unconditional(self: World, writes: Sequence[Write]) -> list[int]:
+        forced: list[Write] = []
+        for write in writes:
+            stored = await self.documents.get(write.path)
+            if not isinstance(write, Create | Replace):
+                forced.append(write)
+            elif stored is None:
+                forced.append(Create(write.path, write.data))
+            else:
+                forced.append(Replace(write.path, stored.version, write.data))
+        return await observed(self, forced)
+
+    patch.setattr(World, "observed_commit", unconditional)
+
+
+def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
+    known = claim._known
+    patch.setattr(claim, "_known", lambda step, **question: known(replace(step, epoch=0), **question))
+
+
+@pytest.mark.parametrize("odds", [HARSH, SLEEPY], ids=["harsh", "sleepy"])
+def test_with_all_safeguards_the_same_worlds_hold(odds: Odds, tmp_path: Path) -> None:
+    assert breaks(tmp_path / "key", odds, worlds=60, shapes=fatal_shapes()) is None
+
+
+@pytest.mark.parametrize("broken", [no_lease_check, no_version_precondition])
+def test_without_a_safeguard_worlds_break(broken: Break, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    broken(monkeypatch)
+    assert breaks(tmp_path / "key", HARSH) is not None, f"{broken.__name__}: {WORLDS} worlds did not notice"
+
+
+def test_without_the_epoch_check_a_delivery_from_before_a_replay_does_the_old_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    no_epoch_check(monkeypatch)
+    assert breaks(tmp_path / "key", SLEEPY, shapes=fatal_shapes()) is not None
+
+
+def test_without_the_reconciler_runs_hang(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(world, "CALM_MAX_S", 12 * 3600.0)
+    assert breaks(tmp_path / "key", HARSH, reconciles=False) is not None
+
+
+@pytest.fixture
+def only_redelivery(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """Worlds without a reconciler in which no message is lost."""
+    monkeypatch.setattr(world, "CALM_MAX_S", 24 * 3600.0)
+    monkeypatch.setattr(broker, "REDELIVERY_MIN_S", broker.ACK_DEADLINE_S)
+    return {"odds": DEATHS_ONLY, "shapes": prompt_shapes(), "reconciles": False, "deliveries_max": 100}
+
+
+def test_redelivery_alone_carries_a_run_when_no_message_is_lost(
+    only_redelivery: dict[str, Any], tmp_path: Path
+) -> None:
+    assert breaks(tmp_path / "key", worlds=100, **only_redelivery) is None
+
+
+def test_without_publishing_again_on_redelivery_runs_hang(
+    only_redelivery: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    decide = run_step.decide
+
+    def forgetful(**question: Any) -> claim.Decision:
+        decision = decide(**question)
+        return claim.Decision.DROP if decision is claim.Decision.SETTLE else decision
+
+    monkeypatch.setattr(run_step, "decide", forgetful)
+    assert breaks(tmp_path / "key", **only_redelivery) is not None
