@@ -12,6 +12,7 @@ from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.errors import ConfigErrors, InvalidInput, NotFound, nearest
 
 if TYPE_CHECKING:
+    from convergence.config.processor_checks import Target
     from convergence.config.validation import Report
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
@@ -65,10 +66,11 @@ class Catalog:
                 found.setdefault(alias, path)
         return found
 
-    def validate(self, paths: Sequence[Path | str] | None = None) -> Report:
+    def validate(self, paths: Sequence[Path | str] | None = None, *, target: Target = "embedded") -> Report:
         """Check files of every kind below the configs folder: all, or those at or below `paths`.
 
-        A path is a file, a folder, or a pipeline's name; relative ones are looked up here first.
+        A path is a file, a folder, or a pipeline's name; relative ones are looked up here first. Processors that
+        publish a model of their config check it; `target` "gcp" refuses steps too long for a deployed function.
 
         Raises:
             InvalidInput: a path leads out of the configs folder.
@@ -77,7 +79,7 @@ class Catalog:
         from convergence.config.validation import validate  # models of kinds that a run never reads
 
         files = sorted({file for path in paths or [self.root] for file in self._below(path)})
-        return validate(self.root, files, everything=not paths)
+        return validate(self.root, files, everything=not paths, target=target)
 
     def _at(self, name: str) -> LoadedPipeline | None:
         for suffix in _SUFFIXES:

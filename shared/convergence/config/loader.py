@@ -89,7 +89,7 @@ def _validated(normal: Mapping[str, Any], positions: Positions, problems: list[C
     try:
         return Pipeline.model_validate(normal)
     except ValidationError as error:
-        problems += problems_of(error, positions)
+        problems += problems_of(error, normal, positions)
         try:
             return Pipeline.model_validate(without(normal, error))
         except ValidationError:

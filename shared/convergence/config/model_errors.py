@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from pydantic import ValidationError
@@ -24,15 +24,16 @@ _WANTED: Final[Mapping[str, str]] = {
     "model_type": "a mapping",
     "model_attributes_type": "a mapping",
 }
+_OF_THE_WHOLE: Final = frozenset({"value_error", "too_short", "too_long"})
 
 
-def problems_of(error: ValidationError, positions: Positions) -> list[ConfigError]:
-    """Return one mistake for each value that does not fit."""
+def problems_of(error: ValidationError, data: Any, positions: Positions, below: KeyPath = ()) -> list[ConfigError]:
+    """Return one mistake for each value of `data` that does not fit. `below` is where `data` stands in the file."""
     found: dict[str, ConfigError] = {}
-    for path, detail in _details(error):
+    for path, detail in details_of(error, data):
         if detail["input"] is None and path in {("schedule",), ("steps",)}:
             continue  # the door has said what is wrong
-        problem = positions.problem(path, _sentence(detail, path))
+        problem = positions.problem((*below, *path), sentence(detail, path))
         found.setdefault(f"{problem.where} {problem.path}", problem)
     return list(found.values())
 
@@ -40,16 +41,39 @@ def problems_of(error: ValidationError, positions: Positions) -> list[ConfigErro
 def without(normal: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
     """Return a copy without the values that do not fit."""
     rest: Any = copy.deepcopy(dict(normal))
-    for path, _ in _details(error):
+    for path, _ in details_of(error, normal):
         _drop(rest, path[: 3 if path[:1] == ("steps",) else 1])
     return dict(rest)
 
 
-def _details(error: ValidationError) -> Iterator[tuple[KeyPath, ErrorDetails]]:
+def details_of(error: ValidationError, data: Any) -> list[tuple[KeyPath, ErrorDetails]]:
+    """Return what does not fit, with its path in `data`: of a union, only the branch that came furthest."""
+    found = []
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
             continue  # it counts only the items that are right
-        yield tuple(key for key in detail["loc"] if key not in {"bool", "str"}), detail  # branches of a union
+        found.append((_own(data, detail), detail))
+    paths = {path for path, _ in found}
+    return [
+        (path, detail)
+        for path, detail in found
+        if not any(len(other) > len(path) and other[: len(path)] == path for other in paths)
+        or detail["type"] in _OF_THE_WHOLE
+    ]
+
+
+def _own(data: Any, detail: ErrorDetails) -> KeyPath:
+    """The part of pydantic's path that stands in the data: the names of a union's branches do not."""
+    path: list[str | int] = []
+    for key in detail["loc"]:
+        try:
+            data = data[key]
+        except (LookupError, TypeError):
+            continue
+        path.append(key)
+    if detail["type"] == "missing":
+        path.append(detail["loc"][-1])
+    return tuple(path)
 
 
 def _drop(data: Any, path: tuple[str | int, ...]) -> None:
@@ -66,7 +90,8 @@ def _drop(data: Any, path: tuple[str | int, ...]) -> None:
         data[path[-1]] = {"step_id": f"step-{path[-1]}", "ps_type": ""}
 
 
-def _sentence(detail: ErrorDetails, path: tuple[Any, ...]) -> str:
+def sentence(detail: ErrorDetails, path: KeyPath) -> str:
+    """Return what is wrong with the value at `path`."""
     kind, context, given = detail["type"], detail.get("ctx", {}), detail["input"]
     key = str(next((part for part in reversed(path) if isinstance(part, str)), "this"))
     if kind in _WANTED:

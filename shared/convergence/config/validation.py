@@ -13,6 +13,7 @@ from convergence.config.kind_models import MODELS
 from convergence.config.kinds import Kind, kind_of
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model_errors import problems_of
+from convergence.config.processor_checks import Target, check_processors
 from convergence.config.yaml_source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors
 
@@ -36,8 +37,11 @@ class Report:
             raise ConfigErrors(self.problems)
 
 
-def validate(root: Path, files: Sequence[Path], *, everything: bool = False) -> Report:
-    """Check `files`, all below `root`; with `everything`, also what only shows across files."""
+def validate(root: Path, files: Sequence[Path], *, everything: bool = False, target: Target = "embedded") -> Report:
+    """Check `files`, all below `root`; with `everything`, also what only shows across files.
+
+    `target` is where the pipelines are to run: "gcp" refuses what a deployed function cannot do.
+    """
     checked: Counter[Kind] = Counter()
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
@@ -51,7 +55,9 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False) -> 
             if kind is Kind.PIPELINE:
                 loaded = load_pipeline(file, root)
                 pipelines.append(loaded)
-                warnings.extend(loaded.warnings)
+                wrong, doubtful = check_processors(loaded, target)
+                problems.extend(wrong)
+                warnings.extend([*loaded.warnings, *doubtful])
             else:
                 _check(file, root, kind)
         except ConfigErrors as errors:
@@ -79,7 +85,7 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
     try:
         MODELS[kind].model_validate(source.data)
     except ValidationError as error:
-        problems += problems_of(error, source.positions)
+        problems += problems_of(error, source.data, source.positions)
     if problems:
         raise ConfigErrors(problems)
 

@@ -1,0 +1,55 @@
+"""What a step's processor says to its config."""
+
+from __future__ import annotations
+
+import pytest
+
+from convergence.config.processor_checks import check_processors
+from tests.unit.config.builders import a_pipeline
+
+STEP = "steps:\n  - step_id: run_it\n    ps_type: generic.procedure_executor\n    config: "
+
+
+def problems(config: str) -> list[str]:
+    return [str(problem) for problem in check_processors(a_pipeline(STEP + config), "embedded")[0]]
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        "{procedure: sp_x}",
+        "{procedure: '{anything}', params: {a: 1}}",
+        "{procedure: {name: sp_x}, parameters: [{name: p, value: '{date}', optional: true}]}",
+        "{procedure: sp_x, parameters: '{all_parameters}'}",
+    ],
+)
+def test_a_config_that_fits_its_model_is_right(config: str) -> None:
+    assert problems(config) == []
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (
+            "{procedure: sp_x, parmas: {}}",
+            "config.parmas: generic.procedure_executor has no 'parmas' here. Did you mean",
+        ),
+        ("{}", "tests/one.yml:5:5: steps[0].config.procedure: procedure is missing"),
+        ("{procedure: {dataset: d}}", "config.procedure.name: name is missing"),
+        ("{procedure: sp_x, parameters: [{name: p, optional: perhaps}]}", "parameters[0].optional"),
+        ("{procedure: [a]}", "config.procedure: procedure is"),
+    ],
+)
+def test_a_config_that_does_not_fit_is_told_with_its_place(config: str, message: str) -> None:
+    assert message in problems(config)[0]
+
+
+def test_a_long_step_that_cannot_pause_is_a_mistake_only_for_deployed_functions() -> None:
+    loaded = a_pipeline("steps: [{step_id: run_it, ps_type: generic.noop, timeout_minutes: 20}]")
+    assert [len(found) for found in check_processors(loaded, "embedded")] == [0, 1]
+    (problem,) = check_processors(loaded, "gcp")[0]
+    assert "1200 s are more than 480 s, and 'generic.noop' cannot pause" in str(problem)
+
+
+def test_the_default_timeout_asks_for_nothing() -> None:
+    assert check_processors(a_pipeline(""), "gcp") == ([], [])
