@@ -1,0 +1,129 @@
+"""What stands on the screen and in the log file."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import logging
+from collections.abc import Iterator
+from decimal import Decimal
+from pathlib import Path
+
+import orjson
+import pytest
+from rich.console import Console
+
+from convergence.engine.scrub import ScrubbingLogger
+from convergence.engine.view_models import StepView
+from convergence.entry.cli import log_file
+from convergence.entry.cli.bars import Bars, fitting
+from convergence.entry.cli.follow import Rows
+from convergence.entry.cli.output import Output, cell, exact, seconds
+from convergence.entry.cli.session import Session, program_name
+from tests.unit.entry.conftest import Cli
+
+
+def a_step(step_id: str, status: str) -> StepView:
+    return {
+        "step_id": step_id, "ps_type": "x", "status": status, "trigger": None, "attempts": 1, "attempts_max": 3,
+        "started_at": None, "completed_at": None, "duration_ms": 1500, "rows_processed": 0, "rows_written": 0,
+        "error_message": None,
+    }  # fmt: skip
+
+
+MANY_DIGITS = "12345678901234567890.123456789012345678"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [("1.500", "1.5"), ("100", "100"), ("0.00", "0"), ("1E+3", "1000"), (MANY_DIGITS, MANY_DIGITS)],
+)
+def test_money_keeps_every_digit(value: str, text: str) -> None:
+    assert exact(Decimal(value)) == text
+
+
+@pytest.mark.parametrize(("ms", "text"), [(None, ""), (5, "0.01 s"), (59_990, "59.99 s"), (3_725_000, "1:02:05")])
+def test_durations_are_for_people(ms: int | None, text: str) -> None:
+    assert seconds(ms) == text
+
+
+def test_cells_are_one_line() -> None:
+    assert [cell(value) for value in (None, True, "a\nb", {"a": Decimal("1.0")}, [1])] == [
+        "",
+        "true",
+        "a b",
+        '{"a":"1"}',
+        "[1]",
+    ]
+
+
+def test_tables_are_aligned_and_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
+    Output().table(("who", "n"), [("a", 1), ("bob", 100)], right={1})
+    assert capsys.readouterr().out == "who    n\na      1\nbob  100\n"
+
+
+def test_more_steps_than_lines_leave_those_that_need_a_look_in_plan_order() -> None:
+    steps = [a_step(f"s{number}", "completed") for number in range(6)]
+    steps[1]["status"], steps[3]["status"], steps[5]["status"] = "running", "failed", "pending"
+    assert [step["step_id"] for step in fitting(steps, 3)] == ["s1", "s3", "s5"]
+    assert fitting(steps, 6) == steps
+
+
+def test_a_terminal_gets_a_row_for_each_step(acme: Cli, tmp_path: Path) -> None:
+    acme("run", "acme", "example/hello")
+    screen = io.StringIO()
+    rows = Rows()
+    from convergence.bootstrap import EmbeddedOptions, reading
+    from convergence.domain.run import Run
+
+    async def draw() -> None:
+        page = await services.documents.query("runs")
+        run = Run.from_data(page.documents[0].data)
+        rows(run.run_id, "load_greeting", 1234, None, "page 2")
+        bars = Bars(rows, Console(file=screen, force_terminal=True, width=120, height=30))
+        await bars.show(services, [run])
+        bars.close()
+
+    with reading(EmbeddedOptions(data_dir=tmp_path / ".convergence")) as services:
+        asyncio.run(draw())
+    assert "✓ load_greeting" in screen.getvalue()
+    assert "1,234 rows" in screen.getvalue()
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Iterator[Path]:
+    handler = log_file.write_to(tmp_path / "convergence.log", to_stderr=False)
+    yield tmp_path / "convergence.log"
+    log_file.stop(handler)
+
+
+def test_a_steps_log_line_is_json_with_its_labels_and_without_its_secrets(log: Path) -> None:
+    labels = {"org": "acme", "run_id": "run_1", "step_id": "extract"}
+    logger = ScrubbingLogger(logging.getLogger("convergence.step"), {"sk-secret"}, **labels)
+    logger.info("asked with %s", "sk-secret")
+    try:
+        raise ValueError("sk-secret is wrong")
+    except ValueError as error:
+        logger.error("raised", exc_info=error)
+    lines = [orjson.loads(line) for line in log.read_bytes().splitlines()]
+    assert lines[0]["message"] == "asked with [secret]"
+    assert labels.items() <= lines[1].items()
+    assert b"sk-secret" not in log.read_bytes()
+
+
+def test_a_runs_lines_are_read_over_all_files_and_torn_ones_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "convergence.log"
+    (tmp_path / "convergence.log.1").write_text('{"run_id":"run_1","message":"old"}\n')
+    path.write_text('{"run_id":"run_2","message":"run_1"}\n{"run_id":"run_1","message":"new"}\n{"run_id":"run_1","mess')
+    assert [line["message"] for line in log_file.read_run(path, "run_1")] == ["old", "new"]
+    assert list(log_file.read_run(tmp_path / "nothing.log", "run_1")) == []
+
+
+def test_command_lines_that_are_shown_work_where_they_are_shown() -> None:
+    from convergence.bootstrap import doors
+
+    session = Session(doors(), "convergence")
+    assert session.command("logs", "run_1") == "convergence logs run_1"
+    session.data_dir = Path("/tmp/my data")
+    assert session.command("query", "acme", "SELECT 1") == "convergence --data-dir '/tmp/my data' query acme 'SELECT 1'"
+    assert program_name("/nowhere/on the/path/convergence") == "'/nowhere/on the/path/convergence'"
