@@ -75,7 +75,9 @@ def test_loops_leave_and_iterate_by_label(sql: GoogleSql) -> None:
 def test_for_goes_over_the_rows_of_a_query(sql: GoogleSql) -> None:
     body = """
       DECLARE text STRING DEFAULT '';
-      FOR row IN (SELECT name, amount FROM UNNEST([STRUCT('a' AS name, 1 AS amount), ('b', 2), ('c', 3)]) ORDER BY name) DO
+      FOR row IN (
+        SELECT name, amount FROM UNNEST([STRUCT('a' AS name, 1 AS amount), ('b', 2), ('c', 3)]) ORDER BY name
+      ) DO
         IF row.name = 'b' THEN CONTINUE; END IF;
         SET text = CONCAT(text, row.name, CAST(row.amount AS STRING));
       END FOR;
@@ -240,9 +242,9 @@ def test_arguments_are_typed_and_checked(sql: GoogleSql) -> None:
     assert sql.call(**arguments).rows == [{"p_day": date(2026, 1, 2), "p_list": ["a"]}]
     with pytest.raises(InvalidInput, match="needs a value for its parameter 'p_list'"):
         sql.call(p_day=arguments["p_day"])
-    with pytest.raises(InvalidInput, match="no parameter 'p_lst'. Did you mean 'p_list'"):
+    with pytest.raises(InvalidInput, match=r"no parameter 'p_lst'\. Did you mean 'p_list'"):
         sql.call(**arguments, p_lst=arguments["p_list"])
-    with pytest.raises(NotFound, match="No procedure is called 'sp_tst'. Did you mean 'sp_test'"):
+    with pytest.raises(NotFound, match=r"No procedure is called 'sp_tst'\. Did you mean 'sp_test'"):
         sql.call("sp_tst")
 
 

@@ -26,6 +26,9 @@ CREATE TABLE "{dataset}"."{table}" ({columns});
 -- name: add_column
 ALTER TABLE "{dataset}"."{table}" ADD COLUMN "{column}" {type};
 
+-- name: set_type
+ALTER TABLE {table} ALTER COLUMN "{column}" SET DATA TYPE {type};
+
 -- name: staged
 CREATE TEMP TABLE staged AS SELECT {select}
 FROM read_json($files, format = 'array', columns = {columns}, maximum_object_size = 16777216);

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from convergence.adapters.local.googlesql.types import SqlType
+from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
 from convergence.adapters.local.warehouse_catalog import TableCatalog
 from convergence.adapters.local.warehouse_errors import wrong_statement
 from convergence.adapters.local.warehouse_session import Job
@@ -102,6 +102,8 @@ class Statements:
         if translation.defines:
             job.has_defined = True
             self.catalog.forget()
+            if translation.creates is not None:
+                _widen(job, translation.creates)
         return Outcome(rows_affected=affected, tables=translation.touched.names)
 
     def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
@@ -123,6 +125,18 @@ class Statements:
             found = job.cursor.execute(statement("table_rows"), values).fetchone()
             total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
         return total
+
+
+def _widen(job: Job, table: tuple[str, str]) -> None:
+    """Give the columns that a CREATE TABLE … AS made the types of GoogleSQL: DuckDB takes 32 bits for a literal 1."""
+    dataset, name = table
+    query = statement("columns" if dataset else "temporary_columns")
+    values = {"dataset": dataset, "table": name} if dataset else {"table": name}
+    for column, kind in job.cursor.execute(query, values).fetchall():
+        wanted = from_duckdb(str(kind)).duckdb
+        if wanted != kind and "STRUCT" not in kind and "TUPLE" not in kind:
+            words = {"table": f'"{dataset}"."{name}"' if dataset else f'temp."{name}"', "column": str(column)}
+            job.cursor.execute(statement("set_type", **words, type=wanted))
 
 
 def _affected(job: Job, translation: Translation) -> int:

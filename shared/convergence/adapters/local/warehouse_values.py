@@ -43,9 +43,16 @@ def _converter(kind: SqlType) -> Convert | None:
         return None if inner is None else _or_none(lambda value: [inner(item) for item in value])
     if kind.name == "STRUCT":
         fields = [(name, _converter(field)) for name, field in kind.fields]
+        if fields and not fields[0][0]:  # a tuple: BigQuery's clients number fields without names
+            return _or_none(lambda value: _numbered(fields, value))
         if any(change for _, change in fields):
             return _or_none(lambda value: {n: change(value[n]) if change else value[n] for n, change in fields})
     return None
+
+
+def _numbered(fields: Sequence[tuple[str, Convert | None]], values: Sequence[Any]) -> dict[str, Any]:
+    changed = [change(value) if change else value for (_, change), value in zip(fields, values, strict=True)]
+    return {f"_field_{number}": value for number, value in enumerate(changed, 1)}
 
 
 def _or_none(convert: Convert) -> Convert:

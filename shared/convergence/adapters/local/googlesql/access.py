@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.googlesql.pseudo_tables import catalog_view, spread_arrays, use_catalog_view
+from convergence.adapters.local.googlesql.pseudo_tables import catalog_view, use_catalog_view
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Scope
 
@@ -41,11 +41,12 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
         Denied: it names a dataset, a project or a function outside the scope, or writes without the right to.
     """
     refuse_kind(tree)
-    target = _target(tree)
+    targets = _targets(tree)
+    if not isinstance(tree, QUERIES) and not targets:
+        raise StepFailed(f"{_kind(tree)} names no table.")
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
     views: set[tuple[str, str]] = set()
-    spread_arrays(tree)
     ctes = _cte_references(tree)
     for table in list(tree.find_all(exp.Table)):
         if not isinstance(table.this, exp.Identifier) or id(table) in ctes:
@@ -56,11 +57,12 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
             views.add((dataset, table.name))
             use_catalog_view(table, view, project, dataset)
             continue
-        is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, target))
+        is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, targets))
         dataset = "" if is_temporary else _dataset(table, scope, project)
-        (writes if table is target else reads).add((dataset, table.name))
+        (writes if any(table is target for target in targets) else reads).add((dataset, table.name))
     _check_datasets(reads | views, writes, scope)
-    existing = reads if isinstance(tree, exp.Create | exp.Drop) else reads | writes
+    made = isinstance(tree, exp.Create) or bool(tree.args.get("exists"))
+    existing = reads if made else reads | writes
     return Touched(frozenset(reads), frozenset(writes), frozenset(existing))
 
 
@@ -94,16 +96,23 @@ def _dataset(table: exp.Table, scope: Scope, project: str) -> str:
     return table.db
 
 
-def _target(tree: exp.Expr) -> exp.Expr | None:
-    """Return the table that the statement writes or defines."""
+def _targets(tree: exp.Expr) -> list[exp.Expr]:
+    """Return the tables that the statement writes or defines."""
     if isinstance(tree, exp.TruncateTable):
-        return tree.expressions[0] if tree.expressions else None
+        return list(tree.expressions)
+    if isinstance(tree, exp.Drop):
+        return [*(tree.args.get("tables") or []), *([tree.this] if isinstance(tree.this, exp.Table) else [])]
     node = tree.this if isinstance(tree, WRITES + DEFINITIONS) else None
-    return node.this if isinstance(node, exp.Schema) else node
+    node = node.this if isinstance(node, exp.Schema) else node
+    return [] if node is None else [node]
 
 
-def _creates_temporary(tree: exp.Expr, table: exp.Table, target: exp.Expr | None) -> bool:
-    return table is target and isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) is not None
+def _creates_temporary(tree: exp.Expr, table: exp.Table, targets: list[exp.Expr]) -> bool:
+    return (
+        any(table is target for target in targets)
+        and isinstance(tree, exp.Create)
+        and tree.find(exp.TemporaryProperty) is not None
+    )
 
 
 def _cte_references(tree: exp.Expr) -> set[int]:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cache
-from typing import Any
 
-from sqlglot import exp
+from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generators.duckdb import DuckDBGenerator
@@ -41,9 +41,22 @@ def _target() -> DuckDB:
 @cache
 def source() -> BigQuery:
     """Return the dialect that users write."""
+    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of is refused by name here
     return BigQuery()
 
 
-def to_duckdb(tree: exp.Expr, **options: Any) -> str:
-    """Write a tree as DuckDB's SQL."""
-    return _Generator(dialect=_target(), identify=False, **options).generate(tree)
+def to_duckdb(tree: exp.Expr) -> str:
+    """Write a tree as DuckDB's SQL; an ALTER with several actions is several statements there."""
+    if not isinstance(tree, exp.Alter):
+        return _write(tree)
+    alone = []
+    for action in tree.args["actions"]:
+        copy = tree.copy()
+        copy.set("actions", [action.copy()])
+        alone.append(_write(copy))
+    return "; ".join(alone) or "SELECT 0 WHERE FALSE"
+
+
+def _write(tree: exp.Expr) -> str:
+    text: str = _Generator(dialect=_target(), unsupported_level=ErrorLevel.IGNORE).generate(tree)
+    return text

@@ -2,6 +2,7 @@
 -- A value that is used more than once is bound by a lambda, so that nested calls stay small.
 
 CREATE OR REPLACE MACRO googlesql.nonzero(b) AS CASE WHEN b = 0 THEN error('division by zero') ELSE b END;
+CREATE OR REPLACE MACRO googlesql.nonzero_or_null(b) AS nullif(b, 0);
 
 -- Division of decimals, exact, rounded half away from zero at the last place: long division on HUGEINT.
 CREATE OR REPLACE MACRO googlesql.units9(x) AS
@@ -11,19 +12,21 @@ CREATE OR REPLACE MACRO googlesql.units18(x) AS
   + CAST(CAST(x - trunc(x) AS DECIMAL(19, 18)) * 1000000000000000000::DECIMAL(19, 0) AS HUGEINT);
 CREATE OR REPLACE MACRO googlesql.divide9(a, b) AS list_transform(list_transform(list_transform(
   [{'a': CAST(a AS DECIMAL(38, 9)), 'b': CAST(b AS DECIMAL(38, 9))}],
-  lambda x: {'n': googlesql.units9(abs(x.a)), 'd': googlesql.nonzero(googlesql.units9(abs(x.b))), 's': sign(x.a) * sign(x.b)}),
+  lambda x: {'n': googlesql.units9(abs(x.a)), 'd': nullif(googlesql.units9(abs(x.b)), 0), 's': sign(x.a) * sign(x.b)}),
   lambda x: {'q': x.n // x.d, 'f': (x.n % x.d) * 1000000000 // x.d, 'r': (x.n % x.d) * 1000000000 % x.d, 'd': x.d, 's': x.s}),
   lambda x: CAST(x.s AS INTEGER) * (CAST(x.q AS DECIMAL(38, 9))
     + CAST(x.f + CASE WHEN x.r >= x.d - x.r THEN 1 ELSE 0 END AS DECIMAL(10, 0)) * 0.000000001::DECIMAL(10, 9)))[1];
-CREATE OR REPLACE MACRO googlesql.numeric_divide(a, b) AS CAST(googlesql.divide9(a, b) AS DECIMAL(38, 9));
-CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS list_transform(list_transform(list_transform(list_transform(
+CREATE OR REPLACE MACRO googlesql.numeric_divide_or_null(a, b) AS CAST(googlesql.divide9(a, b) AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO googlesql.numeric_divide(a, b) AS CAST(googlesql.divide9(a, googlesql.nonzero(b)) AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO googlesql.bignumeric_divide_or_null(a, b) AS list_transform(list_transform(list_transform(list_transform(
   [{'a': CAST(a AS DECIMAL(38, 18)), 'b': CAST(b AS DECIMAL(38, 18))}],
-  lambda x: {'n': googlesql.units18(abs(x.a)), 'd': googlesql.nonzero(googlesql.units18(abs(x.b))), 's': sign(x.a) * sign(x.b)}),
+  lambda x: {'n': googlesql.units18(abs(x.a)), 'd': nullif(googlesql.units18(abs(x.b)), 0), 's': sign(x.a) * sign(x.b)}),
   lambda x: {'q': x.n // x.d, 'f': (x.n % x.d) * 1000000000 // x.d, 'r': (x.n % x.d) * 1000000000 % x.d, 'd': x.d, 's': x.s}),
   lambda x: {'q': x.q, 'f': x.f, 'g': x.r * 1000000000 // x.d, 'r': x.r * 1000000000 % x.d, 'd': x.d, 's': x.s}),
   lambda x: CAST(CAST(x.s AS INTEGER) * (CAST(x.q AS DECIMAL(38, 18))
     + CAST(x.f * 1000000000 + x.g + CASE WHEN x.r >= x.d - x.r THEN 1 ELSE 0 END AS DECIMAL(19, 0))
       * 0.000000000000000001::DECIMAL(18, 18)) AS DECIMAL(38, 18)))[1];
+CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS googlesql.bignumeric_divide_or_null(a, googlesql.nonzero(b));
 -- Where types are not known before: DuckDB's own decide.
 CREATE OR REPLACE MACRO googlesql.divide
   (a DECIMAL(38, 9), b DECIMAL(38, 9)) AS googlesql.numeric_divide(a, b),
@@ -33,6 +36,14 @@ CREATE OR REPLACE MACRO googlesql.divide
   (a DECIMAL(38, 9), b DOUBLE) AS CAST(a AS DOUBLE) / googlesql.nonzero(b),
   (a DOUBLE, b DOUBLE) AS a / googlesql.nonzero(b),
   (a BIGINT, b BIGINT) AS a / googlesql.nonzero(b);
+CREATE OR REPLACE MACRO googlesql.divide_or_null
+  (a DECIMAL(38, 9), b DECIMAL(38, 9)) AS googlesql.numeric_divide_or_null(a, b),
+  (a DECIMAL(38, 9), b BIGINT) AS googlesql.numeric_divide_or_null(a, b),
+  (a BIGINT, b DECIMAL(38, 9)) AS googlesql.numeric_divide_or_null(a, b),
+  (a DOUBLE, b DECIMAL(38, 9)) AS a / googlesql.nonzero_or_null(CAST(b AS DOUBLE)),
+  (a DECIMAL(38, 9), b DOUBLE) AS CAST(a AS DOUBLE) / googlesql.nonzero_or_null(b),
+  (a DOUBLE, b DOUBLE) AS a / googlesql.nonzero_or_null(b),
+  (a BIGINT, b BIGINT) AS a / googlesql.nonzero_or_null(b);
 CREATE OR REPLACE MACRO googlesql.multiply
   (a DECIMAL(38, 9), b DECIMAL(38, 9)) AS CAST(a * b AS DECIMAL(38, 9)),
   (a DECIMAL(38, 9), b BIGINT) AS CAST(a * b AS DECIMAL(38, 9)),
@@ -41,6 +52,13 @@ CREATE OR REPLACE MACRO googlesql.multiply
   (a DECIMAL(38, 9), b DOUBLE) AS CAST(a AS DOUBLE) * b,
   (a DOUBLE, b DOUBLE) AS a * b,
   (a BIGINT, b BIGINT) AS a * b;
+-- DuckDB rounds decimals to a constant number of places only.
+CREATE OR REPLACE MACRO googlesql.round_decimal(x, n) AS list_transform([{'x': x, 'n': n}], lambda e:
+  CASE e.n WHEN -3 THEN CAST(round(e.x, -3) AS DECIMAL(38, 9)) WHEN -2 THEN CAST(round(e.x, -2) AS DECIMAL(38, 9)) WHEN -1 THEN CAST(round(e.x, -1) AS DECIMAL(38, 9)) 
+  WHEN 0 THEN CAST(round(e.x, 0) AS DECIMAL(38, 9)) WHEN 1 THEN CAST(round(e.x, 1) AS DECIMAL(38, 9)) WHEN 2 THEN CAST(round(e.x, 2) AS DECIMAL(38, 9)) 
+  WHEN 3 THEN CAST(round(e.x, 3) AS DECIMAL(38, 9)) WHEN 4 THEN CAST(round(e.x, 4) AS DECIMAL(38, 9)) WHEN 5 THEN CAST(round(e.x, 5) AS DECIMAL(38, 9)) 
+  WHEN 6 THEN CAST(round(e.x, 6) AS DECIMAL(38, 9)) WHEN 7 THEN CAST(round(e.x, 7) AS DECIMAL(38, 9)) WHEN 8 THEN CAST(round(e.x, 8) AS DECIMAL(38, 9))
+  ELSE CASE WHEN e.n > 8 THEN e.x WHEN e.n < -3 THEN error('ROUND: the number of places is out of range') END END)[1];
 CREATE OR REPLACE MACRO googlesql.integral
   (a DECIMAL(38, 9)) AS a, (a DOUBLE) AS a, (a HUGEINT) AS CAST(a AS BIGINT), (a BIGINT) AS a;
 
@@ -54,8 +72,14 @@ CREATE OR REPLACE MACRO googlesql.text
 CREATE OR REPLACE MACRO googlesql.int64_of(t) AS
   CASE WHEN t IS NULL THEN NULL WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT)
   ELSE error('Bad int64 value: ' || t) END;
+CREATE OR REPLACE MACRO googlesql.int64_of_or_null(t) AS
+  CASE WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT) END;
+CREATE OR REPLACE MACRO googlesql.bool_of_or_null(t) AS CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false END;
 CREATE OR REPLACE MACRO googlesql.bool_of(t) AS
   CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN t IS NULL THEN NULL ELSE error('Bad bool value: ' || t) END END;
+CREATE OR REPLACE MACRO googlesql.int32(n) AS CAST(n AS INTEGER);
+CREATE OR REPLACE MACRO googlesql.pad_left(s, n) AS CASE WHEN length(s) >= n THEN s ELSE lpad(s, n, ' ') END;
+CREATE OR REPLACE MACRO googlesql.pad_right(s, n) AS CASE WHEN length(s) >= n THEN s ELSE rpad(s, n, ' ') END;
 -- A position of 0 or before the beginning means the beginning.
 CREATE OR REPLACE MACRO googlesql.tail(s, p) AS CASE WHEN p > 0 OR (p < 0 AND -p <= length(s)) THEN substr(s, p) ELSE s END;
 CREATE OR REPLACE MACRO googlesql.initcap(s) AS
@@ -93,6 +117,11 @@ CREATE OR REPLACE MACRO googlesql.json_time(x) AS
 -- Dates and times.
 CREATE OR REPLACE MACRO googlesql.moved
   (d DATE, i INTERVAL) AS CAST(d + i AS DATE), (d TIMESTAMP, i INTERVAL) AS d + i, (d TIMESTAMPTZ, i INTERVAL) AS d + i;
+CREATE OR REPLACE MACRO googlesql.shifted(d, n) AS CAST(d + CAST(n AS INTEGER) AS DATE);
+-- Months from the first date on, not from the one before: 31 January, 28 February, 31 March.
+CREATE OR REPLACE MACRO googlesql.month_dates(a, b, k) AS
+  list_filter(list_transform(generate_series(0, abs(date_diff('month', a, b)) // abs(k)),
+    lambda n: CAST(a + to_months(CAST(n * k AS INTEGER)) AS DATE)), lambda d: CASE WHEN k > 0 THEN d <= b ELSE d >= b END);
 CREATE OR REPLACE MACRO googlesql.truncated
   (part, d DATE) AS CAST(date_trunc(part, d) AS DATE), (part, d TIMESTAMP) AS date_trunc(part, d), (part, d TIMESTAMPTZ) AS date_trunc(part, d);
 CREATE OR REPLACE MACRO googlesql.week_begin
@@ -115,6 +144,8 @@ CREATE OR REPLACE MACRO googlesql.last_day_of(d, part) AS
 -- Arrays.
 CREATE OR REPLACE MACRO googlesql.element(a, i) AS
   CASE WHEN i < 1 OR i > len(a) THEN error('Array index ' || (i - 1) || ' is out of bounds') ELSE a[i] END;
+
+CREATE OR REPLACE MACRO googlesql.element_or_null(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
 
 -- Catalog views, as `dataset.INFORMATION_SCHEMA.*` and `dataset.__TABLES__`.
 CREATE OR REPLACE MACRO googlesql.tables(project, dataset) AS TABLE

@@ -14,6 +14,8 @@ from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.schema import MappingSchema
 
+from convergence.adapters.local.googlesql.column_types import fill_column_types
+
 if TYPE_CHECKING:
     from convergence.adapters.local.googlesql.translate import Catalog
 
@@ -32,11 +34,18 @@ def infer_types(tree: exp.Expr, catalog: Catalog, dataset: str) -> None:
     copy = tree.copy()
     for query in _queries(copy):
         _annotate(query, schema)
-    annotate_types(copy, schema=schema, dialect="bigquery")
     for node in copy.walk():
-        number = node.meta.get(_NUMBER)
-        if number is not None and node.type is not None and not nodes[number].type:
-            nodes[number].type = node.type
+        origin = node.meta.get(_NUMBER)
+        if isinstance(origin, int) and _known(node) and not _known(nodes[origin]):
+            nodes[origin].type = node.type
+    fill_column_types(tree, catalog)
+    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+    fill_column_types(tree, catalog)  # arrays have types now, so their elements can be found
+    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+
+
+def _known(node: exp.Expr) -> bool:
+    return node.type is not None and not node.is_type(exp.DataType.Type.UNKNOWN)
 
 
 def _queries(tree: exp.Expr) -> list[exp.Expr]:

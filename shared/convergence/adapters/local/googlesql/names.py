@@ -80,13 +80,24 @@ class Names:
         return names
 
 
+def enclosing_sources(node: exp.Expr) -> list[exp.Expr]:
+    """Return the sources in sight of a node, those of the innermost statement first."""
+    found: list[exp.Expr] = []
+    parent: exp.Expr | None = node
+    while parent is not None:
+        if isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Merge):
+            found += _sources(parent)
+        parent = parent.parent
+    return found
+
+
 def _sources(statement: exp.Expr) -> list[exp.Expr]:
     found: list[exp.Expr] = []
     if isinstance(statement, exp.Select):
         from_ = statement.args.get("from_")
         found = [from_.this] if from_ is not None else []
         found += [join.this for join in statement.args.get("joins") or []]
-    elif isinstance(statement, exp.Update):
+    elif isinstance(statement, exp.Update) and statement.this is not None:  # MERGE's UPDATE names no table
         from_ = statement.args.get("from_")
         found = [statement.this, *([from_.this] if from_ is not None else [])]
     elif isinstance(statement, exp.Delete):

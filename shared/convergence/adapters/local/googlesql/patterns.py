@@ -25,12 +25,6 @@ _SPELLED: Final = {
     "E4Y": "%Y",
     "n": "\n",
     "t": "\t",
-    "k": "%-H",
-    "l": "%-I",
-    "e": "%-d",
-    "E*S": "%S.%f",
-    "E1S": "%S.%f",
-    "E2S": "%S.%f",
     "E3S": "%S.%g",
     "E6S": "%S.%f",
     "Ez": "+00:00",
@@ -38,6 +32,7 @@ _SPELLED: Final = {
     "Z": "UTC",
 }
 _PLAIN: Final = frozenset("aAbBdHIjmMpSuUVwWyYG%")
+SPECIAL: Final = re.compile(r"(%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S)")  # elements that need more than strftime
 _ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E[1-6]S|Ez|[a-zA-Z%])")
 
 
@@ -91,6 +86,8 @@ def date_format(pattern: str, *, parsing: bool = False) -> str:
             return "%z" if element != "Z" else "%Z"
         if parsing and element in {"e", "k", "l"}:
             return {"e": "%d", "k": "%H", "l": "%I"}[element]
+        if parsing and element == "E*S":
+            return "%S.%f"
         if element not in _SPELLED:
             raise StepFailed(f"The format element %{element} cannot be used here.")
         return _SPELLED[element]

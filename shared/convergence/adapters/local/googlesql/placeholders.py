@@ -80,7 +80,8 @@ class Placeholders:
             node.replace(self._typed(f"q_{number}", kind))
 
     def _system(self, node: exp.Parameter) -> None:
-        name, whole = node.this.name.lower(), node
+        name = node.this.name.lower()
+        whole: exp.Expr = node
         if isinstance(node.parent, exp.Dot) and node.parent.this is node:
             name, whole = f"{name}.{node.parent.expression.name.lower()}", node.parent
         if name not in SYSTEM:

@@ -1,4 +1,4 @@
-"""Sources that are no tables: INFORMATION_SCHEMA, `__TABLES__`, wildcards, and arrays of the row before."""
+"""Sources that are no tables: INFORMATION_SCHEMA, `__TABLES__` and wildcards."""
 
 from __future__ import annotations
 
@@ -13,23 +13,6 @@ if TYPE_CHECKING:
 
 _VIEWS: Final = {"TABLES": "tables", "COLUMNS": "columns", "SCHEMATA": "schemata"}
 _PREFIX: Final = "INFORMATION_SCHEMA."
-
-
-def spread_arrays(tree: exp.Expr) -> None:
-    """`FROM t, t.labels AS l` is UNNEST(t.labels) AS l: the first part is the name of a source, not of a dataset."""
-    for select in list(tree.find_all(exp.Select)):
-        from_ = select.args.get("from_")
-        if from_ is None:
-            continue
-        seen = {from_.this.alias_or_name.lower()}
-        for join in select.args.get("joins") or []:
-            table = join.this
-            if isinstance(table, exp.Table) and table.db.lower() in seen and not table.catalog:
-                path = exp.column(table.this.copy(), table=table.args["db"].copy())
-                name = exp.to_identifier(table.alias or table.name)
-                unnest = exp.Unnest(expressions=[path], alias=exp.TableAlias(columns=[name]))
-                table.replace(unnest)
-            seen.add(join.this.alias_or_name.lower())
 
 
 def catalog_view(table: exp.Table) -> str:

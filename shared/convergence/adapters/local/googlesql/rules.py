@@ -93,8 +93,22 @@ def text(value: str) -> exp.Expr:
 
 
 def attempt(node: exp.Expr) -> exp.Expr:
-    """Return the node with NULL instead of an error."""
-    return typed(exp.Anonymous(this="TRY", expressions=[node]), kind_of(node))
+    """Return the node with NULL instead of an error. TRY takes no macro that calls error(), so they have a twin."""
+    return typed(exp.Anonymous(this="TRY", expressions=[without_errors(node)]), kind_of(node))
+
+
+def without_errors(node: exp.Expr) -> exp.Expr:
+    """Return the node with our macros replaced by their twins that give NULL instead of an error."""
+    for macro in node.find_all(exp.Anonymous):
+        if str(macro.this) in _RAISING:
+            macro.set("this", f"{macro.this}_or_null")
+    return node
+
+
+_RAISING = frozenset(
+    f"googlesql.{name}"
+    for name in ("nonzero", "divide", "numeric_divide", "bignumeric_divide", "int64_of", "bool_of", "element")
+)
 
 
 @cache

@@ -124,10 +124,16 @@ def _having(node: exp.Expr) -> exp.Expr:
     return function(name, inner.this, inner.expression, kind=kind_of(inner.this))
 
 
-def _subquery_array(node: exp.Expr) -> exp.Expr:
-    """ARRAY(SELECT …) of no rows is an empty array."""
-    if len(node.expressions) != 1 or not isinstance(node.expressions[0], exp.Query):
-        return node
+def _struct(node: exp.Expr) -> exp.Expr:
+    """STRUCT(1, 'x') has fields without names, as (1, 'x') has: it fits any struct with two fields."""
+    named = [isinstance(field, exp.PropertyEQ | exp.Alias | exp.Column | exp.Dot) for field in node.expressions]
+    if not any(named):
+        fresh = function("row", *node.expressions)
+        fresh.type = node.type
+        return fresh
+    for number, (field, has_name) in enumerate(zip(list(node.expressions), named, strict=True), 1):
+        if not has_name:
+            field.replace(exp.PropertyEQ(this=exp.to_identifier(f"_field_{number}"), expression=field.copy()))
     return node
 
 
@@ -146,6 +152,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.ArrayAgg: _aggregate,
     exp.GroupConcat: _aggregate,
     exp.IgnoreNulls: _ignore_nulls,
+    exp.Struct: _struct,
     exp.AnyValue: _having,
     exp.ApproxQuantiles: _quantiles,
 }

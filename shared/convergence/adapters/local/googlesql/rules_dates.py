@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.googlesql.patterns import date_format
+from convergence.adapters.local.googlesql.patterns import SPECIAL, date_format
 from convergence.adapters.local.googlesql.rules import Rule, call, cast, function, kind_of, text, typed
 from convergence.errors import StepFailed
 
@@ -20,6 +20,8 @@ _MICROS: Final = {
     "HOUR": 3_600_000_000,
     "DAY": 86_400_000_000,
 }
+# Elements padded with a blank; sqlglot has spelled some of them like strftime already.
+_BLANK_PADDED: Final = {"%e": "%-d", "%k": "%-H", "%l": "%-I", "%-d": "%-d", "%-H": "%-H", "%-I": "%-I"}
 _INSTANTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
@@ -214,15 +216,25 @@ def _formatted(node: exp.Expr) -> exp.Expr:
         moment = exp.Paren(this=exp.Add(this=epoch_day, expression=moment.this))
     elif isinstance(moment, exp.TsOrDsToDate | exp.TsOrDsToDatetime):
         moment = cast(moment.this, "DATE" if isinstance(moment, exp.TsOrDsToDate) else "DATETIME")
-    written = _literal(pattern, "a format")
-    if "%Q" in written:
-        quarter = exp.Cast(this=function("quarter", moment.copy()), to=exp.DataType(this=exp.DataType.Type.TEXT))
-        pieces = [function("strftime", moment.copy(), text(date_format(piece))) for piece in written.split("%Q")]
-        joined: exp.Expr = pieces[0]
-        for piece in pieces[1:]:
-            joined = exp.DPipe(this=exp.DPipe(this=joined, expression=quarter.copy()), expression=piece)
-        return typed(exp.Paren(this=joined), "STRING")
-    return function("strftime", moment, text(date_format(written)), kind="STRING")
+    pieces = [_piece(moment, piece) for piece in SPECIAL.split(_literal(pattern, "a format")) if piece]
+    joined = pieces[0] if pieces else text("")
+    for piece in pieces[1:]:
+        joined = exp.DPipe(this=joined, expression=piece)
+    return typed(exp.Paren(this=joined), "STRING")
+
+
+def _piece(moment: exp.Expr, piece: str) -> exp.Expr:
+    """Return one part of a formatted moment; some elements DuckDB's strftime has not."""
+    if piece == "%Q":
+        return exp.Cast(this=function("quarter", moment.copy()), to=exp.DataType(this=exp.DataType.Type.TEXT))
+    if piece in _BLANK_PADDED:
+        short = function("strftime", moment.copy(), text(_BLANK_PADDED[piece]))
+        return function("lpad", short, exp.Literal.number(2), text(" "))
+    if piece == "%E*S":
+        fraction = function("rtrim", function("strftime", moment.copy(), text(".%f")), text("0"))
+        seconds = function("strftime", moment.copy(), text("%S"))
+        return exp.DPipe(this=seconds, expression=function("rtrim", fraction, text(".")))
+    return function("strftime", moment.copy(), text(date_format(piece)))
 
 
 def _literal(node: exp.Expr | None, what: str) -> str:
@@ -262,15 +274,20 @@ def _to_unix(micros: int) -> Rule:
 
 
 def _from_unix_date(node: exp.Expr) -> exp.Expr:
-    return cast(exp.Add(this=cast(text("1970-01-01"), "DATE"), expression=exp.Cast(
-        this=node.this, to=exp.DataType(this=exp.DataType.Type.INT))), "DATE")  # fmt: skip
+    return call("shifted", cast(text("1970-01-01"), "DATE"), node.this, kind="DATE")
 
 
 def _date_array(node: exp.Expr) -> exp.Expr:
-    start, end = (_as_date(side) for side in (node.args["start"], node.args["end"]))
-    series = function("generate_series", cast(start, "DATE"), cast(end, "DATE"), node.args["step"])
-    dates = exp.DataType.build("DATE[]", dialect="duckdb")
-    return exp.Cast(this=series, to=dates)
+    start, end = (cast(node.args[side], "DATE") for side in ("start", "end"))
+    step = node.args["step"]
+    months = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}.get(_unit(step.args.get("unit")))
+    if months is not None:
+        count = step.this
+        number = exp.Literal.number(count.name) if isinstance(count, exp.Literal) else count
+        times = exp.Mul(this=exp.Paren(this=number), expression=exp.Literal.number(months))
+        return call("month_dates", start, end, exp.Paren(this=times))
+    series = function("generate_series", start, end, step)
+    return exp.Cast(this=series, to=exp.DataType.build("DATE[]", dialect="duckdb"))
 
 
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {

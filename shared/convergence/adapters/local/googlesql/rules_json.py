@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
@@ -11,8 +10,6 @@ from sqlglot import exp
 from convergence.adapters.local.googlesql.rules import Rule, call, cast, function, kind_of, text, typed
 from convergence.errors import StepFailed
 
-_BRACKETED: Final = re.compile(r"\[(?:'([^']*)'|\"([^\"]*)\")\]")
-
 
 def _path(node: exp.Expr) -> exp.Expr:
     """Return the JSONPath as DuckDB reads it: `$['a b']` is `$."a b"`."""
@@ -20,12 +17,18 @@ def _path(node: exp.Expr) -> exp.Expr:
     if path is None:
         return text("$")
     if isinstance(path, exp.JSONPath):
-        return text(
-            _BRACKETED.sub(lambda found: f'."{found.group(1) or found.group(2)}"', path.sql("bigquery").strip("'\""))
-        )
-    if isinstance(path, exp.Literal):
-        return text(_BRACKETED.sub(lambda found: f'."{found.group(1) or found.group(2)}"', str(path.this)))
+        return text("".join(_step(step) for step in path.expressions))
     raise StepFailed("A JSONPath has to be a literal here.")
+
+
+def _step(step: exp.Expr) -> str:
+    if isinstance(step, exp.JSONPathRoot):
+        return "$"
+    if isinstance(step, exp.JSONPathKey) and isinstance(step.this, str):
+        return f'."{step.this}"'
+    if isinstance(step, exp.JSONPathSubscript) and isinstance(step.this, int | str):
+        return f"[{step.this}]" if isinstance(step.this, int) else f'."{step.this}"'
+    raise StepFailed(f"The JSONPath step {step.sql()!r} cannot be used here.")
 
 
 def _scalar(node: exp.Expr) -> exp.Expr:
@@ -67,7 +70,45 @@ def as_json(node: exp.Expr) -> exp.Expr:
         return call("json_time", node, kind="JSON")
     if kind == "BYTES":
         return function("to_json", function("base64", node), kind="JSON")
+    if node.type is not None and kind in {"ARRAY", "STRUCT"} and _needs_care(node.type):
+        return _nested_json(node, node.type)
     return function("to_json", node, kind="JSON")
+
+
+_CARE: Final = frozenset({"NUMERIC", "BIGNUMERIC", "FLOAT64", "TIMESTAMP", "DATETIME", "BYTES"})
+
+
+def _needs_care(kind: exp.DataType) -> bool:
+    """Whether DuckDB writes a value of this type, or some part of it, otherwise than GoogleSQL."""
+    parts = [part.args["kind"] if isinstance(part, exp.ColumnDef) else part for part in kind.expressions]
+    return any(isinstance(part, exp.DataType) and (_name(part) in _CARE or _needs_care(part)) for part in parts)
+
+
+def _name(kind: exp.DataType) -> str:
+    probe = exp.Null()
+    probe.type = kind
+    return kind_of(probe)
+
+
+def _nested_json(node: exp.Expr, kind: exp.DataType) -> exp.Expr:
+    """Write arrays and structs part by part; the value is bound once by a lambda."""
+    name = "e" if kind.this is exp.DataType.Type.ARRAY else "s"
+    bound = exp.to_identifier(name)
+    if kind.this is exp.DataType.Type.ARRAY:
+        element = exp.Column(this=bound)
+        element.type = kind.expressions[0]
+        each = exp.Lambda(this=as_json(element), expressions=[bound.copy()], colon=True)
+        return function("to_json", function("list_transform", node, each), kind="JSON")
+    pairs: list[exp.Expr] = []
+    for field in kind.expressions:
+        if not isinstance(field, exp.ColumnDef):
+            return function("to_json", node, kind="JSON")
+        value = exp.Dot(this=exp.Column(this=bound.copy()), expression=field.this.copy())
+        value.type = field.args["kind"]
+        pairs += [text(field.name), exp.Coalesce(this=as_json(value), expressions=[cast(text("null"), "JSON")])]
+    each = exp.Lambda(this=function("json_object", *pairs), expressions=[bound.copy()], colon=True)
+    one = function("list_transform", function("list_value", node), each)
+    return typed(exp.Anonymous(this="list_extract", expressions=[one, exp.Literal.number(1)]), "JSON")
 
 
 def _to_json(node: exp.Expr) -> exp.Expr:

@@ -7,7 +7,16 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.googlesql.rules import Rule, attempt, call, cast, function, kind_of, typed
+from convergence.adapters.local.googlesql.rules import (
+    Rule,
+    attempt,
+    call,
+    cast,
+    function,
+    kind_of,
+    typed,
+    without_errors,
+)
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
 
@@ -47,6 +56,9 @@ def _operands(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
 def _sum(node: exp.Expr) -> exp.Expr:
     """Addition and subtraction: DuckDB's own, on the right types."""
     left, right = _operands(node)
+    if kind_of(left) == "DATE" and kind_of(right) == "INT64":
+        days = right if isinstance(node, exp.Add) else exp.Neg(this=exp.Paren(this=right))
+        return call("shifted", left, days, kind="DATE")
     node.set("this", left)
     node.set("expression", right)
     decimal = decimal_of(left, right)
@@ -78,12 +90,18 @@ def _divided(left: exp.Expr, right: exp.Expr) -> exp.Expr:
     decimal = decimal_of(left, right)
     if decimal:
         return call(f"{decimal.lower()}_divide", left, right, kind=decimal)
-    return call("divide", left, right, kind="FLOAT64" if kind_of(left) and kind_of(right) else "")
+    if not kind_of(left) or not kind_of(right):
+        return call("divide", left, right)
+    sides = [cast(side, "FLOAT64") if kind_of(side) in _DECIMALS else exp.Paren(this=side) for side in (left, right)]
+    quotient = exp.Div(this=sides[0], expression=call("nonzero", sides[1]), typed=False)
+    return typed(exp.Paren(this=quotient), "FLOAT64")
 
 
 def _safe_divide(node: exp.Expr) -> exp.Expr:
     left, right = _operands(node)
-    return attempt(_divided(left, right))
+    divisor = exp.Nullif(this=right, expression=exp.Literal.number(0))
+    divisor.type = right.type
+    return without_errors(_divided(left, divisor))
 
 
 def _whole_quotient(node: exp.Expr) -> exp.Expr:
@@ -157,8 +175,12 @@ def _instead(node: exp.Expr, whole: exp.Expr, wrapped: exp.Expr) -> exp.Expr:
 
 
 def _keeping(node: exp.Expr) -> exp.Expr:
-    """ROUND, CEIL, FLOOR, TRUNC, SIGN: a decimal stays one."""
-    kind = kind_of(node.this)
+    """ROUND, CEIL, FLOOR, TRUNC: a decimal stays one."""
+    places, kind = node.args.get("decimals"), kind_of(node.this)
+    if places is not None and not isinstance(places, exp.Literal | exp.Neg):
+        if kind in _DECIMALS and isinstance(node, exp.Round):
+            return cast(call("round_decimal", node.this, places), kind)
+        node.set("decimals", call("int32", places))
     if kind in _DECIMALS:
         return cast(node.copy(), kind)
     if _is_float_literal(node.this) or kind == "INT64":

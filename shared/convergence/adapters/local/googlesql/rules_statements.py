@@ -18,7 +18,11 @@ def _anonymous(node: exp.Expr) -> exp.Expr:
 
 
 def _update(node: exp.Expr) -> exp.Expr:
-    if node.args.get("where") is None:
+    for change in node.expressions:
+        target = change.this
+        if isinstance(target, exp.Column) and target.table:  # SET t.a = …: DuckDB wants the bare name
+            change.set("this", exp.column(target.this.copy()))
+    if node.args.get("where") is None and not isinstance(node.parent, exp.When):
         raise StepFailed("UPDATE needs a WHERE clause; write WHERE TRUE to change every row.")
     return node
 
@@ -33,10 +37,6 @@ def _select(node: exp.Expr) -> exp.Expr:
     """SELECT AS STRUCT and AS VALUE at the top of a statement give the fields themselves."""
     if node.args.get("kind") and not isinstance(node.parent, exp.Array | exp.Subquery | exp.Exists):
         node.set("kind", None)
-    return node
-
-
-def _pivot(node: exp.Expr) -> exp.Expr:
     return node
 
 

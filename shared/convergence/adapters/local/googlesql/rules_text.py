@@ -43,7 +43,7 @@ def _cast(node: exp.Expr) -> exp.Expr:
         return node  # a typed placeholder
     if target in _TEXTS:
         return as_text(value)
-    if kind == "STRING" and not isinstance(value, exp.Literal) or isinstance(value, exp.Literal) and value.is_string:
+    if kind == "STRING" or value.is_string:
         if target in _WHOLE:
             return call("int64_of", value, kind="INT64")
         if target is exp.DataType.Type.BOOLEAN:
@@ -122,10 +122,8 @@ def _integer(piece: Conversion, value: exp.Expr) -> exp.Expr:
 def _real(piece: Conversion, value: exp.Expr) -> exp.Expr:
     places = 6 if piece.precision is None else piece.precision
     if kind_of(value) in _DECIMALS and piece.letter in "fF" and not piece.flags.strip("-"):
-        rounded = exp.Cast(
-            this=function("round", value, exp.Literal.number(places)), to=exp.DataType.build(f"DECIMAL(38, {places})")
-        )
-        return function("printf", text("%s"), exp.Cast(this=rounded, to=exp.DataType.build("TEXT", dialect="duckdb")))
+        rounded = function("round", value, exp.Literal.number(min(places, 9)))
+        return exp.Cast(this=rounded, to=exp.DataType(this=exp.DataType.Type.TEXT))
     if "'" in piece.flags:
         return function("format", text(f"{{:,.{places}f}}"), cast(value, "FLOAT64"))
     flags = piece.flags.replace("-", "")
@@ -136,10 +134,7 @@ def _real(piece: Conversion, value: exp.Expr) -> exp.Expr:
 def _padded(piece: Conversion, written: exp.Expr) -> exp.Expr:
     if piece.width is None:
         return written
-    side = "rpad" if "-" in piece.flags else "lpad"
-    width = exp.Literal.number(piece.width)
-    longest = function("greatest", width, function("length", written.copy()))
-    return function(side, written, longest, text(" "))
+    return call("pad_right" if "-" in piece.flags else "pad_left", written, exp.Literal.number(piece.width))
 
 
 def _shown(value: exp.Expr, *, literal: bool) -> exp.Expr:
@@ -179,12 +174,12 @@ def _safe(node: exp.Expr) -> exp.Expr:
     return attempt(node.this)
 
 
-def _user(node: exp.Expr) -> exp.Expr:
+def _user(_: exp.Expr) -> exp.Expr:
     return call("session_user", kind="STRING")
 
 
 def _refused(name: str) -> Rule:
-    def rule(node: exp.Expr) -> exp.Expr:
+    def rule(_: exp.Expr) -> exp.Expr:
         raise StepFailed(f"{name} cannot run here.")
 
     return rule
@@ -192,6 +187,22 @@ def _refused(name: str) -> Rule:
 
 def _hex(node: exp.Expr) -> exp.Expr:
     return function("lower", function("hex", node.this), kind="STRING")
+
+
+def _chr(node: exp.Expr) -> exp.Expr:
+    return function("chr", call("int32", node.expressions[0]), kind="STRING")
+
+
+def _whole(name: str) -> Rule:
+    """DuckDB takes 32 bits where GoogleSQL gives INT64."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        number = node.args.get(name)
+        if number is not None and not isinstance(number, exp.Literal):
+            node.set(name, call("int32", number))
+        return node
+
+    return rule
 
 
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
@@ -202,6 +213,8 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Concat: _joined,
     exp.DPipe: _joined,
     exp.Initcap: _initcap,
+    exp.Pad: _whole("expression"),
+    exp.Chr: _chr,
     exp.SafeFunc: _safe,
     exp.SessionUser: _user,
     exp.FarmFingerprint: _refused("FARM_FINGERPRINT"),

@@ -64,13 +64,17 @@ def parse_procedure(text: str, source: str) -> nodes.Procedure:
 def _statements(tokens: Tokens) -> tuple[nodes.Node, ...]:
     """Read statements up to a word that ends a block, which is not read."""
     found: list[nodes.Node] = []
-    while not tokens.done and tokens.word() not in _BLOCK_ENDS:
+    while not _at_end(tokens):
         if tokens.accept(";"):
             continue
         found.append(_statement(tokens))
-        if not tokens.done and tokens.word() not in _BLOCK_ENDS:
+        if not _at_end(tokens):
             tokens.expect(";")
     return tuple(found)
+
+
+def _at_end(tokens: Tokens) -> bool:
+    return tokens.done or tokens.word() in _BLOCK_ENDS
 
 
 def _statement(tokens: Tokens) -> nodes.Node:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Collection
-from typing import Final
+from typing import ClassVar, Final
 
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from convergence.adapters.local.googlesql.script_nodes import Text
 from convergence.errors import ConfigError
@@ -21,8 +21,8 @@ _CLOSED: Final = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET})
 class _Script(BigQuery):
     """BigQuery's tokens, all of them: the plain dialect swallows what follows CALL or SHOW as one string."""
 
-    class Tokenizer(BigQuery.Tokenizer):  # type: ignore[misc]  # the base is made by sqlglot's metaclass
-        COMMANDS: Final = frozenset[TokenType]()
+    class Tokenizer(BigQuery.Tokenizer):
+        COMMANDS: ClassVar[set[TokenType]] = set()
 
 
 class Tokens:

@@ -19,6 +19,7 @@ from convergence.adapters.local.googlesql.infer import infer_types
 from convergence.adapters.local.googlesql.placeholders import Placeholders
 from convergence.adapters.local.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.local.googlesql.rules import apply_rules
+from convergence.adapters.local.googlesql.shape import shape
 from convergence.adapters.local.googlesql.types import SqlType
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Scope
@@ -63,6 +64,7 @@ class Translation:
     is_query: bool
     parameters: frozenset[str]
     temporary: str = ""
+    creates: tuple[str, str] | None = None  # the table that a CREATE TABLE makes
     defines: bool = False
     columns: frozenset[str] = frozenset()  # all columns in sight, for messages
 
@@ -74,7 +76,7 @@ def parse(sql: str, around: Around) -> Parsed:
         StepFailed: it does not parse, is more than one statement, or of a kind that cannot run here.
         Denied: it reaches outside of its scope.
     """
-    tree = parse_statement(sql)
+    tree = shape(parse_statement(sql))
     refuse_unknown(tree)
     touched = check_access(tree, around.scope, project=around.project, temporary=around.temporary)
     return Parsed(tree, touched)
@@ -93,22 +95,18 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
     used = Placeholders(around).replace_in(tree, catalog)
     infer_types(tree, catalog, around.scope.dataset)
     tree = apply_rules(tree)
-    temporary = tree.this.this.name if _is_temporary(tree) and isinstance(tree.this, exp.Schema) else ""
-    if _is_temporary(tree) and not temporary:
-        temporary = tree.this.name
+    creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
+    [created] = parsed.touched.writes if creates else [("", "")]
     return Translation(
         sql=to_duckdb(tree),
         touched=parsed.touched,
         is_query=isinstance(tree, QUERIES),
         parameters=frozenset(used),
-        temporary=temporary.lower(),
+        temporary=created[1].lower() if creates and not created[0] else "",
+        creates=created if creates else None,
         defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
     )
-
-
-def _is_temporary(tree: exp.Expr) -> bool:
-    return isinstance(tree, exp.Create) and tree.find(exp.TemporaryProperty) is not None
 
 
 def _name_columns(tree: exp.Expr) -> None:

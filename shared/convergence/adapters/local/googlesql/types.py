@@ -152,6 +152,8 @@ def from_duckdb(text: str) -> SqlType:
         return SqlType("ARRAY", (("", from_duckdb(text[:-2])),))
     if text.startswith("STRUCT("):
         return SqlType("STRUCT", tuple(_struct_field(part) for part in _split(text[len("STRUCT(") : -1])))
+    if text.startswith("TUPLE("):
+        return SqlType("STRUCT", tuple(("", from_duckdb(part)) for part in _split(text[len("TUPLE(") : -1])))
     if text.startswith("DECIMAL("):
         width, scale = (int(number) for number in text[len("DECIMAL(") : -1].split(","))
         if width < 38:
