@@ -67,7 +67,8 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     fire_time = now if request.fire_time is None else request.fire_time
     parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
     run_id = _run_id(services, request)
-    credential_id = request.credential_id or org.default_credentials.get(loaded.pipeline.provider, "")
+    wanted = request.credential_id or parameters.get("credential_id", "")
+    credential_id = wanted or org.default_credentials.get(loaded.pipeline.provider, "")
     plan = resolve(
         loaded,
         ResolveRequest(

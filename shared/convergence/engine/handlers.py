@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from convergence.config.resolve import resolve_handler
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
+from convergence.domain.times import to_text
 from convergence.engine.services import Services
+from convergence.engine.store import read_all_steps
 
 
-def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) -> PlanStep:
-    """Return the handler with its templates filled from the run's end."""
+async def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) -> PlanStep:
+    """Return the handler with its templates filled from the run's end; reads the run's steps for their results."""
+    steps = await read_all_steps(services, run) if "pending" in planned.config else {}
+    results = {name: stored.step.result or {} for name, stored in steps.items()}
+    return resolve_handler(planned, plan, {**run.parameters, **_ending(run, results)})
+
+
+def _ending(run: Run, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
     error = run.error or {}
-    ending = {
+    finished_at = run.finished_at or run.created_at
+    return {
         "status": run.status.value,
         "run_id": run.run_id,
         "error_message": error.get("message", ""),
         "failed_step": error.get("step_id") or "",
-        "env": services.env,
+        "started_at": to_text(run.started_at or run.created_at),
+        "finished_at": to_text(finished_at),
+        "duration_seconds": round((finished_at - run.created_at).total_seconds(), 3),
+        "records_processed": sum(int(result.get("rows_processed") or 0) for result in results.values()),
+        "results": results,
     }
-    return resolve_handler(planned, plan, {**run.parameters, **ending})

@@ -100,10 +100,10 @@ async def _act(visit: Visit, decision: Decision, results: Results) -> Answer:
     return ACK
 
 
-def _filled(visit: Visit, results: Results) -> PlanStep:
+async def _filled(visit: Visit, results: Results) -> PlanStep:
     """Return the step with what only its start could tell: results of others, or how the run ended."""
     if visit.handler:
-        return resolved(visit.services, visit.run, visit.plan, visit.planned)
+        return await resolved(visit.services, visit.run, visit.plan, visit.planned)
     return resolve_results(visit.planned, results)
 
 
@@ -121,7 +121,7 @@ async def _claim(visit: Visit, results: Results) -> Answer:
         started_at=step.started_at or now,
     )
     try:
-        planned = _filled(claimed, results)
+        planned = await _filled(claimed, results)
     except ConvergenceError as error:
         await fail(claimed, visit.error(error.code, str(error)))
         return ACK

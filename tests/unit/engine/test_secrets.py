@@ -1,0 +1,94 @@
+"""Secrets: sealed at the door, opened in a step, seen nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from tests.unit.engine.conftest import Engine
+
+KEY = "sk-admin-0123456789-plaintext"
+PIPELINE = """
+parameters: {api_key: {type: secret, required: true}}
+steps:
+  - {step_id: store_key, ps_type: generic.noop}
+  - {step_id: validate_key, ps_type: generic.noop, depends_on: store_key}
+"""
+
+
+def test_a_secret_parameter_is_opened_stored_and_found_again_but_never_shown(
+    engine: Engine, caplog: pytest.LogCaptureFixture
+) -> None:
+    engine.pipeline(PIPELINE)
+    opened: list[str] = []
+
+    async def store(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        key = await context["secrets"].open("api_key")
+        context.logger.warning("got %s", key)
+        return {"status": "SUCCESS", "credential_id": await context.credentials.store("p", key), "echo": f"<{key}>"}
+
+    async def use(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        opened.append(await context.secrets.open("p"))
+        await context.credentials.mark("p", valid=True)
+        raise StepFailed(f"refused {opened[0]}")
+
+    engine.works |= {"store_key": store, "validate_key": use}
+
+    async def story() -> Any:
+        run = await engine.run(parameters={"api_key": KEY})
+        rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
+        return run, "".join(body for (body,) in rows)
+
+    run, everything = engine.live(story)
+    assert opened == [KEY]
+    assert run.error["message"] == "generic.noop: refused [secret]"
+    assert KEY not in everything
+    assert "<[secret]>" in everything
+    assert KEY not in caplog.text
+    assert KEY.encode() not in b"".join(engine.events)
+
+
+def test_a_credential_copied_to_another_org_does_not_decrypt(engine: Engine) -> None:
+    async def story() -> None:
+        store = engine.services.credentials
+        await engine.org("other")
+        mine = await store.store("acme", "p", KEY, name="default")
+        document = await engine.data(f"orgs/acme/credentials/{mine}")
+        from convergence.errors import Denied
+        from convergence.ports.documents import Create
+
+        await engine.documents.commit([Create(f"orgs/other/credentials/{mine}", document)])
+        stolen = await store.find("other", "p")
+        assert stolen is not None
+        with pytest.raises(Denied):
+            await store.open(stolen)
+
+    engine.live(story)
+
+
+def test_a_missing_credential_says_how_to_store_one(engine: Engine) -> None:
+    engine.pipeline("steps: [{step_id: load_a, ps_type: generic.noop}]")
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.secrets.open("p")
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = work
+    error = engine.live(engine.run).error
+    assert "acme has no credential for 'p'; store one with: convergence run acme p/auth/setup" in error["message"]
+
+
+def test_storing_the_same_name_again_rotates(engine: Engine) -> None:
+    async def story() -> None:
+        store = engine.services.credentials
+        first = await store.store("acme", "p", "old-key", name="default")
+        assert await store.store("acme", "p", "new-key", name="default") == first
+        found = await store.find("acme", "p")
+        assert found is not None
+        assert await store.open(found) == "new-key"
+
+    engine.live(story)
