@@ -50,6 +50,8 @@ _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = 
 _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
 
 
+_ALONE_MIN: Final = 3
+_LOOK_AROUND: Final = 16
 _RECENT_MAX: Final = 2**20  # characters
 Key = tuple[str, str]  # collection, id
 Stored = tuple[int, str]  # version, body
@@ -102,6 +104,7 @@ class SqliteDocuments:
         self._group: list[tuple[Sequence[Write], asyncio.Future[list[int]] | None]] = []
         target = f"file:{path}?mode=ro" if read_only else str(path)
         self._recent = _Recent()
+        self._alone = 0  # groups of one in a row
         self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA busy_timeout = 5000")
         if not read_only:
@@ -147,7 +150,8 @@ class SqliteDocuments:
     async def commit(self, writes: Sequence[Write]) -> list[int]:
         """Apply all writes or none, in the transaction of everybody who commits at this moment.
 
-        The first to come waits one turn of the event loop, then writes for all that joined meanwhile.
+        The first to come waits one turn of the event loop, then writes for all that joined meanwhile. When nobody
+        joined the last few times, it waits only now and then, to see whether there is company again.
         """
         if self._read_only:
             raise StorageLocked("this process opened the state read-only; another process writes to it")
@@ -157,7 +161,8 @@ class SqliteDocuments:
             return await joined
         self._group.append((writes, None))
         try:
-            await asyncio.sleep(0)
+            if self._alone < _ALONE_MIN or self._alone % _LOOK_AROUND == 0:
+                await asyncio.sleep(0)
         finally:  # cancelled or not: those who joined wait for this
             group, self._group = self._group, []
             outcomes = self._write(group)
@@ -170,6 +175,7 @@ class SqliteDocuments:
         self, group: Sequence[tuple[Sequence[Write], asyncio.Future[list[int]] | None]]
     ) -> list[list[int] | Exception]:
         outcomes: list[list[int] | Exception] = []
+        self._alone = self._alone + 1 if len(group) == 1 else 0
         alone = len(group) == 1 and len(group[0][0]) == 1  # one statement is a transaction by itself
         try:
             if not alone:
