@@ -20,7 +20,9 @@ def test_a_document_comes_back_as_it_was_stored(documents: Documents) -> None:
 
     async def story() -> None:
         (version,) = await documents.commit([Create("runs/r1", data)])
-        assert await documents.get("runs/r1") == ("runs/r1", version, data)
+        stored = await documents.get("runs/r1")
+        assert stored is not None
+        assert (stored.path, stored.version, stored.data) == ("runs/r1", version, data)
         assert await documents.get("runs/r2") is None
 
     run(story())

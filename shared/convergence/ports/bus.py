@@ -18,7 +18,7 @@ class Message(NamedTuple):
     attributes: Mapping[str, str] = {}
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Delivery:
     """One attempt to hand a message to a subscriber. `attempt` counts from 1."""
 

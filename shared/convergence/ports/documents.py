@@ -6,7 +6,7 @@ None, list, dict with str keys. Times are stored as text by `convergence.domain.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, Protocol
 
@@ -15,12 +15,27 @@ FieldPath = tuple[str, ...]
 Operator = Literal["==", "<", "<=", ">", ">=", "in", "array-contains"]
 
 
-class Document(NamedTuple):
-    """A stored document. `data` is the caller's own copy; `version` is opaque and changes with each write."""
+class Document:
+    """A stored document. `data` is the caller's own copy; `version` is opaque and changes with each write.
 
-    path: str
-    version: int
-    data: Data
+    An adapter hands over `data` or a function that makes it: many readers only look at the version.
+    """
+
+    __slots__ = ("_data", "_make", "path", "version")
+
+    def __init__(self, path: str, version: int, data: Data | Callable[[], Data]) -> None:
+        self.path = path
+        self.version = version
+        self._make = data if callable(data) else None
+        self._data = None if callable(data) else data
+
+    @property
+    def data(self) -> Data:
+        """The document's fields."""
+        if self._data is None:
+            assert self._make is not None, "a document has data or a way to make it"
+            self._data = self._make()
+        return self._data
 
 
 class Create(NamedTuple):

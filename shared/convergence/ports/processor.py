@@ -152,10 +152,22 @@ class Context(Mapping[str, Any]):
     checkpoint: Any  # what the last CONTINUE returned, else None
     deadline: datetime
     configs_dir: Path
-    logger: logging.Logger | logging.LoggerAdapter[Any]
-    warehouse: StepWarehouse
     secrets: Secrets
-    credentials: Credentials
+
+    @property
+    @abstractmethod
+    def logger(self) -> logging.LoggerAdapter[logging.Logger]:
+        """Logs with the names of org, run and step; secrets that the step opened are masked."""
+
+    @property
+    @abstractmethod
+    def warehouse(self) -> StepWarehouse:
+        """The warehouse, as far as this step may use it."""
+
+    @property
+    @abstractmethod
+    def credentials(self) -> Credentials:
+        """The org's stored credentials."""
 
     @property
     @abstractmethod

@@ -27,6 +27,8 @@ class _Subscription:
     policy: RetryPolicy
     outstanding_max: int
     waiting: deque[Delivery] = field(default_factory=deque)
+    unanswered: dict[Delivery, float] = field(default_factory=dict)  # → ack deadline; the oldest first
+    deadline: asyncio.TimerHandle | None = None
     outstanding: int = 0
 
 
@@ -83,7 +85,8 @@ class LocalBus:
     async def close(self) -> None:
         """Stop delivering; handlers that still run are cancelled and their messages dropped."""
         self._closed = True
-        for timer in self._timers:
+        deadlines = [s.deadline for group in self._topics.values() for s in group if s.deadline is not None]
+        for timer in (*self._timers, *deadlines):
             timer.cancel()
         self._timers.clear()
         for task in self._tasks:
@@ -105,8 +108,10 @@ class LocalBus:
             self._quiet.set()
 
     async def _deliver(self, subscription: _Subscription, delivery: Delivery) -> None:
-        loop = asyncio.get_running_loop()
-        late = loop.call_later(subscription.policy.ack_deadline_s, self._again, subscription, delivery, None)
+        unanswered = subscription.unanswered
+        unanswered[delivery] = asyncio.get_running_loop().time() + subscription.policy.ack_deadline_s
+        if subscription.deadline is None:
+            self._watch(subscription)
         try:
             answer: Answer = await subscription.handler(delivery)
         except Exception as error:  # the edge: whatever a handler raises means "deliver again"
@@ -114,12 +119,23 @@ class LocalBus:
             answer = Retry(type(error).__name__)
         finally:
             subscription.outstanding -= 1
-            silent = late.when() <= loop.time()
-            late.cancel()
-        if isinstance(answer, Retry) and not silent:
+            in_time = unanswered.pop(delivery, None) is not None
+        if isinstance(answer, Retry) and in_time:
             self._again(subscription, delivery, answer.after_s)
         if subscription.waiting and not self._closed:
             self._enqueue(subscription, subscription.waiting.popleft())
+
+    def _watch(self, subscription: _Subscription) -> None:
+        """Redeliver what stayed unanswered past its deadline; one timer for a subscription, at the oldest."""
+        loop, unanswered = asyncio.get_running_loop(), subscription.unanswered
+        subscription.deadline = None
+        while unanswered:
+            delivery, due = next(iter(unanswered.items()))
+            if due > loop.time():
+                subscription.deadline = loop.call_at(due, self._watch, subscription)
+                return
+            del unanswered[delivery]
+            self._again(subscription, delivery, None)
 
     def _again(self, subscription: _Subscription, delivery: Delivery, after_s: float | None) -> None:
         if self._closed:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import base64
 import os
 from datetime import UTC, datetime
 
@@ -21,11 +20,18 @@ class SystemClock:
 
 
 class RandomIds:
-    """Ids and chance from the operating system."""
+    """Ids and chance from the operating system, fetched for many ids at once."""
+
+    def __init__(self) -> None:
+        self._pool = ""
+        self._at = 0
 
     def new(self, prefix: str) -> str:
-        """Return `{prefix}_{16 characters}`: 80 random bits in lower-case base 32."""
-        return f"{prefix}_{base64.b32encode(os.urandom(10)).decode().lower()}"
+        """Return `{prefix}_{20 characters}`: 80 random bits in hexadecimal."""
+        if self._at >= len(self._pool):
+            self._pool, self._at = os.urandom(10 * 256).hex(), 0
+        self._at += 20
+        return f"{prefix}_{self._pool[self._at - 20 : self._at]}"
 
     def fraction(self) -> float:
         """Return a number in [0, 1)."""
