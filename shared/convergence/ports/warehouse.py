@@ -207,11 +207,13 @@ class Warehouse(Protocol):
         *,
         scope: Scope,
         job_id: str,
+        dry_run: bool = False,
     ) -> QueryResult:
         """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
 
         `rows_affected` counts inserted and updated rows. Rows of the run without full lineage are filled
-        from `scope.lineage`; rows that contradict it are refused and nothing is written.
+        from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves names
+        and types and says which tables are touched and about how many bytes are read; SQL made at run time is not seen.
         """
         ...
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from convergence.adapters.local import warehouse_tables as tables
-from convergence.adapters.local.warehouse_call import call_procedure
+from convergence.adapters.local.warehouse_call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse_diagnose import diagnose
 from convergence.adapters.local.warehouse_load import check_load, load_slices
 from convergence.adapters.local.warehouse_query import Statements
@@ -95,10 +95,21 @@ class DuckDbWarehouse:
         return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
 
     async def call(
-        self, procedure: str, arguments: Mapping[str, Parameter], *, scope: Scope, job_id: str
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        scope: Scope,
+        job_id: str,
+        dry_run: bool = False,
     ) -> QueryResult:
         """Call a stored procedure; see the port."""
         at = self._clock.now()
+        if dry_run:
+            return await self.session.read(
+                lambda job: rehearse_call(job, self._statements, self._routines, procedure, arguments, scope),
+                googlesql=True,
+            )
 
         def work(job: Job) -> QueryResult:
             given = (job, self._statements, self._routines, procedure, arguments)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -15,8 +15,13 @@ from convergence.adapters.local.warehouse_routines import Routines
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import statement
 from convergence.adapters.local.warehouse_values import from_record, python_value, to_record
-from convergence.errors import InvalidInput, nearest
-from convergence.ports.warehouse import Parameter, Scope
+from convergence.errors import Denied, InvalidInput, nearest
+from convergence.ports.warehouse import Parameter, QueryResult, Scope
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.googlesql.interpreter import Interpreter
+    from convergence.adapters.local.googlesql.script_nodes import Procedure
+    from convergence.adapters.local.googlesql.variables import Variable, Variables
 
 
 def call_procedure(
@@ -43,7 +48,7 @@ def call_procedure(
         interpreter = Interpreter(
             job, statements, around, lambda path: routines.get(job, path), _system(statements, scope, job_id, at)
         )
-        variables = interpreter.run_procedure(tree, _given(tree, arguments))
+        variables = _run(interpreter, tree, _given(tree, arguments))
         if scope.lineage is not None:
             settle_lineage(job, interpreter.written, scope.lineage)
         outcome = interpreter.last or Outcome()
@@ -55,6 +60,41 @@ def call_procedure(
             outcome.rows = [tuple(variables.get(name).value for name in out)]
         record(job, job_id, outcome, at)
     return outcome
+
+
+def rehearse_call(
+    job: Job,
+    statements: Statements,
+    routines: Routines,
+    procedure: str,
+    arguments: Mapping[str, Parameter],
+    scope: Scope,
+) -> QueryResult:
+    """Resolve all names and types of a procedure without running it; see `googlesql.rehearsal`."""
+    from convergence.adapters.local.googlesql.rehearsal import Rehearsal
+    from convergence.adapters.local.googlesql.translate import Around
+
+    tree = routines.get(job, procedure)
+    rehearsal = Rehearsal(
+        job, statements, Around(scope=scope, project=statements.project), lambda path: routines.get(job, path)
+    )
+    job.cursor.execute("BEGIN TRANSACTION")
+    try:
+        rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, arguments).items()})
+    finally:
+        job.cursor.execute("ROLLBACK")
+    return QueryResult(bytes_processed=rehearsal.size, tables=tuple(sorted(rehearsal.tables)))
+
+
+def _run(interpreter: Interpreter, tree: Procedure, given: Mapping[str, Variable]) -> Variables:
+    from convergence.adapters.local.googlesql.script_errors import ScriptError
+
+    try:
+        return interpreter.run_procedure(tree, given)
+    except ScriptError as error:
+        if isinstance(error.__cause__, Denied):
+            raise Denied(str(error)) from error
+        raise
 
 
 def recorded(job: Job, job_id: str) -> Outcome | None:
@@ -75,7 +115,7 @@ def record(job: Job, job_id: str, outcome: Outcome, at: datetime) -> None:
     job.cursor.execute(statement("job_done"), values)
 
 
-def _given(tree: Any, arguments: Mapping[str, Parameter]) -> dict[str, Any]:
+def _given(tree: Procedure, arguments: Mapping[str, Parameter]) -> dict[str, Variable]:
     """Return the arguments as variables.
 
     Raises:

@@ -117,6 +117,19 @@ class Statements:
         except duckdb.Error as error:
             raise wrong_statement(error, translation.columns) from error
 
+    def describe(
+        self, job: Job, translation: Translation, values: Mapping[str, Any]
+    ) -> tuple[tuple[str, SqlType], ...]:
+        """Return the columns of a query without running it."""
+        job.cursor.execute(f"DESCRIBE {translation.sql}", {name: values[name] for name in translation.parameters})
+        return tuple((str(row[0]), from_duckdb(str(row[1]))) for row in job.cursor.fetchall())
+
+    def define_empty(self, job: Job, translation: Translation) -> None:
+        """Run a CREATE TABLE without its rows."""
+        rows = " WITH NO DATA" if translation.from_query else ""
+        job.cursor.execute(translation.sql + rows, dict.fromkeys(translation.parameters))
+        job.has_defined = True
+
     def estimate_bytes(self, job: Job, translation: Translation) -> int:
         """Return about how many bytes a statement reads: rows × the widths of all columns of its tables."""
         total = 0

@@ -25,7 +25,7 @@ class Routines:
     def __init__(self, project: str) -> None:
         self._project = project
         self._lock = Lock()
-        self._parsed: dict[str, Procedure] = {}  # digest → tree
+        self._parsed: dict[Routine, Procedure] = {}
 
     def sync(self, job: Job, routines: Sequence[Routine], *, force: bool) -> list[str]:
         """Store those whose digest changed, in one transaction; see the port."""
@@ -80,10 +80,9 @@ class Routines:
         from convergence.adapters.local.googlesql.script_parser import parse_procedure
 
         with self._lock:
-            if routine.digest not in self._parsed:
-                text = self._with_project(routine)
-                self._parsed[routine.digest] = parse_procedure(text, routine.source)
-            return self._parsed[routine.digest]
+            if routine not in self._parsed:
+                self._parsed[routine] = parse_procedure(self._with_project(routine), routine.source)
+            return self._parsed[routine]
 
     def _with_project(self, routine: Routine) -> str:
         def replaced(quoted: re.Match[str]) -> str:

@@ -33,13 +33,14 @@ def _texts(body: Sequence[nodes.Node]) -> Iterator[tuple[Text, bool]]:
             yield node.at, False
         elif isinstance(node, nodes.ForIn):
             yield node.query, False
-        for text in _expressions(node):
+        for text in expressions_of(node):
             yield text, True
         for inner in _bodies(node):
             yield from _texts(inner)
 
 
-def _expressions(node: nodes.Node) -> list[Text]:
+def expressions_of(node: nodes.Node) -> list[Text]:
+    """Return the expressions that a statement evaluates itself; those inside of its bodies are not among them."""
     found: list[Text | None] = []
     if isinstance(node, nodes.Declare):
         found = [node.default]

@@ -1,0 +1,167 @@
+"""Stored procedures through the port: kept, called once, lineage settled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import load_table_schema
+from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
+from convergence.ports.warehouse import Lineage, Parameter, Routine, Scope, Warehouse
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+LINEAGE = Lineage(org_slug="acme", pipeline_id="acme-p", credential_id="c1", run_id="r1", ingested_at=NOW)
+SCOPE = Scope(dataset="acme_prod", writable=True, lineage=LINEAGE)
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return NOW
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+def a_routine(body: str, *, name: str = "sp_fill", arguments: str = "", digest: str = "1") -> Routine:
+    text = f"CREATE OR REPLACE PROCEDURE `{{project_id}}.organizations`.{name}({arguments})\nBEGIN\n{body}\nEND;"
+    return Routine(name, digest, f"procedures/{name}.sql", text)
+
+
+Body = Callable[[Warehouse], Awaitable[None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Body], None]:
+    path = tmp_path / "cost.json"
+    path.write_text('[{"name": "day", "type": "DATE"}, {"name": "cost", "type": "NUMERIC"}]')
+    table = load_table_schema(path)
+
+    async def main(body: Body) -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=StoppedClock(), project="demo")
+        try:
+            await warehouse.ensure_table("acme_prod", table)
+            await body(warehouse)
+        finally:
+            warehouse.close()
+
+    return lambda body: asyncio.run(main(body))
+
+
+INSERT = "INSERT INTO cost (day, cost, x_pipeline_run_date) VALUES (DATE '2026-01-01', 2, DATE '2026-01-01');"
+
+
+def test_lineage_that_a_procedure_leaves_out_is_filled_from_the_run(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine(INSERT)])
+        result = await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+        assert (result.rows_affected, result.tables) == (1, ("acme_prod.cost",))
+        lineage = "x_org_slug, x_pipeline_id, x_credential_id, x_run_id, x_ingested_at, x_ingestion_date"
+        [row] = (await warehouse.query(f"SELECT {lineage} FROM cost", scope=SCOPE)).rows
+        assert list(row.values()) == ["acme", "acme-p", "c1", "r1", NOW, NOW.date()]
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (
+            INSERT.replace(", x_p", ", x_run_id, x_org_slug, x_p").replace("2, ", "2, 'r1', 'beta', "),
+            "another x_org_slug",
+        ),
+        ("INSERT INTO cost (day, cost) VALUES (DATE '2026-01-01', 2);", "1 rows have no x_pipeline_run_date"),
+    ],
+)
+def test_rows_that_contradict_the_run_are_refused_and_nothing_is_written(
+    run: Callable[[Body], None], body: str, message: str
+) -> None:
+    async def check(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine(body)])
+        with pytest.raises(StepFailed, match=message):
+            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+
+    run(check)
+
+
+def test_a_query_that_writes_settles_lineage_too(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.query(INSERT, scope=SCOPE, job_id="j1")
+        assert (await warehouse.query("SELECT x_run_id FROM cost", scope=SCOPE)).rows == [{"x_run_id": "r1"}]
+
+    run(body)
+
+
+def test_a_procedure_sees_only_what_its_caller_may(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.ensure_dataset("beta_prod")
+        await warehouse.sync_routines([a_routine("SELECT * FROM beta_prod.cost;")])
+        with pytest.raises(Denied, match=r"beta_prod\.cost is outside"):
+            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+        await warehouse.sync_routines([a_routine("EXECUTE IMMEDIATE 'DELETE FROM ' || t || ' WHERE TRUE';",
+                                                 arguments="t STRING", digest="2")])  # fmt: skip
+        with pytest.raises(Denied):
+            await warehouse.call("sp_fill", {"t": Parameter("STRING", "beta_prod.cost")}, scope=SCOPE, job_id="j2")
+
+    run(body)
+
+
+def test_only_changed_routines_are_replaced_unless_forced(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        one, two = a_routine("SELECT 1;", name="sp_one"), a_routine("SELECT 2;", name="sp_two")
+        assert await warehouse.sync_routines([one, two]) == ["sp_one", "sp_two"]
+        changed = replace(two, digest="2", definition=two.definition.replace("SELECT 2", "SELECT 3"))
+        assert await warehouse.sync_routines([one, changed]) == ["sp_two"]
+        assert await warehouse.sync_routines([one, changed], force=True) == ["sp_one", "sp_two"]
+        assert await warehouse.list_routines() == [one, changed]
+        assert (await warehouse.call("sp_two", {}, scope=SCOPE, job_id="j1")).rows == [{"f0_": 3}]
+
+    run(body)
+
+
+def test_one_wrong_routine_keeps_all_from_being_replaced(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        wrong = [a_routine("SELECT NOPE(1);", name="sp_a"), a_routine("IF TRUE;", name="sp_b"), a_routine("SELECT 1;")]
+        with pytest.raises(ConfigErrors) as caught:
+            await warehouse.sync_routines(wrong)
+        assert [problem.where for problem in caught.value.problems] == [
+            "procedures/sp_a.sql:3:1",
+            "procedures/sp_b.sql:3:8",
+        ]
+        assert await warehouse.list_routines() == []
+
+    run(body)
+
+
+def test_a_routine_is_deleted_by_name(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine("SELECT 1;")])
+        await warehouse.delete_routine("sp_fill")
+        assert await warehouse.list_routines() == []
+        with pytest.raises(NotFound, match="No procedure is called 'sp_fill'"):
+            await warehouse.delete_routine("sp_fill")
+
+    run(body)
+
+
+def test_a_dry_run_of_a_call_checks_names_and_runs_nothing(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines(
+            [a_routine(INSERT + "\nSELECT SUM(cost) FROM cost WHERE day > p_day;", arguments="p_day DATE")]
+        )
+        day = {"p_day": Parameter("DATE", date(2026, 1, 1))}
+        result = await warehouse.call("sp_fill", day, scope=SCOPE, job_id="j1", dry_run=True)
+        assert result.tables == ("acme_prod.cost",)
+        assert result.bytes_processed is not None
+        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+        await warehouse.sync_routines([a_routine("SELECT 1;\nSELECT cst FROM cost;", digest="2")])
+        with pytest.raises(StepFailed, match=r"sp_fill\.sql:4:1: There is no column 'cst'\. Did you mean 'cost'"):
+            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1", dry_run=True)
+
+    run(body)

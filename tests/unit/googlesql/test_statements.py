@@ -1,0 +1,157 @@
+"""DML and DDL as BigQuery writes them."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+from tests.unit.googlesql.conftest import GoogleSql
+
+from convergence.errors import Denied, StepFailed
+from convergence.ports.warehouse import Scope
+
+TWO_ROWS = "INSERT INTO t (id, cost) VALUES (1, 1.5), (2, 2)"
+
+
+@pytest.fixture
+def t(sql: GoogleSql) -> GoogleSql:
+    sql.query("CREATE TABLE t (id INT64 NOT NULL, name STRING DEFAULT 'n', cost NUMERIC(10, 2))")
+    sql.query(TWO_ROWS)
+    return sql
+
+
+def columns(sql: GoogleSql, table: str) -> list[tuple[str, ...]]:
+    where = f"WHERE table_name = '{table}' ORDER BY ordinal_position"
+    return sql.rows(f"SELECT column_name, data_type FROM d.INFORMATION_SCHEMA.COLUMNS {where}")
+
+
+def test_a_table_may_have_partitions_clusters_and_options(sql: GoogleSql) -> None:
+    sql.query(
+        "CREATE TABLE `p.d.t` (id INT64 OPTIONS (description = 'x'), at TIMESTAMP, tags ARRAY<STRING>,"
+        " PRIMARY KEY (id) NOT ENFORCED) PARTITION BY DATE(at) CLUSTER BY id OPTIONS (description = 'y')"
+    )
+    assert columns(sql, "t") == [("id", "INT64"), ("at", "TIMESTAMP"), ("tags", "ARRAY<STRING>")]
+
+
+def test_a_table_made_by_a_query_has_googlesql_types(t: GoogleSql) -> None:
+    t.query("CREATE TABLE made CLUSTER BY a AS SELECT 1 AS a, 1.5 AS b, SUM(id) AS c, AVG(cost) AS d, 'x' AS e FROM t")
+    kinds = [kind for _, kind in columns(t, "made")]
+    assert kinds == ["INT64", "FLOAT64", "INT64", "NUMERIC", "STRING"]
+    t.query("INSERT INTO made VALUES (3000000000, 2, 3, 4, 'y')")
+
+
+@pytest.mark.parametrize("how", ["LIKE", "CLONE", "COPY"])
+def test_tables_are_made_from_others(t: GoogleSql, how: str) -> None:
+    t.query(f"CREATE TABLE made {how} d.t")
+    assert columns(t, "made") == columns(t, "t")
+    assert t.rows("SELECT COUNT(*) FROM made") == [(0 if how == "LIKE" else 2,)]
+
+
+def test_insert_fills_defaults_and_may_leave_out_into(t: GoogleSql) -> None:
+    assert t.query("INSERT d.t (id) WITH more AS (SELECT 3 AS id) SELECT id FROM more").rows_affected == 1
+    assert t.rows("SELECT id, name, cost FROM t WHERE id = 3") == [(3, "n", None)]
+
+
+def test_update_and_delete_take_aliases_and_other_tables(t: GoogleSql) -> None:
+    assert (
+        t.query("UPDATE t AS x SET x.cost = x.cost / 3, name = CONCAT('r', x.name) WHERE x.id = 2").rows_affected == 1
+    )
+    source = "(SELECT 1 AS id, NUMERIC '9' AS cost)"
+    t.query(f"UPDATE t SET cost = s.cost FROM {source} AS s WHERE t.id = s.id")
+    assert t.rows("SELECT id, name, cost FROM t ORDER BY id") == [
+        (1, "n", Decimal(9)),
+        (2, "rn", Decimal("0.666666667")),
+    ]
+    assert t.query("DELETE t x WHERE x.id = 2").rows_affected == 1
+
+
+@pytest.mark.parametrize("sql_text", ["DELETE FROM t", "UPDATE t SET id = 1"])
+def test_a_change_of_all_rows_has_to_say_so(t: GoogleSql, sql_text: str) -> None:
+    with pytest.raises(StepFailed, match="needs a WHERE clause; write WHERE TRUE"):
+        t.query(sql_text)
+
+
+def test_merge_has_all_its_clauses(t: GoogleSql) -> None:
+    t.query("INSERT INTO t (id, cost) VALUES (3, 3), (4, 4)")
+    result = t.query(
+        "MERGE d.t AS t USING (SELECT 2 AS id, NUMERIC '7' AS cost UNION ALL SELECT 3, 300 UNION ALL SELECT 9, 9) AS s"
+        " ON t.id = s.id"
+        " WHEN MATCHED AND s.cost > 100 THEN DELETE"
+        " WHEN MATCHED THEN UPDATE SET t.cost = s.cost / 2, name = 'm'"
+        " WHEN NOT MATCHED BY TARGET THEN INSERT (id, cost) VALUES (s.id, s.cost)"
+        " WHEN NOT MATCHED BY SOURCE AND t.id = 1 THEN DELETE"
+        " WHEN NOT MATCHED BY SOURCE THEN UPDATE SET name = 'alone'"
+    )
+    assert result.rows_affected == 5
+    found = t.rows("SELECT id, name, cost FROM t ORDER BY id")
+    assert found == [(2, "m", Decimal("3.5")), (4, "alone", Decimal(4)), (9, "n", Decimal(9))]
+
+
+def test_merge_inserts_whole_rows(t: GoogleSql) -> None:
+    t.query("CREATE TABLE other CLONE t")
+    t.query("MERGE t USING other AS s ON FALSE WHEN NOT MATCHED THEN INSERT ROW WHEN NOT MATCHED BY SOURCE THEN DELETE")
+    assert t.rows("SELECT COUNT(*) FROM t") == [(2,)]
+
+
+def test_alter_changes_several_columns_at_once(t: GoogleSql) -> None:
+    t.query("ALTER TABLE t ADD COLUMN IF NOT EXISTS note STRING, ADD COLUMN more NUMERIC")
+    t.query("ALTER TABLE t RENAME COLUMN note TO remark")
+    t.query("ALTER TABLE t DROP COLUMN IF EXISTS name")
+    t.query("ALTER TABLE t ALTER COLUMN more SET DATA TYPE BIGNUMERIC")
+    t.query("ALTER TABLE t SET OPTIONS (description = 'x')")
+    t.query("ALTER TABLE t RENAME TO renamed")
+    assert columns(t, "renamed") == [("id", "INT64"), ("cost", "NUMERIC"), ("remark", "STRING"), ("more", "BIGNUMERIC")]
+
+
+def test_truncate_drop_and_views(t: GoogleSql) -> None:
+    t.query("CREATE VIEW thirds AS SELECT cost / 3 AS third FROM t WHERE id = 1")
+    assert t.rows("SELECT third FROM thirds") == [(Decimal("0.5"),)]
+    t.query("DROP VIEW thirds")
+    t.query("TRUNCATE TABLE t")
+    assert t.rows("SELECT COUNT(*) FROM t") == [(0,)]
+    t.query("DROP TABLE IF EXISTS nowhere")
+    with pytest.raises(StepFailed, match=r"no table d\.nowhere"):
+        t.query("DROP TABLE nowhere")
+
+
+@pytest.mark.parametrize(
+    "sql_text",
+    [
+        "DROP TABLE t",
+        "TRUNCATE TABLE t",
+        "ALTER TABLE t ADD COLUMN x INT64",
+        "DELETE t WHERE TRUE",
+        "MERGE t USING t AS s ON FALSE WHEN NOT MATCHED BY SOURCE THEN DELETE",
+        "CREATE VIEW v AS SELECT 1 AS a",
+    ],
+)
+def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str) -> None:
+    with pytest.raises(Denied, match="cannot be written"):
+        t.query(sql_text, scope=Scope(dataset="d"))
+    with pytest.raises(Denied, match="outside of what|cannot be written"):
+        t.query(
+            sql_text.replace(" t", " d.t").replace(" v ", " d.v "),
+            scope=Scope(dataset="e", readable=("d",), writable=True),
+        )
+
+
+@pytest.mark.parametrize(
+    ("sql_text", "message"),
+    [
+        ("CREATE FUNCTION f(x INT64) AS (x + 1)", "CREATE FUNCTION cannot run here"),
+        ("CREATE SCHEMA other", "CREATE SCHEMA cannot run here"),
+        ("GRANT SELECT ON d.t TO 'x'", "GRANT cannot run here"),
+        ("SELECT * FROM t FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP()", "FOR SYSTEM_TIME AS OF cannot run here"),
+        ("SELECT CAST(DATE '2026-01-01' AS STRING FORMAT 'YYYY')", "CAST … FORMAT cannot run here"),
+        ("SELECT FARM_FINGERPRINT('x')", "FARM_FINGERPRINT cannot run here"),
+        ("SELECT FORMAT(name) FROM t", "FORMAT needs a literal pattern"),
+        ("SELECT 1; SELECT 2", "One statement is expected, 2 were given"),
+        ("SELECT * FROM d.INFORMATION_SCHEMA.TABELS", "Did you mean 'TABLES'"),
+        ("SELECT * FROM `d.nothing_*`", "No table of d begins with 'nothing_'"),
+        ("SELECT\n  1 +", "line 2, column 5: syntax error"),
+        ("SELECT nme FROM t", r"There is no column 'nme'\. Did you mean 'name'"),
+    ],
+)
+def test_what_cannot_run_is_refused_by_name(t: GoogleSql, sql_text: str, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
+        t.query(sql_text)
