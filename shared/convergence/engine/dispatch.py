@@ -100,10 +100,12 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         sealed=await seal(services, org.slug, secrets),
         run_once=loaded.pipeline.execution.run_once,
     )
-    checked = run.advance(
-        RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger})", token=services.ids.new("t")
+    token = services.ids.new("t")
+    checked = run.advance(RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger})", token=token)
+    accepted = checked.advance(
+        RunStatus.RUNNING, at=services.clock.now(), why="parameters and plan are valid", token=token
     )
-    return Prepared(checked, plan, org)
+    return Prepared(accepted, plan, org)
 
 
 async def dispatch(services: Services, request: RunRequest) -> Run:
@@ -117,9 +119,10 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         Everything that `prepare` raises.
     """
     prepared = await prepare(services, request)
-    again = await _same_request(services, prepared)
-    if again is not None:
-        return again
+    if request.idempotency_key is not None:
+        again = await _same_request(services, prepared)
+        if again is not None:
+            return again
     await _check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
@@ -128,22 +131,11 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         if again is None:
             raise
         return again
-    services.memory.remember(stored.run.run_id, stored.run.plan_epoch, prepared.plan)
-    await publish_events(services.bus, [run_event(stored.run)])
-    return await start(services, stored, prepared.plan)
-
-
-async def start(services: Services, stored: StoredRun, plan: Plan) -> Run:
-    """Wake the first steps, then mark the run as running. A crash in between is the reconciler's."""
-    await publish_ready(services.bus, stored.run, [step.step_id for step in plan.roots])
-    token = services.ids.new("t")
-    running = stored.run.advance(RunStatus.RUNNING, at=services.clock.now(), why="first steps published", token=token)
-    try:
-        await write_run(services, running, stored.version)
-    except Conflict:
-        return running  # others moved on already: fine
-    await publish_events(services.bus, [run_event(running)])
-    return running
+    run = stored.run
+    services.memory.remember(run.run_id, run.plan_epoch, prepared.plan)
+    await publish_events(services.bus, [run_event(run)])
+    await publish_ready(services.bus, run, [step.step_id for step in prepared.plan.roots])
+    return run
 
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:

@@ -13,10 +13,9 @@ from typing import Final
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.records import changed
 from convergence.domain.run import Run
-from convergence.domain.status import RunStatus, StepStatus
+from convergence.domain.status import StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_letter
-from convergence.engine.dispatch import start
 from convergence.engine.finish import announce, error_data, fail_run, finish, matching_handlers
 from convergence.engine.lease import is_leased
 from convergence.engine.messages import publish_ready
@@ -95,8 +94,6 @@ async def reconcile_run(services: Services, run_id: str) -> None:
         await finish(services, stored)
     elif now >= run.deadline_at:
         await _time_out(services, stored, plan)
-    elif run.status in (RunStatus.PENDING, RunStatus.VALIDATING):
-        await start(services, stored, plan)
     else:
         await _put_off(services, stored, await _send_again(services, run, plan, steps))
 

@@ -23,7 +23,7 @@ from convergence.engine.services import Services
 from convergence.engine.settle import settle
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
 from convergence.engine.visit import Visit
-from convergence.errors import Conflict, ConvergenceError, InvalidInput
+from convergence.errors import Conflict, ConvergenceError, InvalidInput, Transient
 from convergence.ports.bus import Ack, Answer, Delivery
 
 ACK: Final = Ack()
@@ -110,6 +110,13 @@ async def _filled(visit: Visit, results: Results) -> PlanStep:
 async def _claim(visit: Visit, results: Results) -> Answer:
     """Become the owner, execute, and commit what came out."""
     now, step, services = visit.now(), visit.step, visit.services
+    try:
+        planned = await _filled(visit, results)
+    except Transient:
+        raise  # nothing is claimed yet: the message comes again
+    except ConvergenceError as error:
+        await fail(visit, visit.error(error.code, str(error)))
+        return ACK
     claimed = await visit.move(
         StepStatus.RUNNING,
         "claimed" if step.claims == 0 else f"claimed again: {step.claims} executions ended without an answer",
@@ -120,11 +127,6 @@ async def _claim(visit: Visit, results: Results) -> Answer:
         not_before=None,
         started_at=step.started_at or now,
     )
-    try:
-        planned = await _filled(claimed, results)
-    except ConvergenceError as error:
-        await fail(claimed, visit.error(error.code, str(error)))
-        return ACK
     record = record_id(planned, visit.run.epoch)
     limit_s, _ = time_limit(services, visit.stored, planned, step)
     async with Lease(services, visit.stored, record, claimed.held, limit_s=limit_s) as lease:

@@ -146,6 +146,17 @@ def test_a_final_failure_fails_the_run_and_leaves_one_letter(
     assert usage["active"] == {}
 
 
+def test_a_step_that_lacks_a_piece_of_the_orgs_profile_fails_alone_and_says_so(engine: Engine) -> None:
+    engine.pipeline("""
+steps:
+  - {step_id: extract_a, ps_type: generic.noop}
+  - {step_id: load_b, ps_type: generic.noop, depends_on: extract_a, config: {table: "{billing_export_table}"}}
+""")
+    run = engine.live(engine.run)
+    assert (run.status, run.error["code"], engine.started) == ("failed", "step.broken", ["extract_a"])
+    assert "billing_export_table" in run.error["message"]
+
+
 def test_a_failure_that_is_tolerated_is_a_warning(engine: Engine) -> None:
     engine.pipeline("""
 steps:
