@@ -186,8 +186,9 @@ class _NoKeyring:
 def main() -> None:
     """Be the command `convergence`."""
     from convergence.entry.cli.main import run
+    from convergence.entry.cli.session import program_name
 
-    sys.exit(run(doors(), sys.argv[1:]))
+    sys.exit(run(doors(), sys.argv[1:], program_name(sys.argv[0])))
 
 
 def doors() -> Doors:

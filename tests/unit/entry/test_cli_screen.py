@@ -126,4 +126,14 @@ def test_command_lines_that_are_shown_work_where_they_are_shown() -> None:
     assert session.command("logs", "run_1") == "convergence logs run_1"
     session.data_dir = Path("/tmp/my data")
     assert session.command("query", "acme", "SELECT 1") == "convergence --data-dir '/tmp/my data' query acme 'SELECT 1'"
+
+
+def test_the_program_is_called_as_a_shell_finds_it(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "convergence").touch(mode=0o755)
+    assert program_name(str(tmp_path / "bin" / "convergence")) == "convergence"
+    assert program_name(str(tmp_path / ".venv" / "convergence")) == ".venv/convergence"
     assert program_name("/nowhere/on the/path/convergence") == "'/nowhere/on the/path/convergence'"
+    assert program_name("/x/convergence/__main__.py").endswith(" -m convergence")

@@ -97,7 +97,8 @@ def _print_reconciliation(out: Output, report: Report) -> None:
     explained = [row for row in report.figures.differences if row["difference"] and row["explanation"]]
     explained.sort(key=lambda row: -abs(row["difference"]))
     for row in explained[:SHOWN_MAX]:
-        out.line(f"  {row['what']}, {row['charge_kind']}: {_money(row['difference'])} ({row['explanation']})")
+        what = ", ".join(dict.fromkeys((row["what"], row["charge_kind"])))
+        out.line(f"  {what}: {_money(row['difference'])} ({row['explanation']})")
     if len(explained) > SHOWN_MAX:
         out.line(f"  … and {len(explained) - SHOWN_MAX} more in openai_cost_daily_reconciled")
     unpriced = report.results.get("calculate_costs", {}).get("unpriced", [])

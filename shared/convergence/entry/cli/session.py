@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import shlex
+import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
@@ -155,10 +156,15 @@ async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
 
 
 def program_name(argument: str) -> str:
-    """Return how this program is called from a shell here: its name where that is found, else the path as given."""
-    import shutil
+    """Return how this program is called from a shell here; `argument` is `sys.argv[0]`."""
+    if Path(argument).name == "__main__.py":
+        return f"{_shown(sys.executable)} -m convergence"
+    return _shown(argument)
 
-    found = shutil.which(Path(argument).name)
-    if found is not None and os.path.realpath(found) == os.path.realpath(argument):
-        return Path(argument).name
-    return shlex.quote(argument)
+
+def _shown(program: str) -> str:
+    """The name where a shell finds it, else the path, relative when it is below this folder."""
+    path = Path(program).absolute()
+    if shutil.which(path.name) == str(path):
+        return path.name
+    return shlex.quote(str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path))

@@ -1,0 +1,64 @@
+"""The program as people start it: a process of its own, on a data directory of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[2]
+PATIENCE_S = 60.0
+COMMAND = (sys.executable, "-m", "convergence")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """This process's environment without settings of the product."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("CONVERGENCE_")}
+    kept.pop("OPENAI_ADMIN_KEY", None)
+    return {**kept, "PYTHONPATH": str(ROOT / "shared"), **more}
+
+
+class Installation:
+    """A data directory, and the command that works on it."""
+
+    def __init__(self, data_dir: Path) -> None:
+        self.data_dir = data_dir
+
+    def argv(self, *words: str) -> list[str]:
+        """The whole command line."""
+        return [*COMMAND, "--data-dir", str(self.data_dir), "--configs", str(ROOT / "configs"), *words]
+
+    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
+        """Begin a command."""
+        pipe = subprocess.PIPE
+        return subprocess.Popen(self.argv(*words), stdout=pipe, stderr=pipe, text=True, env=environment(**more))
+
+    def call(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
+        """Run a command to its end and check its exit code."""
+        done = subprocess.run(
+            self.argv(*words), capture_output=True, text=True, env=environment(**more), timeout=PATIENCE_S, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def json(self, *words: str, code: int = 0, **more: str) -> Any:
+        """Run a command and read its answer."""
+        return json.loads(self.call(*words, "--json", code=code, **more).stdout)
+
+    def rows(self, org: str, table: str) -> list[Mapping[str, Any]]:
+        """All rows of a table, in an order of their own, without what names the moment of writing."""
+        found = self.json("query", org, f"SELECT * EXCEPT (x_ingested_at, x_ingestion_date) FROM {table}")["rows"]
+        return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def until(condition: Callable[[], bool], what: str) -> None:
+    """Return when the condition holds; look often, and give up at a deadline."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"never: {what}"
+        os.sched_yield()

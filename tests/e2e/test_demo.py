@@ -1,0 +1,90 @@
+"""The main job in a process of its own: its sum, its rows, and the commands that it names."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import time
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
+from tests.e2e.recompute import total_cost
+
+FIRST, LAST = date(2026, 3, 2), date(2026, 3, 8)
+DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
+FOCUS = "cost_data_standard_1_3"
+MANDATORY = [
+    line.partition(" ")[0]
+    for line in (ROOT / "tests/repo/focus_1_3_columns.txt").read_text("utf-8").splitlines()
+    if line.endswith(" M")
+]
+
+
+class Demo(Installation):
+    """An installation on which the demo ran once."""
+
+    def __init__(self, data_dir: Path) -> None:
+        super().__init__(data_dir)
+        began = time.monotonic()
+        self.first = self.call("demo", *DAYS)
+        self.seconds = time.monotonic() - began
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
+    return Demo(tmp_path_factory.mktemp("demo") / "data")
+
+
+def test_the_printed_sum_is_that_of_an_independent_computation(demo: Demo) -> None:
+    printed = re.search(r"to the last digit: ([\d.]+) USD", demo.first.stdout)
+    assert printed is not None, demo.first.stdout
+    assert Decimal(printed[1]) == total_cost(FIRST, LAST) > 100
+
+
+def test_the_screen_tells_source_retries_and_differences_and_is_soon_there(demo: Demo) -> None:
+    screen = demo.first.stdout
+    for said in ("CC BY 4.0", "models (the trace names none)", "answers 429", "answers 500", "missing_price", "match"):
+        assert said in screen
+    assert demo.seconds < 15
+
+
+def test_the_commands_that_are_named_next_work(demo: Demo, tmp_path: Path) -> None:
+    lines = demo.first.stdout.partition("Look further\n")[2].splitlines()
+    assert len(lines) == 4
+    for line in lines:
+        argv = shlex.split(line)
+        done = subprocess.run(
+            argv, cwd=tmp_path, capture_output=True, text=True, env=environment(), timeout=PATIENCE_S, check=False
+        )
+        assert (done.returncode, done.stdout == "") == (0, "graph" in argv), line + done.stderr
+    assert (tmp_path / "usage_cost.svg").exists()
+
+
+def test_mandatory_focus_columns_are_filled_in_every_row(demo: Demo) -> None:
+    rows = demo.rows("demo", FOCUS)
+    assert len(MANDATORY) == 17
+    assert len(rows) > 100
+    assert {name for row in rows for name in MANDATORY if row[name] in (None, "")} == set()
+
+
+def test_a_second_demo_leaves_the_same_rows_and_tells_them_as_json(demo: Demo) -> None:
+    def charges() -> list[dict[str, object]]:
+        return [{name: value for name, value in row.items() if name != "x_run_id"} for row in demo.rows("demo", FOCUS)]
+
+    before = charges()
+    again = demo.json("demo", *DAYS)
+    assert charges() == before
+    assert Decimal(again["total_cost"]) == total_cost(FIRST, LAST)
+    assert sum(Decimal(row["cost"]) for row in again["costs"]) == Decimal(again["total_cost"])
+    assert {"429", "500"} <= {word for retry in again["retries"] for word in re.findall(r"\d{3}", retry["message"])}
+    assert set(again["reconciliation"]["by_reason"]) >= {"match", "price"}
+
+
+def test_no_file_of_the_installation_holds_the_key(demo: Demo) -> None:
+    for file in demo.data_dir.rglob("*"):
+        assert file.is_dir() or b"sk-admin-sandbox" not in file.read_bytes(), file
