@@ -37,7 +37,8 @@ def test_the_same_idempotency_key_is_the_same_run(acme: Cli) -> None:
 
 def test_a_run_that_nobody_waits_for_is_left_to_resume_and_every_command_says_so(acme: Cli) -> None:
     run_id = acme("run", "acme", "example/hello", "--no-wait", "--json").data["run_id"]
-    assert acme("status", run_id, "--json").data["progress"] == 0
+    assert {step["status"] for step in acme("status", run_id, "--json").data["steps"]} == {"pending"}
+    assert "claimed" not in acme("logs", run_id).out
     for argv in (("history", "acme"), ("schema",), ("org", "list"), ("validate", "example/hello")):
         assert "1 unfinished run; finish it with: convergence resume" in acme(*argv).err
     resumed = acme("resume", "--json")
@@ -51,6 +52,22 @@ def test_several_runs_are_resumed_at_once(acme: Cli) -> None:
         acme("run", "acme", "example/hello", "--no-wait")
     assert "3 unfinished runs; finish them with" in acme("history", "acme").err
     assert len(acme("resume", "--json").data["runs"]) == 3
+
+
+def test_a_resumed_run_that_fails_is_exit_code_1(acme: Cli) -> None:
+    acme("run", "acme", "shop/load", "--no-wait")
+    acme("run", "acme", "example/hello", "--no-wait")
+    answer = acme("resume")
+    assert answer.code == 1
+    assert "failed  shop/load" in answer.out
+    assert "completed  example/hello" in answer.out
+
+
+def test_a_data_directory_that_cannot_be_used_is_named(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    inside = cli("--data-dir", "file/data", "org", "create", "acme")
+    assert (inside.code, "file/data" in inside.err, "bug" in inside.err) == (1, True, False)
+    assert cli("--data-dir", "file", "org", "create", "acme").code == 2
 
 
 def test_status_without_a_name_is_the_latest_run(acme: Cli) -> None:

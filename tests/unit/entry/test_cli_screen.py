@@ -6,6 +6,7 @@ import asyncio
 import io
 import logging
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
 
@@ -17,9 +18,11 @@ from convergence.engine.scrub import ScrubbingLogger
 from convergence.engine.view_models import StepView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
+from convergence.entry.cli.demo import dates
 from convergence.entry.cli.follow import Rows
 from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.session import Session, program_name
+from convergence.errors import InvalidInput
 from tests.unit.entry.conftest import Cli
 
 
@@ -60,6 +63,14 @@ def test_cells_are_one_line() -> None:
 def test_tables_are_aligned_and_plain_in_a_pipe(capsys: pytest.CaptureFixture[str]) -> None:
     Output().table(("who", "n"), [("a", 1), ("bob", 100)], right={1})
     assert capsys.readouterr().out == "who    n\na      1\nbob  100\n"
+
+
+def test_the_demo_takes_the_last_seven_complete_days() -> None:
+    now = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
+    assert dates(None, None, now) == (date(2026, 11, 14), date(2026, 11, 20))
+    assert dates(None, datetime(2026, 3, 8), now) == (date(2026, 3, 2), date(2026, 3, 8))
+    with pytest.raises(InvalidInput, match="after its last day"):
+        dates(datetime(2026, 11, 21), None, now)
 
 
 def test_more_steps_than_lines_leave_those_that_need_a_look_in_plan_order() -> None:

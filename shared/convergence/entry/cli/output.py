@@ -131,6 +131,8 @@ def _words(error: BaseException) -> str:
         return str(error)
     if isinstance(error, click.ClickException):
         return error.format_message()
+    if isinstance(error, OSError) and error.filename is not None:
+        return f"{error.filename}: {error.strerror}"
     return f"{type(error).__name__}: {error} (this is a bug or a broken installation; -v shows where)"
 
 
