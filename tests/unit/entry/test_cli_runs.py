@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from convergence.adapters.local.data_directory import DataDirectory
+from convergence.bootstrap import EmbeddedOptions, reading
+from convergence.entry.cli.doors import Worker, Writer
+from convergence.entry.cli.run import unheard
+from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
 from tests.unit.entry.conftest import Cli
 
 GOOD_FILE = "file=openai/seed/subscription_plans.csv"
@@ -45,6 +53,20 @@ def test_a_run_that_nobody_waits_for_is_left_to_resume_and_every_command_says_so
     assert [(run["run_id"], run["status"]) for run in resumed.data["runs"]] == [(run_id, "completed")]
     assert "unfinished" not in acme("history", "acme").err
     assert acme("resume").out == "Nothing is unfinished.\n"
+
+
+def test_without_waiting_hints_for_steps_are_lost_and_events_pass(tmp_path: Path) -> None:
+    published: list[str] = []
+
+    class Recorder:
+        async def publish(self, topic: str, messages: Sequence[Message]) -> None:
+            published.append(topic)
+
+    with reading(EmbeddedOptions(data_dir=tmp_path / "nowhere")) as services:
+        bus = unheard(Writer(replace(services, bus=Recorder()), worker=cast("Worker", None))).services.bus
+        for topic in (STEP_READY, RUN_EVENTS):
+            asyncio.run(bus.publish(topic, [Message(b"{}")]))
+    assert published == [RUN_EVENTS]
 
 
 def test_several_runs_are_resumed_at_once(acme: Cli) -> None:
