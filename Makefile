@@ -40,7 +40,7 @@ bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|cold|long|load
 	@$(BIN)/python -m tests.bench $(SHAPE)
 
 prices: $(VENV)/dev ## Make the seeded price list again from the published one
-	$(BIN)/python -m convergence.processors.openai.price_list
+	$(BIN)/python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv
 
 schema: $(VENV)/dev ## Make configs/pipeline.schema.json again from the models
 	$(BIN)/convergence schema --write

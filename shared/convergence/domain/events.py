@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 from typing import Any
 
@@ -29,12 +28,13 @@ def run_event(run: Run) -> Event:
         data["duration_ms"] = _ms(run.created_at, run.finished_at)
     if run.error is not None:
         data["error"] = run.error["message"]
-    return _event(run, f"run.{run.status}", f"{run.path}#{run.moves}", at, data)
+    return _event(run, f"run.{run.status}", f"{run.run_id}#{run.moves}", at, data)
 
 
 def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
     """Describe the latest move of a step."""
     at, _, why = step.transitions[-1]
+    record = step.step_id if planned.trigger is None else f"{step.step_id}~{step.epoch}"
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "pipeline": plan.pipeline,
@@ -53,13 +53,13 @@ def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
         data["rows_written"] = step.result.get("rows_written")
     if step.error is not None:
         data["error"] = step.error["message"]
-    return _event(run, f"step.{step.status}", f"{run.path}/steps/{step.step_id}#{step.moves}", at, data)
+    return _event(run, f"step.{step.status}", f"{run.run_id}.{record}#{step.moves}", at, data)
 
 
 def _event(run: Run, kind: str, cause: str, at: str, data: dict[str, Any]) -> Event:
     return {
         "specversion": "1.0",
-        "id": hashlib.blake2b(cause.encode(), digest_size=16).hexdigest(),
+        "id": cause,  # document and number of the move: the same move again is the same event
         "source": f"convergence/{run.path}",
         "type": kind,
         "time": at,

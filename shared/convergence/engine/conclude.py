@@ -47,7 +47,7 @@ async def _conclude(visit: Visit, outcome: Outcome, began: datetime, claimed_at:
                 "stages": (),
                 "finished_at": now,
             }
-            await _wake(await visit.move(to, why, **RELEASED, **changes))
+            await _wake(await visit.move(to, why, at=now, **RELEASED, **changes))
         case Continued(result=result, checkpoint=checkpoint):
             elapsed_s = visit.step.elapsed_s + (now - began).total_seconds()
             changes = {"result": result, "checkpoint": checkpoint, "elapsed_s": elapsed_s}

@@ -120,6 +120,7 @@ async def _claim(visit: Visit, results: Results) -> Answer:
     claimed = await visit.move(
         StepStatus.RUNNING,
         "claimed" if step.claims == 0 else f"claimed again: {step.claims} executions ended without an answer",
+        at=now,
         epoch=visit.run.epoch,
         lease_owner=services.owner,
         lease_until=now + timedelta(seconds=services.settings.lease_s),

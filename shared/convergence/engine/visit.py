@@ -56,7 +56,7 @@ class Visit:
         """Return an error of this step in the shape in which errors are stored."""
         return {"code": code, "message": message, "step_id": self.planned.step_id, "at": to_text(self.now())}
 
-    async def move(self, to: StepStatus, why: str, *extra: Write, **changes: Any) -> Self:
+    async def move(self, to: StepStatus, why: str, *extra: Write, at: datetime | None = None, **changes: Any) -> Self:
         """Commit the step's next state, tell about it, and return the visit as it stands then.
 
         Raises:
@@ -64,7 +64,7 @@ class Visit:
         """
         services = self.services
         token = services.ids.new("t")
-        step = self.step.advance(to, at=self.now(), why=why, token=token, **changes)
+        step = self.step.advance(to, at=self.now() if at is None else at, why=why, token=token, **changes)
         path = step_path(self.run, record_id(self.planned, self.run.epoch))
         versions = await commit(services.documents, [write(path, self.held.version, step.to_data()), *extra], token)
         services.memory.steps.keep(path, versions[0], step)

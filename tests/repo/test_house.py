@@ -1,0 +1,114 @@
+"""Is the repository in order?"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+SOURCE = ROOT / "shared" / "convergence"
+PYTHON = sorted(SOURCE.rglob("*.py"))
+DDL = re.compile(r"\b(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(TEMP\s+)?(TABLE|VIEW|SCHEMA)\b", re.IGNORECASE)
+# The state store is SQLite's own; in the dialect's modules these words are the names of statements.
+DDL_ALLOWED = {"adapters/local/documents.py"}
+TOP_LEVEL = {
+    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "configs", "docs", "functions", "infra",
+    "pyproject.toml", "shared", "tests",
+}  # fmt: skip
+
+
+def tracked() -> list[str]:
+    listing = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+    return listing.splitlines()
+
+
+def strings(tree: ast.AST) -> Iterator[str]:
+    """Yield text that is no docstring."""
+    documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
+    docstrings = {
+        id(node.body[0].value)
+        for node in ast.walk(tree)
+        if isinstance(node, documented) and node.body and isinstance(node.body[0], ast.Expr)
+    }
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docstrings:
+            yield node.value
+
+
+def test_the_top_level_is_the_layouts() -> None:
+    assert {name.partition("/")[0] for name in tracked()} <= TOP_LEVEL
+
+
+def test_no_table_is_described_in_python() -> None:
+    found = [
+        f"{path.relative_to(SOURCE)}: {text[:60]!r}"
+        for path in PYTHON
+        if path.relative_to(SOURCE).as_posix() not in DDL_ALLOWED and "googlesql" not in path.parts
+        for text in strings(ast.parse(path.read_text()))
+        if DDL.search(text)
+    ]
+    assert not found, "tables are described in configs/**/schemas/*.json: " + "; ".join(found)
+
+
+def test_no_drawer_is_called_utils() -> None:
+    drawers = {"utils", "util", "common", "helpers", "helper", "misc", "manager"}
+    assert not [path for path in PYTHON if path.stem in drawers or path.parent.name in drawers]
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_a_module_says_why_it_exists_and_fits_a_reader(path: Path) -> None:
+    text = path.read_text()
+    assert ast.get_docstring(ast.parse(text)), "no docstring"
+    assert len(text.splitlines()) <= 400, "more than one reason to change means more than one file"
+
+
+@pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(SOURCE).as_posix())
+def test_public_names_say_what_they_promise(path: Path) -> None:
+    silent = [
+        f"{path.name}:{node.lineno} {node.name}"
+        for node in ast.parse(path.read_text()).body
+        if isinstance(node, ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if not node.name.startswith("_") and not ast.get_docstring(node)
+    ]
+    assert not silent
+
+
+def test_locks_name_no_index() -> None:
+    for lock in (ROOT / "infra" / "requirements").glob("*.txt"):
+        text = lock.read_text()
+        assert "--hash=sha256:" in text
+        assert not re.search(r"index-url|find-links|https?://|file:", text), lock
+
+
+def test_locks_hold_what_pyproject_asks_for() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = project["optional-dependencies"]
+    for lock, groups in {"embedded": ["embedded", "build"], "dev": ["embedded", "build", "dev"]}.items():
+        locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "infra/requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
+        asked = [*project["dependencies"], *(name for group in groups for name in extras[group])]
+        names = {re.split(r"[\s\[<>=!~;]", name)[0].lower().replace("_", "-") for name in asked}
+        assert names - {"convergence-pipelines"} <= locked, f"run: make lock ({lock})"
+
+
+def test_every_error_code_is_explained() -> None:
+    explained = (ROOT / "docs" / "operations.md").read_text()
+    codes = {
+        match
+        for path in PYTHON
+        for match in re.findall(r'(?:code(?:: ClassVar\[str\])? = |error\()"([a-z_]+(?:\.[a-z_]+)?)"', path.read_text())
+    }
+    assert {"credential.rejected", "step.crashed_often"} <= codes
+    assert not {code for code in codes if f"`{code}`" not in explained}, "docs/operations.md does not explain them"
+
+
+def test_documents_link_only_to_what_is_there() -> None:
+    for page in [ROOT / "README.md", *(ROOT / "docs").rglob("*.md")]:
+        for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
+            assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
