@@ -91,7 +91,8 @@ def test_locks_hold_what_pyproject_asks_for() -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     extras = project["optional-dependencies"]
     for lock, groups in {"embedded": ["embedded", "build"], "dev": ["embedded", "build", "dev"]}.items():
-        locked = set(re.findall(r"^([a-z0-9._-]+)==", (ROOT / "infra/requirements" / f"{lock}.txt").read_text(), re.MULTILINE))
+        text = (ROOT / "infra/requirements" / f"{lock}.txt").read_text()
+        locked = set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE))
         asked = [*project["dependencies"], *(name for group in groups for name in extras[group])]
         names = {re.split(r"[\s\[<>=!~;]", name)[0].lower().replace("_", "-") for name in asked}
         assert names - {"convergence-pipelines"} <= locked, f"run: make lock ({lock})"

@@ -52,7 +52,13 @@ def pipeline(shape: int) -> LoadedPipeline:
     if rng.random() < 0.1:
         steps.extend(_wide_join(rng, len(steps)))
     handlers = [
-        {"step_id": f"h{i}", "ps_type": "generic.noop", "trigger": trigger, "config": {"rows": 0, "say": "{status}"}}
+        {
+            "step_id": f"h{i}",
+            "ps_type": "generic.noop",
+            "timeout_minutes": 300,
+            "trigger": trigger,
+            "config": {"rows": 0, "say": "{status}"},
+        }
         for i, trigger in enumerate(rng.sample(["on_failure", "on_success", "on_completion"], rng.randint(0, 2)))
     ]
     text = yaml.safe_dump(
@@ -70,7 +76,7 @@ def pipeline(shape: int) -> LoadedPipeline:
                 {
                     "step_id": s.step_id,
                     "ps_type": "generic.noop",
-                    "timeout_minutes": 60,
+                    "timeout_minutes": 300,
                     "depends_on": s.depends_on,
                     "config": s.config,
                     **s.extra,

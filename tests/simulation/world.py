@@ -38,6 +38,7 @@ from tests.simulation.virtual_time import VirtualClock, VirtualLoop
 SECRET = "sk-simulated-plaintext-0123456789"
 HOSTILE_S = 3 * 3600.0
 CALM_MAX_S = 96 * 3600.0
+ECHO_S = 1000.0
 logging.getLogger("convergence").setLevel(logging.CRITICAL)
 
 
@@ -169,12 +170,13 @@ class World:
             self.boot()
         for client in self.clients:
             self.spawn(client.live())
-        await self.clock.sleep(HOSTILE_S)
-        self.odds = CALM
         while not await self._settled():
+            if self.loop.now_s > HOSTILE_S:
+                self.odds = CALM
             if self.loop.now_s > CALM_MAX_S:
                 raise Violation(f"not settled after {self.loop.now_s / 3600:.0f} hours: {self._open_runs()}")
-            await self.clock.sleep(600)
+            await self.clock.sleep(120)
+        await self.clock.sleep(ECHO_S)  # late messages and machines that wake up must find nothing to do
         for client in self.clients if self._reconciles else ():
             client.check()
         if self.errors:
