@@ -103,6 +103,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         steps=schemas.get("org_meta_step_logs"),
         dataset_of=lambda org: f"{org}_{options.env}",
         clock=clock,
+        spool=directory.log_spool,
     )
     bus.tap(RUN_EVENTS, log.accept)
     worker = LocalWorker(services, bus, steps_max=options.steps_max)
@@ -204,7 +205,7 @@ def doors() -> Doors:
     @asynccontextmanager
     async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
         async with embedded(options(place, watch), purpose) as installation:
-            yield Writer(installation.services, installation.worker)
+            yield Writer(installation.services, installation.worker, installation.log.flush)
 
     def sandbox() -> tuple[Sandbox, str]:
         from convergence.sandbox import ADMIN_KEY, Sandbox

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_without_waiting_hints_for_steps_are_lost_and_events_pass(tmp_path: Path
             published.append(topic)
 
     with reading(EmbeddedOptions(data_dir=tmp_path / "nowhere")) as services:
-        bus = unheard(Writer(replace(services, bus=Recorder()), worker=cast("Worker", None))).services.bus
+        bus = unheard(Writer(replace(services, bus=Recorder()), cast("Worker", None), cast("Any", None))).services.bus
         for topic in (STEP_READY, RUN_EVENTS):
             asyncio.run(bus.publish(topic, [Message(b"{}")]))
     assert published == [RUN_EVENTS]
@@ -205,6 +205,17 @@ def test_a_second_writer_is_refused_by_name_and_readers_go_on(acme: Cli, tmp_pat
     finally:
         holder.unlock()
     assert acme("run", "acme", "example/hello").code == 0
+
+
+def test_log_tables_show_runs_that_ended_before_the_warehouse_was_opened(acme: Cli, tmp_path: Path) -> None:
+    ids = [acme("run", "acme", "example/hello", "--json").data["run_id"] for _ in range(2)]
+    assert not (tmp_path / ".convergence" / "warehouse" / "warehouse.duckdb").exists()
+    for _ in range(2):
+        rows = acme(
+            "query", "acme", "SELECT run_id FROM org_meta_pipeline_runs WHERE status = 'completed'", "--json"
+        ).data
+        assert sorted(row["run_id"] for row in rows["rows"]) == sorted(ids)
+    assert not (tmp_path / ".convergence" / "events.ndjson").exists()
 
 
 def test_pages_of_a_history_go_on_where_the_last_one_ended(acme: Cli) -> None:

@@ -1,7 +1,8 @@
 """The operational log: run events, collected on the loop and written to the warehouse in batches.
 
 The loop only keeps bytes; DuckDB parses them on the writer's thread. What is buffered when a process is killed is
-missing from the log tables: they describe, they decide nothing.
+missing from the log tables: they describe, they decide nothing. A process that ends before anybody opened the
+warehouse leaves its events in a file for the next one: to open DuckDB for them would cost a tenth of a second.
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import contextlib
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
+from pathlib import Path
 from typing import Final
+
+import orjson
 
 from convergence.adapters.local import warehouse_tables as tables
 from convergence.adapters.local.warehouse import DuckDbWarehouse
@@ -23,6 +27,7 @@ from convergence.ports.clock import Clock
 from convergence.ports.warehouse import TableSchema
 
 DATASET: Final = "organizations"
+SPOOLED_BYTES_MAX: Final = 1_000_000  # then opening the warehouse is worth it
 KEPT_MAX: Final = 200_000  # events that wait while the warehouse cannot be written; then the oldest go
 _ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -32,7 +37,7 @@ class LogSink:
 
     `runs` and `steps` are the schemas of org_meta_pipeline_runs and org_meta_step_logs. `dataset_of` names an org's
     dataset; there a view of each table shows the org its own rows, repeats removed. A batch is written when it has
-    `batch_events` events, or `interval_s` after its first.
+    `batch_events` events, or `interval_s` after its first. `spool` is the file for events of short processes.
     """
 
     def __init__(
@@ -45,11 +50,13 @@ class LogSink:
         clock: Clock,
         batch_events: int = 1_000,
         interval_s: float = 2.0,
+        spool: Path | None = None,
     ) -> None:
         self._warehouse, self._clock = warehouse, clock
         self._tables = (runs, steps)
         self._dataset_of = dataset_of
         self._batch_events, self._interval_s = batch_events, interval_s
+        self._spool = spool
         self._events: list[bytes] = []
         self._timer: asyncio.Task[None] | None = None
         self._writing = asyncio.Lock()
@@ -72,6 +79,7 @@ class LogSink:
     async def flush(self) -> None:
         """Write what is kept. Raises what the warehouse raises; the events stay for the next time."""
         async with self._writing:
+            await self._take_spool()
             while self._events:  # in batches: what DuckDB needs for one, it keeps
                 batch = self._events[: self._batch_events]
                 del self._events[: self._batch_events]
@@ -96,7 +104,30 @@ class LogSink:
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
         self._timer = self._full = None
-        await self.flush()
+        if not self._leave_in_spool():
+            await self.flush()
+
+    def _leave_in_spool(self) -> bool:
+        """Append what is kept to the spool, if that is enough; return whether it was."""
+        if self._spool is None or self._warehouse.session.is_open:
+            return False
+        size = self._spool.stat().st_size if self._spool.exists() else 0
+        if size + sum(map(len, self._events)) > SPOOLED_BYTES_MAX:
+            return False
+        if self._events:
+            with self._spool.open("ab") as file:  # line ends first: what a torn line spoils is itself
+                file.write(b"".join(b"\n" + event for event in self._events))
+            self._events = []
+        return True
+
+    async def _take_spool(self) -> None:
+        """Write what earlier processes left."""
+        if self._spool is None or not self._spool.exists():
+            return
+        events = [line for line in self._spool.read_bytes().split(b"\n") if _is_json(line)]
+        for start in range(0, len(events), self._batch_events):
+            await self._write(events[start : start + self._batch_events])
+        self._spool.unlink()  # killed before this: the same events come again, and repeats are not shown
 
     async def _flush_later(self) -> None:
         try:
@@ -133,3 +164,11 @@ class LogSink:
         for table in self._tables:
             words = {"dataset": dataset, "table": table.name, "org": quoted(org)}
             job.cursor.execute(statement("log_view", **words))
+
+
+def _is_json(line: bytes) -> bool:
+    try:
+        orjson.loads(line)
+    except orjson.JSONDecodeError:
+        return False
+    return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -37,10 +37,11 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """An installation open for writing; this process is the only one."""
+    """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date."""
 
     services: Services
     worker: Worker
+    write_log: Callable[[], Awaitable[None]]
 
 
 class Sandbox(Protocol):

@@ -53,6 +53,7 @@ async def _query(session: Session, org: str, sql: str, limit: int) -> QueryResul
     with session.reading() as services:
         await known_org(services, org)
     async with session.writing(f"query {org}") as writer:
+        await writer.write_log()
         scope = Scope(dataset=dataset_of(writer.services, org))
         try:
             return await writer.services.warehouse.query(sql, scope=scope, rows_max=limit)

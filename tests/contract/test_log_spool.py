@@ -1,0 +1,81 @@
+"""Events of a process that ended before anybody opened the warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from convergence.adapters.local import log_sink
+from convergence.adapters.local.log_sink import LogSink
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import TableSchemas
+from convergence.ports.warehouse import Scope
+from tests.contract.test_log_sink import CONFIGS, SteppedClock, an_event
+
+SQL = "SELECT step_id FROM organizations.org_meta_step_logs ORDER BY step_id"
+
+
+class Process:
+    """One process after the other on the same files."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.spool = folder / "events.ndjson"
+
+    def live(self, *steps: str, opens: bool = False) -> list[str]:
+        """Log these steps and end; with `opens`, open the warehouse first and return what it holds at the end."""
+
+        async def main() -> list[str]:
+            schemas, clock = TableSchemas(CONFIGS), SteppedClock()
+            warehouse = DuckDbWarehouse(self._folder / "warehouse.duckdb", clock=clock)
+            runs, logs = schemas.get("org_meta_pipeline_runs"), schemas.get("org_meta_step_logs")
+            dataset_of: Callable[[str], str] = "{}_dev".format
+            sink = LogSink(warehouse, runs=runs, steps=logs, dataset_of=dataset_of, clock=clock, spool=self.spool)
+            for number, step in enumerate(steps):
+                sink.accept([an_event(hash((step, number)), step_id=step).message])
+            if opens:
+                await warehouse.ensure_dataset("other")
+            await sink.close()
+            found: list[str] = []
+            if warehouse.session.is_open:
+                result = await warehouse.query(SQL, scope=Scope(dataset="organizations"))
+                found = [row["step_id"] for row in result.rows]
+            warehouse.close()
+            return found
+
+        return asyncio.run(main())
+
+
+@pytest.fixture
+def process(tmp_path: Path) -> Process:
+    return Process(tmp_path)
+
+
+def test_short_processes_leave_their_events_to_the_next_that_opens_the_warehouse(process: Process) -> None:
+    process.live("a", "b")
+    process.live("c")
+    assert not (process.spool.parent / "warehouse.duckdb").exists()
+    assert process.live("d", opens=True) == ["a", "b", "c", "d"]
+    assert not process.spool.exists()
+
+
+def test_a_torn_line_is_left_out(process: Process) -> None:
+    process.live("a")
+    with process.spool.open("ab") as file:
+        file.write(b'\n{"id": "e9", "type": "step.comp')
+    process.live("b")
+    assert process.live("c", opens=True) == ["a", "b", "c"]
+
+
+def test_a_large_spool_is_written(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log_sink, "SPOOLED_BYTES_MAX", 500)
+    process.live("a")
+    assert process.live("b", "c") == ["a", "b", "c"]
+
+
+def test_nothing_to_tell_opens_nothing(process: Process) -> None:
+    assert process.live() == []
+    assert list(process.spool.parent.iterdir()) == []
