@@ -106,7 +106,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         spool=directory.log_spool,
     )
     bus.tap(RUN_EVENTS, log.accept)
-    worker = LocalWorker(services, bus, steps_max=options.steps_max)
+    worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)
     try:
         yield Embedded(services, worker, warehouse, log)
     finally:

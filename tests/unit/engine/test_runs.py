@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 import pytest
 
+from convergence.adapters.local.worker import LocalWorker
 from convergence.engine.cancel import cancel
 from convergence.engine.dead_letter import on_dead_letter
 from convergence.engine.dispatch import RunRequest, prepare
@@ -449,6 +450,24 @@ def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine
     run = engine.live(story)
     assert (run["status"], run["error"]["code"]) == ("failed", "step.crashed_often")
     assert len(engine.started) == 5
+
+
+def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    swept: list[str] = []
+
+    async def story() -> None:
+        engine.bus._topics.clear()
+        run = await engine.start()
+        worker = LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now"))
+        await worker.start()
+        assert swept == []
+        assert (await worker.wait("acme", run.run_id)).status == "completed"
+        await worker.close()
+        await LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now")).start()
+
+    engine.live(story)
+    assert swept == ["now"]
 
 
 def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from convergence.adapters.local import warehouse_tables as tables
 from convergence.adapters.local.warehouse_call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse_diagnose import diagnose
 from convergence.adapters.local.warehouse_load import check_load, load_slices
+from convergence.adapters.local.warehouse_migrations import migrate
 from convergence.adapters.local.warehouse_query import Statements
 from convergence.adapters.local.warehouse_routines import Routines
 from convergence.adapters.local.warehouse_session import Job, Session
@@ -61,6 +63,10 @@ class DuckDbWarehouse:
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""
         return NdjsonStage(self.session.staging, dataset, table, name)
+
+    def drop_stages(self) -> None:
+        """Drop all staged rows: what executions that died left behind."""
+        shutil.rmtree(self.session.staging, ignore_errors=True)
 
     async def load(self, load: Load, *stages: Stage) -> LoadResult:
         """Make the staged rows visible and drop the stages; see the port."""
@@ -128,6 +134,19 @@ class DuckDbWarehouse:
     async def delete_routine(self, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
         await self.session.write(lambda job: self._routines.delete(job, name))
+
+    async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:
+        """Run the migrations that the dataset has not seen; see the port."""
+        at = self._clock.now()
+
+        def work(job: Job) -> list[str]:
+            try:
+                given = (job, self._statements, self._routines, migrations)
+                return migrate(*given, dataset=dataset, at=at, dry_run=dry_run)
+            finally:
+                self._statements.catalog.forget()
+
+        return await self.session.write(work, googlesql=True)
 
     async def _write(self, work: Callable[[Job], QueryResult]) -> QueryResult:
         def then_forget(job: Job) -> QueryResult:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final
 
@@ -33,8 +33,12 @@ class _Waiting:
 class LocalWorker:
     """Handlers on the bus of this process, and the reconciler beside them."""
 
-    def __init__(self, services: Services, bus: LocalBus, *, steps_max: int = 64) -> None:
+    def __init__(
+        self, services: Services, bus: LocalBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
+    ) -> None:
+        """`sweep` drops staged rows; called at a start that finds no run unfinished, for then nobody needs them."""
         self.services = services
+        self._sweep = sweep
         self._bus = bus
         bus.subscribe(STEP_READY, partial(on_step_ready, services), RetryPolicy(), outstanding_max=steps_max)
         bus.subscribe(DEAD_LETTER, partial(on_dead_letter, services), RetryPolicy(dead_letter_topic=None))
@@ -45,6 +49,8 @@ class LocalWorker:
     async def start(self) -> int:
         """Take up every run that is not settled, then keep looking. Return how many there were."""
         found = await reconcile(self.services, everything=True)
+        if self._sweep is not None and await next_check(self.services) is None:
+            self._sweep()
         self._passes = asyncio.create_task(self._reconcile())
         return found
 
