@@ -232,3 +232,15 @@ class Warehouse(Protocol):
     async def delete_routine(self, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
         ...
+
+    async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:
+        """Run the scripts that `dataset` has not seen, in the order of their names; return these.
+
+        Each runs in its own transaction and is recorded with its digest. Tables without a dataset are those of
+        `dataset`. A dry run changes nothing; it checks the first script that would run.
+
+        Raises:
+            ConfigError: a script that ran was changed since, or has a syntax error.
+            StepFailed: a statement failed; the scripts before this one stay.
+        """
+        ...

@@ -128,7 +128,7 @@ def test_truncate_drop_and_views(t: GoogleSql) -> None:
 def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str) -> None:
     with pytest.raises(Denied, match="cannot be written"):
         t.query(sql_text, scope=Scope(dataset="d"))
-    with pytest.raises(Denied, match="outside of what|cannot be written"):
+    with pytest.raises(Denied, match=r"outside of what|cannot be written"):
         t.query(
             sql_text.replace(" t", " d.t").replace(" v ", " d.v "),
             scope=Scope(dataset="e", readable=("d",), writable=True),

@@ -4,7 +4,7 @@
 CREATE SCHEMA IF NOT EXISTS _convergence;
 CREATE TABLE IF NOT EXISTS _convergence.jobs (job_id VARCHAR PRIMARY KEY, result JSON NOT NULL, finished_at TIMESTAMPTZ NOT NULL);
 CREATE TABLE IF NOT EXISTS _convergence.routines (name VARCHAR PRIMARY KEY, digest VARCHAR NOT NULL, source VARCHAR NOT NULL, definition VARCHAR NOT NULL);
-CREATE TABLE IF NOT EXISTS _convergence.migrations (name VARCHAR PRIMARY KEY, digest VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL);
+CREATE TABLE IF NOT EXISTS _convergence.migrations (dataset VARCHAR, name VARCHAR, digest VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL, PRIMARY KEY (dataset, name));
 CREATE TABLE IF NOT EXISTS _convergence.about (version VARCHAR NOT NULL);
 
 -- name: job
@@ -131,3 +131,9 @@ DELETE FROM _convergence.about;
 
 -- name: macros_done
 INSERT INTO _convergence.about VALUES ($version);
+
+-- name: migrations
+SELECT name, digest FROM _convergence.migrations WHERE dataset = $dataset;
+
+-- name: migrated
+INSERT INTO _convergence.migrations VALUES ($dataset, $name, $digest, $at);

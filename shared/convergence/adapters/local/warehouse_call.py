@@ -46,7 +46,11 @@ def call_procedure(
         tree = routines.get(job, procedure)
         around = Around(scope=scope, project=statements.project)
         interpreter = Interpreter(
-            job, statements, around, lambda path: routines.get(job, path), _system(statements, scope, job_id, at)
+            job,
+            statements,
+            around,
+            lambda path: routines.get(job, path),
+            system_variables(statements, scope, job_id, at),
         )
         variables = _run(interpreter, tree, _given(tree, arguments))
         if scope.lineage is not None:
@@ -140,7 +144,8 @@ def _given(tree: Procedure, arguments: Mapping[str, Parameter]) -> dict[str, Var
     return given
 
 
-def _system(statements: Statements, scope: Scope, job_id: str, at: datetime) -> dict[str, Any]:
+def system_variables(statements: Statements, scope: Scope, job_id: str, at: datetime) -> dict[str, Any]:
+    """Return the values of `@@…` for a script that begins at `at`."""
     zero = dict.fromkeys(
         ("script.bytes_processed", "script.bytes_billed", "script.slot_ms", "script.num_child_jobs"), 0
     )

@@ -95,6 +95,7 @@ class Statements:
             job.cursor.execute(translation.sql, given)
             if translation.is_query:
                 columns, rows = fetch(job.cursor, rows_max)
+                _refuse_twins(columns)
                 return Outcome(columns, rows, tables=translation.touched.names)
             affected = _affected(job, translation)
         except duckdb.Error as error:
@@ -138,6 +139,14 @@ class Statements:
             found = job.cursor.execute(statement("table_rows"), values).fetchone()
             total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
         return total
+
+
+def _refuse_twins(columns: tuple[tuple[str, SqlType], ...]) -> None:
+    """BigQuery refuses a result with two columns of one name; rows by name could not hold both."""
+    names = [name.lower() for name, _ in columns]
+    twin = next((name for name in names if names.count(name) > 1), None)
+    if twin is not None:
+        raise StepFailed(f"Two columns of the result are called {twin!r}. Give one of them an alias.")
 
 
 def _widen(job: Job, table: tuple[str, str]) -> None:

@@ -81,10 +81,12 @@ class Routines:
 
         with self._lock:
             if routine not in self._parsed:
-                self._parsed[routine] = parse_procedure(self._with_project(routine), routine.source)
+                self._parsed[routine] = parse_procedure(self.with_project(routine), routine.source)
             return self._parsed[routine]
 
-    def _with_project(self, routine: Routine) -> str:
+    def with_project(self, routine: Routine) -> str:
+        """Return the text with the project in its place. Raises `ConfigError` for any other placeholder."""
+
         def replaced(quoted: re.Match[str]) -> str:
             text = quoted.group(0)
             for name in _PLACEHOLDER.findall(text):

@@ -35,7 +35,7 @@ def _texts(body: Sequence[nodes.Node]) -> Iterator[tuple[Text, bool]]:
             yield node.query, False
         for text in expressions_of(node):
             yield text, True
-        for inner in _bodies(node):
+        for inner in bodies_of(node):
             yield from _texts(inner)
 
 
@@ -61,7 +61,8 @@ def expressions_of(node: nodes.Node) -> list[Text]:
     return [text for text in found if text is not None]
 
 
-def _bodies(node: nodes.Node) -> list[Sequence[nodes.Node]]:
+def bodies_of(node: nodes.Node) -> list[Sequence[nodes.Node]]:
+    """Return the statements inside of a statement, one entry for each branch."""
     if isinstance(node, nodes.If):
         return [*(branch.body for branch in node.branches), node.otherwise]
     if isinstance(node, nodes.Loop | nodes.ForIn):

@@ -10,7 +10,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from convergence.adapters.local.googlesql import script_nodes as nodes
-from convergence.adapters.local.googlesql.check import expressions_of
+from convergence.adapters.local.googlesql.check import bodies_of, expressions_of
 from convergence.adapters.local.googlesql.script_errors import Frame, ScriptError
 from convergence.adapters.local.googlesql.script_nodes import Text
 from convergence.adapters.local.googlesql.types import SqlType
@@ -54,6 +54,11 @@ class Rehearsal:
         self._body(procedure.body)
         self._variables, self._source = outer
 
+    def script(self, body: Sequence[nodes.Node], source: str) -> None:
+        """Go through a script. Raises `ScriptError` like `procedure`."""
+        self._source = source
+        self._body(body)
+
     def _body(self, body: Sequence[nodes.Node]) -> None:
         for node in body:
             self._job.check()
@@ -76,17 +81,12 @@ class Rehearsal:
                 self._variables.declare(name, kind, None)
         elif isinstance(node, nodes.Call):
             self.procedure(self._find(node.procedure), {})
-        elif isinstance(node, nodes.If):
-            for body in (*(branch.body for branch in node.branches), node.otherwise):
-                self._body(body)
-        elif isinstance(node, nodes.Loop):
-            self._body(node.body)
         elif isinstance(node, nodes.ForIn):
             with self._variables.block():
                 self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
                 self._body(node.body)
-        elif isinstance(node, nodes.Block):
-            for body in (node.body, node.handler or ()):
+        else:
+            for body in bodies_of(node):
                 with self._variables.block():
                     self._body(body)
 

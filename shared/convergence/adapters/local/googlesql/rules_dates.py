@@ -124,11 +124,9 @@ def _elapsed(node: exp.Expr) -> exp.Expr:
     return typed(exp.Paren(this=whole), "INT64")
 
 
-def _time_elapsed(node: exp.Expr) -> exp.Expr:
+def _time_boundaries(node: exp.Expr) -> exp.Expr:
     unit = _unit(node.args.get("unit"))
-    end, start = (function("epoch_us", side) for side in (node.this, node.expression))
-    micros = exp.Paren(this=exp.Sub(this=end, expression=start))
-    return typed(exp.Paren(this=exp.IntDiv(this=micros, expression=exp.Literal.number(_MICROS[unit]))), "INT64")
+    return function("date_diff", text(unit.lower()), node.expression, node.this, kind="INT64")
 
 
 def _extract(node: exp.Expr) -> exp.Expr:
@@ -303,7 +301,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.DateDiff: _boundaries,
     exp.DatetimeDiff: _boundaries,
     exp.TimestampDiff: _elapsed,
-    exp.TimeDiff: _time_elapsed,
+    exp.TimeDiff: _time_boundaries,
     exp.Extract: _extract,
     exp.Timestamp: _timestamp,
     exp.Date: _date,

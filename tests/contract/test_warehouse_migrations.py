@@ -1,0 +1,98 @@
+"""Migrations: once, in order, all or nothing each."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.errors import ConfigError, StepFailed
+from convergence.ports.warehouse import Routine, Scope, Warehouse
+
+
+class StoppedClock:
+    def now(self) -> datetime:
+        return datetime(2026, 3, 1, tzinfo=UTC)
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(0)
+
+
+def a_migration(name: str, text: str) -> Routine:
+    return Routine(name, text, f"migrations/{name}.sql", text)
+
+
+FIRST = a_migration("001_prices", "CREATE TABLE `{project_id}.org_prod.prices` (model STRING, price NUMERIC);")
+SECOND = a_migration(
+    "002_currency",
+    "ALTER TABLE prices ADD COLUMN IF NOT EXISTS currency STRING;\nUPDATE prices SET currency = 'USD' WHERE currency IS NULL;",
+)
+Body = Callable[[Warehouse], Awaitable[None]]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Body], None]:
+    async def main(body: Body) -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=StoppedClock(), project="demo")
+        try:
+            await body(warehouse)
+        finally:
+            warehouse.close()
+
+    return lambda body: asyncio.run(main(body))
+
+
+async def columns(warehouse: Warehouse) -> list[str]:
+    sql = "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position"
+    result = await warehouse.query(sql, scope=Scope(dataset="org_prod"))
+    return [row["column_name"] for row in result.rows]
+
+
+def test_migrations_run_once_in_the_order_of_their_names(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        assert await warehouse.migrate([SECOND, FIRST], dataset="org_prod") == ["001_prices", "002_currency"]
+        assert await columns(warehouse) == ["model", "price", "currency"]
+        assert await warehouse.migrate([FIRST, SECOND], dataset="org_prod") == []
+
+    run(body)
+
+
+def test_a_dry_run_names_what_would_run_and_changes_nothing(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        assert await warehouse.migrate([FIRST, SECOND], dataset="org_prod", dry_run=True) == [
+            "001_prices",
+            "002_currency",
+        ]
+        assert await columns(warehouse) == []
+        await warehouse.migrate([FIRST], dataset="org_prod")
+        wrong = a_migration("003_wrong", "UPDATE prices SET prise = 1 WHERE TRUE;")
+        with pytest.raises(StepFailed, match=r"003_wrong\.sql:1:1: .*prise"):
+            await warehouse.migrate([FIRST, wrong], dataset="org_prod", dry_run=True)
+
+    run(body)
+
+
+def test_a_failing_migration_leaves_nothing_and_can_be_mended(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        broken = a_migration("002_more", "ALTER TABLE prices ADD COLUMN more STRING; ASSERT FALSE AS 'not yet';")
+        with pytest.raises(StepFailed, match=r"002_more\.sql:1:44: not yet"):
+            await warehouse.migrate([FIRST, broken], dataset="org_prod")
+        assert await columns(warehouse) == ["model", "price"]
+        mended = a_migration("002_more", "ALTER TABLE prices ADD COLUMN more STRING;")
+        assert await warehouse.migrate([FIRST, mended], dataset="org_prod") == ["002_more"]
+
+    run(body)
+
+
+def test_a_migration_that_ran_must_not_change(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.migrate([FIRST], dataset="org_prod")
+        changed = a_migration(FIRST.name, FIRST.definition + "\nSELECT 1;")
+        with pytest.raises(ConfigError, match="was changed after it ran in org_prod"):
+            await warehouse.migrate([changed], dataset="org_prod")
+
+    run(body)

@@ -1,0 +1,63 @@
+"""Makes the emulator's own environment: `python -m tests.differential.environment`, or `make emulators`.
+
+local-bigquery wants Python 3.13 and brings a DuckDB whose extensions would be downloaded at start; an older DuckDB has
+them as wheels. So it lives in an environment of its own, beside the project's.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+FOLDER: Final = Path(os.environ.get("CONVERGENCE_EMULATORS", Path(__file__).parents[2] / "build" / "emulators"))
+PACKAGES: Final = ("local-bigquery==0.4.0", "google-cloud-bigquery>=3.38")
+_DUCKDB: Final = "1.5.5"  # the last with extension wheels; local-bigquery asks for more and works with it
+EXTENSIONS: Final = ("ducklake", "icu", "spatial")
+_OLDEST: Final = (3, 13)
+
+
+def python_of(folder: Path = FOLDER) -> Path | None:
+    """Return the interpreter of a finished environment, None when there is none."""
+    python = folder / "bin" / "python"
+    return python if python.exists() and (folder / "finished").exists() else None
+
+
+def main() -> int:
+    """Make the environment; say why when that is not possible."""
+    if python_of() is not None:
+        return 0
+    base = next(_candidates(), None)
+    if base is None:
+        print("no Python 3.13 or newer was found: the differential suite is skipped", file=sys.stderr)
+        return 1
+    subprocess.run([base, "-m", "venv", "--clear", FOLDER], check=True)
+    python = FOLDER / "bin" / "python"
+    pinned = [f"duckdb=={_DUCKDB}", f"duckdb-extensions=={_DUCKDB}"]
+    pinned += [f"duckdb-extension-{name}=={_DUCKDB}" for name in EXTENSIONS]
+    for packages in (PACKAGES, pinned):  # in this order: the second step replaces the DuckDB of the first
+        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    (FOLDER / "finished").touch()
+    return 0
+
+
+def _candidates() -> Iterator[str]:
+    """Yield interpreters that are new enough; each is asked, since a shim may promise what it cannot run."""
+    found = [sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in (13, 14))]
+    homes = (Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python")
+    found += [str(path) for home in homes for path in sorted(home.glob("*3.1[3-9]*/bin/python3"))]
+    for path in filter(None, found):
+        asked = subprocess.run(
+            [path, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, check=False
+        )
+        words = asked.stdout.split()
+        if asked.returncode == 0 and tuple(int(word) for word in words) >= _OLDEST:
+            yield path
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

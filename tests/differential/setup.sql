@@ -1,0 +1,2 @@
+CREATE TABLE d.t (i INT64, n NUMERIC, b BIGNUMERIC, f FLOAT64, s STRING, d DATE, dt DATETIME, ts TIMESTAMP, j JSON, arr ARRAY<INT64>, labels ARRAY<STRUCT<key STRING, value STRING>>, st STRUCT<x NUMERIC, y STRING>);
+INSERT INTO d.t VALUES (1, 10, 2, 0.5, '{"a": {"b": [1, 2]}, "c": 1.50}', DATE '2026-01-31', DATETIME '2026-01-31 10:20:30', TIMESTAMP '2026-01-31 23:30:00+00', JSON '{"k": "v", "n": 5}', [1, 2, 3], [STRUCT('env' AS key, 'prod' AS value), ('team', 'x')], STRUCT(1.5, 'y')), (2, 31, 3, NULL, 'x', NULL, NULL, NULL, NULL, [], [], NULL);

@@ -1,0 +1,104 @@
+"""Schema files: BigQuery's JSON in both its forms."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.config.table_schema import TableSchemas, load_table_schema
+from convergence.errors import ConfigError, NotFound
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+
+
+def written(folder: Path, content: Any, name: str = "usage") -> Path:
+    path = folder / f"{name}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+    return path
+
+
+def test_a_plain_list_of_fields_gets_the_lineage_columns_behind_its_own(tmp_path: Path) -> None:
+    table = load_table_schema(written(tmp_path, [{"name": "cost", "type": "numeric", "mode": "required"}]))
+    assert table.name == "usage"
+    assert table.columns[0] == Column("cost", "NUMERIC", "REQUIRED")
+    assert tuple(column.name for column in table.columns[1:]) == LINEAGE_COLUMNS
+    assert table.partition_by == "x_ingestion_date"
+
+
+def test_lineage_columns_that_a_file_names_keep_their_place(tmp_path: Path) -> None:
+    fields = [{"name": "x_org_slug", "type": "STRING", "mode": "REQUIRED"}, {"name": "a", "type": "INT64"}]
+    names = [column.name for column in load_table_schema(written(tmp_path, fields)).columns]
+    assert names[:2] == ["x_org_slug", "a"]
+    assert sorted(names[2:]) == sorted(set(LINEAGE_COLUMNS) - {"x_org_slug"})
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"partition_by": "day", "cluster_by": ["a", "b"]},
+        {"time_partitioning": {"type": "DAY", "field": "day"}, "clustering": {"fields": ["a", "b"]}},
+        {"timePartitioning": {"field": "day"}, "clustering": ["a", "b"]},
+    ],
+)
+def test_an_object_says_partition_and_clusters_in_its_own_words_or_bigquerys(
+    tmp_path: Path, options: dict[str, Any]
+) -> None:
+    content = {"description": "d", "fields": [{"name": "a", "type": "INT64"}], **options}
+    table = load_table_schema(written(tmp_path, content))
+    assert (table.description, table.partition_by, table.cluster_by) == ("d", "day", ("a", "b"))
+
+
+def test_records_hold_fields(tmp_path: Path) -> None:
+    fields = [{"name": "tags", "type": "RECORD", "mode": "REPEATED", "fields": [{"name": "key", "type": "STRING"}]}]
+    table = load_table_schema(written(tmp_path, fields))
+    assert table.columns[0].fields == (Column("key", "STRING"),)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("[{", r"usage\.json:1:3: no JSON"),
+        ({"fields": []}, "a list of fields is expected"),
+        ([{"name": "a", "type": "INT46"}], r"usage\.json: a: 'INT46' is no column type\. Did you mean 'INT64'"),
+        ([{"name": "a", "type": "INT64", "mdoe": "REQUIRED"}], "unknown key 'mdoe'. Did you mean 'mode'"),
+        ([{"name": "a", "type": "INT64", "mode": "REQUIRD"}], "'REQUIRD' is no mode. Did you mean 'REQUIRED'"),
+        ([{"name": "a b", "type": "INT64"}], "'a b' is no column name"),
+        ([{"name": "a", "type": "INT64"}, {"name": "A", "type": "STRING"}], "the column 'A' is there twice"),
+        ([{"name": "a", "type": "RECORD"}], "a RECORD has fields"),
+        ([{"name": "a", "type": "RECORD", "fields": [{"name": "b", "type": "X"}]}], r"a\.b: 'X' is no column type"),
+        ([{"name": "x_run_id", "type": "INT64"}], "the lineage column 'x_run_id' is STRING"),
+        (["a"], "a field is an object"),
+    ],
+)
+def test_a_mistake_says_file_and_place(tmp_path: Path, content: Any, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_table_schema(written(tmp_path, content))
+
+
+def test_tables_are_found_by_name_in_schema_and_seed_folders(tmp_path: Path) -> None:
+    fields = [{"name": "a", "type": "INT64"}]
+    written(tmp_path / "openai" / "cost" / "schemas", fields, "usage")
+    written(tmp_path / "openai" / "seed", fields, "prices")
+    written(tmp_path / "notifications", {"no": "schema"}, "config")
+    schemas = TableSchemas(tmp_path)
+    assert {schemas.get(name).name for name in ("usage", "prices")} == {"usage", "prices"}
+    with pytest.raises(NotFound, match=r"No schema file is called usge\.json\. Did you mean 'usage'"):
+        schemas.get("usge")
+
+
+def test_two_files_for_one_table_are_refused(tmp_path: Path) -> None:
+    for folder in ("a", "b"):
+        written(tmp_path / folder / "schemas", [{"name": "a", "type": "INT64"}])
+    with pytest.raises(ConfigError, match="two files describe the table 'usage': the other is a/schemas/usage.json"):
+        TableSchemas(tmp_path).get("usage")
+
+
+def test_every_schema_file_of_the_product_loads() -> None:
+    schemas = TableSchemas(CONFIGS)
+    for name in schemas.paths:
+        assert {column.name for column in schemas.get(name).columns} >= set(LINEAGE_COLUMNS)
