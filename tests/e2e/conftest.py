@@ -7,7 +7,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,10 +34,16 @@ class Installation:
         """The whole command line."""
         return [*COMMAND, "--data-dir", str(self.data_dir), "--configs", str(ROOT / "configs"), *words]
 
-    def start(self, *words: str, **more: str) -> subprocess.Popen[str]:
-        """Begin a command."""
+    @contextmanager
+    def started(self, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
+        """Begin a command; whatever is left of it at the end is killed."""
         pipe = subprocess.PIPE
-        return subprocess.Popen(self.argv(*words), stdout=pipe, stderr=pipe, text=True, env=environment(**more))
+        process = subprocess.Popen(self.argv(*words), stdout=pipe, stderr=pipe, text=True, env=environment(**more))
+        try:
+            yield process
+        finally:
+            process.kill()
+            process.communicate()
 
     def call(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and check its exit code."""
@@ -56,9 +63,10 @@ class Installation:
         return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
 
 
-def until(condition: Callable[[], bool], what: str) -> None:
-    """Return when the condition holds; look often, and give up at a deadline."""
+def until(condition: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+    """Return when the condition holds; look often, give up at a deadline or when the process has ended."""
     deadline = time.monotonic() + PATIENCE_S
     while not condition():
+        assert process.poll() is None, f"ended before {what}: {process.communicate()}"
         assert time.monotonic() < deadline, f"never: {what}"
         os.sched_yield()

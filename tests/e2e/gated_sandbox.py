@@ -4,13 +4,14 @@ then known to be in the middle of that call."""
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from convergence.sandbox import Sandbox
 from convergence.sandbox.http import Request, Response
-from tests.e2e.conftest import PATIENCE_S
+from tests.e2e.conftest import PATIENCE_S, until
 
 
 class GatedSandbox(Sandbox):
@@ -27,9 +28,9 @@ class GatedSandbox(Sandbox):
         self._released.clear()
         self._stop_at = path
 
-    def wait_until_reached(self) -> None:
-        """Return when somebody waits at the gate."""
-        assert self._reached.wait(PATIENCE_S), f"nobody asked for {self._stop_at}"
+    def wait_for(self, process: subprocess.Popen[str]) -> None:
+        """Return when the process waits at the gate."""
+        until(self._reached.is_set, process, f"it asks for {self._stop_at}")
 
     def release(self) -> None:
         """Open the gate."""

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import shutil
 import signal
-import subprocess
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -93,9 +93,9 @@ def step_status(installation: Installation, step_id: str) -> str:
 def kill_at_request(world: World, installation: Installation, path: str) -> None:
     """Kill the process while it waits for the answer to a request."""
     world.sandbox.stop_at(path)
-    process = installation.start(*world.words())
-    world.sandbox.wait_until_reached()
-    _kill(process)
+    with installation.started(*world.words()) as process:
+        world.sandbox.wait_for(process)
+    assert process.returncode == -signal.SIGKILL
     world.sandbox.release()
 
 
@@ -103,19 +103,15 @@ def killed_at_step(world: World, step_id: str) -> Installation:
     """Return an installation whose process was killed as soon as a step was seen running (or, by a hair, done)."""
     for _ in range(3):
         installation = world.installation()
-        process = installation.start(*world.words())
-        until(lambda: step_status(installation, step_id) in {"running", "completed"}, f"{step_id} runs")  # noqa: B023 - called before the next round
-        process.kill()
-        process.communicate()
+        with installation.started(*world.words()) as process:
+            until(partial(has_begun, installation, step_id), process, f"{step_id} runs")
         if process.returncode == -signal.SIGKILL:
             return installation
     raise AssertionError(f"the run always ends before {step_id} is seen running")
 
 
-def _kill(process: subprocess.Popen[str]) -> None:
-    process.kill()
-    process.communicate()
-    assert process.returncode == -signal.SIGKILL
+def has_begun(installation: Installation, step_id: str) -> bool:
+    return step_status(installation, step_id) in {"running", "completed"}
 
 
 def finish(installation: Installation) -> None:
@@ -155,10 +151,10 @@ def test_an_interrupted_process_says_that_its_work_can_be_resumed(
 ) -> None:
     installation = world.installation()
     world.sandbox.stop_at("/usage/images")
-    process = installation.start(*world.words())
-    world.sandbox.wait_until_reached()
-    process.send_signal(sent)
-    _, said = process.communicate()
+    with installation.started(*world.words()) as process:
+        world.sandbox.wait_for(process)
+        process.send_signal(sent)
+        _, said = process.communicate()
     world.sandbox.release()
     assert process.returncode == code, said
     assert "Interrupted.\n1 unfinished run; finish it with:" in said
@@ -170,9 +166,8 @@ def test_an_interrupted_process_says_that_its_work_can_be_resumed(
 def test_while_one_process_writes_others_look_and_a_second_writer_is_told_who_it_is(world: World) -> None:
     installation = world.installation()
     world.sandbox.stop_at("/usage/embeddings")
-    process = installation.start(*world.words())
-    world.sandbox.wait_until_reached()
-    try:
+    with installation.started(*world.words()) as process:
+        world.sandbox.wait_for(process)
         run = installation.json("status")
         assert (run["pipeline"], run["status"]) == (PIPELINE, "running")
         assert {"step_id": "extract_usage", "status": "running"}.items() <= run["steps"][0].items()
@@ -183,7 +178,6 @@ def test_while_one_process_writes_others_look_and_a_second_writer_is_told_who_it
         holder = f"process {process.pid} (run {PIPELINE})"
         for words in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("cancel", run["run_id"])):
             assert holder in installation.call(*words, code=4).stderr
-    finally:
         world.sandbox.release()
         process.communicate()
     assert process.returncode == 0
@@ -192,14 +186,14 @@ def test_while_one_process_writes_others_look_and_a_second_writer_is_told_who_it
 def test_a_killed_demo_is_finished_although_its_sandbox_died_with_it(tmp_path: Path) -> None:
     installation = Installation(tmp_path / "data")
     installation.call("org", "create", "demo")
-    process = installation.start("demo")
 
     def asks_for_usage() -> bool:
         with reading(EmbeddedOptions(data_dir=installation.data_dir)) as services:
             runs = asyncio.run(views.history(services, "demo", limit=1))["runs"]
             return bool(runs) and runs[0]["pipeline"] == PIPELINE
 
-    until(asks_for_usage, "the demo's second run")
-    _kill(process)
+    with installation.started("demo") as process:
+        until(asks_for_usage, process, "the demo's second run")
+    assert process.returncode == -signal.SIGKILL
     assert [run["status"] for run in installation.json("resume")["runs"]] == ["completed"]
     assert installation.rows("demo", "cost_data_standard_1_3") != []
