@@ -92,6 +92,13 @@ def test_a_data_directory_that_cannot_be_used_is_named(cli: Cli, tmp_path: Path)
     assert cli("--data-dir", "file", "org", "create", "acme").code == 2
 
 
+def test_a_state_file_that_was_only_just_made_reads_as_empty(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / ".convergence").mkdir()
+    (tmp_path / ".convergence" / "state.db").touch()
+    answer = cli("org", "list")
+    assert (answer.code, "There is no org yet" in answer.out) == (0, True)
+
+
 def test_status_without_a_name_is_the_latest_run(acme: Cli) -> None:
     acme("run", "acme", "example/hello")
     latest = acme("run", "acme", "example/hello", "--json").data["run_id"]

@@ -44,6 +44,7 @@ CREATE TABLE IF NOT EXISTS documents (
     UNIQUE (collection, id)
 )
 """
+_HAS_TABLE: Final = "SELECT 1 FROM sqlite_master WHERE name = 'documents'"
 _GET: Final = "SELECT version, body FROM documents WHERE collection = ? AND id = ?"
 _INSERT: Final = "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)"
 _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = ? AND id = ? AND version = ?"
@@ -107,6 +108,10 @@ class SqliteDocuments:
         self._alone = 0  # groups of one in a row
         self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA busy_timeout = 5000")
+        if read_only and self._db.execute(_HAS_TABLE).fetchone() is None:
+            self._db.close()  # its first writer has only just made the file: nothing is there yet
+            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self._db.execute(_TABLE)
         if not read_only:
             self._prepare(indexes, synchronous)
         self._execute = self._db.execute
