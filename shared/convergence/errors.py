@@ -4,10 +4,13 @@
     ├── ConfigError            the author of a file (exit 2)
     │   └── ConfigErrors       all mistakes of one or more files at once
     ├── InvalidInput           the caller: a parameter, an argument
+    │   └── IntegrationInactive    the caller: set the integration up first
     ├── NotFound               the caller: the name does not exist (or is not theirs)
+    ├── Unauthenticated        the caller: no key, or none that is known
     ├── Denied                 the caller: the key does not allow it
     ├── Conflict               the caller: somebody else came first; read again
     ├── QuotaExceeded          the caller: wait or raise the plan
+    ├── RateLimited            the caller: slow down
     ├── StepFailed             the owner of the pipeline: final, becomes a dead letter
     │   ├── CredentialRejected     renew the credential
     │   └── SchemaMismatch         the data does not fit the table
@@ -64,12 +67,25 @@ class InvalidInput(ConvergenceError):
     exit_code = 2
 
 
+class IntegrationInactive(InvalidInput):
+    """The run needs a provider's credential, and the org has none that works."""
+
+    code = "integration.inactive"
+
+
 class NotFound(ConvergenceError):
     """The named thing does not exist, or belongs to somebody else."""
 
     code = "not_found"
     http_status = 404
     exit_code = 2
+
+
+class Unauthenticated(ConvergenceError):
+    """There is no key, or one that opens nothing. Which of the two is not said."""
+
+    code = "unauthenticated"
+    http_status = 401
 
 
 class Denied(ConvergenceError):
@@ -87,10 +103,25 @@ class Conflict(ConvergenceError):
 
 
 class QuotaExceeded(ConvergenceError):
-    """The org has used up a limit of its plan."""
+    """The org has used up a limit of its plan. `retry_after_s`: when it opens again, where that is known."""
 
     code = "quota.exceeded"
     http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float | None = None) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
+
+
+class RateLimited(ConvergenceError):
+    """Too many requests; come back in `retry_after_s` seconds."""
+
+    code = "rate_limited"
+    http_status = 429
+
+    def __init__(self, message: str, *, retry_after_s: float) -> None:
+        self.retry_after_s = retry_after_s
+        super().__init__(message)
 
 
 class StepFailed(ConvergenceError):

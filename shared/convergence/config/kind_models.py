@@ -163,8 +163,20 @@ class DatasetTypes(_Open):
     dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
 
 
-class Plans(RootModel[Mapping[str, Any]]):
-    """`system/plans.yml`: plan → limits; the limits are `convergence.domain.quota`'s to judge."""
+class Plan(_Closed):
+    """What orgs on a plan may use: runs per UTC day, per UTC month, at the same time; `weight` is the fair share."""
+
+    daily: int = Field(ge=1)
+    monthly: int = Field(ge=1)
+    concurrent: int = Field(ge=1)
+    weight: float = Field(default=1, gt=0)
+    bigquery_project: str | None = None
+    reservation: str | None = None
+    job_priority: Literal["INTERACTIVE", "BATCH"] = "INTERACTIVE"
+
+
+class Plans(RootModel[Annotated[Mapping[str, Plan], Field(min_length=1)]]):
+    """`system/plans.yml`: plan → what it allows."""
 
 
 MODELS: Mapping[Kind, type[BaseModel]] = {

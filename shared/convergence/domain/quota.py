@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from convergence.domain.times import from_text, to_text
@@ -44,7 +44,11 @@ class Usage:
         month_count = self.month_count if self.month == month else 0
         active = {run: end for run, end in self.active.items() if end > now and run != run_id}
         if counted and day_count >= limits.daily:
-            raise QuotaExceeded(f"Daily pipeline limit ({limits.daily}) reached; it opens at 00:00 UTC.")
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0) + timedelta(days=1)
+            raise QuotaExceeded(
+                f"Daily pipeline limit ({limits.daily}) reached; it opens at 00:00 UTC.",
+                retry_after_s=(midnight - now).total_seconds(),
+            )
         if counted and month_count >= limits.monthly:
             raise QuotaExceeded(f"Monthly pipeline limit ({limits.monthly}) reached; it opens on the 1st, 00:00 UTC.")
         if len(active) >= limits.concurrent:

@@ -23,6 +23,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, once_path, plan_path, read_run, read_usage, usage_path, write, write_run
 from convergence.errors import Conflict, Denied, InvalidInput
 from convergence.ports.documents import Create
+from convergence.tenants.choice import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
 
 _RESERVE_ATTEMPTS: Final = 12
@@ -51,24 +52,26 @@ class Prepared:
 
 
 async def prepare(services: Services, request: RunRequest) -> Prepared:
-    """Check org, pipeline, parameters, templates and graph; store nothing.
+    """Check org, pipeline, parameters, credential, templates and graph; store nothing.
 
     Raises:
         NotFound: org or pipeline.
-        InvalidInput: a parameter.
+        InvalidInput: a parameter, or the choice of a credential.
         ConfigErrors: the pipeline's file.
         Denied: the org may not run.
     """
     org = await services.orgs.get(request.org)
     if org.status not in RUNNABLE:
         raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
+    if org.subscription not in RUNNABLE:
+        raise Denied(f"Organization subscription is {org.subscription}")
     loaded = services.catalog.get(request.pipeline)
     now = services.clock.now()
     fire_time = now if request.fire_time is None else request.fire_time
     parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
     run_id = _run_id(services, request)
     wanted = request.credential_id or parameters.get("credential_id", "")
-    credential_id = wanted or org.default_credentials.get(loaded.pipeline.provider, "")
+    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, wanted)
     plan = resolve(
         loaded,
         ResolveRequest(

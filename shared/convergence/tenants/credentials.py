@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from convergence.domain.times import to_text
-from convergence.errors import Conflict, InvalidInput
+from convergence.errors import Conflict, InvalidInput, NotFound, nearest
 from convergence.ports.clock import Clock
-from convergence.ports.documents import Create, Documents, Patch, Replace, Where
+from convergence.ports.documents import Create, Delete, Documents, Patch, Replace, Where, Write
 from convergence.ports.keyring import Keyring
 
 _ATTEMPTS: Final = 5
@@ -25,7 +25,7 @@ class Credential:
     provider: str
     name: str
     status: str  # stored, valid, invalid
-    ciphertext: str
+    ciphertext: str = field(repr=False)
 
     @property
     def path(self) -> str:
@@ -82,6 +82,31 @@ class CredentialStore:
             return None
         only = page.documents[0]
         return _credential(org, only.path.rpartition("/")[2], only.data)
+
+    async def all(self, org: str, provider: str | None = None) -> list[Credential]:
+        """Return the credentials of an org, by id; those of one provider when it is named."""
+        where = [] if provider is None else [Where("provider", "==", provider)]
+        found: list[Credential] = []
+        cursor: str | None = None
+        while True:
+            page = await self._documents.query(f"orgs/{org}/credentials", where=where, limit=500, cursor=cursor)
+            found += [_credential(org, item.path.rpartition("/")[2], item.data) for item in page.documents]
+            if page.cursor is None:
+                return found
+            cursor = page.cursor
+
+    async def delete(self, org: str, provider: str, credential_id: str) -> None:
+        """Remove a credential; when it was the default, none is until the next set-up. Raises `NotFound`."""
+        known = {each.credential_id: each for each in await self.all(org, provider)}
+        if credential_id not in known:
+            raise NotFound(
+                f"{org} has no {provider} credential {credential_id[:100]!r}.{nearest(credential_id, known)}"
+            )
+        writes: list[Write] = [Delete(known[credential_id].path)]
+        document = await self._documents.get(f"orgs/{org}")
+        if document is not None and document.data["default_credentials"].get(provider) == credential_id:
+            writes.append(Patch(f"orgs/{org}", unset=[("default_credentials", provider)]))
+        await self._documents.commit(writes)
 
     async def open(self, credential: Credential) -> str:
         """Return the plaintext. Raises `Denied` when it was sealed for another org."""

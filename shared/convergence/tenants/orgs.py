@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
 
 from convergence.domain.quota import Limits
 from convergence.domain.times import from_text, to_text
 from convergence.errors import Conflict, InvalidInput, NotFound
-from convergence.ports.documents import Create, Documents, Order
+from convergence.ports.documents import Create, Documents, Order, Replace
 
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
+_ATTEMPTS: Final = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Org:
-    """What `orgs/{slug}` holds. `profile` feeds templates (admin_email, billing_export_table, …)."""
+    """What `orgs/{slug}` holds. `profile` feeds templates (admin_email, billing_export_table, …).
+
+    `status` is the operator's word (ACTIVE, SUSPENDED), `subscription` the billing system's (ACTIVE, TRIAL, SUSPENDED,
+    CANCELLED); `plan` names where the limits came from, empty when they were set by hand.
+    """
 
     slug: str
     name: str
@@ -28,6 +33,9 @@ class Org:
     created_at: datetime
     profile: Mapping[str, Any] = field(default_factory=dict)
     default_credentials: Mapping[str, str] = field(default_factory=dict)  # provider → credential id
+    subscription: str = "ACTIVE"
+    plan: str = ""
+    token: str = ""
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
@@ -43,6 +51,9 @@ class Org:
             "created_at": to_text(self.created_at),
             "profile": self.profile,
             "default_credentials": self.default_credentials,
+            "subscription": self.subscription,
+            "plan": self.plan,
+            "token": self.token,
         }
 
     @classmethod
@@ -67,14 +78,27 @@ class OrgStore:
 
     async def create(self, org: Org) -> None:
         """Store a new org. Raises `InvalidInput` for a bad slug, `Conflict` when it exists."""
-        if not SLUG.fullmatch(org.slug):
-            raise InvalidInput(
-                f"{org.slug!r} is no org slug: 3 to 50 lower-case letters, digits and _, starting with a letter."
-            )
+        check_slug(org.slug)
         try:
             await self._documents.commit([Create(path(org.slug), org.to_data())])
         except Conflict as error:
             raise Conflict(f"org {org.slug!r} exists already") from error
+
+    async def change(self, slug: str, edit: Callable[[Org], Org], *, token: str) -> Org:
+        """Store `edit` of the org and return it. Raises `NotFound`; `Conflict` when others keep coming first."""
+        for _ in range(_ATTEMPTS):
+            document = await self._documents.get(path(slug)) if SLUG.fullmatch(slug) else None
+            if document is None:
+                raise NotFound(f"Unknown org: {slug[:100]!r}.")
+            if document.data.get("token") == token:
+                return Org.from_data(document.data)  # stored before, its answer was lost
+            edited = replace(edit(Org.from_data(document.data)), token=token)
+            try:
+                await self._documents.commit([Replace(path(slug), document.version, edited.to_data())])
+            except Conflict:
+                continue
+            return edited
+        raise Conflict(f"org {slug!r} is being changed by others; try again")
 
     async def slugs(self) -> list[str]:
         """Return all slugs, in order."""
@@ -86,6 +110,14 @@ class OrgStore:
             if page.cursor is None:
                 return slugs
             cursor = page.cursor
+
+
+def check_slug(slug: str) -> None:
+    """Raise `InvalidInput` unless `slug` may be an org's name."""
+    if not SLUG.fullmatch(slug):
+        raise InvalidInput(
+            f"{slug[:100]!r} is no org slug: 3 to 50 lower-case letters, digits and _, starting with a letter."
+        )
 
 
 def path(slug: str) -> str:

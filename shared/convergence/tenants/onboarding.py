@@ -1,0 +1,52 @@
+"""A new org: its dataset with all tables, its profile, its first key."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import Conflict
+from convergence.ports.documents import Create, Documents
+from convergence.ports.warehouse import Warehouse
+from convergence.tenants.api_keys import ApiKey, ApiKeyStore
+from convergence.tenants.orgs import Org, check_slug, path
+from convergence.tenants.plans import limits_of
+
+
+def tables_of_orgs(schemas: TableSchemas) -> list[str]:
+    """Return the tables that every org has: all with a schema file but those of the system."""
+    return [name for name, file in schemas.paths.items() if "system" not in file.parts[-3:]]
+
+
+async def onboard(
+    documents: Documents,
+    warehouse: Warehouse,
+    schemas: TableSchemas,
+    keys: ApiKeyStore,
+    org: Org,
+    *,
+    dataset: str,
+    configs_dir: Path,
+) -> tuple[Org, ApiKey, str]:
+    """Create dataset and tables, then org and key in one commit; return the key's text, which is shown once.
+
+    What a crash leaves is an empty dataset, which the next attempt takes over.
+
+    Raises:
+        InvalidInput: a bad slug, or a plan that does not exist.
+        Conflict: the org exists.
+    """
+    check_slug(org.slug)
+    founded = replace(org, limits=limits_of(configs_dir, org.plan)) if org.plan else org
+    if await documents.get(path(org.slug)) is not None:
+        raise Conflict(f"org {org.slug!r} exists already")
+    await warehouse.ensure_dataset(dataset)
+    for name in tables_of_orgs(schemas):
+        await warehouse.ensure_table(dataset, schemas.get(name))
+    text, key = keys.make(org.slug, name="first")
+    try:
+        await keys.keep(text, key, Create(path(org.slug), founded.to_data()))
+    except Conflict as error:
+        raise Conflict(f"org {org.slug!r} exists already") from error
+    return founded, key, text

@@ -1,0 +1,35 @@
+"""The plans that orgs are on, from `configs/system/plans.yml`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from convergence.config.kind_models import Plan, Plans
+from convergence.config.model_errors import problems_of
+from convergence.config.yaml_source import read_yaml
+from convergence.domain.quota import Limits
+from convergence.errors import ConfigErrors, InvalidInput, nearest
+
+FILE = "system/plans.yml"
+
+
+def load_plans(configs_dir: Path) -> dict[str, Plan]:
+    """Return plan → what it allows. Raises `ConfigErrors` with the file's mistakes."""
+    source = read_yaml((configs_dir / FILE).read_bytes(), FILE)
+    if source.problems:
+        raise ConfigErrors(source.problems)
+    try:
+        return dict(Plans.model_validate(source.data).root)
+    except ValidationError as error:
+        raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
+
+
+def limits_of(configs_dir: Path, plan: str) -> Limits:
+    """Return a plan's limits. Raises `InvalidInput` with the plans there are."""
+    plans = load_plans(configs_dir)
+    if plan not in plans:
+        raise InvalidInput(f"there is no plan {plan!r}.{nearest(plan, plans)}")
+    found = plans[plan]
+    return Limits(daily=found.daily, monthly=found.monthly, concurrent=found.concurrent)

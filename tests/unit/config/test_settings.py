@@ -1,0 +1,97 @@
+"""Settings: where they come from, and what production refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convergence.config.settings import Settings, read_settings
+from convergence.errors import ConfigErrors
+
+PRODUCTION = {
+    "ENVIRONMENT": "production",
+    "CA_ROOT_API_KEY": "k" * 32,
+    "KMS_KEY_NAME": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
+    "CORS_ORIGINS": "https://a.example, https://b.example",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in Settings.model_fields:
+        monkeypatch.delenv(name, raising=False)
+
+
+def given(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
+    for name, value in values.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_without_anything_it_is_development_on_port_8001(tmp_path: Path) -> None:
+    settings = read_settings(tmp_path)
+    assert (settings.env, settings.PORT, settings.GCP_PROJECT_ID) == ("dev", 8001, "local-dev-project")
+    assert (settings.RATE_LIMIT_REQUESTS_PER_MINUTE, settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE) == (100, 10_000)
+
+
+@pytest.mark.parametrize(("environment", "file"), [("development", ".env.local"), ("staging", ".env.stage")])
+def test_the_file_of_the_environment_is_read_and_variables_win(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, file: str
+) -> None:
+    (tmp_path / file).write_text("PORT=9000\nBIGQUERY_LOCATION=EU\n")
+    given(monkeypatch, ENVIRONMENT=environment, PORT="9001")
+    settings = read_settings(tmp_path)
+    assert (settings.PORT, settings.BIGQUERY_LOCATION) == (9001, "EU")
+
+
+def test_a_bare_env_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("PORT=1")
+    with pytest.raises(ConfigErrors, match=r"call it \.env\.local"):
+        read_settings(tmp_path)
+
+
+def test_an_unknown_environment_and_a_wrong_value_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, ENVIRONMENT="prodction")
+    with pytest.raises(ConfigErrors, match="Did you mean 'production'"):
+        read_settings(tmp_path)
+    given(monkeypatch, ENVIRONMENT="development", PORT="many")
+    with pytest.raises(ConfigErrors, match="PORT: Input should be a valid integer"):
+        read_settings(tmp_path)
+
+
+def test_production_starts_when_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, **PRODUCTION)
+    settings = read_settings(tmp_path)
+    assert (settings.env, settings.CORS_ORIGINS) == ("prod", ("https://a.example", "https://b.example"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CA_ROOT_API_KEY", "k" * 31),
+        ("DISABLE_AUTH", "true"),
+        ("RATE_LIMIT_ENABLED", "false"),
+        ("KMS_KEY_NAME", ""),
+        ("CORS_ORIGINS", " , "),
+    ],
+)
+def test_production_refuses_each_fault_by_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    given(monkeypatch, **(PRODUCTION | {name: value}))
+    with pytest.raises(ConfigErrors) as refused:
+        read_settings(tmp_path)
+    assert [problem.where for problem in refused.value.problems] == [name]
+    assert "kkkk" not in str(refused.value)
+
+
+def test_production_names_all_faults_at_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, ENVIRONMENT="production", DISABLE_AUTH="1", RATE_LIMIT_ENABLED="0")
+    with pytest.raises(ConfigErrors) as refused:
+        read_settings(tmp_path)
+    assert len(refused.value.problems) == 5
+
+
+def test_the_root_key_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, CA_ROOT_API_KEY="topsecret")
+    assert "topsecret" not in repr(Settings())
