@@ -480,3 +480,37 @@ def test_two_writers_of_one_table_wait_for_each_other(run: Callable[[Body], None
         assert await rows_of(warehouse, "SELECT id FROM usage") == [(20,)]
 
     run(body)
+
+
+def parts_of(count: int, size: int = 1_000) -> list[list[dict[str, Any]]]:
+    return [[{"id": part * size + number, "cost": "0.1"} for number in range(size)] for part in range(count)]
+
+
+@pytest.mark.parametrize("mode", [WriteMode.OVERWRITE, WriteMode.MERGE])
+def test_many_parts_arrive_whole_also_when_some_are_written_again(
+    run: Callable[[Body], None], usage: TableSchema, mode: WriteMode
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(45)):
+            await stage.write(part, rows)
+            await asyncio.sleep(0)
+        await stage.write(3, [{"id": 999_999, "cost": "5"}])
+        for part, rows in enumerate(parts_of(22), 45):
+            await stage.write(part, [row | {"id": row["id"] + 100_000} for row in rows])
+        await warehouse.load(a_load(usage, mode=mode, key_fields=("id",)), stage)
+        found = await rows_of(warehouse, "SELECT COUNT(*), COUNT(DISTINCT id), SUM(cost) FROM usage")
+        assert found == [(66_001, 66_001, Decimal("6605"))]
+
+    run(body)
+
+
+def test_a_wrong_value_among_many_parts_is_found_by_its_number(run: Callable[[Body], None], usage: TableSchema) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(30)):
+            await stage.write(part, rows if part != 7 else [*rows[:500], {"id": 1, "cost": "free"}, *rows[501:]])
+        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' wants NUMERIC, got text \('free'\)"):
+            await warehouse.load(a_load(usage), stage)
+
+    run(body)

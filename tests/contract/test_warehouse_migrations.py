@@ -29,7 +29,8 @@ def a_migration(name: str, text: str) -> Routine:
 FIRST = a_migration("001_prices", "CREATE TABLE `{project_id}.org_prod.prices` (model STRING, price NUMERIC);")
 SECOND = a_migration(
     "002_currency",
-    "ALTER TABLE prices ADD COLUMN IF NOT EXISTS currency STRING;\nUPDATE prices SET currency = 'USD' WHERE currency IS NULL;",
+    "ALTER TABLE prices ADD COLUMN IF NOT EXISTS currency STRING;\n"
+    "UPDATE prices SET currency = 'USD' WHERE currency IS NULL;",
 )
 Body = Callable[[Warehouse], Awaitable[None]]
 

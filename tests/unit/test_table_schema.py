@@ -94,7 +94,7 @@ def test_tables_are_found_by_name_in_schema_and_seed_folders(tmp_path: Path) -> 
 def test_two_files_for_one_table_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         written(tmp_path / folder / "schemas", [{"name": "a", "type": "INT64"}])
-    with pytest.raises(ConfigError, match="two files describe the table 'usage': the other is a/schemas/usage.json"):
+    with pytest.raises(ConfigError, match=r"two files describe the table 'usage': the other is a/schemas/usage\.json"):
         TableSchemas(tmp_path).get("usage")
 
 

@@ -13,9 +13,11 @@ from convergence.adapters.local.warehouse_load import check_load, load_slices
 from convergence.adapters.local.warehouse_migrations import migrate
 from convergence.adapters.local.warehouse_query import Statements
 from convergence.adapters.local.warehouse_routines import Routines
+from convergence.adapters.local.warehouse_rows import rows_of_files
 from convergence.adapters.local.warehouse_session import Job, Session
 from convergence.adapters.local.warehouse_single import Query
 from convergence.adapters.local.warehouse_stage import NdjsonStage
+from convergence.adapters.local.warehouse_statements import quoted, statement
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
     Load,
@@ -26,6 +28,7 @@ from convergence.ports.warehouse import (
     Scope,
     Stage,
     TableSchema,
+    WriteMode,
 )
 
 
@@ -62,7 +65,7 @@ class DuckDbWarehouse:
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""
-        return NdjsonStage(self.session.staging, dataset, table, name)
+        return NdjsonStage(self.session.staging, dataset, table, name, self._convert)
 
     def drop_stages(self) -> None:
         """Drop all staged rows: what executions that died left behind."""
@@ -75,10 +78,18 @@ class DuckDbWarehouse:
         check_load(load)
         await self.ensure_table(load.dataset, load.table)
         finished_at = self._clock.now()
+        for stage in folders:
+            await stage.settle(in_order=load.mode is WriteMode.MERGE)
         result = await self.session.write(lambda job: _load(job, load, folders, finished_at))
         for stage in folders:
             await stage.discard()
         return result
+
+    async def _convert(self, table: TableSchema, parts: list[Path], chunk: Path) -> None:
+        """Copy staged parts into one typed file; on a reader's thread, writers go on."""
+        source = rows_of_files(table, [str(part) for part in parts])
+        copy = statement("chunk", source=source, file=quoted(str(chunk)))
+        await self.session.read(lambda job: job.run(copy))
 
     async def query(
         self,

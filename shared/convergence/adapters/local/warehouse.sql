@@ -30,12 +30,19 @@ ALTER TABLE "{dataset}"."{table}" ADD COLUMN "{column}" {type};
 ALTER TABLE {table} ALTER COLUMN "{column}" SET DATA TYPE {type};
 
 -- name: staged
-CREATE TEMP TABLE staged AS SELECT {select}
-FROM read_json($files, format = 'array', columns = {columns}, maximum_object_size = 16777216);
+CREATE TEMP TABLE staged AS SELECT {select} FROM ({source});
 
 -- name: insert
-INSERT INTO "{dataset}"."{table}" BY NAME SELECT {select}
-FROM read_json($files, format = 'array', columns = {columns}, maximum_object_size = 16777216);
+INSERT INTO "{dataset}"."{table}" BY NAME SELECT {select} FROM ({source});
+
+-- name: json_rows
+SELECT {select} FROM read_json({files}, format = 'array', columns = {columns}, maximum_object_size = 16777216)
+
+-- name: chunk_rows
+SELECT * FROM read_parquet({files})
+
+-- name: chunk
+COPY ({source}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw);
 
 -- name: insert_staged
 INSERT INTO "{dataset}"."{table}" BY NAME SELECT * FROM staged
@@ -63,10 +70,10 @@ WHERE database_name = 'temp' AND table_name = $table ORDER BY column_index;
 
 -- name: log_events
 CREATE TEMP TABLE event AS
-SELECT unnest(from_json($events, '[{"id": "VARCHAR", "type": "VARCHAR", "time": "TIMESTAMPTZ", "org": "VARCHAR", "data": {
-  "run_id": "VARCHAR", "pipeline": "VARCHAR", "pipeline_id": "VARCHAR", "step_id": "VARCHAR", "ps_type": "VARCHAR",
-  "status": "VARCHAR", "why": "VARCHAR", "trigger": "VARCHAR", "error": "VARCHAR", "epoch": "VARCHAR", "attempt": "VARCHAR",
-  "duration_ms": "VARCHAR", "rows_processed": "VARCHAR", "rows_written": "VARCHAR"}}]'), max_depth := 2);
+SELECT * FROM read_json($file, format := 'newline_delimited', maximum_object_size := 262144, ignore_errors := true, columns := {
+  id: 'VARCHAR', type: 'VARCHAR', "time": 'TIMESTAMPTZ', org: 'VARCHAR', data: 'STRUCT(run_id VARCHAR, pipeline VARCHAR,
+  pipeline_id VARCHAR, step_id VARCHAR, ps_type VARCHAR, status VARCHAR, why VARCHAR, "trigger" VARCHAR, error VARCHAR,
+  epoch VARCHAR, attempt VARCHAR, duration_ms VARCHAR, rows_processed VARCHAR, rows_written VARCHAR)'});
 
 -- name: log_orgs
 SELECT DISTINCT org FROM event WHERE org IS NOT NULL;

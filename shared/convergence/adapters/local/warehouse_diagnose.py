@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from convergence.adapters.local.googlesql.types import SqlType, column_type
-from convergence.adapters.local.warehouse_load import staged_columns
+from convergence.adapters.local.warehouse_rows import staged_columns
 from convergence.adapters.local.warehouse_stage import NdjsonStage
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import Load
@@ -24,7 +24,7 @@ _DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
 
 def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None:
     """Return the error that names column, row (from 1) and what came; None when every row fits."""
-    columns = [(column.name, column_type(column), column.mode) for column in staged_columns(load)]
+    columns = [(column.name, column_type(column), column.mode) for column in staged_columns(load.table)]
     for number, row in _rows(stages):
         for name, kind, mode in columns:
             value = row.get(name)

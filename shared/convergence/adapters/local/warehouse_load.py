@@ -4,19 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC
-from typing import Any, Final
+from typing import Any
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import SqlType, column_type
+from convergence.adapters.local.googlesql.types import column_type
+from convergence.adapters.local.warehouse_rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_stage import NdjsonStage
-from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.adapters.local.warehouse_statements import statement
 from convergence.errors import InvalidInput, nearest
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Load, LoadResult, WriteMode
-
-# Read as text and cast: a JSON number would pass through a float, and 1.5 would become the integer 2.
-_AS_TEXT: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "BYTES"})
+from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
 
 def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: Any) -> LoadResult:
@@ -26,13 +24,22 @@ def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at
         known = job.cursor.execute(statement("job"), {"job_id": load.job_id}).fetchone()
         if known:
             return LoadResult(**orjson.loads(known[0]), repeated=True)
-        files = [str(path) for stage in stages for path in stage.parts()]
-        removed, loaded = _merge(job, load, files) if load.mode is WriteMode.MERGE else _replace(job, load, files)
+        source = _source(load.table, stages)
+        removed, loaded = _merge(job, load, source) if load.mode is WriteMode.MERGE else _replace(job, load, source)
         result = LoadResult(rows_loaded=loaded, rows_removed=removed)
         record = orjson.dumps({"rows_loaded": loaded, "rows_removed": removed}).decode()
         values = {"job_id": load.job_id, "result": record, "finished_at": finished_at}
         job.cursor.execute(statement("job_done"), values)
     return result
+
+
+def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
+    """Return the query that gives all staged rows, typed; '' when there are none."""
+    chunks = [str(path) for stage in stages for path in stage.chunks()]
+    files = [str(path) for stage in stages for path in stage.parts(loose=True)]
+    queries = [statement("chunk_rows", files=listed(chunks))] if chunks else []
+    queries += [rows_of_files(table, files)] if files else []
+    return " UNION ALL BY NAME ".join(queries)
 
 
 def check_load(load: Load) -> None:
@@ -54,26 +61,25 @@ def check_load(load: Load) -> None:
             raise InvalidInput(f"{where}: the table has no column {name!r}.{nearest(name, names)}")
 
 
-def _replace(job: Job, load: Load, files: list[str]) -> tuple[int, int]:
+def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
     words = {"dataset": load.dataset, "table": load.table.name}
     removed = 0
     if load.mode is WriteMode.OVERWRITE:
         dates, values = _dates(load, "")
         removed = _count(job, statement("delete_slice", **words, dates=dates), _slice(load) | values)
-    if not files:
+    if not source:
         return removed, 0
     select, values = _select(load)
-    insert = statement("insert", **words, select=select, columns=_read_columns(load))
-    return removed, _count(job, insert, values | {"files": files})
+    return removed, _count(job, statement("insert", **words, select=select, source=source), values)
 
 
-def _merge(job: Job, load: Load, files: list[str]) -> tuple[int, int]:
+def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
     """Rows with the same key and date are one row: the one staged last."""
-    if not files:
+    if not source:
         return 0, 0
     words = {"dataset": load.dataset, "table": load.table.name}
     select, values = _select(load)
-    job.cursor.execute(statement("staged", select=select, columns=_read_columns(load)), values | {"files": files})
+    job.cursor.execute(statement("staged", select=select, source=source), values)
     keys = [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
     match = " AND ".join(f'kept."{key}" IS NOT DISTINCT FROM staged."{key}"' for key in keys)
     dates, values = _dates(load, "kept.")
@@ -103,8 +109,8 @@ def _dates(load: Load, table: str) -> tuple[str, dict[str, Any]]:
 
 
 def _select(load: Load) -> tuple[str, dict[str, Any]]:
-    """Return the select list, casts and lineage included, and its parameters."""
-    parts = [f'{_value(column)} AS "{column.name}"' for column in staged_columns(load)]
+    """Return the select list, lineage included, and its parameters."""
+    parts = [f'"{column.name}"' for column in staged_columns(load.table)]
     lineage = load.lineage
     values: dict[str, Any] = {
         **_slice(load),
@@ -128,33 +134,3 @@ def _run_date(load: Load) -> tuple[str, dict[str, Any]]:
 
 def _type(load: Load, name: str) -> str:
     return next(column_type(column).duckdb for column in load.table.columns if column.name == name)
-
-
-def staged_columns(load: Load) -> list[Column]:
-    """Return the columns that come from the rows: all but the lineage."""
-    return [column for column in load.table.columns if column.name not in LINEAGE_COLUMNS]
-
-
-def _read_columns(load: Load) -> str:
-    columns = staged_columns(load)
-    return "{" + ", ".join(f"'{checked(c.name, 'column')}': '{_read_type(column_type(c))}'" for c in columns) + "}"
-
-
-def _read_type(kind: SqlType) -> str:
-    if kind.name == "ARRAY":
-        return _read_type(kind.element) + "[]"
-    if kind.name == "STRUCT":
-        return "STRUCT(" + ", ".join(f'"{checked(name)}" {_read_type(field)}' for name, field in kind.fields) + ")"
-    return "VARCHAR" if kind.name in _AS_TEXT else kind.duckdb
-
-
-def _value(column: Column) -> str:
-    kind, name = column_type(column), f'"{column.name}"'
-    if kind.name == "INT64":
-        whole = f"NOT contains({name}, '.') OR ends_with({name}, '.0')"
-        return f"CASE WHEN {name} IS NULL OR {whole} THEN CAST({name} AS BIGINT) ELSE error('no integer') END"
-    if kind.name == "BYTES":
-        return f"from_base64({name})"
-    if kind.name == "ARRAY":
-        return f"COALESCE(CAST({name} AS {kind.duckdb}), [])"  # BigQuery stores no NULL array
-    return name if _read_type(kind) == kind.duckdb else f"CAST({name} AS {kind.duckdb})"

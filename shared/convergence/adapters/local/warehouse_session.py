@@ -47,6 +47,10 @@ class Job:
         assert self._cursor is not None, "a job has a cursor while it runs"
         return self._cursor
 
+    def run(self, sql: str) -> None:
+        """Run a statement that answers nothing."""
+        self.cursor.execute(sql)
+
     @contextlib.contextmanager
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         """Use `cursor` inside, close it after; whatever is uncommitted then is rolled back."""
@@ -92,7 +96,8 @@ class Session:
         self._path = path
         self._threads, self._memory_mib = threads, memory_mib
         self._scratch = tempfile.TemporaryDirectory(prefix="warehouse-") if path is None else None
-        self.staging = Path(self._scratch.name) if self._scratch else _sibling(path)
+        folder = Path(self._scratch.name) if path is None and self._scratch else _folder(path)
+        self.staging, self.logs = folder / "staging", folder / "log"
         self._lock = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
         self._closed = self._has_macros = False
@@ -181,13 +186,14 @@ class Session:
         )
         database.execute("SET GLOBAL TimeZone = 'UTC'")
         database.execute(statement("internals"))
-        # From here on SQL reaches no file but the staged parts, and no network.
-        database.execute(f"SET allowed_directories = [{quoted(str(self.staging))}]")
+        # From here on SQL reaches no file but staged parts and spooled events, and no network.
+        allowed = f"[{quoted(str(self.staging))}, {quoted(str(self.logs))}]"
+        database.execute(f"SET allowed_directories = {allowed}")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
         return database
 
 
-def _sibling(path: Path | None) -> Path:
+def _folder(path: Path | None) -> Path:
     assert path is not None, "a database in memory has a scratch folder"
-    return path.resolve().parent / "staging"
+    return path.resolve().parent
