@@ -2,13 +2,70 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from hashlib import blake2b
+from typing import Any, NamedTuple
+
+import orjson
 
 from convergence.errors import StepFailed
 
 Params = Sequence[tuple[str, str]]
 Paging = Callable[[Any, Params], Params | None]  # (page, parameters it was asked with) → those of the next page
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request. `path` is below the client's base URL, or a whole URL; `body` is sent as JSON."""
+
+    path: str
+    params: tuple[tuple[str, str], ...] = ()
+    method: str = "GET"
+    body: Any = None
+
+    def having(self, name: str, value: str) -> Call:
+        """Return the call with a parameter set: in the body of a call that has one, else in the query."""
+        if isinstance(self.body, Mapping):
+            return replace(self, body={**self.body, name: value})
+        return replace(self, params=(*((key, old) for key, old in self.params if key != name), (name, value)))
+
+
+class Answer(NamedTuple):
+    """A parsed answer with its headers (names in lower case)."""
+
+    data: Any
+    headers: Mapping[str, str]
+
+
+Following = Callable[[Answer, Call], Call | None]  # the call for the next page; None after the last one
+
+
+class LoopGuard:
+    """Finds paging that goes round in circles, in constant memory (R. P. Brent, BIT 20, 1980).
+
+    `state` is JSON: a step that goes on later goes on with it.
+    """
+
+    def __init__(self, state: Sequence[Any] = ("", 1, 0)) -> None:
+        self._kept, self._power, self._steps = state
+
+    def repeats(self, call: Call) -> bool:
+        """Whether `call` was made before; seen after at most three rounds of the circle."""
+        form = orjson.dumps([call.path, call.params, call.body])
+        digest = blake2b(form, digest_size=8).hexdigest()
+        if digest == self._kept:
+            return True
+        if self._steps + 1 >= self._power or not self._kept:
+            self._kept, self._power, self._steps = digest, self._power * 2, 0
+        else:
+            self._steps += 1
+        return False
+
+    @property
+    def state(self) -> list[Any]:
+        """What `LoopGuard` takes to go on."""
+        return [self._kept, self._power, self._steps]
 
 
 def cursor_paging(*, param: str = "page", cursor: str = "next_page", more: str = "has_more") -> Paging:

@@ -7,9 +7,9 @@ decides. What cannot get better by repeating ends the step at once, with a messa
 from __future__ import annotations
 
 import asyncio
-import json
-from collections.abc import AsyncIterator, Mapping
-from decimal import Decimal
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from datetime import timedelta
 from typing import Any, Final
 
 import httpx
@@ -17,12 +17,14 @@ import orjson
 
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
-from convergence.processors.paging import Paging, Params
+from convergence.processors.hosts import Reach, check_reach, checked_url
+from convergence.processors.json_text import read_json
+from convergence.processors.limiter import limiter
+from convergence.processors.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.waiting import Patience, retry_after_s
 
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
-LOOPBACK: Final = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 class RestClient:
@@ -38,11 +40,28 @@ class RestClient:
         renew: str = "",
         patience: Patience | None = None,
         bytes_max: int = 64 * 1024 * 1024,
+        requests_per_second: float | None = None,
+        credential: str = "",
+        reach: Reach = "loopback",
+        hosts: Iterable[str] = (),
+        params: Mapping[str, str] | None = None,
     ) -> None:
-        """`service` names the API in messages; `renew` says how to replace its credential."""
+        """`service` names the API in messages; `renew` says how to replace its credential.
+
+        `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
+        host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
+        """
         self._context = context
-        self._base_url = _checked(base_url, service)
+        url = checked_url(base_url, service)
+        self._base_url = base_url.rstrip("/")
+        self._own_host = url.host
+        self._hosts = frozenset({url.host, *hosts})
+        self._reach = reach
+        self._reached: set[str] = set()
+        self._requests_per_second = requests_per_second
+        self._credential = credential
         self._headers = dict(headers)
+        self._params = dict(params or {})
         self._service = service
         self._renew = renew
         self._patience = patience or Patience()
@@ -58,10 +77,14 @@ class RestClient:
             StepFailed: another 4xx, a redirect, an answer that is no JSON or larger than `bytes_max`.
             Throttled, Transient: still busy after all attempts.
         """
+        return (await self.ask(Call(path, tuple(params)), exact=exact)).data
+
+    async def ask(self, call: Call, *, exact: bool = False) -> Answer:
+        """Return the answer to any call; raises what `get` raises."""
         attempt = 0
         while True:
             try:
-                return await self._once(path, params, exact=exact)
+                return await self._once(call, exact=exact)
             except Transient as problem:
                 wait_s = self._wait_s(problem, attempt)
                 attempt += 1
@@ -72,73 +95,110 @@ class RestClient:
                 await self._context.sleep(wait_s)
 
     async def pages(self, path: str, params: Params = (), *, paging: Paging, exact: bool = False) -> AsyncIterator[Any]:
-        """Yield pages; the next one is under way while the caller works on this one. Memory: two pages.
+        """Yield pages of GET; see `walk`."""
 
-        Raises, besides what `get` raises, `StepFailed` when a page is asked for twice.
+        def following(answer: Answer, call: Call) -> Call | None:
+            params = paging(answer.data, call.params)
+            return None if params is None else Call(call.path, tuple(params))
+
+        walk = self.walk(Call(path, tuple(params)), following, exact=exact)
+        async with aclosing(walk):
+            async for answer, _ in walk:
+                yield answer.data
+
+    async def walk(
+        self, call: Call, following: Following, *, guard: LoopGuard | None = None, exact: bool = False
+    ) -> AsyncGenerator[tuple[Answer, Call | None], None]:
+        """Yield (answer, the call for the next page or None).
+
+        The next page is under way while the caller works on this one. Memory: two pages. Raises, besides what
+        `get` raises, `StepFailed` when the pages go round in circles.
         """
-        asked = {tuple(params)}
-        coming = asyncio.ensure_future(self.get(path, params, exact=exact))
+        guard = guard or LoopGuard()
+        guard.repeats(call)
+        coming = asyncio.ensure_future(self.ask(call, exact=exact))
         try:
             while True:
-                page = await coming
-                following = paging(page, params)
-                if following is None:
-                    yield page
+                answer = await coming
+                after = following(answer, call)
+                if after is None:
+                    yield answer, None
                     return
-                if tuple(following) in asked:
-                    raise StepFailed(f"{self._where(path)} repeats its cursor: paging would never end")
-                asked.add(tuple(following))
-                params = following
-                coming = asyncio.ensure_future(self.get(path, params, exact=exact))
-                yield page
+                if guard.repeats(after):
+                    raise StepFailed(f"{self._where(call)} repeats its cursor: paging would never end")
+                call = after
+                coming = asyncio.ensure_future(self.ask(call, exact=exact))
+                yield answer, call
         finally:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
 
-    async def _once(self, path: str, params: Params, *, exact: bool) -> Any:
+    async def _once(self, call: Call, *, exact: bool) -> Answer:
+        url = await self._url(call)
+        gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
+        await gate.wait(self._context, self._requests_per_second)
         self.calls += 1
         request = self._context.http.build_request(
-            "GET",
-            self._base_url + path,
-            params=list(params),
+            call.method,
+            url.copy_merge_params([*call.params, *self._params.items()]),
+            json=call.body,
             headers={"accept": "application/json", **self._headers},
             timeout=self._patience.answer_s,
         )
         try:
             response = await self._context.http.send(request, stream=True)
             try:
-                body = await self._read(response, path)
+                body = await self._read(response, call)
             finally:
                 await response.aclose()
         except httpx.RequestError as error:
-            raise Transient(f"{self._where(path)} cannot be reached: {type(error).__name__}") from error
-        if response.status_code == 200:
-            return self._parse(response, body, path, exact=exact)
-        raise self._refusal(response, body, path)
+            raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
+        if response.status_code in {200, 201}:
+            return Answer(self._parse(response, body, call, exact=exact), response.headers)
+        refusal = self._refusal(response, body, call)
+        if isinstance(refusal, Throttled) and refusal.retry_after_s:
+            gate.pause(
+                self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))
+            )
+        raise refusal
 
-    async def _read(self, response: httpx.Response, path: str) -> bytes:
+    async def _url(self, call: Call) -> httpx.URL:
+        """Return where the call goes, once its host is known to be allowed and within reach."""
+        whole = call.path.startswith(("http://", "https://"))
+        url = checked_url(call.path if whole else self._base_url + call.path, self._service)
+        if url.host not in self._hosts:
+            raise StepFailed(
+                f"{self._service}: a page leads to another host, {url.host!r}; the credential goes to"
+                f" {self._own_host!r} only, unless config.allowed_hosts names the other"
+            )
+        if url.host not in self._reached:
+            await check_reach(url, self._reach, self._service)
+            self._reached.add(url.host)
+        return url
+
+    async def _read(self, response: httpx.Response, call: Call) -> bytes:
         body = bytearray()
         async for chunk in response.aiter_bytes():  # decompressed: a small answer cannot swell unseen
             body += chunk
             if len(body) > self._bytes_max:
                 limit = f"{self._bytes_max // 2**20} MiB"
-                raise StepFailed(f"{self._where(path)} sends more than {limit} in one answer: ask for smaller pages")
+                raise StepFailed(f"{self._where(call)} sends more than {limit} in one answer: ask for smaller pages")
         return bytes(body)
 
-    def _parse(self, response: httpx.Response, body: bytes, path: str, *, exact: bool) -> Any:
+    def _parse(self, response: httpx.Response, body: bytes, call: Call, *, exact: bool) -> Any:
         kind = response.headers.get("content-type", "")
         if "html" in kind or body.lstrip()[:1] == b"<":
-            raise StepFailed(f"{self._where(path)} answers {kind or 'markup'} instead of JSON: check the base URL")
+            raise StepFailed(f"{self._where(call)} answers {kind or 'markup'} instead of JSON: check the base URL")
         try:
-            answer = json.loads(body, parse_float=Decimal) if exact else orjson.loads(body)
+            answer = read_json(body, exact=exact)
         except ValueError as error:
-            raise Transient(f"{self._where(path)} answers with broken JSON ({len(body)} bytes)") from error
+            raise Transient(f"{self._where(call)} answers with broken JSON ({len(body)} bytes)") from error
         if isinstance(answer, dict) and answer.get("error"):
-            raise StepFailed(f"{self._where(path)} answers 200 with an error: {_message(answer)}")
+            raise StepFailed(f"{self._where(call)} answers 200 with an error: {_message(answer)}")
         return answer
 
-    def _refusal(self, response: httpx.Response, body: bytes, path: str) -> ConvergenceError:
-        status, where = response.status_code, self._where(path)
+    def _refusal(self, response: httpx.Response, body: bytes, call: Call) -> ConvergenceError:
+        status, where = response.status_code, self._where(call)
         if status in REFUSED:
             # The provider's own words are left out: they may quote the key.
             said = "does not know the credential" if status == 401 else "says that the credential lacks a permission"
@@ -159,24 +219,16 @@ class RestClient:
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
         """Seconds to wait; None when the wait is the engine's."""
         patience = self._patience
+        if isinstance(problem, Throttled) and not patience.retry_on_429:
+            return None
         wait_s = self._context.fraction() * min(patience.wait_max_s, patience.wait_base_s * 2**attempt)
         if isinstance(problem, Throttled) and problem.retry_after_s > 0:
             wait_s = problem.retry_after_s
         left_s = (self._context.deadline - self._context.now()).total_seconds()
         return wait_s if wait_s <= min(patience.retry_after_max_s, left_s) else None
 
-    def _where(self, path: str) -> str:
-        return f"{self._service} GET {path}"
-
-
-def _checked(base_url: str, service: str) -> str:
-    try:
-        url = httpx.URL(base_url)
-    except httpx.InvalidURL as error:
-        raise StepFailed(f"{service}: {base_url!r} is no URL") from error
-    if url.scheme != "https" and not (url.scheme == "http" and url.host in LOOPBACK):
-        raise StepFailed(f"{service}: {base_url!r} must begin with https:// (a credential goes with every call)")
-    return base_url.rstrip("/")
+    def _where(self, call: Call) -> str:
+        return f"{self._service} {call.method} {call.path.partition('?')[0]}"
 
 
 def _message(answer: Any) -> str:

@@ -17,6 +17,7 @@ class Patience:
     wait_max_s: float = 20.0
     retry_after_max_s: float = 60.0  # a longer wish is left to the engine
     answer_s: float = 60.0
+    retry_on_429: bool = True  # False: a busy answer goes to the engine's retry at once
 
 
 def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:

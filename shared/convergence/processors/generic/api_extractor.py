@@ -1,0 +1,229 @@
+"""`generic.api_extractor`: any REST API into a table, described in YAML alone.
+
+Pages are staged as they come, memory is bounded by a page and a batch. A long extraction goes on in slices: each
+ends with CONTINUE and a checkpoint, and what was staged until then survives a crash. Rows become visible at once,
+at the end, after the balance read = loaded + quarantined + filtered + duplicate was found to close.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from datetime import date
+from typing import Any, Final
+
+import httpx
+
+from convergence.config.sql_values import bind
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import StepFailed
+from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
+from convergence.ports.warehouse import WriteMode
+from convergence.processors.auth import signed
+from convergence.processors.base import days
+from convergence.processors.generic.api_cursor import read_cursor
+from convergence.processors.generic.api_pages import Pages
+from convergence.processors.generic.api_progress import Progress
+from convergence.processors.generic.api_rows import Shaper
+from convergence.processors.generic.api_settings import ApiDestination, ApiSettings, Transform
+from convergence.processors.hosts import Reach
+from convergence.processors.paging import Call, LoopGuard
+from convergence.processors.rest import RestClient
+from convergence.processors.settings import settings
+from convergence.processors.waiting import Patience
+
+QUARANTINE: Final = "org_meta_quarantine_rows"
+SLICE_S: Final = 30.0  # of work; then the step goes on from its checkpoint
+_SQL_CALL: Final = "("
+
+
+class ApiExtractor:
+    """One listing of one API."""
+
+    config_model = ApiSettings
+    resumable = True
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Extract; the result holds the balance, or the checkpoint of a slice."""
+        wanted = settings(ApiSettings, step_config)
+        target = settings(ApiDestination, step_config, "destination")
+        dates = _slices(wanted, target, context)
+        shaper = await _shaper(step_config, wanted, target, context, dates)
+        progress = Progress.from_checkpoint(context.checkpoint)
+        if context.checkpoint is None:
+            progress.since = await read_cursor(wanted, target, shaper, context)
+        names = [target.table, *([QUARANTINE] if wanted.on_bad_row == "quarantine" else [])]
+        stages = [context.warehouse.stage(name) for name in names]
+        after = await _extract(wanted, target, shaper, progress, stages, context)
+        if after is not None:
+            progress.call = after
+            return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
+        return await _load(target, progress, stages, dates, context)
+
+
+async def _extract(
+    wanted: ApiSettings,
+    target: ApiDestination,
+    shaper: Shaper,
+    progress: Progress,
+    stages: Sequence[StepStage],
+    context: Context,
+) -> Call | None:
+    """Stage pages until the last one (None) or the end of the slice (the call for the next page)."""
+    client = await connect(wanted, context)
+    service = _service(wanted)
+    hidden = wanted.auth.param if wanted.auth is not None and wanted.auth.type == "query" else ""
+    pages = Pages(wanted, service, credential_param=hidden, short=progress.short)
+    call = progress.call or pages.first(progress.since)
+    guard = LoopGuard(progress.guard)
+    started, staged_before = context.now(), progress.staged
+    batch: list[Any] = []
+    bad: list[Any] = []
+    parts = [0, 0]
+    walk = client.walk(call, pages.following, guard=guard)
+    async with aclosing(walk):
+        async for answer, after in walk:
+            records = pages.records(answer)
+            progress.count(records, service)
+            shaped = shaper.shape(records)
+            progress.filtered += shaped.filtered
+            progress.quarantined += len(shaped.bad)
+            progress.staged += len(shaped.rows)
+            batch += shaped.rows
+            bad += shaped.bad
+            worked_s = (context.now() - started).total_seconds()
+            full = progress.staged - staged_before >= target.checkpoint_rows or worked_s >= SLICE_S
+            ends = after is None or full
+            for index, rows in enumerate((batch, bad)):
+                if rows and (ends or len(rows) >= target.batch_size):
+                    await stages[index].write(parts[index], rows)
+                    parts[index] += 1
+                    rows.clear()
+            context.progress(rows=progress.read)
+            if ends:
+                progress.short, progress.guard = pages.short, guard.state
+                progress.http_calls += client.calls
+                progress.http_retries += client.retries
+                return after
+    raise AssertionError("a walk ends with a page that has no successor")
+
+
+async def connect(wanted: ApiSettings, context: Context) -> RestClient:
+    """Return a client with the credential, the limits and the reach that the settings name."""
+    reach: Reach = "private" if wanted.allow_private_addresses else "public"
+    service = _service(wanted)
+    url = httpx.URL(wanted.address)
+    if wanted.allowed_hosts and url.host not in wanted.allowed_hosts:
+        raise StepFailed(f"{service}: the host {url.host!r} is not among config.allowed_hosts")
+    headers, params = await signed(wanted.auth, context, reach)
+    limit = wanted.rate_limit
+    name = wanted.auth.provider or wanted.auth.secret_key if wanted.auth is not None else ""
+    return RestClient(
+        context,
+        str(url.copy_with(raw_path=b"/")).rstrip("/"),
+        headers={**{key.lower(): value for key, value in wanted.headers.items()}, **headers},
+        params=params,
+        service=service,
+        renew=f"Store a new credential of {name!r}, then replay." if name else "Say how to sign in: config.auth.",
+        patience=Patience(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
+        bytes_max=wanted.answer_mib_max * 2**20,
+        requests_per_second=limit.requests_per_second,
+        credential=f"{name}/{context.credential_id}",
+        reach=reach,
+        hosts=wanted.allowed_hosts,
+    )
+
+
+async def _shaper(
+    step_config: Mapping[str, Any],
+    wanted: ApiSettings,
+    target: ApiDestination,
+    context: Context,
+    dates: Sequence[date] | None,
+) -> Shaper:
+    transform = settings(Transform, step_config, "transform")
+    schema = TableSchemas(context.configs_dir).get(target.table)
+    quarantine = {"table_name": target.table, "step_id": context.step_id} if wanted.on_bad_row == "quarantine" else None
+    filters = wanted.outside_dates == "filter" and bool(target.date_field)
+    return Shaper(
+        schema,
+        transform,
+        await _added(transform, context),
+        quarantine=quarantine,
+        days=dates if filters else None,
+        date_field=target.date_field,
+    )
+
+
+async def _added(transform: Transform, context: Context) -> dict[str, Any]:
+    """Return the values of `add_fields`: SQL is evaluated once, its values travel as query parameters."""
+    added: dict[str, Any] = {}
+    for name, value in transform.add_fields.items():
+        is_sql = isinstance(value, Mapping) or (isinstance(value, str) and (value[:1] == "'" or _SQL_CALL in value))
+        if not is_sql:
+            added[name] = value
+            continue
+        sql, parameters = bind(value)
+        (row,) = (await context.warehouse.query(f"SELECT {sql} AS value", parameters)).rows
+        added[name] = row["value"]
+    return added
+
+
+def _slices(wanted: ApiSettings, target: ApiDestination, context: Context) -> list[date] | None:
+    """Return the days that are replaced; None when rows are merged or added whatever their day."""
+    if wanted.incremental is not None and target.mode is WriteMode.OVERWRITE:
+        raise StepFailed(
+            "config.incremental brings only what is new, and write_mode overwrite would remove the rest: set"
+            " destination.key_fields (rows are merged) or write_mode: append"
+        )
+    if wanted.outside_dates == "filter" and not target.date_field:
+        raise StepFailed("config.outside_dates: filter needs destination.date_field, the column with a row's date")
+    if target.date_field:
+        return days(context.start_date, context.end_date)
+    if target.mode is not WriteMode.OVERWRITE:
+        return None
+    if context.start_date != context.end_date:
+        raise StepFailed(
+            f"destination.table {target.table!r}: {context.start_date} to {context.end_date} are several days, so set"
+            " destination.date_field, the column with a row's date; or run day by day"
+        )
+    return [context.start_date]
+
+
+async def _load(
+    target: ApiDestination,
+    progress: Progress,
+    stages: Sequence[StepStage],
+    dates: Sequence[date] | None,
+    context: Context,
+) -> Mapping[str, Any]:
+    stage, *aside = stages
+    if progress.quarantined:
+        keys = ("table_name", "step_id", "row_digest")
+        await context.warehouse.load(aside[0], dates=None, mode=WriteMode.MERGE, key_fields=keys)
+        context.logger.warning("%d rows of %s are in %s", progress.quarantined, target.table, QUARANTINE)
+    loaded = await context.warehouse.load(
+        stage, dates=dates, date_field=target.date_field or None, mode=target.mode, key_fields=target.key_fields
+    )
+    return {
+        "status": SUCCESS,
+        "rows_processed": progress.read,
+        "rows_written": loaded.rows_loaded,
+        "table": target.table,
+        "balance": progress.balance(loaded.rows_loaded, merged=target.mode is WriteMode.MERGE),
+        "pages": progress.pages,
+        "since": progress.since,
+        "http_calls": progress.http_calls,
+        "http_retries": progress.http_retries,
+    }
+
+
+def _service(wanted: ApiSettings) -> str:
+    if wanted.auth is not None and wanted.auth.provider:
+        return wanted.auth.provider
+    return httpx.URL(wanted.address).host or "the API"
+
+
+def get_engine() -> ApiExtractor:
+    """Return the processor."""
+    return ApiExtractor()

@@ -1,0 +1,71 @@
+"""How far an extraction has come: its counts, and the checkpoint from which it goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from hashlib import blake2b
+from typing import Any
+
+import orjson
+
+from convergence.errors import StepFailed
+from convergence.processors.paging import Call
+
+
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """Counts of rows, and where the next page is. `since` is the cursor that the extraction began with."""
+
+    call: Call | None = None
+    guard: Sequence[Any] = ("", 1, 0)
+    short: int = 0
+    since: str | None = None
+    pages: int = 0
+    read: int = 0
+    staged: int = 0
+    filtered: int = 0
+    quarantined: int = 0
+    http_calls: int = 0
+    http_retries: int = 0
+    digests: list[str] = field(default_factory=list)  # of the first page and of the one before
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Mapping[str, Any] | None) -> Progress:
+        """Go on, or begin."""
+        if checkpoint is None:
+            return cls()
+        call = dict(checkpoint["call"])
+        call["params"] = tuple((name, value) for name, value in call["params"])
+        return cls(**{**checkpoint, "call": Call(**call)})
+
+    def checkpoint(self) -> dict[str, Any]:
+        """Return all of it as JSON."""
+        return asdict(self)
+
+    def count(self, records: Sequence[Any], service: str) -> None:
+        """Count a page. Raises `StepFailed` when it is the first page, or the one before, once more."""
+        self.pages += 1
+        self.read += len(records)
+        if not records:
+            return
+        digest = blake2b(orjson.dumps(records, default=str), digest_size=8).hexdigest()
+        if digest in self.digests:
+            raise StepFailed(
+                f"{service}: page {self.pages} holds the very records of an earlier page; does the API know the"
+                " parameter that config.pagination names?"
+            )
+        self.digests = [*self.digests[:1], digest]
+
+    def balance(self, loaded: int, *, merged: bool) -> dict[str, int]:
+        """Return read = loaded + quarantined + filtered + duplicate. Raises `StepFailed` when it does not close."""
+        duplicate = self.staged - loaded if merged else 0
+        parts = {
+            "loaded": loaded,
+            "quarantined": self.quarantined,
+            "filtered": self.filtered,
+            "duplicate": duplicate,
+        }
+        if sum(parts.values()) != self.read or duplicate < 0:
+            raise StepFailed(f"the balance does not close: {self.read} rows were read, but {parts}")
+        return {"read": self.read, **parts}

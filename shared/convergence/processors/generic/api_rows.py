@@ -1,0 +1,197 @@
+"""From records as an API sends them to rows as a table wants them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, date, datetime
+from decimal import Decimal, InvalidOperation
+from hashlib import blake2b
+from typing import Any, Final, NamedTuple
+
+import orjson
+
+from convergence.errors import StepFailed, nearest
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
+from convergence.processors.generic.api_pages import at_path
+from convergence.processors.generic.api_settings import Transform
+
+OTHER_FIELDS: Final = "other_fields"
+_INT64_MAX: Final = 2**63 - 1
+
+
+class Shaped(NamedTuple):
+    """A page's rows; `bad` are those for the quarantine table; `filtered` counts rows outside the run's days."""
+
+    rows: list[Row]
+    bad: list[Row]
+    filtered: int
+
+
+class Shaper:
+    """Flattens, renames, adds, sorts out. Rows without need of all that pass as they are."""
+
+    def __init__(
+        self,
+        schema: TableSchema,
+        transform: Transform,
+        added: Mapping[str, Any],
+        *,
+        quarantine: Mapping[str, str] | None = None,
+        days: Iterable[date] | None = None,
+        date_field: str = "",
+    ) -> None:
+        """`quarantine` (columns of every row there) sorts bad rows out; `days` those of other dates."""
+        self._table = schema.name
+        self._columns = {column.name: column for column in schema.columns if column.name not in LINEAGE_COLUMNS}
+        self._transform = transform
+        self._added = dict(added)
+        self._quarantine = quarantine
+        self._days = None if days is None else frozenset(days)
+        self._date_field = date_field
+        for name in (*transform.field_mapping.values(), *added):
+            if name not in self._columns:
+                raise StepFailed(f"transform: {schema.name} has no column {name!r}.{nearest(name, self._columns)}")
+
+    def column_of(self, path: str) -> str:
+        """Return the column that the record's field at `path` lands in. Raises `StepFailed` when there is none."""
+        name = self._transform.field_mapping.get(path, path.replace(".", "_") if self._transform.flatten else path)
+        if name not in self._columns:
+            raise StepFailed(
+                f"incremental.cursor_path: {path!r} must be kept in a column of {self._table}, so that the next run"
+                f" can go on from it; there is no {name!r}"
+            )
+        return name
+
+    def shape(self, records: Sequence[Any]) -> Shaped:
+        """Return what becomes of a page's records. Raises `StepFailed` for one that is no object."""
+        rows: list[Row] = []
+        bad: list[Row] = []
+        filtered = 0
+        for record in records:
+            if not isinstance(record, dict):
+                raise StepFailed(f"a record is a {type(record).__name__}, not an object; check config.data_path")
+            row = self._row(record)
+            why = self._wrong(row) if self._quarantine is not None else None
+            if why is not None:
+                bad.append(self._put_aside(row, why))
+            elif self._days is not None and day_of(row.get(self._date_field)) not in self._days:
+                filtered += 1
+            else:
+                rows.append(row)
+        return Shaped(rows, bad, filtered)
+
+    def _row(self, record: dict[str, Any]) -> dict[str, Any]:
+        transform = self._transform
+        row = record
+        if transform.field_mapping:
+            picked = {column: at_path(record, path) for path, column in transform.field_mapping.items()}
+            row = {name: value for name, value in record.items() if name not in transform.field_mapping}
+            row = _without(row, [path for path in transform.field_mapping if "." in path])
+        else:
+            picked = {}
+        if transform.flatten:
+            row = flatten(row)
+        if picked or self._added:
+            row = {**row, **picked, **self._added}
+        return row if row.keys() <= self._columns.keys() else self._known_fields(row)
+
+    def _known_fields(self, row: dict[str, Any]) -> dict[str, Any]:
+        others = {name: value for name, value in row.items() if name not in self._columns}
+        if self._transform.unknown_fields == "stop" and OTHER_FIELDS not in self._columns:
+            name = next(iter(others))
+            raise StepFailed(
+                f"{self._table} has no column for the field {name!r}.{nearest(name, self._columns)} Map it"
+                f" (transform.field_mapping), add a column, add a column {OTHER_FIELDS!r} (STRING) for all such fields,"
+                " or set transform.unknown_fields: drop."
+            )
+        known = {name: value for name, value in row.items() if name in self._columns}
+        if OTHER_FIELDS in self._columns:
+            known[OTHER_FIELDS] = orjson.dumps(others, default=str, option=orjson.OPT_SORT_KEYS).decode()
+        return known
+
+    def _wrong(self, row: Row) -> str | None:
+        for name, column in self._columns.items():
+            value = row.get(name)
+            if value is None:
+                if column.mode == "REQUIRED":
+                    return f"{name} is missing"
+            elif not fits(column, value):
+                return f"{name} is no {column.type}: {str(value)[:100]!r}"
+        return None
+
+    def _put_aside(self, row: Row, why: str) -> Row:
+        text = orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS).decode()
+        digest = blake2b(text.encode(), digest_size=16).hexdigest()
+        return {**(self._quarantine or {}), "reason": why, "row_digest": digest, "row_json": text}
+
+
+def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return {"a": {"b": 1}} as {"a_b": 1}. Raises `StepFailed` when two fields would get the same name."""
+    flat: dict[str, Any] = {}
+    for name, value in record.items():
+        inner = flatten(value, f"{prefix}{name}_") if isinstance(value, dict) else {prefix + name: value}
+        for key, one in inner.items():
+            if key in flat:
+                raise StepFailed(f"transform.flatten: two fields of a record become {key!r}; map one of them")
+            flat[key] = one
+    return flat
+
+
+def day_of(value: Any) -> date | None:
+    """Return the UTC day of a date or time; None when it is none."""
+    try:
+        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
+    except ValueError:
+        return None
+    if isinstance(moment, datetime):
+        return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
+    return moment if isinstance(moment, date) else None
+
+
+def _without(row: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
+    """The row without what nested paths name, so that it does not come twice."""
+    for path in paths:
+        first, _, rest = path.partition(".")
+        inner = row.get(first)
+        if isinstance(inner, dict):
+            smaller = _without({k: v for k, v in inner.items() if k != rest}, [rest] if "." in rest else [])
+            row = {name: smaller if name == first else value for name, value in row.items() if name != first or smaller}
+    return row
+
+
+def fits(column: Column, value: Any) -> bool:
+    """Whether the warehouse would take the value for the column."""
+    if column.mode == "REPEATED":
+        return isinstance(value, list)
+    check = _CHECKS.get(column.type)
+    try:
+        return True if check is None else check(value)
+    except (ValueError, TypeError, InvalidOperation):
+        return False
+
+
+def _whole(value: Any) -> bool:
+    number = Decimal(str(value))
+    return not isinstance(value, bool) and number == number.to_integral_value() and abs(number) <= _INT64_MAX
+
+
+def _number(value: Any) -> bool:
+    return not isinstance(value, bool) and Decimal(str(value)).is_finite()
+
+
+def _truth(value: Any) -> bool:
+    return isinstance(value, bool) or str(value).lower() in {"true", "false"}
+
+
+_CHECKS: Final[Mapping[str, Callable[[Any], bool]]] = {
+    "INT64": _whole,
+    "INTEGER": _whole,
+    "NUMERIC": _number,
+    "BIGNUMERIC": _number,
+    "FLOAT64": _number,
+    "BOOL": _truth,
+    "BOOLEAN": _truth,
+    "DATE": lambda value: day_of(value) is not None,
+    "TIMESTAMP": lambda value: day_of(value) is not None,
+    "DATETIME": lambda value: day_of(value) is not None,
+}

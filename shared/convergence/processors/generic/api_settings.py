@@ -1,0 +1,158 @@
+"""Keys of `generic.api_extractor`."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from convergence.ports.warehouse import WriteMode
+from convergence.processors.auth import Auth
+from convergence.processors.settings import Settings
+
+PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]
+
+# What an API usually calls it, where the file does not say.
+_PARAMS: Final = {"cursor": "cursor", "next_page_token": "pageToken", "offset": "offset", "page": "page"}
+_PATHS: Final = {"cursor": "next_cursor", "next_page_token": "nextPageToken"}
+
+
+class Pagination(Settings):
+    """How to come to the next page, and how to know the last one.
+
+    cursor, next_page_token: the value at `response_path` goes into `param` (or `token_param`); none means the end.
+    link: the URL at `response_path`, else the header `Link: <…>; rel="next"` (RFC 8288).
+    offset, page: until a page is empty; or until the number at `total_path` (rows, or for page: pages) is reached.
+    """
+
+    type: PaginationKind
+    param: str = ""
+    token_param: str = ""
+    response_path: str = ""
+    total_path: str = ""
+    limit: int | None = Field(default=None, ge=1)
+    page_size: int | None = Field(default=None, ge=1)
+    page_size_param: str = "limit"
+    start: int | None = Field(default=None, ge=0)  # number of the first page or row
+
+    @property
+    def name(self) -> str:
+        """The parameter that asks for the next page."""
+        return self.token_param or self.param or _PARAMS.get(self.type, "")
+
+    @property
+    def path(self) -> str:
+        """Where an answer says what comes next."""
+        return self.response_path or _PATHS.get(self.type, "")
+
+    @property
+    def size(self) -> int | None:
+        """Rows of a full page, where the file says it."""
+        return self.page_size or self.limit
+
+
+class Incremental(Settings):
+    """Ask only for what is new: `param` gets the greatest value that was loaded, less `overlap`.
+
+    `cursor_path` is the field of a record. The value is kept nowhere else than in the loaded rows, so it
+    moves in the very commit that makes them visible. `overlap`: days for dates, seconds for times, a number else.
+    """
+
+    cursor_path: str
+    param: str = "since"
+    initial: str | int = ""
+    overlap: Decimal = Field(default=Decimal(0), ge=0)
+
+
+class RateLimit(Settings):
+    """Shared by all steps that call the same host with the same credential."""
+
+    requests_per_second: float | None = Field(default=None, gt=0)
+    retry_on_429: bool = True
+    max_retries: int = Field(default=4, ge=0, le=20)
+
+
+class ApiSettings(Settings):
+    """`url`, or `api` (host or base URL) with `endpoint`."""
+
+    url: str = ""
+    api: str = ""
+    endpoint: str = ""
+    method: Literal["GET", "POST"] = "GET"
+    params: dict[str, Any] = Field(default_factory=dict)
+    body: Any = None
+    headers: dict[str, str] = Field(default_factory=dict)
+    auth: Auth | None = None
+    pagination: Pagination | None = None
+    data_path: str = ""
+    data_optional: bool = False  # an answer without `data_path` is an empty page: some APIs leave empty lists out
+    incremental: Incremental | None = None
+    rate_limit: RateLimit = RateLimit()
+    allowed_hosts: tuple[str, ...] = ()
+    allow_private_addresses: bool = False
+    on_bad_row: Literal["stop", "quarantine"] = "stop"
+    outside_dates: Literal["stop", "filter"] = "stop"
+    answer_mib_max: int = Field(default=64, ge=1, le=1024)
+
+    @field_validator("method", mode="before")
+    @classmethod
+    def _upper(cls, value: Any) -> Any:
+        return value.upper() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_address(self) -> ApiSettings:
+        if bool(self.url) == bool(self.api):
+            raise ValueError("give url, or api with endpoint")
+        if self.method == "GET" and self.body is not None:
+            raise ValueError("a GET has no body; set method: POST")
+        return self
+
+    @property
+    def address(self) -> str:
+        """The whole URL."""
+        if self.url:
+            return self.url
+        base = self.api if "://" in self.api else f"https://{self.api}"
+        return base.rstrip("/") + "/" + self.endpoint.lstrip("/")
+
+
+class Transform(Settings):
+    """`flatten` turns {"a": {"b": 1}} into a_b. `field_mapping` renames: {path in the record: column}.
+
+    `add_fields` adds the same value to every row: an SQL expression (a call, a quoted literal, or with templates),
+    or the text that it is. Fields without a column go into the column `other_fields` as JSON, if the table has one.
+    """
+
+    flatten: bool = False
+    field_mapping: dict[str, str] = Field(default_factory=dict)
+    add_fields: dict[str, Any] = Field(default_factory=dict)
+    unknown_fields: Literal["stop", "drop"] = "stop"
+
+
+class ApiDestination(Settings):
+    """`write_mode`: merge when there are `key_fields`, else overwrite: the run's days are replaced as a whole.
+
+    `date_field` is the column with a row's data date. A step goes on in a new slice (CONTINUE) after
+    `checkpoint_rows` rows or 30 s of work: what was staged until then survives a crash.
+    """
+
+    table: str
+    batch_size: int = Field(default=1000, ge=1, le=100_000)
+    key_fields: tuple[str, ...] = ()
+    write_mode: WriteMode | None = None
+    date_field: str = ""
+    checkpoint_rows: int = Field(default=100_000, ge=1)
+
+    @model_validator(mode="after")
+    def _modes(self) -> ApiDestination:
+        if self.mode is WriteMode.MERGE and not self.key_fields:
+            raise ValueError("write_mode merge needs key_fields")
+        if self.key_fields and self.mode is not WriteMode.MERGE:
+            raise ValueError(f"key_fields go with write_mode merge; {self.mode} replaces or adds rows without a look")
+        return self
+
+    @property
+    def mode(self) -> WriteMode:
+        """What happens to rows that are there."""
+        return self.write_mode or (WriteMode.MERGE if self.key_fields else WriteMode.OVERWRITE)
