@@ -76,3 +76,4 @@ $(VENV)/dev: $(VENV)/python $(LOCKS)/dev.txt
 .PHONY: link
 link:
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/python -m compileall -q shared

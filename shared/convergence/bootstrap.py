@@ -103,7 +103,6 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         steps=schemas.get("org_meta_step_logs"),
         dataset_of=lambda org: f"{org}_{options.env}",
         clock=clock,
-        spool=directory.log_spool,
     )
     bus.tap(RUN_EVENTS, log.accept)
     worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)

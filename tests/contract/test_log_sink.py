@@ -15,7 +15,7 @@ from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import TableSchemas
 from convergence.errors import Denied
-from convergence.ports.bus import Ack, Delivery, Message
+from convergence.ports.bus import Message
 from convergence.ports.warehouse import Scope
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -35,7 +35,7 @@ class SteppedClock:
         await self.passed.wait()
 
 
-def an_event(number: int = 1, *, org: str = "acme", kind: str = "step", **data: Any) -> Delivery:
+def an_event(number: int = 1, *, org: str = "acme", kind: str = "step", **data: Any) -> Message:
     values = {"run_id": "r1", "pipeline": "a/b", "pipeline_id": "acme-b", "status": "completed", "epoch": 0} | data
     if kind == "step":
         values = {"step_id": "extract", "rows_written": 5} | values
@@ -47,7 +47,7 @@ def an_event(number: int = 1, *, org: str = "acme", kind: str = "step", **data: 
         "org": org,
         "data": values,
     }
-    return Delivery(Message(json.dumps(event).encode()), "m1", 1, "run-events")
+    return Message(json.dumps(event).encode())
 
 
 Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
@@ -57,7 +57,7 @@ Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
 def run(tmp_path: Path) -> Callable[..., None]:
     schemas = TableSchemas(CONFIGS)
 
-    async def main(body: Body, batch_events: int) -> None:
+    async def main(body: Body, fold_bytes: int) -> None:
         clock = SteppedClock()
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=clock)
         sink = LogSink(
@@ -66,7 +66,8 @@ def run(tmp_path: Path) -> Callable[..., None]:
             steps=schemas.get("org_meta_step_logs"),
             dataset_of=lambda org: f"{org}_prod",
             clock=clock,
-            batch_events=batch_events,
+            fold_bytes=fold_bytes,
+            interval_s=0.001,
         )
         try:
             await body(sink, warehouse, clock)
@@ -74,7 +75,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
             await sink.close()
             warehouse.close()
 
-    return lambda body, batch_events=1000: asyncio.run(main(body, batch_events))
+    return lambda body, fold_bytes=1_000_000: asyncio.run(main(body, fold_bytes))
 
 
 async def steps(warehouse: DuckDbWarehouse, org: str) -> list[dict[str, Any]]:
@@ -84,8 +85,8 @@ async def steps(warehouse: DuckDbWarehouse, org: str) -> list[dict[str, Any]]:
 
 def test_events_become_rows_of_their_table_and_absent_keys_are_null(run: Callable[..., None]) -> None:
     async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
-        assert await sink(an_event()) == Ack()
-        await sink(an_event(2, kind="run", status="failed", error="no such table"))
+        sink.accept([an_event()])
+        sink.accept([an_event(2, kind="run", status="failed", error="no such table")])
         await sink.flush()
         [step] = await steps(warehouse, "acme")
         assert (step["run_id"], step["step_id"], step["rows_written"], step["attempt"]) == ("r1", "extract", 5, None)
@@ -100,9 +101,9 @@ def test_events_become_rows_of_their_table_and_absent_keys_are_null(run: Callabl
 def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
     async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
         for number, org in ((1, "acme"), (1, "acme"), (2, "beta"), (3, "acme")):
-            await sink(an_event(number, org=org))
+            sink.accept([an_event(number, org=org)])
         await sink.flush()
-        await sink(an_event(3))
+        sink.accept([an_event(3)])
         await sink.flush()
         assert [row["x_org_slug"] for row in await steps(warehouse, "acme")] == ["acme", "acme"]
         assert [row["x_org_slug"] for row in await steps(warehouse, "beta")] == ["beta"]
@@ -112,40 +113,27 @@ def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
     run(body)
 
 
-def test_a_batch_is_written_when_it_is_full_or_its_time_is_over(run: Callable[..., None]) -> None:
+def test_events_are_folded_when_the_file_is_large_enough(run: Callable[..., None]) -> None:
     async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
-        await sink(an_event(1))
-        await sink(an_event(2))
-        await settled()
+        sink.accept([an_event(1), an_event(2)])
+        await until(lambda: sink._folding is not None and sink._folding.done())
         assert len(await steps(warehouse, "acme")) == 2
-        await sink(an_event(3))
-        clock.passed.set()
-        await settled()
-        assert len(await steps(warehouse, "acme")) == 3
 
-    run(body, batch_events=2)
+    run(body, fold_bytes=1)
 
 
-async def settled() -> None:
-    """Let the sink's own tasks end."""
-    others = asyncio.all_tasks() - {asyncio.current_task()}
-    await asyncio.wait(others, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
+async def until(condition: Callable[[], bool]) -> None:
+    """Let others work until it is so; a deadline says when it never will be."""
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - the sink tells nobody when it has folded
+            await asyncio.sleep(0.001)
 
 
 def test_a_value_of_another_type_does_not_spoil_the_batch(run: Callable[..., None]) -> None:
     async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
-        await sink(an_event(1, rows_written="many"))
-        await sink(an_event(2, rows_written=7))
+        sink.accept([an_event(1, rows_written="many")])
+        sink.accept([an_event(2, rows_written=7)])
         await sink.flush()
         assert [row["rows_written"] for row in await steps(warehouse, "acme")] == [None, 7]
-
-    run(body)
-
-
-def test_what_is_kept_is_written_at_the_end(tmp_path: Path, run: Callable[..., None]) -> None:
-    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
-        await sink(an_event(1))
-        await sink.close()
-        assert len(await steps(warehouse, "acme")) == 1
 
     run(body)

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from convergence.adapters.local import log_sink
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import TableSchemas
@@ -23,9 +22,9 @@ class Process:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
-        self.spool = folder / "events.ndjson"
+        self.spool = folder / "log" / "events.ndjson"
 
-    def live(self, *steps: str, opens: bool = False) -> list[str]:
+    def live(self, *steps: str, opens: bool = False, fold_bytes: int = 10_000) -> list[str]:
         """Log these steps and end; with `opens`, open the warehouse first and return what it holds at the end."""
 
         async def main() -> list[str]:
@@ -33,9 +32,9 @@ class Process:
             warehouse = DuckDbWarehouse(self._folder / "warehouse.duckdb", clock=clock)
             runs, logs = schemas.get("org_meta_pipeline_runs"), schemas.get("org_meta_step_logs")
             dataset_of: Callable[[str], str] = "{}_dev".format
-            sink = LogSink(warehouse, runs=runs, steps=logs, dataset_of=dataset_of, clock=clock, spool=self.spool)
+            sink = LogSink(warehouse, runs=runs, steps=logs, dataset_of=dataset_of, clock=clock, fold_bytes=fold_bytes)
             for number, step in enumerate(steps):
-                sink.accept([an_event(hash((step, number)), step_id=step).message])
+                sink.accept([an_event(hash((step, number)), step_id=step)])
             if opens:
                 await warehouse.ensure_dataset("other")
             await sink.close()
@@ -57,7 +56,7 @@ def process(tmp_path: Path) -> Process:
 def test_short_processes_leave_their_events_to_the_next_that_opens_the_warehouse(process: Process) -> None:
     process.live("a", "b")
     process.live("c")
-    assert not (process.spool.parent / "warehouse.duckdb").exists()
+    assert not (process.spool.parents[1] / "warehouse.duckdb").exists()
     assert process.live("d", opens=True) == ["a", "b", "c", "d"]
     assert not process.spool.exists()
 
@@ -70,12 +69,17 @@ def test_a_torn_line_is_left_out(process: Process) -> None:
     assert process.live("c", opens=True) == ["a", "b", "c"]
 
 
-def test_a_large_spool_is_written(process: Process, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(log_sink, "SPOOLED_BYTES_MAX", 500)
+def test_a_large_file_is_folded(process: Process) -> None:
     process.live("a")
-    assert process.live("b", "c") == ["a", "b", "c"]
+    assert process.live("b", "c", fold_bytes=500) == ["a", "b", "c"]
+
+
+def test_a_fold_that_was_killed_is_done_again(process: Process) -> None:
+    process.live("a")
+    process.spool.rename(process.spool.with_name("events.taken.ndjson"))
+    assert process.live("b", opens=True) == ["a", "b"]
 
 
 def test_nothing_to_tell_opens_nothing(process: Process) -> None:
     assert process.live() == []
-    assert list(process.spool.parent.iterdir()) == []
+    assert not process.spool.parent.exists()

@@ -73,6 +73,7 @@ class Step:
             error=None,
             result=None,
             not_before=None,
+            started_at=None,
             finished_at=None,
         )
 

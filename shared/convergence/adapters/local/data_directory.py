@@ -38,11 +38,6 @@ class DataDirectory:
         """The log of the engine and its processors, JSON lines."""
         return self.root / "convergence.log"
 
-    @property
-    def log_spool(self) -> Path:
-        """Run events on their way into the log tables."""
-        return self.root / "events.ndjson"
-
     def lock(self, purpose: str) -> None:
         """Become the writer; `purpose` (such as `run openai/cost/usage_cost`) is shown to those who come later.
 

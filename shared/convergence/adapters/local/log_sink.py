@@ -1,8 +1,8 @@
-"""The operational log: run events, collected on the loop and written to the warehouse in batches.
+"""The operational log: run events, spooled to a file, folded into the warehouse in bulk.
 
-The loop only keeps bytes; DuckDB parses them on the writer's thread. What is buffered when a process is killed is
-missing from the log tables: they describe, they decide nothing. A process that ends before anybody opened the
-warehouse leaves its events in a file for the next one: to open DuckDB for them would cost a tenth of a second.
+The loop only appends bytes; DuckDB reads the file on the writer's thread. Seldom and much is cheap, often and little
+is not: DuckDB holds Python's lock while it plans, and every step would wait for it. The log tables describe, they
+decide nothing; what a killed process had not spooled yet (a second's worth) is missing from them.
 """
 
 from __future__ import annotations
@@ -15,29 +15,25 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-import orjson
-
 from convergence.adapters.local import warehouse_tables as tables
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import quoted, statement
 from convergence.errors import ConvergenceError
-from convergence.ports.bus import Ack, Answer, Delivery, Message
+from convergence.ports.bus import Message
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import TableSchema
 
 DATASET: Final = "organizations"
-SPOOLED_BYTES_MAX: Final = 1_000_000  # then opening the warehouse is worth it
-KEPT_MAX: Final = 200_000  # events that wait while the warehouse cannot be written; then the oldest go
 _ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class LogSink:
-    """A subscriber of `run-events`.
+    """An observer of `run-events` (`LocalBus.tap`).
 
     `runs` and `steps` are the schemas of org_meta_pipeline_runs and org_meta_step_logs. `dataset_of` names an org's
-    dataset; there a view of each table shows the org its own rows, repeats removed. A batch is written when it has
-    `batch_events` events, or `interval_s` after its first. `spool` is the file for events of short processes.
+    dataset; there a view of each table shows the org its own rows, repeats removed. Events reach the file
+    `interval_s` after they came at the latest, and the tables when the file has `fold_bytes`, or at `flush`.
     """
 
     def __init__(
@@ -48,106 +44,83 @@ class LogSink:
         steps: TableSchema,
         dataset_of: Callable[[str], str],
         clock: Clock,
-        batch_events: int = 1_000,
-        interval_s: float = 2.0,
-        spool: Path | None = None,
+        fold_bytes: int = 1_000_000,
+        interval_s: float = 0.25,
     ) -> None:
         self._warehouse, self._clock = warehouse, clock
         self._tables = (runs, steps)
         self._dataset_of = dataset_of
-        self._batch_events, self._interval_s = batch_events, interval_s
-        self._spool = spool
+        self._fold_bytes, self._interval_s = fold_bytes, interval_s
+        self._spool = warehouse.session.logs / "events.ndjson"
+        self._taken = warehouse.session.logs / "events.taken.ndjson"
+        self._spooled = self._spool.stat().st_size if self._spool.exists() else 0
         self._events: list[bytes] = []
-        self._timer: asyncio.Task[None] | None = None
-        self._writing = asyncio.Lock()
-        self._full: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._folding: asyncio.Task[None] | None = None
+        self._lock = asyncio.Lock()
         self._orgs: set[str] = set()
-
-    async def __call__(self, delivery: Delivery) -> Answer:
-        """Keep the event of one delivery."""
-        self.accept([delivery.message])
-        return Ack()
 
     def accept(self, messages: Sequence[Message]) -> None:
         """Keep events. Nothing is parsed here: this runs once per transition, on the loop."""
-        self._events.extend(message.data for message in messages)
+        for message in messages:
+            self._events.append(message.data)
         if self._timer is None:
-            self._timer = asyncio.create_task(self._flush_later())
-        elif len(self._events) >= self._batch_events and self._full is None:
-            self._full = asyncio.create_task(self._flush_full())
+            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._due)
 
     async def flush(self) -> None:
-        """Write what is kept. Raises what the warehouse raises; the events stay for the next time."""
-        async with self._writing:
-            await self._take_spool()
-            while self._events:  # in batches: what DuckDB needs for one, it keeps
-                batch = self._events[: self._batch_events]
-                del self._events[: self._batch_events]
-                try:
-                    await self._write(batch)
-                except BaseException:
-                    self._events = (batch + self._events)[-KEPT_MAX:]
-                    raise
-
-    async def _write(self, events: Sequence[bytes]) -> None:
-        for table in self._tables:
-            await self._warehouse.ensure_table(DATASET, table)
-        text = (b"[" + b",".join(events) + b"]").decode()
-        at = self._clock.now()
-        await self._warehouse.session.write(lambda job: self._store(job, text, at))
+        """Fold everything into the tables. Raises what the warehouse raises; the file stays for the next time."""
+        self._write()
+        async with self._lock:
+            if self._taken.exists():  # a fold that did not end: its events may come twice, repeats are not shown
+                await self._fold()
+            if self._spooled:
+                self._spool.rename(self._taken)
+                self._spooled = 0
+                await self._fold()
 
     async def close(self) -> None:
-        """Write the rest and stop. Closing twice is harmless."""
-        for task in (self._timer, self._full):
-            if task is not None:
-                task.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await task
-        self._timer = self._full = None
-        if not self._leave_in_spool():
-            await self.flush()
-
-    def _leave_in_spool(self) -> bool:
-        """Append what is kept to the spool, if that is enough; return whether it was."""
-        if self._spool is None or self._warehouse.session.is_open:
-            return False
-        size = self._spool.stat().st_size if self._spool.exists() else 0
-        if size + sum(map(len, self._events)) > SPOOLED_BYTES_MAX:
-            return False
-        if self._events:
-            with self._spool.open("ab") as file:  # line ends first: what a torn line spoils is itself
-                file.write(b"".join(b"\n" + event for event in self._events))
-            self._events = []
-        return True
-
-    async def _take_spool(self) -> None:
-        """Write what earlier processes left."""
-        if self._spool is None or not self._spool.exists():
-            return
-        events = [line for line in self._spool.read_bytes().split(b"\n") if _is_json(line)]
-        for start in range(0, len(events), self._batch_events):
-            await self._write(events[start : start + self._batch_events])
-        self._spool.unlink()  # killed before this: the same events come again, and repeats are not shown
-
-    async def _flush_later(self) -> None:
-        try:
-            await self._clock.sleep(self._interval_s)
-        finally:
+        """Write the rest and stop. A short process leaves it in the file: opening DuckDB takes longer than a step."""
+        if self._timer is not None:
+            self._timer.cancel()
             self._timer = None
-        with contextlib.suppress(ConvergenceError):  # kept; the next batch tries again
+        if self._folding is not None:
+            await asyncio.gather(self._folding, return_exceptions=True)
+        self._write()
+        if self._warehouse.session.is_open or self._spooled >= self._fold_bytes:
             await self.flush()
 
-    async def _flush_full(self) -> None:
-        try:
-            with contextlib.suppress(ConvergenceError):
-                await self.flush()
-        finally:
-            self._full = None
+    def _due(self) -> None:
+        self._timer = None
+        self._write()
+        if self._spooled >= self._fold_bytes and (self._folding is None or self._folding.done()):
+            self._folding = asyncio.get_running_loop().create_task(self._fold_later())
 
-    def _store(self, job: Job, events: str, at: datetime) -> None:
+    async def _fold_later(self) -> None:
+        with contextlib.suppress(ConvergenceError):  # the file stays; the next fold tries again
+            await self.flush()
+
+    def _write(self) -> None:
+        """Append what is kept to the file; line ends come first, so a torn line spoils nothing but itself."""
+        if not self._events:
+            return
+        lines = b"".join(b"\n" + event for event in self._events)
+        self._events.clear()
+        self._spool.parent.mkdir(parents=True, exist_ok=True)
+        with self._spool.open("ab") as file:
+            file.write(lines)
+        self._spooled += len(lines)
+
+    async def _fold(self) -> None:
+        for table in self._tables:
+            await self._warehouse.ensure_table(DATASET, table)
+        at = self._clock.now()
+        await self._warehouse.session.write(lambda job: self._store(job, self._taken, at))
+        self._taken.unlink()
+
+    def _store(self, job: Job, events: Path, at: datetime) -> None:
         cursor = job.cursor
         with job.transaction():
-            cursor.execute(statement("log_events"), {"events": events})
+            cursor.execute(statement("log_events"), {"file": str(events)})
             cursor.execute(statement("log_runs"), {"at": at})
             cursor.execute(statement("log_steps"), {"at": at})
             orgs = {str(row[0]) for row in cursor.execute(statement("log_orgs")).fetchall()} - self._orgs
@@ -164,11 +137,3 @@ class LogSink:
         for table in self._tables:
             words = {"dataset": dataset, "table": table.name, "org": quoted(org)}
             job.cursor.execute(statement("log_view", **words))
-
-
-def _is_json(line: bytes) -> bool:
-    try:
-        orjson.loads(line)
-    except orjson.JSONDecodeError:
-        return False
-    return True
