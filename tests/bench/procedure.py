@@ -54,7 +54,7 @@ TABLES: Final = (
     "CREATE TABLE daily (day DATE, model STRING, tokens INT64, cost NUMERIC)",
     "CREATE TABLE monthly (month DATE, model STRING, cost NUMERIC)",
     "INSERT INTO usage SELECT DATE_ADD(DATE '2026-01-01', INTERVAL MOD(n, 31) DAY), CONCAT('m', CAST(MOD(n, 20) AS STRING)),"
-    " MOD(n * 37, 5000), NUMERIC '0.0000025', IF(MOD(n, 3) = 0, '{\"env\": \"prod\"}', '{\"env\": \"test\"}')"
+    ' MOD(n * 37, 5000), NUMERIC \'0.0000025\', IF(MOD(n, 3) = 0, \'{"env": "prod"}\', \'{"env": "test"}\')'
     f" FROM UNNEST(GENERATE_ARRAY(1, {ROWS})) AS n",
 )
 

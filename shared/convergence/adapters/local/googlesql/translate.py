@@ -67,6 +67,7 @@ class Translation:
     creates: tuple[str, str] | None = None  # the table that a CREATE TABLE makes
     defines: bool = False
     from_query: bool = False  # CREATE TABLE … AS
+    removes: bool = False  # DELETE or TRUNCATE
     columns: frozenset[str] = frozenset()  # all columns in sight, for messages
 
 
@@ -106,6 +107,7 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
         temporary=created[1].lower() if creates and not created[0] else "",
         creates=created if creates else None,
         defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
+        removes=isinstance(tree, exp.Delete | exp.TruncateTable),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
     )

@@ -1,0 +1,65 @@
+-- Spreads the price of seats over the days they cover. Replaces the days p_start_date to p_end_date of one org and
+-- pipeline.
+--
+-- A day costs what has accrued by its end less what had accrued the day before, both rounded to nine places: so the
+-- days of a month add up to its price exactly, whatever its length. A contract that begins or ends inside a month pays
+-- for its own days only. Seats paid by the year cost the same as by the month: the price is always that of a month.
+CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_subscription_amortise(
+  IN p_org_slug STRING,
+  IN p_pipeline_id STRING,
+  IN p_credential_id STRING,
+  IN p_run_id STRING,
+  IN p_start_date DATE,
+  IN p_end_date DATE
+)
+BEGIN
+  ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
+  CALL `{project_id}.organizations`.sp_subscription_validate(p_org_slug);
+
+  DELETE FROM subscription_cost_daily
+  WHERE x_org_slug = p_org_slug
+    AND x_pipeline_id = p_pipeline_id
+    AND x_credential_id = p_credential_id
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+
+  INSERT INTO subscription_cost_daily (
+    usage_date, subscription_id, provider, plan, seat_type, seats, price_per_seat_month, cost, currency,
+    x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
+  )
+  WITH days AS (
+    SELECT
+      day,
+      EXTRACT(DAY FROM day) AS day_of_month,
+      EXTRACT(DAY FROM LAST_DAY(day)) AS days_in_month
+    FROM UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day
+  ),
+  covered AS (
+    SELECT s.*, d.day, d.day_of_month, d.days_in_month, s.seats * s.price_per_seat_month AS month_price
+    FROM subscriptions AS s
+    JOIN days AS d ON d.day >= s.starts_on AND (s.ends_on IS NULL OR d.day <= s.ends_on)
+    WHERE s.x_org_slug = p_org_slug
+  )
+  SELECT
+    day,
+    subscription_id,
+    provider,
+    plan,
+    seat_type,
+    seats,
+    price_per_seat_month,
+    ROUND(month_price * day_of_month / days_in_month, 9) - ROUND(month_price * (day_of_month - 1) / days_in_month, 9),
+    currency,
+    p_org_slug,
+    p_pipeline_id,
+    p_credential_id,
+    day,
+    p_run_id,
+    CURRENT_TIMESTAMP(),
+    CURRENT_DATE()
+  FROM covered;
+
+  SELECT COUNT(*) AS charges, SUM(cost) AS cost
+  FROM subscription_cost_daily
+  WHERE x_org_slug = p_org_slug AND x_pipeline_id = p_pipeline_id AND x_credential_id = p_credential_id
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+END;
