@@ -41,8 +41,8 @@ PAIRS: Final = (
         " WHERE COALESCE(JSON_VALUE(labels, '$.env'), 'none') = 'prod' GROUP BY 1, 2",
         "INSERT INTO d.monthly (month, model, cost) SELECT CAST(date_trunc('month', day) AS DATE), model,"
         " SUM(CAST(tokens * price AS DECIMAL(38, 9))) FROM d.usage"
-        " WHERE COALESCE(json_extract_string(json_value(CASE WHEN json_valid(labels) THEN labels END, '$.env'), '$'), 'none')"
-        " = 'prod' GROUP BY 1, 2",
+        " WHERE COALESCE(json_extract_string(json_value(CASE WHEN json_valid(labels) THEN labels END, '$.env'), '$'),"
+        " 'none') = 'prod' GROUP BY 1, 2",
     ),
     (
         "DELETE FROM monthly WHERE month < DATE_SUB(p_from, INTERVAL 3 MONTH)",
@@ -53,7 +53,8 @@ TABLES: Final = (
     "CREATE TABLE usage (day DATE, model STRING, tokens INT64, price NUMERIC, labels STRING)",
     "CREATE TABLE daily (day DATE, model STRING, tokens INT64, cost NUMERIC)",
     "CREATE TABLE monthly (month DATE, model STRING, cost NUMERIC)",
-    "INSERT INTO usage SELECT DATE_ADD(DATE '2026-01-01', INTERVAL MOD(n, 31) DAY), CONCAT('m', CAST(MOD(n, 20) AS STRING)),"
+    "INSERT INTO usage SELECT DATE_ADD(DATE '2026-01-01', INTERVAL MOD(n, 31) DAY),"
+    " CONCAT('m', CAST(MOD(n, 20) AS STRING)),"
     ' MOD(n * 37, 5000), NUMERIC \'0.0000025\', IF(MOD(n, 3) = 0, \'{"env": "prod"}\', \'{"env": "test"}\')'
     f" FROM UNNEST(GENERATE_ARRAY(1, {ROWS})) AS n",
 )

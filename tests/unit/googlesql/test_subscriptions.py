@@ -37,9 +37,10 @@ def subscribe(
 ) -> None:
     ends_on = f"DATE '{ends}'" if ends else "NULL"
     sql.query(
-        "INSERT INTO subscriptions (subscription_id, provider, plan, seat_type, seats, billing_cycle, price_per_seat_month,"
-        f" currency, starts_on, ends_on, x_pipeline_run_date) VALUES ('{name}', 'openai', 'Business', 'standard', {seats},"
-        f" 'monthly', {price}, 'USD', DATE '{starts}', {ends_on}, DATE '2026-01-01')",
+        "INSERT INTO subscriptions (subscription_id, provider, plan, seat_type, seats, billing_cycle,"
+        " price_per_seat_month, currency, starts_on, ends_on, x_pipeline_run_date) VALUES"
+        f" ('{name}', 'openai', 'Business', 'standard', {seats}, 'monthly', {price}, 'USD', DATE '{starts}', {ends_on},"
+        " DATE '2026-01-01')",
         scope=SCOPE,
     )
 

@@ -126,7 +126,7 @@ class Statements:
         return tuple((str(row[0]), from_duckdb(str(row[1]))) for row in job.cursor.fetchall())
 
     def define_empty(self, job: Job, translation: Translation) -> None:
-        """Run a CREATE TABLE without its rows."""
+        """Make the table of a statement without its rows."""
         rows = " WITH NO DATA" if translation.from_query else ""
         job.cursor.execute(translation.sql + rows, dict.fromkeys(translation.parameters))
         job.has_defined = True
@@ -150,7 +150,7 @@ def _refuse_twins(columns: tuple[tuple[str, SqlType], ...]) -> None:
 
 
 def _widen(job: Job, table: tuple[str, str]) -> None:
-    """Give the columns that a CREATE TABLE … AS made the types of GoogleSQL: DuckDB takes 32 bits for a literal 1."""
+    """Give the columns that a query made for a new table GoogleSQL types: DuckDB takes 32 bits for a literal 1."""
     dataset, name = table
     query = statement("columns" if dataset else "temporary_columns")
     values = {"dataset": dataset, "table": name} if dataset else {"table": name}

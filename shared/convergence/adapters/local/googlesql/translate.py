@@ -64,9 +64,9 @@ class Translation:
     is_query: bool
     parameters: frozenset[str]
     temporary: str = ""
-    creates: tuple[str, str] | None = None  # the table that a CREATE TABLE makes
+    creates: tuple[str, str] | None = None  # the table that the statement makes
     defines: bool = False
-    from_query: bool = False  # CREATE TABLE … AS
+    from_query: bool = False  # … out of a query
     removes: bool = False  # DELETE or TRUNCATE
     columns: frozenset[str] = frozenset()  # all columns in sight, for messages
 
