@@ -8,10 +8,10 @@ WORLDS ?= 1
 SHAPE  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layout sim bench lock prices schema clean
+.PHONY: help setup run test check lint types layout sim bench emulators lock prices schema clean
 
 help: ## Show this
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: $(VENV)/run ## The main job: usage of a demo org from an LLM provider to FOCUS cost rows
 	@$(BIN)/convergence demo
@@ -38,6 +38,9 @@ sim: $(VENV)/dev ## Simulated worlds SEED … SEED+WORLDS-1 of the engine
 
 bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|cold|long|load|procedure|all
 	@$(BIN)/python -m tests.bench $(SHAPE)
+
+emulators: $(VENV)/dev ## Stand-ins for Google's services in an environment of their own (needs a Python 3.13)
+	@$(BIN)/python -m tests.differential.environment
 
 prices: $(VENV)/dev ## Make the seeded price list again from the published one
 	$(BIN)/python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv
