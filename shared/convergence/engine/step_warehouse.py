@@ -117,11 +117,17 @@ class LeasedWarehouse:
         rows_max: int = 10_000,
         bytes_max: int | None = None,
         dry_run: bool = False,
+        write: bool = False,
     ) -> QueryResult:
-        """Read from the org's dataset."""
-        scope = Scope(dataset=self.dataset)
+        """Read from the org's dataset, or change it under a job id."""
+        scope, job_id = Scope(dataset=self.dataset), None
+        if write:
+            await self._lease.check()
+            scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
+            values = sorted(f"{name}={parameter.value}" for name, parameter in (parameters or {}).items())
+            job_id = self._write_id("query", sql, *values)
         return await self._services.warehouse.query(
-            sql, parameters, scope=scope, rows_max=rows_max, bytes_max=bytes_max, dry_run=dry_run
+            sql, parameters, scope=scope, job_id=job_id, rows_max=rows_max, bytes_max=bytes_max, dry_run=dry_run
         )
 
     async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:

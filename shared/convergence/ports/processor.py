@@ -96,8 +96,9 @@ class StepWarehouse(Protocol):
         rows_max: int = 10_000,
         bytes_max: int | None = None,
         dry_run: bool = False,
+        write: bool = False,
     ) -> QueryResult:
-        """Read from the org's dataset."""
+        """Read from the org's dataset; with `write` change it: once, however often the step is repeated."""
         ...
 
     async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:

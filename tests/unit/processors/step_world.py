@@ -81,8 +81,12 @@ class WorldWarehouse:
         )
         return await self._warehouse.load(load, stage.stage)
 
-    async def query(self, sql: str, parameters: Mapping[str, Parameter] | None = None, **options: Any) -> QueryResult:
-        return await self._warehouse.query(sql, parameters, scope=Scope(dataset=self.dataset), **options)
+    async def query(
+        self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, write: bool = False, **options: Any
+    ) -> QueryResult:
+        scope = Scope(dataset=self.dataset, writable=write, lineage=self._lineage() if write else None)
+        job_id = self._job() if write else None
+        return await self._warehouse.query(sql, parameters, scope=scope, job_id=job_id, **options)
 
     async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())

@@ -13,7 +13,8 @@ import pytest
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Parameter, QueryResult
 from convergence.processors.generic import noop, procedure_executor
-from convergence.processors.generic.procedure_executor import ProcedureSettings, arguments
+from convergence.processors.generic.arguments import Argument, arguments
+from convergence.processors.generic.procedure_executor import ProcedureSettings
 from convergence.processors.integrations import kms_store
 from convergence.processors.openai.seed_csv import batches
 from convergence.processors.settings import Destination, settings
@@ -119,7 +120,8 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
         {"name": "p_note", "optional": True},
         {"name": "p_limit", "type": "INT64", "value": "", "optional": True, "default": 5},
     ]
-    found = arguments(ProcedureSettings.model_validate({"procedure": "sp_x", "parameters": given}))
+    wanted = ProcedureSettings.model_validate({"procedure": "sp_x", "parameters": given, "provider": "openai"})
+    found = arguments(wanted.parameters, wanted.params)
     assert found == {
         "p_day": Parameter("DATE", date(2026, 11, 10)),
         "p_rate": Parameter("NUMERIC", Decimal("0.1")),
@@ -139,6 +141,5 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
     ],
 )
 def test_a_bad_argument_is_refused_by_name(argument: dict[str, Any], said: str) -> None:
-    config = {"procedure": "sp_x", "params": {"p_twice": 1}, "parameters": [argument]}
     with pytest.raises(StepFailed, match=said):
-        arguments(ProcedureSettings.model_validate(config))
+        arguments([Argument.model_validate(argument)], {"p_twice": 1})

@@ -20,7 +20,6 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.auth import signed
-from convergence.processors.base import days
 from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
@@ -178,16 +177,7 @@ def _slices(wanted: ApiSettings, target: ApiDestination, context: Context) -> li
         )
     if wanted.outside_dates == "filter" and not target.date_field:
         raise StepFailed("config.outside_dates: filter needs destination.date_field, the column with a row's date")
-    if target.date_field:
-        return days(context.start_date, context.end_date)
-    if target.mode is not WriteMode.OVERWRITE:
-        return None
-    if context.start_date != context.end_date:
-        raise StepFailed(
-            f"destination.table {target.table!r}: {context.start_date} to {context.end_date} are several days, so set"
-            " destination.date_field, the column with a row's date; or run day by day"
-        )
-    return [context.start_date]
+    return target.slices(context)
 
 
 async def _load(

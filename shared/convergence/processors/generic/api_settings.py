@@ -7,8 +7,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from convergence.ports.warehouse import WriteMode
 from convergence.processors.auth import Auth
+from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings
 
 PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]
@@ -130,29 +130,9 @@ class Transform(Settings):
     unknown_fields: Literal["stop", "drop"] = "stop"
 
 
-class ApiDestination(Settings):
-    """`write_mode`: merge when there are `key_fields`, else overwrite: the run's days are replaced as a whole.
+class ApiDestination(Target):
+    """A step goes on in a new slice (CONTINUE) after `checkpoint_rows` rows or 30 s of work: what was staged until
+    then survives a crash."""
 
-    `date_field` is the column with a row's data date. A step goes on in a new slice (CONTINUE) after
-    `checkpoint_rows` rows or 30 s of work: what was staged until then survives a crash.
-    """
-
-    table: str
     batch_size: int = Field(default=1000, ge=1, le=100_000)
-    key_fields: tuple[str, ...] = ()
-    write_mode: WriteMode | None = None
-    date_field: str = ""
     checkpoint_rows: int = Field(default=100_000, ge=1)
-
-    @model_validator(mode="after")
-    def _modes(self) -> ApiDestination:
-        if self.mode is WriteMode.MERGE and not self.key_fields:
-            raise ValueError("write_mode merge needs key_fields")
-        if self.key_fields and self.mode is not WriteMode.MERGE:
-            raise ValueError(f"key_fields go with write_mode merge; {self.mode} replaces or adds rows without a look")
-        return self
-
-    @property
-    def mode(self) -> WriteMode:
-        """What happens to rows that are there."""
-        return self.write_mode or (WriteMode.MERGE if self.key_fields else WriteMode.OVERWRITE)

@@ -1,0 +1,90 @@
+"""`generic.bq_execute`: one SQL statement on the org's dataset; its rows into a table, where one is named."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import AliasChoices, Field
+
+from convergence.config.sql_values import bind
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter
+from convergence.processors.generic.arguments import Argument, arguments
+from convergence.processors.generic.target import Target
+from convergence.processors.settings import Settings, settings
+
+ROWS_MAX: Final = 1_000_000  # of one statement's result: they pass through this process
+BATCH: Final = 10_000
+
+Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
+
+
+class ExecuteSettings(Settings):
+    """`query` (or `sql`), its `parameters`, and how much it may read."""
+
+    query: Sql = Field(validation_alias=AliasChoices("query", "sql"))
+    parameters: tuple[Argument, ...] = ()
+    params: dict[str, Any] = Field(default_factory=dict)
+    dry_run: bool = False
+    bytes_max: int | None = Field(
+        default=None, ge=1, validation_alias=AliasChoices("bytes_max", "maximum_bytes_billed", "max_bytes_billed")
+    )
+
+
+class ExecuteProcessor:
+    """Without a destination the statement may change tables of the org; with one it must give rows."""
+
+    config_model = ExecuteSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Run the statement once, however often the step is repeated."""
+        wanted = settings(ExecuteSettings, step_config)
+        target = settings(Target, step_config, "destination") if step_config.get("destination") else None
+        return await run_sql(wanted, target, context)
+
+
+async def run_sql(wanted: ExecuteSettings, target: Target | None, context: Context) -> Mapping[str, Any]:
+    """Run the statement; load its rows into the target.
+
+    Raises `StepFailed` for wrong SQL, too many bytes or rows.
+    """
+    sql, bound = bind(wanted.query)
+    parameters: dict[str, Parameter] = {**bound, **arguments(wanted.parameters, wanted.params)}
+    if wanted.dry_run or (wanted.bytes_max is not None and target is None):
+        tried = await context.warehouse.query(sql, parameters, dry_run=True, write=target is None)
+        if wanted.dry_run:
+            return {
+                "status": SUCCESS,
+                "dry_run": True,
+                "bytes_processed": tried.bytes_processed,
+                "tables": list(tried.tables),
+            }
+    answer = await context.warehouse.query(
+        sql, parameters, rows_max=ROWS_MAX + 1, bytes_max=wanted.bytes_max, write=target is None
+    )
+    if target is None:
+        count = answer.rows_affected
+        return {"status": SUCCESS, "rows_processed": count, "rows_written": count, "rows_returned": len(answer.rows)}
+    if len(answer.rows) > ROWS_MAX:
+        raise StepFailed(f"the query gives more than {ROWS_MAX} rows; run it day by day, or write a procedure")
+    dates = target.slices(context)
+    stage = context.warehouse.stage(target.table)
+    for part, start in enumerate(range(0, len(answer.rows), BATCH)):
+        await stage.write(part, answer.rows[start : start + BATCH])
+    loaded = await context.warehouse.load(
+        stage, dates=dates, date_field=target.date_field or None, mode=target.mode, key_fields=target.key_fields
+    )
+    return {
+        "status": SUCCESS,
+        "rows_processed": len(answer.rows),
+        "rows_written": loaded.rows_loaded,
+        "table": target.table,
+        "bytes_processed": answer.bytes_processed,
+    }
+
+
+def get_engine() -> ExecuteProcessor:
+    """Return the processor."""
+    return ExecuteProcessor()

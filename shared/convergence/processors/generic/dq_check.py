@@ -1,0 +1,101 @@
+"""`generic.dq_check`: expectations on a table → `org_meta_dq_results`; a failed one stops, warns or sets rows aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Row, WriteMode
+from convergence.processors.generic.dq_settings import Check, CheckFile, CheckSettings, read_checks
+from convergence.processors.generic.dq_sql import bad_rows, measure
+from convergence.processors.settings import settings
+
+RESULTS: Final = "org_meta_dq_results"
+QUARANTINE: Final = "org_meta_quarantine_rows"
+ROWS_ASIDE_MAX: Final = 100_000
+
+
+class CheckProcessor:
+    """All checks are made and recorded before one of them stops the step."""
+
+    config_model = CheckSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Check. Raises `StepFailed` that names every failed check whose `on_fail` is stop."""
+        wanted = read_checks(settings(CheckSettings, step_config), context)
+        schema = TableSchemas(context.configs_dir).get(wanted.table)
+        await context.warehouse.ensure_table(wanted.table)
+        rows: list[dict[str, Any]] = []
+        failed: list[str] = []
+        stopping: list[str] = []
+        checked = 0
+        for number, check in enumerate(wanted.checks, 1):
+            name = check.name or f"{number:02d}_{check.type}"
+            found = await measure(check, wanted, schema, context)
+            checked = max(checked, found.rows_checked)
+            if not found.passed:
+                said = f"{name}: {found.said}"
+                failed.append(said)
+                if check.on_fail == "stop":
+                    stopping.append(said)
+                elif check.on_fail == "quarantine":
+                    await _set_aside(check, name, wanted, context)
+            rows.append(
+                {
+                    "check_name": name,
+                    "check_type": check.type,
+                    "table_name": wanted.table,
+                    "step_id": context.step_id,
+                    "status": "passed" if found.passed else "failed",
+                    "on_fail": check.on_fail,
+                    "rows_checked": found.rows_checked,
+                    "rows_failed": found.rows_failed,
+                    "detail": found.said or None,
+                    "checked_at": context.now(),
+                }
+            )
+        await _record(rows, context)
+        if stopping:
+            raise StepFailed(f"{wanted.table}: {len(stopping)} of {len(rows)} checks failed: {'; '.join(stopping)}")
+        for said in failed:
+            context.logger.warning("%s: %s", wanted.table, said)
+        return {
+            "status": SUCCESS,
+            "rows_processed": checked,
+            "checks_passed": len(rows) - len(failed),
+            "checks_failed": failed[:20],
+        }
+
+
+async def _record(rows: list[dict[str, Any]], context: Context) -> None:
+    stage = context.warehouse.stage(RESULTS)
+    await stage.write(0, rows)
+    await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
+
+
+async def _set_aside(check: Check, name: str, wanted: CheckFile, context: Context) -> None:
+    """Copy the bad rows into the quarantine table, then take them out of their own."""
+    condition, parameters = bad_rows(check, wanted, context)
+    sql = (
+        "SELECT TO_JSON_STRING(t) AS row_json, TO_HEX(MD5(TO_JSON_STRING(t))) AS row_digest"
+        f" FROM `{wanted.table}` AS t WHERE {condition}"
+    )
+    found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
+    if len(found) > ROWS_ASIDE_MAX:
+        raise StepFailed(f"{wanted.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
+    fixed: Row = {"table_name": wanted.table, "step_id": context.step_id, "reason": name}
+    stage = context.warehouse.stage(QUARANTINE)
+    await stage.write(0, [{**fixed, **row} for row in found])
+    await context.warehouse.load(
+        stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
+    )
+    delete = f"DELETE FROM `{wanted.table}` AS t WHERE {condition}"
+    await context.warehouse.query(delete, parameters, write=True)
+
+
+def get_engine() -> CheckProcessor:
+    """Return the processor."""
+    return CheckProcessor()

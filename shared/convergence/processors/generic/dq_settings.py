@@ -1,0 +1,100 @@
+"""Keys of `generic.dq_check`, in the step or in a file of their own."""
+
+from __future__ import annotations
+
+from typing import Any, Final, Literal
+
+import yaml
+from pydantic import Field, model_validator
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.processors.generic.bq_execute import Sql
+from convergence.processors.settings import Settings, settings
+
+CheckKind = Literal["not_null", "unique", "range", "accepted_values", "row_count", "freshness", "custom_sql"]
+
+_NEEDS: Final[dict[str, tuple[str, ...]]] = {
+    "not_null": ("columns",),
+    "unique": ("columns",),
+    "range": ("columns",),
+    "accepted_values": ("columns", "values"),
+    "freshness": ("columns", "max_age_hours"),
+    "custom_sql": ("sql",),
+}
+
+
+class Check(Settings):
+    """One expectation.
+
+    range: `min`, `max`, both included. row_count: `min`, `max`, or as many as in `source_table`, within `tolerance` (a
+    share). freshness: the latest value of the column is at most `max_age_hours` old. custom_sql: gives no row.
+    """
+
+    type: CheckKind
+    name: str = ""
+    columns: tuple[str, ...] = ()
+    min: float | int | str | None = None
+    max: float | int | str | None = None
+    values: tuple[Any, ...] = ()
+    source_table: str = ""
+    tolerance: float = Field(default=0, ge=0)
+    max_age_hours: float | None = Field(default=None, gt=0)
+    sql: Sql | None = None
+    on_fail: Literal["stop", "warn", "quarantine"] = "stop"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_column(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "column" in value:
+            rest = {key: inner for key, inner in value.items() if key != "column"}
+            return {**rest, "columns": [value["column"]]}
+        return value
+
+    @model_validator(mode="after")
+    def _complete(self) -> Check:
+        missing = [name for name in _NEEDS.get(self.type, ()) if not getattr(self, name)]
+        if missing:
+            raise ValueError(f"{self.type} needs {' and '.join(missing)}")
+        if self.type in {"range", "row_count"} and self.min is None and self.max is None and not self.source_table:
+            raise ValueError(f"{self.type} needs min, max" + (" or source_table" if self.type == "row_count" else ""))
+        if self.on_fail == "quarantine" and self.type in {"row_count", "freshness", "custom_sql"}:
+            raise ValueError(f"{self.type} names no rows: on_fail is stop or warn")
+        return self
+
+
+class CheckFile(Settings):
+    """`scope: run` looks at the rows of the run's days, `all` at the whole table."""
+
+    table: str
+    checks: tuple[Check, ...] = Field(min_length=1)
+    scope: Literal["run", "all"] = "run"
+
+
+class CheckSettings(Settings):
+    """The checks, or `dq_config`: the file below configs/ that holds them."""
+
+    table: str = ""
+    checks: tuple[Check, ...] = ()
+    scope: Literal["run", "all"] = "run"
+    dq_config: str = ""
+
+    @model_validator(mode="after")
+    def _one_place(self) -> CheckSettings:
+        if bool(self.dq_config) == bool(self.checks):
+            raise ValueError("give checks, or dq_config with the file that holds them")
+        if self.checks and not self.table:
+            raise ValueError("say which table is checked: table")
+        return self
+
+
+def read_checks(wanted: CheckSettings, context: Context) -> CheckFile:
+    """Return the checks. Raises `StepFailed` for a file that is not there or holds something else."""
+    if not wanted.dq_config:
+        return CheckFile(table=wanted.table, checks=wanted.checks, scope=wanted.scope)
+    try:
+        data = yaml.safe_load(context.read_config(wanted.dq_config))
+    except yaml.YAMLError as error:
+        raise StepFailed(f"{wanted.dq_config}: no YAML: {str(error)[:200]}") from error
+    found = settings(CheckFile, {wanted.dq_config: data}, wanted.dq_config)
+    return found if not wanted.table else found.model_copy(update={"table": wanted.table})

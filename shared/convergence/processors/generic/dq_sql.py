@@ -1,0 +1,143 @@
+"""What a check asks the warehouse. Names come out of schema files, values travel as query parameters."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any, NamedTuple
+
+from convergence.config.sql_values import bind, type_of
+from convergence.config.table_schema import TableSchemas
+from convergence.errors import StepFailed, nearest
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Parameter, TableSchema
+from convergence.processors.generic.arguments import Argument, arguments
+from convergence.processors.generic.dq_settings import Check, CheckFile
+
+Parameters = dict[str, Parameter]
+
+
+class Measured(NamedTuple):
+    """`said` is empty when the check passed."""
+
+    passed: bool
+    rows_checked: int
+    rows_failed: int
+    said: str
+
+
+async def measure(check: Check, wanted: CheckFile, schema: TableSchema, context: Context) -> Measured:
+    """Make one check. Raises `StepFailed` for a column that the table has not."""
+    names = {column.name for column in schema.columns}
+    for column in check.columns:
+        if column not in names:
+            raise StepFailed(f"{wanted.table} has no column {column!r}.{nearest(column, names)}")
+    where, parameters = _slice(wanted, context)
+    count = f"SELECT COUNT(*) AS n FROM `{wanted.table}` AS t WHERE {where}"
+    rows = await _number(count, parameters, context)
+    match check.type:
+        case "row_count":
+            return await _row_count(check, wanted, rows, context)
+        case "freshness":
+            return await _freshness(check, wanted, rows, context)
+        case "custom_sql":
+            assert check.sql is not None, "the model demands it"
+            sql, bound = bind(check.sql)
+            failed = len((await context.warehouse.query(sql, bound)).rows)
+            return Measured(failed == 0, rows, failed, f"{failed} rows, none expected" if failed else "")
+        case _:
+            condition, parameters = bad_rows(check, wanted, context, schema)
+            sql = f"SELECT COUNT(*) AS n FROM `{wanted.table}` AS t WHERE {condition}"
+            failed = await _number(sql, parameters, context)
+            columns = ", ".join(check.columns)
+            return Measured(
+                failed == 0, rows, failed, f"{failed} of {rows} rows break {check.type}({columns})" * bool(failed)
+            )
+
+
+def bad_rows(
+    check: Check, wanted: CheckFile, context: Context, schema: TableSchema | None = None
+) -> tuple[str, Parameters]:
+    """Return the condition of rows (of the alias t) that break a check on columns, with its parameters."""
+    schema = schema or TableSchemas(context.configs_dir).get(wanted.table)
+    where, parameters = _slice(wanted, context)
+    columns = [f"t.`{column}`" for column in check.columns]
+    if check.type == "not_null":
+        broken = " OR ".join(f"{column} IS NULL" for column in columns)
+    elif check.type == "unique":
+        inner = where.replace("t.", "o.")
+        keys = ", ".join(column.replace("t.", "o.") for column in columns)
+        same = " AND ".join(f"d.`{name}` IS NOT DISTINCT FROM t.`{name}`" for name in check.columns)
+        broken = (
+            f"EXISTS (SELECT 1 FROM (SELECT {keys} FROM `{wanted.table}` AS o WHERE {inner}"
+            f" GROUP BY {keys} HAVING COUNT(*) > 1) AS d WHERE {same})"
+        )
+    elif check.type == "range":
+        types = {column.name: column.type for column in schema.columns}
+        parts = []
+        for name, column in zip(check.columns, columns, strict=True):
+            for bound, sign in (("min", "<"), ("max", ">")):
+                value = getattr(check, bound)
+                if value is not None:
+                    given = Argument(name=f"{bound}_{name}", type=types[name], value=value)
+                    parameters.update(arguments([given], {}))
+                    parts.append(f"{column} {sign} @{bound}_{name}")
+        broken = " OR ".join(parts)
+    else:
+        parameters["accepted"] = Parameter(type_of(list(check.values)), list(check.values))
+        broken = " OR ".join(f"{column} NOT IN UNNEST(@accepted)" for column in columns)
+    return f"{where} AND ({broken})", parameters
+
+
+def _slice(wanted: CheckFile, context: Context) -> tuple[str, Parameters]:
+    if wanted.scope == "all":
+        return "TRUE", {}
+    return "t.x_pipeline_run_date BETWEEN @first_day AND @last_day", {
+        "first_day": Parameter("DATE", context.start_date),
+        "last_day": Parameter("DATE", context.end_date),
+    }
+
+
+async def _row_count(check: Check, wanted: CheckFile, rows: int, context: Context) -> Measured:
+    low, high = check.min, check.max
+    if check.source_table:
+        TableSchemas(context.configs_dir).get(check.source_table)  # a name that no file describes is refused
+        where, parameters = _slice(wanted, context)
+        sql = f"SELECT COUNT(*) AS n FROM `{check.source_table}` AS t WHERE {where}"
+        source = await _number(sql, parameters, context)
+        low, high = source * (1 - check.tolerance), source * (1 + check.tolerance)
+    if (low is None or rows >= float(low)) and (high is None or rows <= float(high)):
+        return Measured(True, rows, 0, "")
+    return Measured(False, rows, 0, f"{rows} rows; expected {_span(low, high)}")
+
+
+async def _freshness(check: Check, wanted: CheckFile, rows: int, context: Context) -> Measured:
+    assert check.max_age_hours is not None, "the model demands it"
+    where, parameters = _slice(wanted, context)
+    sql = f"SELECT MAX(t.`{check.columns[0]}`) AS latest FROM `{wanted.table}` AS t WHERE {where}"
+    (row,) = (await context.warehouse.query(sql, parameters)).rows
+    latest = _moment(row["latest"])
+    oldest = context.now() - timedelta(hours=check.max_age_hours)
+    if latest is not None and latest >= oldest:
+        return Measured(True, rows, 0, "")
+    said = "no value at all" if latest is None else f"the latest is {latest.isoformat()}"
+    return Measured(False, rows, 0, f"{said}; expected one since {oldest.isoformat()}")
+
+
+def _moment(value: Any) -> datetime | None:
+    """A time in UTC; a date counts until its end."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    return datetime.combine(value, time.max, UTC) if isinstance(value, date) else None
+
+
+def _span(low: Any, high: Any) -> str:
+    if low == high:
+        return f"{low:g}"
+    return " and ".join(
+        part for part in (f"at least {low}" * (low is not None), f"at most {high}" * (high is not None)) if part
+    )
+
+
+async def _number(sql: str, parameters: Parameters, context: Context) -> int:
+    (row,) = (await context.warehouse.query(sql, parameters)).rows
+    return int(row["n"])

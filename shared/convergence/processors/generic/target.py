@@ -1,0 +1,72 @@
+"""Where rows go: the keys of `destination` that generic processors share."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+from pydantic import Field, field_validator, model_validator
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import WriteMode
+from convergence.processors.base import days
+from convergence.processors.settings import Settings
+
+_OLDER_MODES: Final = {
+    "write_truncate": "overwrite",
+    "truncate": "overwrite",
+    "replace": "overwrite",
+    "write_append": "append",
+    "upsert": "merge",
+}
+
+
+class Target(Settings):
+    """`write_mode`: merge when there are `key_fields`, else overwrite: the run's days are replaced as a whole.
+
+    `date_field` is the column with a row's data date. `schema_ref` and `table_config` of older files say nothing that
+    the table's schema file does not say.
+    """
+
+    table: str
+    key_fields: tuple[str, ...] = ()
+    write_mode: WriteMode | None = None
+    date_field: str = ""
+    schema_ref: str = ""
+    table_config: Mapping[str, Any] = Field(default_factory=dict)
+
+    @field_validator("write_mode", mode="before")
+    @classmethod
+    def _spelling(cls, value: Any) -> Any:
+        return _OLDER_MODES.get(value.lower(), value.lower()) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _modes(self) -> Target:
+        if self.mode is WriteMode.MERGE and not self.key_fields:
+            raise ValueError("write_mode merge needs key_fields")
+        if self.key_fields and self.mode is not WriteMode.MERGE:
+            raise ValueError(f"key_fields go with write_mode merge; {self.mode} replaces or adds rows without a look")
+        return self
+
+    @property
+    def mode(self) -> WriteMode:
+        """What happens to rows that are there."""
+        return self.write_mode or (WriteMode.MERGE if self.key_fields else WriteMode.OVERWRITE)
+
+    def slices(self, context: Context) -> list[date] | None:
+        """Return the days that are replaced; None when rows are merged or added whatever their day.
+
+        Raises `StepFailed` when a run of several days would have to guess the day of a row.
+        """
+        if self.date_field:
+            return days(context.start_date, context.end_date)
+        if self.mode is not WriteMode.OVERWRITE:
+            return None
+        if context.start_date != context.end_date:
+            raise StepFailed(
+                f"destination.table {self.table!r}: {context.start_date} to {context.end_date} are several days, so set"
+                " destination.date_field, the column with a row's date; or run day by day"
+            )
+        return [context.start_date]

@@ -1,0 +1,208 @@
+"""`generic.bq_execute`, `generic.local_bq_transformer` and `generic.dq_check` on the real local warehouse."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config import ps_types
+from convergence.errors import StepFailed
+from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
+
+DAY = date(2026, 11, 10)
+TABLE = "acme_things_daily_raw"
+FIELDS = [
+    {"name": "id", "type": "INT64"},
+    {"name": "day", "type": "DATE"},
+    {"name": "kind", "type": "STRING"},
+    {"name": "amount", "type": "NUMERIC"},
+]
+ROWS = [
+    {"id": 1, "day": "2026-11-10", "kind": "a", "amount": "1.5"},
+    {"id": 2, "day": "2026-11-10", "kind": "b", "amount": "-2"},
+    {"id": 2, "day": "2026-11-10", "kind": None, "amount": "4"},
+]
+Story = Callable[[WorldContext], Awaitable[Any]]
+
+
+def live(folder: Path, story: Story) -> Any:
+    """Tell a story on a table of three rows."""
+    schemas = folder / "acme" / "schemas"
+    schemas.mkdir(parents=True)
+    for name in (TABLE, "acme_sums_daily_unified"):
+        (schemas / f"{name}.json").write_text(json.dumps(FIELDS))
+    for name in ("org_meta_dq_results", "org_meta_quarantine_rows"):
+        (schemas / f"{name}.json").write_text((CONFIGS / f"system/schemas/{name}.json").read_text())
+    clock = ManualClock()
+    warehouse = DuckDbWarehouse(None, clock=clock)
+
+    async def main() -> Any:
+        fields = {"configs_dir": folder, "start_date": DAY, "end_date": DAY}
+        context = WorldContext(None, warehouse, clock, **fields)  # type: ignore[arg-type]  # nobody is called
+        stage = context.warehouse.stage(TABLE)
+        await stage.write(0, ROWS)
+        await context.warehouse.load(stage, dates=[DAY])
+        return await story(context)
+
+    try:
+        return asyncio.run(main())
+    finally:
+        warehouse.close()
+
+
+async def step(context: WorldContext, ps_type: str, config: Mapping[str, Any], **parts: Any) -> Mapping[str, Any]:
+    return await ps_types.load(ps_type).execute({"config": config, **parts}, context)
+
+
+async def rows(context: WorldContext, sql: str) -> list[dict[str, Any]]:
+    return (await context.warehouse.query(sql)).rows
+
+
+def test_rows_of_a_query_go_into_a_table_with_lineage_and_replace_its_slice(tmp_path: Path) -> None:
+    sql = f"SELECT day, SUM(amount) AS amount FROM `{TABLE}` WHERE kind = @kind OR day = @day GROUP BY day"
+    config = {
+        "query": {"sql": sql, "parameters": {"day": {"type": "DATE", "value": "2026-11-10"}}},
+        "parameters": [{"name": "kind", "type": "STRING", "value": "a"}],
+    }
+
+    async def story(context: WorldContext) -> Any:
+        for _ in range(2):
+            result = await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
+        return result, await rows(context, "SELECT * FROM acme_sums_daily_unified")
+
+    result, (row,) = live(tmp_path, story)
+    assert (result["rows_written"], row["amount"], row["x_pipeline_run_date"]) == (1, Decimal("3.5"), DAY)
+    assert row["x_org_slug"] == "acme"
+
+
+def test_a_statement_without_destination_changes_the_orgs_tables(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        config = {"sql": {"sql": f"DELETE FROM {TABLE} WHERE id = 2", "parameters": {}}}
+        result = await step(context, "generic.bq_execute", config)
+        return result["rows_written"], await rows(context, f"SELECT id FROM {TABLE}")
+
+    assert live(tmp_path, story) == (2, [{"id": 1}])
+
+
+def test_a_dry_run_names_the_tables_and_changes_nothing(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        config = {"sql": f"DELETE FROM {TABLE} WHERE TRUE", "dry_run": True}
+        result = await step(context, "generic.bq_execute", config)
+        return result["dry_run"], await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
+
+    assert live(tmp_path, story) == (True, [{"n": 3}])
+
+
+def test_a_query_over_its_byte_cap_does_not_run(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        config = {"sql": f"SELECT * FROM {TABLE}", "maximum_bytes_billed": 1}
+        await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
+
+    with pytest.raises(StepFailed, match="bytes"):
+        live(tmp_path, story)
+
+
+def test_the_transformer_takes_older_spellings(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        config = {
+            "transformation": {"type": "sql_template", "sql": f"SELECT * EXCEPT (kind) FROM {TABLE} WHERE id = 1"}
+        }
+        destination = {"table": "acme_sums_daily_unified", "write_mode": "WRITE_APPEND", "schema_ref": "x.json"}
+        config["transformation"]["sql"] = f"SELECT id, day, amount FROM {TABLE} WHERE id = 1"
+        for _ in range(2):
+            await step(context, "generic.local_bq_transformer", config, destination=destination)
+        return await rows(context, "SELECT id FROM acme_sums_daily_unified")
+
+    assert live(tmp_path, story) == [{"id": 1}, {"id": 1}]
+
+
+CHECKS: list[tuple[dict[str, Any], str | None]] = [
+    ({"type": "not_null", "column": "id"}, None),
+    ({"type": "not_null", "columns": ["id", "kind"]}, "1 of 3 rows break not_null"),
+    ({"type": "unique", "column": "day"}, "3 of 3 rows break unique"),
+    ({"type": "unique", "columns": ["id", "kind"]}, None),
+    ({"type": "range", "column": "amount", "min": 0}, "1 of 3 rows break range"),
+    ({"type": "range", "column": "amount", "min": -2, "max": 4}, None),
+    ({"type": "accepted_values", "column": "kind", "values": ["a"]}, "1 of 3 rows break accepted_values"),
+    ({"type": "row_count", "min": 4}, "3 rows; expected at least 4"),
+    ({"type": "row_count", "source_table": "acme_sums_daily_unified"}, "3 rows; expected 0"),
+    ({"type": "row_count", "source_table": TABLE}, None),
+    ({"type": "freshness", "column": "day", "max_age_hours": 24}, "the latest is 2026-11-10"),
+    ({"type": "freshness", "column": "day", "max_age_hours": 2400}, None),
+    ({"type": "custom_sql", "sql": f"SELECT id FROM {TABLE} WHERE amount > 3"}, "1 rows, none expected"),
+]
+
+
+@pytest.mark.parametrize(("check", "said"), CHECKS)
+def test_a_check_passes_or_stops_the_step_and_is_recorded(
+    tmp_path: Path, check: dict[str, Any], said: str | None
+) -> None:
+    async def story(context: WorldContext) -> Any:
+        await context.warehouse.ensure_table("acme_sums_daily_unified")
+        failed = ""
+        try:
+            await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+        except StepFailed as error:
+            failed = str(error)
+        return failed, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
+
+    failed, (row,) = live(tmp_path, story)
+    assert (said is None and not failed) or (said is not None and said in failed), failed
+    assert (row["status"], row["rows_checked"]) == ("failed" if said else "passed", 3)
+
+
+def test_a_check_that_warns_leaves_the_step_green(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        check = {"type": "row_count", "min": 10, "on_fail": "warn"}
+        return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+
+    result = live(tmp_path, story)
+    assert result["status"] == "SUCCESS"
+    assert len(result["checks_failed"]) == 1
+
+
+def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        check = {"type": "range", "column": "amount", "min": 0, "on_fail": "quarantine"}
+        await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+        aside = await rows(context, "SELECT reason, row_json FROM org_meta_quarantine_rows")
+        return aside, await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
+
+    (aside,), left = live(tmp_path, story)
+    assert json.loads(aside["row_json"])["id"] == 2
+    assert left == [{"n": 2}]
+
+
+def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
+    (tmp_path / "things.yml").write_text(f"table: {TABLE}\nchecks: [{{type: not_null, column: kind}}]")
+
+    async def story(context: WorldContext) -> Any:
+        await step(context, "generic.dq_check", {"dq_config": "things.yml"})
+
+    with pytest.raises(StepFailed, match="01_not_null"):
+        live(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        ({"table": TABLE}, "give checks"),
+        ({"table": TABLE, "checks": [{"type": "range", "column": "id"}]}, "range needs min"),
+        ({"table": TABLE, "checks": [{"type": "not_null", "column": "kinds"}]}, "no column 'kinds'.*'kind'"),
+        ({"table": TABLE, "checks": [{"type": "row_count", "min": 1, "on_fail": "quarantine"}]}, "names no rows"),
+    ],
+)
+def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], said: str) -> None:
+    async def story(context: WorldContext) -> Any:
+        await step(context, "generic.dq_check", config)
+
+    with pytest.raises(StepFailed, match=said):
+        live(tmp_path, story)
