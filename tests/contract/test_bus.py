@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -63,7 +64,7 @@ def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(make: Ca
         await bus.idle()
         assert [delivery.attempt for _, delivery in handler.seen] == [1, 2, 3, 4]
         times = [at for at, _ in handler.seen]
-        assert [round(b - a, 3) for a, b in zip(times, times[1:], strict=False)] == [2, 4, 5]
+        assert [round(b - a, 3) for a, b in pairwise(times)] == [2, 4, 5]
 
     live(story)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from itertools import pairwise
 
 import orjson
 import pytest
@@ -67,7 +68,7 @@ def test_an_order_puts_every_step_behind_its_dependencies_or_shows_a_cycle(graph
     order, cycle = topological_order(graph)
     if cycle:
         assert cycle[0] == cycle[-1]
-        assert all(after in graph[name] for name, after in zip(cycle, cycle[1:], strict=False))
+        assert all(after in graph[name] for name, after in pairwise(cycle))
     else:
         place = {name: i for i, name in enumerate(order)}
         assert set(order) == set(graph)

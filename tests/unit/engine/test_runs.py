@@ -260,7 +260,10 @@ def test_handlers_run_once_after_the_end_and_never_change_it(engine: Engine) -> 
     engine.pipeline("""
 steps:
   - {step_id: load_a, ps_type: generic.noop}
-  - {step_id: notify_bad, ps_type: generic.noop, trigger: on_failure, config: {text: "{status}: {error_message} in {failed_step}, {records_processed} rows"}}
+  - step_id: notify_bad
+    ps_type: generic.noop
+    trigger: on_failure
+    config: {text: "{status}: {error_message} in {failed_step}, {records_processed} rows"}
   - {step_id: notify_good, ps_type: generic.noop, trigger: on_success}
   - {step_id: notify_all, ps_type: generic.noop, trigger: on_completion}
 """)
@@ -450,6 +453,29 @@ def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine
     run = engine.live(story)
     assert (run["status"], run["error"]["code"]) == ("failed", "step.crashed_often")
     assert len(engine.started) == 5
+
+
+def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.pipeline(TWO)
+    refusals = iter([Transient("away"), ValueError("broken")])
+    query = engine.documents.query
+
+    async def sometimes(*arguments: Any, **options: Any) -> Any:
+        error = next(refusals, None) if engine.loop.now_s > 1 else None
+        if error is not None:
+            raise error
+        return await query(*arguments, **options)
+
+    async def story() -> Any:
+        topics = dict(engine.bus._topics)
+        await engine.worker.start()
+        monkeypatch.setattr(engine.documents, "query", sometimes)
+        engine.bus._topics.clear()
+        run = await engine.start()
+        engine.bus._topics.update(topics)
+        return await engine.worker.wait("acme", run.run_id, settled=False)
+
+    assert engine.live(story).status == "completed"
 
 
 def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: Engine) -> None:

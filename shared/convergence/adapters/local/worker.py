@@ -101,7 +101,14 @@ class LocalWorker:
 
     async def _reconcile(self) -> None:
         while True:
-            due = await next_check(self.services)
-            wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
-            await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
-            await reconcile(self.services)
+            try:
+                await self._pass()
+            except Exception as error:  # noqa: BLE001 - the edge: a pass that fails must not be the last one
+                logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
+                await self.services.clock.sleep(_PASS_MAX_S)
+
+    async def _pass(self) -> None:
+        due = await next_check(self.services)
+        wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
+        await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
+        await reconcile(self.services)
