@@ -43,7 +43,7 @@ class Things:
         self.offsets.append(offset)
         if offset == 500 and self.offsets.count(500) == 1:
             return Response(500)
-        rows = [{"id": number} for number in range(offset, min(offset + 100, 1000))]
+        rows = [{"id": number, "name": "n"} for number in range(offset, min(offset + 100, 1000))]
         return Response(200, json.dumps({"data": rows}).encode())
 
 
@@ -53,7 +53,7 @@ async def extracted(folder: Path, things: Things) -> tuple[Run, list[dict[str, A
     root = engine.configs(folder)
     place = root / "acme" / "usage"
     (place / "schemas").mkdir(parents=True)
-    columns = [{"name": "id", "type": "INT64", "mode": "REQUIRED"}]
+    columns = [{"name": "id", "type": "INT64"}, {"name": "name", "type": "STRING"}]
     (place / "schemas" / "acme_things_daily_raw.json").write_text(json.dumps(columns))
     (place / "things.yml").write_text(PIPELINE.format(url=url))
     options = EmbeddedOptions(data_dir=folder / "data", configs_dir=root)
