@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cached_property
 from typing import Any, Self
 
 from convergence.domain.records import changed
@@ -44,7 +45,7 @@ class Run:
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
 
-    @property
+    @cached_property
     def path(self) -> str:
         """Where the document is."""
         return f"runs/{self.run_id}"
@@ -64,7 +65,7 @@ class Run:
             token=token,
             started_at=at if to is RunStatus.RUNNING and self.started_at is None else self.started_at,
             finished_at=at if to in RUN_TERMINAL else None,
-            transitions=appended(self.transitions, at, to.value, why),
+            transitions=appended(self.transitions, at, to, why),
             moves=self.moves + 1,
         )
 
@@ -82,7 +83,7 @@ class Run:
             "created_at": to_text(self.created_at),
             "deadline_at": to_text(self.deadline_at),
             "check_at": None if self.check_at is None else to_text(self.check_at),
-            "status": self.status.value,
+            "status": self.status,
             "epoch": self.epoch,
             "plan_epoch": self.plan_epoch,
             "credential_id": self.credential_id,

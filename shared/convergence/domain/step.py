@@ -82,7 +82,7 @@ class Step:
             self,
             status=to,
             token=token,
-            transitions=appended(self.transitions, at, to.value, why),
+            transitions=appended(self.transitions, at, to, why),
             moves=self.moves + 1,
             **changes,
         )
@@ -91,7 +91,7 @@ class Step:
         """Return JSON."""
         return {
             "step_id": self.step_id,
-            "status": self.status.value,
+            "status": self.status,
             "epoch": self.epoch,
             "token": self.token,
             "lease_owner": self.lease_owner,

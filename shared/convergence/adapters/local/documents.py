@@ -221,20 +221,20 @@ class SqliteDocuments:
 
     def _write_one(self, write: Write, key: Key) -> int | None:
         """Write conditionally; return the new version, or None when the precondition does not hold."""
-        if isinstance(write, Delete):
+        version = self._next_version()
+        if isinstance(write, Replace):
+            body = orjson.dumps(write.data).decode()
+            done = self._execute(_UPDATE, (version, body, *key, write.version))
+        elif isinstance(write, Create):
+            body = orjson.dumps(write.data).decode()
+            done = self._execute(_INSERT, (*key, version, body))
+        elif isinstance(write, Delete):
             row = self._read(key)
             if not _holds(write, None if row is None else row[0]):
                 return None
             self._execute(_DELETE, key)
             self._recent.drop(key)
             return 0
-        version = self._next_version()
-        if isinstance(write, Create):
-            body = orjson.dumps(write.data).decode()
-            done = self._execute(_INSERT, (*key, version, body))
-        elif isinstance(write, Replace):
-            body = orjson.dumps(write.data).decode()
-            done = self._execute(_UPDATE, (version, body, *key, write.version))
         else:
             row = self._read(key)
             if row is None:
