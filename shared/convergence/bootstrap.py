@@ -37,6 +37,7 @@ class EmbeddedOptions:
     data_dir: Path = Path(".convergence")
     configs_dir: Path = Path("configs")
     env: str = "dev"
+    project_id: str = PROJECT
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     steps_max: int = 64
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
@@ -68,13 +69,13 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse import DuckDbWarehouse
     from convergence.adapters.local.worker import LocalWorker
-    from convergence.ports.bus import RUN_EVENTS
+    from convergence.ports.bus import AUDIT_EVENTS, RUN_EVENTS
 
     directory = DataDirectory(options.data_dir)
     directory.lock(purpose)
     clock, ids, bus = SystemClock(), RandomIds(), LocalBus()
     documents = SqliteDocuments(directory.documents, clock, indexes=INDEXES, synchronous=options.synchronous)
-    warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=PROJECT)
+    warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
     keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), _Http()
     services = Services(
         documents=documents,
@@ -92,7 +93,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         owner=ids.new("boot"),
         configs_dir=options.configs_dir,
         env=options.env,
-        project_id=PROJECT,
+        project_id=options.project_id,
         # No function budget here: a step may take as long as its own timeout says.
         settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
         watch=options.watch,
@@ -101,10 +102,12 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         warehouse,
         runs=schemas.get("org_meta_pipeline_runs"),
         steps=schemas.get("org_meta_step_logs"),
+        audit=schemas.get("org_audit_logs"),
         dataset_of=lambda org: f"{org}_{options.env}",
         clock=clock,
     )
     bus.tap(RUN_EVENTS, log.accept)
+    bus.tap(AUDIT_EVENTS, log.accept)
     worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)
     try:
         yield Embedded(services, worker, warehouse, log)
@@ -154,7 +157,9 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         yield Services(
             documents=documents,
             bus=LocalBus(),
-            warehouse=DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=PROJECT),
+            warehouse=DuckDbWarehouse(
+                directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id
+            ),
             keyring=keyring,
             clock=clock,
             ids=RandomIds(),
@@ -167,7 +172,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             owner="reader",
             configs_dir=options.configs_dir,
             env=options.env,
-            project_id=PROJECT,
+            project_id=options.project_id,
         )
     finally:
         documents.close()
@@ -198,7 +203,12 @@ def doors() -> Doors:
 
     def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
         return EmbeddedOptions(
-            data_dir=place.data_dir, configs_dir=place.configs_dir, synchronous=place.synchronous, watch=watch
+            data_dir=place.data_dir,
+            configs_dir=place.configs_dir,
+            env=place.env,
+            project_id=place.project_id,
+            synchronous=place.synchronous,
+            watch=watch,
         )
 
     @asynccontextmanager

@@ -64,6 +64,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
             warehouse,
             runs=schemas.get("org_meta_pipeline_runs"),
             steps=schemas.get("org_meta_step_logs"),
+            audit=schemas.get("org_audit_logs"),
             dataset_of=lambda org: f"{org}_prod",
             clock=clock,
             fold_bytes=fold_bytes,

@@ -32,7 +32,9 @@ class Process:
             warehouse = DuckDbWarehouse(self._folder / "warehouse.duckdb", clock=clock)
             runs, logs = schemas.get("org_meta_pipeline_runs"), schemas.get("org_meta_step_logs")
             dataset_of: Callable[[str], str] = "{}_dev".format
-            sink = LogSink(warehouse, runs=runs, steps=logs, dataset_of=dataset_of, clock=clock, fold_bytes=fold_bytes)
+            audit = schemas.get("org_audit_logs")
+            named = {"runs": runs, "steps": logs, "audit": audit}
+            sink = LogSink(warehouse, **named, dataset_of=dataset_of, clock=clock, fold_bytes=fold_bytes)
             for number, step in enumerate(steps):
                 sink.accept([an_event(hash((step, number)), step_id=step)])
             if opens:

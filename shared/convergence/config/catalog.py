@@ -49,7 +49,12 @@ class Catalog:
                 found = self._at(path) if path is not None else None
             if found is not None:
                 return found
-        known = nearest(name, [*self.names(), *self.aliases()])
+        names = [*self.names(), *self.aliases()]
+        provider, slash, _ = name.partition("/")
+        providers = {known.partition("/")[0] for known in names}
+        if slash and _NAME.fullmatch(name) and providers and provider not in providers:
+            raise NotFound(f"Unknown provider: {provider[:100]}.{nearest(provider, providers)}")
+        known = nearest(name, names)
         raise NotFound(f"Pipeline not found: {name[:200]}" + (f".{known}" if known else ""))
 
     def aliases(self) -> dict[str, str]:

@@ -5,7 +5,9 @@ Times are text as `domain.times` writes it (UTC), durations are milliseconds.
 
 from __future__ import annotations
 
-from typing import NotRequired, TypedDict
+from typing import NotRequired  # pydantic reads them on Python 3.11 only from there
+
+from typing_extensions import TypedDict
 
 
 class StepView(TypedDict):

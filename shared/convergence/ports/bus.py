@@ -9,6 +9,7 @@ from typing import Final, NamedTuple, Protocol
 STEP_READY: Final = "step-ready"
 DEAD_LETTER: Final = "dead-letter"
 RUN_EVENTS: Final = "run-events"
+AUDIT_EVENTS: Final = "audit-events"
 
 
 class Message(NamedTuple):

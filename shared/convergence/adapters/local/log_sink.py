@@ -29,11 +29,12 @@ _ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
 class LogSink:
-    """An observer of `run-events` (`LocalBus.tap`).
+    """An observer of `run-events` and `audit-events` (`LocalBus.tap`).
 
-    `runs` and `steps` are the schemas of org_meta_pipeline_runs and org_meta_step_logs. `dataset_of` names an org's
-    dataset; there a view of each table shows the org its own rows, repeats removed. Events reach the file
-    `interval_s` after they came at the latest, and the tables when the file has `fold_bytes`, or at `flush`.
+    `runs`, `steps` and `audit` are the schemas of org_meta_pipeline_runs, org_meta_step_logs and org_audit_logs.
+    `dataset_of` names an org's dataset; there a view of each table shows the org its own rows, repeats removed. Events
+    reach the file `interval_s` after they came at the latest, and the tables when the file has `fold_bytes`, or at
+    `flush`.
     """
 
     def __init__(
@@ -42,13 +43,14 @@ class LogSink:
         *,
         runs: TableSchema,
         steps: TableSchema,
+        audit: TableSchema,
         dataset_of: Callable[[str], str],
         clock: Clock,
         fold_bytes: int = 1_000_000,
         interval_s: float = 0.25,
     ) -> None:
         self._warehouse, self._clock = warehouse, clock
-        self._tables = (runs, steps)
+        self._tables = (runs, steps, audit)
         self._dataset_of = dataset_of
         self._fold_bytes, self._interval_s = fold_bytes, interval_s
         self._spool = warehouse.session.logs / "events.ndjson"
@@ -123,6 +125,7 @@ class LogSink:
             cursor.execute(statement("log_events"), {"file": str(events)})
             cursor.execute(statement("log_runs"), {"at": at})
             cursor.execute(statement("log_steps"), {"at": at})
+            cursor.execute(statement("log_audit"), {"at": at})
             orgs = {str(row[0]) for row in cursor.execute(statement("log_orgs")).fetchall()} - self._orgs
             for org in orgs:
                 self._show(job, org)

@@ -73,7 +73,9 @@ CREATE TEMP TABLE event AS
 SELECT * FROM read_json($file, format := 'newline_delimited', maximum_object_size := 262144, ignore_errors := true, columns := {
   id: 'VARCHAR', type: 'VARCHAR', "time": 'TIMESTAMPTZ', org: 'VARCHAR', data: 'STRUCT(run_id VARCHAR, pipeline VARCHAR,
   pipeline_id VARCHAR, step_id VARCHAR, ps_type VARCHAR, status VARCHAR, why VARCHAR, "trigger" VARCHAR, error VARCHAR,
-  epoch VARCHAR, attempt VARCHAR, duration_ms VARCHAR, rows_processed VARCHAR, rows_written VARCHAR)'});
+  epoch VARCHAR, attempt VARCHAR, duration_ms VARCHAR, rows_processed VARCHAR, rows_written VARCHAR,
+  request_id VARCHAR, actor VARCHAR, action VARCHAR, target_org VARCHAR, target VARCHAR, client VARCHAR,
+  http_status VARCHAR, outcome VARCHAR, code VARCHAR)'});
 
 -- name: log_orgs
 SELECT DISTINCT org FROM event WHERE org IS NOT NULL;
@@ -95,6 +97,14 @@ SELECT id AS event_id, "time" AS event_time, data.run_id, data.pipeline, data.pi
   org AS x_org_slug, data.pipeline_id AS x_pipeline_id, '' AS x_credential_id, CAST("time" AS DATE) AS x_pipeline_run_date,
   data.run_id AS x_run_id, $at AS x_ingested_at, CAST($at AS DATE) AS x_ingestion_date
 FROM event WHERE starts_with(type, 'step.');
+
+-- name: log_audit
+INSERT INTO organizations.org_audit_logs BY NAME
+SELECT id AS event_id, "time" AS event_time, data.request_id, data.actor, data.action, data.target_org, data.target,
+  data.client, TRY_CAST(data.http_status AS BIGINT) AS http_status, data.outcome, data.code,
+  org AS x_org_slug, '' AS x_pipeline_id, '' AS x_credential_id, CAST("time" AS DATE) AS x_pipeline_run_date,
+  '' AS x_run_id, $at AS x_ingested_at, CAST($at AS DATE) AS x_ingestion_date
+FROM event WHERE starts_with(type, 'audit.');
 
 -- name: log_view
 CREATE OR REPLACE VIEW "{dataset}"."{table}" AS SELECT * FROM organizations."{table}" WHERE x_org_slug = {org}

@@ -43,7 +43,7 @@ class LocalWorker:
         bus.subscribe(STEP_READY, partial(on_step_ready, services), RetryPolicy(), outstanding_max=steps_max)
         bus.subscribe(DEAD_LETTER, partial(on_dead_letter, services), RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
-        self._waiting: dict[str, _Waiting] = {}
+        self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
         self._passes: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
@@ -59,7 +59,8 @@ class LocalWorker:
 
         At the timeout, return it as it is then.
         """
-        waiting = self._waiting.setdefault(run_id, _Waiting())
+        waiting = _Waiting()
+        self._waiting.setdefault(run_id, []).append(waiting)
         try:
             async with asyncio.timeout(timeout_s):
                 while True:
@@ -72,7 +73,9 @@ class LocalWorker:
         except TimeoutError:
             return await self._run(org, run_id)
         finally:
-            self._waiting.pop(run_id, None)
+            self._waiting[run_id].remove(waiting)
+            if not self._waiting[run_id]:
+                del self._waiting[run_id]
 
     async def _run(self, org: str, run_id: str) -> Run:
         return (await require_run(self.services, org, run_id)).run
@@ -88,9 +91,9 @@ class LocalWorker:
         """Wake those who wait for a run: at its moves, and at those of its handlers once it is over."""
         if self._waiting:
             for message in messages:
-                waiting = self._waiting.get(message.attributes["run_id"])
-                if waiting is not None and (waiting.over or message.attributes["type"].startswith("run.")):
-                    waiting.moved.set()
+                for waiting in self._waiting.get(message.attributes["run_id"], ()):
+                    if waiting.over or message.attributes["type"].startswith("run."):
+                        waiting.moved.set()
 
     async def close(self) -> None:
         """Stop. Steps that still run stay claimed: the next start takes them up."""
@@ -103,7 +106,7 @@ class LocalWorker:
         while True:
             try:
                 await self._pass()
-            except Exception as error:  # noqa: BLE001 - the edge: a pass that fails must not be the last one
+            except Exception as error:
                 logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
                 await self.services.clock.sleep(_PASS_MAX_S)
 

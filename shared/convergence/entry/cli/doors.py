@@ -16,10 +16,15 @@ Watch = Callable[[str, str, int, int | None, str], None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process."""
+    """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process.
+
+    Datasets end in `env`; `project_id` is what SQL may put before a dataset.
+    """
 
     data_dir: Path
     configs_dir: Path
+    env: str = "dev"
+    project_id: str = "local-dev-project"
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
 
 

@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import click
 
-from convergence.config.late import PENDING
-from convergence.config.loader import LoadedPipeline
-from convergence.domain.plan import PlanStep
-from convergence.engine.dispatch import Prepared, prepare
-from convergence.engine.services import Services
-from convergence.engine.store import read_usage
+from convergence.engine.dispatch import prepare
+from convergence.engine.plan_view import PlanView, plan_view
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.run import request_for
@@ -48,7 +44,7 @@ async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence
         for name, spec in loaded.pipeline.parameters.items():
             if spec.type == "secret" and spec.required:
                 parameters.setdefault(name, ABSENT)
-        shown = await _data(services, loaded, await prepare(services, request_for(org, pipeline, parameters)))
+        shown = await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
     if session.out.json:
         session.out.data(shown)
         return 0
@@ -56,62 +52,7 @@ async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence
     return 0
 
 
-async def _data(services: Services, loaded: LoadedPipeline, prepared: Prepared) -> dict[str, Any]:
-    plan, org = prepared.plan, prepared.org
-    usage, _ = await read_usage(services, org.slug)
-    now = services.clock.now()
-    today = usage.day_count if usage.day == now.strftime("%Y-%m-%d") else 0
-    month = usage.month_count if usage.month == now.strftime("%Y-%m") else 0
-    active = sum(until > now for until in usage.active.values())
-    written = {name for step in plan.steps for name in _tables(step, "destination")}
-    return {
-        "org": org.slug,
-        "pipeline": plan.pipeline,
-        "pipeline_id": plan.pipeline_id,
-        "dataset": plan.core["org_dataset"],
-        "dates": {"start_date": plan.core["start_date"], "end_date": plan.core["end_date"]},
-        "parameters": prepared.run.parameters,
-        "secrets": sorted(prepared.run.sealed),
-        "timeout_s": plan.timeout_s,
-        "limits": {
-            "daily": {"used": today, "limit": org.limits.daily},
-            "monthly": {"used": month, "limit": org.limits.monthly},
-            "concurrent": {"used": active, "limit": org.limits.concurrent},
-        },
-        "steps": [_step(step) for step in plan.steps],
-        "tables": {
-            "read": sorted({name for step in plan.steps for name in _tables(step, "source")}),
-            "written": sorted(written.union(loaded.pipeline.output_tables)),
-        },
-        "warnings": [str(warning) for warning in loaded.warnings],
-    }
-
-
-def _step(step: PlanStep) -> dict[str, Any]:
-    return {
-        "step_id": step.step_id,
-        "ps_type": step.ps_type,
-        "depends_on": list(step.depends_on),
-        "trigger": step.trigger,
-        "when": step.when,
-        "enabled": step.enabled,
-        "timeout_s": step.timeout_s,
-        "attempts_max": step.attempts_max,
-        "on_failure": "continue" if step.continue_on_failure else "stop",
-        "config": {name: value for name, value in step.config.items() if name != PENDING},
-        "problem": step.problem,
-        "where": step.where,
-    }
-
-
-def _tables(step: PlanStep, block: str) -> Iterator[str]:
-    found = step.config.get(block)
-    table = found.get("table") if isinstance(found, Mapping) else None
-    if isinstance(table, str):
-        yield table
-
-
-def _print(session: Session, plan: Mapping[str, Any]) -> None:
+def _print(session: Session, plan: PlanView) -> None:
     out = session.out
     out.line(f"{plan['pipeline']} for {plan['org']} ({plan['pipeline_id']}), dataset {plan['dataset']}")
     dates = plan["dates"]

@@ -1,0 +1,80 @@
+"""The application: routers, errors, edge. Made by a function, so that nothing happens at import."""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.openapi.utils import get_openapi
+from pydantic.json_schema import models_json_schema
+from starlette.middleware.cors import CORSMiddleware
+
+from convergence.entry.api import problems
+from convergence.entry.api.edge import Edge
+from convergence.entry.api.routes import (
+    act,
+    discovery,
+    events,
+    health,
+    integrations,
+    organizations,
+    procedures,
+    run,
+    state,
+)
+from convergence.entry.api.runtime import Runtime
+
+PREFIX: Final = "/api/v1"
+_AREAS: Final = (run, state, events, act, discovery, integrations, organizations, procedures)
+_ABOUT: Final = """Pipelines as config: usage and cost of many tenants into one FOCUS table.
+
+Errors are RFC 9457 problem documents with a stable `code`. Every answer has an `X-Request-ID`."""
+
+
+def create_app(runtime: Runtime) -> FastAPI:
+    """Return the API over a runtime. Whoever serves it also runs the worker, or another process does."""
+    app = FastAPI(
+        title="Convergence",
+        version=version("convergence-pipelines"),
+        description=_ABOUT,
+        openapi_url="/openapi.json",
+        docs_url=None,  # it would load scripts from elsewhere
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    app.state.runtime = runtime
+    for area in _AREAS:
+        app.include_router(area.router, prefix=PREFIX)
+    if not runtime.settings.production:
+        app.include_router(organizations.development, prefix=PREFIX)
+    app.include_router(health.router)
+    problems.install(app)
+    app.add_middleware(Edge, runtime=runtime)
+    if runtime.settings.CORS_ORIGINS:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=list(runtime.settings.CORS_ORIGINS),
+            allow_methods=["GET", "POST", "PUT", "PATCH", "DELETE"],
+            allow_headers=["X-API-Key", "X-Request-ID", "Idempotency-Key", "Content-Type", "Last-Event-ID"],
+            expose_headers=["X-Request-ID", "Retry-After"],
+        )
+    app.openapi = lambda: _document(app)  # type: ignore[method-assign]  # FastAPI's own way to extend the document
+    return app
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    if app.openapi_schema is None:
+        document = get_openapi(
+            title=app.title,
+            version=app.version,
+            description=app.description,
+            openapi_version=app.openapi_version,
+            routes=app.routes,
+        )
+        _, found = models_json_schema(
+            [(problems.Problem, "serialization")], ref_template="#/components/schemas/{model}"
+        )
+        document["components"]["schemas"] |= found["$defs"]
+        app.openapi_schema = document
+    return app.openapi_schema

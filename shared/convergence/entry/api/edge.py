@@ -1,0 +1,144 @@
+"""Around every request: its id, the limits on body and rate, the answer's headers, the log line, the audit entry.
+
+Plain ASGI, because this runs for each request, and because a body has to be counted while it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from typing import Any, Final
+
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from convergence.entry.api.audit import MUTATING, audit
+from convergence.entry.api.problems import problem, problem_of
+from convergence.entry.api.runtime import Runtime, Visit
+from convergence.errors import RateLimited
+
+logger = logging.getLogger("convergence.api")
+BODY_MAX: Final = 1_048_576
+BODY_S: Final = 30.0  # between two pieces of a body
+_REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
+
+
+class Edge:
+    """The outermost layer of ours."""
+
+    def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
+        self._app = app
+        self._runtime = runtime
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        visit = Visit(self._request_id(request), request.client.host if request.client is not None else "")
+        scope.setdefault("state", {})["visit"] = visit
+        answer = _Answer(send, visit)
+        began = time.perf_counter()
+        try:
+            await self._serve(scope, _Body(request, receive), answer, visit)
+        finally:
+            await self._after(scope, visit, answer.status, time.perf_counter() - began)
+
+    async def _serve(self, scope: Scope, body: _Body, answer: _Answer, visit: Visit) -> None:
+        settings = self._runtime.settings
+        if settings.RATE_LIMIT_ENABLED:
+            taken = self._runtime.all_callers.take("", self._runtime.services.clock.now().timestamp())
+            if not taken.allowed:
+                visit.taken, visit.code = taken, RateLimited.code
+                message = f"This service takes {taken.limit} requests a minute in all; it is full right now."
+                refusal = problem_of(visit.request_id, RateLimited(message, retry_after_s=taken.retry_after_s))
+                await refusal(scope, body.receive, answer.send)
+                return
+        if body.announced > BODY_MAX:
+            visit.code = "request.too_large"
+            await problem(visit.request_id, 413, visit.code, TOO_LARGE)(scope, body.receive, answer.send)
+            return
+        try:
+            await self._app(scope, body.receive, answer.send)
+        except Exception as error:  # the edge: a bug is one problem document, and its traceback is in the log
+            logger.exception("request %s failed", visit.request_id, exc_info=error)
+            if answer.status:
+                raise
+            visit.code = "internal"
+            detail = f"A mistake of ours; the log knows it as {visit.request_id}."
+            await problem(visit.request_id, 500, "internal", detail)(scope, body.receive, answer.send)
+
+    def _request_id(self, request: Request) -> str:
+        given = request.headers.get("x-request-id", "")
+        return given if _REQUEST_ID.fullmatch(given) else self._runtime.services.ids.new("req")
+
+    async def _after(self, scope: Scope, visit: Visit, status: int, seconds: float) -> None:
+        route = getattr(scope.get("route"), "path", "(none)").replace(":path}", "}")
+        self._runtime.metrics.answered(scope["method"] if status != 405 else "(other)", route, status, seconds)
+        if logger.isEnabledFor(logging.INFO):
+            words = (scope["method"], route, status, seconds * 1000, visit.request_id)
+            logger.info("%s %s %d %.1f ms %s", *words, extra={"org": scope.get("path_params", {}).get("org")})
+        if scope["method"] in MUTATING:
+            await audit(self._runtime, scope, visit, route, status)
+
+
+TOO_LARGE: Final = f"A body has at most {BODY_MAX:,} bytes."
+
+
+class _Body:
+    """The body on its way in, counted; whoever stops sending gets no place here for ever."""
+
+    def __init__(self, request: Request, receive: Receive) -> None:
+        length = request.headers.get("content-length", "0")
+        self.announced = int(length) if length.isdecimal() else 0
+        self._receive = receive
+        self._seen = 0
+        self._complete = False
+
+    async def receive(self) -> Message:
+        if self._complete:  # what follows is the wait for a disconnect, and may take as long as the answer
+            return await self._receive()
+        try:
+            async with asyncio.timeout(BODY_S):
+                message = await self._receive()
+        except TimeoutError:
+            raise HTTPException(408, f"No piece of the body came for {BODY_S:g} s.") from None
+        self._seen += len(message.get("body", b""))
+        self._complete = not message.get("more_body", False)
+        if self._seen > BODY_MAX:
+            raise HTTPException(413, TOO_LARGE)
+        return message
+
+
+class _Answer:
+    """The answer on its way out, with the headers that all answers have. `status` is 0 before it began."""
+
+    def __init__(self, send: Send, visit: Visit) -> None:
+        self._send = send
+        self._visit = visit
+        self.status = 0
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
+        await self._send(message)
+
+    def _headers(self) -> list[tuple[bytes, bytes]]:
+        headers: list[tuple[str, Any]] = [
+            ("x-request-id", self._visit.request_id),
+            ("x-content-type-options", "nosniff"),
+            ("cache-control", "no-store"),
+        ]
+        taken = self._visit.taken
+        if taken is not None:
+            headers += [
+                ("x-ratelimit-limit", taken.limit),
+                ("x-ratelimit-remaining", taken.remaining),
+                ("x-ratelimit-reset", round(taken.reset_s)),
+            ]
+        return [(name.encode(), str(value).encode()) for name, value in headers]

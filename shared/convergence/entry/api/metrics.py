@@ -1,0 +1,31 @@
+"""Numbers for Prometheus. Labels are route templates, never values: neither orgs nor runs, so they stay few."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+
+
+class Metrics:
+    """Requests of this process, in a registry of its own."""
+
+    def __init__(self) -> None:
+        self._registry = CollectorRegistry()
+        labels = ("method", "route", "status")
+        self._requests = Counter("convergence_http_requests", "Requests answered.", labels, registry=self._registry)
+        self._seconds = Histogram(
+            "convergence_http_request_seconds", "Time to the answer's head.", ("route",), registry=self._registry
+        )
+        self._accepted = Counter("convergence_runs_accepted", "Runs accepted by this API.", registry=self._registry)
+
+    def answered(self, method: str, route: str, status: int, seconds: float) -> None:
+        """Count a request."""
+        self._requests.labels(method, route, str(status)).inc()
+        self._seconds.labels(route).observe(seconds)
+
+    def accepted(self) -> None:
+        """Count a run."""
+        self._accepted.inc()
+
+    def text(self) -> bytes:
+        """Return the exposition format."""
+        return generate_latest(self._registry)

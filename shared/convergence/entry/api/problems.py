@@ -1,0 +1,133 @@
+"""Errors as RFC 9457 problem documents with a stable `code`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+from typing import Any, Final
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from pydantic import BaseModel, Field
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from convergence.entry.api.json import Json
+from convergence.entry.api.runtime import visit_of
+from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput
+
+MEDIA_TYPE: Final = "application/problem+json"
+_CODES: Final[Mapping[int, str]] = {
+    400: InvalidInput.code,
+    404: "not_found",
+    405: "method_not_allowed",
+    408: "request.timeout",
+    413: "request.too_large",
+}
+
+
+class Fault(BaseModel):
+    """One of several mistakes: where it stands and what is wrong."""
+
+    path: str
+    message: str
+    where: str = ""
+
+
+class Problem(BaseModel):
+    """RFC 9457, with a stable `code` that programs may rely on; wordings may improve."""
+
+    type: str = "about:blank"
+    title: str = Field(examples=["Not Found"])
+    status: int = Field(examples=[404])
+    detail: str = Field(examples=["Pipeline not found: openai/cost/usage"])
+    code: str = Field(examples=["not_found"])
+    request_id: str = Field(examples=["req_5f0c2d9a"])
+    errors: list[Fault] = Field(default_factory=list)
+
+
+class ProblemResponse(Json):
+    """A problem document."""
+
+    media_type = MEDIA_TYPE
+
+
+def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Return what a route says of its errors; every route may answer 401, 403, 413, 422, 429, 500, 503."""
+    schema = {"$ref": "#/components/schemas/Problem"}
+    return {
+        status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
+        for status in sorted({400, 401, 403, 413, 422, 429, 500, 503, *statuses})
+    }
+
+
+def problem(
+    request_id: str,
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    errors: Sequence[Mapping[str, str]] = (),
+    headers: Mapping[str, str] | None = None,
+) -> ProblemResponse:
+    """Return the answer."""
+    content = {
+        "type": "about:blank",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "request_id": request_id,
+        "errors": list(errors),
+    }
+    return ProblemResponse(content, status_code=status, headers=dict(headers or {}))
+
+
+def problem_of(request_id: str, error: ConvergenceError) -> ProblemResponse:
+    """Return the answer to one of our errors; it knows its own status and code."""
+    headers: dict[str, str] = {}
+    retry_after_s = getattr(error, "retry_after_s", None)
+    if retry_after_s is not None:
+        headers["retry-after"] = str(max(1, math.ceil(retry_after_s)))
+    if error.http_status == HTTPStatus.UNAUTHORIZED:
+        headers["www-authenticate"] = "ApiKey"
+    errors: list[dict[str, str]] = []
+    if isinstance(error, ConfigErrors):
+        errors = [{"where": each.where, "path": each.path, "message": each.message} for each in error.problems]
+    return problem(request_id, error.http_status, error.code, str(error), errors=errors, headers=headers)
+
+
+def install(app: FastAPI) -> None:
+    """Let every error of the application end as a problem document."""
+    app.add_exception_handler(ConvergenceError, _ours)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(HTTPException, _http)
+
+
+async def _ours(request: Request, error: Exception) -> Response:
+    assert isinstance(error, ConvergenceError), "registered for it"
+    visit = visit_of(request)
+    visit.code = error.code
+    return problem_of(visit.request_id, error)
+
+
+async def _invalid(request: Request, error: Exception) -> Response:
+    """Name each field: `body.limits.daily: …`. The values that came are not shown, they may be secrets."""
+    assert isinstance(error, RequestValidationError), "registered for it"
+    visit = visit_of(request)
+    visit.code = InvalidInput.code
+    faults = [{"path": ".".join(map(str, each["loc"])), "message": _sentence(each)} for each in error.errors()]
+    detail = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
+    return problem(visit.request_id, 422, InvalidInput.code, detail, errors=faults)
+
+
+def _sentence(error: Mapping[str, Any]) -> str:
+    return "there is no such field" if error["type"] == "extra_forbidden" else str(error["msg"])
+
+
+async def _http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException), "registered for it"
+    visit = visit_of(request)
+    visit.code = _CODES.get(error.status_code, "http")
+    return problem(visit.request_id, error.status_code, visit.code, error.detail, headers=error.headers)

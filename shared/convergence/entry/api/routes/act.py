@@ -1,0 +1,32 @@
+"""Cancel and replay."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from convergence.domain.status import RunStatus
+from convergence.engine.cancel import cancel as cancel_run
+from convergence.engine.replay import replay as replay_run
+from convergence.entry.api.auth import OrgName, Runner
+from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Accepted, Cancelled, ReplayBody
+from convergence.entry.api.problems import documented
+from convergence.entry.api.routes.state import RunId
+from convergence.entry.api.runtime import At
+
+router = APIRouter(prefix="/pipelines", tags=["act"], route_class=StrictRoute)
+
+
+@router.post("/cancel/{org}/{run_id}", response_model=Cancelled, responses=documented(404))
+async def cancel(org: OrgName, run_id: RunId, at: At, _: Runner) -> Json:
+    """End a run; what is finished stays. A run that ended before stays as it ended."""
+    run = await cancel_run(at.services, org, run_id)
+    return Json({"success": run.status is RunStatus.CANCELLED, "status": run.status.value})
+
+
+@router.post("/replay/{org}/{run_id}", status_code=202, response_model=Accepted, responses=documented(404))
+async def replay(org: OrgName, run_id: RunId, at: At, _: Runner, body: ReplayBody | None = None) -> Json:
+    """Run a failed or cancelled run again from where it stopped; finished steps are not done again."""
+    wanted = body or ReplayBody()
+    run = await replay_run(at.services, org, run_id, parameters=wanted.parameters, latest=wanted.latest)
+    return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)

@@ -1,0 +1,44 @@
+"""Alive, ready, and how much."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from prometheus_client import CONTENT_TYPE_LATEST
+from pydantic import BaseModel
+from starlette.responses import Response
+
+from convergence.entry.api.json import Json
+from convergence.entry.api.problems import documented
+from convergence.entry.api.runtime import At
+
+router = APIRouter(tags=["health"])
+
+
+class Health(BaseModel):
+    """The process answers."""
+
+    status: str = "ok"
+
+
+@router.get("/health", response_model=Health, responses=documented())
+async def health() -> Json:
+    """Answer while the process lives."""
+    return Json({"status": "ok"})
+
+
+@router.get("/ready", response_model=Health, responses=documented())
+async def ready(at: At) -> Json:
+    """Answer when the store can be reached and the configs are there; 503 otherwise."""
+    await at.services.documents.get("orgs/readiness")
+    at.services.catalog.names()
+    return Json({"status": "ok"})
+
+
+@router.get(
+    "/metrics",
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented()},
+)
+async def metrics(at: At) -> Response:
+    """Return numbers for Prometheus."""
+    return Response(at.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

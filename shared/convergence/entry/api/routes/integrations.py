@@ -1,0 +1,78 @@
+"""Integrations: a provider's credentials, stored and tried by the provider's own pipelines."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from typing_extensions import TypedDict
+
+from convergence.entry.api import starting
+from convergence.entry.api.auth import Admin, OrgName, Reader
+from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Accepted, CredentialAnswer, credential_data
+from convergence.entry.api.problems import documented
+from convergence.entry.api.runtime import At, Runtime
+from convergence.entry.api.starting import IdempotencyKey, Parameters, Seconds
+from convergence.tenants.providers import load_providers, provider_name
+
+router = APIRouter(prefix="/integrations", tags=["integrations"], route_class=StrictRoute)
+ProviderName = Annotated[str, Path(description="A provider or an alias of one.", examples=["openai"])]
+
+
+class Credentials(TypedDict):
+    """Stored credentials."""
+
+    credentials: list[CredentialAnswer]
+
+
+@router.get("/{org}", response_model=Credentials, responses=documented(404))
+async def list_all(org: OrgName, at: At, _: Reader) -> Json:
+    """List the org's credentials; nothing of their text."""
+    known = await at.services.orgs.get(org)
+    found = await at.services.credentials.all(org)
+    return Json({"credentials": [credential_data(each, known) for each in found]})
+
+
+@router.post("/{org}/{provider}/setup", status_code=202, response_model=Accepted, responses=starting.ANSWERS)
+async def setup(
+    org: OrgName,
+    provider: ProviderName,
+    at: At,
+    _: Admin,
+    parameters: Parameters = None,
+    wait: Seconds = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> Json:
+    """Run the provider's `auth/setup`: it stores the key encrypted and tries it. The same name again rotates it."""
+    pipeline = f"{_provider(at, provider)}/auth/setup"
+    return await starting.start(
+        at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
+    )
+
+
+@router.post("/{org}/{provider}/validate", status_code=202, response_model=Accepted, responses=starting.ANSWERS)
+async def validate(
+    org: OrgName,
+    provider: ProviderName,
+    at: At,
+    _: Admin,
+    parameters: Parameters = None,
+    wait: Seconds = 0,
+    idempotency_key: IdempotencyKey = None,
+) -> Json:
+    """Run the provider's `auth/validate`: it tries the stored key and keeps the outcome with it."""
+    pipeline = f"{_provider(at, provider)}/auth/validate"
+    return await starting.start(
+        at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
+    )
+
+
+@router.delete("/{org}/{provider}/{credential_id}", status_code=204, responses=documented(404, 409))
+async def delete(org: OrgName, provider: ProviderName, credential_id: Annotated[str, Path()], at: At, _: Admin) -> None:
+    """Remove a credential."""
+    await at.services.credentials.delete(org, _provider(at, provider), credential_id)
+
+
+def _provider(at: Runtime, name: str) -> str:
+    return provider_name(load_providers(at.services.configs_dir), name)

@@ -1,0 +1,41 @@
+"""Start runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+
+from convergence.entry.api import starting
+from convergence.entry.api.auth import Known, OrgName, check, check_run
+from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Accepted
+from convergence.entry.api.runtime import At
+from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
+
+router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
+
+PipelinePath = Annotated[
+    str, Path(description="Two to four segments; an empty one counts for nothing.", examples=["openai/cost/usage_cost"])
+]
+
+
+@router.post("/run/{org}/{path:path}", status_code=202, response_model=Accepted, responses=starting.ANSWERS)
+async def run(
+    org: OrgName,
+    path: PipelinePath,
+    at: At,
+    caller: Known,
+    parameters: Parameters = None,
+    wait: Seconds = 0,
+    dry_run: DryRun = False,
+    idempotency_key: IdempotencyKey = None,
+) -> Json:
+    """Run a pipeline for an org."""
+    if caller.kind != "nobody":
+        check(caller, org, "run")
+    loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
+    check_run(caller, org, loaded.pipeline)
+    return await starting.start(
+        at, org, loaded.path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key
+    )

@@ -1,0 +1,91 @@
+"""What every route works with; made once by whoever starts the API."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+from fastapi import Depends, Request
+
+from convergence.config.settings import Settings
+from convergence.domain.rate import Buckets, Taken
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+from convergence.entry.api.metrics import Metrics
+from convergence.tenants.api_keys import ApiKeyStore
+
+Wait = Callable[[str, str, float], Awaitable[Run]]  # org, run id, seconds → the run, ended or not
+LogLines = Callable[[str], Iterable[dict[str, Any]]]  # run id → what was logged
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runtime:
+    """Services and settings, and what a process keeps between requests."""
+
+    services: Services
+    settings: Settings
+    keys: ApiKeyStore
+    wait: Wait
+    log_lines: LogLines
+    callers: Buckets
+    all_callers: Buckets
+    metrics: Metrics = field(default_factory=Metrics)
+
+
+def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: LogLines) -> Runtime:
+    """Return a runtime; keys are kept in clear nowhere, and encrypted only outside production."""
+    keyring = None if settings.production else services.keyring
+    return Runtime(
+        services=services,
+        settings=settings,
+        keys=ApiKeyStore(services.documents, services.clock, keyring=keyring),
+        wait=wait,
+        log_lines=log_lines,
+        callers=Buckets(settings.RATE_LIMIT_REQUESTS_PER_MINUTE),
+        all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caller:
+    """Who asks: the operator (`root`), a key of an org, or nobody known."""
+
+    kind: Literal["root", "org", "nobody"]
+    org: str = ""
+    key_id: str = ""
+    scopes: tuple[str, ...] = ()
+
+    def may(self, org: str, scope: str) -> bool:
+        """True when the caller may do what needs `scope` in `org`."""
+        return self.kind == "root" or (self.org == org and (scope in self.scopes or "admin" in self.scopes))
+
+
+@dataclass(slots=True)
+class Visit:
+    """One request, as its parts learn about it."""
+
+    request_id: str
+    client: str
+    caller: Caller | None = None
+    taken: Taken | None = None
+    code: str = ""  # of the problem that it was answered with
+
+
+def runtime_of(request: Request) -> Runtime:
+    """Return the application's runtime."""
+    found: Runtime = request.app.state.runtime
+    return found
+
+
+async def _runtime(request: Request) -> Runtime:
+    return runtime_of(request)
+
+
+def visit_of(request: Request) -> Visit:
+    """Return the visit that the edge began."""
+    found: Visit = request.scope["state"]["visit"]
+    return found
+
+
+At = Annotated[Runtime, Depends(_runtime)]

@@ -1,0 +1,211 @@
+"""Who may do what: keys, scopes, other orgs, the operator."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.unit.entry.api.conftest import ROOT, Api, Live
+
+RUN = "/pipelines/run/acme/shop/cost/daily"
+
+
+def routes(api: Api) -> list[tuple[str, str]]:
+    """Every route of the document, with names that exist in acme filled in."""
+    document = api.client._transport.app.openapi()  # type: ignore[attr-defined]  # the transport of these tests has one
+    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
+
+
+def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: Live) -> None:
+    public = {"/health", "/ready", "/metrics", "/api/v1/validator/pipelines", "/api/v1/validator/pipelines/{provider}"}
+    public |= {"/api/v1/validator/validate"}  # any org's key may check a file of its own
+
+    async def story(api: Api) -> None:
+        run_id = (await api.run())["run_id"]
+        keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
+        real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
+        real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
+        ghost = real | {"org": "nobody_here", "run_id": "run_0", "key_id": "key_0"}
+        walked = 0
+        for method, path in routes(api):
+            if path in public:
+                continue
+            answers = []
+            for names in (real, ghost):
+                url = path.format(**names).removeprefix("/api/v1")
+                answer = await api.ask(method, url, org="globex", json={} if method != "GET" else None)
+                answers.append((answer.status_code, answer.json()["code"]))
+                assert "exist" not in answer.text
+            assert answers[0] == answers[1], (method, path)
+            assert answers[0][0] in {401, 403, 404}, (method, path, answers)
+            walked += 1
+        assert walked >= 25
+
+    live(story, orgs=("acme", "globex"))
+
+
+def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> None:
+    async def story(api: Api) -> None:
+        run_id = (await api.run())["run_id"]
+        for method, path in [
+            ("GET", "status"),
+            ("GET", "logs"),
+            ("GET", "events"),
+            ("POST", "cancel"),
+            ("POST", "replay"),
+        ]:
+            theirs = await api.ask(method, f"/pipelines/{path}/globex/{run_id}", org="globex")
+            nobodys = await api.ask(method, f"/pipelines/{path}/globex/run_0", org="globex")
+            assert theirs.status_code == nobodys.status_code == 404
+            assert theirs.json()["detail"].replace(run_id, "run_0") == nobodys.json()["detail"]
+
+    live(story, orgs=("acme", "globex"))
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({}, 401),
+        ({"X-API-Key": "cvk_wrong"}, 401),
+        ({"X-API-Key": ""}, 401),
+        ({"X-CA-Root-Key": "wrong"}, 401),
+        ({"X-CA-Root-Key": ""}, 401),
+        (ROOT, 202),
+    ],
+)
+def test_a_run_needs_a_key_that_lives(live: Live, headers: dict[str, str], status: int) -> None:
+    async def story(api: Api) -> None:
+        answer = await api.ask("POST", RUN, headers=headers)
+        assert answer.status_code == status
+        if status == 401:
+            assert answer.headers["www-authenticate"] == "ApiKey"
+
+    live(story)
+
+
+def test_an_empty_root_key_in_the_settings_opens_nothing(live: Live) -> None:
+    async def story(api: Api) -> None:
+        assert (await api.ask("GET", "/organizations", headers={"X-CA-Root-Key": ""})).status_code == 401
+
+    live(story, orgs=(), CA_ROOT_API_KEY="")
+
+
+def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> None:
+    async def story(api: Api) -> None:
+        open_to_all = await api.ask("POST", "/pipelines/run/acme/example/hello")
+        assert open_to_all.status_code == 202  # its file says requires_auth: false
+        stranger = await api.ask("POST", "/pipelines/run/acme/example/hello", org="globex")
+        assert stranger.status_code == 403  # whoever shows a key shows the right one
+        refused = await api.ask("POST", "/pipelines/run/acme/shop/operator", org="acme")
+        assert (refused.status_code, refused.json()["code"]) == (403, "denied")
+        assert (await api.ask("POST", "/pipelines/run/acme/shop/operator", headers=ROOT)).status_code == 202
+
+    live(story, orgs=("acme", "globex"))
+
+
+def test_a_key_does_what_its_scopes_say(live: Live) -> None:
+    async def story(api: Api) -> None:
+        made = await api.ask(
+            "POST", "/organizations/acme/keys", headers=ROOT, json={"name": "look", "scopes": ["read"]}
+        )
+        assert made.status_code == 201
+        api.keys["acme"] = made.json()["api_key"]
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        refused = await api.ask("POST", RUN, org="acme")
+        assert (refused.status_code, refused.json()["detail"]) == (403, "This key lacks the scope 'run'.")
+        assert (await api.ask("DELETE", "/integrations/acme/openai/cred_1", org="acme")).status_code == 403
+
+    live(story)
+
+
+def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> None:
+    async def story(api: Api) -> None:
+        first = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"][0]
+        path = f"/organizations/acme/keys/{first['key_id']}"
+        new = (await api.ask("POST", f"{path}/rotate", headers=ROOT)).json()
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        assert (await api.ask("DELETE", path, headers=ROOT)).status_code == 204
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 401
+        api.keys["acme"] = new["api_key"]
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        listed = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).text
+        assert new["api_key"] not in listed
+
+    live(story)
+
+
+def test_the_development_key_can_be_asked_for_but_not_in_production(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answer = await api.ask("GET", "/admin/dev/api-key/acme", headers=ROOT)
+        assert answer.json() == {"api_key": api.keys["acme"]}
+        assert (await api.ask("GET", "/admin/dev/api-key/acme", org="acme")).status_code == 401
+
+    live(story)
+
+    async def production(api: Api) -> None:
+        await api.onboard("initech")
+        assert (await api.ask("GET", "/admin/dev/api-key/initech", headers=ROOT)).status_code == 404
+        assert await api.installation.services.documents.get("orgs/initech/development/api_key") is None
+
+    live(production, orgs=(), ENVIRONMENT="production")
+
+
+def test_with_auth_disabled_everybody_is_the_operator(live: Live) -> None:
+    async def story(api: Api) -> None:
+        assert (await api.ask("GET", "/organizations")).status_code == 200
+
+    live(story, DISABLE_AUTH=True)
+
+
+def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(live: Live) -> None:
+    secret = "sk-" + "s" * 40
+
+    async def story(api: Api) -> None:
+        await api.run()
+        await api.ask("POST", RUN, headers={"X-API-Key": "cvk_" + secret})
+        await api.ask("POST", RUN, org="globex")
+        await api.ask("POST", "/integrations/acme/openai/setup", org="acme", json={"api_key": secret, "oops": 1})
+        await api.ask("PUT", "/organizations/acme/subscription", headers=ROOT, json={"status": "active"})
+        await api.ask("GET", "/pipelines/history/acme", org="acme")
+        events = [json.loads(text) for text in api.audited]
+        shown = [
+            (each["org"], each["data"]["actor"][:4], each["data"]["http_status"], each["data"]["outcome"])
+            for each in events
+        ]
+        assert shown == [
+            ("acme", "key_", 200, "done"),
+            ("", "nobo", 401, "refused"),
+            ("globex", "key_", 403, "refused"),
+            ("acme", "key_", 422, "refused"),
+            ("acme", "root", 200, "done"),
+        ]
+        assert events[0]["data"]["action"] == "POST /pipelines/run/{org}/{path}"
+        assert (events[0]["data"]["client"], events[0]["data"]["target"]) == ("192.0.2.7", "shop/cost/daily")
+        assert not any(
+            text in b"".join(api.audited).decode() for text in (secret, api.keys["acme"], ROOT["X-CA-Root-Key"])
+        )
+
+    live(story, orgs=("acme", "globex"))
+
+
+def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(live: Live) -> None:
+    async def story(api: Api) -> None:
+        await api.run()
+        await api.ask("POST", "/pipelines/run/ghosts/shop/cost/daily")
+        await api.installation.log.flush()
+        rows = await query(api, "acme_dev", "SELECT action, http_status FROM org_audit_logs")
+        assert ("POST /pipelines/run/{org}/{path}", 200) in [tuple(row.values()) for row in rows]
+        everything = await query(api, "organizations", "SELECT DISTINCT target_org FROM org_audit_logs ORDER BY 1")
+        assert [row["target_org"] for row in everything] == ["", "acme", "ghosts"]
+        with pytest.raises(Exception, match="ghosts_dev"):
+            await query(api, "ghosts_dev", "SELECT 1 FROM org_audit_logs")
+
+    live(story)
+
+
+async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
+    from convergence.ports.warehouse import Scope
+
+    return (await api.installation.services.warehouse.query(sql, scope=Scope(dataset=dataset))).rows

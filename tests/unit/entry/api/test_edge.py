@@ -1,0 +1,172 @@
+"""What holds for every request: ids, sizes, rates, errors, the document."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from convergence.entry.api.edge import BODY_MAX
+from tests.unit.entry.api.conftest import ROOT, Api, Live
+
+JSON = {"content-type": "application/json"}
+RUN = "/pipelines/run/acme/shop/cost/daily"
+
+
+async def pieces(count: int, size: int = 65_536) -> AsyncIterator[bytes]:
+    """A body that does not announce its length."""
+    for _ in range(count):
+        yield b" " * size
+
+
+def test_a_request_id_is_taken_or_made_and_comes_back_with_errors_too(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answer = await api.ask("GET", "/nowhere", headers={"X-Request-ID": "mine-1"})
+        assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
+        made = await api.client.get("/health", headers={"X-Request-ID": "bad id\x7f" * 50})
+        assert made.headers["x-request-id"].startswith("req_")
+
+    live(story, orgs=())
+
+
+def test_a_body_over_a_mebibyte_is_refused_announced_or_not(live: Live) -> None:
+    async def story(api: Api) -> None:
+        announced = await api.ask("POST", RUN, org="acme", content=b" " * (BODY_MAX + 1))
+        streamed = await api.ask("POST", RUN, org="acme", content=pieces(17), headers=JSON)
+        fits = await api.ask("POST", RUN, org="acme", content=b" " * (BODY_MAX - 2) + b"{}", headers=JSON)
+        assert (announced.status_code, streamed.status_code, fits.status_code) == (413, 413, 202)
+        assert announced.json()["code"] == streamed.json()["code"] == "request.too_large"
+
+    live(story)
+
+
+def test_a_caller_over_its_rate_waits_and_others_do_not(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answers = [await api.ask("GET", "/pipelines/history/acme", org="acme") for _ in range(4)]
+        assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
+        assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
+        refused = answers[-1]
+        assert refused.json()["detail"] == "The limit of 3 requests a minute for org acme is reached."
+        assert (refused.headers["retry-after"], refused.headers["x-ratelimit-limit"]) == ("20", "3")
+        assert (await api.ask("GET", "/pipelines/history/globex", org="globex")).status_code == 200
+
+    live(story, orgs=("acme", "globex"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
+
+
+def test_guesses_at_keys_are_limited_by_address(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answers = [await api.ask("POST", RUN, headers={"X-API-Key": f"cvk_{n}"}) for n in range(4)]
+        assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
+        assert "address 192.0.2.7" in answers[-1].json()["detail"]
+
+    live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
+
+
+def test_the_service_as_a_whole_has_a_limit(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answers = [await api.client.get("/health") for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [200, 200, 429]
+        assert "requests a minute in all" in answers[-1].json()["detail"]
+
+    live(story, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
+
+
+def test_a_bug_is_one_problem_without_its_traceback(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+    async def story(api: Api) -> None:
+        runtime = api.client._transport.app.state.runtime  # type: ignore[attr-defined]  # these tests' transport
+        object.__setattr__(runtime, "log_lines", lambda _: 1 / 0)
+        run_id = (await api.run())["run_id"]
+        answer = await api.ask("GET", f"/pipelines/logs/acme/{run_id}", org="acme")
+        assert (answer.status_code, answer.json()["code"]) == (500, "internal")
+        assert "ZeroDivision" not in answer.text
+        assert answer.headers["x-request-id"] in answer.json()["detail"]
+
+    live(story)
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_unknown_paths_and_methods_are_problems(live: Live) -> None:
+    async def story(api: Api) -> None:
+        missing = await api.ask("GET", "/nowhere")
+        wrong = await api.ask("PUT", "/pipelines/history/acme")
+        assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
+        assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+        assert wrong.headers["allow"] == "GET"
+
+    live(story, orgs=())
+
+
+def test_browsers_of_named_origins_may_call(live: Live) -> None:
+    async def story(api: Api) -> None:
+        asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
+        allowed = await api.client.options("/api/v1/pipelines/run/acme/x", headers=asked)
+        assert allowed.headers["access-control-allow-origin"] == "https://a.example"
+        refused = await api.client.options(
+            "/api/v1/pipelines/run/acme/x", headers=asked | {"Origin": "https://b.example"}
+        )
+        assert "access-control-allow-origin" not in refused.headers
+
+    live(story, orgs=(), CORS_ORIGINS=("https://a.example",))
+
+
+def test_health_readiness_and_metrics_answer_without_a_key(live: Live) -> None:
+    async def story(api: Api) -> None:
+        await api.run()
+        assert (await api.client.get("/health")).json() == {"status": "ok"}
+        assert (await api.client.get("/ready")).status_code == 200
+        text = (await api.client.get("/metrics")).text
+        assert "convergence_runs_accepted_total 1.0" in text
+        assert 'route="/pipelines/run/{org}/{path}",status="200"' in text
+        assert "acme" not in text
+
+    live(story)
+
+
+def test_the_document_is_openapi_3_1_and_every_error_in_it_is_a_problem(live: Live) -> None:
+    async def story(api: Api) -> None:
+        document = (await api.client.get("/openapi.json")).json()
+        assert document["openapi"].startswith("3.1")
+        operations = [each for path in document["paths"].values() for each in path.values()]
+        for operation in operations:
+            errors = {code: each for code, each in operation["responses"].items() if code >= "400"}
+            assert {"401", "422", "429", "500"} <= set(errors)
+            assert all(list(each["content"]) == ["application/problem+json"] for each in errors.values())
+        assert "Problem" in document["components"]["schemas"]
+
+    live(story, orgs=())
+
+
+def test_discovery_lists_pipelines_and_checks_files(live: Live) -> None:
+    async def story(api: Api) -> None:
+        found = (await api.ask("GET", "/validator/pipelines/openai")).json()["pipelines"]
+        setup = next(each for each in found if each["name"] == "openai/auth/setup")
+        assert (setup["display_name"], setup["provider"], setup["domain"]) == ("OpenAI set-up", "openai", "auth")
+        assert setup["parameters"][0]["type"] == "secret"
+        unknown = await api.ask("GET", "/validator/pipelines/opneai")
+        assert (unknown.status_code, "Did you mean 'openai'" in unknown.json()["detail"]) == (404, True)
+        headers = {"content-type": "application/yaml"}
+        text = b"pipeline_id: x\nprovider: p\nsteps: [{step_id: a, ps_type: generic.nop}]\n"
+        bad = (await api.ask("POST", "/validator/validate", org="acme", content=text, headers=headers)).json()
+        assert not bad["valid"]
+        assert [each["where"] for each in bad["problems"] if "generic.nop" in each["message"]] == ["pipeline.yml:3:22"]
+        good = text.replace(b"nop", b"noop").replace(b"x\n", b'"{org_slug}-x"\n', 1)
+        assert (await api.ask("POST", "/validator/validate", org="acme", content=good, headers=headers)).json()["valid"]
+        assert (await api.ask("POST", "/validator/validate", content=good, headers=headers)).status_code == 401
+
+    live(story)
+
+
+def test_procedures_are_synchronised_listed_and_removed(live: Live) -> None:
+    async def story(api: Api) -> None:
+        files = (await api.ask("GET", "/procedures/files", headers=ROOT)).json()["procedures"]
+        synced = (await api.ask("POST", "/procedures/sync", headers=ROOT)).json()["synced"]
+        assert sorted(synced) == [each["name"] for each in files]
+        assert (await api.ask("POST", "/procedures/sync", headers=ROOT)).json() == {"synced": []}
+        path = f"/procedures/{synced[0]}"
+        assert (await api.ask("POST", path, headers=ROOT, params={"force": "true"})).json() == {"synced": [synced[0]]}
+        assert (await api.ask("GET", path, headers=ROOT)).json() in files
+        assert (await api.ask("DELETE", path, headers=ROOT)).status_code == 204
+        for method in ("GET", "DELETE"):
+            assert (await api.ask(method, path, headers=ROOT)).status_code == 404
+
+    live(story, orgs=())

@@ -1,0 +1,103 @@
+"""Orgs and their integrations over the API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.entry.api.conftest import ROOT, Api, Live
+
+KEY = "sk-admin-" + "k" * 30
+
+
+async def operator(api: Api, method: str, path: str, body: Any = None) -> Any:
+    return await api.ask(method, f"/organizations{path}", headers=ROOT, json=body)
+
+
+def test_an_org_is_onboarded_with_dataset_plan_and_key_once(live: Live) -> None:
+    async def story(api: Api) -> None:
+        body = {"slug": "globex", "name": "Globex", "plan": "STARTER", "profile": {"admin_email": "a@globex.example"}}
+        made = (await operator(api, "POST", "/onboard", body)).json()
+        assert made["dataset"] == "globex_dev"
+        assert made["org"]["limits"] == {"daily": 6, "monthly": 180, "concurrent": 2}
+        again = await operator(api, "POST", "/onboard", body)
+        assert (again.status_code, again.json()["code"]) == (409, "conflict")
+        assert (await operator(api, "GET", "/globex")).json() == made["org"]
+        assert [org["slug"] for org in (await operator(api, "GET", "")).json()["organizations"]] == ["acme", "globex"]
+
+    live(story)
+
+
+@pytest.mark.parametrize(
+    ("body", "told"),
+    [
+        ({"slug": "Acme"}, "body.slug"),
+        ({"slug": "x" * 51}, "body.slug"),
+        ({"slug": "globex", "plan": "FREE"}, "there is no plan 'FREE'"),
+        ({"slug": "globex", "paln": "STARTER"}, "body.paln: there is no such field"),
+        ({"slug": "globex", "profile": {"a b": "x"}}, "profile"),
+        ({}, "body.slug: Field required"),
+    ],
+)
+def test_onboarding_names_what_is_wrong(live: Live, body: dict[str, Any], told: str) -> None:
+    async def story(api: Api) -> None:
+        answer = await operator(api, "POST", "/onboard", body)
+        assert answer.status_code == 422
+        assert told in answer.json()["detail"]
+
+    live(story, orgs=())
+
+
+def test_a_patch_changes_what_it_names_and_a_null_removes(live: Live) -> None:
+    async def story(api: Api) -> None:
+        await operator(api, "PATCH", "/acme", {"profile": {"a": "1", "b": 2}})
+        org = (await operator(api, "PATCH", "/acme", {"name": "Acme Inc.", "profile": {"a": None}})).json()
+        assert (org["name"], org["profile"], org["plan"]) == ("Acme Inc.", {"b": 2}, "SCALE")
+        org = (await operator(api, "PATCH", "/acme", {"plan": "STARTER"})).json()
+        assert org["limits"]["daily"] == 6
+        assert (await operator(api, "PATCH", "/nobody_here", {})).status_code == 404
+
+    live(story)
+
+
+def test_a_subscription_carries_a_status_and_limits_of_an_outside_plan(live: Live) -> None:
+    async def story(api: Api) -> None:
+        limits = {"daily": 3, "monthly": 30, "concurrent": 1}
+        body = {"status": "trialing", "plan": "OUTSIDE", "limits": limits}
+        org = (await operator(api, "PUT", "/acme/subscription", body)).json()
+        assert (org["subscription"], org["plan"], org["limits"]) == ("TRIAL", "OUTSIDE", limits)
+        wrong = await operator(api, "PUT", "/acme/subscription", {"status": "cancelled"})
+        assert "Did you mean 'canceled'" in wrong.json()["detail"]
+
+    live(story)
+
+
+def test_a_set_up_stores_the_key_and_shows_it_to_nobody(live: Live) -> None:
+    async def story(api: Api) -> None:
+        body = {"api_key": KEY, "api_base_url": "http://127.0.0.1:9/v1"}
+        path = "/integrations/acme/open_ai/setup"
+        answer = await api.ask("POST", path, org="acme", json=body, params={"wait": 1})
+        assert answer.status_code == 202  # the key is stored; trying it goes on, for nobody listens there
+        listed = await api.ask("GET", "/integrations/acme", org="acme")
+        (credential,) = listed.json()["credentials"]
+        assert (credential["provider"], credential["default"]) == ("openai", True)
+        run_id = answer.json()["run_id"]
+        for rest in ("status", "logs"):
+            assert KEY not in (await api.ask("GET", f"/pipelines/{rest}/acme/{run_id}", org="acme")).text
+        await api.ask("POST", f"/pipelines/cancel/acme/{run_id}", org="acme")
+        gone = f"/integrations/acme/openai/{credential['credential_id']}"
+        assert (await api.ask("DELETE", gone, org="acme")).status_code == 204
+        assert (await api.ask("DELETE", gone, org="acme")).status_code == 404
+        assert (await api.ask("GET", "/integrations/acme", org="acme")).json() == {"credentials": []}
+
+    live(story)
+
+
+def test_an_integration_with_an_unknown_provider_is_not_found(live: Live) -> None:
+    async def story(api: Api) -> None:
+        answer = await api.ask("POST", "/integrations/acme/opneai/validate", org="acme")
+        assert answer.status_code == 404
+        assert answer.json()["detail"].startswith("Unknown provider: opneai. Did you mean")
+
+    live(story)
