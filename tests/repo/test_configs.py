@@ -134,10 +134,11 @@ def test_no_two_prices_hold_at_once() -> None:
         assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), key
 
 
-def test_the_price_list_is_what_the_package_gives_today() -> None:
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_the_price_list_is_what_the_package_gives_today(provider: str) -> None:
     pytest.importorskip("genai_prices", reason="the package the list is made from is not installed")
-    from convergence.processors.openai.price_list import price_list
+    from convergence.processors.genai.price_list import price_list
 
-    assert (CONFIGS / "openai/seed/model_pricing.csv").read_text("utf-8") == price_list(), (
-        "run: python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv"
+    assert (CONFIGS / provider / "seed/model_pricing.csv").read_text("utf-8") == price_list(provider), (
+        "run: python -m convergence.processors.genai.price_list openai anthropic"
     )

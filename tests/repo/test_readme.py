@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shlex
@@ -57,3 +58,21 @@ def test_a_command_of_the_readme_runs(command: str, demo: dict[str, str]) -> Non
     done = subprocess.run(shlex.split(command), cwd=ROOT, env=demo, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()
+
+
+OPERATIONS = [
+    line.partition("#")[0].strip()
+    for line in (ROOT / "docs" / "operations.md").read_text().splitlines()
+    if line.startswith("convergence ")
+]
+
+
+@pytest.mark.parametrize("command", OPERATIONS)
+def test_a_command_of_the_runbook_is_one_that_exists(command: str, demo: dict[str, str]) -> None:
+    history = ["convergence", "--json", "history", "demo"]
+    listed = subprocess.run(history, cwd=ROOT, env=demo, check=True, capture_output=True, text=True)
+    run_id = json.loads(listed.stdout)["runs"][0]["run_id"]
+    words = shlex.split(command.replace("ORG", "demo").replace("RUN", run_id))
+    done = subprocess.run(words, cwd=ROOT, env=demo, check=False, capture_output=True, text=True)
+    # The demo's run completed, so its replay is refused; any other complaint means that the runbook is wrong.
+    assert done.returncode == 0 or "only failed and cancelled runs can be replayed" in done.stderr, done.stderr
