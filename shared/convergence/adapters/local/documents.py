@@ -10,27 +10,25 @@ from __future__ import annotations
 import asyncio
 import base64
 import sqlite3
-from collections import OrderedDict
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 import orjson
 
+from convergence.adapters.local.documents_recent import Key, Recent, Stored
 from convergence.adapters.local.documents_sql import Query, index_statement
+from convergence.adapters.local.documents_writes import conflict, holds, patched
 from convergence.errors import Conflict, StorageLocked, Transient
 from convergence.ports.clock import Clock
 from convergence.ports.documents import (
     Create,
-    Data,
     Delete,
     Document,
-    FieldPath,
     Index,
     Order,
     Page,
-    Patch,
     Replace,
     Where,
     Write,
@@ -49,39 +47,8 @@ _GET: Final = "SELECT version, body FROM documents WHERE collection = ? AND id =
 _INSERT: Final = "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)"
 _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = ? AND id = ? AND version = ?"
 _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
-
-
-_ALONE_MIN: Final = 3
-_LOOK_AROUND: Final = 16
-_RECENT_MAX: Final = 2**20  # characters
-Key = tuple[str, str]  # collection, id
-Stored = tuple[int, str]  # version, body
-
-
-class _Recent:
-    """The bodies read or written last. It holds no more than what the file holds, so losing it loses nothing."""
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[Key, Stored] = OrderedDict()
-        self._size = 0
-        self.get = self._kept.get
-
-    def put(self, key: Key, stored: Stored) -> None:
-        self.drop(key)
-        self._kept[key] = stored
-        self._size += len(stored[1])
-        while self._size > _RECENT_MAX:
-            _, (_, body) = self._kept.popitem(last=False)
-            self._size -= len(body)
-
-    def drop(self, key: Key) -> None:
-        stored = self._kept.pop(key, None)
-        if stored is not None:
-            self._size -= len(stored[1])
-
-    def clear(self) -> None:
-        self._kept.clear()
-        self._size = 0
+_ALONE_MIN: Final = 3  # groups of one in a row, after which a commit no longer waits for company
+_LOOK_AROUND: Final = 16  # but for every sixteenth
 
 
 class SqliteDocuments:
@@ -104,7 +71,7 @@ class SqliteDocuments:
         self._last_version = 0
         self._group: list[tuple[Sequence[Write], asyncio.Future[list[int]] | None]] = []
         target = f"file:{path}?mode=ro" if read_only else str(path)
-        self._recent = _Recent()
+        self._recent = Recent()
         self._alone = 0  # groups of one in a row
         self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA busy_timeout = 5000")
@@ -208,14 +175,14 @@ class SqliteDocuments:
         if len(writes) > 1:
             for write, key in zip(writes, keys, strict=True):
                 row = self._read(key)
-                if not _holds(write, None if row is None else row[0]):
-                    return _conflict(write)
+                if not holds(write, None if row is None else row[0]):
+                    return conflict(write)
         versions: list[int] = []
         for write, key in zip(writes, keys, strict=True):
             version = self._write_one(write, key)
             if version is None:
                 assert len(writes) == 1, "a checked precondition failed inside one transaction"
-                return _conflict(write)
+                return conflict(write)
             versions.append(version)
         return versions
 
@@ -230,7 +197,7 @@ class SqliteDocuments:
             done = self._execute(_INSERT, (*key, version, body))
         elif isinstance(write, Delete):
             row = self._read(key)
-            if not _holds(write, None if row is None else row[0]):
+            if not holds(write, None if row is None else row[0]):
                 return None
             self._execute(_DELETE, key)
             self._recent.drop(key)
@@ -239,7 +206,7 @@ class SqliteDocuments:
             row = self._read(key)
             if row is None:
                 return None
-            body = orjson.dumps(_patched(orjson.loads(row[1]), write)).decode()
+            body = orjson.dumps(patched(orjson.loads(row[1]), write)).decode()
             done = self._execute(_UPDATE, (version, body, *key, row[0]))
         if done.rowcount != 1:
             return None
@@ -281,34 +248,3 @@ class SqliteDocuments:
 def _split(path: str) -> Key:
     collection, _, name = path.rpartition("/")
     return collection, name
-
-
-def _holds(write: Write, stored: int | None) -> bool:
-    if isinstance(write, Create):
-        return stored is None
-    if isinstance(write, Patch):
-        return stored is not None
-    if isinstance(write, Delete):
-        return write.version is None or stored == write.version
-    return stored == write.version
-
-
-def _conflict(write: Write) -> Conflict:
-    return Conflict(f"{write.path}: somebody else wrote first; read again")
-
-
-def _patched(data: Data, patch: Patch) -> Data:
-    for field, value in patch.set.items():
-        _parent(data, field)[field[-1]] = value
-    for field in patch.unset:
-        _parent(data, field).pop(field[-1], None)
-    return data
-
-
-def _parent(data: Data, field: FieldPath) -> dict[str, Any]:
-    for name in field[:-1]:
-        child = data.get(name)
-        if not isinstance(child, dict):
-            child = data[name] = {}
-        data = child
-    return data
