@@ -43,7 +43,7 @@ emulators: $(VENV)/dev ## Stand-ins for Google's services in an environment of t
 	@$(BIN)/python -m tests.differential.environment
 
 prices: $(VENV)/dev ## Make the seeded price list again from the published one
-	$(BIN)/python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv
+	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic
 
 schema: $(VENV)/dev ## Make configs/pipeline.schema.json again from the models
 	$(BIN)/convergence schema --write

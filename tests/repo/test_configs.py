@@ -26,6 +26,8 @@ ACTIONS |= {"calculate", "consolidate", "convert", "delete", "run"}
 STATES = {"raw", "reconciled", "unified"}
 # Named by the mission, or tables that are looked up and not a state of a flow.
 NAMED_OTHERWISE = {
+    "anthropic_cost_daily",
+    "anthropic_model_pricing",
     "cost_data_standard_1_3",
     "openai_cost_daily",
     "openai_model_pricing",
@@ -113,17 +115,21 @@ def test_money_and_quantities_are_decimals_in_every_table() -> None:
     assert floats == []
 
 
-@pytest.mark.parametrize("name", ["model_pricing", "subscription_plans"])
-def test_a_seed_has_exactly_the_columns_of_its_table(name: str) -> None:
-    with (CONFIGS / f"openai/seed/{name}.csv").open(encoding="utf-8", newline="") as lines:
+@pytest.mark.parametrize(
+    ("provider", "name"),
+    [("openai", "model_pricing"), ("openai", "subscription_plans"), ("anthropic", "model_pricing")],
+)
+def test_a_seed_has_exactly_the_columns_of_its_table(provider: str, name: str) -> None:
+    with (CONFIGS / provider / f"seed/{name}.csv").open(encoding="utf-8", newline="") as lines:
         header = next(csv.reader(lines))
-    file = CONFIGS / f"openai/seed/openai_{name}.json"
+    file = CONFIGS / provider / f"seed/{provider}_{name}.json"
     assert header == [field["name"] for field in json.loads(file.read_text("utf-8"))["fields"]]
 
 
-def test_no_two_prices_hold_at_once() -> None:
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_no_two_prices_hold_at_once(provider: str) -> None:
     held: dict[tuple[str, ...], list[tuple[date, date]]] = {}
-    with (CONFIGS / "openai/seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
+    with (CONFIGS / provider / "seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
             key = (row["model"], row["kind"], row["processing"], row["above_input_tokens"])
             first = date.fromisoformat(row["effective_from"] or "0001-01-01")

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import sys
 
+from convergence.sandbox import anthropic, deepseek
 from convergence.sandbox.server import ADMIN_KEY, Sandbox
 
 
@@ -13,6 +14,7 @@ async def main(port: int) -> None:
     """Serve on `port`."""
     base_url = await Sandbox().start(port)
     sys.stdout.write(f"{Sandbox.describe()}\n\nbase URL  {base_url}\nkey       {ADMIN_KEY}\n")
+    sys.stdout.write(f"Anthropic {anthropic.ADMIN_KEY}\nDeepSeek  {deepseek.KEY}\n")
     sys.stdout.flush()
     await asyncio.Event().wait()
 

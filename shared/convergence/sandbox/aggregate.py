@@ -26,6 +26,9 @@ TRACE_SECONDS: Final = 3600
 
 # What the sandbox's bill is priced with; see `traffic.py` for who uses which model.
 PRICED_MODELS: Final = (
+    "claude-haiku-4-5",
+    "claude-opus-4-8",
+    "claude-sonnet-4-5",
     "gpt-4.1",
     "gpt-4.1-mini",
     "gpt-4o",

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.sandbox import openai, traffic
+from convergence.sandbox import anthropic, deepseek, openai, traffic
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
 
 RETRY_AFTER_S: Final = 0.2
 THROTTLED_AT: Final = 3  # usage calls, counted from the first one of an extraction
 BROKEN_AT: Final = 7
+# The same for Anthropic, whose calls are counted from the first one to the sandbox.
+ANTHROPIC_THROTTLED_AT: Final = 2
+ANTHROPIC_BROKEN_AT: Final = 4
 
 __all__ = ["ADMIN_KEY", "Sandbox"]
 
@@ -26,11 +29,12 @@ class Sandbox:
         self._server = HttpServer(self._handle)
         self._with_faults = faults
         self._since_start = 0
+        self._anthropic_calls = 0
         self.requests = 0
         self.faults = 0
 
     async def start(self, port: int = 0) -> str:
-        """Listen on 127.0.0.1 and return the API's base URL, `http://127.0.0.1:{port}/v1`."""
+        """Listen on 127.0.0.1 and return the base URL of all its APIs, `http://127.0.0.1:{port}/v1`."""
         return await self._server.start(port) + "/v1"
 
     async def stop(self) -> None:
@@ -46,7 +50,21 @@ class Sandbox:
         self.requests += 1
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
+        if anthropic.is_ours(request.path):
+            return self._anthropic_fault() or anthropic.answer(request)
+        if request.path == deepseek.PATH:
+            return deepseek.answer(request)
         return openai.authorise(request) or self._fault(request) or openai.answer(request)
+
+    def _anthropic_fault(self) -> Response | None:
+        self._anthropic_calls += 1
+        if not self._with_faults or self._anthropic_calls not in {ANTHROPIC_THROTTLED_AT, ANTHROPIC_BROKEN_AT}:
+            return None
+        self.faults += 1
+        if self._anthropic_calls == ANTHROPIC_THROTTLED_AT:
+            headers = {"retry-after": str(RETRY_AFTER_S)}
+            return anthropic.error(429, "rate_limit_error", "Number of requests has exceeded the limit.", headers)
+        return anthropic.error(529, "overloaded_error", "Overloaded")
 
     def _fault(self, request: Request) -> Response | None:
         """An extraction begins with the first page of completions. The bill may be asked for beside it: not counted."""

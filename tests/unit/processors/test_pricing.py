@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
+from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.openai.charges import cost_rows, quantities
 from convergence.processors.openai.lines import line
-from convergence.processors.openai.pricing import PriceBook
 from tests.unit.processors.step_world import CONFIGS
 
 DAY = date(2026, 11, 10)

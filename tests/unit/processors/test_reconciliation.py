@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.openai.reconciliation import Pair, classify, pairs
+from convergence.processors.genai.reconciliation import Pair, classify, pairs
+from convergence.processors.openai.lines import line
 
 DAY = date(2026, 11, 10)
 ROUNDING = Decimal("0.000001")
@@ -64,7 +65,7 @@ def test_lines_of_one_model_and_charge_are_added_in_our_units() -> None:
         billed("gpt-4o, output", "0.5", 7, "tokens"),
         billed("whisper-1, second", "0.1", 2, "duration_minutes"),
     ]
-    found = pairs([], lines)
+    found = pairs([], lines, line)
     output, second = found[DAY, "gpt-4o", "output"], found[DAY, "whisper-1", "second"]
     assert (output.billed, output.billed_quantity) == (2, 3007)
     assert second.billed_quantity == 120
@@ -72,4 +73,4 @@ def test_lines_of_one_model_and_charge_are_added_in_our_units() -> None:
 
 def test_a_bill_in_another_currency_is_refused() -> None:
     with pytest.raises(StepFailed, match="is in EUR; the price list is in USD"):
-        pairs([], [billed("gpt-4o, output", "1", 1, "tokens", currency="EUR")])
+        pairs([], [billed("gpt-4o, output", "1", 1, "tokens", currency="EUR")], line)

@@ -1,20 +1,18 @@
 """What a row of usage is charged for: quantities by kind, priced to the last digit.
 
 Input tokens of the provider are a total: uncached = input - cached - cache write; audio and image tokens are parts
-of it. Money is Decimal; a cost keeps 18 digits behind the point, which every finite price per token needs less of.
+of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
-from convergence.processors.openai.pricing import STANDARD, PriceBook
-
-DIGITS: Final = Decimal(1).scaleb(-18)
-_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+from convergence.processors.genai.charge import charge
+from convergence.processors.genai.pricing import STANDARD, PriceBook
 
 # Usage kind → (metric, kind of charge). Completions are split by `_completions`.
 METRICS: Final = {
@@ -28,23 +26,9 @@ METRICS: Final = {
     "file_search_calls": ("num_requests", "file_search"),
     "web_search_calls": ("num_requests", "web_search"),
 }
-CONSUMED_UNITS: Final = {
-    "image": "Images",
-    "character": "Characters",
-    "second": "Seconds",
-    "vector_store_byte": "B",
-    "code_interpreter_session": "Sessions",
-    "file_search": "Calls",
-    "web_search": "Calls",
-}  # all others: Tokens
-# Pricing unit → how much of the consumed unit it holds.
-UNIT_SIZES: Final = {
-    "1000000 Tokens": Decimal(1_000_000),
-    "1000000 Characters": Decimal(1_000_000),
-    "1000 Calls": Decimal(1000),
-    "Hours": Decimal(3600),  # of seconds
-}
 _STANDARD_TIERS: Final = frozenset({"", "auto", "default", "standard"})
+
+WHO: Final = ("usage_date", "usage_kind", "project_id", "user_id", "api_key_id", "model")
 
 Usage = Mapping[str, Any]
 
@@ -98,36 +82,10 @@ def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
     mean_input = Decimal(_whole(usage, "input_tokens")) / requests if requests else Decimal(0)
     processing = "batch" if usage["batch"] else _processing(usage["service_tier"] or "")
     listed = book.model(usage["model"])
-    for charge, quantity in quantities(usage):
-        row = {
-            **{
-                name: usage[name]
-                for name in ("usage_date", "usage_kind", "project_id", "user_id", "api_key_id", "model")
-            },
-            "charge_kind": charge,
-            "processing": processing,
-            "consumed_quantity": quantity,
-            "consumed_unit": CONSUMED_UNITS.get(charge, "Tokens"),
-        }
-        found = None if listed is None else book.find(listed, charge, processing, usage["usage_date"], mean_input)
-        if found is None:
-            yield {**row, "price_basis": "no_price" if listed else "unknown_model"}
-            continue
-        price = found.price
-        pricing_quantity = _EXACT.divide(Decimal(quantity), UNIT_SIZES[price.unit])
-        yield {
-            **row,
-            "listed_model": price.model,
-            "pricing_quantity": pricing_quantity.quantize(DIGITS, context=_EXACT),
-            "pricing_unit": price.unit,
-            "above_input_tokens": price.above_input_tokens,
-            "unit_price": price.price,
-            "cost": _EXACT.multiply(pricing_quantity, price.price).quantize(DIGITS, context=_EXACT),
-            "currency": price.currency,
-            "price_basis": found.basis,
-            "price_effective_from": price.effective_from,
-            "price_source": f"{price.source} {price.source_version}",
-        }
+    for kind, quantity in quantities(usage):
+        found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], mean_input)
+        row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
+        yield charge(row, quantity, listed=listed, found=found)
 
 
 def _processing(service_tier: str) -> str:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from convergence.processors.genai.pricing import PARENT
 from convergence.processors.openai.charges import METRICS
-from convergence.processors.openai.pricing import PARENT
 
 CHARGES: Final = frozenset({*PARENT, *PARENT.values(), *(charge for _, charge in METRICS.values())})
 UNKNOWN: Final = "unknown"

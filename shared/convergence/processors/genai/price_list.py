@@ -1,6 +1,6 @@
-"""Makes `configs/openai/seed/model_pricing.csv` from the package genai-prices (MIT, Pydantic Services Inc.).
+"""Makes `configs/{provider}/seed/model_pricing.csv` from the package genai-prices (MIT, Pydantic Services Inc.).
 
-    python -m convergence.processors.openai.price_list configs/openai/seed/model_pricing.csv
+    python -m convergence.processors.genai.price_list openai anthropic
 
 The package is a development dependency; runs read the CSV. `pricing.py` says how its columns are read.
 """
@@ -39,6 +39,7 @@ KINDS: Final = {
     "input_mtok": ("input", "1000000 Tokens"),
     "cache_read_mtok": ("cached_input", "1000000 Tokens"),
     "cache_write_mtok": ("cache_write", "1000000 Tokens"),
+    "cache_write_1h_mtok": ("cache_write_1h", "1000000 Tokens"),
     "output_mtok": ("output", "1000000 Tokens"),
     "input_audio_mtok": ("input_audio", "1000000 Tokens"),
     "cache_audio_read_mtok": ("cached_input_audio", "1000000 Tokens"),
@@ -60,13 +61,16 @@ Line = dict[str, str]
 FREE: Final[Line] = {"kind": "input", "unit": "1000000 Tokens", "above_input_tokens": "0", "price": "0"}
 
 
-def price_list() -> str:
-    """Return the whole CSV. Raises `ImportError` without the package, `ValueError` for a price it cannot express."""
+def price_list(name: str) -> str:
+    """Return the whole CSV of a provider.
+
+    Raises `ImportError` without the package, `ValueError` for a price it cannot express.
+    """
     from importlib.metadata import version
 
     from genai_prices.data_snapshot import get_snapshot
 
-    (provider,) = (provider for provider in get_snapshot().providers if provider.id == "openai")
+    (provider,) = (provider for provider in get_snapshot().providers if provider.id == name)
     lines = [line for model in provider.models for line in _model_lines(model)]
     lines += _without_model(lines, "file_search")
     out = io.StringIO()
@@ -165,4 +169,5 @@ def _text(day: date | None) -> str:
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1]).write_text(price_list(), "utf-8")
+    for provider in sys.argv[1:]:
+        Path(f"configs/{provider}/seed/model_pricing.csv").write_text(price_list(provider), "utf-8")

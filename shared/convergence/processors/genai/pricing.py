@@ -1,6 +1,6 @@
 """The dated price list: which price holds for a model, a kind of charge, a processing and a day.
 
-Rows are those of `openai_model_pricing` (made by `price_list.py`):
+Rows are those of `{provider}_model_pricing` (made by `price_list.py`):
 
 - `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~regex`. The most exact
   one wins: name, then regex, then the longest prefix, then the longest part. Upper and lower case are the same.
@@ -29,6 +29,7 @@ ANY_MODEL: Final = "*"
 PARENT: Final = {
     "cached_input": "input",
     "cache_write": "input",
+    "cache_write_1h": "cache_write",
     "input_audio": "input",
     "input_image": "input",
     "cached_input_audio": "cached_input",
@@ -73,7 +74,7 @@ class Found:
 class PriceBook:
     """The list, indexed. Lookups are pure; a model name is matched once."""
 
-    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+    def __init__(self, rows: Iterable[Mapping[str, Any]], *, seeded_by: str = "openai/auth/setup") -> None:
         self._prices: dict[tuple[str, str, str], list[Price]] = defaultdict(list)
         self._exact: dict[str, str] = {}
         self._patterns: dict[str, str] = {}  # pattern → model
@@ -85,7 +86,7 @@ class PriceBook:
                 target = self._patterns if pattern[0] == "~" or "*" in pattern else self._exact
                 target[pattern.lower() if pattern[0] != "~" else pattern] = model
         if not self._prices:
-            raise StepFailed("the price list is empty; seed it with the pipeline openai/auth/setup")
+            raise StepFailed(f"the price list is empty; seed it with the pipeline {seeded_by}")
         self._matched: dict[str, str | None] = {}
 
     def model(self, name: str | None) -> str | None:

@@ -1,0 +1,61 @@
+"""What a row of Anthropic's usage is charged for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import Row
+from convergence.processors.genai.charge import charge
+from convergence.processors.genai.pricing import STANDARD, PriceBook
+
+# Column → kind of charge. The counts are disjoint.
+KINDS: Final = {
+    "uncached_input_tokens": "input",
+    "cache_read_input_tokens": "cached_input",
+    "cache_write_5m_tokens": "cache_write",
+    "cache_write_1h_tokens": "cache_write_1h",
+    "output_tokens": "output",
+    "web_search_requests": "web_search",
+}
+# The report's word for the length of requests → input tokens that decide the step of the price list.
+WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
+WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
+
+
+def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
+    """Yield the rows of `anthropic_cost_daily` for one row of usage, one for each kind of charge.
+
+    Raises `StepFailed` for a context window that no step of a price list is known for.
+    """
+    if usage["context_window"] not in WINDOWS:
+        raise StepFailed(f"{usage['usage_date']}: the context window {usage['context_window']!r} is not known here")
+    tokens = Decimal(WINDOWS[usage["context_window"]])
+    processing = usage["service_tier"] or STANDARD
+    listed = None if usage["model"] is None else book.model(usage["model"])
+    for column, kind in KINDS.items():
+        quantity = int(usage[column] or 0)
+        if quantity:
+            row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
+            found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens)
+            yield charge(row, quantity, listed=listed, found=found)
+
+
+def line(item: str | None) -> tuple[str, str, Decimal]:
+    """Return (model, kind of charge, 1) of the line that `anthropic.billing` writes; else the kind `unknown`."""
+    model, _, word = (item or "").rpartition(", ")
+    kind = LINES.get(word)
+    return (model, kind, Decimal(1)) if kind else (item or "", "unknown", Decimal(1))
+
+
+# Token types and cost types of the cost report → kind of charge.
+LINES: Final = {
+    "uncached_input_tokens": "input",
+    "cache_read_input_tokens": "cached_input",
+    "cache_creation.ephemeral_5m_input_tokens": "cache_write",
+    "cache_creation.ephemeral_1h_input_tokens": "cache_write_1h",
+    "output_tokens": "output",
+    "web_search": "web_search",
+}

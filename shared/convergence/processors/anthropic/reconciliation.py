@@ -1,0 +1,22 @@
+"""`anthropic.reconciliation`: computed cost against the provider's bill → `anthropic_cost_daily_reconciled`."""
+
+from __future__ import annotations
+
+from convergence.processors.anthropic.charges import line
+from convergence.processors.genai.reconciliation import Line, ReconciliationProcessor
+
+
+class AnthropicReconciliation(ReconciliationProcessor):
+    """Compares `anthropic.cost` with `anthropic.billing`."""
+
+    computed_table = "anthropic_cost_daily"
+    billed_table = "anthropic_billing_daily_raw"
+
+    def line(self, item: str | None, unit: str | None) -> Line:  # noqa: ARG002 - this bill names no quantities
+        """Return model, kind of charge and factor of a line item."""
+        return line(item)
+
+
+def get_engine() -> AnthropicReconciliation:
+    """Return the processor."""
+    return AnthropicReconciliation()

@@ -1,0 +1,1 @@
+"""What all LLM providers share: price lists, charges, reconciliation."""

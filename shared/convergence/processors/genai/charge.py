@@ -1,0 +1,61 @@
+"""One charge: a quantity at the price that holds for it, to the last digit.
+
+Money is Decimal; a cost keeps 18 digits behind the point, which every finite price per token needs less of.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from typing import Any, Final
+
+from convergence.processors.genai.pricing import Found
+
+DIGITS: Final = Decimal(1).scaleb(-18)
+_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+
+CONSUMED_UNITS: Final = {
+    "image": "Images",
+    "character": "Characters",
+    "second": "Seconds",
+    "vector_store_byte": "B",
+    "code_interpreter_session": "Sessions",
+    "file_search": "Calls",
+    "web_search": "Calls",
+}  # all others: Tokens
+# Pricing unit → how much of the consumed unit it holds.
+UNIT_SIZES: Final = {
+    "1000000 Tokens": Decimal(1_000_000),
+    "1000000 Characters": Decimal(1_000_000),
+    "1000 Calls": Decimal(1000),
+    "Hours": Decimal(3600),  # of seconds
+}
+
+
+def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: Found | None) -> dict[str, Any]:
+    """Return `row` (who used what; with `charge_kind`) with quantity and cost added.
+
+    Without a price, `cost` is absent and `price_basis` says why: `unknown_model` or `no_price`. Never zero.
+    """
+    charged = {
+        **row,
+        "consumed_quantity": quantity,
+        "consumed_unit": CONSUMED_UNITS.get(row["charge_kind"], "Tokens"),
+    }
+    if found is None:
+        return {**charged, "price_basis": "no_price" if listed else "unknown_model"}
+    price = found.price
+    pricing_quantity = _EXACT.divide(Decimal(quantity), UNIT_SIZES[price.unit])
+    return {
+        **charged,
+        "listed_model": price.model,
+        "pricing_quantity": pricing_quantity.quantize(DIGITS, context=_EXACT),
+        "pricing_unit": price.unit,
+        "above_input_tokens": price.above_input_tokens,
+        "unit_price": price.price,
+        "cost": _EXACT.multiply(pricing_quantity, price.price).quantize(DIGITS, context=_EXACT),
+        "currency": price.currency,
+        "price_basis": found.basis,
+        "price_effective_from": price.effective_from,
+        "price_source": f"{price.source} {price.source_version}",
+    }

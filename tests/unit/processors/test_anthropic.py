@@ -1,0 +1,187 @@
+"""Both Anthropic pipelines as they stand in configs/, against the sandbox; sums against its raw figures."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.procedures import load_procedures
+from convergence.errors import CredentialRejected, StepFailed
+from convergence.processors.anthropic import billing, usage
+from convergence.processors.anthropic.charges import cost_rows, line
+from convergence.processors.genai.pricing import PriceBook
+from convergence.sandbox import Sandbox, anthropic
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
+from tests.unit.processors.test_main_job import plan_of, run
+
+START = int(datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC).timestamp())
+END = int((datetime(LAST.year, LAST.month, LAST.day, tzinfo=UTC) + timedelta(days=1)).timestamp())
+Job = tuple[dict[str, Mapping[str, Any]], dict[str, list[dict[str, Any]]], Vault]
+
+
+async def main_job(key: str = anthropic.ADMIN_KEY) -> Job:
+    clock, sandbox = ManualClock(), Sandbox()
+    warehouse = DuckDbWarehouse(None, clock=clock)
+    vault = Vault({"api_key": key, "anthropic": key})
+    base_url = await sandbox.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            context = WorldContext(client, warehouse, clock, secrets=vault, credentials=vault, provider="anthropic")
+            await warehouse.sync_routines(load_procedures(CONFIGS))
+            dates = {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat()}
+            await run(plan_of("anthropic/auth/setup", api_key=key, api_base_url=base_url), context)
+            results = await run(plan_of("anthropic/usage_cost", api_base_url=base_url, **dates), context)
+            tables = {
+                name: (await context.warehouse.query(f"SELECT * FROM {name}", rows_max=100_000)).rows
+                for name in ("anthropic_usage_daily_raw", "anthropic_billing_daily_raw", "cost_data_standard_1_3")
+            }
+            return results, tables, vault
+    finally:
+        await sandbox.stop()
+        warehouse.close()
+
+
+@pytest.fixture(scope="module")
+def job() -> Job:
+    return asyncio.run(main_job())
+
+
+def test_usage_sums_to_the_sandboxs_raw_figures(job: Job) -> None:
+    raw = anthropic.messages(START, END)
+    rows = job[1]["anthropic_usage_daily_raw"]
+    columns = {"5m": "cache_write_5m_tokens", "1h": "cache_write_1h_tokens"}
+    for name in anthropic.COUNTS:
+        assert sum(row[columns.get(name, name)] for row in rows) == sum(row[name] for row in raw) > 0, name
+    assert job[0]["extract_usage"]["http_retries"] >= 1
+
+
+def test_the_bill_sums_to_the_last_decimal_in_dollars(job: Job) -> None:
+    billed = sum(row["amount"] for row in job[1]["anthropic_billing_daily_raw"])
+    assert billed == sum(amount for _, amount in anthropic.charges(START, END)) > 100
+
+
+def test_every_charge_becomes_a_focus_row_of_anthropic_and_the_sums_agree(job: Job) -> None:
+    results, tables, vault = job
+    rows = tables["cost_data_standard_1_3"]
+    assert sum(row["BilledCost"] for row in rows) == Decimal(results["calculate_costs"]["total_cost"])
+    assert {row["ServiceProviderName"] for row in rows} == {"Anthropic"}
+    assert {row["x_ChargeKind"] for row in rows} == {
+        *("input", "cached_input", "cache_write", "cache_write_1h", "output", "web_search")
+    }
+    assert vault.marks == [("anthropic", True, "")]
+
+
+def test_cost_agrees_with_an_independent_sum_of_raw_tokens_at_list_prices(job: Job) -> None:
+    # USD per token, Anthropic's published list; batch is half.
+    prices = {
+        "claude-haiku-4-5": (1, "0.1", "1.25", 2, 5),
+        "claude-sonnet-4-5": (3, "0.3", "3.75", 6, 15),
+        "claude-opus-4-8": (5, "0.5", "6.25", 10, 25),
+    }
+    names = ("uncached_input_tokens", "cache_read_input_tokens", "5m", "1h", "output_tokens")
+    total = Decimal(0)
+    for row in anthropic.messages(START, END):
+        share = Decimal("0.5") if row["service_tier"] == "batch" else Decimal(1)
+        for name, price in zip(names, prices[row["model"]], strict=True):
+            total += row[name] * Decimal(price) * share / 1_000_000
+        total += row["web_search_requests"] * Decimal("0.01")
+    assert Decimal(job[0]["calculate_costs"]["total_cost"]) == total
+
+
+def test_the_reconciliation_finds_no_difference_but_classified_ones(job: Job) -> None:
+    result = job[0]["validate_costs"]
+    assert set(result["difference_by_reason"]) <= {"match", "rounding", "price"}
+    assert Decimal(result["provider_cost"]) == sum(amount for _, amount in anthropic.charges(START, END))
+
+
+def test_a_wrong_key_is_marked_and_final() -> None:
+    with pytest.raises(CredentialRejected, match="anthropic/auth/setup"):
+        asyncio.run(main_job("sk-ant-admin-wrong"))
+
+
+GOOD = {
+    "uncached_input_tokens": 5,
+    "cache_creation": {"ephemeral_5m_input_tokens": 1, "ephemeral_1h_input_tokens": 2},
+    "cache_read_input_tokens": 3,
+    "output_tokens": 4,
+    "server_tool_use": {"web_search_requests": 0},
+    "model": "claude-opus-4-8",
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"output_tokens": -1}, "output_tokens is -1"),
+        ({"output_tokens": "4"}, "whole number"),
+        ({"server_tool_use": {}}, "without server_tool_use_web_search_requests"),
+    ],
+)
+def test_a_bad_count_fails_the_step(change: dict[str, Any], said: str) -> None:
+    with pytest.raises(StepFailed, match=said):
+        usage._row(FIRST, {**GOOD, **change})
+
+
+def test_a_new_field_is_kept() -> None:
+    assert usage._row(FIRST, {**GOOD, "speed": "fast"})["other_fields"] == '{"speed": "fast"}'
+
+
+@pytest.mark.parametrize("amount", [123.45, None, "many"])
+def test_an_amount_that_is_no_decimal_text_fails_the_step(amount: Any) -> None:
+    with pytest.raises(StepFailed, match="decimal text of cents"):
+        billing._row(FIRST, {"amount": amount, "currency": "USD"})
+
+
+def test_cents_become_dollars_digit_by_digit() -> None:
+    row = billing._row(
+        FIRST, {"amount": "123.4500000001", "currency": "usd", "model": "m", "token_type": "output_tokens"}
+    )
+    assert (row["amount"], row["currency"], line(row["line_item"])[:2]) == (
+        Decimal("1.234500000001"),
+        "USD",
+        ("m", "output"),
+    )
+
+
+def priced(**changes: Any) -> list[dict[str, Any]]:
+    price = {
+        "model": "m", "model_match": "m", "unit": "1000000 Tokens", "processing": "standard", "currency": "USD",
+        "effective_from": None, "effective_to": None, "source": "s", "source_version": "1",
+    }  # fmt: skip
+    book = PriceBook(
+        [
+            {**price, "kind": "input", "above_input_tokens": 0, "price": Decimal(3)},
+            {**price, "kind": "input", "above_input_tokens": 200_000, "price": Decimal(6)},
+        ]
+    )
+    row = dict.fromkeys(("workspace_id", "api_key_id", "service_tier", "context_window"), None)
+    counts = dict.fromkeys(
+        ("cache_read_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens", "output_tokens",
+         "web_search_requests"), 0,
+    )  # fmt: skip
+    who = {"usage_date": date(2026, 11, 10), "usage_kind": "messages", "model": "m", "uncached_input_tokens": 1_000_000}
+    return list(cost_rows({**row, **counts, **who, **changes}, book))
+
+
+def test_the_context_window_decides_the_step_of_the_list() -> None:
+    assert [row["cost"] for row in priced(context_window="0-200k")] == [3]
+    assert [row["cost"] for row in priced(context_window="200k-1M")] == [6]
+    with pytest.raises(StepFailed, match="1M-2M"):
+        priced(context_window="1M-2M")
+
+
+def test_an_unknown_model_has_no_cost_and_says_so() -> None:
+    (row,) = priced(model="claude-next")
+    assert row["price_basis"] == "unknown_model"
+    assert "cost" not in row
+
+
+def test_a_tier_without_a_price_takes_the_standard_one_and_says_so() -> None:
+    assert priced(service_tier="priority")[0]["price_basis"] == "standard_processing"
