@@ -1,0 +1,111 @@
+"""What was lost, broken or left behind."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from convergence.adapters.local.worker import LocalWorker
+from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.messages import StepReady
+from convergence.engine.reconcile import reconcile
+from convergence.engine.run_step import on_step_ready
+from convergence.errors import Transient
+from convergence.ports.bus import DEAD_LETTER, STEP_READY, Ack, Delivery, Message
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import TWO, failing, one
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"\xff", b"[]", b"null", b'{"v":"1"}', b'{"v":"2","run_id":"a","step_id":"b","epoch":0}',
+     b'{"v":"1","run_id":"a/b","step_id":"b","epoch":0}', b'{"v":"1","run_id":"a","step_id":"b","epoch":true}'],
+)  # fmt: skip
+def test_a_message_that_is_not_ours_is_kept_as_it_came(engine: Engine, data: bytes) -> None:
+    async def story() -> None:
+        for handler, topic in ((on_step_ready, STEP_READY), (on_dead_letter, DEAD_LETTER)):
+            answer = await handler(engine.services, Delivery(Message(data), "m1", 1, topic))
+            assert answer == Ack()
+        (letter,) = (await engine.documents.query("dead_letters")).documents
+        assert letter.data["error"]["code"] == "message.unreadable"
+
+    engine.live(story)
+
+
+def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    class Died(BaseException):
+        pass
+
+    async def story() -> Any:
+        engine.bus._topics.clear()  # this test delivers by hand
+        run = await engine.start()
+        engine.works["load_a"] = failing(Died())  # type: ignore[arg-type] # stands for the end of the process
+        ready = Delivery(Message(StepReady(run.run_id, "load_a", 0).encode()), "m", 1, STEP_READY)
+        for _ in range(5):
+            with pytest.raises(Died):
+                await on_step_ready(engine.services, ready)
+            await engine.clock.sleep(91)
+        await on_step_ready(engine.services, ready)
+        return await engine.data(f"runs/{run.run_id}")
+
+    run = engine.live(story)
+    assert (run["status"], run["error"]["code"]) == ("failed", "step.crashed_often")
+    assert len(engine.started) == 5
+
+
+def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.pipeline(TWO)
+    refusals = iter([Transient("away"), ValueError("broken")])
+    query = engine.documents.query
+
+    async def sometimes(*arguments: Any, **options: Any) -> Any:
+        error = next(refusals, None) if engine.loop.now_s > 1 else None
+        if error is not None:
+            raise error
+        return await query(*arguments, **options)
+
+    async def story() -> Any:
+        topics = dict(engine.bus._topics)
+        await engine.worker.start()
+        monkeypatch.setattr(engine.documents, "query", sometimes)
+        engine.bus._topics.clear()
+        run = await engine.start()
+        engine.bus._topics.update(topics)
+        return await engine.worker.wait("acme", run.run_id, settled=False)
+
+    assert engine.live(story).status == "completed"
+
+
+def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    swept: list[str] = []
+
+    async def story() -> None:
+        engine.bus._topics.clear()
+        run = await engine.start()
+        worker = LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now"))
+        await worker.start()
+        assert swept == []
+        assert (await worker.wait("acme", run.run_id)).status == "completed"
+        await worker.close()
+        await LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now")).start()
+
+    engine.live(story)
+    assert swept == ["now"]
+
+
+def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def story() -> Any:
+        run = await engine.start()
+        engine.bus._topics.clear()  # every message from here on is lost
+        await engine.clock.sleep(61)
+        engine.worker = type(engine.worker)(engine.services, engine.bus)
+        assert await reconcile(engine.services) == 1
+        return await engine.worker.wait("acme", run.run_id, settled=False)
+
+    assert engine.live(story).status == "completed"

@@ -1,0 +1,74 @@
+"""The same run again, from where it failed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from convergence.engine.cancel import cancel
+from convergence.engine.replay import replay, replay_letter
+from convergence.errors import InvalidInput, NotFound, StepFailed
+from convergence.ports.processor import Context
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import TWO, failing, one
+
+
+def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    engine.works["load_b"] = failing(StepFailed("x"), times=1)
+
+    async def story() -> Any:
+        run = await engine.run()
+        (letter,) = (await engine.documents.query("dead_letters")).documents
+        letter_id = letter.path.rpartition("/")[2]
+        await replay_letter(engine.services, "acme", letter_id)
+        ended = await engine.worker.wait("acme", run.run_id)
+        with pytest.raises(InvalidInput, match="was replayed already"):
+            await replay_letter(engine.services, "acme", letter_id)
+        with pytest.raises(InvalidInput, match="only failed and cancelled runs"):
+            await replay(engine.services, "acme", run.run_id)
+        return ended
+
+    run = engine.live(story)
+    assert (run.status, run.epoch, run.error) == ("completed", 1, None)
+    assert engine.started == ["extract_a", "load_b", "load_b"]
+
+
+def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None:
+    text = "parameters: {limit: {type: integer, default: 1}}\n"
+    engine.pipeline(text + one(config={"limit": "{limit}"}))
+    seen: list[Any] = []
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        seen.append(step_config["config"]["limit"])
+        raise StepFailed("again")
+
+    engine.works["load_a"] = work
+
+    async def story() -> None:
+        run = await engine.run()
+        await replay(engine.services, "acme", run.run_id, parameters={"limit": "7"})
+        await engine.worker.wait("acme", run.run_id)
+        engine.pipeline(text + one(config={"limit": "{limit}0"}))
+        with pytest.raises(InvalidInput, match="has changed since"):
+            await replay(engine.services, "acme", run.run_id, parameters={"limit": 8})
+        await replay(engine.services, "acme", run.run_id, latest=True)
+        await engine.worker.wait("acme", run.run_id)
+
+    engine.live(story)
+    assert seen == [1, 7, "70"]
+
+
+def test_another_orgs_run_does_not_exist(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def story() -> None:
+        await engine.org("other")
+        run = await engine.run()
+        for call in (cancel, replay):
+            with pytest.raises(NotFound, match="other has no run"):
+                await call(engine.services, "other", run.run_id)
+
+    engine.live(story)
