@@ -32,6 +32,8 @@ NAMED_OTHERWISE = {
     "openai_cost_daily",
     "openai_model_pricing",
     "openai_subscription_plans",
+    "subscription_cost_daily",
+    "subscriptions",
 }
 
 # Name → "M" (mandatory, never null), "m" (mandatory, may be null) or "".
