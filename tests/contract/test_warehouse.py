@@ -272,6 +272,10 @@ def test_a_known_job_changes_nothing_and_answers_as_the_first_time(
         ({"id": 2, "cost": "1" + "0" * 29}, r"row 3: column 'cost' wants NUMERIC"),
         ({"id": 2, "tags": [{"key": "a", "amount": "x"}]}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
         ({"id": 2, "nots": "x"}, r"row 3 has a column 'nots' that the table has not. Did you mean 'note'\?"),
+        ({"id": 2, "cost": float("nan")}, r"row 3: column 'cost' is nan, which is no number"),
+        ({"id": 2, "note": None, "tags": [{"key": "a", "amount": float("-inf")}]}, r"row 3: column 'tags' is -inf"),
+        ({"id": 2, "cost": Decimal("NaN")}, r"row 3: column 'cost' wants NUMERIC, got text \('NaN'\)"),
+        ({"id": 2, "cost": Decimal("Infinity")}, r"row 3: column 'cost' wants NUMERIC, got text"),
         ({"id": 2, "x_run_id": "r9"}, r"row 3 has a column 'x_run_id'.*adds the lineage columns itself"),
     ],
 )

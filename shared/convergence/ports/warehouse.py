@@ -148,6 +148,9 @@ class Stage(Protocol):
         """Store rows as part `part` (from 0); a part written again replaces its earlier self.
 
         Values: JSON values, Decimal, date, datetime with zone.
+
+        Raises:
+            SchemaMismatch: a column that the table has not, or a number that is NaN or infinite: row and column.
         """
         ...
 
@@ -211,7 +214,7 @@ class Warehouse(Protocol):
     ) -> QueryResult:
         """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
 
-        `rows_affected` counts inserted and updated rows. Rows of the run without full lineage are filled
+        `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are filled
         from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves names
         and types and says which tables are touched and about how many bytes are read; SQL made at run time is not seen.
         """
@@ -229,8 +232,12 @@ class Warehouse(Protocol):
         """Return all routines, by name."""
         ...
 
+    async def get_routine(self, name: str) -> Routine:
+        """Return the routine of this name (without dataset). Raises `NotFound` with the nearest name."""
+        ...
+
     async def delete_routine(self, name: str) -> None:
-        """Remove a routine. Raises `NotFound`."""
+        """Remove a routine. Raises `NotFound` with the nearest name."""
         ...
 
     async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:

@@ -142,6 +142,10 @@ class DuckDbWarehouse:
         """Return all routines, by name."""
         return await self.session.read(self._routines.all)
 
+    async def get_routine(self, name: str) -> Routine:
+        """Return the routine of this name. Raises `NotFound` with the nearest name."""
+        return await self.session.read(lambda job: self._routines.get(job, name))
+
     async def delete_routine(self, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
         await self.session.write(lambda job: self._routines.delete(job, name))

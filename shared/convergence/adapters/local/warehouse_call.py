@@ -43,13 +43,13 @@ def call_procedure(
         known = recorded(job, job_id)
         if known is not None:
             return known
-        tree = routines.get(job, procedure)
+        tree = routines.procedure(job, procedure)
         around = Around(scope=scope, project=statements.project)
         interpreter = Interpreter(
             job,
             statements,
             around,
-            lambda path: routines.get(job, path),
+            lambda path: routines.procedure(job, path),
             system_variables(statements, scope, job_id, at),
         )
         variables = _run(interpreter, tree, _given(tree, arguments))
@@ -78,9 +78,9 @@ def rehearse_call(
     from convergence.adapters.local.googlesql.rehearsal import Rehearsal
     from convergence.adapters.local.googlesql.translate import Around
 
-    tree = routines.get(job, procedure)
+    tree = routines.procedure(job, procedure)
     rehearsal = Rehearsal(
-        job, statements, Around(scope=scope, project=statements.project), lambda path: routines.get(job, path)
+        job, statements, Around(scope=scope, project=statements.project), lambda path: routines.procedure(job, path)
     )
     job.cursor.execute("BEGIN TRANSACTION")
     try:
@@ -108,7 +108,7 @@ def recorded(job: Job, job_id: str) -> Outcome | None:
         return None
     found = orjson.loads(row[0])
     columns, rows = from_record(found)
-    return Outcome(tuple(columns), rows, found["rows_affected"], tuple(found["tables"]))
+    return Outcome(tuple(columns), rows, found["rows_affected"], tables=tuple(found["tables"]))
 
 
 def record(job: Job, job_id: str, outcome: Outcome, at: datetime) -> None:

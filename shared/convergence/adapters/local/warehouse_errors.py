@@ -18,10 +18,13 @@ _NOISE: Final = re.compile(
     r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
 )
 
+# The ways in which DuckDB says that a column is missing: in expressions, in SET, in lists of columns, in EXCEPT.
 _MISSING_COLUMN: Final = re.compile(
-    r'Referenced column "([^"]+)" (?:was )?not found|does not have a column named "([^"]+)"'
+    r'Referenced (?:update )?column "?([^" ]+)"? (?:was )?not found'
+    r'|does not have a column (?:named|with name) "([^"]+)"'
+    r'|Column "([^"]+)" in (?:EXCLUDE|REPLACE) list not found'
 )
-_CANDIDATES: Final = re.compile(r"Candidate bindings: (.*)")
+_CANDIDATES: Final = re.compile(r"(?:Candidate bindings|Did you mean): (.*)")
 
 
 def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError:
@@ -44,7 +47,7 @@ def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceE
     """Return the error of a statement that DuckDB refused; a column it does not find gets the nearest of `columns`."""
     missing = _MISSING_COLUMN.search(str(error))
     if missing:
-        name = missing.group(1) or missing.group(2)
+        name = next(name for name in missing.groups() if name)
         candidates = _CANDIDATES.search(str(error))
         known = set(columns) | set(re.findall(r'"([^"]+)"', candidates.group(1)) if candidates else ())
         return StepFailed(f"There is no column {name!r}.{nearest(name, known)}")

@@ -58,7 +58,7 @@ def _run(job: Job, statements: Statements, routines: Routines, migration: Routin
     body = parse_script(routines.with_project(migration), migration.source)
     around = Around(scope=scope, project=statements.project)
     system = system_variables(statements, scope, f"migration_{migration.name}", at)
-    interpreter = Interpreter(job, statements, around, lambda path: routines.get(job, path), system)
+    interpreter = Interpreter(job, statements, around, lambda path: routines.procedure(job, path), system)
     interpreter.run_script(body, migration.source)
 
 
@@ -69,7 +69,7 @@ def _rehearse(job: Job, statements: Statements, routines: Routines, migration: R
 
     body = parse_script(routines.with_project(migration), migration.source)
     around = Around(scope=scope, project=statements.project)
-    rehearsal = Rehearsal(job, statements, around, lambda path: routines.get(job, path))
+    rehearsal = Rehearsal(job, statements, around, lambda path: routines.procedure(job, path))
     job.cursor.execute("BEGIN TRANSACTION")
     try:
         rehearsal.script(body, migration.source)

@@ -33,6 +33,7 @@ class Outcome:
     columns: tuple[tuple[str, SqlType], ...] = ()
     rows: list[tuple[Any, ...]] = field(default_factory=list)
     rows_affected: int = 0
+    rows_deleted: int = 0  # of those affected
     tables: tuple[str, ...] = ()
 
     def as_result(self) -> QueryResult:
@@ -97,7 +98,7 @@ class Statements:
                 columns, rows = fetch(job.cursor, rows_max)
                 _refuse_twins(columns)
                 return Outcome(columns, rows, tables=translation.touched.names)
-            affected = _affected(job, translation)
+            affected, deleted = _affected(job, translation)
         except duckdb.Error as error:
             raise wrong_statement(error, translation.columns) from error
         if translation.defines:
@@ -105,7 +106,7 @@ class Statements:
             self.catalog.forget()
             if translation.creates is not None:
                 _widen(job, translation.creates)
-        return Outcome(rows_affected=affected, tables=translation.touched.names)
+        return Outcome(rows_affected=affected, rows_deleted=deleted, tables=translation.touched.names)
 
     def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
         """Let DuckDB resolve names and types without running anything."""
@@ -161,9 +162,16 @@ def _widen(job: Job, table: tuple[str, str]) -> None:
             job.cursor.execute(statement("set_type", **words, type=wanted))
 
 
-def _affected(job: Job, translation: Translation) -> int:
-    counted = job.cursor.fetchone() if job.cursor.description and not translation.defines else None
-    return int(counted[0]) if counted and isinstance(counted[0], int) else 0
+def _affected(job: Job, translation: Translation) -> tuple[int, int]:
+    """Return how many rows a statement changed, and how many of them it deleted."""
+    if translation.defines or not job.cursor.description:
+        return 0, 0
+    if translation.merges:
+        actions = [action for (action,) in job.cursor.fetchall()]
+        return len(actions), actions.count("DELETE")
+    counted = job.cursor.fetchone()
+    affected = int(counted[0]) if counted and isinstance(counted[0], int) else 0
+    return affected, affected if translation.removes else 0
 
 
 def check_bytes(estimate: int, bytes_max: int | None) -> None:

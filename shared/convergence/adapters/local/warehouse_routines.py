@@ -57,14 +57,17 @@ class Routines:
         """Return all routines, by name."""
         return [Routine(*row) for row in job.cursor.execute(statement("routines")).fetchall()]
 
-    def get(self, job: Job, path: str) -> Procedure:
-        """Return the procedure that `path` (with or without project and dataset) names. Raises `NotFound`."""
-        name = path.rpartition(".")[2]
+    def get(self, job: Job, name: str) -> Routine:
+        """Return a routine. Raises `NotFound` with the nearest name."""
         row = job.cursor.execute(statement("routine"), {"name": name}).fetchone()
         if row is None:
             known = [routine.name for routine in self.all(job)]
             raise NotFound(f"No procedure is called {name!r}.{nearest(name, known)}")
-        return self.parsed(Routine(*row))
+        return Routine(*row)
+
+    def procedure(self, job: Job, path: str) -> Procedure:
+        """Return the tree of the one that `path` (with or without project and dataset) names. Raises `NotFound`."""
+        return self.parsed(self.get(job, path.rpartition(".")[2]))
 
     def delete(self, job: Job, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
@@ -77,7 +80,7 @@ class Routines:
         Raises:
             ConfigError: a syntax error, or a placeholder other than {project_id}.
         """
-        from convergence.adapters.local.googlesql.script_parser import parse_procedure
+        from convergence.adapters.local.googlesql.procedure_parser import parse_procedure
 
         with self._lock:
             if routine not in self._parsed:

@@ -7,9 +7,10 @@ most of its work done. A chunk is a copy that only the process knows that made i
 from __future__ import annotations
 
 import asyncio
+import math
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
@@ -49,11 +50,13 @@ class NdjsonStage:
         """Store rows as part `part`; a part written again replaces its earlier self.
 
         Raises:
-            SchemaMismatch: a row has a column that the table has not.
+            SchemaMismatch: a row has a column that the table has not, or a number that is NaN or infinite.
         """
         if not all(row.keys() <= self._columns for row in rows):
             raise self._unknown_column(part, rows)
         data = orjson.dumps(rows, default=_as_json, option=orjson.OPT_UTC_Z)
+        if b"null" in data:  # JSON knows no NaN: it was written as null, like a value that is really missing
+            self._refuse_unreal(part, rows)
         known = self._parts()
         if not known:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -139,11 +142,23 @@ class NdjsonStage:
             self._known = {int(match.group(1)): path for match, path in found if match}
         return self._known
 
+    def _first_row(self, part: int) -> int:
+        """Return the number of the part's first row among all staged rows, from 1."""
+        return 1 + sum(rows_in(path) for earlier, path in self._parts().items() if earlier < part)
+
+    def _refuse_unreal(self, part: int, rows: Sequence[Row]) -> None:
+        for place, row in enumerate(rows):
+            for name, value in row.items():
+                found = unreal_number(value)
+                if found is not None:
+                    raise SchemaMismatch(
+                        f"{self.table.name}: row {self._first_row(part) + place}: column {name!r} is {found}, which is"
+                        " no number: leave the value out, or set it to null."
+                    )
+
     def _unknown_column(self, part: int, rows: Sequence[Row]) -> SchemaMismatch:
-        before = sum(rows_in(path) for earlier, path in self._parts().items() if earlier < part)
-        number, name = next(
-            (number, name) for number, row in enumerate(rows, before + 1) for name in row if name not in self._columns
-        )
+        numbered = enumerate(rows, self._first_row(part))
+        number, name = next((number, name) for number, row in numbered for name in row if name not in self._columns)
         if name in LINEAGE_COLUMNS:
             advice = " The warehouse adds the lineage columns itself: leave them out."
         else:
@@ -154,6 +169,17 @@ class NdjsonStage:
 def rows_in(part: Path) -> int:
     """Return how many rows a part's file holds: its name says so."""
     return int(part.stem.rpartition("-")[2])
+
+
+def unreal_number(value: Any) -> float | None:
+    """Return the first NaN or infinite float in a value, lists and objects included."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else value
+    if isinstance(value, list | tuple):
+        return next((found for each in value if (found := unreal_number(each)) is not None), None)
+    if isinstance(value, Mapping):
+        return unreal_number(list(value.values()))
+    return None
 
 
 def _as_json(value: Any) -> Any:

@@ -47,6 +47,8 @@ def source() -> BigQuery:
 
 def to_duckdb(tree: exp.Expr) -> str:
     """Write a tree as DuckDB's SQL; an ALTER with several actions is several statements there."""
+    if isinstance(tree, exp.Merge):
+        return f"{_write(tree)} RETURNING merge_action"  # how many of the rows were deleted
     if not isinstance(tree, exp.Alter):
         return _write(tree)
     alone = []

@@ -132,7 +132,7 @@ class Interpreter:
         self._undo.wrote(translation.sql, {name: values[name] for name in translation.parameters})
         self.written |= translation.touched.writes
         if not translation.defines:
-            self.rows_affected += 0 if translation.removes else outcome.rows_affected
+            self.rows_affected += outcome.rows_affected - outcome.rows_deleted
             self._system["s_row_count"] = outcome.rows_affected
         if translation.temporary:
             self._around = replace(self._around, temporary=self._around.temporary | {translation.temporary})

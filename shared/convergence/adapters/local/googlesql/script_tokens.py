@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from bisect import bisect_right
 from collections.abc import Collection
 from typing import ClassVar, Final
@@ -16,6 +17,21 @@ from convergence.errors import ConfigError
 QUOTED: Final = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.IDENTIFIER, TokenType.BYTE_STRING})
 _OPEN: Final = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
 _CLOSED: Final = frozenset({TokenType.R_PAREN, TokenType.R_BRACKET})
+
+_WHOLE: Final = re.compile(
+    r"--[^\n]*|\#[^\n]*|/\*[\s\S]*?\*/"
+    r"|'''(?:\\[\s\S]|[^\\])*?'''|\"{3}(?:\\[\s\S]|[^\\])*?\"{3}"
+    r"|'(?:\\.|[^'\\\n])*'|\"(?:\\.|[^\"\\\n])*\"|`[^`\n]*`"
+    r"|[^-'\"`/\#]+|-|/(?!\*)"
+)
+
+
+def _unclosed(text: str) -> int:
+    """Return where the quote or comment begins that has no end; the tokenizer does not say."""
+    position = 0
+    while found := _WHOLE.match(text, position):
+        position = found.end()
+    return min(position, len(text) - 1)
 
 
 class _Script(BigQuery):
@@ -34,7 +50,10 @@ class Tokens:
         try:
             self._tokens: list[Token] = _Script().tokenize(text)
         except SqlglotError as error:
-            raise ConfigError(f"a quote or comment is not closed: {error}", where=source) from error
+            line, column = self.place(_unclosed(text))
+            opened = text[_unclosed(text) :].partition("\n")[0][:40]
+            message = f"syntax error: the quote or comment that begins with {opened!r} is not closed"
+            raise ConfigError(message, where=f"{source}:{line}:{column}") from error
         self._next = 0
 
     def place(self, offset: int) -> tuple[int, int]:

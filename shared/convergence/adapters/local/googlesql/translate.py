@@ -68,6 +68,7 @@ class Translation:
     defines: bool = False
     from_query: bool = False  # … out of a query
     removes: bool = False  # DELETE or TRUNCATE
+    merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
     columns: frozenset[str] = frozenset()  # all columns in sight, for messages
 
 
@@ -108,6 +109,7 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
         creates=created if creates else None,
         defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
         removes=isinstance(tree, exp.Delete | exp.TruncateTable),
+        merges=isinstance(tree, exp.Merge),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
     )
