@@ -1,0 +1,107 @@
+"""`notify_systems.email_notification`: a mail by SMTP, usually as a handler step.
+
+The mail server is the installation's, not the file's: SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_FROM and
+SMTP_SECURITY (starttls, ssl, or none for a server on this machine) come from the environment. DEFAULT_ADMIN_EMAIL gets
+what names nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import quote, urlencode
+
+from pydantic import Field, field_validator
+
+from convergence.errors import StepFailed, Transient
+from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.hosts import LOOPBACK
+from convergence.processors.settings import Settings, settings
+
+_ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+RECIPIENTS_MAX: Final = 50
+SECURITY: Final = {"starttls": ("mailtos", "starttls"), "ssl": ("mailtos", "ssl"), "none": ("mailto", "insecure")}
+
+
+class EmailSettings(Settings):
+    """`to_emails` is a list, or text with commas."""
+
+    to_emails: tuple[str, ...] = ()
+    cc_emails: tuple[str, ...] = ()
+    subject: str = Field(min_length=1)
+    message: str = Field(default="", max_length=100_000)
+
+    @field_validator("to_emails", "cc_emails", mode="before")
+    @classmethod
+    def _listed(cls, value: Any) -> Any:
+        parts = value.split(",") if isinstance(value, str) else value
+        return [part.strip() for part in parts if part and part.strip()] if isinstance(parts, list | tuple) else parts
+
+
+class EmailProcessor:
+    """One mail to all recipients."""
+
+    config_model = EmailSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Send.
+
+        Raises:
+            StepFailed: nobody to write to, an address that is none, or no mail server named.
+            Transient: the server did not take the mail.
+        """
+        wanted = settings(EmailSettings, step_config)
+        default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
+        to = wanted.to_emails or ((default,) if default else ())
+        if not to:
+            raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
+        everybody = [*to, *wanted.cc_emails]
+        for address in everybody:
+            if not _ADDRESS.fullmatch(address):
+                raise StepFailed(f"{address!r} is no mail address")
+        if len(everybody) > RECIPIENTS_MAX:
+            raise StepFailed(f"{len(everybody)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
+        await _send(server_url(to, wanted.cc_emails), _one_line(wanted.subject), wanted.message or wanted.subject)
+        context.logger.info("mail to %d recipients", len(everybody))
+        return {"status": SUCCESS, "recipients": len(everybody)}
+
+
+def server_url(to: tuple[str, ...], cc: tuple[str, ...]) -> str:
+    """Return the address of mail server and recipients as apprise takes it. Raises `StepFailed` without SMTP_HOST."""
+    name = os.environ.get
+    host, user, password = name("SMTP_HOST", ""), name("SMTP_USERNAME", ""), name("SMTP_PASSWORD", "")
+    if not host:
+        raise StepFailed("no mail server: set SMTP_HOST (and SMTP_USERNAME, SMTP_PASSWORD) for this installation")
+    word = name("SMTP_SECURITY", "starttls")
+    if word not in SECURITY or (word == "none" and host not in LOOPBACK):
+        raise StepFailed(f"SMTP_SECURITY is {word!r}; use starttls or ssl, or none for a server on this machine")
+    scheme, mode = SECURITY[word]
+    login = f"{quote(user, safe='')}:{quote(password, safe='')}@" if user else ""
+    port = name("SMTP_PORT", "465" if word == "ssl" else "587")
+    sender = name("SMTP_FROM", user if "@" in user else to[0])
+    query = {"smtp": host, "mode": mode, "from": sender, "to": ",".join(to), "format": "text"}
+    if cc:
+        query["cc"] = ",".join(cc)
+    return f"{scheme}://{login}{host}:{port}/?{urlencode(query)}"
+
+
+async def _send(url: str, subject: str, message: str) -> None:
+    import apprise  # heavy: dozens of services
+
+    mail = apprise.Apprise()
+    if not mail.add(url):
+        raise StepFailed("the mail server's settings make no address: check SMTP_HOST and SMTP_PORT")
+    if not await mail.async_notify(title=subject, body=message):
+        raise Transient("the mail server did not take the mail")
+
+
+def _one_line(text: str) -> str:
+    """A subject with a line break would begin another header."""
+    return " ".join(text.split())[:500]
+
+
+def get_engine() -> EmailProcessor:
+    """Return the processor."""
+    return EmailProcessor()

@@ -1,0 +1,77 @@
+"""`notify_systems.slack_notification`: a message to a Slack incoming webhook, usually as a handler step.
+
+Plain HTTP instead of a library: the webhook's URL holds its secret and may be that of a compatible service.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+from pydantic import Field
+
+from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
+from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.hosts import check_reach, checked_url
+from convergence.processors.settings import Settings, settings
+from convergence.processors.waiting import retry_after_s
+
+SERVICE: Final = "Slack"
+
+
+class SlackSettings(Settings):
+    """`webhook_url`, or `secret`: the provider whose credential is the URL (by default the one of `slack`)."""
+
+    message: str = Field(min_length=1, max_length=40_000)
+    subject: str = ""
+    channel: str = ""
+    webhook_url: str = ""
+    secret: str = "slack"  # noqa: S105 - the name of a secret
+    allow_private_addresses: bool = False
+
+
+class SlackProcessor:
+    """One message."""
+
+    config_model = SlackSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Post.
+
+        Raises:
+            CredentialRejected: the webhook is gone or refuses.
+            Throttled, Transient: the engine may repeat the step.
+        """
+        wanted = settings(SlackSettings, step_config)
+        url = _webhook(wanted.webhook_url or await context.secrets.open(wanted.secret))
+        await check_reach(url, "private" if wanted.allow_private_addresses else "public", SERVICE)
+        text = f"*{wanted.subject}*\n{wanted.message}" if wanted.subject else wanted.message
+        body = {"text": text, **({"channel": wanted.channel} if wanted.channel else {})}
+        try:
+            answer = await context.http.post(url, json=body)
+        except httpx.RequestError as error:
+            raise Transient(f"{SERVICE} cannot be reached: {type(error).__name__}") from error
+        status = answer.status_code
+        if status in {401, 403, 404, 410}:
+            raise CredentialRejected(f"{SERVICE}: the webhook refuses ({status}); make a new one and store it")
+        if status == 429:
+            raise Throttled(f"{SERVICE} answers 429", retry_after_s=retry_after_s(answer.headers, 0.0) or 1.0)
+        if status >= 500:
+            raise Transient(f"{SERVICE} answers {status}")
+        if status != 200:
+            raise StepFailed(f"{SERVICE}: the webhook answers {status}")
+        return {"status": SUCCESS, "channel": wanted.channel}
+
+
+def _webhook(text: str) -> httpx.URL:
+    try:
+        return checked_url(text.strip(), SERVICE)
+    except StepFailed:
+        # The URL is a secret: no message quotes it.
+        raise StepFailed(f"{SERVICE}: the webhook's URL must begin with https:// and hold no user") from None
+
+
+def get_engine() -> SlackProcessor:
+    """Return the processor."""
+    return SlackProcessor()
