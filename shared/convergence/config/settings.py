@@ -12,11 +12,10 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from convergence.config.environments import FILES, SHORT
 from convergence.errors import ConfigError, ConfigErrors, nearest
 
 Environment = Literal["development", "staging", "production"]
-FILES: Final = {"development": ".env.local", "staging": ".env.stage", "production": ".env.prod"}
-SHORT: Final = {"development": "dev", "staging": "stage", "production": "prod"}
 ROOT_KEY_MIN: Final = 32
 
 

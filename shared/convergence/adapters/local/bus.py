@@ -42,6 +42,7 @@ class LocalBus:
         self._timers: set[asyncio.TimerHandle] = set()
         self._numbers = itertools.count(1)
         self._closed = False
+        self._draining = False
         self._quiet = asyncio.Event()
         self._quiet.set()
 
@@ -82,6 +83,15 @@ class LocalBus:
             self._quiet.clear()
             await self._quiet.wait()
 
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no delivery more and wait for those under way; False when some were not done in time.
+
+        What is published meanwhile is still seen by taps; as a hint it is lost, as any may be.
+        """
+        self._draining = True
+        tasks = set(self._tasks)
+        return not tasks or not (await asyncio.wait(tasks, timeout=timeout_s))[1]
+
     async def close(self) -> None:
         """Stop delivering; handlers that still run are cancelled and their messages dropped."""
         self._closed = True
@@ -94,6 +104,8 @@ class LocalBus:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _enqueue(self, subscription: _Subscription, delivery: Delivery) -> None:
+        if self._draining:
+            return
         if subscription.outstanding >= subscription.outstanding_max:
             subscription.waiting.append(delivery)
             return

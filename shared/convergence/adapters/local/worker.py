@@ -95,6 +95,10 @@ class LocalWorker:
                     if waiting.over or message.attributes["type"].startswith("run."):
                         waiting.moved.set()
 
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no step more and wait for those at work; False when some were not done in time."""
+        return await self._bus.drain(timeout_s)
+
     async def close(self) -> None:
         """Stop. Steps that still run stay claimed: the next start takes them up."""
         if self._passes is not None:

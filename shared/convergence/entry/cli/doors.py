@@ -39,6 +39,10 @@ class Worker(Protocol):
         """Return the run when nothing is left to do for it; at the timeout, as it is then."""
         ...
 
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no step more and wait for those at work; False when some were not done in time."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Writer:

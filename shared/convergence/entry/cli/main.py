@@ -32,6 +32,10 @@ COMMANDS: Final = {
     "graph": "graph",
     "schema": "schema",
     "org": "org",
+    "key": "key",
+    "integration": "integration",
+    "procedures": "procedures",
+    "serve": "serve",
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import shlex
 import shutil
 import signal
@@ -13,6 +14,7 @@ from contextlib import AbstractContextManager, asynccontextmanager
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
+from convergence.config.environments import SHORT
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.entry.cli.doors import Doors, Place, Watch, Writer
@@ -42,11 +44,19 @@ class Session:
         self.data_dir = DATA_DIR
         self.configs_dir = CONFIGS
         self.synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+        self.env = SHORT.get(os.environ.get("ENVIRONMENT", "development"), "dev")
+        self.project_id = os.environ.get("GCP_PROJECT_ID") or "local-dev-project"
 
     @property
     def place(self) -> Place:
         """Where the installation lives."""
-        return Place(data_dir=self.data_dir, configs_dir=self.configs_dir, synchronous=self.synchronous)
+        return Place(
+            data_dir=self.data_dir,
+            configs_dir=self.configs_dir,
+            env=self.env,
+            project_id=self.project_id,
+            synchronous=self.synchronous,
+        )
 
     def command(self, *words: str) -> str:
         """Return a command line that works here, quoted for a shell."""

@@ -125,7 +125,7 @@ def _data(loaded: LoadedPipeline) -> PipelineAnswer:
 
 def _verdict(text: bytes) -> Verdict:
     try:
-        loaded = parse_pipeline(text, "pipeline", file="pipeline.yml")
+        loaded = parse_pipeline(text, "posted/pipeline", file="pipeline.yml")
     except ConfigErrors as errors:
         return {"valid": False, "problems": _mistakes(errors.problems), "warnings": []}
     wrong, doubtful = check_processors(loaded, "embedded")

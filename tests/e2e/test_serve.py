@@ -1,0 +1,137 @@
+"""`convergence serve` as people start it: a real port, curl, signals."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
+
+ROOT_KEY = "root-key-of-the-tests-with-more-than-32-characters"
+OPERATOR = {"X-CA-Root-Key": ROOT_KEY}
+
+
+@contextmanager
+def sandbox() -> Iterator[tuple[str, str]]:
+    """A provider on a free port: its URL and key."""
+    argv = [sys.executable, "-m", "convergence.sandbox", "0"]
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment())
+    assert process.stdout is not None
+    try:
+        found: dict[str, str] = {}
+        while not {"base URL", "key"} <= set(found):
+            line = process.stdout.readline()
+            assert line, "the sandbox has ended"
+            for name in ("base URL", "key"):
+                if line.startswith(name):
+                    found[name] = line.removeprefix(name).strip()
+        yield found["base URL"], found["key"]
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@contextmanager
+def serving(installation: Installation, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
+    """A server on a free port, and the URL of its API."""
+    with installation.started("serve", "--port", "0", **({"CA_ROOT_API_KEY": ROOT_KEY} | more)) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        assert line.startswith("serving  http://"), (line, process.communicate())
+        yield process, line.split()[1]
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "data")
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="the walkthrough is made of curl, which is not installed")
+def test_the_walkthrough_of_the_docs_goes_from_onboarding_to_replay(installation: Installation) -> None:
+    with sandbox() as (url, key), serving(installation) as (_, api):
+        given = {"API": api, "CA_ROOT_API_KEY": ROOT_KEY, "PROVIDER_KEY": key, "PROVIDER_URL": url}
+        done = subprocess.run(
+            ["sh", str(ROOT / "docs" / "api_walkthrough.sh")],
+            capture_output=True,
+            text=True,
+            env=environment(**given),
+            timeout=2 * PATIENCE_S,
+            check=False,
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.endswith("== Done\n")
+    assert key not in done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_server_loses_no_accepted_run(installation: Installation, number: signal.Signals) -> None:
+    with serving(installation) as (process, api), httpx.Client(base_url=api) as client:
+        body = {"slug": "acme", "plan": "SCALE"}
+        key = client.post("/organizations/onboard", json=body, headers=OPERATOR).json()["api_key"]
+        for _ in range(15):
+            assert client.post("/pipelines/run/acme/example/hello", headers={"X-API-Key": key}).status_code == 202
+        process.send_signal(number)
+        _, said = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, said.splitlines()[-1]) == (0, "Stopped.")
+    installation.call("resume")
+    runs = installation.json("history", "acme")["runs"]
+    assert [run["status"] for run in runs] == ["completed"] * 15
+
+
+def test_a_server_goes_on_with_the_runs_of_one_that_was_killed(installation: Installation) -> None:
+    installation.call("org", "create", "acme")
+    installation.call("run", "acme", "example/hello", "--no-wait")
+    with serving(installation) as (_, api), httpx.Client(base_url=api) as client:
+        key = client.get("/admin/dev/api-key/acme", headers=OPERATOR)
+        assert key.status_code == 404  # the org was made by hand and has no key yet
+        (run,) = client.get("/pipelines/history/acme", headers=OPERATOR).json()["runs"]
+        events = client.get(f"/pipelines/events/acme/{run['run_id']}", headers=OPERATOR, timeout=PATIENCE_S)
+        assert events.text.endswith("event: end\ndata: {}\n\n")
+        status = client.get(f"/pipelines/status/acme/{run['run_id']}", headers=OPERATOR).json()
+        assert status["status"] == "completed"
+
+
+def test_a_slow_and_a_broken_client_hold_up_nobody(installation: Installation) -> None:
+    import socket
+
+    with serving(installation) as (_, api):
+        port = httpx.URL(api).port
+        assert port is not None
+        slow = [socket.create_connection(("127.0.0.1", port)) for _ in range(50)]
+        for each in slow:
+            each.sendall(
+                b"POST /api/v1/pipelines/run/acme/example/hello HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{"
+            )
+        slow[0].close()
+        with httpx.Client(base_url=api, timeout=5) as client:
+            assert client.get("/validator/pipelines").status_code == 200
+        for each in slow[1:]:
+            each.close()
+
+
+def test_production_does_not_start_before_every_fault_is_mended(installation: Installation) -> None:
+    faults = {
+        "ENVIRONMENT": "production",
+        "CA_ROOT_API_KEY": "short",
+        "DISABLE_AUTH": "true",
+        "RATE_LIMIT_ENABLED": "no",
+    }
+    said = installation.call("serve", "--port", "0", code=2, **faults).stderr
+    for name in ("CA_ROOT_API_KEY", "DISABLE_AUTH", "RATE_LIMIT_ENABLED", "KMS_KEY_NAME", "CORS_ORIGINS"):
+        assert name in said
+    assert "short" not in said
+
+
+def test_a_taken_port_is_told_in_one_line(installation: Installation) -> None:
+    with serving(installation) as (_, api):
+        port = str(httpx.URL(api).port)
+        said = Installation(installation.data_dir.parent / "other").call("serve", "--port", port, code=2).stderr
+        assert f"cannot listen on 127.0.0.1:{port}" in said

@@ -1,0 +1,40 @@
+"""Keys, integrations and procedures on the command line."""
+
+from __future__ import annotations
+
+from tests.unit.entry.conftest import Cli
+
+
+def test_a_key_is_printed_once_listed_rotated_and_revoked(acme: Cli) -> None:
+    made = acme("key", "create", "acme", "--name", "ci", "--scope", "run", "--days", "90")
+    assert made.out.startswith("cvk_")
+    (key,) = acme("key", "list", "acme", "--json").data["keys"]
+    assert (key["name"], key["scopes"], key["revoked_at"]) == ("ci", ["run"], None)
+    assert made.out.strip() not in acme("key", "list", "acme").out
+    assert acme("key", "rotate", "acme", key["key_id"], "--overlap-hours", "1", "--json").data["scopes"] == ["run"]
+    assert acme("key", "revoke", "acme", key["key_id"]).code == 0
+    assert acme("key", "list", "acme", "--json").data["keys"][0]["revoked_at"] is not None
+    assert acme("key", "revoke", "acme", "key_0").code == 2
+    assert acme("key", "create", "nobody").code == 2
+
+
+def test_an_integration_is_a_run_of_the_providers_own_pipeline(acme: Cli) -> None:
+    unknown = acme("integration", "validate", "acme", "opneai")
+    assert (unknown.code, "Did you mean 'openai'" in unknown.err) == (2, True)
+    refused = acme("integration", "setup", "acme", "open_ai", "-p", "api_key=sk")
+    assert (refused.code, "is a secret" in refused.err) == (2, True)
+    acme("run", "acme", "shop/key", "--secret-from-env", "api_key=HOME")
+    (credential,) = acme("integration", "list", "acme", "--json").data["credentials"]
+    assert (credential["provider"], credential["default"]) == ("shop", True)
+    assert acme("integration", "delete", "acme", "openai", credential["credential_id"]).code == 2
+
+
+def test_procedures_are_brought_to_what_the_files_say(acme: Cli) -> None:
+    before = acme("procedures", "list", "--json").data["procedures"]
+    assert {each["state"] for each in before} == {"missing"}
+    assert acme("procedures", "sync", "--json").data["synced"] == [each["name"] for each in before]
+    assert acme("procedures", "sync").out == "nothing has changed\n"
+    assert acme("procedures", "delete", before[0]["name"]).code == 0
+    after = {each["name"]: each["state"] for each in acme("procedures", "list", "--json").data["procedures"]}
+    assert after.pop(before[0]["name"]) == "missing"
+    assert set(after.values()) == {"current"}
