@@ -1,0 +1,24 @@
+"""`genai.payg_cost`: what that usage costs at list prices, whichever provider it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence.ports.processor import Context
+from convergence.processors.genai.front import FrontSettings, pass_on
+
+
+class PaygCostProcessor:
+    """Hands the step to the provider's own processor."""
+
+    config_model = FrontSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return what the provider's processor returns."""
+        return await pass_on("cost", step_config, context)
+
+
+def get_engine() -> PaygCostProcessor:
+    """Return the processor."""
+    return PaygCostProcessor()

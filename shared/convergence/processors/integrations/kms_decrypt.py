@@ -1,0 +1,38 @@
+"""`integrations.kms_decrypt`: checks that a stored credential opens. Its plaintext leaves this step in no form.
+
+Older files decrypt a key here and use it later; today each step opens the key itself, when it needs it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.settings import Settings, settings
+
+
+class DecryptSettings(Settings):
+    """`context_key` of older files names nothing any more: a credential is opened by its provider."""
+
+    provider: str
+    context_key: str = ""
+
+
+class DecryptProcessor:
+    """Opens, and forgets."""
+
+    config_model = DecryptSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return a reference. Raises `StepFailed` when there is no credential, or when it does not open."""
+        wanted = settings(DecryptSettings, step_config)
+        if not (await context.secrets.open(wanted.provider)).strip():
+            raise StepFailed(f"the credential of {wanted.provider!r} is empty; store it again")
+        return {"status": SUCCESS, "provider": wanted.provider, "credential_id": context.credential_id, "opens": True}
+
+
+def get_engine() -> DecryptProcessor:
+    """Return the processor."""
+    return DecryptProcessor()

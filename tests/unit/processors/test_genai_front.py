@@ -1,0 +1,100 @@
+"""One front for all LLM providers, and the pipelines in two halves; what a provider cannot give is said."""
+
+from __future__ import annotations
+
+import asyncio
+from decimal import Decimal
+from typing import Any
+
+import httpx
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config import ps_types
+from convergence.config.procedures import load_procedures
+from convergence.errors import StepFailed
+from convergence.processors.genai.front import UNAVAILABLE
+from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
+from tests.unit.processors.test_main_job import plan_of, run
+
+DATES = {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat()}
+
+
+async def runs(provider: str, *pipelines: str) -> list[Any]:
+    """Set the provider up, run the pipelines one after the other; return the last one's results and FOCUS rows."""
+    clock, sandbox = ManualClock(), Sandbox()
+    warehouse = DuckDbWarehouse(None, clock=clock)
+    key = {"openai": ADMIN_KEY, "anthropic": anthropic.ADMIN_KEY}[provider]
+    vault = Vault({"api_key": key, provider: key})
+    base_url = await sandbox.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            context = WorldContext(client, warehouse, clock, secrets=vault, credentials=vault, provider=provider)
+            await warehouse.sync_routines(load_procedures(CONFIGS))
+            await run(plan_of(f"{provider}/auth/setup", api_key=key, api_base_url=base_url), context)
+            found: list[Any] = []
+            for pipeline in pipelines:
+                given = {} if pipeline.endswith("cost_calculation") else {"api_base_url": base_url}
+                results = await run(plan_of(pipeline, **given, **DATES), context)
+                sql = "SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3 WHERE x_pipeline_id = 'x'".replace(
+                    "'x'", f"'{context.pipeline_id}'"
+                )
+                has_cost = "convert_focus" in results
+                rows = (await context.warehouse.query(sql)).rows if has_cost else []
+                found.append((results, rows[0]["cost"] if rows else None))
+            return found
+    finally:
+        await sandbox.stop()
+        warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("provider", "whole"), [("openai", "openai/cost/usage_cost"), ("anthropic", "anthropic/usage_cost")]
+)
+def test_the_front_gives_the_cost_of_the_providers_own_pipeline(provider: str, whole: str) -> None:
+    (_, cost), (results, same) = asyncio.run(runs(provider, whole, f"genai/payg/{provider}"))
+    assert cost == same == Decimal(results["calculate_costs"]["total_cost"]) > 100
+
+
+def test_extraction_and_calculation_in_two_pipelines_give_the_same_cost() -> None:
+    found = asyncio.run(
+        runs("openai", "openai/cost/usage_cost", "openai/cost/cost_extract", "openai/cost/cost_calculation")
+    )
+    assert found[0][1] == found[2][1] > 100
+
+
+def front(part: str, **config: Any) -> None:
+    context = WorldContext(None, None, ManualClock())  # type: ignore[arg-type]  # refused before anything is called
+    asyncio.run(ps_types.load(f"genai.payg_{part}").execute({"config": config}, context))
+
+
+@pytest.mark.parametrize("provider", sorted(UNAVAILABLE))
+@pytest.mark.parametrize("part", ["usage", "cost"])
+def test_what_a_provider_cannot_give_is_said_and_not_invented(provider: str, part: str) -> None:
+    with pytest.raises(StepFailed, match=f"{provider} has no {part} here: .* (export|balance|Cost Management)"):
+        front(part, provider=provider)
+
+
+def test_an_unknown_provider_and_dates_of_its_own_are_mistakes() -> None:
+    with pytest.raises(StepFailed, match="Did you mean 'anthropic'"):
+        front("usage", provider="antropic")
+    with pytest.raises(StepFailed, match="give dates to the run"):
+        front("usage", provider="openai", start_date="2026-01-01")
+
+
+@pytest.mark.parametrize("name", ["openai", "claude"])
+def test_validation_has_its_older_names(name: str) -> None:
+    assert ps_types.is_installed(f"integrations.validate_{name}")
+    assert hasattr(ps_types.load(f"integrations.validate_{name}"), "execute")
+
+
+def test_a_stored_key_is_checked_and_never_returned() -> None:
+    vault = Vault({"openai": "sk-very-secret", "empty": " "})
+    context = WorldContext(None, None, ManualClock(), secrets=vault)  # type: ignore[arg-type]  # calls nobody
+    step = ps_types.load("integrations.kms_decrypt")
+    result = asyncio.run(step.execute({"config": {"provider": "openai", "context_key": "key"}}, context))
+    assert result["opens"] is True
+    assert "sk-very-secret" not in str(result)
+    with pytest.raises(StepFailed, match="is empty"):
+        asyncio.run(step.execute({"config": {"provider": "empty"}}, context))
