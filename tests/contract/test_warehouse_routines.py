@@ -181,7 +181,8 @@ def test_one_routine_is_read_by_name_and_a_wrong_name_gets_the_nearest(run: Call
 
 
 MERGE = """
-MERGE cost AS t USING (SELECT DATE '2026-01-01' AS day, 3 AS cost UNION ALL SELECT DATE '2026-01-03', 4) AS s ON t.day = s.day
+MERGE cost AS t
+USING (SELECT DATE '2026-01-01' AS day, 3 AS cost UNION ALL SELECT DATE '2026-01-03', 4) AS s ON t.day = s.day
 WHEN MATCHED THEN UPDATE SET cost = s.cost
 WHEN NOT MATCHED THEN INSERT (day, cost, x_pipeline_run_date) VALUES (s.day, s.cost, s.day)
 WHEN NOT MATCHED BY SOURCE THEN DELETE;
@@ -293,7 +294,7 @@ def test_a_missing_name_comes_with_file_line_and_the_nearest(
         ("IF x THEN SELECT 1; END;", "3:21", "found 'END'"),
         ("DECLARE 5 INT64;", "3:9", "found '5'"),
         ("SELECT 1 SELECT 2;", "3:1", "'SELECT'"),
-        ("SELECT 'it''s', 'it;", "3:16", 'begins with "\'it;" is not closed'),
+        ("SELECT 'it''s', 'it;", "3:17", 'begins with "\'it;" is not closed'),
         ("-- it's\n/* begin", "4:1", "begins with '/* begin' is not closed"),
         ("SELECT (1;", "3:1", "syntax error"),
         ("SET a 5;", "3:7", "found '5'"),

@@ -261,6 +261,13 @@ def test_a_calendar_is_made_of_a_date_array(usage: GoogleSql) -> None:
     assert second["day"] == date(2026, 2, 2)
 
 
+def test_the_catalogue_lists_procedures(usage: GoogleSql) -> None:
+    names = "SELECT routine_name, routine_type FROM `p.d`.INFORMATION_SCHEMA.ROUTINES WHERE routine_body = 'SQL'"
+    assert ("sp_calendar", "PROCEDURE") in usage.rows(names)
+    [(text,)] = usage.rows("SELECT ddl FROM d.INFORMATION_SCHEMA.ROUTINES WHERE routine_name = 'sp_profile'")
+    assert text == PROFILE
+
+
 def test_a_migration_renames_and_adds_columns(usage: GoogleSql) -> None:
     script = Routine("001_rename", "1", "001_rename.sql", MIGRATION)
     assert usage.wait(usage.warehouse.migrate([script], dataset="d")) == ["001_rename"]

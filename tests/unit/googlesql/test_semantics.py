@@ -30,7 +30,7 @@ def with_t(shared_sql: GoogleSql) -> Iterator[GoogleSql]:
 
 
 def answer(sql: GoogleSql, text: str) -> str:
-    query = text if text.startswith(("SELECT", "WITH")) else f"SELECT {text}"
+    query = text if text.startswith(("SELECT", "WITH", "DELETE")) else f"SELECT {text}"
     try:
         rows = sql.query(query).rows
     except StepFailed as error:

@@ -155,3 +155,19 @@ def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str)
 def test_what_cannot_run_is_refused_by_name(t: GoogleSql, sql_text: str, message: str) -> None:
     with pytest.raises(StepFailed, match=message):
         t.query(sql_text)
+
+
+def test_a_column_is_set_to_its_default(sql: GoogleSql) -> None:
+    sql.query("CREATE TABLE d1 (id INT64, n NUMERIC DEFAULT 5)")
+    sql.query("INSERT INTO d1 VALUES (1, 7), (2, 8)")
+    sql.query("UPDATE d1 SET n = DEFAULT WHERE id = 1")
+    sql.query("MERGE d1 AS t USING (SELECT 2 AS id) AS s ON t.id = s.id WHEN MATCHED THEN UPDATE SET t.n = DEFAULT")
+    assert sql.rows("SELECT DISTINCT n FROM d1") == [(5,)]
+
+
+def test_a_merge_that_finds_two_rows_for_one_is_refused(sql: GoogleSql) -> None:
+    sql.query("CREATE TABLE d1 AS SELECT 1 AS id, 'a' AS v")
+    twice = "SELECT 1 AS id, 'x' AS v UNION ALL SELECT 1, 'y'"
+    with pytest.raises(StepFailed, match="cannot affect the same target row more than once"):
+        sql.query(f"MERGE d1 USING ({twice}) AS s ON d1.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v")
+    assert sql.rows("SELECT v FROM d1") == [("a",)]

@@ -81,6 +81,8 @@ def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], s
         if dataset and dataset not in readable:
             raise Denied(f"{dataset}.{name} is outside of what this statement may read: {', '.join(sorted(readable))}.")
     for dataset, name in sorted(writes):
+        if name.endswith("*"):
+            raise StepFailed(f"{dataset}.{name} stands for many tables, which can only be read together.")
         if dataset and (not scope.writable or dataset != scope.dataset):
             allowed = f"only {scope.dataset} may be written" if scope.writable else "this statement may only read"
             raise Denied(f"{dataset}.{name} cannot be written: {allowed}.")

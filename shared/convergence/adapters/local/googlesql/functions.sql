@@ -161,8 +161,18 @@ CREATE OR REPLACE MACRO googlesql.columns(project, dataset) AS TABLE
     CASE WHEN is_nullable THEN 'YES' ELSE 'NO' END AS is_nullable,
     CASE WHEN ends_with(data_type, '[]') THEN 'ARRAY<' || googlesql.type_name(replace(data_type, '[]', '')) || '>'
       ELSE googlesql.type_name(data_type) END AS data_type,
-    CASE WHEN column_name = 'x_ingestion_date' THEN 'YES' ELSE 'NO' END AS is_partitioning_column
+    'NEVER' AS is_generated, 'NO' AS is_hidden, 'NO' AS is_system_defined,
+    CASE WHEN column_name = 'x_ingestion_date' THEN 'YES' ELSE 'NO' END AS is_partitioning_column,
+    CAST(NULL AS BIGINT) AS clustering_ordinal_position, COALESCE(column_default, 'NULL') AS column_default
   FROM duckdb_columns() WHERE schema_name = dataset AND database_name = current_database();
+-- Procedures have one name in all datasets: the view shows them in each.
+CREATE OR REPLACE MACRO googlesql.routines(project, dataset) AS TABLE
+  SELECT project AS specific_catalog, dataset AS specific_schema, name AS specific_name, project AS routine_catalog,
+    dataset AS routine_schema, name AS routine_name, 'PROCEDURE' AS routine_type, CAST(NULL AS VARCHAR) AS data_type,
+    'SQL' AS routine_body, definition AS routine_definition, CAST(NULL AS VARCHAR) AS external_language,
+    CAST(NULL AS VARCHAR) AS is_deterministic, CAST(NULL AS VARCHAR) AS security_type,
+    CAST(NULL AS TIMESTAMPTZ) AS created, CAST(NULL AS TIMESTAMPTZ) AS last_altered, definition AS ddl
+  FROM _convergence.routines;
 CREATE OR REPLACE MACRO googlesql.schemata(project, dataset) AS TABLE
   SELECT project AS catalog_name, dataset AS schema_name, 'US' AS location;
 CREATE OR REPLACE MACRO googlesql.table_list(project, dataset) AS TABLE

@@ -11,7 +11,7 @@ from convergence.errors import StepFailed, nearest
 if TYPE_CHECKING:
     from convergence.adapters.local.googlesql.translate import Catalog
 
-_VIEWS: Final = {"TABLES": "tables", "COLUMNS": "columns", "SCHEMATA": "schemata"}
+_VIEWS: Final = {"TABLES": "tables", "COLUMNS": "columns", "ROUTINES": "routines", "SCHEMATA": "schemata"}
 _PREFIX: Final = "INFORMATION_SCHEMA."
 
 
@@ -59,4 +59,15 @@ def expand_wildcards(tree: exp.Expr, catalog: Catalog) -> None:
         for part in parts[1:]:
             union = exp.Union(this=union, expression=part, distinct=False, by_name=True)
         alias = table.alias or "_wildcard"
+        _hide_suffix(table, alias)
         table.replace(exp.Subquery(this=union, alias=exp.TableAlias(this=exp.to_identifier(alias, quoted=True))))
+
+
+def _hide_suffix(table: exp.Expr, alias: str) -> None:
+    """_TABLE_SUFFIX is there when it is named, but no star gives it."""
+    select = table.find_ancestor(exp.Select)
+    for projection in select.expressions if select is not None else []:
+        star = projection.this if isinstance(projection, exp.Column) else projection
+        if isinstance(star, exp.Star) and (star is projection or projection.table == alias):
+            hidden = exp.to_identifier("_TABLE_SUFFIX", quoted=True)
+            star.set("except_", [*(star.args.get("except_") or []), hidden])

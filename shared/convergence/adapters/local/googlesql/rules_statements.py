@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.googlesql.pivots import order_unpivot
 from convergence.adapters.local.googlesql.rules import Rule
 from convergence.adapters.local.googlesql.rules_numbers import ANONYMOUS
 from convergence.errors import StepFailed
@@ -22,6 +23,9 @@ def _update(node: exp.Expr) -> exp.Expr:
         target = change.this
         if isinstance(target, exp.Column) and target.table:  # SET t.a = …: DuckDB wants the bare name
             change.set("this", exp.column(target.this.copy()))
+        value = change.expression
+        if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.this.quoted:
+            change.set("expression", exp.Var(this="DEFAULT"))
     if node.args.get("where") is None and not isinstance(node.parent, exp.When):
         raise StepFailed("UPDATE needs a WHERE clause; write WHERE TRUE to change every row.")
     return node
@@ -47,44 +51,11 @@ def _join(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _pivot(node: exp.Expr) -> exp.Expr:
-    """UNPIVOT puts the name after the value, PIVOT puts the aggregate's alias before the value's."""
-    if node.args.get("unpivot"):
-        _name_last(node)
-        return node
-    aliased = [each for each in node.expressions if isinstance(each, exp.Alias)]
-    if not aliased:
-        return node
-    if len(node.expressions) > 1:
-        raise StepFailed("PIVOT with several aggregates cannot run here; use one PIVOT for each.")
-    [aggregate] = aliased
-    aggregate.replace(aggregate.this.copy())
-    for field in node.args["fields"]:
-        for value in list(field.expressions):
-            named = value.alias if isinstance(value, exp.PivotAlias | exp.Alias) else value.name
-            plain = value.this if isinstance(value, exp.PivotAlias | exp.Alias) else value
-            name = exp.to_identifier(f"{aggregate.alias}_{named}", quoted=True)
-            value.replace(exp.PivotAlias(this=plain.copy(), alias=name))
-    return node
-
-
-def _name_last(node: exp.Expr) -> None:
-    source = node.parent
-    assert source is not None, "UNPIVOT stands behind a table"
-    name = node.args["fields"][0].this.name
-    inner = source.copy()
-    alias = inner.args.get("alias")
-    everything = exp.Star(except_=[exp.to_identifier(name, quoted=True)])
-    wrapped = exp.Subquery(this=exp.select(everything, exp.column(name, quoted=True)).from_(inner))
-    wrapped.set("alias", alias.copy() if alias is not None else exp.TableAlias(this=exp.to_identifier("_unpivoted")))
-    source.replace(wrapped)
-
-
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Anonymous: _anonymous,
     exp.Update: _update,
     exp.Delete: _delete,
     exp.Select: _select,
     exp.Join: _join,
-    exp.Pivot: _pivot,
+    exp.Pivot: order_unpivot,
 }

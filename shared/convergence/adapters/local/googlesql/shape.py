@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.googlesql.pivots import expand_pivots
 from convergence.errors import StepFailed
 
 
@@ -18,6 +19,7 @@ def shape(tree: exp.Expr) -> exp.Expr:
     """
     if any(table.args.get("version") is not None for table in tree.find_all(exp.Table)):
         raise StepFailed("FOR SYSTEM_TIME AS OF cannot run here: the embedded warehouse keeps no earlier versions.")
+    expand_pivots(tree)
     change = _SHAPES.get(type(tree))
     return tree if change is None else change(tree)
 

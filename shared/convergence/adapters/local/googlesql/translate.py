@@ -126,6 +126,8 @@ def _name_columns(tree: exp.Expr) -> None:
         if projection.alias_or_name == "" or not isinstance(projection, exp.Alias | exp.Column | exp.Dot | exp.Star):
             projection.replace(exp.alias_(projection.copy(), f"f{unnamed}_", quoted=True))
             unnamed += 1
+        elif isinstance(projection, exp.Dot) and not isinstance(projection.expression, exp.Star):
+            projection.replace(exp.alias_(projection.copy(), projection.name, quoted=True))  # @p.a is called a
 
 
 def parse_statement(sql: str) -> exp.Expr:
