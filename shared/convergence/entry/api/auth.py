@@ -10,8 +10,9 @@ from fastapi.security import APIKeyHeader
 
 from convergence.config.model import Pipeline
 from convergence.entry.api.runtime import At, Caller, Runtime, Visit, visit_of
-from convergence.errors import Denied, RateLimited, Unauthenticated
+from convergence.errors import Denied, NotFound, RateLimited, Unauthenticated
 from convergence.tenants.api_keys import same_text
+from convergence.tenants.orgs import SLUG
 
 API_KEY: Final = APIKeyHeader(
     name="X-API-Key", scheme_name="org_api_key", description="A key of the org in the path.", auto_error=False
@@ -96,6 +97,8 @@ def check_run(caller: Caller, org: str, pipeline: Pipeline) -> None:
 def _needs(scope: str) -> Callable[[OrgName, Caller], Awaitable[Caller]]:
     async def allowed(org: OrgName, caller: Annotated[Caller, Depends(identify)]) -> Caller:
         check(caller, org, scope)
+        if not SLUG.fullmatch(org):  # the operator may ask for anything; a path of documents is made of names only
+            raise NotFound(f"Unknown org: {org[:60]!r}.")
         return caller
 
     return allowed

@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from convergence.domain.quota import Limits
 from convergence.domain.times import to_text
-from convergence.tenants.api_keys import SCOPES, ApiKey
+from convergence.tenants.api_keys import ApiKey
 from convergence.tenants.credentials import Credential
 from convergence.tenants.orgs import Org
 
-COUNT_MAX = 1_000_000
+COUNT_MAX: Final = 1_000_000
+Scope = Literal["run", "read", "admin"]
 ProfileValue = Annotated[str, Field(max_length=2_000)] | int | float | bool | None
 Profile = dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")], ProfileValue]
 Title = Annotated[str, Field(max_length=200)]
 
 
 class Asked(BaseModel):
-    """A body."""
+    """A body. Types are meant: `false` is no number of hours."""
 
-    model_config = ConfigDict(extra="forbid")
+    model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class LimitsBody(Asked):
@@ -41,7 +42,6 @@ class OnboardBody(Asked):
     """A new org."""
 
     model_config = ConfigDict(
-        extra="forbid",
         json_schema_extra={"examples": [{"slug": "acme", "name": "Acme Inc.", "plan": "STARTER"}]},
     )
 
@@ -63,7 +63,7 @@ class PatchBody(Asked):
 class SubscriptionBody(Asked):
     """The billing system's word, and what it knows of the plan."""
 
-    status: str = Field(max_length=50, examples=["active", "past_due"])
+    status: Literal["trialing", "active", "past_due", "paused", "incomplete", "canceled"]
     plan: Title | None = None
     limits: LimitsBody | None = None
 
@@ -72,7 +72,7 @@ class KeyBody(Asked):
     """A new key."""
 
     name: Title = ""
-    scopes: list[Annotated[str, Field(max_length=20)]] = Field(default=list(SCOPES), min_length=1, max_length=10)
+    scopes: list[Scope] = Field(default=["run", "read", "admin"], min_length=1, max_length=10)
     expires_in_days: float | None = Field(default=None, gt=0, le=3650)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
@@ -130,4 +131,16 @@ async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for it"
     visit = visit_of(request)
     visit.code = _CODES.get(error.status_code, "http")
-    return problem(visit.request_id, error.status_code, visit.code, error.detail, headers=error.headers)
+    headers = {name.lower(): value for name, value in (error.headers or {}).items()}
+    if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+        headers["allow"] = ", ".join(allowed(request.app.openapi(), request.url.path))
+    return problem(visit.request_id, error.status_code, visit.code, error.detail, headers=headers)
+
+
+def allowed(document: Mapping[str, Any], path: str) -> list[str]:
+    """Return the methods of the route that fits a path best; the router names those of its first match only."""
+    for template in sorted(document["paths"], key=lambda each: each.count("{")):
+        pattern = re.escape(template).replace(r"\{path\}", ".*")
+        if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", pattern), path):
+            return sorted(method.upper() for method in document["paths"][template])
+    return []

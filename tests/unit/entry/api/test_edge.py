@@ -92,6 +92,8 @@ def test_unknown_paths_and_methods_are_problems(live: Live) -> None:
         assert (missing.status_code, missing.json()["code"]) == (404, "not_found")
         assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
         assert wrong.headers["allow"] == "GET"
+        assert (await api.ask("OPTIONS", "/procedures/sp_x")).headers["allow"] == "DELETE, GET, POST"
+        assert (await api.ask("OPTIONS", "/pipelines/run/acme/a//b")).headers["allow"] == "POST"
 
     live(story, orgs=())
 

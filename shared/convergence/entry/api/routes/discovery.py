@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Path
+from fastapi import APIRouter, Path, Request
 from typing_extensions import TypedDict
 
 from convergence.config.catalog import Catalog
@@ -15,9 +15,13 @@ from convergence.entry.api.auth import Known, check
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At
-from convergence.errors import ConfigError, ConfigErrors, NotFound, nearest
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, nearest
 
 router = APIRouter(prefix="/validator", tags=["discovery"])
+YAML: Final = {
+    "required": True,
+    "content": {"application/yaml": {"schema": {}, "examples": {"a step": {"value": "name: Hello\nsteps: []\n"}}}},
+}
 
 
 class Parameter(TypedDict):
@@ -80,13 +84,13 @@ async def of_provider(provider: Annotated[str, Path(examples=["openai"])], at: A
     return Json({"pipelines": found})
 
 
-@router.post("/validate", response_model=Verdict, responses=documented())
-async def validate(
-    caller: Known,
-    text: Annotated[bytes, Body(media_type="application/yaml", examples=["name: Hello\nsteps: []\n"])],
-) -> Json:
-    """Check a pipeline file: every mistake with its line. Nothing is stored."""
+@router.post("/validate", response_model=Verdict, responses=documented(), openapi_extra={"requestBody": YAML})
+async def validate(request: Request, caller: Known) -> Json:
+    """Check a pipeline file, sent as the body: every mistake with its line. Nothing is stored."""
     check(caller, caller.org, "read")
+    text = await request.body()
+    if not text:
+        raise InvalidInput("The body is empty; send the pipeline file.")
     return Json(await asyncio.to_thread(_verdict, text))  # a large file must not hold up the others
 
 

@@ -20,13 +20,18 @@ from convergence.entry.api.runtime import At, Runtime
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5
 KEEP_ALIVE_LOOKS: Final = 30
+EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
+    "type": "object",
+    "properties": {"id": {"type": "string"}, "event": {"enum": ["move", "end"]}, "data": {"type": "string"}},
+    "required": ["event", "data"],
+}
 
 
 @router.get(
     "/events/{org}/{run_id}",
     response_class=StreamingResponse,
     responses={
-        200: {"content": {"text/event-stream": {"schema": {"type": "string"}}}, "description": "One event a move."},
+        200: {"content": {"text/event-stream": {"schema": EVENT}}, "description": "One event a move."},
         **documented(404),
     },
 )
