@@ -79,11 +79,12 @@ async def _extract(
     batch: list[Any] = []
     bad: list[Any] = []
     parts = [0, 0]
+    numbered = wanted.pagination is not None and wanted.pagination.type in {"offset", "page"}
     walk = client.walk(call, pages.following, guard=guard)
     async with aclosing(walk):
         async for answer, after in walk:
             records = pages.records(answer)
-            progress.count(records, service)
+            progress.count(records, service, numbered=numbered)
             shaped = shaper.shape(records)
             progress.filtered += shaped.filtered
             progress.quarantined += len(shaped.bad)

@@ -43,14 +43,18 @@ class Progress:
         """Return all of it as JSON."""
         return asdict(self)
 
-    def count(self, records: Sequence[Any], service: str) -> None:
-        """Count a page. Raises `StepFailed` when it is the first page, or the one before, once more."""
+    def count(self, records: Sequence[Any], service: str, *, numbered: bool) -> None:
+        """Count a page.
+
+        Raises `StepFailed` when it is the page before once more; of `numbered` pages also when it is the first again:
+        some APIs begin anew behind the end.
+        """
         self.pages += 1
         self.read += len(records)
         if not records:
             return
         digest = blake2b(orjson.dumps(records, default=str), digest_size=8).hexdigest()
-        if digest in self.digests:
+        if digest in (self.digests if numbered else self.digests[-1:]):
             raise StepFailed(
                 f"{service}: page {self.pages} holds the very records of an earlier page; does the API know the"
                 " parameter that config.pagination names?"
