@@ -1,4 +1,4 @@
-"""Stored procedures as files: `configs/system/procedures/{domain}/*.sql`, one procedure each."""
+"""Stored procedures and migrations as files: `configs/system/{procedures,migrations}/**/*.sql`, one each."""
 
 from __future__ import annotations
 
@@ -9,10 +9,20 @@ from typing import Final
 from convergence.ports.warehouse import Routine
 
 FOLDER: Final = Path("system") / "procedures"
+MIGRATIONS: Final = Path("system") / "migrations"
 
 
 def load_procedures(root: Path) -> list[Routine]:
     """Return the procedures below the configs folder `root`, by name; a file is named after its procedure."""
+    return _load(root, FOLDER)
+
+
+def load_migrations(root: Path) -> list[Routine]:
+    """Return the migrations below the configs folder `root`, in the order in which they run: by name."""
+    return _load(root, MIGRATIONS)
+
+
+def _load(root: Path, folder: Path) -> list[Routine]:
     return [
         Routine(
             name=file.stem,
@@ -20,5 +30,5 @@ def load_procedures(root: Path) -> list[Routine]:
             source=file.relative_to(root).as_posix(),
             definition=content.decode(),
         )
-        for file in sorted((root / FOLDER).rglob("*.sql"), key=lambda file: file.stem)
+        for file in sorted((root / folder).rglob("*.sql"), key=lambda file: file.stem)
     ]

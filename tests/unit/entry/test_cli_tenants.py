@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.unit.entry.conftest import Cli
 
 
@@ -38,3 +40,16 @@ def test_procedures_are_brought_to_what_the_files_say(acme: Cli) -> None:
     after = {each["name"]: each["state"] for each in acme("procedures", "list", "--json").data["procedures"]}
     assert after.pop(before[0]["name"]) == "missing"
     assert set(after.values()) == {"current"}
+
+
+def test_migrations_run_once_in_every_orgs_dataset(acme: Cli, configs: Path) -> None:
+    assert acme("migrate").out == "nothing to migrate\n"
+    folder = configs / "system" / "migrations"
+    folder.mkdir()
+    (folder / "001_notes.sql").write_text("CREATE TABLE notes (text STRING);")
+    (folder / "002_kind.sql").write_text("ALTER TABLE notes ADD COLUMN IF NOT EXISTS kind STRING;")
+    assert acme("migrate", "--dry-run").out == "acme_dev  001_notes\nacme_dev  002_kind\n"
+    assert acme("migrate", "001_notes", "--json").data["migrated"] == {"acme_dev": ["001_notes"]}
+    assert acme("migrate").out == "acme_dev  002_kind\n"
+    assert acme("query", "acme", "SELECT kind FROM notes", "--json").data["rows"] == []
+    assert acme("migrate", "003").code == 2

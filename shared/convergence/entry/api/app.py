@@ -18,6 +18,7 @@ from convergence.entry.api.routes import (
     events,
     health,
     integrations,
+    migrations,
     organizations,
     procedures,
     run,
@@ -26,7 +27,7 @@ from convergence.entry.api.routes import (
 from convergence.entry.api.runtime import Runtime
 
 PREFIX: Final = "/api/v1"
-_AREAS: Final = (run, state, events, act, discovery, integrations, organizations, procedures)
+_AREAS: Final = (run, state, events, act, discovery, integrations, organizations, procedures, migrations)
 _ABOUT: Final = """Pipelines as config: usage and cost of many tenants into one FOCUS table.
 
 Errors are RFC 9457 problem documents with a stable `code`. Every answer has an `X-Request-ID`."""

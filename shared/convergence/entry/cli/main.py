@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "key": "key",
     "integration": "integration",
     "procedures": "procedures",
+    "migrate": "migrate",
     "serve": "serve",
 }
 

@@ -172,3 +172,20 @@ def test_procedures_are_synchronised_listed_and_removed(live: Live) -> None:
             assert (await api.ask(method, path, headers=ROOT)).status_code == 404
 
     live(story, orgs=())
+
+
+def test_a_migration_runs_in_every_orgs_dataset_once(live: Live) -> None:
+    async def story(api: Api) -> None:
+        folder = api.installation.services.configs_dir / "system" / "migrations"
+        folder.mkdir()
+        (folder / "001_notes.sql").write_text("CREATE TABLE notes (text STRING);")
+        path = "/migrations/001_notes/execute"
+        everywhere = {"acme_dev": ["001_notes"], "globex_dev": ["001_notes"]}
+        rehearsed = await api.ask("POST", path, headers=ROOT, params={"dry_run": "true"})
+        assert rehearsed.json() == {"dry_run": True, "migrated": everywhere}
+        assert (await api.ask("POST", path, headers=ROOT)).json() == {"dry_run": False, "migrated": everywhere}
+        assert (await api.ask("POST", path, headers=ROOT)).json()["migrated"] == {"acme_dev": [], "globex_dev": []}
+        assert (await api.ask("POST", "/migrations/002/execute", headers=ROOT)).status_code == 404
+        assert (await api.ask("POST", path, org="acme")).status_code == 401
+
+    live(story, orgs=("acme", "globex"))

@@ -1,0 +1,35 @@
+"""`convergence migrate`: bring every org's dataset to what the migrations say."""
+
+from __future__ import annotations
+
+import click
+
+from convergence.engine.migrate import migrate
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.session import Session
+
+
+@click.command("migrate", cls=Command)
+@click.argument("up_to", metavar="[NAME]", required=False)
+@click.option("--dry-run", is_flag=True, help="Only say what would run, and check the first script.")
+@click.pass_obj
+def command(session: Session, up_to: str | None, dry_run: bool) -> int:
+    """Run the migrations that an org's dataset has not seen: all, or up to NAME.
+
+    \b
+    Example:
+      convergence migrate --dry-run
+    """
+    session.check_configs()
+
+    async def work() -> dict[str, list[str]]:
+        async with session.writing("migrate") as writer:
+            return await migrate(writer.services, up_to, dry_run=dry_run)
+
+    done = session.go(work())
+    if session.out.json:
+        session.out.data({"dry_run": dry_run, "migrated": done})
+        return 0
+    lines = [f"{dataset}  {name}" for dataset, names in done.items() for name in names]
+    session.out.line("\n".join(lines) or "nothing to migrate")
+    return 0
