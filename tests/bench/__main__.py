@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import cold, engine, extract, load, long
+from tests.bench import cold, engine, extract, load, long, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -23,6 +23,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "long": long.measure,
     "load": load.measure,
     "load-1m": partial(load.measure, 1_000_000),
+    "procedure": procedure.run,
     "extract": extract.measure,
     "extract-1m": partial(extract.measure, 1_000_000),
 }

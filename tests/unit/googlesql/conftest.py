@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -88,6 +88,3 @@ def sql(shared_sql: GoogleSql) -> Iterator[GoogleSql]:
     yield shared_sql
     for (name,) in shared_sql.rows("SELECT table_name FROM d.INFORMATION_SCHEMA.TABLES"):
         shared_sql.query(f"DROP TABLE IF EXISTS `{name}`")
-
-
-Refused = Callable[[str], str]

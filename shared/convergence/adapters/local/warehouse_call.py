@@ -54,12 +54,14 @@ def call_procedure(
         )
         variables = _run(interpreter, tree, _given(tree, arguments))
         if scope.lineage is not None:
-            settle_lineage(job, interpreter.written, scope.lineage)
-        outcome = interpreter.last or Outcome()
-        outcome.rows_affected = interpreter.rows_affected
-        outcome.tables = tuple(sorted(f"{dataset}.{name}" for dataset, name in interpreter.written if dataset))
+            settle_lineage(job, interpreter.execution.written, scope.lineage)
+        outcome = interpreter.execution.last or Outcome()
+        outcome.rows_affected = interpreter.execution.rows_affected
+        outcome.tables = tuple(
+            sorted(f"{dataset}.{name}" for dataset, name in interpreter.execution.written if dataset)
+        )
         out = [argument.name for argument in tree.arguments if argument.mode != "IN"]
-        if interpreter.last is None and out:  # no SELECT: the OUT arguments are the result
+        if interpreter.execution.last is None and out:  # no SELECT: the OUT arguments are the result
             outcome.columns = tuple((name, variables.get(name).type) for name in out)
             outcome.rows = [tuple(variables.get(name).value for name in out)]
         record(job, job_id, outcome, at)

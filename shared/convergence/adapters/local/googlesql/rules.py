@@ -115,6 +115,7 @@ _RAISING = frozenset(
 def _rules() -> dict[type[exp.Expr], Rule]:
     from convergence.adapters.local.googlesql import (
         rules_arrays,
+        rules_date_values,
         rules_dates,
         rules_json,
         rules_numbers,
@@ -122,7 +123,7 @@ def _rules() -> dict[type[exp.Expr], Rule]:
         rules_text,
     )
 
-    modules = (rules_numbers, rules_dates, rules_text, rules_json, rules_arrays, rules_statements)
+    modules = (rules_numbers, rules_dates, rules_date_values, rules_text, rules_json, rules_arrays, rules_statements)
     return {kind: rule for module in modules for kind, rule in module.RULES.items()}
 
 

@@ -185,10 +185,6 @@ def _refused(name: str) -> Rule:
     return rule
 
 
-def _hex(node: exp.Expr) -> exp.Expr:
-    return function("lower", function("hex", node.this), kind="STRING")
-
-
 def _chr(node: exp.Expr) -> exp.Expr:
     return function("chr", call("int32", node.expressions[0]), kind="STRING")
 

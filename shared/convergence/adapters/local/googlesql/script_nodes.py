@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from convergence.adapters.local.googlesql.types import SqlType
 
@@ -156,4 +156,3 @@ class Procedure:
     arguments: tuple[Argument, ...]
     body: tuple[Node, ...]
     source: str = ""
-    statements: tuple[Text, ...] = field(default=())
