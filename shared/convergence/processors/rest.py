@@ -10,21 +10,17 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 import httpx
-import orjson
 
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
+from convergence.processors.answers import parsed, refused
 from convergence.processors.hosts import Reach, check_reach, checked_url
-from convergence.processors.json_text import read_json
 from convergence.processors.limiter import limiter
 from convergence.processors.paging import Answer, Call, Following, LoopGuard, Paging, Params
-from convergence.processors.waiting import Patience, retry_after_s
-
-BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
-REFUSED: Final = frozenset({401, 403})
+from convergence.processors.waiting import Patience
 
 
 class RestClient:
@@ -54,8 +50,8 @@ class RestClient:
         self._context = context
         url = checked_url(base_url, service)
         self._base_url = base_url.rstrip("/")
-        self._own_host = url.host
-        self._hosts = frozenset({url.host, *hosts})
+        self._own = (url.scheme, url.host, url.port)
+        self._hosts = frozenset(hosts)
         self._reach = reach
         self._reached: set[str] = set()
         self._requests_per_second = requests_per_second
@@ -154,8 +150,8 @@ class RestClient:
         except httpx.RequestError as error:
             raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
         if response.status_code in {200, 201}:
-            return Answer(self._parse(response, body, call, exact=exact), response.headers)
-        refusal = self._refusal(response, body, call)
+            return Answer(parsed(response, body, self._where(call), exact=exact), response.headers)
+        refusal = refused(response, body, self._where(call), renew=self._renew, now=self._context.now().timestamp())
         if isinstance(refusal, Throttled) and refusal.retry_after_s:
             gate.pause(
                 self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))
@@ -166,10 +162,10 @@ class RestClient:
         """Return where the call goes, once its host is known to be allowed and within reach."""
         whole = call.path.startswith(("http://", "https://"))
         url = checked_url(call.path if whole else self._base_url + call.path, self._service)
-        if url.host not in self._hosts:
+        if (url.scheme, url.host, url.port) != self._own and url.host not in self._hosts:
             raise StepFailed(
-                f"{self._service}: a page leads to another host, {url.host!r}; the credential goes to"
-                f" {self._own_host!r} only, unless config.allowed_hosts names the other"
+                f"{self._service}: a page leads to another host, {url.netloc.decode('ascii')!r}; the credential goes to"
+                f" {self._own[1]!r} only, unless config.allowed_hosts names the other"
             )
         if url.host not in self._reached:
             await check_reach(url, self._reach, self._service)
@@ -185,37 +181,6 @@ class RestClient:
                 raise StepFailed(f"{self._where(call)} sends more than {limit} in one answer: ask for smaller pages")
         return bytes(body)
 
-    def _parse(self, response: httpx.Response, body: bytes, call: Call, *, exact: bool) -> Any:
-        kind = response.headers.get("content-type", "")
-        if "html" in kind or body.lstrip()[:1] == b"<":
-            raise StepFailed(f"{self._where(call)} answers {kind or 'markup'} instead of JSON: check the base URL")
-        try:
-            answer = read_json(body, exact=exact)
-        except ValueError as error:
-            raise Transient(f"{self._where(call)} answers with broken JSON ({len(body)} bytes)") from error
-        if isinstance(answer, dict) and answer.get("error"):
-            raise StepFailed(f"{self._where(call)} answers 200 with an error: {_message(answer)}")
-        return answer
-
-    def _refusal(self, response: httpx.Response, body: bytes, call: Call) -> ConvergenceError:
-        status, where = response.status_code, self._where(call)
-        if status in REFUSED:
-            # The provider's own words are left out: they may quote the key.
-            said = "does not know the credential" if status == 401 else "says that the credential lacks a permission"
-            return CredentialRejected(f"{where} {said} ({status}). {self._renew}".rstrip())
-        if status in BUSY or status >= 500:
-            wait_s = retry_after_s(response.headers, self._context.now().timestamp())
-            if wait_s is not None or status == 429:
-                return Throttled(f"{where} answers {status}", retry_after_s=wait_s or 0.0)
-            return Transient(f"{where} answers {status}")
-        if 300 <= status < 400:
-            return StepFailed(f"{where} redirects ({status}): set the final base URL")
-        try:
-            said = _message(orjson.loads(body))
-        except ValueError:
-            said = "no reason given"
-        return StepFailed(f"{where} refuses the request ({status}): {said}")
-
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
         """Seconds to wait; None when the wait is the engine's."""
         patience = self._patience
@@ -229,9 +194,3 @@ class RestClient:
 
     def _where(self, call: Call) -> str:
         return f"{self._service} {call.method} {call.path.partition('?')[0]}"
-
-
-def _message(answer: Any) -> str:
-    said = answer.get("error", answer) if isinstance(answer, dict) else answer
-    text = said.get("message", said) if isinstance(said, dict) else said
-    return str(text)[:300]

@@ -251,6 +251,14 @@ def test_a_link_to_another_host_does_not_get_the_credential(tmp_path: Path) -> N
     assert "another host, 'evil.example'" in said
 
 
+def test_the_same_host_on_another_port_is_another_host(tmp_path: Path) -> None:
+    def handler(_: Request) -> Response:
+        return answer({"data": things(1, 1), "next": "http://127.0.0.1:9/things"})
+
+    said = failing(tmp_path, handler, {"pagination": {"type": "link", "response_path": "next"}})
+    assert "another host, '127.0.0.1:9'" in said
+
+
 def test_a_private_address_needs_the_configs_word(tmp_path: Path) -> None:
     said = failing(tmp_path, whole(), {"allow_private_addresses": False})
     assert "allow_private_addresses: true" in said

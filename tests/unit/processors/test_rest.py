@@ -154,7 +154,7 @@ def test_a_small_answer_that_swells_past_the_cap_is_refused() -> None:
 
 def test_a_dead_host_is_transient_and_the_message_shows_no_key() -> None:
     async def call(client: RestClient) -> None:
-        client._base_url = "http://127.0.0.1:9"
+        client._base_url, client._own = "http://127.0.0.1:9", ("http", "127.0.0.1", 9)
         await client.get("/x")
 
     with pytest.raises(Transient, match="cannot be reached") as caught:
