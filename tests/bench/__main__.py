@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import cold, engine, extract, load, long, procedure
+from tests.bench import api, cold, engine, extract, load, long, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -19,6 +19,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain-full": partial(engine.measure, "chain", engine.chain, "FULL"),
     "fan-full": partial(engine.measure, "fan", engine.fan, "FULL"),
     "many-full": partial(engine.measure, "many", engine.many, "FULL"),
+    "api": api.measure,
     "cold": cold.measure,
     "long": long.measure,
     "load": load.measure,
