@@ -299,6 +299,14 @@ def test_fields_are_flattened_renamed_and_added(tmp_path: Path) -> None:
     assert (row["source"], row["day"]) == ("api", DAY)
 
 
+@pytest.mark.parametrize(
+    ("given", "kept"), [("Acme (EU)", "Acme (EU)"), ("'quoted'", "quoted"), ("UPPER('x')", "X"), (7, "7")]
+)
+def test_an_added_field_is_sql_only_where_it_looks_like_it(tmp_path: Path, given: Any, kept: str) -> None:
+    _, (row,) = World(tmp_path, whole()).run(NONE, transform={"add_fields": {"source": given}})
+    assert row["source"] == kept
+
+
 def test_money_keeps_every_digit(tmp_path: Path) -> None:
     body = b'{"data": [{"id": 1, "amount": 1234567890123.123456789}]}'
     _, (row,) = World(tmp_path, lambda _: Response(200, body)).run(NONE)

@@ -29,6 +29,14 @@ steps:
       rate_limit: {{max_retries: 0}}
       allow_private_addresses: true
     destination: {{table: acme_things_daily_raw, batch_size: 100, checkpoint_rows: 200}}
+
+  - step_id: notify_end
+    ps_type: notify_systems.slack_notification
+    trigger: always
+    config:
+      webhook_url: "{url}/hook"
+      allow_private_addresses: true
+      message: "{{pipeline_id}} {{status}}"
 """
 
 
@@ -37,8 +45,14 @@ class Things:
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
+        self.told: list[str] = []
+        self.hooked = asyncio.Event()
 
     def __call__(self, request: Request) -> Response:
+        if request.path == "/hook":
+            self.told.append(json.loads(request.body)["text"])
+            self.hooked.set()
+            return Response(200)
         offset = int(dict(request.query).get("offset", 0))
         self.offsets.append(offset)
         if offset == 500 and self.offsets.count(500) == 1:
@@ -63,6 +77,7 @@ async def extracted(folder: Path, things: Things) -> tuple[Run, list[dict[str, A
             await installation.worker.start()
             run = await dispatch(installation.services, RunRequest(org="org0", pipeline="acme/usage/things"))
             ended = await installation.worker.wait("org0", run.run_id)
+            await asyncio.wait_for(things.hooked.wait(), 10)  # handlers run behind the end
             sql = "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM acme_things_daily_raw"
             found = await installation.services.warehouse.query(sql, scope=Scope(dataset="org0_dev"))
             return ended, found.rows
@@ -75,6 +90,7 @@ def test_rows_of_all_slices_are_loaded_once_and_a_failure_costs_only_its_slice(t
     run, rows = asyncio.run(extracted(tmp_path, things))
     assert run.status == "completed", run.error
     assert rows == [{"n": 1000, "ids": 1000}]
+    assert things.told == ["org0-acme-usage-things completed"]
     assert run.totals == {"rows_processed": 1000, "rows_written": 1000}
     # Slices end after 200 rows. The page that failed is asked for again; what slices before it staged is not.
     assert things.offsets.count(500) == 2

@@ -7,6 +7,7 @@ at the end, after the balance read = loaded + quarantined + filtered + duplicate
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
@@ -33,7 +34,7 @@ from convergence.processors.waiting import Patience
 
 QUARANTINE: Final = "org_meta_quarantine_rows"
 SLICE_S: Final = 30.0  # of work; then the step goes on from its checkpoint
-_SQL_CALL: Final = "("
+_SQL: Final = re.compile(r"'.*'|[A-Za-z_][A-Za-z0-9_.]*\(.*\)", re.DOTALL)  # a quoted literal, a call
 
 
 class ApiExtractor:
@@ -159,7 +160,7 @@ async def _added(transform: Transform, context: Context) -> dict[str, Any]:
     """Return the values of `add_fields`: SQL is evaluated once, its values travel as query parameters."""
     added: dict[str, Any] = {}
     for name, value in transform.add_fields.items():
-        is_sql = isinstance(value, Mapping) or (isinstance(value, str) and (value[:1] == "'" or _SQL_CALL in value))
+        is_sql = isinstance(value, Mapping) or (isinstance(value, str) and _SQL.fullmatch(value) is not None)
         if not is_sql:
             added[name] = value
             continue
