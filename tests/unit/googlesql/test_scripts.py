@@ -273,6 +273,12 @@ def test_recursion_ends_with_an_error(sql: GoogleSql) -> None:
         ("DECLARE x INT46;", r"sp_test\.sql:3:11: .*Did you mean 'INT64'"),
         ("EXPORT DATA OPTIONS (uri = 'gs://x') AS SELECT 1;", r"sp_test\.sql:3:1: .*cannot run here"),
         ("SELECT * FROM `{dataset}.t`;", r"sp_test\.sql:3: \{dataset\} has no value when a procedure is stored"),
+        ("DECLARE f STRING;\nSELECT FORMAT(f, 1);", r"sp_test\.sql:4:1: FORMAT needs a literal pattern"),
+        ("EXECUTE IMMEDIATE FORMAT(@@project_id);", r"sp_test\.sql:3:19: FORMAT needs a literal pattern"),
+        ("SELECT FARM_FINGERPRINT('a');", r"sp_test\.sql:3:1: FARM_FINGERPRINT cannot run here"),
+        ("SELECT CAST(CURRENT_DATE() AS STRING FORMAT 'YYYY');", r"sp_test\.sql:3:1: .*FORMAT"),
+        ("DELETE FROM t;", r"sp_test\.sql:3:1: DELETE needs a WHERE"),
+        ("SELECT * FROM t FOR SYSTEM_TIME AS OF CURRENT_TIMESTAMP();", r"sp_test\.sql:3:1: FOR SYSTEM_TIME AS OF"),
         ("LOAD DATA INTO t FROM FILES (format = 'CSV', uris = ['x']);", r"sp_test\.sql:3:1: .*cannot run here"),
     ],
 )

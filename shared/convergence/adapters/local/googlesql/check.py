@@ -7,7 +7,9 @@ from collections.abc import Iterator, Sequence
 from convergence.adapters.local.googlesql import script_nodes as nodes
 from convergence.adapters.local.googlesql.access import refuse_kind
 from convergence.adapters.local.googlesql.functions import refuse_unknown
+from convergence.adapters.local.googlesql.rules import apply_rules
 from convergence.adapters.local.googlesql.script_nodes import Text
+from convergence.adapters.local.googlesql.shape import shape
 from convergence.adapters.local.googlesql.translate import parse_statement
 from convergence.errors import ConfigError, StepFailed
 
@@ -21,6 +23,7 @@ def check_procedure(procedure: nodes.Procedure) -> list[ConfigError]:
             tree = parse_statement(sql)
             refuse_kind(tree)
             refuse_unknown(tree)
+            apply_rules(shape(tree))  # without types: for the constructs that a rule refuses by name
         except StepFailed as error:
             problems.append(ConfigError(str(error), where=f"{procedure.source}:{text.line}:{text.column}"))
     return problems
