@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -73,51 +73,51 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
 
     directory = DataDirectory(options.data_dir)
     directory.lock(purpose)
-    clock, ids, bus = SystemClock(), RandomIds(), LocalBus()
-    documents = SqliteDocuments(directory.documents, clock, indexes=INDEXES, synchronous=options.synchronous)
-    warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
-    keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), _Http()
-    services = Services(
-        documents=documents,
-        bus=bus,
-        warehouse=warehouse,
-        keyring=keyring,
-        clock=clock,
-        ids=ids,
-        catalog=Catalog(options.configs_dir),
-        schemas=schemas,
-        orgs=OrgStore(documents),
-        credentials=CredentialStore(documents, keyring, clock),
-        processor=load if options.processor is None else options.processor,
-        http=http.client,
-        owner=ids.new("boot"),
-        configs_dir=options.configs_dir,
-        env=options.env,
-        project_id=options.project_id,
-        # No function budget here: a step may take as long as its own timeout says.
-        settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
-        watch=options.watch,
-    )
-    log = LogSink(
-        warehouse,
-        runs=schemas.get("org_meta_pipeline_runs"),
-        steps=schemas.get("org_meta_step_logs"),
-        audit=schemas.get("org_audit_logs"),
-        dataset_of=lambda org: f"{org}_{options.env}",
-        clock=clock,
-    )
-    bus.tap(RUN_EVENTS, log.accept)
-    bus.tap(AUDIT_EVENTS, log.accept)
-    worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)
-    try:
+    # Closed in reverse, each whatever became of the others: a lock must not outlive a log that could not be written.
+    async with AsyncExitStack() as closing:
+        closing.callback(directory.unlock)
+        clock, ids, bus = SystemClock(), RandomIds(), LocalBus()
+        documents = SqliteDocuments(directory.documents, clock, indexes=INDEXES, synchronous=options.synchronous)
+        warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
+        closing.callback(documents.close)
+        closing.callback(warehouse.close)
+        keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), _Http()
+        closing.push_async_callback(http.close)
+        services = Services(
+            documents=documents,
+            bus=bus,
+            warehouse=warehouse,
+            keyring=keyring,
+            clock=clock,
+            ids=ids,
+            catalog=Catalog(options.configs_dir),
+            schemas=schemas,
+            orgs=OrgStore(documents),
+            credentials=CredentialStore(documents, keyring, clock),
+            processor=load if options.processor is None else options.processor,
+            http=http.client,
+            owner=ids.new("boot"),
+            configs_dir=options.configs_dir,
+            env=options.env,
+            project_id=options.project_id,
+            # No function budget here: a step may take as long as its own timeout says.
+            settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
+            watch=options.watch,
+        )
+        log = LogSink(
+            warehouse,
+            runs=schemas.get("org_meta_pipeline_runs"),
+            steps=schemas.get("org_meta_step_logs"),
+            audit=schemas.get("org_audit_logs"),
+            dataset_of=lambda org: f"{org}_{options.env}",
+            clock=clock,
+        )
+        closing.push_async_callback(log.close)
+        bus.tap(RUN_EVENTS, log.accept)
+        bus.tap(AUDIT_EVENTS, log.accept)
+        worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)
+        closing.push_async_callback(worker.close)
         yield Embedded(services, worker, warehouse, log)
-    finally:
-        await worker.close()
-        await log.close()
-        await http.close()
-        warehouse.close()
-        documents.close()
-        directory.unlock()
 
 
 class _Http:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from convergence.errors import Conflict
+from convergence.errors import Conflict, InvalidInput
 from convergence.ports.documents import Create, Delete, Documents, Order, Patch, Replace, Where
 
 
@@ -207,6 +207,12 @@ def test_each_operator(documents: Documents, where: Where, expected: int) -> Non
         assert await documents.count("things", where=[where]) == expected
 
     run(story())
+
+
+@pytest.mark.parametrize("cursor", ["", "nonsense", "W10=", "NQ==", "W3t9LDFd"])
+def test_a_cursor_that_is_not_ours_is_refused(documents: Documents, cursor: str) -> None:
+    with pytest.raises(InvalidInput, match="cursor"):
+        run(documents.query("runs", order=[Order("created_at")], cursor=cursor))
 
 
 def test_hostile_ids_stay_data(documents: Documents) -> None:

@@ -22,7 +22,7 @@ def main() -> int:
         for seed in range(arguments.seed, arguments.seed + arguments.worlds):
             try:
                 World(seed, key_file=Path(folder) / "key").run()
-            except AssertionError:
+            except Exception:  # a world that breaks in any way is one that broke
                 broken.append(seed)
                 traceback.print_exc()
                 print(f"world {seed} broke; again: make sim SEED={seed}")

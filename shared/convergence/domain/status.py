@@ -46,9 +46,10 @@ RUN_NEXT: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
 RUN_REPLAY: Final = frozenset({R.FAILED, R.CANCELLED})
 
 STEP_NEXT: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
-    S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.FAILED}),  # FAILED: its plan cannot be carried out
+    # FAILED, or COMPLETED where failures are tolerated: its plan cannot be carried out.
+    S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.FAILED, S.COMPLETED}),
     S.RUNNING: frozenset({S.RUNNING, S.RETRYING, S.COMPLETED, S.FAILED, S.SKIPPED}),  # RUNNING: a new owner
-    S.RETRYING: frozenset({S.RUNNING, S.FAILED, S.SKIPPED}),
+    S.RETRYING: frozenset({S.RUNNING, S.FAILED, S.SKIPPED, S.COMPLETED}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),
     S.SKIPPED: frozenset(),

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
-from convergence.domain.times import from_text, to_text
+from convergence.domain.times import to_text
 
 KEPT_FIRST: Final = 10
 KEPT_MAX: Final = 50
@@ -15,21 +15,8 @@ KEPT_MAX: Final = 50
 RawTransition = Sequence[str]
 
 
-class Transition(NamedTuple):
-    """One move."""
-
-    at: datetime
-    to: str
-    why: str
-
-
 def appended(history: Sequence[RawTransition], at: datetime, to: str, why: str) -> list[RawTransition]:
     """Append; over the cap the oldest after the first ten go, because beginnings and ends explain most."""
     kept = list(history) if len(history) < KEPT_MAX else [*history[:KEPT_FIRST], *history[KEPT_FIRST + 1 :]]
     kept.append((to_text(at), to, why))
     return kept
-
-
-def parsed(history: Sequence[RawTransition]) -> list[Transition]:
-    """Return the moves, oldest first."""
-    return [Transition(from_text(at), to, why) for at, to, why in history]

@@ -59,11 +59,6 @@ async def _conclude(visit: Visit, outcome: Outcome, began: datetime, claimed_at:
             await visit.move(StepStatus.RETRYING, f"stopped: {why}", **RELEASED)
         case Failed(retryable=True) if visit.step.failures + 1 < visit.planned.attempts_max:
             return await _retry(visit, outcome)
-        case Failed(error=error) if visit.planned.continue_on_failure:
-            done = await visit.move(
-                StepStatus.COMPLETED, "failed; the run goes on", **RELEASED, error=error, finished_at=now
-            )
-            await _wake(done)
         case Failed(error=error):
             await fail(visit, error)
     return ACK
@@ -95,9 +90,15 @@ async def _retry(visit: Visit, failed: Failed) -> Answer:
 
 
 async def fail(visit: Visit, error: Mapping[str, Any]) -> None:
-    """Write the final failure and its dead letter in one commit, then fail the run. A handler fails only itself."""
+    """Write the final failure and its dead letter in one commit, then fail the run.
+
+    A handler fails only itself; a step whose failure is tolerated is done, with the error kept.
+    """
     now, run, planned = visit.now(), visit.run, visit.planned
     changes = {**RELEASED, "failures": visit.step.failures + 1, "error": error, "finished_at": now}
+    if planned.continue_on_failure:
+        await _wake(await visit.move(StepStatus.COMPLETED, "failed; the run goes on", **changes))
+        return
     if visit.handler:
         await visit.move(StepStatus.FAILED, str(error["message"]), **changes)
         return

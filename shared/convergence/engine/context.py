@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
-from convergence.engine.scrub import ScrubbingLogger
+from convergence.engine.scrub import ScrubbingLogger, scrub
 from convergence.engine.secrets import StepCredentials, StepSecrets
 from convergence.engine.services import Services
 from convergence.engine.step_warehouse import LeasedWarehouse
@@ -144,7 +144,7 @@ class StepContext(Context):
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
         """Show rows so far."""
         if self._services.watch is not None:
-            self._services.watch(self.run_id, self.step_id, rows, total, note)
+            self._services.watch(self.run_id, self.step_id, rows, total, scrub(note, self.opened))
 
     def read_config(self, path: str) -> bytes:
         """Read a file below the configs folder; links out of it are refused too."""

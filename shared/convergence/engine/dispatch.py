@@ -61,15 +61,12 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         Denied: the org may not run.
     """
     org = await services.orgs.get(request.org)
-    if org.status not in RUNNABLE:
-        raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
-    if org.subscription not in RUNNABLE:
-        raise Denied(f"Organization subscription is {org.subscription}")
+    check_runnable(org)
     loaded = services.catalog.get(request.pipeline)
     now = services.clock.now()
     fire_time = now if request.fire_time is None else request.fire_time
     parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
-    run_id = _run_id(services, request)
+    run_id = _run_id(services, request, loaded)
     wanted = request.credential_id or parameters.get("credential_id", "")
     credential_id = await choose_credential(services.credentials, org, loaded.pipeline, wanted)
     plan = resolve(
@@ -93,7 +90,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         pipeline_id=plan.pipeline_id,
         provider=plan.provider,
         digest=loaded.digest,
-        request_digest=_digest(loaded, parameters, secrets),
+        request_digest=_digest(loaded, request, secrets),
         trigger=request.trigger,
         created_at=now,
         deadline_at=now + timedelta(seconds=plan.timeout_s),
@@ -192,6 +189,14 @@ def dataset_of(services: Services, org: str) -> str:
     return f"{org}_{services.env}"
 
 
+def check_runnable(org: Org) -> None:
+    """Raise `Denied` unless the org may run pipelines now."""
+    if org.status not in RUNNABLE:
+        raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
+    if org.subscription not in RUNNABLE:
+        raise Denied(f"Organization subscription is {org.subscription}")
+
+
 def split_secrets(loaded: LoadedPipeline, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
     """Return the parameters that may be stored, and those of type secret, which must not."""
     names = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
@@ -207,14 +212,18 @@ async def seal(services: Services, org: str, secrets: Mapping[str, str]) -> dict
     }
 
 
-def _run_id(services: Services, request: RunRequest) -> str:
+def _run_id(services: Services, request: RunRequest, loaded: LoadedPipeline) -> str:
     if request.idempotency_key is None:
         return services.ids.new("run")
-    name = f"{request.org}/{request.pipeline}/{request.idempotency_key}"
+    name = f"{request.org}/{loaded.path}/{request.idempotency_key}"
     return f"run_{hashlib.blake2b(name.encode(), digest_size=10).hexdigest()}"
 
 
-def _digest(loaded: LoadedPipeline, parameters: Mapping[str, Any], secrets: Mapping[str, str]) -> str:
-    """Hash what was asked for. Of secrets only the names: a digest of a key is a hint about the key."""
-    asked = orjson.dumps([loaded.path, parameters, sorted(secrets)], option=orjson.OPT_SORT_KEYS)
-    return hashlib.blake2b(asked, digest_size=16).hexdigest()
+def _digest(loaded: LoadedPipeline, request: RunRequest, secrets: Mapping[str, str]) -> str:
+    """Hash what was asked for, not what it came to: the default dates of the same request change at midnight.
+
+    Of secrets only the names: a digest of a key is a hint about the key.
+    """
+    given = {name: str(value) for name, value in request.parameters.items() if name not in secrets}
+    asked = [loaded.path, given, sorted(secrets), request.credential_id]
+    return hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

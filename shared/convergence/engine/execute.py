@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -75,21 +77,32 @@ async def execute(
         processor = services.processor(planned.ps_type)
         answer = await processor.execute(planned.config, context)
         return _read_answer(services, planned, answer, context)
-    except asyncio.CancelledError:
-        if lease.stopped is None and not lease.timed_out:
-            raise
-        task = asyncio.current_task()
-        if task is not None:
-            task.uncancel()  # the lease asked for it; nobody else did
-        if lease.stopped is not None:
-            return Stopped(why=lease.stopped)
-        _, which = time_limit(services, stored, planned, lease.held.step)
-        error = Transient(f"timed out after {lease.limit_s:g}s ({which})")
-        return _failure(services, planned, error, context)
     except LeaseLost as error:
         return Stopped(why=str(error))
-    except Exception as error:  # noqa: BLE001 - the edge of foreign code: whatever it raises is the step's failure
-        return _failure(services, planned, error, context)
+    except asyncio.CancelledError as error:
+        interrupted = _interrupted(services, planned, lease, context)
+        if interrupted is not None:
+            return interrupted
+        task = asyncio.current_task()
+        if task is None or task.cancelling():
+            raise  # the process stops
+        return _failure(services, planned, RuntimeError(f"a task that it awaited was cancelled {error}"), context)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it raises is the step's failure
+        interrupted = _interrupted(services, planned, lease, context)  # some wrap the cancellation in their own error
+        return interrupted or _failure(services, planned, error, context)
+
+
+def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: StepContext) -> Outcome | None:
+    """Return the outcome when it was the lease that ended the execution."""
+    if lease.stopped is None and not lease.timed_out:
+        return None
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        task.uncancel()  # the lease asked for it; nobody else did
+    if lease.stopped is not None:
+        return Stopped(why=lease.stopped)
+    error = Transient(f"timed out after {lease.limit_s:g}s ({lease.limited_by})")
+    return _failure(services, planned, error, context)
 
 
 def time_limit(services: Services, stored: StoredRun, planned: PlanStep, step: Step) -> tuple[float, str]:
@@ -118,6 +131,10 @@ def _read_answer(services: Services, planned: PlanStep, answer: object, context:
         most = services.settings.result_bytes_max
         what = f"returned {size} bytes; a result holds {most}, more than that goes to the warehouse"
         return _bad_answer(services, planned, what)
+    for name in ("rows_processed", "rows_written"):
+        rows = result.get(name)
+        if rows is not None and (type(rows) is not int or rows < 0):
+            return _bad_answer(services, planned, f"returned {name}={rows!r}; a number of rows is an integer from 0")
     status = str(result.get("status", "")).upper()
     if status in (words.SUCCESS, words.COMPLETED, words.SKIPPED):
         return Succeeded(result=result, skipped=status == words.SKIPPED)
@@ -135,7 +152,7 @@ def _bad_answer(services: Services, planned: PlanStep, what: str) -> Failed:
     return Failed(error=_error(services, planned, "step.bad_result", what), retryable=False)
 
 
-def _failure(services: Services, planned: PlanStep, error: Exception, context: StepContext) -> Failed:
+def _failure(services: Services, planned: PlanStep, error: BaseException, context: StepContext) -> Failed:
     message = scrub(str(error) or type(error).__name__, context.opened)
     known = isinstance(error, ConvergenceError)
     if not known:
@@ -144,23 +161,23 @@ def _failure(services: Services, planned: PlanStep, error: Exception, context: S
     code = error.code if isinstance(error, ConvergenceError) else "step.crashed"
     return Failed(
         error=_error(services, planned, code, message),
-        retryable=error.retryable if isinstance(error, ConvergenceError) else isinstance(error, OSError | _transport()),
+        retryable=error.retryable if isinstance(error, ConvergenceError) else isinstance(error, _connection_errors()),
         retry_after_s=error.retry_after_s if isinstance(error, Throttled) else 0.0,
     )
 
 
-def _transport() -> type[Exception]:
-    """Return httpx's connection errors, without importing httpx for a step that never used it."""
-    import sys
-
-    module = sys.modules.get("httpx")
-    return ConnectionError if module is None else module.TransportError
+def _connection_errors() -> tuple[type[Exception], ...]:
+    """Return what may go away by itself; httpx is not imported for a step that never used it."""
+    httpx = sys.modules.get("httpx")
+    own = (ConnectionError, TimeoutError, socket.gaierror)
+    return own if httpx is None else (*own, httpx.TransportError)
 
 
 def _error(services: Services, planned: PlanStep, code: str, message: str) -> dict[str, Any]:
     return {
         "code": code,
-        "message": f"{planned.ps_type}: {message}",
+        # Half a character (a lone surrogate) cannot be stored; an error text must never be what fails.
+        "message": f"{planned.ps_type}: {message}".encode("utf-8", "replace").decode(),
         "step_id": planned.step_id,
         "at": to_text(services.clock.now()),
     }

@@ -59,7 +59,7 @@ class Joins:
     async def complete(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         """Return True when all `siblings` are done; `me` just committed that it is.
 
-        Reads at most 33 documents, then one count.
+        Reads at most 32 documents, then one count.
         """
         if siblings == (me,):
             return True
@@ -69,7 +69,10 @@ class Joins:
             start = siblings.index(me) + 1 if me in siblings else 0
         seen, chunk = 0, 1
         while seen < min(len(siblings), _SCAN_MAX):
-            names = [siblings[(start + seen + i) % len(siblings)] for i in range(min(chunk, len(siblings) - seen))]
+            names = [
+                siblings[(start + seen + i) % len(siblings)]
+                for i in range(min(chunk, len(siblings) - seen, _SCAN_MAX - seen))
+            ]
             found = await documents.get_many([f"{run.path}/steps/{name}" for name in names])
             for i, document in enumerate(found):
                 if names[i] != me and (document is None or document.data["status"] not in _DONE):

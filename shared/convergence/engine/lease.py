@@ -12,7 +12,7 @@ from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, StoredStep, commit, read_run, read_steps, step_path
-from convergence.errors import Conflict, StepFailed, Transient
+from convergence.errors import Conflict, StepFailed
 from convergence.ports.documents import Replace
 
 logger = logging.getLogger(__name__)
@@ -28,19 +28,21 @@ class Lease:
     """Holds a claimed step for as long as the `async with` block runs.
 
     A step shorter than the renewal interval costs no renewal. A renewal reads the run too, so a cancel reaches a
-    running processor: the block is cancelled and `stopped` says why. The same timer watches over `limit_s`, the
-    longest that the block may take: then `timed_out` is set and the block is cancelled.
+    running processor: the block is cancelled and `stopped` says why. The same timer watches over `limit`, the seconds
+    that the block may take and whose limit that is: when they are over, `timed_out` is set and the block is cancelled.
     """
 
-    def __init__(self, services: Services, run: StoredRun, record: str, held: StoredStep, *, limit_s: float) -> None:
+    def __init__(
+        self, services: Services, run: StoredRun, record: str, held: StoredStep, *, limit: tuple[float, str]
+    ) -> None:
         self._services = services
         self._run = run.run
         self._record = record
         self.held = held
         self.stopped: str | None = None
         self.timed_out = False
-        self.limit_s = limit_s
-        self._ends_at = asyncio.get_running_loop().time() + limit_s
+        self.limit_s, self.limited_by = limit
+        self._ends_at = asyncio.get_running_loop().time() + self.limit_s
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._renewal: asyncio.Task[None] | None = None
@@ -78,6 +80,8 @@ class Lease:
             self._cancel()
 
     def _arm(self) -> None:
+        if self._left:
+            return
         loop = asyncio.get_running_loop()
         due = min(loop.time() + self._services.settings.renew_s, self._ends_at)
         self._timer = loop.call_at(due, self._due)
@@ -95,10 +99,10 @@ class Lease:
             self._task.cancel()
 
     async def _renew(self) -> None:
-        """Extend the lease, or stop the block. A store that cannot be reached is asked again next time."""
+        """Extend the lease, or stop the block. When that fails, it is tried again next time."""
         try:
             why = await self._renew_once()
-        except Transient as error:
+        except Exception as error:  # noqa: BLE001 - an execution without renewal and time limit would be worse
             logger.warning("%s/%s: lease not renewed: %s", self._run.run_id, self._record, error)
             why = None
         if why is not None:
@@ -133,6 +137,6 @@ class Lease:
 
 def is_leased(services: Services, step: Step) -> bool:
     """True while an owner may be alive. Embedded, an owner of an earlier boot is not: the directory's lock says so."""
-    if services.settings.sole_process and not step.lease_owner.startswith(services.owner):
+    if services.settings.sole_process and step.lease_owner != services.owner:
         return False
     return step.leased(services.clock.now())

@@ -30,8 +30,8 @@ from convergence.engine.store import (
     record_id,
     write_run,
 )
-from convergence.errors import Conflict
-from convergence.ports.documents import Order, Where
+from convergence.errors import Conflict, ConvergenceError
+from convergence.ports.documents import Order, Patch, Where
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
@@ -47,17 +47,19 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
     """
     now = services.clock.now()
     where = [] if everything else [Where("check_at", "<=", to_text(now))]
-    seen, cursor = 0, None
+    found: list[str] = []  # first all, then act: acting moves a run behind the cursor, and it would come again
+    cursor: str | None = None
     while True:
         page = await services.documents.query(
             "runs", where=where, order=[Order("check_at")], limit=_PAGE, cursor=cursor
         )
-        for document in page.documents:
-            seen += 1
-            await _guarded(services, document.path.rpartition("/")[2])
+        found += [document.path.rpartition("/")[2] for document in page.documents]
         if page.cursor is None:
-            return seen
+            break
         cursor = page.cursor
+    for run_id in found:
+        await _guarded(services, run_id)
+    return len(found)
 
 
 async def next_check(services: Services) -> datetime | None:
@@ -71,9 +73,11 @@ async def _guarded(services: Services, run_id: str) -> None:
         await reconcile_run(services, run_id)
     except Exception as error:
         logger.warning("run %s could not be reconciled: %s", run_id, error, exc_info=error)
-        stored = await read_run(services, run_id)
-        if stored is not None:
-            await _put_off(services, stored, services.clock.now() + timedelta(seconds=services.settings.check_every_s))
+        later = services.clock.now() + timedelta(seconds=services.settings.check_every_s)
+        try:  # a patch, for the document may be what cannot be read
+            await services.documents.commit([Patch(f"runs/{run_id}", {("check_at",): to_text(later)})])
+        except ConvergenceError as again:
+            logger.warning("run %s could not be put off: %s", run_id, again)
 
 
 async def reconcile_run(services: Services, run_id: str) -> None:

@@ -15,7 +15,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Step
-from convergence.engine.dispatch import dataset_of, seal, split_secrets
+from convergence.engine.dispatch import check_runnable, dataset_of, seal, split_secrets
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -49,7 +49,7 @@ async def replay(
     """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
 
     With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
-    parameters were edited); its finished steps must be the same.
+    parameters were edited); it must still have the finished steps.
 
     Raises:
         InvalidInput: the run is not failed or cancelled, or the new plan does not fit its finished steps.
@@ -60,6 +60,7 @@ async def replay(
         run = stored.run
         if run.status not in RUN_REPLAY:
             raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
+        check_runnable(await services.orgs.get(org))
         steps = await read_all_steps(services, run)
         edit = await _edit(services, run, parameters, latest=latest)
         _check_fit(edit.plan, steps)
@@ -109,9 +110,11 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
             f"{run.pipeline} has changed since run {run.run_id}; edited parameters need its templates. "
             "Replay with the latest file (--latest), or without edited parameters."
         )
-    given = {**run.parameters, **dict.fromkeys(run.sealed, _SEALED), **(parameters or {})}
+    secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
+    kept_secrets = run.sealed.keys() & secret  # one that is no secret any more has to be given again
+    given = {**run.parameters, **dict.fromkeys(kept_secrets, _SEALED), **(parameters or {})}
     kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.created_at))
-    fresh = {name: value for name, value in secrets.items() if name in (parameters or {})}
+    fresh = {name: value for name, value in secrets.items() if value != _SEALED}
     request = ResolveRequest(
         org_slug=run.org,
         env=services.env,
@@ -129,15 +132,16 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         plan_epoch=epoch,
         digest=loaded.digest,
         parameters=kept,
-        sealed={**run.sealed, **await seal(services, run.org, fresh)},
+        sealed={**{name: run.sealed[name] for name in kept_secrets}, **await seal(services, run.org, fresh)},
         why=f"replay {epoch} with other {', '.join(changes)}",
     )
 
 
 def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
     """Finished steps must still be there, or their results would belong to nobody."""
+    graph = {step.step_id for step in plan.graph}
     for name, stored in steps.items():
-        if stored.step.done and "~" not in name and name not in plan.by_id:
+        if stored.step.done and "~" not in name and name not in graph:
             raise InvalidInput(f"step {name!r} is finished, but the new plan has no such step; run it afresh instead")
 
 

@@ -13,7 +13,7 @@ async def ensure_routines(services: Services) -> None:
     """
     if not services.settings.sole_process:
         return
-    async with services.memory.gate("procedures"):
+    async with services.memory.gate("procedures of all orgs"):
         if not services.memory.routines_synced:
             await services.warehouse.sync_routines(load_procedures(services.configs_dir))
             services.memory.routines_synced = True

@@ -10,6 +10,7 @@ from convergence.config.expression import evaluate
 from convergence.config.resolve import resolve_results
 from convergence.domain.claim import Decision, decide
 from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
 from convergence.engine.conclude import conclude, fail, until_due
@@ -23,7 +24,7 @@ from convergence.engine.services import Services
 from convergence.engine.settle import settle
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
 from convergence.engine.visit import Visit
-from convergence.errors import Conflict, ConvergenceError, InvalidInput, Transient
+from convergence.errors import Conflict, ConvergenceError, InvalidInput, StepFailed, Transient
 from convergence.ports.bus import Ack, Answer, Delivery
 
 ACK: Final = Ack()
@@ -62,18 +63,27 @@ async def _look(services: Services, stored: StoredRun, plan: Plan, planned: Plan
     found = {name: dep.step for name, dep in zip(planned.needs, needed, strict=True) if dep is not None}
     results = {name: step.result or {} for name, step in found.items()}
     held = StoredStep(Step(step_id=planned.step_id, children=planned.children), 0) if mine is None else mine
-    decision = decide(
-        run=run,
-        planned=planned,
-        step=None if mine is None else mine.step,
-        dependencies=[found.get(name) for name in planned.depends_on],
-        epoch=run.epoch,
-        leased=is_leased(services, held.step),
-        now=services.clock.now(),
-        claims_max=services.settings.claims_max,
-        condition=lambda: planned.when is None or evaluate(planned.when, parameters=run.parameters, results=results),
-    )
-    return await _act(Visit(services, stored, plan, planned, held), decision, results)
+    visit = Visit(services, stored, plan, planned, held)
+    try:
+        decision = decide(
+            run=run,
+            planned=planned,
+            step=None if mine is None else mine.step,
+            dependencies=[found.get(name) for name in planned.depends_on],
+            epoch=run.epoch,
+            leased=is_leased(services, held.step),
+            now=services.clock.now(),
+            claims_max=services.settings.claims_max,
+            condition=lambda: _condition(planned, run, results),
+        )
+    except StepFailed as error:  # the condition cannot be decided: the step's author has to act
+        await fail(visit, visit.error(error.code, f"when: {error}"))
+        return ACK
+    return await _act(visit, decision, results)
+
+
+def _condition(planned: PlanStep, run: Run, results: Results) -> bool:
+    return planned.when is None or evaluate(planned.when, parameters=run.parameters, results=results)
 
 
 async def _act(visit: Visit, decision: Decision, results: Results) -> Answer:
@@ -129,7 +139,7 @@ async def _claim(visit: Visit, results: Results) -> Answer:
         started_at=step.started_at or now,
     )
     record = record_id(planned, visit.run.epoch)
-    limit_s, _ = time_limit(services, visit.stored, planned, step)
-    async with Lease(services, visit.stored, record, claimed.held, limit_s=limit_s) as lease:
+    limit = time_limit(services, visit.stored, planned, step)
+    async with Lease(services, visit.stored, record, claimed.held, limit=limit) as lease:
         outcome = await execute(services, visit.stored, visit.plan, planned, lease, results)
     return await conclude(claimed, lease.held, outcome, began=now)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
+import sys
 from collections.abc import Collection, Mapping, MutableMapping
 from typing import Any, Final
 from urllib.parse import quote
@@ -16,17 +18,16 @@ def scrub(value: Any, secrets: Collection[str]) -> Any:
     """Return `value` (JSON) with each secret masked, also where it is URL-quoted or base64-encoded."""
     if not secrets:
         return value
-    return _scrub(value, [form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)])
+    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
+    return _scrub(value, sorted(forms, key=len, reverse=True))  # the longest first: one may begin with another
 
 
 def _forms(secret: str) -> list[str]:
-    encoded = secret.encode()
-    return [
-        secret,
-        quote(secret, safe=""),
-        base64.b64encode(encoded).decode(),
-        base64.urlsafe_b64encode(encoded).decode(),
-    ]
+    """Return how a secret looks as it is, in a URL, encoded, and escaped inside JSON or a Python literal."""
+    data = secret.encode()
+    encoded = [base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()]
+    escaped = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
+    return [secret, quote(secret, safe=""), *encoded, *escaped]
 
 
 def _scrub(value: Any, forms: list[str]) -> Any:
@@ -57,8 +58,20 @@ class ScrubbingLogger(logging.LoggerAdapter[logging.Logger]):
         """Format first, then mask: a secret may hide in an argument. A traceback becomes text for the same reason."""
         if not self.isEnabledFor(level):
             return
-        text = str(msg) % args if args else str(msg)
+        text = _formatted(msg, args)
         error = kwargs.pop("exc_info", None)
+        if error is True or isinstance(error, tuple):
+            error = sys.exc_info()[1] if error is True else error[1]
         if isinstance(error, BaseException):
-            text += "\n" + "".join(logging.Formatter().formatException((type(error), error, error.__traceback__)))
+            text += "\n" + logging.Formatter().formatException((type(error), error, error.__traceback__))
         super().log(level, "%s", scrub(text, self._opened), **kwargs)
+
+
+def _formatted(msg: object, args: tuple[object, ...]) -> str:
+    """Return the message with its arguments, as logging does; a wrong format must not fail the step that logs."""
+    if not args:
+        return str(msg)
+    try:
+        return str(msg) % (args[0] if len(args) == 1 and isinstance(args[0], Mapping) and args[0] else args)
+    except (TypeError, ValueError, KeyError):
+        return f"{msg} {args}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convergence.domain.run import Run
+from convergence.engine.scrub import scrub
 from convergence.engine.services import Services
 from convergence.errors import StepFailed, nearest
 
@@ -55,7 +56,7 @@ class StepCredentials:
         wanted = self._run.credential_id if provider == self._run.provider else ""
         credential = await self._services.credentials.find(self._run.org, provider, wanted)
         if credential is not None:
-            await self._services.credentials.mark(credential, valid=valid, why=why)
+            await self._services.credentials.mark(credential, valid=valid, why=scrub(why, self._secrets.opened))
 
 
 def parameter_aad(org: str, name: str) -> str:

@@ -54,7 +54,8 @@ class Visit:
 
     def error(self, code: str, message: str) -> dict[str, Any]:
         """Return an error of this step in the shape in which errors are stored."""
-        return {"code": code, "message": message, "step_id": self.planned.step_id, "at": to_text(self.now())}
+        storable = message.encode("utf-8", "replace").decode()  # an error text must never be what fails
+        return {"code": code, "message": storable, "step_id": self.planned.step_id, "at": to_text(self.now())}
 
     async def move(self, to: StepStatus, why: str, *extra: Write, at: datetime | None = None, **changes: Any) -> Self:
         """Commit the step's next state, tell about it, and return the visit as it stands then.

@@ -18,7 +18,8 @@ from convergence.domain.status import (
     StepStatus,
 )
 from convergence.domain.step import Step
-from convergence.domain.transitions import KEPT_MAX, RawTransition, appended, parsed
+from convergence.domain.times import to_text
+from convergence.domain.transitions import KEPT_MAX, RawTransition, appended
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -36,7 +37,7 @@ def test_a_run_moves_only_along_its_table(before: RunStatus, after: RunStatus) -
     run = a_run(before)
     if after in RUN_NEXT[before] or (after is RunStatus.RUNNING and before in RUN_REPLAY):
         moved = run.advance(after, at=T0, why="test", token="t")
-        assert (moved.status, moved.moves, parsed(moved.transitions)[-1]) == (after, 1, (T0, after, "test"))
+        assert (moved.status, moved.moves, moved.transitions[-1]) == (after, 1, (to_text(T0), after, "test"))
     else:
         with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
             run.advance(after, at=T0, why="test", token="t")
@@ -88,5 +89,5 @@ def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
     for number in range(3 * KEPT_MAX):
         history = appended(history, T0 + timedelta(seconds=number), "running", str(number))
     assert len(history) == KEPT_MAX
-    assert [move.why for move in parsed(history)[:10]] == [str(number) for number in range(10)]
-    assert parsed(history)[-1] == (T0 + timedelta(seconds=149), "running", "149")
+    assert [why for _, _, why in history[:10]] == [str(number) for number in range(10)]
+    assert history[-1] == (to_text(T0 + timedelta(seconds=149)), "running", "149")

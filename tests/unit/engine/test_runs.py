@@ -203,7 +203,7 @@ def test_cancel_reaches_a_running_processor_and_wakes_nobody(engine: Engine) -> 
     assert (step["status"], step["lease_until"]) == ("retrying", None)
 
 
-def test_a_long_step_renews_its_lease(engine: Engine) -> None:
+def test_a_long_step_keeps_its_lease_to_the_end(engine: Engine) -> None:
     engine.pipeline(one(timeout_minutes=30) + "\ntimeout_minutes: 60\n")
 
     async def slow(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

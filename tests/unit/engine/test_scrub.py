@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 import logging
 
 import pytest
@@ -28,6 +29,25 @@ def test_a_secret_is_masked_wherever_it_hides() -> None:
         "encoded": MASK,
         "number": 5,
     }
+
+
+def test_a_secret_that_begins_another_and_one_of_many_lines_are_masked_whole() -> None:
+    assert scrub("abcdefghijkl", {"abcdef", "abcdefghijkl"}) == MASK
+    key = "-----BEGIN-----\nline two\n-----END-----"
+    assert "line two" not in scrub(json.dumps({"key": key}), {key})
+    assert "line two" not in scrub(repr(key), {key})
+
+
+def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: pytest.LogCaptureFixture) -> None:
+    logger = ScrubbingLogger(logging.getLogger("test"), {SECRET})
+    logger.warning("%d", "x")
+    logger.warning("%(a)s", {"a": SECRET})
+    try:
+        raise ValueError("inner")
+    except ValueError:
+        logger.exception("outer")
+    assert [MASK in record.getMessage() for record in caplog.records] == [False, True, False]
+    assert "ValueError: inner" in caplog.records[-1].getMessage()
 
 
 def test_nothing_is_touched_when_no_secret_was_opened() -> None:

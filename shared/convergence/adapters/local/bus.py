@@ -132,10 +132,10 @@ class LocalBus:
         finally:
             subscription.outstanding -= 1
             in_time = unanswered.pop(delivery, None) is not None
+            if subscription.waiting and not self._closed:
+                self._enqueue(subscription, subscription.waiting.popleft())
         if isinstance(answer, Retry) and in_time:
             self._again(subscription, delivery, answer.after_s)
-        if subscription.waiting and not self._closed:
-            self._enqueue(subscription, subscription.waiting.popleft())
 
     def _watch(self, subscription: _Subscription) -> None:
         """Redeliver what stayed unanswered past its deadline; one timer for a subscription, at the oldest."""

@@ -13,13 +13,13 @@ import sqlite3
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import orjson
 
 from convergence.adapters.local.documents_recent import Key, Recent, Stored
-from convergence.adapters.local.documents_sql import Query, index_statement
-from convergence.adapters.local.documents_writes import conflict, holds, patched
+from convergence.adapters.local.documents_sql import Query, index_statement, place
+from convergence.adapters.local.documents_writes import Encoded, conflict, encoded, holds, patched, split
 from convergence.errors import Conflict, StorageLocked, Transient
 from convergence.ports.clock import Clock
 from convergence.ports.documents import (
@@ -50,6 +50,8 @@ _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
 _ALONE_MIN: Final = 3  # groups of one in a row, after which a commit no longer waits for company
 _LOOK_AROUND: Final = 16  # but for every sixteenth
 
+Joined = tuple[list[Encoded], asyncio.Future[list[int]] | None]
+
 
 class SqliteDocuments:
     """`Documents` on SQLite. One process writes; others may open the file with `read_only=True`.
@@ -69,8 +71,8 @@ class SqliteDocuments:
         self._clock = clock
         self._read_only = read_only
         self._last_version = 0
-        self._group: list[tuple[Sequence[Write], asyncio.Future[list[int]] | None]] = []
-        target = f"file:{path}?mode=ro" if read_only else str(path)
+        self._group: list[Joined] = []
+        target = f"{Path(path).resolve().as_uri()}?mode=ro" if read_only else str(path)
         self._recent = Recent()
         self._alone = 0  # groups of one in a row
         self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
@@ -96,7 +98,7 @@ class SqliteDocuments:
 
     async def get(self, path: str) -> Document | None:
         """Return the document, or None."""
-        row = self._read(_split(path))
+        row = self._read(split(path))
         return None if row is None else Document(path, row[0], partial(orjson.loads, row[1]))
 
     def _read(self, key: Key) -> Stored | None:
@@ -104,10 +106,16 @@ class SqliteDocuments:
         known = self._recent.get(key)
         if known is not None:
             return known
-        row: Stored | None = self._execute(_GET, key).fetchone()
+        row: Stored | None = self._fetch(_GET, key).fetchone()
         if row is not None and not self._read_only:
             self._recent.put(key, row)
         return row
+
+    def _fetch(self, sql: str, values: Sequence[Any]) -> sqlite3.Cursor:
+        try:
+            return self._execute(sql, values)
+        except sqlite3.Error as error:
+            raise Transient(f"state could not be read: {error}") from error
 
     async def get_many(self, paths: Sequence[str]) -> list[Document | None]:
         """Return one entry for each path. One moment: nothing else runs on this thread meanwhile."""
@@ -127,11 +135,12 @@ class SqliteDocuments:
         """
         if self._read_only:
             raise StorageLocked("this process opened the state read-only; another process writes to it")
+        prepared = [encoded(write) for write in writes]  # what is no JSON is refused alone, before it joins others
         if self._group:
             joined: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
-            self._group.append((writes, joined))
+            self._group.append((prepared, joined))
             return await joined
-        self._group.append((writes, None))
+        self._group.append((prepared, None))
         try:
             if self._alone < _ALONE_MIN or self._alone % _LOOK_AROUND == 0:
                 await asyncio.sleep(0)
@@ -143,9 +152,7 @@ class SqliteDocuments:
             raise first
         return first
 
-    def _write(
-        self, group: Sequence[tuple[Sequence[Write], asyncio.Future[list[int]] | None]]
-    ) -> list[list[int] | Exception]:
+    def _write(self, group: Sequence[Joined]) -> list[list[int] | Exception]:
         outcomes: list[list[int] | Exception] = []
         self._alone = self._alone + 1 if len(group) == 1 else 0
         alone = len(group) == 1 and len(group[0][0]) == 1  # one statement is a transaction by itself
@@ -155,11 +162,8 @@ class SqliteDocuments:
             outcomes.extend(self._apply(writes) for writes, _ in group)
             if not alone:
                 self._execute("COMMIT")
-        except sqlite3.Error as error:
-            if self._db.in_transaction:
-                self._execute("ROLLBACK")
-            self._recent.clear()
-            outcomes = [Transient(f"state could not be written: {error}")] * len(group)
+        except Exception as error:  # noqa: BLE001 - whatever it was: nobody may be left waiting, no transaction open
+            outcomes = [self._undone(error)] * len(group)
         for (_, joined), outcome in zip(group, outcomes, strict=True):
             if joined is None or joined.done():
                 continue
@@ -169,31 +173,34 @@ class SqliteDocuments:
                 joined.set_result(outcome)
         return outcomes
 
-    def _apply(self, writes: Sequence[Write]) -> list[int] | Conflict:
+    def _undone(self, error: Exception) -> Exception:
+        if self._db.in_transaction:
+            self._execute("ROLLBACK")
+        self._recent.clear()
+        return Transient(f"state could not be written: {error}") if isinstance(error, sqlite3.Error) else error
+
+    def _apply(self, writes: Sequence[Encoded]) -> list[int] | Conflict:
         """Check every precondition, then write: a refused commit leaves no trace, its neighbours go on."""
-        keys = [_split(write.path) for write in writes]
         if len(writes) > 1:
-            for write, key in zip(writes, keys, strict=True):
+            for write, key, _ in writes:
                 row = self._read(key)
                 if not holds(write, None if row is None else row[0]):
                     return conflict(write)
         versions: list[int] = []
-        for write, key in zip(writes, keys, strict=True):
-            version = self._write_one(write, key)
+        for write, key, body in writes:
+            version = self._write_one(write, key, body)
             if version is None:
                 assert len(writes) == 1, "a checked precondition failed inside one transaction"
                 return conflict(write)
             versions.append(version)
         return versions
 
-    def _write_one(self, write: Write, key: Key) -> int | None:
+    def _write_one(self, write: Write, key: Key, body: str) -> int | None:
         """Write conditionally; return the new version, or None when the precondition does not hold."""
         version = self._next_version()
         if isinstance(write, Replace):
-            body = orjson.dumps(write.data).decode()
             done = self._execute(_UPDATE, (version, body, *key, write.version))
         elif isinstance(write, Create):
-            body = orjson.dumps(write.data).decode()
             done = self._execute(_INSERT, (*key, version, body))
         elif isinstance(write, Delete):
             row = self._read(key)
@@ -229,9 +236,9 @@ class SqliteDocuments:
     ) -> Page:
         """Return a page, by keyset: a cursor stays right while documents come and go."""
         query = Query(collection, tuple(where), tuple(order))
-        after = None if cursor is None else orjson.loads(base64.urlsafe_b64decode(cursor))
+        after = None if cursor is None else place(cursor, len(order) + 1)
         sql, values = query.select(limit + 1, after)
-        rows = self._execute(sql, values).fetchall()
+        rows = self._fetch(sql, values).fetchall()
         documents = [Document(f"{collection}/{row[0]}", row[1], partial(orjson.loads, row[2])) for row in rows[:limit]]
         if len(rows) <= limit:
             return Page(documents, None)
@@ -241,10 +248,5 @@ class SqliteDocuments:
     async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
         """Count matching documents."""
         sql, values = Query(collection, tuple(where), ()).count()
-        (number,) = self._execute(sql, values).fetchone()
+        (number,) = self._fetch(sql, values).fetchone()
         return int(number)
-
-
-def _split(path: str) -> Key:
-    collection, _, name = path.rpartition("/")
-    return collection, name

@@ -2,10 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
-from convergence.errors import Conflict
-from convergence.ports.documents import Create, Data, Delete, FieldPath, Patch, Write
+import orjson
+
+from convergence.adapters.local.documents_recent import Key
+from convergence.errors import Conflict, InvalidInput
+from convergence.ports.documents import Create, Data, Delete, FieldPath, Patch, Replace, Write
+
+
+class Encoded(NamedTuple):
+    """A write ready for the file; `body` is empty for a Patch, whose body depends on what is stored, and a Delete."""
+
+    write: Write
+    key: Key
+    body: str
+
+
+def encoded(write: Write) -> Encoded:
+    """Prepare a write. Raises `InvalidInput` for what is no JSON, such as half of a Unicode character."""
+    try:
+        if isinstance(write, Create | Replace):
+            return Encoded(write, split(write.path), orjson.dumps(write.data).decode())
+        if isinstance(write, Patch):
+            orjson.dumps(list(write.set.values()))
+    except TypeError as error:
+        raise InvalidInput(f"{write.path} cannot be stored: {error}") from error
+    return Encoded(write, split(write.path), "")
+
+
+def split(path: str) -> Key:
+    """Return collection and id."""
+    collection, _, name = path.rpartition("/")
+    return collection, name
 
 
 def holds(write: Write, stored: int | None) -> bool:
