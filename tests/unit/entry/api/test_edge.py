@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import AsyncIterator
 
 import pytest
@@ -71,7 +72,11 @@ def test_the_service_as_a_whole_has_a_limit(live: Live) -> None:
     live(story, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
 
 
-def test_a_bug_is_one_problem_without_its_traceback(live: Live, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_one_problem_without_its_traceback(
+    live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)  # a command before may have ended it
+
     async def story(api: Api) -> None:
         runtime = api.client._transport.app.state.runtime  # type: ignore[attr-defined]  # these tests' transport
         object.__setattr__(runtime, "log_lines", lambda _: 1 / 0)
