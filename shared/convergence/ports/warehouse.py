@@ -214,9 +214,10 @@ class Warehouse(Protocol):
     ) -> QueryResult:
         """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
 
-        `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are filled
-        from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves names
-        and types and says which tables are touched and about how many bytes are read; SQL made at run time is not seen.
+        `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
+        filled from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves
+        names and types and says which tables are touched and about how many bytes are read; SQL made at run time is
+        not seen.
         """
         ...
 
