@@ -292,6 +292,19 @@ def test_what_does_not_fit_is_refused_with_column_and_row_and_the_earlier_slice_
     run(body)
 
 
+def test_a_table_of_one_column_loads_from_many_parts(run: Callable[[Body], None], tmp_path: Path) -> None:
+    (tmp_path / "single.json").write_text('[{"name": "name", "type": "STRING", "mode": "NULLABLE"}]')
+    single = load_table_schema(tmp_path / "single.json")
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", single, "s")
+        for part in range(20):
+            await stage.write(part, [{"name": f"{part}.{number}"} for number in range(100)])
+        assert (await warehouse.load(a_load(single), stage)).rows_loaded == 2000
+
+    run(body)
+
+
 def test_parts_may_be_written_again_and_dropped_from_a_number_on(
     run: Callable[[Body], None], usage: TableSchema
 ) -> None:

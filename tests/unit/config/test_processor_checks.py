@@ -30,10 +30,6 @@ def test_a_config_that_fits_its_model_is_right(config: str) -> None:
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        (
-            "{procedure: sp_x, parmas: {}}",
-            "config.parmas: generic.procedure_executor has no 'parmas' here. Did you mean",
-        ),
         ("{}", "tests/one.yml:5:5: steps[0].config.procedure: procedure is missing"),
         ("{procedure: {dataset: d}}", "config.procedure.name: name is missing"),
         ("{procedure: sp_x, parameters: [{name: p, optional: perhaps}]}", "parameters[0].optional"),
