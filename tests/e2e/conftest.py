@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -38,7 +39,14 @@ class Installation:
     def started(self, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
         """Begin a command; whatever is left of it at the end is killed."""
         pipe = subprocess.PIPE
-        process = subprocess.Popen(self.argv(*words), stdout=pipe, stderr=pipe, text=True, env=environment(**more))
+        process = subprocess.Popen(
+            self.argv(*words),
+            stdout=pipe,
+            stderr=pipe,
+            text=True,
+            env=environment(**more),
+            preexec_fn=heed_interrupts,  # noqa: PLW1509 - this process has one thread
+        )
         try:
             yield process
         finally:
@@ -61,6 +69,11 @@ class Installation:
         """All rows of a table, in an order of their own, without what names the moment of writing."""
         found = self.json("query", org, f"SELECT * EXCEPT (x_ingested_at, x_ingestion_date) FROM {table}")["rows"]
         return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
+
+
+def heed_interrupts() -> None:
+    """Let a new process hear Ctrl-C, also where this one was started by a shell in the background."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def until(condition: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:

@@ -39,7 +39,6 @@ SECRET = "sk-simulated-plaintext-0123456789"
 HOSTILE_S = 3 * 3600.0
 CALM_MAX_S = 96 * 3600.0
 ECHO_S = 1000.0
-logging.getLogger("convergence").setLevel(logging.CRITICAL)
 
 
 class Violation(AssertionError):
@@ -149,12 +148,16 @@ class World:
         """Live through the hostile hours, then the calm ones, then check everything that is left."""
         asyncio.set_event_loop(self.loop)
         self.loop.set_exception_handler(self._task_failed)
+        logger = logging.getLogger("convergence")
+        level = logger.level
+        logger.setLevel(logging.CRITICAL)  # a hostile world has much to complain about
         try:
             self.loop.run_until_complete(self._story())
         finally:
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
             self.loop.run_until_complete(asyncio.sleep(0))
+            logger.setLevel(level)
             self.documents.close()
             self.loop.close()
             asyncio.set_event_loop(None)
