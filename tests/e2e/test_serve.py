@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment, heed_interrupts
+from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
 
 ROOT_KEY = "root-key-of-the-tests-with-more-than-32-characters"
 OPERATOR = {"X-CA-Root-Key": ROOT_KEY}
@@ -23,7 +23,7 @@ OPERATOR = {"X-CA-Root-Key": ROOT_KEY}
 def sandbox() -> Iterator[tuple[str, str]]:
     """A provider on a free port: its URL and key."""
     argv = [sys.executable, "-m", "convergence.sandbox", "0"]
-    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment(), preexec_fn=heed_interrupts)
+    process = subprocess.Popen(argv, stdout=subprocess.PIPE, text=True, env=environment())
     assert process.stdout is not None
     try:
         found: dict[str, str] = {}
