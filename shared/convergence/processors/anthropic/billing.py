@@ -5,18 +5,15 @@ Amounts come as decimal text in cents; they are kept in USD, digit by digit.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
-from convergence.processors.anthropic.api import COST, ApiSettings, connect, daily
-from convergence.processors.base import TableProcessor
-from convergence.processors.rest import RestClient
-from convergence.processors.settings import settings
+from convergence.processors.anthropic.api import COST
+from convergence.processors.anthropic.report import ReportProcessor
 
 GROUP_BY: Final = ("workspace_id", "description")
 COLUMNS: Final = (
@@ -25,26 +22,15 @@ COLUMNS: Final = (
 )
 
 
-class BillingProcessor(TableProcessor):
+class BillingProcessor(ReportProcessor):
     """Extracts the cost report of all dates of the run. Priority tier is never on it."""
 
-    config_model = ApiSettings
-    date_field = "usage_date"
+    path = COST
+    group_by = GROUP_BY
 
-    def __init__(self) -> None:
-        self._client: RestClient | None = None
-
-    async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
-        """Yield one page after the other."""
-        wanted = settings(ApiSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        async for page in daily(client, COST, context, group_by=GROUP_BY, page_days=wanted.page_days):
-            yield [_row(day, result) for day, result in page]
-
-    def outputs(self) -> Mapping[str, Any]:
-        """Say how often a call was repeated."""
-        assert self._client is not None, "outputs follow an extraction"
-        return {"http_calls": self._client.calls, "http_retries": self._client.retries}
+    def row(self, day: date, result: Mapping[str, Any]) -> Row:
+        """Return the row of one result."""
+        return _row(day, result)
 
 
 def _row(day: date, result: Mapping[str, Any]) -> Row:

@@ -6,18 +6,15 @@ Uncached, cached and written tokens are disjoint counts (unlike OpenAI, whose in
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
-from convergence.processors.anthropic.api import USAGE, ApiSettings, connect, daily
-from convergence.processors.base import TableProcessor
+from convergence.processors.anthropic.api import USAGE
+from convergence.processors.anthropic.report import ReportProcessor
 from convergence.processors.generic.api_rows import flatten
-from convergence.processors.rest import RestClient
-from convergence.processors.settings import settings
 
 GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
 # Path in a result → column.
@@ -31,26 +28,15 @@ COUNTS: Final = {
 }
 
 
-class UsageProcessor(TableProcessor):
+class UsageProcessor(ReportProcessor):
     """Extracts the messages report of all dates of the run."""
 
-    config_model = ApiSettings
-    date_field = "usage_date"
+    path = USAGE
+    group_by = GROUP_BY
 
-    def __init__(self) -> None:
-        self._client: RestClient | None = None
-
-    async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
-        """Yield one page after the other."""
-        wanted = settings(ApiSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        async for page in daily(client, USAGE, context, group_by=GROUP_BY, page_days=wanted.page_days):
-            yield [_row(day, result) for day, result in page]
-
-    def outputs(self) -> Mapping[str, Any]:
-        """Say how often a call was repeated."""
-        assert self._client is not None, "outputs follow an extraction"
-        return {"http_calls": self._client.calls, "http_retries": self._client.retries}
+    def row(self, day: date, result: Mapping[str, Any]) -> Row:
+        """Return the row of one result."""
+        return _row(day, result)
 
 
 def _row(day: date, result: Mapping[str, Any]) -> Row:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from convergence.adapters.local.googlesql import script_nodes as nodes
 from convergence.adapters.local.googlesql.execution import ROWS_MAX, Execution, Scope
@@ -78,7 +78,7 @@ class Interpreter:
         for node in body:
             self.execution.job.check()
             with self.execution.at(node.at):
-                _RUNNERS[type(node)](self, node)
+                self._RUNNERS[type(node)](self, node)
 
     # -- statements -----------------------------------------------------------------------------------------------
 
@@ -247,19 +247,18 @@ class Interpreter:
             self._errors.pop()
             self.execution.system |= before
 
-
-_RUNNERS: Final[dict[type[nodes.Node], Callable[[Interpreter, Any], None]]] = {
-    nodes.Assert: Interpreter._assert,  # noqa: SLF001 - this module's own class
-    nodes.Assign: Interpreter._assign,  # noqa: SLF001
-    nodes.Block: Interpreter._block,  # noqa: SLF001
-    nodes.Call: Interpreter._call,  # noqa: SLF001
-    nodes.Declare: Interpreter._declare,  # noqa: SLF001
-    nodes.Execute: Interpreter._execute,  # noqa: SLF001
-    nodes.ForIn: Interpreter._for,  # noqa: SLF001
-    nodes.If: Interpreter._if,  # noqa: SLF001
-    nodes.Jump: Interpreter._jump,  # noqa: SLF001
-    nodes.Loop: Interpreter._loop,  # noqa: SLF001
-    nodes.Raise: Interpreter._raise,  # noqa: SLF001
-    nodes.Sql: Interpreter._sql,  # noqa: SLF001
-    nodes.Transaction: Interpreter._transaction,  # noqa: SLF001
-}
+    _RUNNERS: ClassVar[Mapping[type[nodes.Node], Callable[[Interpreter, Any], None]]] = {
+        nodes.Assert: _assert,
+        nodes.Assign: _assign,
+        nodes.Block: _block,
+        nodes.Call: _call,
+        nodes.Declare: _declare,
+        nodes.Execute: _execute,
+        nodes.ForIn: _for,
+        nodes.If: _if,
+        nodes.Jump: _jump,
+        nodes.Loop: _loop,
+        nodes.Raise: _raise,
+        nodes.Sql: _sql,
+        nodes.Transaction: _transaction,
+    }
