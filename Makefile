@@ -53,7 +53,9 @@ lock: $(VENV)/python ## Resolve the locked versions again
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
 		--generate-hashes --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-		--generate-hashes --extra embedded --extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
+		--generate-hashes --extra gcp --extra build pyproject.toml -o $(LOCKS)/gcp.txt
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
+		--generate-hashes --extra embedded --extra gcp --extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
 
 clean: ## Remove environment and demo data
 	rm -rf $(VENV) .convergence
