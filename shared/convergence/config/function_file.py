@@ -57,9 +57,7 @@ class FunctionFile(Model):
             raise ValueError("concurrency over 1 needs a cpu of at least 1")
         for trigger in self.triggers:
             if trigger.ack_deadline_s <= self.timeout_s:
-                raise ValueError(
-                    f"{trigger.topic}: the ack deadline must be longer than timeout_s, else it comes twice"
-                )
+                raise ValueError(f"{trigger.topic}: the ack deadline must be longer than timeout_s")
             if trigger.backoff_min_s > trigger.backoff_max_s:
                 raise ValueError(f"{trigger.topic}: backoff_min_s is over backoff_max_s")
         return self

@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import base64
 import hashlib
+from typing import Final
 
 import orjson
 
 from convergence.domain.status import StepStatus
 from convergence.domain.times import to_text
 from convergence.engine.finish import fail_run
-from convergence.engine.messages import StepReady
+from convergence.engine.messages import StepReady, message
 from convergence.engine.services import Services
 from convergence.engine.settle import settle
 from convergence.engine.store import LETTERS, read_plan, read_run, read_steps, record_id
 from convergence.errors import Conflict, InvalidInput
-from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery, Message
+from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery
 from convergence.ports.documents import Create
+
+_KEPT_BYTES_MAX: Final = 262_144
 
 
 async def announce(services: Services, letter: Create) -> None:
     """Tell that a letter was written; the document is the truth, losing this loses nothing."""
     name = letter.path.rpartition("/")[2]
-    await services.bus.publish(DEAD_LETTER, [Message(orjson.dumps({"letter": name}), {"kind": "engine"})])
+    await services.bus.publish(DEAD_LETTER, [message(orjson.dumps({"letter": name}), kind="engine")])
 
 
 async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
@@ -52,15 +55,21 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
     return Ack()
 
 
-async def keep_unreadable(services: Services, delivery: Delivery, why: str) -> None:
-    """Keep a message that is not ours as it came, raw bytes included; a repeat is the same letter."""
+async def keep_unreadable(
+    services: Services, delivery: Delivery, why: str, *, code: str = "message.unreadable"
+) -> None:
+    """Keep a message that nobody handles as it came, raw bytes included; a repeat is the same letter.
+
+    A document holds 1 MiB: of a larger message the beginning is kept, and its size.
+    """
     data = delivery.message.data
     digest = hashlib.blake2b(data, digest_size=10).hexdigest()
     letter = {
         "org": delivery.message.attributes.get("org", ""),
         "topic": delivery.topic,
-        "error": {"code": "message.unreadable", "message": why},
-        "data": base64.b64encode(data).decode(),
+        "error": {"code": code, "message": why},
+        "data": base64.b64encode(data[:_KEPT_BYTES_MAX]).decode(),
+        "data_bytes": len(data),
         "attributes": dict(delivery.message.attributes),
         "created_at": to_text(services.clock.now()),
     }

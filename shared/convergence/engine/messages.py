@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Self
+from typing import Final, NamedTuple, Self
 
 import orjson
 
@@ -12,7 +12,8 @@ from convergence.domain.run import Run
 from convergence.errors import InvalidInput
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Bus, Message
 
-SCHEMA_VERSION = "1"
+SCHEMA_VERSION: Final = "1"
+_VERSION: Final = "schema_version"  # attribute; a message without it is of version 1
 
 
 class StepReady(NamedTuple):
@@ -24,27 +25,38 @@ class StepReady(NamedTuple):
 
     def encode(self) -> bytes:
         """Return the message's data."""
-        return orjson.dumps({"v": SCHEMA_VERSION, "run_id": self.run_id, "step_id": self.step_id, "epoch": self.epoch})
+        return orjson.dumps({"run_id": self.run_id, "step_id": self.step_id, "epoch": self.epoch})
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
         """Parse a message's data. Raises `InvalidInput` for anything that is not one of ours."""
         try:
             fields = orjson.loads(data)
-            run_id, step_id, epoch, version = fields["run_id"], fields["step_id"], fields["epoch"], fields["v"]
+            run_id, step_id, epoch = fields["run_id"], fields["step_id"], fields["epoch"]
         except (orjson.JSONDecodeError, KeyError, TypeError) as error:
             raise InvalidInput(f"not a step-ready message: {error}") from error
         if not (isinstance(run_id, str) and isinstance(step_id, str) and type(epoch) is int):
             raise InvalidInput("not a step-ready message: run_id and step_id are text, epoch is an integer")
-        if version != SCHEMA_VERSION or "/" in run_id or "/" in step_id:
+        # Earlier messages said their version in "v"; now it is an attribute, which the bus's own edge checks.
+        if fields.get("v", SCHEMA_VERSION) != SCHEMA_VERSION or "/" in run_id or "/" in step_id:
             raise InvalidInput(f"not a step-ready message of schema version {SCHEMA_VERSION}")
         return cls(run_id, step_id, epoch)
 
 
+def message(data: bytes, **attributes: str) -> Message:
+    """Return a message of ours: it says which version of its schema it has."""
+    return Message(data, {_VERSION: SCHEMA_VERSION, **attributes})
+
+
+def version_of(given: Message) -> str:
+    """Return the schema version of a message; those that were sent before messages said it are of the first."""
+    return given.attributes.get(_VERSION, SCHEMA_VERSION)
+
+
 async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
     """Hint that steps may start; one call for all."""
-    attributes = {"org": run.org, "run_id": run.run_id}
-    messages = [Message(StepReady(run.run_id, step, run.epoch).encode(), attributes) for step in step_ids]
+    attributes = {"org": run.org, "run_id": run.run_id, "pipeline": run.pipeline}
+    messages = [message(StepReady(run.run_id, step, run.epoch).encode(), **attributes) for step in step_ids]
     if messages:
         await bus.publish(STEP_READY, messages)
 
@@ -55,5 +67,4 @@ async def publish_events(bus: Bus, events: Iterable[Event]) -> None:
 
 
 def _message(event: Event) -> Message:
-    attributes = {"org": event["org"], "run_id": event["data"]["run_id"], "type": event["type"]}
-    return Message(orjson.dumps(event), attributes)
+    return message(orjson.dumps(event), org=event["org"], run_id=event["data"]["run_id"], type=event["type"])

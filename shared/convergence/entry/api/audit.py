@@ -8,8 +8,9 @@ import orjson
 from starlette.types import Scope
 
 from convergence.domain.times import to_text
+from convergence.engine.messages import message
 from convergence.entry.api.runtime import Runtime, Visit
-from convergence.ports.bus import AUDIT_EVENTS, Message
+from convergence.ports.bus import AUDIT_EVENTS
 from convergence.tenants.orgs import SLUG
 
 MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
@@ -46,4 +47,4 @@ async def audit(runtime: Runtime, scope: Scope, visit: Visit, route: str, status
             "code": visit.code,
         },
     }
-    await runtime.services.bus.publish(AUDIT_EVENTS, [Message(orjson.dumps(event), {"org": org})])
+    await runtime.services.bus.publish(AUDIT_EVENTS, [message(orjson.dumps(event), org=org)])
