@@ -5,6 +5,7 @@ Never fails a step: only its owner, or a claim that finds it over the crash limi
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Mapping
 from datetime import datetime, timedelta
@@ -31,6 +32,7 @@ from convergence.engine.store import (
     write_run,
 )
 from convergence.errors import Conflict, ConvergenceError
+from convergence.ports.bus import Ack, Answer, Delivery
 from convergence.ports.documents import Order, Patch, Where
 
 logger = logging.getLogger(__name__)
@@ -59,7 +61,14 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
         cursor = page.cursor
     for run_id in found:
         await _guarded(services, run_id)
+        await asyncio.sleep(0)  # many may be due at once: requests and steps come between them
     return len(found)
+
+
+async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: ARG001 - a tick says nothing but "now"
+    """Handle one message of the topic `tick`. Ticks that come together do the same work and no harm."""
+    await reconcile(services)
+    return Ack()
 
 
 async def next_check(services: Services) -> datetime | None:

@@ -12,6 +12,7 @@ from starlette.middleware.cors import CORSMiddleware
 
 from convergence.entry.api import problems
 from convergence.entry.api.edge import Edge
+from convergence.entry.api.lane import Lane
 from convergence.entry.api.routes import (
     act,
     discovery,
@@ -51,6 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         app.include_router(organizations.development, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)
+    app.add_middleware(Lane, runtime=runtime, prefix=PREFIX)
     app.add_middleware(Edge, runtime=runtime)
     if runtime.settings.CORS_ORIGINS:
         app.add_middleware(

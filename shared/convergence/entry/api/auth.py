@@ -33,8 +33,12 @@ async def identify(
     key: Annotated[str | None, Security(API_KEY)],
     root: Annotated[str | None, Security(ROOT_KEY)],
 ) -> Caller:
+    """Return who asks, as `recognise` does."""
+    return await recognise(at, visit_of(request), key, root)
+
+
+async def recognise(at: Runtime, visit: Visit, key: str | None, root: str | None) -> Caller:
     """Return who asks, `nobody` without a key. Raises `Unauthenticated` for a wrong key, `RateLimited`."""
-    visit = visit_of(request)
     caller = await _known(at, key, root)
     visit.caller = caller if caller is not None else NOBODY
     _limit(at, visit)
@@ -85,6 +89,13 @@ def check(caller: Caller, org: str, scope: str) -> None:
         raise Denied(f"This key lacks the scope {scope!r}.")
 
 
+def check_org(caller: Caller, org: str, scope: str) -> None:
+    """Raise unless the caller may do what needs `scope` in `org`, and `org` is a name that an org can have."""
+    check(caller, org, scope)
+    if not SLUG.fullmatch(org):  # the operator may ask for anything; a path of documents is made of names only
+        raise NotFound(f"Unknown org: {org[:60]!r}.")
+
+
 def check_run(caller: Caller, org: str, pipeline: Pipeline) -> None:
     """Raise unless the caller may run the pipeline: its `requires_auth` and `auth_type` say what that takes."""
     if not pipeline.requires_auth and caller.kind == "nobody":
@@ -96,9 +107,7 @@ def check_run(caller: Caller, org: str, pipeline: Pipeline) -> None:
 
 def _needs(scope: str) -> Callable[[OrgName, Caller], Awaitable[Caller]]:
     async def allowed(org: OrgName, caller: Annotated[Caller, Depends(identify)]) -> Caller:
-        check(caller, org, scope)
-        if not SLUG.fullmatch(org):  # the operator may ask for anything; a path of documents is made of names only
-            raise NotFound(f"Unknown org: {org[:60]!r}.")
+        check_org(caller, org, scope)
         return caller
 
     return allowed

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
 
 
@@ -17,10 +19,14 @@ class Metrics:
         )
         self._accepted = Counter("convergence_runs_accepted", "Runs accepted by this API.", registry=self._registry)
 
+        # Found once for each combination: the library looks for a label under a lock, on each request.
+        self._request = cache(lambda method, route, status: self._requests.labels(method, route, str(status)))
+        self._second = cache(self._seconds.labels)
+
     def answered(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count a request."""
-        self._requests.labels(method, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        self._request(method, route, status).inc()
+        self._second(route).observe(seconds)
 
     def accepted(self) -> None:
         """Count a run."""

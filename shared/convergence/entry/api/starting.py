@@ -27,9 +27,10 @@ Parameters = Annotated[
 ]
 Seconds = Annotated[float, Query(ge=0, le=WAIT_MAX_S, description="Wait so long for the end of the run.")]
 DryRun = Annotated[bool, Query(description="Only say what the run would do.")]
+IDEMPOTENCY_KEY: Final = r"^[\x21-\x7e]{1,200}$"
 IdempotencyKey = Annotated[
     str | None,
-    Header(pattern=r"^[\x21-\x7e]{1,200}$", description="The same key gives the same run, never a second one."),
+    Header(pattern=IDEMPOTENCY_KEY, description="The same key gives the same run, never a second one."),
 ]
 ANSWERS: Final[dict[int | str, dict[str, Any]]] = {
     200: {"model": RunView | PlanView, "description": "The run as it ended within `wait`, or the plan of a dry run."},

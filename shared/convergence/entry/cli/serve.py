@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -81,10 +82,17 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
             loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
         left = await writer.worker.start()
         _say(session, settings, listening, left)
+        _keep_what_is_loaded()
         await server.serve(sockets=[listening])
         if not await writer.worker.drain(STEPS_S):
             session.out.note("Some steps were still at work; the next start goes on with them.")
     session.out.note("Stopped.")
+
+
+def _keep_what_is_loaded() -> None:
+    """Modules, routes and schemas stay until the end. A full look at them takes 50 ms, in which nobody is served."""
+    gc.collect()
+    gc.freeze()
 
 
 def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 
@@ -10,7 +11,7 @@ from convergence.entry.api import starting
 from convergence.entry.api.auth import Known, OrgName, check, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
-from convergence.entry.api.runtime import At
+from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
 
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
@@ -32,10 +33,25 @@ async def run(
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
+    return await start(at, caller, org, path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key)
+
+
+async def start(
+    at: Runtime,
+    caller: Caller,
+    org: str,
+    path: str,
+    parameters: Mapping[str, Any] | None,
+    *,
+    idempotency_key: str | None,
+    wait_s: float = 0,
+    dry_run: bool = False,
+) -> Json:
+    """Check that the caller may run the pipeline for `org`, then run it."""
     if caller.kind != "nobody":
         check(caller, org, "run")
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
     return await starting.start(
-        at, org, loaded.path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key
+        at, org, loaded.path, parameters, wait_s=wait_s, dry_run=dry_run, idempotency_key=idempotency_key
     )
