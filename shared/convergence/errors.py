@@ -15,7 +15,8 @@
     │   ├── CredentialRejected     renew the credential
     │   └── SchemaMismatch         the data does not fit the table
     ├── Transient              nobody: the engine retries
-    │   └── Throttled              the other side said when to come back
+    │   ├── Throttled              the other side said when to come back
+    │   └── StillRunning           a job goes on; ask again under its id
     └── StorageLocked          the operator: another process holds the data directory
 
 Edges (CLI, API, push endpoint) read `code`, `retryable`, `http_status` and `exit_code`; they never look at
@@ -160,6 +161,12 @@ class Throttled(Transient):
     def __init__(self, message: str, *, retry_after_s: float) -> None:
         self.retry_after_s = retry_after_s
         super().__init__(message)
+
+
+class StillRunning(Transient):
+    """A job of the warehouse did not end in the time that its caller waits. It goes on: ask again under its id."""
+
+    code = "job.running"
 
 
 class StorageLocked(ConvergenceError):

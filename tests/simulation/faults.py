@@ -159,6 +159,10 @@ class _Guarded:
         await self._process.point()
         await self.inner.write(part, rows)
 
+    async def flush(self) -> None:
+        await self._process.point()
+        await self.inner.flush()
+
     async def discard(self, from_part: int = 0) -> None:
         await self._process.point()
         await self.inner.discard(from_part)

@@ -17,6 +17,9 @@ class MemoryStage:
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         self._parts[part] = list(rows)
 
+    async def flush(self) -> None:
+        return
+
     async def discard(self, from_part: int = 0) -> None:
         for part in [part for part in self._parts if part >= from_part]:
             del self._parts[part]

@@ -75,6 +75,12 @@ class StepContext(Context):
         """The warehouse under this step's lease."""
         return LeasedWarehouse(self._services, self._run, self._plan, self._planned, self._lease)
 
+    async def flush(self) -> None:
+        """Make what was staged survive a crash, before a checkpoint is committed."""
+        used: LeasedWarehouse | None = self.__dict__.get("warehouse")  # not made for this
+        if used is not None:
+            await used.flush()
+
     @cached_property
     def credentials(self) -> StepCredentials:
         """The org's stored credentials."""

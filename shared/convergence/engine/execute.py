@@ -76,7 +76,10 @@ async def execute(
     try:
         processor = services.processor(planned.ps_type)
         answer = await processor.execute(planned.config, context)
-        return _read_answer(services, planned, answer, context)
+        outcome = _read_answer(services, planned, answer, context)
+        if isinstance(outcome, Continued):
+            await context.flush()
+        return outcome
     except LeaseLost as error:
         return Stopped(why=str(error))
     except asyncio.CancelledError as error:

@@ -51,6 +51,10 @@ class LeasedStage:
         await self._lease.check()
         await self._own.write(part, rows)
 
+    async def flush(self) -> None:
+        """Return when what was staged survives a crash."""
+        await self._own.flush()
+
     def all(self) -> list[Stage]:
         """Return the stages of all slices, in order."""
         return [*self._earlier, self._own]
@@ -66,6 +70,7 @@ class LeasedWarehouse:
         self._planned = planned
         self._lease = lease
         self._repeats: Counter[str] = Counter()
+        self._stages: list[LeasedStage] = []
         self._execution = lease.held.step.moves  # renewals change the token, but move nothing
         self.dataset: str = plan.core["org_dataset"]
 
@@ -82,7 +87,14 @@ class LeasedWarehouse:
             warehouse.stage(self.dataset, schema, f"{name}_{execution}")
             for execution in (self._execution, *self._lease.held.step.stages)
         )
-        return LeasedStage(own, earlier, schema, self._lease)
+        staged = LeasedStage(own, earlier, schema, self._lease)
+        self._stages.append(staged)
+        return staged
+
+    async def flush(self) -> None:
+        """Return when all that this execution staged survives a crash."""
+        for stage in self._stages:
+            await stage.flush()
 
     async def load(
         self,

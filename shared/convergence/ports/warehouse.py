@@ -138,7 +138,7 @@ class Routine:
 
 
 class Stage(Protocol):
-    """Rows on their way. Survives a crash: a stage of the same name holds the parts already written.
+    """Rows on their way. Survives a crash: a stage of the same name holds the parts written before `flush`.
 
     The engine gives each execution of a step a stage of its own, so that one which lost its lease can never mix
     its rows into the next one's; a step that went on in slices loads the stages of all its slices together.
@@ -151,6 +151,14 @@ class Stage(Protocol):
 
         Raises:
             SchemaMismatch: a column that the table has not, or a number that is NaN or infinite: row and column.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Return when all parts written so far survive a crash.
+
+        Small parts may wait in memory until then, so that few and large jobs carry them; `load` flushes by itself.
+        The engine flushes before it commits a checkpoint.
         """
         ...
 
@@ -184,6 +192,18 @@ class Warehouse(Protocol):
         """
         ...
 
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
+        """Add rows that are never replaced, such as a log's, one id each; the table is made when it is not there.
+
+        At least once: rows whose ids came before are left out where the warehouse still knows them, so a repeat may
+        show twice. Unlike `load` it adds no lineage: a row brings the columns it has, lineage columns included.
+
+        Raises:
+            InvalidInput: as many ids as rows are wanted.
+            SchemaMismatch: a row does not fit: row (from 1) and column. Rows before it may have been added.
+        """
+        ...
+
     async def query(
         self,
         sql: str,
@@ -194,12 +214,17 @@ class Warehouse(Protocol):
         rows_max: int = 10_000,
         bytes_max: int | None = None,
         dry_run: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
         """Run one GoogleSQL statement. With a `job_id` a write happens once, however often it is sent.
+
+        `wait_s` needs a `job_id`: a statement that runs longer goes on, and asking again with the same arguments waits
+        for it again. So a step may answer CONTINUE instead of waiting. None waits to the end.
 
         Raises:
             StepFailed: the statement is wrong (the message has the nearest names) or over `bytes_max`.
             Denied: it touches a dataset outside `scope`.
+            StillRunning: it did not end within `wait_s`.
         """
         ...
 
@@ -211,13 +236,14 @@ class Warehouse(Protocol):
         scope: Scope,
         job_id: str,
         dry_run: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
         """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
 
         `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
         filled from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves
         names and types and says which tables are touched and about how many bytes are read; SQL made at run time is
-        not seen.
+        not seen. `wait_s` and `StillRunning` are those of `query`.
         """
         ...
 

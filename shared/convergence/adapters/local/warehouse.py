@@ -7,9 +7,10 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from convergence.adapters.local import warehouse_tables as tables
+from convergence.adapters.local.warehouse_append import append_rows, spool_rows
 from convergence.adapters.local.warehouse_call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse_diagnose import diagnose
-from convergence.adapters.local.warehouse_load import check_load, load_slices
+from convergence.adapters.local.warehouse_load import load_slices
 from convergence.adapters.local.warehouse_migrations import migrate
 from convergence.adapters.local.warehouse_query import Statements
 from convergence.adapters.local.warehouse_routines import Routines
@@ -18,6 +19,7 @@ from convergence.adapters.local.warehouse_session import Job, Session
 from convergence.adapters.local.warehouse_single import Query
 from convergence.adapters.local.warehouse_stage import NdjsonStage
 from convergence.adapters.local.warehouse_statements import quoted, statement
+from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
     Load,
@@ -25,6 +27,7 @@ from convergence.ports.warehouse import (
     Parameter,
     QueryResult,
     Routine,
+    Row,
     Scope,
     Stage,
     TableSchema,
@@ -47,6 +50,7 @@ class DuckDbWarehouse:
         self._statements = Statements(project)
         self._routines = Routines(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
+        self._appended = 0
 
     def close(self) -> None:
         """Wait for running statements and close the file."""
@@ -91,6 +95,14 @@ class DuckDbWarehouse:
         copy = statement("chunk", source=source, file=quoted(str(chunk)))
         await self.session.read(lambda job: job.run(copy))
 
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
+        """Add rows of a log; see the port. A repeat shows twice: the ids are not kept."""
+        check_ids(rows, ids)
+        await self.ensure_table(dataset, table)
+        self._appended += 1
+        path = spool_rows(self.session.staging, table, rows, f"{self._appended}")
+        await self.session.write(lambda job: append_rows(job, dataset, table, path))
+
     async def query(
         self,
         sql: str,
@@ -101,8 +113,10 @@ class DuckDbWarehouse:
         rows_max: int = 10_000,
         bytes_max: int | None = None,
         dry_run: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
-        """Run one GoogleSQL statement; see the port."""
+        """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
+        check_wait(wait_s, job_id)
         query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
         at = self._clock.now()
         if dry_run:
@@ -119,8 +133,10 @@ class DuckDbWarehouse:
         scope: Scope,
         job_id: str,
         dry_run: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
-        """Call a stored procedure; see the port."""
+        """Call a stored procedure; see the port. It always ends: no `StillRunning`."""
+        check_wait(wait_s, job_id)
         at = self._clock.now()
         if dry_run:
             return await self.session.read(

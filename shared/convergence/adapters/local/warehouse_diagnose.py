@@ -27,13 +27,7 @@ def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None
     columns = [(column.name, column_type(column), column.mode) for column in staged_columns(load.table)]
     for number, row in _rows(stages):
         for name, kind, mode in columns:
-            value = row.get(name)
-            if value is None:
-                problem = "is REQUIRED, but has no value" if mode == "REQUIRED" else None
-            elif fits(kind, value):
-                problem = None
-            else:
-                problem = f"wants {kind}, got {_shown(value)}"
+            problem = misfit(kind, mode, row.get(name))
             if problem:
                 return SchemaMismatch(f"{load.dataset}.{load.table.name}: row {number}: column {name!r} {problem}.")
         outside = _outside(load, row)
@@ -48,6 +42,13 @@ def _rows(stages: Sequence[NdjsonStage]) -> Iterator[tuple[int, dict[str, Any]]]
         for row in orjson.loads(path.read_bytes()):
             number += 1
             yield number, row
+
+
+def misfit(kind: SqlType, mode: str, value: Any) -> str | None:
+    """Say what is wrong with a JSON value for a column, None when it can be stored."""
+    if value is None:
+        return "is REQUIRED, but has no value" if mode == "REQUIRED" else None
+    return None if fits(kind, value) else f"wants {kind}, got {_shown(value)}"
 
 
 def fits(kind: SqlType, value: Any) -> bool:

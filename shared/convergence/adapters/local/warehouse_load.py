@@ -13,7 +13,7 @@ from convergence.adapters.local.warehouse_rows import listed, rows_of_files, sta
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_stage import NdjsonStage
 from convergence.adapters.local.warehouse_statements import statement
-from convergence.errors import InvalidInput, nearest
+from convergence.adapters.warehouse_checks import check_load
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
 
@@ -40,25 +40,6 @@ def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
     queries = [statement("chunk_rows", files=listed(chunks))] if chunks else []
     queries += [rows_of_files(table, files)] if files else []
     return " UNION ALL BY NAME ".join(queries)
-
-
-def check_load(load: Load) -> None:
-    """Refuse a load that contradicts itself.
-
-    Raises:
-        InvalidInput: many dates without a date field, a merge without keys, or columns the table has not.
-    """
-    names = {column.name for column in load.table.columns}
-    where = f"{load.dataset}.{load.table.name}"
-    if load.dates is not None and load.date_field is None and len(load.dates) != 1:
-        raise InvalidInput(
-            f"{where}: a load of {len(load.dates)} dates needs date_field, the column with a row's date."
-        )
-    if load.mode is WriteMode.MERGE and not load.key_fields:
-        raise InvalidInput(f"{where}: mode merge needs key_fields.")
-    for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
-        if name not in names:
-            raise InvalidInput(f"{where}: the table has no column {name!r}.{nearest(name, names)}")
 
 
 def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:

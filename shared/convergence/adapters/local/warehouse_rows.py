@@ -17,9 +17,12 @@ def staged_columns(table: TableSchema) -> list[Column]:
     return [column for column in table.columns if column.name not in LINEAGE_COLUMNS]
 
 
-def rows_of_files(table: TableSchema, files: list[str]) -> str:
-    """Return the query that reads JSON files as typed rows; it fails on the first value that does not fit."""
-    columns = staged_columns(table)
+def rows_of_files(table: TableSchema, files: list[str], columns: list[Column] | None = None) -> str:
+    """Return the query that reads JSON files as typed rows; it fails on the first value that does not fit.
+
+    `columns` are those to read, the staged ones unless said.
+    """
+    columns = staged_columns(table) if columns is None else columns
     read = ", ".join(f"'{checked(each.name, 'column')}': '{_read_type(column_type(each))}'" for each in columns)
     if len(columns) == 1:  # of one column alone DuckDB 2.0 opens every file at once, 32 MiB each
         read += ", 'x_none': 'VARCHAR'"

@@ -54,7 +54,7 @@ class NdjsonStage:
         """
         if not all(row.keys() <= self._columns for row in rows):
             raise self._unknown_column(part, rows)
-        data = orjson.dumps(rows, default=_as_json, option=orjson.OPT_UTC_Z)
+        data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)
         if b"null" in data:  # JSON knows no NaN: it was written as null, like a value that is really missing
             self._refuse_unreal(part, rows)
         known = self._parts()
@@ -69,6 +69,9 @@ class NdjsonStage:
             unfinished.write_bytes(data)
             known[part] = unfinished.rename(self.folder / f"part-{part:09d}-{len(rows)}.json")
             self._offer(part, known[part], len(rows))
+
+    async def flush(self) -> None:
+        """Nothing waits: a part is a file when `write` returns."""
 
     async def discard(self, from_part: int = 0) -> None:
         """Drop the parts from `from_part` on."""
@@ -182,7 +185,8 @@ def unreal_number(value: Any) -> float | None:
     return None
 
 
-def _as_json(value: Any) -> Any:
+def as_json(value: Any) -> Any:
+    """Return what orjson does not know itself as JSON: exact numbers as text, bytes in base64, mappings as objects."""
     if isinstance(value, Decimal):
         return str(value)
     if isinstance(value, int):  # wider than 64 bits

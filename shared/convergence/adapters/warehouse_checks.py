@@ -1,0 +1,39 @@
+"""What every warehouse refuses before it does anything: arguments that contradict themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from convergence.errors import InvalidInput, nearest
+from convergence.ports.warehouse import Load, Row, WriteMode
+
+
+def check_load(load: Load) -> None:
+    """Refuse a load that contradicts itself.
+
+    Raises:
+        InvalidInput: many dates without a date field, a merge without keys, or columns the table has not.
+    """
+    names = {column.name for column in load.table.columns}
+    where = f"{load.dataset}.{load.table.name}"
+    if load.dates is not None and load.date_field is None and len(load.dates) != 1:
+        raise InvalidInput(
+            f"{where}: a load of {len(load.dates)} dates needs date_field, the column with a row's date."
+        )
+    if load.mode is WriteMode.MERGE and not load.key_fields:
+        raise InvalidInput(f"{where}: mode merge needs key_fields.")
+    for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
+        if name not in names:
+            raise InvalidInput(f"{where}: the table has no column {name!r}.{nearest(name, names)}")
+
+
+def check_wait(wait_s: float | None, job_id: str | None) -> None:
+    """Raise `InvalidInput` for a bounded wait without an id under which the job is found again."""
+    if wait_s is not None and job_id is None:
+        raise InvalidInput("wait_s needs a job_id: without one nobody finds the statement again.")
+
+
+def check_ids(rows: Sequence[Row], ids: Sequence[str]) -> None:
+    """Raise `InvalidInput` unless every appended row has an id."""
+    if len(rows) != len(ids):
+        raise InvalidInput(f"{len(rows)} rows were given with {len(ids)} ids; each row needs one.")
