@@ -10,6 +10,8 @@ STEP_READY: Final = "step-ready"
 DEAD_LETTER: Final = "dead-letter"
 RUN_EVENTS: Final = "run-events"
 AUDIT_EVENTS: Final = "audit-events"
+DISPATCH: Final = "dispatch"
+TICK: Final = "tick"
 
 
 class Message(NamedTuple):

@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Final
 
 from convergence.adapters.local.bus import LocalBus
 from convergence.domain.run import Run
-from convergence.engine.dead_letter import on_dead_letter
 from convergence.engine.reconcile import next_check, reconcile, reconcile_run
-from convergence.engine.run_step import on_step_ready
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
+from convergence.engine.subscriptions import handlers
 from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Message, RetryPolicy
 
 logger = logging.getLogger(__name__)
@@ -40,8 +38,9 @@ class LocalWorker:
         self.services = services
         self._sweep = sweep
         self._bus = bus
-        bus.subscribe(STEP_READY, partial(on_step_ready, services), RetryPolicy(), outstanding_max=steps_max)
-        bus.subscribe(DEAD_LETTER, partial(on_dead_letter, services), RetryPolicy(dead_letter_topic=None))
+        handler = handlers(services)
+        bus.subscribe(STEP_READY, handler[STEP_READY], RetryPolicy(), outstanding_max=steps_max)
+        bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
         self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
         self._passes: asyncio.Task[None] | None = None
