@@ -7,11 +7,10 @@ from pathlib import Path
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import column_type
-from convergence.adapters.local.warehouse_diagnose import misfit
+from convergence.adapters.googlesql.fitting import as_json, misfit
+from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_rows import rows_of_files
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_stage import as_json
 from convergence.adapters.local.warehouse_statements import checked, statement
 from convergence.errors import SchemaMismatch, nearest
 from convergence.ports.warehouse import Row, TableSchema

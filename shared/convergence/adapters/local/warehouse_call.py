@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import parse_type
+from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse_lineage import settle_lineage
 from convergence.adapters.local.warehouse_query import Outcome, Statements
 from convergence.adapters.local.warehouse_routines import Routines
@@ -19,8 +19,8 @@ from convergence.errors import Denied, InvalidInput, nearest
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:
+    from convergence.adapters.googlesql.script_nodes import Procedure
     from convergence.adapters.local.googlesql.interpreter import Interpreter
-    from convergence.adapters.local.googlesql.script_nodes import Procedure
     from convergence.adapters.local.googlesql.variables import Variable, Variables
 
 

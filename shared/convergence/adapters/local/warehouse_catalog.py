@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from threading import Lock
 
-from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType, from_duckdb
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import statement
 from convergence.errors import StepFailed, nearest

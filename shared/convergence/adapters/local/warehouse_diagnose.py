@@ -6,20 +6,17 @@ The load itself is one statement and fails as a whole; only then is this slower,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime, time
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from datetime import UTC, date, datetime
+from typing import Any
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import SqlType, column_type
+from convergence.adapters.googlesql.fitting import misfit
+from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_rows import staged_columns
 from convergence.adapters.local.warehouse_stage import NdjsonStage
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import Load
-
-_INT64: Final = (-(2**63), 2**63 - 1)
-_DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
 
 
 def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None:
@@ -44,57 +41,6 @@ def _rows(stages: Sequence[NdjsonStage]) -> Iterator[tuple[int, dict[str, Any]]]
             yield number, row
 
 
-def misfit(kind: SqlType, mode: str, value: Any) -> str | None:
-    """Say what is wrong with a JSON value for a column, None when it can be stored."""
-    if value is None:
-        return "is REQUIRED, but has no value" if mode == "REQUIRED" else None
-    return None if fits(kind, value) else f"wants {kind}, got {_shown(value)}"
-
-
-def fits(kind: SqlType, value: Any) -> bool:
-    """Say whether a JSON value can be stored in a column of this type; None is a question of the mode."""
-    if value is None:
-        return True
-    if kind.name == "ARRAY":
-        return isinstance(value, list) and all(fits(kind.element, item) for item in value)
-    if kind.name == "STRUCT":
-        return isinstance(value, dict) and all(fits(field, value.get(name)) for name, field in kind.fields)
-    if kind.name in {"STRING", "JSON"}:
-        return True
-    if isinstance(value, bool) or kind.name == "BOOL":
-        return kind.name == "BOOL" and (isinstance(value, bool) or str(value).lower() in {"true", "false"})
-    if kind.name in {"INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"}:
-        return _number_fits(kind.name, value)
-    return isinstance(value, str) and _text_fits(kind.name, value)
-
-
-def _number_fits(kind: str, value: Any) -> bool:
-    if not isinstance(value, int | float | str):
-        return False
-    try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        return False
-    if kind == "FLOAT64":
-        return True
-    if not number.is_finite():
-        return False
-    if kind == "INT64":
-        return number == number.to_integral_value() and _INT64[0] <= number <= _INT64[1]
-    return abs(number) < Decimal(10) ** _DIGITS[kind][0]
-
-
-def _text_fits(kind: str, value: str) -> bool:
-    parse = {"DATE": date.fromisoformat, "TIME": time.fromisoformat}.get(kind, datetime.fromisoformat)
-    if kind in {"BYTES", "INTERVAL"}:
-        return True
-    try:
-        parse(value.replace(" UTC", "+00:00"))
-    except ValueError:
-        return False
-    return True
-
-
 def _outside(load: Load, row: dict[str, Any]) -> str | None:
     if load.date_field is None or load.dates is None:
         return None
@@ -110,9 +56,3 @@ def _outside(load: Load, row: dict[str, Any]) -> str | None:
 
 def _range(dates: tuple[date, ...]) -> str:
     return str(dates[0]) if len(dates) == 1 else f"{min(dates)} to {max(dates)}"
-
-
-def _shown(value: Any) -> str:
-    names = {"str": "text", "int": "an integer", "float": "a number", "bool": "a boolean", "dict": "an object"}
-    text = repr(value)
-    return f"{names.get(type(value).__name__, 'a list')} ({text if len(text) <= 60 else text[:57] + '…'})"

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import column_type
+from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_stage import NdjsonStage

@@ -51,8 +51,8 @@ def _pending(job: Job, migrations: Sequence[Routine], dataset: str) -> list[Rout
 
 
 def _run(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope, at: datetime) -> None:
+    from convergence.adapters.googlesql.script_parser import parse_script
     from convergence.adapters.local.googlesql.interpreter import Interpreter
-    from convergence.adapters.local.googlesql.script_parser import parse_script
     from convergence.adapters.local.googlesql.translate import Around
 
     body = parse_script(routines.with_project(migration), migration.source)
@@ -63,8 +63,8 @@ def _run(job: Job, statements: Statements, routines: Routines, migration: Routin
 
 
 def _rehearse(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope) -> None:
+    from convergence.adapters.googlesql.script_parser import parse_script
     from convergence.adapters.local.googlesql.rehearsal import Rehearsal
-    from convergence.adapters.local.googlesql.script_parser import parse_script
     from convergence.adapters.local.googlesql.translate import Around
 
     body = parse_script(routines.with_project(migration), migration.source)

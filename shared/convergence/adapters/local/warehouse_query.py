@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType, from_duckdb
 from convergence.adapters.local.warehouse_catalog import TableCatalog
 from convergence.adapters.local.warehouse_errors import wrong_statement
 from convergence.adapters.local.warehouse_session import Job

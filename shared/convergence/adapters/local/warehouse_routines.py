@@ -13,7 +13,7 @@ from convergence.errors import ConfigError, ConfigErrors, NotFound, nearest
 from convergence.ports.warehouse import Routine
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.googlesql.script_nodes import Procedure
+    from convergence.adapters.googlesql.script_nodes import Procedure
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _BACKTICKS: Final = re.compile(r"`[^`\n]*`")
@@ -80,7 +80,7 @@ class Routines:
         Raises:
             ConfigError: a syntax error, or a placeholder other than {project_id}.
         """
-        from convergence.adapters.local.googlesql.procedure_parser import parse_procedure
+        from convergence.adapters.googlesql.procedure_parser import parse_procedure
 
         with self._lock:
             if routine not in self._parsed:

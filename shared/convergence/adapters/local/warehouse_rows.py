@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.adapters.local.googlesql.types import SqlType, column_type
+from convergence.adapters.googlesql.types import SqlType, column_type
 from convergence.adapters.local.warehouse_statements import checked, quoted, statement
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 

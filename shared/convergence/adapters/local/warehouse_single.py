@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from convergence.adapters.local.googlesql.types import parse_type
+from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse_call import record, recorded
 from convergence.adapters.local.warehouse_lineage import settle_lineage
 from convergence.adapters.local.warehouse_query import Statements, check_bytes

@@ -7,17 +7,15 @@ most of its work done. A chunk is a copy that only the process knows that made i
 from __future__ import annotations
 
 import asyncio
-import math
 import re
 import shutil
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import datetime
-from decimal import Decimal
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
+from convergence.adapters.googlesql.fitting import as_json, unreal_number
 from convergence.adapters.local.warehouse_statements import checked
 from convergence.errors import ConvergenceError, SchemaMismatch, nearest
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
@@ -172,31 +170,3 @@ class NdjsonStage:
 def rows_in(part: Path) -> int:
     """Return how many rows a part's file holds: its name says so."""
     return int(part.stem.rpartition("-")[2])
-
-
-def unreal_number(value: Any) -> float | None:
-    """Return the first NaN or infinite float in a value, lists and objects included."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else value
-    if isinstance(value, list | tuple):
-        return next((found for each in value if (found := unreal_number(each)) is not None), None)
-    if isinstance(value, Mapping):
-        return unreal_number(list(value.values()))
-    return None
-
-
-def as_json(value: Any) -> Any:
-    """Return what orjson does not know itself as JSON: exact numbers as text, bytes in base64, mappings as objects."""
-    if isinstance(value, Decimal):
-        return str(value)
-    if isinstance(value, int):  # wider than 64 bits
-        return str(value)
-    if isinstance(value, bytes):
-        from base64 import b64encode
-
-        return b64encode(value).decode()
-    if isinstance(value, datetime):
-        return value.isoformat()
-    if hasattr(value, "keys"):
-        return dict(value)
-    raise TypeError(f"{type(value).__name__} is no value of a row")

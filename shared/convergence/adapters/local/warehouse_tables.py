@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convergence.adapters.local.googlesql.types import column_type
+from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import checked, statement
 from convergence.errors import SchemaMismatch

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType, from_duckdb
 from convergence.errors import InvalidInput, nearest
 
 if TYPE_CHECKING:
@@ -121,7 +121,7 @@ def to_record(columns: Sequence[tuple[str, SqlType]], rows: Sequence[Sequence[An
 
 def from_record(record: dict[str, Any]) -> tuple[list[tuple[str, SqlType]], list[tuple[Any, ...]]]:
     """Return the columns and rows of `to_record`."""
-    from convergence.adapters.local.googlesql.types import parse_type
+    from convergence.adapters.googlesql.types import parse_type
 
     columns = [(name, parse_type(kind)) for name, kind in record["columns"]]
     kinds = [kind for _, kind in columns]

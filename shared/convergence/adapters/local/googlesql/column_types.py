@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.adapters.local.googlesql.names import enclosing_sources
-from convergence.adapters.local.googlesql.types import SqlType, parse_type
 from convergence.errors import InvalidInput
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from convergence.adapters.local.googlesql.translate import Catalog
+    from convergence.adapters.googlesql.types import Catalog
 
 
 def fill_column_types(tree: exp.Expr, catalog: Catalog) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from functools import cache
 
 from sqlglot import ErrorLevel, exp
-from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generators.duckdb import DuckDBGenerator
 
-from convergence.adapters.local.googlesql.types import BIGNUMERIC, NUMERIC
+from convergence.adapters.googlesql.types import BIGNUMERIC, NUMERIC
 
 _TYPES = {
     exp.DataType.Type.DECIMAL: NUMERIC,
@@ -36,13 +34,6 @@ class _Generator(DuckDBGenerator):
 @cache
 def _target() -> DuckDB:
     return DuckDB()
-
-
-@cache
-def source() -> BigQuery:
-    """Return the dialect that users write."""
-    logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of is refused by name here
-    return BigQuery()
 
 
 def to_duckdb(tree: exp.Expr) -> str:

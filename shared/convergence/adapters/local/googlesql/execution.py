@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from convergence.adapters.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.script_errors import Frame, ScriptError
-from convergence.adapters.local.googlesql.script_nodes import Text
-from convergence.adapters.local.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.undo import Undo
 from convergence.adapters.local.googlesql.variables import Variable, Variables, as_value
 from convergence.errors import ConvergenceError, StepFailed, Transient

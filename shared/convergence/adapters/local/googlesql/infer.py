@@ -17,7 +17,7 @@ from sqlglot.schema import MappingSchema
 from convergence.adapters.local.googlesql.column_types import fill_column_types
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.googlesql.translate import Catalog
+    from convergence.adapters.googlesql.types import Catalog
 
 _NUMBER: Final = "convergence.number"
 

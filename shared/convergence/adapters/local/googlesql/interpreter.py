@@ -6,12 +6,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
-from convergence.adapters.local.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql.script_parser import parse_script
+from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.execution import ROWS_MAX, Execution, Scope
 from convergence.adapters.local.googlesql.script_errors import Iterate, Leave, Return, ScriptError
-from convergence.adapters.local.googlesql.script_parser import parse_script
 from convergence.adapters.local.googlesql.translate import row_query
-from convergence.adapters.local.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.variables import Variable, Variables, as_value
 from convergence.errors import StepFailed
 

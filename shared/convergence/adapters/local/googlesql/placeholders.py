@@ -6,12 +6,12 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.types import Catalog, SqlType
 from convergence.adapters.local.googlesql.names import Names
-from convergence.adapters.local.googlesql.types import SqlType
 from convergence.errors import InvalidInput, StepFailed, nearest
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.googlesql.translate import Around, Catalog
+    from convergence.adapters.local.googlesql.translate import Around
 
 _STRING: Final = SqlType("STRING")
 SYSTEM: Final = {

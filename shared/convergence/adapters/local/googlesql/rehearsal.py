@@ -9,11 +9,11 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from convergence.adapters.local.googlesql import script_nodes as nodes
-from convergence.adapters.local.googlesql.check import bodies_of, expressions_of
+from convergence.adapters.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.script_walk import bodies_of, expressions_of
+from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.script_errors import Frame, ScriptError
-from convergence.adapters.local.googlesql.script_nodes import Text
-from convergence.adapters.local.googlesql.types import SqlType
 from convergence.adapters.local.googlesql.variables import Variables
 from convergence.errors import ConvergenceError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from convergence.adapters.local.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.script_nodes import Text
 from convergence.errors import StepFailed
 
 

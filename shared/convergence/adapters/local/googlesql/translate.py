@@ -6,26 +6,21 @@ apply the rules where GoogleSQL and DuckDB differ, write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from sqlglot import exp
-from sqlglot.errors import SqlglotError
 
-from convergence.adapters.local.googlesql.access import QUERIES, Touched, check_access
-from convergence.adapters.local.googlesql.dialect import source, to_duckdb
-from convergence.adapters.local.googlesql.functions import refuse_unknown
+from convergence.adapters.googlesql.access import QUERIES, Touched, check_access
+from convergence.adapters.googlesql.functions import refuse_unknown
+from convergence.adapters.googlesql.parse import parse_statement
+from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
+from convergence.adapters.googlesql.types import Catalog, SqlType
+from convergence.adapters.local.googlesql.dialect import to_duckdb
 from convergence.adapters.local.googlesql.infer import infer_types
 from convergence.adapters.local.googlesql.placeholders import Placeholders
-from convergence.adapters.local.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.local.googlesql.rules import apply_rules
 from convergence.adapters.local.googlesql.shape import shape
-from convergence.adapters.local.googlesql.types import SqlType
-from convergence.errors import StepFailed
 from convergence.ports.warehouse import Scope
-
-# Columns of tables: (dataset, table) → ((name, GoogleSQL type), …); the dataset of a temporary table is ''.
-Catalog = Mapping[tuple[str, str], tuple[tuple[str, SqlType], ...]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,17 +125,6 @@ def _name_columns(tree: exp.Expr) -> None:
             projection.replace(exp.alias_(projection.copy(), projection.name, quoted=True))  # @p.a is called a
 
 
-def parse_statement(sql: str) -> exp.Expr:
-    """Parse exactly one statement. Raises `StepFailed` with line, column and the token."""
-    try:
-        trees = [tree for tree in source().parse(sql) if tree is not None]
-    except SqlglotError as error:
-        raise StepFailed(_where(error)) from error
-    if len(trees) != 1:
-        raise StepFailed(f"One statement is expected, {len(trees)} were given.")
-    return trees[0]
-
-
 def row_query(sql: str) -> str:
     """Return a query whose columns are the fields of a row: `(a, b)`, `STRUCT(a, b)` or `(SELECT AS STRUCT a, b …)`."""
     tree = parse_statement(f"SELECT {sql}")
@@ -150,13 +134,3 @@ def row_query(sql: str) -> str:
         return row.this.sql("bigquery")
     fields = row.expressions if isinstance(row, exp.Tuple | exp.Struct) else [row]
     return "SELECT " + ", ".join(field.sql("bigquery") for field in fields)
-
-
-def _where(error: SqlglotError) -> str:
-    details = getattr(error, "errors", None)
-    if not details:
-        return f"syntax error: {error}"
-    first = details[0]
-    return (
-        f"line {first['line']}, column {first['col']}: syntax error at {first['highlight']!r}: {first['description']}"
-    )

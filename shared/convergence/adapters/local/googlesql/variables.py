@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from convergence.adapters.local.googlesql.types import SqlType
+from convergence.adapters.googlesql.types import SqlType
 from convergence.errors import StepFailed, nearest
 
 

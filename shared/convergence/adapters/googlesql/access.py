@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.googlesql.pseudo_tables import catalog_view, use_catalog_view
+from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Scope
 

@@ -9,7 +9,7 @@ from sqlglot import exp
 from convergence.errors import StepFailed, nearest
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.googlesql.translate import Catalog
+    from convergence.adapters.googlesql.types import Catalog
 
 _VIEWS: Final = {"TABLES": "tables", "COLUMNS": "columns", "ROUTINES": "routines", "SCHEMATA": "schemata"}
 _PREFIX: Final = "INFORMATION_SCHEMA."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from convergence.adapters.local.googlesql.types import SqlType
+from convergence.adapters.googlesql.types import SqlType
 
 
 @dataclass(frozen=True, slots=True)

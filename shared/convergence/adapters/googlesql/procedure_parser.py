@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.adapters.local.googlesql import script_nodes as nodes
-from convergence.adapters.local.googlesql.script_parser import read_block
-from convergence.adapters.local.googlesql.script_statements import read_path, read_type
-from convergence.adapters.local.googlesql.script_tokens import Tokens
+from convergence.adapters.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql.script_parser import read_block
+from convergence.adapters.googlesql.script_statements import read_path, read_type
+from convergence.adapters.googlesql.script_tokens import Tokens
 from convergence.errors import ConfigError, nearest
 
 # Those of a procedure in SQL, by Google's reference of CREATE PROCEDURE. strict_mode says whether names are checked

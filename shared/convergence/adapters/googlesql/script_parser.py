@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.adapters.local.googlesql import script_nodes as nodes
-from convergence.adapters.local.googlesql.script_nodes import Text
-from convergence.adapters.local.googlesql.script_statements import read_statement
-from convergence.adapters.local.googlesql.script_tokens import Tokens
+from convergence.adapters.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.script_statements import read_statement
+from convergence.adapters.googlesql.script_tokens import Tokens
 
 _BLOCK_ENDS: Final = frozenset({"END", "ELSE", "ELSEIF", "WHEN", "EXCEPTION", "UNTIL"})
 _LABELLED: Final = frozenset({"LOOP", "WHILE", "REPEAT", "FOR", "BEGIN"})

@@ -11,7 +11,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
-from convergence.adapters.local.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.script_nodes import Text
 from convergence.errors import ConfigError
 
 QUOTED: Final = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.IDENTIFIER, TokenType.BYTE_STRING})

@@ -7,6 +7,7 @@ the point: what does not fit is an error, never a rounding of the integer part.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -184,3 +185,7 @@ def _split(text: str) -> list[str]:
             parts.append(text[start:position].strip())
             start = position + 1
     return [*parts, text[start:].strip()]
+
+
+# Columns of tables: (dataset, table) → ((name, GoogleSQL type), …); the dataset of a temporary table is ''.
+Catalog = Mapping[tuple[str, str], tuple[tuple[str, SqlType], ...]]

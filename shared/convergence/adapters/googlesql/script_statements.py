@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from convergence.adapters.local.googlesql import script_nodes as nodes
-from convergence.adapters.local.googlesql.script_nodes import Text
-from convergence.adapters.local.googlesql.script_tokens import QUOTED, Tokens
-from convergence.adapters.local.googlesql.types import SqlType, parse_type
+from convergence.adapters.googlesql import script_nodes as nodes
+from convergence.adapters.googlesql.script_nodes import Text
+from convergence.adapters.googlesql.script_tokens import QUOTED, Tokens
+from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.errors import ConfigError, InvalidInput
 
 _JUMPS: Final = {"LEAVE": True, "BREAK": True, "ITERATE": False, "CONTINUE": False}
