@@ -19,12 +19,12 @@ from convergence.adapters.local import warehouse_tables as tables
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import quoted, statement
+from convergence.engine.log_rows import DATASET
 from convergence.errors import ConvergenceError
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import TableSchema
 
-DATASET: Final = "organizations"
 _ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 

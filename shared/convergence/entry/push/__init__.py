@@ -1,0 +1,1 @@
+"""Deliveries of Pub/Sub over HTTP: the envelope, the gate, the answer."""

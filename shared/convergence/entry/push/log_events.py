@@ -1,0 +1,81 @@
+"""Events into the log tables: the deliveries that are in work at one moment share one append.
+
+A delivery is answered when its row is durable. While one append is under way the next rows gather, so a burst of
+events costs few requests, and a single event waits for nobody.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+
+from convergence.engine.dead_letter import keep_unreadable
+from convergence.engine.log_rows import DATASET, LogRow, log_row
+from convergence.engine.services import Services
+from convergence.errors import InvalidInput, SchemaMismatch
+from convergence.ports.bus import Ack, Answer, Delivery
+
+_Waiting = tuple[LogRow, asyncio.Future[None]]
+
+
+class LogEvents:
+    """A handler of `run-events` and `audit-events`."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._waiting: list[_Waiting] = []
+        self._writing: asyncio.Task[None] | None = None
+
+    async def __call__(self, delivery: Delivery) -> Answer:
+        """Store the event's row. Raises what the warehouse raises; a repeat shows at most twice, views drop it."""
+        services = self._services
+        try:
+            row = log_row(delivery.message.data, services.schemas.get, at=services.clock.now())
+        except InvalidInput as error:
+            await keep_unreadable(services, delivery, str(error))
+            return Ack()
+        durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting.append((row, durable))
+        if self._writing is None:
+            self._writing = asyncio.create_task(self._write())
+        try:
+            await durable
+        except SchemaMismatch as error:
+            await keep_unreadable(services, delivery, str(error))
+        return Ack()
+
+    async def _write(self) -> None:
+        try:
+            while self._waiting:
+                batch, self._waiting = self._waiting, []
+                tables = {row.table.name for row, _ in batch}
+                await asyncio.gather(
+                    *(self._append([each for each in batch if each[0].table.name == n]) for n in tables)
+                )
+        finally:
+            self._writing = None
+
+    async def _append(self, batch: Sequence[_Waiting]) -> None:
+        rows = [row for row, _ in batch]
+        try:
+            await self._services.warehouse.append(
+                DATASET, rows[0].table, [row.row for row in rows], ids=[row.row_id for row in rows]
+            )
+        except Exception as error:  # noqa: BLE001 - each delivery answers with it; the edge decides what it means
+            if isinstance(error, SchemaMismatch) and len(batch) > 1:
+                for each in batch:  # one of them does not fit: it must not stop the others
+                    await self._append([each])
+                return
+            _tell(batch, error)
+        else:
+            _tell(batch, None)
+
+
+def _tell(batch: Sequence[_Waiting], error: Exception | None) -> None:
+    for _, durable in batch:
+        if durable.done():
+            continue  # its delivery was let go
+        if error is None:
+            durable.set_result(None)
+        else:
+            durable.set_exception(error)
