@@ -37,6 +37,10 @@ class Named:
     path: str
 
 
+_RUN: Final = Named("/pipelines/run/{org}/{path}")  # a router knows its paths without their prefix
+_STATUS: Final = Named("/pipelines/status/{org}/{run_id}")
+
+
 class Lane:
     """Between the edge and the routes."""
 
@@ -44,10 +48,6 @@ class Lane:
         self._app = app
         self._runtime = runtime
         self._run, self._status = f"{prefix}/pipelines/run/", f"{prefix}/pipelines/status/"
-        self._run_route, self._status_route = (
-            Named(f"{self._run}{{org}}/{{path}}"),
-            Named(f"{self._status}{{org}}/{{run_id}}"),
-        )
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
@@ -75,7 +75,7 @@ class Lane:
             body, again = await _body(receive)
             parameters = _object(body)
             if parameters is not None:
-                scope["route"], scope["path_params"] = self._run_route, {"org": org, "path": path}
+                scope["route"], scope["path_params"] = _RUN, {"org": org, "path": path}
                 visit: Visit = scope["state"]["visit"]
                 try:
                     caller = await recognise(self._runtime, visit, *_keys(headers))
@@ -90,7 +90,7 @@ class Lane:
         await self._app(scope, again, send)
 
     async def _look(self, scope: Scope, receive: Receive, send: Send, org: str, run_id: str) -> None:
-        scope["route"], scope["path_params"] = self._status_route, {"org": org, "run_id": run_id}
+        scope["route"], scope["path_params"] = _STATUS, {"org": org, "run_id": run_id}
         visit: Visit = scope["state"]["visit"]
         try:
             caller = await recognise(self._runtime, visit, *_keys(_headers(scope)))
