@@ -17,7 +17,9 @@
     ├── Transient              nobody: the engine retries
     │   ├── Throttled              the other side said when to come back
     │   └── StillRunning           a job goes on; ask again under its id
-    └── StorageLocked          the operator: another process holds the data directory
+    ├── StorageLocked          the operator: another process holds the data directory
+    └── CloudSetup             the operator: the cloud project lacks something
+        └── PermissionMissing      grant the permission that the message names
 
 Edges (CLI, API, push endpoint) read `code`, `retryable`, `http_status` and `exit_code`; they never look at
 the type. A message says where, what, and what to do next; it holds no secret and no other tenant's name.
@@ -175,6 +177,18 @@ class StorageLocked(ConvergenceError):
     code = "storage.locked"
     http_status = 503
     exit_code = 4
+
+
+class CloudSetup(ConvergenceError):
+    """The cloud project lacks something: an identity, a database, an index. Final until an operator adds it."""
+
+    code = "cloud.setup"
+
+
+class PermissionMissing(CloudSetup):
+    """The product's own identity may not do this; the message names permission and resource as the cloud does."""
+
+    code = "cloud.permission"
 
 
 def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:

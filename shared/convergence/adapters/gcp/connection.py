@@ -1,0 +1,96 @@
+"""One client for a process, built when it is first needed and built again when its channel is dead.
+
+A gRPC channel reconnects by itself, mostly. It does not where a machine was frozen between two requests and the
+other side forgot the connection: then calls fail until the channel is replaced.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, Final, Generic, TypeVar
+
+from convergence.adapters.gcp.errors import VENDOR, breaks_channel, translated
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+FAILURES_MAX: Final = 3  # consecutive failures of the channel before it is replaced
+_GRACE_S: Final = 60.0  # calls on a replaced channel may still end
+
+
+class Connection(Generic[T]):
+    """A client that is shared by all callers of one event loop.
+
+    Clients of `grpc.aio` belong to the loop they were made on, so a client is built on the running loop, and again
+    where another loop runs.
+    """
+
+    def __init__(
+        self, build: Callable[[], T], close: Callable[[T, float | None], Awaitable[None]], *, service: str
+    ) -> None:
+        """Remember how to build a client; nothing is built yet.
+
+        Args:
+            build: Makes a client; called on the running loop.
+            close: Closes one; running calls have the given seconds to end (None: none).
+            service: What waits are reported for, such as `Firestore`.
+        """
+        self.service = service
+        self._build = build
+        self._close = close
+        self._client: T | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._failures = 0
+        self._closing: set[asyncio.Task[None]] = set()
+
+    def client(self) -> T:
+        """Return the client of the running loop."""
+        loop = asyncio.get_running_loop()
+        if self._client is None or self._loop is not loop:
+            self._client, self._loop, self._failures = self._build(), loop, 0
+        return self._client
+
+    async def call(
+        self,
+        use: Callable[[T], Awaitable[R]],
+        *,
+        doing: str,
+        preconditions: bool = False,
+        failed: Callable[[Exception], None] | None = None,
+    ) -> R:
+        """Return what `use` gets from the client, raising our errors (see `translated`).
+
+        `failed` is told of Google's error before it is translated.
+        """
+        try:
+            client = self.client()
+            answer = await use(client)
+        except VENDOR as error:
+            self._judge(error)
+            if failed is not None:
+                failed(error)
+            raise translated(error, service=self.service, doing=doing, preconditions=preconditions) from error
+        self._failures = 0
+        return answer
+
+    def _judge(self, error: Exception) -> None:
+        """Count failures of the channel; give it up after `FAILURES_MAX` in a row."""
+        self._failures = self._failures + 1 if breaks_channel(error) else 0
+        if self._failures < FAILURES_MAX or self._client is None:
+            return
+        dead, self._client, self._failures = self._client, None, 0
+        task = asyncio.get_running_loop().create_task(self._closed(dead, _GRACE_S))
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    async def _closed(self, client: Any, grace_s: float | None) -> None:
+        await self._close(client, grace_s)
+
+    async def close(self) -> None:
+        """Close the client; the next call builds one again."""
+        for task in self._closing:
+            task.cancel()
+        client, self._client = self._client, None
+        if client is not None and self._loop is asyncio.get_running_loop():
+            await self._close(client, None)

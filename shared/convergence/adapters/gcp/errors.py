@@ -1,0 +1,138 @@
+"""The one table from Google's errors to ours, and the retry that all adapters share.
+
+Google's libraries retry on their own, with totals that outlive a function; every call here switches that off and
+names its own timeout. Codes: https://cloud.google.com/apis/design/errors#handling_errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from datetime import timedelta
+from typing import Final, TypeVar
+
+from google.api_core import exceptions as google
+from google.auth import exceptions as auth
+
+from convergence.errors import (
+    CloudSetup,
+    Conflict,
+    ConvergenceError,
+    InvalidInput,
+    NotFound,
+    PermissionMissing,
+    Transient,
+)
+from convergence.ports.clock import Clock, Ids
+
+T = TypeVar("T")
+
+VENDOR: Final = (google.GoogleAPIError, auth.GoogleAuthError)  # what an adapter catches
+_FIRST_WAIT_S: Final = 0.1
+_LONGEST_WAIT_S: Final = 5.0
+
+_PRECONDITIONS: Final = (
+    google.Conflict,  # AlreadyExists; Aborted is caught before
+    google.FailedPrecondition,
+    google.PreconditionFailed,
+    google.NotFound,
+)
+_AGAIN: Final = (
+    google.ServerError,  # Unavailable, DeadlineExceeded, Internal, Unknown, DataLoss, BadGateway
+    google.Aborted,
+    google.TooManyRequests,  # ResourceExhausted
+    google.Cancelled,
+    google.RetryError,
+)
+# The server says that it did nothing; after any other failure the call may have been applied.
+_UNAPPLIED: Final = (google.Aborted, google.TooManyRequests)
+
+
+def translated(error: Exception, *, service: str, doing: str, preconditions: bool = False) -> ConvergenceError:
+    """Return our error for one of Google's (`VENDOR`).
+
+    Args:
+        error: What the client library raised.
+        service: The service as its users call it, such as `Firestore`.
+        doing: What was asked, without any value that may be secret: `commit of runs/r1`.
+        preconditions: The call carried preconditions, so "exists already", "not found" and "failed precondition"
+            mean that somebody else came first.
+    """
+    if isinstance(error, auth.GoogleAuthError):
+        return _signed_out(error, service, doing)
+    said = str(getattr(error, "message", "") or error)
+    if isinstance(error, google.Forbidden):
+        return PermissionMissing(f"{service}: {doing} is not allowed. Grant what Google names: {said}")
+    if isinstance(error, google.Unauthorized):
+        return CloudSetup(
+            f"{service}: Google does not accept this identity ({doing}). Look at the service account and"
+            f" the machine's clock. Google says: {said}"
+        )
+    if isinstance(error, google.MethodNotImplemented):
+        return CloudSetup(f"{service}: {doing} is not offered there. Look at the endpoint. Google says: {said}")
+    if isinstance(error, _AGAIN):
+        return Transient(f"waiting for {service} ({doing}): {_name(error)}: {said}")
+    if said.startswith("The database "):  # a NOT_FOUND that is no matter of documents
+        return CloudSetup(f"{service}: {said}")
+    if preconditions and isinstance(error, _PRECONDITIONS):
+        return Conflict(f"{doing}: somebody else wrote first; read again")
+    if isinstance(error, google.NotFound):
+        return NotFound(f"{service}: {doing}: {said}")
+    if isinstance(error, google.Conflict):
+        return Conflict(f"{service}: {doing}: {said}")
+    if isinstance(error, google.FailedPrecondition | google.PreconditionFailed):
+        return CloudSetup(f"{service}: {doing}: {said}")  # such as a query without its index
+    if isinstance(error, google.ClientError):
+        return InvalidInput(f"{service} refuses {doing}: {said}")
+    return Transient(f"waiting for {service} ({doing}): {_name(error)}: {said}")
+
+
+def _signed_out(error: auth.GoogleAuthError, service: str, doing: str) -> ConvergenceError:
+    if error.retryable:
+        return Transient(f"{service}: waiting for Google's sign-in ({doing}): {error}")
+    return CloudSetup(
+        f"{service}: no identity for Google Cloud ({doing}). Run under a service account, or sign in with:"
+        f" gcloud auth application-default login. Google says: {error}"
+    )
+
+
+def unapplied(error: Exception) -> bool:
+    """Say whether a failed call is known to have changed nothing."""
+    return isinstance(error, _UNAPPLIED)
+
+
+def breaks_channel(error: Exception) -> bool:
+    """Say whether the channel itself may be what failed: nobody there, or no answer in time."""
+    return isinstance(error, google.ServiceUnavailable | google.DeadlineExceeded)
+
+
+async def retried(
+    attempt: Callable[[], Awaitable[T]],
+    *,
+    clock: Clock,
+    ids: Ids,
+    total_s: float,
+) -> T:
+    """Call `attempt` until it answers, while it raises `Transient`, for at most about `total_s` seconds.
+
+    Each attempt carries its own timeout. Between two, waits a random share of a pause that doubles from 0.1 s to
+    5 s (full jitter: callers that failed together do not come back together).
+
+    Raises:
+        Transient: the last one, when the time is over. Any other error comes out at once.
+    """
+    end = clock.now() + timedelta(seconds=total_s)
+    pause_s = _FIRST_WAIT_S
+    while True:
+        try:
+            return await attempt()
+        except Transient:
+            wait_s = pause_s * ids.fraction()
+            if clock.now() + timedelta(seconds=wait_s) >= end:
+                raise
+        await clock.sleep(wait_s)
+        pause_s = min(2 * pause_s, _LONGEST_WAIT_S)
+
+
+def _name(error: Exception) -> str:
+    status = getattr(error, "grpc_status_code", None)
+    return type(error).__name__ if status is None else str(status.name)

@@ -1,0 +1,207 @@
+"""Every error of Google's libraries becomes one of ours, and a dead channel is replaced."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from random import Random
+
+import pytest
+from google.api_core import exceptions as google
+from google.auth import exceptions as auth
+
+from convergence.adapters.gcp.connection import FAILURES_MAX, Connection
+from convergence.adapters.gcp.errors import VENDOR, retried, translated, unapplied
+from convergence.errors import (
+    CloudSetup,
+    Conflict,
+    ConvergenceError,
+    InvalidInput,
+    NotFound,
+    PermissionMissing,
+    Transient,
+)
+from tests.simulation.faults import SeededIds
+
+AGAIN = {
+    "ServiceUnavailable", "DeadlineExceeded", "Aborted", "ResourceExhausted", "TooManyRequests", "InternalServerError",
+    "Unknown", "Cancelled", "DataLoss", "BadGateway", "GatewayTimeout", "ServerError", "RetryError",
+}  # fmt: skip
+FINAL = {
+    "PermissionDenied": PermissionMissing,
+    "Forbidden": PermissionMissing,
+    "Unauthenticated": CloudSetup,
+    "Unauthorized": CloudSetup,
+    "MethodNotImplemented": CloudSetup,
+    "InvalidArgument": InvalidInput,
+    "OutOfRange": InvalidInput,
+    "NotFound": NotFound,
+    "AlreadyExists": Conflict,
+    "FailedPrecondition": CloudSetup,
+}
+
+
+class Ticking:
+    """A clock that moves when somebody sleeps."""
+
+    def __init__(self) -> None:
+        self.at = datetime(2026, 1, 1, tzinfo=UTC)
+        self.waits: list[float] = []
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.at += timedelta(seconds=seconds)
+
+
+def every_error() -> list[type[Exception]]:
+    return [
+        kind
+        for module in (google, auth)
+        for kind in vars(module).values()
+        if inspect.isclass(kind) and issubclass(kind, VENDOR)
+    ]
+
+
+def made(kind: type[Exception]) -> Exception:
+    return kind("said", cause=ValueError()) if kind is google.RetryError else kind("said")
+
+
+@pytest.mark.parametrize("kind", every_error(), ids=lambda kind: kind.__name__)
+def test_every_error_of_google_becomes_one_of_ours_that_says_what_was_done(kind: type[Exception]) -> None:
+    ours = translated(made(kind), service="Firestore", doing="read of runs/r1")
+    assert isinstance(ours, ConvergenceError)
+    assert "Firestore" in str(ours)
+    assert "said" in str(ours)
+    if kind.__name__ in AGAIN:
+        assert type(ours) is Transient
+        assert "waiting for Firestore" in str(ours)
+    if kind.__name__ in FINAL:
+        assert type(ours) is FINAL[kind.__name__]
+
+
+@pytest.mark.parametrize("kind", [google.AlreadyExists, google.FailedPrecondition, google.NotFound])
+def test_a_precondition_that_does_not_hold_is_a_conflict(kind: type[Exception]) -> None:
+    ours = translated(kind("said"), service="Firestore", doing="runs/r1", preconditions=True)
+    assert type(ours) is Conflict
+    assert str(ours).startswith("runs/r1: somebody else wrote first")
+
+
+def test_aborted_means_try_again_even_where_preconditions_were_sent() -> None:
+    assert type(translated(google.Aborted("x"), service="F", doing="y", preconditions=True)) is Transient
+    assert unapplied(google.Aborted("x"))
+    assert not unapplied(google.ServiceUnavailable("x"))
+
+
+def test_a_missing_permission_is_final_and_named() -> None:
+    said = "Missing or insufficient permissions: datastore.entities.get on projects/p/databases/(default)"
+    ours = translated(google.PermissionDenied(said), service="Firestore", doing="read of runs/r1")
+    assert not ours.retryable
+    assert said in str(ours)
+
+
+def test_a_missing_database_is_no_missing_document() -> None:
+    said = "The database (default) does not exist for project p"
+    assert type(translated(google.NotFound(said), service="F", doing="y", preconditions=True)) is CloudSetup
+
+
+def test_no_identity_says_how_to_get_one_and_a_flaky_sign_in_is_waited_for() -> None:
+    assert "gcloud auth" in str(translated(auth.DefaultCredentialsError("none"), service="F", doing="y"))
+    flaky = auth.TransportError("reset", retryable=True)
+    assert type(translated(flaky, service="F", doing="y")) is Transient
+
+
+def failing(times: int, error: Callable[[], Exception]) -> Callable[[], object]:
+    left = [times]
+
+    async def attempt() -> str:
+        if left[0] > 0:
+            left[0] -= 1
+            raise error()
+        return "done"
+
+    return attempt
+
+
+def test_what_passes_is_tried_again_with_jitter() -> None:
+    clock = Ticking()
+    attempt = failing(4, lambda: Transient("x"))
+    assert asyncio.run(retried(attempt, clock=clock, ids=SeededIds(Random(1)), total_s=60)) == "done"  # type: ignore[arg-type]
+    assert len(clock.waits) == 4
+    assert all(wait <= most for wait, most in zip(clock.waits, (0.1, 0.2, 0.4, 0.8), strict=True))
+
+
+def test_the_total_time_is_bounded_and_other_errors_come_out_at_once() -> None:
+    clock = Ticking()
+    begun = clock.at
+    with pytest.raises(Transient):
+        asyncio.run(retried(failing(10**6, lambda: Transient("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))  # type: ignore[arg-type]
+    assert timedelta(seconds=10) < clock.at - begun <= timedelta(seconds=20)
+    waits = len(clock.waits)
+    with pytest.raises(Conflict):
+        asyncio.run(retried(failing(1, lambda: Conflict("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))  # type: ignore[arg-type]
+    assert len(clock.waits) == waits
+
+
+class Clients:
+    """Counts what a connection builds and closes."""
+
+    def __init__(self) -> None:
+        self.built = 0
+        self.closed: list[int] = []
+
+    def build(self) -> int:
+        self.built += 1
+        return self.built
+
+    async def close(self, client: int, grace_s: float | None) -> None:
+        self.closed.append(client)
+
+
+def test_a_client_is_built_at_the_first_call_and_shared() -> None:
+    clients = Clients()
+    connection = Connection(clients.build, clients.close, service="Firestore")
+    assert clients.built == 0
+
+    async def story() -> None:
+        assert connection.client() == connection.client() == 1
+        await connection.close()
+
+    asyncio.run(story())
+    asyncio.run(story_on_another_loop(connection))
+    assert (clients.built, clients.closed) == (2, [1])
+
+
+async def story_on_another_loop(connection: Connection[int]) -> None:
+    assert connection.client() == 2
+
+
+def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_errors() -> None:
+    clients = Clients()
+    connection = Connection(clients.build, clients.close, service="Firestore")
+
+    async def call(error: Exception | None) -> None:
+        async def use(_: int) -> None:
+            if error is not None:
+                raise error
+
+        with contextlib.suppress(ConvergenceError):
+            await connection.call(use, doing="read")
+
+    async def story() -> None:
+        for error in (google.ServiceUnavailable("x"), google.DeadlineExceeded("x"), None, google.Aborted("x")):
+            await call(error)
+        for _ in range(FAILURES_MAX - 1):
+            await call(google.ServiceUnavailable("x"))
+        assert clients.built == 1
+        await call(google.ServiceUnavailable("x"))
+        await call(None)
+        await asyncio.sleep(0)
+        assert (clients.built, clients.closed) == (2, [1])
+
+    asyncio.run(story())
