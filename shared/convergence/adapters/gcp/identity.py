@@ -1,0 +1,118 @@
+"""Who pushes: the token of Pub/Sub's service account, checked besides the platform's own check.
+
+The claims are those of "Authenticate push subscriptions" (Pub/Sub): RS256, signed by Google, for our audience, by the
+service account that the subscription names, its address verified. Tokens are never logged or repeated in an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import binascii
+import json
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from convergence.errors import Denied, Transient
+from convergence.ports.clock import Clock
+
+if TYPE_CHECKING:
+    import httpx
+
+CERTIFICATES_URL: Final = "https://www.googleapis.com/oauth2/v1/certs"  # key id → X.509 certificate (PEM)
+_ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
+_SKEW_S: Final = 10
+_AGAIN_S: Final = 60.0  # an unknown key is looked for at most this often: anybody can invent one
+_KEPT_S: Final = 300.0  # where the answer does not say how long it holds
+_MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
+
+
+class Certificates(NamedTuple):
+    """Google's certificates by key id, and how many seconds they may be kept."""
+
+    pem: Mapping[str, str]
+    max_age_s: float
+
+
+Fetch = Callable[[], Awaitable[Certificates]]
+
+
+def fetch_with(client: Callable[[], httpx.AsyncClient], url: str = CERTIFICATES_URL) -> Fetch:
+    """Return how to fetch the certificates with the process's HTTP client. Raises `Transient`."""
+
+    async def fetch() -> Certificates:
+        import httpx
+
+        try:
+            answer = await client().get(url, timeout=10)
+            answer.raise_for_status()
+            found = answer.json()
+        except (httpx.HTTPError, json.JSONDecodeError) as error:
+            raise Transient(f"waiting for Google's certificates ({url}): {error!r}") from error
+        if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
+            raise Transient(f"waiting for Google's certificates: {url} answered something else")
+        kept = _MAX_AGE.search(answer.headers.get("cache-control", ""))
+        return Certificates(found, float(kept[1]) if kept is not None else _KEPT_S)
+
+    return fetch
+
+
+class PushIdentity:
+    """Checks bearer tokens; one for a process, so that certificates are fetched seldom."""
+
+    def __init__(self, *, audience: str, service_account: str, fetch: Fetch, clock: Clock) -> None:
+        self._audience, self._service_account = audience, service_account
+        self._fetch, self._clock = fetch, clock
+        self._certificates: Mapping[str, str] = {}
+        self._fetched_at: datetime | None = None
+        self._kept_s = 0.0
+        self._fetching = asyncio.Lock()
+
+    async def check(self, token: str) -> None:
+        """Return when the token is Pub/Sub's, for us.
+
+        Raises:
+            Denied: it is not; which claim is wrong is said, for the operator who mistyped an audience.
+            Transient: Google's certificates cannot be had.
+        """
+        from google.auth import jwt
+        from google.auth.exceptions import GoogleAuthError
+
+        try:
+            header = jwt.decode_header(token)
+            certificates = await self._for_key(_key_id(header))
+            claims = jwt.decode(token, certificates, clock_skew_in_seconds=_SKEW_S)
+        except (GoogleAuthError, ValueError, TypeError, binascii.Error) as error:
+            # The library's words may repeat the token; ours do not.
+            raise Denied(f"the token is not a valid one of Google's ({type(error).__name__})") from None
+        for claim, fits in (
+            ("iss", claims.get("iss") in _ISSUERS),
+            ("aud", claims.get("aud") == self._audience),
+            ("email", claims.get("email") == self._service_account),
+            ("email_verified", claims.get("email_verified") is True),
+        ):
+            if not fits:
+                raise Denied(f"the token's {claim} is another one than this function expects")
+
+    async def _for_key(self, key_id: str) -> Mapping[str, str]:
+        async with self._fetching:
+            age_s = self._age_s()
+            if age_s is None or age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
+                self._certificates, self._kept_s = await self._fetch()
+                self._fetched_at = self._clock.now()
+            return self._certificates
+
+    def _age_s(self) -> float | None:
+        if self._fetched_at is None:
+            return None
+        return (self._clock.now() - self._fetched_at) / timedelta(seconds=1)
+
+
+def _key_id(header: Mapping[str, Any]) -> str:
+    if header.get("alg") != "RS256":
+        raise ValueError("signed by another algorithm than RS256")
+    key_id = header.get("kid")
+    if not isinstance(key_id, str):
+        raise TypeError("names no key")
+    return key_id
