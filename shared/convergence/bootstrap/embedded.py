@@ -1,14 +1,14 @@
-"""The only place that joins adapters to ports. Nothing here decides anything."""
+"""An installation on one machine: SQLite, DuckDB, a key file, a bus in the process."""
 
 from __future__ import annotations
 
-import sys
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
@@ -18,14 +18,11 @@ from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 
 if TYPE_CHECKING:
-    import httpx
-
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse import DuckDbWarehouse
     from convergence.adapters.local.worker import LocalWorker
-    from convergence.entry.cli.doors import Doors, Place, Watch, Writer
+    from convergence.entry.cli.doors import Watch
     from convergence.ports.processor import Processor
-    from convergence.sandbox import Sandbox
 
 PROJECT = "local-dev-project"
 
@@ -81,7 +78,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
         closing.callback(documents.close)
         closing.callback(warehouse.close)
-        keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), _Http()
+        keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), HttpClient()
         closing.push_async_callback(http.close)
         services = Services(
             documents=documents,
@@ -120,27 +117,6 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         yield Embedded(services, worker, warehouse, log)
 
 
-class _Http:
-    """The process's HTTP client, made when the first step asks for it."""
-
-    def __init__(self) -> None:
-        self._client: httpx.AsyncClient | None = None
-
-    def client(self) -> httpx.AsyncClient:
-        import httpx
-
-        if self._client is None:
-            limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
-            self._client = httpx.AsyncClient(
-                follow_redirects=False, limits=limits, timeout=httpx.Timeout(60, connect=10)
-            )
-        return self._client
-
-    async def close(self) -> None:
-        if self._client is not None:
-            await self._client.aclose()
-
-
 @contextmanager
 def reading(options: EmbeddedOptions) -> Iterator[Services]:
     """Open an installation to look at, beside a writer and without making a file; one that is not there is empty."""
@@ -150,7 +126,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
     from convergence.adapters.local.documents import SqliteDocuments
     from convergence.adapters.local.warehouse import DuckDbWarehouse
 
-    directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), _Http()
+    directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), HttpClient()
     there = directory.documents.exists()
     documents = SqliteDocuments(directory.documents if there else ":memory:", clock, read_only=there)
     try:
@@ -186,45 +162,3 @@ class _NoKeyring:
 
     async def decrypt(self, ciphertext: str, aad: str) -> bytes:  # noqa: ARG002 - the port's signature
         raise Denied("secrets are opened by steps only")
-
-
-def main() -> None:
-    """Be the command `convergence`."""
-    from convergence.entry.cli.main import run
-    from convergence.entry.cli.session import program_name
-
-    sys.exit(run(doors(), sys.argv[1:], program_name(sys.argv[0])))
-
-
-def doors() -> Doors:
-    """Return the ways into an installation, for entry."""
-    from convergence.adapters.local.data_directory import DataDirectory
-    from convergence.entry.cli.doors import Doors, Writer
-
-    def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
-        return EmbeddedOptions(
-            data_dir=place.data_dir,
-            configs_dir=place.configs_dir,
-            env=place.env,
-            project_id=place.project_id,
-            synchronous=place.synchronous,
-            watch=watch,
-        )
-
-    @asynccontextmanager
-    async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
-        async with embedded(options(place, watch), purpose) as installation:
-            yield Writer(installation.services, installation.worker, installation.log.flush)
-
-    def sandbox() -> tuple[Sandbox, str]:
-        from convergence.sandbox import ADMIN_KEY, Sandbox
-
-        return Sandbox(), ADMIN_KEY
-
-    return Doors(
-        writer=writer,
-        reader=lambda place: reading(options(place)),
-        holder=lambda place: DataDirectory(place.data_dir).holder(),
-        log_file=lambda place: DataDirectory(place.data_dir).log,
-        sandbox=sandbox,
-    )

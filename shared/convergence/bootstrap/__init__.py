@@ -1,0 +1,58 @@
+"""The only place that joins adapters to ports. Nothing here decides anything."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
+
+from convergence.bootstrap.embedded import PROJECT, Embedded, EmbeddedOptions, embedded, reading
+
+if TYPE_CHECKING:
+    from convergence.entry.cli.doors import Doors, Place, Watch, Writer
+    from convergence.sandbox import Sandbox
+
+__all__ = ["PROJECT", "Embedded", "EmbeddedOptions", "doors", "embedded", "main", "reading"]
+
+
+def main() -> None:
+    """Be the command `convergence`."""
+    from convergence.entry.cli.main import run
+    from convergence.entry.cli.session import program_name
+
+    sys.exit(run(doors(), sys.argv[1:], program_name(sys.argv[0])))
+
+
+def doors() -> Doors:
+    """Return the ways into an installation, for entry."""
+    from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.entry.cli.doors import Doors, Writer
+
+    def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
+        return EmbeddedOptions(
+            data_dir=place.data_dir,
+            configs_dir=place.configs_dir,
+            env=place.env,
+            project_id=place.project_id,
+            synchronous=place.synchronous,
+            watch=watch,
+        )
+
+    @asynccontextmanager
+    async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
+        async with embedded(options(place, watch), purpose) as installation:
+            yield Writer(installation.services, installation.worker, installation.log.flush)
+
+    def sandbox() -> tuple[Sandbox, str]:
+        from convergence.sandbox import ADMIN_KEY, Sandbox
+
+        return Sandbox(), ADMIN_KEY
+
+    return Doors(
+        writer=writer,
+        reader=lambda place: reading(options(place)),
+        holder=lambda place: DataDirectory(place.data_dir).holder(),
+        log_file=lambda place: DataDirectory(place.data_dir).log,
+        sandbox=sandbox,
+    )
