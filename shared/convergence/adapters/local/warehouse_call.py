@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import orjson
 
+from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse_lineage import settle_lineage
 from convergence.adapters.local.warehouse_query import Outcome, Statements
 from convergence.adapters.local.warehouse_routines import Routines
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import statement
-from convergence.adapters.local.warehouse_values import from_record, python_value, to_record
+from convergence.adapters.local.warehouse_values import from_record, to_record
 from convergence.errors import Denied, InvalidInput, nearest
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from threading import Lock
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
+from convergence.adapters.googlesql.procedure_text import with_project
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_statements import statement
 from convergence.errors import ConfigError, ConfigErrors, NotFound, nearest
@@ -14,9 +14,6 @@ from convergence.ports.warehouse import Routine
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.script_nodes import Procedure
-
-_PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
-_BACKTICKS: Final = re.compile(r"`[^`\n]*`")
 
 
 class Routines:
@@ -89,14 +86,4 @@ class Routines:
 
     def with_project(self, routine: Routine) -> str:
         """Return the text with the project in its place. Raises `ConfigError` for any other placeholder."""
-
-        def replaced(quoted: re.Match[str]) -> str:
-            text = quoted.group(0)
-            for name in _PLACEHOLDER.findall(text):
-                if name not in {"project_id", "gcp_project_id", "project"}:
-                    line = routine.definition.count("\n", 0, quoted.start()) + 1
-                    message = f"{{{name}}} has no value when a procedure is stored: make it a parameter"
-                    raise ConfigError(message, where=f"{routine.source}:{line}")
-            return _PLACEHOLDER.sub(self._project, text)
-
-        return _BACKTICKS.sub(replaced, routine.definition)
+        return with_project(routine, self._project)

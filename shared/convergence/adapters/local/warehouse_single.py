@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse_call import record, recorded
 from convergence.adapters.local.warehouse_lineage import settle_lineage
 from convergence.adapters.local.warehouse_query import Statements, check_bytes
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_values import python_value
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import base64
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Final
@@ -12,13 +11,11 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from convergence.adapters.googlesql.types import SqlType, from_duckdb
-from convergence.errors import InvalidInput, nearest
 
 if TYPE_CHECKING:
     import duckdb
 
 Convert = Callable[[Any], Any]
-_INTEGER: Final = re.compile(r"\s*[-+]?\d+\s*")
 
 
 def fetch(
@@ -67,48 +64,6 @@ _CONVERT: Final[dict[str, Convert]] = {
     "JSON": orjson.loads,
     "INT64": int,
 }
-
-
-def python_value(name: str, kind: SqlType, value: Any) -> Any:
-    """Return a parameter's value as DuckDB takes it; the cast to its type happens in SQL.
-
-    Raises:
-        InvalidInput: a TIMESTAMP without a zone, no integer, no list, an object with other fields than the type's.
-    """
-    if value is None:
-        return None
-    if kind.name == "ARRAY":
-        if not isinstance(value, list | tuple) or kind.element.name == "ARRAY":
-            raise InvalidInput(f"Parameter @{name}: {kind} wants a list, without lists in it; got {value!r:.60}.")
-        return [python_value(name, kind.element, each) for each in value]
-    if kind.name == "STRUCT":
-        return _struct(name, kind, value)
-    if kind.name == "TIMESTAMP" and isinstance(value, datetime) and value.tzinfo is None:
-        raise InvalidInput(f"Parameter @{name}: a TIMESTAMP needs a time zone.")
-    if kind.name == "JSON":
-        return value if isinstance(value, str) else orjson.dumps(value).decode()
-    if kind.name == "INT64" and not _is_integer(value):
-        raise InvalidInput(f"Parameter @{name}: {value!r:.60} is no INT64.")
-    return value
-
-
-def _struct(name: str, kind: SqlType, value: Any) -> dict[str, Any]:
-    """Return all fields of the type, those that are not given as NULL; DuckDB would drop what it does not know."""
-    fields = dict(kind.fields)
-    if "" in fields:
-        raise InvalidInput(f"Parameter @{name}: the fields of {kind} need names.")
-    if not isinstance(value, Mapping):
-        raise InvalidInput(f"Parameter @{name}: {kind} wants an object, got {value!r:.60}.")
-    for given in value:
-        if given not in fields:
-            raise InvalidInput(f"Parameter @{name}: {kind} has no field {given!r}.{nearest(str(given), fields)}")
-    return {field: python_value(f"{name}.{field}", each, value.get(field)) for field, each in kind.fields}
-
-
-def _is_integer(value: Any) -> bool:
-    if isinstance(value, str):
-        return _INTEGER.fullmatch(value) is not None
-    return isinstance(value, int) or (isinstance(value, Decimal) and value == value.to_integral_value())
 
 
 def to_record(columns: Sequence[tuple[str, SqlType]], rows: Sequence[Sequence[Any]]) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from convergence.engine.reconcile import next_check, reconcile, reconcile_run
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.subscriptions import handlers
-from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Message, RetryPolicy
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Message, RetryPolicy
 
 logger = logging.getLogger(__name__)
 _PASS_MAX_S: Final = 5.0
@@ -40,6 +40,7 @@ class LocalWorker:
         self._bus = bus
         handler = handlers(services)
         bus.subscribe(STEP_READY, handler[STEP_READY], RetryPolicy(), outstanding_max=steps_max)
+        bus.subscribe(DISPATCH, handler[DISPATCH], RetryPolicy())
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
         self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
