@@ -35,6 +35,11 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
     """
     if delivery.message.attributes.get("kind") == "engine":
         return Ack()
+    if delivery.message.attributes.get("kind") == "dispatch":  # its run was never created, so nobody else goes on
+        times = delivery.message.attributes.get("CloudPubSubDeadLetterSourceDeliveryCount", "its last")
+        why = f"the run that it asks for could not be created in {times} deliveries; the log has the reasons"
+        await keep_unreadable(services, delivery, why, code="message.given_up")
+        return Ack()
     try:
         ready = StepReady.decode(delivery.message.data)
     except InvalidInput as error:
