@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, TypeVar
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
@@ -17,6 +17,9 @@ from convergence.errors import ConfigError, ConfigErrors, nearest
 
 Environment = Literal["development", "staging", "production"]
 ROOT_KEY_MIN: Final = 32
+
+
+S = TypeVar("S", bound="Settings")
 
 
 class Settings(BaseSettings):
@@ -51,9 +54,18 @@ class Settings(BaseSettings):
         """True where real tenants are."""
         return self.ENVIRONMENT == "production"
 
+    def faults(self) -> list[tuple[str, str]]:
+        """Return (setting, what is wrong with it) for all that this environment does not start with."""
+        return production_faults(self)
+
 
 def read_settings(folder: Path = Path()) -> Settings:
-    """Read the environment, and below it the file in `folder` that belongs to ENVIRONMENT.
+    """Read the settings of a server; see `read_as`."""
+    return read_as(Settings, folder)
+
+
+def read_as(kind: type[S], folder: Path = Path()) -> S:
+    """Read the environment, and below it the file in `folder` that belongs to ENVIRONMENT, as settings of `kind`.
 
     Raises:
         ConfigErrors: every value that is wrong, a bare `.env`, and everything that production refuses.
@@ -66,12 +78,12 @@ def read_settings(folder: Path = Path()) -> Settings:
         message = f"a bare .env does not say for which environment; call it {name} and set ENVIRONMENT"
         raise ConfigErrors([ConfigError(message, where=".env")])
     try:
-        settings = Settings(_env_file=folder / FILES[environment], ENVIRONMENT=environment)  # type: ignore[call-arg,arg-type]  # pydantic-settings takes _env_file; the environment is checked above
+        settings = kind(_env_file=folder / FILES[environment], ENVIRONMENT=environment)  # type: ignore[call-arg,arg-type]  # pydantic-settings takes _env_file; the environment is checked above
     except ValidationError as error:
         raise ConfigErrors([_problem(each) for each in error.errors(include_input=False)]) from None
-    faults = production_faults(settings)
+    faults = settings.faults()
     if faults:
-        raise ConfigErrors([ConfigError(f"{message} (production)", where=name) for name, message in faults])
+        raise ConfigErrors([ConfigError(f"{message} ({environment})", where=name) for name, message in faults])
     return settings
 
 

@@ -9,6 +9,7 @@ import orjson
 
 from convergence.domain.events import Event
 from convergence.domain.run import Run
+from convergence.domain.trace import TRACEPARENT, current
 from convergence.errors import InvalidInput
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Bus, Message
 
@@ -44,7 +45,10 @@ class StepReady(NamedTuple):
 
 
 def message(data: bytes, **attributes: str) -> Message:
-    """Return a message of ours: it says which version of its schema it has."""
+    """Return a message of ours: it says which version of its schema it has, and which trace it belongs to."""
+    trace = current().trace
+    if trace is not None:
+        attributes[TRACEPARENT] = trace.header()
     return Message(data, {_VERSION: SCHEMA_VERSION, **attributes})
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import math
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -32,19 +32,18 @@ _BODY_S: Final = 30.0
 _RETRY_S: Final = 1
 
 Check = Callable[[str], Awaitable[None]]  # a bearer token; raises Unauthenticated, Denied or Transient
-Subscriptions = Callable[[Services], Mapping[str, Subscribed]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """What an endpoint needs. `services` is called when the first delivery was let in, not before.
+    """What an endpoint needs. `services` and `subscribed` are called when the first delivery was let in.
 
     `check` is None where nobody signs, on a developer's machine. `limit_s` is how long a delivery may take.
     """
 
     topics: frozenset[str]
     services: Callable[[], Services]
-    subscriptions: Subscriptions
+    subscribed: Callable[[str], Subscribed]
     check: Check | None
     gate: Gate
     limit_s: float
@@ -109,8 +108,7 @@ async def _authenticate(check: Check | None, request: Request) -> None:
 
 async def _work(push: Push, topic: str, request: Request) -> Answer:
     body = await _body(request)
-    services = push.services()
-    return await deliver(services, push.subscriptions(services)[topic], topic, body, request.headers)
+    return await deliver(push.services(), push.subscribed(topic), topic, body, request.headers)
 
 
 async def _body(request: Request) -> bytes:

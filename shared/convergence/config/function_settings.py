@@ -1,0 +1,46 @@
+"""The settings of a deployed function: those of a server, and where Google's services are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from convergence.config.settings import Settings
+
+_ENDPOINTS: Final = (
+    "CONVERGENCE_FIRESTORE_ENDPOINT",
+    "CONVERGENCE_PUBSUB_ENDPOINT",
+    "CONVERGENCE_KMS_ENDPOINT",
+    "CONVERGENCE_BIGQUERY_ENDPOINT",
+)
+_PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
+
+# host:port of a stand-in for a service; none: the service itself, with the credentials of the instance.
+Endpoint = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")]
+
+
+class FunctionSettings(Settings):
+    """Every setting, under the name of its variable."""
+
+    CONVERGENCE_CONFIGS: Path = Path("configs")
+    CONVERGENCE_PUSH_AUDIENCE: str = ""  # what the tokens of push deliveries are made for
+    CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the address that they are made by
+    CONVERGENCE_TOPIC_PREFIX: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*-)?$")
+    CONVERGENCE_FIRESTORE_DATABASE: str = "(default)"
+    CONVERGENCE_FIRESTORE_ENDPOINT: Endpoint = ""
+    CONVERGENCE_PUBSUB_ENDPOINT: Endpoint = ""
+    CONVERGENCE_KMS_ENDPOINT: Endpoint = ""
+    CONVERGENCE_BIGQUERY_ENDPOINT: Endpoint = ""
+    K_SERVICE: str = "convergence"  # set by the platform: the service
+    K_REVISION: str = "unknown"  # set by the platform: its release
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return what a server refuses, and: no stand-ins in production, no unsigned deliveries but in development."""
+        found = super().faults()
+        if self.production:
+            found += [(name, "a stand-in of Google's service") for name in _ENDPOINTS if getattr(self, name)]
+        if self.ENVIRONMENT != "development":
+            found += [(name, "deliveries must be signed: name it") for name in _PUSH if not getattr(self, name)]
+        return found

@@ -1,0 +1,29 @@
+"""Wait for a run that another process drives."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from convergence.domain.run import Run
+from convergence.engine.reconcile import reconcile_run
+from convergence.engine.services import Services
+from convergence.engine.store import require_run
+
+_LOOK_S: Final = 0.5
+
+
+async def await_run(services: Services, org: str, run_id: str, seconds: float) -> Run:
+    """Return the run when it is terminal, its handlers done and its rows counted; after `seconds`, as it is then.
+
+    Looks every half second: one document read each.
+    """
+    until = services.clock.now().timestamp() + seconds
+    while True:
+        run = (await require_run(services, org, run_id)).run
+        if run.terminal and run.check_at is not None:  # the reconciler would come by in a minute
+            await reconcile_run(services, run_id)
+            run = (await require_run(services, org, run_id)).run
+        left = until - services.clock.now().timestamp()
+        if run.check_at is None or left <= 0:
+            return run
+        await services.clock.sleep(min(_LOOK_S, left))
