@@ -8,10 +8,11 @@ from pathlib import Path
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, misfit
+from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_rows import rows_of_files
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.adapters.local.warehouse_statements import statement
 from convergence.errors import SchemaMismatch, nearest
 from convergence.ports.warehouse import Row, TableSchema
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC
 
+from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.adapters.local.warehouse_statements import statement
 from convergence.adapters.local.warehouse_tables import stored_columns
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage

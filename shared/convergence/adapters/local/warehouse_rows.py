@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
+from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import SqlType, column_type
-from convergence.adapters.local.warehouse_statements import checked, quoted, statement
+from convergence.adapters.local.warehouse_statements import quoted, statement
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
 # Read as text and cast: a JSON number would pass through a float, and 1.5 would become the integer 2.

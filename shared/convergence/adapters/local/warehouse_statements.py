@@ -6,10 +6,6 @@ import re
 from functools import cache
 from pathlib import Path
 
-from convergence.errors import InvalidInput
-
-_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-
 
 @cache
 def _statements() -> dict[str, str]:
@@ -24,17 +20,6 @@ def statement(name: str, **words: str) -> str:
     for word, value in words.items():
         text = text.replace("{" + word + "}", value)
     return text
-
-
-def checked(name: str, what: str = "name") -> str:
-    """Return `name` when it can stand in SQL as an identifier.
-
-    Raises:
-        InvalidInput: it has other signs than letters, digits and underscores, or begins with a digit.
-    """
-    if not _NAME.fullmatch(name):
-        raise InvalidInput(f"{name!r} cannot be a {what}: letters, digits and underscores only, no digit first.")
-    return name
 
 
 def quoted(text: str) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_statements import checked, statement
+from convergence.adapters.local.warehouse_statements import statement
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 

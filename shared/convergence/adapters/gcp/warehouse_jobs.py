@@ -1,0 +1,137 @@
+"""Jobs under ids that are known beforehand: sent once, found again, cancelled with their caller.
+
+A job id is taken for ever, also by a job that failed. So the id of a job is the first of `id`, `id-1`, `id-2`, … under
+which none has failed; each is only passed when BigQuery itself says that its job failed. A job that succeeded is the
+answer, one that runs is waited for ("Running jobs programmatically", BigQuery documentation).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+from convergence.adapters.gcp.warehouse_client import HTTP, Client
+from convergence.adapters.gcp.warehouse_errors import job_error
+from convergence.errors import ConvergenceError, StillRunning, Transient
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+# A job of any kind, and how one is sent: with this id, by this client.
+AnyJob = Any
+Begin = Callable[["bigquery.Client", str], AnyJob]
+
+ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before somebody has to look
+_FIRST_LOOK_S: Final = 0.1
+_LONGEST_LOOK_S: Final = 3.0
+_CANCEL_S: Final = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that succeeded. `repeated`: it was there before we sent it. `failed_before`: others under its id failed."""
+
+    job: AnyJob
+    repeated: bool
+    failed_before: int
+
+
+class Jobs:
+    """Sends jobs and waits for them."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def run(self, job_id: str, begin: Begin, *, what: str, wait_s: float | None = None) -> Ended:
+        """Run a job once under `job_id`; what is waited for when it is there already.
+
+        Raises:
+            StillRunning: it did not end within `wait_s`; it goes on.
+            ConvergenceError: it failed (see `job_error`); cancelled with the caller it raises `CancelledError`.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            name = job_id if attempt == 0 else f"{job_id}-{attempt}"
+            job, ours = await self._begun(name, begin, what)
+            await self._finish(job, what, wait_s)
+            if not job.error_result:
+                return Ended(job, repeated=not ours, failed_before=attempt)
+            if ours:
+                raise job_error(job.error_result, what=what)
+        raise Transient(f"{what} failed {ATTEMPTS_MAX} times under the id {job_id}")
+
+    async def rows(self, job: AnyJob, rows_max: int | None = None) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Return (schema fields, rows as tuples) of a query job that ended."""
+
+        def fetch(_: bigquery.Client) -> tuple[Any, list[tuple[Any, ...]]]:
+            result = job.result(max_results=rows_max, retry=None, job_**HTTP)
+            return result.schema, [tuple(row.values()) for row in result]
+
+        return await self.client.call(fetch, doing=f"reading the rows of {job.job_id}")
+
+    async def _begun(self, name: str, begin: Begin, what: str) -> tuple[AnyJob, bool]:
+        from google.api_core import exceptions as google
+
+        sending = asyncio.ensure_future(self.client.call(lambda client: begin(client, name), doing=what))
+        try:
+            return await asyncio.shield(sending), True
+        except google.Conflict:
+            return await self._found(name), False
+        except asyncio.CancelledError:
+            await self._cancel(name, sending)
+            raise
+        except (google.NotFound, google.PreconditionFailed) as error:
+            raise job_error({"reason": "notFound", "message": error.message}, what=what) from error
+
+    async def _found(self, name: str) -> AnyJob:
+        return await self.client.call(
+            lambda client: client.get_job(name, **HTTP), doing=f"looking at job {name}"
+        )
+
+    async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
+        """Wait until the job is done; its state is then the last word."""
+        clock = self.client.clock
+        end = None if wait_s is None else clock.now() + timedelta(seconds=wait_s)
+        pause_s = _FIRST_LOOK_S
+        try:
+            while job.state != "DONE":
+                if end is not None and clock.now() >= end:
+                    raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
+                await clock.sleep(pause_s)
+                pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
+                await self.client.call(
+                    lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}"
+                )
+        except asyncio.CancelledError:
+            await self._cancel(job.job_id, None)
+            raise
+
+    async def _cancel(self, name: str, sending: asyncio.Future[AnyJob] | None) -> None:
+        """Cancel a job whose caller gave up, for a bounded time; it may be on its way still."""
+        from google.api_core import exceptions as google
+
+        def cancel(client: bigquery.Client) -> None:
+            client.cancel_job(name, **HTTP)
+
+        async def until_known() -> None:
+            while True:
+                try:
+                    return await self.client.call(cancel, doing=f"cancelling job {name}", total_s=_CANCEL_S)
+                except google.NotFound:
+                    if sending is None or sending.done():
+                        return None
+                    await asyncio.wait([sending], timeout=0.1)
+
+        # The cancellation is what the caller gets, whether or not the job could be reached.
+        with contextlib.suppress(TimeoutError, ConvergenceError, google.GoogleAPIError):
+            await asyncio.wait_for(until_known(), _CANCEL_S)
+        if sending is not None:
+            sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def job_options(labels: Mapping[str, str], priority: str | None) -> dict[str, Any]:
+    """Return what every query job's configuration carries."""
+    return {"labels": dict(labels), **({} if priority is None else {"priority": priority})}
