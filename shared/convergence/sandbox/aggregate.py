@@ -26,9 +26,11 @@ TRACE_SECONDS: Final = 3600
 
 # What the sandbox's bill is priced with; see `traffic.py` for who uses which model.
 PRICED_MODELS: Final = (
+    "azure/gpt-4o",
     "claude-haiku-4-5",
     "claude-opus-4-8",
     "claude-sonnet-4-5",
+    "gemini/gemini-2.5-flash",
     "gpt-4.1",
     "gpt-4.1-mini",
     "gpt-4o",

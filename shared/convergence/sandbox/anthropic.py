@@ -1,4 +1,4 @@
-"""Anthropic's Admin API: messages usage report and cost report.
+"""Anthropic's Admin API: messages usage report and cost report (`claude_code` has the third).
 
 Paths, parameters, defaults and limits follow the provider's reference (platform.claude.com, Admin API). The requests
 are those of `traffic`, under models of this provider; the bill is priced by LiteLLM's list, not by the pipeline's.
@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from functools import lru_cache
@@ -58,15 +58,20 @@ def error(status: int, kind: str, message: str, headers: dict[str, str] | None =
 
 def is_ours(path: str) -> bool:
     """Whether the path belongs to this API."""
-    return path in {PREFIX + "usage_report/messages", PREFIX + "cost_report"}
+    return path in {PREFIX + "usage_report/messages", PREFIX + "cost_report", PREFIX + "usage_report/claude_code"}
 
 
-def answer(request: Request) -> Response:
-    """Answer a GET of one of the reports."""
+def authorise(request: Request) -> Response | None:
+    """Return the refusal of a wrong key or a missing version, else None."""
     if request.headers.get("x-api-key") != ADMIN_KEY:
         return error(401, "authentication_error", "invalid x-api-key")
     if "anthropic-version" not in request.headers:
         return error(400, "invalid_request_error", "anthropic-version: header is required")
+    return None
+
+
+def answer(request: Request) -> Response:
+    """Answer a GET of the messages or the cost report that carries a good key."""
     query = Query(request.query)
     usage = request.path.endswith("messages")
     groups = query.many("group_by")
@@ -112,10 +117,11 @@ def _text(seconds: int) -> str:
 @lru_cache(maxsize=64)
 def messages(start: int, end: int) -> tuple[dict[str, Any], ...]:
     """Return ungrouped usage from `start` to before `end` (Unix seconds on full days); counts are disjoint."""
-    return tuple(_message(row) for row in traffic.rows("completions", start, end))
+    return tuple(message(row) for row in traffic.rows("completions", start, end))
 
 
-def _message(row: dict[str, Any]) -> dict[str, Any]:
+def message(row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a group of the traffic's requests as one of this provider's."""
     model = MODELS[row["model"]]
     written = row["input_cache_write_tokens"]
     long = written // 2 if model == "claude-opus-4-8" else 0
@@ -157,7 +163,8 @@ def _usage(groups: list[str], start: int, end: int) -> list[dict[str, Any]]:
 
 
 @lru_cache(maxsize=1)
-def _prices() -> dict[str, dict[str, Any]]:
+def prices() -> dict[str, dict[str, Any]]:
+    """Return the list that the bill is priced with."""
     models: dict[str, dict[str, Any]] = json.loads((DATA / PRICES_FILE).read_text("utf-8"))["models"]
     return models
 
@@ -165,7 +172,7 @@ def _prices() -> dict[str, dict[str, Any]]:
 def charges(start: int, end: int) -> Iterator[tuple[dict[str, Any], Decimal]]:
     """Yield (what a line of the bill says, amount in USD) for each group of requests."""
     for row in messages(start, end):
-        listed = _prices()[row["model"]]
+        listed = prices()[row["model"]]
         who = {name: row[name] for name in ("workspace_id", "model", "service_tier", "context_window", "inference_geo")}
         suffix = "_batches" if row["service_tier"] == "batch" else ""
         for name, (token_type, key) in PRICED.items():

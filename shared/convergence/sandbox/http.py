@@ -26,13 +26,14 @@ class Request(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """`cut` breaks the connection in the middle of the body."""
+    """`cut` breaks the connection in the middle of the body; `delay_s` is how long the answer takes."""
 
     status: int
     body: bytes = b""
     headers: dict[str, str] = field(default_factory=dict)
     content_type: str = "application/json"
     cut: bool = False
+    delay_s: float = 0.0
 
 
 class HttpServer:
@@ -76,6 +77,8 @@ class HttpServer:
         connection = h11.Connection(h11.SERVER)
         while (request := await _receive(connection, reader)) is not None:
             response = self._handler(request)
+            if response.delay_s:
+                await asyncio.sleep(response.delay_s)
             headers = [
                 ("content-type", response.content_type),
                 ("content-length", str(len(response.body))),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
-from convergence.sandbox import anthropic, deepseek, openai, traffic
+from convergence.sandbox import anthropic, azure, claude_code, deepseek, google, openai, traffic
+from convergence.sandbox.faults import Plan
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
 
@@ -22,14 +24,16 @@ class Sandbox:
     """Provider APIs on loopback. `requests` counts what was asked, `faults` what was refused on purpose.
 
     One answer in each extraction is 429 with Retry-After, one is 500: always the same ones, so that a run's
-    retries can be seen and tested. `faults=False` leaves them out.
+    retries can be seen and tested. `faults=False` leaves them out. `broken` are answers that go wrong as planned.
     """
 
-    def __init__(self, *, faults: bool = True) -> None:
+    def __init__(self, *, faults: bool = True, broken: Sequence[Plan] = ()) -> None:
+        self.broken = list(broken)
         self._server = HttpServer(self._handle)
         self._with_faults = faults
         self._since_start = 0
         self._anthropic_calls = 0
+        self.deepseek = deepseek.Account()
         self.requests = 0
         self.faults = 0
 
@@ -48,12 +52,23 @@ class Sandbox:
 
     def _handle(self, request: Request) -> Response:
         self.requests += 1
+        response = self._answer(request)
+        for plan in self.broken:
+            response = plan.apply(request, response)
+        return response
+
+    def _answer(self, request: Request) -> Response:
+        if azure.is_ours(request.path):
+            return azure.answer(request)
+        if google.is_ours(request.path):
+            return google.answer(request)
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
         if anthropic.is_ours(request.path):
-            return self._anthropic_fault() or anthropic.answer(request)
+            refusal = self._anthropic_fault() or anthropic.authorise(request)
+            return refusal or (claude_code if request.path == claude_code.PATH else anthropic).answer(request)
         if request.path == deepseek.PATH:
-            return deepseek.answer(request)
+            return self.deepseek.answer(request)
         return openai.authorise(request) or self._fault(request) or openai.answer(request)
 
     def _anthropic_fault(self) -> Response | None:

@@ -1,5 +1,6 @@
 -- OpenAI's daily cost in the shape that all LLM providers share.
--- Replaces the days p_start_date to p_end_date of one org, pipeline and credential; usage without a price stays behind.
+-- Replaces the days p_start_date to p_end_date of one org and credential, whichever pipeline wrote them: two pipelines
+-- that price the same usage never count it twice. Usage without a price stays behind.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_consolidate_openai_cost(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -11,7 +12,6 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_consolidate_op
 BEGIN
   DELETE FROM genai_cost_daily_unified
   WHERE x_org_slug = p_org_slug
-    AND x_pipeline_id = p_pipeline_id
     AND x_credential_id = p_credential_id
     AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
     AND provider = 'openai';

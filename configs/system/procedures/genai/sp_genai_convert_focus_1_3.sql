@@ -1,8 +1,10 @@
 -- Cost of LLM providers as FOCUS 1.3 charges: one row of cost_data_standard_1_3 for each row of genai_cost_daily_unified.
--- Replaces the days p_start_date to p_end_date of one org, pipeline and credential.
+-- Replaces the days p_start_date to p_end_date of one org, pipeline and credential, and removes what pipelines left
+-- whose charges are no longer in genai_cost_daily_unified: another one has taken their days over.
 --
--- Prices are list prices, nothing is negotiated or committed, so the four costs are equal. The figures are an
--- estimate until the provider's invoice: InvoiceId stays NULL. Columns that are not filled here do not apply.
+-- Where prices are list prices, nothing is negotiated or committed, so the four costs are equal. The figures are an
+-- estimate until the provider's invoice: InvoiceId stays NULL. Columns that are not filled here do not apply: a charge
+-- that the provider has priced itself has no SkuPriceId, and so none of the columns that need one.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_convert_focus_1_3(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -12,11 +14,23 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_convert_focus_
   IN p_end_date DATE
 )
 BEGIN
-  DELETE FROM cost_data_standard_1_3
+  DELETE FROM cost_data_standard_1_3 AS charge
   WHERE x_org_slug = p_org_slug
-    AND x_pipeline_id = p_pipeline_id
     AND x_credential_id = p_credential_id
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+    AND x_Processing IS NOT NULL  -- written here; other procedures leave it NULL
+    AND (
+      x_pipeline_id = p_pipeline_id
+      OR NOT EXISTS (
+        SELECT 1
+        FROM genai_cost_daily_unified AS source
+        WHERE source.x_org_slug = charge.x_org_slug
+          AND source.x_credential_id = charge.x_credential_id
+          AND source.x_pipeline_run_date = charge.x_pipeline_run_date
+          AND source.x_pipeline_id = charge.x_pipeline_id
+          AND source.provider = charge.x_Provider
+      )
+    );
 
   INSERT INTO cost_data_standard_1_3 (
     BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
@@ -53,21 +67,21 @@ BEGIN
     'Usage-Based',                                                   -- ChargeFrequency
     TIMESTAMP(DATE_ADD(usage_date, INTERVAL 1 DAY)),                 -- ChargePeriodEnd, exclusive
     TIMESTAMP(usage_date),
-    consumed_quantity,
-    consumed_unit,
+    IF(unit_price IS NULL, NULL, consumed_quantity),
+    IF(unit_price IS NULL, NULL, consumed_unit),
     cost,                                                            -- ContractedCost
     unit_price,                                                      -- ContractedUnitPrice
     cost,                                                            -- EffectiveCost
     provider_name,                                                   -- HostProviderName
     provider_name,                                                   -- InvoiceIssuerName
-    cost,                                                            -- ListCost
+    COALESCE(list_cost, cost),                                       -- ListCost
     unit_price,                                                      -- ListUnitPrice
-    'Standard',                                                      -- PricingCategory
+    IF(unit_price IS NULL, NULL, 'Standard'),                        -- PricingCategory
     currency,                                                        -- PricingCurrency
     unit_price,
     cost,
     unit_price,
-    pricing_quantity,
+    pricing_quantity,                                                -- NULL without a unit price, like pricing_unit
     pricing_unit,
     provider_name,                                                   -- ProviderName
     provider_name,                                                   -- PublisherName
@@ -77,13 +91,13 @@ BEGIN
     'Generative AI',                                                 -- ServiceSubcategory
     sku,                                                             -- SkuId
     INITCAP(meter),                                                  -- SkuMeter
-    TO_JSON_STRING(JSON_OBJECT(
+    IF(unit_price IS NULL, NULL, TO_JSON_STRING(JSON_OBJECT(
       'x_Model', model,
       'x_ChargeKind', charge_kind,
       'x_Processing', processing,
       'x_AboveInputTokens', above_input_tokens
-    )),                                                              -- SkuPriceDetails
-    CONCAT(sku, '/', processing, '/', CAST(above_input_tokens AS STRING)),  -- SkuPriceId
+    ))),                                                             -- SkuPriceDetails
+    IF(unit_price IS NULL, NULL, CONCAT(sku, '/', processing, '/', CAST(above_input_tokens AS STRING))),  -- SkuPriceId
     project_id,                                                      -- SubAccountId
     project_id,                                                      -- SubAccountName: the API gives ids only
     IF(project_id IS NULL, NULL, 'Project'),                         -- SubAccountType

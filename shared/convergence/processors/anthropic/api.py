@@ -17,6 +17,7 @@ BASE_URL: Final = "https://api.anthropic.com/v1"
 VERSION: Final = "2023-06-01"
 USAGE: Final = "/organizations/usage_report/messages"
 COST: Final = "/organizations/cost_report"
+CLAUDE_CODE: Final = "/organizations/usage_report/claude_code"
 RENEW: Final = (
     "Create an admin key (organization admins only, it begins with sk-ant-admin), store it with the pipeline"
     " anthropic/auth/setup, then replay."

@@ -12,23 +12,12 @@ from convergence.errors import StepFailed, nearest
 from convergence.ports.processor import Context
 from convergence.processors.settings import Settings, settings
 
-PROVIDERS: Final = ("openai", "anthropic")
-# Why others have no usage or cost here, and what to take instead.
+PROVIDERS: Final = ("openai", "anthropic", "gemini", "vertex", "azure_openai", "deepseek")
+# Why a part is not there, and what to take instead.
 UNAVAILABLE: Final = {
-    "gemini": (
-        "the Gemini API has no endpoint for the usage or cost of a key; its cost is in the billing export of Google"
-        " Cloud, by SKU and day"
-    ),
-    "vertex": (
-        "Vertex AI gives tokens as metrics of Cloud Monitoring, without users and without prices; its cost is in the"
-        " billing export of Google Cloud"
-    ),
-    "azure_openai": (
-        "Azure OpenAI gives tokens as metrics of Azure Monitor, without keys; its cost is in Azure Cost Management"
-    ),
-    "deepseek": (
-        "DeepSeek's API gives the prepaid balance only; deepseek/cost/balance records it, and what was spent is the"
-        " difference of two balances"
+    ("deepseek", "usage"): (
+        "its API gives the prepaid balance only; genai/payg/deepseek records it, and what was spent is the difference"
+        " of two balances, not split by model, key or kind of token"
     ),
 }
 
@@ -49,13 +38,12 @@ async def pass_on(part: str, step_config: Mapping[str, Any], context: Context) -
     Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
     """
     wanted = settings(FrontSettings, step_config)
-    if wanted.provider in UNAVAILABLE:
-        raise StepFailed(f"{wanted.provider} has no {part} here: {UNAVAILABLE[wanted.provider]}")
     if wanted.provider not in PROVIDERS:
-        known = (*PROVIDERS, *UNAVAILABLE)
         raise StepFailed(
-            f"config.provider: no provider is called {wanted.provider!r}.{nearest(wanted.provider, known)}"
+            f"config.provider: no provider is called {wanted.provider!r}.{nearest(wanted.provider, PROVIDERS)}"
         )
+    if why := UNAVAILABLE.get((wanted.provider, part)):
+        raise StepFailed(f"{wanted.provider} has no {part}: {why}")
     for name, day in (("start_date", context.start_date), ("end_date", context.end_date)):
         given = getattr(wanted, name)
         if given and given != day.isoformat():

@@ -1,0 +1,74 @@
+-- Usage and cost of all LLM providers and credentials of one org in one table. Replaces the days p_start_date to
+-- p_end_date of the pipeline.
+--
+-- Several pipelines may have brought the same usage (openai/cost/usage_cost and genai/payg/openai, for example): of each
+-- provider, credential and day the rows of one pipeline are taken, those that were written last.
+CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_consolidate_unified(
+  IN p_org_slug STRING,
+  IN p_pipeline_id STRING,
+  IN p_credential_id STRING,
+  IN p_run_id STRING,
+  IN p_start_date DATE,
+  IN p_end_date DATE
+)
+BEGIN
+  ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
+
+  DELETE FROM genai_usage_cost_daily_unified
+  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+
+  INSERT INTO genai_usage_cost_daily_unified (
+    usage_date, provider, row_kind, account_id, project_id, user_id, api_key_id, model, charge_kind, processing,
+    quantity, unit, cost, currency, price_basis, source_pipeline_id, source_credential_id,
+    x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
+  )
+  WITH brought AS (
+    SELECT
+      usage_date, 'openai' AS provider, 'charge' AS row_kind, CAST(NULL AS STRING) AS account_id, project_id, user_id,
+      api_key_id, model, charge_kind, processing, CAST(consumed_quantity AS BIGNUMERIC) AS quantity,
+      consumed_unit AS unit, cost, currency, price_basis,
+      x_pipeline_id AS source_pipeline_id, x_credential_id AS source_credential_id, x_ingested_at AS brought_at
+    FROM openai_cost_daily
+    WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
+    UNION ALL
+    SELECT
+      usage_date, 'anthropic', 'charge', NULL, workspace_id, NULL, api_key_id, model, charge_kind, processing,
+      CAST(consumed_quantity AS BIGNUMERIC), consumed_unit, cost, currency, price_basis,
+      x_pipeline_id, x_credential_id, x_ingested_at
+    FROM anthropic_cost_daily
+    WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
+    UNION ALL
+    SELECT
+      usage_date, provider, 'charge', account_id, sub_account_id, NULL, NULL, NULL, sku, 'standard',
+      quantity, unit, cost, currency, 'provider_bill', x_pipeline_id, x_credential_id, x_ingested_at
+    FROM genai_billing_daily_raw
+    WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
+    UNION ALL
+    SELECT
+      usage_date, provider, 'metric', account_id, sub_account_id, NULL, NULL, model, sku, NULL,
+      quantity, unit, NULL, NULL, NULL, x_pipeline_id, x_credential_id, x_ingested_at
+    FROM genai_metrics_daily_raw
+    WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
+  ),
+  ranked AS (
+    SELECT
+      *,
+      FIRST_VALUE(source_pipeline_id) OVER (
+        PARTITION BY provider, row_kind, source_credential_id, usage_date
+        ORDER BY brought_at DESC, source_pipeline_id
+      ) AS latest_pipeline_id
+    FROM brought
+  )
+  SELECT
+    usage_date, provider, row_kind, account_id, project_id, user_id, api_key_id, model, charge_kind, processing,
+    quantity, unit, cost, currency, price_basis, source_pipeline_id, source_credential_id,
+    p_org_slug, p_pipeline_id, p_credential_id, usage_date, p_run_id, CURRENT_TIMESTAMP(), CURRENT_DATE()
+  FROM ranked
+  WHERE source_pipeline_id = latest_pipeline_id;
+
+  SELECT provider, COUNT(*) AS charges, SUM(cost) AS cost, currency
+  FROM genai_usage_cost_daily_unified
+  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+  GROUP BY provider, currency
+  ORDER BY provider, currency;
+END;

@@ -1,0 +1,1 @@
+"""Azure OpenAI: tokens from Azure Monitor, cost from Cost Management."""

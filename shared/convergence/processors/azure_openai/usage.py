@@ -1,0 +1,95 @@
+"""`azure_openai.usage`: tokens and requests by deployment and day from Azure Monitor → `genai_metrics_daily_raw`.
+
+Metrics of Microsoft.CognitiveServices/accounts know deployments and models, no keys and no prices. Source: Azure
+Monitor REST API, Metrics - List; learn.microsoft.com, monitor-openai-reference. Kept by the provider for 93 days.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Row
+from convergence.processors.azure_openai.api import AzureSettings, connect
+from convergence.processors.base import TableProcessor
+from convergence.processors.settings import settings
+
+API_VERSION: Final = "2023-10-01"
+METRICS: Final = {  # metric → (what it counts, unit)
+    "ProcessedPromptTokens": ("input tokens", "Tokens"),
+    "GeneratedTokens": ("output tokens", "Tokens"),
+    "AzureOpenAIRequests": ("requests", "Requests"),
+}
+SERIES_MAX: Final = 1000  # asked for; without it the API answers ten and says nothing of the rest
+KEPT_DAYS: Final = 93
+
+
+class AzureOpenAIUsageProcessor(TableProcessor):
+    """Extracts one sum for each day, deployment and metric."""
+
+    config_model = AzureSettings
+    date_field = "usage_date"
+
+    async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
+        """Yield the rows of one metric after the other. Raises `StepFailed` for days that are no longer kept."""
+        wanted = settings(AzureSettings, step_config)
+        if (context.now().date() - context.start_date).days > KEPT_DAYS:
+            raise StepFailed(f"Azure Monitor keeps {KEPT_DAYS} days; it has nothing of {context.start_date} any more")
+        client = await connect(context, wanted, "Azure Monitor")
+        end = context.end_date + timedelta(days=1)
+        for metric in METRICS:
+            params = [
+                ("api-version", API_VERSION),
+                ("metricnames", metric),
+                ("timespan", f"{context.start_date.isoformat()}T00:00:00Z/{end.isoformat()}T00:00:00Z"),
+                ("interval", "P1D"),
+                ("aggregation", "Total"),
+                ("$filter", "ModelDeploymentName eq '*' and ModelName eq '*'"),
+                ("top", str(SERIES_MAX)),
+            ]
+            answer = await client.get(f"{wanted.resource_id}/providers/Microsoft.Insights/metrics", params)
+            yield _rows(answer, metric, wanted.resource_id, context)
+
+
+def _rows(answer: Any, metric: str, resource: str, context: Context) -> list[Row]:
+    what, unit = METRICS[metric]
+    where = f"Azure Monitor: {metric}"
+    try:
+        (found,) = answer["value"]
+        if found.get("errorCode", "Success") != "Success":
+            raise StepFailed(f"{where}: {found['errorCode']} ({found.get('errorMessage', 'no reason given')})")
+        if len(found["timeseries"]) >= SERIES_MAX:
+            raise StepFailed(f"{where} has {SERIES_MAX} series or more: the rest would be missing")
+        points = [
+            ({one["name"]["value"].lower(): one["value"] for one in series["metadatavalues"]}, point)
+            for series in found["timeseries"]
+            for point in series["data"]
+            if point.get("total") is not None
+        ]
+        return [_row(labels, point, where, context) | {"sku": what, "unit": unit, "account_id": resource}
+                for labels, point in points if point["total"]]  # fmt: skip
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepFailed(f"{where}: the answer has another shape ({error!r})") from error
+
+
+def _row(labels: Mapping[str, str], point: Mapping[str, Any], where: str, context: Context) -> dict[str, Any]:
+    day, total = datetime.fromisoformat(point["timeStamp"]).date(), point["total"]
+    if not isinstance(total, int | float) or isinstance(total, bool) or total < 0 or total != int(total):
+        raise StepFailed(f"{where}: {total!r} on {day} is no count")
+    if not context.start_date <= day <= context.end_date:
+        raise StepFailed(f"{where}: {day} was not asked for")
+    return {
+        "usage_date": day,
+        "provider": "azure_openai",
+        "sub_account_id": labels.get("modeldeploymentname"),
+        "model": labels.get("modelname"),
+        "quantity": int(total),
+    }
+
+
+def get_engine() -> AzureOpenAIUsageProcessor:
+    """Return the processor."""
+    return AzureOpenAIUsageProcessor()

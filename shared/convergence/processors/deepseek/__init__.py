@@ -1,0 +1,1 @@
+"""DeepSeek: what was spent, from its prepaid balance."""

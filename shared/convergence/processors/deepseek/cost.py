@@ -1,0 +1,108 @@
+"""`deepseek.cost`: what was spent between two readings of the prepaid balance → `genai_billing_daily_raw`.
+
+The provider has no history of usage or cost (api-docs.deepseek.com, Get User Balance). So the cost is the balance of
+the last reading before the run's day, plus what was topped up since, less the balance that this run has read. It
+belongs to the run's day as a whole; granted balance that expires counts as spent. By model or key nothing is known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final
+
+from pydantic import Field
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter, Row
+from convergence.processors.settings import Destination, Settings, settings
+
+BALANCES: Final = "deepseek_balance_daily_raw"
+
+
+class BalanceSettings(Settings):
+    """`topped_up`: what was paid in since the reading before, by currency."""
+
+    topped_up: dict[str, Decimal] = Field(default_factory=dict)
+
+
+class DeepSeekCostProcessor:
+    """Compares the run's reading with the one before; the first reading has nothing to be compared with."""
+
+    config_model = BalanceSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return what was spent by currency.
+
+        Raises `StepFailed` for a day whose balance was not read on that day, and for a balance that rose.
+        """
+        wanted = settings(BalanceSettings, step_config)
+        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        await context.warehouse.ensure_table(BALANCES)
+        if context.start_date != context.end_date:
+            raise StepFailed("DeepSeek tells the balance of now only: run one day, today")
+        now = await self._reading(context, "=")
+        if not now:
+            raise StepFailed(f"{BALANCES} has no reading of {context.end_date}: extract the balance first")
+        for row in now:
+            if row["read_at"].date() != context.end_date:
+                raise StepFailed(
+                    f"the balance for {context.end_date} was read on {row['read_at'].date()}: DeepSeek tells that"
+                    " of now only, so the cost of other days cannot be known. Run it with today's date."
+                )
+        before = {row["currency"]: row for row in await self._reading(context, "<")}
+        rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), wanted, context))]
+        if not before:
+            context.logger.warning("this is the first reading of the balance: what was spent is known from the next on")
+        await stage.write(0, rows)
+        loaded = await context.warehouse.load(stage, dates=[context.end_date], date_field="usage_date")
+        return {
+            "status": SUCCESS,
+            "rows_processed": len(now),
+            "rows_written": loaded.rows_loaded,
+            "table": stage.table,
+            "cost": {row["currency"]: f"{row['cost']:f}" for row in rows},
+            "since": min((row["read_at"].isoformat() for row in before.values()), default=None),
+        }
+
+    async def _reading(self, context: Context, comparison: str) -> list[Row]:
+        """The last reading of each currency: of the run's day (`=`), or of any earlier one (`<`)."""
+        sql = (
+            f"SELECT * FROM {BALANCES}"  # noqa: S608 - names and comparisons of our own
+            f" WHERE x_pipeline_run_date {comparison} @day AND x_pipeline_id = @pipeline_id"
+            " AND x_credential_id = @credential_id"
+            " QUALIFY ROW_NUMBER() OVER (PARTITION BY currency ORDER BY x_pipeline_run_date DESC, read_at DESC) = 1"
+        )
+        parameters = {
+            "day": Parameter("DATE", context.end_date),
+            "pipeline_id": Parameter("STRING", context.pipeline_id),
+            "credential_id": Parameter("STRING", context.credential_id),
+        }
+        return list((await context.warehouse.query(sql, parameters)).rows)
+
+
+def _spent(now: Row, before: Row | None, wanted: BalanceSettings, context: Context) -> dict[str, Any] | None:
+    if before is None:
+        return None
+    currency = now["currency"]
+    cost = before["total_balance"] + wanted.topped_up.get(currency, Decimal(0)) - now["total_balance"]
+    if cost < 0:
+        raise StepFailed(
+            f"the balance in {currency} rose by {-cost:f} since {before['read_at'].date()}: say what was paid in, with"
+            f" the parameter topped_up_{currency.lower()}"
+        )
+    return {
+        "usage_date": context.end_date,
+        "provider": "deepseek",
+        "service": "DeepSeek API",
+        "sku_id": "prepaid-balance",
+        "sku": "Prepaid balance",
+        "cost": cost,
+        "currency": currency,
+    }
+
+
+def get_engine() -> DeepSeekCostProcessor:
+    """Return the processor."""
+    return DeepSeekCostProcessor()

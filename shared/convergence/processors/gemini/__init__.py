@@ -1,0 +1,1 @@
+"""Gemini API: quantities and cost, from the billing export of Google Cloud."""

@@ -1,0 +1,53 @@
+"""`genai.unified`: usage and cost of all LLM providers and credentials → `genai_usage_cost_daily_unified`.
+
+Provider, credential and day are one slice, taken from the pipeline that wrote it last: nothing is counted twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter
+from convergence.processors.settings import Destination, Settings, settings
+
+PROCEDURE: Final = "sp_genai_consolidate_unified"
+# An org has the tables of those providers that it uses; the procedure reads all, so the others are made, empty.
+SOURCES: Final = ("openai_cost_daily", "anthropic_cost_daily", "genai_billing_daily_raw", "genai_metrics_daily_raw")
+FOCUS: Final = "cost_data_standard_1_3"
+
+
+class UnifiedProcessor:
+    """Calls the procedure for the days of the run."""
+
+    config_model = Settings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return rows and cost by provider and currency."""
+        settings(Settings, step_config)
+        table = settings(Destination, step_config, "destination").table
+        for name in (*SOURCES, FOCUS, table):
+            await context.warehouse.ensure_table(name)
+        texts = {
+            "p_org_slug": context.org_slug,
+            "p_pipeline_id": context.pipeline_id,
+            "p_credential_id": context.credential_id,
+            "p_run_id": context.run_id,
+        }
+        days = {"p_start_date": context.start_date, "p_end_date": context.end_date}
+        arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
+        arguments |= {name: Parameter("DATE", day) for name, day in days.items()}
+        answer = await context.warehouse.call(PROCEDURE, arguments)
+        return {
+            "status": SUCCESS,
+            "rows_processed": answer.rows_affected,
+            "rows_written": answer.rows_affected,
+            "table": table,
+            "providers": [{**row, "cost": None if row["cost"] is None else f"{row['cost']:f}"} for row in answer.rows],
+        }
+
+
+def get_engine() -> UnifiedProcessor:
+    """Return the processor."""
+    return UnifiedProcessor()

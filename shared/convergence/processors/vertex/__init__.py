@@ -1,0 +1,1 @@
+"""Vertex AI: tokens from Cloud Monitoring, cost from the billing export."""
