@@ -120,7 +120,7 @@ class Broker:
     def __init__(self, *, jump: bool = False) -> None:
         self.topics: set[str] = set()
         self.subscriptions: dict[str, Subscription] = {}
-        self.snapshots: dict[str, tuple[str, set[str]]] = {}
+        self.snapshots: dict[str, tuple[int, set[str]]] = {}  # what came later, and what was unacked
         self.counters = Counters()
         self.fate: Callable[[Published], Fate] = lambda message: Fate()
         self._jump = jump
@@ -213,10 +213,8 @@ class Broker:
     def snapshot(self, name: str, subscription: Subscription) -> None:
         """Remember what is unacked now; what is acked later is kept for it."""
         subscription.rules = replace(subscription.rules, retain_acked=True)
-        self.snapshots[name] = (
-            subscription.topic,
-            {held.message.message_id for held in subscription.kept.values() if not held.acked},
-        )
+        unacked = {held.message.message_id for held in subscription.kept.values() if not held.acked}
+        self.snapshots[name] = (next(self._numbers), unacked)
 
     async def until(self, condition: Callable[[], bool]) -> None:
         """Return when `condition` holds; it is asked after every change."""

@@ -131,8 +131,12 @@ class Server(grpc.GenericRpcHandler):
     `calls` counts RPCs by method; `counts` is for what the handlers bill: documents, messages.
     """
 
-    def __init__(self, transport: type[Any], handlers: Mapping[str, Handler], *, workers: int = 32) -> None:
-        self.methods = {method.path: method for method in methods_of(transport).values()}
+    def __init__(
+        self, transport: type[Any] | tuple[type[Any], ...], handlers: Mapping[str, Handler], *, workers: int = 32
+    ) -> None:
+        """Serve a service, or several on one port, such as Pub/Sub's publisher and subscriber."""
+        transports = transport if isinstance(transport, tuple) else (transport,)
+        self.methods = {method.path: method for each in transports for method in methods_of(each).values()}
         unknown = set(handlers) - {method.name for method in self.methods.values()}
         assert not unknown, f"the service has no methods {sorted(unknown)}"
         self.calls: Counter[str] = Counter()
