@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from convergence.domain.records import changed
 from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.domain.transitions import RawTransition, appended
+
+WARNINGS_MAX: Final = 20  # sentences of one step that a run repeats; a result holds all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +48,18 @@ class Step:
     def done(self) -> bool:
         """True when those that wait for this step may go on."""
         return self.status in STEP_DONE
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a finished step tells whoever reads the run: the failure that the run went on after, and the sentences
+        of its result's `warnings`."""
+        if not self.done:
+            return ()
+        said = [str(self.error["message"])] if self.error else []
+        given = (self.result or {}).get("warnings")
+        if isinstance(given, list | tuple):
+            said += [text for text in given if isinstance(text, str)][:WARNINGS_MAX]
+        return tuple(f"{self.step_id}: {text}" for text in said)
 
     def leased(self, now: datetime) -> bool:
         """True while an owner may be at work."""

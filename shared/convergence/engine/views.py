@@ -178,9 +178,9 @@ def _waits_for(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: date
 
 
 def _warnings(plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:
-    """What the run will be told of when it is closed: steps that failed while the run went on."""
+    """What the run will be told of when it is closed."""
     steps = [stored[planned.step_id].step for planned in plan.graph if planned.step_id in stored]
-    return [f"{step.step_id}: {step.error['message']}" for step in steps if step.done and step.error]
+    return [said for step in steps for said in step.warnings]
 
 
 def _move(step_id: str | None, at: str, to: str, why: str) -> Move:

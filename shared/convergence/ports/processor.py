@@ -29,8 +29,9 @@ class Processor(Protocol):
     """The HOW of one step.
 
     `execute` returns a mapping with `status` (one of the words above). `rows_processed` and `rows_written` are
-    added to the run's totals; `error` explains FAILED; `checkpoint` (JSON) goes with CONTINUE; all other keys are
-    the step's named outputs. The whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
+    added to the run's totals; `error` explains FAILED; `checkpoint` (JSON) goes with CONTINUE; `warnings` (a list of
+    sentences) are shown with the run, which completes all the same; all other keys are the step's named outputs. The
+    whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
 
     A class attribute `resumable = True` says that `execute` works in slices and may answer CONTINUE.
     A class attribute `config_model` (a pydantic model) lets `validate` check the step's `config`.

@@ -189,6 +189,12 @@ def test_a_failure_that_stopped_nobody_is_a_warning(world: World) -> None:
     assert world.see(views.status, "acme", "run_1")["warnings"] == ["extract: no rows"]
 
 
+def test_what_a_step_warns_of_is_shown_with_the_run_that_completes(world: World) -> None:
+    said = {"status": "SUCCESS", "warnings": ["the bill is 3 % higher", 7]}
+    world.run(steps=(a_step("load", StepStatus.RUNNING, StepStatus.COMPLETED, result=said),))
+    assert world.see(views.status, "acme", "run_1")["warnings"] == ["load: the bill is 3 % higher"]
+
+
 def test_another_orgs_run_does_not_exist(world: World) -> None:
     world.run()
     for look in (views.status, views.transitions, views.results):
