@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from convergence.sandbox import anthropic, azure, claude_code, google
+from convergence.sandbox import anthropic, azure, google
 from tests.e2e.recompute import total_cost
 from tests.unit.processors.installation import Here, days, installed
 

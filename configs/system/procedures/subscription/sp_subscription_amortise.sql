@@ -1,5 +1,5 @@
--- Spreads the price of seats over the days they cover. Replaces the days p_start_date to p_end_date of one org and
--- pipeline.
+-- Spreads the price of seats over the days they cover: all seats of one org. Replaces its days p_start_date to
+-- p_end_date, whichever pipeline wrote them, so that pipelines of several providers never count a seat twice.
 --
 -- A day costs what has accrued by its end less what had accrued the day before, both rounded to nine places: so the
 -- days of a month add up to its price exactly, whatever its length. A contract that begins or ends inside a month pays
@@ -17,10 +17,7 @@ BEGIN
   CALL `{project_id}.organizations`.sp_subscription_validate(p_org_slug);
 
   DELETE FROM subscription_cost_daily
-  WHERE x_org_slug = p_org_slug
-    AND x_pipeline_id = p_pipeline_id
-    AND x_credential_id = p_credential_id
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
+  WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 
   INSERT INTO subscription_cost_daily (
     usage_date, subscription_id, provider, plan, seat_type, seats, price_per_seat_month, cost, currency,

@@ -1,0 +1,173 @@
+"""`openai.subscriptions`: seats that the org has bought, at dated prices → `subscriptions`.
+
+OpenAI has no API for the seats of ChatGPT plans: the org says what it has bought, once and at every change, and the
+published price list says what a seat costs. What was said before is kept; without `seats` nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, timedelta
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from convergence.errors import StepFailed, nearest
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Row
+from convergence.processors.settings import Destination, Settings, settings
+
+PLANS: Final = "openai_subscription_plans"
+ONE_DAY: Final = timedelta(days=1)
+
+
+class SubscriptionSettings(Settings):
+    """What was bought from `starts_on` to `ends_on` (both included; open without). Empty text is not given.
+
+    `seats: 0` ends the subscription. `price_per_seat_month` is a price of the org's own; else the list's.
+    """
+
+    subscription_id: str = "chatgpt"
+    plan: str
+    seat_type: str = "standard"
+    billing_cycle: Literal["monthly", "annual"] = "monthly"
+    seats: int | None = Field(default=None, ge=0)
+    starts_on: date | None = None
+    ends_on: date | None = None
+    price_per_seat_month: Decimal | None = Field(default=None, ge=0)
+
+    @field_validator("seats", "starts_on", "ends_on", "price_per_seat_month", mode="before")
+    @classmethod
+    def _absent(cls, value: Any) -> Any:
+        return None if value == "" else value
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Days of one price; `last` None is open."""
+
+    first: date
+    last: date | None
+    price: Decimal
+    currency: str
+
+
+class SubscriptionsProcessor:
+    """Writes all contracts of the org with this provider anew: those kept, and the one that the run tells."""
+
+    config_model = SubscriptionSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return how many contracts and seats there are.
+
+        Raises `StepFailed` when nothing was ever bought, or a day of the contract has no price.
+        """
+        wanted = settings(SubscriptionSettings, step_config)
+        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        for table in (stage.table, PLANS):
+            await context.warehouse.ensure_table(table)
+        contracts = await self._kept(stage.table, context)
+        if wanted.seats is not None:
+            if wanted.starts_on is None:
+                raise StepFailed("config.starts_on: say from which day the seats are paid")
+            bought = [] if wanted.seats == 0 else await self._bought(wanted, wanted.starts_on, wanted.seats, context)
+            contracts = [*_until(contracts, wanted, wanted.starts_on), *bought]
+        if not contracts:
+            raise StepFailed("no seats of OpenAI are known: run it once with plan, seats and starts_on")
+        await stage.write(0, contracts)
+        loaded = await context.warehouse.load(stage, dates=None)
+        open_seats = sum(row["seats"] for row in contracts if row["ends_on"] is None)
+        return {
+            "status": SUCCESS,
+            "rows_processed": len(contracts),
+            "rows_written": loaded.rows_loaded,
+            "table": stage.table,
+            "open_seats": open_seats,
+        }
+
+    async def _kept(self, table: str, context: Context) -> list[dict[str, Any]]:
+        sql = f"SELECT * FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id"  # noqa: S608 - our own name
+        rows = (await context.warehouse.query(sql, {"pipeline_id": Parameter("STRING", context.pipeline_id)})).rows
+        return [{name: row[name] for name in row if name not in LINEAGE_COLUMNS} for row in rows]
+
+    async def _bought(
+        self, wanted: SubscriptionSettings, starts_on: date, seats: int, context: Context
+    ) -> list[dict[str, Any]]:
+        if wanted.ends_on is not None and wanted.ends_on < starts_on:
+            raise StepFailed(f"config.ends_on: {wanted.ends_on} is before config.starts_on, {starts_on}")
+        latest = f"SELECT x_run_id FROM {PLANS} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"  # noqa: S608 - our own name
+        sql = f"SELECT * FROM {PLANS} WHERE x_run_id = ({latest})"  # noqa: S608 - as above
+        plans = (await context.warehouse.query(sql)).rows
+        return [
+            {
+                "subscription_id": wanted.subscription_id,
+                "provider": "openai",
+                "plan": wanted.plan,
+                "seat_type": wanted.seat_type,
+                "seats": seats,
+                "billing_cycle": wanted.billing_cycle,
+                "price_per_seat_month": span.price
+                if wanted.price_per_seat_month is None
+                else wanted.price_per_seat_month,
+                "currency": span.currency,
+                "starts_on": span.first,
+                "ends_on": span.last,
+            }
+            for span in spans(plans, wanted, starts_on, seats)
+        ]
+
+
+def _until(rows: Iterable[Row], wanted: SubscriptionSettings, change: date) -> list[Row]:
+    """Contracts as they are up to the day before `change`; those of other seats as they are."""
+    kept: list[Row] = []
+    for row in rows:
+        if (row["subscription_id"], row["seat_type"]) != (wanted.subscription_id, wanted.seat_type):
+            kept.append(row)
+        elif row["starts_on"] < change:
+            ends_on = row["ends_on"]
+            kept.append({**row, "ends_on": change - ONE_DAY if ends_on is None or ends_on >= change else ends_on})
+    return kept
+
+
+def spans(plans: Sequence[Row], wanted: SubscriptionSettings, starts_on: date, seats: int) -> list[Span]:
+    """Return the contract cut at the days on which the published price changes.
+
+    Raises `StepFailed` for a plan that the list does not have, too few seats, or days without a price.
+    """
+    fitting = [
+        row
+        for row in plans
+        if (row["plan"], row["seat_type"], row["billing_cycle"])
+        == (wanted.plan, wanted.seat_type, wanted.billing_cycle)
+    ]
+    what = f"{wanted.plan}, {wanted.seat_type} seats paid {wanted.billing_cycle}"
+    if not fitting:
+        known = sorted({f"{row['plan']}, {row['seat_type']} seats paid {row['billing_cycle']}" for row in plans})
+        raise StepFailed(f"openai/seed/subscription_plans.csv has no price of {what}.{nearest(what, known)}")
+    found: list[Span] = []
+    day = starts_on
+    for row in sorted(fitting, key=lambda row: row["effective_from"] or date.min):
+        first = max(row["effective_from"] or date.min, starts_on)
+        last = None if row["effective_to"] is None else row["effective_to"] - ONE_DAY
+        if wanted.ends_on is not None:
+            last = wanted.ends_on if last is None else min(last, wanted.ends_on)
+        if last is not None and last < first:
+            continue
+        if first > day:
+            break
+        if row["seats_min"] is not None and seats < row["seats_min"]:
+            raise StepFailed(f"{what}: {seats} seats, but {row['seats_min']} is the fewest that can be bought")
+        found.append(Span(first, last, row["price_per_seat_month"], row["currency"]))
+        if last is None:
+            return found
+        day = last + ONE_DAY
+    if wanted.ends_on is None or day <= wanted.ends_on:
+        raise StepFailed(f"openai/seed/subscription_plans.csv has no price of {what} from {day} on")
+    return found
+
+
+def get_engine() -> SubscriptionsProcessor:
+    """Return the processor."""
+    return SubscriptionsProcessor()

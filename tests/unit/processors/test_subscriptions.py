@@ -1,0 +1,92 @@
+"""`openai/subscriptions`: what was bought, at the price of the day, to the last cent of each month."""
+
+from __future__ import annotations
+
+import asyncio
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.errors import StepFailed
+from convergence.processors.openai.subscriptions import SubscriptionSettings, spans
+from tests.unit.processors.installation import Here, days, installed
+
+PLAN: dict[str, Any] = {"plan": "Team", "seat_type": "standard", "billing_cycle": "monthly", "seats_min": 2}
+CHANGE = date(2026, 4, 2)
+PLANS = [
+    {**PLAN, "price_per_seat_month": Decimal(30), "currency": "USD", "effective_from": None, "effective_to": CHANGE},
+    {**PLAN, "price_per_seat_month": Decimal(25), "currency": "USD", "effective_from": CHANGE, "effective_to": None},
+]
+
+
+def cut(starts: str, ends: str = "", seats: int = 5, **changed: Any) -> list[tuple[str, str, int]]:
+    wanted = SubscriptionSettings.model_validate({"plan": "Team", "starts_on": starts, "ends_on": ends, **changed})
+    found = spans(PLANS, wanted, date.fromisoformat(starts), seats)
+    return [(str(span.first), str(span.last), int(span.price)) for span in found]
+
+
+def test_a_contract_is_cut_where_the_price_changes() -> None:
+    assert cut("2026-03-10") == [("2026-03-10", "2026-04-01", 30), ("2026-04-02", "None", 25)]
+    assert cut("2026-03-10", "2026-04-02") == [("2026-03-10", "2026-04-01", 30), ("2026-04-02", "2026-04-02", 25)]
+    assert cut("2026-03-10", "2026-04-01") == [("2026-03-10", "2026-04-01", 30)]
+    assert cut("2026-05-01") == [("2026-05-01", "None", 25)]
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"plan": "Teem"}, "has no price of Teem, .* Did you mean 'Team"),
+        ({"billing_cycle": "annual"}, "has no price of Team, standard seats paid annual"),
+        ({"seats": 1}, "1 seats, but 2 is the fewest"),
+    ],
+)
+def test_what_the_list_does_not_have_is_no_free_seat(changed: dict[str, Any], said: str) -> None:
+    seats = changed.pop("seats", 5)
+    with pytest.raises(StepFailed, match=said):
+        cut("2026-05-01", seats=seats, **changed)
+
+
+def test_days_without_a_price_stop_the_step() -> None:
+    wanted = SubscriptionSettings(plan="Team")
+    with pytest.raises(StepFailed, match=r"no price of Team.* from 2026-04-02 on"):
+        spans(PLANS[:1], wanted, date(2026, 3, 1), 5)
+    with pytest.raises(StepFailed, match="from 2026-03-01 on"):
+        spans(PLANS[1:], wanted, date(2026, 3, 1), 5)
+
+
+def test_seats_of_months_with_a_new_price_and_more_seats_add_up_exactly(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            await story(here)
+
+    asyncio.run(work())
+
+
+async def story(here: Here) -> None:
+    pipeline = "openai/subscriptions"
+    nothing = await here.run(pipeline)
+    assert nothing.status == "failed"
+    assert "no seats of OpenAI are known" in str(nothing.error)
+    march_to_may = days(date(2026, 3, 1), date(2026, 5, 31))
+    await here.good(pipeline, seats="7", starts_on="2026-03-11", **march_to_may)
+    await here.good(pipeline, seats="10", starts_on="2026-05-01", **march_to_may)
+    await here.good(pipeline, **march_to_may)  # the daily run: nothing new to tell
+    months = await here.rows(
+        "SELECT EXTRACT(MONTH FROM ChargePeriodStart) AS month, SUM(BilledCost) AS cost, COUNT(*) AS n"
+        " FROM cost_data_standard_1_3 GROUP BY 1 ORDER BY 1"
+    )
+    # USD 30 until 2026-04-01, then 25. A day is what has accrued by its end less the day before: nine digits.
+    april = round(Decimal(7 * 30) / 30, 9) + 7 * 25 - round(Decimal(7 * 25) / 30, 9)
+    march = 7 * 30 - round(Decimal(7 * 30 * 10) / 31, 9)
+    assert [(row["month"], row["cost"], row["n"]) for row in months] == [(3, march, 21), (4, april, 30), (5, 250, 31)]
+    rows = await here.rows("SELECT * FROM cost_data_standard_1_3")
+    off = max(abs(row["ListUnitPrice"] * row["PricingQuantity"] - row["ListCost"]) for row in rows)
+    assert off < Decimal("1e-15"), off
+    await here.good(pipeline, seats="0", starts_on="2026-05-16", **march_to_may)
+    (ended,) = await here.rows(
+        "SELECT COUNT(*) AS n FROM cost_data_standard_1_3 WHERE ChargePeriodStart >= '2026-05-01'"
+    )
+    assert ended["n"] == 15
