@@ -98,10 +98,17 @@ class Page:
 
 
 class Index(NamedTuple):
-    """Fields that queries on a collection name use together. Collection `runs` is not `runs/r1/steps`."""
+    """Fields that queries on a collection name use together: equal in all but the last, ordered by the last.
+
+    Collection `runs` is not `runs/r1/steps`: a collection below others is meant by its last name, `steps`.
+    `sharded`: the field moves with the clock in every document, and more than 500 of them may be written in a second
+    (Firestore, best practices: sequential values). `array`: the one of the fields that holds a list.
+    """
 
     collection: str
     fields: tuple[str, ...]
+    sharded: bool = False
+    array: str = ""
 
 
 class Documents(Protocol):

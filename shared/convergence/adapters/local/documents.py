@@ -8,7 +8,6 @@ write. SQLite runs on the event loop's thread on purpose: a statement takes micr
 from __future__ import annotations
 
 import asyncio
-import base64
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -17,8 +16,10 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from convergence.adapters.cursors import cursor as cursor_of
+from convergence.adapters.cursors import place
 from convergence.adapters.local.documents_recent import Key, Recent, Stored
-from convergence.adapters.local.documents_sql import Query, index_statement, place
+from convergence.adapters.local.documents_sql import Query, index_statement
 from convergence.adapters.local.documents_writes import Encoded, conflict, encoded, holds, patched, split
 from convergence.errors import Conflict, StorageLocked, Transient
 from convergence.ports.clock import Clock
@@ -243,7 +244,7 @@ class SqliteDocuments:
         if len(rows) <= limit:
             return Page(documents, None)
         last = rows[limit - 1]
-        return Page(documents, base64.urlsafe_b64encode(orjson.dumps([*last[3:], last[0]])).decode())
+        return Page(documents, cursor_of([*last[3:], last[0]]))
 
     async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
         """Count matching documents."""

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-import orjson
-
-from convergence.errors import InvalidInput
 from convergence.ports.documents import Index, Order, Where
 
 _FIELD: Final = re.compile(r"[a-z_][a-z0-9_]*(\.[A-Za-z0-9_]+)*")
@@ -71,17 +67,6 @@ class Query:
                 parts.append(f"{_extract(field)} {_COMPARISONS[operator]} ?")
                 values.append(value)
         return " AND ".join(parts), values
-
-
-def place(cursor: str, length: int) -> list[Any]:
-    """Return where a cursor points: `length` scalars. Raises `InvalidInput` for one that is not ours."""
-    try:
-        values = orjson.loads(base64.urlsafe_b64decode(cursor))
-    except ValueError as error:
-        raise InvalidInput("the cursor is not one of ours; begin without one") from error
-    if not isinstance(values, list) or len(values) != length or any(isinstance(v, list | dict) for v in values):
-        raise InvalidInput("the cursor belongs to another list; begin without one")
-    return values
 
 
 def _behind(keys: Sequence[tuple[str, bool]], after: Sequence[Any]) -> tuple[str, list[Any]]:
