@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
+from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.documents import SqliteDocuments
 from convergence.adapters.local.keyring import FileKeyring
 from convergence.ports.documents import Documents, Index
@@ -46,7 +48,26 @@ def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Docume
     store.close()
 
 
-@pytest.fixture(params=[pytest.param(FileKeyring, id="file")])
-def keyring(request: pytest.FixtureRequest, tmp_path: Path) -> Keyring:
-    make: Callable[[Path], Keyring] = request.param
-    return make(tmp_path / "key")
+KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/credentials"
+
+
+@contextmanager
+def _key_file(folder: Path) -> Iterator[Keyring]:
+    yield FileKeyring(folder / "key")
+
+
+@contextmanager
+def _kms(_: Path) -> Iterator[Keyring]:
+    from convergence.adapters.gcp.keyring import CloudKmsKeyring
+    from tests.emulators.kms import KmsServer
+
+    server = KmsServer([KMS_KEY])
+    yield CloudKmsKeyring(KMS_KEY, clock=SystemClock(), ids=RandomIds(), endpoint=server.start())
+    server.stop()
+
+
+@pytest.fixture(params=[pytest.param(_key_file, id="file"), pytest.param(_kms, id="kms")])
+def keyring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keyring]:
+    make: Callable[[Path], AbstractContextManager[Keyring]] = request.param
+    with make(tmp_path) as made:
+        yield made

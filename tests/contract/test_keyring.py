@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable
 
 import pytest
 
 from convergence.errors import Denied
 from convergence.ports.keyring import Keyring
+
+
+def live(keyring: Keyring, story: Callable[[], Awaitable[None]]) -> None:
+    async def whole() -> None:
+        await story()
+        close = getattr(keyring, "close", None)  # a client on a wire belongs to this loop
+        if close is not None:
+            await close()
+
+    asyncio.run(whole())
 
 
 def test_only_the_owner_named_at_encryption_can_decrypt(keyring: Keyring) -> None:
@@ -18,7 +29,7 @@ def test_only_the_owner_named_at_encryption_can_decrypt(keyring: Keyring) -> Non
         with pytest.raises(Denied, match="another org"):
             await keyring.decrypt(sealed, "org/other/credential/c1")
 
-    asyncio.run(story())
+    live(keyring, story)
 
 
 def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
@@ -28,11 +39,20 @@ def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
             with pytest.raises(Denied):
                 await keyring.decrypt(broken, "a")
 
-    asyncio.run(story())
+    live(keyring, story)
 
 
 def test_the_same_plaintext_never_encrypts_to_the_same_text(keyring: Keyring) -> None:
     async def story() -> None:
         assert await keyring.encrypt(b"x", "a") != await keyring.encrypt(b"x", "a")
 
-    asyncio.run(story())
+    live(keyring, story)
+
+
+def test_a_new_ciphertext_is_not_stale_and_nonsense_is_refused(keyring: Keyring) -> None:
+    async def story() -> None:
+        assert not await keyring.stale(await keyring.encrypt(b"x", "a"))
+        with pytest.raises(Denied):
+            await keyring.stale("nonsense")
+
+    live(keyring, story)

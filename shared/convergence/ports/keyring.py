@@ -22,3 +22,11 @@ class Keyring(Protocol):
             Denied: the ciphertext was made for another owner or key, or was changed.
         """
         ...
+
+    async def stale(self, ciphertext: str) -> bool:
+        """Say whether a ciphertext is under an older version of the key than new ones are: open it and seal it again.
+
+        Raises:
+            Denied: it is no ciphertext of this keyring.
+        """
+        ...

@@ -121,6 +121,30 @@ class CredentialStore:
             [Patch(credential.path, {("status",): status, ("why",): why, ("checked_at",): checked})]
         )
 
+    async def reseal(self, org: str) -> int:
+        """Seal again what is under an older version of the key, so that the version can be retired; return how many.
+
+        Safe to repeat, and beside others: a credential that somebody changes meanwhile is read again.
+        """
+        return sum([await self._reseal(each) for each in await self.all(org)])
+
+    async def _reseal(self, credential: Credential) -> bool:
+        aad = _aad(credential.org, credential.credential_id)
+        for _ in range(_ATTEMPTS):
+            known = await self._documents.get(credential.path)
+            if known is None or not await self._keyring.stale(known.data["ciphertext"]):
+                return False
+            plaintext = await self._keyring.decrypt(known.data["ciphertext"], aad)
+            data = {**known.data, "ciphertext": await self._keyring.encrypt(plaintext, aad)}
+            try:
+                await self._documents.commit([Replace(credential.path, known.version, data)])
+            except Conflict:
+                continue
+            return True
+        raise Conflict(
+            f"credential {credential.credential_id} of {credential.org} is being changed by others; try again"
+        )
+
     async def _default(self, org: str, provider: str, credential_id: str) -> list[Patch]:
         document = await self._documents.get(f"orgs/{org}")
         if document is None or provider in document.data["default_credentials"]:

@@ -44,6 +44,13 @@ class FileKeyring:
                 "a credential does not decrypt: it belongs to another org or key. Store the credential again."
             ) from error
 
+    async def stale(self, ciphertext: str) -> bool:
+        """Return False: a key file has one version."""
+        version = ciphertext.partition(".")[0]
+        if version != _VERSION:
+            raise Denied(f"not a ciphertext of this keyring (version {version[:8]!r})")
+        return False
+
     def _load(self) -> bytes:
         if self._key is None:
             if not self._path.exists():
