@@ -79,4 +79,5 @@ def _cloud(text: str) -> Trace | None:
     match = _CLOUD.fullmatch(text)
     if match is None or not match[1].strip("0"):
         return None
-    return Trace(match[1].lower(), f"{int(match[2] or 0) & (1 << 64) - 1:016x}", match[3] == "1")
+    span = int(match[2] or 0) & (1 << 64) - 1
+    return Trace(match[1].lower(), f"{span or 1:016x}", match[3] == "1")  # a span of zeros would end the trace

@@ -64,10 +64,10 @@ def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetim
         "event_id": event_id,
         "event_time": happened,
         "x_org_slug": org,
-        "x_pipeline_id": values.get("pipeline_id", ""),
+        "x_pipeline_id": row.get("pipeline_id", ""),
         "x_credential_id": "",
         "x_pipeline_run_date": happened.date(),
-        "x_run_id": values.get("run_id", ""),
+        "x_run_id": row.get("run_id", ""),
         "x_ingested_at": at,
         "x_ingestion_date": at.date(),
     }

@@ -1,0 +1,146 @@
+"""Tokens of push deliveries: a key of our own signs, the checker knows its certificate only."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import httpx
+import pytest
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import padding, rsa
+
+from convergence.adapters.gcp.identity import Certificates, PushIdentity, fetch_with
+from convergence.errors import Denied, Transient
+
+AUDIENCE, ACCOUNT = "https://step.example", "push@p.iam.gserviceaccount.com"
+KEY, OTHER = (rsa.generate_private_key(public_exponent=65_537, key_size=2048) for _ in range(2))
+
+
+def pem(key: rsa.RSAPrivateKey) -> str:
+    form = serialization.PublicFormat.SubjectPublicKeyInfo
+    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
+
+
+def part(value: Any) -> bytes:
+    data = value if isinstance(value, bytes) else json.dumps(value).encode()
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
+
+
+def token(*, key: rsa.RSAPrivateKey = KEY, header: dict[str, Any] | None = None, **claims: Any) -> str:
+    """A good token but for what the test changes. The library compares its times with the machine's clock."""
+    now = int(datetime.now(UTC).timestamp())  # noqa: TID251 - as above
+    given = {
+        "iss": "https://accounts.google.com",
+        "aud": AUDIENCE,
+        "email": ACCOUNT,
+        "email_verified": True,
+        "iat": now,
+        "exp": now + 3600,
+    } | claims
+    signed = part({"alg": "RS256", "kid": "k1", "typ": "JWT"} | (header or {})) + b"." + part(given)
+    return (signed + b"." + part(key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))).decode()
+
+
+class Google:
+    """The certificates, how often they were fetched, and a clock."""
+
+    def __init__(self) -> None:
+        self.fetched = 0
+        self.certificates = {"k1": pem(KEY)}
+        self.time = datetime(2026, 3, 1, tzinfo=UTC)
+        self.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=self.fetch, clock=self)
+
+    async def fetch(self) -> Certificates:
+        self.fetched += 1
+        return Certificates(dict(self.certificates), 3600)
+
+    def now(self) -> datetime:
+        return self.time
+
+    async def sleep(self, seconds: float) -> None:
+        raise AssertionError("nothing waits")
+
+    def check(self, given: str) -> None:
+        asyncio.run(self.identity.check(given))
+
+
+def test_pubsubs_token_opens_and_its_certificates_are_kept() -> None:
+    google = Google()
+    google.check(token())
+    google.check(token(iss="accounts.google.com"))
+    assert google.fetched == 1
+    google.time += timedelta(seconds=3601)
+    google.check(token())
+    assert google.fetched == 2
+
+
+EARLIER = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize(
+    ("given", "why"),
+    [
+        ("", "not a valid"),
+        ("a.b.c", "not a valid"),
+        (token()[:-4] + "AAAA", "not a valid"),
+        (token(key=OTHER), "not a valid"),
+        (token(header={"alg": "none"}), "not a valid"),
+        (token(header={"alg": "HS256"}), "not a valid"),
+        (token(header={"kid": 3}), "not a valid"),
+        (token(header={"kid": "unknown"}), "not a valid"),
+        (token(iat=EARLIER, exp=EARLIER + 3600), "not a valid"),
+        (token(exp="soon"), "not a valid"),
+        (token(iss="https://evil.example"), "iss"),
+        (token(aud="https://other.example"), "aud"),
+        (token(aud=[AUDIENCE]), "aud"),
+        (token(email="other@p.iam.gserviceaccount.com"), "email"),
+        (token(email_verified=False), "email_verified"),
+        (token(email_verified="true"), "email_verified"),
+    ],
+)
+def test_any_other_token_is_denied_and_not_repeated(given: str, why: str) -> None:
+    with pytest.raises(Denied, match=why) as denied:
+        Google().check(given)
+    assert not given or given not in str(denied.value)
+    assert denied.value.__cause__ is None
+
+
+def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None:
+    google = Google()
+    google.check(token())
+    google.certificates["k2"] = pem(OTHER)
+    with pytest.raises(Denied):
+        google.check(token(key=OTHER, header={"kid": "k2"}))
+    assert google.fetched == 1  # within a minute nobody makes us ask again
+    google.time += timedelta(seconds=61)
+    google.check(token(key=OTHER, header={"kid": "k2"}))
+    assert google.fetched == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kept_s"),
+    [
+        (
+            httpx.Response(200, json={"k": "PEM"}, headers={"cache-control": "public, max-age=19800, no-transform"}),
+            19_800,
+        ),
+        (httpx.Response(200, json={"k": "PEM"}), 300),
+        (httpx.Response(500), None),
+        (httpx.Response(200, text="<html>"), None),
+        (httpx.Response(200, json=["k"]), None),
+    ],
+)
+def test_certificates_are_kept_as_long_as_google_says_and_waited_for(answer: httpx.Response, kept_s: float) -> None:
+    async def fetch() -> Certificates:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
+            return await fetch_with(lambda: client)()
+
+    if kept_s is None:
+        with pytest.raises(Transient, match="Google's certificates"):
+            asyncio.run(fetch())
+    else:
+        assert asyncio.run(fetch()) == ({"k": "PEM"}, kept_s)

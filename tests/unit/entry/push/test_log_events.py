@@ -1,0 +1,161 @@
+"""Events on their way into the log tables: one append for all that are in work."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.adapters.local.log_sink import LogSink
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import TableSchemas
+from convergence.engine.log_rows import DATASET, TABLES, log_row
+from convergence.entry.push.log_events import LogEvents
+from convergence.errors import InvalidInput, SchemaMismatch, Transient
+from convergence.ports.bus import RUN_EVENTS, Ack, Delivery, Message
+from convergence.ports.warehouse import Row, Scope, TableSchema
+from tests.contract.test_log_sink import CONFIGS, NOW, SteppedClock, an_event
+from tests.unit.engine.conftest import Engine
+
+SCHEMAS = TableSchemas(CONFIGS)
+
+
+class Tables:
+    """A warehouse that appends when the test lets it."""
+
+    def __init__(self) -> None:
+        self.appends: list[tuple[str, list[str]]] = []
+        self.go = asyncio.Event()
+        self.error: Exception | None = None
+
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
+        assert dataset == DATASET
+        self.appends.append((table.name, list(ids)))
+        await self.go.wait()
+        if self.error is not None:
+            raise self.error
+        if len(rows) != len(ids) or any(row["why"] == "does not fit" for row in rows if "why" in row):
+            raise SchemaMismatch("row 1, column why")
+
+
+def delivery(message: Message) -> Delivery:
+    return Delivery(message, "m", 1, RUN_EVENTS)
+
+
+class World:
+    """The handler over a warehouse of the test's."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.tables = Tables()
+        self.engine = engine
+        services = replace(engine.services, warehouse=self.tables, schemas=SCHEMAS)  # type: ignore[arg-type]  # what it uses
+        self.handler = LogEvents(services)
+
+    def send(self, *messages: Message) -> list[asyncio.Task[Any]]:
+        return [asyncio.create_task(self.handler(delivery(each))) for each in messages]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(Engine(tmp_path))
+
+
+def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> None:
+    async def story() -> None:
+        first = world.send(an_event(1))
+        await asyncio.sleep(0.01)
+        others = world.send(*(an_event(number) for number in (2, 3, 4)), an_event(5, kind="run"))
+        await asyncio.sleep(0.01)
+        assert not any(task.done() for task in (*first, *others))
+        world.tables.go.set()
+        assert await asyncio.gather(*first, *others) == [Ack()] * 5
+
+    world.engine.live(story)
+    assert sorted(world.tables.appends) == [  # tables wait for each other in no order
+        ("org_meta_pipeline_runs", ["e5"]),
+        ("org_meta_step_logs", ["e1"]),
+        ("org_meta_step_logs", ["e2", "e3", "e4"]),
+    ]
+
+
+def test_while_the_warehouse_is_away_each_delivery_hears_it_and_comes_again(world: World) -> None:
+    async def story() -> None:
+        world.tables.go.set()
+        world.tables.error = Transient("waiting for BigQuery: 503")
+        found = await asyncio.gather(*world.send(an_event(1), an_event(2)), return_exceptions=True)
+        assert [type(each) for each in found] == [Transient, Transient]
+        world.tables.error = None
+        assert await asyncio.gather(*world.send(an_event(1), an_event(2))) == [Ack(), Ack()]
+
+    world.engine.live(story)
+
+
+@pytest.mark.parametrize(
+    "data", [b"poison", b"{}", b'{"type": "run.x", "id": "1", "time": "t", "org": "", "data": {}}']
+)
+def test_what_is_no_event_is_kept_as_a_letter(world: World, data: bytes) -> None:
+    async def story() -> None:
+        assert await world.handler(delivery(Message(data))) == Ack()
+        (letter,) = (await world.engine.documents.query("dead_letters")).documents
+        assert letter.data["topic"] == RUN_EVENTS
+
+    world.engine.live(story)
+    assert world.tables.appends == []
+
+
+def test_a_row_that_does_not_fit_stops_no_other(world: World) -> None:
+    async def story() -> None:
+        world.tables.go.set()
+        found = await asyncio.gather(*world.send(an_event(1), an_event(2, why="does not fit"), an_event(3)))
+        assert found == [Ack()] * 3
+        (letter,) = (await world.engine.documents.query("dead_letters")).documents
+        assert "column why" in letter.data["error"]["message"]
+
+    world.engine.live(story)
+    assert [ids for _, ids in world.tables.appends] == [["e1", "e2", "e3"], ["e1"], ["e2"], ["e3"]]
+
+
+EVENTS = (
+    an_event(1),
+    an_event(2, rows_written="many", why="käse", attempt="3"),
+    an_event(3, kind="run", duration_ms=12, trigger="api", error="no such table"),
+    an_event(4, kind="audit", request_id="q1", actor="key_1", action="POST /x", http_status=202, outcome="done"),
+)
+
+
+def test_both_ways_into_the_tables_make_the_same_rows(tmp_path: Path) -> None:
+    async def story() -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
+        names = {"runs": TABLES["run"], "steps": TABLES["step"], "audit": TABLES["audit"]}
+        tables = {key: SCHEMAS.get(name) for key, name in names.items()}
+        sink = LogSink(warehouse, **tables, dataset_of=lambda org: f"{org}_dev", clock=SteppedClock())  # type: ignore[arg-type]
+        try:
+            sink.accept(EVENTS)
+            await sink.flush()
+            for event in EVENTS:
+                row = log_row(event.data, SCHEMAS.get, at=NOW)
+                await warehouse.append("other", row.table, [row.row], ids=[row.row_id])
+            for table in names.values():
+                found = [
+                    (await warehouse.query(f"SELECT * FROM {table} ORDER BY event_id", scope=Scope(dataset=d))).rows
+                    for d in (DATASET, "other")
+                ]
+                assert found[0] == found[1] != []
+        finally:
+            await sink.close()
+            warehouse.close()
+
+    asyncio.run(story())
+
+
+def test_a_row_without_what_its_table_requires_is_refused() -> None:
+    event = json.loads(an_event(1).data)
+    del event["data"]["step_id"]
+    with pytest.raises(InvalidInput, match="org_meta_step_logs: it has no step_id"):
+        log_row(json.dumps(event).encode(), SCHEMAS.get, at=datetime(2026, 3, 1, tzinfo=UTC))
