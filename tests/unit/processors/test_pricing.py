@@ -126,6 +126,45 @@ def test_parts_that_exceed_their_total_are_refused() -> None:
         list(quantities(used(model="gpt-4o", input_tokens=10, input_cached_tokens=11)))
 
 
+def test_a_price_of_a_place_goes_before_the_one_of_any_place_and_holds_nowhere_else() -> None:
+    line = {**next(listed()), "model": "m", "model_match": "m", "kind": "input", "price": Decimal(10)}
+    book = PriceBook([line, {**line, "region": "us", "price": Decimal(11)}])
+
+    def price(region: str | None) -> Decimal:
+        found = book.find("m", "input", "standard", DAY, Decimal(1), region)
+        assert found is not None
+        return found.price.price
+
+    assert [price("us"), price("global"), price(None)] == [11, 10, 10]
+
+
+def test_a_price_in_an_unknown_currency_prices_nothing_and_says_so() -> None:
+    line = {**next(listed()), "model": "m", "model_match": "m", "kind": "output", "currency": "XYZ"}
+    (row,) = cost_rows(used(model="m", output_tokens=5), PriceBook([line]))
+    assert row["price_basis"] == "unknown_currency"
+    assert not {"cost", "unit_price"} & row.keys()
+
+
+def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
+    (row,) = cost_rows(used(model="o3", output_tokens=5), BOOK)
+    assert (row["price_id"], row["price_effective_from"]) == ("o3/output/standard/0@2025-06-10", date(2025, 6, 10))
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"price": Decimal(-1)}, "is negative"),
+        ({"unit": "dozen"}, "the unit 'dozen' is none of '1000000 Tokens'"),
+        ({"effective_from": DAY, "effective_to": DAY}, "before it begins"),
+        ({"effective_from": DAY}, "two prices hold on 2026-11-10"),
+    ],
+)
+def test_a_list_that_contradicts_itself_prices_nothing(changes: dict[str, Any], said: str) -> None:
+    line = {**next(listed()), "model": "m", "effective_from": None, "effective_to": None}
+    with pytest.raises(StepFailed, match=said):
+        PriceBook([line, {**line, **changes}])
+
+
 def test_an_empty_list_names_the_pipeline_that_fills_it() -> None:
     with pytest.raises(StepFailed, match="openai/auth/setup"):
         PriceBook([])

@@ -41,6 +41,7 @@ BEGIN
     PublisherName, ServiceCategory, ServiceName, ServiceProviderName, ServiceSubcategory, SkuId, SkuMeter,
     SkuPriceDetails, SkuPriceId, SubAccountId, SubAccountName, SubAccountType,
     x_Provider, x_Model, x_UsageKind, x_ChargeKind, x_Processing, x_UserId, x_ApiKeyId, x_PriceBasis, x_PriceSource,
+    x_PriceId, x_PriceEffectiveFrom,
     x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
   WITH charges AS (
@@ -110,6 +111,8 @@ BEGIN
     api_key_id,
     price_basis,
     price_source,
+    price_id,
+    price_effective_from,
     p_org_slug,
     p_pipeline_id,
     p_credential_id,

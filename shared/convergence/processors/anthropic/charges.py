@@ -34,12 +34,13 @@ def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
         raise StepFailed(f"{usage['usage_date']}: the context window {usage['context_window']!r} is not known here")
     tokens = Decimal(WINDOWS[usage["context_window"]])
     processing = usage["service_tier"] or STANDARD
+    place = usage.get("inference_geo")
     listed = None if usage["model"] is None else book.model(usage["model"])
     for column, kind in KINDS.items():
         quantity = int(usage[column] or 0)
         if quantity:
             row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
-            found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens)
+            found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens, place)
             yield charge(row, quantity, listed=listed, found=found)
 
 

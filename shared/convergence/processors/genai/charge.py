@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
-from convergence.processors.genai.pricing import Found
+from convergence.processors.genai.currency import CURRENCIES
+from convergence.processors.genai.pricing import UNIT_SIZES, Found
 
 DIGITS: Final = Decimal(1).scaleb(-18)
 _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
@@ -23,19 +24,13 @@ CONSUMED_UNITS: Final = {
     "file_search": "Calls",
     "web_search": "Calls",
 }  # all others: Tokens
-# Pricing unit → how much of the consumed unit it holds.
-UNIT_SIZES: Final = {
-    "1000000 Tokens": Decimal(1_000_000),
-    "1000000 Characters": Decimal(1_000_000),
-    "1000 Calls": Decimal(1000),
-    "Hours": Decimal(3600),  # of seconds
-}
 
 
 def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: Found | None) -> dict[str, Any]:
     """Return `row` (who used what; with `charge_kind`) with quantity and cost added.
 
-    Without a price, `cost` is absent and `price_basis` says why: `unknown_model` or `no_price`. Never zero.
+    Without a price, `cost` is absent and `price_basis` says why: `unknown_model`, `no_price` or `unknown_currency`.
+    Never zero.
     """
     charged = {
         **row,
@@ -45,6 +40,8 @@ def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: 
     if found is None:
         return {**charged, "price_basis": "no_price" if listed else "unknown_model"}
     price = found.price
+    if price.currency not in CURRENCIES:
+        return {**charged, "listed_model": price.model, "price_id": price.price_id, "price_basis": "unknown_currency"}
     pricing_quantity = _EXACT.divide(Decimal(quantity), UNIT_SIZES[price.unit])
     return {
         **charged,
@@ -56,6 +53,7 @@ def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: 
         "cost": _EXACT.multiply(pricing_quantity, price.price).quantize(DIGITS, context=_EXACT),
         "currency": price.currency,
         "price_basis": found.basis,
+        "price_id": price.price_id,
         "price_effective_from": price.effective_from,
         "price_source": f"{price.source} {price.source_version}",
     }

@@ -26,6 +26,7 @@ COLUMNS: Final = (
     "kind",
     "unit",
     "processing",
+    "region",
     "above_input_tokens",
     "price",
     "currency",

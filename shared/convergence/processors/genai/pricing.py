@@ -7,6 +7,7 @@ Rows are those of `{provider}_model_pricing` (made by `price_list.py`):
 - `effective_from` (inclusive) and `effective_to` (exclusive) are days in UTC; empty means open.
 - `above_input_tokens`: the price holds for requests with more input tokens than that; the highest such step wins.
   Aggregated usage knows no single request, so the mean of its requests decides.
+- `region`: the price holds for usage that the provider reports for this place only, and goes before one for any place.
 - A kind or processing without a price of its own takes the nearest one that has; `Found.basis` says so.
 """
 
@@ -14,14 +15,22 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
+from convergence.processors.genai.price_checks import SHOWN_MAX, mistakes
 
+# Pricing unit → how much of the consumed unit it holds.
+UNIT_SIZES: Final = {
+    "1000000 Tokens": Decimal(1_000_000),
+    "1000000 Characters": Decimal(1_000_000),
+    "1000 Calls": Decimal(1000),
+    "Hours": Decimal(3600),  # of seconds
+}
 STANDARD: Final = "standard"
 ANY_MODEL: Final = "*"
 
@@ -54,6 +63,14 @@ class Price:
     effective_to: date | None
     source: str
     source_version: str
+    region: str | None = None
+
+    @property
+    def price_id(self) -> str:
+        """Which row of the list this is, readable: `model/kind/processing/step[/region]@first day`."""
+        where = f"/{self.region}" if self.region else ""
+        since = "open" if self.effective_from is None else self.effective_from.isoformat()
+        return f"{self.model}/{self.kind}/{self.processing}/{self.above_input_tokens}{where}@{since}"
 
     def holds(self, day: date) -> bool:
         """Whether the price is in force."""
@@ -80,13 +97,15 @@ class PriceBook:
         self._patterns: dict[str, str] = {}  # pattern → model
         for row in rows:
             model = row["model"]
-            price = Price(**{name: row[name] for name in Price.__slots__})
+            price = Price(**{name: row.get(name) for name in Price.__slots__})  # older lists have no region
             self._prices[model, price.kind, price.processing].append(price)
             for pattern in row["model_match"].split() if row["model_match"] else ():
                 target = self._patterns if pattern[0] == "~" or "*" in pattern else self._exact
                 target[pattern.lower() if pattern[0] != "~" else pattern] = model
         if not self._prices:
             raise StepFailed(f"the price list is empty; seed it with the pipeline {seeded_by}")
+        if wrong := mistakes((price for prices in self._prices.values() for price in prices), UNIT_SIZES):
+            raise StepFailed(f"the price list contradicts itself: {'; '.join(wrong[:SHOWN_MAX])}")
         self._matched: dict[str, str | None] = {}
 
     def model(self, name: str | None) -> str | None:
@@ -97,22 +116,36 @@ class PriceBook:
             self._matched[name] = self._match(name.lower())
         return self._matched[name]
 
-    def find(self, model: str, kind: str, processing: str, day: date, input_tokens: Decimal) -> Found | None:
+    def find(
+        self, model: str, kind: str, processing: str, day: date, input_tokens: Decimal, region: str | None = None
+    ) -> Found | None:
         """Return the price in force; `input_tokens` is the mean per request. None when there is none on that day."""
+        for price, basis in self._candidates(model, kind, processing, day, region):
+            if price.above_input_tokens == 0 or input_tokens > price.above_input_tokens:
+                return Found(price, basis)
+        return None
+
+    def span(self, model: str, kind: str, processing: str, day: date) -> tuple[Decimal, Decimal] | None:
+        """Return the lowest and the highest price of one token, call, … that any step has on that day; None without."""
+        found = [price.price / UNIT_SIZES[price.unit] for price, _ in self._candidates(model, kind, processing, day)]
+        return (min(found), max(found)) if found else None
+
+    def _candidates(
+        self, model: str, kind: str, processing: str, day: date, region: str | None = None
+    ) -> Iterator[tuple[Price, str]]:
+        """Prices in force of the nearest kind and processing that has any, with how they were found, best first."""
         own: str | None = kind
         while own is not None:
             for how in dict.fromkeys((processing, STANDARD)):
-                candidates = [
+                here = [
                     price
                     for price in self._prices.get((model, own, how), ())
-                    if price.holds(day) and (price.above_input_tokens == 0 or input_tokens > price.above_input_tokens)
+                    if price.holds(day) and (not price.region or price.region == region)
                 ]
-                if candidates:
-                    basis = "list" if how == processing else "standard_processing"
-                    best = max(candidates, key=lambda price: price.above_input_tokens)
-                    return Found(best, basis if own == kind else "parent_kind")
+                here.sort(key=lambda price: (bool(price.region), price.above_input_tokens), reverse=True)
+                basis = "list" if how == processing else "standard_processing"
+                yield from ((price, basis if own == kind else "parent_kind") for price in here)
             own = PARENT.get(own)
-        return None
 
     def _match(self, name: str) -> str | None:
         if name in self._exact:

@@ -1,0 +1,38 @@
+"""What a price list may not say. A list that contradicts itself prices nothing: which price is meant, nobody knows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from datetime import date
+from itertools import pairwise
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from convergence.processors.genai.pricing import Price
+
+SHOWN_MAX: Final = 10
+
+
+def mistakes(prices: Iterable[Price], sizes: Collection[str]) -> list[str]:
+    """Return what is wrong: negative prices, units that are none of `sizes`, periods that end before they begin, two
+    prices that hold on one day."""
+    spans: dict[tuple[object, ...], list[tuple[date, date]]] = defaultdict(list)
+    found = []
+    for price in prices:
+        first, end = price.effective_from or date.min, price.effective_to or date.max
+        if price.price < 0:
+            found.append(f"{price.price_id}: the price {price.price:f} is negative")
+        if end <= first:
+            found.append(f"{price.price_id}: ends on {end}, before it begins")
+        if price.unit not in sizes:
+            found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, sizes))}")
+        key = (price.model, price.kind, price.processing, price.above_input_tokens, price.region or "")
+        spans[key].append((first, end))
+    return found + [said for key, dates in spans.items() for said in _overlaps(key, sorted(dates))]
+
+
+def _overlaps(key: tuple[object, ...], dates: list[tuple[date, date]]) -> Iterator[str]:
+    for (_, end), (begin, _) in pairwise(dates):
+        if begin < end:
+            yield f"{'/'.join(str(part) for part in key if part != '')}: two prices hold on {begin}"
