@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
@@ -15,7 +16,7 @@ from convergence.adapters.local.keyring import FileKeyring
 from convergence.ports.documents import Documents, Index
 from convergence.ports.keyring import Keyring
 
-INDEXES = (Index("runs", ("org", "created_at")), Index("runs", ("check_at",)))
+INDEXES = (Index("runs", ("org", "created_at")), Index("runs", ("check_at",), sharded=True))
 
 
 class SteppingClock:
@@ -32,20 +33,51 @@ class SteppingClock:
         self._at += timedelta(seconds=seconds)
 
 
-def _sqlite_file(folder: Path) -> SqliteDocuments:
-    return SqliteDocuments(folder / "state.db", SteppingClock(), indexes=INDEXES)
-
-
-def _sqlite_memory(_: Path) -> SqliteDocuments:
-    return SqliteDocuments(":memory:", SteppingClock(), indexes=INDEXES)
-
-
-@pytest.fixture(params=[pytest.param(_sqlite_file, id="sqlite-file"), pytest.param(_sqlite_memory, id="sqlite-memory")])
-def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
-    make: Callable[[Path], SqliteDocuments] = request.param
-    store = make(tmp_path)
+@contextmanager
+def _sqlite_file(folder: Path) -> Iterator[Documents]:
+    store = SqliteDocuments(folder / "state.db", SteppingClock(), indexes=INDEXES)
     yield store
     store.close()
+
+
+@contextmanager
+def _sqlite_memory(_: Path) -> Iterator[Documents]:
+    store = SqliteDocuments(":memory:", SteppingClock(), indexes=INDEXES)
+    yield store
+    store.close()
+
+
+@contextmanager
+def _firestore(_: Path) -> Iterator[Documents]:
+    from convergence.adapters.gcp.documents import FirestoreDocuments
+    from convergence.adapters.gcp.documents_indexes import index_file
+    from tests.emulators.firestore import FirestoreServer
+
+    server = FirestoreServer(index_file(INDEXES))
+    yield FirestoreDocuments("p", SystemClock(), RandomIds(), endpoint=server.start(), indexes=INDEXES)
+    server.stop()
+
+
+@contextmanager
+def _real_firestore(_: Path) -> Iterator[Documents]:
+    from tests.contract.real_firestore import documents_below
+
+    with documents_below(os.environ["CONVERGENCE_GCP_PROJECT"], INDEXES) as store:
+        yield store
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_sqlite_file, id="sqlite-file"),
+        pytest.param(_sqlite_memory, id="sqlite-memory"),
+        pytest.param(_firestore, id="firestore"),
+        pytest.param(_real_firestore, id="firestore-real", marks=pytest.mark.integration),
+    ]
+)
+def documents(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Documents]:
+    make: Callable[[Path], AbstractContextManager[Documents]] = request.param
+    with make(tmp_path) as store:
+        yield store
 
 
 KMS_KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/credentials"
