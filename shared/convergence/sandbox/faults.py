@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import Any, Final
 
 import orjson
@@ -44,6 +45,9 @@ class Plan:
         self.hits += 1
         if self.fault == "duplicate_page":  # the page before once more, under this page's cursor
             return good if earlier is None else _changed(good, lambda page: page.update(data=_parsed(earlier)["data"]))
+        if self.fault == "endless":  # the page leads to itself
+            cursor = dict(request.query).get("page") or _parsed(good).get("next_page") or "page_MA=="
+            return _changed(good, lambda page: page.update(has_more=True, next_page=cursor))
         return FAULTS[self.fault](good)
 
 
@@ -83,6 +87,11 @@ def _counts(name: str, value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and ("token" in name or name.startswith("num_"))
 
 
+@lru_cache(maxsize=1)
+def _bomb() -> bytes:
+    return gzip.compress(b" " * BOMB_MIB * 2**20, 1)
+
+
 def _message(text: str) -> bytes:
     return orjson.dumps({"error": {"message": text, "type": "server_error"}})
 
@@ -97,10 +106,7 @@ FAULTS: Final[Mapping[str, Callable[[Response], Response]]] = {
     "server_error": lambda good: replace(good, status=500, body=_message("internal")),
     "unavailable": lambda good: replace(good, status=503, body=_message("try later"), headers={"retry-after": "0.01"}),
     "unauthorised": lambda good: replace(good, status=401, body=_message("the key was revoked")),
-    "bomb": lambda good: replace(
-        good, body=gzip.compress(b" " * BOMB_MIB * 2**20, 1), headers={**good.headers, "content-encoding": "gzip"}
-    ),
-    "endless": lambda good: _changed(good, lambda page: page.update(has_more=True, next_page="page_again")),
+    "bomb": lambda good: replace(good, body=_bomb(), headers={**good.headers, "content-encoding": "gzip"}),
     "last_too_early": lambda good: _changed(good, lambda page: page.update(has_more=False, next_page=None)),
     "no_cursor": lambda good: _changed(good, lambda page: page.update(has_more=True, next_page=None)),
     "changed_type": lambda good: _first(good, _counts, lambda _: "a few"),
@@ -112,4 +118,4 @@ FAULTS: Final[Mapping[str, Callable[[Response], Response]]] = {
         good, lambda name, value: name == "currency" and isinstance(value, str), lambda _: "zzz"
     ),
 }
-NAMES: Final = (*FAULTS, "duplicate_page")
+NAMES: Final = (*FAULTS, "duplicate_page", "endless")

@@ -1,0 +1,109 @@
+"""Bad input over real HTTP, through the engine: a clear error, a quarantine or a stop; never a green run with less."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from convergence.domain.run import Run
+from convergence.sandbox.faults import NAMES, Plan
+from tests.unit.processors.installation import ORG, Here, days, installed
+
+RANGE = days(date(2026, 10, 1), date(2026, 10, 10))  # two pages of seven days at most, all in the past
+
+
+class Report(NamedTuple):
+    """What is asked, and where it lands."""
+
+    provider: str
+    pipeline: str
+    path: str
+    table: str
+
+
+REPORTS = {
+    "usage": Report("openai", "openai/cost/cost_extract", "/usage/completions", "openai_usage_daily_raw"),
+    "bill": Report("openai", "openai/cost/cost_extract", "/organization/costs", "openai_billing_daily_raw"),
+    "messages": Report("anthropic", "anthropic/usage_cost", "usage_report/messages", "anthropic_usage_daily_raw"),
+    "claude_code": Report("anthropic", "anthropic/claude_code", "/claude_code", "anthropic_claude_code_daily_raw"),
+}
+# Fault → words by which a person knows what happened. The run fails, and its table stays as it was.
+FINAL = {
+    "html": "instead of JSON: check the base URL",
+    "error_200": "answers 200 with an error: the report is being built",
+    "unauthorised": r"does not know the credential \(401\)",
+    "bomb": "sends more than 64 MiB in one answer",
+    "endless": "repeats its cursor|comes twice",
+    "no_cursor": "says 'has_more' but names no 'next_page'",
+    "duplicate_page": "comes twice|belongs to 2026-10-01",
+}
+IN_DAYS = {"last_too_early": "the answer has no bucket for 2026-10-"}
+IN_COUNTS = {"negative": "is -5; a count is", "changed_type": "'a few'"}
+# Passing trouble: the run completes with every row.
+PASSING = ("truncated", "cut", "slow", "throttled", "server_error", "unavailable")
+CASES = {
+    "usage": {**FINAL, **IN_DAYS, **IN_COUNTS},
+    "bill": {**FINAL, **IN_DAYS},
+    "messages": {**FINAL, **IN_DAYS, **IN_COUNTS},
+    "claude_code": {**FINAL, **IN_COUNTS},
+}
+Outcome = tuple[Run, int]
+
+
+async def outcome(here: Here, report: Report, plan: Plan | None) -> Outcome:
+    here.sandbox.broken[:] = [] if plan is None else [plan]
+    run = await here.run(report.pipeline, api_base_url=here.url, **RANGE)
+    assert plan is None or plan.hits, "the fault hit nothing"
+    return run, len(await here.rows(f"SELECT 1 FROM {report.table}"))
+
+
+async def outcomes(name: str, folder: Path) -> Mapping[str, Outcome]:
+    """Each final fault, then each passing one, then none."""
+    report = REPORTS[name]
+    async with installed(folder) as here:
+        services = here.installation.services
+        await services.warehouse.ensure_table(f"{ORG}_dev", services.schemas.get(report.table))
+        await here.set_up(report.provider)
+        found = {}
+        for fault in CASES[name]:
+            plan = Plan(fault, report.path, first=1 if fault in IN_DAYS else 2)
+            found[fault] = await outcome(here, report, plan)
+        for fault in PASSING:
+            found[fault] = await outcome(here, report, Plan(fault, report.path, first=2, times=1))
+        return {**found, "": await outcome(here, report, None)}
+
+
+@pytest.fixture(scope="module")
+def all_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Mapping[str, Outcome]]:
+    return lru_cache(lambda name: asyncio.run(outcomes(name, tmp_path_factory.mktemp(name))))
+
+
+AllOf = Callable[[str], Mapping[str, Outcome]]
+
+
+@pytest.mark.parametrize(("report", "fault"), [(report, fault) for report in CASES for fault in CASES[report]])
+def test_a_bad_answer_stops_the_run_and_loads_nothing(report: str, fault: str, all_of: AllOf) -> None:
+    run, rows = all_of(report)[fault]
+    assert run.status == "failed"
+    assert rows == 0
+    assert run.error is not None
+    assert re.search(CASES[report][fault], run.error["message"]), run.error["message"]
+
+
+@pytest.mark.parametrize(("report", "fault"), [(report, fault) for report in CASES for fault in PASSING])
+def test_passing_trouble_costs_no_row(report: str, fault: str, all_of: AllOf) -> None:
+    run, rows = all_of(report)[fault]
+    assert run.status == "completed", run.error
+    assert rows == all_of(report)[""][1] > 0
+
+
+def test_every_fault_that_the_sandbox_knows_is_tested() -> None:
+    tested = {fault for cases in CASES.values() for fault in cases} | set(PASSING)
+    assert set(NAMES) - tested == {"unknown_model", "unknown_currency"}
