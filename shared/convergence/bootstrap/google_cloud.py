@@ -1,0 +1,65 @@
+"""An installation on Google Cloud: Firestore, Pub/Sub, BigQuery, KMS. Clients are made at their first call."""
+
+from __future__ import annotations
+
+from convergence.bootstrap.http_client import HttpClient
+from convergence.config.catalog import Catalog
+from convergence.config.function_settings import FunctionSettings
+from convergence.config.ps_types import load
+from convergence.config.table_schema import TableSchemas
+from convergence.engine.services import INDEXES, EngineSettings, Services
+from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.orgs import OrgStore
+
+
+def google_cloud(settings: FunctionSettings) -> Services:
+    """Return the services of one process. An endpoint in `settings` stands in for a service of Google."""
+    from convergence.adapters.gcp.bus import PubSubBus
+    from convergence.adapters.gcp.documents import FirestoreDocuments
+    from convergence.adapters.gcp.keyring import CloudKmsKeyring
+    from convergence.adapters.gcp.warehouse import BigQueryWarehouse
+    from convergence.adapters.local.clock import RandomIds, SystemClock
+
+    clock, ids, project = SystemClock(), RandomIds(), settings.GCP_PROJECT_ID
+    documents = FirestoreDocuments(
+        project,
+        clock,
+        ids,
+        database=settings.CONVERGENCE_FIRESTORE_DATABASE,
+        endpoint=settings.CONVERGENCE_FIRESTORE_ENDPOINT or None,
+        indexes=INDEXES,
+    )
+    keyring = CloudKmsKeyring(
+        settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
+    )
+    return Services(
+        documents=documents,
+        bus=PubSubBus(
+            project,
+            clock=clock,
+            ids=ids,
+            prefix=settings.CONVERGENCE_TOPIC_PREFIX,
+            endpoint=settings.CONVERGENCE_PUBSUB_ENDPOINT or None,
+        ),
+        warehouse=BigQueryWarehouse(
+            project=project,
+            location=settings.BIGQUERY_LOCATION,
+            clock=clock,
+            ids=ids,
+            endpoint=settings.CONVERGENCE_BIGQUERY_ENDPOINT or None,
+        ),
+        keyring=keyring,
+        clock=clock,
+        ids=ids,
+        catalog=Catalog(settings.CONVERGENCE_CONFIGS),
+        schemas=TableSchemas(settings.CONVERGENCE_CONFIGS),
+        orgs=OrgStore(documents),
+        credentials=CredentialStore(documents, keyring, clock),
+        processor=load,
+        http=HttpClient().client,
+        owner=ids.new("boot"),
+        configs_dir=settings.CONVERGENCE_CONFIGS,
+        env=settings.env,
+        project_id=project,
+        settings=EngineSettings(),
+    )

@@ -1,0 +1,71 @@
+"""A cold instance: what the step function imports, and how long that takes."""
+
+from __future__ import annotations
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[3]
+# 0.8 s in processes that do nothing (20.5 ms each where it was measured). Measured: 22, of which functions-framework
+# is 12; Google's clients would add 20.
+RATIO_MAX = 39
+BUILD = """
+import json, sys
+from pathlib import Path
+import functions_framework.aio
+sys.path.insert(0, {folder!r})
+import main
+from convergence.bootstrap.functions import parts
+from convergence.config.function_file import read_function
+from convergence.config.function_settings import FunctionSettings
+parts(read_function(Path({folder!r})), FunctionSettings(), lambda: None, check=None)
+print(json.dumps(sorted(sys.modules)))
+"""
+
+
+def python(code: str) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(ROOT / "shared")}
+    return subprocess.run(
+        [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
+    ).stdout
+
+
+def seconds(code: str, times: int = 5) -> float:
+    found = []
+    for _ in range(times):
+        began = time.perf_counter()
+        python(code)
+        found.append(time.perf_counter() - began)
+    return statistics.median(found)
+
+
+def test_building_the_step_function_imports_no_cloud_client_and_no_database() -> None:
+    modules = json.loads(python(BUILD.format(folder=str(ROOT / "functions" / "step"))))
+    heavy = (
+        "google.cloud",
+        "google.api_core",
+        "google.auth",
+        "grpc",
+        "duckdb",
+        "sqlglot",
+        "fastapi",
+        "httpx",
+        "cryptography",
+    )
+    assert "convergence.engine.run_step" in modules
+    own = "google.cloud.functions"  # names that functions-framework brings itself
+    assert not [
+        name for name in modules if name.startswith(heavy) and not name.startswith(own) and name != "google.cloud"
+    ]
+
+
+def test_the_step_function_is_imported_within_its_share_of_a_cold_start() -> None:
+    folder = str(ROOT / "functions" / "step")
+    empty = seconds("pass")
+    whole = seconds(f"import sys; sys.path.insert(0, {folder!r}); import main")
+    assert whole / empty < RATIO_MAX, f"{whole * 1000:.0f} ms, an empty process takes {empty * 1000:.0f} ms"
