@@ -60,6 +60,15 @@ class PubSubServer:
         """Faults of the wire between client and server."""
         return self.server.faults
 
+    @property
+    def outstanding_max(self) -> int:
+        """Pushes of one subscription that are out at once."""
+        return self._pusher.outstanding_max
+
+    @outstanding_max.setter
+    def outstanding_max(self, most: int) -> None:
+        self._pusher.outstanding_max = most
+
     def decide(self, fate: Callable[[Published], Fate]) -> None:
         """Lose, double or delay messages on their way into subscriptions, from now on."""
         self._broker.fate = fate

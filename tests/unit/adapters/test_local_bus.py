@@ -1,0 +1,31 @@
+"""What only the bus inside the process does: closing ends it at once."""
+
+from __future__ import annotations
+
+import asyncio
+
+from convergence.adapters.local.bus import LocalBus
+from convergence.ports.bus import Ack, Answer, Delivery, Message
+
+
+def test_a_closed_bus_cancels_its_handlers_and_delivers_nothing_more() -> None:
+    async def story() -> None:
+        bus, ended, started = LocalBus(), [], asyncio.Event()
+
+        async def handler(delivery: Delivery) -> Answer:
+            started.set()
+            try:
+                await asyncio.Event().wait()
+            finally:
+                ended.append(delivery.message_id)
+            return Ack()
+
+        bus.subscribe("t", handler)
+        await bus.publish("t", [Message(b"1")])
+        await started.wait()
+        await bus.close()
+        await bus.publish("t", [Message(b"2")])
+        await bus.idle()
+        assert len(ended) == 1
+
+    asyncio.run(story())
