@@ -18,10 +18,12 @@ class HttpClient:
         """Return it. No redirects: a credential must not follow one to another host."""
         import httpx
 
+        from convergence.adapters.checked_http import CheckedTransport
+
         if self._client is None:
-            limits = httpx.Limits(max_connections=200, max_keepalive_connections=50)
+            transport = CheckedTransport()
             self._client = httpx.AsyncClient(
-                follow_redirects=False, limits=limits, timeout=httpx.Timeout(60, connect=10)
+                follow_redirects=False, transport=transport, timeout=httpx.Timeout(60, connect=10)
             )
         return self._client
 

@@ -130,25 +130,36 @@ class LeasedWarehouse:
         bytes_max: int | None = None,
         dry_run: bool = False,
         write: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
-        """Read from the org's dataset, or change it under a job id."""
+        """Read from the org's dataset, or change it under a job id; with `wait_s` a read is such a job too."""
         scope, job_id = Scope(dataset=self.dataset), None
         if write:
             await self._lease.check()
             scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
+        if write or wait_s is not None:
             values = sorted(f"{name}={parameter.value}" for name, parameter in (parameters or {}).items())
             job_id = self._write_id("query", sql, *values)
         return await self._services.warehouse.query(
-            sql, parameters, scope=scope, job_id=job_id, rows_max=rows_max, bytes_max=bytes_max, dry_run=dry_run
+            sql,
+            parameters,
+            scope=scope,
+            job_id=job_id,
+            rows_max=rows_max,
+            bytes_max=bytes_max,
+            dry_run=dry_run,
+            wait_s=wait_s,
         )
 
-    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
+    async def call(
+        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+    ) -> QueryResult:
         """Call a stored procedure on the org's dataset."""
         await self._lease.check()
         await ensure_routines(self._services)
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
         job_id = self._write_id("call", procedure, *(f"{name}={value.value}" for name, value in arguments.items()))
-        return await self._services.warehouse.call(procedure, arguments, scope=scope, job_id=job_id)
+        return await self._services.warehouse.call(procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s)
 
     def _write_id(self, kind: str, *target: object) -> str:
         """Return the id of a write: its target, in this slice of the step's work, for the n-th time."""

@@ -98,12 +98,19 @@ class StepWarehouse(Protocol):
         bytes_max: int | None = None,
         dry_run: bool = False,
         write: bool = False,
+        wait_s: float | None = None,
     ) -> QueryResult:
-        """Read from the org's dataset; with `write` change it: once, however often the step is repeated."""
+        """Read from the org's dataset; with `write` change it: once, however often the step is repeated.
+
+        With `wait_s` the statement runs as a job that goes on when the wait is over: `StillRunning`. A resumable
+        processor then answers CONTINUE with the checkpoint that it has, and the same call waits for the same job.
+        """
         ...
 
-    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
-        """Call a stored procedure on the org's dataset; once, however often the step is repeated."""
+    async def call(
+        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+    ) -> QueryResult:
+        """Call a stored procedure on the org's dataset; once, however often the step is repeated. `wait_s` as above."""
         ...
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.processor import Context
-from convergence.processors.hosts import Reach, check_reach, checked_url
+from convergence.processors.hosts import Reach, checked_url
 from convergence.processors.settings import Settings
 
 AuthKind = Literal["bearer", "header", "query", "basic", "oauth2", "none"]
@@ -87,12 +87,13 @@ async def _token(auth: Auth, secret: str, context: Context, reach: Reach) -> str
     client_id, client_secret = _client(secret, auth.provider)
     service = f"{auth.provider or auth.secret_key} (token)"
     url = checked_url(auth.token_url, service)
-    await check_reach(url, reach, service)
     form = {"grant_type": "client_credentials", "client_id": client_id, "client_secret": client_secret, **auth.extra}
     if auth.scope:
         form["scope"] = auth.scope
     try:
-        answer = await context.http.post(url, data=form, headers={"accept": "application/json"})
+        answer = await context.http.post(
+            url, data=form, headers={"accept": "application/json"}, extensions={"reach": reach}
+        )
     except httpx.RequestError as error:
         raise Transient(f"{service} cannot be reached: {type(error).__name__}") from error
     if answer.status_code in {400, 401, 403}:

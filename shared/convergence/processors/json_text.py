@@ -9,9 +9,9 @@ from typing import Any, Final
 
 import orjson
 
-# A float holds 15 digits for certain. This many behind the point, and it may be one too many.
-_MANY_DIGITS: Final = re.compile(rb"\.\d{7}")
-_QUOTE, _MINUS, _NINE, _ZERO = b'"-90'
+# A float holds 15 digits for certain. This many behind the point, and it may be one too many. What a quote ends is a
+# text: a number in JSON never stands before one.
+_LONG_NUMBER: Final = re.compile(rb'\.\d{7}\d*+(?!")')
 
 
 def read_json(body: bytes, *, exact: bool = False) -> Any:
@@ -19,18 +19,6 @@ def read_json(body: bytes, *, exact: bool = False) -> Any:
 
     Raises `ValueError` for what is no JSON.
     """
-    if exact or _has_long_number(body):
+    if exact or _LONG_NUMBER.search(body) is not None:
         return json.loads(body, parse_float=Decimal)
     return orjson.loads(body)
-
-
-def _has_long_number(body: bytes) -> bool:
-    for match in _MANY_DIGITS.finditer(body):
-        start = match.start()
-        while start and _ZERO <= body[start - 1] <= _NINE:
-            start -= 1
-        if start and body[start - 1] == _MINUS:
-            start -= 1
-        if not start or body[start - 1] != _QUOTE:  # a number, not a text
-            return True
-    return False

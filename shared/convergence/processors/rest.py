@@ -17,7 +17,7 @@ import httpx
 from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
 from convergence.processors.answers import parsed, refused
-from convergence.processors.hosts import Reach, check_reach, checked_url
+from convergence.processors.hosts import DEFAULT_REACH, Reach, checked_url
 from convergence.processors.limiter import limiter
 from convergence.processors.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.waiting import Patience
@@ -38,7 +38,7 @@ class RestClient:
         bytes_max: int = 64 * 1024 * 1024,
         requests_per_second: float | None = None,
         credential: str = "",
-        reach: Reach = "loopback",
+        reach: Reach = DEFAULT_REACH,
         hosts: Iterable[str] = (),
         params: Mapping[str, str] | None = None,
     ) -> None:
@@ -53,7 +53,6 @@ class RestClient:
         self._own = (url.scheme, url.host, url.port)
         self._hosts = frozenset(hosts)
         self._reach = reach
-        self._reached: set[str] = set()
         self._requests_per_second = requests_per_second
         self._credential = credential
         self._headers = dict(headers)
@@ -130,7 +129,7 @@ class RestClient:
             await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
 
     async def _once(self, call: Call, *, exact: bool) -> Answer:
-        url = await self._url(call)
+        url = self._url(call)
         gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
         await gate.wait(self._context, self._requests_per_second)
         self.calls += 1
@@ -140,6 +139,7 @@ class RestClient:
             json=call.body,
             headers={"accept": "application/json", **self._headers},
             timeout=self._patience.answer_s,
+            extensions={"reach": self._reach},
         )
         try:
             response = await self._context.http.send(request, stream=True)
@@ -158,8 +158,8 @@ class RestClient:
             )
         raise refusal
 
-    async def _url(self, call: Call) -> httpx.URL:
-        """Return where the call goes, once its host is known to be allowed and within reach."""
+    def _url(self, call: Call) -> httpx.URL:
+        """Return where the call goes, once its host is known to be allowed."""
         whole = call.path.startswith(("http://", "https://"))
         url = checked_url(call.path if whole else self._base_url + call.path, self._service)
         if (url.scheme, url.host, url.port) != self._own and url.host not in self._hosts:
@@ -167,9 +167,6 @@ class RestClient:
                 f"{self._service}: a page leads to another host, {url.netloc.decode('ascii')!r}; the credential goes to"
                 f" {self._own[1]!r} only, unless config.allowed_hosts names the other"
             )
-        if url.host not in self._reached:
-            await check_reach(url, self._reach, self._service)
-            self._reached.add(url.host)
         return url
 
     async def _read(self, response: httpx.Response, call: Call) -> bytes:

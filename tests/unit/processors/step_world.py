@@ -85,12 +85,14 @@ class WorldWarehouse:
         self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, write: bool = False, **options: Any
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=write, lineage=self._lineage() if write else None)
-        job_id = self._job() if write else None
+        job_id = self._job() if write or options.get("wait_s") is not None else None
         return await self._warehouse.query(sql, parameters, scope=scope, job_id=job_id, **options)
 
-    async def call(self, procedure: str, arguments: Mapping[str, Parameter]) -> QueryResult:
+    async def call(
+        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+    ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
-        return await self._warehouse.call(procedure, arguments, scope=scope, job_id=self._job())
+        return await self._warehouse.call(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
 
     def _job(self) -> str:
         self._jobs += 1

@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
+from convergence.adapters.checked_http import CheckedTransport
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import TableSchemas
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
@@ -70,7 +71,7 @@ class World:
         }
         fields = {"configs_dir": self.folder, "secrets": self.vault, "start_date": DAY, "end_date": DAY, **parts}
         try:
-            async with httpx.AsyncClient() as client:
+            async with httpx.AsyncClient(transport=CheckedTransport()) as client:
                 for _ in range(times):
                     context = WorldContext(client, warehouse, self.clock, **fields)
                     result = dict(await ApiExtractor().execute(step, context))
@@ -355,7 +356,7 @@ def test_a_long_extraction_goes_on_in_slices_with_a_checkpoint_of_plain_json(tmp
             "destination": {"table": "acme_things_daily_raw", "checkpoint_rows": 3},
         }  # fmt: skip
         fields = {"configs_dir": tmp_path, "start_date": DAY, "end_date": DAY}
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(transport=CheckedTransport()) as client:
             for _ in range(2):
                 context = WorldContext(client, warehouse, world.clock, checkpoint=checkpoint, **fields)
                 result = await ApiExtractor().execute(step, context)

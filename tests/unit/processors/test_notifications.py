@@ -11,6 +11,7 @@ import httpx
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
+from convergence.adapters.checked_http import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.processors.notify_systems import email_notification, slack_notification
 from convergence.sandbox.http import HttpServer, Request, Response
@@ -123,7 +124,7 @@ async def posted(response: Response, **config: Any) -> tuple[dict[str, Any], lis
     server = HttpServer(handler)
     url = await server.start() + "/services/s3cret"
     try:
-        async with httpx.AsyncClient() as client:
+        async with httpx.AsyncClient(transport=CheckedTransport()) as client:
             context = WorldContext(client, None, ManualClock(), secrets=Vault({"slack": url}))  # type: ignore[arg-type]
             step = {"config": {"message": "why", "allow_private_addresses": True, **config}}
             return dict(await slack_notification.get_engine().execute(step, context)), requests

@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
+from convergence.adapters.checked_http import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
@@ -43,7 +44,7 @@ def with_client(
         server = HttpServer(handler)
         base_url = await server.start()
         try:
-            async with httpx.AsyncClient() as http:
+            async with httpx.AsyncClient(transport=CheckedTransport()) as http:
                 context = WorldContext(http, None, clock)  # type: ignore[arg-type]  # no test here touches a table
                 headers = {"authorization": f"Bearer {KEY}"}
                 client = RestClient(context, base_url, headers=headers, service="Test", renew="Renew it.", **options)

@@ -94,7 +94,7 @@ class Calls:
     async def ensure_table(self, table: str) -> None:
         self.tables.append(table)
 
-    async def call(self, procedure: str, given: Mapping[str, Parameter]) -> QueryResult:
+    async def call(self, procedure: str, given: Mapping[str, Parameter], *, wait_s: float) -> QueryResult:
         self.seen.append((procedure, given))
         return QueryResult(columns=("cost",), rows=[{"cost": Decimal("1.50")}] * 30, rows_affected=7)
 

@@ -50,7 +50,7 @@ class NdjsonStage:
         Raises:
             SchemaMismatch: a row has a column that the table has not, or a number that is NaN or infinite.
         """
-        if not all(row.keys() <= self._columns for row in rows):
+        if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
             raise self._unknown_column(part, rows)
         data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)
         if b"null" in data:  # JSON knows no NaN: it was written as null, like a value that is really missing

@@ -67,7 +67,7 @@ class Shaper:
     def shape(self, records: Sequence[Any]) -> Shaped:
         """Return what becomes of a page's records. Raises `StepFailed` for one that is no object."""
         known = self._columns.keys()
-        if self._passes and all(type(record) is dict and record.keys() <= known for record in records):
+        if self._passes and set(map(type, records)) <= {dict} and set().union(*records) <= known:
             return Shaped(list(records), [], 0)
         rows: list[Row] = []
         bad: list[Row] = []

@@ -8,8 +8,8 @@ from typing import Any, Final
 from pydantic import AliasChoices, Field
 
 from convergence.config.sql_values import bind
-from convergence.errors import StepFailed
-from convergence.ports.processor import SUCCESS, Context
+from convergence.errors import StepFailed, StillRunning
+from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.target import Target
@@ -17,6 +17,7 @@ from convergence.processors.settings import Settings, settings
 
 ROWS_MAX: Final = 1_000_000  # of one statement's result: they pass through this process
 BATCH: Final = 10_000
+WAIT_S: Final = 60.0  # for a job, in one go; then the step gives its place to others and comes back
 
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
@@ -37,6 +38,7 @@ class ExecuteProcessor:
     """Without a destination the statement may change tables of the org; with one it must give rows."""
 
     config_model = ExecuteSettings
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Run the statement once, however often the step is repeated."""
@@ -46,7 +48,9 @@ class ExecuteProcessor:
 
 
 async def run_sql(wanted: ExecuteSettings, target: Target | None, context: Context) -> Mapping[str, Any]:
-    """Run the statement; load its rows into the target.
+    """Run the statement; load its rows into the target. CONTINUE while its job goes on.
+
+    The checkpoint stays as it is: the job's id is made of it, so the next execution finds the same job.
 
     Raises `StepFailed` for wrong SQL, too many bytes or rows.
     """
@@ -61,9 +65,18 @@ async def run_sql(wanted: ExecuteSettings, target: Target | None, context: Conte
                 "bytes_processed": tried.bytes_processed,
                 "tables": list(tried.tables),
             }
-    answer = await context.warehouse.query(
-        sql, parameters, rows_max=ROWS_MAX + 1, bytes_max=wanted.bytes_max, write=target is None
-    )
+    try:
+        answer = await context.warehouse.query(
+            sql,
+            parameters,
+            rows_max=ROWS_MAX + 1,
+            bytes_max=wanted.bytes_max,
+            write=target is None,
+            wait_s=WAIT_S,
+        )
+    except StillRunning as job:
+        context.logger.info("%s; the step comes back to it", job)
+        return {"status": CONTINUE, "checkpoint": context.checkpoint}
     if target is None:
         count = answer.rows_affected
         return {"status": SUCCESS, "rows_processed": count, "rows_written": count, "rows_returned": len(answer.rows)}

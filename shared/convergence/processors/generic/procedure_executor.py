@@ -7,8 +7,10 @@ from typing import Any, Final
 
 from pydantic import ConfigDict, Field
 
-from convergence.ports.processor import SUCCESS, Context
+from convergence.errors import StillRunning
+from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.processors.generic.arguments import Argument, arguments
+from convergence.processors.generic.bq_execute import WAIT_S
 from convergence.processors.settings import Destination, Settings, settings
 
 ROWS_SHOWN_MAX: Final = 20
@@ -36,9 +38,10 @@ class ProcedureProcessor:
     """One call, in one transaction, once however often the step is repeated."""
 
     config_model = ProcedureSettings
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Call; the procedure's last SELECT comes back as `result`, at most 20 rows of it.
+        """Call; the procedure's last SELECT comes back as `result`, at most 20 rows of it. CONTINUE while it runs.
 
         The table that it writes, `destination.table`, is made from its schema file first.
         """
@@ -47,7 +50,11 @@ class ProcedureProcessor:
             await context.warehouse.ensure_table(settings(Destination, step_config, "destination").table)
         procedure = wanted.procedure if isinstance(wanted.procedure, str) else wanted.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
-        answer = await context.warehouse.call(name, arguments(wanted.parameters, wanted.params))
+        try:
+            answer = await context.warehouse.call(name, arguments(wanted.parameters, wanted.params), wait_s=WAIT_S)
+        except StillRunning as job:
+            context.logger.info("%s; the step comes back to it", job)
+            return {"status": CONTINUE, "checkpoint": context.checkpoint}
         return {
             "status": SUCCESS,
             "procedure": name,

@@ -13,7 +13,7 @@ from pydantic import Field
 
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.processor import SUCCESS, Context
-from convergence.processors.hosts import check_reach, checked_url
+from convergence.processors.hosts import Reach, checked_url
 from convergence.processors.settings import Settings, settings
 from convergence.processors.waiting import retry_after_s
 
@@ -45,11 +45,11 @@ class SlackProcessor:
         """
         wanted = settings(SlackSettings, step_config)
         url = _webhook(wanted.webhook_url or await context.secrets.open(wanted.secret))
-        await check_reach(url, "private" if wanted.allow_private_addresses else "public", SERVICE)
+        reach: Reach = "private" if wanted.allow_private_addresses else "public"
         text = f"*{wanted.subject}*\n{wanted.message}" if wanted.subject else wanted.message
         body = {"text": text, **({"channel": wanted.channel} if wanted.channel else {})}
         try:
-            answer = await context.http.post(url, json=body)
+            answer = await context.http.post(url, json=body, extensions={"reach": reach})
         except httpx.RequestError as error:
             raise Transient(f"{SERVICE} cannot be reached: {type(error).__name__}") from error
         status = answer.status_code
