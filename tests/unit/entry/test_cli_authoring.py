@@ -10,7 +10,9 @@ import click
 import pytest
 
 from convergence.config.schema import schema_text
+from convergence.entry.cli import main
 from convergence.entry.cli.main import COMMANDS
+from convergence.errors import ConvergenceError
 from tests.unit.entry.conftest import Cli
 
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
@@ -135,3 +137,30 @@ def test_global_options_stand_before_or_behind_the_command(
     assert cli("--json", "org", "list").data["orgs"] != []
     assert cli("--json", "org", "list", "--data-dir", "two").data["orgs"] == []
     assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_commands_and_options(
+    cli: Cli, shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = cli("completion", shell)
+    assert (script.code, f"_CONVERGENCE_COMPLETE={shell}_complete" in script.out) == (0, True)
+    monkeypatch.setenv("_CONVERGENCE_COMPLETE", f"{shell}_complete")
+    for words, wanted in (("convergence re", "resume"), ("convergence history --st", "--status")):
+        monkeypatch.setenv("COMP_WORDS", words)
+        monkeypatch.setenv("COMP_CWORD", words.split()[-1] if shell == "fish" else str(len(words.split()) - 1))
+        with pytest.raises(SystemExit) as end:
+            cli()
+        assert (end.value.code, wanted in capsys.readouterr().out) == (0, True)
+
+
+def test_the_exit_codes_are_those_of_the_page() -> None:
+    table = DOCS.read_text("utf-8").partition("## Exit codes")[2].partition("\n## ")[0]
+    told = {int(line.split("|")[1]) for line in table.splitlines() if line[2:3].isdigit()}
+    given = {main.OK, main.FAILED, main.BAD_INPUT, main.LOCKED, main.INTERRUPTED, main.TERMINATED}
+    assert told == given
+    kinds = [ConvergenceError]
+    while kinds:
+        kind = kinds.pop()
+        assert kind.exit_code in told, kind
+        kinds += kind.__subclasses__()

@@ -79,10 +79,15 @@ def _limit(at: Runtime, visit: Visit) -> None:
         )
 
 
-def check(caller: Caller, org: str, scope: str) -> None:
-    """Raise unless the caller may do what needs `scope` in `org`."""
+def check_known(caller: Caller) -> None:
+    """Raise `Unauthenticated` for a call without a key."""
     if caller.kind == "nobody":
         raise Unauthenticated(_NO_KEY)
+
+
+def check(caller: Caller, org: str, scope: str) -> None:
+    """Raise unless the caller may do what needs `scope` in `org`."""
+    check_known(caller)
     if caller.kind == "org" and caller.org != org:
         raise Denied(f"This key does not open {org[:60]!r}.")
     if not caller.may(org, scope):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from convergence.engine.cancel import cancel
+from convergence.entry.cli import remote
 from convergence.entry.cli.follow import conclude
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session, find_run
@@ -21,6 +22,9 @@ def command(session: Session, run_id: str) -> int:
     Example:
       convergence cancel run_5f0c2d9a
     """
+    server = session.server(writes=True)
+    if server is not None:
+        return remote.cancel(session, server, run_id)
     return session.go(_cancel(session, run_id))
 
 

@@ -8,6 +8,7 @@ import click
 
 from convergence.engine import views
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 
 
@@ -23,6 +24,8 @@ def command(session: Session, org: str, limit: int, cursor: str | None) -> int:
     Example:
       convergence dead-letters acme
     """
+    if session.server() is not None:
+        not_there("list dead letters", f"the runs that failed: {session.command('history', org, '--status', 'failed')}")
     return asyncio.run(_letters(session, org, limit, cursor))
 
 

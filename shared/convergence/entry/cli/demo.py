@@ -21,6 +21,7 @@ from convergence.entry.cli.doors import Writer
 from convergence.entry.cli.follow import Rows, conclude, display, follow
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.org import create_org
+from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput, NotFound
 
@@ -46,6 +47,8 @@ def command(session: Session, start: datetime | None, end: datetime | None) -> i
       convergence demo
       convergence demo --start 2026-11-01 --end 2026-11-07 --json
     """
+    if session.server() is not None:
+        not_there("run the demo", "leave --url and --profile out: it runs in a data directory of this machine")
     session.check_configs()
     return session.go(_demo(session, start, end))
 

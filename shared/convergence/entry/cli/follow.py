@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import sys
-from collections.abc import Callable, Sequence
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Protocol
 
 from convergence.domain.run import Run
 from convergence.engine import views
 from convergence.engine.services import Services
-from convergence.engine.view_models import RunView
+from convergence.engine.view_models import Move, RunView
 from convergence.entry.cli.doors import Writer
 from convergence.entry.cli.output import Output, first_line, seconds, status
 
@@ -65,11 +65,16 @@ class Lines:
                 key = (run.run_id, move["step_id"], move["at"], move["status"])
                 if key not in self._seen:
                     self._seen.add(key)
-                    who = move["step_id"] or run.run_id
-                    self._out.note(f"{move['at'][11:23]}  {who:<24}  {move['status']:<10}  {first_line(move['why'])}")
+                    self._out.note(move_line(move, run.run_id))
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def move_line(move: Move | Mapping[str, Any], run_id: str) -> str:
+    """Return a move of a run or a step of it as one line."""
+    who = move["step_id"] or run_id
+    return f"{move['at'][11:23]}  {who:<24}  {move['status']:<10}  {first_line(move['why'])}"
 
 
 def display(out: Output, rows: Rows) -> Display:

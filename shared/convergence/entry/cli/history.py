@@ -7,8 +7,10 @@ import asyncio
 import click
 
 from convergence.engine import views
+from convergence.engine.view_models import History
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import seconds
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 
 
@@ -28,15 +30,25 @@ def command(
     Example:
       convergence history acme --status failed --limit 5
     """
-    return asyncio.run(_history(session, org, provider, wanted, limit, cursor))
+    server = session.server()
+    page: History
+    if server is None:
+        page = asyncio.run(_read(session, org, provider, wanted, limit, cursor))
+    else:
+        asked = {"provider": provider, "status": wanted, "limit": limit, "cursor": cursor}
+        page = server.get(f"/pipelines/history/{quoted(org)}", asked)
+    return _show(session, org, page, filtered=bool(wanted or provider), limit=limit)
 
 
-async def _history(
+async def _read(
     session: Session, org: str, provider: str | None, wanted: str | None, limit: int, cursor: str | None
-) -> int:
+) -> History:
     with session.reading() as services:
         await known_org(services, org)
-        page = await views.history(services, org, provider=provider, status=wanted, limit=limit, cursor=cursor)
+        return await views.history(services, org, provider=provider, status=wanted, limit=limit, cursor=cursor)
+
+
+def _show(session: Session, org: str, page: History, *, filtered: bool, limit: int) -> int:
     if session.out.json:
         session.out.data(page)
         return 0
@@ -53,7 +65,7 @@ async def _history(
         for run in page["runs"]
     ]
     if not rows:
-        session.out.line(f"{org} has no such run yet." if wanted or provider else f"{org} has no run yet.")
+        session.out.line(f"{org} has no such run yet." if filtered else f"{org} has no run yet.")
         return 0
     session.out.table(("run", "status", "pipeline", "began (UTC)", "time", "rows", ""), rows, right={4, 5})
     if page["cursor"] is not None:

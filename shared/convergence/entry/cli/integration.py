@@ -8,9 +8,10 @@ from typing import Any
 
 import click
 
-from convergence.entry.cli import run
+from convergence.entry.cli import remote, run
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.tenants.providers import load_providers, provider_name
 
@@ -75,7 +76,8 @@ def list_(session: Session, org: str) -> int:
                 for each in await services.credentials.all(org)
             ]
 
-    found = asyncio.run(work())
+    server = session.server()
+    found = asyncio.run(work()) if server is None else server.get(f"/integrations/{quoted(org)}")["credentials"]
     if session.out.json:
         session.out.data({"credentials": found})
     else:
@@ -96,14 +98,18 @@ def delete(session: Session, org: str, provider: str, credential_id: str) -> int
     Example:
       convergence integration delete acme openai cred_0f3a5c7e9b1d2468
     """
-    session.check_configs()
-    name = provider_name(load_providers(session.configs_dir), provider)
 
     async def work() -> None:
+        session.check_configs()
+        name = provider_name(load_providers(session.configs_dir), provider)
         async with session.writing(f"integration delete {org}") as writer:
             await writer.services.credentials.delete(org, name, credential_id)
 
-    session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        session.go(work())
+    else:
+        server.ask("DELETE", f"/integrations/{quoted(org)}/{quoted(provider)}/{quoted(credential_id)}")
     if session.out.json:
         session.out.data({"credential_id": credential_id, "deleted": True})
     else:
@@ -114,6 +120,10 @@ def delete(session: Session, org: str, provider: str, credential_id: str) -> int
 def _run(context: click.Context, org: str, provider: str, verb: str, words: dict[str, Sequence[str]]) -> Any:
     """An integration is a run like any other."""
     session: Session = context.obj
+    server = session.server(writes=True)
+    if server is not None:
+        given = (words["given"], words["variables"], words["files"])
+        return remote.integrate(session, server, org, provider, verb, given)
     session.check_configs()
     name = provider_name(load_providers(session.configs_dir), provider)
     return context.invoke(

@@ -13,6 +13,7 @@ from convergence.config.environments import SHORT
 from convergence.domain.times import to_text
 from convergence.engine.services import Services
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.tenants.api_keys import SCOPES, ApiKey, ApiKeyStore
 
@@ -42,7 +43,13 @@ def create(session: Session, org: str, name: str, scopes: Sequence[str], days: f
             expires_in = None if days is None else timedelta(days=days)
             return await _keys(writer.services, session).create(org, name=name, scopes=scopes, expires_in=expires_in)
 
-    return _new(session, *session.go(work()))
+    server = session.server(writes=True)
+    if server is not None:
+        body = {"name": name, "scopes": list(scopes), "expires_in_days": days}
+        made = server.ask("POST", f"/organizations/{quoted(org)}/keys", root=True, json=body)
+        return _new(session, org, made.pop("api_key"), made)
+    text, key = session.go(work())
+    return _new(session, org, text, _data(key))
 
 
 @command.command("list", cls=Command)
@@ -61,7 +68,11 @@ def list_(session: Session, org: str) -> int:
             await known_org(services, org)
             return await ApiKeyStore(services.documents, services.clock).all(org)
 
-    keys = [_data(key) for key in asyncio.run(work())]
+    server = session.server()
+    if server is None:
+        keys = [_data(key) for key in asyncio.run(work())]
+    else:
+        keys = server.get(f"/organizations/{quoted(org)}/keys", root=True)["keys"]
     if session.out.json:
         session.out.data({"keys": keys})
     else:
@@ -87,7 +98,13 @@ def rotate(session: Session, org: str, key_id: str, overlap_hours: float) -> int
         async with session.writing(f"key rotate {org}") as writer:
             return await _keys(writer.services, session).rotate(org, key_id, overlap=timedelta(hours=overlap_hours))
 
-    return _new(session, *session.go(work()))
+    server = session.server(writes=True)
+    if server is not None:
+        path, body = f"/organizations/{quoted(org)}/keys/{quoted(key_id)}/rotate", {"overlap_hours": overlap_hours}
+        made = server.ask("POST", path, root=True, json=body)
+        return _new(session, org, made.pop("api_key"), made)
+    text, key = session.go(work())
+    return _new(session, org, text, _data(key))
 
 
 @command.command("revoke", cls=Command)
@@ -106,7 +123,11 @@ def revoke(session: Session, org: str, key_id: str) -> int:
         async with session.writing(f"key revoke {org}") as writer:
             await _keys(writer.services, session).revoke(org, key_id)
 
-    session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        session.go(work())
+    else:
+        server.ask("DELETE", f"/organizations/{quoted(org)}/keys/{quoted(key_id)}", root=True)
     if session.out.json:
         session.out.data({"key_id": key_id, "revoked": True})
     else:
@@ -119,11 +140,11 @@ def _keys(services: Services, session: Session) -> ApiKeyStore:
     return ApiKeyStore(services.documents, services.clock, keyring=None if production else services.keyring)
 
 
-def _new(session: Session, text: str, key: ApiKey) -> int:
+def _new(session: Session, org: str, text: str, key: dict[str, Any]) -> int:
     if session.out.json:
-        session.out.data({**_data(key), "api_key": text})
+        session.out.data({**key, "api_key": text})
     else:
-        session.out.note(f"{key.key_id} of {key.org}; keep it now, nobody can show it again:")
+        session.out.note(f"{key['key_id']} of {org}; keep it now, nobody can show it again:")
         session.out.line(text)
     return 0
 

@@ -11,6 +11,7 @@ from convergence.engine import views
 from convergence.entry.cli import log_file
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import status
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, find_run
 
 
@@ -26,10 +27,16 @@ def command(session: Session, run_id: str | None, step: str | None) -> int:
       convergence logs run_5f0c2d9a --step extract_usage
       convergence logs --json
     """
-    return asyncio.run(_logs(session, run_id, step))
+    server = session.server()
+    if server is None:
+        org, found, entries = asyncio.run(_read(session, run_id))
+    else:
+        org, found = server.org, server.run_id(run_id)
+        entries = server.get(f"/pipelines/logs/{quoted(org)}/{quoted(found)}")["entries"]
+    return _show(session, org, found, entries, step)
 
 
-async def _logs(session: Session, run_id: str | None, step: str | None) -> int:
+async def _read(session: Session, run_id: str | None) -> tuple[str, str, list[dict[str, Any]]]:
     with session.reading() as services:
         org, found = await find_run(services, run_id)
         moves = await views.transitions(services, org, found)
@@ -38,7 +45,10 @@ async def _logs(session: Session, run_id: str | None, step: str | None) -> int:
         {"kind": "log", "step_id": None, **line}
         for line in log_file.read_run(session.doors.log_file(session.place), found)
     ]
-    entries.sort(key=lambda entry: entry["at"])
+    return org, found, sorted(entries, key=lambda entry: entry["at"])
+
+
+def _show(session: Session, org: str, found: str, entries: list[dict[str, Any]], step: str | None) -> int:
     if step is not None:
         entries = [entry for entry in entries if entry["step_id"] == step]
     if session.out.json:

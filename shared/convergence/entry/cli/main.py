@@ -13,6 +13,7 @@ from convergence.entry.cli.options import global_options
 from convergence.entry.cli.session import Session, Terminated
 from convergence.errors import ConvergenceError, nearest
 
+COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 OK, FAILED, BAD_INPUT, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143  # docs/cli.md
 
 # Name → module below convergence.entry.cli; the command is called `command` there, or as behind the colon.
@@ -37,6 +38,7 @@ COMMANDS: Final = {
     "procedures": "procedures",
     "migrate": "migrate",
     "serve": "serve",
+    "completion": "completion",
 }
 
 
@@ -78,7 +80,7 @@ def run(doors: Doors, argv: Sequence[str], program: str = "convergence") -> int:
     """Do what `argv` says and return the exit code. The edge: every error ends here, as one message."""
     session = Session(doors, program)
     try:
-        result = cli.main(args=list(argv), prog_name=program, standalone_mode=False, obj=session)
+        result = cli.main(args=list(argv), prog_name=program, complete_var=COMPLETE, standalone_mode=False, obj=session)
         return result if isinstance(result, int) else OK
     except ConvergenceError as error:
         session.out.error(error)
@@ -98,6 +100,8 @@ def run(doors: Doors, argv: Sequence[str], program: str = "convergence") -> int:
     except Exception as error:  # noqa: BLE001 - the edge: a bug ends as one line too, the traceback needs -v
         session.out.error(error)
         return FAILED
+    finally:
+        session.close()
 
 
 def _usage(session: Session, error: click.ClickException) -> int:

@@ -6,6 +6,7 @@ import click
 
 from convergence.engine.migrate import migrate
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import not_there, quoted
 from convergence.entry.cli.session import Session
 
 
@@ -20,13 +21,20 @@ def command(session: Session, up_to: str | None, dry_run: bool) -> int:
     Example:
       convergence migrate --dry-run
     """
-    session.check_configs()
 
     async def work() -> dict[str, list[str]]:
+        session.check_configs()
         async with session.writing("migrate") as writer:
             return await migrate(writer.services, up_to, dry_run=dry_run)
 
-    done = session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        done = session.go(work())
+    elif up_to is None:
+        not_there("run all migrations at once", "name the last one that is to run")
+    else:
+        path, asked = f"/migrations/{quoted(up_to)}/execute", {"dry_run": "true" if dry_run else "false"}
+        done = server.ask("POST", path, root=True, params=asked)["migrated"]
     if session.out.json:
         session.out.data({"dry_run": dry_run, "migrated": done})
         return 0

@@ -63,6 +63,14 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
             help="The configs folder (default configs; CONVERGENCE_CONFIGS).",
         ),
         synchronous,
+        _option(
+            "--url",
+            to="url",
+            hidden=hidden,
+            metavar="URL",
+            help="Do it on this server (CONVERGENCE_URL); its key: CONVERGENCE_API_KEY, CONVERGENCE_ROOT_KEY.",
+        ),
+        _option("--profile", to="profile", hidden=hidden, metavar="NAME", help="A server of your profiles file."),
         _option("--json", to="json", hidden=False, is_flag=True, help="Results as JSON on stdout, errors on stderr."),
         _option("-v", "--verbose", to="verbose", hidden=hidden, is_flag=True, help="Show the log and tracebacks."),
     ]
@@ -75,7 +83,9 @@ class Command(click.Command):
 
     def __init__(self, *args: Any, **settings: Any) -> None:
         super().__init__(*args, **settings)
-        self.params = [*self.params, *global_options(hidden=True)]
+        own = {name for parameter in self.params for name in parameter.opts}
+        more = [each for each in global_options(hidden=True) if own.isdisjoint(each.opts)]
+        self.params = [*self.params, *more]  # an option of its own wins; the global one then stands before the name
 
     def invoke(self, ctx: click.Context) -> Any:
         """Remind, then do it."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import asdict
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import read_usage
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import read_pairs
+from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import Conflict, InvalidInput
 from convergence.tenants.orgs import Org
@@ -43,10 +45,18 @@ def create(
       convergence org create acme --name "Acme Inc." --profile admin_email=ops@acme.example
     """
     limits = Limits(daily=daily, monthly=monthly, concurrent=concurrent)
-    org = session.go(_create(session, slug, name, limits, read_pairs("--profile", profile)))
-    if session.out.json:
-        session.out.data(org.to_data())
+    pairs = read_pairs("--profile", profile)
+    server = session.server(writes=True)
+    if server is None:
+        org = session.go(_create(session, slug, name, limits, pairs)).to_data()
     else:
+        org = _onboard(server, slug, name, limits, pairs)
+    if session.out.json:
+        session.out.data(org)
+    else:
+        if "api_key" in org:
+            session.out.note("the org's first key; keep it now, nobody can show it again:")
+            session.out.line(org["api_key"])
         session.out.line(f"created {slug}; run a pipeline with: {session.command('run', slug, 'PIPELINE')}")
     return 0
 
@@ -60,7 +70,8 @@ def list_(session: Session) -> int:
     Example:
       convergence org list
     """
-    orgs = asyncio.run(_list(session))
+    server = session.server()
+    orgs = asyncio.run(_list(session)) if server is None else server.get("/organizations", root=True)["organizations"]
     if session.out.json:
         session.out.data({"orgs": orgs})
     elif orgs:
@@ -81,7 +92,8 @@ def show(session: Session, slug: str) -> int:
     Example:
       convergence org show acme
     """
-    org = asyncio.run(_show(session, slug))
+    server = session.server()
+    org = asyncio.run(_show(session, slug)) if server is None else _ask(server, slug)
     if session.out.json:
         session.out.data(org)
         return 0
@@ -104,6 +116,26 @@ async def _create(session: Session, slug: str, name: str, limits: Limits, profil
             return await create_org(writer.services, slug, name, limits, profile)
         except Conflict as error:
             raise InvalidInput(str(error)) from error
+
+
+def _onboard(server: Server, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> dict[str, Any]:
+    """A server gives a new org its dataset and its first key too."""
+    body = {"slug": slug, "name": name, "profile": profile}
+    founded = server.ask("POST", "/organizations/onboard", root=True, json=body)
+    edited = {"limits": asdict(limits)}
+    return {**server.ask("PATCH", f"/organizations/{quoted(slug)}", root=True, json=edited)} | {
+        "api_key": founded["api_key"]
+    }
+
+
+def _ask(server: Server, slug: str) -> dict[str, Any]:
+    path = f"/organizations/{quoted(slug)}"
+    used = server.get(f"{path}/quota", root=True)["limits"]
+    return {
+        **server.get(path, root=True),
+        "usage": {name: each["used"] for name, each in used.items()},
+        "credentials": server.get(f"/integrations/{quoted(slug)}", root=True)["credentials"],
+    }
 
 
 async def create_org(services: Services, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> Org:

@@ -5,16 +5,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
-from convergence.config.loader import LoadedPipeline
+from convergence.config.model import ParameterSpec
 from convergence.errors import InvalidInput, nearest
 
 F = TypeVar("F", bound=Callable[..., Any])
+Specs = Mapping[str, ParameterSpec]
 _HOW: Final = "--secret-from-env {name}=VARIABLE or --secret-from-file {name}=FILE"
 
 
@@ -46,37 +47,43 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
 
 
 def read_parameters(
-    loaded: LoadedPipeline, given: Sequence[str], variables: Sequence[str], files: Sequence[str], *, ask: bool = True
+    pipeline: str,
+    specs: Specs,
+    given: Sequence[str],
+    variables: Sequence[str],
+    files: Sequence[str],
+    *,
+    ask: bool = True,
 ) -> dict[str, Any]:
-    """Return the parameters of a run. With `ask`, a required secret that is not given is asked for on a terminal.
+    """Return the parameters of a run of `pipeline`, which declares `specs`.
+
+    With `ask`, a required secret that is not given is asked for on a terminal.
 
     Raises:
         InvalidInput: a pair is malformed, a secret stands in `-p` or has no source, or a required one is not given.
     """
-    secrets = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
+    secrets = {name for name, spec in specs.items() if spec.type == "secret"}
     parameters: dict[str, Any] = {**read_pairs("-p", given)}
     for name in parameters:
         if name in secrets:
             raise InvalidInput(f"{name!r} is a secret and has no place on a command line; use {_HOW.format(name=name)}")
-    for name, source in _sources("--secret-from-env", variables, secrets, loaded):
+    for name, source in _sources("--secret-from-env", variables, secrets, pipeline):
         if source not in os.environ:
             raise InvalidInput(f"the environment has no variable {source!r} for the secret {name!r}")
         parameters[name] = os.environ[source]
-    for name, source in _sources("--secret-from-file", files, secrets, loaded):
+    for name, source in _sources("--secret-from-file", files, secrets, pipeline):
         parameters[name] = _read(Path(source), name)
-    required = [name for name, spec in loaded.pipeline.parameters.items() if name in secrets and spec.required]
+    required = [name for name in specs if name in secrets and specs[name].required]
     for name in required if ask else ():
         if name not in parameters:
-            parameters[name] = _ask(name, loaded)
+            parameters[name] = _ask(name, pipeline, specs[name])
     return parameters
 
 
-def _sources(
-    option: str, texts: Sequence[str], secrets: Iterable[str], loaded: LoadedPipeline
-) -> Iterable[tuple[str, str]]:
+def _sources(option: str, texts: Sequence[str], secrets: Iterable[str], pipeline: str) -> Iterable[tuple[str, str]]:
     for name, source in read_pairs(option, texts).items():
         if name not in secrets:
-            raise InvalidInput(f"{loaded.path} declares no secret {name!r}.{nearest(name, secrets)}")
+            raise InvalidInput(f"{pipeline} declares no secret {name!r}.{nearest(name, secrets)}")
         yield name, source
 
 
@@ -87,10 +94,9 @@ def _read(file: Path, name: str) -> str:
         raise InvalidInput(f"the file {str(file)!r} for the secret {name!r} cannot be read: {error}") from error
 
 
-def _ask(name: str, loaded: LoadedPipeline) -> str:
+def _ask(name: str, pipeline: str, spec: ParameterSpec) -> str:
     if not sys.stdin.isatty():
-        raise InvalidInput(f"{loaded.path} needs the secret {name!r}; give it with {_HOW.format(name=name)}")
-    spec = loaded.pipeline.parameters[name]
+        raise InvalidInput(f"{pipeline} needs the secret {name!r}; give it with {_HOW.format(name=name)}")
     if spec.description:
         click.echo(spec.description, err=True)
     return str(click.prompt(name, hide_input=True, err=True))

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import click
 
 from convergence.engine.dispatch import prepare
 from convergence.engine.plan_view import PlanView, plan_view
+from convergence.entry.cli import remote
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.run import request_for
+from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session, known_org
 
 ABSENT: Final = "(given when it runs)"  # stands for a required secret: a plan opens none
@@ -32,6 +34,9 @@ def command(
     Example:
       convergence plan acme openai/cost/usage_cost -p date=2026-11-07
     """
+    server = session.server()
+    if server is not None:
+        return _shown(session, _planned(server, org, pipeline, (given, variables, files)))
     session.check_configs()
     return asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
 
@@ -40,11 +45,22 @@ async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence
     with session.reading() as services:
         await known_org(services, org)
         loaded = services.catalog.get(pipeline)
-        parameters = read_parameters(loaded, *words, ask=False)
+        parameters = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
         for name, spec in loaded.pipeline.parameters.items():
             if spec.type == "secret" and spec.required:
                 parameters.setdefault(name, ABSENT)
-        shown = await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
+        return _shown(
+            session, await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
+        )
+
+
+def _planned(server: Server, org: str, pipeline: str, words: remote.Words) -> PlanView:
+    parameters = remote.given(server, pipeline, words, ask=False)
+    path = f"/pipelines/run/{quoted(org)}/{pipeline}"
+    return cast("PlanView", server.ask("POST", path, json=parameters, params={"dry_run": "true"}))
+
+
+def _shown(session: Session, shown: PlanView) -> int:
     if session.out.json:
         session.out.data(shown)
         return 0

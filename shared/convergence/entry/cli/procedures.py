@@ -8,6 +8,7 @@ import click
 
 from convergence.config.procedures import load_procedures
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
 
 
@@ -25,17 +26,23 @@ def list_(session: Session) -> int:
     Example:
       convergence procedures list
     """
-    session.check_configs()
-    files = load_procedures(session.configs_dir)
 
     async def work() -> dict[str, str]:
         async with session.writing("procedures list") as writer:
             return {each.name: each.digest for each in await writer.services.warehouse.list_routines()}
 
-    stored = session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        session.check_configs()
+        files = [(each.name, each.source, each.digest) for each in load_procedures(session.configs_dir)]
+        stored = session.go(work())
+    else:
+        there = server.get("/procedures/files", root=True)["procedures"]
+        files = [(each["name"], each["source"], each["digest"]) for each in there]
+        stored = {each["name"]: each["digest"] for each in server.get("/procedures", root=True)["procedures"]}
     rows: list[dict[str, Any]] = [
-        {"name": each.name, "file": each.source, "state": _state(stored.pop(each.name, None), each.digest)}
-        for each in files
+        {"name": name, "file": source, "state": _state(stored.pop(name, None), digest)}
+        for name, source, digest in files
     ]
     rows += [{"name": name, "file": "", "state": "without a file"} for name in sorted(stored)]
     if session.out.json:
@@ -55,14 +62,19 @@ def sync(session: Session, force: bool) -> int:
     Example:
       convergence procedures sync --force
     """
-    session.check_configs()
-    routines = load_procedures(session.configs_dir)
 
     async def work() -> list[str]:
+        session.check_configs()
+        routines = load_procedures(session.configs_dir)
         async with session.writing("procedures sync") as writer:
             return await writer.services.warehouse.sync_routines(routines, force=force)
 
-    synced = session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        synced = session.go(work())
+    else:
+        asked = {"force": "true" if force else "false"}
+        synced = server.ask("POST", "/procedures/sync", root=True, params=asked)["synced"]
     if session.out.json:
         session.out.data({"synced": synced})
     else:
@@ -85,7 +97,11 @@ def delete(session: Session, name: str) -> int:
         async with session.writing("procedures delete") as writer:
             await writer.services.warehouse.delete_routine(name)
 
-    session.go(work())
+    server = session.server(writes=True)
+    if server is None:
+        session.go(work())
+    else:
+        server.ask("DELETE", f"/procedures/{quoted(name)}", root=True)
     if session.out.json:
         session.out.data({"name": name, "deleted": True})
     else:

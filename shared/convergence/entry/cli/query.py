@@ -9,6 +9,7 @@ import click
 from convergence.engine.dispatch import dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, cell
+from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import Denied, InvalidInput, StepFailed
 from convergence.ports.warehouse import QueryResult, Scope
@@ -31,6 +32,8 @@ def command(session: Session, org: str, sql: str, as_csv: bool, limit: int) -> i
     """
     if as_csv and session.out.json:
         raise InvalidInput("--csv and --json cannot go together")
+    if session.server() is not None:
+        not_there("run SQL", "ask BigQuery, or run this where the data directory is")
     result = session.go(_query(session, org, sys.stdin.read() if sql == "-" else sql, limit))
     if as_csv:
         write_csv(session.out, result)

@@ -11,6 +11,7 @@ import click
 from convergence.engine.replay import replay, replay_letter
 from convergence.engine.services import Services
 from convergence.engine.store import LETTERS, require_run
+from convergence.entry.cli import remote
 from convergence.entry.cli.demo_source import serve
 from convergence.entry.cli.follow import Rows, conclude, display, follow
 from convergence.entry.cli.options import Command
@@ -43,6 +44,9 @@ def command(
       convergence replay run_5f0c2d9a -p end_date=2026-11-07 --latest
       convergence replay run_5f0c2d9a.extract_usage.0
     """
+    server = session.server(writes=True)
+    if server is not None:
+        return remote.replay(session, server, name, (given, variables, files), latest=latest, wait=wait)
     return session.go(_replay(session, name, (given, variables, files), latest=latest, wait=wait))
 
 
@@ -56,7 +60,8 @@ async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...],
         if letter is not None and (latest or any(words)):
             raise InvalidInput(f"a letter is replayed as it was; to change something, replay its run: {run_id}")
         if any(words):
-            edited = read_parameters(services.catalog.get(old.pipeline), *words, ask=False)
+            loaded = services.catalog.get(old.pipeline)
+            edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
     async with session.writing(f"replay {run_id}", rows) as writer, AsyncExitStack() as stack:
         await serve(session, [old], stack)
         working = writer if wait else unheard(writer)

@@ -8,6 +8,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.entry.cli.follow import Rows, conclude, display, follow
 from convergence.entry.cli.options import SilentCommand
+from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import UNFINISHED, Session, runs
 from convergence.ports.documents import Order
 
@@ -21,6 +22,8 @@ def command(session: Session) -> int:
     Example:
       convergence resume
     """
+    if session.server() is not None:
+        not_there("be told to resume", "a server finishes by itself what an earlier process left, when it starts")
     if not session.data_dir.exists():
         return _nothing(session)
     session.check_configs()

@@ -10,6 +10,7 @@ import click
 
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.services import Services
+from convergence.entry.cli import remote
 from convergence.entry.cli.doors import Writer
 from convergence.entry.cli.follow import Rows, conclude, display, follow
 from convergence.entry.cli.options import Command
@@ -42,10 +43,14 @@ def command(
       convergence run acme openai/cost/usage_cost -p start_date=2026-11-01 -p end_date=2026-11-07
       convergence run acme openai/auth/setup --secret-from-env api_key=OPENAI_ADMIN_KEY
     """
+    server = session.server(writes=True)
+    if server is not None:
+        words = (given, variables, files)
+        return remote.run(session, server, org, pipeline, words, wait=wait, idempotency_key=idempotency_key)
     session.check_configs()
     with session.reading() as services:  # nothing is locked, made or started for a request that is no good
         loaded = services.catalog.get(pipeline)
-    parameters = read_parameters(loaded, given, variables, files)
+    parameters = read_parameters(loaded.path, loaded.pipeline.parameters, given, variables, files)
     request = request_for(org, pipeline, parameters, idempotency_key=idempotency_key)
     return session.go(_run(session, request, wait=wait))
 

@@ -56,7 +56,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         def capture_signals(self) -> Iterator[None]:
             yield  # they are heard here, because the steps have to be waited for as well
 
-    async with session.writing("serve") as writer:
+    async with session.writing(f"serve {_address(listening)}") as writer:
         log = session.doors.log_file(session.place)
 
         async def wait(org: str, run_id: str, seconds: float) -> Run:
@@ -96,14 +96,19 @@ def _keep_what_is_loaded() -> None:
 
 
 def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:
-    host, port = listening.getsockname()[:2]
-    session.out.line(f"serving  http://{host}:{port}/api/v1  (document: http://{host}:{port}/openapi.json)")
+    address = _address(listening)
+    session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
     if left:
         session.out.note(f"goes on with {left} run{'s' * (left != 1)} of an earlier process")
     if settings.DISABLE_AUTH:
         session.out.note("authentication is switched off: everybody is the operator")
     elif not settings.CA_ROOT_API_KEY.get_secret_value():
         session.out.note("CA_ROOT_API_KEY is not set: what the operator does is closed")
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def _listen(host: str, port: int) -> socket.socket:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import re
 import shlex
 import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator, Coroutine
 from contextlib import AbstractContextManager, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
@@ -20,11 +22,14 @@ from convergence.engine.store import require_run
 from convergence.entry.cli.doors import Doors, Place, Watch, Writer
 from convergence.entry.cli.log_file import stop, write_to
 from convergence.entry.cli.output import Output
-from convergence.errors import InvalidInput, NotFound, nearest
+from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
+from convergence.entry.cli.server import Server
+from convergence.errors import InvalidInput, NotFound, StorageLocked, nearest
 from convergence.ports.documents import Order, Where
 from convergence.tenants.orgs import Org
 
 T = TypeVar("T")
+_SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
 RECENT: Final = 200
 DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
 UNFINISHED: Final = [Where("check_at", ">", "")]
@@ -46,6 +51,9 @@ class Session:
         self.synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
         self.env = SHORT.get(os.environ.get("ENVIRONMENT", "development"), "dev")
         self.project_id = os.environ.get("GCP_PROJECT_ID") or "local-dev-project"
+        self.url: str | None = None
+        self.profile: str | None = None
+        self._server: Server | None = None
 
     @property
     def place(self) -> Place:
@@ -65,7 +73,34 @@ class Session:
             options += ["--data-dir", str(self.data_dir)]
         if self.configs_dir != CONFIGS:
             options += ["--configs", str(self.configs_dir)]
+        for option, value in (("--profile", self.profile), ("--url", self.url)):
+            if value is not None:
+                options += [option, value]
         return f"{self.program} {shlex.join([*options, *words])}"
+
+    def server(self, *, writes: bool = False) -> Server | None:
+        """Return the server that this call is for: the one named, or for what `writes` the one that has the data.
+
+        Raises:
+            InvalidInput: the profile, or an address that would carry keys in clear.
+            StorageLocked: a server has the data, and no key for it is known.
+        """
+        profile = find_profile(self.profile, self.url)
+        holder = None if profile.url or not writes else self.doors.holder(self.place)
+        address = None if holder is None else _SERVED.search(holder)
+        if address is not None:
+            if not profile.api_key and not profile.root_key:
+                how = f"set {KEY} or {ROOT_KEY}, and this goes through its API"
+                raise StorageLocked(f"{self.data_dir} is in use by {holder}; {how}")
+            profile = replace(profile, url=address[1])
+        if profile.url and self._server is None:
+            self._server = Server(profile)
+        return self._server
+
+    def close(self) -> None:
+        """Close what this call opened."""
+        if self._server is not None:
+            self._server.close()
 
     def reading(self) -> AbstractContextManager[Services]:
         """Open to look; works beside a writer."""
@@ -100,7 +135,12 @@ class Session:
 
     def remind(self) -> None:
         """Say on stderr how many runs an earlier process left unfinished; silent while another one works."""
-        if not (self.data_dir / "state.db").exists() or self.doors.holder(self.place) is not None:
+        if (
+            self.url
+            or self.profile
+            or not (self.data_dir / "state.db").exists()
+            or self.doors.holder(self.place) is not None
+        ):
             return
         try:
             count = self.count_unfinished()

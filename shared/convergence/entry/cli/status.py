@@ -8,9 +8,11 @@ import click
 
 from convergence.engine import views
 from convergence.engine.view_models import RunView
+from convergence.entry.cli import remote
 from convergence.entry.cli.follow import summary
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, seconds
+from convergence.entry.cli.server import Server
 from convergence.entry.cli.session import Session, find_run
 
 
@@ -25,12 +27,8 @@ def command(session: Session, run_id: str | None) -> int:
       convergence status run_5f0c2d9a
       convergence status --json
     """
-    return asyncio.run(_status(session, run_id))
-
-
-async def _status(session: Session, run_id: str | None) -> int:
-    with session.reading() as services:
-        view = await views.status(services, *await find_run(services, run_id))
+    server = session.server()
+    view = asyncio.run(_read(session, run_id)) if server is None else _ask(server, run_id)
     if session.out.json:
         session.out.data(view)
     else:
@@ -40,6 +38,15 @@ async def _status(session: Session, run_id: str | None) -> int:
         session.out.line()
         steps_table(session.out, view)
     return 0
+
+
+async def _read(session: Session, run_id: str | None) -> RunView:
+    with session.reading() as services:
+        return await views.status(services, *await find_run(services, run_id))
+
+
+def _ask(server: Server, run_id: str | None) -> RunView:
+    return remote.status(server, server.org, server.run_id(run_id))
 
 
 def steps_table(out: Output, view: RunView) -> None:

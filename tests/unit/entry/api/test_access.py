@@ -20,6 +20,7 @@ def routes(api: Api) -> list[tuple[str, str]]:
 
 def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: Live) -> None:
     public = {"/health", "/ready", "/metrics", "/api/v1/validator/pipelines", "/api/v1/validator/pipelines/{provider}"}
+    public |= {"/api/v1/me"}  # it tells of the key alone
     public |= {"/api/v1/validator/validate"}  # any org's key may check a file of its own
 
     async def story(api: Api) -> None:

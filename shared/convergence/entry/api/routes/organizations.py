@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import dataset_of
 from convergence.engine.quota_view import QuotaView, quota_view
-from convergence.entry.api.auth import Operator, OrgName, Reader
+from convergence.entry.api.auth import Known, Operator, OrgName, Reader, check_known
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import (
     KeyAnswer,
@@ -56,6 +56,21 @@ class DevelopmentKey(TypedDict):
     """A key in clear."""
 
     api_key: str
+
+
+class Me(TypedDict):
+    """Whose key it is. The operator's belongs to no org."""
+
+    kind: Literal["org", "root"]
+    org: str
+    scopes: list[str]
+
+
+@router.get("/me", response_model=Me, responses=documented())
+async def me(caller: Known) -> Json:
+    """Say whose key this is and what it may do."""
+    check_known(caller)
+    return Json({"kind": caller.kind, "org": caller.org, "scopes": list(caller.scopes)})
 
 
 @router.post("/organizations/onboard", status_code=201, response_model=Onboarded, responses=documented(409))

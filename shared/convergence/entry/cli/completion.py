@@ -1,0 +1,36 @@
+"""`convergence completion`: names completed by the shell."""
+
+from __future__ import annotations
+
+from typing import Final
+
+import click
+from click.shell_completion import get_completion_class
+
+from convergence.entry.cli.options import SilentCommand
+from convergence.entry.cli.session import Session
+
+NAME: Final = "convergence"
+
+
+@click.command("completion", cls=SilentCommand)
+@click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
+@click.pass_context
+def command(context: click.Context, shell: str) -> int:
+    """Print the script with which SHELL completes commands and options.
+
+    \b
+    Example:
+      convergence completion fish > ~/.config/fish/completions/convergence.fish
+      eval "$(convergence completion bash)"     # in ~/.bashrc; zsh alike in ~/.zshrc
+    """
+    from convergence.entry.cli.main import COMPLETE  # which imports this module
+
+    session: Session = context.obj
+    kind = get_completion_class(shell)
+    assert kind is not None, "the choices are those that click knows"
+    root = context.find_root().command
+    completing = kind(root, {}, NAME, COMPLETE)
+    # Not `source()`: for bash that asks a bash for its version, and here is perhaps none.
+    session.out.line((completing.source_template % completing.source_vars()).strip())
+    return 0

@@ -1,0 +1,117 @@
+"""Commands on runs, done by a server: the same words and exit codes as in this process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, cast
+
+from convergence.config.model import ParameterSpec
+from convergence.engine.view_models import RunView
+from convergence.entry.cli.follow import move_line, summary
+from convergence.entry.cli.parameters import read_parameters
+from convergence.entry.cli.server import Server, quoted
+from convergence.entry.cli.session import Session
+from convergence.errors import InvalidInput, NotFound, nearest
+
+_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+Words = tuple[Sequence[str], Sequence[str], Sequence[str]]  # -p, --secret-from-env, --secret-from-file
+
+
+def run(
+    session: Session, server: Server, org: str, pipeline: str, words: Words, *, wait: bool, idempotency_key: str | None
+) -> int:
+    """Start a pipeline there, and see it to its end."""
+    parameters = given(server, pipeline, words)
+    headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
+    path = f"/pipelines/run/{quoted(org)}/{pipeline}"
+    accepted = server.ask("POST", path, json=parameters, headers=headers)
+    return _followed(session, server, org, accepted, wait=wait)
+
+
+def integrate(session: Session, server: Server, org: str, provider: str, verb: str, words: Words) -> int:
+    """Set an integration up, or try it, there."""
+    parameters = given(server, f"{provider}/auth/{verb}", words)
+    accepted = server.ask("POST", f"/integrations/{quoted(org)}/{quoted(provider)}/{verb}", json=parameters)
+    return _followed(session, server, org, accepted, wait=True)
+
+
+def replay(session: Session, server: Server, name: str, words: Words, *, latest: bool, wait: bool) -> int:
+    """Replay a run there."""
+    org = server.org
+    if "." in name:
+        raise InvalidInput(f"the API replays runs, not letters; replay the letter's run: {name.partition('.')[0]}")
+    body: dict[str, Any] = {"latest": latest}
+    if any(words):
+        pipeline = server.get(_status(org, name))["pipeline"]
+        body["parameters"] = given(server, pipeline, words, ask=False)
+    accepted = server.ask("POST", f"/pipelines/replay/{quoted(org)}/{quoted(name)}", json=body)
+    return _followed(session, server, org, accepted, wait=wait)
+
+
+def cancel(session: Session, server: Server, run_id: str) -> int:
+    """Cancel a run there."""
+    org = server.org
+    answer = server.ask("POST", f"/pipelines/cancel/{quoted(org)}/{quoted(run_id)}")
+    if not answer["success"]:
+        raise InvalidInput(f"run {run_id} is {answer['status']} already; there is nothing to cancel")
+    _conclude(session, status(server, org, run_id))
+    return 0
+
+
+def status(server: Server, org: str, run_id: str) -> RunView:
+    """Return a run as it stands."""
+    return cast("RunView", server.get(_status(org, run_id)))
+
+
+def given(server: Server, pipeline: str, words: Words, *, ask: bool = True) -> dict[str, Any]:
+    """Return the parameters of a call; the server says which are secrets, so that none is taken from the call."""
+    known = {each["name"]: each["parameters"] for each in server.open_to_all("/validator/pipelines")["pipelines"]}
+    name = "/".join(filter(None, pipeline.split("/")))
+    declared = known.get(name)
+    if declared is None and not any(words):
+        return {}  # an alias, perhaps: the server knows them
+    if declared is None:
+        raise NotFound(f"{server.url} lists no pipeline {name!r}; parameters need its path.{nearest(name, known)}")
+    specs = {
+        each["name"]: ParameterSpec(
+            type=each["type"], required=each["required"], description=each["description"], default=None
+        )
+        for each in declared
+    }
+    return read_parameters(name, specs, *words, ask=ask)
+
+
+def _followed(session: Session, server: Server, org: str, accepted: Mapping[str, Any], *, wait: bool) -> int:
+    if not wait:
+        if session.out.json:
+            session.out.data({"run_id": accepted["run_id"], "status": accepted["status"]})
+        else:
+            look = session.command("status", accepted["run_id"])
+            session.out.line(f"accepted  {accepted['run_id']}; the server does the work, look with: {look}")
+        return 0
+    return _conclude(session, _follow(session, server, org, accepted["run_id"]))
+
+
+def _follow(session: Session, server: Server, org: str, run_id: str) -> RunView:
+    """Show the moves as the server tells them; where its stream breaks off, go on behind the last one."""
+    seen = ""
+    while True:
+        for name, move in server.events(f"/pipelines/events/{quoted(org)}/{quoted(run_id)}", seen):
+            seen = name
+            if not session.out.json:
+                session.out.note(move_line(move, run_id))
+        view = status(server, org, run_id)
+        if view["status"] in _ENDED:
+            return view
+
+
+def _conclude(session: Session, view: RunView) -> int:
+    if session.out.json:
+        session.out.data(view)
+    else:
+        summary(session.out, view, session.command)
+    return 0 if view["status"] == "completed" else 1
+
+
+def _status(org: str, run_id: str) -> str:
+    return f"/pipelines/status/{quoted(org)}/{quoted(run_id)}"
