@@ -32,10 +32,20 @@ if TYPE_CHECKING:
     from convergence.engine.lease import Lease
 
 INDEXES: Final = (
-    Index("runs", ("check_at",)),
+    Index("runs", ("check_at",), sharded=True),
     Index("runs", ("org", "created_at")),
     Index("dead_letters", ("org", "created_at")),
 )
+# Queries that one file answers by looking at a few documents, and Firestore only with an index.
+CLOUD_INDEXES: Final = (
+    Index("runs", ("org", "status", "created_at")),
+    Index("runs", ("org", "provider", "created_at")),
+    Index("runs", ("org", "provider", "status", "created_at")),
+    Index("steps", ("children", "status"), array="children"),
+    Index("api_keys", ("org", "created_at")),
+)
+# Collections of large or busy documents, which are searched through the indexes above and no others.
+UNINDEXED: Final = ("runs", "plan", "steps", "usage", "dead_letters", "once")
 _PLANS_MAX: Final = 500
 
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Generic, TypeVar
+from functools import partial
+from typing import Any, Final, Generic, TypeVar, cast
 
 from convergence.adapters.gcp.errors import VENDOR, breaks_channel, translated
 
@@ -16,7 +17,29 @@ T = TypeVar("T")
 R = TypeVar("R")
 
 FAILURES_MAX: Final = 3  # consecutive failures of the channel before it is replaced
+# gRPC shares connections between channels to one place: a new channel would take over the dead one.
+_OWN: Final = (("grpc.use_local_subchannel_pool", 1),)
 _GRACE_S: Final = 60.0  # calls on a replaced channel may still end
+
+
+def transport(kind: type[T], endpoint: str | None) -> T:
+    """Return a transport of one of Google's async clients, on the running loop.
+
+    Args:
+        kind: The class, such as `FirestoreGrpcAsyncIOTransport`.
+        endpoint: `host:port` of a test server, without encryption or identity; None: the real service.
+    """
+    import grpc.aio
+
+    vendor: Any = kind
+    if endpoint is None:
+        return cast("T", vendor(channel=partial(_own_channel, vendor)))
+    return cast("T", vendor(channel=grpc.aio.insecure_channel(endpoint, options=_OWN)))
+
+
+def _own_channel(kind: Any, *arguments: Any, **options: Any) -> Any:
+    options["options"] = [*(options.get("options") or ()), *_OWN]
+    return kind.create_channel(*arguments, **options)
 
 
 class Connection(Generic[T]):

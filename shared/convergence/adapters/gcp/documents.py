@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from convergence.adapters.cursors import cursor as cursor_of
 from convergence.adapters.cursors import place
 from convergence.adapters.gcp import documents_writes as writing
-from convergence.adapters.gcp.connection import Connection
+from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.documents_query import Query, Row
 from convergence.adapters.gcp.documents_values import data_of
 from convergence.adapters.gcp.errors import retried, unapplied
@@ -243,13 +243,10 @@ class FirestoreDocuments:
 
 
 def _client(endpoint: str | None) -> FirestoreAsyncClient:
-    import grpc.aio
     from google.cloud.firestore_v1.services.firestore import FirestoreAsyncClient
     from google.cloud.firestore_v1.services.firestore.transports import FirestoreGrpcAsyncIOTransport
 
-    if endpoint is None:
-        return FirestoreAsyncClient()
-    return FirestoreAsyncClient(transport=FirestoreGrpcAsyncIOTransport(channel=grpc.aio.insecure_channel(endpoint)))
+    return FirestoreAsyncClient(transport=transport(FirestoreGrpcAsyncIOTransport, endpoint))
 
 
 async def _close(client: Any, grace_s: float | None) -> None:

@@ -65,7 +65,7 @@ def put(value: Any, item: Any, depth: int = 1) -> None:
         raise TypeError(f"Type is not JSON serializable: {type(item).__name__}")
 
 
-def _put_number(value: Any, item: float) -> None:
+def _put_number(value: Any, item: Any) -> None:
     if isinstance(item, float):
         if math.isfinite(item):
             value.double_value = item
