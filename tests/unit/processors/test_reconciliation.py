@@ -9,8 +9,10 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.genai.reconciliation import Pair, classify, pairs
+from convergence.processors.genai.differences import Pair, classify
+from convergence.processors.genai.reconciliation import pairs, spread
 from convergence.processors.openai.lines import line
+from tests.unit.processors.test_pricing import BOOK
 
 DAY = date(2026, 11, 10)
 ROUNDING = Decimal("0.000001")
@@ -43,8 +45,8 @@ def pair(
         (pair(None, "1", basis="no_price"), "missing_price", "no price for it"),
         (pair(None, "1", basis="unknown_model"), "missing_price", "does not know it"),
         (pair(None, None), "missing_price", "neither"),
-        (pair(None, "1", used=None), "missing_usage", "late data"),
-        (pair("1.5", None), "not_billed", "not on the bill"),
+        (pair(None, "1", used=None), "missing_usage", "lost data"),
+        (pair("1.5", None), "not_billed", "not billed"),
         (pair("0", None), "match", "free"),
     ],
 )
@@ -52,6 +54,46 @@ def test_every_difference_has_a_reason_in_words(found: Pair, reason: str, said: 
     given, explanation = classify(found, ROUNDING)
     assert given == reason
     assert said in explanation
+
+
+@pytest.mark.parametrize(
+    ("found", "said"),
+    [
+        (pair(None, "1", used=None), "does not show it yet"),
+        (pair("1.5", "1.8", used=8, charged=10), "billed for 10, used 8"),
+        (pair("1.5", None), "not billed yet"),
+    ],
+)
+def test_what_one_side_lacks_on_a_young_day_is_late_data(found: Pair, said: str) -> None:
+    reason, explanation = classify(found, ROUNDING, young=True)
+    assert reason == "late_data"
+    assert said in explanation
+    assert "run it again" in explanation
+
+
+@pytest.mark.parametrize(("steps", "reason"), [(("2.5", "5"), "tier"), (("2.5", "3.9"), "price"), (None, "price")])
+def test_a_bill_between_the_steps_of_the_list_is_a_matter_of_tiers(steps: tuple[str, str] | None, reason: str) -> None:
+    found = pair("2.5", "4")
+    found.steps = None if steps is None else (Decimal(steps[0]), Decimal(steps[1]))
+    assert classify(found, ROUNDING)[0] == reason
+
+
+def test_the_steps_of_a_pair_are_those_of_its_own_kind_of_price() -> None:
+    computed = {
+        "usage_date": DAY,
+        "model": "gpt-5.4",
+        "listed_model": "gpt-5.4",
+        "processing": "standard",
+        "charge_kind": "input",
+        "cost": Decimal("2.5"),
+        "quantity": Decimal(1_000_000),
+        "basis": "list",
+    }
+    unlisted = {**computed, "charge_kind": "output", "listed_model": None, "cost": None, "basis": "unknown_model"}
+    found = pairs([computed, unlisted], [], line)
+    spread(found, [computed, unlisted], BOOK)
+    assert found[DAY, "gpt-5.4", "input"].steps == (Decimal("2.5"), 5)
+    assert found[DAY, "gpt-5.4", "output"].steps is None
 
 
 def billed(line_item: str, amount: str, quantity: int, unit: str, currency: str = "USD") -> dict[str, Any]:

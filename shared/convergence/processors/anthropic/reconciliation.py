@@ -11,6 +11,7 @@ class AnthropicReconciliation(ReconciliationProcessor):
 
     computed_table = "anthropic_cost_daily"
     billed_table = "anthropic_billing_daily_raw"
+    prices_table = "anthropic_model_pricing"
 
     def line(self, item: str | None, unit: str | None) -> Line:  # noqa: ARG002 - this bill names no quantities
         """Return model, kind of charge and factor of a line item."""

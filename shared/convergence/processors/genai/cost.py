@@ -1,11 +1,13 @@
 """Usage × dated price list → cost by day and kind of charge, an estimate at list prices.
 
-What has no price keeps its quantity and a NULL cost; `on_unknown_model` decides whether that stops the step.
+What has no price keeps its quantity and a NULL cost, and its rows are set aside; `on_unknown_model` decides whether
+that stops the step, or is a warning on the run.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from datetime import date
 from decimal import Decimal
@@ -16,6 +18,8 @@ from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.base import days
 from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.seeded import seeded_prices
+from convergence.processors.genai.unpriced import QUARANTINE, Unpriced
 from convergence.processors.settings import Destination, Settings, settings
 
 ROWS_PER_DAY_MAX: Final = 1_000_000
@@ -50,9 +54,9 @@ class CostProcessor(ABC):
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (self.prices_table, self.usage_table):
             await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
-        book = PriceBook(await self._prices(context), seeded_by=self.seeded_by)
+        book = PriceBook(await seeded_prices(context, self.prices_table), seeded_by=self.seeded_by)
         dates = days(context.start_date, context.end_date)
-        read, total, unpriced = 0, Decimal(0), dict[tuple[str, str, str], int]()
+        read, totals, unpriced = 0, defaultdict[str, Decimal](Decimal), Unpriced()
         for part, day in enumerate(dates):
             usage = await self._usage(context, wanted, day)
             rows = [row for used in usage for row in self.cost_rows(used, book)]
@@ -60,34 +64,25 @@ class CostProcessor(ABC):
             read += len(usage)
             for row in rows:
                 if "cost" in row:
-                    total += row["cost"]
+                    totals[row["currency"]] += row["cost"]
                 else:
-                    key = (row["price_basis"], row["model"] or "-", row["charge_kind"])
-                    unpriced[key] = unpriced.get(key, 0) + row["consumed_quantity"]
+                    unpriced.add(row)
             context.progress(rows=read, note=day.isoformat())
-        missing = [f"{model}: {charge} ({why})" for why, model, charge in sorted(unpriced)]
-        if missing:
-            said = f"{len(missing)} kinds of usage have no price: {'; '.join(missing[:SHOWN_MAX])}"
-            if wanted.on_unknown_model == "fail":
-                raise StepFailed(f"{said}. Add them to model_pricing.csv, or set config.on_unknown_model: warn.")
-            context.logger.warning(said)
+        missing = unpriced.kinds
+        said = f"{len(missing)} kinds of usage have no price: {'; '.join(missing[:SHOWN_MAX])}"
+        await unpriced.set_aside(context, stage.table)
+        if missing and wanted.on_unknown_model == "fail":
+            raise StepFailed(f"{said}. Add them to model_pricing.csv, or set config.on_unknown_model: warn.")
         loaded = await context.warehouse.load(stage, dates=dates, date_field="usage_date")
         return {
             "status": SUCCESS,
             "rows_processed": read,
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
-            "total_cost": f"{total.normalize():f}",
-            "currency": "USD",
+            **_sums(totals),
             "unpriced": missing[:SHOWN_MAX],
+            "warnings": [f"{said}; their rows are in {QUARANTINE}"] if missing else [],
         }
-
-    async def _prices(self, context: Context) -> list[Row]:
-        """The list that was seeded last, whichever pipeline did it."""
-        table = self.prices_table
-        latest = f"SELECT x_run_id FROM {table} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"  # noqa: S608 - our own name
-        sql = f"SELECT * FROM {table} WHERE x_run_id = ({latest})"  # noqa: S608 - as above
-        return list((await context.warehouse.query(sql, rows_max=ROWS_PER_DAY_MAX)).rows)
 
     async def _usage(self, context: Context, wanted: CostSettings, day: date) -> list[Row]:
         parameters = {
@@ -103,3 +98,12 @@ class CostProcessor(ABC):
         if len(rows) == ROWS_PER_DAY_MAX:
             raise StepFailed(f"{day} has {ROWS_PER_DAY_MAX} rows of usage or more: more than one day's pricing holds")
         return list(rows)
+
+
+def _sums(totals: Mapping[str, Decimal]) -> dict[str, Any]:
+    """Sums of different currencies are never added: then `total_cost` is None, and each stands for itself."""
+    texts = {currency: f"{total.normalize():f}" for currency, total in sorted(totals.items())} or {"USD": "0"}
+    if len(texts) > 1:
+        return {"total_cost": None, "currency": None, "total_cost_by_currency": texts}
+    ((currency, total),) = texts.items()
+    return {"total_cost": total, "currency": currency}

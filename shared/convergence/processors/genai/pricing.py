@@ -97,7 +97,7 @@ class PriceBook:
         self._patterns: dict[str, str] = {}  # pattern → model
         for row in rows:
             model = row["model"]
-            price = Price(**{name: row.get(name) for name in Price.__slots__})  # older lists have no region
+            price = Price(**{name: row[name] for name in Price.__slots__ if name in row})  # older lists have no region
             self._prices[model, price.kind, price.processing].append(price)
             for pattern in row["model_match"].split() if row["model_match"] else ():
                 target = self._patterns if pattern[0] == "~" or "*" in pattern else self._exact
@@ -127,8 +127,13 @@ class PriceBook:
 
     def span(self, model: str, kind: str, processing: str, day: date) -> tuple[Decimal, Decimal] | None:
         """Return the lowest and the highest price of one token, call, … that any step has on that day; None without."""
-        found = [price.price / UNIT_SIZES[price.unit] for price, _ in self._candidates(model, kind, processing, day)]
-        return (min(found), max(found)) if found else None
+        found = [price for price, _ in self._candidates(model, kind, processing, day)]
+        prices = [
+            price.price / UNIT_SIZES[price.unit]
+            for price in found
+            if (price.kind, price.processing) == (found[0].kind, found[0].processing)
+        ]
+        return (min(prices), max(prices)) if prices else None
 
     def _candidates(
         self, model: str, kind: str, processing: str, day: date, region: str | None = None

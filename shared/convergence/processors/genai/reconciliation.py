@@ -1,6 +1,7 @@
 """Computed cost against the provider's bill.
 
-One row per day, model and kind of charge, with the difference (provider minus computed) and its reason.
+One row per day, model and kind of charge, with the difference (provider minus computed) and its reason; and one per
+day and model in `org_cost_tracking`, with what is over the threshold.
 """
 
 from __future__ import annotations
@@ -8,26 +9,31 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Literal
+
+from pydantic import Field
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.base import days
+from convergence.processors.genai import tracking
 from convergence.processors.genai.charge import CONSUMED_UNITS, DIGITS
+from convergence.processors.genai.differences import Pair, classify
+from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.seeded import seeded_prices
 from convergence.processors.settings import Destination, Settings, settings
 
 ROWS_MAX: Final = 1_000_000
 
 COMPUTED_SQL: Final = """
-SELECT usage_date, model, charge_kind, SUM(cost) AS cost, SUM(consumed_quantity) AS quantity,
+SELECT usage_date, model, listed_model, charge_kind, processing, SUM(cost) AS cost, SUM(consumed_quantity) AS quantity,
   STRING_AGG(DISTINCT price_basis, ' ' ORDER BY price_basis) AS basis
 FROM {table}
 WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
-GROUP BY usage_date, model, charge_kind
+GROUP BY usage_date, model, listed_model, charge_kind, processing
 """
 BILLED_SQL: Final = """
 SELECT usage_date, line_item, quantity_unit, currency, SUM(amount) AS amount, SUM(quantity) AS quantity
@@ -36,57 +42,24 @@ WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x
 GROUP BY usage_date, line_item, quantity_unit, currency
 """
 
-# What to add when our price is not the list's own.
-BASES: Final = {
-    "parent_kind": ", which is the price of a wider kind: the list has none of its own",
-    "standard_processing": ", which is the standard one: the list has none for this processing",
-}
-
 Key = tuple[date, str, str]
 Line = tuple[str, str, Decimal]  # model ("" without one), kind of charge, factor from the bill's unit to ours
+Reader = Callable[[str | None, str | None], Line]
 
 
 class ReconciliationSettings(Settings):
-    """`rounding`: a difference up to this many USD per row is called rounding."""
+    """What is small enough. Amounts are in the currency of the bill.
 
-    rounding: Decimal = Decimal("0.000001")
+    `rounding`: a difference up to this much per row is called rounding. A day and model whose difference exceeds both
+    `threshold_amount` and `threshold_ratio` (of the bill) is a warning on the run, or with `on_over_threshold: fail`
+    the end of the step. `late_days`: so many days back, what one side lacks is late data and not missing.
+    """
 
-
-@dataclass(slots=True)
-class Pair:
-    """Both sides of one day, model and kind of charge; None where a side says nothing."""
-
-    computed: Decimal | None = None
-    computed_quantity: Decimal | None = None
-    basis: str = ""
-    billed: Decimal | None = None
-    billed_quantity: Decimal | None = None
-
-
-def classify(pair: Pair, rounding: Decimal) -> tuple[str, str]:
-    """Return (reason, explanation)."""
-    if pair.computed is None:
-        if pair.computed_quantity is None:
-            return "missing_usage", "billed, but the usage API shows nothing of it: late data or an unknown line item"
-        if pair.billed is None:
-            return "missing_price", "used, but neither our price list nor the bill says what it costs"
-        return (
-            "missing_price",
-            "our price list has no price for it" if pair.basis == "no_price" else "our price list does not know it",
-        )
-    if pair.billed is None:
-        return ("match", "free") if pair.computed == 0 else ("not_billed", "computed, but not on the bill (yet)")
-    difference = abs(pair.billed - pair.computed)
-    if difference == 0:
-        return "match", ""
-    if difference <= rounding:
-        return "rounding", f"within {rounding:f}"
-    if pair.billed_quantity is not None and pair.billed_quantity != pair.computed_quantity:
-        return "quantity", f"billed for {pair.billed_quantity:f}, used {pair.computed_quantity or 0:f}"
-    if not pair.computed:
-        return "price", "billed, but free on our price list"
-    ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize()
-    return "price", f"billed at {ratio:f} times our price{BASES.get(pair.basis, '')}"
+    rounding: Decimal = Field(default=Decimal("0.000001"), ge=0)
+    threshold_amount: Decimal = Field(default=Decimal("0.01"), ge=0)
+    threshold_ratio: Decimal = Field(default=Decimal("0.01"), ge=0)
+    on_over_threshold: Literal["warn", "fail"] = "warn"
+    late_days: int = Field(default=3, ge=0)
 
 
 class ReconciliationProcessor(ABC):
@@ -95,29 +68,50 @@ class ReconciliationProcessor(ABC):
     config_model = ReconciliationSettings
     computed_table: str
     billed_table: str
+    prices_table: str
 
     @abstractmethod
     def line(self, item: str | None, unit: str | None) -> Line:
         """Return what a line of the bill is about."""
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Compare and load; the result sums up by reason."""
+        """Compare and load; the result sums up by reason.
+
+        Raises `StepFailed` over the threshold where the file says fail; the rows are there all the same.
+        """
         wanted = settings(ReconciliationSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
-        for table in (self.computed_table, self.billed_table):
+        for table in (self.computed_table, self.billed_table, self.prices_table):
             await context.warehouse.ensure_table(table)
         computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))
         billed = await self._rows(context, BILLED_SQL.format(table=self.billed_table))
-        rows = [_row(key, pair, wanted.rounding) for key, pair in sorted(pairs(computed, billed, self.line).items())]
+        found = pairs(computed, billed, self.line)
+        if computed:  # without usage there was no need of a price list yet
+            spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
+        today = context.now().date()
+        rows = [
+            _row(key, pair, wanted.rounding, young=(today - key[0]).days <= wanted.late_days)
+            for key, pair in sorted(found.items())
+        ]
         await stage.write(0, rows)
         dates = days(context.start_date, context.end_date)
         loaded = await context.warehouse.load(stage, dates=dates, date_field="usage_date")
+        threshold = tracking.Threshold(wanted.threshold_amount, wanted.threshold_ratio)
+        tracked = tracking.tracked(rows, context.provider, threshold, context.now())
+        stage_tracked = context.warehouse.stage(tracking.TRACKING)
+        await stage_tracked.write(0, tracked)
+        await context.warehouse.load(stage_tracked, dates=dates, date_field="usage_date")
+        warnings = tracking.warnings(tracked, threshold)
+        if warnings and wanted.on_over_threshold == "fail":
+            raise StepFailed("; ".join(warnings))
         return {
             "status": SUCCESS,
             "rows_processed": len(computed) + len(billed),
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             **_summary(rows),
+            "states": _counts(tracked),
+            "warnings": warnings,
         }
 
     async def _rows(self, context: Context, sql: str) -> Sequence[Row]:
@@ -130,14 +124,15 @@ class ReconciliationProcessor(ABC):
         return (await context.warehouse.query(sql, parameters, rows_max=ROWS_MAX)).rows
 
 
-def pairs(
-    computed: Iterable[Row], billed: Iterable[Row], line: Callable[[str | None, str | None], Line]
-) -> dict[Key, Pair]:
+def pairs(computed: Iterable[Row], billed: Iterable[Row], line: Reader) -> dict[Key, Pair]:
     """Join both sides by day, model ("" without one) and kind of charge; billed quantities come in our units."""
     found: dict[Key, Pair] = defaultdict(Pair)
     for row in computed:
         pair = found[row["usage_date"], row["model"] or "", row["charge_kind"]]
-        pair.computed, pair.computed_quantity, pair.basis = row["cost"], Decimal(row["quantity"]), row["basis"]
+        if row["cost"] is not None:
+            pair.computed = (pair.computed or Decimal(0)) + row["cost"]
+        pair.computed_quantity = (pair.computed_quantity or Decimal(0)) + Decimal(row["quantity"])
+        pair.basis = " ".join(sorted({*pair.basis.split(), *row["basis"].split()}))
     for row in billed:
         if row["currency"] != "USD":
             raise StepFailed(f"the bill of {row['usage_date']} is in {row['currency']}; the price list is in USD")
@@ -149,16 +144,34 @@ def pairs(
     return found
 
 
-def _row(key: Key, pair: Pair, rounding: Decimal) -> dict[str, Any]:
+def spread(found: Mapping[Key, Pair], computed: Iterable[Row], book: PriceBook) -> None:
+    """Tell each pair what its quantity costs at the cheapest and the dearest step of the list; a part that is not
+    listed leaves it out."""
+    sums: dict[Key, tuple[Decimal, Decimal] | None] = {}
+    for row in computed:
+        key = (row["usage_date"], row["model"] or "", row["charge_kind"])
+        listed = row["listed_model"]
+        span = None if listed is None else book.span(listed, row["charge_kind"], row["processing"], row["usage_date"])
+        before = sums.get(key, (Decimal(0), Decimal(0)))
+        quantity = Decimal(row["quantity"])
+        if span is None or before is None:
+            sums[key] = None
+        else:
+            sums[key] = (before[0] + span[0] * quantity, before[1] + span[1] * quantity)
+    for key, steps in sums.items():
+        found[key].steps = steps
+
+
+def _row(key: Key, pair: Pair, rounding: Decimal, *, young: bool) -> dict[str, Any]:
     day, model, charge = key
-    reason, explanation = classify(pair, rounding)
+    reason, explanation = classify(pair, rounding, young=young and charge != "unknown")
     return {
         "usage_date": day,
         "model": model or None,
         "charge_kind": charge,
         "computed_cost": pair.computed,
         "provider_cost": pair.billed,
-        "difference": ((pair.billed or Decimal(0)) - (pair.computed or Decimal(0))).quantize(DIGITS),
+        "difference": pair.difference.quantize(DIGITS),
         "currency": "USD",
         "computed_quantity": pair.computed_quantity,
         "provider_quantity": pair.billed_quantity,
@@ -168,13 +181,18 @@ def _row(key: Key, pair: Pair, rounding: Decimal) -> dict[str, Any]:
     }
 
 
+def _counts(tracked: Sequence[Row]) -> dict[str, int]:
+    states = [row["state"] for row in tracked]
+    return {state: states.count(state) for state in sorted(set(states))}
+
+
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     reasons: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
         reasons[row["reason"]] += row["difference"]
     totals = {
-        name: sum((row[column] for row in rows if row[column] is not None), Decimal(0))
-        for name, column in (("computed_cost", "computed_cost"), ("provider_cost", "provider_cost"))
+        name: sum((row[name] for row in rows if row[name] is not None), Decimal(0))
+        for name in ("computed_cost", "provider_cost")
     }
     return {
         **{name: f"{value.normalize():f}" for name, value in totals.items()},

@@ -11,6 +11,7 @@ class OpenAIReconciliation(ReconciliationProcessor):
 
     computed_table = "openai_cost_daily"
     billed_table = "openai_billing_daily_raw"
+    prices_table = "openai_model_pricing"
 
     def line(self, item: str | None, unit: str | None) -> Line:
         """Return model, kind of charge and factor of a line item."""

@@ -1,0 +1,77 @@
+"""Usage without a price: listed with the run, set aside for whoever keeps the price list, never priced at zero."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Parameter, WriteMode
+
+QUARANTINE: Final = "org_meta_quarantine_rows"
+ROWS_ASIDE_MAX: Final = 100_000
+_RELEASE_SQL: Final = f"""
+DELETE FROM {QUARANTINE}
+WHERE table_name = @table AND step_id = @step_id AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
+  AND JSON_VALUE(row_json, '$.usage_date') BETWEEN @first AND @last
+"""  # noqa: S608 - a constant of this file
+
+
+class Unpriced:
+    """Collects the charges of a step that have no price."""
+
+    def __init__(self) -> None:
+        self._quantities: dict[tuple[str, str, str], int] = {}
+        self._rows: dict[str, str] = {}  # JSON → why
+
+    def add(self, charged: Mapping[str, Any]) -> None:
+        """Take a row without cost."""
+        key = (str(charged["price_basis"]), str(charged["model"] or "-"), str(charged["charge_kind"]))
+        self._quantities[key] = self._quantities.get(key, 0) + int(charged["consumed_quantity"])
+        self._rows[json.dumps(charged, default=str, sort_keys=True)] = key[0]
+
+    @property
+    def kinds(self) -> list[str]:
+        """What has no price, in words: `model: kind of charge (why)`."""
+        return [f"{model}: {charge} ({why})" for why, model, charge in sorted(self._quantities)]
+
+    async def set_aside(self, context: Context, table: str) -> None:
+        """Let the quarantine table hold exactly these rows of the run's days: what has a price now is released.
+
+        Raises `StepFailed` for so many that they are no exceptions: then the price list is wrong as a whole.
+        """
+        if len(self._rows) > ROWS_ASIDE_MAX:
+            raise StepFailed(
+                f"{len(self._rows)} rows of usage have no price, more than the {ROWS_ASIDE_MAX} that are set aside: "
+                f"look at the price list; for example {'; '.join(self.kinds[:5])}"
+            )
+        await context.warehouse.ensure_table(QUARANTINE)
+        texts = {
+            "table": table,
+            "step_id": context.step_id,
+            "pipeline_id": context.pipeline_id,
+            "credential_id": context.credential_id,
+            "first": context.start_date.isoformat(),
+            "last": context.end_date.isoformat(),
+        }
+        parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
+        await context.warehouse.query(_RELEASE_SQL, parameters, write=True)
+        stage = context.warehouse.stage(QUARANTINE)
+        await stage.write(0, self._quarantined(table, context.step_id))
+        keys: Sequence[str] = ("table_name", "step_id", "row_digest")
+        await context.warehouse.load(stage, dates=None, mode=WriteMode.MERGE, key_fields=keys)
+
+    def _quarantined(self, table: str, step_id: str) -> list[dict[str, Any]]:
+        return [
+            {
+                "table_name": table,
+                "step_id": step_id,
+                "reason": why,
+                "row_digest": hashlib.sha256(text.encode()).hexdigest(),
+                "row_json": text,
+            }
+            for text, why in self._rows.items()
+        ]
