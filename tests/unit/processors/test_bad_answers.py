@@ -46,13 +46,14 @@ FINAL = {
 }
 IN_DAYS = {"last_too_early": "the answer has no bucket for 2026-10-"}
 IN_COUNTS = {"negative": "is -5; a count is", "changed_type": "'a few'"}
+IN_MONEY = {"unknown_currency": "the currency is 'zzz', which is no code of ISO 4217"}
 # Passing trouble: the run completes with every row.
 PASSING = ("truncated", "cut", "slow", "throttled", "server_error", "unavailable")
 CASES = {
     "usage": {**FINAL, **IN_DAYS, **IN_COUNTS},
-    "bill": {**FINAL, **IN_DAYS},
+    "bill": {**FINAL, **IN_DAYS, **IN_MONEY},
     "messages": {**FINAL, **IN_DAYS, **IN_COUNTS},
-    "claude_code": {**FINAL, **IN_COUNTS},
+    "claude_code": {**FINAL, **IN_COUNTS, **IN_MONEY},
 }
 Outcome = tuple[Run, int]
 
@@ -104,6 +105,24 @@ def test_passing_trouble_costs_no_row(report: str, fault: str, all_of: AllOf) ->
     assert rows == all_of(report)[""][1] > 0
 
 
+def test_a_model_of_tomorrow_is_named_and_has_no_price_instead_of_none(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            await here.set_up("openai")
+            here.sandbox.broken[:] = [Plan("unknown_model", "/usage/completions")]
+            results = await here.good("genai/payg/openai", api_base_url=here.url, **RANGE)
+            assert any("model-of-tomorrow" in one for one in results["calculate_costs"]["unpriced"])
+            for table in ("openai_cost_daily", "genai_cost_daily_unified"):
+                rows = await here.rows(
+                    f"SELECT cost FROM {table} WHERE model = 'model-of-tomorrow' AND cost IS NOT NULL"
+                )
+                assert rows == []
+            used = await here.rows("SELECT 1 FROM openai_usage_daily_raw WHERE model = 'model-of-tomorrow'")
+            assert len(used) > 0
+
+    asyncio.run(work())
+
+
 def test_every_fault_that_the_sandbox_knows_is_tested() -> None:
     tested = {fault for cases in CASES.values() for fault in cases} | set(PASSING)
-    assert set(NAMES) - tested == {"unknown_model", "unknown_currency"}
+    assert set(NAMES) - tested == {"unknown_model"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
@@ -10,9 +11,10 @@ import httpx
 import pytest
 
 from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.errors import CredentialRejected
+from convergence.config.procedures import load_procedures
+from convergence.errors import CredentialRejected, StepFailed
 from convergence.sandbox import Sandbox, deepseek
-from tests.unit.processors.step_world import FIRST, ManualClock, Vault, WorldContext
+from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run
 
 
@@ -46,3 +48,44 @@ def test_the_balance_is_read_with_every_digit_and_checked() -> None:
 def test_a_wrong_key_is_refused() -> None:
     with pytest.raises(CredentialRejected, match="deepseek GET /v1/user/balance"):
         asyncio.run(balance("sk-wrong"))
+
+
+async def days_of_spending(*spent: str, top_up: str = "0") -> list[dict[str, Any]]:
+    """Read the balance, spend in USD, read it the day after, and so on; return what became of it in FOCUS."""
+    clock, sandbox = ManualClock(), Sandbox()
+    warehouse = DuckDbWarehouse(None, clock=clock)
+    vault = Vault({"deepseek": deepseek.KEY})
+    base_url = await sandbox.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            await warehouse.sync_routines(load_procedures(CONFIGS))
+            for number, amount in enumerate(("0", *spent)):
+                sandbox.deepseek.spend("USD", Decimal(amount))
+                today = clock.now().date()
+                given = {"api_base_url": base_url, "allow_private_addresses": True, "date": today.isoformat()}
+                plan = plan_of("genai/payg/deepseek", **given, topped_up_usd=top_up)
+                fields = {"secrets": vault, "provider": "deepseek", "run_id": f"run_{number}"}
+                context = WorldContext(client, warehouse, clock, **fields, start_date=today, end_date=today)
+                await run(plan, context)
+                clock.at += timedelta(days=1)
+            sql = "SELECT * FROM cost_data_standard_1_3 ORDER BY ChargePeriodStart, BillingCurrency"
+            return (await context.warehouse.query(sql)).rows
+    finally:
+        await sandbox.stop()
+        warehouse.close()
+
+
+def test_what_it_cost_is_the_fall_of_the_balance_day_by_day() -> None:
+    rows = asyncio.run(days_of_spending("1.23", "0.004"))
+    found = [(row["BillingCurrency"], row["BilledCost"]) for row in rows]
+    assert found == [("CNY", 0), ("USD", Decimal("1.23")), ("CNY", 0), ("USD", Decimal("0.004"))]
+    assert {row["x_PriceBasis"] for row in rows} == {"provider_bill"}
+    unpriced = ("SkuPriceId", "ListUnitPrice", "PricingQuantity", "PricingCategory", "ConsumedQuantity")
+    assert [row[name] for row in rows for name in unpriced] == [None] * 5 * len(rows)
+
+
+def test_a_balance_that_rose_asks_for_what_was_paid_in() -> None:
+    with pytest.raises(StepFailed, match=r"in USD rose by 8.77 since 2026-11-21: .* topped_up_usd"):
+        asyncio.run(days_of_spending("-8.77"))
+    rows = asyncio.run(days_of_spending("-8.77", top_up="10"))
+    assert [row["BilledCost"] for row in rows if row["BillingCurrency"] == "USD"] == [Decimal("1.23")]

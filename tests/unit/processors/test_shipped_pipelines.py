@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from convergence.sandbox import anthropic, azure, google
+from convergence.sandbox import anthropic, azure, claude_code, google
 from tests.e2e.recompute import total_cost
 from tests.unit.processors.installation import Here, days, installed
 
@@ -77,5 +77,82 @@ def test_every_provider_pays_as_it_goes_to_the_last_decimal_and_is_consolidated_
         rows = await here.rows("SELECT provider, source_pipeline_id FROM genai_usage_cost_daily_unified")
         sources = {row["source_pipeline_id"] for row in rows if row["provider"] == "openai"}
         assert sources == {"acme-openai-cost-usage-cost"}
+
+    in_installation(tmp_path, work)
+
+
+def test_claude_code_gives_every_session_and_token_once(tmp_path: Path) -> None:
+    async def work(here: Here) -> None:
+        await here.set_up("anthropic")
+        await here.good("anthropic/claude_code", api_base_url=here.url, **RANGE)
+        raw = [record for day in DATES for record in claude_code.records(day)]
+        parts = [part for record in raw for part in record["model_breakdown"]]
+        (sums,) = await here.rows(
+            "SELECT SUM(sessions) AS sessions, SUM(lines_added) AS added, SUM(uncached_input_tokens) AS input,"
+            " SUM(cache_read_input_tokens) AS cache_read, SUM(cache_write_tokens) AS cache_creation,"
+            " SUM(output_tokens) AS output, SUM(estimated_cost) AS cost, COUNT(*) AS n"
+            " FROM anthropic_claude_code_daily_raw"
+        )
+        assert sums["sessions"] == sum(record["core_metrics"]["num_sessions"] for record in raw) > 0
+        assert sums["added"] == sum(record["core_metrics"]["lines_of_code"]["added"] for record in raw)
+        for kind in ("input", "cache_read", "cache_creation", "output"):
+            assert sums[kind] == sum(part["tokens"][kind] for part in parts), kind
+        assert sums["cost"] == Decimal(sum(part["estimated_cost"]["amount"] for part in parts)) / 100
+        assert sums["n"] == len(raw) + len(parts)
+        # Nothing of it is cost: the messages report has these tokens too.
+        await here.good("genai/unified/consolidate", **RANGE)
+        assert await here.rows("SELECT 1 FROM genai_usage_cost_daily_unified") == []
+
+    in_installation(tmp_path, work)
+
+
+def test_metrics_of_vertex_and_azure_are_those_of_the_provider(tmp_path: Path) -> None:
+    async def work(here: Here) -> None:
+        await here.set_up("vertex", "azure_openai")
+        for provider in ("vertex", "azure_openai"):
+            await here.good(f"genai/payg/{provider}", **here.asks(provider), **RANGE)
+        rows = await here.rows(
+            "SELECT provider, sku, SUM(quantity) AS quantity FROM genai_metrics_daily_raw GROUP BY provider, sku"
+        )
+        found = {(row["provider"], row["sku"]): row["quantity"] for row in rows}
+        chat = [google.tokens(day) for day in DATES]
+        code = [sums for day in DATES for sums in azure.usage(day).values()]
+        assert found == {
+            ("vertex", "input tokens"): sum(one["input"] + one["cached"] for one in chat),
+            ("vertex", "output tokens"): sum(one["output"] for one in chat),
+            ("azure_openai", "input tokens"): sum(one["input"] + one["cached"] for one in code),
+            ("azure_openai", "output tokens"): sum(one["output"] for one in code),
+            ("azure_openai", "requests"): sum(one["requests"] for one in code),
+        }
+
+    in_installation(tmp_path, work)
+
+
+def test_every_other_pipeline_of_the_providers_runs(tmp_path: Path) -> None:
+    async def work(here: Here) -> None:
+        await here.set_up("openai", "anthropic", "deepseek")
+        for provider in ("openai", "anthropic"):
+            validated = await here.good(f"{provider}/auth/validate", api_base_url=here.url)
+            assert validated["validate_credential"]["valid"] is True
+        await here.good("openai/cost/cost_extract", api_base_url=here.url, **RANGE)
+        await here.good("openai/cost/cost_calculation", **RANGE)
+        await here.good("anthropic/usage_cost", api_base_url=here.url, **RANGE)
+        await here.good("deepseek/cost/balance", **here.asks("deepseek"))
+        await here.good("example/hello")
+        assert await focus(here) == {provider: expected(provider) for provider in ("openai", "anthropic")}
+
+    in_installation(tmp_path, work)
+
+
+def test_what_deepseek_cost_is_the_fall_of_its_balance(tmp_path: Path) -> None:
+    async def work(here: Here) -> None:
+        await here.set_up("deepseek")
+        asks = here.asks("deepseek")
+        first = await here.good("genai/payg/deepseek", **asks)
+        assert (first["calculate_costs"]["rows_written"], first["calculate_costs"]["since"]) == (0, None)
+        # The reading becomes yesterday's: the API knows the balance of now only.
+        run = await here.run("genai/payg/deepseek", **asks, date="2026-01-01")
+        assert run.status == "failed"
+        assert "DeepSeek tells that of now only" in str(run.error)
 
     in_installation(tmp_path, work)

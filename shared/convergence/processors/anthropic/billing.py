@@ -14,6 +14,7 @@ from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import COST
 from convergence.processors.anthropic.report import ReportProcessor
+from convergence.processors.genai.billed import billed_currency
 
 GROUP_BY: Final = ("workspace_id", "description")
 COLUMNS: Final = (
@@ -44,9 +45,16 @@ def _row(day: date, result: Mapping[str, Any]) -> Row:
             f"Anthropic costs of {day}: amount {amount!r} {currency!r} is no decimal text of cents"
         ) from error
     row = {name: result.get(name) for name in COLUMNS}
+    where = f"Anthropic costs of {day}"
     # The line as the reconciliation reads it: model and kind of charge.
     line_item = f"{row['model'] or ''}, {row['token_type'] or row['cost_type'] or row['description'] or ''}"
-    return {**row, "usage_date": day, "line_item": line_item, "amount": cents.scaleb(-2), "currency": currency.upper()}
+    return {
+        **row,
+        "usage_date": day,
+        "line_item": line_item,
+        "amount": cents.scaleb(-2),
+        "currency": billed_currency(currency, where),
+    }
 
 
 def get_engine() -> BillingProcessor:

@@ -22,6 +22,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import CLAUDE_CODE, ApiSettings, connect
 from convergence.processors.base import TableProcessor, days
+from convergence.processors.genai.billed import billed_currency
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -118,7 +119,11 @@ def _model(part: Any, where: str) -> dict[str, Any]:
         cents = Decimal(str(cost["amount"]))  # whole cents; a number with a point comes as Decimal or short float
         if not cents.is_finite() or cents < 0:
             raise InvalidOperation
-        row = {"estimated_cost": cents.scaleb(-2), "currency": str(cost["currency"]).upper(), "model": part["model"]}
+        row = {
+            "estimated_cost": cents.scaleb(-2),
+            "currency": billed_currency(cost["currency"], where),
+            "model": part["model"],
+        }
     except (KeyError, TypeError, AttributeError, InvalidOperation) as error:
         raise StepFailed(f"{where}: a model without tokens or estimated_cost in cents ({error!r})") from error
     return {**row, **counts}

@@ -18,6 +18,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
+from convergence.processors.genai.billed import billed_currency
 from convergence.processors.paging import Answer, Call
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -115,7 +116,7 @@ def _row(row: Mapping[str, Any], resource: str) -> dict[str, Any]:
         "sku": row["Meter"],
         "quantity": Decimal(str(row["UsageQuantity"])),
         "cost": Decimal(str(row["Cost"])),
-        "currency": str(row["Currency"]).upper(),
+        "currency": billed_currency(row["Currency"], f"Azure Cost Management of {day}"),
     }
 
 

@@ -46,7 +46,7 @@ class DeepSeekCostProcessor:
         if not now:
             raise StepFailed(f"{BALANCES} has no reading of {context.end_date}: extract the balance first")
         for row in now:
-            if row["read_at"].date() != context.end_date:
+            if row["x_ingested_at"].date() != context.end_date:
                 raise StepFailed(
                     f"the balance for {context.end_date} was read on {row['read_at'].date()}: DeepSeek tells that"
                     " of now only, so the cost of other days cannot be known. Run it with today's date."
@@ -63,7 +63,7 @@ class DeepSeekCostProcessor:
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             "cost": {row["currency"]: f"{row['cost']:f}" for row in rows},
-            "since": min((row["read_at"].isoformat() for row in before.values()), default=None),
+            "since": min((row["x_ingested_at"].isoformat() for row in before.values()), default=None),
         }
 
     async def _reading(self, context: Context, comparison: str) -> list[Row]:
@@ -72,7 +72,7 @@ class DeepSeekCostProcessor:
             f"SELECT * FROM {BALANCES}"  # noqa: S608 - names and comparisons of our own
             f" WHERE x_pipeline_run_date {comparison} @day AND x_pipeline_id = @pipeline_id"
             " AND x_credential_id = @credential_id"
-            " QUALIFY ROW_NUMBER() OVER (PARTITION BY currency ORDER BY x_pipeline_run_date DESC, read_at DESC) = 1"
+            " QUALIFY ROW_NUMBER() OVER (PARTITION BY currency ORDER BY x_pipeline_run_date DESC, x_ingested_at DESC) = 1"
         )
         parameters = {
             "day": Parameter("DATE", context.end_date),

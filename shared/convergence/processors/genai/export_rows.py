@@ -10,6 +10,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.gcp.billing_export import ExportSettings, Record, connect, pages
+from convergence.processors.genai.billed import billed_currency
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
 
@@ -53,5 +54,9 @@ class ExportProcessor(TableProcessor):
             return {**names, **where, **what}
         net = record["cost"] + (record["credits"] or 0)
         self._cost[record["currency"]] = self._cost.get(record["currency"], Decimal(0)) + net
-        money = {"cost": net, "list_cost": record["list_cost"], "currency": record["currency"]}
+        money = {
+            "cost": net,
+            "list_cost": record["list_cost"],
+            "currency": billed_currency(record["currency"], "BigQuery"),
+        }
         return {**names, **where, **what, **money, "service": record["service"]}

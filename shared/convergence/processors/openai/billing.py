@@ -11,6 +11,7 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
+from convergence.processors.genai.billed import billed_currency
 from convergence.processors.openai.api import ApiSettings, connect, daily
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -54,7 +55,7 @@ def _row(day: date, result: Mapping[str, Any]) -> Row:
         "project_id": result.get("project_id"),
         "api_key_id": result.get("api_key_id"),
         "amount": Decimal(amount),
-        "currency": str(currency).upper(),
+        "currency": billed_currency(currency, f"OpenAI costs of {day}"),
         "quantity": None if quantity is None else Decimal(quantity),
         "quantity_unit": result.get("quantity_unit"),
     }

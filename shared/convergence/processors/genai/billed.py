@@ -1,0 +1,16 @@
+"""What a provider charges is money of a currency that exists."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from convergence.errors import StepFailed
+from convergence.processors.genai.currency import CURRENCIES
+
+
+def billed_currency(value: Any, where: str) -> str:
+    """Return the ISO 4217 code. Raises `StepFailed` for any other word: amounts of it would be added to others."""
+    code = value.upper() if isinstance(value, str) else None
+    if code not in CURRENCIES:
+        raise StepFailed(f"{where}: the currency is {value!r}, which is no code of ISO 4217; nothing was loaded")
+    return code
