@@ -72,7 +72,8 @@ class DeepSeekCostProcessor:
             f"SELECT * FROM {BALANCES}"  # noqa: S608 - names and comparisons of our own
             f" WHERE x_pipeline_run_date {comparison} @day AND x_pipeline_id = @pipeline_id"
             " AND x_credential_id = @credential_id"
-            " QUALIFY ROW_NUMBER() OVER (PARTITION BY currency ORDER BY x_pipeline_run_date DESC, x_ingested_at DESC) = 1"
+            " QUALIFY ROW_NUMBER() OVER"
+            " (PARTITION BY currency ORDER BY x_pipeline_run_date DESC, x_ingested_at DESC) = 1"
         )
         parameters = {
             "day": Parameter("DATE", context.end_date),
@@ -89,7 +90,7 @@ def _spent(now: Row, before: Row | None, wanted: BalanceSettings, context: Conte
     cost = before["total_balance"] + wanted.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
-            f"the balance in {currency} rose by {-cost:f} since {before['read_at'].date()}: say what was paid in, with"
+            f"the balance in {currency} rose by {-cost.normalize():f} since {before['read_at'].date()}: say what was paid in, with"
             f" the parameter topped_up_{currency.lower()}"
         )
     return {
