@@ -133,6 +133,7 @@ class _Provider(_Open):
     type: str
     display_name: str = ""
     credential_type: str = "API_KEY"
+    api_base_url: str = ""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
 
 
@@ -142,6 +143,7 @@ class Providers(_Open):
     providers: Mapping[str, _Provider]
     aliases: Mapping[str, str] = Field(default_factory=dict)
     provider_groups: Mapping[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
+    api_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()  # more hosts that tenants may name in production
 
     @model_validator(mode="after")
     def _names_exist(self) -> Providers:
@@ -157,10 +159,21 @@ class _DatasetType(_Open):
     description: str = ""
 
 
+class TableNames(_Closed):
+    """`{provider}_{domain}_{granularity}_{state}`, and which tables are called otherwise."""
+
+    granularities: Annotated[_Texts, Field(min_length=1)]
+    states: Annotated[_Texts, Field(min_length=1)]
+    reference: _Texts = ()
+    system_prefixes: _Texts = ()
+
+
 class DatasetTypes(_Open):
-    """`system/dataset_types.yml`."""
+    """`system/dataset_types.yml`: datasets, and how tables and steps are called (see `config/naming.py`)."""
 
     dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
+    tables: TableNames | None = None
+    step_actions: _Texts = ()
 
 
 class Plan(_Closed):

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.config.environments import SHORT
 from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
@@ -23,10 +24,13 @@ from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, once_path, plan_path, read_run, read_usage, usage_path, write, write_run
 from convergence.errors import Conflict, Denied, InvalidInput
 from convergence.ports.documents import Create
+from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.choice import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
+from convergence.tenants.providers import load_providers
 
 _RESERVE_ATTEMPTS: Final = 12
+_PRODUCTION: Final = SHORT["production"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,12 +67,14 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     org = await services.orgs.get(request.org)
     check_runnable(org)
     loaded = services.catalog.get(request.pipeline)
+    check_addresses(services, request.parameters)
     now = services.clock.now()
     fire_time = now if request.fire_time is None else request.fire_time
     parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
     run_id = _run_id(services, request, loaded)
     wanted = request.credential_id or parameters.get("credential_id", "")
-    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, wanted)
+    named = str(parameters.get("credential_name") or "")
+    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, wanted, named=named)
     plan = resolve(
         loaded,
         ResolveRequest(
@@ -195,6 +201,12 @@ def check_runnable(org: Org) -> None:
         raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
     if org.subscription not in RUNNABLE:
         raise Denied(f"Organization subscription is {org.subscription}")
+
+
+def check_addresses(services: Services, given: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` when a caller's parameters name an address that production does not call for tenants."""
+    if services.env == _PRODUCTION:
+        check_api_urls(load_providers(services.configs_dir), given)
 
 
 def split_secrets(loaded: LoadedPipeline, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -15,7 +15,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Step
-from convergence.engine.dispatch import check_runnable, dataset_of, seal, split_secrets
+from convergence.engine.dispatch import check_addresses, check_runnable, dataset_of, seal, split_secrets
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -110,6 +110,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
             f"{run.pipeline} has changed since run {run.run_id}; edited parameters need its templates. "
             "Replay with the latest file (--latest), or without edited parameters."
         )
+    check_addresses(services, parameters or {})
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
     kept_secrets = run.sealed.keys() & secret  # one that is no secret any more has to be given again
     given = {**run.parameters, **dict.fromkeys(kept_secrets, _SEALED), **(parameters or {})}

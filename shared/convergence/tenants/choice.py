@@ -2,19 +2,35 @@
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from convergence.config.model import Pipeline
 from convergence.errors import IntegrationInactive, InvalidInput
-from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.credentials import CredentialStore, credential_id_of
 from convergence.tenants.orgs import Org
 
+NAME: Final = re.compile(r"[A-Za-z0-9._-][A-Za-z0-9 ._-]{0,99}")
 
-async def choose_credential(credentials: CredentialStore, org: Org, pipeline: Pipeline, wanted: str) -> str:
+
+async def choose_credential(
+    credentials: CredentialStore, org: Org, pipeline: Pipeline, wanted: str, *, named: str = ""
+) -> str:
     """Return the credential id of a run, empty when the pipeline uses none. Nothing was stored yet.
+
+    `named` is the name of the credential that the run is about to store: its later steps try that one, whichever is
+    the default.
 
     Raises:
         InvalidInput: the wanted one is not there or belongs to another provider, or there are several and no default.
         IntegrationInactive: a provider that the pipeline needs (`integration_required`) has no working credential.
     """
+    if named and not wanted:
+        if not NAME.fullmatch(named):
+            raise InvalidInput(
+                "credential_name has 1 to 100 letters, digits, blanks and . _ - and begins with no blank"
+            )
+        return credential_id_of(org.slug, pipeline.provider, named)
     chosen = wanted or org.default_credentials.get(pipeline.provider, "")
     if wanted:
         found = await credentials.find(org.slug, pipeline.provider, wanted)

@@ -45,7 +45,7 @@ class CredentialStore:
         """Encrypt and keep; the same provider and name again rotates. The first of a provider is its default."""
         if not plaintext.strip():
             raise InvalidInput(f"the {provider} credential is empty")
-        credential_id = _credential_id(org, provider, name)
+        credential_id = credential_id_of(org, provider, name)
         path = f"orgs/{org}/credentials/{credential_id}"
         now = to_text(self._clock.now())
         for _ in range(_ATTEMPTS):
@@ -152,8 +152,8 @@ class CredentialStore:
         return [Patch(f"orgs/{org}", {("default_credentials", provider): credential_id})]
 
 
-def _credential_id(org: str, provider: str, name: str) -> str:
-    """Return the same id for the same name, so that a repeated setup rotates instead of piling up."""
+def credential_id_of(org: str, provider: str, name: str) -> str:
+    """Return the id of a name, the same for the same name: a repeated set-up rotates instead of piling up."""
     digest = hashlib.blake2b(f"{org}/{provider}/{name}".encode(), digest_size=8).hexdigest()
     return f"cred_{digest}"
 

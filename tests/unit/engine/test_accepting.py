@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.replay import replay
 from convergence.errors import InvalidInput, NotFound, QuotaExceeded
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, one
+
+CONFIGS = Path(__file__).parents[3] / "configs"
 
 
 def test_an_idempotency_key_gives_the_same_run_and_refuses_another_request(engine: Engine) -> None:
@@ -88,5 +94,37 @@ def test_unknown_names_are_refused(engine: Engine) -> None:
             await engine.start(org="nobody")
         with pytest.raises(NotFound, match="Pipeline not found"):
             await engine.start("p/d/other")
+
+    engine.live(story)
+
+
+def test_a_run_that_stores_a_named_credential_tries_that_one_whichever_is_the_default(engine: Engine) -> None:
+    engine.pipeline("parameters: {credential_name: {type: string, default: default}}\n" + one())
+
+    async def story() -> None:
+        credentials = engine.services.credentials
+        first = await credentials.store("acme", "p", "sk-one", name="default")
+        second = await credentials.store("acme", "p", "sk-two", name="second")
+        assert (await engine.start()).credential_id == first
+        assert (await engine.start(parameters={"credential_name": "second"})).credential_id == second
+
+    engine.live(story)
+
+
+def test_production_calls_only_the_apis_of_its_registry_for_a_tenant(engine: Engine) -> None:
+    engine.pipeline("parameters: {api_base_url: {type: string, default: 'https://api.openai.com/v1'}}\n" + one())
+
+    async def story() -> None:
+        production = replace(engine.services, env="prod", configs_dir=CONFIGS)
+        inside = {"api_base_url": "https://169.254.169.254/v1"}
+        wanted = RunRequest(org="acme", pipeline="p/d/n", parameters=inside)
+        await prepare(engine.services, wanted)  # a developer's sandbox may be anywhere
+        with pytest.raises(InvalidInput, match=r"does not call '169\.254\.169\.254'"):
+            await prepare(production, wanted)
+        await prepare(production, RunRequest(org="acme", pipeline="p/d/n"))
+        failed = await engine.start()
+        await cancel(engine.services, "acme", failed.run_id)
+        with pytest.raises(InvalidInput, match="does not call"):
+            await replay(production, "acme", failed.run_id, parameters=inside)
 
     engine.live(story)

@@ -15,6 +15,7 @@ from convergence.entry.api.json import Json
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import Runtime
+from convergence.errors import RateLimited
 
 WAIT_MAX_S: Final = 60.0
 
@@ -61,6 +62,7 @@ async def start(
     )
     if dry_run:
         return Json(await plan_view(at.services, await prepare(at.services, request)))
+    _limit(at, org, pipeline)
     run = await dispatch(at.services, request)
     at.metrics.accepted()
     if wait_s > 0:
@@ -68,3 +70,15 @@ async def start(
         if run.terminal:
             return Json(await views.status(at.services, org, run.run_id))
     return Json({"run_id": run.run_id, "status": run.status.value if run.terminal else "pending"}, status_code=202)
+
+
+def _limit(at: Runtime, org: str, pipeline: str) -> None:
+    """Take a token of the pipeline's own limit, which each org has for itself. Raises `RateLimited`."""
+    loaded = at.services.catalog.get(pipeline)
+    per_minute = loaded.pipeline.rate_limit_per_minute
+    if per_minute is None:
+        return
+    taken = at.pipelines(per_minute).take(f"{org} {loaded.path}", at.services.clock.now().timestamp())
+    if not taken.allowed:
+        message = f"{loaded.path} runs at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
+        raise RateLimited(message, retry_after_s=taken.retry_after_s)

@@ -44,6 +44,18 @@ steps:
     source: {file: "{file}"}
     destination: {table: openai_subscription_plans}
 """,
+    "shop/open": """
+pipeline_id: "{org_slug}-shop-open"
+provider: shop
+requires_auth: false
+steps: [{step_id: look, ps_type: generic.noop}]
+""",
+    "shop/seldom": """
+pipeline_id: "{org_slug}-shop-seldom"
+provider: shop
+rate_limit_per_minute: 2
+steps: [{step_id: look, ps_type: generic.noop}]
+""",
     "shop/operator": """
 pipeline_id: "{org_slug}-shop-operator"
 provider: shop

@@ -210,3 +210,19 @@ async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
     from convergence.ports.warehouse import Scope
 
     return (await api.installation.services.warehouse.query(sql, scope=Scope(dataset=dataset))).rows
+
+
+def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
+    async def story(api: Api) -> None:
+        assert (await api.ask("POST", "/pipelines/run/acme/shop/open", json={})).status_code == 202
+        await api.ask("POST", "/organizations/globex/suspend", headers=ROOT)
+        asked = [
+            f"/pipelines/run/{org}/shop/{name}" for org in ("acme", "nobody_here") for name in ("cost/daily", "open")
+        ]
+        asked.append("/pipelines/run/globex/shop/open")
+        answers = [await api.ask("POST", path, json={}) for path in asked if path != "/pipelines/run/acme/shop/open"]
+        told = {(answer.status_code, answer.json()["detail"]) for answer in answers}
+        assert told == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
+        assert (await api.ask("POST", "/pipelines/run/globex/shop/open", org="globex", json={})).status_code == 403
+
+    live(story, orgs=("acme", "globex"))

@@ -101,3 +101,34 @@ def test_an_integration_with_an_unknown_provider_is_not_found(live: Live) -> Non
         assert answer.json()["detail"].startswith("Unknown provider: opneai. Did you mean")
 
     live(story)
+
+
+def test_a_pipelines_own_limit_a_minute_is_each_orgs_for_itself(live: Live) -> None:
+    async def story(api: Api) -> None:
+        path = "/pipelines/run/{}/shop/seldom"
+        answers = [await api.ask("POST", path.format("acme"), org="acme", json={}) for _ in range(3)]
+        assert [answer.status_code for answer in answers] == [202, 202, 429]
+        refused = answers[-1]
+        assert refused.json()["code"] == "rate_limited"
+        assert "shop/seldom runs at most 2 times a minute" in refused.json()["detail"]
+        assert 1 <= int(refused.headers["retry-after"]) <= 30
+        assert (await api.ask("POST", path.format("globex"), org="globex", json={})).status_code == 202
+        planned = await api.ask("POST", path.format("acme") + "?dry_run=true", org="acme", json={})
+        assert planned.status_code == 200
+
+    live(story, orgs=("acme", "globex"))
+
+
+def test_several_credentials_of_a_provider_live_side_by_side_under_their_names(live: Live) -> None:
+    async def story(api: Api) -> None:
+        path = "/integrations/acme/deepseek/setup?wait=20"
+        for key, name in (("sk-one", None), ("sk-two", "team two"), ("sk-three", "team two")):
+            body = {"api_key": key} | ({} if name is None else {"credential_name": name})
+            answer = await api.ask("POST", path, org="acme", json=body)
+            assert answer.json()["status"] == "completed", answer.text
+        found = (await api.ask("GET", "/integrations/acme", org="acme")).json()["credentials"]
+        assert sorted((each["name"], each["default"]) for each in found) == [("default", True), ("team two", False)]
+        refused = await api.ask("POST", path, org="acme", json={"api_key": "sk", "credential_name": "../x"})
+        assert (refused.status_code, "credential_name has" in refused.json()["detail"]) == (422, True)
+
+    live(story)

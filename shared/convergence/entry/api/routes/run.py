@@ -8,11 +8,12 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Path
 
 from convergence.entry.api import starting
-from convergence.entry.api.auth import Known, OrgName, check, check_run
+from convergence.entry.api.auth import Known, OrgName, check, check_known, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
+from convergence.errors import Denied, NotFound
 
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
 
@@ -52,6 +53,10 @@ async def start(
         check(caller, org, "run")
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
-    return await starting.start(
-        at, org, loaded.path, parameters, wait_s=wait_s, dry_run=dry_run, idempotency_key=idempotency_key
-    )
+    try:
+        return await starting.start(
+            at, org, loaded.path, parameters, wait_s=wait_s, dry_run=dry_run, idempotency_key=idempotency_key
+        )
+    except (NotFound, Denied):
+        check_known(caller)  # nobody hears the same of an org that is not there and of one that may not run
+        raise

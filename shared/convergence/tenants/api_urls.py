@@ -1,0 +1,37 @@
+"""Which APIs a tenant may send its keys to, and so make this installation call.
+
+A caller that could name any address would reach what only this machine can reach (server-side request forgery). So in
+production the registry of providers is the list of hosts; processors check the addresses behind them once more.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from convergence.config.kind_models import Providers
+from convergence.errors import InvalidInput, nearest
+
+_ENDING: Final = "_url"
+
+
+def check_api_urls(registry: Providers, given: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for a parameter that names an address outside the registry, or not by https on port 443."""
+    hosts = {urlsplit(each.api_base_url).hostname or "" for each in registry.providers.values()} | {*registry.api_hosts}
+    for name, value in given.items():
+        if name.endswith(_ENDING):
+            _check(name, value, hosts)
+
+
+def _check(name: str, value: Any, hosts: set[str]) -> None:
+    try:
+        parts = urlsplit(str(value))
+        plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
+    except ValueError:
+        raise InvalidInput(f"{name} is no URL") from None
+    if not plain:
+        raise InvalidInput(f"{name} begins with https:// and has neither a port nor a user in production")
+    if parts.hostname not in hosts:
+        known = nearest(parts.hostname or "", hosts)
+        raise InvalidInput(f"{name}: this installation does not call {(parts.hostname or 'that')[:100]!r}.{known}")
