@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import json
-import re
 from datetime import date
 from decimal import Decimal
 from itertools import pairwise
@@ -14,27 +13,19 @@ from typing import Any
 import pytest
 import yaml
 
+from convergence.config.catalog import Catalog
+from convergence.config.kind_models import DatasetTypes
+from convergence.config.naming import load_naming
 from convergence.config.ps_types import is_installed
 from convergence.config.table_schema import TableSchemas
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PIPELINES = sorted(path for path in CONFIGS.rglob("*.yml") if path.parent.name != "system")
 SCHEMAS = TableSchemas(CONFIGS)
-SYSTEM = {name for name, path in SCHEMAS.paths.items() if path.is_relative_to(CONFIGS / "system")}
+NAMING = load_naming(CONFIGS)
 ACTIONS = {"extract", "transform", "load", "validate", "notify", "decrypt", "store", "seed"}
 ACTIONS |= {"calculate", "consolidate", "convert", "delete", "run"}
-STATES = {"raw", "reconciled", "unified"}
-# Named by the mission, or tables that are looked up and not a state of a flow.
-NAMED_OTHERWISE = {
-    "anthropic_cost_daily",
-    "anthropic_model_pricing",
-    "cost_data_standard_1_3",
-    "openai_cost_daily",
-    "openai_model_pricing",
-    "openai_subscription_plans",
-    "subscription_cost_daily",
-    "subscriptions",
-}
+MONEY = ("cost", "price", "amount", "quantity")
 
 # Name → "M" (mandatory, never null), "m" (mandatory, may be null) or "".
 FOCUS = {
@@ -69,9 +60,7 @@ def test_a_pipeline_id_is_the_path_in_kebab_case_behind_the_org(path: Path) -> N
 @pytest.mark.parametrize("path", pipelines())
 def test_steps_are_called_action_and_target_and_their_processors_exist(path: Path) -> None:
     for step in load(path)["steps"]:
-        action, _, target = step["step_id"].partition("_")
-        assert action in ACTIONS, step["step_id"]
-        assert re.fullmatch(r"[a-z0-9_]+", target), step["step_id"]
+        assert NAMING.step_problem(step["step_id"]) is None
         assert is_installed(step["ps_type"]), step["ps_type"]
 
 
@@ -90,9 +79,44 @@ def test_a_table_schema_loads_and_describes_every_column(table: str) -> None:
     assert [column.name for column in schema.columns if not column.description] == []
 
 
-@pytest.mark.parametrize("table", sorted(set(SCHEMAS.paths) - NAMED_OTHERWISE - SYSTEM))
+@pytest.mark.parametrize("table", sorted(SCHEMAS.paths))
 def test_a_table_is_called_provider_domain_granularity_state(table: str) -> None:
-    assert re.fullmatch(rf"[a-z]+_[a-z_]+_(hourly|daily|monthly)_({'|'.join(STATES)})", table)
+    assert NAMING.table_problem(table) is None
+
+
+def test_the_rules_are_the_missions() -> None:
+    rules = DatasetTypes.model_validate(load(CONFIGS / "system/dataset_types.yml"))
+    assert {one.name: one.model_extra for one in rules.dataset_types}["org"] == {"dataset": "{org}_{env}"}
+    assert set(rules.step_actions) == ACTIONS
+    assert rules.tables is not None
+    assert set(rules.tables.reference) <= set(SCHEMAS.paths), "a table that is gone"
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("openai_usage", "is not called {provider}_{domain}_{granularity}_{state}"),
+        ("openai_usage_dayly_raw", "'dayly' is no granularity (hourly, daily, monthly). Did you mean 'daily'?"),
+        ("openai_usage_daily_cooked", "'cooked' is no state"),
+        ("OpenAI_usage_daily_raw", "is not called"),
+        ("org_meta_pipeline_runs", None),
+        ("openai_usage_daily_raw", None),
+    ],
+)
+def test_a_table_of_another_name_is_told_what_is_wrong(name: str, said: str | None) -> None:
+    found = NAMING.table_problem(name)
+    assert found is said if said is None else said in str(found)
+
+
+def test_validate_warns_of_names_and_refuses_none(tmp_path: Path) -> None:
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system/dataset_types.yml").write_bytes((CONFIGS / "system/dataset_types.yml").read_bytes())
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme/things.yml").write_text("steps: [{step_id: fetch_things, ps_type: generic.noop}]", "utf-8")
+    report = Catalog(tmp_path).validate()
+    assert report.ok
+    assert [warning.where for warning in report.warnings] == ["acme/things.yml:1:10"]
+    assert "'fetch' is no action" in report.warnings[0].message
 
 
 def test_the_standard_table_has_the_65_columns_of_focus_1_3_and_then_ours() -> None:
@@ -112,7 +136,7 @@ def test_money_and_quantities_are_decimals_in_every_table() -> None:
         (table, column.name)
         for table in SCHEMAS.paths
         for column in SCHEMAS.get(table).columns
-        if column.type in {"FLOAT", "FLOAT64"} and re.search("cost|price|amount|quantity", column.name, re.IGNORECASE)
+        if column.type in {"FLOAT", "FLOAT64"} and any(word in column.name.lower() for word in MONEY)
     ]
     assert floats == []
 

@@ -13,6 +13,7 @@ from convergence.config.kind_models import MODELS
 from convergence.config.kinds import Kind, kind_of
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model_errors import problems_of
+from convergence.config.naming import Naming, load_naming
 from convergence.config.processor_checks import Target, check_processors
 from convergence.config.yaml_source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors
@@ -46,6 +47,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
     pipelines: list[LoadedPipeline] = []
+    naming = load_naming(root)
     for file in files:
         kind = kind_of(file.relative_to(root))
         if kind is Kind.OTHER:
@@ -57,9 +59,11 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
                 pipelines.append(loaded)
                 wrong, doubtful = check_processors(loaded, target)
                 problems.extend(wrong)
-                warnings.extend([*loaded.warnings, *doubtful])
+                warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
+                said = naming.table_problem(file.stem) if kind is Kind.TABLE_SCHEMA else None
+                warnings.extend([ConfigError(said, where=file.relative_to(root).as_posix())] if said else ())
         except ConfigErrors as errors:
             problems.extend(errors.problems)
         except ConfigError as error:
@@ -88,6 +92,12 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
         problems += problems_of(error, source.data, source.positions)
     if problems:
         raise ConfigErrors(problems)
+
+
+def _named(loaded: LoadedPipeline, naming: Naming) -> list[ConfigError]:
+    """Steps whose ids break the naming rules of this configs folder."""
+    said = ((index, naming.step_problem(step.step_id)) for index, step in enumerate(loaded.pipeline.steps))
+    return [loaded.positions.problem(("steps", index, "step_id"), problem) for index, problem in said if problem]
 
 
 def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:
