@@ -47,6 +47,7 @@ class PubSubServer:
         self._subscriptions = Subscriptions(self._broker, self._pusher)
         handlers = {**Topics(self._broker).handlers, **self._subscriptions.handlers}
         bridged = {name: self._on_loop(handler) for name, handler in handlers.items()}
+        self.endpoint = ""
         transports = (PublisherGrpcTransport, SubscriberGrpcTransport)
         self.server = Server(transports, {**bridged, "StreamingPull": self._streaming_pull}, workers=64)
 
@@ -75,7 +76,8 @@ class PubSubServer:
 
     def start(self, port: int = 0) -> str:
         """Serve; return `host:port`."""
-        return self.server.start(port)
+        self.endpoint = self.server.start(port)
+        return self.endpoint
 
     def stop(self) -> None:
         """Stop for good."""

@@ -9,9 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
-import httpx
-
 from tests.emulators.pubsub_broker import Broker, Held, Subscription
+from tests.emulators.pubsub_http import Poster
 
 ACKS: Final = frozenset({102, 200, 201, 202, 204})  # documentation: "Push subscriptions", receive messages
 Token = Callable[[str, str], str]
@@ -53,7 +52,7 @@ class Pusher:
         self.outstanding_max = outstanding_max
         self._broker = broker
         self._token = token
-        self._client = httpx.AsyncClient(limits=httpx.Limits(max_connections=None, max_keepalive_connections=100))
+        self._poster = Poster()
         self._loops: dict[str, asyncio.Task[None]] = {}
         self._posts: set[asyncio.Task[None]] = set()
 
@@ -73,7 +72,7 @@ class Pusher:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-        await self._client.aclose()
+        await self._poster.close()
 
     async def _run(self, subscription: Subscription, target: Target) -> None:
         out: set[asyncio.Task[None]] = set()
@@ -103,11 +102,5 @@ class Pusher:
         headers = {"Content-Type": "application/json", "User-Agent": "APIs-Google"}
         if self._token is not None and target.service_account:
             headers["Authorization"] = f"Bearer {self._token(target.audience or target.url, target.service_account)}"
-        body = json.dumps(envelope(subscription, held))
-        try:
-            answer = await self._client.post(
-                target.url, content=body, headers=headers, timeout=subscription.rules.ack_deadline_s
-            )
-        except httpx.HTTPError:
-            return 0  # no answer is a nack
-        return answer.status_code
+        body = json.dumps(envelope(subscription, held)).encode()
+        return await self._poster.post(target.url, body, headers, timeout_s=subscription.rules.ack_deadline_s)

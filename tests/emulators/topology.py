@@ -65,6 +65,16 @@ class Admin:
         with contextlib.suppress(AlreadyExists):
             await self._subscriptions.create_subscription(spec)
 
+    async def repoint(self, name: str, url: str) -> None:
+        """Push to another url from now on, as a new deployment does."""
+        path = f"{self._root}/subscriptions/{self._prefix}{name}"
+        await self._subscriptions.modify_push_config(subscription=path, push_config={"push_endpoint": url})
+
+    async def subscriptions(self) -> dict[str, types.Subscription]:
+        """Return the subscriptions of the project by name."""
+        found = await self._subscriptions.list_subscriptions(project=self._root)
+        return {each.name.rpartition("/")[2]: each async for each in found}
+
     async def close(self) -> None:
         """Close the clients."""
         await self._channel.close()
