@@ -1,0 +1,198 @@
+"""The engine runs on Firestore as it is, and costs there what the design says (engine.md §11)."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.adapters.gcp.documents import FirestoreDocuments
+from convergence.adapters.local.bus import LocalBus
+from convergence.adapters.local.worker import LocalWorker
+from convergence.bootstrap.embedded import EmbeddedOptions, embedded
+from convergence.domain.quota import Limits
+from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.messages import StepReady
+from convergence.engine.quota_view import quota_view
+from convergence.engine.reconcile import reconcile_run
+from convergence.engine.replay import replay_letter
+from convergence.engine.run_step import run_step
+from convergence.engine.services import INDEXES
+from convergence.engine.views import dead_letters, history
+from convergence.errors import StepFailed
+from convergence.ports.documents import Patch
+from convergence.ports.warehouse import Scope
+from convergence.tenants.orgs import Org, OrgStore
+from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
+from tests.unit.engine.test_cost import chain
+from tests.unit.engine.works import TWO, failing
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+
+
+@pytest.fixture
+def engine(tmp_path: Path) -> FirestoreEngine:
+    return FirestoreEngine(tmp_path)
+
+
+def test_a_run_completes_and_its_reservation_returns(engine: FirestoreEngine) -> None:
+    engine.pipeline(TWO)
+
+    async def story() -> tuple[Any, Any]:
+        run = await engine.run()
+        return run, await engine.data("orgs/acme/usage/current")
+
+    run, usage = engine.live(story)
+    assert (run.status, run.check_at, usage["active"]) == ("completed", None, {})
+    assert engine.started == ["extract_a", "load_b"]
+
+
+def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngine) -> None:
+    engine.pipeline(TWO)
+    engine.works["load_b"] = failing(StepFailed("x"), times=1)
+
+    async def story() -> tuple[Any, Any]:
+        run = await engine.run()
+        listed = await history(engine.services, "acme", status="failed", provider="p")
+        assert [each["run_id"] for each in listed["runs"]] == [run.run_id]
+        assert len((await dead_letters(engine.services, "acme"))["dead_letters"]) == 1
+        await replay_letter(engine.services, "acme", f"{run.run_id}.load_b.0")
+        ended = await engine.worker.wait("acme", run.run_id)
+        return ended, await quota_view(engine.services, await engine.services.orgs.get("acme"))
+
+    run, quota = engine.live(story)
+    assert (run.status, run.epoch, quota["today"]["succeeded"]) == ("completed", 1, 1)
+    assert engine.started == ["extract_a", "load_b", "load_b"]
+
+
+def test_a_run_whose_message_was_lost_is_found_by_the_reconciler(engine: FirestoreEngine) -> None:
+    engine.pipeline(TWO)
+
+    async def story() -> Any:
+        topics = dict(engine.bus._topics)
+        engine.bus._topics.clear()  # nobody hears of the roots
+        run = await engine.start()
+        engine.bus._topics.update(topics)
+        await engine.documents.commit([Patch(run.path, {("check_at",): "2026-01-01T00:00:00.000000Z"})])
+        await engine.worker.start()
+        return await engine.worker.wait("acme", run.run_id)
+
+    assert engine.live(story).status == "completed"
+
+
+def test_a_run_completes_while_answers_are_lost_and_calls_refused(engine: FirestoreEngine) -> None:
+    engine.pipeline("steps:\n" + chain(6))
+
+    async def story() -> Any:
+        for _ in range(5):
+            engine.server.faults.cut("Commit")
+            engine.server.faults.refuse("BatchGetDocuments")
+            engine.server.faults.refuse("Commit", code="ABORTED")
+        return await engine.run()
+
+    assert engine.live(story).status == "completed"
+    assert engine.started == [f"s{i}" for i in range(6)]
+
+
+WIDTH = 40
+WIDE = "".join(f"  - {{step_id: w{i}, ps_type: generic.noop}}\n" for i in range(WIDTH))
+JOIN = f"  - {{step_id: join, ps_type: generic.noop, depends_on: [{', '.join(f'w{i}' for i in range(WIDTH))}]}}\n"
+
+
+@pytest.mark.parametrize(("at_once", "reads_max"), [(1, 3 * WIDTH + 32), (64, 3 * WIDTH**2)])
+def test_a_wide_join_starts_once_and_costs_little_unless_all_finish_at_one_moment(
+    engine: FirestoreEngine, at_once: int, reads_max: int
+) -> None:
+    engine.pipeline("steps:\n" + WIDE + JOIN)
+    engine.bus._topics.clear()
+    engine.worker = LocalWorker(engine.services, engine.bus, steps_max=at_once)
+
+    async def story() -> dict[str, int]:
+        engine.forget()
+        await engine.start()
+        await engine.bus.idle()
+        return engine.counts
+
+    cost = engine.live(story)
+    assert engine.started.count("join") == 1
+    assert engine.started[-1] == "join"
+    own = 2 * WIDTH + 2 + WIDTH + 3  # each step: run and itself; the join also its dependencies; the run's start
+    assert cost["reads"] - own <= reads_max  # finishers of one moment all look, find all done, and all wake the join
+
+
+def cost_of_chain(folder: Path, length: int) -> dict[str, int]:
+    engine = FirestoreEngine(folder)
+    engine.pipeline("steps:\n" + chain(length))
+
+    async def story() -> dict[str, int]:
+        engine.forget()
+        await engine.start()
+        await engine.bus.idle()
+        return engine.counts
+
+    cost: dict[str, int] = engine.live(story)
+    return cost
+
+
+def test_the_bill_of_a_chain_is_that_of_the_design(tmp_path: Path) -> None:
+    one, ten, thirty = (cost_of_chain(tmp_path / str(length), length) for length in (1, 10, 30))
+    # The run, the own document (not there yet, and billed all the same) and the dependency are read.
+    step = {name: (thirty[name] - ten[name]) / 20 for name in ("reads", "writes", "messages", "events")}
+    assert step == {"reads": 3, "writes": 2, "messages": 1, "events": 2}
+    # Start: org and usage read; run, plan and usage written, run again. End: run and usage. (ADR 6)
+    first = {"reads": 2, "writes": 2, "messages": 1, "events": 2}  # a root has no dependency
+    assert {name: one[name] - first[name] for name in first} == {"reads": 2, "writes": 5, "messages": 0, "events": 2}
+
+
+def test_the_bill_of_a_duplicate_and_of_a_look_of_the_reconciler(engine: FirestoreEngine) -> None:
+    engine.pipeline("steps:\n" + chain(5))
+
+    async def story() -> tuple[dict[str, int], dict[str, int]]:
+        run = await engine.start()
+        await engine.bus.idle()
+        engine.forget()
+        await run_step(engine.services, StepReady(run.run_id, "s0", 0))
+        duplicate = engine.counts
+        engine.forget()
+        await reconcile_run(engine.services, run.run_id)
+        return duplicate, engine.counts
+
+    duplicate, look = engine.live(story)
+    assert duplicate == {"reads": 3}  # run, plan (no longer remembered), step
+    assert (look["writes"], look["events"]) == (1, 1)
+    assert look["reads"] <= 5 + 2
+
+
+def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_path: Path) -> None:
+    server = firestore_server()
+    request = RunRequest(
+        org="acme",
+        pipeline="openai/subscriptions",
+        parameters={"seats": "3", "starts_on": "2026-11-01", "start_date": "2026-11-10", "end_date": "2026-11-12"},
+    )
+
+    async def story() -> Any:
+        async with embedded(EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS), "test") as opened:
+            clock, ids = opened.services.clock, opened.services.ids
+            documents = FirestoreDocuments("p", clock, ids, endpoint=server.start(), indexes=INDEXES)
+            bus = LocalBus()
+            services = replace(opened.services, documents=documents, orgs=OrgStore(documents), bus=bus)
+            worker = LocalWorker(services, bus)
+            limits = Limits(daily=9, monthly=9, concurrent=9)
+            await services.orgs.create(
+                Org(slug="acme", name="Acme", status="ACTIVE", limits=limits, created_at=clock.now())
+            )
+            run = await dispatch(services, request)
+            run = await worker.wait("acme", run.run_id)
+            sql = "SELECT COUNT(*) FROM subscription_cost_daily"
+            rows = (await opened.warehouse.query(sql, {}, scope=Scope(dataset="acme_dev"))).rows
+            await worker.close()
+            await documents.close()
+            return run, list(rows[0].values())
+
+    run, counted = asyncio.run(story())
+    server.stop()
+    assert (run.status, run.error, counted) == ("completed", None, [3])
