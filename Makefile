@@ -36,11 +36,11 @@ layout: $(VENV)/dev ## Who may import whom
 sim: $(VENV)/dev ## Simulated worlds SEED … SEED+WORLDS-1 of the engine
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --worlds $(WORLDS)
 
-bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|api|cold|long|load|procedure|all
+bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|api|cold|long|load|extract|orgs|procedure|all
 	@$(BIN)/python -m tests.bench $(SHAPE)
 
 emulators: $(VENV)/dev ## Stand-ins for Google's services in an environment of their own (needs a Python 3.13)
-	@$(BIN)/python -m tests.differential.environment
+	@$(BIN)/python -m tests.emulators.environment
 
 prices: $(VENV)/dev ## Make the seeded price list again from the published one
 	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic

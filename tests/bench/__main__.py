@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, load, long, procedure
+from tests.bench import api, cold, engine, extract, load, long, orgs, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -27,6 +27,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "procedure": procedure.run,
     "extract": extract.measure,
     "extract-1m": partial(extract.measure, 1_000_000),
+    "orgs": orgs.measure,
 }
 
 

@@ -4,12 +4,16 @@ A name that is resolved twice may answer twice (DNS rebinding): public for the c
 is resolved once, when a connection is made; the addresses are checked, and one of them is connected to, while host
 header and TLS still speak of the name. A request says how far it may reach in its extension `reach`; connections are
 shared only between requests of the same reach. Proxies of the environment are not used: they would resolve again.
+
+Idle connections lie in a stack for each host. httpcore's own pool looks at all of its connections for each request,
+which costs more than the request itself once hundreds are open.
 """
 
 from __future__ import annotations
 
 import asyncio
 import socket
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Final
@@ -24,8 +28,9 @@ if TYPE_CHECKING:
     import ssl
 
 Resolve = Callable[[str, int], Awaitable[list[str]]]
-CONNECTIONS_MAX: Final = 1_000  # as many as steps may wait for at once, and more
 IDLE_S: Final = 30.0
+IDLE_MAX: Final = 512  # for one host; how many are open at once is bounded by the steps that run
+_Place = tuple[Reach, bytes, bytes, int | None]  # reach, scheme, host, port
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -35,12 +40,14 @@ async def resolve(host: str, port: int) -> list[str]:
 
 
 class CheckedTransport(httpx.AsyncBaseTransport):
-    """One pool of connections for each reach. Raises what httpx's own transport raises, and `StepFailed` for an
-    address out of reach."""
+    """HTTP/1.1 over checked connections.
+
+    Raises what httpx's own transport raises, `StepFailed` for an address out of reach, `Transient` for a name without.
+    """
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
-        self._pools: dict[Reach, httpcore.AsyncConnectionPool] = {}
+        self._idle: dict[_Place, deque[httpcore.AsyncHTTPConnection]] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
@@ -53,32 +60,44 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             content=request.stream,
             extensions=request.extensions,
         )
-        with _as_httpx():
-            answer = await self._pool(request.extensions.get("reach", DEFAULT_REACH)).handle_async_request(asked)
-        return httpx.Response(
-            status_code=answer.status,
-            headers=answer.headers,
-            stream=_Body(answer.stream),
-            extensions=answer.extensions,
-        )
+        place = (request.extensions.get("reach", DEFAULT_REACH), url.raw_scheme, url.raw_host, url.port)
+        connection = await self._connection(place, asked.url.origin)
+        try:
+            with _as_httpx():
+                answer = await connection.handle_async_request(asked)
+        except BaseException:
+            await connection.aclose()
+            raise
+        body = _Body(answer.stream, lambda: self._keep(place, connection))
+        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
 
     async def aclose(self) -> None:
-        """Close all connections."""
-        for pool in self._pools.values():
-            await pool.aclose()
+        """Close the connections that nobody uses."""
+        for idle in self._idle.values():
+            while idle:
+                await idle.pop().aclose()
 
-    def _pool(self, reach: Reach) -> httpcore.AsyncConnectionPool:
-        pool = self._pools.get(reach)
-        if pool is None:
-            self._tls = self._tls or httpx.create_ssl_context()
-            pool = self._pools[reach] = httpcore.AsyncConnectionPool(
-                ssl_context=self._tls,
-                max_connections=CONNECTIONS_MAX,
-                max_keepalive_connections=CONNECTIONS_MAX,
-                keepalive_expiry=IDLE_S,
-                network_backend=_Network(reach, self._resolve),
-            )
-        return pool
+    async def _connection(self, place: _Place, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
+        """Return the connection used last; those that lay too long, or that the other side closed, go."""
+        idle = self._idle.setdefault(place, deque())
+        while idle and idle[0].has_expired():
+            await idle.popleft().aclose()
+        while idle:
+            connection = idle.pop()
+            if not connection.has_expired():
+                return connection
+            await connection.aclose()
+        if self._tls is None and place[1] == b"https":
+            self._tls = httpx.create_ssl_context()
+        network = _Network(place[0], self._resolve)
+        return httpcore.AsyncHTTPConnection(origin, self._tls, keepalive_expiry=IDLE_S, network_backend=network)
+
+    async def _keep(self, place: _Place, connection: httpcore.AsyncHTTPConnection) -> None:
+        idle = self._idle[place]
+        if connection.is_idle() and len(idle) < IDLE_MAX:
+            idle.append(connection)
+        else:
+            await connection.aclose()
 
 
 class _Network(httpcore.AsyncNetworkBackend):
@@ -119,8 +138,11 @@ class _Network(httpcore.AsyncNetworkBackend):
 
 
 class _Body(httpx.AsyncByteStream):
-    def __init__(self, stream: Any) -> None:
+    """An answer's body; when it is closed the connection is free for the next call."""
+
+    def __init__(self, stream: Any, release: Callable[[], Awaitable[None]]) -> None:
         self._stream = stream
+        self._release: Callable[[], Awaitable[None]] | None = release
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         with _as_httpx():
@@ -128,7 +150,10 @@ class _Body(httpx.AsyncByteStream):
                 yield part
 
     async def aclose(self) -> None:
-        await self._stream.aclose()
+        release, self._release = self._release, None
+        if release is not None:
+            await self._stream.aclose()
+            await release()
 
 
 @contextmanager

@@ -36,7 +36,7 @@ class EmbeddedOptions:
     env: str = "dev"
     project_id: str = PROJECT
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
-    steps_max: int = 64
+    steps_max: int = 256  # they wait for others most of the time
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
     watch: Watch | None = None  # told of rows as steps report them
 
