@@ -98,7 +98,23 @@ def _kms(_: Path) -> Iterator[Keyring]:
     server.stop()
 
 
-@pytest.fixture(params=[pytest.param(_key_file, id="file"), pytest.param(_kms, id="kms")])
+@contextmanager
+def _real_kms(_: Path) -> Iterator[Keyring]:
+    from convergence.adapters.gcp.keyring import CloudKmsKeyring
+
+    key = os.environ.get("CONVERGENCE_GCP_KMS_KEY")  # keys cannot be deleted, so the project brings one for tests
+    if not key:
+        pytest.fail("set CONVERGENCE_GCP_KMS_KEY to a key of the test project: projects/…/cryptoKeys/…")
+    yield CloudKmsKeyring(key, clock=SystemClock(), ids=RandomIds())
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(_key_file, id="file"),
+        pytest.param(_kms, id="kms"),
+        pytest.param(_real_kms, id="kms-real", marks=pytest.mark.integration),
+    ]
+)
 def keyring(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Keyring]:
     make: Callable[[Path], AbstractContextManager[Keyring]] = request.param
     with make(tmp_path) as made:

@@ -26,12 +26,15 @@ FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
 class Admin:
     """Makes topics and subscriptions of one project; what exists already stays as it is."""
 
-    def __init__(self, project: str, *, prefix: str = "", endpoint: str, service_account: str = "") -> None:
-        """Talk to the stand-in at `endpoint`; pushes carry a token of `service_account`, where one is named."""
+    def __init__(self, project: str, *, prefix: str = "", endpoint: str | None, service_account: str = "") -> None:
+        """Talk to the stand-in at `endpoint`, or to Google Cloud (None); pushes are signed by `service_account`."""
         self._root, self._prefix, self._service_account = f"projects/{project}", prefix, service_account
-        self._channel = grpc.aio.insecure_channel(endpoint)
-        self._topics = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=self._channel))
-        self._subscriptions = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=self._channel))
+        if endpoint is None:
+            self._topics, self.subscriber = PublisherAsyncClient(), SubscriberAsyncClient()
+        else:
+            channel = grpc.aio.insecure_channel(endpoint)
+            self._topics = PublisherAsyncClient(transport=PublisherGrpcAsyncIOTransport(channel=channel))
+            self.subscriber = SubscriberAsyncClient(transport=SubscriberGrpcAsyncIOTransport(channel=channel))
         self._made = 0
 
     async def topic(self, topic: str) -> str:
@@ -63,21 +66,38 @@ class Admin:
                 dead_letter_topic=await self.topic(letters), max_delivery_attempts=policy.deliveries_max
             )
         with contextlib.suppress(AlreadyExists):
-            await self._subscriptions.create_subscription(spec)
+            await self.subscriber.create_subscription(spec)
+
+    async def listen(self, topic: str) -> str:
+        """Make a topic with a subscription that is asked, and return the subscription's path."""
+        path = f"{self._root}/subscriptions/{self._prefix}{topic}-pull"
+        await self.subscriber.create_subscription(name=path, topic=await self.topic(topic))
+        return path
+
+    async def remove(self) -> None:
+        """Delete all topics and subscriptions under the prefix, which must not be empty."""
+        assert self._prefix, "without a prefix this would empty the project"
+        for each in await self.subscriptions():
+            if each.startswith(self._prefix):
+                await self.subscriber.delete_subscription(subscription=f"{self._root}/subscriptions/{each}")
+        async for topic in await self._topics.list_topics(project=self._root):
+            if topic.name.rpartition("/")[2].startswith(self._prefix):
+                await self._topics.delete_topic(topic=topic.name)
 
     async def repoint(self, name: str, url: str) -> None:
         """Push to another url from now on, as a new deployment does."""
         path = f"{self._root}/subscriptions/{self._prefix}{name}"
-        await self._subscriptions.modify_push_config(subscription=path, push_config={"push_endpoint": url})
+        await self.subscriber.modify_push_config(subscription=path, push_config={"push_endpoint": url})
 
     async def subscriptions(self) -> dict[str, types.Subscription]:
         """Return the subscriptions of the project by name."""
-        found = await self._subscriptions.list_subscriptions(project=self._root)
+        found = await self.subscriber.list_subscriptions(project=self._root)
         return {each.name.rpartition("/")[2]: each async for each in found}
 
     async def close(self) -> None:
         """Close the clients."""
-        await self._channel.close()
+        await self._topics.transport.close()
+        await self.subscriber.transport.close()
 
 
 def policy_of(trigger: Trigger) -> RetryPolicy:
