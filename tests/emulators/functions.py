@@ -63,6 +63,11 @@ class FunctionProcess:
 
     def start(self) -> None:
         """Start the process; return when it answers."""
+        self.begin()
+        self.await_start()
+
+    def begin(self) -> None:
+        """Start the process."""
         source = ROOT / "functions" / self.name / "main.py"
         words = ["--target", "main", "--source", str(source), "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("ab") as log:
@@ -74,8 +79,12 @@ class FunctionProcess:
                 cwd=source.parent,
                 start_new_session=True,  # so that a kill reaches server and worker
             )
+
+    def await_start(self) -> None:
+        """Return when it answers."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
+            assert self._process is not None, f"{self.name} was not started"
             assert self._process.poll() is None, f"{self.name} ended:\n{self.said()}"
             assert time.monotonic() < deadline, f"{self.name} never answered:\n{self.said()}"
             os.sched_yield()
