@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import inspect
+import json
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from random import Random
+from typing import Any
 
 import pytest
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
-from convergence.adapters.gcp.connection import FAILURES_MAX, Connection
+from convergence.adapters.gcp.connection import FAILURES_MAX, Connection, transport
+from convergence.adapters.gcp.documents import FirestoreDocuments
 from convergence.adapters.gcp.errors import VENDOR, retried, translated, unapplied
 from convergence.errors import (
     CloudSetup,
@@ -131,7 +137,7 @@ def failing(times: int, error: Callable[[], Exception]) -> Callable[[], object]:
 def test_what_passes_is_tried_again_with_jitter() -> None:
     clock = Ticking()
     attempt = failing(4, lambda: Transient("x"))
-    assert asyncio.run(retried(attempt, clock=clock, ids=SeededIds(Random(1)), total_s=60)) == "done"  # type: ignore[arg-type]
+    assert asyncio.run(retried(attempt, clock=clock, ids=SeededIds(Random(1)), total_s=60)) == "done"
     assert len(clock.waits) == 4
     assert all(wait <= most for wait, most in zip(clock.waits, (0.1, 0.2, 0.4, 0.8), strict=True))
 
@@ -140,11 +146,11 @@ def test_the_total_time_is_bounded_and_other_errors_come_out_at_once() -> None:
     clock = Ticking()
     begun = clock.at
     with pytest.raises(Transient):
-        asyncio.run(retried(failing(10**6, lambda: Transient("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))  # type: ignore[arg-type]
+        asyncio.run(retried(failing(10**6, lambda: Transient("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))
     assert timedelta(seconds=10) < clock.at - begun <= timedelta(seconds=20)
     waits = len(clock.waits)
     with pytest.raises(Conflict):
-        asyncio.run(retried(failing(1, lambda: Conflict("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))  # type: ignore[arg-type]
+        asyncio.run(retried(failing(1, lambda: Conflict("x")), clock=clock, ids=SeededIds(Random(1)), total_s=20))
     assert len(clock.waits) == waits
 
 
@@ -205,3 +211,42 @@ def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_er
         assert (clients.built, clients.closed) == (2, [1])
 
     asyncio.run(story())
+
+
+class FakeTransport:
+    """Shows what a transport of Google's is built from."""
+
+    def __init__(self, channel: Any) -> None:
+        self.options = channel("host", options=[("a", 1)])
+
+    @staticmethod
+    def create_channel(host: str, options: list[Any]) -> list[Any]:
+        return options
+
+
+def test_a_real_channel_has_a_connection_of_its_own() -> None:
+    made = transport(FakeTransport, None)
+    assert made.options == [("a", 1), ("grpc.use_local_subchannel_pool", 1)]
+
+
+def test_without_an_identity_the_first_call_says_so(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "absent.json"))
+    documents = FirestoreDocuments("p", Ticking(), SeededIds(Random(1)))
+    with pytest.raises(CloudSetup, match="gcloud auth application-default login"):
+        asyncio.run(documents.get("runs/r1"))
+
+
+def test_with_an_identity_the_real_service_is_addressed(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()).decode()
+    account = {"type": "service_account", "client_email": "a@p.example", "token_uri": "https://x.example"}
+    (tmp_path / "key.json").write_text(json.dumps({**account, "private_key": pem, "project_id": "p"}))
+    monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
+    documents = FirestoreDocuments("p", Ticking(), SeededIds(Random(1)))
+
+    async def story() -> str:
+        host: str = documents._connection.client().transport.host
+        await documents.close()
+        return host
+
+    assert asyncio.run(story()) == "firestore.googleapis.com:443"

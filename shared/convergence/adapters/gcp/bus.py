@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.gcp.connection import Connection
+from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.errors import retried
 from convergence.errors import CloudSetup, InvalidInput, NotFound
 from convergence.ports.bus import Message
@@ -141,13 +141,10 @@ def _over_limits(message: Message) -> str:
 
 
 def _client(endpoint: str | None) -> PublisherAsyncClient:
-    import grpc
     from google.pubsub_v1 import PublisherAsyncClient
-    from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport as Transport
+    from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 
-    if endpoint is None:
-        return PublisherAsyncClient()
-    return PublisherAsyncClient(transport=Transport(channel=grpc.aio.insecure_channel(endpoint)))
+    return PublisherAsyncClient(transport=transport(PublisherGrpcAsyncIOTransport, endpoint))
 
 
 async def _close(client: PublisherAsyncClient, grace_s: float | None) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from convergence.adapters.gcp.connection import Connection
+from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.errors import retried
 from convergence.errors import CloudSetup, Denied, InvalidInput, NotFound, Transient
 from convergence.ports.clock import Clock, Ids
@@ -119,15 +119,10 @@ def _crc32c(data: bytes) -> int:
 
 
 def _client(endpoint: str | None) -> KeyManagementServiceAsyncClient:
-    import grpc
     from google.cloud.kms_v1 import KeyManagementServiceAsyncClient
-    from google.cloud.kms_v1.services.key_management_service.transports import (
-        KeyManagementServiceGrpcAsyncIOTransport as Transport,
-    )
+    from google.cloud.kms_v1.services.key_management_service.transports import KeyManagementServiceGrpcAsyncIOTransport
 
-    if endpoint is None:
-        return KeyManagementServiceAsyncClient()
-    return KeyManagementServiceAsyncClient(transport=Transport(channel=grpc.aio.insecure_channel(endpoint)))
+    return KeyManagementServiceAsyncClient(transport=transport(KeyManagementServiceGrpcAsyncIOTransport, endpoint))
 
 
 async def _close(client: KeyManagementServiceAsyncClient, grace_s: float | None) -> None:
