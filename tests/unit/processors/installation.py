@@ -74,12 +74,14 @@ class Here:
 
 
 @asynccontextmanager
-async def installed(folder: Path, *, broken: Sequence[Plan] = (), faults: bool = False) -> AsyncIterator[Here]:
+async def installed(
+    folder: Path, *, broken: Sequence[Plan] = (), faults: bool = False, configs: Path = CONFIGS
+) -> AsyncIterator[Here]:
     """Open an installation with one org and a sandbox."""
     sandbox = Sandbox(faults=faults, broken=broken)
     url = await sandbox.start()
     try:
-        async with embedded(EmbeddedOptions(data_dir=folder, configs_dir=CONFIGS), "test") as installation:
+        async with embedded(EmbeddedOptions(data_dir=folder, configs_dir=configs), "test") as installation:
             limits = Limits(daily=1000, monthly=10_000, concurrent=10)
             now = installation.services.clock.now()
             org = Org(slug=ORG, name="Acme", status="ACTIVE", limits=limits, created_at=now)

@@ -92,7 +92,7 @@ def test_the_steps_of_a_pair_are_those_of_its_own_kind_of_price() -> None:
     unlisted = {**computed, "charge_kind": "output", "listed_model": None, "cost": None, "basis": "unknown_model"}
     found = pairs([computed, unlisted], [], line)
     spread(found, [computed, unlisted], BOOK)
-    assert found[DAY, "gpt-5.4", "input"].steps == (Decimal("2.5"), 5)
+    assert found[DAY, "gpt-5.4", "input"].steps == (Decimal("2.5"), Decimal(5))
     assert found[DAY, "gpt-5.4", "output"].steps is None
 
 
@@ -109,7 +109,7 @@ def test_lines_of_one_model_and_charge_are_added_in_our_units() -> None:
     ]
     found = pairs([], lines, line)
     output, second = found[DAY, "gpt-4o", "output"], found[DAY, "whisper-1", "second"]
-    assert (output.billed, output.billed_quantity) == (2, 3007)
+    assert (output.billed, output.billed_quantity) == (Decimal(2), Decimal(3007))
     assert second.billed_quantity == 120
 
 

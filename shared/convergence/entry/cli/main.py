@@ -25,6 +25,7 @@ COMMANDS: Final = {
     "history": "history",
     "logs": "logs",
     "replay": "replay",
+    "reprice": "reprice",
     "cancel": "cancel",
     "dead-letters": "dead_letters",
     "query": "query",

@@ -35,10 +35,18 @@ FROM {table}
 WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
 GROUP BY usage_date, model, listed_model, charge_kind, processing
 """
+# The bill that was read last, whichever pipeline did it: of each day the lines of one pipeline.
 BILLED_SQL: Final = """
+WITH bill AS (
+  SELECT *, FIRST_VALUE(x_pipeline_id) OVER (
+    PARTITION BY usage_date ORDER BY x_ingested_at DESC, x_pipeline_id
+  ) AS latest_pipeline_id
+  FROM {table}
+  WHERE usage_date BETWEEN @first AND @last AND x_credential_id = @credential_id
+)
 SELECT usage_date, line_item, quantity_unit, currency, SUM(amount) AS amount, SUM(quantity) AS quantity
-FROM {table}
-WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
+FROM bill
+WHERE x_pipeline_id = latest_pipeline_id
 GROUP BY usage_date, line_item, quantity_unit, currency
 """
 
@@ -121,7 +129,8 @@ class ReconciliationProcessor(ABC):
             "pipeline_id": Parameter("STRING", context.pipeline_id),
             "credential_id": Parameter("STRING", context.credential_id),
         }
-        return (await context.warehouse.query(sql, parameters, rows_max=ROWS_MAX)).rows
+        used = {name: value for name, value in parameters.items() if f"@{name}" in sql}
+        return (await context.warehouse.query(sql, used, rows_max=ROWS_MAX)).rows
 
 
 def pairs(computed: Iterable[Row], billed: Iterable[Row], line: Reader) -> dict[Key, Pair]:

@@ -1,13 +1,24 @@
-"""The price list as the org has it: the one that was seeded last, whichever pipeline did it."""
+"""A price list as rows: the one that the org seeded last, or a file that might be seeded next."""
 
 from __future__ import annotations
 
-from typing import Final
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
 
+from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
+from convergence.processors.openai.seed_csv import batches
 
 ROWS_MAX: Final = 1_000_000
+# Columns that are no text; the others are taken as they stand.
+TYPES: Final[dict[str, Any]] = {
+    "price": Decimal,
+    "above_input_tokens": int,
+    "effective_from": date.fromisoformat,
+    "effective_to": date.fromisoformat,
+}
 
 
 async def seeded_prices(context: Context, table: str) -> list[Row]:
@@ -15,3 +26,23 @@ async def seeded_prices(context: Context, table: str) -> list[Row]:
     latest = f"SELECT x_run_id FROM {table} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"  # noqa: S608 - our own name
     sql = f"SELECT * FROM {table} WHERE x_run_id = ({latest})"  # noqa: S608 - as above
     return list((await context.warehouse.query(sql, rows_max=ROWS_MAX)).rows)
+
+
+def prices_in(data: bytes, name: str) -> list[Row]:
+    """Return the rows of a price list that nobody has seeded yet. Raises `StepFailed` with the line that is wrong."""
+    rows = [row for batch in batches(data, name) for row in batch]
+    missing = sorted({"model", "kind", "unit", "processing", "currency", *TYPES} - rows[0].keys())
+    if missing:
+        raise StepFailed(f"{name}:1: a price list has the columns {', '.join(missing)} too")
+    return [_typed(row, f"{name}:{number}") for number, row in enumerate(rows, 2)]
+
+
+def _typed(row: Row, where: str) -> Row:
+    found = dict(row)
+    for column, read in TYPES.items():
+        if row[column] is not None:
+            try:
+                found[column] = read(row[column])
+            except (ValueError, InvalidOperation) as error:
+                raise StepFailed(f"{where}: {column} is {row[column]!r}: not a value of its type") from error
+    return found
