@@ -29,6 +29,8 @@ def test_an_integration_is_a_run_of_the_providers_own_pipeline(acme: Cli) -> Non
     (credential,) = acme("integration", "list", "acme", "--json").data["credentials"]
     assert (credential["provider"], credential["default"]) == ("shop", True)
     assert acme("integration", "delete", "acme", "openai", credential["credential_id"]).code == 2
+    assert acme("integration", "reseal", "acme").out == "resealed 0\n", "a key file has one version"
+    assert acme("integration", "reseal", "nobody").code == 2
 
 
 def test_procedures_are_brought_to_what_the_files_say(acme: Cli) -> None:

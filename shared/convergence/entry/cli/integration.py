@@ -117,6 +117,34 @@ def delete(session: Session, org: str, provider: str, credential_id: str) -> int
     return 0
 
 
+@command.command("reseal", cls=Command)
+@click.argument("org")
+@click.pass_obj
+def reseal(session: Session, org: str) -> int:
+    """Seal ORG's credentials again where the key was rotated, so that its old version can be disabled.
+
+    \b
+    Example:
+      convergence integration reseal acme
+    """
+
+    async def work() -> int:
+        async with session.writing(f"integration reseal {org}") as writer:
+            await known_org(writer.services, org)
+            return await writer.services.credentials.reseal(org)
+
+    server = session.server(writes=True)
+    if server is None:
+        count = session.go(work())
+    else:
+        count = server.ask("POST", f"/integrations/{quoted(org)}/reseal")["resealed"]
+    if session.out.json:
+        session.out.data({"resealed": count})
+    else:
+        session.out.line(f"resealed {count}")
+    return 0
+
+
 def _run(context: click.Context, org: str, provider: str, verb: str, words: dict[str, Sequence[str]]) -> Any:
     """An integration is a run like any other."""
     session: Session = context.obj

@@ -86,6 +86,7 @@ def test_a_set_up_stores_the_key_and_shows_it_to_nobody(live: Live) -> None:
         for rest in ("status", "logs"):
             assert KEY not in (await api.ask("GET", f"/pipelines/{rest}/acme/{run_id}", org="acme")).text
         await api.ask("POST", f"/pipelines/cancel/acme/{run_id}", org="acme")
+        assert (await api.ask("POST", "/integrations/acme/reseal", org="acme")).json() == {"resealed": 0}
         gone = f"/integrations/acme/openai/{credential['credential_id']}"
         assert (await api.ask("DELETE", gone, org="acme")).status_code == 204
         assert (await api.ask("DELETE", gone, org="acme")).status_code == 404

@@ -26,6 +26,12 @@ class Credentials(TypedDict):
     credentials: list[CredentialAnswer]
 
 
+class Resealed(TypedDict):
+    """How many credentials were under an older version of the key."""
+
+    resealed: int
+
+
 @router.get("/{org}", response_model=Credentials, responses=documented(404))
 async def list_all(org: OrgName, at: At, _: Reader) -> Json:
     """List the org's credentials; nothing of their text."""
@@ -66,6 +72,13 @@ async def validate(
     return await starting.start(
         at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
     )
+
+
+@router.post("/{org}/reseal", response_model=Resealed, responses=documented(404, 409))
+async def reseal(org: OrgName, at: At, _: Admin) -> Json:
+    """Seal the org's credentials again where the key that they are under was rotated; safe to repeat."""
+    await at.services.orgs.get(org)
+    return Json({"resealed": await at.services.credentials.reseal(org)})
 
 
 @router.delete("/{org}/{provider}/{credential_id}", status_code=204, responses=documented(404, 409))
