@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,8 @@ from typing import Any, Protocol
 import pytest
 
 from convergence.errors import ConvergenceError
-from tests.differential.environment import python_of
+from tests.emulators.bigquery import running
+from tests.emulators.environment import python_of
 from tests.unit.googlesql.conftest import GoogleSql
 from tests.unit.googlesql.shown import shown
 
@@ -30,13 +30,14 @@ class Emulator(Protocol):
 
 @pytest.fixture(scope="module")
 def emulator(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Emulator]:
-    """The emulator in its own environment; skipped aloud when there is none, unless CI asks for it."""
-    python = python_of()
-    if python is None:
-        if os.environ.get("CONVERGENCE_REQUIRE_EMULATORS"):
-            pytest.fail("no emulator's environment: run `make emulators`")
-        pytest.skip("no emulator's environment: run `make emulators` (needs Python 3.13 or newer)")
-    command = [str(python), str(HERE / "emulator.py"), str(tmp_path_factory.mktemp("emulator"))]
+    """The emulator; skipped aloud where there is no environment for it, unless CI asks for it."""
+    with running(tmp_path_factory.mktemp("emulator")) as address:
+        yield from _asking(address)
+
+
+def _asking(address: str) -> Iterator[Emulator]:
+    """The client lives in the emulator's environment too: one that knows all that the emulator answers."""
+    command = [str(python_of()), str(HERE / "emulator.py"), address]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdin is not None
         assert process.stdout is not None

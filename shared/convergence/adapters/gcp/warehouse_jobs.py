@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, Final
@@ -46,8 +46,18 @@ class Jobs:
     def __init__(self, client: Client) -> None:
         self.client = client
 
-    async def run(self, job_id: str, begin: Begin, *, what: str, wait_s: float | None = None) -> Ended:
-        """Run a job once under `job_id`; what is waited for when it is there already.
+    async def run(
+        self,
+        job_id: str,
+        begin: Begin,
+        *,
+        what: str,
+        wait_s: float | None = None,
+        committed: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Ended:
+        """Run a job once under `job_id`; one that is there already is waited for.
+
+        `committed` says whether a job that is reported as failed took effect all the same.
 
         Raises:
             StillRunning: it did not end within `wait_s`; it goes on.
@@ -61,13 +71,32 @@ class Jobs:
                 return Ended(job, repeated=not ours, failed_before=attempt)
             if ours:
                 raise job_error(job.error_result, what=what)
+            if committed is not None and await committed():
+                return Ended(job, repeated=True, failed_before=attempt)
         raise Transient(f"{what} failed {ATTEMPTS_MAX} times under the id {job_id}")
+
+    async def query(
+        self,
+        job_id: str,
+        sql: str,
+        config: bigquery.QueryJobConfig,
+        *,
+        what: str,
+        wait_s: float | None = None,
+        committed: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Ended:
+        """Run a query job once under `job_id`; see `run`."""
+
+        def begin(client: bigquery.Client, name: str) -> AnyJob:
+            return client.query(sql, job_config=config, job_id=name, job_retry=None, api_method="INSERT", **HTTP)
+
+        return await self.run(job_id, begin, what=what, wait_s=wait_s, committed=committed)
 
     async def rows(self, job: AnyJob, rows_max: int | None = None) -> tuple[Any, list[tuple[Any, ...]]]:
         """Return (schema fields, rows as tuples) of a query job that ended."""
 
         def fetch(_: bigquery.Client) -> tuple[Any, list[tuple[Any, ...]]]:
-            result = job.result(max_results=rows_max, retry=None, job_**HTTP)
+            result = job.result(max_results=rows_max, job_retry=None, **HTTP)
             return result.schema, [tuple(row.values()) for row in result]
 
         return await self.client.call(fetch, doing=f"reading the rows of {job.job_id}")
@@ -87,9 +116,7 @@ class Jobs:
             raise job_error({"reason": "notFound", "message": error.message}, what=what) from error
 
     async def _found(self, name: str) -> AnyJob:
-        return await self.client.call(
-            lambda client: client.get_job(name, **HTTP), doing=f"looking at job {name}"
-        )
+        return await self.client.call(lambda client: client.get_job(name, **HTTP), doing=f"looking at job {name}")
 
     async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
         """Wait until the job is done; its state is then the last word."""
@@ -102,9 +129,7 @@ class Jobs:
                     raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
                 await clock.sleep(pause_s)
                 pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
-                await self.client.call(
-                    lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}"
-                )
+                await self.client.call(lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}")
         except asyncio.CancelledError:
             await self._cancel(job.job_id, None)
             raise

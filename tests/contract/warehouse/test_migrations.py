@@ -2,24 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
-from pathlib import Path
+from collections.abc import Callable
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.errors import ConfigError, StepFailed
 from convergence.ports.warehouse import Routine, Scope, Warehouse
-
-
-class StoppedClock:
-    def now(self) -> datetime:
-        return datetime(2026, 3, 1, tzinfo=UTC)
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
+from tests.contract.warehouse.world import Body
 
 
 def a_migration(name: str, text: str) -> Routine:
@@ -32,19 +21,6 @@ SECOND = a_migration(
     "ALTER TABLE prices ADD COLUMN IF NOT EXISTS currency STRING;\n"
     "UPDATE prices SET currency = 'USD' WHERE currency IS NULL;",
 )
-Body = Callable[[Warehouse], Awaitable[None]]
-
-
-@pytest.fixture
-def run(tmp_path: Path) -> Callable[[Body], None]:
-    async def main(body: Body) -> None:
-        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=StoppedClock(), project="demo")
-        try:
-            await body(warehouse)
-        finally:
-            warehouse.close()
-
-    return lambda body: asyncio.run(main(body))
 
 
 async def columns(warehouse: Warehouse) -> list[str]:

@@ -1,4 +1,4 @@
-"""Makes the emulator's own environment: `python -m tests.differential.environment`, or `make emulators`.
+"""Makes the emulator's own environment: `python -m tests.emulators.environment`, or `make emulators`.
 
 local-bigquery wants Python 3.13 and brings a DuckDB whose extensions would be downloaded at start; an older DuckDB has
 them as wheels. So it lives in an environment of its own, beside the project's.
@@ -33,7 +33,7 @@ def main() -> int:
         return 0
     base = next(_candidates(), None)
     if base is None:
-        print("no Python 3.13 or newer was found: the differential suite is skipped", file=sys.stderr)
+        print("no Python 3.13 or newer was found: what needs BigQuery's stand-in is skipped", file=sys.stderr)
         return 1
     subprocess.run([base, "-m", "venv", "--clear", FOLDER], check=True)
     python = FOLDER / "bin" / "python"

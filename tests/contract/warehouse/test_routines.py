@@ -3,29 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
 from convergence.ports.warehouse import Lineage, Parameter, Routine, Scope, Warehouse
+from tests.contract.warehouse.world import Body
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LINEAGE = Lineage(org_slug="acme", pipeline_id="acme-p", credential_id="c1", run_id="r1", ingested_at=NOW)
 SCOPE = Scope(dataset="acme_prod", writable=True, lineage=LINEAGE)
-
-
-class StoppedClock:
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        await asyncio.sleep(0)
 
 
 def a_routine(body: str, *, name: str = "sp_fill", arguments: str = "", digest: str = "1") -> Routine:
@@ -33,24 +25,21 @@ def a_routine(body: str, *, name: str = "sp_fill", arguments: str = "", digest: 
     return Routine(name, digest, f"procedures/{name}.sql", text)
 
 
-Body = Callable[[Warehouse], Awaitable[None]]
-
-
 @pytest.fixture
-def run(tmp_path: Path) -> Callable[[Body], None]:
+def run(run: Callable[[Body], None], tmp_path: Path) -> Callable[[Body], None]:
+    """Run a body where the table `cost` is."""
     path = tmp_path / "cost.json"
     path.write_text('[{"name": "day", "type": "DATE"}, {"name": "cost", "type": "NUMERIC"}]')
     table = load_table_schema(path)
 
-    async def main(body: Body) -> None:
-        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=StoppedClock(), project="demo")
-        try:
+    def with_table(body: Body) -> None:
+        async def main(warehouse: Warehouse) -> None:
             await warehouse.ensure_table("acme_prod", table)
             await body(warehouse)
-        finally:
-            warehouse.close()
 
-    return lambda body: asyncio.run(main(body))
+        run(main)
+
+    return with_table
 
 
 INSERT = "INSERT INTO cost (day, cost, x_pipeline_run_date) VALUES (DATE '2026-01-01', 2, DATE '2026-01-01');"

@@ -1,0 +1,73 @@
+"""Every warehouse joins the contract's tests with one line here; `--run-integration` adds the real BigQuery."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from convergence.adapters.gcp.warehouse import BigQueryWarehouse
+from convergence.adapters.local.clock import RandomIds
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import load_table_schema
+from convergence.ports.warehouse import TableSchema, Warehouse
+from tests.contract.warehouse.world import FIELDS, Body, StoppedClock
+from tests.emulators.bigquery import running
+
+
+@pytest.fixture(scope="session")
+def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of BigQuery's stand-in, one for all tests of a process."""
+    with running(tmp_path_factory.mktemp("bigquery")) as address:
+        yield address
+
+
+@asynccontextmanager
+async def duckdb(folder: Path, _: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
+    warehouse = DuckDbWarehouse(folder / "warehouse.duckdb", clock=StoppedClock(), project="demo")
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+@asynccontextmanager
+async def emulated(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
+    """A project of its own for each test."""
+    ids = RandomIds()
+    project = ids.new("demo").replace("_", "-")
+    address = request.getfixturevalue("bigquery")
+    warehouse = BigQueryWarehouse(project=project, location="US", clock=StoppedClock(), ids=ids, endpoint=address)
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+
+
+@pytest.fixture(
+    params=[
+        pytest.param(duckdb, id="duckdb"),
+        pytest.param(emulated, id="bigquery", marks=pytest.mark.emulator),
+    ]
+)
+def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
+    """Run a test's body against a fresh warehouse."""
+    make = request.param
+    if make is emulated:
+        request.getfixturevalue("bigquery")  # before any loop runs
+
+    async def main(body: Body) -> None:
+        async with make(tmp_path, request) as warehouse:
+            await body(warehouse)
+
+    return lambda body: asyncio.run(main(body))
+
+
+@pytest.fixture
+def usage(tmp_path: Path) -> TableSchema:
+    path = tmp_path / "usage.json"
+    path.write_text(FIELDS)
+    return load_table_schema(path)

@@ -1,0 +1,115 @@
+"""Stages: what does not fit is refused by row and column, parts are replaced and dropped."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.config.table_schema import load_table_schema
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import (
+    TableSchema,
+    Warehouse,
+    WriteMode,
+)
+from tests.contract.warehouse.world import JAN_1, Body, a_load, load, rows_of, staged, write_and_load
+
+
+@pytest.mark.parametrize(
+    ("row", "message"),
+    [
+        ({"id": 2, "cost": "abc"}, r"row 3: column 'cost' wants NUMERIC, got text \('abc'\)"),
+        ({"id": 1.5}, r"row 3: column 'id' wants INT64, got a number \(1.5\)"),
+        ({"id": True}, r"row 3: column 'id' wants INT64, got a boolean"),
+        ({"day": JAN_1}, r"row 3: column 'id' is REQUIRED, but has no value"),
+        ({"id": 2, "day": "yesterday"}, r"row 3: column 'day' wants DATE, got text"),
+        ({"id": 2, "cost": "1" + "0" * 29}, r"row 3: column 'cost' wants NUMERIC"),
+        ({"id": 2, "tags": [{"key": "a", "amount": "x"}]}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
+        ({"id": 2, "nots": "x"}, r"row 3 has a column 'nots' that the table has not. Did you mean 'note'\?"),
+        ({"id": 2, "cost": float("nan")}, r"row 3: column 'cost' is nan, which is no number"),
+        ({"id": 2, "note": None, "tags": [{"key": "a", "amount": float("-inf")}]}, r"row 3: column 'tags' is -inf"),
+        ({"id": 2, "cost": Decimal("NaN")}, r"row 3: column 'cost' wants NUMERIC, got text \('NaN'\)"),
+        ({"id": 2, "cost": Decimal("Infinity")}, r"row 3: column 'cost' wants NUMERIC, got text"),
+        ({"id": 2, "x_run_id": "r9"}, r"row 3 has a column 'x_run_id'.*adds the lineage columns itself"),
+    ],
+)
+def test_what_does_not_fit_is_refused_with_column_and_row_and_the_earlier_slice_stays(
+    run: Callable[[Body], None], usage: TableSchema, row: dict[str, Any], message: str
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, usage, [{"id": 1}])
+        stage = await staged(warehouse, usage, [{"id": 1}], "second")
+        with pytest.raises(SchemaMismatch, match=message):
+            await write_and_load(warehouse, a_load(usage, job_id="j2"), stage, [{"id": 1}, row])
+        assert await rows_of(warehouse, "SELECT id, cost FROM usage") == [(1, None)]
+
+    run(body)
+
+
+def test_a_table_of_one_column_loads_from_many_parts(run: Callable[[Body], None], tmp_path: Path) -> None:
+    (tmp_path / "single.json").write_text('[{"name": "name", "type": "STRING", "mode": "NULLABLE"}]')
+    single = load_table_schema(tmp_path / "single.json")
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", single, "s")
+        for part in range(20):
+            await stage.write(part, [{"name": f"{part}.{number}"} for number in range(100)])
+        assert (await warehouse.load(a_load(single), stage)).rows_loaded == 2000
+
+    run(body)
+
+
+def test_parts_may_be_written_again_and_dropped_from_a_number_on(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = await staged(warehouse, usage, [{"id": 1}, {"id": 2}])
+        await stage.write(1, [{"id": 3}])
+        await stage.write(2, [{"id": 4}])
+        await stage.write(0, [{"id": 5}])
+        await stage.discard(from_part=2)
+        await stage.flush()
+        result = await warehouse.load(a_load(usage), warehouse.stage("acme_prod", usage, "s"))
+        assert result.rows_loaded == 2
+        assert await rows_of(warehouse, "SELECT id FROM usage ORDER BY id") == [(3,), (5,)]
+
+    run(body)
+
+
+def parts_of(count: int, size: int = 1_000) -> list[list[dict[str, Any]]]:
+    return [[{"id": part * size + number, "cost": "0.1"} for number in range(size)] for part in range(count)]
+
+
+@pytest.mark.parametrize("mode", [WriteMode.OVERWRITE, WriteMode.MERGE])
+def test_many_parts_arrive_whole_also_when_some_are_written_again(
+    run: Callable[[Body], None], usage: TableSchema, mode: WriteMode
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(45)):
+            await stage.write(part, rows)
+            await asyncio.sleep(0)
+        await stage.write(3, [{"id": 999_999, "cost": "5"}])
+        for part, rows in enumerate(parts_of(22), 45):
+            await stage.write(part, [row | {"id": row["id"] + 100_000} for row in rows])
+        await warehouse.load(a_load(usage, mode=mode, key_fields=("id",)), stage)
+        found = await rows_of(warehouse, "SELECT COUNT(*), COUNT(DISTINCT id), SUM(cost) FROM usage")
+        assert found == [(66_001, 66_001, Decimal(6605))]
+
+    run(body)
+
+
+def test_a_wrong_value_among_many_parts_is_found_by_its_number(run: Callable[[Body], None], usage: TableSchema) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(30)):
+            await stage.write(part, rows if part != 7 else [*rows[:500], {"id": 1, "cost": "free"}, *rows[501:]])
+        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' wants NUMERIC, got text \('free'\)"):
+            await warehouse.load(a_load(usage), stage)
+
+    run(body)
