@@ -44,13 +44,15 @@ class Admin:
             await self._topics.create_topic(name=path)
         return path
 
-    async def subscribe(self, topic: str, policy: RetryPolicy, url: str, *, name: str = "") -> None:
+    async def subscribe(self, topic: str, policy: RetryPolicy, url: str, *, name: str = "", audience: str = "") -> None:
         """Push `topic` to `url`; without a name each call makes one subscription more."""
         self._made += 1
         letters = policy.dead_letter_topic
         push = types.PushConfig(push_endpoint=url)
         if self._service_account:
-            push.oidc_token = types.PushConfig.OidcToken(service_account_email=self._service_account, audience=url)
+            push.oidc_token = types.PushConfig.OidcToken(
+                service_account_email=self._service_account, audience=audience or url
+            )
         spec = types.Subscription(
             name=f"{self._root}/subscriptions/{self._prefix}{name or f'{topic}-{self._made}'}",
             topic=await self.topic(topic),
@@ -127,7 +129,8 @@ async def connect(
                 await admin.topic(trigger.topic)
                 if name in urls:
                     url = f"{urls[name].rstrip('/')}/push/{trigger.topic}"
-                    await admin.subscribe(trigger.topic, policy_of(trigger), url, name=f"{name}-{trigger.topic}")
+                    policy, subscription = policy_of(trigger), f"{name}-{trigger.topic}"
+                    await admin.subscribe(trigger.topic, policy, url, name=subscription, audience=urls[name])
     finally:
         await admin.close()
 

@@ -40,7 +40,7 @@ def _deployed(folder: Path) -> Parts:
     settings = read_as(FunctionSettings)
     to_stdout(project=settings.GCP_PROJECT_ID, service=settings.K_SERVICE, version=settings.K_REVISION)
     services = cache(lambda: google_cloud(settings))
-    return parts(read_function(folder), settings, services, check=_check(settings, services))
+    return parts(read_function(folder), settings, services, check=_check(settings))
 
 
 def parts(
@@ -73,17 +73,17 @@ def _subscriptions(topics: frozenset[str], services: Services) -> Mapping[str, S
     return {topic: known[topic] for topic in topics}
 
 
-def _check(settings: FunctionSettings, services: Callable[[], Services]) -> Check | None:
+def _check(settings: FunctionSettings) -> Check | None:
     """Return how tokens are checked; None where nobody signs, which the settings allow in development only."""
     if not (settings.CONVERGENCE_PUSH_AUDIENCE and settings.CONVERGENCE_PUSH_SERVICE_ACCOUNT):
         return None
-    from convergence.adapters.gcp.identity import PushIdentity, fetch_with
+    from convergence.adapters.gcp.identity import CERTIFICATES_URL, PushIdentity, fetch_from
     from convergence.adapters.local.clock import SystemClock
 
     identity = PushIdentity(
         audience=settings.CONVERGENCE_PUSH_AUDIENCE,
         service_account=settings.CONVERGENCE_PUSH_SERVICE_ACCOUNT,
-        fetch=fetch_with(lambda: services().http()),
+        fetch=fetch_from(settings.CONVERGENCE_CERTIFICATES_URL or CERTIFICATES_URL),
         clock=SystemClock(),
     )
     return identity.check

@@ -14,6 +14,7 @@ _ENDPOINTS: Final = (
     "CONVERGENCE_PUBSUB_ENDPOINT",
     "CONVERGENCE_KMS_ENDPOINT",
     "CONVERGENCE_BIGQUERY_ENDPOINT",
+    "CONVERGENCE_CERTIFICATES_URL",
 )
 _PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
 
@@ -27,6 +28,7 @@ class FunctionSettings(Settings):
     CONVERGENCE_CONFIGS: Path = Path("configs")
     CONVERGENCE_PUSH_AUDIENCE: str = ""  # what the tokens of push deliveries are made for
     CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the address that they are made by
+    CONVERGENCE_CERTIFICATES_URL: str = ""  # whose keys sign these tokens; none: Google's
     CONVERGENCE_TOPIC_PREFIX: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*-)?$")
     CONVERGENCE_FIRESTORE_DATABASE: str = "(default)"
     CONVERGENCE_FIRESTORE_ENDPOINT: Endpoint = ""

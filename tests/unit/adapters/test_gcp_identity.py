@@ -13,7 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from convergence.adapters.gcp.identity import Certificates, PushIdentity, fetch_with
+from convergence.adapters.gcp.identity import Certificates, PushIdentity, fetch_from
 from convergence.errors import Denied, Transient
 
 AUDIENCE, ACCOUNT = "https://step.example", "push@p.iam.gserviceaccount.com"
@@ -135,10 +135,7 @@ def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None
     ],
 )
 def test_certificates_are_kept_as_long_as_google_says_and_waited_for(answer: httpx.Response, kept_s: float) -> None:
-    async def fetch() -> Certificates:
-        async with httpx.AsyncClient(transport=httpx.MockTransport(lambda _: answer)) as client:
-            return await fetch_with(lambda: client)()
-
+    fetch = fetch_from(transport=httpx.MockTransport(lambda _: answer))
     if kept_s is None:
         with pytest.raises(Transient, match="Google's certificates"):
             asyncio.run(fetch())

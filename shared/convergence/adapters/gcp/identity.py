@@ -38,14 +38,15 @@ class Certificates(NamedTuple):
 Fetch = Callable[[], Awaitable[Certificates]]
 
 
-def fetch_with(client: Callable[[], httpx.AsyncClient], url: str = CERTIFICATES_URL) -> Fetch:
-    """Return how to fetch the certificates with the process's HTTP client. Raises `Transient`."""
+def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport | None = None) -> Fetch:
+    """Return how to fetch the certificates, over `transport` where a test gives one. Raises `Transient`."""
 
     async def fetch() -> Certificates:
         import httpx
 
         try:
-            answer = await client().get(url, timeout=10)
+            async with httpx.AsyncClient(transport=transport, timeout=10) as client:
+                answer = await client.get(url)
             answer.raise_for_status()
             found = answer.json()
         except (httpx.HTTPError, json.JSONDecodeError) as error:
