@@ -1,4 +1,7 @@
-"""`python -m convergence.sandbox [PORT]`: serve until Ctrl-C."""
+"""`python -m convergence.sandbox [PORT] [FAULT=PATH …]`: serve until Ctrl-C.
+
+`truncated=/usage/completions` breaks every answer to a path that holds the words; faults are those of `faults.py`.
+"""
 
 from __future__ import annotations
 
@@ -6,19 +9,33 @@ import asyncio
 import contextlib
 import sys
 
-from convergence.sandbox import anthropic, deepseek
+from convergence.sandbox import anthropic, azure, deepseek, google
+from convergence.sandbox.faults import NAMES, Plan
 from convergence.sandbox.server import ADMIN_KEY, Sandbox
 
 
-async def main(port: int) -> None:
+async def main(port: int, broken: list[Plan]) -> None:
     """Serve on `port`."""
-    base_url = await Sandbox().start(port)
+    base_url = await Sandbox(broken=broken).start(port)
     sys.stdout.write(f"{Sandbox.describe()}\n\nbase URL  {base_url}\nkey       {ADMIN_KEY}\n")
-    sys.stdout.write(f"Anthropic {anthropic.ADMIN_KEY}\nDeepSeek  {deepseek.KEY}\n")
+    sys.stdout.write(f"Anthropic {anthropic.ADMIN_KEY}\nDeepSeek  {deepseek.KEY}\nAzure     {azure.CREDENTIAL}\n")
+    sys.stdout.write(
+        f"          {azure.RESOURCE}\nGoogle    {google.service_account(base_url)}\n          {google.TABLE}\n"
+    )
     sys.stdout.flush()
     await asyncio.Event().wait()
 
 
+def plans(arguments: list[str]) -> list[Plan]:
+    """Return what `FAULT=PATH` asks for. Raises `SystemExit` for a fault that nobody knows."""
+    found = [argument.partition("=") for argument in arguments]
+    if unknown := [fault for fault, _, _ in found if fault not in NAMES]:
+        sys.exit(f"no fault is called {unknown[0]!r}; known are {', '.join(sorted(NAMES))}")
+    return [Plan(fault, path) for fault, _, path in found]
+
+
 if __name__ == "__main__":
     with contextlib.suppress(KeyboardInterrupt):
-        asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 8765))
+        numbers = [int(argument) for argument in sys.argv[1:] if argument.isdigit()]
+        asked = plans([argument for argument in sys.argv[1:] if not argument.isdigit()])
+        asyncio.run(main(numbers[0] if numbers else 8765, asked))

@@ -16,7 +16,7 @@ import orjson
 from convergence.sandbox.http import Request, Response
 
 BOMB_MIB: Final = 80  # unpacked; an answer may have 64
-Change = Callable[[dict[str, Any]], None]
+Change = Callable[[dict[str, Any]], object]
 
 
 @dataclass(slots=True)
@@ -109,6 +109,7 @@ FAULTS: Final[Mapping[str, Callable[[Response], Response]]] = {
     "bomb": lambda good: replace(good, body=_bomb(), headers={**good.headers, "content-encoding": "gzip"}),
     "last_too_early": lambda good: _changed(good, lambda page: page.update(has_more=False, next_page=None)),
     "no_cursor": lambda good: _changed(good, lambda page: page.update(has_more=True, next_page=None)),
+    "lost_rows": lambda good: _changed(good, lambda page: page["data" if "data" in page else "rows"].pop()),
     "changed_type": lambda good: _first(good, _counts, lambda _: "a few"),
     "negative": lambda good: _first(good, _counts, lambda _: -5),
     "unknown_model": lambda good: _first(

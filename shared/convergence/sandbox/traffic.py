@@ -155,7 +155,8 @@ def rows(kind: str, start: int, end: int) -> Sequence[Result]:
 def describe() -> str:
     """Return what is real and what is assumed, with source and licence, for people."""
     return (
-        "Sandbox: usage and cost APIs of OpenAI, Anthropic and DeepSeek on loopback, replaying published figures.\n"
+        "Sandbox: usage and cost APIs of OpenAI, Anthropic, DeepSeek, Google and Azure on loopback,\n"
+        "  replaying published figures.\n"
         "  Real: requests and tokens of two LLM services over one hour, 2023-11-16 18:15 to 19:15 UTC\n"
         "    (Azure/AzurePublicDataset, CC BY 4.0; Patel et al., Splitwise, ISCA 2024). One minute here replays\n"
         "    one second of that hour, so the hour lasts 2.5 days and repeats.\n"

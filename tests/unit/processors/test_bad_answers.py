@@ -44,7 +44,7 @@ FINAL = {
     "no_cursor": "says 'has_more' but names no 'next_page'",
     "duplicate_page": "comes twice|belongs to 2026-10-01",
 }
-IN_DAYS = {"last_too_early": "the answer has no bucket for 2026-10-"}
+IN_DAYS = dict.fromkeys(("last_too_early", "lost_rows"), "the answer has no bucket for 2026-10-")
 IN_COUNTS = {"negative": "is -5; a count is", "changed_type": "'a few'"}
 IN_MONEY = {"unknown_currency": "the currency is 'zzz', which is no code of ISO 4217"}
 # Passing trouble: the run completes with every row.
@@ -103,6 +103,31 @@ def test_passing_trouble_costs_no_row(report: str, fault: str, all_of: AllOf) ->
     run, rows = all_of(report)[fault]
     assert run.status == "completed", run.error
     assert rows == all_of(report)[""][1] > 0
+
+
+CLOUDS = {
+    "gemini": ("/queries", "genai_billing_daily_raw", "totalRows|says 15 rows, but its pages hold 14"),
+    "azure_openai": ("CostManagement/query", "genai_billing_daily_raw", ""),
+}
+IN_CLOUDS = ("html", "error_200", "unauthorised", "bomb")
+
+
+def test_a_bad_answer_of_google_or_azure_stops_the_run_and_loads_nothing(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            services = here.installation.services
+            await services.warehouse.ensure_table(f"{ORG}_dev", services.schemas.get("genai_billing_daily_raw"))
+            await here.set_up(*CLOUDS)
+            for provider, (path, table, lost) in CLOUDS.items():
+                for fault, said in {**{name: FINAL[name] for name in IN_CLOUDS}, "lost_rows": lost}.items():
+                    if said:
+                        here.sandbox.broken[:] = [Plan(fault, path)]
+                        run = await here.run(f"genai/payg/{provider}", **here.asks(provider), **RANGE)
+                        assert run.status == "failed", (provider, fault)
+                        assert re.search(said, str(run.error)), run.error
+                        assert await here.rows(f"SELECT 1 FROM {table}") == []
+
+    asyncio.run(work())
 
 
 def test_a_model_of_tomorrow_is_named_and_has_no_price_instead_of_none(tmp_path: Path) -> None:

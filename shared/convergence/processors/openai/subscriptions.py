@@ -68,7 +68,7 @@ class SubscriptionsProcessor:
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (stage.table, PLANS):
             await context.warehouse.ensure_table(table)
-        contracts = await self._kept(stage.table, context)
+        contracts: list[Row] = await self._kept(stage.table, context)
         if wanted.seats is not None:
             if wanted.starts_on is None:
                 raise StepFailed("config.starts_on: say from which day the seats are paid")
@@ -87,7 +87,7 @@ class SubscriptionsProcessor:
             "open_seats": open_seats,
         }
 
-    async def _kept(self, table: str, context: Context) -> list[dict[str, Any]]:
+    async def _kept(self, table: str, context: Context) -> list[Row]:
         sql = f"SELECT * FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id"  # noqa: S608 - our own name
         rows = (await context.warehouse.query(sql, {"pipeline_id": Parameter("STRING", context.pipeline_id)})).rows
         return [{name: row[name] for name in row if name not in LINEAGE_COLUMNS} for row in rows]
