@@ -21,11 +21,13 @@ from tests.emulators import topology
 from tests.emulators.bigquery import BigQueryServer
 from tests.emulators.firestore import FirestoreServer
 from tests.emulators.functions import KMS_KEY, NAMES, PROJECT, FunctionProcess, settings
+from tests.emulators.identity import Identity
 from tests.emulators.kms import KmsServer
 from tests.emulators.pubsub import PubSubServer
 
 T = TypeVar("T")
 ROOT_KEY: Final = "root-key-of-emulators-with-more-than-32-characters"
+PUSHER: Final = f"push@{PROJECT}.iam.gserviceaccount.com"
 ORG: Final = "demo"
 _WAIT_S: Final = 60.0
 
@@ -96,16 +98,19 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
 
     Raises `RuntimeError` where BigQuery's stand-in has no environment.
     """
-    firestore, pubsub, kms = FirestoreServer(), PubSubServer(jump=jump), KmsServer([KMS_KEY])
+    identity = Identity()
+    firestore, pubsub, kms = FirestoreServer(), PubSubServer(jump=jump, token=identity.token), KmsServer([KMS_KEY])
     bigquery = BigQueryServer(folder)
     with ExitStack() as closing:
-        for server in (firestore, pubsub, kms, bigquery):
+        for server in (firestore, pubsub, kms, bigquery, identity):
             closing.callback(server.stop)
         environment = settings(
             firestore=firestore.start(),
             pubsub=pubsub.start(),
             kms=kms.start(),
             bigquery=bigquery.start(),
+            CONVERGENCE_CERTIFICATES_URL=identity.start(),
+            CONVERGENCE_PUSH_SERVICE_ACCOUNT=PUSHER,
             CA_ROOT_API_KEY=ROOT_KEY,
             RATE_LIMIT_ENABLED="false",
         )
@@ -117,7 +122,8 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
         for process in functions.values():
             process.await_start()
         urls = {name: process.url for name, process in functions.items()}
-        asyncio.run(topology.connect(urls, project=PROJECT, endpoint=environment["CONVERGENCE_PUBSUB_ENDPOINT"]))
+        endpoint = environment["CONVERGENCE_PUBSUB_ENDPOINT"]
+        asyncio.run(topology.connect(urls, project=PROJECT, endpoint=endpoint, service_account=PUSHER))
         yield Cloud(firestore, pubsub, kms, functions, environment, base)
 
 

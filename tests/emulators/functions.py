@@ -73,7 +73,7 @@ class FunctionProcess:
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
                 [sys.executable, "-m", "functions_framework", *words],
-                env={**self._environment, "K_SERVICE": self.name},
+                env={**self._environment, "K_SERVICE": self.name, "CONVERGENCE_PUSH_AUDIENCE": self.url},
                 stdout=log,
                 stderr=log,
                 cwd=source.parent,

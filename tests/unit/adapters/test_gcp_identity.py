@@ -3,46 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
 import pytest
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import padding, rsa
+from cryptography.hazmat.primitives.asymmetric import rsa
 
 from convergence.adapters.gcp.identity import Certificates, PushIdentity, fetch_from
 from convergence.errors import Denied, Transient
+from tests.emulators.identity import public_pem, signed
 
 AUDIENCE, ACCOUNT = "https://step.example", "push@p.iam.gserviceaccount.com"
 KEY, OTHER = (rsa.generate_private_key(public_exponent=65_537, key_size=2048) for _ in range(2))
 
 
-def pem(key: rsa.RSAPrivateKey) -> str:
-    form = serialization.PublicFormat.SubjectPublicKeyInfo
-    return key.public_key().public_bytes(serialization.Encoding.PEM, form).decode()
-
-
-def part(value: Any) -> bytes:
-    data = value if isinstance(value, bytes) else json.dumps(value).encode()
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
-
-
 def token(*, key: rsa.RSAPrivateKey = KEY, header: dict[str, Any] | None = None, **claims: Any) -> str:
-    """A good token but for what the test changes. The library compares its times with the machine's clock."""
-    now = int(datetime.now(UTC).timestamp())  # noqa: TID251 - as above
-    given = {
-        "iss": "https://accounts.google.com",
-        "aud": AUDIENCE,
-        "email": ACCOUNT,
-        "email_verified": True,
-        "iat": now,
-        "exp": now + 3600,
-    } | claims
-    signed = part({"alg": "RS256", "kid": "k1", "typ": "JWT"} | (header or {})) + b"." + part(given)
-    return (signed + b"." + part(key.sign(signed, padding.PKCS1v15(), hashes.SHA256()))).decode()
+    """A good token but for what the test changes."""
+    return signed(key, header or {}, {"aud": AUDIENCE, "email": ACCOUNT} | claims)
 
 
 class Google:
@@ -50,7 +28,7 @@ class Google:
 
     def __init__(self) -> None:
         self.fetched = 0
-        self.certificates = {"k1": pem(KEY)}
+        self.certificates = {"k1": public_pem(KEY)}
         self.time = datetime(2026, 3, 1, tzinfo=UTC)
         self.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=self.fetch, clock=self)
 
@@ -112,7 +90,7 @@ def test_any_other_token_is_denied_and_not_repeated(given: str, why: str) -> Non
 def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None:
     google = Google()
     google.check(token())
-    google.certificates["k2"] = pem(OTHER)
+    google.certificates["k2"] = public_pem(OTHER)
     with pytest.raises(Denied):
         google.check(token(key=OTHER, header={"kid": "k2"}))
     assert google.fetched == 1  # within a minute nobody makes us ask again
