@@ -150,7 +150,7 @@ def test_what_deepseek_cost_is_the_fall_of_its_balance(tmp_path: Path) -> None:
         asks = here.asks("deepseek")
         first = await here.good("genai/payg/deepseek", **asks)
         assert (first["calculate_costs"]["rows_written"], first["calculate_costs"]["since"]) == (0, None)
-        # The reading becomes yesterday's: the API knows the balance of now only.
+        assert "the first reading" in first["calculate_costs"]["warnings"][0]
         run = await here.run("genai/payg/deepseek", **asks, date="2026-01-01")
         assert run.status == "failed"
         assert "DeepSeek tells that of now only" in str(run.error)

@@ -53,8 +53,6 @@ class DeepSeekCostProcessor:
                 )
         before = {row["currency"]: row for row in await self._reading(context, "<")}
         rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), wanted, context))]
-        if not before:
-            context.logger.warning("this is the first reading of the balance: what was spent is known from the next on")
         await stage.write(0, rows)
         loaded = await context.warehouse.load(stage, dates=[context.end_date], date_field="usage_date")
         return {
@@ -63,6 +61,9 @@ class DeepSeekCostProcessor:
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             "cost": {row["currency"]: f"{row['cost']:f}" for row in rows},
+            "warnings": []
+            if before
+            else ["the first reading of the balance: what it cost is known from the next one on"],
             "since": min((row["x_ingested_at"].isoformat() for row in before.values()), default=None),
         }
 
@@ -90,8 +91,8 @@ def _spent(now: Row, before: Row | None, wanted: BalanceSettings, context: Conte
     cost = before["total_balance"] + wanted.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
-            f"the balance in {currency} rose by {-cost.normalize():f} since {before['read_at'].date()}: say what was paid in, with"
-            f" the parameter topped_up_{currency.lower()}"
+            f"the balance in {currency} rose by {-cost.normalize():f} since {before['x_ingested_at'].date()}: say what"
+            f" was paid in, with the parameter topped_up_{currency.lower()}"
         )
     return {
         "usage_date": context.end_date,
