@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import json
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
-from convergence.ports.bus import Ack, Delivery, Handler, Message
+from convergence.entry.push.envelope import read_envelope
+from convergence.ports.bus import Ack, Handler
 
-Answering = Callable[[str, Mapping[str, str], dict[str, Any]], Awaitable[int]]
-"""(path, headers in lower case, envelope) → status"""
+Answering = Callable[[str, Mapping[str, str], bytes], Awaitable[int]]
+"""(path, headers in lower case, body) → status"""
 
 
 class PushSink:
@@ -44,7 +42,7 @@ class PushSink:
                 request, *lines = head.decode().strip().split("\r\n")
                 headers = {name.lower(): value for name, _, value in (line.partition(": ") for line in lines)}
                 body = await reader.readexactly(int(headers["content-length"]))
-                status = await self._answer(request.split()[1], headers, json.loads(body))
+                status = await self._answer(request.split()[1], headers, body)
                 length = "" if status == 204 else "Content-Length: 0\r\n"
                 writer.write(f"HTTP/1.1 {status} Answer\r\n{length}\r\n".encode())
                 await writer.drain()
@@ -58,10 +56,8 @@ class PushSink:
 def answering(handler: Handler, topic: str) -> Answering:
     """Return the edge of a handler: its `Ack` is 204, its `Retry` 503, an error 500 (design: engine.md §2)."""
 
-    async def answer(path: str, headers: Mapping[str, str], envelope: dict[str, Any]) -> int:
-        found = envelope["message"]
-        message = Message(base64.b64decode(found["data"]), found["attributes"])
-        delivery = Delivery(message, found["messageId"], envelope.get("deliveryAttempt", 1), topic)
+    async def answer(path: str, headers: Mapping[str, str], body: bytes) -> int:
+        delivery = read_envelope(body, topic).delivery
         try:
             return 204 if isinstance(await handler(delivery), Ack) else 503
         except Exception:  # the edge: whatever a handler raises means "deliver again"

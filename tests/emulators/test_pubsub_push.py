@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections import Counter
 from collections.abc import Awaitable, Callable, Iterator, Mapping
@@ -50,8 +51,8 @@ class Inbox:
         self.seen: list[tuple[str, Mapping[str, str], dict[str, Any]]] = []
         self._answers = list(answers)
 
-    async def __call__(self, path: str, headers: Mapping[str, str], envelope: dict[str, Any]) -> int:
-        self.seen.append((path, headers, envelope))
+    async def __call__(self, path: str, headers: Mapping[str, str], body: bytes) -> int:
+        self.seen.append((path, headers, json.loads(body)))
         return self._answers.pop(0) if self._answers else 204
 
 

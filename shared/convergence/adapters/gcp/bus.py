@@ -6,6 +6,7 @@ Deliveries do not come through here: subscriptions push to functions, and their 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.connection import Connection, transport
@@ -72,7 +73,7 @@ class PubSubBus:
         for request in list(_requests(self._path + topic, messages)):
             try:
                 await retried(
-                    lambda request=request: self._send(request),  # type: ignore[misc]  # binds this turn's request
+                    partial(self._send, request),
                     clock=self._clock,
                     ids=self._ids,
                     total_s=self._timeout_s,
