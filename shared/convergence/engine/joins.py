@@ -8,6 +8,7 @@ whether a step may start is decided at its claim.
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -24,8 +25,18 @@ FINISH: Final = ""  # the join of a run's last steps has no child step
 
 
 @dataclass(slots=True)
+class _Looks:
+    """The looks of this process at one join: they come one after the other."""
+
+    lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    begun: int = 0
+    answered: int = 0  # the last look that got its answer
+
+
+@dataclass(slots=True)
 class _Run:
     witnesses: dict[str, int] = field(default_factory=dict)
+    looks: dict[str, _Looks] = field(default_factory=dict)
     released: set[str] = field(default_factory=set)
 
 
@@ -59,10 +70,22 @@ class Joins:
     async def complete(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         """Return True when all `siblings` are done; `me` just committed that it is.
 
-        Reads at most 32 documents, then one count.
+        Reads at most 32 documents, then one count. Of those who share a look only the one that looked is told True;
+        when it fails to act on it, its message comes again.
         """
         if siblings == (me,):
             return True
+        looks = self._memory(run).looks.setdefault(child, _Looks())
+        before = looks.begun
+        async with looks.lock:
+            if looks.answered > before:  # by a look that began after `me` had committed
+                return False
+            looks.begun += 1
+            complete = await self._look(documents, run, child, siblings, me)
+            looks.answered = looks.begun
+            return complete
+
+    async def _look(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         witnesses = self._memory(run).witnesses
         start = witnesses.get(child)
         if start is None:
