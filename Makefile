@@ -8,13 +8,16 @@ WORLDS ?= 1
 SHAPE  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check lint types layout sim bench emulators lock prices schema clean
+.PHONY: help setup run demo-all test check lint types layout sim bench emulators lock prices schema clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
 run: $(VENV)/run ## The main job: usage of a demo org from an LLM provider to FOCUS cost rows
 	@$(BIN)/convergence demo
+
+demo-all: $(VENV)/run ## Every shipped pipeline on replayed figures: rows, cost, reconciliation
+	@$(BIN)/convergence demo --all
 
 setup: $(VENV)/dev ## Install what developers need
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final
 
-from convergence.sandbox import anthropic, azure, claude_code, deepseek, google, openai, traffic
+from convergence.sandbox import anthropic, azure, claude_code, deepseek, directions, google, openai, traffic
 from convergence.sandbox.faults import Plan
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
@@ -34,12 +34,18 @@ class Sandbox:
         self._since_start = 0
         self._anthropic_calls = 0
         self.deepseek = deepseek.Account()
+        self.base_url = ""
         self.requests = 0
         self.faults = 0
 
     async def start(self, port: int = 0) -> str:
         """Listen on 127.0.0.1 and return the base URL of all its APIs, `http://127.0.0.1:{port}/v1`."""
-        return await self._server.start(port) + "/v1"
+        self.base_url = await self._server.start(port) + "/v1"
+        return self.base_url
+
+    def parameters(self, provider: str) -> dict[str, Any]:
+        """Return what pipelines of a provider must be told to ask this sandbox, by name; it listens already."""
+        return directions.parameters(provider, self.base_url)
 
     async def stop(self) -> None:
         """Close the port."""

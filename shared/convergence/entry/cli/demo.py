@@ -36,8 +36,9 @@ _day = click.DateTime(formats=["%Y-%m-%d"])
 @click.command("demo", cls=Command)
 @click.option("--start", type=_day, metavar="DATE", help="First day (UTC); seven days before today without it.")
 @click.option("--end", type=_day, metavar="DATE", help="Last day (UTC); yesterday without it.")
+@click.option("--all", "everything", is_flag=True, help="Every shipped pipeline that can run here, on the sandbox.")
 @click.pass_obj
-def command(session: Session, start: datetime | None, end: datetime | None) -> int:
+def command(session: Session, start: datetime | None, end: datetime | None, everything: bool) -> int:
     """Do the main job once: store a key, load prices, ask for usage and bill, compute cost, write FOCUS rows.
 
     With OPENAI_ADMIN_KEY in the environment it asks OpenAI; else a sandbox on this machine replays published figures.
@@ -46,10 +47,15 @@ def command(session: Session, start: datetime | None, end: datetime | None) -> i
     Example:
       convergence demo
       convergence demo --start 2026-11-01 --end 2026-11-07 --json
+      convergence demo --all
     """
     if session.server() is not None:
         not_there("run the demo", "leave --url and --profile out: it runs in a data directory of this machine")
     session.check_configs()
+    if everything:
+        from convergence.entry.cli.demo_all import run_all
+
+        return session.go(run_all(session, start, end))
     return session.go(_demo(session, start, end))
 
 
@@ -69,7 +75,7 @@ async def _demo(session: Session, start: datetime | None, end: datetime | None) 
     async with session.writing("demo", rows) as writer, source(session) as asked:
         if not session.out.json:
             session.out.line(asked.description + "\n")
-        await _ensure_org(writer)
+        await ensure_org(writer)
         await writer.worker.start()
         secret = {"api_key": asked.key}
         setup = await _run(session, writer, rows, SETUP, asked, secret)
@@ -87,7 +93,8 @@ async def _demo(session: Session, start: datetime | None, end: datetime | None) 
     return 0
 
 
-async def _ensure_org(writer: Writer) -> None:
+async def ensure_org(writer: Writer) -> None:
+    """Found the demo's org unless it is there."""
     try:
         await writer.services.orgs.get(ORG)
     except NotFound:

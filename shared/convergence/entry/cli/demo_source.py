@@ -51,7 +51,8 @@ async def listen_again(session: Session, services: Services, stack: AsyncExitSta
 
 async def serve(session: Session, runs: list[Run], stack: AsyncExitStack) -> None:
     """Let the sandbox listen on the ports that these runs ask; a port that is taken is left to its owner."""
-    urls = {str(run.parameters.get("api_base_url", "")) for run in runs if run.trigger == TRIGGER}
+    asked = [value for run in runs if run.trigger == TRIGGER for value in run.parameters.values()]
+    urls = {value for value in asked if isinstance(value, str) and value.startswith("http://127.0.0.1:")}
     for port in sorted({port for url in urls if (port := urlsplit(url).port) is not None}):
         server, _ = session.doors.sandbox()
         try:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Any, Literal, Protocol
 
 from convergence.domain.run import Run
 from convergence.engine.services import Services
@@ -62,6 +62,10 @@ class Sandbox(Protocol):
 
     async def stop(self) -> None:
         """Close the port."""
+        ...
+
+    def parameters(self, provider: str) -> Mapping[str, Any]:
+        """Return what pipelines of a provider must be told to ask this server, by name; {} for one it has not."""
         ...
 
     @staticmethod
