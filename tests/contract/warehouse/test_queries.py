@@ -72,13 +72,3 @@ def test_a_cancelled_statement_leaves_nothing_behind_and_the_next_one_runs(
         assert await rows_of(warehouse, "SELECT MAX(id) FROM usage") == [(999,)]
 
     run(body)
-
-
-def test_two_writers_of_one_table_wait_for_each_other(run: Callable[[Body], None], usage: TableSchema) -> None:
-    async def body(warehouse: Warehouse) -> None:
-        await load(warehouse, usage, [{"id": 0}])
-        add = "UPDATE usage SET id = id + 1 WHERE TRUE"
-        await asyncio.gather(*(warehouse.query(add, scope=WRITE) for _ in range(20)))
-        assert await rows_of(warehouse, "SELECT id FROM usage") == [(20,)]
-
-    run(body)

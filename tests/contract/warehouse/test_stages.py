@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from pathlib import Path
@@ -15,7 +14,6 @@ from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import (
     TableSchema,
     Warehouse,
-    WriteMode,
 )
 from tests.contract.warehouse.world import JAN_1, Body, a_load, load, rows_of, staged, write_and_load
 
@@ -81,35 +79,30 @@ def test_parts_may_be_written_again_and_dropped_from_a_number_on(
     run(body)
 
 
-def parts_of(count: int, size: int = 1_000) -> list[list[dict[str, Any]]]:
-    return [[{"id": part * size + number, "cost": "0.1"} for number in range(size)] for part in range(count)]
-
-
-@pytest.mark.parametrize("mode", [WriteMode.OVERWRITE, WriteMode.MERGE])
-def test_many_parts_arrive_whole_also_when_some_are_written_again(
-    run: Callable[[Body], None], usage: TableSchema, mode: WriteMode
+def test_what_was_flushed_is_there_for_the_next_process_and_is_replaced_by_it(
+    run: Callable[[Body], None], usage: TableSchema
 ) -> None:
     async def body(warehouse: Warehouse) -> None:
-        stage = warehouse.stage("acme_prod", usage, "s")
-        for part, rows in enumerate(parts_of(45)):
-            await stage.write(part, rows)
-            await asyncio.sleep(0)
-        await stage.write(3, [{"id": 999_999, "cost": "5"}])
-        for part, rows in enumerate(parts_of(22), 45):
-            await stage.write(part, [row | {"id": row["id"] + 100_000} for row in rows])
-        await warehouse.load(a_load(usage, mode=mode, key_fields=("id",)), stage)
-        found = await rows_of(warehouse, "SELECT COUNT(*), COUNT(DISTINCT id), SUM(cost) FROM usage")
-        assert found == [(66_001, 66_001, Decimal(6605))]
+        first = warehouse.stage("acme_prod", usage, "s")
+        await first.write(0, [{"id": 1}])
+        await first.write(1, [{"id": 2}, {"id": 3}])
+        await first.flush()
+        second = warehouse.stage("acme_prod", usage, "s")
+        await second.write(1, [{"id": 4}])
+        assert (await warehouse.load(a_load(usage), second)).rows_loaded == 2
+        assert await rows_of(warehouse, "SELECT id FROM usage ORDER BY id") == [(1,), (4,)]
 
     run(body)
 
 
-def test_a_wrong_value_among_many_parts_is_found_by_its_number(run: Callable[[Body], None], usage: TableSchema) -> None:
+def test_several_stages_are_loaded_together_also_when_one_is_empty(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
     async def body(warehouse: Warehouse) -> None:
-        stage = warehouse.stage("acme_prod", usage, "s")
-        for part, rows in enumerate(parts_of(30)):
-            await stage.write(part, rows if part != 7 else [*rows[:500], {"id": 1, "cost": "free"}, *rows[501:]])
-        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' wants NUMERIC, got text \('free'\)"):
-            await warehouse.load(a_load(usage), stage)
+        stages = [warehouse.stage("acme_prod", usage, name) for name in ("a", "b", "none")]
+        for number, stage in enumerate(stages[:2]):
+            await stage.write(0, [{"id": number, "raw": f"text {number}"}])
+        assert (await warehouse.load(a_load(usage), *stages)).rows_loaded == 2
+        assert await rows_of(warehouse, "SELECT raw FROM usage ORDER BY id") == [("text 0",), ("text 1",)]
 
     run(body)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.warehouse_jobs import AnyJob, Jobs, job_options
@@ -60,7 +61,8 @@ class Calls:
             return QueryResult(bytes_processed=size, tables=tuple(sorted(reach.tables)))
         settled = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
         out = [each for each in procedure.arguments if each.mode != "IN"]
-        script = self._script(procedure, scope, settled, out)
+        reads = not out and not any(dataset for dataset, _ in reach.writes)
+        script = self._script(procedure, scope, settled, out, reads=reads)
         parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
         options = job_options({**self._labels, **lineage_labels(scope.lineage)}, priority)
@@ -70,9 +72,13 @@ class Calls:
             ended = await self._jobs.query(job_id, script, config, what=what, wait_s=wait_s)
         except StepFailed as error:
             raise await self._explained(error, procedure, reach) from error
+        if reads:
+            return await self._selected(ended.job, QueryResult())
         return await self._answer(ended.job, reach, settled=len(settled), out=bool(out))
 
-    def _script(self, procedure: Procedure, scope: Scope, settled: list[tuple[str, str]], out: list[Argument]) -> str:
+    def _script(
+        self, procedure: Procedure, scope: Scope, settled: list[tuple[str, str]], out: list[Argument], *, reads: bool
+    ) -> str:
         project = self._jobs.client.project
         lines = [DECLARED]
         for each in out:
@@ -82,7 +88,10 @@ class Calls:
             _variable(each) if each.mode != "IN" else f"@convergence_arg_{each.name.lower()}"
             for each in procedure.arguments
         )
-        lines += ["BEGIN TRANSACTION;", f"CALL `{project}.{DATASET}.{checked(procedure.name)}`({values});"]
+        call = f"CALL `{project}.{DATASET}.{checked(procedure.name)}`({values});"
+        if reads:  # nothing to roll back; the job's own result is then the last SELECT
+            return call
+        lines += ["BEGIN TRANSACTION;", call]
         if scope.lineage is not None:
             lines += settle_statements(project, settled, scope.lineage)
         if out:
@@ -99,11 +108,13 @@ class Calls:
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
         if out and len(selects) > 1:
             selects.pop()  # the OUT arguments are the answer only where the procedure selected nothing
-        if not selects:
-            return QueryResult(rows_affected=affected, tables=tables)
-        fields, rows = await self._jobs.rows(selects[-1], ROWS_MAX)
+        done = QueryResult(rows_affected=affected, tables=tables)
+        return await self._selected(selects[-1], done) if selects else done
+
+    async def _selected(self, job: AnyJob, done: QueryResult) -> QueryResult:
+        fields, rows = await self._jobs.rows(job, ROWS_MAX)
         names = tuple(field.name for field in fields)
-        return QueryResult(columns=names, rows=port_rows(fields, rows), rows_affected=affected, tables=tables)
+        return replace(done, columns=names, rows=port_rows(fields, rows))
 
     async def _explained(self, error: StepFailed, procedure: Procedure, reach: Reach) -> StepFailed:
         """Return the error with the nearest names; the procedure's file says where to look."""

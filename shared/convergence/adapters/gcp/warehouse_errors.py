@@ -27,7 +27,7 @@ _BUSY: Final = frozenset(
 )
 # Another transaction changed the same rows; DML that waits in too long a queue.
 _CONFLICT: Final = re.compile(
-    r"due to concurrent update|could not serialize|Transaction is aborted|transaction conflict"
+    r"due to concurrent update|could not serialize|transaction conflict"
     r"|Too many DML statements|aborted due to|Conflict on",
     re.IGNORECASE,
 )

@@ -116,7 +116,7 @@ def _typed(load: Load, stages: Sequence[BigQueryStage], names: str) -> str:
 
 def _latest(load: Load, stages: Sequence[BigQueryStage]) -> str:
     """Rows with the same key and date are one row: the one staged last."""
-    keys = ", ".join(f"TO_JSON_STRING(`{key}`)" for key in merge_keys(load))
+    keys = ", ".join(f"`{key}`" for key in merge_keys(load))
     order = f"{_STAGE} DESC, {PART} DESC, {PLACE} DESC"
     return (
         f"SELECT * EXCEPT ({_NUMBER}) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order})"

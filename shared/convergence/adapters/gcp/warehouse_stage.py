@@ -54,6 +54,7 @@ class BigQueryStage:
             for column in table.columns
             if column.name not in LINEAGE_COLUMNS
         }
+        self._required = [name for name, (_, mode) in self._columns.items() if mode == "REQUIRED"]
         self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not looked yet
         self._waiting: dict[int, list[bytes]] = {}
         self._waiting_bytes = 0
@@ -139,23 +140,26 @@ class BigQueryStage:
     def _line(self, part: int, place: int, row: Row, number: int) -> bytes:
         """Return a row as a JSON line, every value checked and typed."""
         found: dict[str, Any] = {PART: part, PLACE: place}
-        for name in row:
+        for name in self._required:
+            if row.get(name) is None:
+                raise SchemaMismatch(f"{self.table.name}: row {number}: column {name!r} is REQUIRED, but has no value.")
+        for name, value in row.items():
             if name not in self._columns:
                 raise self._unknown_column(name, number)
-        for name, (kind, mode) in self._columns.items():
-            value = row.get(name)
-            strange = unreal_number(value)
+            if value is None:
+                continue
+            kind, mode = self._columns[name]
+            strange = None if isinstance(value, str | int) else unreal_number(value)
             if strange is not None:
                 raise SchemaMismatch(
                     f"{self.table.name}: row {number}: column {name!r} is {strange}, which is no number:"
                     " leave the value out, or set it to null."
                 )
-            plain = value if isinstance(value, str) else orjson.loads(orjson.dumps(value, default=as_json))
+            plain = value if isinstance(value, str | int) else orjson.loads(orjson.dumps(value, default=as_json))
             problem = misfit(kind, mode, plain)
             if problem is not None:
                 raise SchemaMismatch(f"{self.table.name}: row {number}: column {name!r} {problem}.")
-            if plain is not None:
-                found[name] = json_value(kind, plain)
+            found[name] = json_value(kind, plain)
         return orjson.dumps(found)
 
     def _unknown_column(self, name: str, number: int) -> SchemaMismatch:

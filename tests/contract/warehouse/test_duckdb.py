@@ -1,0 +1,215 @@
+"""What only the embedded warehouse promises: places in files, one writer at a time, estimates, big stages in chunks."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.config.table_schema import load_table_schema
+from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
+from convergence.ports.warehouse import TableSchema, Warehouse, WriteMode
+from tests.contract.warehouse.test_migrations import FIRST, a_migration, columns
+from tests.contract.warehouse.test_routines import INSERT, SCOPE, a_routine
+from tests.contract.warehouse.world import READ, WRITE, Body, StoppedClock, a_load, load, rows_of
+
+MERGE = """
+MERGE cost AS t
+USING (SELECT DATE '2026-01-01' AS day, 3 AS cost UNION ALL SELECT DATE '2026-01-03', 4) AS s ON t.day = s.day
+WHEN MATCHED THEN UPDATE SET cost = s.cost
+WHEN NOT MATCHED THEN INSERT (day, cost, x_pipeline_run_date) VALUES (s.day, s.cost, s.day)
+WHEN NOT MATCHED BY SOURCE THEN DELETE;
+"""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable[[Body], None]:
+    """Run a test's body against a fresh DuckDB, with the table `cost` in it."""
+    path = tmp_path / "cost.json"
+    path.write_text('[{"name": "day", "type": "DATE"}, {"name": "cost", "type": "NUMERIC"}]')
+    table = load_table_schema(path)
+
+    async def main(body: Body) -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=StoppedClock(), project="demo")
+        try:
+            await warehouse.ensure_table("acme_prod", table)
+            await body(warehouse)
+        finally:
+            warehouse.close()
+
+    return lambda body: asyncio.run(main(body))
+
+
+def parts_of(count: int, size: int = 1_000) -> list[list[dict[str, Any]]]:
+    return [[{"id": part * size + number, "cost": "0.1"} for number in range(size)] for part in range(count)]
+
+
+@pytest.mark.parametrize("mode", [WriteMode.OVERWRITE, WriteMode.MERGE])
+def test_many_parts_arrive_whole_also_when_some_are_written_again(
+    run: Callable[[Body], None], usage: TableSchema, mode: WriteMode
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(45)):
+            await stage.write(part, rows)
+            await asyncio.sleep(0)
+        await stage.write(3, [{"id": 999_999, "cost": "5"}])
+        for part, rows in enumerate(parts_of(22), 45):
+            await stage.write(part, [row | {"id": row["id"] + 100_000} for row in rows])
+        await warehouse.load(a_load(usage, mode=mode, key_fields=("id",)), stage)
+        found = await rows_of(warehouse, "SELECT COUNT(*), COUNT(DISTINCT id), SUM(cost) FROM usage")
+        assert found == [(66_001, 66_001, Decimal(6605))]
+
+    run(body)
+
+
+def test_a_wrong_value_among_many_parts_is_found_by_its_number(run: Callable[[Body], None], usage: TableSchema) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", usage, "s")
+        for part, rows in enumerate(parts_of(30)):
+            await stage.write(part, rows if part != 7 else [*rows[:500], {"id": 1, "cost": "free"}, *rows[501:]])
+        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' wants NUMERIC, got text \('free'\)"):
+            await warehouse.load(a_load(usage), stage)
+
+    run(body)
+
+
+def test_two_writers_of_one_table_wait_for_each_other(run: Callable[[Body], None], usage: TableSchema) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, usage, [{"id": 0}])
+        add = "UPDATE usage SET id = id + 1 WHERE TRUE"
+        await asyncio.gather(*(warehouse.query(add, scope=WRITE) for _ in range(20)))
+        assert await rows_of(warehouse, "SELECT id FROM usage") == [(20,)]
+
+    run(body)
+
+
+def test_bytes_are_estimated_and_bounded(run: Callable[[Body], None], usage: TableSchema) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, usage, [{"id": number} for number in range(100)])
+        result = await warehouse.query("DELETE FROM usage WHERE id > 3", scope=WRITE, dry_run=True)
+        assert result.tables == ("acme_prod.usage",)
+        assert (result.bytes_processed or 0) >= 800
+        with pytest.raises(StepFailed, match="its limit is 10"):
+            await warehouse.query("SELECT * FROM usage", scope=READ, bytes_max=10)
+        assert await rows_of(warehouse, "SELECT COUNT(*) FROM usage") == [(100,)]
+
+    run(body)
+
+
+def test_two_calls_on_one_table_wait_for_each_other(run: Callable[[Body], None]) -> None:
+    again = "DECLARE n INT64; SET n = (SELECT COUNT(*) FROM cost);\n" + INSERT.replace("2, ", "n, ")
+
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine(again)])
+        await asyncio.gather(*(warehouse.call("sp_fill", {}, scope=SCOPE, job_id=f"j{n}") for n in range(10)))
+        found = await warehouse.query("SELECT cost FROM cost ORDER BY cost", scope=SCOPE)
+        assert [row["cost"] for row in found.rows] == list(range(10))
+
+    run(body)
+
+
+def test_a_failing_assert_says_which_and_rolls_the_call_back(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        checks = "ASSERT TRUE AS 'fine';\nASSERT (SELECT MAX(cost) FROM cost) < 1 AS 'costs are below 1';"
+        await warehouse.sync_routines([a_routine(f"{INSERT}\n{checks}")])
+        with pytest.raises(StepFailed, match=r"procedures/sp_fill\.sql:5:1: costs are below 1"):
+            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("statement", "message"),
+    [
+        ("SELECT cst FROM cost;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("SELECT cost FROM costs;", r"sp_fill\.sql:3:1: There is no table acme_prod\.costs\. Did you mean 'cost'"),
+        ("UPDATE cost SET cst = 1 WHERE TRUE;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("INSERT INTO cost (cst) VALUES (1);", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        (
+            "INSERT INTO costs (cost) VALUES (1);",
+            r"sp_fill\.sql:3:1: There is no table acme_prod\.costs\. Did you mean",
+        ),
+        ("DELETE FROM cost WHERE cst = 1;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        (MERGE.replace("SET cost", "SET cst"), r"sp_fill\.sql:\d:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("ALTER TABLE cost DROP COLUMN cst;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("ALTER TABLE cost RENAME COLUMN cst TO c;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean"),
+        ("SELECT c.cst FROM cost AS c;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("SELECT * EXCEPT (cst) FROM cost;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        (
+            "EXECUTE IMMEDIATE 'SELECT cst FROM cost';",
+            r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'",
+        ),
+    ],
+)
+def test_a_missing_name_comes_with_file_line_and_the_nearest(
+    run: Callable[[Body], None], statement: str, message: str
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine(statement)])
+        with pytest.raises(StepFailed, match=message):
+            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "token"),
+    [
+        ("IF x THEN SELECT 1; END;", "3:21", "found 'END'"),
+        ("DECLARE 5 INT64;", "3:9", "found '5'"),
+        ("SELECT 1 SELECT 2;", "3:1", "'SELECT'"),
+        ("SELECT 'it''s', 'it;", "3:17", 'begins with "\'it;" is not closed'),
+        ("-- it's\n/* begin", "4:1", "begins with '/* begin' is not closed"),
+        ("SELECT (1;", "3:1", "syntax error"),
+        ("SET a 5;", "3:7", "found '5'"),
+    ],
+)
+def test_a_syntax_error_says_file_line_column_and_token(
+    run: Callable[[Body], None], text: str, where: str, token: str
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        with pytest.raises(ConfigErrors) as caught:
+            await warehouse.sync_routines([a_routine(text)])
+        [problem] = caught.value.problems
+        assert problem.where is not None
+        assert problem.where.startswith(f"procedures/sp_fill.sql:{where}")
+        assert token in str(problem)
+
+    run(body)
+
+
+def test_a_failing_migration_leaves_nothing_and_can_be_mended(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        broken = a_migration("002_more", "ALTER TABLE prices ADD COLUMN more STRING; ASSERT FALSE AS 'not yet';")
+        with pytest.raises(StepFailed, match=r"002_more\.sql:1:44: not yet"):
+            await warehouse.migrate([FIRST, broken], dataset="org_prod")
+        assert await columns(warehouse) == ["model", "price"]
+        mended = a_migration("002_more", "ALTER TABLE prices ADD COLUMN more STRING;")
+        assert await warehouse.migrate([FIRST, mended], dataset="org_prod") == ["002_more"]
+
+    run(body)
+
+
+def test_row_count_is_all_that_a_merge_changed(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        both = INSERT + INSERT.replace("2026-01-01", "2026-01-02")
+        await warehouse.sync_routines([a_routine(both + MERGE + "SELECT @@row_count AS n;")])
+        assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows == [{"n": 3}]
+
+    run(body)
+
+
+def test_a_row_that_a_merge_deletes_is_not_counted(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        both = INSERT + INSERT.replace("2026-01-01", "2026-01-02")
+        await warehouse.sync_routines([a_routine(both + MERGE)])
+        assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows_affected == 4
+
+    run(body)
