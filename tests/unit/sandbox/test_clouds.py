@@ -1,4 +1,4 @@
-"""Google's, Azure's and Claude Code's side of the sandbox keep the rules of their APIs; a fault is what it is called."""
+"""Google's, Azure's and Claude Code's side of the sandbox keep their APIs' rules; a fault is what it is called."""
 
 from __future__ import annotations
 
