@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
+from convergence.config.notifications import NotificationsFile
 from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
 from convergence.engine.services import INDEXES, EngineSettings, Services
@@ -100,6 +101,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             # No function budget here: a step may take as long as its own timeout says.
             settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
             watch=options.watch,
+            notifications=NotificationsFile(options.configs_dir).settings,
         )
         log = LogSink(
             warehouse,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.function_settings import FunctionSettings
+from convergence.config.notifications import NotificationsFile
 from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
 from convergence.engine.services import INDEXES, EngineSettings, Services
@@ -59,6 +60,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         http=HttpClient().client,
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
+        notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,
         env=settings.env,
         project_id=project,
         settings=EngineSettings(),

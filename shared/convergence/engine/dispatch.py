@@ -12,6 +12,7 @@ import orjson
 
 from convergence.config.environments import SHORT
 from convergence.config.loader import LoadedPipeline
+from convergence.config.notifications import with_notifications
 from convergence.config.parameters import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.events import run_event
@@ -89,6 +90,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
             fire_time=fire_time,
         ),
     )
+    plan = notified(services, plan, loaded, org.profile)
     run = Run(
         run_id=run_id,
         org=org.slug,
@@ -112,6 +114,13 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         RunStatus.RUNNING, at=services.clock.now(), why="parameters and plan are valid", token=token
     )
     return Prepared(accepted, plan, org)
+
+
+def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Mapping[str, Any]) -> Plan:
+    """Return the plan with the installation's or the org's notifications where the pipeline has none of its own."""
+    chosen = loaded.pipeline.notifications
+    channels = {"on_failure": chosen.on_failure, "on_success": chosen.on_success}
+    return with_notifications(plan, services.notifications(), channels, profile)
 
 
 async def dispatch(services: Services, request: RunRequest) -> Run:

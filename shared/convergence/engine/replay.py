@@ -15,7 +15,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Step
-from convergence.engine.dispatch import check_addresses, check_runnable, dataset_of, seal, split_secrets
+from convergence.engine.dispatch import check_addresses, check_runnable, dataset_of, notified, seal, split_secrets
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -129,7 +129,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
     )
     changes = [*sorted(parameters or {}), *(["the pipeline's latest file"] if latest else [])]
     return _Edit(
-        plan=resolve(loaded, request),
+        plan=notified(services, resolve(loaded, request), loaded, request.profile),
         plan_epoch=epoch,
         digest=loaded.digest,
         parameters=kept,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from convergence.config.catalog import Catalog
@@ -119,5 +119,6 @@ class Services:
     project_id: str = "local-dev-project"
     settings: EngineSettings = field(default_factory=EngineSettings)
     memory: Memory = field(default_factory=Memory)
+    notifications: Callable[[], Mapping[str, Any]] = dict  # who hears of an end that its pipeline does not handle
     # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -16,7 +16,7 @@ from urllib.parse import quote, urlencode
 from pydantic import Field, field_validator
 
 from convergence.errors import StepFailed, Transient
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import SKIPPED, SUCCESS, Context
 from convergence.processors.hosts import LOOPBACK
 from convergence.processors.settings import Settings, settings
 
@@ -32,6 +32,7 @@ class EmailSettings(Settings):
     cc_emails: tuple[str, ...] = ()
     subject: str = Field(min_length=1)
     message: str = Field(default="", max_length=100_000)
+    skip_unless_set_up: bool = False  # no mail server, or nobody to write to, is no failure: of default notifications
 
     @field_validator("to_emails", "cc_emails", mode="before")
     @classmethod
@@ -55,6 +56,8 @@ class EmailProcessor:
         wanted = settings(EmailSettings, step_config)
         default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
         to = wanted.to_emails or ((default,) if default else ())
+        if wanted.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
+            return {"status": SKIPPED, "why": "SMTP_HOST is not set, or nobody is named (DEFAULT_ADMIN_EMAIL)"}
         if not to:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
         everybody = [*to, *wanted.cc_emails]

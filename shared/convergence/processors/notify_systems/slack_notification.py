@@ -12,7 +12,7 @@ import httpx
 from pydantic import Field
 
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import SKIPPED, SUCCESS, Context
 from convergence.processors.hosts import Reach, checked_url
 from convergence.processors.settings import Settings, settings
 from convergence.processors.waiting import retry_after_s
@@ -29,6 +29,7 @@ class SlackSettings(Settings):
     webhook_url: str = ""
     secret: str = "slack"  # noqa: S105 - the name of a secret
     allow_private_addresses: bool = False
+    skip_unless_set_up: bool = False  # without a stored webhook nothing fails: of default notifications
 
 
 class SlackProcessor:
@@ -44,7 +45,12 @@ class SlackProcessor:
             Throttled, Transient: the engine may repeat the step.
         """
         wanted = settings(SlackSettings, step_config)
-        url = _webhook(wanted.webhook_url or await context.secrets.open(wanted.secret))
+        try:
+            url = _webhook(wanted.webhook_url or await context.secrets.open(wanted.secret))
+        except StepFailed as error:
+            if not wanted.skip_unless_set_up:
+                raise
+            return {"status": SKIPPED, "why": str(error)}
         reach: Reach = "private" if wanted.allow_private_addresses else "public"
         text = f"*{wanted.subject}*\n{wanted.message}" if wanted.subject else wanted.message
         body = {"text": text, **({"channel": wanted.channel} if wanted.channel else {})}
