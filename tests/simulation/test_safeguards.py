@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from convergence.domain import claim
-from convergence.engine import run_step
-from convergence.ports.documents import Create, Replace, Write
+from convergence.domain.quota import Limits, Usage
+from convergence.engine import finish, run_step
+from convergence.engine.store import usage_path
+from convergence.ports.documents import Create, Patch, Replace, Write
 from tests.simulation import broker, world
 from tests.simulation.faults import Odds
 from tests.simulation.pipelines import fatal_shapes, prompt_shapes
@@ -62,6 +64,51 @@ def no_version_precondition(patch: pytest.MonkeyPatch) -> None:
 def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
     known = claim._known
     patch.setattr(claim, "_known", lambda step, **question: known(replace(step, epoch=0), **question))
+
+
+def no_count(patch: pytest.MonkeyPatch) -> None:
+    reserve = Usage.reserve
+    patch.setattr(Usage, "reserve", lambda self, *given, **asked: reserve(self, *given, **(asked | {"counted": False})))
+
+
+def no_limit_at_once(patch: pytest.MonkeyPatch) -> None:
+    reserve = Usage.reserve
+
+    def generous(self: Usage, run_id: str, limits: Limits, **asked: Any) -> Usage:
+        return reserve(self, run_id, replace(limits, concurrent=99), **asked)
+
+    patch.setattr(Usage, "reserve", generous)
+
+
+def no_release(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(finish, "release", lambda run: Patch(usage_path(run.org)))
+
+
+def no_reservation_at_a_replay(patch: pytest.MonkeyPatch) -> None:
+    reserve = Usage.reserve
+
+    def forgetful(self: Usage, run_id: str, limits: Limits, *, counted: bool, **asked: Any) -> Usage:
+        reserved = reserve(self, run_id, limits, counted=counted, **asked)
+        return reserved if counted else replace(reserved, active=self.active)
+
+    patch.setattr(Usage, "reserve", forgetful)
+
+
+@pytest.mark.parametrize("broken", [no_count, no_limit_at_once, no_release, no_reservation_at_a_replay])
+def test_without_a_part_of_the_reservation_worlds_break(
+    broken: Break, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken(monkeypatch)
+    assert breaks(tmp_path / "key", Odds(), worlds=60) is not None, f"{broken.__name__}: 60 worlds did not notice"
+
+
+def test_the_worlds_meet_every_limit_with_new_runs_and_with_replays(tmp_path: Path) -> None:
+    met: set[str] = set()
+    for seed in range(60):
+        lived = World(seed, key_file=tmp_path / "key")
+        lived.run()
+        met |= lived.quotas.refused.keys()
+    assert met == {"Daily run", "Monthly run", "Concurrent run", "Concurrent replay"}
 
 
 @pytest.mark.parametrize("odds", [HARSH, SLEEPY], ids=["harsh", "sleepy"])

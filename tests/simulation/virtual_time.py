@@ -54,13 +54,14 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 class VirtualClock:
-    """`Clock` on the loop's time."""
+    """`Clock` on the loop's time, which begins at `start`."""
 
-    def __init__(self, loop: VirtualLoop) -> None:
+    def __init__(self, loop: VirtualLoop, start: datetime = EPOCH) -> None:
         self._loop = loop
+        self._start = start
 
     def now(self) -> datetime:
-        return EPOCH + timedelta(seconds=self._loop.now_s)
+        return self._start + timedelta(seconds=self._loop.now_s)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
