@@ -28,13 +28,8 @@ from convergence.errors import (
 from convergence.ports.warehouse import Column, Lineage, Parameter, QueryResult, Scope, TableSchema
 
 READ = Scope(dataset="acme_prod")
-LINEAGE = Lineage(
-    org_slug="acme",
-    pipeline_id="Acme/Cost",
-    credential_id="",
-    run_id="r1",
-    ingested_at=datetime(2026, 3, 1, tzinfo=UTC),
-)
+NOW = datetime(2026, 3, 1, tzinfo=UTC)
+LINEAGE = Lineage(org_slug="acme", pipeline_id="Acme/Cost", credential_id="", run_id="r1", ingested_at=NOW)
 
 
 class QuickClock:
