@@ -8,7 +8,7 @@ WORLDS ?= 1
 SHAPE  ?= all
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim bench emulators lock prices schema clean
+.PHONY: help setup run demo-all test check lint types layout sim bench emulators up-gcp lock prices schema clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -44,6 +44,9 @@ bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|api|cold|long|
 
 emulators: $(VENV)/dev ## Stand-ins for Google's services in an environment of their own (needs a Python 3.13)
 	@$(BIN)/python -m tests.emulators.environment
+
+up-gcp: $(VENV)/dev ## Google Cloud on this machine: emulators, five functions, the demo; ARGS=--once stops after it
+	@PYTHONPATH=shared $(BIN)/python -m tests.emulators.up $(ARGS)
 
 prices: $(VENV)/dev ## Make the seeded price list again from the published one
 	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic

@@ -24,9 +24,7 @@ from tests.emulators.environment import EXTENSIONS, python_of
 REQUIRED: Final = "CONVERGENCE_REQUIRE_EMULATORS"
 _START_S: Final = 60.0
 # DuckDB's extensions come from wheels, once for each home folder.
-_IMPORT: Final = (
-    "import sys, duckdb_extensions as all; [all.import_extension(name) for name in sys.argv[1:]]"
-)
+_IMPORT: Final = "import sys, duckdb_extensions as all; [all.import_extension(name) for name in sys.argv[1:]]"
 
 
 class BigQueryServer:
@@ -67,13 +65,18 @@ class BigQueryServer:
             self._process.wait()
 
 
-@contextmanager
-def running(folder: Path) -> Iterator[str]:
-    """Yield the address of a server; skip aloud where there is no environment, unless CI asks for it."""
+def required() -> None:
+    """Skip aloud where there is no environment; fail there when CI asks for it."""
     if python_of() is None:
         if os.environ.get(REQUIRED):
             pytest.fail("no emulator's environment: run `make emulators`")
         pytest.skip("no emulator's environment: run `make emulators` (needs Python 3.13 or newer)")
+
+
+@contextmanager
+def running(folder: Path) -> Iterator[str]:
+    """Yield the address of a server, as far as `required` allows."""
+    required()
     server = BigQueryServer(folder)
     try:
         yield server.start()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,7 +16,8 @@ from convergence.config.function_settings import FunctionSettings
 from convergence.engine.messages import message
 from convergence.engine.services import Services
 from convergence.ports.bus import TICK
-from convergence.sandbox import ADMIN_KEY, Sandbox
+from convergence.sandbox import ADMIN_KEY
+from tests.e2e.gated_sandbox import GatedSandbox, listening
 from tests.emulators import topology
 from tests.emulators.bigquery import BigQueryServer
 from tests.emulators.firestore import FirestoreServer
@@ -34,24 +35,25 @@ _WAIT_S: Final = 60.0
 
 @dataclass
 class Cloud:
-    """Everything that runs. `sandbox` is the base URL of the provider that the demo asks."""
+    """Everything that runs. `provider` is the base URL of the sandbox."""
 
     firestore: FirestoreServer
     pubsub: PubSubServer
     kms: KmsServer
     functions: dict[str, FunctionProcess]
     environment: dict[str, str]
-    sandbox: str
+    sandbox: GatedSandbox
+    provider: str
 
     @property
     def url(self) -> str:
         """The REST API."""
         return f"{self.functions['dispatcher'].url}/api/v1"
 
-    def call(self, method: str, path: str, *, key: str = "", **request: Any) -> Any:
+    def call(self, method: str, path: str, *, key: str = "", headers: Mapping[str, str] = {}, **request: Any) -> Any:
         """Ask the API and return its JSON; `key` is the org's, without one the operator asks."""
-        headers = {"X-API-Key": key} if key else {"X-CA-Root-Key": ROOT_KEY}
-        answer = httpx.request(method, self.url + path, headers=headers, timeout=_WAIT_S + 30, **request)
+        shown = {"X-API-Key": key} if key else {"X-CA-Root-Key": ROOT_KEY}
+        answer = httpx.request(method, self.url + path, headers={**shown, **headers}, timeout=_WAIT_S + 30, **request)
         assert answer.is_success, f"{method} {path}: {answer.status_code} {answer.text}"
         return answer.json()
 
@@ -62,11 +64,18 @@ class Cloud:
         key: str = self.call("POST", "/organizations/onboard", json=body)["api_key"]
         return key
 
-    def run(self, key: str, pipeline: str, wait_s: float = _WAIT_S, **parameters: Any) -> dict[str, Any]:
-        """Run a pipeline against the sandbox; return it as it is when it ended, or after `wait_s`."""
-        given = {"api_base_url": self.sandbox, **parameters}
-        path = f"/pipelines/run/{ORG}/{pipeline}?wait={wait_s:g}"
-        found: dict[str, Any] = self.call("POST", path, key=key, json=given)
+    def run(self, key: str, pipeline: str, *, wait_s: float = _WAIT_S, name: str = "", **given: Any) -> dict[str, Any]:
+        """Run a pipeline against the sandbox; return it as it is when it ended, or after `wait_s`.
+
+        Runs of the same `name` have the same id, here and in an embedded installation.
+        """
+        found: dict[str, Any] = self.call(
+            "POST",
+            f"/pipelines/run/{ORG}/{pipeline}?wait={wait_s:g}",
+            key=key,
+            json={"api_base_url": self.provider, **given},
+            headers={"Idempotency-Key": name} if name else {},
+        )
         return found
 
     def use(self, work: Callable[[Services], Awaitable[T]]) -> T:
@@ -114,7 +123,7 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
             CA_ROOT_API_KEY=ROOT_KEY,
             RATE_LIMIT_ENABLED="false",
         )
-        base = closing.enter_context(_sandbox())
+        sandbox, base = closing.enter_context(listening())
         functions = {name: FunctionProcess(name, environment, folder / f"{name}.log") for name in names}
         for process in functions.values():
             closing.callback(process.kill)
@@ -124,32 +133,14 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
         urls = {name: process.url for name, process in functions.items()}
         endpoint = environment["CONVERGENCE_PUBSUB_ENDPOINT"]
         asyncio.run(topology.connect(urls, project=PROJECT, endpoint=endpoint, service_account=PUSHER))
-        yield Cloud(firestore, pubsub, kms, functions, environment, base)
+        yield Cloud(firestore, pubsub, kms, functions, environment, sandbox, base)
 
 
-@contextmanager
-def _sandbox() -> Iterator[str]:
-    """Serve the sandbox from a thread of its own."""
-    import threading
-
-    loop, sandbox = asyncio.new_event_loop(), Sandbox()
-    thread = threading.Thread(target=loop.run_forever, name="sandbox", daemon=True)
-    thread.start()
-    base = asyncio.run_coroutine_threadsafe(sandbox.start(), loop).result()
-    try:
-        yield base
-    finally:
-        asyncio.run_coroutine_threadsafe(sandbox.stop(), loop).result()
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(10)
-        loop.close()
-
-
-def demo(running: Cloud, first: str, last: str) -> tuple[str, dict[str, Any]]:
-    """Do the demo's two runs; return the org's key and the second run."""
+def demo(running: Cloud, first: str, last: str, *, name: str = "") -> tuple[str, dict[str, Any]]:
+    """Do the demo's two runs; return the org's key and the second run, called `name`."""
     key = running.onboard()
     setup = running.run(key, "openai/auth/setup", api_key=ADMIN_KEY)
     assert setup["status"] == "completed", setup
-    run = running.run(key, "openai/cost/usage_cost", start_date=first, end_date=last)
+    run = running.run(key, "openai/cost/usage_cost", name=name, start_date=first, end_date=last)
     assert run["status"] == "completed", run
     return key, run

@@ -66,9 +66,14 @@ def print_report(session: Session, report: Report) -> None:
     steps_table(out, report.run)
     for retry in report.retries:
         out.line(f"  {retry['at'][11:23]}  {retry['message']}")
+    print_figures(out, report)
+    _print_next(session, report.run["run_id"])
+
+
+def print_figures(out: Output, report: Report) -> None:
+    """Print cost per model and day, and where it differs from the bill."""
     _print_costs(out, report.figures)
     _print_reconciliation(out, report)
-    _print_next(session, report.run["run_id"])
 
 
 def _print_costs(out: Output, figures: Figures) -> None:
