@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Final
 
 _ISO = re.compile(r"\d{4}-\d{2}-\d{2}")
+_DAYS_AGO = re.compile(r"TODAY-(\d{1,4})")  # how far a range looks back for late data
 
 SYMBOLS: Final[Mapping[str, Callable[[date], date]]] = {
     "TODAY": lambda today: today,
@@ -22,29 +23,31 @@ SYMBOLS: Final[Mapping[str, Callable[[date], date]]] = {
 
 
 def looks_like_date(text: str) -> bool:
-    """True for a symbol or `YYYY-MM-DD`."""
-    return text in SYMBOLS or _ISO.fullmatch(text) is not None
+    """True for a symbol, `TODAY-n` or `YYYY-MM-DD`."""
+    return text in SYMBOLS or _DAYS_AGO.fullmatch(text) is not None or _ISO.fullmatch(text) is not None
 
 
 def is_date(text: str) -> bool:
     """True for a symbol or a day that the calendar has."""
     try:
-        parse_date(text, date.min)
+        parse_date(text, date.max)
     except ValueError:
         return False
     return True
 
 
 def parse_date(text: str, today: date) -> date:
-    """Return the date of a symbol or `YYYY-MM-DD`. Raises `ValueError` with what is allowed."""
+    """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`. Raises `ValueError` with what is allowed."""
     if text in SYMBOLS:
         return SYMBOLS[text](today)
     try:
+        if ago := _DAYS_AGO.fullmatch(text):
+            return today - timedelta(days=int(ago[1]))
         if _ISO.fullmatch(text):
             return date.fromisoformat(text)
     except ValueError:
         pass
-    raise ValueError(f"is a date: YYYY-MM-DD or one of {', '.join(SYMBOLS)}, not {text!r}")
+    raise ValueError(f"is a date: YYYY-MM-DD, TODAY-n or one of {', '.join(SYMBOLS)}, not {text!r}")
 
 
 @lru_cache(maxsize=512)

@@ -42,6 +42,7 @@ def test_without_anything_given_the_dates_are_yesterday() -> None:
         ({"start_date": "2026-03-01"}, ("2026-03-04", "2026-03-01", "2026-03-04")),
         ({"end_date": "2026-02-01"}, ("2026-02-01", "2026-02-01", "2026-02-01")),
         ({"start_date": "MONTH_START", "end_date": "TODAY"}, ("2026-03-05", "2026-03-01", "2026-03-05")),
+        ({"start_date": "TODAY-5", "end_date": "YESTERDAY"}, ("2026-03-04", "2026-02-28", "2026-03-04")),
         ({"start_date": "YEAR_START", "end_date": "YEAR_END"}, ("2026-12-31", "2026-01-01", "2026-12-31")),
         ({"date": "MONTH_END"}, ("2026-03-31", "2026-03-31", "2026-03-31")),
     ],
@@ -75,7 +76,7 @@ def test_a_declared_start_does_not_outlive_its_end_on_the_first_of_a_month() -> 
     [
         ({"start_date": "2026-02-02", "end_date": "2026-02-01"}, "start_date 2026-02-02 is after end_date 2026-02-01"),
         ({"start_date": "2026-03-05"}, "after end_date 2026-03-04 (the default: give end_date too)"),
-        ({"date": "2026-02-30"}, "date is a date: YYYY-MM-DD or one of TODAY"),
+        ({"date": "2026-02-30"}, "date is a date: YYYY-MM-DD, TODAY-n or one of TODAY"),
         ({"date": "1/2/2026"}, "not '1/2/2026'"),
         ({"force_refresh": "perhaps"}, "force_refresh is true or false, not 'perhaps'"),
         ({"strat_date": "2026-01-01"}, "no parameter is called 'strat_date'. Did you mean 'start_date'"),
