@@ -64,7 +64,7 @@ class TableCatalog:
         rows = job.cursor.execute(
             query, {"dataset": dataset, "table": table} if dataset else {"table": table}
         ).fetchall()
-        return tuple((str(column), from_duckdb(str(kind))) for column, kind in rows)
+        return tuple((str(column), from_duckdb(str(kind))) for column, kind, *_ in rows)
 
     @staticmethod
     def _tables(job: Job, dataset: str) -> list[str]:
