@@ -119,7 +119,10 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
 def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Mapping[str, Any]) -> Plan:
     """Return the plan with the installation's or the org's notifications where the pipeline has none of its own."""
     chosen = loaded.pipeline.notifications
-    channels = {"on_failure": chosen.on_failure, "on_success": chosen.on_success}
+    channels = {
+        "on_failure": tuple(dict.fromkeys((*chosen.on_failure, *chosen.on_completion))),
+        "on_success": tuple(dict.fromkeys((*chosen.on_success, *chosen.on_completion))),
+    }
     return with_notifications(plan, services.notifications(), channels, profile)
 
 
