@@ -213,3 +213,20 @@ def test_a_row_that_a_merge_deletes_is_not_counted(run: Callable[[Body], None]) 
         assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows_affected == 4
 
     run(body)
+
+
+def test_a_column_that_is_no_longer_required_lets_rows_be_null(run: Callable[[Body], None], tmp_path: Path) -> None:
+    text = '[{"name": "amount", "type": "NUMERIC", "mode": "MODE"}, {"name": "day", "type": "DATE"}]'
+    tables = []
+    for mode in ("REQUIRED", "NULLABLE"):
+        path = tmp_path / mode / "relaxed.json"
+        path.parent.mkdir()
+        path.write_text(text.replace("MODE", mode))
+        tables.append(load_table_schema(path))
+
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, tables[0], [{"amount": 1}])
+        await load(warehouse, tables[1], [{"amount": None}], job_id="j2", mode=WriteMode.APPEND)
+        assert await rows_of(warehouse, "SELECT amount FROM relaxed ORDER BY amount") == [(None,), (Decimal(1),)]
+
+    run(body)

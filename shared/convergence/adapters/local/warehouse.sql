@@ -23,6 +23,13 @@ CREATE SCHEMA IF NOT EXISTS "{dataset}";
 -- name: create_table
 CREATE TABLE "{dataset}"."{table}" ({columns});
 
+-- name: required_columns
+SELECT column_name FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table AND NOT is_nullable;
+
+-- name: relax_column
+ALTER TABLE "{dataset}"."{table}" ALTER COLUMN "{column}" DROP NOT NULL;
+
 -- name: add_column
 ALTER TABLE "{dataset}"."{table}" ADD COLUMN "{column}" {type};
 

@@ -16,7 +16,7 @@ def ensure_dataset(job: Job, dataset: str) -> None:
 
 
 def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
-    """Create the table or add its new columns, in a transaction of its own.
+    """Create the table, or add its new columns and let go of what is no longer REQUIRED, in one transaction.
 
     Raises:
         SchemaMismatch: a column has another type than the table's, or a new one is REQUIRED.
@@ -27,6 +27,7 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         found = stored_columns(job, dataset, table.name)
         if found:
             _add_columns(job, dataset, table, found)
+            _relax(job, dataset, table)
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.cursor.execute(statement("create_table", dataset=dataset, table=table.name, columns=columns))
@@ -55,6 +56,15 @@ def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, st
                 f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
                 f" but {stored} in the table. Give the new type a new column."
             )
+
+
+def _relax(job: Job, dataset: str, table: TableSchema) -> None:
+    names = {"dataset": dataset, "table": table.name}
+    required = {name for (name,) in job.cursor.execute(statement("required_columns"), names).fetchall()}
+    for column in table.columns:
+        if column.mode != "REQUIRED" and column.name in required:
+            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
+            job.cursor.execute(statement("relax_column", **words))
 
 
 def _definition(column: Column) -> str:
