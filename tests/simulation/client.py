@@ -72,6 +72,7 @@ class Client:
 
     async def _ask(self, call: Any) -> Any:
         """Return the answer, or None when there was none: no machine, a machine that died, a refusal to retry."""
+        self._opens_s = 0.0
         process = self._world.any_process()
         if process is None:
             return None

@@ -21,28 +21,33 @@ class Quotas:
         self._limits = limits
         self._days: Counter[tuple[str, str]] = Counter()
         self._months: Counter[tuple[str, str]] = Counter()
+        self._touched: set[str] = set()
         self._going: defaultdict[str, set[str]] = defaultdict(set)
         self.refused: Counter[str] = Counter()  # by the first word of the limit, told by the clients
 
-    def wrong(self, before: State, state: State, at: datetime) -> str | None:
-        """Return what a commit did wrong; `before` holds what it wrote as it was, `state` everything as it is."""
-        orgs = set()
+    def note(self, before: State, state: State) -> None:
+        """Count what a commit did; `before` holds what it wrote as it was, `state` everything as it is."""
         for path, old in before.items():
             new = state.get(path)
             if new is None:
                 continue
             if path.endswith("/usage/current"):
-                orgs.add(path.split("/")[1])
+                self._touched.add(path.split("/")[1])
             elif path.startswith("runs/") and path.count("/") == 1:
-                orgs.add(new["org"])
+                self._touched.add(new["org"])
                 if new["status"] in RUN_TERMINAL:
                     self._going[new["org"]].discard(new["run_id"])
                 else:
                     self._going[new["org"]].add(new["run_id"])
                 if old is None:
-                    self._days[new["org"], at.strftime("%Y-%m-%d")] += 1
-                    self._months[new["org"], at.strftime("%Y-%m")] += 1
-        return next((fault for org in sorted(orgs) if (fault := self._fault(org, state, at)) is not None), None)
+                    usage = state[f"orgs/{new['org']}/usage/current"] or {}
+                    self._days[new["org"], usage["day"]] += 1  # a machine may freeze over midnight between two calls
+                    self._months[new["org"], usage["month"]] += 1
+
+    def wrong(self, state: State, at: datetime) -> str | None:
+        """Return what is wrong with an org that was written since the last look."""
+        touched, self._touched = sorted(self._touched), set()
+        return next((fault for org in touched if (fault := self._fault(org, state, at)) is not None), None)
 
     def reserved(self, state: State) -> dict[str, Any]:
         """Return the reservations that are left, by org."""
