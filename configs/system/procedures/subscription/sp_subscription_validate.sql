@@ -31,12 +31,8 @@ BEGIN
   )
   WHERE starts_on <= earlier_ends_on;
 
-  SET (v_mistakes, v_checked) = (
-    SELECT AS STRUCT
-      ARRAY_AGG(mistake IGNORE NULLS ORDER BY mistake LIMIT 10),
-      (SELECT COUNT(*) FROM subscriptions WHERE x_org_slug = p_org_slug)
-    FROM mistakes
-  );
+  SET v_mistakes = (SELECT ARRAY_AGG(mistake ORDER BY mistake LIMIT 10) FROM mistakes WHERE mistake IS NOT NULL);
+  SET v_checked = (SELECT COUNT(*) FROM subscriptions WHERE x_org_slug = p_org_slug);
   IF ARRAY_LENGTH(v_mistakes) > 0 THEN
     RAISE USING MESSAGE = CONCAT('subscriptions are wrong: ', ARRAY_TO_STRING(v_mistakes, '; '));
   END IF;
