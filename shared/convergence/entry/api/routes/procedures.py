@@ -62,7 +62,7 @@ async def sync(at: At, _: Operator, force: Force = False) -> Json:
 @router.get("/{name}", response_model=ProcedureAnswer, responses=documented(404))
 async def get(name: ProcedureName, at: At, _: Operator) -> Json:
     """Return a procedure of the warehouse."""
-    return Json(_data(_named(await at.services.warehouse.list_routines(), name)))
+    return Json(_data(await at.services.warehouse.get_routine(name)))
 
 
 @router.post("/{name}", response_model=Synced, responses=documented(404))
