@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.documents_writes import SHARDS
+from convergence.adapters.gcp.documents_shards import SHARDS, shard_of
 from convergence.errors import CloudSetup, Conflict, InvalidInput, PermissionMissing, Transient
 from convergence.ports.documents import Create, Delete, Order, Patch, Replace, Where, Write
 from tests.unit.adapters.firestore_world import FirestoreWorld, firestore_world
@@ -253,8 +253,6 @@ def test_sharded_pages_come_in_order_and_miss_nothing(world: FirestoreWorld) -> 
 
 
 def test_a_page_whose_rows_are_all_in_one_shard_is_whole(world: FirestoreWorld) -> None:
-    from convergence.adapters.gcp.documents_writes import shard_of
-
     paths = [path for path in (f"runs/r{i}" for i in range(2000)) if shard_of(path) == 3][:60]
 
     async def story() -> None:

@@ -16,6 +16,7 @@ from convergence.adapters.cursors import place
 from convergence.adapters.gcp import documents_writes as writing
 from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.documents_query import Query, Row
+from convergence.adapters.gcp.documents_shards import SHARDS, merged
 from convergence.adapters.gcp.documents_values import data_of
 from convergence.adapters.gcp.errors import retried, unapplied
 from convergence.errors import Conflict, Transient
@@ -66,7 +67,8 @@ class FirestoreDocuments:
         self._call_s, self._total_s = call_s, total_s
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents"
-        self._sharded = {index.collection: index.fields[-1] for index in indexes if index.sharded}
+        self._sharded = {(index.collection, index.fields[-1]) for index in indexes if index.sharded}
+        self._in_shards = frozenset(collection for collection, _ in self._sharded)
         self._connection = Connection(partial(_client, endpoint), _close, service="Firestore")
 
     async def close(self) -> None:
@@ -112,7 +114,7 @@ class FirestoreDocuments:
         mark = self._ids.new("c")
         raw = firestore.CommitRequest.pb()(database=self._database)
         for write in writes:
-            raw.writes.append(writing.encoded(write, root=self._root, mark=mark, sharded=self._sharded))
+            raw.writes.append(writing.encoded(write, root=self._root, mark=mark, sharded=self._in_shards))
         request = firestore.CommitRequest.wrap(raw)
         doubts: list[Exception] = []
 
@@ -157,7 +159,7 @@ class FirestoreDocuments:
         if query.empty():
             return Page([], None)
         if self._is_sharded(query):
-            rows = await self._merged(query, limit + 1, after)
+            rows = await merged(query, limit + 1, after, partial(self._rows, query))
         else:
             rows = await self._rows(query, limit + 1, after, None)
         documents = [self._document(message) for _, message in rows[:limit]]
@@ -170,7 +172,7 @@ class FirestoreDocuments:
             return 0
         if not self._is_sharded(query):
             return await self._counted(query, None)
-        return sum(await asyncio.gather(*(self._counted(query, shard) for shard in range(writing.SHARDS))))
+        return sum(await asyncio.gather(*(self._counted(query, shard) for shard in range(SHARDS))))
 
     async def _counted(self, query: Query, shard: int | None) -> int:
         from google.cloud.firestore_v1.types import firestore
@@ -198,29 +200,9 @@ class FirestoreDocuments:
 
         return await self._tried(ask, f"query on {query.collection}")
 
-    async def _merged(self, query: Query, limit: int, after: Sequence[Any] | None) -> list[Row]:
-        """Return the first `limit` rows of all shards in order.
-
-        Each shard gives a part; what sorts behind the last row of a shard that has more is not known yet, so that
-        shard is asked again.
-        """
-        part = 2 + 2 * limit // writing.SHARDS
-        first = await asyncio.gather(*(self._rows(query, part, after, shard) for shard in range(writing.SHARDS)))
-        found = [row for rows in first for row in rows]
-        open_ends = {id(rows[-1]): (shard, rows[-1]) for shard, rows in enumerate(first) if len(rows) == part}
-        while True:
-            found = query.sorted(found)
-            known = next((at for at, row in enumerate(found, 1) if id(row) in open_ends), None)
-            if known is None or known >= limit:
-                return found[:limit]
-            shard, last = open_ends.pop(id(found[known - 1]))
-            more = await self._rows(query, part, last[0], shard)
-            found += more
-            if len(more) == part:
-                open_ends[id(more[-1])] = (shard, more[-1])
-
     def _is_sharded(self, query: Query) -> bool:
-        return self._sharded.get(query.collection.rpartition("/")[2]) in query.fields()
+        name = query.collection.rpartition("/")[2]
+        return any((name, field) in self._sharded for field in query.fields())
 
     def _document(self, message: Any) -> Document:
         return Document(

@@ -7,17 +7,15 @@ its document: Firestore keeps the update time of a write that changes nothing (r
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, Final
 
 from google.cloud.firestore_v1.types import write as messages
 
+from convergence.adapters.gcp.documents_shards import shard_of
 from convergence.adapters.gcp.documents_values import MARK, SHARD, fill, name_of, path_of, put
 from convergence.errors import InvalidInput
 from convergence.ports.documents import Delete, Patch, Replace, Write
-
-SHARDS: Final = 16  # 500 writes a second for each (Firestore, best practices)
 
 _Message: Final = messages.Write.pb()
 
@@ -69,11 +67,6 @@ def _patch(message: Any, patch: Patch) -> None:
         put(fields[last], item, len(field))
     paths = [path_of(*field) for field in (*patch.set, *patch.unset)]
     message.update_mask.field_paths.extend([*dict.fromkeys(paths), MARK])
-
-
-def shard_of(path: str) -> int:
-    """Return a document's shard: it depends on the path alone, so a patch never moves it."""
-    return zlib.crc32(path.encode()) % SHARDS
 
 
 def set_version(stamp: Any, version: int) -> None:
