@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -100,7 +101,6 @@ def test_a_server_goes_on_with_the_runs_of_one_that_was_killed(installation: Ins
 
 
 def test_a_slow_and_a_broken_client_hold_up_nobody(installation: Installation) -> None:
-    import socket
 
     with serving(installation) as (_, api):
         port = httpx.URL(api).port
@@ -114,6 +114,20 @@ def test_a_slow_and_a_broken_client_hold_up_nobody(installation: Installation) -
         with httpx.Client(base_url=api, timeout=5) as client:
             assert client.get("/validator/pipelines").status_code == 200
         for each in slow[1:]:
+            each.close()
+
+
+def test_clients_that_never_read_hold_up_nobody(installation: Installation) -> None:
+    with serving(installation, RATE_LIMIT_ENABLED="false") as (_, api):
+        port = httpx.URL(api).port
+        assert port is not None
+        deaf = [socket.create_connection(("127.0.0.1", port)) for _ in range(10)]
+        for each in deaf:
+            each.setblocking(False)
+            each.send(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        with httpx.Client(base_url=api, timeout=10) as client:
+            assert client.get("/validator/pipelines").status_code == 200
+        for each in deaf:
             each.close()
 
 
