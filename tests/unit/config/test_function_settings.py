@@ -1,0 +1,64 @@
+"""The settings of functions: what staging and production refuse."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from convergence.config.function_settings import FunctionSettings
+from convergence.config.settings import read_as
+from convergence.errors import ConfigErrors
+from tests.unit.config.test_settings import PRODUCTION, given
+
+SIGNED = {
+    "CONVERGENCE_PUSH_AUDIENCE": "https://step.example",
+    "CONVERGENCE_PUSH_SERVICE_ACCOUNT": "push@p.iam.gserviceaccount.com",
+}
+STAND_INS = {
+    "CONVERGENCE_FIRESTORE_ENDPOINT": "127.0.0.1:8080",
+    "CONVERGENCE_PUBSUB_ENDPOINT": "127.0.0.1:8081",
+    "CONVERGENCE_KMS_ENDPOINT": "[::1]:8082",
+    "CONVERGENCE_BIGQUERY_ENDPOINT": "localhost:9050",
+    "CONVERGENCE_CERTIFICATES_URL": "http://127.0.0.1:1/certs",
+}
+
+
+@pytest.fixture(autouse=True)
+def empty(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in FunctionSettings.model_fields:
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_a_developer_needs_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, **STAND_INS)
+    assert read_as(FunctionSettings, tmp_path).CONVERGENCE_FIRESTORE_ENDPOINT == "127.0.0.1:8080"
+
+
+def test_production_starts_signed_and_without_stand_ins(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, **PRODUCTION, **SIGNED)
+    assert read_as(FunctionSettings, tmp_path).production
+
+
+@pytest.mark.parametrize("name", STAND_INS)
+def test_production_refuses_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    given(monkeypatch, **PRODUCTION, **SIGNED, **{name: STAND_INS[name]})
+    with pytest.raises(ConfigErrors, match=rf"{name}: a stand-in.*\(production\)"):
+        read_as(FunctionSettings, tmp_path)
+
+
+@pytest.mark.parametrize("environment", ["staging", "production"])
+@pytest.mark.parametrize("name", SIGNED)
+def test_unsigned_deliveries_are_for_development_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, name: str
+) -> None:
+    given(monkeypatch, **(PRODUCTION | SIGNED | {"ENVIRONMENT": environment, name: ""}))
+    with pytest.raises(ConfigErrors, match=rf"{name}: deliveries must be signed.*\({environment}\)"):
+        read_as(FunctionSettings, tmp_path)
+
+
+@pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080", "127.0.0.1", "host:port", "a b:1"])
+def test_an_endpoint_is_host_and_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
+    given(monkeypatch, CONVERGENCE_KMS_ENDPOINT=endpoint)
+    with pytest.raises(ConfigErrors, match="CONVERGENCE_KMS_ENDPOINT"):
+        read_as(FunctionSettings, tmp_path)
