@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from pathlib import Path
@@ -15,15 +16,25 @@ from typing import Any
 import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded
+from convergence.engine.log_rows import DATASET
 from convergence.engine.services import Services
+from convergence.ports.bus import Message
 from convergence.ports.warehouse import Scope
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation
 from tests.emulators.bigquery import required
 from tests.emulators.cloud import ORG, Cloud, cloud, demo
+from tests.emulators.pubsub_broker import Fate, Published
 
+_PATIENCE_S = 400.0
 PIPELINE = "openai/cost/usage_cost"
-FIRST, LAST = "2026-03-07", "2026-03-08"
+RUNS = {  # each has days of its own, so that no run replaces another's rows
+    "undisturbed": ("2026-03-07", "2026-03-08"),
+    "killed": ("2026-03-01", "2026-03-02"),
+    "stopped": ("2026-03-03", "2026-03-04"),
+    "lost": ("2026-03-05", "2026-03-05"),
+    "replayed": ("2026-03-06", "2026-03-06"),
+}
 TABLES = (
     *("openai_usage_daily_raw", "openai_billing_daily_raw", "openai_cost_daily", "openai_cost_daily_reconciled"),
     *("genai_cost_daily_unified", "cost_data_standard_1_3", "openai_model_pricing"),
@@ -64,10 +75,14 @@ class Laptop:
             "run", ORG, "openai/auth/setup", "--secret-from-env", "api_key=KEY", *self._where, KEY=ADMIN_KEY
         )
 
-    def run(self, name: str, first: str, last: str) -> Tables:
-        """Run the pipeline once; return all rows."""
+    def run(self, name: str) -> None:
+        """Run the pipeline once."""
+        first, last = RUNS[name]
         days = ("-p", f"start_date={first}", "-p", f"end_date={last}")
         self._installation.call("run", ORG, PIPELINE, *days, *self._where, "--idempotency-key", name)
+
+    def tables(self) -> Tables:
+        """Return all rows."""
 
         async def read() -> Tables:
             options = EmbeddedOptions(data_dir=self._installation.data_dir, configs_dir=ROOT / "configs")
@@ -82,8 +97,26 @@ class World:
 
     def __init__(self, folder: Path, running: Cloud) -> None:
         self.cloud = running
-        self.key, self.run = demo(running, FIRST, LAST, name="the-run")
+        self.key, self.run = demo(running, *RUNS["undisturbed"], name="undisturbed")
         self.laptop = Laptop(folder, running.provider)
+
+    def begin(self, name: str, **given: Any) -> str:
+        """Start a run and return its id at once."""
+        first, last = RUNS[name]
+        run = self.cloud.run(self.key, PIPELINE, wait_s=0, name=name, start_date=first, end_date=last, **given)
+        run_id: str = run["run_id"]
+        return run_id
+
+    def tick_until(self, ended: Mapping[str, str]) -> None:
+        """Tick until each run has the status that is given for its id."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while wrong := {run: found for run, want in ended.items() if (found := self._status(run)) != want}:
+            assert time.monotonic() < deadline, f"{wrong}, not {ended}"
+            self.cloud.tick()
+
+    def _status(self, run_id: str) -> str:
+        found: str = self.cloud.call("GET", f"/pipelines/status/{ORG}/{run_id}", key=self.key)["status"]
+        return found
 
 
 @pytest.fixture(scope="module")
@@ -109,6 +142,87 @@ def differences(here: Tables, there: Tables) -> dict[str, list[Any]]:
 
 
 def test_the_rows_are_those_of_the_embedded_mode(world: World) -> None:
-    here, there = world.laptop.run("the-run", FIRST, LAST), world.cloud.use(tables_of)
-    assert differences(here, there) == {}
+    world.laptop.run("undisturbed")
+    here = world.laptop.tables()
+    assert differences(here, world.cloud.use(tables_of)) == {}
     assert all(here.values())
+
+
+def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:
+    async def logged(services: Services) -> tuple[list[str], list[str], list[str]]:
+        async def column(sql: str) -> list[str]:
+            scope = Scope(dataset=DATASET)
+            return [str(row["value"]) for row in (await services.warehouse.query(sql, scope=scope)).rows]
+
+        where = f"WHERE run_id = '{world.run['run_id']}'"
+        return (
+            await column(f"SELECT DISTINCT event_id AS value FROM org_meta_step_logs {where}"),
+            await column(f"SELECT DISTINCT status AS value FROM org_meta_pipeline_runs {where} ORDER BY 1"),
+            await column("SELECT DISTINCT action AS value FROM org_audit_logs ORDER BY 1"),
+        )
+
+    world.cloud.pubsub.idle()
+    steps, statuses, actions = world.cloud.use(logged)
+    moves = world.cloud.call("GET", f"/pipelines/logs/{ORG}/{world.run['run_id']}/transitions", key=world.key)
+    assert len(steps) == sum(move["step_id"] is not None for move in moves["transitions"]) >= 12
+    assert {"running", "completed"} <= set(statuses)
+    assert {"POST /organizations/onboard", "POST /pipelines/run/{org}/{path}"} <= set(actions)
+
+
+class Network:
+    """Doubles every message, and loses those that would start one step of one run."""
+
+    def __init__(self) -> None:
+        self.losing = ""
+        self.lost = 0
+
+    def fate(self, message: Published) -> Fate:
+        if self.losing and message.attributes.get("run_id") == self.losing and b'"calculate_costs"' in message.data:
+            self.lost += "type" not in message.attributes
+            return Fate(copies=0)
+        return Fate(copies=2)
+
+
+@pytest.mark.slow
+def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World) -> None:
+    running, network = world.cloud, Network()
+    step, sandbox = running.functions["step"], running.sandbox
+    running.pubsub.decide(network.fate)
+    running.use(lambda services: services.bus.publish("step-ready", [Message(b"poison")]))
+
+    sandbox.stop_at("/usage/embeddings")
+    killed = world.begin("killed")
+    sandbox.wait_for(step.process)
+    step.kill()
+    sandbox.release()
+    step.start()  # as the platform does
+
+    sandbox.stop_at("/usage/moderations")
+    stopped = world.begin("stopped")
+    sandbox.wait_for(step.process)
+    began = time.monotonic()
+    step.stop()
+    assert 8 < time.monotonic() - began < 15  # Cloud Run kills after ten seconds; this machine may be busy
+    sandbox.release()
+    step.start()
+
+    lost = network.losing = world.begin("lost")
+    replayed = world.begin("replayed", api_base_url="http://127.0.0.1:1/v1")
+    world.tick_until({replayed: "failed"})
+    network.losing = ""
+    assert network.lost > 0
+    edited = {"parameters": {"api_base_url": running.provider}}
+    running.call("POST", f"/pipelines/replay/{ORG}/{replayed}", key=world.key, json=edited)
+    world.tick_until(dict.fromkeys((killed, stopped, lost, replayed), "completed"))
+
+    for name in ("killed", "stopped", "lost", "replayed"):
+        world.laptop.run(name)
+    assert differences(world.laptop.tables(), running.use(tables_of)) == {}
+    assert "this instance stops" in step.said()
+    assert sorted(running.use(letters)) == ["message.unreadable", "transient"]
+
+
+async def letters(services: Services) -> list[str]:
+    """The codes of all dead letters."""
+    page = await services.documents.query("dead_letters")
+    return [document.data["error"]["code"] for document in page.documents]

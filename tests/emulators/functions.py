@@ -61,6 +61,12 @@ class FunctionProcess:
         """Where it listens, the same after a restart."""
         return f"http://127.0.0.1:{self.port}"
 
+    @property
+    def process(self) -> subprocess.Popen[bytes]:
+        """The server's process."""
+        assert self._process is not None, f"{self.name} was not started"
+        return self._process
+
     def start(self) -> None:
         """Start the process; return when it answers."""
         self.begin()
@@ -100,11 +106,6 @@ class FunctionProcess:
     def stop(self) -> int:
         """Tell it to end; return its exit code when it did."""
         return self._signal(signal.SIGTERM)
-
-    def terminate(self) -> None:
-        """Tell it to end, without waiting."""
-        if self._process is not None:
-            self._process.terminate()
 
     def _signal(self, number: signal.Signals) -> int:
         process, self._process = self._process, None
