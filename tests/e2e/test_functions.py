@@ -73,3 +73,36 @@ def test_a_function_keeps_poison_as_a_letter_and_ends_when_told(cloud: Cloud, in
     assert [(line["severity"], line["message"].split(":")[0]) for line in warned] == [
         ("WARNING", f"a message of {topic} is kept as a letter")
     ]
+
+
+@every("step", "scheduler")
+def test_while_firestore_is_away_deliveries_return_and_the_service_says_why(
+    cloud: Cloud, instance: FunctionProcess
+) -> None:
+    url = f"{instance.url}/push/{TOPICS[instance.name]}"
+    body = delivery(b'{"run_id": "r1", "step_id": "s1", "epoch": 0}')
+    cloud.firestore.faults.refuse(times=1e9)
+    try:
+        answer = httpx.post(url, json=body, timeout=120)
+    finally:
+        cloud.firestore.faults.clear()
+    assert (answer.status_code, answer.json()["code"]) == (503, "transient")
+    assert "Firestore" in answer.json()["detail"]
+    assert "retry-after" in answer.headers
+    assert any("Firestore" in json.loads(line)["message"] for line in instance.said().splitlines())
+    assert httpx.post(url, json=body, timeout=120).status_code == 204
+
+
+@every("step")
+def test_a_missing_permission_is_an_error_that_names_it(cloud: Cloud, instance: FunctionProcess) -> None:
+    cloud.firestore.faults.deny("datastore.entities.get", "projects/emulated", times=1e9)
+    try:
+        body = delivery(b'{"run_id": "r1", "step_id": "s1", "epoch": 0}')
+        answer = httpx.post(f"{instance.url}/push/step-ready", json=body, timeout=120)
+    finally:
+        cloud.firestore.faults.clear()
+    assert answer.status_code == 500
+    (line,) = [line for line in map(json.loads, instance.said().splitlines()) if line["severity"] == "ERROR"]
+    assert "datastore.entities.get" in line["stack_trace"]
+    assert "projects/emulated" in line["stack_trace"]
+    assert line["serviceContext"]["service"] == "step"

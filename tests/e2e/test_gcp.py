@@ -27,6 +27,7 @@ from tests.emulators.cloud import ORG, Cloud, cloud, demo
 from tests.emulators.pubsub_broker import Fate, Published
 
 _PATIENCE_S = 400.0
+_ENDS = {"completed", "failed", "cancelled"}
 PIPELINE = "openai/cost/usage_cost"
 RUNS = {  # each has days of its own, so that no run replaces another's rows
     "undisturbed": ("2026-03-07", "2026-03-08"),
@@ -108,9 +109,10 @@ class World:
         return run_id
 
     def tick_until(self, ended: Mapping[str, str]) -> None:
-        """Tick until each run has the status that is given for its id."""
+        """Tick until each run has ended as it is given for its id."""
         deadline = time.monotonic() + _PATIENCE_S
         while wrong := {run: found for run, want in ended.items() if (found := self._status(run)) != want}:
+            assert not _ENDS & set(wrong.values()), f"{wrong}, not {ended}"
             assert time.monotonic() < deadline, f"{wrong}, not {ended}"
             self.cloud.tick()
 

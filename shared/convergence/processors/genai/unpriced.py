@@ -16,7 +16,7 @@ ROWS_ASIDE_MAX: Final = 100_000
 _RELEASE_SQL: Final = f"""
 DELETE FROM {QUARANTINE}
 WHERE table_name = @table AND step_id = @step_id AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
-  AND JSON_VALUE(row_json, '$.usage_date') BETWEEN @first AND @last
+  AND (JSON_VALUE(row_json, '$.usage_date')) BETWEEN @first AND @last
 """  # noqa: S608 - a constant of this file
 
 
