@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import time
 from collections.abc import Iterator, Mapping
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,13 +20,16 @@ import pytest
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.engine.log_rows import DATASET
 from convergence.engine.services import Services
+from convergence.entry.cli.output import Output
 from convergence.ports.bus import Message
 from convergence.ports.warehouse import Scope
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation
+from tests.e2e.recompute import total_cost
 from tests.emulators.bigquery import required
 from tests.emulators.cloud import ORG, Cloud, cloud, demo
 from tests.emulators.pubsub_broker import Fate, Published
+from tests.emulators.up import show
 
 _PATIENCE_S = 400.0
 _ENDS = {"completed", "failed", "cancelled"}
@@ -148,6 +153,15 @@ def test_the_rows_are_those_of_the_embedded_mode(world: World) -> None:
     here = world.laptop.tables()
     assert differences(here, world.cloud.use(tables_of)) == {}
     assert all(here.values())
+
+
+def test_the_demo_prints_the_sum_of_an_independent_computation(
+    world: World, capsys: pytest.CaptureFixture[str]
+) -> None:
+    show(world.cloud, world.run, Output())
+    printed = re.search(r"to the last digit: ([\d.]+) USD", capsys.readouterr().out)
+    assert printed is not None
+    assert Decimal(printed[1]) == total_cost(*map(date.fromisoformat, RUNS["undisturbed"])) > 30
 
 
 def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:

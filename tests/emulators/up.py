@@ -9,6 +9,7 @@ import argparse
 import signal
 import sys
 import tempfile
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,9 +49,9 @@ def main(argv: list[str]) -> int:
         out = Output()
         out.line(Sandbox.describe())
         show(running, run, out)
+        out.note(f"the demo over Google's wire took {time.monotonic() - began:.0f} s")
         if not wanted.once:
             _stay(running, key, Path(folder), out)
-        out.note(f"demo over Google's wire: {time.monotonic() - began:.0f} s")
     return 0
 
 
@@ -80,9 +81,10 @@ def _stay(running: Cloud, key: str, folder: Path, out: Output) -> None:
     out.line(f"  operator  X-CA-Root-Key: {ROOT_KEY}")
     out.line(f"  org {ORG}  X-API-Key: {key}")
     out.line(f"Logs      {folder}/*.log\nCtrl-C stops.")
-    waiting = {signal.SIGINT, signal.SIGTERM}
-    signal.pthread_sigmask(signal.SIG_BLOCK, waiting)
-    while signal.sigtimedwait(waiting, TICK_S) is None:
+    enough = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: enough.set())
+    while not enough.wait(TICK_S):
         running.tick()
 
 
