@@ -47,7 +47,9 @@ def test_the_first_screen_shows_a_pipeline_and_two_commands() -> None:
     assert README.index("make test") < 2_000
 
 
-@pytest.mark.parametrize("target", ["run", "test", "check", "sim", "bench", "lock", "prices", "schema"])
+@pytest.mark.parametrize(
+    "target", ["run", "demo-all", "up-gcp", "test", "check", "sim", "bench", "lock", "prices", "schema"]
+)
 def test_make_knows_its_targets(target: str) -> None:
     listing = subprocess.run(["make", "--no-print-directory"], cwd=ROOT, check=True, capture_output=True, text=True)
     assert f"make {target} " in listing.stdout
