@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from convergence.adapters.gcp.warehouse import BigQueryWarehouse
-from convergence.adapters.local.clock import RandomIds
+from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import load_table_schema
 from convergence.ports.warehouse import TableSchema, Warehouse
@@ -47,10 +48,31 @@ async def emulated(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[War
         warehouse.close()
 
 
+@asynccontextmanager
+async def real(_: Path, __: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
+    """A project for tests only: it must hold no dataset, and holds none afterwards."""
+    from google.cloud.bigquery import Client
+
+    project = os.environ["CONVERGENCE_GCP_PROJECT"]
+    client = Client(project=project)
+    strangers = [dataset.dataset_id for dataset in client.list_datasets()]
+    if strangers:
+        pytest.fail(f"{project} has datasets of its own ({', '.join(strangers)}): name a project for tests only")
+    warehouse = BigQueryWarehouse(project=project, location="US", clock=SystemClock(), ids=RandomIds())
+    try:
+        yield warehouse
+    finally:
+        warehouse.close()
+        for dataset in client.list_datasets():
+            client.delete_dataset(dataset.reference, delete_contents=True, not_found_ok=True)
+        client.close()
+
+
 @pytest.fixture(
     params=[
         pytest.param(duckdb, id="duckdb"),
         pytest.param(emulated, id="bigquery", marks=pytest.mark.emulator),
+        pytest.param(real, id="bigquery-real", marks=pytest.mark.integration),
     ]
 )
 def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None]:
