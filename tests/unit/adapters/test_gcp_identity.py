@@ -99,6 +99,28 @@ def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None
     assert google.fetched == 2
 
 
+def test_a_key_that_is_known_waits_for_nobody_who_invents_one() -> None:
+    google, invented = Google(), token(header={"kid": "invented"})
+
+    async def story() -> None:
+        await google.identity.check(token())
+        google.time += timedelta(seconds=61)
+        asked, never = asyncio.Event(), asyncio.Event()
+
+        async def hang() -> Certificates:
+            asked.set()
+            await never.wait()
+            raise AssertionError("it hangs")
+
+        google.identity._fetch = hang
+        stranger = asyncio.create_task(google.identity.check(invented))
+        await asked.wait()
+        await asyncio.wait_for(google.identity.check(token()), 5)
+        stranger.cancel()
+
+    asyncio.run(story())
+
+
 @pytest.mark.parametrize(
     ("answer", "kept_s"),
     [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import binascii
 import json
+import math
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
@@ -97,16 +98,19 @@ class PushIdentity:
                 raise Denied(f"the token's {claim} is another one than this function expects")
 
     async def _for_key(self, key_id: str) -> Mapping[str, str]:
+        """Return certificates that are not too old, fetched again for a key that they lack, if not just now."""
+        if key_id in self._certificates and self._age_s() <= self._kept_s:
+            return self._certificates  # without the lock: a stranger's key must not hold up those that are known
         async with self._fetching:
             age_s = self._age_s()
-            if age_s is None or age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
+            if age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
                 self._certificates, self._kept_s = await self._fetch()
                 self._fetched_at = self._clock.now()
             return self._certificates
 
-    def _age_s(self) -> float | None:
+    def _age_s(self) -> float:
         if self._fetched_at is None:
-            return None
+            return math.inf
         return (self._clock.now() - self._fetched_at) / timedelta(seconds=1)
 
 
