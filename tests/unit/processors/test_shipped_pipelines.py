@@ -156,3 +156,17 @@ def test_what_deepseek_cost_is_the_fall_of_its_balance(tmp_path: Path) -> None:
         assert "DeepSeek tells that of now only" in str(run.error)
 
     in_installation(tmp_path, work)
+
+
+def test_days_that_were_never_extracted_do_not_replace_charges(tmp_path: Path) -> None:
+    async def work(here: Here) -> None:
+        await here.set_up("openai")
+        await here.good("openai/cost/usage_cost", api_base_url=here.url, **RANGE)
+        before = await focus(here)
+        await here.good("openai/cost/cost_extract", api_base_url=here.url, **days(FIRST, DATES[1]))
+        refused = await here.run("openai/cost/cost_calculation", **RANGE)
+        assert refused.status == "failed"
+        assert "has usage of 2026-11-12 from acme-openai-cost-usage-cost, none from" in str(refused.error)
+        assert await focus(here) == before
+
+    in_installation(tmp_path, work)

@@ -95,9 +95,24 @@ class CostProcessor(ABC):
             " AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id"
         )
         rows = (await context.warehouse.query(sql, parameters, rows_max=ROWS_PER_DAY_MAX)).rows
+        if not rows and wanted.usage_pipeline_id:
+            await self._refuse_usage_of_others(context, wanted, day)
         if len(rows) == ROWS_PER_DAY_MAX:
             raise StepFailed(f"{day} has {ROWS_PER_DAY_MAX} rows of usage or more: more than one day's pricing holds")
         return list(rows)
+
+    async def _refuse_usage_of_others(self, context: Context, wanted: CostSettings, day: date) -> None:
+        """Stop before a day that was never extracted replaces charges of usage that another pipeline has brought."""
+        parameters = {"day": Parameter("DATE", day), "credential_id": Parameter("STRING", context.credential_id)}
+        sql = (
+            f"SELECT DISTINCT x_pipeline_id FROM {self.usage_table}"  # noqa: S608 - our own name
+            " WHERE usage_date = @day AND x_credential_id = @credential_id ORDER BY x_pipeline_id LIMIT 1"
+        )
+        for other in (await context.warehouse.query(sql, parameters)).rows:
+            raise StepFailed(
+                f"{self.usage_table} has usage of {day} from {other['x_pipeline_id']}, none from"
+                f" {wanted.usage_pipeline_id}: run that one for this day first, or its charges would be lost"
+            )
 
 
 def _sums(totals: Mapping[str, Decimal]) -> dict[str, Any]:
