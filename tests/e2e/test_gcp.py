@@ -235,7 +235,8 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
         world.laptop.run(name)
     assert differences(world.laptop.tables(), running.use(tables_of)) == {}
     assert "this instance stops" in step.said()
-    assert sorted(running.use(letters)) == ["message.unreadable", "transient"]
+    # One of the poison; of the replayed run one or two, as its two extractions gave up before or after it failed.
+    assert set(running.use(letters)) == {"message.unreadable", "transient"}
 
 
 async def letters(services: Services) -> list[str]:
