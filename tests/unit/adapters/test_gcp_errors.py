@@ -20,7 +20,8 @@ from google.auth import exceptions as auth
 
 from convergence.adapters.gcp.connection import FAILURES_MAX, Connection, transport
 from convergence.adapters.gcp.documents import FirestoreDocuments
-from convergence.adapters.gcp.errors import VENDOR, retried, translated, unapplied
+from convergence.adapters.gcp.errors import VENDOR, translated, unapplied
+from convergence.adapters.retry import retried
 from convergence.errors import (
     CloudSetup,
     Conflict,

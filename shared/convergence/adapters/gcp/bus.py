@@ -10,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.connection import Connection, transport
-from convergence.adapters.gcp.errors import retried
+from convergence.adapters.retry import retried
 from convergence.errors import CloudSetup, InvalidInput, NotFound
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock, Ids

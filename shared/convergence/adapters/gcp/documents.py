@@ -18,7 +18,8 @@ from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.documents_query import Query, Row
 from convergence.adapters.gcp.documents_shards import SHARDS, merged
 from convergence.adapters.gcp.documents_values import data_of
-from convergence.adapters.gcp.errors import retried, unapplied
+from convergence.adapters.gcp.errors import unapplied
+from convergence.adapters.retry import retried
 from convergence.errors import Conflict, Transient
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Document, Index, Order, Page, Where, Write

@@ -1,14 +1,13 @@
-"""The one table from Google's errors to ours, and the retry that all adapters share.
+"""The one table from Google's errors to ours.
 
-Google's libraries retry on their own, with totals that outlive a function; every call here switches that off and
-names its own timeout. Codes: https://cloud.google.com/apis/design/errors#handling_errors.
+Google's libraries retry on their own, with totals that outlive a function; every call here switches that off,
+names its own timeout and is repeated by `convergence.adapters.retry`.
+Codes: https://cloud.google.com/apis/design/errors#handling_errors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from datetime import timedelta
-from typing import Final, TypeVar
+from typing import Final
 
 from google.api_core import exceptions as google
 from google.auth import exceptions as auth
@@ -22,13 +21,8 @@ from convergence.errors import (
     PermissionMissing,
     Transient,
 )
-from convergence.ports.clock import Clock, Ids
-
-T = TypeVar("T")
 
 VENDOR: Final = (google.GoogleAPIError, auth.GoogleAuthError)  # what an adapter catches
-_FIRST_WAIT_S: Final = 0.1
-_LONGEST_WAIT_S: Final = 5.0
 
 _PRECONDITIONS: Final = (
     google.Conflict,  # AlreadyExists; Aborted is caught before
@@ -103,34 +97,6 @@ def unapplied(error: Exception) -> bool:
 def breaks_channel(error: Exception) -> bool:
     """Say whether the channel itself may be what failed: nobody there, or no answer in time."""
     return isinstance(error, google.ServiceUnavailable | google.DeadlineExceeded)
-
-
-async def retried(
-    attempt: Callable[[], Awaitable[T]],
-    *,
-    clock: Clock,
-    ids: Ids,
-    total_s: float,
-) -> T:
-    """Call `attempt` until it answers, while it raises `Transient`, for at most about `total_s` seconds.
-
-    Each attempt carries its own timeout. Between two, waits a random share of a pause that doubles from 0.1 s to
-    5 s (full jitter: callers that failed together do not come back together).
-
-    Raises:
-        Transient: the last one, when the time is over. Any other error comes out at once.
-    """
-    end = clock.now() + timedelta(seconds=total_s)
-    pause_s = _FIRST_WAIT_S
-    while True:
-        try:
-            return await attempt()
-        except Transient:
-            wait_s = pause_s * ids.fraction()
-            if clock.now() + timedelta(seconds=wait_s) >= end:
-                raise
-        await clock.sleep(wait_s)
-        pause_s = min(2 * pause_s, _LONGEST_WAIT_S)
 
 
 def _name(error: Exception) -> str:

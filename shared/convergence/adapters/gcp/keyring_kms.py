@@ -11,7 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from convergence.adapters.gcp.connection import Connection, transport
-from convergence.adapters.gcp.errors import retried
+from convergence.adapters.retry import retried
 from convergence.errors import CloudSetup, Denied, InvalidInput, NotFound, Transient
 from convergence.ports.clock import Clock, Ids
 

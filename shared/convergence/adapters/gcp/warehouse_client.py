@@ -11,8 +11,9 @@ import threading
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from convergence.adapters.gcp.errors import VENDOR, retried, translated
+from convergence.adapters.gcp.errors import VENDOR, translated
 from convergence.adapters.gcp.warehouse_errors import busy
+from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, Transient
 from convergence.ports.clock import Clock, Ids
 
