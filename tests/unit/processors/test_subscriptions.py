@@ -90,3 +90,33 @@ async def story(here: Here) -> None:
         "SELECT COUNT(*) AS n FROM cost_data_standard_1_3 WHERE ChargePeriodStart >= '2026-05-01'"
     )
     assert ended["n"] == 15
+
+
+def test_contracts_are_the_orgs_whichever_credential_a_run_has(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            april = days(date(2026, 4, 1), date(2026, 4, 30))
+            await here.good("openai/subscriptions", seats="7", starts_on="2026-04-01", **april)
+            before = await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3")
+            await here.set_up("openai")  # from now on runs have a credential
+            await here.good("openai/subscriptions", **april)
+            assert await here.rows("SELECT COUNT(*) AS n FROM subscriptions") == [{"n": 2}]  # a price of each span
+            assert await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3") == before
+            # A contract that was told by mistake can be taken back whole.
+            await here.good("openai/subscriptions", seats="0", starts_on="2026-04-01", **april)
+            assert await here.rows("SELECT 1 FROM cost_data_standard_1_3") == []
+
+    asyncio.run(work())
+
+
+def test_days_that_a_change_has_reached_and_the_run_does_not_charge_are_told(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            told = {"seats": "7", "starts_on": "2026-04-01"}
+            late = await here.good("openai/subscriptions", **told, **days(date(2026, 4, 20), date(2026, 4, 30)))
+            (warning,) = late["store_subscriptions"]["warnings"]
+            assert "start_date=2026-04-01 and end_date=2026-04-19 too" in warning
+            whole = await here.good("openai/subscriptions", **told, **days(date(2026, 4, 1), date(2026, 4, 30)))
+            assert whole["store_subscriptions"]["warnings"] == []
+
+    asyncio.run(work())

@@ -74,10 +74,11 @@ class SubscriptionsProcessor:
                 raise StepFailed("config.starts_on: say from which day the seats are paid")
             bought = [] if wanted.seats == 0 else await self._bought(wanted, wanted.starts_on, wanted.seats, context)
             contracts = [*_until(contracts, wanted, wanted.starts_on), *bought]
-        if not contracts:
+        elif not contracts:
             raise StepFailed("no seats of OpenAI are known: run it once with plan, seats and starts_on")
         await stage.write(0, contracts)
         loaded = await context.warehouse.load(stage, dates=None)
+        await self._forget_earlier(stage.table, context)
         open_seats = sum(row["seats"] for row in contracts if row["ends_on"] is None)
         return {
             "status": SUCCESS,
@@ -85,12 +86,23 @@ class SubscriptionsProcessor:
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             "open_seats": open_seats,
+            "warnings": _uncharged(wanted, context.start_date),
         }
 
     async def _kept(self, table: str, context: Context) -> list[Row]:
-        sql = f"SELECT * FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id"  # noqa: S608 - our own name
+        """The contracts as the latest run left them: they are the org's, whichever credential that run had."""
+        ours = f"FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id"
+        latest = f"SELECT x_run_id {ours} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"
+        sql = f"SELECT * {ours} AND x_run_id = ({latest})"
         rows = (await context.warehouse.query(sql, {"pipeline_id": Parameter("STRING", context.pipeline_id)})).rows
         return [{name: row[name] for name in row if name not in LINEAGE_COLUMNS} for row in rows]
+
+    async def _forget_earlier(self, table: str, context: Context) -> None:
+        """A load replaces the rows of its own credential; those of another one would be paid a second time."""
+        texts = {"pipeline_id": context.pipeline_id, "run_id": context.run_id}
+        sql = f"DELETE FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id AND x_run_id <> @run_id"  # noqa: S608 - our own name
+        parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
+        await context.warehouse.query(sql, parameters, write=True)
 
     async def _bought(
         self, wanted: SubscriptionSettings, starts_on: date, seats: int, context: Context
@@ -117,6 +129,14 @@ class SubscriptionsProcessor:
             }
             for span in spans(plans, wanted, starts_on, seats)
         ]
+
+
+def _uncharged(wanted: SubscriptionSettings, first: date) -> list[str]:
+    """Say which days a change has reached that the run does not charge."""
+    if wanted.seats is None or wanted.starts_on is None or wanted.starts_on >= first:
+        return []
+    last = (first if wanted.ends_on is None else min(first, wanted.ends_on + ONE_DAY)) - ONE_DAY
+    return [f"days before {first} stay as they are: run start_date={wanted.starts_on} and end_date={last} too"]
 
 
 def _until(rows: Iterable[Row], wanted: SubscriptionSettings, change: date) -> list[Row]:
