@@ -172,7 +172,7 @@ class Clients:
 
 def test_a_client_is_built_at_the_first_call_and_shared() -> None:
     clients = Clients()
-    connection = Connection(clients.build, clients.close, service="Firestore")
+    connection = Connection(clients.build, clients.close, service="Firestore", clock=Ticking())
     assert clients.built == 0
 
     async def story() -> None:
@@ -190,7 +190,7 @@ async def story_on_another_loop(connection: Connection[int]) -> None:
 
 def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_errors() -> None:
     clients = Clients()
-    connection = Connection(clients.build, clients.close, service="Firestore")
+    connection = Connection(clients.build, clients.close, service="Firestore", clock=Ticking())
 
     async def call(error: Exception | None) -> None:
         async def use(_: int) -> None:
@@ -212,6 +212,26 @@ def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_er
         assert (clients.built, clients.closed) == (2, [1])
 
     asyncio.run(story())
+
+
+def test_a_service_that_is_away_costs_one_channel_in_ten_seconds_however_many_wait() -> None:
+    clients, clock = Clients(), Ticking()
+    connection = Connection(clients.build, clients.close, service="Firestore", clock=clock)
+
+    async def use(_: int) -> None:
+        await asyncio.sleep(0)  # all are under way when the first ones fail
+        raise google.ServiceUnavailable("x")
+
+    async def story() -> list[int]:
+        built = []
+        for _ in range(21):
+            calls = (connection.call(use, doing="read") for _ in range(80))
+            assert all(isinstance(each, Transient) for each in await asyncio.gather(*calls, return_exceptions=True))
+            built.append(clients.built)
+            await clock.sleep(1)
+        return built
+
+    assert asyncio.run(story()) == [1] + 10 * [2] + 10 * [3]
 
 
 class FakeTransport:

@@ -58,7 +58,7 @@ class PubSubBus:
         self._clock, self._ids = clock, ids
         self._timeout_s = timeout_s
         self._connection: Connection[PublisherAsyncClient] = Connection(
-            lambda: _client(endpoint), _close, service="Pub/Sub"
+            lambda: _client(endpoint), _close, service="Pub/Sub", clock=clock
         )
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:

@@ -8,15 +8,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any, Final, Generic, TypeVar, cast
 
 from convergence.adapters.gcp.errors import VENDOR, breaks_channel, translated
+from convergence.ports.clock import Clock
 
 T = TypeVar("T")
 R = TypeVar("R")
 
 FAILURES_MAX: Final = 3  # consecutive failures of the channel before it is replaced
+_NEXT: Final = timedelta(
+    seconds=10
+)  # between two replacements: while the service itself is away, a new channel helps nobody
 # gRPC shares connections between channels to one place: a new channel would take over the dead one.
 _OWN: Final = (("grpc.use_local_subchannel_pool", 1),)
 _GRACE_S: Final = 60.0  # calls on a replaced channel may still end
@@ -50,7 +55,12 @@ class Connection(Generic[T]):
     """
 
     def __init__(
-        self, build: Callable[[], T], close: Callable[[T, float | None], Awaitable[None]], *, service: str
+        self,
+        build: Callable[[], T],
+        close: Callable[[T, float | None], Awaitable[None]],
+        *,
+        service: str,
+        clock: Clock,
     ) -> None:
         """Remember how to build a client; nothing is built yet.
 
@@ -58,13 +68,16 @@ class Connection(Generic[T]):
             build: Makes a client; called on the running loop.
             close: Closes one; running calls have the given seconds to end (None: none).
             service: What waits are reported for, such as `Firestore`.
+            clock: For the time between two replacements.
         """
         self.service = service
+        self._clock = clock
         self._build = build
         self._close = close
         self._client: T | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
         self._failures = 0
+        self._replaceable_at: datetime | None = None
         self._closing: set[asyncio.Task[None]] = set()
 
     def client(self) -> T:
@@ -86,24 +99,32 @@ class Connection(Generic[T]):
 
         `failed` is told of Google's error before it is translated.
         """
+        client: T | None = None
         try:
             client = self.client()
             answer = await use(client)
         except VENDOR as error:
-            self._judge(error)
+            self._judge(client, error)
             if failed is not None:
                 failed(error)
             raise translated(error, service=self.service, doing=doing, preconditions=preconditions) from error
-        self._failures = 0
+        if client is self._client:
+            self._failures = 0
         return answer
 
-    def _judge(self, error: Exception) -> None:
-        """Count failures of the channel; give it up after `FAILURES_MAX` in a row."""
-        self._failures = self._failures + 1 if breaks_channel(error) else 0
-        if self._failures < FAILURES_MAX or self._client is None:
+    def _judge(self, client: T | None, error: Exception) -> None:
+        """Count failures of the channel in use; give it up after `FAILURES_MAX` in a row, not more often than it helps.
+
+        Calls that were under way on a channel which is replaced already say nothing about the new one.
+        """
+        if client is None or client is not self._client:
             return
-        dead, self._client, self._failures = self._client, None, 0
-        task = asyncio.get_running_loop().create_task(self._closed(dead, _GRACE_S))
+        self._failures = self._failures + 1 if breaks_channel(error) else 0
+        now = self._clock.now()
+        if self._failures < FAILURES_MAX or (self._replaceable_at is not None and now < self._replaceable_at):
+            return
+        self._client, self._failures, self._replaceable_at = None, 0, now + _NEXT
+        task = asyncio.get_running_loop().create_task(self._closed(client, _GRACE_S))
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
 

@@ -70,7 +70,7 @@ class FirestoreDocuments:
         self._root = f"{self._database}/documents"
         self._sharded = {(index.collection, index.fields[-1]) for index in indexes if index.sharded}
         self._in_shards = frozenset(collection for collection, _ in self._sharded)
-        self._connection = Connection(partial(_client, endpoint), _close, service="Firestore")
+        self._connection = Connection(partial(_client, endpoint), _close, service="Firestore", clock=clock)
 
     async def close(self) -> None:
         """Close the connection."""

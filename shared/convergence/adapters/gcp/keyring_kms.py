@@ -30,7 +30,7 @@ class WrappingKey:
         self._key = key
         self._clock, self._ids = clock, ids
         self._connection: Connection[KeyManagementServiceAsyncClient] = Connection(
-            lambda: _client(endpoint), _close, service="Cloud KMS"
+            lambda: _client(endpoint), _close, service="Cloud KMS", clock=clock
         )
 
     async def wrap(self, data_key: bytes, aad: str) -> tuple[str, bytes]:
