@@ -167,6 +167,7 @@ def test_a_check_that_warns_leaves_the_step_green(tmp_path: Path) -> None:
     result = live(tmp_path, story)
     assert result["status"] == "SUCCESS"
     assert len(result["checks_failed"]) == 1
+    assert result["warnings"] == [f"{TABLE}: 01_row_count: 3 rows; expected at least 10"]
 
 
 def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
@@ -179,6 +180,48 @@ def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
     (aside,), left = live(tmp_path, story)
     assert json.loads(aside["row_json"])["id"] == 2
     assert left == [{"n": 2}]
+
+
+ASIDE = {"type": "range", "column": "amount", "min": 0, "on_fail": "quarantine"}
+
+
+def test_each_of_several_equal_rows_is_set_aside(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        stage = context.warehouse.stage(TABLE)
+        await stage.write(0, [ROWS[0], ROWS[0], ROWS[1]])
+        await context.warehouse.load(stage, dates=[DAY])
+        check = {"type": "unique", "column": "id", "on_fail": "quarantine"}
+        await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+        return [await rows(context, f"SELECT 1 FROM {name}") for name in (TABLE, "org_meta_quarantine_rows")]
+
+    left, aside = live(tmp_path, story)
+    assert (len(left), len(aside)) == (1, 2)  # read = loaded + quarantined
+
+
+def test_a_bad_row_that_is_loaded_again_is_set_aside_once(tmp_path: Path) -> None:
+    async def story(context: WorldContext) -> Any:
+        for run_id in ("run_1", "run_2"):
+            context.run_id = run_id
+            await context.clock.sleep(60)
+            stage = context.warehouse.stage(TABLE)
+            await stage.write(0, ROWS)
+            await context.warehouse.load(stage, dates=[DAY])
+            await step(context, "generic.dq_check", {"table": TABLE, "checks": [ASIDE]})
+        return await rows(context, "SELECT x_run_id FROM org_meta_quarantine_rows")
+
+    assert live(tmp_path, story) == [{"x_run_id": "run_2"}]
+
+
+@pytest.mark.parametrize(("scope", "left"), [("run", 3), ("days", 2)])
+def test_rows_of_another_credential_are_checked_where_the_file_says_so(tmp_path: Path, scope: str, left: int) -> None:
+    async def story(context: WorldContext) -> Any:
+        context.credential_id = "cred_2"
+        await step(context, "generic.dq_check", {"table": TABLE, "checks": [ASIDE], "scope": scope})
+        check = {"type": "row_count", "min": 1, "on_fail": "warn"}
+        counted = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check], "scope": scope})
+        return counted["rows_processed"], len(await rows(context, f"SELECT 1 FROM {TABLE}"))
+
+    assert live(tmp_path, story) == (0 if scope == "run" else left, left)
 
 
 def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:

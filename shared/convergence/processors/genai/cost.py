@@ -19,7 +19,8 @@ from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.base import days
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
-from convergence.processors.genai.unpriced import QUARANTINE, Unpriced
+from convergence.processors.genai.unpriced import Unpriced
+from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.settings import Destination, Settings, settings
 
 ROWS_PER_DAY_MAX: Final = 1_000_000

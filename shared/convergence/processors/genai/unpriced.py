@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -10,8 +9,9 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, WriteMode
+from convergence.processors.quarantine import TABLE as QUARANTINE
+from convergence.processors.quarantine import digests
 
-QUARANTINE: Final = "org_meta_quarantine_rows"
 ROWS_ASIDE_MAX: Final = 100_000
 _RELEASE_SQL: Final = f"""
 DELETE FROM {QUARANTINE}
@@ -25,13 +25,13 @@ class Unpriced:
 
     def __init__(self) -> None:
         self._quantities: dict[tuple[str, str, str], int] = {}
-        self._rows: dict[str, str] = {}  # JSON → why
+        self._rows: list[tuple[str, str]] = []  # JSON, why
 
     def add(self, charged: Mapping[str, Any]) -> None:
         """Take a row without cost."""
         key = (str(charged["price_basis"]), str(charged["model"] or "-"), str(charged["charge_kind"]))
         self._quantities[key] = self._quantities.get(key, 0) + int(charged["consumed_quantity"])
-        self._rows[json.dumps(charged, default=str, sort_keys=True)] = key[0]
+        self._rows.append((json.dumps(charged, default=str, sort_keys=True), key[0]))
 
     @property
     def kinds(self) -> list[str]:
@@ -65,13 +65,6 @@ class Unpriced:
         await context.warehouse.load(stage, dates=None, mode=WriteMode.MERGE, key_fields=keys)
 
     def _quarantined(self, table: str, step_id: str) -> list[dict[str, Any]]:
-        return [
-            {
-                "table_name": table,
-                "step_id": step_id,
-                "reason": why,
-                "row_digest": hashlib.sha256(text.encode()).hexdigest(),
-                "row_json": text,
-            }
-            for text, why in self._rows.items()
-        ]
+        rows = zip(self._rows, digests(text for text, _ in self._rows), strict=True)
+        fixed = {"table_name": table, "step_id": step_id}
+        return [{**fixed, "reason": why, "row_digest": digest, "row_json": text} for (text, why), digest in rows]

@@ -11,11 +11,13 @@ from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row, WriteMode
 from convergence.processors.generic.dq_settings import Check, CheckFile, CheckSettings, read_checks
 from convergence.processors.generic.dq_sql import bad_rows, measure
+from convergence.processors.quarantine import TABLE as QUARANTINE
+from convergence.processors.quarantine import digests
 from convergence.processors.settings import settings
 
 RESULTS: Final = "org_meta_dq_results"
-QUARANTINE: Final = "org_meta_quarantine_rows"
 ROWS_ASIDE_MAX: Final = 100_000
+FAILED_MAX: Final = 20
 
 
 class CheckProcessor:
@@ -60,13 +62,12 @@ class CheckProcessor:
         await _record(rows, context)
         if stopping:
             raise StepFailed(f"{wanted.table}: {len(stopping)} of {len(rows)} checks failed: {'; '.join(stopping)}")
-        for said in failed:
-            context.logger.warning("%s: %s", wanted.table, said)
         return {
             "status": SUCCESS,
             "rows_processed": checked,
             "checks_passed": len(rows) - len(failed),
-            "checks_failed": failed[:20],
+            "checks_failed": failed[:FAILED_MAX],
+            "warnings": [f"{wanted.table}: {said}" for said in failed[:FAILED_MAX]],
         }
 
 
@@ -79,16 +80,15 @@ async def _record(rows: list[dict[str, Any]], context: Context) -> None:
 async def _set_aside(check: Check, name: str, wanted: CheckFile, context: Context) -> None:
     """Copy the bad rows into the quarantine table, then take them out of their own."""
     condition, parameters = bad_rows(check, wanted, context)
-    sql = (
-        "SELECT TO_JSON_STRING(t) AS row_json, TO_HEX(MD5(TO_JSON_STRING(t))) AS row_digest"
-        f" FROM `{wanted.table}` AS t WHERE {condition}"
-    )
+    sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM `{wanted.table}` AS t WHERE {condition}"
     found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
     if len(found) > ROWS_ASIDE_MAX:
         raise StepFailed(f"{wanted.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
     fixed: Row = {"table_name": wanted.table, "step_id": context.step_id, "reason": name}
     stage = context.warehouse.stage(QUARANTINE)
-    await stage.write(0, [{**fixed, **row} for row in found])
+    texts = [row["row_json"] for row in found]
+    rows = zip(texts, digests(texts), strict=True)
+    await stage.write(0, [{**fixed, "row_json": text, "row_digest": digest} for text, digest in rows])
     await context.warehouse.load(
         stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
     )

@@ -13,6 +13,7 @@ from convergence.processors.generic.bq_execute import Sql
 from convergence.processors.settings import Settings, settings
 
 CheckKind = Literal["not_null", "unique", "range", "accepted_values", "row_count", "freshness", "custom_sql"]
+Scope = Literal["run", "days", "all"]
 
 _NEEDS: Final[dict[str, tuple[str, ...]]] = {
     "not_null": ("columns",),
@@ -64,11 +65,12 @@ class Check(Settings):
 
 
 class CheckFile(Settings):
-    """`scope: run` looks at the rows of the run's days, `all` at the whole table."""
+    """What is looked at: `scope: run` at the rows that this pipeline and credential brought for the run's days, `days`
+    at all rows of these days, whoever brought them, `all` at the whole table."""
 
     table: str
     checks: tuple[Check, ...] = Field(min_length=1)
-    scope: Literal["run", "all"] = "run"
+    scope: Scope = "run"
 
 
 class CheckSettings(Settings):
@@ -76,7 +78,7 @@ class CheckSettings(Settings):
 
     table: str = ""
     checks: tuple[Check, ...] = ()
-    scope: Literal["run", "all"] = "run"
+    scope: Scope = "run"
     dq_config: str = ""
 
     @model_validator(mode="after")

@@ -91,9 +91,14 @@ def bad_rows(
 def _slice(wanted: CheckFile, context: Context) -> tuple[str, Parameters]:
     if wanted.scope == "all":
         return "TRUE", {}
-    return "t.x_pipeline_run_date BETWEEN @first_day AND @last_day", {
-        "first_day": Parameter("DATE", context.start_date),
-        "last_day": Parameter("DATE", context.end_date),
+    where = "t.x_pipeline_run_date BETWEEN @first_day AND @last_day"
+    days = {"first_day": Parameter("DATE", context.start_date), "last_day": Parameter("DATE", context.end_date)}
+    if wanted.scope == "days":
+        return where, days
+    return f"{where} AND t.x_pipeline_id = @pipeline_id AND t.x_credential_id = @credential_id", {
+        **days,
+        "pipeline_id": Parameter("STRING", context.pipeline_id),
+        "credential_id": Parameter("STRING", context.credential_id),
     }
 
 
