@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -64,6 +65,7 @@ EARLIER = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
     [
         ("", "not a valid"),
         ("a.b.c", "not a valid"),
+        (base64.urlsafe_b64encode(b"[" * 20_000).decode() + ".e30.AA", "not a valid"),
         (token()[:-4] + "AAAA", "not a valid"),
         (token(key=OTHER), "not a valid"),
         (token(header={"alg": "none"}), "not a valid"),
@@ -119,6 +121,30 @@ def test_a_key_that_is_known_waits_for_nobody_who_invents_one() -> None:
         stranger.cancel()
 
     asyncio.run(story())
+
+
+def test_those_who_wait_for_certificates_share_one_fetch_and_its_failure() -> None:
+    google = Google()
+    answers: list[Certificates | Transient] = [Transient("away"), Certificates(google.certificates, 3600)]
+
+    async def fetch() -> Certificates:
+        google.fetched += 1
+        await asyncio.sleep(0)
+        if isinstance(answer := answers[google.fetched - 1], Transient):
+            raise answer
+        return answer
+
+    google.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=fetch, clock=google)
+
+    async def story() -> list[set[type]]:
+        found = []
+        for _ in answers:
+            checks = (google.identity.check(token()) for _ in range(16))
+            found.append({type(each) for each in await asyncio.gather(*checks, return_exceptions=True)})
+        return found
+
+    assert asyncio.run(story()) == [{Transient}, {type(None)}]
+    assert google.fetched == 2
 
 
 @pytest.mark.parametrize(

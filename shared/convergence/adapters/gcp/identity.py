@@ -69,7 +69,7 @@ class PushIdentity:
         self._certificates: Mapping[str, str] = {}
         self._fetched_at: datetime | None = None
         self._kept_s = 0.0
-        self._fetching = asyncio.Lock()
+        self._fetching: asyncio.Task[None] | None = None
 
     async def check(self, token: str) -> None:
         """Return when the token is Pub/Sub's, for us.
@@ -85,7 +85,7 @@ class PushIdentity:
             header = jwt.decode_header(token)
             certificates = await self._for_key(_key_id(header))
             claims = jwt.decode(token, certificates, clock_skew_in_seconds=_SKEW_S)
-        except (GoogleAuthError, ValueError, TypeError, binascii.Error) as error:
+        except (GoogleAuthError, ValueError, TypeError, RecursionError, binascii.Error) as error:
             # The library's words may repeat the token; ours do not.
             raise Denied(f"the token is not a valid one of Google's ({type(error).__name__})") from None
         for claim, fits in (
@@ -98,15 +98,26 @@ class PushIdentity:
                 raise Denied(f"the token's {claim} is another one than this function expects")
 
     async def _for_key(self, key_id: str) -> Mapping[str, str]:
-        """Return certificates that are not too old, fetched again for a key that they lack, if not just now."""
-        if key_id in self._certificates and self._age_s() <= self._kept_s:
-            return self._certificates  # without the lock: a stranger's key must not hold up those that are known
-        async with self._fetching:
-            age_s = self._age_s()
-            if age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
-                self._certificates, self._kept_s = await self._fetch()
-                self._fetched_at = self._clock.now()
-            return self._certificates
+        """Return certificates that are not too old, fetched again for a key that they lack, if not just now.
+
+        Those who wait at one moment share a fetch and its failure. Who has a known key never waits for a stranger's.
+        """
+        age_s = self._age_s()
+        if age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
+            if self._fetching is None:
+                self._fetching = asyncio.create_task(self._refresh())
+                self._fetching.add_done_callback(self._ended)
+            await asyncio.shield(self._fetching)
+        return self._certificates
+
+    async def _refresh(self) -> None:
+        self._certificates, self._kept_s = await self._fetch()
+        self._fetched_at = self._clock.now()
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._fetching = None
+        if not task.cancelled():
+            task.exception()  # seen, even where all who waited were let go
 
     def _age_s(self) -> float:
         if self._fetched_at is None:
