@@ -119,8 +119,22 @@ def test_a_missing_database_is_no_missing_document() -> None:
 
 def test_no_identity_says_how_to_get_one_and_a_flaky_sign_in_is_waited_for() -> None:
     assert "gcloud auth" in str(translated(auth.DefaultCredentialsError("none"), service="F", doing="y"))
-    flaky = auth.TransportError("reset", retryable=True)
+    flaky = auth.RefreshError("reset", retryable=True)
     assert type(translated(flaky, service="F", doing="y")) is Transient
+
+
+@pytest.mark.parametrize(
+    ("unanswered", "ours"),
+    [
+        (auth.TransportError("Compute Engine Metadata server unavailable"), Transient),
+        (auth.TransportError("Status: 404", object()), CloudSetup),  # an answer is attached: there is no such account
+        (auth.TimeoutError("slow"), Transient),
+    ],
+)
+def test_a_sign_in_that_nobody_answered_is_waited_for(unanswered: Exception, ours: type[Exception]) -> None:
+    refreshing = auth.RefreshError(unanswered)  # as google.auth.compute_engine raises it
+    refreshing.__cause__ = unanswered
+    assert type(translated(refreshing, service="BigQuery", doing="y")) is ours
 
 
 def failing(times: int, error: Callable[[], Exception]) -> Callable[[], object]:

@@ -81,12 +81,26 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
 
 
 def _signed_out(error: auth.GoogleAuthError, service: str, doing: str) -> ConvergenceError:
-    if error.retryable:
+    if _passes(error):
         return Transient(f"{service}: waiting for Google's sign-in ({doing}): {error}")
     return CloudSetup(
         f"{service}: no identity for Google Cloud ({doing}). Run under a service account, or sign in with:"
         f" gcloud auth application-default login. Google says: {error}"
     )
+
+
+def _passes(error: BaseException | None) -> bool:
+    """Say whether a sign-in may succeed later. The libraries mark few errors so; an unanswered request is another.
+
+    A `TransportError` that carries an answer is none of these: the other side spoke, and refused.
+    """
+    while error is not None:
+        if isinstance(error, auth.GoogleAuthError) and error.retryable:
+            return True
+        if isinstance(error, auth.TimeoutError) or (isinstance(error, auth.TransportError) and len(error.args) == 1):
+            return True
+        error = error.__cause__
+    return False
 
 
 def unapplied(error: Exception) -> bool:
