@@ -157,6 +157,7 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
         ({"unit": "dozen"}, "the unit 'dozen' is none of '1000000 Tokens'"),
         ({"effective_from": DAY, "effective_to": DAY}, "before it begins"),
         ({"effective_from": DAY}, "two prices hold on 2026-11-10"),
+        ({"model": "n", "model_match": "n ~n["}, r"n: model_match '~n\[' is no regular expression"),
     ],
 )
 def test_a_list_that_contradicts_itself_prices_nothing(changes: dict[str, Any], said: str) -> None:

@@ -55,12 +55,17 @@ def test_charges_in_two_currencies_are_not_compared() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("m,input,u,standard,0,cheap,USD,,", "list.csv:2: price is 'cheap'"),
-        ("m,input,u,standard,0,1,USD,soon,", "soon"),
+        ("m,m,input,u,standard,0,cheap,USD,,,s,1", "list.csv:2: price is 'cheap'"),
+        ("m,m,input,u,standard,0,NaN,USD,,,s,1", "list.csv:2: price is 'NaN'"),
+        ("m,m,input,u,standard,0,1,USD,soon,,s,1", "soon"),
+        ("m,,input,u,standard,,,USD,,,s,1", "list.csv:2: above_input_tokens and price must not be empty"),
     ],
 )
 def test_a_price_file_that_cannot_be_read_names_its_line(line: str, said: str) -> None:
-    header = "model,kind,unit,processing,above_input_tokens,price,currency,effective_from,effective_to"
+    header = (
+        "model,model_match,kind,unit,processing,above_input_tokens,price,currency,effective_from,effective_to"
+        ",source,source_version"
+    )
     with pytest.raises(StepFailed, match=said):
         prices_in(f"{header}\n{line}\n".encode(), "list.csv")
     with pytest.raises(StepFailed, match="a price list has the columns"):

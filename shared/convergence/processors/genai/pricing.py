@@ -104,7 +104,8 @@ class PriceBook:
                 target[pattern.lower() if pattern[0] != "~" else pattern] = model
         if not self._prices:
             raise StepFailed(f"the price list is empty; seed it with the pipeline {seeded_by}")
-        if wrong := mistakes((price for prices in self._prices.values() for price in prices), UNIT_SIZES):
+        wrong = mistakes((price for prices in self._prices.values() for price in prices), UNIT_SIZES)
+        if wrong := wrong + _unreadable(self._patterns):
             raise StepFailed(f"the price list contradicts itself: {'; '.join(wrong[:SHOWN_MAX])}")
         self._matched: dict[str, str | None] = {}
 
@@ -157,6 +158,17 @@ class PriceBook:
             return self._exact[name]
         fitting = [(_rank(pattern), model) for pattern, model in self._patterns.items() if _fits(pattern, name)]
         return max(fitting)[1] if fitting else None
+
+
+def _unreadable(patterns: Mapping[str, str]) -> list[str]:
+    found = []
+    for pattern, model in patterns.items():
+        if pattern[0] == "~":
+            try:
+                re.compile(pattern[1:])
+            except re.error as error:
+                found.append(f"{model}: model_match {pattern!r} is no regular expression ({error})")
+    return found
 
 
 def _fits(pattern: str, name: str) -> bool:

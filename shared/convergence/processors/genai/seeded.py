@@ -12,13 +12,26 @@ from convergence.ports.warehouse import Row
 from convergence.processors.openai.seed_csv import batches
 
 ROWS_MAX: Final = 1_000_000
+
+
+def _amount(text: str) -> Decimal:
+    amount = Decimal(text)
+    if not amount.is_finite():
+        raise ValueError("no number")
+    return amount
+
+
 # Columns that are no text; the others are taken as they stand.
 TYPES: Final[dict[str, Any]] = {
-    "price": Decimal,
+    "price": _amount,
     "above_input_tokens": int,
     "effective_from": date.fromisoformat,
     "effective_to": date.fromisoformat,
 }
+# What each line must say, as the schema file of the seeded table demands.
+FILLED: Final = frozenset(
+    {"model", "kind", "unit", "processing", "above_input_tokens", "price", "currency", "source", "source_version"}
+)
 
 
 async def seeded_prices(context: Context, table: str) -> list[Row]:
@@ -31,13 +44,15 @@ async def seeded_prices(context: Context, table: str) -> list[Row]:
 def prices_in(data: bytes, name: str) -> list[Row]:
     """Return the rows of a price list that nobody has seeded yet. Raises `StepFailed` with the line that is wrong."""
     rows = [row for batch in batches(data, name) for row in batch]
-    missing = sorted({"model", "kind", "unit", "processing", "currency", *TYPES} - rows[0].keys())
+    missing = sorted({*FILLED, *TYPES, "model_match"} - rows[0].keys())
     if missing:
         raise StepFailed(f"{name}:1: a price list has the columns {', '.join(missing)} too")
     return [_typed(row, f"{name}:{number}") for number, row in enumerate(rows, 2)]
 
 
 def _typed(row: Row, where: str) -> Row:
+    if empty := sorted(column for column in FILLED if row[column] is None):
+        raise StepFailed(f"{where}: {' and '.join(empty)} must not be empty")
     found = dict(row)
     for column, read in TYPES.items():
         if row[column] is not None:
