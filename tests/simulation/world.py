@@ -13,6 +13,7 @@ from typing import Any
 
 import orjson
 
+from convergence.adapters.local.accounts import RestAccounts
 from convergence.adapters.local.documents import SqliteDocuments
 from convergence.adapters.local.keyring import FileKeyring
 from convergence.config.loader import LoadedPipeline
@@ -123,6 +124,7 @@ class World:
             credentials=CredentialStore(documents, self._keyring, self.clock),
             processor=lambda _: SimProcessor(process),
             http=_no_http,
+            accounts=lambda: RestAccounts(_no_http, self.clock, SeededIds(self.rng)),
             owner=process.name,
             configs_dir=Path("configs"),
             settings=EngineSettings(

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from convergence.adapters.local.warehouse import DuckDbWarehouse
     from convergence.adapters.local.worker import LocalWorker
     from convergence.entry.cli.doors import Watch
+    from convergence.ports.accounts import Accounts
+    from convergence.ports.clock import Clock, Ids
     from convergence.ports.processor import Processor
 
 PROJECT = "local-dev-project"
@@ -94,6 +96,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             credentials=CredentialStore(documents, keyring, clock),
             processor=load if options.processor is None else options.processor,
             http=http.client,
+            accounts=lambda: _accounts(http, clock, ids),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,
@@ -147,6 +150,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             credentials=CredentialStore(documents, keyring, clock),
             processor=load,
             http=http.client,
+            accounts=lambda: _accounts(http, clock, RandomIds()),
             owner="reader",
             configs_dir=options.configs_dir,
             env=options.env,
@@ -154,6 +158,12 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         )
     finally:
         documents.close()
+
+
+def _accounts(http: HttpClient, clock: Clock, ids: Ids) -> Accounts:
+    from convergence.adapters.local.accounts import RestAccounts
+
+    return RestAccounts(http.client, clock, ids)
 
 
 class _NoKeyring:

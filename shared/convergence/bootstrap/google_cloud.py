@@ -15,6 +15,7 @@ from convergence.tenants.orgs import OrgStore
 
 def google_cloud(settings: FunctionSettings) -> Services:
     """Return the services of one process. An endpoint in `settings` stands in for a service of Google."""
+    from convergence.adapters.gcp.accounts import GoogleAccounts
     from convergence.adapters.gcp.bus import PubSubBus
     from convergence.adapters.gcp.documents import FirestoreDocuments
     from convergence.adapters.gcp.keyring import CloudKmsKeyring
@@ -33,6 +34,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
     keyring = CloudKmsKeyring(
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
     )
+    bigquery = settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
     return Services(
         documents=documents,
         bus=PubSubBus(
@@ -47,7 +49,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
             location=settings.BIGQUERY_LOCATION,
             clock=clock,
             ids=ids,
-            endpoint=settings.CONVERGENCE_BIGQUERY_ENDPOINT or None,
+            endpoint=bigquery,
         ),
         keyring=keyring,
         clock=clock,
@@ -58,6 +60,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         credentials=CredentialStore(documents, keyring, clock),
         processor=load,
         http=HttpClient().client,
+        accounts=lambda: GoogleAccounts(clock=clock, ids=ids, endpoint=bigquery),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,

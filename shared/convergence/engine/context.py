@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
+from convergence.engine.accounts import StepAccounts
 from convergence.engine.scrub import ScrubbingLogger, scrub
 from convergence.engine.secrets import StepCredentials, StepSecrets
 from convergence.engine.services import Services
@@ -80,6 +81,17 @@ class StepContext(Context):
         used: LeasedWarehouse | None = self.__dict__.get("warehouse")  # not made for this
         if used is not None:
             await used.flush()
+
+    @cached_property
+    def accounts(self) -> StepAccounts:
+        """Customers' own accounts, for this execution."""
+        return StepAccounts(self._services.accounts, self.opened)
+
+    async def close(self) -> None:
+        """End what belongs to this execution alone."""
+        used: StepAccounts | None = self.__dict__.get("accounts")  # not made for this
+        if used is not None:
+            await used.close()
 
     @cached_property
     def credentials(self) -> StepCredentials:

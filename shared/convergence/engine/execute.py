@@ -93,6 +93,8 @@ async def execute(
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it raises is the step's failure
         interrupted = _interrupted(services, planned, lease, context)  # some wrap the cancellation in their own error
         return interrupted or _failure(services, planned, error, context)
+    finally:
+        await context.close()
 
 
 def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: StepContext) -> Outcome | None:

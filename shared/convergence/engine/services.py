@@ -17,6 +17,7 @@ from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.decoded import Decoded
 from convergence.engine.joins import Joins
+from convergence.ports.accounts import Accounts
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Documents, Index
@@ -113,6 +114,7 @@ class Services:
     credentials: CredentialStore
     processor: Callable[[str], Processor]
     http: Callable[[], httpx.AsyncClient]
+    accounts: Callable[[], Accounts]  # made for each execution
     owner: str
     configs_dir: Path
     env: str = "dev"

@@ -13,7 +13,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, WriteMode
+from convergence.ports.accounts import Accounts
+from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
 
 if TYPE_CHECKING:
     import httpx
@@ -48,9 +49,10 @@ class Processor(Protocol):
 
 
 class StepStage(Protocol):
-    """Rows of one step on their way into one table."""
+    """Rows of one step on their way into one table, which `schema` describes."""
 
     table: str
+    schema: TableSchema
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         """Store a batch as part `part` (from 0 in each execution); writing a part again replaces it."""
@@ -177,6 +179,11 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def credentials(self) -> Credentials:
         """The org's stored credentials."""
+
+    @property
+    @abstractmethod
+    def accounts(self) -> Accounts:
+        """Customers' accounts at Google Cloud: tokens, and queries in their projects. Closed when the step ends."""
 
     @property
     @abstractmethod

@@ -25,7 +25,7 @@ def parameters(provider: str, url: str) -> dict[str, Any]:
         where = {"resource_id": azure.RESOURCE, "token_url": token_url, "api_base_url": url}
         return {"api_key": azure.CREDENTIAL, **where}
     if provider in {"gemini", "vertex"}:
-        export = {"billing_export_table": google.TABLE, "bigquery_url": url}
+        export = {"billing_export_table": google.TABLE, "bigquery_url": f"{url}/bigquery/v2"}
         metrics = {"vertex_project": google.PROJECT, "monitoring_url": url}
         return {"api_key": google.service_account(url), **export, **metrics}
     return {}

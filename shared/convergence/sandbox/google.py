@@ -1,7 +1,7 @@
-"""Google's side: tokens for service accounts, the billing export behind BigQuery's REST API, Cloud Monitoring.
+"""Google's side: tokens for service accounts, Cloud Monitoring, and the rows of the billing export.
 
-Shapes follow RFC 7523, BigQuery REST API v2 (jobs.query, jobs.getQueryResults) and Monitoring API v3. Tokens are those
-of the chat half of the traffic, under one model of this provider, priced by LiteLLM's list; the credit is assumed.
+Shapes follow RFC 7523 and Monitoring API v3; `sandbox/bigquery.py` answers queries. Tokens of models are those of the
+chat half of the traffic, under one model of this provider, priced by LiteLLM's list; the credit is assumed.
 """
 
 from __future__ import annotations
@@ -36,8 +36,11 @@ SERVICES: Final = ("Gemini API", "Vertex AI")  # even days of the traffic, odd d
 
 
 def error(status: int, message: str, word: str) -> Response:
-    """Return an error in the provider's shape."""
-    return Response(status, orjson.dumps({"error": {"code": status, "message": message, "status": word}}))
+    """Return an error in the provider's shape; BigQuery's clients read `reason`."""
+    reasons = {"PERMISSION_DENIED": "accessDenied", "NOT_FOUND": "notFound", "INVALID_ARGUMENT": "invalidQuery"}
+    detail = {"message": message, "reason": reasons.get(word, "authError")}
+    said = {"code": status, "message": message, "status": word, "errors": [detail]}
+    return Response(status, orjson.dumps({"error": said}))
 
 
 @lru_cache(maxsize=1)
@@ -62,22 +65,22 @@ def is_ours(path: str) -> bool:
 
 
 def answer(request: Request) -> Response:
-    """Answer a token request, a query, a page of its result, or a list of time series."""
+    """Answer a token request or a list of time series."""
     if request.path == TOKEN_PATH:
         return _token(request)
+    if not request.path.endswith("/timeSeries"):
+        return error(404, f"{request.path} is not here", "NOT_FOUND")
+    return refusal(request) or _time_series(Query(request.query))
+
+
+def refusal(request: Request) -> Response | None:
+    """Return why a request of a project's data gets none; None when it may go on."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":
         return error(401, "Request had invalid authentication credentials.", "UNAUTHENTICATED")
-    _, _, rest = request.path.partition("/projects/")
-    project, _, what = rest.partition("/")
+    project = request.path.partition("/projects/")[2].partition("/")[0]
     if project != PROJECT:
         return error(403, f"Access denied to project {project}", "PERMISSION_DENIED")
-    if what == "timeSeries":
-        return _time_series(Query(request.query))
-    if what == "queries" and request.method == "POST":
-        return _query(orjson.loads(request.body))
-    _, _, job = what.partition("/")
-    query = Query(request.query)
-    return _page(job, query.whole("maxResults", 10_000), int(query.one("pageToken", "0")))
+    return None
 
 
 def _token(request: Request) -> Response:
@@ -133,35 +136,6 @@ def export(first: date, last: date, services: list[str]) -> list[dict[str, str |
             }
             rows.append({**values})
     return rows
-
-
-def _query(body: dict[str, Any]) -> Response:
-    values = {one["name"]: one["parameterValue"] for one in body.get("queryParameters", ())}
-    if f"`{TABLE}`" not in body["query"]:
-        return error(404, "Not found: Table", "NOT_FOUND")
-    asked = {
-        "first": values["start_date"]["value"],
-        "last": values["end_date"]["value"],
-        "services": [one["value"] for one in values["services"]["arrayValues"]],
-    }
-    job = base64.urlsafe_b64encode(orjson.dumps(asked)).decode().rstrip("=")
-    return _page(job, body.get("maxResults", 10_000), 0)
-
-
-def _page(job: str, size: int, first: int) -> Response:
-    asked = orjson.loads(_unbase64(job))
-    rows = export(date.fromisoformat(asked["first"]), date.fromisoformat(asked["last"]), asked["services"])
-    names = list(rows[0]) if rows else []
-    page = {
-        "jobComplete": True,
-        "jobReference": {"projectId": PROJECT, "jobId": job, "location": "EU"},
-        "schema": {"fields": [{"name": name, "type": "STRING"} for name in names]},
-        "totalRows": str(len(rows)),
-        "rows": [{"f": [{"v": row[name]} for name in names]} for row in rows[first : first + size]],
-    }
-    if first + size < len(rows):
-        page["pageToken"] = str(first + size)
-    return Response(200, orjson.dumps(page))
 
 
 def _time_series(query: Query) -> Response:

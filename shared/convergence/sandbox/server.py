@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from convergence.sandbox import anthropic, azure, claude_code, deepseek, directions, google, openai, traffic
+from convergence.sandbox import anthropic, azure, bigquery, claude_code, deepseek, directions, google, openai, traffic
 from convergence.sandbox.faults import Plan
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
@@ -34,6 +34,7 @@ class Sandbox:
         self._since_start = 0
         self._anthropic_calls = 0
         self.deepseek = deepseek.Account()
+        self.bigquery = bigquery.BigQuery()
         self.base_url = ""
         self.requests = 0
         self.faults = 0
@@ -66,6 +67,8 @@ class Sandbox:
     def _answer(self, request: Request) -> Response:
         if azure.is_ours(request.path):
             return azure.answer(request)
+        if bigquery.is_ours(request.path):
+            return self.bigquery.answer(request)
         if google.is_ours(request.path):
             return google.answer(request)
         if request.method != "GET":

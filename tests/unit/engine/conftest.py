@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from convergence.adapters.local.accounts import RestAccounts
 from convergence.adapters.local.bus import LocalBus
 from convergence.adapters.local.documents import SqliteDocuments
 from convergence.adapters.local.keyring import FileKeyring
@@ -82,6 +83,7 @@ class Engine:
             credentials=CredentialStore(self.documents, keyring, self.clock),
             processor=lambda _: FunctionProcessor(self._work),
             http=_no_http,
+            accounts=lambda: RestAccounts(_no_http, self.clock, SeededIds(Random(0))),
             owner="boot1",
             configs_dir=folder,
             settings=settings or EngineSettings(),

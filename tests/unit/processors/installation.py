@@ -60,7 +60,7 @@ class Here:
 
     def asks(self, provider: str) -> dict[str, Any]:
         """Return the parameters that lead a pay-as-you-go pipeline to the sandbox."""
-        export = {"billing_export_table": google.TABLE, "bigquery_url": self.url}
+        export = {"billing_export_table": google.TABLE, "bigquery_url": f"{self.url}/bigquery/v2"}
         return {
             "gemini": export,
             "vertex": {**export, "vertex_project": google.PROJECT, "monitoring_url": self.url},

@@ -10,11 +10,23 @@ from typing import Any
 
 import httpx
 
+from convergence.adapters.local.accounts import RestAccounts
+from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.table_schema import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
-from convergence.ports.warehouse import Lineage, Load, LoadResult, Parameter, QueryResult, Scope, Stage, WriteMode
+from convergence.ports.warehouse import (
+    Lineage,
+    Load,
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Scope,
+    Stage,
+    TableSchema,
+    WriteMode,
+)
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 NOW = datetime(2026, 11, 21, 9, 0, tzinfo=UTC)
@@ -37,8 +49,8 @@ class ManualClock:
 
 
 class WorldStage:
-    def __init__(self, stage: Stage, table: str) -> None:
-        self.stage, self.table = stage, table
+    def __init__(self, stage: Stage, schema: TableSchema) -> None:
+        self.stage, self.schema, self.table = stage, schema, schema.name
 
     async def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
         await self.stage.write(part, rows)
@@ -58,7 +70,8 @@ class WorldWarehouse:
         await self._warehouse.ensure_table(self.dataset, self.schemas.get(table))
 
     def stage(self, table: str) -> WorldStage:
-        return WorldStage(self._warehouse.stage(self.dataset, self.schemas.get(table), self._job()), table)
+        schema = self.schemas.get(table)
+        return WorldStage(self._warehouse.stage(self.dataset, schema, self._job()), schema)
 
     async def load(
         self,
@@ -169,6 +182,10 @@ class WorldContext(Context):
 
     def __len__(self) -> int:
         return 2
+
+    @property
+    def accounts(self) -> RestAccounts:
+        return RestAccounts(lambda: self._client, self.clock, RandomIds())
 
     @property
     def http(self) -> httpx.AsyncClient:

@@ -1,4 +1,4 @@
-"""`integrations.validate_gcp` against a token server that checks the signature, and BigQuery's list of datasets."""
+"""`integrations.validate_gcp` against a token server that checks the signature, and a dry run of BigQuery."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ import pytest
 from convergence.adapters.checked_http import CheckedTransport
 from convergence.errors import ConvergenceError
 from convergence.processors.integrations import validate_gcp
-from convergence.sandbox import google
+from convergence.sandbox import bigquery, google
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
@@ -23,11 +23,13 @@ def tried(
 ) -> tuple[Mapping[str, Any] | str, Vault]:
     """Validate the sandbox's key, changed by `edit`; return the result or the error's text."""
 
+    queries = bigquery.BigQuery()
+
     def handler(request: Request) -> Response:
-        if request.path.endswith("/datasets"):
-            assert request.headers["authorization"].startswith("Bearer ")
-            return Response(status, orjson.dumps({"datasets": []} if status == 200 else {"error": {"message": "no"}}))
-        return google.answer(request)
+        if not request.path.endswith("/queries"):
+            return google.answer(request)
+        assert orjson.loads(request.body)["dryRun"] is True
+        return queries.answer(request) if status == 200 else google.error(status, "no", "PERMISSION_DENIED")
 
     async def main() -> tuple[Mapping[str, Any] | str, Vault]:
         server = HttpServer(handler)
@@ -38,7 +40,7 @@ def tried(
         try:
             async with httpx.AsyncClient(transport=CheckedTransport()) as client:
                 context = WorldContext(client, None, ManualClock(), secrets=vault, credentials=vault)  # type: ignore[arg-type]  # no table
-                step = {"config": {"api_base_url": url}}
+                step = {"config": {"api_base_url": f"{url}{bigquery.ROOT}"}}
                 return await validate_gcp.get_engine().execute(step, context), vault
         except ConvergenceError as error:
             return f"{type(error).__name__}: {error}", vault
@@ -50,7 +52,7 @@ def tried(
 
 def test_a_good_key_gets_a_token_and_an_answer_and_is_marked_valid() -> None:
     result, vault = tried()
-    assert result == {"status": "SUCCESS", "valid": True, "project": google.PROJECT, "http_retries": 0}
+    assert result == {"status": "SUCCESS", "valid": True, "project": google.PROJECT}
     assert vault.marks == [("gcp", True, "")]
 
 

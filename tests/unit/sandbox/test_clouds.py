@@ -9,7 +9,7 @@ from urllib.parse import urlencode
 import orjson
 import pytest
 
-from convergence.sandbox import anthropic, azure, claude_code, google
+from convergence.sandbox import anthropic, azure, bigquery, claude_code, google
 from convergence.sandbox.__main__ import plans
 from convergence.sandbox.faults import NAMES, Plan
 from convergence.sandbox.http import Request, Response
@@ -52,11 +52,11 @@ def test_claude_codes_tokens_are_those_of_the_messages_report() -> None:
 
 
 def test_google_wants_a_token_a_known_project_and_a_known_table() -> None:
-    path, good = f"/v1/projects/{google.PROJECT}/queries", {"authorization": f"Bearer {google.TOKEN}"}
+    root, good = f"{bigquery.ROOT}/projects", {"authorization": f"Bearer {google.TOKEN}"}
     body = orjson.dumps({"query": "SELECT 1 FROM `other.table`"})
-    assert ask(path, {}, body, "POST").status == 401
-    assert ask("/v1/projects/other/queries", good, body, "POST").status == 403
-    assert ask(path, good, body, "POST").status == 404
+    assert ask(f"{root}/{google.PROJECT}/queries", {}, body, "POST").status == 401
+    assert ask(f"{root}/other/queries", good, body, "POST").status == 403
+    assert ask(f"{root}/{google.PROJECT}/queries", good, body, "POST").status == 404
 
 
 def test_google_gives_tokens_for_good_signatures_only() -> None:

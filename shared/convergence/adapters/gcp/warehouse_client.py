@@ -31,13 +31,13 @@ HTTP: Final[dict[str, Any]] = {"retry": None, "timeout": CALL_TIMEOUT_S}  # of e
 
 
 class Client:
-    """A lazily built `bigquery.Client`, shared by all threads of the process."""
+    """A lazily built `bigquery.Client`, shared by all threads of the process. `endpoint` is `host:port` or a URL."""
 
     def __init__(
         self,
         *,
         project: str,
-        location: str,
+        location: str | None,
         credentials: Credentials | None,
         endpoint: str | None,
         clock: Clock,
@@ -88,7 +88,8 @@ class Client:
                 options: dict[str, Any] = {}
                 credentials = self._credentials
                 if self._endpoint is not None:
-                    options["client_options"] = ClientOptions(api_endpoint=f"http://{self._endpoint}")
+                    address = self._endpoint if "://" in self._endpoint else f"http://{self._endpoint}"
+                    options["client_options"] = ClientOptions(api_endpoint=address)
                     credentials = credentials or AnonymousCredentials()
                 self._client = bigquery.Client(
                     project=self.project, location=self.location, credentials=credentials, **options

@@ -1,1 +1,1 @@
-"""Google Cloud: tokens of service accounts, the billing export."""
+"""Google Cloud: the billing export."""

@@ -1,34 +1,29 @@
-"""Rows of Google Cloud's billing export, asked for by SQL over BigQuery's REST API.
+"""Rows of Google Cloud's billing export, asked for by SQL under the customer's service account.
 
-Sources: billing export schema (docs.cloud.google.com, billing/docs/how-to/export-data-bigquery-tables), BigQuery REST
-API v2, methods jobs.query and jobs.getQueryResults. Late rows and corrections keep arriving for days: run days again.
+Source: billing export schema (docs.cloud.google.com, billing/docs/how-to/export-data-bigquery-tables). Late rows and
+corrections keep arriving for days: run days again.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
 from datetime import date
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
-from urllib.parse import quote
 
 from pydantic import Field
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
-from convergence.processors.gcp.access_token import access_token
-from convergence.processors.paging import Call
-from convergence.processors.rest import RestClient
+from convergence.ports.warehouse import Parameter
 from convergence.processors.settings import Settings
 
-BASE_URL: Final = "https://bigquery.googleapis.com/bigquery/v2"
-SCOPE: Final = "https://www.googleapis.com/auth/bigquery.readonly"
-RENEW: Final = "Give the service account the roles BigQuery Job User and Data Viewer of the export, then replay."
-WAIT_S: Final = 1.0
+AMOUNTS: Final = ("quantity", "cost", "credits", "list_cost")
 COLUMNS: Final = (
     *("usage_date", "billing_account_id", "project_id", "service", "sku_id", "sku", "unit", "currency"),
-    *("quantity", "cost", "credits", "list_cost"),
+    *AMOUNTS,
 )
 _TABLE: Final = re.compile(
     r"[a-z][a-z0-9.:-]{4,60}\.[A-Za-z0-9_]{1,1024}\.gcp_billing_export(_resource)?_v1_[A-Z0-9_]+"
@@ -52,98 +47,48 @@ Record = dict[str, Any]
 
 
 class ExportSettings(Settings):
-    """`billing_export_table`: `project.dataset.gcp_billing_export_v1_…`. `job_project` pays for the query."""
+    """`billing_export_table`: `project.dataset.gcp_billing_export_v1_…`. `job_project` pays for the query: the
+    export's own unless said. `bytes_max` is what a query may bill at most."""
 
     billing_export_table: str
     job_project: str = ""
     services: tuple[str, ...] = ()
-    api_base_url: str = BASE_URL
+    api_base_url: str = ""
+    bytes_max: int | None = Field(default=None, ge=1)
     page_rows: int = Field(default=10_000, ge=1, le=100_000)
     secret: str = "gcp"  # noqa: S105 - the name of a secret
 
 
-async def connect(context: Context, wanted: ExportSettings) -> RestClient:
-    """Return a client that carries a token of the run's service account."""
-    token = await access_token(await context.secrets.open(wanted.secret), SCOPE, context, "BigQuery")
-    headers = {"authorization": f"Bearer {token}"}
-    return RestClient(context, wanted.api_base_url, headers=headers, service="BigQuery", renew=RENEW)
-
-
 async def pages(
-    client: RestClient, wanted: ExportSettings, services: Sequence[str], context: Context
-) -> AsyncIterator[list[Record]]:
-    """Yield rows of all days of the run, a page at a time.
+    wanted: ExportSettings, services: Sequence[str], context: Context
+) -> AsyncGenerator[list[Record], None]:
+    """Yield rows of all days of the run, a page at a time, as the run's service account may see them.
 
-    Raises `StepFailed` when the table's name is none, an answer has another shape, or pages end before the total.
+    Raises `StepFailed` when the table's name is none or a row is not what was asked for.
     """
     table = wanted.billing_export_table
     if not _TABLE.fullmatch(table):
         raise StepFailed(f"config.billing_export_table: {table!r} is not project.dataset.gcp_billing_export_v1_ACCOUNT")
-    path = f"/projects/{quote(wanted.job_project or table.split('.')[0], safe='')}/queries"
-    named = [
-        _parameter("start_date", "DATE", context.start_date.isoformat()),
-        _parameter("end_date", "DATE", context.end_date.isoformat()),
-        {
-            "name": "services",
-            "parameterType": {"type": "ARRAY", "arrayType": {"type": "STRING"}},
-            "parameterValue": {"arrayValues": [{"value": name} for name in services]},
-        },
-    ]
-    body = {
-        "query": _SQL.format(table=table),
-        "useLegacySql": False,
-        "parameterMode": "NAMED",
-        "queryParameters": named,
-        "maxResults": wanted.page_rows,
-        "timeoutMs": 30_000,
+    reader = await context.accounts.reader(
+        await context.secrets.open(wanted.secret),
+        project=wanted.job_project or table.split(".")[0],
+        url=wanted.api_base_url,
+    )
+    parameters = {
+        "start_date": Parameter("DATE", context.start_date),
+        "end_date": Parameter("DATE", context.end_date),
+        "services": Parameter("ARRAY<STRING>", list(services)),
     }
-    answer = (await client.ask(Call(path, method="POST", body=body))).data
-    read, tokens = 0, set[str]()
-    while True:
-        answer = await _complete(client, path, answer, wanted, context)
-        rows = [_record(row, answer) for row in answer.get("rows") or ()]
-        read += len(rows)
-        yield rows
-        token = answer.get("pageToken")
-        if not token:
-            break
-        if token in tokens:
-            raise StepFailed("BigQuery repeats its pageToken: paging would never end")
-        tokens.add(token)
-        answer = await client.get(*_next(path, answer, wanted, token))
-    if read != int(answer.get("totalRows") or 0):
-        raise StepFailed(f"BigQuery says {answer.get('totalRows')} rows, but its pages hold {read}")
+    sql = _SQL.format(table=table)
+    read = reader.pages(sql, parameters, page_rows=wanted.page_rows, bytes_max=wanted.bytes_max)
+    async with aclosing(read):
+        async for rows in read:
+            yield [_checked(row) for row in rows]
 
 
-async def _complete(client: RestClient, path: str, answer: Any, wanted: ExportSettings, context: Context) -> Any:
-    while not answer.get("jobComplete"):
-        if "jobReference" not in answer:
-            raise StepFailed("BigQuery answers without jobComplete and jobReference: check config.api_base_url")
-        await context.sleep(WAIT_S)  # the step's own timeout ends it
-        answer = await client.get(*_next(path, answer, wanted, ""))
-    return answer
-
-
-def _next(path: str, answer: Any, wanted: ExportSettings, token: str) -> tuple[str, list[tuple[str, str]]]:
-    job = answer["jobReference"]
-    params = [("location", str(job.get("location", ""))), ("maxResults", str(wanted.page_rows))]
-    return f"{path}/{quote(job['jobId'], safe='')}", [*params, *([("pageToken", token)] if token else ())]
-
-
-def _parameter(name: str, kind: str, value: str) -> dict[str, Any]:
-    return {"name": name, "parameterType": {"type": kind}, "parameterValue": {"value": value}}
-
-
-def _record(row: Any, answer: Any) -> Record:
-    try:
-        names = [field["name"] for field in answer["schema"]["fields"]]
-        record: Record = dict(zip(names, (cell["v"] for cell in row["f"]), strict=True))
-        record = {name: record[name] for name in COLUMNS}
-        record["usage_date"] = date.fromisoformat(record["usage_date"])
-        for name in ("quantity", "cost", "credits", "list_cost"):
-            record[name] = None if record[name] is None else Decimal(record[name])
-        if record["cost"] is None or not record["currency"]:
-            raise ValueError("cost without amount or currency")
-    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise StepFailed(f"BigQuery: a row is not what the query asked for ({error!r})") from error
-    return record
+def _checked(row: Record) -> Record:
+    amounts = [row.get(name) for name in AMOUNTS]
+    whole = isinstance(row.get("cost"), Decimal) and all(isinstance(each, Decimal | None) for each in amounts)
+    if row.keys() != set(COLUMNS) or not isinstance(row["usage_date"], date) or not whole or not row["currency"]:
+        raise StepFailed(f"BigQuery: a row is not what the query asked for; it has {', '.join(map(str, row))}")
+    return row

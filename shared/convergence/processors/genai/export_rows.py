@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import aclosing
 from decimal import Decimal
 from typing import Any, ClassVar, Literal
 
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.gcp.billing_export import ExportSettings, Record, connect, pages
+from convergence.processors.gcp.billing_export import ExportSettings, Record, pages
 from convergence.processors.genai.billed import billed_currency
-from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
 
 
@@ -25,21 +25,19 @@ class ExportProcessor(TableProcessor):
     part: ClassVar[Literal["usage", "cost"]]
 
     def __init__(self) -> None:
-        self._client: RestClient | None = None
         self._cost: dict[str, Decimal] = {}
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
         wanted = settings(ExportSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        async for page in pages(client, wanted, wanted.services or self.services, context):
-            yield [self._row(record) for record in page]
+        read = pages(wanted, wanted.services or self.services, context)
+        async with aclosing(read):
+            async for page in read:
+                yield [self._row(record) for record in page]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say what it cost by currency, and how often a call was repeated."""
-        assert self._client is not None, "outputs follow an extraction"
-        cost = {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}
-        return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
+        """Say what it cost by currency."""
+        return {"cost": {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}}
 
     def _row(self, record: Record) -> Row:
         names = {"usage_date": record["usage_date"], "provider": self.provider}

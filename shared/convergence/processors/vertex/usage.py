@@ -15,7 +15,6 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.gcp.access_token import access_token
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import Settings, settings
@@ -43,7 +42,7 @@ class VertexUsageProcessor(TableProcessor):
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
         wanted = settings(VertexSettings, step_config)
-        token = await access_token(await context.secrets.open(wanted.secret), SCOPE, context, "Cloud Monitoring")
+        token = await context.accounts.token(await context.secrets.open(wanted.secret), (SCOPE,))
         headers = {"authorization": f"Bearer {token}"}
         client = RestClient(context, wanted.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)
         params = [
