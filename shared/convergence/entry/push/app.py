@@ -68,6 +68,9 @@ def create_push(push: Push) -> Starlette:
         except Transient as error:
             logger.warning("%s: a delivery waits: %s", topic, error)
             return _answer(503, error)
+        except ConvergenceError as error:  # a permission, an index: somebody has to act, and until then it comes again
+            logger.error("%s: a delivery failed: %s", topic, error, exc_info=error)
+            return _answer(500, error)
         except Exception as error:  # the edge: whatever a handler raises brings the message again
             logger.exception("%s: a delivery failed", topic, exc_info=error)
             return _answer(500, ConvergenceError("a mistake of ours; the log has the traceback"))

@@ -13,7 +13,7 @@ import pytest
 
 from convergence.domain.trace import current
 from convergence.entry.push.envelope import BODY_MAX
-from convergence.errors import Denied, StepFailed, Transient
+from convergence.errors import Denied, PermissionMissing, Transient
 from convergence.ports.bus import Ack, Answer, Retry
 from tests.unit.entry.push.conftest import Endpoint, envelope
 
@@ -33,8 +33,8 @@ def says(answer: Answer | Exception) -> Callable[[], Awaitable[Answer]]:
         (Ack(), 204, ""),
         (Retry("due soon", 7.2), 503, "due soon"),
         (Transient("waiting for Firestore: no answer"), 503, "waiting for Firestore"),
-        (StepFailed("a permission is missing"), 500, "a mistake of ours"),
-        (Denied("not yours"), 500, "a mistake of ours"),
+        (PermissionMissing("grant datastore.entities.get"), 500, "grant datastore.entities.get"),
+        (Denied("not yours"), 500, "not yours"),
         (RuntimeError("secret"), 500, "a mistake of ours"),
     ],
 )
@@ -52,6 +52,15 @@ def test_a_mistake_of_ours_is_logged_with_its_traceback(endpoint: Endpoint, capl
         endpoint.engine.live(lambda: endpoint.post(envelope()))
     assert "the bug" in caplog.text
     assert "Traceback" in caplog.text
+
+
+def test_what_an_operator_must_mend_stands_in_the_line_itself(
+    endpoint: Endpoint, caplog: pytest.LogCaptureFixture
+) -> None:
+    endpoint.handler.answer = says(PermissionMissing("grant datastore.entities.get on projects/p"))
+    endpoint.engine.live(lambda: endpoint.post(envelope()))
+    (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR)
+    assert line == "step-ready: a delivery failed: grant datastore.entities.get on projects/p"
 
 
 def test_the_handler_gets_the_message_as_it_was_published(endpoint: Endpoint) -> None:
