@@ -10,6 +10,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import require_run
 
 _LOOK_S: Final = 0.5
+_LONGEST_S: Final = 8.0  # between two attempts to close a run whose handlers work: each writes it and wakes them
 
 
 async def await_run(services: Services, org: str, run_id: str, seconds: float) -> Run:
@@ -18,11 +19,14 @@ async def await_run(services: Services, org: str, run_id: str, seconds: float) -
     Looks every half second: one document read each.
     """
     until = services.clock.now().timestamp() + seconds
+    close_at, pause_s = 0.0, _LOOK_S
     while True:
         run = (await require_run(services, org, run_id)).run
-        if run.terminal and run.check_at is not None:  # the reconciler would come by in a minute
+        now = services.clock.now().timestamp()
+        if run.terminal and run.check_at is not None and now >= close_at:  # the reconciler would come by in a minute
             await reconcile_run(services, run_id)
             run = (await require_run(services, org, run_id)).run
+            close_at, pause_s = now + pause_s, min(2 * pause_s, _LONGEST_S)
         left = until - services.clock.now().timestamp()
         if run.check_at is None or left <= 0:
             return run
