@@ -16,6 +16,7 @@ _ENDPOINTS: Final = (
     "CONVERGENCE_BIGQUERY_ENDPOINT",
     "CONVERGENCE_CERTIFICATES_URL",
 )
+_NOWHERE: Final = "unknown"  # no platform: a developer's machine
 _PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
 
 # host:port of a stand-in for a service; none: the service itself, with the credentials of the instance.
@@ -36,13 +37,16 @@ class FunctionSettings(Settings):
     CONVERGENCE_KMS_ENDPOINT: Endpoint = ""
     CONVERGENCE_BIGQUERY_ENDPOINT: Endpoint = ""
     K_SERVICE: str = "convergence"  # set by the platform: the service
-    K_REVISION: str = "unknown"  # set by the platform: its release
+    K_REVISION: str = _NOWHERE  # set by the platform: its release
 
     def faults(self) -> list[tuple[str, str]]:
-        """Return what a server refuses, and: no stand-ins in production, no unsigned deliveries but in development."""
+        """Return what a server refuses, and: no stand-ins in production, no unsigned deliveries but in development.
+
+        A deployment whose ENVIRONMENT was forgotten is on no developer's machine.
+        """
         found = super().faults()
         if self.production:
             found += [(name, "a stand-in of Google's service") for name in _ENDPOINTS if getattr(self, name)]
-        if self.ENVIRONMENT != "development":
+        if self.ENVIRONMENT != "development" or self.K_REVISION != _NOWHERE:
             found += [(name, "deliveries must be signed: name it") for name in _PUSH if not getattr(self, name)]
         return found

@@ -57,6 +57,16 @@ def test_unsigned_deliveries_are_for_development_only(
         read_as(FunctionSettings, tmp_path)
 
 
+def test_a_deployment_whose_environment_was_forgotten_does_not_start_unsigned(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, K_REVISION="dispatcher-00001-abc")
+    with pytest.raises(ConfigErrors, match="deliveries must be signed"):
+        read_as(FunctionSettings, tmp_path)
+    given(monkeypatch, **SIGNED)
+    assert not read_as(FunctionSettings, tmp_path).production
+
+
 @pytest.mark.parametrize("endpoint", ["http://127.0.0.1:8080", "127.0.0.1", "host:port", "a b:1"])
 def test_an_endpoint_is_host_and_port(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, endpoint: str) -> None:
     given(monkeypatch, CONVERGENCE_KMS_ENDPOINT=endpoint)
