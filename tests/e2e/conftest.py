@@ -76,9 +76,11 @@ def heed_interrupts() -> None:
     signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
-def until(condition: Callable[[], bool], process: subprocess.Popen[str], what: str) -> None:
+def until(
+    condition: Callable[[], bool], process: subprocess.Popen[Any], what: str, *, patience_s: float = PATIENCE_S
+) -> None:
     """Return when the condition holds; look often, give up at a deadline or when the process has ended."""
-    deadline = time.monotonic() + PATIENCE_S
+    deadline = time.monotonic() + patience_s
     while not condition():
         assert process.poll() is None, f"ended before {what}: {process.communicate()}"
         assert time.monotonic() < deadline, f"never: {what}"

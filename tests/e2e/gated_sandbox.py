@@ -8,6 +8,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from convergence.sandbox import Sandbox
 from convergence.sandbox.http import Request, Response
@@ -28,9 +29,9 @@ class GatedSandbox(Sandbox):
         self._released.clear()
         self._stop_at = path
 
-    def wait_for(self, process: subprocess.Popen[str]) -> None:
+    def wait_for(self, process: subprocess.Popen[Any], *, patience_s: float = PATIENCE_S) -> None:
         """Return when the process waits at the gate."""
-        until(self._reached.is_set, process, f"it asks for {self._stop_at}")
+        until(self._reached.is_set, process, f"it asks for {self._stop_at}", patience_s=patience_s)
 
     def release(self) -> None:
         """Open the gate."""

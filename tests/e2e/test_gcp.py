@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded
@@ -99,17 +100,18 @@ class Laptop:
 
 
 class World:
-    """Both modes, after the demo on Google Cloud."""
+    """Both modes, each after a run that nobody disturbed."""
 
     def __init__(self, folder: Path, running: Cloud) -> None:
         self.cloud = running
         self.key, self.run = demo(running, *RUNS["undisturbed"], name="undisturbed")
         self.laptop = Laptop(folder, running.provider)
+        self.laptop.run("undisturbed")
 
     def begin(self, name: str, **given: Any) -> str:
         """Start a run and return its id at once."""
         first, last = RUNS[name]
-        run = self.cloud.run(self.key, PIPELINE, wait_s=0, name=name, start_date=first, end_date=last, **given)
+        run = self.cloud.run(self.key, PIPELINE, name, wait_s=0, start_date=first, end_date=last, **given)
         run_id: str = run["run_id"]
         return run_id
 
@@ -149,7 +151,6 @@ def differences(here: Tables, there: Tables) -> dict[str, list[Any]]:
 
 
 def test_the_rows_are_those_of_the_embedded_mode(world: World) -> None:
-    world.laptop.run("undisturbed")
     here = world.laptop.tables()
     assert differences(here, world.cloud.use(tables_of)) == {}
     assert all(here.values())
@@ -185,6 +186,16 @@ def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:
     assert {"POST /organizations/onboard", "POST /pipelines/run/{org}/{path}"} <= set(actions)
 
 
+def test_events_are_streamed_through_the_framework(world: World) -> None:
+    run_id = world.run["run_id"]
+    moves = world.cloud.call("GET", f"/pipelines/logs/{ORG}/{run_id}/transitions", key=world.key)["transitions"]
+    url, headers = f"{world.cloud.url}/pipelines/events/{ORG}/{run_id}", {"X-API-Key": world.key}
+    with httpx.stream("GET", url, headers=headers, timeout=60) as answer:
+        told = "".join(answer.iter_text())
+    assert told.count("event: move\n") == len(moves)
+    assert told.endswith("event: end\ndata: {}\n\n")
+
+
 class Network:
     """Doubles every message, and loses those that would start one step of one run."""
 
@@ -208,14 +219,14 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
 
     sandbox.stop_at("/usage/embeddings")
     killed = world.begin("killed")
-    sandbox.wait_for(step.process)
+    sandbox.wait_for(step.process, patience_s=_PATIENCE_S)
     step.kill()
     sandbox.release()
     step.start()  # as the platform does
 
     sandbox.stop_at("/usage/moderations")
     stopped = world.begin("stopped")
-    sandbox.wait_for(step.process)
+    sandbox.wait_for(step.process, patience_s=_PATIENCE_S)
     began = time.monotonic()
     step.stop()
     assert 8 < time.monotonic() - began < 15  # Cloud Run kills after ten seconds; this machine may be busy
