@@ -18,7 +18,7 @@ from tests.emulators import firestore_query
 from tests.emulators.firestore_indexes import Indexes
 from tests.emulators.firestore_listen import listen
 from tests.emulators.firestore_store import Store, set_micros
-from tests.emulators.firestore_values import invalid, key, lookup, projected, rank
+from tests.emulators.firestore_values import check_name, invalid, key, lookup, projected, rank
 from tests.emulators.serving import Refused, Server
 
 REQUEST_BYTES_MAX: Final = 10 * 2**20
@@ -47,6 +47,8 @@ class FirestoreServer(Server):
         super().__init__(FirestoreGrpcTransport, handlers)
 
     def _batch_get(self, request: Any, context: Any) -> Iterator[Any]:
+        for name in request.documents:
+            check_name(name)
         with self.store.lock:
             at, begun = self.store.now(), b""
             if request.HasField("new_transaction"):
@@ -68,6 +70,7 @@ class FirestoreServer(Server):
             yield response
 
     def _get(self, request: Any, context: Any) -> Any:
+        check_name(request.name)
         self.counts["reads"] += 1
         found = self.store.documents.get(request.name)
         if found is None:

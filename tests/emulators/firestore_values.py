@@ -104,8 +104,19 @@ def assign(document: Any, path: str, value: Any | None) -> None:
         del fields[last]
 
 
+def check_name(name: str) -> None:
+    """Refuse the name of a document that cannot be (quotas: constraints on document IDs)."""
+    ids = name.partition("/documents/")[2].split("/")
+    for each in ids:
+        if each in {"", ".", ".."} or _RESERVED.fullmatch(each) or len(each.encode()) > 1500:
+            raise invalid(f'Document name "{name}" has an invalid or reserved id "{each[:80]}".')
+    if len(ids) % 2:
+        raise invalid(f'Document name "{name}" lacks an id: it has an odd number of parts.')
+
+
 def check(document: Any) -> None:
     """Refuse a document that Firestore would not store."""
+    check_name(document.name)
     _check(document.fields, 1)
     size = sum(len(part.encode()) + 1 for part in document.name.split("/documents/")[1].split("/")) + 16 + 32
     size += _size(document.fields)

@@ -56,6 +56,13 @@ def test_documents_are_written_merged_updated_and_deleted(client: firestore.Clie
     assert not document.get().exists
 
 
+@pytest.mark.parametrize("name", ["__x__", ".", "..", "a" * 1501])
+def test_an_id_that_firestore_does_not_allow_is_refused(client: firestore.Client, name: str) -> None:
+    for call in (client.document(f"c/{name}").get, lambda: client.document(f"c/{name}").set({})):
+        with pytest.raises(google.InvalidArgument, match="invalid or reserved id"):
+            call()
+
+
 def test_preconditions_hold_and_a_batch_is_atomic(client: firestore.Client) -> None:
     client.document("c/a").create({"n": 1})
     with pytest.raises(google.AlreadyExists):

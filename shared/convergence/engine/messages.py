@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final, NamedTuple, Self
 
@@ -14,6 +15,7 @@ from convergence.errors import InvalidInput
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Bus, Message
 
 SCHEMA_VERSION: Final = "1"
+_RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")  # no other is the name of a document in every store
 _VERSION: Final = "schema_version"  # attribute; a message without it is of version 1
 
 
@@ -39,7 +41,7 @@ class StepReady(NamedTuple):
         if not (isinstance(run_id, str) and isinstance(step_id, str) and type(epoch) is int):
             raise InvalidInput("not a step-ready message: run_id and step_id are text, epoch is an integer")
         # Earlier messages said their version in "v"; now it is an attribute, which the bus's own edge checks.
-        if fields.get("v", SCHEMA_VERSION) != SCHEMA_VERSION or "/" in run_id or "/" in step_id:
+        if fields.get("v", SCHEMA_VERSION) != SCHEMA_VERSION or _RUN_ID.fullmatch(run_id) is None or "/" in step_id:
             raise InvalidInput(f"not a step-ready message of schema version {SCHEMA_VERSION}")
         return cls(run_id, step_id, epoch)
 

@@ -19,10 +19,11 @@ from convergence.engine.messages import StepReady
 from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import reconcile_run
 from convergence.engine.replay import replay_letter
-from convergence.engine.run_step import run_step
+from convergence.engine.run_step import on_step_ready, run_step
 from convergence.engine.services import INDEXES
 from convergence.engine.views import dead_letters, history
 from convergence.errors import StepFailed
+from convergence.ports.bus import STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
 from convergence.ports.warehouse import Scope
 from convergence.tenants.orgs import Org, OrgStore
@@ -96,6 +97,20 @@ def test_a_run_completes_while_answers_are_lost_and_calls_refused(engine: Firest
 
     assert engine.live(story).status == "completed"
     assert engine.started == [f"s{i}" for i in range(6)]
+
+
+@pytest.mark.parametrize("run_id", ["", ".", "..", "__x__", "a" * 1600, "a/b", "a\n"])
+def test_a_hint_whose_run_can_have_no_document_is_kept_and_does_not_come_again(
+    engine: FirestoreEngine, run_id: str
+) -> None:
+    delivery = Delivery(Message(StepReady(run_id, "s0", 0).encode()), "m", 1, STEP_READY)
+
+    async def story() -> list[Any]:
+        assert await on_step_ready(engine.services, delivery) == Ack()
+        return (await engine.documents.query("dead_letters")).documents
+
+    (letter,) = engine.live(story)
+    assert letter.data["error"]["code"] == "message.unreadable"
 
 
 WIDTH = 40
