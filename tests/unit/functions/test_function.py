@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,14 @@ import functions_framework.aio
 import httpx
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from convergence.bootstrap.functions import parts
 from convergence.config.catalog import Catalog
 from convergence.config.function_file import read_function
 from convergence.config.function_settings import FunctionSettings
-from convergence.entry.push.function import Function, drain_on_sigterm
+from convergence.entry.push.function import Function, Parts, drain_on_sigterm
 from convergence.entry.push.gate import Gate
 from convergence.errors import Transient
 from convergence.ports.bus import AUDIT_EVENTS, Message
@@ -83,6 +86,25 @@ def test_a_first_call_that_fails_does_not_fail_the_start(
     monkeypatch.setattr(step.engine, "org", lambda slug: asyncio.sleep(0))
     assert step.ask("GET", "/health").status_code == 200
     assert "waiting for Firestore" in caplog.text
+
+
+def test_what_waits_on_threads_holds_up_nobody_on_a_machine_of_one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 1)
+    at_once = threading.Barrier(32)
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.gather(*(asyncio.to_thread(at_once.wait, 10) for _ in range(at_once.parties)))
+        await Response("all were there")(scope, receive, send)
+
+    async def warm() -> None: ...
+
+    function = Function(lambda: Parts(gate=Gate(1), push=app, api=None, warm=warm))
+
+    async def asked() -> httpx.Response:
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(function), base_url="http://f") as client:
+            return await client.get("/")
+
+    assert asyncio.run(asked()).text == "all were there"
 
 
 @pytest.mark.parametrize("name", ["step", "dead_letter", "scheduler", "notifier"])

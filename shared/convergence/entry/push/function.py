@@ -7,6 +7,7 @@ import logging
 import signal
 import threading
 from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from types import FrameType
 from typing import Final
@@ -21,6 +22,9 @@ from convergence.errors import ConvergenceError
 
 logger = logging.getLogger(__name__)
 _WARM_S: Final = 5.0
+# BigQuery's client and the look-up of host names wait on threads. Python gives a machine of one CPU five of them: five
+# slow uploads would make every other step's look-up time out.
+_THREADS: Final = 64
 _OUTER: Final = ("app", "endpoint", "path_params", "route", "router")  # what the framework's own routing left
 
 
@@ -66,6 +70,7 @@ class Function:
         loop = asyncio.get_running_loop()
         if self._parts is None or self._loop is not loop:
             self._parts, self._loop, self._warmed = self._make(), loop, False
+            loop.set_default_executor(ThreadPoolExecutor(_THREADS, "waiting"))
             drain_on_sigterm(self._parts.gate, loop)
         return self._parts
 
