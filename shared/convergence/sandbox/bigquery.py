@@ -101,7 +101,7 @@ class BigQuery:
             "totalRows": str(len(rows)),
             "rows": [{"f": [{"v": row[name]} for name in names]} for row in rows[start : start + size]],
         }
-        return page | ({"pageToken": str(start + size)} if start + size < len(rows) else {})
+        return page | ({"pageToken": str(start + size)} if 0 < size < len(rows) - start else {})
 
 
 def _reference(job: str) -> dict[str, str]:

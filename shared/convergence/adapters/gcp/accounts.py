@@ -48,11 +48,12 @@ class GoogleAccounts:
     async def reader(self, secret: str, *, project: str = "", location: str = "", url: str = "") -> BigQueryReader:
         """Return a reader with credentials and a client of its own; see the port."""
         key = self._key(secret)
+        where, address = job_project(key, project), self._address(url)
         client = Client(
-            project=job_project(key, project),
+            project=where,
             location=location or None,
             credentials=await self._credentials(key, (BIGQUERY_SCOPE,)),
-            endpoint=self._address(url),
+            endpoint=address,
             clock=self._clock,
             ids=self._ids,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.adapters.accounts_checks import ROLES
 from convergence.adapters.gcp.errors import VENDOR
-from convergence.adapters.gcp.warehouse_client import HTTP, Client
+from convergence.adapters.gcp.warehouse_client import CALL_TIMEOUT_S, HTTP, TOTAL_S, Client
 from convergence.adapters.gcp.warehouse_jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse_values import port_rows, query_parameters
 from convergence.errors import CloudSetup, CredentialRejected, InvalidInput, PermissionMissing, StepFailed
@@ -43,17 +43,19 @@ class BigQueryReader:
         with self._theirs():
             config = _config(parameters, **limit)
             job = (await self._jobs.query(self._client.ids.new("read"), sql, config, what="the query")).job
+            total, found = await self._client.call(lambda _: _opened(job, page_rows), doing="reading rows")
         read = 0
         while True:
             with self._theirs():
-                total, rows = await self._page(job, read, page_rows)
+                # Once: an iterator that failed is at its end. Google's own retry is inside of it.
+                rows = await self._client.call(lambda _: _next(found), doing="reading rows", total_s=0)
+            if rows is None:
+                break
             read += len(rows)
             if rows:
                 yield rows
-            if read == total:
-                return
-            if not rows or read > total:
-                raise StepFailed(f"BigQuery says {total} rows, but its pages hold {read}")
+        if read != total:
+            raise StepFailed(f"BigQuery says {total} rows, but its pages hold {read}")
 
     async def estimate(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> int:
         """Return the bytes of a dry run."""
@@ -64,16 +66,6 @@ class BigQueryReader:
                 return int(client.query(sql, job_config=config, job_retry=None, **HTTP).total_bytes_processed or 0)
 
             return await self._client.call(send, doing="a dry run")
-
-    async def _page(self, job: AnyJob, start: int, page_rows: int) -> tuple[int, list[dict[str, Any]]]:
-        """Return (rows of the whole result, one page of them). By number, so that asking again gives the same page."""
-
-        def fetch(_: bigquery.Client) -> tuple[int, list[dict[str, Any]]]:
-            found = job.result(start_index=start, max_results=page_rows, job_retry=None, **HTTP)
-            rows = [tuple(row.values()) for row in found]
-            return int(found.total_rows or 0), port_rows(found.schema, rows)
-
-        return await self._client.call(fetch, doing="reading rows")
 
     @contextmanager
     def _theirs(self) -> Iterator[None]:
@@ -98,3 +90,17 @@ def _config(parameters: Mapping[str, Parameter] | None, **options: Any) -> bigqu
     from google.cloud import bigquery
 
     return bigquery.QueryJobConfig(query_parameters=query_parameters(parameters or {}), **options)
+
+
+def _opened(job: AnyJob, page_rows: int) -> tuple[int, Iterator[list[dict[str, Any]]]]:
+    """Return (rows of the whole result, its pages, each asked for when it is wanted)."""
+    from google.cloud import bigquery
+
+    retry = bigquery.DEFAULT_RETRY.with_timeout(TOTAL_S)
+    found = job.result(page_size=page_rows, job_retry=None, retry=retry, timeout=CALL_TIMEOUT_S)
+    pages = (port_rows(found.schema, [tuple(row.values()) for row in page]) for page in found.pages)
+    return int(found.total_rows or 0), pages
+
+
+def _next(pages: Iterator[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+    return next(pages, None)
