@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from convergence.adapters.local.worker import LocalWorker
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -92,3 +94,49 @@ def test_storing_the_same_name_again_rotates(engine: Engine) -> None:
         assert await store.open(found) == "new-key"
 
     engine.live(story)
+
+
+class Counted:
+    """Accounts of one execution; its token is its number."""
+
+    made: list[Counted]
+
+    def __init__(self) -> None:
+        self.closed = False
+        self.made.append(self)
+
+    async def token(self, secret: str, scopes: Sequence[str]) -> str:
+        return f"ya29.token-{len(self.made)}-of-{secret}"
+
+    async def reader(self, secret: str, **where: str) -> Any:
+        raise StepFailed("no reader here")
+
+    async def close(self) -> None:
+        self.closed = True
+
+
+def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_masked(engine: Engine) -> None:
+    engine.pipeline(PIPELINE)
+    Counted.made = []
+    engine.services = replace(engine.services, accounts=Counted)
+    engine.bus._topics.clear()
+    engine.worker = LocalWorker(engine.services, engine.bus)
+
+    async def ask(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        token = await context.accounts.token("key", ("scope",))
+        assert [accounts.closed for accounts in Counted.made] == [True] * (len(Counted.made) - 1) + [False]
+        if context.step_id == "validate_key":
+            raise StepFailed(f"refused {token}")
+        return {"status": "SUCCESS", "echo": token}
+
+    engine.works |= {"store_key": ask, "validate_key": ask}
+
+    async def story() -> Any:
+        run = await engine.run(parameters={"api_key": KEY})
+        rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
+        return run, "".join(body for (body,) in rows)
+
+    run, everything = engine.live(story)
+    assert run.error["message"] == "generic.noop: refused [secret]"
+    assert [accounts.closed for accounts in Counted.made] == [True, True]
+    assert "ya29.token" not in everything
