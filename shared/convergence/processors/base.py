@@ -47,6 +47,7 @@ class TableProcessor(ABC):
             "rows_processed": rows_read,
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
+            "warnings": [] if dates is None else unfinished(dates, context),
             **self.outputs(),
         }
 
@@ -58,3 +59,12 @@ class TableProcessor(ABC):
 def days(first: date, last: date) -> list[date]:
     """Return every day from `first` to `last`, both included."""
     return [first + timedelta(days=day) for day in range((last - first).days + 1)]
+
+
+def unfinished(dates: Sequence[date], context: Context) -> list[str]:
+    """Say in a warning that days are not over: what a provider tells of them now is a part (days are UTC)."""
+    running = [day.isoformat() for day in dates if day >= context.now().date()]
+    if not running:
+        return []
+    span = " to ".join(sorted({running[0], running[-1]}))
+    return [f"{span}: not over yet (UTC), so the figures are partial; run it again afterwards"]

@@ -109,6 +109,24 @@ def test_running_the_same_days_twice_leaves_the_same_rows() -> None:
     assert first == second > 0
 
 
+@pytest.mark.parametrize(
+    ("last", "said"),
+    [
+        (date(2026, 11, 20), []),
+        (date(2026, 11, 21), ["2026-11-21: not over yet (UTC), so the figures are partial; run it again afterwards"]),
+        (
+            date(2026, 11, 22),
+            ["2026-11-21 to 2026-11-22: not over yet (UTC), so the figures are partial; run it again afterwards"],
+        ),
+    ],
+)
+def test_a_day_that_is_not_over_is_a_warning(last: date, said: list[str]) -> None:
+    async def work(here: World) -> Any:
+        return (await here.usage(kinds=("completions",)))["warnings"]
+
+    assert in_world(work, start_date=date(2026, 11, 20), end_date=last) == said
+
+
 def test_a_day_without_usage_is_emptied() -> None:
     async def work(here: World) -> list[dict[str, Any]]:
         await here.usage(kinds=["completions", "images"])
