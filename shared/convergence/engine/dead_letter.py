@@ -20,6 +20,7 @@ from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery
 from convergence.ports.documents import Create
 
 _KEPT_BYTES_MAX: Final = 262_144
+_WHY_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote, megabytes of it
 
 
 async def announce(services: Services, letter: Create) -> None:
@@ -65,14 +66,14 @@ async def keep_unreadable(
 ) -> None:
     """Keep a message that nobody handles as it came, raw bytes included; a repeat is the same letter.
 
-    A document holds 1 MiB: of a larger message the beginning is kept, and its size.
+    A document holds 1 MiB: of a larger message the beginning is kept, and its size; of a long reason the beginning.
     """
     data = delivery.message.data
     digest = hashlib.blake2b(data, digest_size=10).hexdigest()
     letter = {
         "org": delivery.message.attributes.get("org", ""),
         "topic": delivery.topic,
-        "error": {"code": code, "message": why},
+        "error": {"code": code, "message": why if len(why) <= _WHY_MAX else why[:_WHY_MAX] + " …"},
         "data": base64.b64encode(data[:_KEPT_BYTES_MAX]).decode(),
         "data_bytes": len(data),
         "attributes": dict(delivery.message.attributes),

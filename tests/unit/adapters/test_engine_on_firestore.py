@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from convergence.adapters.gcp.documents import FirestoreDocuments
@@ -15,6 +16,7 @@ from convergence.adapters.local.worker import LocalWorker
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.messages import StepReady
 from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import reconcile_run
@@ -23,7 +25,7 @@ from convergence.engine.run_step import on_step_ready, run_step
 from convergence.engine.services import INDEXES
 from convergence.engine.views import dead_letters, history
 from convergence.errors import StepFailed
-from convergence.ports.bus import STEP_READY, Ack, Delivery, Message
+from convergence.ports.bus import DISPATCH, STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
 from convergence.ports.warehouse import Scope
 from convergence.tenants.orgs import Org, OrgStore
@@ -111,6 +113,20 @@ def test_a_hint_whose_run_can_have_no_document_is_kept_and_does_not_come_again(
 
     (letter,) = engine.live(story)
     assert letter.data["error"]["code"] == "message.unreadable"
+
+
+@pytest.mark.parametrize("data", [{"x" * 2_000_000: 1}, {f"field_{i}": 1 for i in range(40_000)}])
+def test_a_message_with_megabytes_of_mistakes_is_kept_and_does_not_come_again(
+    engine: FirestoreEngine, data: dict[str, Any]
+) -> None:
+    delivery = Delivery(Message(orjson.dumps(data)), "m", 1, DISPATCH)
+
+    async def story() -> list[Any]:
+        assert await on_dispatch(engine.services, delivery) == Ack()
+        return (await engine.documents.query("dead_letters")).documents
+
+    (letter,) = engine.live(story)
+    assert letter.data["error"]["message"].startswith("not a dispatch message: org: Field required")
 
 
 WIDTH = 40
