@@ -5,8 +5,7 @@ is resolved once, when a connection is made; the addresses are checked, and one 
 header and TLS still speak of the name. A request says how far it may reach in its extension `reach`; connections are
 shared only between requests of the same reach. Proxies of the environment are not used: they would resolve again.
 
-Idle connections lie in a stack for each host. httpcore's own pool looks at all of its connections for each request,
-which costs more than the request itself once hundreds are open.
+Idle connections lie in a stack for each host: what a call costs does not grow with how many are open.
 """
 
 from __future__ import annotations
@@ -14,13 +13,12 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING, Final
 
-import httpcore
 import httpx
 
+from convergence.adapters.checked_http_connection import Connection
 from convergence.errors import Transient
 from convergence.processors.hosts import DEFAULT_REACH, Reach, check_addresses
 
@@ -30,7 +28,8 @@ if TYPE_CHECKING:
 Resolve = Callable[[str, int], Awaitable[list[str]]]
 IDLE_S: Final = 30.0
 IDLE_MAX: Final = 512  # for one host; how many are open at once is bounded by the steps that run
-_Place = tuple[Reach, bytes, bytes, int | None]  # reach, scheme, host, port
+_Place = tuple[Reach, str, str, int]  # reach, scheme, host, port
+_PORTS: Final = {"http": 80, "https": 443}
 
 
 async def resolve(host: str, port: int) -> list[str]:
@@ -47,83 +46,60 @@ class CheckedTransport(httpx.AsyncBaseTransport):
 
     def __init__(self, resolve: Resolve = resolve) -> None:
         self._resolve = resolve
-        self._idle: dict[_Place, deque[httpcore.AsyncHTTPConnection]] = {}
+        self._idle: dict[_Place, deque[Connection]] = {}
         self._tls: ssl.SSLContext | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send."""
-        url = request.url
-        asked = httpcore.Request(
-            method=request.method,
-            url=httpcore.URL(scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path),
-            headers=request.headers.raw,
-            content=request.stream,
-            extensions=request.extensions,
-        )
-        place = (request.extensions.get("reach", DEFAULT_REACH), url.raw_scheme, url.raw_host, url.port)
-        connection = await self._connection(place, asked.url.origin)
+        url, wait_s = request.url, request.extensions.get("timeout", {})
+        if url.scheme not in _PORTS:
+            raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https", request=request)
+        host, port = url.raw_host.decode("ascii"), _PORTS[url.scheme] if url.port is None else url.port
+        place = (request.extensions.get("reach", DEFAULT_REACH), url.scheme, host, port)
+        connection = self._lying(place) or await self._connect(place, wait_s.get("connect"))
         try:
-            with _as_httpx():
-                answer = await connection.handle_async_request(asked)
+            status, headers = await connection.send(request, wait_s.get("read"), wait_s.get("write"))
         except BaseException:
-            await connection.aclose()
+            connection.close()
             raise
-        body = _Body(answer.stream, lambda: self._keep(place, connection))
-        return httpx.Response(answer.status, headers=answer.headers, stream=body, extensions=answer.extensions)
+        body = _Body(connection, wait_s.get("read"), self._idle.setdefault(place, deque()))
+        return httpx.Response(status, headers=headers, stream=body)
 
     async def aclose(self) -> None:
         """Close the connections that nobody uses."""
         for idle in self._idle.values():
             while idle:
-                await idle.pop().aclose()
+                idle.pop().close()
 
-    async def _connection(self, place: _Place, origin: httpcore.Origin) -> httpcore.AsyncHTTPConnection:
-        """Return the connection used last; those that lay too long, or that the other side closed, go."""
-        idle = self._idle.setdefault(place, deque())
-        while idle and idle[0].has_expired():
-            await idle.popleft().aclose()
+    def _lying(self, place: _Place) -> Connection | None:
+        """Return the connection used last, if one is left; those that lay too long, or were closed, go."""
+        idle = self._idle.get(place)
+        if not idle:
+            return None
+        oldest_s = asyncio.get_running_loop().time() - IDLE_S
+        while idle and (idle[0].idle_since < oldest_s or not idle[0].is_free):
+            idle.popleft().close()
         while idle:
             connection = idle.pop()
-            if not connection.has_expired():
+            if connection.is_free:
                 return connection
-            await connection.aclose()
-        if self._tls is None and place[1] == b"https":
+            connection.close()
+        return None
+
+    async def _connect(self, place: _Place, wait_s: float | None) -> Connection:
+        """Resolve, check all addresses, connect to the first that answers."""
+        reach, scheme, host, port = place
+        addresses = await self._addresses(host, port, wait_s)
+        check_addresses(host, addresses, reach)
+        if scheme == "https" and self._tls is None:
             self._tls = httpx.create_ssl_context()
-        network = _Network(place[0], self._resolve)
-        return httpcore.AsyncHTTPConnection(origin, self._tls, keepalive_expiry=IDLE_S, network_backend=network)
-
-    async def _keep(self, place: _Place, connection: httpcore.AsyncHTTPConnection) -> None:
-        idle = self._idle[place]
-        if connection.is_idle() and len(idle) < IDLE_MAX:
-            idle.append(connection)
-        else:
-            await connection.aclose()
-
-
-class _Network(httpcore.AsyncNetworkBackend):
-    """Connections to checked addresses."""
-
-    def __init__(self, reach: Reach, resolve: Resolve) -> None:
-        self._reach = reach
-        self._resolve = resolve
-        self._network = httpcore.AnyIOBackend()
-
-    async def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[Any] | None = None,
-    ) -> httpcore.AsyncNetworkStream:
-        """Resolve, check all, connect to the first that answers."""
-        addresses = await self._addresses(host, port, timeout)
-        check_addresses(host, addresses, self._reach)
-        for place, address in enumerate(addresses, 1):
+            self._tls.set_alpn_protocols(["http/1.1"])
+        tls = self._tls if scheme == "https" else None
+        for number, address in enumerate(addresses, 1):
             try:
-                return await self._network.connect_tcp(address, port, timeout, local_address, socket_options)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout):
-                if place == len(addresses):
+                return await Connection.connect(address, port, tls, host, wait_s)
+            except (httpx.ConnectError, httpx.ConnectTimeout):
+                if number == len(addresses):
                     raise
         raise Transient(f"the host {host!r} has no address")
 
@@ -132,7 +108,7 @@ class _Network(httpcore.AsyncNetworkBackend):
             async with asyncio.timeout(seconds):
                 return await self._resolve(host, port)
         except TimeoutError as error:
-            raise httpcore.ConnectTimeout(f"{host} was not resolved in {seconds} s") from error
+            raise httpx.ConnectTimeout(f"{host} was not resolved in {seconds} s") from error
         except (OSError, UnicodeError) as error:  # a host that is no name at all is a UnicodeError
             raise Transient(f"the host {host!r} cannot be resolved") from error
 
@@ -140,28 +116,20 @@ class _Network(httpcore.AsyncNetworkBackend):
 class _Body(httpx.AsyncByteStream):
     """An answer's body; when it is closed the connection is free for the next call."""
 
-    def __init__(self, stream: Any, release: Callable[[], Awaitable[None]]) -> None:
-        self._stream = stream
-        self._release: Callable[[], Awaitable[None]] | None = release
+    def __init__(self, connection: Connection, read_s: float | None, idle: deque[Connection]) -> None:
+        self._connection: Connection | None = connection
+        self._parts = connection.body(read_s)
+        self._idle = idle
 
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        with _as_httpx():
-            async for part in self._stream:
-                yield part
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return self._parts
 
     async def aclose(self) -> None:
-        release, self._release = self._release, None
-        if release is not None:
-            await self._stream.aclose()
-            await release()
-
-
-@contextmanager
-def _as_httpx() -> Iterator[None]:
-    """httpx has an error of the same name for each of httpcore's."""
-    try:
-        yield
-    except (httpcore.TimeoutException, httpcore.NetworkError, httpcore.ProtocolError, httpcore.ProxyError) as error:
-        raise getattr(httpx, type(error).__name__)(str(error)) from error
-    except httpcore.UnsupportedProtocol as error:
-        raise httpx.UnsupportedProtocol(str(error)) from error
+        connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        if connection.is_free and len(self._idle) < IDLE_MAX:
+            connection.idle_since = asyncio.get_running_loop().time()
+            self._idle.append(connection)
+        else:
+            connection.close()

@@ -15,16 +15,11 @@ class HttpClient:
         self._client: httpx.AsyncClient | None = None
 
     def client(self) -> httpx.AsyncClient:
-        """Return it. No redirects: a credential must not follow one to another host."""
-        import httpx
-
-        from convergence.adapters.checked_http import CheckedTransport
+        """Return it."""
+        from convergence.adapters.checked_http_client import StepClient
 
         if self._client is None:
-            transport = CheckedTransport()
-            self._client = httpx.AsyncClient(
-                follow_redirects=False, transport=transport, timeout=httpx.Timeout(60, connect=10)
-            )
+            self._client = StepClient()
         return self._client
 
     async def close(self) -> None:

@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
+from urllib.parse import urlencode
 
 import httpx
 
@@ -21,6 +22,8 @@ from convergence.processors.hosts import DEFAULT_REACH, Reach, checked_url
 from convergence.processors.limiter import limiter
 from convergence.processors.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.waiting import Patience
+
+_NOTHING: Final = httpx.ByteStream(b"")  # the body of a GET
 
 
 class RestClient:
@@ -55,11 +58,16 @@ class RestClient:
         self._reach = reach
         self._requests_per_second = requests_per_second
         self._credential = credential
-        self._headers = dict(headers)
+        self._headers = httpx.Headers(context.http.headers)
+        self._headers.update({"accept": "application/json", **headers})
         self._params = dict(params or {})
+        # What was asked last: pages differ in a parameter only.
+        self._checked: dict[str, tuple[httpx.URL, httpx.Headers]] = {}
+        self._encoded: dict[tuple[str, str], str] = {}
         self._service = service
         self._renew = renew
         self._patience = patience or Patience()
+        self._limits = httpx.Timeout(self._patience.answer_s).as_dict()
         self._bytes_max = bytes_max
         self.calls = 0
         self.retries = 0
@@ -129,17 +137,21 @@ class RestClient:
             await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
 
     async def _once(self, call: Call, *, exact: bool) -> Answer:
-        url = self._url(call)
+        url, headers = self._place(call.path)
         gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
         await gate.wait(self._context, self._requests_per_second)
         self.calls += 1
-        request = self._context.http.build_request(
+        request = httpx.Request(
             call.method,
-            url.copy_merge_params([*call.params, *self._params.items()]),
+            url,
+            headers=headers,
             json=call.body,
-            headers={"accept": "application/json", **self._headers},
-            timeout=self._patience.answer_s,
-            extensions={"reach": self._reach},
+            stream=_NOTHING if call.method == "GET" and call.body is None else None,
+            extensions={
+                "reach": self._reach,
+                "timeout": self._limits,
+                "target": self._target(url, [*call.params, *self._params.items()]),
+            },
         )
         try:
             response = await self._context.http.send(request, stream=True)
@@ -158,20 +170,39 @@ class RestClient:
             )
         raise refusal
 
-    def _url(self, call: Call) -> httpx.URL:
-        """Return where the call goes, once its host is known to be allowed."""
-        whole = call.path.startswith(("http://", "https://"))
-        url = checked_url(call.path if whole else self._base_url + call.path, self._service)
+    def _place(self, path: str) -> tuple[httpx.URL, httpx.Headers]:
+        """Return where a call goes, once its host is known to be allowed, and with what headers."""
+        if path in self._checked:
+            return self._checked[path]
+        whole = path.startswith(("http://", "https://"))
+        url = checked_url(path if whole else self._base_url + path, self._service)
         if (url.scheme, url.host, url.port) != self._own and url.host not in self._hosts:
             raise StepFailed(
                 f"{self._service}: a page leads to another host, {url.netloc.decode('ascii')!r}; the credential goes to"
                 f" {self._own[1]!r} only, unless config.allowed_hosts names the other"
             )
-        return url
+        headers = httpx.Headers({"host": url.netloc.decode("ascii")})
+        headers.update(self._headers)
+        self._checked = {path: (url, headers)}
+        return url, headers
+
+    def _target(self, url: httpx.URL, params: Params) -> bytes:
+        """Return path and query; parameters of the URL's own query give way to others of their name.
+
+        It travels as httpx's extension `target`: to parse a URL anew for each page takes longer than to send it.
+        """
+        if not params:
+            return url.raw_path
+        if url.query:
+            return url.copy_merge_params(list(params)).raw_path
+        self._encoded = {pair: self._encoded.get(pair) or urlencode([pair]) for pair in params}
+        return b"%b?%b" % (url.raw_path, "&".join(self._encoded[pair] for pair in params).encode("ascii"))
 
     async def _read(self, response: httpx.Response, call: Call) -> bytes:
         body = bytearray()
-        async for chunk in response.aiter_bytes():  # decompressed: a small answer cannot swell unseen
+        # Decompressed piece by piece: a small answer cannot swell unseen.
+        chunks = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+        async for chunk in chunks:
             body += chunk
             if len(body) > self._bytes_max:
                 limit = f"{self._bytes_max // 2**20} MiB"

@@ -16,10 +16,9 @@ from typing import Any, Final
 import httpx
 
 from convergence.config.sql_values import bind
-from convergence.config.table_schema import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
-from convergence.ports.warehouse import WriteMode
+from convergence.ports.warehouse import TableSchema, WriteMode
 from convergence.processors.auth import signed
 from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
@@ -48,12 +47,12 @@ class ApiExtractor:
         wanted = settings(ApiSettings, step_config)
         target = settings(ApiDestination, step_config, "destination")
         dates = _slices(wanted, target, context)
-        shaper = await _shaper(step_config, wanted, target, context, dates)
+        names = [target.table, *([QUARANTINE] if wanted.on_bad_row == "quarantine" else [])]
+        stages = [context.warehouse.stage(name) for name in names]
+        shaper = await _shaper(step_config, wanted, target, context, stages[0].schema, dates)
         progress = Progress.from_checkpoint(context.checkpoint)
         if context.checkpoint is None:
             progress.since = await read_cursor(wanted, target, shaper, context)
-        names = [target.table, *([QUARANTINE] if wanted.on_bad_row == "quarantine" else [])]
-        stages = [context.warehouse.stage(name) for name in names]
         after = await _extract(wanted, target, shaper, progress, stages, context)
         if after is not None:
             progress.call = after
@@ -140,10 +139,10 @@ async def _shaper(
     wanted: ApiSettings,
     target: ApiDestination,
     context: Context,
+    schema: TableSchema,
     dates: Sequence[date] | None,
 ) -> Shaper:
     transform = settings(Transform, step_config, "transform")
-    schema = TableSchemas(context.configs_dir).get(target.table)
     quarantine = {"table_name": target.table, "step_id": context.step_id} if wanted.on_bad_row == "quarantine" else None
     filters = wanted.outside_dates == "filter" and bool(target.date_field)
     return Shaper(
