@@ -18,6 +18,8 @@ from convergence.errors import ConfigError, StepFailed, nearest
 
 Target = Literal["embedded", "gcp"]
 
+_TABLE_IS_NAMED_ONLY: Final = frozenset({"generic.procedure_executor", "generic.noop"})  # they load no rows there
+_REPLACES: Final = frozenset({"overwrite", "write_truncate", "truncate", "replace"})
 EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: engine.md §6)
 
 
@@ -41,7 +43,23 @@ def check_processors(loaded: LoadedPipeline, target: Target) -> tuple[list[Confi
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings
             where.append(loaded.positions.problem((*at, "timeout_s"), f"{message}: a deployed function ends there"))
-    return problems, warnings
+    return problems, [*warnings, *_replaced_twice(loaded)]
+
+
+def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
+    """Two steps that replace the same days of one table: the later one removes what the earlier one loaded."""
+    first: dict[str, Step] = {}
+    for index, step in enumerate(loaded.pipeline.steps):
+        target = step.destination or {}
+        table, mode = target.get("table"), str(target.get("write_mode") or "overwrite").lower()
+        if not isinstance(table, str) or "{" in table or step.ps_type in _TABLE_IS_NAMED_ONLY or step.when is not None:
+            continue
+        if target.get("key_fields") or mode not in _REPLACES:
+            continue
+        earlier = first.setdefault(table, step)
+        if earlier is not step:
+            message = f"{earlier.step_id!r} replaces the run's days of {table!r} too: only the rows of one of them stay"
+            yield loaded.positions.problem(("steps", index, "destination", "table"), message)
 
 
 def _too_long(step: Step, processor: object) -> bool:

@@ -7,6 +7,7 @@ import pytest
 from convergence.config.processor_checks import check_processors
 from tests.unit.config.builders import a_pipeline
 
+LOADS = "ps_type: generic.bq_execute, config: {query: SELECT 1}"
 STEP = "steps:\n  - step_id: run_it\n    ps_type: generic.procedure_executor\n    config: "
 
 
@@ -49,3 +50,24 @@ def test_a_long_step_that_cannot_pause_is_a_mistake_only_for_deployed_functions(
 
 def test_the_default_timeout_asks_for_nothing() -> None:
     assert check_processors(a_pipeline(""), "gcp") == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("second", "warned"),
+    [
+        (f"{LOADS}, destination: {{table: t}}", True),
+        (f"{LOADS}, destination: {{table: t, write_mode: WRITE_TRUNCATE}}", True),
+        (f"{LOADS}, destination: {{table: t, write_mode: append}}", False),
+        (f"{LOADS}, destination: {{table: t, key_fields: [id]}}", False),
+        (f"{LOADS}, destination: {{table: u}}", False),
+        (f"{LOADS}, destination: {{table: t}}, when: parameters.x", False),
+        ("ps_type: generic.procedure_executor, config: {procedure: sp_x}, destination: {table: t}", False),
+    ],
+)
+def test_two_steps_that_replace_the_same_rows_are_a_warning(second: str, warned: bool) -> None:
+    first = f"{{step_id: load_a, {LOADS}, destination: {{table: t}}}}"
+    declared = "parameters: {x: {type: boolean, default: true}}\n"
+    loaded = a_pipeline(f"{declared}steps: [{first}, {{step_id: load_b, {second}}}]")
+    problems, warnings = check_processors(loaded, "embedded")
+    assert problems == []
+    assert ["'load_a' replaces the run's days of 't' too" in str(one) for one in warnings] == [True] * warned
