@@ -39,6 +39,7 @@ INDEXES: Final = (
 )
 # Queries that one file answers by looking at a few documents, and Firestore only with an index.
 CLOUD_INDEXES: Final = (
+    Index("runs", ("created_at",), sharded=True),
     Index("runs", ("org", "status", "created_at")),
     Index("runs", ("org", "provider", "created_at")),
     Index("runs", ("org", "provider", "status", "created_at")),

@@ -38,7 +38,7 @@ class FirestoreEngine(Engine):
         endpoint = self.server.start()
         self.clock = SystemClock()  # type: ignore[assignment] # gRPC lives in real time
         self.documents = FirestoreDocuments(  # type: ignore[assignment] # another adapter of the same port
-            "p", self.clock, RandomIds(), endpoint=endpoint, indexes=INDEXES
+            "p", self.clock, RandomIds(), endpoint=endpoint, indexes=(*INDEXES, *CLOUD_INDEXES)
         )
         self.services = replace(
             self.services,

@@ -68,7 +68,7 @@ class FirestoreDocuments:
         self._call_s, self._total_s = call_s, total_s
         self._database = f"projects/{project}/databases/{database}"
         self._root = f"{self._database}/documents"
-        self._sharded = {(index.collection, index.fields[-1]) for index in indexes if index.sharded}
+        self._sharded = {(index.collection, frozenset(index.fields)) for index in indexes if index.sharded}
         self._in_shards = frozenset(collection for collection, _ in self._sharded)
         self._connection = Connection(partial(_client, endpoint), _close, service="Firestore", clock=clock)
 
@@ -203,7 +203,7 @@ class FirestoreDocuments:
 
     def _is_sharded(self, query: Query) -> bool:
         name = query.collection.rpartition("/")[2]
-        return any((name, field) in self._sharded for field in query.fields())
+        return (name, query.fields()) in self._sharded
 
     def _document(self, message: Any) -> Document:
         return Document(

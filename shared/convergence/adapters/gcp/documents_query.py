@@ -48,9 +48,9 @@ class Query:
         """Say whether nothing can match: `in` an empty list."""
         return any(each.operator == "in" and not each.value for each in self.where)
 
-    def fields(self) -> set[str]:
-        """Return the fields whose order matters to the query."""
-        return {order.field for order in self.order} | {each.field for each in self.where if each.operator in RANGES}
+    def fields(self) -> frozenset[str]:
+        """Return the fields that the query names."""
+        return frozenset(each.field for each in (*self.order, *self.where))
 
     def page(self, limit: int, after: Sequence[Any] | None, shard: int | None) -> Any:
         """Return the request for at most `limit` documents behind `after` (order values and id), of one shard."""
