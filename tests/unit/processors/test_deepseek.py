@@ -13,6 +13,7 @@ import pytest
 from convergence.adapters.local.warehouse import DuckDbWarehouse
 from convergence.config.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
+from convergence.processors.deepseek.cost import cost_not_known
 from convergence.sandbox import Sandbox, deepseek
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run
@@ -89,3 +90,18 @@ def test_a_balance_that_rose_asks_for_what_was_paid_in() -> None:
         asyncio.run(days_of_spending("-8.77"))
     rows = asyncio.run(days_of_spending("-8.77", top_up="10"))
     assert [row["BilledCost"] for row in rows if row["BillingCurrency"] == "USD"] == [Decimal("1.23")]
+
+
+def test_a_currency_that_comes_or_goes_is_told() -> None:
+    def read(currency: str, number: int = 0, left: str = "5") -> dict[str, Any]:
+        day = FIRST + timedelta(days=number)
+        return {"currency": currency, "total_balance": Decimal(left), "x_pipeline_run_date": day}
+
+    usd = read("USD", 1)
+    assert cost_not_known([read("USD", 2)], {"USD": usd}) == []
+    (first,) = cost_not_known([read("USD", 2), read("CNY", 2)], {"USD": usd})
+    assert first.startswith("the first reading of the balance in CNY")
+    (gone,) = cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1)})
+    assert gone.startswith("DeepSeek no longer tells the balance in CNY, 5 at the last reading")
+    assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1, "0")}) == []
+    assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY")}) == []  # told the day after it went

@@ -7,7 +7,7 @@ belongs to the run's day as a whole; granted balance that expires counts as spen
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final
 
@@ -61,9 +61,7 @@ class DeepSeekCostProcessor:
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             "cost": {row["currency"]: f"{row['cost']:f}" for row in rows},
-            "warnings": []
-            if before
-            else ["the first reading of the balance: what it cost is known from the next one on"],
+            "warnings": cost_not_known(now, before),
             "since": min((row["x_ingested_at"].isoformat() for row in before.values()), default=None),
         }
 
@@ -82,6 +80,23 @@ class DeepSeekCostProcessor:
             "credential_id": Parameter("STRING", context.credential_id),
         }
         return list((await context.warehouse.query(sql, parameters)).rows)
+
+
+def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
+    """Say of which currencies the cost is not known: read for the first time, or no longer told."""
+    said = [
+        f"the first reading of the balance in {row['currency']}: what it cost is known from the next one on"
+        for row in now
+        if row["currency"] not in before
+    ]
+    told = {row["currency"] for row in now}
+    latest = max((row["x_pipeline_run_date"] for row in before.values()), default=None)
+    return said + [
+        f"DeepSeek no longer tells the balance in {currency}, {row['total_balance'].normalize():f} at the last reading:"
+        " if it was spent, that cost is missing"
+        for currency, row in before.items()
+        if currency not in told and row["total_balance"] > 0 and row["x_pipeline_run_date"] == latest
+    ]
 
 
 def _spent(now: Row, before: Row | None, wanted: BalanceSettings, context: Context) -> dict[str, Any] | None:
