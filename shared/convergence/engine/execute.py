@@ -15,8 +15,8 @@ import orjson
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.step import Step
-from convergence.domain.times import to_text
 from convergence.engine.context import StepContext
+from convergence.engine.finish import error_data
 from convergence.engine.lease import Lease, LeaseLost
 from convergence.engine.scrub import scrub
 from convergence.engine.services import Services
@@ -179,10 +179,4 @@ def _connection_errors() -> tuple[type[Exception], ...]:
 
 
 def _error(services: Services, planned: PlanStep, code: str, message: str) -> dict[str, Any]:
-    return {
-        "code": code,
-        # Half a character (a lone surrogate) cannot be stored; an error text must never be what fails.
-        "message": f"{planned.ps_type}: {message}".encode("utf-8", "replace").decode(),
-        "step_id": planned.step_id,
-        "at": to_text(services.clock.now()),
-    }
+    return error_data(code, f"{planned.ps_type}: {message}", step_id=planned.step_id, at=services.clock.now())

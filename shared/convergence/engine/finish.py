@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan, PlanStep, Trigger
@@ -18,6 +18,7 @@ from convergence.engine.store import StoredRun, once_path, read_plan, read_run, 
 from convergence.errors import Conflict
 from convergence.ports.documents import Write
 
+_TEXT_MAX: Final = 10_000  # characters of an error
 _MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
     RunStatus.COMPLETED: frozenset({"on_success", "on_completion", "always"}),
     RunStatus.FAILED: frozenset({"on_failure", "on_completion", "always"}),
@@ -75,8 +76,14 @@ def matching_handlers(run: Run, plan: Plan) -> list[PlanStep]:
 
 
 def error_data(code: str, message: str, *, step_id: str | None, at: datetime) -> dict[str, Any]:
-    """Return the shape in which errors are stored."""
-    return {"code": code, "message": message, "step_id": step_id, "at": to_text(at)}
+    """Return the shape in which errors are stored, which an error's text must never prevent.
+
+    Half a character (a lone surrogate) cannot be stored, and a document holds 1 MiB; of a long text the beginning is
+    kept.
+    """
+    kept = message if len(message) <= _TEXT_MAX else message[:_TEXT_MAX] + " …"
+    storable = kept.encode("utf-8", "replace").decode()
+    return {"code": code, "message": storable, "step_id": step_id, "at": to_text(at)}
 
 
 async def _once(services: Services, run: Run) -> Write:

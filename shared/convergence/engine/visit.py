@@ -13,7 +13,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
-from convergence.domain.times import to_text
+from convergence.engine.finish import error_data
 from convergence.engine.messages import publish_events
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, StoredStep, commit, record_id, step_path, write
@@ -54,8 +54,7 @@ class Visit:
 
     def error(self, code: str, message: str) -> dict[str, Any]:
         """Return an error of this step in the shape in which errors are stored."""
-        storable = message.encode("utf-8", "replace").decode()  # an error text must never be what fails
-        return {"code": code, "message": storable, "step_id": self.planned.step_id, "at": to_text(self.now())}
+        return error_data(code, message, step_id=self.planned.step_id, at=self.now())
 
     async def move(self, to: StepStatus, why: str, *extra: Write, at: datetime | None = None, **changes: Any) -> Self:
         """Commit the step's next state, tell about it, and return the visit as it stands then.

@@ -32,7 +32,7 @@ from convergence.tenants.orgs import Org, OrgStore
 from tests.repo.cost_page import LOOK, RUN, STEP
 from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
 from tests.unit.engine.test_cost import chain
-from tests.unit.engine.works import TWO, failing
+from tests.unit.engine.works import TWO, failing, one
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
@@ -127,6 +127,16 @@ def test_a_message_with_megabytes_of_mistakes_is_kept_and_does_not_come_again(
 
     (letter,) = engine.live(story)
     assert letter.data["error"]["message"].startswith("not a dispatch message: org: Field required")
+
+
+def test_an_error_text_of_megabytes_does_not_keep_a_step_from_failing(engine: FirestoreEngine) -> None:
+    engine.pipeline(one())
+    engine.works["load_a"] = failing(StepFailed("x" * 2_000_000))
+    run = engine.live(engine.run)
+    assert (run.status, engine.started) == ("failed", ["load_a"])
+    assert run.error is not None
+    assert run.error["message"].startswith("generic.noop: xxx")
+    assert run.error["message"].endswith("x …")
 
 
 WIDTH = 40
