@@ -310,9 +310,10 @@ def test_an_answer_with_fewer_or_more_days_than_asked_is_never_green(days: list[
         asyncio.run(extract_from(*(bucket(FIRST + timedelta(days=day)) for day in days)))
 
 
-def test_a_negative_count_is_refused_with_day_and_field() -> None:
-    with pytest.raises(StepFailed, match="2026-11-10: input_tokens is -1"):
-        asyncio.run(extract_from(bucket(DAYS[0], {"model": "gpt-4o", "input_tokens": -1}), bucket(DAYS[1])))
+@pytest.mark.parametrize("count", [-1, -1.0, 0.5])
+def test_a_count_that_is_none_is_refused_with_day_and_field(count: float) -> None:
+    with pytest.raises(StepFailed, match=f"2026-11-10: input_tokens is {count}"):
+        asyncio.run(extract_from(bucket(DAYS[0], {"model": "gpt-4o", "input_tokens": count}), bucket(DAYS[1])))
 
 
 def test_fields_that_the_api_adds_later_are_kept() -> None:

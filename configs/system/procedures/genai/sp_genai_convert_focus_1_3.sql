@@ -59,7 +59,12 @@ BEGIN
     cost,                                                            -- BilledCost
     billing_account_id,
     billing_account_id,                                              -- BillingAccountName
-    'Organization',                                                  -- BillingAccountType
+    CASE provider
+      WHEN 'gemini' THEN 'Billing Account'
+      WHEN 'vertex' THEN 'Billing Account'
+      WHEN 'azure_openai' THEN 'Subscription'
+      ELSE 'Organization'
+    END,                                                             -- BillingAccountType
     currency,
     TIMESTAMP(DATE_ADD(DATE_TRUNC(usage_date, MONTH), INTERVAL 1 MONTH)),  -- BillingPeriodEnd, exclusive
     TIMESTAMP(DATE_TRUNC(usage_date, MONTH)),
@@ -98,10 +103,17 @@ BEGIN
       'x_Processing', processing,
       'x_AboveInputTokens', above_input_tokens
     ))),                                                             -- SkuPriceDetails
-    IF(unit_price IS NULL, NULL, CONCAT(sku, '/', processing, '/', CAST(above_input_tokens AS STRING))),  -- SkuPriceId
+    IF(unit_price IS NULL, NULL, CONCAT(
+      sku, '/', processing, '/', CAST(above_input_tokens AS STRING),
+      COALESCE(REGEXP_EXTRACT(price_id, r'/[0-9]+(/[^/@]+)@[^@]*$'), '')  -- the region of a price that has one
+    )),                                                              -- SkuPriceId
     project_id,                                                      -- SubAccountId
     project_id,                                                      -- SubAccountName: the API gives ids only
-    IF(project_id IS NULL, NULL, 'Project'),                         -- SubAccountType
+    IF(project_id IS NULL, NULL, CASE provider
+      WHEN 'anthropic' THEN 'Workspace'
+      WHEN 'azure_openai' THEN 'Resource'
+      ELSE 'Project'
+    END),                                                            -- SubAccountType
     provider,
     model,
     usage_kind,

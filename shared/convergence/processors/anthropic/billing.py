@@ -7,14 +7,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import COST
 from convergence.processors.anthropic.report import ReportProcessor
-from convergence.processors.genai.billed import billed_currency
+from convergence.processors.genai.billed import billed_amount, billed_currency
 
 GROUP_BY: Final = ("workspace_id", "description")
 COLUMNS: Final = (
@@ -36,16 +35,11 @@ class BillingProcessor(ReportProcessor):
 
 def _row(day: date, result: Mapping[str, Any]) -> Row:
     amount, currency = result.get("amount"), result.get("currency")
-    try:
-        if not isinstance(amount, str) or not isinstance(currency, str):
-            raise InvalidOperation
-        cents = Decimal(amount)
-    except InvalidOperation as error:
-        raise StepFailed(
-            f"Anthropic costs of {day}: amount {amount!r} {currency!r} is no decimal text of cents"
-        ) from error
-    row = {name: result.get(name) for name in COLUMNS}
     where = f"Anthropic costs of {day}"
+    if not isinstance(amount, str) or not isinstance(currency, str):
+        raise StepFailed(f"{where}: amount {amount!r} {currency!r} is no decimal text of cents")
+    cents = billed_amount(amount, where)
+    row = {name: result.get(name) for name in COLUMNS}
     # The line as the reconciliation reads it: model and kind of charge.
     line_item = f"{row['model'] or ''}, {row['token_type'] or row['cost_type'] or row['description'] or ''}"
     return {

@@ -18,7 +18,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
-from convergence.processors.genai.billed import billed_currency
+from convergence.processors.genai.billed import billed_amount, billed_currency
 from convergence.processors.paging import Answer, Call
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -106,6 +106,7 @@ def _rows(answer: Any, resource: str, context: Context) -> list[dict[str, Any]]:
 
 def _row(row: Mapping[str, Any], resource: str) -> dict[str, Any]:
     day: date = datetime.strptime(str(int(row["UsageDate"])), "%Y%m%d").replace(tzinfo=UTC).date()
+    where = f"Azure Cost Management of {day}"
     return {
         "usage_date": day,
         "provider": "azure_openai",
@@ -115,8 +116,8 @@ def _row(row: Mapping[str, Any], resource: str) -> dict[str, Any]:
         "sku_id": row["MeterId"],
         "sku": row["Meter"],
         "quantity": Decimal(str(row["UsageQuantity"])),
-        "cost": Decimal(str(row["Cost"])),
-        "currency": billed_currency(row["Currency"], f"Azure Cost Management of {day}"),
+        "cost": billed_amount(row["Cost"], where),
+        "currency": billed_currency(row["Currency"], where),
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from convergence.errors import StepFailed
@@ -14,3 +15,14 @@ def billed_currency(value: Any, where: str) -> str:
     if code not in CURRENCIES:
         raise StepFailed(f"{where}: the currency is {value!r}, which is no code of ISO 4217; nothing was loaded")
     return code
+
+
+def billed_amount(value: Any, where: str) -> Decimal:
+    """Return the amount, digit by digit. Raises `StepFailed` for what is no finite number: sums of it would be none."""
+    try:
+        amount = Decimal("NaN" if isinstance(value, bool) else str(value))
+    except InvalidOperation:
+        amount = Decimal("NaN")
+    if not amount.is_finite():
+        raise StepFailed(f"{where}: the amount is {value!r}, which is no number; nothing was loaded")
+    return amount

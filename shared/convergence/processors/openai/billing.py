@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
-from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.genai.billed import billed_currency
+from convergence.processors.genai.billed import billed_amount, billed_currency
 from convergence.processors.openai.api import ApiSettings, connect, daily
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -48,15 +47,15 @@ def _row(day: date, result: Mapping[str, Any]) -> Row:
         amount, currency = result["amount"]["value"], result["amount"]["currency"]
     except (KeyError, TypeError) as error:
         raise StepFailed(f"OpenAI costs of {day}: a result without amount.value and amount.currency") from error
-    quantity = result.get("quantity")
+    quantity, where = result.get("quantity"), f"OpenAI costs of {day}"
     return {
         "usage_date": day,
         "line_item": result.get("line_item"),
         "project_id": result.get("project_id"),
         "api_key_id": result.get("api_key_id"),
-        "amount": Decimal(amount),
-        "currency": billed_currency(currency, f"OpenAI costs of {day}"),
-        "quantity": None if quantity is None else Decimal(quantity),
+        "amount": billed_amount(amount, where),
+        "currency": billed_currency(currency, where),
+        "quantity": None if quantity is None else billed_amount(quantity, where),
         "quantity_unit": result.get("quantity_unit"),
     }
 

@@ -106,8 +106,8 @@ def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
     row: dict[str, Any] = {"usage_date": day, "usage_kind": kind}
     others: dict[str, Any] = {}
     for name, value in result.items():
-        if isinstance(value, int) and value < 0:
-            raise StepFailed(f"OpenAI usage of {kind} on {day}: {name} is {value}; a count is never negative")
+        if isinstance(value, int | float) and (value < 0 or (name in FIELDS and value % 1)):
+            raise StepFailed(f"OpenAI usage of {kind} on {day}: {name} is {value}; a count is whole and never negative")
         if name in FIELDS:
             row[RENAMED.get(name, name)] = value
         elif name != "object" and value is not None:
