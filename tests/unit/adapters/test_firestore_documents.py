@@ -170,6 +170,8 @@ def nested(levels: int) -> Any:
 HARD = {
     "lists": [[1, [2]], []],
     "deep": nested(25),
+    "long names": {"k" * 1500: 1, "ä" * 800: {"in": ["it"]}},
+    "a long name": {"k" * 1499: 1},
     "big": 2**63,
     "small": -(2**63),
     "float": 1.0,

@@ -1,9 +1,9 @@
 """JSON as Firestore's values, and back.
 
-Firestore stores no list in a list, nothing deeper than 20 levels, no integer beyond 64 bits and no field called
-`__x__` or `` (quotas: https://firebase.google.com/docs/firestore/quotas). The port promises JSON, so the first three
-are stored as JSON text in a map of one key, `~json`, and a name that Firestore or this adapter keeps for itself gets a
-`~` before it. Names that begin with `~` get one more, so nothing is read back as something else.
+Firestore stores no list in a list, nothing deeper than 20 levels, no integer beyond 64 bits, no field name over 1,500
+bytes and none like `__x__` or `` (quotas: https://firebase.google.com/docs/firestore/quotas). The port promises JSON,
+so the first four are stored as JSON text in a map of one key, `~json`, and a name that Firestore or this adapter keeps
+for itself gets a `~` before it. Names that begin with `~` get one more, so nothing is read back as something else.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ HIDDEN: Final = frozenset({SHARD, MARK})
 _TEXT: Final = "~json"
 _DEPTH_MAX: Final = 16  # room for the document itself and for `~json`
 _INT_MAX: Final = 2**63
+_NAME_BYTES_MAX: Final = 1_500
+_SURELY_SHORT: Final = _NAME_BYTES_MAX // 4 - 1  # characters: UTF-8 takes four bytes at most
 _RESERVED: Final = re.compile(r"~.*|__.*__|", re.DOTALL)
 _SIMPLE: Final = re.compile(r"[A-Za-z_][A-Za-z_0-9]*")
 
@@ -78,7 +80,7 @@ def _put_number(value: Any, item: Any) -> None:
 
 
 def _put_many(value: Any, item: dict[str, Any] | list[Any] | tuple[Any, ...], depth: int) -> None:
-    if depth >= _DEPTH_MAX or (not isinstance(item, dict) and any(isinstance(each, list | tuple) for each in item)):
+    if depth >= _DEPTH_MAX or not (_named(item) if isinstance(item, dict) else _flat(item)):
         _as_text(value, item)
     elif isinstance(item, dict):
         value.map_value.SetInParent()
@@ -87,6 +89,17 @@ def _put_many(value: Any, item: dict[str, Any] | list[Any] | tuple[Any, ...], de
         value.array_value.SetInParent()
         for each in item:
             put(value.array_value.values.add(), each, depth + 1)
+
+
+def _named(item: dict[str, Any]) -> bool:
+    """Say whether each key is short enough for a field's name."""
+    return not any(
+        isinstance(key, str) and len(key) > _SURELY_SHORT and len(key.encode()) >= _NAME_BYTES_MAX for key in item
+    )
+
+
+def _flat(item: list[Any] | tuple[Any, ...]) -> bool:
+    return not any(isinstance(each, list | tuple) for each in item)
 
 
 def _as_text(value: Any, item: Any) -> None:
