@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 BATCH: Final = 500  # rows of one request, as the documentation advises
+_UNKNOWN: Final = "no such field"
 _NEW_TABLE_S: Final = 60.0  # a table that was just made may be unknown to the streaming side for so long
 
 
@@ -47,9 +48,14 @@ class Appends:
 
         def send(client: bigquery.Client) -> Sequence[Any]:
             try:
-                return client.insert_rows_json(path, rows, row_ids=ids, **HTTP)
+                refused = client.insert_rows_json(path, rows, row_ids=ids, **HTTP)
             except NotFound as error:
                 raise Transient(f"waiting for BigQuery to know the new table {where}") from error
+            # The columns were checked, so the table has them; its streaming side hears of a new one minutes later
+            # (BigQuery, troubleshooting: metadata errors for streaming inserts).
+            if any(_UNKNOWN in str(each.get("message")).lower() for row in refused for each in row["errors"]):
+                raise Transient(f"waiting for BigQuery to know the new columns of {where}")
+            return refused
 
         refused = await self._client.call(send, doing=f"appending to {where}", total_s=_NEW_TABLE_S)
         for each in refused:

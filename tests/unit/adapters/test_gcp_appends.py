@@ -1,0 +1,70 @@
+"""Rows that BigQuery's streaming side does not take, though they fit the table."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from random import Random
+from typing import Any
+
+import pytest
+
+from convergence.adapters.gcp.warehouse_append import Appends
+from convergence.adapters.retry import retried
+from convergence.errors import SchemaMismatch, Transient
+from convergence.ports.warehouse import Column, TableSchema
+from tests.simulation.faults import SeededIds
+from tests.unit.adapters.firestore_world import BusyClock
+
+TABLE = TableSchema(name="log", columns=(Column(name="id", type="INTEGER"), Column(name="added", type="STRING")))
+
+
+def refused(message: str) -> list[dict[str, Any]]:
+    """What `tabledata.insertAll` answers when it takes none of two rows because of the second."""
+    stopped = {"index": 0, "errors": [{"reason": "stopped", "message": ""}]}
+    return [stopped, {"index": 1, "errors": [{"reason": "invalid", "location": "added", "message": message}]}]
+
+
+class BigQuery:
+    """Answers inserts one after the other; takes everything when no answer is left."""
+
+    project = "p"
+
+    def __init__(self, *answers: list[dict[str, Any]]) -> None:
+        self.answers = list(answers)
+        self.calls = 0
+
+    def insert_rows_json(self, path: str, rows: Any, **_: Any) -> list[dict[str, Any]]:
+        self.calls += 1
+        return self.answers.pop(0) if self.answers else []
+
+    async def call(self, work: Callable[[Any], Any], *, doing: str, total_s: float) -> Any:
+        async def once() -> Any:
+            return work(self)
+
+        return await retried(once, clock=BusyClock(), ids=SeededIds(Random(1)), total_s=total_s)
+
+    async def ensure_table(self, dataset: str, table: TableSchema) -> None:
+        return None
+
+    def append(self) -> None:
+        appends = Appends(self, self)  # type: ignore[arg-type]  # it is all of both that an append asks for
+        asyncio.run(appends.append("d", TABLE, [{"id": 1}, {"id": 2, "added": "x"}], ["a", "b"]))
+
+
+def test_a_column_that_was_just_added_is_waited_for() -> None:
+    bigquery = BigQuery(*3 * [refused("no such field: added.")])
+    bigquery.append()
+    assert bigquery.calls == 4
+
+
+def test_a_column_that_stays_unknown_leaves_the_rows_to_a_later_delivery() -> None:
+    with pytest.raises(Transient, match=r"waiting for BigQuery to know the new columns of d\.log"):
+        BigQuery(*1000 * [refused("no such field: added.")]).append()
+
+
+def test_a_value_that_does_not_fit_is_final_at_once() -> None:
+    bigquery = BigQuery(refused("Cannot convert value to integer."))
+    with pytest.raises(SchemaMismatch, match="added: Cannot convert"):
+        bigquery.append()
+    assert bigquery.calls == 1
