@@ -131,6 +131,33 @@ def test_a_dry_run_tells_exactly_what_applying_writes_and_a_second_time_changes_
     asyncio.run(work())
 
 
+def test_usage_without_a_price_is_set_aside_once_and_released_by_a_price(tmp_path: Path) -> None:
+    configs = dearer(tmp_path)
+    listed = (configs / "openai/seed/model_pricing.csv").read_text("utf-8")
+    image = "gpt-image-1,gpt-image-1,image,1000 Calls,standard,,0,40,USD,,,somebody,1\n"
+    (configs / "openai/seed/whole.csv").write_text(listed + image, "utf-8")
+    aside = (
+        "SELECT x_pipeline_id, COALESCE(JSON_VALUE(row_json, '$.model'), '-') AS model, COUNT(*) AS n"
+        " FROM org_meta_quarantine_rows GROUP BY 1, 2 ORDER BY 2"
+    )
+
+    async def work() -> None:
+        async with installed(tmp_path / "data", configs=configs) as here:
+            await here.set_up("openai")
+            await here.good("openai/cost/usage_cost", api_base_url=here.url, **RANGE)
+            first = {row["model"]: row["n"] for row in await here.rows(aside)}
+            await here.good("genai/payg/openai", api_base_url=here.url, **RANGE)
+            again = await here.rows(aside)
+            assert {row["x_pipeline_id"] for row in again} == {"acme-genai-payg-openai"}
+            assert {row["model"]: row["n"] for row in again} == first
+            await here.good(REPRICE, apply=True, price_file="openai/seed/whole.csv", **RANGE)
+            left = await here.rows(aside)
+            assert {row["model"]: row["n"] for row in left} == {"-": first["-"]}
+            assert "gpt-image-1" in first
+
+    asyncio.run(work())
+
+
 def test_a_provider_without_a_price_list_and_too_many_days_are_refused(tmp_path: Path) -> None:
     async def work() -> tuple[str, str]:
         async with installed(tmp_path) as here:

@@ -88,6 +88,7 @@ class RepriceProcessor:
         written = 0
         if wanted.apply:
             written = (await context.warehouse.load(stage, dates=dates, date_field="usage_date")).rows_loaded
+            await unpriced.set_aside(context, stage.table)
             await _remember(context, wanted, pricer, compared)
         return {
             "status": SUCCESS,

@@ -15,7 +15,7 @@ from convergence.processors.quarantine import digests
 ROWS_ASIDE_MAX: Final = 100_000
 _RELEASE_SQL: Final = f"""
 DELETE FROM {QUARANTINE}
-WHERE table_name = @table AND step_id = @step_id AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
+WHERE table_name = @table AND x_credential_id = @credential_id
   AND (JSON_VALUE(row_json, '$.usage_date')) BETWEEN @first AND @last
 """  # noqa: S608 - a constant of this file
 
@@ -39,7 +39,8 @@ class Unpriced:
         return [f"{model}: {charge} ({why})" for why, model, charge in sorted(self._quantities)]
 
     async def set_aside(self, context: Context, table: str) -> None:
-        """Let the quarantine table hold exactly these rows of the run's days: what has a price now is released.
+        """Let the quarantine table hold exactly these rows of the credential's days in the run: what has a price now is
+        released, whichever pipeline set it aside, as it is the charges of one pipeline that count.
 
         Raises `StepFailed` for so many that they are no exceptions: then the price list is wrong as a whole.
         """
@@ -51,8 +52,6 @@ class Unpriced:
         await context.warehouse.ensure_table(QUARANTINE)
         texts = {
             "table": table,
-            "step_id": context.step_id,
-            "pipeline_id": context.pipeline_id,
             "credential_id": context.credential_id,
             "first": context.start_date.isoformat(),
             "last": context.end_date.isoformat(),
