@@ -44,6 +44,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         docs_url=None,  # it would load scripts from elsewhere
         redoc_url=None,
         redirect_slashes=False,
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # else it asks its settings with each request
     )
     app.state.runtime = runtime
     for area in _AREAS:
