@@ -10,6 +10,7 @@ from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
 from convergence.engine.services import CLOUD_INDEXES, INDEXES, EngineSettings, Services
 from convergence.tenants.credentials import CredentialStore
+from convergence.tenants.job_settings import PlanJobs
 from convergence.tenants.orgs import OrgStore
 
 
@@ -34,7 +35,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
     keyring = CloudKmsKeyring(
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
     )
-    bigquery = settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
+    orgs, bigquery = OrgStore(documents), settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
     return Services(
         documents=documents,
         bus=PubSubBus(
@@ -50,13 +51,14 @@ def google_cloud(settings: FunctionSettings) -> Services:
             clock=clock,
             ids=ids,
             endpoint=bigquery,
+            settings=PlanJobs(orgs, settings.CONVERGENCE_CONFIGS, clock),
         ),
         keyring=keyring,
         clock=clock,
         ids=ids,
         catalog=Catalog(settings.CONVERGENCE_CONFIGS),
         schemas=TableSchemas(settings.CONVERGENCE_CONFIGS),
-        orgs=OrgStore(documents),
+        orgs=orgs,
         credentials=CredentialStore(documents, keyring, clock),
         processor=load,
         http=HttpClient().client,

@@ -133,10 +133,9 @@ class LeasedWarehouse:
         wait_s: float | None = None,
     ) -> QueryResult:
         """Read from the org's dataset, or change it under a job id; with `wait_s` a read is such a job too."""
-        scope, job_id = Scope(dataset=self.dataset), None
+        scope, job_id = Scope(dataset=self.dataset, writable=write, lineage=self._lineage()), None
         if write:
             await self._lease.check()
-            scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
         if write or wait_s is not None:
             values = sorted(f"{name}={parameter.value}" for name, parameter in (parameters or {}).items())
             job_id = self._write_id("query", sql, *values)

@@ -124,7 +124,7 @@ class Scope:
     dataset: str
     readable: tuple[str, ...] = ()
     writable: bool = False
-    lineage: Lineage | None = None  # set for writes; rows written without it are filled or refused
+    lineage: Lineage | None = None  # who asks; set for writes, whose rows are filled with it or refused
 
 
 @dataclass(frozen=True, slots=True)

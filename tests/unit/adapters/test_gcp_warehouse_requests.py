@@ -6,6 +6,7 @@ import asyncio
 import json
 import threading
 from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -26,6 +27,7 @@ from convergence.errors import (
     Transient,
 )
 from convergence.ports.warehouse import Column, Lineage, Parameter, QueryResult, Scope, TableSchema
+from convergence.tenants.job_settings import JobSettings
 
 READ = Scope(dataset="acme_prod")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -153,13 +155,29 @@ def test_a_limit_of_bytes_labels_and_the_default_dataset_go_with_the_job(server:
         address,
         lambda warehouse: warehouse.query("SELECT 1 AS a", scope=scope, bytes_max=10_000_000),
         labels={"app": "convergence"},
-        priority="BATCH",
     )
     [sent] = recorder.sent
     assert sent["query"]["maximumBytesBilled"] == "10000000"
-    assert sent["query"]["priority"] == "BATCH"
     assert sent["query"]["defaultDataset"] == {"projectId": "p", "datasetId": "acme_prod"}
     assert sent["labels"] == {"app": "convergence", "org": "acme", "pipeline": "acme-cost", "run": "r1"}
+
+
+def test_the_plan_of_an_org_says_where_its_jobs_run_and_how(server: tuple[Recorder, str]) -> None:
+    recorder, address = server
+    reservation = "projects/admin/locations/EU/reservations/big"
+
+    async def settings(org: str) -> JobSettings:
+        return JobSettings("billed", reservation, "BATCH") if org == "acme" else JobSettings()
+
+    for lineage in (LINEAGE, replace(LINEAGE, org_slug="other"), None):
+        scope = Scope(dataset="acme_prod", lineage=lineage)
+        with_warehouse(address, lambda made, at=scope: made.query("SELECT 1 AS a", scope=at), settings=settings)
+    mine, others, nobodys = recorder.sent
+    assert (mine["reservation"], mine["query"]["priority"]) == (reservation, "BATCH")
+    assert mine["query"]["connectionProperties"] == [{"key": "dataset_project_id", "value": "p"}]
+    assert mine["query"]["defaultDataset"]["projectId"] == "p"
+    assert not {"reservation", "priority", "connectionProperties"} & {*others, *others["query"], *nobodys["query"]}
+    assert [job["jobReference"]["projectId"] for job in recorder.jobs.values()] == ["billed", "p", "p"]
 
 
 def test_parameters_travel_with_their_types(server: tuple[Recorder, str]) -> None:

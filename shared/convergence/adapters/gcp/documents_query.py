@@ -50,7 +50,7 @@ class Query:
 
     def fields(self) -> frozenset[str]:
         """Return the fields that the query names."""
-        return frozenset(each.field for each in (*self.order, *self.where))
+        return frozenset([each.field for each in self.order] + [each.field for each in self.where])
 
     def page(self, limit: int, after: Sequence[Any] | None, shard: int | None) -> Any:
         """Return the request for at most `limit` documents behind `after` (order values and id), of one shard."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from convergence.adapters.gcp.warehouse_append import Appends
 from convergence.adapters.gcp.warehouse_call import Calls
 from convergence.adapters.gcp.warehouse_client import Client
-from convergence.adapters.gcp.warehouse_jobs import Jobs
+from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs, SettingsOf
 from convergence.adapters.gcp.warehouse_ledger import Ledger
 from convergence.adapters.gcp.warehouse_load import Loads
 from convergence.adapters.gcp.warehouse_migrations import Migrations
@@ -41,7 +41,8 @@ class BigQueryWarehouse:
     Nothing is imported from Google and no request is sent before the first call. `credentials` are those of the
     process unless given, so a customer's own make a reader of the customer's project. With an `endpoint`
     (`host:port` of a stand-in, plain HTTP) none are used. `labels` go on every job, dataset and table, besides org,
-    pipeline and run of what caused a job. `priority` is `INTERACTIVE` or `BATCH`; None takes BigQuery's.
+    pipeline and run of what caused a job. `settings` say for an org where
+    and how the statements of its runs are executed; without them all run in `project` as BigQuery does it by itself.
     """
 
     def __init__(
@@ -54,20 +55,21 @@ class BigQueryWarehouse:
         credentials: Credentials | None = None,
         endpoint: str | None = None,
         labels: Mapping[str, str] | None = None,
-        priority: str | None = None,
+        settings: SettingsOf | None = None,
     ) -> None:
-        self._labels, self._priority = dict(labels or {}), priority
+        self._labels = dict(labels or {})
         self._client = Client(
             project=project, location=location, credentials=credentials, endpoint=endpoint, clock=clock, ids=ids
         )
         self._jobs, self._tables = Jobs(self._client), Tables(self._client, self._labels)
         statements = Statements(self._client, self._tables)
-        ledger = Ledger(self._jobs, self._tables, self._labels)
+        options = JobOptions(self._labels, settings, project)
+        ledger = Ledger(self._jobs, self._tables, options)
         self._routines = Routines(self._client, self._tables)
-        self._loads = Loads(self._jobs, ledger, self._labels)
-        self._queries = Queries(self._jobs, self._tables, statements, self._labels)
-        self._calls = Calls(self._jobs, self._tables, statements, self._routines, self._labels)
-        self._migrations = Migrations(self._jobs, self._tables, statements, self._routines, ledger, self._labels)
+        self._loads = Loads(self._jobs, ledger, options)
+        self._queries = Queries(self._jobs, self._tables, statements, options)
+        self._calls = Calls(self._jobs, self._tables, statements, self._routines, options)
+        self._migrations = Migrations(self._jobs, self._tables, statements, self._routines, ledger, options)
         self._appends = Appends(self._client, self._tables)
 
     def close(self) -> None:
@@ -127,7 +129,6 @@ class BigQueryWarehouse:
             bytes_max=bytes_max,
             dry_run=dry_run,
             wait_s=wait_s,
-            priority=self._priority,
         )
 
     async def call(
@@ -148,7 +149,6 @@ class BigQueryWarehouse:
             job_id=job_id,
             dry_run=dry_run,
             wait_s=wait_s,
-            priority=self._priority,
         )
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:

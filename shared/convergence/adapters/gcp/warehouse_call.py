@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.gcp.warehouse_jobs import AnyJob, Jobs, job_options
-from convergence.adapters.gcp.warehouse_labels import lineage_labels
+from convergence.adapters.gcp.warehouse_jobs import AnyJob, JobOptions, Jobs
 from convergence.adapters.gcp.warehouse_lineage import (
     DECLARED,
     lineage_parameters,
@@ -34,10 +33,10 @@ class Calls:
     """Runs procedures."""
 
     def __init__(
-        self, jobs: Jobs, tables: Tables, statements: Statements, routines: Routines, labels: dict[str, str]
+        self, jobs: Jobs, tables: Tables, statements: Statements, routines: Routines, options: JobOptions
     ) -> None:
         self._jobs, self._tables, self._statements = jobs, tables, statements
-        self._routines, self._labels = routines, labels
+        self._routines, self._options = routines, options
 
     async def call(
         self,
@@ -48,7 +47,6 @@ class Calls:
         job_id: str,
         dry_run: bool,
         wait_s: float | None,
-        priority: str | None = None,
     ) -> QueryResult:
         """Run a procedure; see the port."""
         procedure = await self._routines.procedure(path)
@@ -65,11 +63,11 @@ class Calls:
         script = self._script(procedure, scope, settled, out, reads=reads)
         parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
-        options = job_options({**self._labels, **lineage_labels(scope.lineage)}, priority)
-        config = self._statements.config(scope, parameters, **options)
+        options = await self._options.of(scope.lineage)
+        config = self._statements.config(scope, parameters, **options.config)
         what = f"the procedure {procedure.name}"
         try:
-            ended = await self._jobs.query(job_id, script, config, what=what, wait_s=wait_s)
+            ended = await self._jobs.query(job_id, script, config, what=what, project=options.project, wait_s=wait_s)
         except StepFailed as error:
             raise await self._explained(error, procedure, reach) from error
         if reads:

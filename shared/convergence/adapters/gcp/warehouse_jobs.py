@@ -12,11 +12,14 @@ import contextlib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from convergence.adapters.gcp.warehouse_client import HTTP, Client
 from convergence.adapters.gcp.warehouse_errors import job_error
+from convergence.adapters.gcp.warehouse_labels import lineage_labels
 from convergence.errors import ConvergenceError, StillRunning, Transient
+from convergence.ports.warehouse import Lineage
+from convergence.tenants.job_settings import JobSettings
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 # A job of any kind, and how one is sent: with this id, by this client.
 AnyJob = Any
 Begin = Callable[["bigquery.Client", str], AnyJob]
+SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
 
 ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before somebody has to look
 _FIRST_LOOK_S: Final = 0.1
@@ -52,6 +56,7 @@ class Jobs:
         begin: Begin,
         *,
         what: str,
+        project: str | None = None,
         wait_s: float | None = None,
         committed: Callable[[], Awaitable[bool]] | None = None,
     ) -> Ended:
@@ -65,7 +70,7 @@ class Jobs:
         """
         for attempt in range(ATTEMPTS_MAX):
             name = job_id if attempt == 0 else f"{job_id}-{attempt}"
-            job, ours = await self._begun(name, begin, what)
+            job, ours = await self._begun(name, begin, what, project)
             await self._finish(job, what, wait_s)
             if not job.error_result:
                 return Ended(job, repeated=not ours, failed_before=attempt)
@@ -82,15 +87,17 @@ class Jobs:
         config: bigquery.QueryJobConfig,
         *,
         what: str,
+        project: str | None = None,
         wait_s: float | None = None,
         committed: Callable[[], Awaitable[bool]] | None = None,
     ) -> Ended:
-        """Run a query job once under `job_id`; see `run`."""
+        """Run a query job once under `job_id`, in `project` where that is not the datasets' own; see `run`."""
+        options: dict[str, Any] = {"job_config": config, "project": project, "job_retry": None}
 
         def begin(client: bigquery.Client, name: str) -> AnyJob:
-            return client.query(sql, job_config=config, job_id=name, job_retry=None, api_method="INSERT", **HTTP)
+            return client.query(sql, job_id=name, api_method="INSERT", **options, **HTTP)
 
-        return await self.run(job_id, begin, what=what, wait_s=wait_s, committed=committed)
+        return await self.run(job_id, begin, what=what, project=project, wait_s=wait_s, committed=committed)
 
     async def rows(self, job: AnyJob, rows_max: int | None = None) -> tuple[Any, list[tuple[Any, ...]]]:
         """Return (schema fields, rows as tuples) of a query job that ended."""
@@ -101,22 +108,24 @@ class Jobs:
 
         return await self.client.call(fetch, doing=f"reading the rows of {job.job_id}")
 
-    async def _begun(self, name: str, begin: Begin, what: str) -> tuple[AnyJob, bool]:
+    async def _begun(self, name: str, begin: Begin, what: str, project: str | None) -> tuple[AnyJob, bool]:
         from google.api_core import exceptions as google
 
         sending = asyncio.ensure_future(self.client.call(lambda client: begin(client, name), doing=what))
         try:
             return await asyncio.shield(sending), True
         except google.Conflict:
-            return await self._found(name), False
+            return await self._found(name, project), False
         except asyncio.CancelledError:
-            await self._cancel(name, sending)
+            await self._cancel(name, project, sending)
             raise
         except (google.NotFound, google.PreconditionFailed) as error:
             raise job_error({"reason": "notFound", "message": error.message}, what=what) from error
 
-    async def _found(self, name: str) -> AnyJob:
-        return await self.client.call(lambda client: client.get_job(name, **HTTP), doing=f"looking at job {name}")
+    async def _found(self, name: str, project: str | None) -> AnyJob:
+        return await self.client.call(
+            lambda client: client.get_job(name, project=project, **HTTP), doing=f"looking at job {name}"
+        )
 
     async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
         """Wait until the job is done; its state is then the last word."""
@@ -131,15 +140,15 @@ class Jobs:
                 pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
                 await self.client.call(lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}")
         except asyncio.CancelledError:
-            await self._cancel(job.job_id, None)
+            await self._cancel(job.job_id, job.project, None)
             raise
 
-    async def _cancel(self, name: str, sending: asyncio.Future[AnyJob] | None) -> None:
+    async def _cancel(self, name: str, project: str | None, sending: asyncio.Future[AnyJob] | None) -> None:
         """Cancel a job whose caller gave up, for a bounded time; it may be on its way still."""
         from google.api_core import exceptions as google
 
         def cancel(client: bigquery.Client) -> None:
-            client.cancel_job(name, **HTTP)
+            client.cancel_job(name, project=project, **HTTP)
 
         async def until_known() -> None:
             while True:
@@ -157,6 +166,36 @@ class Jobs:
             sending.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
-def job_options(labels: Mapping[str, str], priority: str | None) -> dict[str, Any]:
-    """Return what every query job's configuration carries."""
-    return {"labels": dict(labels), **({} if priority is None else {"priority": priority})}
+class Options(NamedTuple):
+    """How one query job runs: in which project (None: the datasets' own), and what its configuration carries."""
+
+    project: str | None
+    config: dict[str, Any]
+
+
+class JobOptions:
+    """What every query job's configuration carries: labels, and what the plan of the org says that caused it."""
+
+    def __init__(self, labels: Mapping[str, str], settings: SettingsOf | None, project: str) -> None:
+        """`project` is where the datasets are: names without a project mean it, wherever the job runs."""
+        self._labels, self._settings, self._project = dict(labels), settings, project
+
+    def plain(self) -> dict[str, Any]:
+        """Return the options of a job of the installation itself."""
+        return {"labels": dict(self._labels)}
+
+    async def of(self, lineage: Lineage | None) -> Options:
+        """Return the options of a job that a run caused; without a run, those of the installation."""
+        from google.cloud import bigquery
+
+        options: dict[str, Any] = {"labels": {**self._labels, **lineage_labels(lineage)}}
+        if lineage is None or self._settings is None:
+            return Options(None, options)
+        wanted = await self._settings(lineage.org_slug)
+        if wanted.priority is not None:
+            options["priority"] = wanted.priority
+        if wanted.reservation is not None:
+            options["reservation"] = wanted.reservation
+        if wanted.project is not None:
+            options["connection_properties"] = [bigquery.ConnectionProperty("dataset_project_id", self._project)]
+        return Options(wanted.project, options)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.adapters.gcp.warehouse_jobs import Jobs, job_options
+from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse_tables import Tables
 from convergence.adapters.googlesql.identifiers import checked
 from convergence.ports.warehouse import Column, TableSchema
@@ -35,8 +35,8 @@ _MIGRATIONS: Final = (
 class Ledger:
     """The bookkeeping tables."""
 
-    def __init__(self, jobs: Jobs, tables: Tables, labels: dict[str, str]) -> None:
-        self._jobs, self._tables, self._labels = jobs, tables, labels
+    def __init__(self, jobs: Jobs, tables: Tables, options: JobOptions) -> None:
+        self._jobs, self._tables, self._options = jobs, tables, options
 
     async def ensure(self, dataset: str) -> None:
         """Make the ledger of a dataset's loads: outside of the transaction, which allows no permanent DDL."""
@@ -79,9 +79,7 @@ class Ledger:
         from google.cloud import bigquery
 
         parameters = [bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
-        config: bigquery.QueryJobConfig = bigquery.QueryJobConfig(
-            query_parameters=parameters, **job_options(self._labels, None)
-        )
+        config: bigquery.QueryJobConfig = bigquery.QueryJobConfig(query_parameters=parameters, **self._options.plain())
         ended = await self._jobs.query(self._jobs.client.ids.new("ledger"), sql, config, what="reading the ledger")
         _, rows = await self._jobs.rows(ended.job)
         return rows

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime
 from typing import Any, Final
 
-from convergence.adapters.gcp.warehouse_jobs import Jobs, job_options
-from convergence.adapters.gcp.warehouse_labels import lineage_labels
+from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse_ledger import Ledger
 from convergence.adapters.gcp.warehouse_stage import PART, PLACE, BigQueryStage, needs_parsing
 from convergence.adapters.googlesql.identifiers import checked
@@ -22,8 +21,8 @@ _NUMBER, _STAGE = "x_number", "x_stage"
 class Loads:
     """Runs loads."""
 
-    def __init__(self, jobs: Jobs, ledger: Ledger, labels: dict[str, str]) -> None:
-        self._jobs, self._ledger, self._labels = jobs, ledger, labels
+    def __init__(self, jobs: Jobs, ledger: Ledger, options: JobOptions) -> None:
+        self._jobs, self._ledger, self._options = jobs, ledger, options
 
     async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
         """Replace the slices by the staged rows; the stages are flushed and the table is there.
@@ -34,9 +33,9 @@ class Loads:
 
         await self._ledger.ensure(load.dataset)
         full = [stage for stage in stages if not await stage.is_empty()]
+        options = await self._options.of(load.lineage)
         config = bigquery.QueryJobConfig(
-            query_parameters=_parameters(load, self._jobs.client.clock.now()),
-            **job_options({**self._labels, **lineage_labels(load.lineage)}, None),
+            query_parameters=_parameters(load, self._jobs.client.clock.now()), **options.config
         )
         what = f"the load of {load.dataset}.{load.table.name}"
 
@@ -45,7 +44,7 @@ class Loads:
 
         try:
             ended = await self._jobs.query(
-                load.job_id, self._script(load, full), config, what=what, committed=committed
+                load.job_id, self._script(load, full), config, what=what, project=options.project, committed=committed
             )
         except StepFailed:
             await self._refuse_dates(load, full)
@@ -89,7 +88,7 @@ class Loads:
   SELECT ROW_NUMBER() OVER (ORDER BY {_STAGE}, {PART}, {PLACE}) AS number, {field} AS day FROM ({_union(stages)})
 ) WHERE day IS NULL OR day NOT IN UNNEST(@dates) ORDER BY number LIMIT 1"""
         parameters = [bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates))]
-        config = bigquery.QueryJobConfig(query_parameters=parameters, **job_options(self._labels, None))
+        config = bigquery.QueryJobConfig(query_parameters=parameters, **self._options.plain())
         ended = await self._jobs.query(self._jobs.client.ids.new("look"), sql, config, what="looking for a wrong date")
         _, rows = await self._jobs.rows(ended.job)
         for number, day in rows:

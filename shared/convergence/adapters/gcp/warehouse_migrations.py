@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convergence.adapters.gcp.warehouse_jobs import Jobs, job_options
+from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse_ledger import Ledger
 from convergence.adapters.gcp.warehouse_routines import Routines
 from convergence.adapters.gcp.warehouse_scripts import Reader, rehearse
@@ -33,10 +33,10 @@ class Migrations:
         statements: Statements,
         routines: Routines,
         ledger: Ledger,
-        labels: dict[str, str],
+        options: JobOptions,
     ) -> None:
         self._jobs, self._tables, self._statements = jobs, tables, statements
-        self._routines, self._ledger, self._labels = routines, ledger, labels
+        self._routines, self._ledger, self._options = routines, ledger, options
 
     async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool) -> list[str]:
         """Run those that the dataset has not seen; see the port."""
@@ -74,7 +74,7 @@ class Migrations:
             "convergence_digest": Parameter("STRING", migration.digest),
             "convergence_at": Parameter("TIMESTAMP", self._jobs.client.clock.now()),
         }
-        config = self._statements.config(scope, parameters, **job_options(self._labels, None))
+        config = self._statements.config(scope, parameters, **self._options.plain())
         script = f"{text}{'' if text.endswith(';') else ';'}\n{record}"
         job_id = self._jobs.client.ids.new("migration")
         try:

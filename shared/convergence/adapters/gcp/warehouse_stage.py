@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from convergence.adapters.gcp.warehouse_client import UPLOAD_TIMEOUT_S
-from convergence.adapters.gcp.warehouse_jobs import AnyJob, Jobs, job_options
+from convergence.adapters.gcp.warehouse_jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse_tables import Tables
 from convergence.adapters.gcp.warehouse_values import json_value
 from convergence.adapters.googlesql.fitting import as_json, misfit, unreal_number
@@ -183,7 +183,7 @@ class BigQueryStage:
         from google.cloud import bigquery
 
         parameters = [bigquery.ArrayQueryParameter("parts", "INT64", list(parts))] if parts else []
-        config = bigquery.QueryJobConfig(query_parameters=parameters, **job_options(self._labels, None))
+        config = bigquery.QueryJobConfig(query_parameters=parameters, labels=self._labels)
         ended = await self._jobs.query(self._jobs.client.ids.new("stage"), sql, config, what=f"staging {self._where}")
         _, rows = await self._jobs.rows(ended.job)
         return rows

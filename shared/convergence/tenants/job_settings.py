@@ -1,0 +1,60 @@
+"""Where the warehouse's jobs of an org run and who pays for them, as its plan says (`system/plans.yml`)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import cached_property
+from pathlib import Path
+from typing import Final
+
+from convergence.config.kind_models import Plan
+from convergence.errors import NotFound
+from convergence.ports.clock import Clock
+from convergence.tenants.orgs import OrgStore
+from convergence.tenants.plans import load_plans
+
+_REMEMBERED: Final = timedelta(minutes=5)  # so late may a change of plan reach the jobs of a process
+_ORGS_MAX: Final = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """None means the installation's own. `reservation`: projects/{p}/locations/{l}/reservations/{r}."""
+
+    project: str | None = None
+    reservation: str | None = None
+    priority: str | None = None
+
+
+class PlanJobs:
+    """Answers for each org, from its document and the plans' file; remembered for five minutes."""
+
+    def __init__(self, orgs: OrgStore, configs_dir: Path, clock: Clock) -> None:
+        self._orgs, self._configs_dir, self._clock = orgs, configs_dir, clock
+        self._known: dict[str, tuple[datetime, JobSettings]] = {}
+
+    async def __call__(self, org: str) -> JobSettings:
+        """Return the settings of an org's jobs; those of nobody for an org or a plan that is not there."""
+        now = self._clock.now()
+        known = self._known.get(org)
+        if known is not None and now < known[0]:
+            return known[1]
+        if len(self._known) >= _ORGS_MAX:
+            self._known.clear()
+        settings = await self._read(org)
+        self._known[org] = (now + _REMEMBERED, settings)
+        return settings
+
+    async def _read(self, org: str) -> JobSettings:
+        try:
+            plan = self._plans.get((await self._orgs.get(org)).plan)
+        except NotFound:
+            plan = None
+        if plan is None:
+            return JobSettings()
+        return JobSettings(plan.bigquery_project, plan.reservation, plan.job_priority)
+
+    @cached_property
+    def _plans(self) -> dict[str, Plan]:
+        return load_plans(self._configs_dir)
