@@ -27,6 +27,7 @@ CALL_TIMEOUT_S: Final = 30.0  # one HTTP request
 UPLOAD_TIMEOUT_S: Final = 120.0  # one with staged rows in it
 TOTAL_S: Final = 60.0  # a call with all its repetitions
 SERVICE: Final = "BigQuery"
+_CONNECTIONS_MAX: Final = 64  # as many as a function has threads
 HTTP: Final[dict[str, Any]] = {"retry": None, "timeout": CALL_TIMEOUT_S}  # of every request
 
 
@@ -82,6 +83,7 @@ class Client:
         from google.api_core.client_options import ClientOptions
         from google.auth.credentials import AnonymousCredentials
         from google.cloud import bigquery
+        from requests.adapters import HTTPAdapter
 
         with self._lock:
             if self._client is None:
@@ -91,9 +93,10 @@ class Client:
                     address = self._endpoint if "://" in self._endpoint else f"http://{self._endpoint}"
                     options["client_options"] = ClientOptions(api_endpoint=address)
                     credentials = credentials or AnonymousCredentials()
-                self._client = bigquery.Client(
-                    project=self.project, location=self.location, credentials=credentials, **options
-                )
+                made = bigquery.Client(project=self.project, location=self.location, credentials=credentials, **options)
+                for scheme in ("https://", "http://"):  # a client keeps ten connections; more would be made anew
+                    made._http.mount(scheme, HTTPAdapter(pool_maxsize=_CONNECTIONS_MAX))  # noqa: SLF001 - no other way to its session
+                self._client = made
             return self._client
 
 
