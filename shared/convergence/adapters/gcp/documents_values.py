@@ -91,7 +91,7 @@ def _put_many(value: Any, item: dict[str, Any] | list[Any] | tuple[Any, ...], de
             put(value.array_value.values.add(), each, depth + 1)
 
 
-def _named(item: dict[str, Any]) -> bool:
+def _named(item: dict[Any, Any]) -> bool:
     """Say whether each key is short enough for a field's name."""
     return not any(
         isinstance(key, str) and len(key) > _SURELY_SHORT and len(key.encode()) >= _NAME_BYTES_MAX for key in item
