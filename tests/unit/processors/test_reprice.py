@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.genai.before_after import compare
+from convergence.processors.genai.before_after import compare, one_currency
 from convergence.processors.genai.seeded import prices_in
 from tests.unit.processors.installation import CONFIGS, Here, days, installed
 
@@ -50,6 +50,10 @@ def test_a_change_has_a_reason(before: list[Mapping[str, Any]], after: list[Mapp
 def test_charges_in_two_currencies_are_not_compared() -> None:
     with pytest.raises(StepFailed, match="charges in EUR and USD cannot be compared"):
         compare(FIRST, [charge()], [charge(currency="EUR")])
+    unpriced = charge(model="o", cost=None)
+    one_currency(compare(FIRST, [charge(currency="EUR"), unpriced], [charge(currency="EUR"), unpriced]))
+    with pytest.raises(StepFailed, match="charges in EUR and USD, which have no sum"):
+        one_currency(compare(FIRST, [], [charge(), charge(model="n", currency="EUR")]))
 
 
 @pytest.mark.parametrize(

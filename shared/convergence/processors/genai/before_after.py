@@ -91,6 +91,13 @@ def _reason(old: Side, new: Side) -> str:
     return USAGE if old.quantities != new.quantities else PRICE
 
 
+def one_currency(rows: Iterable[Mapping[str, Any]]) -> None:
+    """Raise `StepFailed` when rows of several currencies have a cost: their sum would be an amount of neither."""
+    found = sorted({row["currency"] for row in rows if row["cost_before"] is not None or row["cost_after"] is not None})
+    if len(found) > 1:
+        raise StepFailed(f"these days have charges in {' and '.join(found)}, which have no sum: use a list in one")
+
+
 def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Sum before, after and difference, as text to the last digit."""
     columns = {"cost_before": "before", "cost_after": "after", "difference": "difference"}

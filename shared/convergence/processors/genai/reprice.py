@@ -85,6 +85,7 @@ class RepriceProcessor:
             if wanted.apply:
                 await stage.write(part, charges)
             context.progress(rows=read, note=day.isoformat())
+        before_after.one_currency(compared)
         written = 0
         if wanted.apply:
             written = (await context.warehouse.load(stage, dates=dates, date_field="usage_date")).rows_loaded
