@@ -107,8 +107,9 @@ def _headers(scope: Scope) -> dict[bytes, bytes]:
 
 
 def _keys(headers: dict[bytes, bytes]) -> tuple[str | None, str | None]:
-    key, root = headers.get(b"x-api-key"), headers.get(b"x-ca-root-key")
-    return None if key is None else key.decode("latin-1"), None if root is None else root.decode("latin-1")
+    """Return the org's and the operator's key; an empty header is none, as for the routes."""
+    key, root = headers.get(b"x-api-key", b""), headers.get(b"x-ca-root-key", b"")
+    return key.decode("latin-1") or None, root.decode("latin-1") or None
 
 
 async def _body(receive: Receive) -> tuple[bytes, Receive]:

@@ -22,7 +22,7 @@ from convergence.errors import InvalidInput
 REQUESTS_S: Final = 10  # for requests under way when it is told to stop
 STEPS_S: Final = 25.0  # then for steps; what is not done by then is resumed by the next start
 YOUNG_MAX: Final = (
-    10_000  # new objects before the collector looks: 2 looks of 4 ms in 4,000 runs, with Python's 700 48 of up to 9
+    10_000  # new objects before the collector looks: 2 looks in 4,000 runs of up to 4 ms; else 48 of up to 9
 )
 
 

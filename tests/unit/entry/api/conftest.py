@@ -62,6 +62,16 @@ provider: shop
 auth_type: admin_key
 steps: [{step_id: look, ps_type: generic.noop}]
 """,
+    "shop/operator_broken": """
+pipeline_id: "{org_slug}-shop-operator-broken"
+provider: shop
+auth_type: admin_key
+steps:
+  - step_id: load_plans
+    ps_type: openai.seed_csv
+    source: {file: openai/seed/missing.csv}
+    destination: {table: openai_subscription_plans}
+""",
     "shop/needs_key": """
 pipeline_id: "{org_slug}-shop-needs-key"
 provider: openai

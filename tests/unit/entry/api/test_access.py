@@ -106,6 +106,19 @@ def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> Non
     live(story, orgs=("acme", "globex"))
 
 
+def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live) -> None:
+    async def story(api: Api) -> None:
+        path = "/pipelines/run/acme/shop/operator_broken"
+        run = (await api.ask("POST", path, headers=ROOT, params={"wait": 20})).json()
+        assert run["status"] == "failed"
+        again = f"/pipelines/replay/acme/{run['run_id']}"
+        refused = await api.ask("POST", again, org="acme", json={"parameters": {"date": "2026-01-01"}})
+        assert (refused.status_code, refused.json()["code"]) == (403, "denied")
+        assert (await api.ask("POST", again, headers=ROOT)).status_code == 202
+
+    live(story)
+
+
 def test_a_key_does_what_its_scopes_say(live: Live) -> None:
     async def story(api: Api) -> None:
         made = await api.ask(

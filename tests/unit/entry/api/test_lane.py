@@ -35,6 +35,8 @@ ASKED: dict[str, tuple[str, str, dict[str, Any]]] = {
     "a body that is announced too large": ("POST", RUN, {"org": "acme", "content": b" " * (BODY_MAX + 1)}),
     "nobody": ("POST", RUN, {"json": {}}),
     "a key that never lived": ("POST", RUN, {"json": {}, "headers": {"x-api-key": "cvk_x"}}),
+    "an empty key": ("POST", "/pipelines/run/acme/shop/open", {"json": {}, "headers": {"x-api-key": ""}}),
+    "an empty operator's key": ("POST", RUN, {"org": "acme", "json": {}, "headers": {"x-ca-root-key": ""}}),
     "another org's key": ("POST", RUN.replace("acme", "globex"), {"org": "acme", "json": {}}),
     "what only the operator runs": ("POST", "/pipelines/run/acme/shop/operator", {"org": "acme", "json": {}}),
     "the operator": ("POST", RUN, {"json": {}, "headers": ROOT}),

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 from fastapi import APIRouter
 
 from convergence.domain.status import RunStatus
 from convergence.engine.cancel import cancel as cancel_run
 from convergence.engine.replay import replay as replay_run
-from convergence.entry.api.auth import OrgName, Runner
+from convergence.engine.store import require_run
+from convergence.entry.api.auth import OrgName, Runner, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted, Cancelled, ReplayBody
 from convergence.entry.api.problems import documented
 from convergence.entry.api.routes.state import RunId
 from convergence.entry.api.runtime import At
+from convergence.errors import ConfigErrors, NotFound
 
 router = APIRouter(prefix="/pipelines", tags=["act"], route_class=StrictRoute)
 
@@ -25,8 +29,11 @@ async def cancel(org: OrgName, run_id: RunId, at: At, _: Runner) -> Json:
 
 
 @router.post("/replay/{org}/{run_id}", status_code=202, response_model=Accepted, responses=documented(404))
-async def replay(org: OrgName, run_id: RunId, at: At, _: Runner, body: ReplayBody | None = None) -> Json:
+async def replay(org: OrgName, run_id: RunId, at: At, caller: Runner, body: ReplayBody | None = None) -> Json:
     """Run a failed or cancelled run again from where it stopped; finished steps are not done again."""
     wanted = body or ReplayBody()
+    pipeline = (await require_run(at.services, org, run_id)).run.pipeline
+    with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
+        check_run(caller, org, at.services.catalog.get(pipeline).pipeline)
     run = await replay_run(at.services, org, run_id, parameters=wanted.parameters, latest=wanted.latest)
     return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)
