@@ -23,7 +23,7 @@ from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.secrets import parameter_aad
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, once_path, plan_path, read_run, read_usage, usage_path, write, write_run
-from convergence.errors import Conflict, Denied, InvalidInput
+from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded
 from convergence.ports.documents import Create
 from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.choice import choose_credential
@@ -144,8 +144,8 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     await _check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
-    except Conflict:
-        again = await _same_request(services, prepared)
+    except (Conflict, QuotaExceeded):  # the same request, sent twice at once, may have taken the last place itself
+        again = None if request.idempotency_key is None else await _same_request(services, prepared)
         if again is None:
             raise
         return again

@@ -34,6 +34,19 @@ def test_an_idempotency_key_gives_the_same_run_and_refuses_another_request(engin
     assert engine.started == ["load_a"]
 
 
+def test_the_same_request_sent_twice_at_once_takes_the_last_place_of_the_day_once(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def story() -> None:
+        await engine.org("small", daily=1)
+        asked = (engine.start(org="small", idempotency_key="k") for _ in range(2))
+        first, second = await asyncio.gather(*asked)
+        assert first.run_id == second.run_id
+
+    engine.live(story)
+    assert engine.started == ["load_a"]
+
+
 def test_limits_of_the_org_refuse_before_anything_is_stored(engine: Engine) -> None:
     engine.pipeline(one())
 
