@@ -28,6 +28,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "extract": extract.measure,
     "extract-1m": partial(extract.measure, 1_000_000),
     "orgs": orgs.measure,
+    "orgs-100": partial(orgs.measure, 100),
 }
 
 
