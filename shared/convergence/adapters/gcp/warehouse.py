@@ -41,8 +41,8 @@ class BigQueryWarehouse:
     Nothing is imported from Google and no request is sent before the first call. `credentials` are those of the
     process unless given, so a customer's own make a reader of the customer's project. With an `endpoint`
     (`host:port` of a stand-in, plain HTTP) none are used. `labels` go on every job, dataset and table, besides org,
-    pipeline and run of what caused a job. `settings` say for an org where
-    and how the statements of its runs are executed; without them all run in `project` as BigQuery does it by itself.
+    pipeline and run of what caused a job. `settings` say where and how the
+    statements of an org's runs are executed; without them all run in `project`, as BigQuery does it by itself.
     """
 
     def __init__(
