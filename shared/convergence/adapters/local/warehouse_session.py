@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 READERS: Final = 2
+CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
 
 
 class Job:
@@ -180,6 +181,7 @@ class Session:
             config={
                 "threads": self._threads,
                 "memory_limit": f"{self._memory_mib}MiB",
+                "checkpoint_threshold": CHECKPOINT_AT,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
             },
