@@ -96,6 +96,17 @@ def test_an_answer_that_is_cut_or_none_is_a_protocol_error(answer: bytes) -> Non
         against(lambda: Script(answer, hangs_up=True), text)
 
 
+def test_headers_without_end_are_not_read_to_their_end() -> None:
+    with pytest.raises(httpx.RemoteProtocolError, match="headers of more than"):
+        against(lambda: Script(b"HTTP/1.1 200 OK\r\nx: " + b"y" * 100_000), text)
+
+
+def test_a_connection_that_the_answer_gives_up_is_not_used_again() -> None:
+    answer = OK.replace(b"\r\n\r\n", b"\r\nconnection: close\r\n\r\n")
+    got, script = against(lambda: Script(answer, OK), twice)
+    assert (got, script.connections) == (["ok", "ok"], 2)
+
+
 def test_an_answer_nobody_asked_for_is_never_taken_for_the_next_calls() -> None:
     got, script = against(lambda: Script(OK + OK.replace(b"ok", b"no"), OK), twice)
     assert (got, script.connections) == (["ok", "ok"], 2)
