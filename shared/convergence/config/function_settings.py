@@ -26,6 +26,7 @@ Endpoint = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")]
 class FunctionSettings(Settings):
     """Every setting, under the name of its variable."""
 
+    FORWARDED_HOPS: int = Field(default=1, ge=0, le=5)  # Cloud Run's front end appends who called it
     CONVERGENCE_CONFIGS: Path = Path("configs")
     CONVERGENCE_PUSH_AUDIENCE: str = ""  # what the tokens of push deliveries are made for
     CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the address that they are made by

@@ -36,6 +36,7 @@ class Settings(BaseSettings):
     RATE_LIMIT_ENABLED: bool = True
     RATE_LIMIT_REQUESTS_PER_MINUTE: int = Field(default=100, ge=1)
     RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
+    FORWARDED_HOPS: int = Field(default=0, ge=0, le=5)  # proxies in front that append to X-Forwarded-For
     CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = ()  # separated by commas
     PORT: int = Field(default=8001, ge=0, le=65_535)  # 0: any free one
 

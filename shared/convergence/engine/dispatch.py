@@ -239,7 +239,7 @@ async def seal(services: Services, org: str, secrets: Mapping[str, str]) -> dict
 def _run_id(services: Services, request: RunRequest, loaded: LoadedPipeline) -> str:
     if request.idempotency_key is None:
         return services.ids.new("run")
-    name = f"{request.org}/{loaded.path}/{request.idempotency_key}"
+    name = f"{request.org}\n{loaded.path}\n{request.idempotency_key}"  # a key may hold a slash
     return f"run_{hashlib.blake2b(name.encode(), digest_size=10).hexdigest()}"
 
 

@@ -23,6 +23,7 @@ from convergence.errors import RateLimited
 logger = logging.getLogger("convergence.api")
 BODY_MAX: Final = 1_048_576
 BODY_S: Final = 30.0  # between two pieces of a body
+_UNROUTED: Final = "(none)"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
@@ -39,7 +40,7 @@ class Edge:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        visit = Visit(self._request_id(request), request.client.host if request.client is not None else "")
+        visit = Visit(self._request_id(request), caller_address(request, self._runtime.settings.FORWARDED_HOPS))
         scope.setdefault("state", {})["visit"] = visit
         answer = _Answer(send, visit)
         began = time.perf_counter()
@@ -77,13 +78,25 @@ class Edge:
         return given if _REQUEST_ID.fullmatch(given) else self._runtime.services.ids.new("req")
 
     async def _after(self, scope: Scope, visit: Visit, status: int, seconds: float) -> None:
-        route = getattr(scope.get("route"), "path", "(none)").replace(":path}", "}")
-        self._runtime.metrics.answered(scope["method"] if status != 405 else "(other)", route, status, seconds)
+        route = getattr(scope.get("route"), "path", _UNROUTED).replace(":path}", "}")
+        method = scope["method"] if status != 405 and route != _UNROUTED else "(other)"  # a stranger may invent methods
+        self._runtime.metrics.answered(method, route, status, seconds)
         if logger.isEnabledFor(logging.INFO):
             words = (scope["method"], route, status, seconds * 1000, visit.request_id)
             logger.info("%s %s %d %.1f ms %s", *words, extra={"org": scope.get("path_params", {}).get("org")})
         if scope["method"] in MUTATING:
             await audit(self._runtime, scope, visit, route, status)
+
+
+def caller_address(request: Request, hops: int) -> str:
+    """Return who called: what the outermost of our `hops` proxies appended, without one the peer.
+
+    What stands before it in `X-Forwarded-For` is the caller's own word, which nobody checked.
+    """
+    named = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
+    if 0 < hops <= len(named):
+        return named[-hops]
+    return request.client.host if request.client is not None else ""
 
 
 TOO_LARGE: Final = f"A body has at most {BODY_MAX:,} bytes."

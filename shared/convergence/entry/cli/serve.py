@@ -74,6 +74,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
             log_config=None,
             access_log=False,
             server_header=False,
+            proxy_headers=False,  # FORWARDED_HOPS says which part of X-Forwarded-For is true
             lifespan="off",
             http="httptools",
             timeout_keep_alive=30,

@@ -63,6 +63,28 @@ def test_guesses_at_keys_are_limited_by_address(live: Live) -> None:
     live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
 
 
+@pytest.mark.parametrize(
+    ("hops", "address"), [(0, "192.0.2.7"), (1, "198.51.100.4"), (2, "203.0.113.9"), (4, "192.0.2.7")]
+)
+def test_the_callers_address_is_what_our_own_proxies_say(live: Live, hops: int, address: str) -> None:
+    forwarded = {"X-API-Key": "cvk_wrong", "X-Forwarded-For": "10.6.6.6, 203.0.113.9,198.51.100.4"}
+
+    async def story(api: Api) -> None:
+        answers = [await api.ask("POST", RUN, headers=forwarded) for _ in range(2)]
+        assert f"address {address}" in answers[-1].json()["detail"]
+
+    live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=1, FORWARDED_HOPS=hops)
+
+
+def test_methods_that_nobody_routes_make_no_new_series(live: Live) -> None:
+    async def story(api: Api) -> None:
+        for number in range(3):
+            await api.client.request(f"INVENTED{number}", "/nowhere")
+        assert "INVENTED" not in (await api.ask("GET", "/metrics")).text
+
+    live(story, orgs=())
+
+
 def test_the_service_as_a_whole_has_a_limit(live: Live) -> None:
     async def story(api: Api) -> None:
         answers = [await api.client.get("/health") for _ in range(3)]
