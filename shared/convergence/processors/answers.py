@@ -15,6 +15,22 @@ BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
 
 
+async def read_body(response: httpx.Response, where: str, *, bytes_max: int) -> bytes:
+    """Return the body of an answer that is still coming.
+
+    Raises:
+        StepFailed: it has more than `bytes_max` bytes. It is decompressed piece by piece: a small answer cannot swell
+            unseen.
+    """
+    body = bytearray()
+    pieces = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+    async for piece in pieces:
+        body += piece
+        if len(body) > bytes_max:
+            raise StepFailed(f"{where} sends more than {bytes_max // 2**20} MiB in one answer: ask for smaller pages")
+    return bytes(body)
+
+
 def parsed(response: httpx.Response, body: bytes, where: str, *, exact: bool) -> Any:
     """Return the value of a good answer.
 

@@ -17,7 +17,7 @@ import httpx
 
 from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
-from convergence.processors.answers import parsed, refused
+from convergence.processors.answers import parsed, read_body, refused
 from convergence.processors.hosts import DEFAULT_REACH, Reach, checked_url
 from convergence.processors.limiter import limiter
 from convergence.processors.paging import Answer, Call, Following, LoopGuard, Paging, Params
@@ -156,7 +156,7 @@ class RestClient:
         try:
             response = await self._context.http.send(request, stream=True)
             try:
-                body = await self._read(response, call)
+                body = await read_body(response, self._where(call), bytes_max=self._bytes_max)
             finally:
                 await response.aclose()
         except httpx.RequestError as error:
@@ -197,17 +197,6 @@ class RestClient:
             return url.copy_merge_params(list(params)).raw_path
         self._encoded = {pair: self._encoded.get(pair) or urlencode([pair]) for pair in params}
         return b"%b?%b" % (url.raw_path, "&".join(self._encoded[pair] for pair in params).encode("ascii"))
-
-    async def _read(self, response: httpx.Response, call: Call) -> bytes:
-        body = bytearray()
-        # Decompressed piece by piece: a small answer cannot swell unseen.
-        chunks = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
-        async for chunk in chunks:
-            body += chunk
-            if len(body) > self._bytes_max:
-                limit = f"{self._bytes_max // 2**20} MiB"
-                raise StepFailed(f"{self._where(call)} sends more than {limit} in one answer: ask for smaller pages")
-        return bytes(body)
 
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
         """Seconds to wait; None when the wait is the engine's."""

@@ -12,6 +12,7 @@ from convergence.adapters.accounts_checks import ROLES
 from convergence.adapters.local.accounts_values import query_parameters, rest_rows
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.processors.answers import parsed, read_body
 
 if TYPE_CHECKING:
     import httpx
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 TOTAL_S: Final = 60.0  # one call with all its repetitions
 _WAIT_MS: Final = 20_000  # how long BigQuery itself waits for a query before it answers
 _TIMEOUT_S: Final = 60.0  # one request
+_BYTES_MAX: Final = 64 * 2**20  # of one answer
 _PAUSE_S: Final = 1.0  # between two looks at a query that goes on
 # Reasons of a 403 that only mean "later" ("Error messages", BigQuery documentation).
 _LATER: Final = frozenset({"rateLimitExceeded", "quotaExceeded", "jobRateLimitExceeded", "backendError"})
@@ -115,22 +117,23 @@ class RestReader:
     async def _once(self, method: str, url: str, request: dict[str, Any]) -> Any:
         import httpx
 
+        asked = self._http.build_request(method, url, headers=self._headers, timeout=_TIMEOUT_S, **request)
         try:
-            answer = await self._http.request(method, url, headers=self._headers, timeout=_TIMEOUT_S, **request)
+            answer = await self._http.send(asked, stream=True)
+            try:
+                body = await read_body(answer, "BigQuery", bytes_max=_BYTES_MAX)
+            finally:
+                await answer.aclose()
         except httpx.RequestError as error:
             raise Transient(f"waiting for BigQuery: {type(error).__name__}") from None  # it holds the token
         if answer.status_code != 200:
-            raise _refused(answer)
-        try:
-            return orjson.loads(answer.content)
-        except ValueError as error:
-            raise Transient(f"BigQuery answers with broken JSON ({len(answer.content)} bytes)") from error
+            raise _refused(answer.status_code, body)
+        return parsed(answer, body, "BigQuery", exact=False)
 
 
-def _refused(answer: httpx.Response) -> ConvergenceError:
-    status = answer.status_code
+def _refused(status: int, body: bytes) -> ConvergenceError:
     try:
-        error = orjson.loads(answer.content)["error"]
+        error = orjson.loads(body)["error"]
         said = str(error["message"])[:500]
         reason = str((error.get("errors") or [{}])[0].get("reason", ""))
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -138,7 +141,7 @@ def _refused(answer: httpx.Response) -> ConvergenceError:
     if status == 429 or status >= 500 or reason in _LATER:
         return Transient(f"waiting for BigQuery: {reason or said}")
     if status == 401:
-        return CredentialRejected("BigQuery does not accept the token of the service account: store a new key")
+        return CredentialRejected("BigQuery does not know the credential (401): store a new key of the service account")
     if status == 403:
         return CredentialRejected(f"BigQuery: the service account may not do this. {ROLES} Google says: {said}")
     if reason == "bytesBilledLimitExceeded" or "limit for bytes billed" in said:
