@@ -44,10 +44,11 @@ class CheckedTransport(httpx.AsyncBaseTransport):
     Raises what httpx's own transport raises, `StepFailed` for an address out of reach, `Transient` for a name without.
     """
 
-    def __init__(self, resolve: Resolve = resolve) -> None:
+    def __init__(self, resolve: Resolve = resolve, *, tls: ssl.SSLContext | None = None) -> None:
+        """`tls` says whose certificates count; None: those of httpx's list, as `SSL_CERT_FILE` may change it."""
         self._resolve = resolve
         self._idle: dict[_Place, deque[Connection]] = {}
-        self._tls: ssl.SSLContext | None = None
+        self._tls = tls
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send."""
