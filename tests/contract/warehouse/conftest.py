@@ -26,6 +26,13 @@ def bigquery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
         yield address
 
 
+@pytest.fixture
+def own_bigquery(tmp_path: Path) -> Iterator[str]:
+    """A stand-in for one test, which leaves work behind: local-bigquery goes on with what was cancelled."""
+    with running(tmp_path) as address:
+        yield address
+
+
 @asynccontextmanager
 async def duckdb(folder: Path, _: pytest.FixtureRequest) -> AsyncIterator[Warehouse]:
     warehouse = DuckDbWarehouse(folder / "warehouse.duckdb", clock=StoppedClock(), project="demo")
@@ -40,12 +47,16 @@ async def emulated(_: Path, request: pytest.FixtureRequest) -> AsyncIterator[War
     """A project of its own for each test."""
     ids = RandomIds()
     project = ids.new("demo").replace("_", "-")
-    address = request.getfixturevalue("bigquery")
+    address = request.getfixturevalue(_server(request))
     warehouse = BigQueryWarehouse(project=project, location="US", clock=StoppedClock(), ids=ids, endpoint=address)
     try:
         yield warehouse
     finally:
         warehouse.close()
+
+
+def _server(request: pytest.FixtureRequest) -> str:
+    return "bigquery" if request.node.get_closest_marker("endless") is None else "own_bigquery"
 
 
 @asynccontextmanager
@@ -79,7 +90,7 @@ def run(request: pytest.FixtureRequest, tmp_path: Path) -> Callable[[Body], None
     """Run a test's body against a fresh warehouse."""
     make = request.param
     if make is emulated:
-        request.getfixturevalue("bigquery")  # before any loop runs
+        request.getfixturevalue(_server(request))  # before any loop runs
 
     async def main(body: Body) -> None:
         async with make(tmp_path, request) as warehouse:

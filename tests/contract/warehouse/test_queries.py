@@ -60,6 +60,7 @@ def test_rows_max_bounds_the_answer(run: Callable[[Body], None], usage: TableSch
     run(body)
 
 
+@pytest.mark.endless
 def test_a_cancelled_statement_leaves_nothing_behind_and_the_next_one_runs(
     run: Callable[[Body], None], usage: TableSchema
 ) -> None:

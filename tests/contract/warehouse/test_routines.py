@@ -189,6 +189,7 @@ def test_a_call_counts_the_rows_it_inserted_and_updated_but_none_that_it_deleted
     run(body)
 
 
+@pytest.mark.endless
 def test_an_endless_loop_that_is_cancelled_leaves_nothing_and_the_next_call_runs(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
         endless = f"{INSERT}\nLOOP\n  UPDATE cost SET cost = cost + 1 WHERE TRUE;\nEND LOOP;"
