@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 from google.cloud.firestore_v1.types import firestore
@@ -86,7 +87,7 @@ class Query:
         """Return rows in the order of the query."""
         found = sorted(rows, key=lambda row: row[0][-1])
         for i, order in reversed(list(enumerate(self.order))):
-            found.sort(key=lambda row, at=i: _comparable(row[0][at]), reverse=order.descending)  # type: ignore[misc]
+            found.sort(key=partial(_rank, i), reverse=order.descending)
         return found
 
     def _parent(self) -> str:
@@ -140,8 +141,9 @@ def _lookup(fields: Any, field: str) -> Any:
     return item_of(fields[last])
 
 
-def _comparable(value: Any) -> tuple[int, Any]:
-    """Return what sorts as Firestore does: booleans, then numbers, then text."""
+def _rank(place: int, row: Row) -> tuple[int, Any]:
+    """Return what sorts rows by one of their order values as Firestore does: booleans, then numbers, then text."""
+    value = row[0][place]
     if isinstance(value, bool):
         return (0, value)
     return (2, value) if isinstance(value, str) else (1, value)
