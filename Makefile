@@ -3,6 +3,10 @@ PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 LOCKS  := infra/requirements
+# A lock is complete, so pip installs it without resolving: with --require-hashes its resolver refuses a release that is
+# newer than the pin of a requirement with an extra (pip 23.2, bundled with Python 3.11). `pip check` proves the result.
+INSTALL := install -qq --disable-pip-version-check --no-deps --require-hashes
+COMPILE = $(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --no-emit-index-url --generate-hashes
 SEED   ?= 0
 WORLDS ?= 1
 SHAPE  ?= all
@@ -55,13 +59,13 @@ schema: $(VENV)/dev ## Make configs/pipeline.schema.json again from the models
 	$(BIN)/convergence schema --write
 
 lock: $(VENV)/python ## Resolve the locked versions again
-	$(BIN)/pip install --quiet uv
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-		--generate-hashes --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-		--generate-hashes --extra gcp --extra build pyproject.toml -o $(LOCKS)/gcp.txt
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --no-header --no-annotate --no-emit-index-url \
-		--generate-hashes --extra embedded --extra gcp --extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
+	$(BIN)/pip install -qq --disable-pip-version-check uv
+	$(COMPILE) --python-version 3.11 --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
+	$(COMPILE) --python-version 3.11 --extra gcp --extra build pyproject.toml -o $(LOCKS)/gcp.txt
+	$(COMPILE) --python-version 3.11 --extra embedded --extra gcp --extra build --extra dev pyproject.toml \
+		-o $(LOCKS)/dev.txt
+	$(COMPILE) --python-version 3.13 --override $(LOCKS)/emulators-overrides.in $(LOCKS)/emulators.in \
+		-o $(LOCKS)/emulators.txt
 
 clean: ## Remove environment and demo data
 	rm -rf $(VENV) .convergence
@@ -74,17 +78,18 @@ $(VENV)/python:
 
 $(VENV)/run: $(VENV)/python $(LOCKS)/embedded.txt
 	@echo "Setting up (once) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/embedded.txt
+	@$(BIN)/pip $(INSTALL) -r $(LOCKS)/embedded.txt
 	@$(MAKE) --no-print-directory link
 	@touch $@
 
 $(VENV)/dev: $(VENV)/python $(LOCKS)/dev.txt
 	@echo "Setting up for development (once) …"
-	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r $(LOCKS)/dev.txt
+	@$(BIN)/pip $(INSTALL) -r $(LOCKS)/dev.txt
 	@$(MAKE) --no-print-directory link
 	@touch $(VENV)/run $@
 
 .PHONY: link
 link:
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip install -qq --disable-pip-version-check --no-deps --no-build-isolation --editable .
+	@$(BIN)/pip check --disable-pip-version-check >$(VENV)/check.log 2>&1 || (cat $(VENV)/check.log; exit 1)
 	@$(BIN)/python -m compileall -q shared

@@ -1,7 +1,7 @@
 """Makes the emulator's own environment: `python -m tests.emulators.environment`, or `make emulators`.
 
-local-bigquery wants Python 3.13 and brings a DuckDB whose extensions would be downloaded at start; an older DuckDB has
-them as wheels. So it lives in an environment of its own, beside the project's.
+local-bigquery wants Python 3.13 and asks for a DuckDB whose extensions would be downloaded at start; the lock overrides
+it with an older one, which has them as wheels. So it lives in an environment of its own, beside the project's.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from pathlib import Path
 from typing import Final
 
 FOLDER: Final = Path(os.environ.get("CONVERGENCE_EMULATORS", Path(__file__).parents[2] / "build" / "emulators"))
-PACKAGES: Final = ("local-bigquery==0.4.0", "google-cloud-bigquery>=3.38")
-_DUCKDB: Final = "1.5.5"  # the last with extension wheels; local-bigquery asks for more and works with it
+LOCK: Final = Path(__file__).parents[2] / "infra" / "requirements" / "emulators.txt"
 EXTENSIONS: Final = ("ducklake", "icu", "spatial")
 _OLDEST: Final = (3, 13)
 
@@ -37,10 +36,8 @@ def main() -> int:
         return 1
     subprocess.run([base, "-m", "venv", "--clear", FOLDER], check=True)
     python = FOLDER / "bin" / "python"
-    pinned = [f"duckdb=={_DUCKDB}", f"duckdb-extensions=={_DUCKDB}"]
-    pinned += [f"duckdb-extension-{name}=={_DUCKDB}" for name in EXTENSIONS]
-    for packages in (PACKAGES, pinned):  # in this order: the second step replaces the DuckDB of the first
-        subprocess.run([python, "-m", "pip", "install", "--quiet", *packages], check=True)
+    install = ["install", "-qq", "--disable-pip-version-check", "--no-deps", "--require-hashes", "-r", str(LOCK)]
+    subprocess.run([python, "-m", "pip", *install], check=True)
     (FOLDER / "finished").touch()
     return 0
 

@@ -79,26 +79,6 @@ def test_public_names_say_what_they_promise(path: Path) -> None:
     assert not silent
 
 
-def test_locks_name_no_index() -> None:
-    for lock in (ROOT / "infra" / "requirements").glob("*.txt"):
-        text = lock.read_text()
-        assert "--hash=sha256:" in text
-        assert not re.search(r"index-url|find-links|https?://|file:", text), lock
-
-
-def test_locks_hold_what_pyproject_asks_for() -> None:
-    import tomllib
-
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    extras = project["optional-dependencies"]
-    for lock, groups in {"embedded": ["embedded", "build"], "dev": ["embedded", "build", "dev"]}.items():
-        text = (ROOT / "infra/requirements" / f"{lock}.txt").read_text()
-        locked = set(re.findall(r"^([a-z0-9._-]+)==", text, re.MULTILINE))
-        asked = [*project["dependencies"], *(name for group in groups for name in extras[group])]
-        names = {re.split(r"[\s\[<>=!~;]", name)[0].lower().replace("_", "-") for name in asked}
-        assert names - {"convergence-pipelines"} <= locked, f"run: make lock ({lock})"
-
-
 def test_every_error_code_is_explained() -> None:
     explained = (ROOT / "docs" / "operations.md").read_text()
     codes = {
