@@ -50,7 +50,7 @@ def pipeline(shape: int) -> LoadedPipeline:
     rng = Random(shape)
     steps = [_step(rng, number, [f"s{i}" for i in range(number)]) for number in range(rng.randint(1, 6))]
     if rng.random() < 0.1:
-        steps.extend(_wide_join(rng, len(steps)))
+        steps.extend(_wide(rng, len(steps)))
     handlers = [
         {
             "step_id": f"h{i}",
@@ -115,8 +115,10 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
     return StepSpec(f"s{number}", depends_on, config, extra)
 
 
-def _wide_join(rng: Random, number: int) -> list[StepSpec]:
-    names = [f"w{i}" for i in range(rng.randint(33, 40))]
-    root = f"s{rng.randrange(number)}"
-    wide = [StepSpec(name, [root], {"rows": 1}) for name in names]
-    return [*wide, StepSpec("join", names, {"rows": 1})]
+def _wide(rng: Random, number: int) -> list[StepSpec]:
+    """Return a fan that a join gathers, a fan of last steps, or last steps that wait for nothing."""
+    names = [f"w{i}" for i in range(rng.choice([33, 34, 40, 50, 64, 65]))]
+    shape = rng.choice(["join", "fan", "sinks"])
+    root = [] if shape == "sinks" else [f"s{rng.randrange(number)}"]
+    wide = [StepSpec(name, root, {"rows": 1}) for name in names]
+    return [*wide, StepSpec("join", names, {"rows": 1})] if shape == "join" else wide

@@ -43,7 +43,6 @@ CLOUD_INDEXES: Final = (
     Index("runs", ("org", "status", "created_at")),
     Index("runs", ("org", "provider", "created_at")),
     Index("runs", ("org", "provider", "status", "created_at")),
-    Index("steps", ("children", "status"), array="children"),
     Index("api_keys", ("org", "created_at")),
 )
 # Collections of large or busy documents, which are searched through the indexes above and no others.

@@ -19,10 +19,8 @@ from tests.unit.adapters.firestore_engine import FirestoreEngine
 from tests.unit.engine.works import TWO, failing
 
 SOURCE = Path(__file__).parents[3] / "shared" / "convergence"
-# Where queries are made, and how many; a new one is added here and asked for below. The count of a wide join's
-# dependencies is asked for in `test_engine_on_firestore`.
+# Where queries are made, and how many; a new one is added here and asked for below.
 QUERIES = {
-    "engine/joins.py": 1,
     "engine/quota_view.py": 1,
     "engine/reconcile.py": 2,
     "engine/store.py": 1,
