@@ -67,5 +67,5 @@ def _annotate(query: exp.Expr, schema: MappingSchema) -> None:
             allow_partial_qualification=True,
         )
         annotate_types(query, schema=schema, dialect="bigquery")
-    except SqlglotError:
+    except (SqlglotError, AssertionError, AttributeError, KeyError, TypeError, ValueError):
         return  # DuckDB's binder names what is wrong, better than the optimizer does

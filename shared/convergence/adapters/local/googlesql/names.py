@@ -2,11 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
 Columns = Mapping[tuple[str, str], tuple[str, ...]]  # (dataset, table) → column names, in lower case
+
+
+@dataclass(slots=True)
+class Seen:
+    """What one statement's FROM brings into sight. `complete` says that no source may have further columns."""
+
+    sources: set[str] = field(default_factory=set)
+    columns: set[str] = field(default_factory=set)
+    complete: bool = True
+
+    def has(self, name: str) -> bool:
+        """Whether a name in lower case is a column or a source."""
+        return name in self.columns or name in self.sources
 
 
 class Names:
@@ -14,81 +28,115 @@ class Names:
 
     def __init__(self, tree: exp.Expr, columns: Columns) -> None:
         self._tree, self._columns = tree, columns
-        self._known: dict[int, tuple[set[str], set[str]]] = {}
+        self._known: dict[int, Seen] = {}
 
     def is_column(self, name: str, node: exp.Expr) -> bool:
         """Whether an unqualified name where `node` stands is a column, or the name of a source."""
         name = name.lower()
-        in_sight = any(name in columns or name in sources for sources, columns in self._in_sight(node))
+        in_sight = any(seen.has(name) for seen in self._in_sight(node))
         return in_sight or name in _aliases_in_sight(node)
 
     def is_source(self, name: str, node: exp.Expr) -> bool:
         """Whether `name` is a table or alias in sight of `node`."""
         name = name.lower()
-        return any(name in sources for sources, _ in self._in_sight(node))
+        return any(name in seen.sources for seen in self._in_sight(node))
 
-    def _in_sight(self, node: exp.Expr) -> list[tuple[set[str], set[str]]]:
-        """Return (sources, columns) of each enclosing statement, innermost first."""
-        found: list[tuple[set[str], set[str]]] = []
-        parent: exp.Expr | None = node
-        while parent is not None:
-            if isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Merge | exp.Insert):
-                found.append(self._of(parent))
-            parent = parent.parent
-        return found
+    def _in_sight(self, node: exp.Expr) -> list[Seen]:
+        """Return what each enclosing statement has in sight, innermost first."""
+        return [self.seen_by(statement) for statement, _ in enclosing(node)]
 
-    def _of(self, statement: exp.Expr) -> tuple[set[str], set[str]]:
+    def seen_by(self, statement: exp.Expr) -> Seen:
+        """Return what the sources of one statement bring into sight."""
         known = self._known.get(id(statement))
         if known is None:
-            known = self._known[id(statement)] = (set(), set())  # an endless WITH RECURSIVE ends here
+            known = self._known[id(statement)] = Seen()  # an endless WITH RECURSIVE ends here
             for source in _sources(statement):
-                known[0].add(source.alias_or_name.lower())
-                known[1].update(self._columns_of(source))
+                known.sources.add(source.alias_or_name.lower())
+                columns, complete = self._columns_of(source)
+                known.columns |= columns
+                known.complete &= complete
         return known
 
-    def _columns_of(self, source: exp.Expr) -> set[str]:
+    def source_of(self, statement: exp.Expr, name: str) -> str:
+        """Return the name of the source that has a column, '' when no source is known to."""
+        found = (source for source in _sources(statement) if name in self._columns_of(source)[0])
+        return next((source.alias_or_name for source in found), "")
+
+    def _columns_of(self, source: exp.Expr) -> tuple[set[str], bool]:
+        """Return the names of a source's columns, and whether they are all."""
+        alias = source.args.get("alias")
+        if isinstance(source, exp.Unnest):
+            return _unnested(source)
+        if isinstance(alias, exp.TableAlias) and alias.columns:
+            return {column.name.lower() for column in alias.columns}, True
         if isinstance(source, exp.Subquery):
             return self.outputs(source.this)
-        if isinstance(source, exp.Unnest):
-            offset = source.args.get("offset")
-            names = {column.name.lower() for column in (source.args.get("alias") or exp.TableAlias()).columns}
-            return names | (
-                {offset.name.lower()} if isinstance(offset, exp.Identifier) else {"offset"} if offset else set()
-            )
-        if isinstance(source, exp.Table) and not source.db:
-            cte = _cte(source)
-            if cte is not None:
-                return self.outputs(cte.this)
-        if isinstance(source, exp.Table):
-            return set(self._columns.get((source.db, source.name), ()))
-        return set()
+        if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
+            return set(), False
+        cte = _cte(source) if not source.db else None
+        if cte is not None:
+            names = {name.name.lower() for name in cte.args["alias"].columns}
+            return (names, True) if names else self.outputs(cte.this)
+        columns = self._columns.get((source.db, source.name))
+        return set(columns or ()), columns is not None
 
-    def outputs(self, query: exp.Expr) -> set[str]:
-        """Return the column names a query puts out, stars followed."""
-        if isinstance(query, exp.SetOperation):
-            return self.outputs(query.this)
-        if isinstance(query, exp.Subquery):
-            return self.outputs(query.this)
+    def outputs(self, query: exp.Expr) -> tuple[set[str], bool]:
+        """Return the column names that a query puts out, stars followed, and whether they are all."""
+        while isinstance(query, exp.SetOperation | exp.Subquery):
+            query = query.this
         if not isinstance(query, exp.Select):
-            return set()
+            return set(), False
         names: set[str] = set()
+        complete = not query.args.get("kind")
         for projection in query.selects:
             if projection.is_star:
-                names |= self._of(query)[1]
-            elif projection.alias_or_name:
+                seen = self.seen_by(query)
+                names |= seen.columns
+                complete &= seen.complete and not isinstance(projection, exp.Dot)
+            else:
                 names.add(projection.alias_or_name.lower())
-        return names
+        return names - {""}, complete
+
+
+def enclosing(node: exp.Expr) -> Iterator[tuple[exp.Expr, exp.Expr]]:
+    """Yield each statement whose sources `node` can see, innermost first, with the clause that `node` stands in.
+
+    A derived table and a CTE see nothing of the statement that reads them.
+    """
+    child, parent, hidden = node, node.parent, False
+    while parent is not None:
+        if isinstance(parent, _STATEMENTS):
+            if not hidden:
+                yield parent, child
+            hidden = False
+        elif isinstance(parent, exp.SetOperation) and child.arg_key == "with_":
+            hidden = False
+        hidden |= isinstance(parent, exp.CTE)
+        hidden |= isinstance(parent, exp.Subquery) and isinstance(parent.parent, exp.From | exp.Join)
+        child, parent = parent, parent.parent
+
+
+_STATEMENTS = (exp.Select, exp.Update, exp.Delete, exp.Merge, exp.Insert)
+
+
+def _unnested(unnest: exp.Unnest) -> tuple[set[str], bool]:
+    """Return the element's name and that of WITH OFFSET; fields of elements have names of their own."""
+    alias, offset = unnest.args.get("alias"), unnest.args.get("offset")
+    names = {column.name.lower() for column in alias.columns} if alias is not None else set()
+    if offset:
+        names.add(offset.name.lower() if isinstance(offset, exp.Identifier) else "offset")
+    array = unnest.expressions[0].type
+    element = array.expressions[0] if array is not None and array.expressions else None
+    is_scalar = isinstance(element, exp.DataType) and element.this not in _WITH_FIELDS
+    return names, is_scalar and alias is not None
+
+
+_WITH_FIELDS = frozenset({exp.DataType.Type.STRUCT, exp.DataType.Type.UNKNOWN})
 
 
 def enclosing_sources(node: exp.Expr) -> list[exp.Expr]:
     """Return the sources in sight of a node, those of the innermost statement first."""
-    found: list[exp.Expr] = []
-    parent: exp.Expr | None = node
-    while parent is not None:
-        if isinstance(parent, exp.Select | exp.Update | exp.Delete | exp.Merge):
-            found += _sources(parent)
-        parent = parent.parent
-    return found
+    return [source for statement, _ in enclosing(node) for source in _sources(statement)]
 
 
 def _sources(statement: exp.Expr) -> list[exp.Expr]:
@@ -110,12 +158,10 @@ def _sources(statement: exp.Expr) -> list[exp.Expr]:
 
 def _aliases_in_sight(node: exp.Expr) -> set[str]:
     """GROUP BY, HAVING, QUALIFY and ORDER BY see the aliases of their own select list; nothing else does."""
-    child, parent = node, node.parent
-    while parent is not None:
-        if isinstance(parent, exp.Select):
-            seen = isinstance(child, exp.Group | exp.Having | exp.Qualify | exp.Order)
-            return {each.alias.lower() for each in parent.selects if each.alias} if seen else set()
-        child, parent = parent, parent.parent
+    for statement, clause in enclosing(node):
+        if isinstance(statement, exp.Select):
+            seen = isinstance(clause, exp.Group | exp.Having | exp.Qualify | exp.Order)
+            return {each.alias.lower() for each in statement.selects if each.alias} if seen else set()
     return set()
 
 

@@ -15,6 +15,7 @@ from convergence.adapters.googlesql.functions import refuse_unknown
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.googlesql.types import Catalog, SqlType
+from convergence.adapters.local.googlesql.aliases import keep_aliases_out, resolve_aliases
 from convergence.adapters.local.googlesql.dialect import to_duckdb
 from convergence.adapters.local.googlesql.infer import infer_types
 from convergence.adapters.local.googlesql.placeholders import Placeholders
@@ -91,7 +92,9 @@ def translate(parsed: Parsed, around: Around, catalog: Catalog) -> Translation:
     _name_columns(tree)
     expand_wildcards(tree, catalog)
     used = Placeholders(around).replace_in(tree, catalog)
+    resolve_aliases(tree, catalog)
     infer_types(tree, catalog, around.scope.dataset)
+    keep_aliases_out(tree, catalog)
     tree = apply_rules(tree)
     creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
     [created] = parsed.touched.writes if creates else [("", "")]
