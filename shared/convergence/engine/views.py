@@ -132,9 +132,7 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
     known = stored.get(record_id(planned, run.epoch))
     step = Step(step_id=planned.step_id) if known is None else known.step
     result = step.result or {}
-    shown = step.status
-    if run.status is RunStatus.CANCELLED and shown not in STEP_TERMINAL and planned.trigger is None:
-        shown = StepStatus.CANCELLED
+    shown = _shown_status(run, planned, step)
     over = run.status in RUN_TERMINAL and step.finished_at is None and shown is not StepStatus.RUNNING
     return {
         "step_id": planned.step_id,
@@ -150,6 +148,15 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
         "rows_written": int(result.get("rows_written") or 0),
         "error_message": None if step.error is None else str(step.error.get("message")),
     }
+
+
+def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
+    """Return the step's status, or cancelled for one that the end of its run left where it was.
+
+    Handlers begin after the end; those that are not done when the run is closed are left too.
+    """
+    left = run.terminal if planned.trigger is None else run.terminal and run.check_at is None
+    return StepStatus.CANCELLED if left and step.status not in STEP_TERMINAL else step.status
 
 
 def _attempts(step: Step) -> int:

@@ -9,6 +9,7 @@ import pytest
 
 from convergence.engine.cancel import cancel
 from convergence.engine.replay import replay, replay_letter
+from convergence.engine.views import status
 from convergence.errors import InvalidInput, NotFound, StepFailed
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -34,6 +35,22 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
     run = engine.live(story)
     assert (run.status, run.epoch, run.error) == ("completed", 1, None)
     assert engine.started == ["extract_a", "load_b", "load_b"]
+
+
+def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    engine.works["extract_a"] = failing(StepFailed("x"))
+
+    async def story() -> list[list[str]]:
+        seen, run = [], await engine.run()
+        for _ in range(2):
+            view = await status(engine.services, "acme", run.run_id)
+            seen.append([step["status"] for step in view["steps"]])
+            await replay(engine.services, "acme", run.run_id)
+            await engine.worker.wait("acme", run.run_id)
+        return seen
+
+    assert engine.live(story) == [["failed", "cancelled"]] * 2
 
 
 def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None:

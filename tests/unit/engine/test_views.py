@@ -141,6 +141,24 @@ def test_progress_and_rows_come_from_the_steps_of_the_graph(world: World) -> Non
     assert (view["steps"][0]["duration_ms"], view["steps"][0]["attempts"]) == (1000, 1)
 
 
+@pytest.mark.parametrize("left", [None, StepStatus.RUNNING, StepStatus.RETRYING])
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_what_a_failed_run_left_undone_shows_as_cancelled(world: World, left: StepStatus | None, epoch: int) -> None:
+    """Also after a replay, which resets the steps it did not reach to retrying."""
+    failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED)
+    steps = (failed,) if left is None else (failed, replace(Step(step_id="load"), status=left, epoch=epoch))
+    ended = a_run("run_1").advance(RunStatus.FAILED, at=T0 + timedelta(seconds=9), why="x", token="t")
+    world.run(status=ended.status, finished_at=ended.finished_at, epoch=epoch, check_at=T0, steps=steps)
+    view = world.see(views.status, "acme", "run_1")
+    assert [step["status"] for step in view["steps"]] == ["failed", "cancelled", "pending"]
+
+
+def test_a_handler_that_did_not_end_before_its_run_was_closed_shows_as_cancelled(world: World) -> None:
+    failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED)
+    world.run(status=RunStatus.FAILED, finished_at=T0, check_at=None, steps=(failed,))
+    assert world.see(views.status, "acme", "run_1")["steps"][-1]["status"] == "cancelled"
+
+
 def test_unfinished_steps_of_a_cancelled_run_show_as_cancelled(world: World) -> None:
     ended = a_run("run_1").advance(RunStatus.CANCELLED, at=T0 + timedelta(seconds=9), why="on request", token="t")
     world.put(Create(ended.path, ended.to_data()), Create(plan_path(ended), PLAN.to_data()))
@@ -162,7 +180,7 @@ def test_a_failed_run_shows_its_error_and_the_handlers_that_it_called_for(world:
     assert view["error_message"] == "shop.extract: no"
     assert [(step["status"], step["trigger"]) for step in view["steps"]] == [
         ("failed", None),
-        ("pending", None),
+        ("cancelled", None),
         ("completed", "on_failure"),
     ]
     assert (view["steps"][0]["attempts"], view["steps"][0]["error_message"]) == (1, "shop.extract: no")
