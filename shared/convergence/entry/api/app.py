@@ -1,4 +1,4 @@
-"""The application: routers, errors, edge. Made by a function, so that nothing happens at import."""
+"""The application: routers, errors, middleware. Made by a function, so that nothing happens at import."""
 
 from __future__ import annotations
 
@@ -11,10 +11,8 @@ from pydantic.json_schema import models_json_schema
 from starlette.middleware.cors import CORSMiddleware
 
 from convergence.entry.api import problems
-from convergence.entry.api.edge import Edge
-from convergence.entry.api.lane import Lane
+from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
-    act,
     discovery,
     events,
     health,
@@ -23,12 +21,13 @@ from convergence.entry.api.routes import (
     organizations,
     procedures,
     run,
-    state,
+    run_control,
+    run_status,
 )
 from convergence.entry.api.runtime import Runtime
 
 PREFIX: Final = "/api/v1"
-_AREAS: Final = (run, state, events, act, discovery, integrations, organizations, procedures, migrations)
+_AREAS: Final = (run, run_status, events, run_control, discovery, integrations, organizations, procedures, migrations)
 _ABOUT: Final = """Pipelines as config: usage and cost of many tenants into one FOCUS table.
 
 Errors are RFC 9457 problem documents with a stable `code`. Every answer has an `X-Request-ID`."""
@@ -53,8 +52,7 @@ def create_app(runtime: Runtime) -> FastAPI:
         app.include_router(organizations.development, prefix=PREFIX)
     app.include_router(health.router)
     problems.install(app)
-    app.add_middleware(Lane, runtime=runtime, prefix=PREFIX)
-    app.add_middleware(Edge, runtime=runtime)
+    app.add_middleware(RequestMiddleware, runtime=runtime)
     if runtime.settings.CORS_ORIGINS:
         app.add_middleware(
             CORSMiddleware,

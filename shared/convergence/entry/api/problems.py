@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from convergence.entry.api.json import Json
-from convergence.entry.api.runtime import Visit, visit_of
+from convergence.entry.api.runtime import visit_of
 from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -108,11 +108,7 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConvergenceError), "registered for it"
-    return refusal(visit_of(request), error)
-
-
-def refusal(visit: Visit, error: ConvergenceError) -> ProblemResponse:
-    """Return the answer to one of our errors, and tell the visit about it."""
+    visit = visit_of(request)
     visit.code = error.code
     return problem_of(visit.request_id, error)
 

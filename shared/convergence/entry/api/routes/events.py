@@ -14,7 +14,7 @@ from convergence.engine.store import require_run
 from convergence.engine.view_models import Move
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.problems import documented
-from convergence.entry.api.routes.state import RunId
+from convergence.entry.api.routes.run_status import RunId
 from convergence.entry.api.runtime import At, Runtime
 
 router = APIRouter(prefix="/pipelines", tags=["state"])

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
 from fastapi import APIRouter, Path
 
@@ -11,7 +10,7 @@ from convergence.entry.api import starting
 from convergence.entry.api.auth import Known, OrgName, check, check_known, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
-from convergence.entry.api.runtime import At, Caller, Runtime
+from convergence.entry.api.runtime import At
 from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
 from convergence.errors import Denied, NotFound
 
@@ -34,28 +33,13 @@ async def run(
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
-    return await start(at, caller, org, path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key)
-
-
-async def start(
-    at: Runtime,
-    caller: Caller,
-    org: str,
-    path: str,
-    parameters: Mapping[str, Any] | None,
-    *,
-    idempotency_key: str | None,
-    wait_s: float = 0,
-    dry_run: bool = False,
-) -> Json:
-    """Check that the caller may run the pipeline for `org`, then run it."""
     if caller.kind != "nobody":
         check(caller, org, "run")
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
     try:
         return await starting.start(
-            at, org, loaded.path, parameters, wait_s=wait_s, dry_run=dry_run, idempotency_key=idempotency_key
+            at, org, loaded.path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key
         )
     except (NotFound, Denied):
         check_known(caller)  # nobody hears the same of an org that is not there and of one that may not run

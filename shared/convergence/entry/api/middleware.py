@@ -27,7 +27,7 @@ _UNROUTED: Final = "(none)"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
-class Edge:
+class RequestMiddleware:
     """The outermost layer of ours."""
 
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:

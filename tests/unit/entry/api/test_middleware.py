@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from convergence.entry.api.edge import BODY_MAX
+from convergence.entry.api.middleware import BODY_MAX
 from tests.unit.entry.api.conftest import ROOT, Api, Live
 
 JSON = {"content-type": "application/json"}

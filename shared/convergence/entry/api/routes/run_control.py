@@ -14,7 +14,7 @@ from convergence.entry.api.auth import OrgName, Runner, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted, Cancelled, ReplayBody
 from convergence.entry.api.problems import documented
-from convergence.entry.api.routes.state import RunId
+from convergence.entry.api.routes.run_status import RunId
 from convergence.entry.api.runtime import At
 from convergence.errors import ConfigErrors, NotFound
 
