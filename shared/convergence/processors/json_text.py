@@ -1,4 +1,4 @@
-"""JSON as providers send it: fast, and without losing a digit of money."""
+"""JSON as providers send it: fast, and with every digit of its numbers."""
 
 from __future__ import annotations
 
@@ -9,16 +9,79 @@ from typing import Any, Final
 
 import orjson
 
-# A float holds 15 digits for certain. This many behind the point, and it may be one too many. What a quote ends is a
-# text: a number in JSON never stands before one.
-_LONG_NUMBER: Final = re.compile(rb'\.\d{7}\d*+(?!")')
+_FLOAT_DIGITS: Final = 15  # significant digits that a float gives back unchanged (DBL_DIG, IEEE 754 double)
+_EXPONENT_DIGITS: Final = 2  # of an exponent that is safe from overflow and underflow
+_INT64: Final = range(-(2**63), 2**63)
+_INT64_DIGITS: Final = 19  # with a first digit below 9 it fits
+
+# All signs of a number become '0', a minus stays, the rest are blanks. So a run of zeros shows where a long number may
+# be, and a minus between them an exponent that underflows (one that overflows is refused as it is).
+_SHAPE: Final = bytes(
+    ord("0") if sign in b"0123456789.eE" else sign if sign == ord("-") else ord(" ") for sign in range(256)
+)
+_LONG: Final = b"0" * (_FLOAT_DIGITS + 2)  # with the point; an integer above 64 bits is longer
+_RUN: Final = re.compile(_LONG + b"0*+")
+_SMALL: Final = b"00-000"
+_UNDERFLOW: Final = re.compile(rb"[eE]-[0-9]{3,}+(?=[\s,\]}]|$)")
+# A number that no quote ends: outside of texts. Possessive, so that it takes time in its length only.
+_NUMBER: Final = re.compile(rb"([0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+)(?=[\s,\]}]|$)")
 
 
 def read_json(body: bytes, *, exact: bool = False) -> Any:
-    """Return the value. Numbers with a point are Decimal with `exact`, or where a float might not hold their digits.
+    """Return the value of a JSON text.
 
-    Raises `ValueError` for what is no JSON.
+    Integers of 64 bits are int, all others Decimal. A number with a point or an exponent is a float when a float
+    returns its digits unchanged (at most 15 significant ones), else Decimal; with `exact` it always is Decimal.
+
+    Raises `ValueError` for what is not JSON, and for a number that is above all floats (1e309).
     """
-    if exact or _LONG_NUMBER.search(body) is not None:
-        return json.loads(body, parse_float=Decimal)
-    return orjson.loads(body)
+    value = orjson.loads(body)  # first of all: it refuses what the standard library lets through (NaN, surrogates)
+    if not exact and not _has_long_number(body):
+        return value
+    try:
+        return json.loads(body, parse_float=Decimal if exact else _real, parse_int=_whole)
+    except RecursionError as error:
+        raise ValueError("nested too deeply") from error
+
+
+def write_json(value: Any) -> str:
+    """Return a value of `read_json` as JSON text with sorted keys and all its digits; other types as their `str`."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS).decode()
+
+
+def _has_long_number(body: bytes) -> bool:
+    """Whether a number needs Decimal; linear in the body, and cheap where no number is long."""
+    shape = body.translate(_SHAPE)
+    if _SMALL in shape and _UNDERFLOW.search(body) is not None:
+        return True
+    for run in _RUN.finditer(shape) if _LONG in shape else ():
+        start, end = run.span()
+        digits = body[start:end]
+        if len(digits) <= _INT64_DIGITS and digits < b"9" and digits.isdigit():
+            continue  # most often a time in nanoseconds
+        number = _NUMBER.match(body, start)
+        if number is not None:
+            text = number[1].decode()
+            if isinstance(_whole(text) if text.isdigit() else _real(text), Decimal):
+                return True
+    return False
+
+
+def _whole(text: str) -> int | Decimal:
+    if len(text) > _INT64_DIGITS + 1:  # with the sign; int() has a limit of its own
+        return Decimal(text)
+    number = int(text)
+    return number if number in _INT64 else Decimal(text)
+
+
+def _real(text: str) -> float | Decimal:
+    digits, _, exponent = text.lower().partition("e")
+    if not exponent and len(text) <= _FLOAT_DIGITS:
+        return float(text)
+    significant = digits.replace(".", "").lstrip("-0")
+    short = len(significant) <= _FLOAT_DIGITS and len(exponent.lstrip("+-")) <= _EXPONENT_DIGITS
+    return float(text) if short else Decimal(text)
+
+
+def _plain(value: Any) -> Any:
+    return orjson.Fragment(str(value)) if isinstance(value, Decimal) and value.is_finite() else str(value)

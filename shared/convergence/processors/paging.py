@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -32,23 +32,40 @@ class Call:
 
 
 class Answer(NamedTuple):
-    """A parsed answer with its headers (names in lower case)."""
+    """A parsed answer with its headers (names in lower case). `empty`: it has no content (204), `data` is None."""
 
     data: Any
     headers: Mapping[str, str]
+    empty: bool = False
 
 
 Following = Callable[[Answer, Call], Call | None]  # the call for the next page; None after the last one
 
 
-class LoopGuard:
-    """Finds paging that goes round in circles, in constant memory (R. P. Brent, BIT 20, 1980).
+PAGES_MAX: Final = 100_000  # of one listing, where nothing else is said
 
-    `state` is JSON: a step that goes on later goes on with it.
+
+class LoopGuard:
+    """Finds paging that goes round in circles, in constant memory (R. P. Brent, BIT 20, 1980), and counts pages.
+
+    `state` is JSON: a step that goes on later goes on with it. `pages_max`: a longer listing is taken for endless.
     """
 
-    def __init__(self, state: Sequence[Any] = ("", 1, 0)) -> None:
-        self._kept, self._power, self._steps = state
+    def __init__(self, state: Sequence[Any] = ("", 1, 0), *, pages_max: int = PAGES_MAX) -> None:
+        self._kept, self._power, self._steps, *counted = state  # an older checkpoint has no count
+        self._further = counted[0] if counted else 0  # pages after the first
+        self._pages_max = pages_max
+
+    def check(self, call: Call, where: str) -> None:
+        """Note the call for a further page. Raises `StepFailed` when it was made before, or is one too many."""
+        if self.repeats(call):
+            raise StepFailed(f"{where} repeats its cursor: paging would never end")
+        self._further += 1
+        if self._further >= self._pages_max:
+            raise StepFailed(
+                f"{where} has more than {self._pages_max} pages, which is taken for paging without an end; nothing was"
+                " loaded. Ask for larger pages or fewer days; generic.api_extractor has pagination.max_pages."
+            )
 
     def repeats(self, call: Call) -> bool:
         """Whether `call` was made before; seen after at most three rounds of the circle."""
@@ -65,7 +82,7 @@ class LoopGuard:
     @property
     def state(self) -> list[Any]:
         """What `LoopGuard` takes to go on."""
-        return [self._kept, self._power, self._steps]
+        return [self._kept, self._power, self._steps, self._further]
 
 
 def cursor_paging(*, param: str = "page", cursor: str = "next_page", more: str = "has_more") -> Paging:

@@ -44,11 +44,13 @@ class RestClient:
         reach: Reach = DEFAULT_REACH,
         hosts: Iterable[str] = (),
         params: Mapping[str, str] | None = None,
+        data_path: str = "",
     ) -> None:
         """`service` names the API in messages; `renew` says how to replace its credential.
 
         `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
         host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
+        What stands at `data_path` of an answer is data, whatever it is called.
         """
         self._context = context
         url = checked_url(base_url, service)
@@ -69,14 +71,15 @@ class RestClient:
         self._patience = patience or Patience()
         self._limits = httpx.Timeout(self._patience.answer_s).as_dict()
         self._bytes_max = bytes_max
+        self._data_path = data_path
         self.calls = 0
         self.retries = 0
 
     async def get(self, path: str, params: Params = (), *, exact: bool = False) -> Any:
-        """Return the parsed answer; with `exact`, numbers with a point are Decimal.
+        """Return the parsed answer, None for one without content; with `exact`, numbers with a point are Decimal.
 
         Raises:
-            CredentialRejected: 401 or 403.
+            CredentialRejected: 401, or 403 that is not a rate limit.
             StepFailed: another 4xx, a redirect, an answer that is no JSON or larger than `bytes_max`.
             Throttled, Transient: still busy after all attempts.
         """
@@ -115,10 +118,10 @@ class RestClient:
         """Yield (answer, the call for the next page or None).
 
         The next page is under way while the caller works on this one. Memory: two pages. Raises, besides what
-        `get` raises, `StepFailed` when the pages go round in circles.
+        `get` raises, `StepFailed` when the pages go round in circles or do not end.
         """
         guard = guard or LoopGuard()
-        guard.repeats(call)
+        guard.repeats(call)  # known already where a step goes on
         coming = asyncio.ensure_future(self.ask(call, exact=exact))
         try:
             while True:
@@ -127,8 +130,7 @@ class RestClient:
                 if after is None:
                     yield answer, None
                     return
-                if guard.repeats(after):
-                    raise StepFailed(f"{self._where(call)} repeats its cursor: paging would never end")
+                guard.check(after, self._where(call))
                 call = after
                 coming = asyncio.ensure_future(self.ask(call, exact=exact))
                 yield answer, call
@@ -162,9 +164,12 @@ class RestClient:
         except httpx.RequestError as error:
             raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
         if response.status_code in {200, 201}:
-            return Answer(parsed(response, body, self._where(call), exact=exact), response.headers)
+            data = parsed(response, body, self._where(call), exact=exact, data_path=self._data_path)
+            return Answer(data, response.headers)
+        if response.status_code == 204:
+            return Answer(None, response.headers, empty=True)
         refusal = refused(response, body, self._where(call), renew=self._renew, now=self._context.now().timestamp())
-        if isinstance(refusal, Throttled) and refusal.retry_after_s:
+        if isinstance(refusal, Throttled) and refusal.retry_after_s and response.status_code >= 400:
             gate.pause(
                 self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))
             )

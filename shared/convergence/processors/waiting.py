@@ -6,6 +6,9 @@ import contextlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+from typing import Final
+
+_A_YEAR_S: Final = 365 * 86_400  # a number above it is a point in time, not a wait
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,3 +33,16 @@ def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
     with contextlib.suppress(ValueError):
         return max(0.0, parsedate_to_datetime(text).timestamp() - now)
     return None
+
+
+def rate_limit_wait_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until a used-up limit opens again: `x-ratelimit-remaining: 0`, `x-ratelimit-reset`.
+
+    None when the headers speak of no limit, or of one with something left. A reset is Unix seconds or seconds to wait.
+    """
+    if headers.get("x-ratelimit-remaining", "").strip() != "0":
+        return None
+    with contextlib.suppress(ValueError):
+        reset = float(headers.get("x-ratelimit-reset", ""))
+        return max(0.0, reset - now if reset > _A_YEAR_S else reset)
+    return 0.0

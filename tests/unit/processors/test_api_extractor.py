@@ -213,11 +213,12 @@ def test_a_bad_answer_fails_the_step_and_says_why(tmp_path: Path, response: Resp
     assert re.search(said, found), found
 
 
-def test_a_repeating_cursor_is_an_error(tmp_path: Path) -> None:
+def test_cursors_in_a_circle_are_an_error(tmp_path: Path) -> None:
     numbers = iter(range(1, 100))
 
     def handler(request: Request) -> Response:
-        return answer({"data": things(n := next(numbers), n), "next_cursor": "same"})
+        after = "b" if dict(request.query).get("cursor") == "a" else "a"
+        return answer({"data": things(n := next(numbers), n), "next_cursor": after})
 
     assert "repeats its cursor" in failing(tmp_path, handler, {"pagination": {"type": "cursor"}})
 
@@ -308,10 +309,26 @@ def test_an_added_field_is_sql_only_where_it_looks_like_it(tmp_path: Path, given
     assert row["source"] == kept
 
 
-def test_money_keeps_every_digit(tmp_path: Path) -> None:
-    body = b'{"data": [{"id": 1, "amount": 1234567890123.123456789}]}'
-    _, (row,) = World(tmp_path, lambda _: Response(200, body)).run(NONE)
-    assert row["amount"] == Decimal("1234567890123.123456789")
+LONG = ["1234567890123.123456789", "12345678901.123456", "99999999999.999999", "9007199254740993.5",
+        "12345678901234567890123", "-0.123456789"]  # fmt: skip
+
+
+@pytest.mark.parametrize("number", LONG)
+@pytest.mark.parametrize("config", [{}, {"on_bad_row": "quarantine"}])
+def test_a_number_keeps_every_digit_on_its_way_into_numeric_and_string(
+    tmp_path: Path, number: str, config: dict[str, str]
+) -> None:
+    body = f'{{"data": [{{"id": 1, "amount": {number}, "user": {{"name": {number}}}, "more": {number}}}]}}'.encode()
+    transform = {"field_mapping": {"more": "source"}, "flatten": True}
+    _, (row,) = World(tmp_path, lambda _: Response(200, body)).run({**NONE, **config}, transform=transform)
+    assert (row["amount"], row["user_name"], row["source"]) == (Decimal(number), number, number)
+
+
+def test_other_fields_keep_every_digit_as_a_number(tmp_path: Path) -> None:
+    world = World(tmp_path, lambda _: Response(200, b'{"data": [{"id": 1, "x": [12345678901.123456, 1]}]}'))
+    fields = [*FIELDS, {"name": "other_fields", "type": "STRING"}]
+    (tmp_path / "acme/schemas/acme_things_daily_raw.json").write_text(json.dumps(fields))
+    assert world.run(NONE)[1][0]["other_fields"] == '{"x":[12345678901.123456,1]}'
 
 
 def test_keys_merge_rows_and_count_duplicates(tmp_path: Path) -> None:

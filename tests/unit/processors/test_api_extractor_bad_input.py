@@ -98,8 +98,17 @@ FINAL = {
         second(Response(200, gzip.compress(b" " * 3_000_000), {"content-encoding": "gzip"})),
         "more than 1 MiB",
     ),
-    "a repeating cursor": (lambda cursor, asked: page("a", data=[{"id": 10 + asked}], next="a") if cursor else None,
-                           "repeats its cursor"),
+    "cursors in a circle": (
+        lambda cursor, asked: page("a", data=[{"id": 10 * asked + len(cursor)}], next={"a": "bb", "bb": "a"}[cursor])
+        if cursor
+        else None,
+        "repeats its cursor",
+    ),
+    "an error envelope": (
+        second(Response(200, b'{"success": false, "errors": [{"message": "quota"}], "data": null, "next": null}')),
+        "200 with an error: quota",
+    ),
+    "null instead of a list": (second(page("a", data=None)), "'data' is null.*data_optional"),
     "a changed type": (second(page("a", data=[{"id": "many"}])), "id"),
     "a duplicate page": (second(page("", next="b")), "very records of an earlier page"),
     "a missing list": (second(Response(200, b'{"items": [], "next": "b"}')), "has no 'data'"),

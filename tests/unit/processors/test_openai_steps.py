@@ -310,6 +310,12 @@ def test_an_answer_with_fewer_or_more_days_than_asked_is_never_green(days: list[
         asyncio.run(extract_from(*(bucket(FIRST + timedelta(days=day)) for day in days)))
 
 
+@pytest.mark.parametrize("results", [None, {}, [None], [[]], "none"])
+def test_a_bucket_without_a_list_of_results_is_refused(results: Any) -> None:
+    with pytest.raises(StepFailed, match=r"no data\[\]\.start_time and \.results"):
+        asyncio.run(extract_from({**bucket(DAYS[0]), "results": results}, bucket(DAYS[1])))
+
+
 @pytest.mark.parametrize("count", [-1, -1.0, 0.5])
 def test_a_count_that_is_none_is_refused_with_day_and_field(count: float) -> None:
     with pytest.raises(StepFailed, match=f"2026-11-10: input_tokens is {count}"):
@@ -319,4 +325,4 @@ def test_a_count_that_is_none_is_refused_with_day_and_field(count: float) -> Non
 def test_fields_that_the_api_adds_later_are_kept() -> None:
     result = {"object": "x", "model": "gpt-4o", "input_tokens": 3, "input_video_tokens": 2}
     (row,) = asyncio.run(extract_from(bucket(DAYS[0], result), bucket(DAYS[1])))
-    assert (row["input_tokens"], row["other_fields"]) == (3, '{"input_video_tokens": 2}')
+    assert (row["input_tokens"], row["other_fields"]) == (3, '{"input_video_tokens":2}')

@@ -110,6 +110,64 @@ def test_a_refused_credential_is_final_with_advice_and_without_the_providers_wor
     assert KEY not in str(caught.value)
 
 
+RATE_LIMITS = [
+    Response(403, headers={"retry-after": "7"}),
+    Response(403, b'{"error": {"code": 403, "errors": [{"reason": "rateLimitExceeded"}]}}'),
+    Response(403, b'{"error": {"status": "PERMISSION_DENIED", "details": [{"reason": "RATE_LIMIT_EXCEEDED"}]}}'),
+    Response(403, b'{"error": {"code": "TooManyRequests"}}'),
+    Response(403, b'[{"error": {"errors": [{"reason": "userRateLimitExceeded"}]}}]'),
+    Response(403, b"{}", {"x-ratelimit-remaining": "0", "x-ratelimit-reset": "1795251607"}),
+    Response(400, b'{"__type": "com.amazon#ThrottlingException", "message": "Rate exceeded"}'),
+    Response(200, b'{"errors": [{"message": "Throttled", "extensions": {"code": "THROTTLED"}}]}'),
+]
+
+
+@pytest.mark.parametrize("response", RATE_LIMITS)
+def test_a_rate_limit_under_another_status_than_429_is_waited_for(response: Response) -> None:
+    answer, clock, client = with_client(Script(response, GOOD), lambda client: client.get("/x"))
+    assert answer["data"] == [1]
+    assert client.retries == 1
+    assert clock.waits[0] == (7.0 if response.headers else 0.25)
+    assert isinstance(failure(response, patience=Patience(attempts_max=1)), Throttled)
+
+
+@pytest.mark.parametrize(
+    "response",
+    [
+        Response(403, b'{"error": {"status": "PERMISSION_DENIED", "message": "rateLimitExceeded is not the reason"}}'),
+        Response(403, headers={"x-ratelimit-remaining": "12", "x-ratelimit-reset": "1795251607"}),
+        Response(403, b"forbidden"),
+        Response(401, b'{"error": {"errors": [{"reason": "rateLimitExceeded"}]}}', {"retry-after": "7"}),
+    ],
+)
+def test_a_refusal_for_another_reason_is_final(response: Response) -> None:
+    assert isinstance(failure(response), CredentialRejected)
+
+
+def test_an_answer_without_content_is_none() -> None:
+    assert with_client(Script(Response(204)), lambda client: client.get("/x"))[0] is None
+
+
+def test_an_answer_that_is_not_ready_is_asked_for_again_when_it_says() -> None:
+    script = Script(Response(202, b"{}", {"retry-after": "3"}), Response(202), GOOD)
+    answer, clock, client = with_client(script, lambda client: client.get("/x"))
+    assert answer["data"] == [1]
+    assert (clock.waits, client.retries) == ([3.0, 0.5], 2)
+    later = failure(Response(202, headers={"retry-after": "600"}))
+    assert isinstance(later, Throttled)
+    assert later.retry_after_s == 600
+
+
+def test_waiting_for_an_answer_that_is_not_ready_holds_up_no_other_call() -> None:
+    async def work(client: RestClient) -> None:
+        with pytest.raises(Throttled):
+            await client.get("/x")
+        await client.get("/y")
+
+    script = Script(Response(202, headers={"retry-after": "600"}), GOOD)
+    assert with_client(script, work)[1].waits == []
+
+
 def test_another_4xx_is_final_and_says_why() -> None:
     problem = failure(Response(400, b'{"error": {"message": "limit is too large"}}'))
     assert isinstance(problem, StepFailed)

@@ -128,7 +128,7 @@ class RestReader:
             raise Transient(f"waiting for BigQuery: {type(error).__name__}") from None  # it holds the token
         if answer.status_code != 200:
             raise _refused(answer.status_code, body)
-        return parsed(answer, body, "BigQuery", exact=False)
+        return parsed(answer, body, "BigQuery", exact=False, data_path="errors")  # warnings, where a query succeeded
 
 
 def _refused(status: int, body: bytes) -> ConvergenceError:

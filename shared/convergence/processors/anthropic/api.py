@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
+from convergence.processors.answers import objects
 from convergence.processors.base import days
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
@@ -62,7 +63,7 @@ async def daily(
     seen: set[date] = set()
     async for page in client.pages(path, params, paging=cursor_paging()):
         try:
-            found = [(_day(bucket["starting_at"]), bucket["results"]) for bucket in page["data"]]
+            found = [(_day(bucket["starting_at"]), objects(bucket["results"])) for bucket in page["data"]]
         except (KeyError, TypeError, ValueError) as error:
             raise StepFailed(f"Anthropic GET {path}: no data[].starting_at and .results ({error!r})") from error
         for day, _ in found:

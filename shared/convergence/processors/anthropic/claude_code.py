@@ -20,9 +20,11 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
+from convergence.processors.answers import objects
 from convergence.processors.anthropic.api import CLAUDE_CODE, ApiSettings, connect
 from convergence.processors.base import TableProcessor, days
 from convergence.processors.genai.billed import billed_currency
+from convergence.processors.json_text import write_json
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -84,9 +86,9 @@ def _rows(record: Any, day: date, seen: set[bytes]) -> Iterator[Row]:
     where = f"Anthropic Claude Code report of {day}"
     try:
         found = datetime.fromisoformat(record["date"]).date()
-        models, metrics = record["model_breakdown"], record["core_metrics"]
+        models, metrics = objects(record["model_breakdown"]), record["core_metrics"]
         who = _who(record)
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StepFailed(f"{where}: a record lacks date, actor, core_metrics or model_breakdown ({error!r})") from error
     digest = orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)
     if found != day or digest in seen:
@@ -95,7 +97,7 @@ def _rows(record: Any, day: date, seen: set[bytes]) -> Iterator[Row]:
     seen.add(digest)
     who = {"usage_date": day, **who}
     activity = {column: _count(_at(metrics, path), ".".join(path), where) for path, column in ACTIVITY.items()}
-    tools = orjson.dumps(record.get("tool_actions") or {}, option=orjson.OPT_SORT_KEYS).decode()
+    tools = write_json(record.get("tool_actions") or {})
     yield {**who, "usage_kind": "activity", **activity, "tool_actions": tools}
     for part in models:
         yield {**who, "usage_kind": "model", **_model(part, where)}

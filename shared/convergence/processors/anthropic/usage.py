@@ -5,7 +5,6 @@ Uncached, cached and written tokens are disjoint counts (unlike OpenAI, whose in
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
@@ -15,6 +14,7 @@ from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import USAGE
 from convergence.processors.anthropic.report import ReportProcessor
 from convergence.processors.generic.api_rows import flatten
+from convergence.processors.json_text import write_json
 
 GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
 # Path in a result → column.
@@ -55,7 +55,7 @@ def _row(day: date, result: Mapping[str, Any]) -> Row:
     if missing:
         raise StepFailed(f"Anthropic usage of {day}: a result without {', '.join(missing)}")
     if others:
-        row["other_fields"] = json.dumps(others, sort_keys=True)
+        row["other_fields"] = write_json(others)
     return row
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime, timedelta
+from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
@@ -71,13 +72,13 @@ def _rows(answer: Any, metric: str, resource: str, context: Context) -> list[Row
         ]
         return [_row(labels, point, where, context) | {"sku": what, "unit": unit, "account_id": resource}
                 for labels, point in points if point["total"]]  # fmt: skip
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise StepFailed(f"{where}: the answer has another shape ({error!r})") from error
 
 
 def _row(labels: Mapping[str, str], point: Mapping[str, Any], where: str, context: Context) -> dict[str, Any]:
     day, total = datetime.fromisoformat(point["timeStamp"]).date(), point["total"]
-    if not isinstance(total, int | float) or isinstance(total, bool) or total < 0 or total != int(total):
+    if not isinstance(total, int | float | Decimal) or isinstance(total, bool) or total < 0 or total != int(total):
         raise StepFailed(f"{where}: {total!r} on {day} is no count")
     if not context.start_date <= day <= context.end_date:
         raise StepFailed(f"{where}: {day} was not asked for")

@@ -24,7 +24,7 @@ from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaper
-from convergence.processors.generic.api_settings import ApiDestination, ApiSettings, Transform
+from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
 from convergence.processors.hosts import Reach
 from convergence.processors.paging import Call, LoopGuard
 from convergence.processors.rest import RestClient
@@ -72,14 +72,15 @@ async def _extract(
     client = await connect(wanted, context)
     service = _service(wanted)
     hidden = wanted.auth.param if wanted.auth is not None and wanted.auth.type == "query" else ""
-    pages = Pages(wanted, service, credential_param=hidden, short=progress.short)
+    pages = Pages(wanted, service, credential_param=hidden, short=progress.short, read=progress.read)
     call = progress.call or pages.first(progress.since)
-    guard = LoopGuard(progress.guard)
+    paging = wanted.pagination
+    guard = LoopGuard(progress.guard, pages_max=paging.max_pages if paging is not None else 1)
     started, staged_before = context.now(), progress.staged
     batch: list[Any] = []
     bad: list[Any] = []
     parts = [0, 0]
-    numbered = wanted.pagination is not None and wanted.pagination.type in {"offset", "page"}
+    numbered = paging is not None and paging.type in NUMBERED
     walk = client.walk(call, pages.following, guard=guard)
     async with aclosing(walk):
         async for answer, after in walk:
@@ -131,6 +132,7 @@ async def connect(wanted: ApiSettings, context: Context) -> RestClient:
         credential=f"{name}/{context.credential_id}",
         reach=reach,
         hosts=wanted.allowed_hosts,
+        data_path=wanted.data_path,
     )
 
 

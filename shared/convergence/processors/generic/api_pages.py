@@ -3,35 +3,46 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 
 from convergence.errors import StepFailed, nearest
-from convergence.processors.generic.api_settings import ApiSettings, Pagination
+from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.paging import Answer, Call
 
 _NEXT_LINK: Final = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
-_ABSENT: Final = object()
+ABSENT: Final = object()
+EMPTY_MAX: Final = 100  # pages without records in a row
 
 
 def at_path(value: Any, path: str) -> Any:
     """Return what stands at `a.b.0.c`; `None` where a key is missing on the way."""
-    found = _look(value, path)
-    return None if found is _ABSENT else found
+    found = look(value, path)
+    return None if found is ABSENT else found
 
 
-def _look(value: Any, path: str) -> Any:
-    for key in path.split(".") if path else ():
-        if isinstance(value, dict):
-            value = value.get(key, _ABSENT)
-        elif isinstance(value, list) and key.isdigit():
-            value = value[int(key)] if int(key) < len(value) else _ABSENT
-        else:
-            return _ABSENT
-        if value is _ABSENT:
-            return _ABSENT
-    return value
+def look(value: Any, path: str) -> Any:
+    """Return what stands at a path, or `ABSENT`. A key with points in its name comes before a path: `{"a.b": 1}`."""
+    if not path:
+        return value
+    if isinstance(value, dict):
+        for key, rest in splits(path):
+            if key in value:
+                return look(value[key], rest)
+    if isinstance(value, list):
+        key, _, rest = path.partition(".")
+        if key.isdecimal() and int(key) < len(value):
+            return look(value[int(key)], rest)
+    return ABSENT
+
+
+def splits(path: str) -> Iterator[tuple[str, str]]:
+    """Yield `a.b.c` as (first key, rest of the path): the longest key first."""
+    keys = path.split(".")
+    for count in range(len(keys), 0, -1):
+        yield ".".join(keys[:count]), ".".join(keys[count:])
 
 
 class Pages:
@@ -40,11 +51,16 @@ class Pages:
     `short` is the number of a page with fewer rows than a full one: only an empty page may come after it.
     """
 
-    def __init__(self, wanted: ApiSettings, service: str, *, credential_param: str = "", short: int = 0) -> None:
+    def __init__(
+        self, wanted: ApiSettings, service: str, *, credential_param: str = "", short: int = 0, read: int = 0
+    ) -> None:
+        """`short` and `read` (records of the pages before) let a listing go on in another slice."""
         self._wanted = wanted
         self._service = service
         self._credential_param = credential_param
         self.short = short
+        self._read = read
+        self._empty = 0
 
     def first(self, since: str | None) -> Call:
         """Return the call for the first page."""
@@ -59,19 +75,24 @@ class Pages:
         return call
 
     def records(self, answer: Answer) -> list[Any]:
-        """Return the records of a page.
+        """Return the records of a page; an answer without content has none.
 
-        Raises `StepFailed` when `data_path` is not there, and for a list whose paging nobody described.
+        Raises `StepFailed` when `data_path` is not there or null, and for a list whose paging nobody described.
         """
-        found = _look(answer.data, self._wanted.data_path)
+        if answer.empty:
+            return []
+        found = look(answer.data, self._wanted.data_path)
         where = repr(self._wanted.data_path) if self._wanted.data_path else "the answer"
-        if found is _ABSENT:
-            if self._wanted.data_optional:
-                return []
+        if found in (ABSENT, None) and self._wanted.data_optional:
+            return []
+        if found is ABSENT:
             known = nearest(where.strip("'"), answer.data) if isinstance(answer.data, dict) else ""
             raise StepFailed(f"{self._service}: the answer has no {where}; config.data_path is wrong.{known}")
         if found is None:
-            return []
+            raise StepFailed(
+                f"{self._service}: {where} is null. If that is how the API says that there are no records, set"
+                " config.data_optional: true."
+            )
         if isinstance(found, dict):
             return [found]
         if not isinstance(found, list):
@@ -84,21 +105,70 @@ class Pages:
         return found
 
     def following(self, answer: Answer, call: Call) -> Call | None:
-        """Return the call for the next page; None after the last one."""
+        """Return the call for the next page; None after the last one. Asked once for each page.
+
+        Raises `StepFailed` when the answer contradicts itself about what comes next.
+        """
         paging = self._wanted.pagination
-        if paging is None or paging.type == "none":
+        if paging is None:
             return None
-        if paging.type in {"cursor", "next_page_token"}:
-            cursor = at_path(answer.data, paging.path)
-            return None if cursor in (None, "", False) else call.having(paging.name, str(cursor))
-        if paging.type == "link":
-            return self._linked(paging, answer, call)
         rows = len(self.records(answer))
-        return (
-            self._by_page(paging, rows, answer, call)
-            if paging.type == "page"
-            else self._by_offset(paging, rows, answer, call)
-        )
+        self._read += rows
+        self._empty = 0 if rows else self._empty + 1
+        if answer.empty:
+            if paging.total_path and self._read:
+                raise StepFailed(f"{self._service}: a page has no content before {paging.total_path!r} is reached")
+            return None
+        more = self._more(paging, answer)
+        if more is False:
+            return None
+        after = self._next(paging, rows, answer, call)
+        if more is None and rows == 0 and after is not None and paging.type not in NUMBERED:
+            after = self._over_empty(paging, after)
+        if more is None and after == call:
+            return None  # told to ask for the same page again: there is no other one
+        if more and after is None:
+            raise StepFailed(
+                f"{self._service}: {paging.more_path!r} says that there is more, but the answer does not say where:"
+                " the rest cannot be asked for"
+            )
+        return after
+
+    def _more(self, paging: Pagination, answer: Answer) -> bool | None:
+        """Return what stands at `more_path`; None where the file names none."""
+        if not paging.more_path:
+            return None
+        more = at_path(answer.data, paging.more_path)
+        if not isinstance(more, bool):
+            raise StepFailed(
+                f"{self._service}: pagination.more_path: {paging.more_path!r} is {more!r}, and has to be true or false"
+                " on every page"
+            )
+        return more
+
+    def _over_empty(self, paging: Pagination, after: Call) -> Call | None:
+        if paging.ends_empty:
+            return None
+        if paging.empty_page is None and self._empty >= EMPTY_MAX:
+            raise StepFailed(
+                f"{self._service}: {EMPTY_MAX} pages in a row have no records, and each names a next one. Set"
+                " pagination.more_path, or pagination.empty_page: ends (or goes_on)."
+            )
+        return after
+
+    def _next(self, paging: Pagination, rows: int, answer: Answer, call: Call) -> Call | None:
+        match paging.type:
+            case "cursor" | "next_page_token":
+                cursor = at_path(answer.data, paging.path)
+                return None if cursor in (None, "", False) else call.having(paging.name, str(cursor))
+            case "link":
+                return self._linked(paging, answer, call)
+            case "page":
+                return self._by_page(paging, rows, answer, call)
+            case "offset":
+                return self._by_offset(paging, rows, answer, call)
+            case "none":
+                return None
 
     def _linked(self, paging: Pagination, answer: Answer, call: Call) -> Call | None:
         if paging.path:
@@ -114,13 +184,15 @@ class Pages:
         return Call(str(url.copy_with(query=None)), params, call.method, call.body)
 
     def _by_offset(self, paging: Pagination, rows: int, answer: Answer, call: Call) -> Call | None:
-        position = _position(paging, call, 0) + rows
-        if self._ended(paging, rows, position - (paging.start or 0), answer):
+        start = paging.start or 0
+        position = _position(paging, call, start) + rows
+        if self._ended(paging, rows, position - start, answer):
             return None
         return call.having(paging.name, str(position))
 
     def _by_page(self, paging: Pagination, rows: int, answer: Answer, call: Call) -> Call | None:
-        number = _position(paging, call, 1)
+        first = 1 if paging.start is None else paging.start
+        number = _position(paging, call, first)
         if rows and self.short:
             raise StepFailed(
                 f"{self._service}: page {self.short} has fewer rows than page_size {paging.size}, and yet page {number}"
@@ -128,7 +200,7 @@ class Pages:
             )
         if rows and paging.size is not None and rows < paging.size:
             self.short = number
-        if self._ended(paging, rows, number, answer):
+        if self._ended(paging, rows, number - first + 1 if paging.counts_pages else self._read, answer):
             return None
         return call.having(paging.name, str(number + 1))
 
@@ -137,19 +209,23 @@ class Pages:
         if not paging.total_path:
             return rows == 0
         total = at_path(answer.data, paging.total_path)
-        if not isinstance(total, int):
+        if not isinstance(total, int) or isinstance(total, bool):
             raise StepFailed(f"{self._service}: {paging.total_path!r} holds {total!r}, no whole number")
         if position >= total:
             return True
         if rows == 0:
-            raise StepFailed(f"{self._service}: pages end at {position}, but {paging.total_path!r} says {total}")
+            counted = "pages" if paging.counts_pages else "rows"
+            raise StepFailed(
+                f"{self._service}: pages end at {position}, but {paging.total_path!r} says {total} {counted}; see"
+                " pagination.total_counts"
+            )
         return False
 
 
-def _position(paging: Pagination, call: Call, default: int) -> int:
+def _position(paging: Pagination, call: Call, first: int) -> int:
     values = call.body if isinstance(call.body, dict) else dict(call.params)
     found = values.get(paging.name)
-    return int(found) if found is not None else (default if paging.start is None else paging.start)
+    return first if found is None else int(found)
 
 
 def _texts(params: dict[str, Any]) -> list[tuple[str, str]]:

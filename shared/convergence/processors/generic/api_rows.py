@@ -8,12 +8,11 @@ from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-import orjson
-
 from convergence.errors import StepFailed, nearest
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
 from convergence.processors.generic.api_pages import at_path
 from convergence.processors.generic.api_settings import Transform
+from convergence.processors.json_text import write_json
 
 OTHER_FIELDS: Final = "other_fields"
 _INT64_MAX: Final = 2**63 - 1
@@ -111,7 +110,7 @@ class Shaper:
             )
         known = {name: value for name, value in row.items() if name in self._columns}
         if OTHER_FIELDS in self._columns:
-            known[OTHER_FIELDS] = orjson.dumps(others, default=str, option=orjson.OPT_SORT_KEYS).decode()
+            known[OTHER_FIELDS] = write_json(others)
         return known
 
     def _wrong(self, row: Row) -> str | None:
@@ -125,7 +124,7 @@ class Shaper:
         return None
 
     def _put_aside(self, row: Row, why: str) -> Row:
-        text = orjson.dumps(row, default=str, option=orjson.OPT_SORT_KEYS).decode()
+        text = write_json(row)
         digest = blake2b(text.encode(), digest_size=16).hexdigest()
         return {**(self._quarantine or {}), "reason": why, "row_digest": digest, "row_json": text}
 

@@ -9,32 +9,63 @@ from pydantic import Field, field_validator, model_validator
 
 from convergence.processors.auth import Auth
 from convergence.processors.generic.target import Target
+from convergence.processors.paging import PAGES_MAX
 from convergence.processors.settings import Settings
 
 PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]
 
 # What an API usually calls it, where the file does not say.
 _PARAMS: Final = {"cursor": "cursor", "next_page_token": "pageToken", "offset": "offset", "page": "page"}
+_TOTALS: Final = {"offset": "rows", "page": "pages"}
+NUMBERED: Final = frozenset(_TOTALS)  # ways of paging that count instead of being told what comes next
 _PATHS: Final = {"cursor": "next_cursor", "next_page_token": "nextPageToken"}
 
 
 class Pagination(Settings):
     """How to come to the next page, and how to know the last one.
 
-    cursor, next_page_token: the value at `response_path` goes into `param` (or `token_param`); none means the end.
+    cursor, next_page_token: the value at `response_path` goes into `param` (or `token_param`). No value, or the one
+    that was asked with, means the end; so does, for a cursor, a page without records.
     link: the URL at `response_path`, else the header `Link: <…>; rel="next"` (RFC 8288).
-    offset, page: until a page is empty; or until the number at `total_path` (rows, or for page: pages) is reached.
+    offset, page: until a page is empty; or until the number at `total_path` is reached, which counts what
+    `total_counts` says: rows (offset), pages (page).
+
+    `more_path` (true or false on every page, as in `has_more`) comes before all that. `empty_page`: whether a page
+    without records ends a listing by cursor, token or link; without `more_path` only. `max_pages`: a longer listing is
+    an error.
     """
 
     type: PaginationKind
     param: str = ""
     token_param: str = ""
     response_path: str = ""
+    more_path: str = ""
     total_path: str = ""
+    total_counts: Literal["rows", "pages"] | None = None
+    empty_page: Literal["ends", "goes_on"] | None = None
     limit: int | None = Field(default=None, ge=1)
     page_size: int | None = Field(default=None, ge=1)
     page_size_param: str = "limit"
     start: int | None = Field(default=None, ge=0)  # number of the first page or row
+    max_pages: int = Field(default=PAGES_MAX, ge=1)
+
+    @model_validator(mode="after")
+    def _total_of_numbers(self) -> Pagination:
+        if (self.total_path or self.total_counts) and self.type not in NUMBERED:
+            raise ValueError("total_path and total_counts belong to the types offset and page")
+        if self.total_counts == "pages" and self.type == "offset":
+            raise ValueError("an offset counts rows: total_counts must be rows")
+        return self
+
+    @property
+    def counts_pages(self) -> bool:
+        """Whether the number at `total_path` is one of pages."""
+        return (self.total_counts or _TOTALS.get(self.type)) == "pages"
+
+    @property
+    def ends_empty(self) -> bool:
+        """Whether a page without records is the last one: tokens and links may lead over empty pages (AIP-158)."""
+        return self.empty_page == "ends" if self.empty_page else self.type == "cursor"
 
     @property
     def name(self) -> str:
@@ -86,7 +117,7 @@ class ApiSettings(Settings):
     auth: Auth | None = None
     pagination: Pagination | None = None
     data_path: str = ""
-    data_optional: bool = False  # an answer without `data_path` is an empty page: some APIs leave empty lists out
+    data_optional: bool = False  # nothing or null at `data_path` is an empty page: some APIs leave empty lists out
     incremental: Incremental | None = None
     rate_limit: RateLimit = RateLimit()
     allowed_hosts: tuple[str, ...] = ()

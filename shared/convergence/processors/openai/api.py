@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
+from convergence.processors.answers import objects
 from convergence.processors.base import days
 from convergence.processors.paging import cursor_paging
 from convergence.processors.rest import RestClient
@@ -62,8 +63,8 @@ async def daily(
 
 def _buckets(page: Any, path: str, first: date, last: date, seen: set[date]) -> list[tuple[date, list[dict[str, Any]]]]:
     try:
-        found = [(_day(bucket["start_time"]), bucket["results"]) for bucket in page["data"]]
-    except (KeyError, TypeError) as error:
+        found = [(_day(bucket["start_time"]), objects(bucket["results"])) for bucket in page["data"]]
+    except (KeyError, TypeError, ValueError, OverflowError, OSError) as error:
         raise StepFailed(f"OpenAI GET {path}: the answer has no data[].start_time and .results ({error!r})") from error
     for day, _ in found:
         if day in seen or not first <= day <= last:

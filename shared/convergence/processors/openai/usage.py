@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date
+from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
+from convergence.processors.json_text import write_json
 from convergence.processors.openai.api import ApiSettings, connect, daily
 from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
@@ -106,14 +107,14 @@ def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
     row: dict[str, Any] = {"usage_date": day, "usage_kind": kind}
     others: dict[str, Any] = {}
     for name, value in result.items():
-        if isinstance(value, int | float) and (value < 0 or (name in FIELDS and value % 1)):
+        if isinstance(value, int | float | Decimal) and (value < 0 or (name in FIELDS and value % 1)):
             raise StepFailed(f"OpenAI usage of {kind} on {day}: {name} is {value}; a count is whole and never negative")
         if name in FIELDS:
             row[RENAMED.get(name, name)] = value
         elif name != "object" and value is not None:
             others[name] = value
     if others:
-        row["other_fields"] = json.dumps(others, sort_keys=True)
+        row["other_fields"] = write_json(others)
     return row
 
 
