@@ -13,7 +13,10 @@
     ├── RateLimited            the caller: slow down
     ├── StepFailed             the owner of the pipeline: final, becomes a dead letter
     │   ├── CredentialRejected     renew the credential
-    │   └── SchemaMismatch         the data does not fit the table
+    │   ├── SchemaMismatch         the data does not fit the table
+    │   ├── AppliedBefore          a write took effect with another input: keep it, or write again
+    │   ├── NotDeterministic       a repeated step wrote something else than the first time
+    │   └── LeaseLost              the engine drops this execution: another one owns the step
     ├── Transient              nobody: the engine retries
     │   ├── Throttled              the other side said when to come back
     │   └── StillRunning           a job goes on; ask again under its id
@@ -144,6 +147,24 @@ class SchemaMismatch(StepFailed):
     """A value does not fit its column; the message names column and row (counted from 1)."""
 
     code = "schema.mismatch"
+
+
+class AppliedBefore(StepFailed):
+    """A write took effect already, with another input than it has now."""
+
+    code = "step.applied_before"
+
+
+class NotDeterministic(StepFailed):
+    """With the same input the step now writes another table, or another statement, than the write that took effect."""
+
+    code = "step.not_deterministic"
+
+
+class LeaseLost(StepFailed):
+    """This execution no longer owns its step; whatever it does now must not count."""
+
+    code = "step.lease_lost"
 
 
 class Transient(ConvergenceError):

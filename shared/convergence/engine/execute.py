@@ -17,11 +17,11 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.step import Step
 from convergence.engine.context import StepContext
 from convergence.engine.finish import error_data
-from convergence.engine.lease import Lease, LeaseLost
+from convergence.engine.lease import Lease
 from convergence.engine.scrub import scrub
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun
-from convergence.errors import ConvergenceError, Throttled, Transient
+from convergence.errors import ConvergenceError, LeaseLost, Throttled, Transient
 from convergence.ports import processor as words
 
 logger = logging.getLogger(__name__)

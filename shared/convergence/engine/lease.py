@@ -12,16 +12,10 @@ from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, StoredStep, commit, read_run, read_steps, step_path
-from convergence.errors import Conflict, StepFailed
+from convergence.errors import Conflict, LeaseLost
 from convergence.ports.documents import Replace
 
 logger = logging.getLogger(__name__)
-
-
-class LeaseLost(StepFailed):
-    """This execution no longer owns its step; whatever it does now must not count."""
-
-    code = "step.lease_lost"
 
 
 class Lease:

@@ -84,6 +84,17 @@ class Load:
     date_field: str | None = None
     mode: WriteMode = WriteMode.OVERWRITE
     key_fields: tuple[str, ...] = ()
+    fingerprint: str = ""  # see `Warehouse`
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A write that took effect: the `fingerprint` it was sent with (empty: by an older version), when it did, and how
+    many rows it wrote (None where the warehouse does not know)."""
+
+    fingerprint: str
+    at: datetime
+    rows: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,7 +179,14 @@ class Stage(Protocol):
 
 
 class Warehouse(Protocol):
-    """All methods raise `Transient` when the warehouse cannot be reached or is busy."""
+    """All methods raise `Transient` when the warehouse cannot be reached or is busy.
+
+    A write with a `job_id` (`load`, `query`, `call`) happens once: sent again it answers as the first time. Its
+    `fingerprint`, up to 63 of a-z, 0-9 and `-`, says what it is made of, and is kept with it. Every such write raises
+
+        AppliedBefore: the job took effect with another `fingerprint`; nothing was written.
+        LeaseLost: `close_job` came first, so the job never will take effect.
+    """
 
     async def ensure_dataset(self, dataset: str) -> None:
         """Create the dataset unless it exists."""
@@ -215,6 +233,7 @@ class Warehouse(Protocol):
         bytes_max: int | None = None,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Run one GoogleSQL statement. With a `job_id` a write happens once, however often it is sent.
 
@@ -237,6 +256,7 @@ class Warehouse(Protocol):
         job_id: str,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
 
@@ -244,6 +264,18 @@ class Warehouse(Protocol):
         filled from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves
         names and types and says which tables are touched and about how many bytes are read; SQL made at run time is
         not seen. `wait_s` and `StillRunning` are those of `query`.
+        """
+        ...
+
+    async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
+        """Revoke the job unless it took effect, and return what it did; `scope` is the one it was sent with.
+
+        A job that is running is waited for. Afterwards its fate is settled for ever. None means that it never took
+        effect and never will: a late sender gets `LeaseLost`. Else sending it again, with the `fingerprint` that it
+        had, answers as the first time.
+
+        Raises:
+            StillRunning: the job did not end within `wait_s`; it goes on, and nothing is revoked.
         """
         ...
 

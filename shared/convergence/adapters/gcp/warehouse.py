@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convergence.adapters.gcp.warehouse_append import Appends
 from convergence.adapters.gcp.warehouse_call import Calls
 from convergence.adapters.gcp.warehouse_client import Client
+from convergence.adapters.gcp.warehouse_close import Closing
 from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs, SettingsOf
 from convergence.adapters.gcp.warehouse_ledger import Ledger
 from convergence.adapters.gcp.warehouse_load import Loads
@@ -20,6 +21,7 @@ from convergence.adapters.gcp.warehouse_tables import Tables
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.warehouse import (
+    Effect,
     Load,
     LoadResult,
     Parameter,
@@ -67,8 +69,9 @@ class BigQueryWarehouse:
         ledger = Ledger(self._jobs, self._tables, options)
         self._routines = Routines(self._client, self._tables)
         self._loads = Loads(self._jobs, ledger, options)
-        self._queries = Queries(self._jobs, self._tables, statements, options)
-        self._calls = Calls(self._jobs, self._tables, statements, self._routines, options)
+        self._queries = Queries(self._jobs, self._tables, statements, ledger, options)
+        self._calls = Calls(self._jobs, self._tables, statements, self._routines, ledger, options)
+        self._closing = Closing(self._jobs, ledger, options)
         self._migrations = Migrations(self._jobs, self._tables, statements, self._routines, ledger, options)
         self._appends = Appends(self._client, self._tables)
 
@@ -117,6 +120,7 @@ class BigQueryWarehouse:
         bytes_max: int | None = None,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Run one GoogleSQL statement; see the port. `bytes_max` is what may be billed, 10 MB a table at least."""
         check_wait(wait_s, job_id)
@@ -129,6 +133,7 @@ class BigQueryWarehouse:
             bytes_max=bytes_max,
             dry_run=dry_run,
             wait_s=wait_s,
+            fingerprint=fingerprint,
         )
 
     async def call(
@@ -140,6 +145,7 @@ class BigQueryWarehouse:
         job_id: str,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Call a stored procedure; see the port."""
         return await self._calls.call(
@@ -149,7 +155,12 @@ class BigQueryWarehouse:
             job_id=job_id,
             dry_run=dry_run,
             wait_s=wait_s,
+            fingerprint=fingerprint,
         )
+
+    async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
+        """Revoke the job unless it took effect; see the port."""
+        return await self._closing.close(job_id, scope, wait_s)
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
         """Create or replace routines; see the port."""

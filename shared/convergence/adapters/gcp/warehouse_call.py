@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.gcp.warehouse_jobs import AnyJob, JobOptions, Jobs
+from convergence.adapters.gcp.warehouse_jobs import AnyJob, JobOptions, Jobs, fingerprint_of
+from convergence.adapters.gcp.warehouse_ledger import UNCOUNTED, Ledger, refuse_other
 from convergence.adapters.gcp.warehouse_lineage import (
     DECLARED,
     lineage_parameters,
@@ -20,7 +21,7 @@ from convergence.adapters.gcp.warehouse_statements import Statements
 from convergence.adapters.gcp.warehouse_tables import Tables
 from convergence.adapters.gcp.warehouse_values import port_rows
 from convergence.adapters.googlesql.identifiers import checked
-from convergence.errors import InvalidInput, StepFailed, nearest
+from convergence.errors import InvalidInput, LeaseLost, StepFailed, nearest
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:
@@ -33,10 +34,16 @@ class Calls:
     """Runs procedures."""
 
     def __init__(
-        self, jobs: Jobs, tables: Tables, statements: Statements, routines: Routines, options: JobOptions
+        self,
+        jobs: Jobs,
+        tables: Tables,
+        statements: Statements,
+        routines: Routines,
+        ledger: Ledger,
+        options: JobOptions,
     ) -> None:
         self._jobs, self._tables, self._statements = jobs, tables, statements
-        self._routines, self._options = routines, options
+        self._routines, self._ledger, self._options = routines, ledger, options
 
     async def call(
         self,
@@ -47,6 +54,7 @@ class Calls:
         job_id: str,
         dry_run: bool,
         wait_s: float | None,
+        fingerprint: str,
     ) -> QueryResult:
         """Run a procedure; see the port."""
         procedure = await self._routines.procedure(path)
@@ -63,13 +71,21 @@ class Calls:
         script = self._script(procedure, scope, settled, out, reads=reads)
         parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
-        options = await self._options.of(scope.lineage)
+        if not reads:
+            await self._ledger.ensure(scope.dataset)
+            parameters |= self._ledger.parameters(job_id, fingerprint)
+        options = await self._options.of(scope.lineage, fingerprint=fingerprint)
         config = self._statements.config(scope, parameters, **options.config)
         what = f"the procedure {procedure.name}"
         try:
             ended = await self._jobs.query(job_id, script, config, what=what, project=options.project, wait_s=wait_s)
+        except LeaseLost:
+            known = await self._ledger.taken(scope.dataset, job_id, fingerprint)
+            return QueryResult(rows_affected=max(0, known.loaded), tables=_named(reach))
         except StepFailed as error:
             raise await self._explained(error, procedure, reach) from error
+        if ended.repeated:
+            refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
         if reads:
             return await self._selected(ended.job, QueryResult())
         return await self._answer(ended.job, reach, settled=len(settled), out=bool(out))
@@ -94,19 +110,19 @@ class Calls:
             lines += settle_statements(project, settled, scope.lineage)
         if out:
             lines.append("SELECT " + ", ".join(f"{_variable(each)} AS `{each.name}`" for each in out) + ";")
+        lines.append(self._ledger.insert(scope.dataset, "0", str(UNCOUNTED)))
         return "\n".join([*lines, "COMMIT TRANSACTION;"])
 
     async def _answer(self, job: AnyJob, reach: Reach, *, settled: int, out: bool) -> QueryResult:
         """Read what the procedure did from the jobs of its statements; ours are the last ones."""
         children = await children_of(self._jobs, job)
         changes = [child.dml_stats for child in children if child.dml_stats is not None]
-        own = changes[: len(changes) - settled]
-        tables = tuple(sorted(f"{dataset}.{name}" for dataset, name in reach.writes if dataset))
+        own = changes[: len(changes) - settled - 1]  # the last one marks the ledger
         affected = sum(each.inserted_row_count + each.updated_row_count for each in own)
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
         if out and len(selects) > 1:
             selects.pop()  # the OUT arguments are the answer only where the procedure selected nothing
-        done = QueryResult(rows_affected=affected, tables=tables)
+        done = QueryResult(rows_affected=affected, tables=_named(reach))
         return await self._selected(selects[-1], done) if selects else done
 
     async def _selected(self, job: AnyJob, done: QueryResult) -> QueryResult:
@@ -121,6 +137,10 @@ class Calls:
         touched = Touched(frozenset(), frozenset(), frozenset(reach.existing))
         explained = await self._statements.explained(error, touched)
         return StepFailed(f"{procedure.source}: {explained}")
+
+
+def _named(reach: Reach) -> tuple[str, ...]:
+    return tuple(sorted(f"{dataset}.{name}" for dataset, name in reach.writes if dataset))
 
 
 def _is_statement(child: AnyJob) -> bool:

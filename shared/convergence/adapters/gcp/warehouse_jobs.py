@@ -3,6 +3,8 @@
 A job id is taken for ever, also by a job that failed. So the id of a job is the first of `id`, `id-1`, `id-2`, … under
 which none has failed; each is only passed when BigQuery itself says that its job failed. A job that succeeded is the
 answer, one that runs is waited for ("Running jobs programmatically", BigQuery documentation).
+
+An id is revoked by a job of ours that does nothing and says so in its labels: a write that comes later finds it.
 """
 
 from __future__ import annotations
@@ -17,7 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from convergence.adapters.gcp.warehouse_client import HTTP, Client
 from convergence.adapters.gcp.warehouse_errors import job_error
 from convergence.adapters.gcp.warehouse_labels import lineage_labels
-from convergence.errors import ConvergenceError, StillRunning, Transient
+from convergence.errors import ConvergenceError, LeaseLost, StillRunning, Transient
 from convergence.ports.warehouse import Lineage
 from convergence.tenants.job_settings import JobSettings
 
@@ -33,6 +35,8 @@ ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before somebody has to loo
 _FIRST_LOOK_S: Final = 0.1
 _LONGEST_LOOK_S: Final = 3.0
 _CANCEL_S: Final = 10.0
+FINGERPRINT: Final = "fingerprint"  # the label of a write with what it is made of
+REVOKED: Final = "revoked"  # the label of a job that holds an id so that no write takes it
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +70,7 @@ class Jobs:
 
         Raises:
             StillRunning: it did not end within `wait_s`; it goes on.
+            LeaseLost: its id was revoked.
             ConvergenceError: it failed (see `job_error`); cancelled with the caller it raises `CancelledError`.
         """
         for attempt in range(ATTEMPTS_MAX):
@@ -73,6 +78,8 @@ class Jobs:
             job, ours = await self._begun(name, begin, what, project)
             await self._finish(job, what, wait_s)
             if not job.error_result:
+                if not ours and _is_revoked(job):
+                    raise LeaseLost(f"job {name} was revoked: the next owner of its step went on")
                 return Ended(job, repeated=not ours, failed_before=attempt)
             if ours:
                 raise job_error(job.error_result, what=what)
@@ -98,6 +105,24 @@ class Jobs:
             return client.query(sql, job_id=name, api_method="INSERT", **options, **HTTP)
 
         return await self.run(job_id, begin, what=what, project=project, wait_s=wait_s, committed=committed)
+
+    async def close(
+        self, job_id: str, config: bigquery.QueryJobConfig, *, project: str | None, wait_s: float | None
+    ) -> AnyJob | None:
+        """Return the job that succeeded under `job_id`; where there is none, revoke the id with a job of this `config`.
+
+        Raises:
+            StillRunning: a job under this id did not end within `wait_s`.
+        """
+        config.labels = {**config.labels, REVOKED: "true"}
+        config.use_query_cache = False
+        try:
+            ended = await self.query(
+                job_id, "SELECT 1", config, what=f"closing job {job_id}", project=project, wait_s=wait_s
+            )
+        except LeaseLost:
+            return None
+        return ended.job if ended.repeated else None
 
     async def rows(self, job: AnyJob, rows_max: int | None = None) -> tuple[Any, list[tuple[Any, ...]]]:
         """Return (schema fields, rows as tuples) of a query job that ended."""
@@ -166,6 +191,15 @@ class Jobs:
             sending.add_done_callback(lambda done: done.cancelled() or done.exception())
 
 
+def fingerprint_of(job: AnyJob) -> str:
+    """Return what the write of a job was made of, '' where it does not say."""
+    return str((job.labels or {}).get(FINGERPRINT, ""))
+
+
+def _is_revoked(job: AnyJob) -> bool:
+    return REVOKED in (job.labels or {})
+
+
 class Options(NamedTuple):
     """How one query job runs: in which project (None: the datasets' own), and what its configuration carries."""
 
@@ -184,11 +218,16 @@ class JobOptions:
         """Return the options of a job of the installation itself."""
         return {"labels": dict(self._labels)}
 
-    async def of(self, lineage: Lineage | None) -> Options:
-        """Return the options of a job that a run caused; without a run, those of the installation."""
+    async def of(self, lineage: Lineage | None, *, fingerprint: str = "") -> Options:
+        """Return the options of a job that a run caused; without a run, those of the installation.
+
+        `fingerprint` is what a write is made of: a label, so that it is known as long as the job is.
+        """
         from google.cloud import bigquery
 
         options: dict[str, Any] = {"labels": {**self._labels, **lineage_labels(lineage)}}
+        if fingerprint:
+            options["labels"][FINGERPRINT] = fingerprint
         if lineage is None or self._settings is None:
             return Options(None, options)
         wanted = await self._settings(lineage.org_slug)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, date, datetime
+from datetime import UTC, date
 from typing import Any, Final
 
 from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs
-from convergence.adapters.gcp.warehouse_ledger import Ledger
+from convergence.adapters.gcp.warehouse_ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse_stage import PART, PLACE, BigQueryStage, needs_parsing
+from convergence.adapters.gcp.warehouse_values import query_parameters
 from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
-from convergence.errors import SchemaMismatch, StepFailed
+from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
 
 _SLICE: Final = "x_org_slug = @x_org_slug AND x_pipeline_id = @x_pipeline_id AND x_credential_id = @x_credential_id"
@@ -33,9 +34,13 @@ class Loads:
 
         await self._ledger.ensure(load.dataset)
         full = [stage for stage in stages if not await stage.is_empty()]
-        options = await self._options.of(load.lineage)
+        options = await self._options.of(load.lineage, fingerprint=load.fingerprint)
         config = bigquery.QueryJobConfig(
-            query_parameters=_parameters(load, self._jobs.client.clock.now()), **options.config
+            query_parameters=[
+                *_parameters(load),
+                *query_parameters(self._ledger.parameters(load.job_id, load.fingerprint)),
+            ],
+            **options.config,
         )
         what = f"the load of {load.dataset}.{load.table.name}"
 
@@ -46,12 +51,17 @@ class Loads:
             ended = await self._jobs.query(
                 load.job_id, self._script(load, full), config, what=what, project=options.project, committed=committed
             )
+        except LeaseLost:
+            known = await self._ledger.taken(load.dataset, load.job_id, load.fingerprint)
+            return LoadResult(known.loaded, known.removed, repeated=True)
         except StepFailed:
             await self._refuse_dates(load, full)
             raise
-        known = await self._ledger.find(load.dataset, load.job_id) if ended.repeated else None
-        if known is not None:
-            return LoadResult(*known, repeated=True)
+        if ended.repeated:
+            found = await self._ledger.find(load.dataset, load.job_id)
+            if found is not None:
+                refuse_other(load.job_id, found.fingerprint, load.fingerprint)
+                return LoadResult(found.loaded, found.removed, repeated=True)
         _, [(removed, loaded)] = await self._jobs.rows(ended.job)
         return LoadResult(rows_loaded=loaded, rows_removed=removed, repeated=ended.repeated)
 
@@ -74,7 +84,11 @@ class Loads:
             merged = f"SELECT {names} FROM convergence_staged"
             source = merged if load.mode is WriteMode.MERGE else _typed(load, stages, names)
             lines += [f"INSERT INTO {target} ({names})\n{source};", "SET loaded = @@row_count;"]
-        lines += [self._ledger.insert(load.dataset), "COMMIT TRANSACTION;", "SELECT removed, loaded;"]
+        lines += [
+            self._ledger.insert(load.dataset, "removed", "loaded"),
+            "COMMIT TRANSACTION;",
+            "SELECT removed, loaded;",
+        ]
         return "\n".join(lines)
 
     async def _refuse_dates(self, load: Load, stages: Sequence[BigQueryStage]) -> None:
@@ -139,7 +153,7 @@ def _select(load: Load, stages: Sequence[BigQueryStage]) -> str:
     return f"SELECT {', '.join([*parts, f'{date_} AS x_pipeline_run_date'])} FROM ({_union(stages)})"
 
 
-def _parameters(load: Load, now: datetime) -> list[Any]:
+def _parameters(load: Load) -> list[Any]:
     from google.cloud import bigquery
 
     lineage = load.lineage
@@ -152,8 +166,6 @@ def _parameters(load: Load, now: datetime) -> list[Any]:
         ("x_run_id", "STRING", lineage.run_id),
         ("x_ingested_at", "TIMESTAMP", lineage.ingested_at),
         ("x_ingestion_date", "DATE", day),
-        ("job_id", "STRING", load.job_id),
-        ("finished_at", "TIMESTAMP", now),
     ]
     found: list[Any] = [bigquery.ScalarQueryParameter(*each) for each in scalars]
     return [*found, bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates or ()))]

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from convergence.adapters.local import warehouse_ledger as ledger
 from convergence.adapters.local import warehouse_tables as tables
 from convergence.adapters.local.warehouse_append import append_rows, spool_rows
 from convergence.adapters.local.warehouse_call import call_procedure, rehearse_call
@@ -22,6 +23,7 @@ from convergence.adapters.local.warehouse_statements import quoted, statement
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
+    Effect,
     Load,
     LoadResult,
     Parameter,
@@ -114,6 +116,7 @@ class DuckDbWarehouse:
         bytes_max: int | None = None,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
         check_wait(wait_s, job_id)
@@ -122,7 +125,7 @@ class DuckDbWarehouse:
         if dry_run:
             return await self.session.read(lambda job: query.dry_run(job, self._statements), googlesql=True)
         if scope.writable:
-            return await self._write(lambda job: query.write(job, self._statements, job_id, at))
+            return await self._write(lambda job: query.write(job, self._statements, job_id, at, fingerprint))
         return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
 
     async def call(
@@ -134,6 +137,7 @@ class DuckDbWarehouse:
         job_id: str,
         dry_run: bool = False,
         wait_s: float | None = None,
+        fingerprint: str = "",
     ) -> QueryResult:
         """Call a stored procedure; see the port. It always ends: no `StillRunning`."""
         check_wait(wait_s, job_id)
@@ -146,9 +150,21 @@ class DuckDbWarehouse:
 
         def work(job: Job) -> QueryResult:
             given = (job, self._statements, self._routines, procedure, arguments)
-            return call_procedure(*given, scope=scope, job_id=job_id, at=at).as_result()
+            return call_procedure(*given, scope=scope, job_id=job_id, at=at, fingerprint=fingerprint).as_result()
 
         return await self._write(work)
+
+    async def close_job(
+        self,
+        job_id: str,
+        *,
+        scope: Scope,  # noqa: ARG002 - one file holds the jobs of all datasets
+        wait_s: float | None = None,
+    ) -> Effect | None:
+        """Revoke the job unless it took effect; see the port. Writers come one after the other, so none is running."""
+        check_wait(wait_s, job_id)
+        at = self._clock.now()
+        return await self.session.write(lambda job: ledger.close(job, job_id, at))
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
         """Create or replace routines; see the port."""

@@ -3,15 +3,16 @@
 -- name: internals
 CREATE SCHEMA IF NOT EXISTS _convergence;
 CREATE TABLE IF NOT EXISTS _convergence.jobs (job_id VARCHAR PRIMARY KEY, result JSON NOT NULL, finished_at TIMESTAMPTZ NOT NULL);
+ALTER TABLE _convergence.jobs ADD COLUMN IF NOT EXISTS fingerprint VARCHAR;
 CREATE TABLE IF NOT EXISTS _convergence.routines (name VARCHAR PRIMARY KEY, digest VARCHAR NOT NULL, source VARCHAR NOT NULL, definition VARCHAR NOT NULL);
 CREATE TABLE IF NOT EXISTS _convergence.migrations (dataset VARCHAR, name VARCHAR, digest VARCHAR NOT NULL, applied_at TIMESTAMPTZ NOT NULL, PRIMARY KEY (dataset, name));
 CREATE TABLE IF NOT EXISTS _convergence.about (version VARCHAR NOT NULL);
 
 -- name: job
-SELECT result FROM _convergence.jobs WHERE job_id = $job_id;
+SELECT result, finished_at, fingerprint FROM _convergence.jobs WHERE job_id = $job_id;
 
 -- name: job_done
-INSERT INTO _convergence.jobs VALUES ($job_id, $result, $finished_at);
+INSERT INTO _convergence.jobs (job_id, result, finished_at, fingerprint) VALUES ($job_id, $result, $finished_at, $fingerprint);
 
 -- name: columns
 SELECT column_name, data_type FROM duckdb_columns()

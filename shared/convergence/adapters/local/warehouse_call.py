@@ -6,15 +6,13 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-import orjson
-
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
+from convergence.adapters.local import warehouse_ledger as ledger
 from convergence.adapters.local.warehouse_lineage import settle_lineage
 from convergence.adapters.local.warehouse_query import Outcome, Statements
 from convergence.adapters.local.warehouse_routines import Routines
 from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_statements import statement
 from convergence.adapters.local.warehouse_values import from_record, to_record
 from convergence.errors import Denied, InvalidInput, nearest
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
@@ -35,13 +33,14 @@ def call_procedure(
     scope: Scope,
     job_id: str,
     at: datetime,
+    fingerprint: str = "",
 ) -> Outcome:
     """Run a procedure; see the port. `at` is the time of the call."""
     from convergence.adapters.local.googlesql.interpreter import Interpreter
     from convergence.adapters.local.googlesql.translate import Around
 
     with job.transaction():
-        known = recorded(job, job_id)
+        known = recorded(job, job_id, fingerprint)
         if known is not None:
             return known
         tree = routines.procedure(job, procedure)
@@ -65,7 +64,7 @@ def call_procedure(
         if interpreter.execution.last is None and out:  # no SELECT: the OUT arguments are the result
             outcome.columns = tuple((name, variables.get(name).type) for name in out)
             outcome.rows = [tuple(variables.get(name).value for name in out)]
-        record(job, job_id, outcome, at)
+        record(job, job_id, outcome, at, fingerprint)
     return outcome
 
 
@@ -104,22 +103,20 @@ def _run(interpreter: Interpreter, tree: Procedure, given: Mapping[str, Variable
         raise
 
 
-def recorded(job: Job, job_id: str) -> Outcome | None:
-    """Return what the job answered the first time, None when it has not run."""
-    row = job.cursor.execute(statement("job"), {"job_id": job_id}).fetchone()
-    if row is None:
+def recorded(job: Job, job_id: str, fingerprint: str) -> Outcome | None:
+    """Return what the job answered the first time, None when it has not run; raises as `ledger.find` does."""
+    found = ledger.find(job, job_id, fingerprint)
+    if found is None:
         return None
-    found = orjson.loads(row[0])
     columns, rows = from_record(found)
     return Outcome(tuple(columns), rows, found["rows_affected"], tables=tuple(found["tables"]))
 
 
-def record(job: Job, job_id: str, outcome: Outcome, at: datetime) -> None:
+def record(job: Job, job_id: str, outcome: Outcome, at: datetime, fingerprint: str) -> None:
     """Keep what a job answered, in its own transaction."""
     found = to_record(outcome.columns, outcome.rows)
     found |= {"rows_affected": outcome.rows_affected, "tables": outcome.tables}
-    values = {"job_id": job_id, "result": orjson.dumps(found).decode(), "finished_at": at}
-    job.cursor.execute(statement("job_done"), values)
+    ledger.note(job, job_id, found, at, fingerprint)
 
 
 def _given(tree: Procedure, arguments: Mapping[str, Parameter]) -> dict[str, Variable]:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC
 from typing import Any
 
-import orjson
-
 from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local import warehouse_ledger as ledger
 from convergence.adapters.local.warehouse_rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse_session import Job
 from convergence.adapters.local.warehouse_stage import NdjsonStage
@@ -21,15 +20,14 @@ def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at
     """Replace the slices by the staged rows in one transaction; see `convergence.ports.warehouse.Load`."""
     check_load(load)
     with job.transaction():
-        known = job.cursor.execute(statement("job"), {"job_id": load.job_id}).fetchone()
-        if known:
-            return LoadResult(**orjson.loads(known[0]), repeated=True)
+        known = ledger.find(job, load.job_id, load.fingerprint)
+        if known is not None:
+            return LoadResult(**known, repeated=True)
         source = _source(load.table, stages)
         removed, loaded = _merge(job, load, source) if load.mode is WriteMode.MERGE else _replace(job, load, source)
         result = LoadResult(rows_loaded=loaded, rows_removed=removed)
-        record = orjson.dumps({"rows_loaded": loaded, "rows_removed": removed}).decode()
-        values = {"job_id": load.job_id, "result": record, "finished_at": finished_at}
-        job.cursor.execute(statement("job_done"), values)
+        record = {"rows_loaded": loaded, "rows_removed": removed}
+        ledger.note(job, load.job_id, record, finished_at, load.fingerprint)
     return result
 
 

@@ -34,10 +34,12 @@ class Query:
         translation = self._prepared(job, statements)
         return statements.run(job, translation, self._values(), self.rows_max).as_result()
 
-    def write(self, job: Job, statements: Statements, job_id: str | None, at: datetime) -> QueryResult:
+    def write(
+        self, job: Job, statements: Statements, job_id: str | None, at: datetime, fingerprint: str = ""
+    ) -> QueryResult:
         """Run it in a transaction, once for each job id."""
         with job.transaction():
-            known = recorded(job, job_id) if job_id is not None else None
+            known = recorded(job, job_id, fingerprint) if job_id is not None else None
             if known is not None:
                 return known.as_result()
             translation = self._prepared(job, statements)
@@ -45,7 +47,7 @@ class Query:
             if self.scope.lineage is not None:
                 settle_lineage(job, translation.touched.writes, self.scope.lineage)
             if job_id is not None:
-                record(job, job_id, outcome, at)
+                record(job, job_id, outcome, at, fingerprint)
         return outcome.as_result()
 
     def dry_run(self, job: Job, statements: Statements) -> QueryResult:
