@@ -1,9 +1,9 @@
 #!/bin/sh
 # A tour of the REST API with nothing but curl: onboarding, integration, run, status, logs, cancel, quota, replay.
 #
-#   CA_ROOT_API_KEY=$(head -c 32 /dev/urandom | base64) convergence serve      # one terminal, the same key below
+#   CONVERGENCE_ROOT_KEY=$(head -c 32 /dev/urandom | base64) convergence serve      # one terminal, the same key below
 #   python -m convergence.sandbox                                             # another: a provider, it prints its key
-#   CA_ROOT_API_KEY=… PROVIDER_KEY=… PROVIDER_URL=http://127.0.0.1:8765/v1 sh docs/api_walkthrough.sh
+#   CONVERGENCE_ROOT_KEY=… PROVIDER_KEY=… PROVIDER_URL=http://127.0.0.1:8765/v1 sh docs/api_walkthrough.sh
 #
 # With PROVIDER_KEY an admin key of OpenAI and no PROVIDER_URL, it is the real provider.
 set -eu
@@ -11,7 +11,7 @@ set -eu
 API=${API:-http://127.0.0.1:8001/api/v1}
 ORG=${ORG:-acme}
 URL=${PROVIDER_URL:-https://api.openai.com/v1}
-: "${CA_ROOT_API_KEY:?the key that the server was started with}" "${PROVIDER_KEY:?an admin key of the provider}"
+: "${CONVERGENCE_ROOT_KEY:?the key that the server was started with}" "${PROVIDER_KEY:?an admin key of the provider}"
 
 step() { printf '\n== %s\n' "$*"; }
 fail() { printf 'unexpected: %s\n' "$*" >&2; exit 1; }
@@ -28,7 +28,7 @@ is() { # JSON, status
 }
 
 step 'Onboarding: the operator creates the org; its key is shown once'
-answer=$(curl -sS -X POST "$API/organizations/onboard" -H "X-CA-Root-Key: $CA_ROOT_API_KEY" \
+answer=$(curl -sS -X POST "$API/organizations/onboard" -H "X-CA-Root-Key: $CONVERGENCE_ROOT_KEY" \
     -H 'Content-Type: application/json' -d "{\"slug\": \"$ORG\", \"plan\": \"STARTER\"}")
 KEY=$(field "$answer" api_key)
 case $KEY in cvk_*) printf 'the org %s has a key\n' "$ORG" ;; *) fail "$answer" ;; esac

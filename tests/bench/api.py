@@ -72,7 +72,7 @@ def _process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
     root = engine.configs(folder)
     shutil.copy(PLANS, root / "system")
     argv = [sys.executable, "-m", "convergence", "--data-dir", str(folder / "data"), "--configs", str(root), "serve"]
-    variables = {**os.environ, "CA_ROOT_API_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": "false"}
+    variables = {**os.environ, "CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": "false"}
     process = subprocess.Popen([*argv, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables)
     try:
         yield process

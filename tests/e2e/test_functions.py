@@ -39,7 +39,9 @@ class Cloud:
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
     firestore, pubsub, kms = FirestoreServer(), PubSubServer(), KmsServer([KMS_KEY])
-    environment = settings(firestore=firestore.start(), pubsub=pubsub.start(), kms=kms.start(), CA_ROOT_API_KEY=KEY)
+    environment = settings(
+        firestore=firestore.start(), pubsub=pubsub.start(), kms=kms.start(), CONVERGENCE_ROOT_KEY=KEY
+    )
     yield Cloud(firestore, pubsub, environment)
     for server in (firestore, pubsub, kms):
         server.stop()

@@ -43,7 +43,7 @@ def sandbox() -> Iterator[tuple[str, str]]:
 @contextmanager
 def serving(installation: Installation, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
     """A server on a free port, and the URL of its API."""
-    with installation.started("serve", "--port", "0", **({"CA_ROOT_API_KEY": ROOT_KEY} | more)) as process:
+    with installation.started("serve", "--port", "0", **({"CONVERGENCE_ROOT_KEY": ROOT_KEY} | more)) as process:
         assert process.stdout is not None
         line = process.stdout.readline()
         assert line.startswith("serving  http://"), (line, process.communicate())
@@ -58,7 +58,7 @@ def installation(tmp_path: Path) -> Installation:
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the walkthrough is made of curl, which is not installed")
 def test_the_walkthrough_of_the_docs_goes_from_onboarding_to_replay(installation: Installation) -> None:
     with sandbox() as (url, key), serving(installation) as (_, api):
-        given = {"API": api, "CA_ROOT_API_KEY": ROOT_KEY, "PROVIDER_KEY": key, "PROVIDER_URL": url}
+        given = {"API": api, "CONVERGENCE_ROOT_KEY": ROOT_KEY, "PROVIDER_KEY": key, "PROVIDER_URL": url}
         done = subprocess.run(
             ["sh", str(ROOT / "docs" / "api_walkthrough.sh")],
             capture_output=True,
@@ -134,12 +134,12 @@ def test_clients_that_never_read_hold_up_nobody(installation: Installation) -> N
 def test_production_does_not_start_before_every_fault_is_mended(installation: Installation) -> None:
     faults = {
         "ENVIRONMENT": "production",
-        "CA_ROOT_API_KEY": "short",
+        "CONVERGENCE_ROOT_KEY": "short",
         "DISABLE_AUTH": "true",
         "RATE_LIMIT_ENABLED": "no",
     }
     said = installation.call("serve", "--port", "0", code=2, **faults).stderr
-    for name in ("CA_ROOT_API_KEY", "DISABLE_AUTH", "RATE_LIMIT_ENABLED", "KMS_KEY_NAME", "CORS_ORIGINS"):
+    for name in ("CONVERGENCE_ROOT_KEY", "DISABLE_AUTH", "RATE_LIMIT_ENABLED", "KMS_KEY_NAME", "CORS_ORIGINS"):
         assert name in said
     assert "short" not in said
 

@@ -124,7 +124,7 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
             bigquery=bigquery.start(),
             CONVERGENCE_CERTIFICATES_URL=identity.start(),
             CONVERGENCE_PUSH_SERVICE_ACCOUNT=PUSHER,
-            CA_ROOT_API_KEY=ROOT_KEY,
+            CONVERGENCE_ROOT_KEY=ROOT_KEY,
             RATE_LIMIT_ENABLED="false",
         )
         sandbox, base = closing.enter_context(listening())

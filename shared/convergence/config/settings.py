@@ -6,10 +6,11 @@ Read when somebody asks (`read_settings`), never at import. Values of secrets ar
 from __future__ import annotations
 
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, TypeVar
 
-from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic import AliasChoices, Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from convergence.config.environments import FILES, SHORT
@@ -17,7 +18,9 @@ from convergence.errors import ConfigError, ConfigErrors, nearest
 
 Environment = Literal["development", "staging", "production"]
 ROOT_KEY_MIN: Final = 32
-
+ROOT_KEY_DISTINCT_MIN: Final = 10  # a random key of 32 has about 20; `changeme` four times has 7
+_ROOT_KEY_NAMES: Final = AliasChoices("CONVERGENCE_ROOT_KEY", "CA_ROOT_API_KEY")  # the second is its former name
+_ORIGIN: Final = re.compile(r"https://[A-Za-z0-9.-]{1,253}(:\d{1,5})?")  # as a browser sends it: no path, no slash
 
 S = TypeVar("S", bound="Settings")
 
@@ -28,7 +31,7 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", frozen=True)
 
     GCP_PROJECT_ID: str = "local-dev-project"
-    CA_ROOT_API_KEY: SecretStr = SecretStr("")
+    CONVERGENCE_ROOT_KEY: SecretStr = Field(default=SecretStr(""), validation_alias=_ROOT_KEY_NAMES)
     ENVIRONMENT: Environment = "development"
     DISABLE_AUTH: bool = False
     KMS_KEY_NAME: str = ""
@@ -36,6 +39,9 @@ class Settings(BaseSettings):
     RATE_LIMIT_ENABLED: bool = True
     RATE_LIMIT_REQUESTS_PER_MINUTE: int = Field(default=100, ge=1)
     RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
+    ANONYMOUS_RUNS_PER_DAY: int = Field(default=0, ge=0)  # of each org; 0: pipelines without auth need a key too
+    EVENT_STREAMS_MAX: int = Field(default=200, ge=1)  # open at once in this process
+    EVENT_STREAMS_PER_ORG: int = Field(default=20, ge=1)
     FORWARDED_HOPS: int = Field(default=0, ge=0, le=5)  # proxies in front that append to X-Forwarded-For
     CORS_ORIGINS: Annotated[tuple[str, ...], NoDecode] = ()  # separated by commas
     PORT: int = Field(default=8001, ge=0, le=65_535)  # 0: any free one
@@ -57,7 +63,7 @@ class Settings(BaseSettings):
 
     def faults(self) -> list[tuple[str, str]]:
         """Return (setting, what is wrong with it) for all that this environment does not start with."""
-        return production_faults(self)
+        return environment_faults(self)
 
 
 def read_settings(folder: Path = Path()) -> Settings:
@@ -88,22 +94,28 @@ def read_as(kind: type[S], folder: Path = Path()) -> S:
     return settings
 
 
-def production_faults(settings: Settings) -> list[tuple[str, str]]:
-    """Return (setting, what is wrong with it) for all that production does not start with."""
-    if not settings.production:
+def environment_faults(settings: Settings) -> list[tuple[str, str]]:
+    """Return (setting, what is wrong with it) for all that staging or production does not start with."""
+    if settings.ENVIRONMENT == "development":
         return []
-    checks = [
-        (
-            "CA_ROOT_API_KEY",
-            len(settings.CA_ROOT_API_KEY.get_secret_value()) < ROOT_KEY_MIN,
-            f"the root key has fewer than {ROOT_KEY_MIN} characters",
-        ),
-        ("DISABLE_AUTH", settings.DISABLE_AUTH, "authentication cannot be switched off"),
-        ("RATE_LIMIT_ENABLED", not settings.RATE_LIMIT_ENABLED, "rate limits cannot be switched off"),
-        ("KMS_KEY_NAME", not settings.KMS_KEY_NAME, "credentials need a KMS key"),
-        ("CORS_ORIGINS", not settings.CORS_ORIGINS, "name the origins that browsers may call from"),
-    ]
-    return [(name, message) for name, wrong, message in checks if wrong]
+    checks = [("DISABLE_AUTH", settings.DISABLE_AUTH, "authentication cannot be switched off")]
+    if settings.production:
+        key, origins = settings.CONVERGENCE_ROOT_KEY.get_secret_value(), settings.CORS_ORIGINS
+        short, few = len(key) < ROOT_KEY_MIN, len(set(key)) < ROOT_KEY_DISTINCT_MIN
+        wrong = ", ".join(repr(origin[:100]) for origin in origins if not _ORIGIN.fullmatch(origin))
+        checks += [
+            ("CONVERGENCE_ROOT_KEY", short, f"the root key has fewer than {ROOT_KEY_MIN} characters"),
+            (
+                "CONVERGENCE_ROOT_KEY",
+                few and not short,
+                f"the root key has fewer than {ROOT_KEY_DISTINCT_MIN} different characters; make a random one",
+            ),
+            ("RATE_LIMIT_ENABLED", not settings.RATE_LIMIT_ENABLED, "rate limits cannot be switched off"),
+            ("KMS_KEY_NAME", not settings.KMS_KEY_NAME, "credentials need a KMS key"),
+            ("CORS_ORIGINS", not origins, "name the origins that browsers may call from"),
+            ("CORS_ORIGINS", bool(wrong), f"{wrong}: not an https origin such as https://app.example"),
+        ]
+    return [(name, message) for name, fault, message in checks if fault]
 
 
 def _problem(error: Any) -> ConfigError:

@@ -9,9 +9,10 @@ import pytest
 from convergence.config.settings import Settings, read_settings
 from convergence.errors import ConfigErrors
 
+ROOT_KEY = "kkkk" + "0123456789abcdefghijklmnopqr"
 PRODUCTION = {
     "ENVIRONMENT": "production",
-    "CA_ROOT_API_KEY": "k" * 32,
+    "CONVERGENCE_ROOT_KEY": ROOT_KEY,
     "KMS_KEY_NAME": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
     "CORS_ORIGINS": "https://a.example, https://b.example",
 }
@@ -19,7 +20,7 @@ PRODUCTION = {
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in Settings.model_fields:
+    for name in (*Settings.model_fields, "CA_ROOT_API_KEY"):
         monkeypatch.delenv(name, raising=False)
 
 
@@ -68,11 +69,18 @@ def test_production_starts_when_all_is_well(tmp_path: Path, monkeypatch: pytest.
 @pytest.mark.parametrize(
     ("name", "value"),
     [
-        ("CA_ROOT_API_KEY", "k" * 31),
+        ("CONVERGENCE_ROOT_KEY", "kkkk" + "0123456789abcdefghijklmnopq"),
+        ("CONVERGENCE_ROOT_KEY", "k" * 64),
+        ("CONVERGENCE_ROOT_KEY", "kkkk12345" * 4),
         ("DISABLE_AUTH", "true"),
         ("RATE_LIMIT_ENABLED", "false"),
         ("KMS_KEY_NAME", ""),
         ("CORS_ORIGINS", " , "),
+        ("CORS_ORIGINS", "*"),
+        ("CORS_ORIGINS", "null"),
+        ("CORS_ORIGINS", "https://a.example, http://a.example"),
+        ("CORS_ORIGINS", "https://a.example/"),
+        ("CORS_ORIGINS", "https://*.example"),
     ],
 )
 def test_production_refuses_each_fault_by_name(
@@ -93,5 +101,23 @@ def test_production_names_all_faults_at_once(tmp_path: Path, monkeypatch: pytest
 
 
 def test_the_root_key_is_in_no_repr(monkeypatch: pytest.MonkeyPatch) -> None:
-    given(monkeypatch, CA_ROOT_API_KEY="topsecret")
+    given(monkeypatch, CONVERGENCE_ROOT_KEY="topsecret")
     assert "topsecret" not in repr(Settings())
+
+
+def test_staging_does_not_start_without_authentication(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given(monkeypatch, ENVIRONMENT="staging", DISABLE_AUTH="true")
+    with pytest.raises(ConfigErrors, match="DISABLE_AUTH: authentication cannot be switched off"):
+        read_settings(tmp_path)
+    given(monkeypatch, DISABLE_AUTH="false")
+    assert read_settings(tmp_path).env == "stage"
+
+
+@pytest.mark.parametrize("file", ["", "CONVERGENCE_ROOT_KEY=of-the-file\n", "CA_ROOT_API_KEY=of-the-file\n"])
+@pytest.mark.parametrize("name", ["CONVERGENCE_ROOT_KEY", "CA_ROOT_API_KEY"])
+def test_the_root_key_has_one_name_and_its_former_one_is_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, file: str
+) -> None:
+    (tmp_path / ".env.local").write_text(file)
+    given(monkeypatch, **{name: "of-the-environment"})
+    assert read_settings(tmp_path).CONVERGENCE_ROOT_KEY.get_secret_value() == "of-the-environment"

@@ -31,7 +31,7 @@ from tests.unit.entry.push.conftest import envelope
 
 ROOT = Path(__file__).parents[3]
 KEY = "root-key-of-the-tests-with-more-than-32-characters"
-SETTINGS = FunctionSettings(CA_ROOT_API_KEY=KEY)  # type: ignore[arg-type]  # pydantic makes a secret of it
+SETTINGS = FunctionSettings(CONVERGENCE_ROOT_KEY=KEY)  # type: ignore[arg-type]  # pydantic makes a secret of it
 
 
 class Deployed:

@@ -33,7 +33,7 @@ YOUNG_MAX: Final = (
 def command(session: Session, host: str, port: int | None) -> int:
     """Serve the REST API until Ctrl-C or SIGTERM; runs that an earlier process left are finished too.
 
-    The operator's key is the variable CA_ROOT_API_KEY; docs/api.md has all settings.
+    The operator's key is the variable CONVERGENCE_ROOT_KEY; docs/api.md has all settings.
 
     \b
     Example:
@@ -107,8 +107,8 @@ def _say(session: Session, settings: Settings, listening: socket.socket, left: i
         session.out.note(f"goes on with {left} run{'s' * (left != 1)} of an earlier process")
     if settings.DISABLE_AUTH:
         session.out.note("authentication is switched off: everybody is the operator")
-    elif not settings.CA_ROOT_API_KEY.get_secret_value():
-        session.out.note("CA_ROOT_API_KEY is not set: what the operator does is closed")
+    elif not settings.CONVERGENCE_ROOT_KEY.get_secret_value():
+        session.out.note("CONVERGENCE_ROOT_KEY is not set: what the operator does is closed")
 
 
 def _address(listening: socket.socket) -> str:

@@ -132,7 +132,7 @@ def live(tmp_path: Path) -> Live:
         file.write_text(text)
 
     async def whole(story: Story, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
-        settings = Settings(**({"CA_ROOT_API_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False} | given))
+        settings = Settings(**({"CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False} | given))
         options = EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root)
         async with embedded(options, "tests") as installation:
             await installation.worker.start()
