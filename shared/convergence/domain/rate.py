@@ -1,6 +1,7 @@
-"""Token buckets: so many requests a minute, with bursts up to the same number. Kept by each process for itself.
+"""Token buckets: so many requests a minute, with bursts up to the same number.
 
-Exact sharing between processes would make one document hot; a limit against floods need not be exact.
+`Buckets` are kept by each process for itself: exact sharing would make one document hot, and a limit against floods
+need not be exact. A `Bucket` that a document holds is shared by all processes.
 """
 
 from __future__ import annotations
@@ -22,24 +23,44 @@ class Taken(NamedTuple):
     reset_s: float  # until the bucket is full again
 
 
+class Bucket(NamedTuple):
+    """The tokens of one caller as of a time in seconds."""
+
+    tokens: float
+    at: float
+
+    def take(self, per_minute: int, now: float) -> tuple[Taken, Bucket]:
+        """Return the answer, and the bucket after it: one token fewer if there was one."""
+        rate = per_minute / 60
+        tokens = min(float(per_minute), self.tokens + max(0.0, now - self.at) * rate)
+        allowed = tokens >= 1
+        if allowed:
+            tokens -= 1
+        wait_s = 0.0 if allowed else (1 - tokens) / rate
+        taken = Taken(allowed, per_minute, math.floor(tokens), wait_s, (per_minute - tokens) / rate)
+        return taken, Bucket(tokens, max(self.at, now))
+
+
 class Buckets:
     """One bucket for each caller; the one that was quiet for longest goes over the cap (a full one is as good)."""
 
     def __init__(self, per_minute: int, *, callers_max: int = CALLERS_MAX) -> None:
         self.per_minute = per_minute
         self._callers_max = callers_max
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()  # caller → tokens, as of
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
+
+    def look(self, caller: str, now: float) -> Taken:
+        """Return what `take` would, and take nothing."""
+        taken, _ = self._bucket(caller, now).take(self.per_minute, now)
+        return taken
 
     def take(self, caller: str, now: float) -> Taken:
         """Take a token if there is one. `now` is in seconds and never goes back by much."""
-        rate = self.per_minute / 60
-        tokens, at = self._buckets.pop(caller, (float(self.per_minute), now))
-        tokens = min(float(self.per_minute), tokens + max(0.0, now - at) * rate)
-        allowed = tokens >= 1
-        if allowed:
-            tokens -= 1
-        self._buckets[caller] = (tokens, max(at, now))
+        taken, self._buckets[caller] = self._bucket(caller, now).take(self.per_minute, now)
+        self._buckets.move_to_end(caller)
         if len(self._buckets) > self._callers_max:
             self._buckets.popitem(last=False)
-        wait_s = 0.0 if allowed else (1 - tokens) / rate
-        return Taken(allowed, self.per_minute, math.floor(tokens), wait_s, (self.per_minute - tokens) / rate)
+        return taken
+
+    def _bucket(self, caller: str, now: float) -> Bucket:
+        return self._buckets.get(caller) or Bucket(float(self.per_minute), now)

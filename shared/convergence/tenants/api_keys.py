@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,6 +19,8 @@ from convergence.ports.keyring import Keyring
 
 SCOPES: Final = ("run", "read", "admin")
 _PREFIX: Final = "cvk_"  # so that scanners of leaked secrets know one when they see one
+_LENGTH_MAX: Final = 200  # characters; ours have 47
+_VALID_MAX: Final = 10_000
 _PAGE: Final = 500
 
 
@@ -85,6 +88,7 @@ class ApiKeyStore:
         self._clock = clock
         self._keyring = keyring
         self._random_text = random_text
+        self._valid: OrderedDict[str, None] = OrderedDict()  # digests that opened something lately
 
     def make(
         self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
@@ -132,12 +136,24 @@ class ApiKeyStore:
 
     async def verify(self, text: str) -> ApiKey | None:
         """Return the live key that `text` is, else None. Time does not depend on how much of it is right."""
+        if not text.startswith(_PREFIX) or len(text) > _LENGTH_MAX:
+            return None
         digest = _digest(text)
+        self._valid.pop(digest, None)
         document = await self._documents.get(f"api_keys/{digest}")
         if document is None or not hmac.compare_digest(document.data["digest"], digest):
             return None
         key = ApiKey.from_data(document.data)
-        return key if key.live(self._clock.now()) else None
+        if not key.live(self._clock.now()):
+            return None
+        self._valid[digest] = None
+        if len(self._valid) > _VALID_MAX:
+            self._valid.popitem(last=False)
+        return key
+
+    def recently_valid(self, text: str) -> bool:
+        """Return whether `verify` last found this key valid. It opens nothing: it only tells a key from a guess."""
+        return _digest(text) in self._valid
 
     async def all(self, org: str) -> list[ApiKey]:
         """Return the keys of an org, oldest first; revoked and expired ones too."""

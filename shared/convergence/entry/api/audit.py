@@ -1,4 +1,7 @@
-"""Every mutating call, refused or not, as an event: who, what, from where, outcome. No body, no key, no query."""
+"""Every mutating call, refused or not, as an event: who, what, from where, outcome. No body, no key, no query.
+
+Not what a rate limit turned away: a flood must not be written down.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Who asks, and may they? Keys come in headers; every refusal reads the same, whether the org exists or not."""
+"""May the caller do this? Keys come in headers; every refusal reads the same, whether the org exists or not."""
 
 from __future__ import annotations
 
@@ -9,19 +9,17 @@ from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader
 
 from convergence.config.model import Pipeline
-from convergence.entry.api.runtime import At, Caller, Runtime, Visit, visit_of
-from convergence.errors import Denied, NotFound, RateLimited, Unauthenticated
-from convergence.tenants.api_keys import same_text
+from convergence.entry.api.admission import API_KEY_HEADER, ROOT_KEY_HEADER
+from convergence.entry.api.runtime import Caller, visit_of
+from convergence.errors import Denied, NotFound, Unauthenticated
 from convergence.tenants.orgs import SLUG
 
 API_KEY: Final = APIKeyHeader(
-    name="X-API-Key", scheme_name="org_api_key", description="A key of the org in the path.", auto_error=False
+    name=API_KEY_HEADER, scheme_name="org_api_key", description="A key of the org in the path.", auto_error=False
 )
 ROOT_KEY: Final = APIKeyHeader(
-    name="X-CA-Root-Key", scheme_name="admin_key", description="The operator's key.", auto_error=False
+    name=ROOT_KEY_HEADER, scheme_name="admin_key", description="The operator's key.", auto_error=False
 )
-ROOT: Final = Caller(kind="root", scopes=("admin",))
-NOBODY: Final = Caller(kind="nobody")
 _NO_KEY: Final = "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator."
 
 OrgName = Annotated[str, Path(description="The org's slug.", examples=["acme"])]
@@ -29,54 +27,21 @@ OrgName = Annotated[str, Path(description="The org's slug.", examples=["acme"])]
 
 async def identify(
     request: Request,
-    at: At,
-    key: Annotated[str | None, Security(API_KEY)],
-    root: Annotated[str | None, Security(ROOT_KEY)],
+    _key: Annotated[str | None, Security(API_KEY)],  # read before the routes; here for the document
+    _root: Annotated[str | None, Security(ROOT_KEY)],
 ) -> Caller:
-    """Return who asks, as `recognise` does."""
-    return await recognise(at, visit_of(request), key, root)
-
-
-async def recognise(at: Runtime, visit: Visit, key: str | None, root: str | None) -> Caller:
-    """Return who asks, `nobody` without a key. Raises `Unauthenticated` for a wrong key, `RateLimited`."""
-    caller = await _known(at, key, root)
-    visit.caller = caller if caller is not None else NOBODY
-    _limit(at, visit)
+    """Return who asks, `nobody` without a key. Raises `Unauthenticated` for a wrong key."""
+    caller = visit_of(request).caller
     if caller is None:
         raise Unauthenticated(_NO_KEY)
     return caller
 
 
-async def _operator(request: Request, at: At, root: Annotated[str | None, Security(ROOT_KEY)]) -> Caller:
-    caller = await identify(request, at, None, root)
-    if caller.kind != "root":
+async def _operator(request: Request, _root: Annotated[str | None, Security(ROOT_KEY)]) -> Caller:
+    caller = visit_of(request).caller
+    if caller is None or caller.kind != "root":
         raise Unauthenticated("Send the operator's key as X-CA-Root-Key.")
     return caller
-
-
-async def _known(at: Runtime, key: str | None, root: str | None) -> Caller | None:
-    if at.settings.DISABLE_AUTH:
-        return ROOT
-    if root is not None:
-        wanted = at.settings.CA_ROOT_API_KEY.get_secret_value()
-        return ROOT if wanted and same_text(root, wanted) else None
-    if key is None:
-        return NOBODY
-    found = await at.keys.verify(key)
-    return None if found is None else Caller(kind="org", org=found.org, key_id=found.key_id, scopes=found.scopes)
-
-
-def _limit(at: Runtime, visit: Visit) -> None:
-    """Take a token of the org, or of the address for those without a good key; the operator has no such limit."""
-    caller = visit.caller
-    if not at.settings.RATE_LIMIT_ENABLED or caller is None or caller.kind == "root":
-        return
-    whose = f"org {caller.org}" if caller.kind == "org" else f"address {visit.client}"
-    visit.taken = taken = at.callers.take(whose, at.services.clock.now().timestamp())
-    if not taken.allowed:
-        raise RateLimited(
-            f"The limit of {taken.limit} requests a minute for {whose} is reached.", retry_after_s=taken.retry_after_s
-        )
 
 
 def check_known(caller: Caller) -> None:

@@ -15,10 +15,11 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from convergence.entry.api.admission import admit
 from convergence.entry.api.audit import MUTATING, audit
 from convergence.entry.api.problems import problem, problem_of
 from convergence.entry.api.runtime import Runtime, Visit
-from convergence.errors import RateLimited
+from convergence.errors import ConvergenceError
 
 logger = logging.getLogger("convergence.api")
 BODY_MAX: Final = 1_048_576
@@ -50,21 +51,16 @@ class RequestMiddleware:
             await self._after(scope, visit, answer.status, time.perf_counter() - began)
 
     async def _serve(self, scope: Scope, body: _Body, answer: _Answer, visit: Visit) -> None:
-        settings = self._runtime.settings
-        if settings.RATE_LIMIT_ENABLED:
-            taken = self._runtime.all_callers.take("", self._runtime.services.clock.now().timestamp())
-            if not taken.allowed:
-                visit.taken, visit.code = taken, RateLimited.code
-                message = f"This service takes {taken.limit} requests a minute in all; it is full right now."
-                refusal = problem_of(visit.request_id, RateLimited(message, retry_after_s=taken.retry_after_s))
-                await refusal(scope, body.receive, answer.send)
-                return
-        if body.announced > BODY_MAX:
-            visit.code = "request.too_large"
-            await problem(visit.request_id, 413, visit.code, TOO_LARGE)(scope, body.receive, answer.send)
-            return
         try:
+            await admit(self._runtime, visit, Request(scope))
+            if body.announced > BODY_MAX:
+                visit.code = "request.too_large"
+                await problem(visit.request_id, 413, visit.code, TOO_LARGE)(scope, body.receive, answer.send)
+                return
             await self._app(scope, body.receive, answer.send)
+        except ConvergenceError as error:  # over a limit, or the store of keys is out of reach
+            visit.code = error.code
+            await problem_of(visit.request_id, error)(scope, body.receive, answer.send)
         except Exception as error:  # the edge: a bug is one problem document, and its traceback is in the log
             logger.exception("request %s failed", visit.request_id, exc_info=error)
             if answer.status:
@@ -84,7 +80,8 @@ class RequestMiddleware:
         if logger.isEnabledFor(logging.INFO):
             words = (scope["method"], route, status, seconds * 1000, visit.request_id)
             logger.info("%s %s %d %.1f ms %s", *words, extra={"org": scope.get("path_params", {}).get("org")})
-        if scope["method"] in MUTATING:
+        turned_away = visit.taken is not None and not visit.taken.allowed  # a flood must not be written down
+        if scope["method"] in MUTATING and not turned_away:
             await audit(self._runtime, scope, visit, route, status)
 
 

@@ -30,7 +30,7 @@ class Runtime:
     wait: Wait
     log_lines: LogLines
     callers: Buckets
-    all_callers: Buckets
+    all_callers: Buckets  # of one kind together
     pipelines: Callable[[int], Buckets] = field(default_factory=lambda: cache(Buckets))  # by runs a minute
     metrics: Metrics = field(default_factory=Metrics)
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.entry.api.conftest import ROOT, Api, Live
+from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, Live
 
 RUN = "/pipelines/run/acme/shop/cost/daily"
 
@@ -74,6 +74,7 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> Non
         ({"X-CA-Root-Key": "wrong"}, 401),
         ({"X-CA-Root-Key": ""}, 401),
         (ROOT, 202),
+        ({"X-CA-Root-Key": f" {ROOT_KEY} \t"}, 202),
     ],
 )
 def test_a_run_needs_a_key_that_lives(live: Live, headers: dict[str, str], status: int) -> None:
@@ -86,11 +87,22 @@ def test_a_run_needs_a_key_that_lives(live: Live, headers: dict[str, str], statu
     live(story)
 
 
+def test_blanks_around_a_key_do_not_count_and_an_empty_header_is_none(live: Live) -> None:
+    async def story(api: Api) -> None:
+        for headers in (
+            {"X-API-Key": f"{api.keys['acme']} \t "},
+            {"X-API-Key": api.keys["acme"], "X-CA-Root-Key": " "},
+        ):
+            assert (await api.ask("POST", RUN, headers=headers)).status_code == 202
+
+    live(story)
+
+
 def test_an_empty_root_key_in_the_settings_opens_nothing(live: Live) -> None:
     async def story(api: Api) -> None:
         assert (await api.ask("GET", "/organizations", headers={"X-CA-Root-Key": ""})).status_code == 401
 
-    live(story, orgs=(), CA_ROOT_API_KEY="")
+    live(story, orgs=(), CONVERGENCE_ROOT_KEY="")
 
 
 def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> None:

@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from convergence.entry.api.middleware import BODY_MAX
+from convergence.errors import Transient
+from convergence.ports.documents import Document, Documents
 from tests.unit.entry.api.conftest import ROOT, Api, Live
 
 JSON = {"content-type": "application/json"}
@@ -58,7 +60,7 @@ def test_guesses_at_keys_are_limited_by_address(live: Live) -> None:
     async def story(api: Api) -> None:
         answers = [await api.ask("POST", RUN, headers={"X-API-Key": f"cvk_{n}"}) for n in range(4)]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
-        assert "address 192.0.2.7" in answers[-1].json()["detail"]
+        assert "failed keys from 192.0.2.7" in answers[-1].json()["detail"]
 
     live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
 
@@ -71,7 +73,7 @@ def test_the_callers_address_is_what_our_own_proxies_say(live: Live, hops: int, 
 
     async def story(api: Api) -> None:
         answers = [await api.ask("POST", RUN, headers=forwarded) for _ in range(2)]
-        assert f"address {address}" in answers[-1].json()["detail"]
+        assert f"failed keys from {address}" in answers[-1].json()["detail"]
 
     live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=1, FORWARDED_HOPS=hops)
 
@@ -85,13 +87,89 @@ def test_methods_that_nobody_routes_make_no_new_series(live: Live) -> None:
     live(story, orgs=())
 
 
-def test_the_service_as_a_whole_has_a_limit(live: Live) -> None:
+def test_callers_of_one_kind_have_a_limit_together(live: Live) -> None:
     async def story(api: Api) -> None:
-        answers = [await api.client.get("/health") for _ in range(3)]
+        answers = [await api.ask("GET", "/validator/pipelines/openai") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
-        assert "requests a minute in all" in answers[-1].json()["detail"]
+        assert "requests without a key, all together" in answers[-1].json()["detail"]
+        assert answers[-1].headers["retry-after"] == "30"
 
     live(story, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
+
+
+def test_strangers_take_nothing_from_keys_the_operator_and_probes(live: Live) -> None:
+    limits = {"RATE_LIMIT_REQUESTS_PER_MINUTE": 5, "RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE": 8}
+
+    async def story(api: Api) -> None:
+        strangers = [await api.ask("POST", RUN) for _ in range(50)]
+        strangers += [await api.ask("GET", "/nowhere") for _ in range(50)]
+        assert {answer.status_code for answer in strangers[-50:]} == {429}
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        assert (await api.ask("GET", "/organizations", headers=ROOT)).status_code == 200
+        probes = [(await api.client.get(path)).status_code for path in ("/health", "/ready") * 20]
+        assert set(probes) == {200}
+        assert (await api.client.post("/health")).status_code == 429  # no probe does that
+
+    live(story, RATE_LIMIT_ENABLED=True, **limits)
+
+
+def test_failed_keys_are_not_looked_up_without_end_and_good_keys_are_still_let_in(
+    live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(api: Api) -> None:
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        looked_up: list[str] = []
+        get = type(api.installation.services.documents).get
+
+        async def counted(self: Documents, path: str) -> Document | None:
+            looked_up.append(path)
+            return await get(self, path)
+
+        monkeypatch.setattr(type(api.installation.services.documents), "get", counted)
+        for number in range(30):
+            await api.ask("GET", "/me", headers={"X-API-Key": f"cvk_{number}"})
+        assert len(looked_up) == 5
+        for headers in ({"X-CA-Root-Key": "wrong"}, {"X-API-Key": "cvk_31"}):
+            assert (await api.ask("GET", "/me", headers=headers)).status_code == 429
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        assert (await api.ask("GET", "/validator/pipelines/openai")).status_code == 200  # without a key
+
+    live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=5)
+
+
+def test_what_a_rate_limit_turns_away_is_not_written_down(live: Live) -> None:
+    async def story(api: Api) -> None:
+        for _ in range(10):
+            await api.ask("POST", RUN)
+        assert len(api.audited) == 2
+
+    live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
+
+
+def test_addresses_of_one_ipv6_network_share_a_limit(live: Live) -> None:
+    async def story(api: Api) -> None:
+        for number in range(3):
+            forwarded = {"X-Forwarded-For": f"2001:db8:1:2::{number}"}
+            answer = await api.ask("GET", "/validator/pipelines/openai", headers=forwarded)
+        assert (answer.status_code, "2001:db8:1:2::/64" in answer.json()["detail"]) == (429, True)
+        other = {"X-Forwarded-For": "2001:db8:1:3::1"}
+        assert (await api.ask("GET", "/validator/pipelines/openai", headers=other)).status_code == 200
+
+    live(story, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2, FORWARDED_HOPS=1)
+
+
+def test_an_unreachable_store_is_a_problem_before_the_routes_too(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def unreachable(*_: object) -> None:
+        raise Transient("the store does not answer")
+
+    async def story(api: Api) -> None:
+        monkeypatch.setattr(type(api.installation.services.documents), "get", unreachable)
+        answer = await api.ask("GET", "/pipelines/history/acme", org="acme")
+        assert (answer.status_code, answer.headers["content-type"]) == (503, "application/problem+json")
+        assert (await api.client.get("/health")).status_code == 200
+        monkeypatch.undo()
+
+    live(story)
 
 
 def test_a_bug_is_one_problem_without_its_traceback(
