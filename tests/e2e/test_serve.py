@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -48,6 +48,11 @@ def serving(installation: Installation, **more: str) -> Iterator[tuple[subproces
         line = process.stdout.readline()
         assert line.startswith("serving  http://"), (line, process.communicate())
         yield process, line.split()[1]
+
+
+def resident_mib(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmRSS:")[2].split()[0]) // 1024
 
 
 @pytest.fixture
@@ -115,6 +120,20 @@ def test_a_slow_and_a_broken_client_hold_up_nobody(installation: Installation) -
             assert client.get("/validator/pipelines").status_code == 200
         for each in slow[1:]:
             each.close()
+
+
+def test_a_head_without_end_is_refused_and_takes_no_memory(installation: Installation) -> None:
+    with serving(installation) as (process, api):
+        port = httpx.URL(api).port
+        assert port is not None
+        before = resident_mib(process.pid)
+        with socket.create_connection(("127.0.0.1", port), timeout=PATIENCE_S) as endless:
+            endless.sendall(b"GET / HTTP/1.1\r\nHost: x\r\na: " + b"x" * 100_000)
+            assert endless.recv(100).startswith(b"HTTP/1.1 431 ")
+            with suppress(ConnectionError):  # the connection ends under way
+                for _ in range(300):
+                    endless.sendall(b"x" * 1_000_000)
+        assert resident_mib(process.pid) < before + 50
 
 
 def test_clients_that_never_read_hold_up_nobody(installation: Installation) -> None:

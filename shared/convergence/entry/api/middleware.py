@@ -23,7 +23,7 @@ from convergence.errors import ConvergenceError
 
 logger = logging.getLogger("convergence.api")
 BODY_MAX: Final = 1_048_576
-BODY_S: Final = 30.0  # between two pieces of a body
+BODY_S: Final = 60.0  # for the whole body
 _UNROUTED: Final = "(none)"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
@@ -100,23 +100,26 @@ TOO_LARGE: Final = f"A body has at most {BODY_MAX:,} bytes."
 
 
 class _Body:
-    """The body on its way in, counted; whoever stops sending gets no place here for ever."""
+    """The body on its way in: counted, and timed as a whole, so that a slow sender holds nothing for long."""
 
     def __init__(self, request: Request, receive: Receive) -> None:
         length = request.headers.get("content-length", "0")
         self.announced = int(length) if length.isdecimal() else 0
         self._receive = receive
         self._seen = 0
+        self._until: float | None = None
         self._complete = False
 
     async def receive(self) -> Message:
         if self._complete:  # what follows is the wait for a disconnect, and may take as long as the answer
             return await self._receive()
+        if self._until is None:
+            self._until = asyncio.get_running_loop().time() + BODY_S
         try:
-            async with asyncio.timeout(BODY_S):
+            async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(408, f"No piece of the body came for {BODY_S:g} s.") from None
+            raise HTTPException(408, f"The body was not here within {BODY_S:g} s.") from None
         self._seen += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._seen > BODY_MAX:

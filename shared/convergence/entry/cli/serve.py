@@ -52,6 +52,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
     import uvicorn
 
     from convergence.entry.api.app import create_app
+    from convergence.entry.api.http_limits import BoundedHttp
     from convergence.entry.api.runtime import runtime
 
     class Server(uvicorn.Server):
@@ -76,7 +77,8 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
             server_header=False,
             proxy_headers=False,  # FORWARDED_HOPS says which part of X-Forwarded-For is true
             lifespan="off",
-            http="httptools",
+            http=BoundedHttp,
+            ws="none",
             timeout_keep_alive=30,
             timeout_graceful_shutdown=REQUESTS_S,
         )

@@ -1,0 +1,192 @@
+"""Bounds on what a connection may send before a request is one, and on how long it may take.
+
+uvicorn's parser has no limits of its own: a head without end fills the memory, a slow one keeps its connection for
+ever. The application bounds bodies; here are heads, trailers, chunk extensions, and clients that do not read.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from enum import Enum, auto
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
+
+from convergence.entry.api.middleware import BODY_S
+
+HEAD_BYTES_MAX: Final = 65_536  # of a head; of trailers and chunk extensions between two pieces of a body
+HEADERS_MAX: Final = 1_000
+_PIECE: Final = 8_192  # bytes parsed at once: a head is refused at most so far behind its limit
+_TOO_LONG: Final = f"The head or the trailers of a request have at most {HEAD_BYTES_MAX:,} bytes."
+_TOO_MANY: Final = f"A request has at most {HEADERS_MAX:,} headers."
+
+
+class _Phase(Enum):
+    IDLE = auto()  # between two requests
+    HEAD = auto()
+    BODY = auto()  # and trailers
+
+
+class BoundedHttp(HttpToolsProtocol):
+    """uvicorn's HTTP/1.1 with limits. Times are in seconds; the class holds them so that tests can shorten them."""
+
+    head_s = 10.0  # from its first byte, or from the start of a connection
+    body_s = BODY_S + 10.0  # the application answers first where it reads the body
+    unread_s = 30.0  # for a client that takes no bytes of its answer
+    farewell_s = 2.0  # for a refused client to read why
+
+    def __init__(self, *arguments: Any, **named: Any) -> None:
+        super().__init__(*arguments, **named)
+        self._phase = _Phase.IDLE
+        self._moves = 0  # phases begun on this connection
+        self._watched = 0  # the move that the timer belongs to
+        self._unparsed = 0  # bytes since the last progress
+        self._header_count = 0
+        self._fault: tuple[HTTPStatus, str] | None = None
+        self._refused = False
+        self._timer: asyncio.TimerHandle | None = None
+        self._abort: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
+        """Begin to wait for a head."""
+        super().connection_made(transport)
+        self._move(_Phase.HEAD)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the timers."""
+        super().connection_lost(exc)
+        for timer in (self._timer, self._abort):
+            if timer is not None:
+                timer.cancel()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse piece by piece, and refuse what grows without becoming anything."""
+        for start in range(0, len(data), _PIECE):
+            if self._refused or self.transport.is_closing():
+                return
+            piece = data[start : start + _PIECE]
+            self._unparsed += len(piece)
+            super().data_received(piece)
+            if self._unparsed > HEAD_BYTES_MAX:
+                self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LONG)
+        if self._phase is _Phase.IDLE and self._unparsed:  # line ends before a request, which may go on for ever
+            self._move(_Phase.HEAD)
+        self._watch()
+
+    def on_message_begin(self) -> None:
+        """Begin a head."""
+        super().on_message_begin()
+        self._move(_Phase.HEAD)
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Take a header. Trailers are counted and dropped: the application has read its headers by then."""
+        self._header_count += 1
+        if self._header_count > HEADERS_MAX:
+            self._fault = (HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_MANY)
+            raise ValueError(_TOO_MANY)
+        if self._phase is _Phase.HEAD:
+            super().on_header(name, value)
+
+    def on_headers_complete(self) -> None:
+        """Begin a body, which may be empty."""
+        super().on_headers_complete()
+        self._move(_Phase.BODY)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a piece of the body."""
+        super().on_body(body)
+        self._unparsed = 0
+
+    def on_message_complete(self) -> None:
+        """End a request."""
+        super().on_message_complete()
+        self._move(_Phase.IDLE)
+        self._header_count = 0
+
+    def on_response_complete(self) -> None:
+        """Do not wait for ever until a client has taken the last bytes."""
+        super().on_response_complete()
+        if self.transport.is_closing():
+            self._abort_after(self.unread_s)
+
+    def timeout_keep_alive_handler(self) -> None:
+        """As above."""
+        super().timeout_keep_alive_handler()
+        self._abort_after(self.unread_s)
+
+    def pause_writing(self) -> None:
+        """As above, in the middle of an answer."""
+        super().pause_writing()
+        self._abort_after(self.unread_s)
+
+    def resume_writing(self) -> None:
+        """Go on: the client reads."""
+        super().resume_writing()
+        if self._abort is not None and not self._refused and not self.transport.is_closing():
+            self._abort.cancel()
+            self._abort = None
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what the parser refused."""
+        self._refuse(*(self._fault or (HTTPStatus.BAD_REQUEST, msg)))
+
+    def _move(self, phase: _Phase) -> None:
+        self._phase = phase
+        self._moves += 1
+        self._unparsed = 0
+
+    def _watch(self) -> None:
+        """Set the timer of the phase, once for each."""
+        if self._watched == self._moves or self._refused:
+            return
+        self._watched = self._moves
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._phase is not _Phase.IDLE:
+            limit_s = self.head_s if self._phase is _Phase.HEAD else self.body_s
+            self._timer = self.loop.call_later(limit_s, self._late, limit_s)
+
+    def _late(self, limit_s: float) -> None:
+        if self.flow.read_paused:  # it is we who do not read: requests before this one are still being answered
+            self._timer = self.loop.call_later(limit_s, self._late, limit_s)
+            return
+        what = "head" if self._phase is _Phase.HEAD else "body"
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {what} of the request was not here within {limit_s:g} s.")
+
+    def _refuse(self, status: HTTPStatus, detail: str) -> None:
+        """Answer, and close when the client had time to read it: bytes that nobody reads would reset the connection."""
+        if self._refused or self.transport.is_closing():
+            return
+        self._refused = True
+        if self._timer is not None:
+            self._timer.cancel()
+        cycle: RequestResponseCycle | None = self.cycle  # none before the first request
+        if cycle is not None and not cycle.response_complete:
+            if cycle.response_started:  # a second answer would garble the first
+                self.transport.close()
+                self._abort_after(self.unread_s)
+                return
+            cycle.disconnected = True
+            cycle.message_event.set()
+        self.transport.write(_answer(status, detail))
+        if self.transport.can_write_eof():
+            self.transport.write_eof()
+        self._abort_after(self.farewell_s)
+
+    def _abort_after(self, seconds: float) -> None:
+        if self._abort is None:
+            self._abort = self.loop.call_later(seconds, self.transport.abort)
+
+
+def _answer(status: HTTPStatus, detail: str) -> bytes:
+    code = "request.timeout" if status is HTTPStatus.REQUEST_TIMEOUT else "request.malformed"
+    if status is HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE:
+        code = "request.too_large"
+    problem = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail, "code": code}
+    body = orjson.dumps(problem | {"errors": []})
+    head = f"HTTP/1.1 {status.value} {status.phrase}\r\nconnection: close\r\ncontent-length: {len(body)}\r\n"
+    return f"{head}content-type: application/problem+json\r\n\r\n".encode() + body
