@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, load, long, orgs, procedure
+from tests.bench import api, cold, engine, extract, load, long, orgs, past, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -24,6 +24,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "long": long.measure,
     "load": load.measure,
     "load-1m": partial(load.measure, 1_000_000),
+    "past": past.measure,
     "procedure": procedure.run,
     "extract": extract.measure,
     "extract-1m": partial(extract.measure, 1_000_000),

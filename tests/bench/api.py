@@ -31,13 +31,13 @@ LIMITS = {"daily": 1_000_000, "monthly": 1_000_000, "concurrent": 1_000_000}
 
 def measure(runs: int = 20_000, per_second: int = 500) -> dict[str, Any]:
     """Return latencies of POST run at `per_second`, the rate of status reads, runs lost, and memory of the server."""
-    with _server() as (process, url), httpx.Client(base_url=url, headers={"X-CA-Root-Key": ROOT_KEY}) as client:
+    with _server() as (server, url), httpx.Client(base_url=url, headers={"X-CA-Root-Key": ROOT_KEY}) as client:
         keys = [_onboard(client, f"org{number}") for number in range(engine.ORGS)]
         posts = [_request("POST", f"/api/v1/pipelines/run/{org}/bench/shape/one", key, b"{}") for org, key in keys]
         asyncio.run(_paced(url, posts, 1_000, per_second))  # what is read and compiled once
-        before = _rss_mib(process.pid)
+        before = _rss_mib(server.pid)
         latencies, statuses, seconds = asyncio.run(_paced(url, posts, runs, per_second))
-        after = _rss_mib(process.pid)
+        after = _rss_mib(server.pid)
         completed = _settled(client, runs + 1_000)
         org, key = keys[0]
         run_id = client.get(f"/pipelines/history/{org}", params={"limit": 1}).json()["runs"][0]["run_id"]
@@ -60,25 +60,25 @@ def measure(runs: int = 20_000, per_second: int = 500) -> dict[str, Any]:
 
 @contextmanager
 def _server() -> Iterator[tuple[subprocess.Popen[bytes], str]]:
-    with tempfile.TemporaryDirectory() as name, _process(Path(name)) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline().decode()
+    with tempfile.TemporaryDirectory() as name, process(engine.configs(Path(name))) as server:
+        assert server.stdout is not None
+        line = server.stdout.readline().decode()
         assert line.startswith("serving"), line
-        yield process, line.split()[1]
+        yield server, line.split()[1]
 
 
 @contextmanager
-def _process(folder: Path) -> Iterator[subprocess.Popen[bytes]]:
-    root = engine.configs(folder)
+def process(root: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """Serve the pipelines below `root` on data beside them, without rate limits."""
     shutil.copy(PLANS, root / "system")
-    argv = [sys.executable, "-m", "convergence", "--data-dir", str(folder / "data"), "--configs", str(root), "serve"]
+    argv = [sys.executable, "-m", "convergence", "--data-dir", str(root / "data"), "--configs", str(root), "serve"]
     variables = {**os.environ, "CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": "false"}
-    process = subprocess.Popen([*argv, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables)
+    server = subprocess.Popen([*argv, "--port", "0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env=variables)
     try:
-        yield process
+        yield server
     finally:
-        process.terminate()
-        process.wait()
+        server.terminate()
+        server.wait()
 
 
 def _onboard(client: httpx.Client, org: str) -> tuple[str, str]:

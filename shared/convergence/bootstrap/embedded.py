@@ -133,7 +133,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
 
     directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), HttpClient()
     there = directory.documents.exists()
-    documents = SqliteDocuments(directory.documents if there else ":memory:", clock, read_only=there)
+    documents = SqliteDocuments(directory.documents if there else ":memory:", clock, indexes=INDEXES, read_only=there)
     try:
         yield Services(
             documents=documents,

@@ -8,7 +8,7 @@ from convergence.config.function_settings import FunctionSettings
 from convergence.config.notifications import NotificationsFile
 from convergence.config.ps_types import load
 from convergence.config.table_schema import TableSchemas
-from convergence.engine.services import CLOUD_INDEXES, INDEXES, EngineSettings, Services
+from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.job_settings import PlanJobs
 from convergence.tenants.orgs import OrgStore
@@ -30,7 +30,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         ids,
         database=settings.CONVERGENCE_FIRESTORE_DATABASE,
         endpoint=settings.CONVERGENCE_FIRESTORE_ENDPOINT or None,
-        indexes=(*INDEXES, *CLOUD_INDEXES),
+        indexes=INDEXES,
     )
     keyring = CloudKmsKeyring(
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None

@@ -59,9 +59,10 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
         if page.cursor is None:
             break
         cursor = page.cursor
+        await asyncio.sleep(0)  # many may be left or due at once: requests and steps come between them
     for run_id in found:
         await _guarded(services, run_id)
-        await asyncio.sleep(0)  # many may be due at once: requests and steps come between them
+        await asyncio.sleep(0)
     return len(found)
 
 
@@ -69,6 +70,11 @@ async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: AR
     """Handle one message of the topic `tick`. Ticks that come together do the same work and no harm."""
     await reconcile(services)
     return Ack()
+
+
+async def count_unsettled(services: Services) -> int:
+    """Return for how many runs something is left to do."""
+    return await services.documents.count("runs", where=[Where("check_at", ">", "")])
 
 
 async def next_check(services: Services) -> datetime | None:

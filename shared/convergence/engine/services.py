@@ -34,16 +34,14 @@ if TYPE_CHECKING:
 
 INDEXES: Final = (
     Index("runs", ("check_at",), sharded=True),
-    Index("runs", ("org", "created_at")),
-    Index("dead_letters", ("org", "created_at")),
-)
-# Queries that one file answers by looking at a few documents, and Firestore only with an index.
-CLOUD_INDEXES: Final = (
-    Index("runs", ("created_at",), sharded=True),
-    Index("runs", ("org", "status", "created_at")),
-    Index("runs", ("org", "provider", "created_at")),
-    Index("runs", ("org", "provider", "status", "created_at")),
+    Index("runs", ("created_at",), sharded=True, descending=True),
+    Index("runs", ("org", "created_at"), descending=True),
+    Index("runs", ("org", "status", "created_at"), descending=True),
+    Index("runs", ("org", "provider", "created_at"), descending=True),
+    Index("runs", ("org", "provider", "status", "created_at"), descending=True),
+    Index("dead_letters", ("org", "created_at"), descending=True),
     Index("api_keys", ("org", "created_at")),
+    Index("orgs", ("slug",)),
 )
 # Collections of large or busy documents, which are searched through the indexes above and no others.
 UNINDEXED: Final = ("runs", "plan", "steps", "usage", "dead_letters", "once")

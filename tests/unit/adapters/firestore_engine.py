@@ -13,7 +13,7 @@ from convergence.adapters.gcp.documents import FirestoreDocuments
 from convergence.adapters.gcp.documents_indexes import index_file
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.adapters.local.worker import LocalWorker
-from convergence.engine.services import CLOUD_INDEXES, INDEXES, UNINDEXED
+from convergence.engine.services import INDEXES, UNINDEXED
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
@@ -23,7 +23,7 @@ from tests.unit.engine.conftest import Engine
 
 def firestore_server() -> FirestoreServer:
     """Return a server with the indexes that an installation declares."""
-    return FirestoreServer(index_file([*INDEXES, *CLOUD_INDEXES], UNINDEXED))
+    return FirestoreServer(index_file(INDEXES, UNINDEXED))
 
 
 class FirestoreEngine(Engine):
@@ -38,7 +38,7 @@ class FirestoreEngine(Engine):
         endpoint = self.server.start()
         self.clock = SystemClock()  # type: ignore[assignment] # gRPC lives in real time
         self.documents = FirestoreDocuments(  # type: ignore[assignment] # another adapter of the same port
-            "p", self.clock, RandomIds(), endpoint=endpoint, indexes=(*INDEXES, *CLOUD_INDEXES)
+            "p", self.clock, RandomIds(), endpoint=endpoint, indexes=INDEXES
         )
         self.services = replace(
             self.services,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from convergence.adapters.gcp.documents_indexes import index_file
-from convergence.engine.services import CLOUD_INDEXES, INDEXES, UNINDEXED
+from convergence.engine.services import INDEXES, UNINDEXED
 from convergence.ports.documents import Index
 
 
@@ -40,7 +40,7 @@ def test_a_collection_without_automatic_indexes_keeps_those_of_single_fields_tha
 
 
 def test_no_composite_index_of_the_engine_is_declared_twice() -> None:
-    made = index_file([*INDEXES, *CLOUD_INDEXES], UNINDEXED)
+    made = index_file(INDEXES, UNINDEXED)
     shown = [(index["collectionGroup"], tuple(fields(index))) for index in made["indexes"]]
     assert len(shown) == len(set(shown))
     assert {each["collectionGroup"] for each in made["fieldOverrides"]} == set(UNINDEXED)

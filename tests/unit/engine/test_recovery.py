@@ -97,6 +97,23 @@ def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: En
     assert swept == ["now"]
 
 
+def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    sent: list[Message] = []
+
+    async def story() -> None:
+        engine.bus._topics.clear()  # nothing is worked on
+        for _ in range(3):
+            await engine.start()
+        engine.bus.tap(STEP_READY, sent.extend)
+        assert await engine.worker.start() == 3
+        assert sent == []
+        await engine.clock.sleep(1)
+        assert len(sent) == 3
+
+    engine.live(story)
+
+
 def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
     engine.pipeline(TWO)
 

@@ -18,8 +18,9 @@ import orjson
 
 from convergence.adapters.cursors import cursor as cursor_of
 from convergence.adapters.cursors import place
+from convergence.adapters.local.documents_indexes import FileIndexes
 from convergence.adapters.local.documents_recent import Key, Recent, Stored
-from convergence.adapters.local.documents_sql import Query, index_statement
+from convergence.adapters.local.documents_sql import Query
 from convergence.adapters.local.documents_writes import Encoded, conflict, encoded, holds, patched, split
 from convergence.errors import Conflict, StorageLocked, Transient
 from convergence.ports.clock import Clock
@@ -82,16 +83,18 @@ class SqliteDocuments:
             self._db.close()  # its first writer has only just made the file: nothing is there yet
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._db.execute(_TABLE)
-        if not read_only:
-            self._prepare(indexes, synchronous)
+        self._indexes = FileIndexes(indexes)
+        if read_only:
+            self._indexes.find(self._db)
+        else:
+            self._prepare(synchronous)
         self._execute = self._db.execute
 
-    def _prepare(self, indexes: Sequence[Index], synchronous: str) -> None:
+    def _prepare(self, synchronous: str) -> None:
         for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -4000"):
             self._db.execute(f"PRAGMA {pragma}")
         self._db.execute(_TABLE)
-        for index in indexes:
-            self._db.execute(index_statement(index))
+        self._indexes.build(self._db)
 
     def close(self) -> None:
         """Close the file; pending commits are refused."""
@@ -238,7 +241,7 @@ class SqliteDocuments:
         """Return a page, by keyset: a cursor stays right while documents come and go."""
         query = Query(collection, tuple(where), tuple(order))
         after = None if cursor is None else place(cursor, len(order) + 1)
-        sql, values = query.select(limit + 1, after)
+        sql, values = query.select(limit + 1, after, self._indexes.serving(query))
         rows = self._fetch(sql, values).fetchall()
         documents = [Document(f"{collection}/{row[0]}", row[1], partial(orjson.loads, row[2])) for row in rows[:limit]]
         if len(rows) <= limit:
@@ -248,6 +251,7 @@ class SqliteDocuments:
 
     async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
         """Count matching documents."""
-        sql, values = Query(collection, tuple(where), ()).count()
+        query = Query(collection, tuple(where), ())
+        sql, values = query.count(self._indexes.serving(query))
         (number,) = self._fetch(sql, values).fetchone()
         return int(number)

@@ -9,7 +9,7 @@ from typing import Final
 
 from convergence.adapters.local.bus import LocalBus
 from convergence.domain.run import Run
-from convergence.engine.reconcile import next_check, reconcile, reconcile_run
+from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.subscriptions import handlers
@@ -34,7 +34,7 @@ class LocalWorker:
     def __init__(
         self, services: Services, bus: LocalBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
     ) -> None:
-        """`sweep` drops staged rows; called at a start that finds no run unfinished, for then nobody needs them."""
+        """`sweep` drops staged rows; called at a start that finds no run unsettled, for then none needs them."""
         self.services = services
         self._sweep = sweep
         self._bus = bus
@@ -47,12 +47,15 @@ class LocalWorker:
         self._passes: asyncio.Task[None] | None = None
 
     async def start(self) -> int:
-        """Take up every run that is not settled, then keep looking. Return how many there were."""
-        found = await reconcile(self.services, everything=True)
-        if self._sweep is not None and await next_check(self.services) is None:
+        """Begin to take up every run that is not settled, then keep looking. Return how many there are.
+
+        It does not wait for them: with many left, new runs come between.
+        """
+        left = await count_unsettled(self.services)
+        if self._sweep is not None and not left:
             self._sweep()
         self._passes = asyncio.create_task(self._reconcile())
-        return found
+        return left
 
     async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, settled: bool = True) -> Run:
         """Return the run when it is terminal, and with `settled` its handlers are done and its rows counted.
@@ -107,9 +110,14 @@ class LocalWorker:
         await self._bus.close()
 
     async def _reconcile(self) -> None:
+        taken_up = False
         while True:
             try:
-                await self._pass()
+                if taken_up:
+                    await self._pass()
+                else:
+                    await reconcile(self.services, everything=True)
+                    taken_up = True
             except Exception as error:
                 logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
                 await self.services.clock.sleep(_PASS_MAX_S)

@@ -32,7 +32,7 @@ class Worker(Protocol):
     """Drives runs in this process."""
 
     async def start(self) -> int:
-        """Take up every run that is not settled; return how many there were."""
+        """Begin to take up every run that is not settled; return how many there are."""
         ...
 
     async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:

@@ -151,8 +151,10 @@ class Session:
 
     def count_unfinished(self) -> int:
         """Count the runs for which something is left to do."""
+        from convergence.engine.reconcile import count_unsettled
+
         with self.reading() as services:
-            return asyncio.run(services.documents.count("runs", where=UNFINISHED))
+            return asyncio.run(count_unsettled(services))
 
 
 def runs(count: int) -> str:
