@@ -17,14 +17,26 @@ from convergence.config.parameters import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
+from convergence.domain.quota import Limits
+from convergence.domain.rate import Bucket
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.secrets import parameter_aad
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, once_path, plan_path, read_run, read_usage, usage_path, write, write_run
-from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded
-from convergence.ports.documents import Create
+from convergence.engine.store import (
+    StoredRun,
+    budget_path,
+    once_path,
+    plan_path,
+    rate_path,
+    read_run,
+    read_usage,
+    write,
+    write_run,
+)
+from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded, RateLimited
+from convergence.ports.documents import Create, Write
 from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.choice import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
@@ -43,6 +55,7 @@ class RunRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     credential_id: str = ""
     trigger: str = "manual"
+    budget: Limits | None = None  # for runs without a key, which have their own; None: the org's limits
     idempotency_key: str | None = None
     fire_time: datetime | None = None  # a schedule's; dates are computed from it
 
@@ -54,6 +67,8 @@ class Prepared:
     run: Run
     plan: Plan
     org: Org
+    limits: Limits
+    per_minute: int | None  # new runs of this pipeline for the org
 
 
 async def prepare(services: Services, request: RunRequest) -> Prepared:
@@ -113,7 +128,8 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     accepted = checked.advance(
         RunStatus.RUNNING, at=services.clock.now(), why="parameters and plan are valid", token=token
     )
-    return Prepared(accepted, plan, org)
+    per_minute = loaded.pipeline.rate_limit_per_minute
+    return Prepared(accepted, plan, org, org.limits if request.budget is None else request.budget, per_minute)
 
 
 def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Mapping[str, Any]) -> Plan:
@@ -133,6 +149,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
 
     Raises:
         QuotaExceeded: a limit of the org is reached; nothing was stored.
+        RateLimited: the pipeline's own `rate_limit_per_minute` is reached; nothing was stored.
         InvalidInput: the idempotency key was used for another request, or the pipeline ran once already.
         Everything that `prepare` raises.
     """
@@ -144,7 +161,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     await _check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
-    except (Conflict, QuotaExceeded):  # the same request, sent twice at once, may have taken the last place itself
+    except (Conflict, QuotaExceeded, RateLimited):  # the same request, sent twice at once, may have the last place
         again = None if request.idempotency_key is None else await _same_request(services, prepared)
         if again is None:
             raise
@@ -158,22 +175,42 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times."""
-    run, org = prepared.run, prepared.org
+    run = prepared.run
     until = run.deadline_at + timedelta(seconds=services.settings.lease_s)
     plan = Create(plan_path(run), prepared.plan.to_data())
     for attempt in range(1, _RESERVE_ATTEMPTS + 1):
-        async with services.memory.gate(org.slug):  # callers in this process need not race each other
-            usage, version = await read_usage(services, org.slug)
+        async with services.memory.gate(run.org):  # callers in this process need not race each other
+            usage, version = await read_usage(services, budget_path(run))
             reserved = usage.reserve(
-                run.run_id, org.limits, now=services.clock.now(), until=until, counted=True, token=run.token
+                run.run_id, prepared.limits, now=services.clock.now(), until=until, counted=True, token=run.token
             )
             try:
-                return await write_run(services, run, 0, plan, write(usage_path(org.slug), version, reserved.to_data()))
+                writes: list[Write] = [plan, write(budget_path(run), version, reserved.to_data())]
+                writes += await _take_turn(services, run, prepared.per_minute)
+                return await write_run(services, run, 0, *writes)
             except Conflict:
                 if attempt == _RESERVE_ATTEMPTS or await services.documents.get(run.path) is not None:
                     raise
         await services.clock.sleep(services.ids.fraction() * min(1.0, 0.01 * 2.0**attempt))
     raise AssertionError("the last attempt returns or raises")
+
+
+async def _take_turn(services: Services, run: Run, per_minute: int | None) -> list[Write]:
+    """Return the write that counts a run of a pipeline with a limit per minute. Raises `RateLimited`.
+
+    The bucket is a document, so that the limit holds for all processes together.
+    """
+    if per_minute is None:
+        return []
+    now, path = services.clock.now().timestamp(), rate_path(run)
+    stored = await services.documents.get(path)
+    bucket = Bucket(float(per_minute), now) if stored is None else Bucket(stored.data["tokens"], stored.data["at"])
+    taken, left = bucket.take(per_minute, now)
+    if not taken.allowed:
+        message = f"{run.pipeline} runs at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
+        raise RateLimited(message, retry_after_s=taken.retry_after_s)
+    version = 0 if stored is None else stored.version
+    return [write(path, version, {"tokens": left.tokens, "at": left.at, "token": run.token})]
 
 
 async def _same_request(services: Services, prepared: Prepared) -> Run | None:

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 on
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.services import Services
-from convergence.engine.store import read_usage
+from convergence.engine.store import read_usage, usage_path
 from convergence.ports.documents import Where
 from convergence.tenants.orgs import Org
 
@@ -30,7 +30,7 @@ class QuotaView(TypedDict):
 
 async def used(services: Services, org: Org) -> dict[str, Used]:
     """Return daily, monthly and concurrent use."""
-    usage, _ = await read_usage(services, org.slug)
+    usage, _ = await read_usage(services, usage_path(org.slug))
     now = services.clock.now()
     return {
         "daily": {"used": usage.day_count if usage.day == now.strftime("%Y-%m-%d") else 0, "limit": org.limits.daily},

@@ -22,13 +22,13 @@ from convergence.engine.store import (
     LETTERS,
     StoredRun,
     StoredStep,
+    budget_path,
     plan_path,
     read_all_steps,
     read_plan,
     read_usage,
     require_run,
     step_path,
-    usage_path,
     write,
     write_run,
 )
@@ -170,11 +170,11 @@ async def _next_epoch(
         warnings=(),
     )
     limits = (await services.orgs.get(run.org)).limits
-    usage, version = await read_usage(services, run.org)
+    usage, version = await read_usage(services, budget_path(run))
     until = deadline_at + timedelta(seconds=services.settings.lease_s)
     reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
     writes: list[Write] = [
-        write(usage_path(run.org), version, reserved.to_data()),
+        write(budget_path(run), version, reserved.to_data()),
     ]
     if edit.plan_epoch != run.plan_epoch:
         writes.append(Create(plan_path(again), edit.plan.to_data()))

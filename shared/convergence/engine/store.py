@@ -16,6 +16,7 @@ from convergence.errors import Conflict, NotFound, Transient
 from convergence.ports.documents import Create, Documents, Patch, Replace, Write
 
 LETTERS: Final = "dead_letters"
+ANONYMOUS: Final = "anonymous"  # trigger of a run that a caller without a key asked for
 
 
 class StoredRun(NamedTuple):
@@ -45,6 +46,16 @@ def step_path(run: Run, record: str) -> str:
 def usage_path(org: str) -> str:
     """Return the path of an org's quota document."""
     return f"orgs/{org}/usage/current"
+
+
+def budget_path(run: Run) -> str:
+    """Return the path of the quota document that a run counts in: runs without a key have one of their own."""
+    return f"orgs/{run.org}/usage/anonymous" if run.trigger == ANONYMOUS else usage_path(run.org)
+
+
+def rate_path(run: Run) -> str:
+    """Return the path of the token bucket that an org has for a pipeline with a `rate_limit_per_minute`."""
+    return f"orgs/{run.org}/usage/rate.{run.pipeline.replace('/', '.')}"
 
 
 def once_path(run: Run) -> str:
@@ -116,9 +127,9 @@ def plan_path(run: Run) -> str:
     return f"{run.path}/plan/{run.plan_epoch}"
 
 
-async def read_usage(services: Services, org: str) -> tuple[Usage, int]:
-    """Return an org's quota use and its version (0: none yet)."""
-    document = await services.documents.get(usage_path(org))
+async def read_usage(services: Services, path: str) -> tuple[Usage, int]:
+    """Return the quota use at `path` and its version (0: none yet)."""
+    document = await services.documents.get(path)
     return (Usage(active={}), 0) if document is None else (Usage.from_data(document.data), document.version)
 
 
@@ -129,7 +140,7 @@ def write(path: str, version: int, data: dict[str, Any]) -> Create | Replace:
 
 def release(run: Run) -> Patch:
     """Return the write that gives back a run's reservation; harmless when it is gone."""
-    return Patch(usage_path(run.org), unset=(("active", run.run_id),))
+    return Patch(budget_path(run), unset=(("active", run.run_id),))
 
 
 def letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime) -> Create:

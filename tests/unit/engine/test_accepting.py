@@ -8,12 +8,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 
 from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.replay import replay
-from convergence.errors import InvalidInput, NotFound, QuotaExceeded
+from convergence.engine.services import Memory
+from convergence.errors import InvalidInput, NotFound, QuotaExceeded, RateLimited
+from convergence.ports.bus import DISPATCH, Ack, Delivery, Message, Retry
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, one
@@ -56,6 +60,29 @@ def test_limits_of_the_org_refuse_before_anything_is_stored(engine: Engine) -> N
         with pytest.raises(QuotaExceeded, match=r"Daily pipeline limit \(1\) reached"):
             await engine.start(org="small")
         assert await engine.documents.count("runs") == 1
+
+    engine.live(story)
+
+
+def test_a_pipelines_own_limit_a_minute_holds_for_calls_and_messages_of_all_processes(engine: Engine) -> None:
+    engine.pipeline("rate_limit_per_minute: 2\n" + one())
+    asked = {"org": "acme", "pipeline": "p/d/n", "trigger": "schedule", "idempotency_key": "daily@1"}
+
+    async def story() -> None:
+        first = await engine.start(idempotency_key="a")
+        engine.services = replace(engine.services, memory=Memory())  # another process
+        await engine.start()
+        with pytest.raises(
+            RateLimited, match=r"p/d/n runs at most 2 times a minute .*rate_limit_per_minute"
+        ) as refused:
+            await engine.start()
+        assert 29 <= refused.value.retry_after_s <= 30
+        delivery = Delivery(Message(orjson.dumps(asked), {"kind": "dispatch"}), "m1", 1, DISPATCH)
+        assert isinstance(await on_dispatch(engine.services, delivery), Retry)
+        assert (await engine.start(idempotency_key="a")).run_id == first.run_id  # not a new run
+        assert await engine.documents.count("runs") == 2
+        await engine.clock.sleep(31)
+        assert await on_dispatch(engine.services, delivery) == Ack()
 
     engine.live(story)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
@@ -31,7 +30,6 @@ class Runtime:
     log_lines: LogLines
     callers: Buckets
     all_callers: Buckets  # of one kind together
-    pipelines: Callable[[int], Buckets] = field(default_factory=lambda: cache(Buckets))  # by runs a minute
     metrics: Metrics = field(default_factory=Metrics)
 
 

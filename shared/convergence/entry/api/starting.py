@@ -7,17 +7,19 @@ from typing import Annotated, Any, Final
 
 from fastapi import Body, Header, Query
 
+from convergence.domain.quota import Limits
 from convergence.engine import views
 from convergence.engine.dispatch import RunRequest, dispatch, prepare
 from convergence.engine.plan_view import PlanView, plan_view
+from convergence.engine.store import ANONYMOUS
 from convergence.engine.view_models import RunView
 from convergence.entry.api.json import Json
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import Runtime
-from convergence.errors import RateLimited
 
 WAIT_MAX_S: Final = 60.0
+_ANONYMOUS_AT_ONCE: Final = 5
 
 Parameters = Annotated[
     dict[str, Any] | None,
@@ -49,6 +51,7 @@ async def start(
     wait_s: float,
     dry_run: bool,
     idempotency_key: str | None,
+    anonymous: bool = False,
 ) -> Json:
     """Dispatch and answer 202; 200 with the whole run when it ended within `wait_s`, or with the plan."""
     given = dict(parameters or {})
@@ -57,12 +60,13 @@ async def start(
         pipeline=pipeline,
         parameters=given,
         credential_id=str(given.get("credential_id") or ""),
-        trigger="api",
-        idempotency_key=idempotency_key,
+        trigger=ANONYMOUS if anonymous else "api",
+        # The blank, which a header cannot have, keeps strangers from taking the run of an org's own key beforehand.
+        idempotency_key=f"{ANONYMOUS} {idempotency_key}" if anonymous and idempotency_key else idempotency_key,
+        budget=_anonymous_budget(at.settings.ANONYMOUS_RUNS_PER_DAY) if anonymous else None,
     )
     if dry_run:
         return Json(await plan_view(at.services, await prepare(at.services, request)))
-    _limit(at, org, pipeline)
     run = await dispatch(at.services, request)
     at.metrics.accepted()
     if wait_s > 0:
@@ -72,13 +76,5 @@ async def start(
     return Json({"run_id": run.run_id, "status": run.status.value if run.terminal else "pending"}, status_code=202)
 
 
-def _limit(at: Runtime, org: str, pipeline: str) -> None:
-    """Take a token of the pipeline's own limit, which each org has for itself. Raises `RateLimited`."""
-    loaded = at.services.catalog.get(pipeline)
-    per_minute = loaded.pipeline.rate_limit_per_minute
-    if per_minute is None:
-        return
-    taken = at.pipelines(per_minute).take(f"{org} {loaded.path}", at.services.clock.now().timestamp())
-    if not taken.allowed:
-        message = f"{loaded.path} runs at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
-        raise RateLimited(message, retry_after_s=taken.retry_after_s)
+def _anonymous_budget(per_day: int) -> Limits:
+    return Limits(daily=per_day, monthly=31 * per_day, concurrent=_ANONYMOUS_AT_ONCE)

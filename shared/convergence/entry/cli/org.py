@@ -11,7 +11,7 @@ import click
 
 from convergence.domain.quota import Limits
 from convergence.engine.services import Services
-from convergence.engine.store import read_usage
+from convergence.engine.store import read_usage, usage_path
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import read_pairs
 from convergence.entry.cli.server import Server, quoted
@@ -154,7 +154,7 @@ async def _list(session: Session) -> list[dict[str, Any]]:
 async def _show(session: Session, slug: str) -> dict[str, Any]:
     with session.reading() as services:
         org = await known_org(services, slug)
-        usage, _ = await read_usage(services, slug)
+        usage, _ = await read_usage(services, usage_path(slug))
         now = services.clock.now()
         page = await services.documents.query(f"orgs/{slug}/credentials")
     return {

@@ -107,15 +107,16 @@ def test_an_empty_root_key_in_the_settings_opens_nothing(live: Live) -> None:
 
 def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> None:
     async def story(api: Api) -> None:
-        open_to_all = await api.ask("POST", "/pipelines/run/acme/example/hello")
+        assert (await api.ask("POST", "/pipelines/run/acme/example/hello")).status_code == 401  # the shipped example
+        open_to_all = await api.ask("POST", "/pipelines/run/acme/shop/open")
         assert open_to_all.status_code == 202  # its file says requires_auth: false
-        stranger = await api.ask("POST", "/pipelines/run/acme/example/hello", org="globex")
-        assert stranger.status_code == 403  # whoever shows a key shows the right one
+        stranger = await api.ask("POST", "/pipelines/run/acme/shop/open", org="globex")
+        assert stranger.status_code == 403  # if a key is sent, it must be valid for the org
         refused = await api.ask("POST", "/pipelines/run/acme/shop/operator", org="acme")
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
         assert (await api.ask("POST", "/pipelines/run/acme/shop/operator", headers=ROOT)).status_code == 202
 
-    live(story, orgs=("acme", "globex"))
+    live(story, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
 
 
 def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live) -> None:
@@ -250,4 +251,4 @@ def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
         assert told == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
         assert (await api.ask("POST", "/pipelines/run/globex/shop/open", org="globex", json={})).status_code == 403
 
-    live(story, orgs=("acme", "globex"))
+    live(story, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)

@@ -12,7 +12,7 @@ from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.runtime import At
 from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
-from convergence.errors import Denied, NotFound
+from convergence.errors import Denied, NotFound, Unauthenticated
 
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
 
@@ -37,9 +37,19 @@ async def run(
         check(caller, org, "run")
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
+    anonymous = caller.kind == "nobody"
+    if anonymous and not at.settings.ANONYMOUS_RUNS_PER_DAY:
+        raise Unauthenticated(f"{loaded.path} needs a key where ANONYMOUS_RUNS_PER_DAY is 0, as here.")
     try:
         return await starting.start(
-            at, org, loaded.path, parameters, wait_s=wait, dry_run=dry_run, idempotency_key=idempotency_key
+            at,
+            org,
+            loaded.path,
+            parameters,
+            wait_s=wait,
+            dry_run=dry_run,
+            idempotency_key=idempotency_key,
+            anonymous=anonymous,
         )
     except (NotFound, Denied):
         check_known(caller)  # nobody hears the same of an org that is not there and of one that may not run
