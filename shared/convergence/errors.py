@@ -212,7 +212,7 @@ class PermissionMissing(CloudSetup):
     code = "cloud.permission"
 
 
-def nearest(name: str, known: Iterable[str], *, most: int = 3) -> str:
+def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """Return ` Did you mean 'a' or 'b'?`, or the known names when none is near; empty when there are none."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convergence.ports.processor import Context
-from convergence.processors.rest import RestClient
+from convergence.processors.http.client import RestClient
 from tests.bench import engine, pages
 
 

@@ -22,10 +22,10 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
 from convergence.engine.dispatch import RunRequest, dispatch
-from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import next_check
 from convergence.engine.services import Services
-from convergence.engine.views import history
+from convergence.engine.views.quota import quota_view
+from convergence.engine.views.runs import history
 from tests.bench import api, engine
 
 FINISHED: Final = 100_000

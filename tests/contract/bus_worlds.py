@@ -66,11 +66,11 @@ class _Local:
         return asyncio.get_running_loop().time()
 
 
-def local(story: Story) -> None:
+def local(scenario: Story) -> None:
     """Live on the bus of one process, in virtual time."""
 
     async def whole() -> None:
-        await story(_Local())
+        await scenario(_Local())
 
     loop = VirtualLoop()
     try:
@@ -114,13 +114,13 @@ class _PubSub:
         return float(self._server.now_s())
 
 
-def pubsub(story: Story) -> None:
+def pubsub(scenario: Story) -> None:
     """Live on Pub/Sub's test server, over the wire; its time jumps over backoffs."""
     from tests.emulators.pubsub import PubSubServer
 
     async def whole(endpoint: str) -> None:
         async with AsyncExitStack() as stack:
-            await story(_PubSub(server, endpoint, stack))
+            await scenario(_PubSub(server, endpoint, stack))
 
     server = PubSubServer(jump=True)
     try:

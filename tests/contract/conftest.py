@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from convergence.adapters.local.clock import RandomIds, SystemClock
-from convergence.adapters.local.documents import SqliteDocuments
-from convergence.adapters.local.keyring import FileKeyring
+from convergence.adapters.local.documents.adapter import SqliteDocuments
+from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.ports.documents import Documents, Index
 from convergence.ports.keyring import Keyring
 
@@ -49,8 +49,8 @@ def _sqlite_memory(_: Path) -> Iterator[Documents]:
 
 @contextmanager
 def _firestore(_: Path) -> Iterator[Documents]:
-    from convergence.adapters.gcp.documents import FirestoreDocuments
-    from convergence.adapters.gcp.documents_indexes import index_file
+    from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
+    from convergence.adapters.gcp.documents.indexes import index_file
     from tests.emulators.firestore import FirestoreServer
 
     server = FirestoreServer(index_file(INDEXES))
@@ -90,7 +90,7 @@ def _key_file(folder: Path) -> Iterator[Keyring]:
 
 @contextmanager
 def _kms(_: Path) -> Iterator[Keyring]:
-    from convergence.adapters.gcp.keyring import CloudKmsKeyring
+    from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
     from tests.emulators.kms import KmsServer
 
     server = KmsServer([KMS_KEY])
@@ -100,7 +100,7 @@ def _kms(_: Path) -> Iterator[Keyring]:
 
 @contextmanager
 def _real_kms(_: Path) -> Iterator[Keyring]:
-    from convergence.adapters.gcp.keyring import CloudKmsKeyring
+    from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
 
     key = os.environ.get("CONVERGENCE_GCP_KMS_KEY")  # keys cannot be deleted, so the project brings one for tests
     if not key:

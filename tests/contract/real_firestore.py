@@ -11,7 +11,7 @@ from typing import Any
 
 from google.cloud import firestore
 
-from convergence.adapters.gcp.documents import FirestoreDocuments
+from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.ports.documents import Document, Documents, Index, Page, Write
 

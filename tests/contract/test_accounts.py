@@ -14,11 +14,11 @@ import httpx
 import orjson
 import pytest
 
-from convergence.adapters.gcp.accounts import GoogleAccounts
-from convergence.adapters.local.accounts import RestAccounts
+from convergence.adapters.gcp.google_accounts.adapter import GoogleAccounts
 from convergence.adapters.local.clock import RandomIds
+from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
-from convergence.ports.accounts import Accounts
+from convergence.ports.google_accounts import Accounts
 from convergence.ports.warehouse import Parameter
 from convergence.sandbox import bigquery as stand_in
 from convergence.sandbox import google
@@ -141,12 +141,12 @@ def test_two_executions_share_neither_token_nor_client(world: World) -> None:
 
 
 def grant(description: str) -> dict[str, Response]:
-    said = {"error": "invalid_grant", "error_description": description}
-    return {google.TOKEN_PATH: Response(400, orjson.dumps(said))}
+    message = {"error": "invalid_grant", "error_description": description}
+    return {google.TOKEN_PATH: Response(400, orjson.dumps(message))}
 
 
 @pytest.mark.parametrize(
-    ("changed", "answers", "kind", "said"),
+    ("changed", "answers", "kind", "message"),
     [
         ({"private_key": "-----BEGIN PRIVATE KEY"}, {}, StepFailed, "private_key.*cannot be read"),
         ({"private_key": 5}, {}, StepFailed, "private_key.*cannot be read"),
@@ -163,12 +163,12 @@ def grant(description: str) -> dict[str, Response]:
     ],
 )
 def test_a_refusal_says_what_to_do_and_quotes_no_secret(
-    world: World, changed: dict[str, Any], answers: dict[str, Response], kind: type[Exception], said: str
+    world: World, changed: dict[str, Any], answers: dict[str, Response], kind: type[Exception], message: str
 ) -> None:
     async def body(there: Google, make: Callable[[], Accounts], url: str) -> Any:
         there.answers = answers
         key = there.key(**changed)
-        with pytest.raises(kind, match=said) as caught:
+        with pytest.raises(kind, match=message) as caught:
             await (await make().reader(key, url=url)).estimate("SELECT 1")
         text = f"{caught.value} {caught.value.__cause__}"
         secrets = [orjson.loads(key)["private_key"], *there.issued, "assertion"]

@@ -37,7 +37,7 @@ class Recorder:
 
 
 def test_every_subscription_gets_each_message_with_its_attributes(live: Live) -> None:
-    async def story(world: BusWorld) -> None:
+    async def scenario(world: BusWorld) -> None:
         first, second = Recorder(world), Recorder(world)
         await world.subscribe("topic", first)
         await world.subscribe("topic", second)
@@ -51,11 +51,11 @@ def test_every_subscription_gets_each_message_with_its_attributes(live: Live) ->
             by_data = {d.message.data: d for _, d in recorder.seen}
             assert by_data[b"1"].message.attributes == {"org": "acme"}
 
-    live(story)
+    live(scenario)
 
 
 def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(live: Live) -> None:
-    async def story(world: BusWorld) -> None:
+    async def scenario(world: BusWorld) -> None:
         handler = Recorder(world, Retry("a"), ValueError("b"), Retry("c"))
         await world.subscribe("topic", handler, RetryPolicy(backoff_min_s=20, backoff_max_s=50))
         await world.bus.publish("topic", [Message(b"1")])
@@ -63,31 +63,31 @@ def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(live: Li
         assert [delivery.attempt for _, delivery in handler.seen] == [1, 2, 3, 4]
         assert len({delivery.message_id for _, delivery in handler.seen}) == 1
         times = [at for at, _ in handler.seen]
-        for (before, after), wanted in zip(pairwise(times), [20, 40, 50], strict=True):
-            assert wanted - 0.001 <= after - before <= wanted + world.slack_s
+        for (before, after), expected in zip(pairwise(times), [20, 40, 50], strict=True):
+            assert expected - 0.001 <= after - before <= expected + world.slack_s
 
-    live(story)
+    live(scenario)
 
 
 def test_a_message_refused_too_often_goes_to_the_dead_letters_with_pubsubs_attributes(live: Live) -> None:
-    async def story(world: BusWorld) -> None:
-        handler, letters = Recorder(world, *[Retry("no")] * 9), Recorder(world)
-        await world.subscribe("dead", letters)
+    async def scenario(world: BusWorld) -> None:
+        handler, dead_letters = Recorder(world, *[Retry("no")] * 9), Recorder(world)
+        await world.subscribe("dead", dead_letters)
         await world.subscribe("topic", handler, RetryPolicy(deliveries_max=5, dead_letter_topic="dead"))
         await world.bus.publish("topic", [Message(b"1", {"org": "acme"})])
         await world.idle()
         assert len(handler.seen) == 5
-        (letter,) = [delivery.message for _, delivery in letters.seen]
-        assert letter.data == b"1"
-        assert letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
-        assert letter.attributes["CloudPubSubDeadLetterSourceSubscription"]
-        assert letter.attributes["org"] == "acme"
+        (dead_letter,) = [delivery.message for _, delivery in dead_letters.seen]
+        assert dead_letter.data == b"1"
+        assert dead_letter.attributes["CloudPubSubDeadLetterSourceDeliveryCount"] == "5"
+        assert dead_letter.attributes["CloudPubSubDeadLetterSourceSubscription"]
+        assert dead_letter.attributes["org"] == "acme"
 
-    live(story)
+    live(scenario)
 
 
 def test_a_handler_that_stays_silent_past_the_ack_deadline_sees_the_message_again(live: Live) -> None:
-    async def story(world: BusWorld) -> None:
+    async def scenario(world: BusWorld) -> None:
         starts: list[int] = []
         first, second = asyncio.Event(), asyncio.Event()
 
@@ -109,11 +109,11 @@ def test_a_handler_that_stays_silent_past_the_ack_deadline_sees_the_message_agai
         await world.idle()
         assert starts == [1, 2]
 
-    live(story)
+    live(scenario)
 
 
 def test_no_more_than_the_allowed_number_of_messages_is_out_at_once(live: Live) -> None:
-    async def story(world: BusWorld) -> None:
+    async def scenario(world: BusWorld) -> None:
         running, most, seen, full = 0, 0, 0, asyncio.Event()
 
         async def handler(delivery: Delivery) -> Answer:
@@ -132,4 +132,4 @@ def test_no_more_than_the_allowed_number_of_messages_is_out_at_once(live: Live) 
         await world.idle()
         assert (seen, most) == (10, 3)
 
-    live(story)
+    live(scenario)

@@ -11,9 +11,9 @@ from convergence.errors import Denied
 from convergence.ports.keyring import Keyring
 
 
-def live(keyring: Keyring, story: Callable[[], Awaitable[None]]) -> None:
+def live(keyring: Keyring, scenario: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
-        await story()
+        await scenario()
         close = getattr(keyring, "close", None)  # a client on a wire belongs to this loop
         if close is not None:
             await close()
@@ -22,37 +22,37 @@ def live(keyring: Keyring, story: Callable[[], Awaitable[None]]) -> None:
 
 
 def test_only_the_owner_named_at_encryption_can_decrypt(keyring: Keyring) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         sealed = await keyring.encrypt(b"sk-secret", "org/acme/credential/c1")
         assert "sk-secret" not in sealed
         assert await keyring.decrypt(sealed, "org/acme/credential/c1") == b"sk-secret"
         with pytest.raises(Denied, match="another org"):
             await keyring.decrypt(sealed, "org/other/credential/c1")
 
-    live(keyring, story)
+    live(keyring, scenario)
 
 
 def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         sealed = await keyring.encrypt(b"sk-secret", "a")
         for broken in (sealed[:-4] + "AAAA", "v9." + sealed[3:], "nonsense", ""):
             with pytest.raises(Denied):
                 await keyring.decrypt(broken, "a")
 
-    live(keyring, story)
+    live(keyring, scenario)
 
 
 def test_the_same_plaintext_never_encrypts_to_the_same_text(keyring: Keyring) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         assert await keyring.encrypt(b"x", "a") != await keyring.encrypt(b"x", "a")
 
-    live(keyring, story)
+    live(keyring, scenario)
 
 
 def test_a_new_ciphertext_is_not_stale_and_nonsense_is_refused(keyring: Keyring) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         assert not await keyring.stale(await keyring.encrypt(b"x", "a"))
         with pytest.raises(Denied):
             await keyring.stale("nonsense")
 
-    live(keyring, story)
+    live(keyring, scenario)

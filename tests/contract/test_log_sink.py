@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.log_sink import LogSink
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import TableSchemas
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Denied
 from convergence.ports.bus import Message
 from convergence.ports.warehouse import Scope

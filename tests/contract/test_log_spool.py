@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from convergence.adapters.local.log_sink import LogSink
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import TableSchemas
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.ports.warehouse import Scope
 from tests.contract.test_log_sink import CONFIGS, SteppedClock, an_event
 

@@ -55,7 +55,7 @@ async def pulled(subscriber: SubscriberAsyncClient, name: str, count: int) -> li
 def test_what_is_published_comes_out_and_a_missing_topic_says_what_to_do(cloud: Cloud) -> None:
     sent = {b"\x00\xff": {"org": "acme"}, b"2": {}, b"": {"only": "attributes"}}
 
-    async def story() -> None:
+    async def scenario() -> None:
         async with AsyncExitStack() as stack:
             admin = Admin(cloud.project, prefix=cloud.prefix, endpoint=cloud.endpoint)
             stack.push_async_callback(admin.close)
@@ -74,6 +74,6 @@ def test_what_is_published_comes_out_and_a_missing_topic_says_what_to_do(cloud: 
 
     async def within() -> None:
         async with asyncio.timeout(120):
-            await story()
+            await scenario()
 
     asyncio.run(within())

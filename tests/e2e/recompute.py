@@ -90,9 +90,9 @@ def _price(
     prices: list[dict[str, str]], model: str | None, charge: str, processing: str, day: date, mean: Decimal
 ) -> tuple[Decimal, int] | None:
     listed = "*" if model is None else _listed(prices, model)
-    wanted = [(charge, processing), (charge, "standard")]
-    wanted += [(FALLBACK[charge], how) for how in (processing, "standard")] if charge in FALLBACK else []
-    for kind, how in wanted:
+    expected = [(charge, processing), (charge, "standard")]
+    expected += [(FALLBACK[charge], how) for how in (processing, "standard")] if charge in FALLBACK else []
+    for kind, how in expected:
         fitting = [
             row
             for row in prices

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.bootstrap import doors
+from convergence.bootstrap import installation
 from convergence.entry.cli.main import run
 from tests.e2e.conftest import Installation
 from tests.e2e.test_serve import ROOT_KEY, serving
@@ -41,7 +41,7 @@ def cli(
 
     def call(*argv: str) -> Said:
         capsys.readouterr()
-        code = run(doors(), argv)
+        code = run(installation(), argv)
         captured = capsys.readouterr()
         return Said(code, captured.out, captured.err)
 
@@ -81,8 +81,8 @@ def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
     assert (late.code, "is completed already; there is nothing to cancel" in late.err) == (2, True)
     refused = cli("replay", accepted["run_id"])
     assert (refused.code, "completed" in refused.err) == (2, True)
-    letter = cli("replay", f"{accepted['run_id']}.step.0")
-    assert (letter.code, f"replay the letter's run: {accepted['run_id']}" in letter.err) == (2, True)
+    dead_letter = cli("replay", f"{accepted['run_id']}.step.0")
+    assert (dead_letter.code, f"replay the letter's run: {accepted['run_id']}" in dead_letter.err) == (2, True)
     assert cli("plan", org, HELLO, "--json").data["pipeline"] == HELLO
 
 

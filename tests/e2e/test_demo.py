@@ -48,8 +48,15 @@ def test_the_printed_sum_is_that_of_an_independent_computation(demo: Demo) -> No
 
 def test_the_screen_tells_source_retries_and_differences_and_is_soon_there(demo: Demo) -> None:
     screen = demo.first.stdout
-    for said in ("CC BY 4.0", "models (the trace names none)", "answers 429", "answers 500", "missing_price", "match"):
-        assert said in screen
+    for message in (
+        "CC BY 4.0",
+        "models (the trace names none)",
+        "answers 429",
+        "answers 500",
+        "missing_price",
+        "match",
+    ):
+        assert message in screen
     assert demo.seconds < 15
 
 

@@ -50,10 +50,10 @@ def test_a_providers_charges_are_those_of_the_raw_figures_to_the_last_decimal(
 
 
 def test_several_pipelines_of_one_provider_count_its_days_once(everything: Everything) -> None:
-    told = everything.by_name()
+    reported = everything.by_name()
     whole = expected("openai")
     for name in ("genai/payg/openai", "openai/cost/usage_cost", "openai/cost/cost_calculation"):
-        assert Decimal(told[name]["cost"]["USD"]) == whole, name
+        assert Decimal(reported[name]["cost"]["USD"]) == whole, name
     sql = f"SELECT DISTINCT x_pipeline_id {OF_USAGE} AND x_Provider = 'openai'"
     owners = everything.json("query", "demo", sql)["rows"]
     assert [row["x_pipeline_id"] for row in owners] == ["demo-openai-cost-cost-calculation"]

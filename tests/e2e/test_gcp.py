@@ -191,9 +191,9 @@ def test_events_are_streamed_through_the_framework(world: World) -> None:
     moves = world.cloud.call("GET", f"/pipelines/logs/{ORG}/{run_id}/transitions", key=world.key)["transitions"]
     url, headers = f"{world.cloud.url}/pipelines/events/{ORG}/{run_id}", {"X-API-Key": world.key}
     with httpx.stream("GET", url, headers=headers, timeout=60) as answer:
-        told = "".join(answer.iter_text())
-    assert told.count("event: move\n") == len(moves)
-    assert told.endswith("event: end\ndata: {}\n\n")
+        reported = "".join(answer.iter_text())
+    assert reported.count("event: move\n") == len(moves)
+    assert reported.endswith("event: end\ndata: {}\n\n")
 
 
 class Network:
@@ -247,10 +247,10 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
     assert differences(world.laptop.tables(), running.use(tables_of)) == {}
     assert "this instance stops" in step.said()
     # One of the poison; of the replayed run one or two, as its two extractions gave up before or after it failed.
-    assert set(running.use(letters)) == {"message.unreadable", "transient"}
+    assert set(running.use(dead_letters)) == {"message.unreadable", "transient"}
 
 
-async def letters(services: Services) -> list[str]:
+async def dead_letters(services: Services) -> list[str]:
     """The codes of all dead letters."""
     page = await services.documents.query("dead_letters")
     return [document.data["error"]["code"] for document in page.documents]

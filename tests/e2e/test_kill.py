@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded, reading
-from convergence.engine import views
+from convergence.engine.views import runs as views
 from convergence.ports.warehouse import Scope
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation, until
@@ -154,11 +154,11 @@ def test_an_interrupted_process_says_that_its_work_can_be_resumed(
     with installation.started(*world.words()) as process:
         world.sandbox.wait_for(process)
         process.send_signal(sent)
-        _, said = process.communicate()
+        _, message = process.communicate()
     world.sandbox.release()
-    assert process.returncode == code, said
-    assert "Interrupted.\n1 unfinished run; finish it with:" in said
-    assert "Traceback" not in said
+    assert process.returncode == code, message
+    assert "Interrupted.\n1 unfinished run; finish it with:" in message
+    assert "Traceback" not in message
     finish(installation)
     assert tables(installation) == undisturbed
 

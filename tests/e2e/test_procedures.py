@@ -42,7 +42,7 @@ def run_with(folder: Path, body: str, seconds: int = 60) -> Any:
     (root / "audit").mkdir()
     (root / "audit" / "check.yml").write_text(PIPELINE.format(seconds=seconds))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         options = EmbeddedOptions(data_dir=folder / "data", configs_dir=root)
         async with embedded(options, "test") as installation:
             services = installation.services
@@ -54,7 +54,7 @@ def run_with(folder: Path, body: str, seconds: int = 60) -> Any:
             run = await dispatch(services, RunRequest(org="acme", pipeline="audit/check"))
             return await installation.worker.wait("acme", run.run_id)
 
-    return asyncio.run(story())
+    return asyncio.run(scenario())
 
 
 def test_a_failing_assert_is_the_steps_error_and_says_which(tmp_path: Path) -> None:

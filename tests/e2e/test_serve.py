@@ -85,8 +85,8 @@ def test_a_stopped_server_loses_no_accepted_run(installation: Installation, numb
         for _ in range(15):
             assert client.post("/pipelines/run/acme/example/hello", headers={"X-API-Key": key}).status_code == 202
         process.send_signal(number)
-        _, said = process.communicate(timeout=PATIENCE_S)
-        assert (process.returncode, said.splitlines()[-1]) == (0, "Stopped.")
+        _, message = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, message.splitlines()[-1]) == (0, "Stopped.")
     installation.call("resume")
     runs = installation.json("history", "acme")["runs"]
     assert [run["status"] for run in runs] == ["completed"] * 15
@@ -157,14 +157,14 @@ def test_production_does_not_start_before_every_fault_is_mended(installation: In
         "DISABLE_AUTH": "true",
         "RATE_LIMIT_ENABLED": "no",
     }
-    said = installation.call("serve", "--port", "0", code=2, **faults).stderr
+    message = installation.call("serve", "--port", "0", code=2, **faults).stderr
     for name in ("CONVERGENCE_ROOT_KEY", "DISABLE_AUTH", "RATE_LIMIT_ENABLED", "KMS_KEY_NAME", "CORS_ORIGINS"):
-        assert name in said
-    assert "short" not in said
+        assert name in message
+    assert "short" not in message
 
 
 def test_a_taken_port_is_told_in_one_line(installation: Installation) -> None:
     with serving(installation) as (_, api):
         port = str(httpx.URL(api).port)
-        said = Installation(installation.data_dir.parent / "other").call("serve", "--port", port, code=2).stderr
-        assert f"cannot listen on 127.0.0.1:{port}" in said
+        message = Installation(installation.data_dir.parent / "other").call("serve", "--port", port, code=2).stderr
+        assert f"cannot listen on 127.0.0.1:{port}" in message

@@ -12,7 +12,7 @@ from typing import Any, Final, TypeVar
 import httpx
 
 from convergence.bootstrap.google_cloud import google_cloud
-from convergence.config.function_settings import FunctionSettings
+from convergence.config.settings.functions import FunctionSettings
 from convergence.engine.messages import message
 from convergence.engine.services import Services
 from convergence.ports.bus import TICK

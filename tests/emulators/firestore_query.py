@@ -173,17 +173,17 @@ def _unary(value: Any, op: int) -> bool:
     return {_Unary.IS_NULL: null, _Unary.IS_NOT_NULL: not null, _Unary.IS_NAN: nan}.get(op, not nan and not null)
 
 
-def _field(value: Any, op: int, wanted: Any) -> bool:
+def _field(value: Any, op: int, expected: Any) -> bool:
     if op in _RANGES:
-        return rank(value) == rank(wanted) and _RANGES[op](key(value), key(wanted))
+        return rank(value) == rank(expected) and _RANGES[op](key(value), key(expected))
     if op == _Op.EQUAL:
-        return key(value) == key(wanted)
+        return key(value) == key(expected)
     if op == _Op.NOT_EQUAL:
-        return rank(value) != 0 and key(value) != key(wanted)
+        return rank(value) != 0 and key(value) != key(expected)
     if op == _Op.ARRAY_CONTAINS:
-        return key(wanted) in members(value)
-    asked = set(members(wanted))
-    if not 0 < len(wanted.array_value.values) <= _IN_MAX:
+        return key(expected) in members(value)
+    asked = set(members(expected))
+    if not 0 < len(expected.array_value.values) <= _IN_MAX:
         raise invalid(f"'IN' supports 1 to {_IN_MAX} comparison values.")
     if op == _Op.IN:
         return key(value) in asked

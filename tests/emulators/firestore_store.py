@@ -136,7 +136,7 @@ def _check_precondition(name: str, write: Any, old: Any | None) -> None:
     if asked == "update_time":
         if old is None:
             raise Refused(grpc.StatusCode.NOT_FOUND, f"No document to update: {name}")
-        wanted, stored = micros(write.current_document.update_time), micros(old.update_time)
-        if wanted != stored:
-            said = f"the stored version ({stored}) does not match the required base version ({wanted})"
-            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, said)
+        expected, stored = micros(write.current_document.update_time), micros(old.update_time)
+        if expected != stored:
+            message = f"the stored version ({stored}) does not match the required base version ({expected})"
+            raise Refused(grpc.StatusCode.FAILED_PRECONDITION, message)

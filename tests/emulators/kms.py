@@ -64,9 +64,9 @@ class KmsServer:
         self.server.stop()
 
     def _encrypt(self, request: Any, context: grpc.ServicerContext) -> Any:
-        name, _, wanted = request.name.partition("/cryptoKeyVersions/")
+        name, _, expected = request.name.partition("/cryptoKeyVersions/")
         key = self._known(name)
-        version = int(wanted) if wanted else key.primary
+        version = int(expected) if expected else key.primary
         _enabled(key, name, version)
         if len(request.plaintext) > _PLAINTEXT_MAX:
             raise Refused(INVALID, f"The plaintext must be no larger than {_PLAINTEXT_MAX} bytes.")

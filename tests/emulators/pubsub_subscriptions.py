@@ -94,8 +94,8 @@ class Subscriptions:
         return changed
 
     def _list(self, request: Any) -> Any:
-        wanted = f"{request.project}/subscriptions/"
-        found = [spec for name, spec in self._specs.items() if name.startswith(wanted)]
+        expected = f"{request.project}/subscriptions/"
+        found = [spec for name, spec in self._specs.items() if name.startswith(expected)]
         return types.ListSubscriptionsResponse.pb()(subscriptions=found)
 
     def _delete(self, request: Any) -> Any:

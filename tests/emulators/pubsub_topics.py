@@ -46,9 +46,9 @@ class Topics:
         return self._known(request.topic)
 
     def _list(self, request: Any) -> Any:
-        wanted = f"{request.project}/topics/"
+        expected = f"{request.project}/topics/"
         return types.ListTopicsResponse.pb()(
-            topics=[each for name, each in self._topics.items() if name.startswith(wanted)]
+            topics=[each for name, each in self._topics.items() if name.startswith(expected)]
         )
 
     def _delete(self, request: Any) -> Any:

@@ -144,15 +144,15 @@ def test_a_query_without_its_index_is_refused(client: firestore.Client) -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         ({"x": "a" * 2**20}, "exceeds the maximum"),
         ({"__x__": 1}, "field name"),
         ({"x": [[1]]}, "array value"),
     ],
 )
-def test_what_firestore_does_not_store_is_refused(client: firestore.Client, data: dict[str, Any], said: str) -> None:
-    with pytest.raises(google.InvalidArgument, match=said):
+def test_what_firestore_does_not_store_is_refused(client: firestore.Client, data: dict[str, Any], message: str) -> None:
+    with pytest.raises(google.InvalidArgument, match=message):
         client.document("c/a").set(data)
 
 

@@ -17,7 +17,11 @@ from google.pubsub_v1.services.subscriber.transports.grpc import SubscriberGrpcT
 from tests.emulators.pubsub import PubSubServer
 from tests.emulators.pubsub_broker import Fate
 
-TOPIC, SUBSCRIPTION, LETTERS = "projects/p/topics/topic", "projects/p/subscriptions/sub", "projects/p/topics/letters"
+TOPIC, SUBSCRIPTION, DEAD_LETTERS = (
+    "projects/p/topics/topic",
+    "projects/p/subscriptions/sub",
+    "projects/p/topics/letters",
+)
 
 
 class World:
@@ -99,25 +103,26 @@ class TestPull:
             world.server.advance(1)
 
     def test_after_the_last_delivery_a_message_moves_to_the_letters_under_its_origin(self, world: World) -> None:
-        world.topics.create_topic(name=LETTERS)
-        world.subs.create_subscription({"name": f"{SUBSCRIPTION}-letters", "topic": LETTERS})
-        world.subscribe(dead_letter_policy={"dead_letter_topic": LETTERS, "max_delivery_attempts": 5})
+        world.topics.create_topic(name=DEAD_LETTERS)
+        world.subs.create_subscription({"name": f"{SUBSCRIPTION}-letters", "topic": DEAD_LETTERS})
+        world.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 5})
         world.publish(b"1", org="acme")
         for attempt in range(1, 6):
             (taken,) = world.pull()
             assert taken.delivery_attempt == attempt
             world.nack(taken)
         assert not world.pull()
-        (letter,) = world.pull(f"{SUBSCRIPTION}-letters")
+        (dead_letter,) = world.pull(f"{SUBSCRIPTION}-letters")
         marks = {
-            key.removeprefix("CloudPubSubDeadLetterSource"): text for key, text in letter.message.attributes.items()
+            key.removeprefix("CloudPubSubDeadLetterSource"): text
+            for key, text in dead_letter.message.attributes.items()
         }
-        assert (marks.pop("org"), letter.message.data) == ("acme", b"1")
-        assert datetime.fromisoformat(marks.pop("TopicPublishTime")) <= letter.message.publish_time
+        assert (marks.pop("org"), dead_letter.message.data) == ("acme", b"1")
+        assert datetime.fromisoformat(marks.pop("TopicPublishTime")) <= dead_letter.message.publish_time
         assert marks == {"DeliveryCount": "5", "Subscription": "sub", "SubscriptionProject": "p"}
 
     def test_without_its_topic_of_letters_a_message_stays(self, world: World) -> None:
-        world.subscribe(dead_letter_policy={"dead_letter_topic": LETTERS, "max_delivery_attempts": 5})
+        world.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 5})
         world.publish(b"1")
         for _ in range(7):
             world.nack(*world.pull())
@@ -131,13 +136,13 @@ class TestPull:
         world.server.advance(100)
         world.publish(b"3")
         late = world.pull(ack=True)[0].message.publish_time - timedelta(seconds=50)
-        for target, wanted in [
+        for target, expected in [
             ({"snapshot": "projects/p/snapshots/before"}, [b"1", b"2", b"3"]),
             ({"time": late}, [b"3"]),
             ({"time": late + timedelta(days=1)}, []),
         ]:
             world.subs.seek({"subscription": SUBSCRIPTION, **target})
-            assert data(world.pull(ack=True)) == wanted
+            assert data(world.pull(ack=True)) == expected
 
     def test_a_deleted_topic_leaves_its_subscriptions_with_what_they_hold(self, world: World) -> None:
         world.subscribe()
@@ -198,18 +203,18 @@ def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_nobody_hear
         (lambda w: w.topics.create_topic(name=TOPIC), google.AlreadyExists, r"resource=topic\)"),
         (lambda w: w.topics.create_topic(name="topic"), google.InvalidArgument, "name=topic"),
         (lambda w: w.topics.create_topic(name="projects/p/topics/google"), google.InvalidArgument, "google"),
-        (lambda w: w.topics.get_topic(topic=LETTERS), google.NotFound, r"resource=letters\)"),
-        (lambda w: w.topics.publish(topic=LETTERS, messages=[{"data": b"1"}]), google.NotFound, "letters"),
+        (lambda w: w.topics.get_topic(topic=DEAD_LETTERS), google.NotFound, r"resource=letters\)"),
+        (lambda w: w.topics.publish(topic=DEAD_LETTERS, messages=[{"data": b"1"}]), google.NotFound, "letters"),
         (lambda w: w.topics.publish(topic=TOPIC, messages=[]), google.InvalidArgument, "1 to 1000"),
         (lambda w: w.topics.publish(topic=TOPIC, messages=[{}]), google.InvalidArgument, "empty"),
         (lambda w: w.publish(b"x" * 10_000_000), google.InvalidArgument, "payload size"),
         (lambda w: w.publish(b"x", goog="1"), google.InvalidArgument, "goog"),
         (lambda w: w.subscribe(ack_deadline_seconds=601), google.InvalidArgument, "10 to 600"),
         (lambda w: w.subscribe(filter="org = 1"), google.InvalidArgument, "Invalid filter"),
-        (lambda w: w.subscribe(topic=LETTERS), google.NotFound, "letters"),
+        (lambda w: w.subscribe(topic=DEAD_LETTERS), google.NotFound, "letters"),
         (lambda w: w.subscribe(enable_message_ordering=True), google.MethodNotImplemented, "ordering"),
         (
-            lambda w: w.subscribe(dead_letter_policy={"dead_letter_topic": LETTERS, "max_delivery_attempts": 4}),
+            lambda w: w.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 4}),
             google.InvalidArgument,
             "5 to 100",
         ),

@@ -30,13 +30,13 @@ def server() -> Iterator[PubSubServer]:
     made.stop()
 
 
-def live(server: PubSubServer, answer: Answering, story: Story, **admin: Any) -> None:
+def live(server: PubSubServer, answer: Answering, scenario: Story, **admin: Any) -> None:
     async def whole() -> None:
         endpoint = server.start()
         bus = PubSubBus("p", clock=SystemClock(), ids=RandomIds(), endpoint=endpoint)
         made = Admin("p", endpoint=endpoint, **admin)
         async with PushSink(answer) as sink:
-            await story(sink.url, bus, made)
+            await scenario(sink.url, bus, made)
             await asyncio.to_thread(server.idle)
         await bus.close()
         await made.close()
@@ -59,11 +59,11 @@ class Inbox:
 def test_the_envelope_is_the_documented_one(server: PubSubServer) -> None:
     inbox = Inbox()
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         await admin.subscribe("topic", NO_LETTERS, f"{url}/push/topic", name="sub")
         await bus.publish("topic", [Message(b"\x00hi", {"org": "acme"})])
 
-    live(server, inbox, story)
+    live(server, inbox, scenario)
     ((path, headers, envelope),) = inbox.seen
     message = envelope.pop("message")
     assert message.pop("publishTime") == message.pop("publish_time")
@@ -76,11 +76,11 @@ def test_the_envelope_is_the_documented_one(server: PubSubServer) -> None:
 def test_a_push_of_a_service_account_carries_its_token_for_the_endpoint(server: PubSubServer) -> None:
     inbox = Inbox()
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         await admin.subscribe("topic", NO_LETTERS, f"{url}/push/topic")
         await bus.publish("topic", [Message(b"1")])
 
-    live(server, inbox, story, service_account="push@p")
+    live(server, inbox, scenario, service_account="push@p")
     ((_, headers, _),) = inbox.seen
     assert headers["authorization"].startswith("Bearer token-of-push@p-for-http://127.0.0.1:")
     assert headers["authorization"].endswith("/push/topic")
@@ -90,25 +90,25 @@ def test_a_push_of_a_service_account_carries_its_token_for_the_endpoint(server: 
 def test_four_answers_and_102_acknowledge_and_every_other_delivers_again(server: PubSubServer, status: int) -> None:
     inbox = Inbox(status)
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         await admin.subscribe("topic", RetryPolicy(), url)
         await bus.publish("topic", [Message(b"1")])
 
-    live(server, inbox, story)
-    wanted = [1] if status in {200, 201, 202, 204} else [1, 2]
-    assert [envelope["deliveryAttempt"] for _, _, envelope in inbox.seen] == wanted
+    live(server, inbox, scenario)
+    expected = [1] if status in {200, 201, 202, 204} else [1, 2]
+    assert [envelope["deliveryAttempt"] for _, _, envelope in inbox.seen] == expected
 
 
 def test_a_sink_that_is_away_gets_the_message_when_it_is_back(server: PubSubServer) -> None:
     inbox = Inbox()
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         await admin.subscribe("topic", RetryPolicy(), "http://127.0.0.1:9", name="sub")
         await bus.publish("topic", [Message(b"1")])
         await asyncio.to_thread(server.until, lambda counters: counters.nacked >= 2)
         await admin.repoint("sub", url)
 
-    live(server, inbox, story)
+    live(server, inbox, scenario)
     assert len(inbox.seen) == 1
     assert inbox.seen[0][2]["deliveryAttempt"] >= 3
 
@@ -116,7 +116,7 @@ def test_a_sink_that_is_away_gets_the_message_when_it_is_back(server: PubSubServ
 def test_each_function_hears_its_topics_by_the_rules_of_its_file(server: PubSubServer) -> None:
     inbox = Inbox()
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         for _ in range(2):  # what exists stays
             await connect(dict.fromkeys(functions(), url), project="p", endpoint=server.endpoint)
         found = await admin.subscriptions()
@@ -129,7 +129,7 @@ def test_each_function_hears_its_topics_by_the_rules_of_its_file(server: PubSubS
             for trigger in each.triggers:
                 await bus.publish(trigger.topic, [Message(b"{}")])
 
-    live(server, inbox, story)
+    live(server, inbox, scenario)
     topics = [trigger.topic for each in functions().values() for trigger in each.triggers]
     assert sorted(path for path, _, _ in inbox.seen) == sorted(f"/push/{topic}" for topic in topics)
 
@@ -146,13 +146,13 @@ def test_soak_nothing_of_5000_messages_is_lost_whatever_is_refused_and_doubled(s
         done[delivery.message.data] += 1
         return Ack()
 
-    async def story(url: str, bus: PubSubBus, admin: Admin) -> None:
+    async def scenario(url: str, bus: PubSubBus, admin: Admin) -> None:
         server.decide(lambda message: Fate(copies=2 if chance.random() < 0.05 else 1))
         await admin.subscribe(STEP_READY, RetryPolicy(), url)
         for first in range(0, 5000, 250):
             await bus.publish(STEP_READY, [Message(b"%d" % number) for number in range(first, first + 250)])
 
-    live(server, answering(handler, STEP_READY), story)
+    live(server, answering(handler, STEP_READY), scenario)
     assert set(done) == {b"%d" % number for number in range(5000)}
     doubled = done.total() - 5000
     assert 150 < doubled < 350

@@ -17,7 +17,7 @@ from google.pubsub_v1 import PublisherAsyncClient, SubscriberAsyncClient, types
 from google.pubsub_v1.services.publisher.transports import PublisherGrpcAsyncIOTransport
 from google.pubsub_v1.services.subscriber.transports import SubscriberGrpcAsyncIOTransport
 
-from convergence.config.function_file import FILE, FunctionFile, Trigger, read_function
+from convergence.config.files.functions import FILE, FunctionFile, Trigger, read_function
 from convergence.ports.bus import RetryPolicy
 
 FUNCTIONS: Final = Path(__file__).parents[2] / "functions"
@@ -47,7 +47,7 @@ class Admin:
     async def subscribe(self, topic: str, policy: RetryPolicy, url: str, *, name: str = "", audience: str = "") -> None:
         """Push `topic` to `url`; without a name each call makes one subscription more."""
         self._made += 1
-        letters = policy.dead_letter_topic
+        dead_letters = policy.dead_letter_topic
         push = types.PushConfig(push_endpoint=url)
         if self._service_account:
             push.oidc_token = types.PushConfig.OidcToken(
@@ -63,9 +63,9 @@ class Admin:
             ),
             expiration_policy=types.ExpirationPolicy(),  # no ttl: never; the default is 31 days without a delivery
         )
-        if letters is not None:
+        if dead_letters is not None:
             spec.dead_letter_policy = types.DeadLetterPolicy(
-                dead_letter_topic=await self.topic(letters), max_delivery_attempts=policy.deliveries_max
+                dead_letter_topic=await self.topic(dead_letters), max_delivery_attempts=policy.deliveries_max
             )
         with contextlib.suppress(AlreadyExists):
             await self.subscriber.create_subscription(spec)

@@ -15,13 +15,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
-from convergence.engine import views
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
-from convergence.entry.cli.demo_figures import figures
-from convergence.entry.cli.demo_report import Report, print_figures
+from convergence.engine.views import runs as views
+from convergence.entry.cli.commands.demo.figures import figures
+from convergence.entry.cli.commands.demo.report import Report, print_figures
+from convergence.entry.cli.commands.status import steps_table
 from convergence.entry.cli.output import Output
-from convergence.entry.cli.status import steps_table
 from convergence.sandbox import Sandbox
 from tests.emulators.cloud import ORG, ROOT_KEY, Cloud, cloud, demo
 from tests.emulators.environment import python_of
@@ -37,7 +37,7 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--once", action="store_true", help="stop after the demo")
     parser.add_argument("--start", default=str(yesterday - timedelta(days=DAYS - 1)))
     parser.add_argument("--end", default=str(yesterday))
-    wanted = parser.parse_args(argv)
+    expected = parser.parse_args(argv)
     if python_of() is None:
         print(
             "BigQuery's stand-in is not installed: run `make emulators` (needs Python 3.13 or newer)", file=sys.stderr
@@ -45,12 +45,12 @@ def main(argv: list[str]) -> int:
         return 1
     with tempfile.TemporaryDirectory(prefix="convergence-gcp-") as folder, cloud(Path(folder)) as running:
         began = time.monotonic()
-        key, run = demo(running, wanted.start, wanted.end)
+        key, run = demo(running, expected.start, expected.end)
         out = Output()
         out.line(Sandbox.describe())
         show(running, run, out)
         out.note(f"the demo over Google's wire took {time.monotonic() - began:.0f} s")
-        if not wanted.once:
+        if not expected.once:
             _stay(running, key, Path(folder), out)
     return 0
 

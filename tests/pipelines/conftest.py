@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config import ps_types
+from convergence.config.processors import ps_types
 
 
 @pytest.fixture(autouse=True)

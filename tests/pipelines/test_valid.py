@@ -9,9 +9,9 @@ import jsonschema
 import pytest
 
 from convergence.config.catalog import Catalog
+from convergence.config.model.json_schema import pipeline_json_schema
 from convergence.config.resolve import resolve_handler, resolve_results
-from convergence.config.schema import pipeline_json_schema
-from convergence.config.yaml_source import read_yaml
+from convergence.config.yaml.source import read_yaml
 from convergence.domain.plan import Plan
 from tests.unit.config.builders import VALID, a_plan
 

@@ -14,10 +14,10 @@ import pytest
 import yaml
 
 from convergence.config.catalog import Catalog
-from convergence.config.kind_models import DatasetTypes
-from convergence.config.naming import load_naming
-from convergence.config.ps_types import is_installed
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.models import DatasetTypes
+from convergence.config.files.naming_rules import load_naming
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.processors.ps_types import is_installed
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 PIPELINES = sorted(path for path in CONFIGS.rglob("*.yml") if path.parent.name != "system")

@@ -16,7 +16,7 @@ PYTHON = sorted(SOURCE.rglob("*.py"))
 DDL = re.compile(r"\b(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(TEMP\s+)?(TABLE|VIEW|SCHEMA)\b", re.IGNORECASE)
 # The state store is SQLite's own; in the dialect's modules these words are the names of statements.
 # A merge on BigQuery keeps its staged rows in a temporary table, whose columns are the schema file's.
-DDL_ALLOWED = {"adapters/local/documents.py", "adapters/gcp/warehouse_load.py"}
+DDL_ALLOWED = {"adapters/local/documents/adapter.py", "adapters/gcp/warehouse/load.py"}
 TOP_LEVEL = {
     ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "configs", "docs", "functions", "infra",
     "pyproject.toml", "shared", "tests",
@@ -49,7 +49,7 @@ def test_no_table_is_described_in_python() -> None:
     found = [
         f"{path.relative_to(SOURCE)}: {text[:60]!r}"
         for path in PYTHON
-        if path.relative_to(SOURCE).as_posix() not in DDL_ALLOWED and "googlesql" not in path.parts
+        if path.relative_to(SOURCE).as_posix() not in DDL_ALLOWED and not {"googlesql", "duckdb_sql"} & set(path.parts)
         for text in strings(ast.parse(path.read_text()))
         if DDL.search(text)
     ]

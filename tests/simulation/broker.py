@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convergence.engine.dead_letter import on_dead_letter
-from convergence.engine.run_step import on_step_ready
+from convergence.engine.step.run_step import on_step_ready
 from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Ack, Delivery, Message, Retry
 from tests.simulation.faults import Killed
 

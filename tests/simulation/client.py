@@ -63,8 +63,8 @@ class Client:
             self.content = status == "completed"
 
     async def _replay(self, services: Any) -> Any:
-        letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
-        newest = [path for path in letters if path.endswith(f".{self._document['epoch']}")]
+        dead_letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
+        newest = [path for path in dead_letters if path.endswith(f".{self._document['epoch']}")]
         if self._by_letter and newest:
             return await replay_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
         edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
@@ -147,8 +147,10 @@ class Client:
             if path.startswith(f"runs/{self.run_id}/steps/") and "~" not in path:
                 moves = [to for _, to, _ in data["transitions"]]
                 failures += [f"{data['step_id']}"] * moves.count("failed")
-        letters = [path.split(".")[1] for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
-        assert sorted(failures) == sorted(letters), f"{self.run_id}: failed {failures}, letters {letters}"
+        dead_letters = [
+            path.split(".")[1] for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")
+        ]
+        assert sorted(failures) == sorted(dead_letters), f"{self.run_id}: failed {failures}, letters {dead_letters}"
 
     def _check_handlers(self, run: dict[str, Any]) -> None:
         wanted = {

@@ -11,7 +11,8 @@ import pytest
 
 from convergence.domain import claim
 from convergence.domain.quota import Limits, Usage
-from convergence.engine import finish, run_step
+from convergence.engine import finish_run as finish
+from convergence.engine.step import run_step
 from convergence.engine.store import usage_path
 from convergence.ports.documents import Create, Patch, Replace, Write
 from tests.simulation import broker, world

@@ -13,15 +13,15 @@ from typing import Any
 
 import orjson
 
-from convergence.adapters.local.accounts import RestAccounts
-from convergence.adapters.local.documents import SqliteDocuments
-from convergence.adapters.local.keyring import FileKeyring
+from convergence.adapters.local.documents.adapter import SqliteDocuments
+from convergence.adapters.local.google_accounts.adapter import RestAccounts
+from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.config.loader import LoadedPipeline
 from convergence.domain.quota import Limits
 from convergence.domain.status import RUN_TERMINAL
-from convergence.engine.lease import Lease
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import INDEXES, EngineSettings, Services
+from convergence.engine.step.lease import Lease
 from convergence.errors import ConvergenceError
 from convergence.ports.documents import Order, Write
 from convergence.ports.processor import Context

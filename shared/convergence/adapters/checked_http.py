@@ -20,7 +20,7 @@ import httpx
 
 from convergence.adapters.checked_http_connection import Connection
 from convergence.errors import Transient
-from convergence.processors.hosts import DEFAULT_REACH, Reach, check_addresses
+from convergence.processors.http.hosts import DEFAULT_REACH, Reach, check_addresses
 
 if TYPE_CHECKING:
     import ssl

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.warehouse import Load, Row, WriteMode
 
 
@@ -24,7 +24,7 @@ def check_load(load: Load) -> None:
         raise InvalidInput(f"{where}: mode merge needs key_fields.")
     for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
         if name not in names:
-            raise InvalidInput(f"{where}: the table has no column {name!r}.{nearest(name, names)}")
+            raise InvalidInput(f"{where}: the table has no column {name!r}.{did_you_mean(name, names)}")
 
 
 def check_wait(wait_s: float | None, job_id: str | None) -> None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from convergence.bootstrap.embedded import PROJECT, Embedded, EmbeddedOptions, embedded, reading
 
 if TYPE_CHECKING:
-    from convergence.entry.cli.doors import Doors, Place, Watch, Writer
+    from convergence.entry.cli.installation import Installation, Place, Watch, Writer
     from convergence.sandbox import Sandbox
 
-__all__ = ["PROJECT", "Embedded", "EmbeddedOptions", "doors", "embedded", "main", "reading"]
+__all__ = ["PROJECT", "Embedded", "EmbeddedOptions", "embedded", "installation", "main", "reading"]
 
 
 def main() -> None:
@@ -21,13 +21,13 @@ def main() -> None:
     from convergence.entry.cli.main import run
     from convergence.entry.cli.session import program_name
 
-    sys.exit(run(doors(), sys.argv[1:], program_name(sys.argv[0])))
+    sys.exit(run(installation(), sys.argv[1:], program_name(sys.argv[0])))
 
 
-def doors() -> Doors:
+def installation() -> Installation:
     """Return the ways into an installation, for entry."""
     from convergence.adapters.local.data_directory import DataDirectory
-    from convergence.entry.cli.doors import Doors, Writer
+    from convergence.entry.cli.installation import Installation, Writer
 
     def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
         return EmbeddedOptions(
@@ -49,7 +49,7 @@ def doors() -> Doors:
 
         return Sandbox(), ADMIN_KEY
 
-    return Doors(
+    return Installation(
         writer=writer,
         reader=lambda place: reading(options(place)),
         holder=lambda place: DataDirectory(place.data_dir).holder(),

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Literal
 
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
-from convergence.config.notifications import NotificationsFile
-from convergence.config.ps_types import load
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.notifications import NotificationsFile
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.processors.ps_types import load
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import Denied
 from convergence.tenants.credentials import CredentialStore
@@ -20,12 +20,12 @@ from convergence.tenants.orgs import OrgStore
 
 if TYPE_CHECKING:
     from convergence.adapters.local.log_sink import LogSink
-    from convergence.adapters.local.warehouse import DuckDbWarehouse
-    from convergence.adapters.local.worker import LocalWorker
-    from convergence.entry.cli.doors import Watch
-    from convergence.ports.accounts import Accounts
+    from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+    from convergence.entry.cli.installation import Watch
     from convergence.ports.clock import Clock, Ids
+    from convergence.ports.google_accounts import Accounts
     from convergence.ports.processor import Processor
+    from convergence.worker import LocalWorker
 
 PROJECT = "local-dev-project"
 
@@ -64,12 +64,12 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
     from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.clock import RandomIds, SystemClock
     from convergence.adapters.local.data_directory import DataDirectory
-    from convergence.adapters.local.documents import SqliteDocuments
-    from convergence.adapters.local.keyring import FileKeyring
+    from convergence.adapters.local.documents.adapter import SqliteDocuments
+    from convergence.adapters.local.keyring.adapter import FileKeyring
     from convergence.adapters.local.log_sink import LogSink
-    from convergence.adapters.local.warehouse import DuckDbWarehouse
-    from convergence.adapters.local.worker import LocalWorker
+    from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
     from convergence.ports.bus import AUDIT_EVENTS, RUN_EVENTS
+    from convergence.worker import LocalWorker
 
     directory = DataDirectory(options.data_dir)
     directory.lock(purpose)
@@ -128,8 +128,8 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
     from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.clock import RandomIds, SystemClock
     from convergence.adapters.local.data_directory import DataDirectory
-    from convergence.adapters.local.documents import SqliteDocuments
-    from convergence.adapters.local.warehouse import DuckDbWarehouse
+    from convergence.adapters.local.documents.adapter import SqliteDocuments
+    from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 
     directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), HttpClient()
     there = directory.documents.exists()
@@ -161,7 +161,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
 
 
 def _accounts(http: HttpClient, clock: Clock, ids: Ids) -> Accounts:
-    from convergence.adapters.local.accounts import RestAccounts
+    from convergence.adapters.local.google_accounts.adapter import RestAccounts
 
     return RestAccounts(http.client, clock, ids)
 

@@ -7,20 +7,20 @@ from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from convergence.config.function_file import FunctionFile, read_function
+from convergence.config.files.functions import FunctionFile, read_function
 from convergence.engine.services import Services
-from convergence.engine.subscriptions import handlers
+from convergence.engine.topic_handlers import handlers
 from convergence.entry.push.app import Check, Push, create_push
+from convergence.entry.push.concurrency_limit import Gate
 from convergence.entry.push.deliveries import Subscribed
 from convergence.entry.push.function import Function, Parts
-from convergence.entry.push.gate import Gate
 from convergence.entry.push.log_events import LogEvents
 from convergence.ports.bus import AUDIT_EVENTS, RUN_EVENTS
 
 if TYPE_CHECKING:
     from starlette.types import ASGIApp, Receive, Scope, Send
 
-    from convergence.config.function_settings import FunctionSettings
+    from convergence.config.settings.functions import FunctionSettings
 
 _HINT_AGE_MAX_S: Final = 86_400.0  # a hint of yesterday says nothing that the reconciler did not say since
 _ANSWER_S: Final = 5.0  # of the function's time, for the answer
@@ -34,8 +34,8 @@ def function(folder: Path) -> Function:
 def _deployed(folder: Path) -> Parts:
     from convergence.adapters.gcp.log import to_stdout
     from convergence.bootstrap.google_cloud import google_cloud
-    from convergence.config.function_settings import FunctionSettings
-    from convergence.config.settings import read_as
+    from convergence.config.settings.deployment import read_as
+    from convergence.config.settings.functions import FunctionSettings
 
     settings = read_as(FunctionSettings)
     to_stdout(project=settings.GCP_PROJECT_ID, service=settings.K_SERVICE, version=settings.K_REVISION)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
-from convergence.config.function_settings import FunctionSettings
-from convergence.config.notifications import NotificationsFile
-from convergence.config.ps_types import load
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.notifications import NotificationsFile
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.processors.ps_types import load
+from convergence.config.settings.functions import FunctionSettings
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.job_settings import PlanJobs
@@ -16,11 +16,11 @@ from convergence.tenants.orgs import OrgStore
 
 def google_cloud(settings: FunctionSettings) -> Services:
     """Return the services of one process. An endpoint in `settings` stands in for a service of Google."""
-    from convergence.adapters.gcp.accounts import GoogleAccounts
     from convergence.adapters.gcp.bus import PubSubBus
-    from convergence.adapters.gcp.documents import FirestoreDocuments
-    from convergence.adapters.gcp.keyring import CloudKmsKeyring
-    from convergence.adapters.gcp.warehouse import BigQueryWarehouse
+    from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
+    from convergence.adapters.gcp.google_accounts.adapter import GoogleAccounts
+    from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
+    from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
     from convergence.adapters.local.clock import RandomIds, SystemClock
 
     clock, ids, project = SystemClock(), RandomIds(), settings.GCP_PROJECT_ID

@@ -8,13 +8,13 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from convergence.config.kinds import Kind, kind_of
+from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.loader import LoadedPipeline, load_pipeline
-from convergence.errors import ConfigErrors, InvalidInput, NotFound, nearest
+from convergence.errors import ConfigErrors, InvalidInput, NotFound, did_you_mean
 
 if TYPE_CHECKING:
-    from convergence.config.processor_checks import Target
-    from convergence.config.validation import Report
+    from convergence.config.checks.processors import Target
+    from convergence.config.checks.validation import Report
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
 _SUFFIXES = (".yml", ".yaml")
@@ -55,8 +55,8 @@ class Catalog:
         provider, slash, _ = name.partition("/")
         providers = {known.partition("/")[0] for known in names}
         if slash and _NAME.fullmatch(name) and providers and provider not in providers:
-            raise NotFound(f"Unknown provider: {provider[:100]}.{nearest(provider, providers)}")
-        known = nearest(name, names)
+            raise NotFound(f"Unknown provider: {provider[:100]}.{did_you_mean(provider, providers)}")
+        known = did_you_mean(name, names)
         raise NotFound(f"Pipeline not found: {name[:200]}" + (f".{known}" if known else ""))
 
     def aliases(self) -> dict[str, str]:
@@ -83,7 +83,7 @@ class Catalog:
             InvalidInput: a path leads out of the configs folder.
             NotFound: nothing is there.
         """
-        from convergence.config.validation import validate  # models of kinds that a run never reads
+        from convergence.config.checks.validation import validate  # models of kinds that a run never reads
 
         files = sorted({file for path in paths or [self.root] for file in self._below(path)})
         return validate(self.root, files, everything=not paths, target=target)
@@ -136,4 +136,4 @@ class Catalog:
             inner = candidate.resolve().relative_to(self.root.resolve())
             whole = self.root / inner
             return [whole] if whole.is_file() else [file for file in whole.rglob("*") if file.is_file()]
-        raise NotFound(f"there is no file, folder or pipeline {str(given)!r}.{nearest(str(given), self.names())}")
+        raise NotFound(f"there is no file, folder or pipeline {str(given)!r}.{did_you_mean(str(given), self.names())}")

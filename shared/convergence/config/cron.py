@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start serves to check an expression
 
@@ -36,7 +36,7 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError; a path; a folder of the database
-        known = nearest(name, available_timezones()) if name else ""
+        known = did_you_mean(name, available_timezones()) if name else ""
         raise InvalidInput(f"no time zone is called {name!r}.{known}") from error
 
 

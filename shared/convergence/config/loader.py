@@ -11,12 +11,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from convergence.config import checks, dialects
-from convergence.config.model import Pipeline
-from convergence.config.model_errors import problems_of, without
-from convergence.config.positions import KeyPath, Positions
+from convergence.config.checks import pipeline as checks
+from convergence.config.dialects import pipelines as dialects
+from convergence.config.model.errors import problems_of, without
+from convergence.config.model.pipeline import Pipeline
 from convergence.config.prepare import Prepared, prepare
-from convergence.config.yaml_source import read_yaml
+from convergence.config.yaml.positions import KeyPath, Positions
+from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors, NotFound
 
 

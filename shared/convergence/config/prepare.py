@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from convergence.config import expression
-from convergence.config.compiled import Compiler, Fill, Late, Use, own_parameters
-from convergence.config.model import Pipeline, Step
-from convergence.config.names import BUILT_INS, ENDING
-from convergence.config.positions import KeyPath, Positions
-from convergence.config.sql_statement import Mistake
-from convergence.config.sql_values import SQL_TYPES, type_of
-from convergence.config.templates import parse
+from convergence.config.conditions import expression
+from convergence.config.model.pipeline import Pipeline, Step
+from convergence.config.sql.statement import Mistake
+from convergence.config.sql.values import SQL_TYPES, type_of
+from convergence.config.templates.builtin_names import BUILT_INS, ENDING
+from convergence.config.templates.compiled import Compiler, Deferred, Fill, Use, own_parameters
+from convergence.config.templates.template import parse
+from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import PlanStep, topological_order
 from convergence.errors import ConfigError
 
@@ -40,7 +40,7 @@ class PreparedStep(NamedTuple):
     fill: Fill | None
     enabled: Fill | None
     when: expression.Expression | None  # with names that the plan replaces
-    later: tuple[Late, ...]
+    later: tuple[Deferred, ...]
     uses: tuple[Use, ...]
 
 
@@ -170,11 +170,11 @@ def _step(
     mistakes: list[ConfigError],
 ) -> PreparedStep:
     at: KeyPath = ("steps", index)
-    late = is_late if step.trigger is None else is_late_in_handler
+    deferred = is_late if step.trigger is None else is_late_in_handler
     config = {
         name: block for name in _BLOCKS if name in step.model_fields_set and (block := getattr(step, name)) is not None
     }
-    compiler = Compiler(late, types, own_parameters(config))
+    compiler = Compiler(deferred, types, own_parameters(config))
     fills = [(name, compiler.compile(block, (*at, name))) for name, block in config.items()]
     enabled = compiler.compile(step.enabled, (*at, "enabled"))
     when = _when(step, at, positions, mistakes)

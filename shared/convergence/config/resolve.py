@@ -11,16 +11,16 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from convergence.config import expression
-from convergence.config.compiled import Scope, Use
+from convergence.config.conditions import expression
 from convergence.config.cron import zone
-from convergence.config.dates import date_names
-from convergence.config.explanation import Explanation
-from convergence.config.late import pending, resolve_handler, resolve_results
 from convergence.config.loader import LoadedPipeline
-from convergence.config.names import BUILT_INS, IMPLICIT_PARAMETERS
+from convergence.config.parameters.dates import date_names
 from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
-from convergence.config.templates import NoValue, lookup
+from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
+from convergence.config.templates.compiled import Scope, Use
+from convergence.config.templates.deferred import pending, resolve_handler, resolve_results
+from convergence.config.templates.missing_names import Explanation
+from convergence.config.templates.template import NoValue, lookup
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import ConfigError, ConfigErrors
 

@@ -14,13 +14,13 @@ Event = dict[str, Any]
 
 def run_event(run: Run) -> Event:
     """Describe the latest move of a run. The same move gives the same id, so a repeat is recognised."""
-    at, _, why = run.transitions[-1]
+    at, _, reason = run.transitions[-1]
     data: dict[str, Any] = {
         "run_id": run.run_id,
         "pipeline": run.pipeline,
         "pipeline_id": run.pipeline_id,
         "status": run.status,
-        "why": why,
+        "why": reason,
         "epoch": run.epoch,
         "trigger": run.trigger,
     }
@@ -33,7 +33,7 @@ def run_event(run: Run) -> Event:
 
 def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
     """Describe the latest move of a step."""
-    at, _, why = step.transitions[-1]
+    at, _, reason = step.transitions[-1]
     record = step.step_id if planned.trigger is None else f"{step.step_id}~{step.epoch}"
     data: dict[str, Any] = {
         "run_id": run.run_id,
@@ -42,7 +42,7 @@ def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:
         "step_id": step.step_id,
         "ps_type": planned.ps_type,
         "status": step.status,
-        "why": why,
+        "why": reason,
         "epoch": step.epoch,
         "attempt": step.failures + 1,
     }

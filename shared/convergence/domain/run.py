@@ -55,7 +55,7 @@ class Run:
         """True when only a replay can change the status."""
         return self.status in RUN_TERMINAL
 
-    def advance(self, to: RunStatus, *, at: datetime, why: str, token: str) -> Self:
+    def advance(self, to: RunStatus, *, at: datetime, reason: str, token: str) -> Self:
         """Return the run moved to `to`, with the move recorded."""
         allowed = RUN_NEXT[self.status] | ({RunStatus.RUNNING} if self.status in RUN_REPLAY else set())
         assert to in allowed, f"run {self.run_id}: no way from {self.status} to {to}"
@@ -65,7 +65,7 @@ class Run:
             token=token,
             started_at=at if to is RunStatus.RUNNING and self.started_at is None else self.started_at,
             finished_at=at if to in RUN_TERMINAL else None,
-            transitions=appended(self.transitions, at, to, why),
+            transitions=appended(self.transitions, at, to, reason),
             moves=self.moves + 1,
         )
 

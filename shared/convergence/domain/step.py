@@ -55,20 +55,20 @@ class Step:
         of its result's `warnings`."""
         if not self.done:
             return ()
-        said = [str(self.error["message"])] if self.error else []
+        message = [str(self.error["message"])] if self.error else []
         given = (self.result or {}).get("warnings")
         if isinstance(given, list | tuple):
-            said += [text for text in given if isinstance(text, str)][:WARNINGS_MAX]
-        return tuple(f"{self.step_id}: {text}" for text in said)
+            message += [text for text in given if isinstance(text, str)][:WARNINGS_MAX]
+        return tuple(f"{self.step_id}: {text}" for text in message)
 
     def leased(self, now: datetime) -> bool:
         """True while an owner may be at work."""
         return self.lease_until is not None and self.lease_until > now
 
-    def advance(self, to: StepStatus, *, at: datetime, why: str, token: str, **changes: Any) -> Self:
+    def advance(self, to: StepStatus, *, at: datetime, reason: str, token: str, **changes: Any) -> Self:
         """Return the step moved to `to`, with the move recorded and `changes` applied."""
         assert to in STEP_NEXT[self.status], f"step {self.step_id}: no way from {self.status} to {to}"
-        return self._moved(to, at=at, why=why, token=token, **changes)
+        return self._moved(to, at=at, reason=reason, token=token, **changes)
 
     def replayed(self, *, epoch: int, at: datetime, token: str) -> Self:
         """Return the step reset for a new epoch. Its lease stays: an owner may still be at work."""
@@ -76,7 +76,7 @@ class Step:
         return self._moved(
             StepStatus.RETRYING,
             at=at,
-            why=f"replay {epoch}",
+            reason=f"replay {epoch}",
             token=token,
             epoch=epoch,
             claims=0,
@@ -91,12 +91,12 @@ class Step:
             finished_at=None,
         )
 
-    def _moved(self, to: StepStatus, *, at: datetime, why: str, token: str, **changes: Any) -> Self:
+    def _moved(self, to: StepStatus, *, at: datetime, reason: str, token: str, **changes: Any) -> Self:
         return changed(
             self,
             status=to,
             token=token,
-            transitions=appended(self.transitions, at, to, why),
+            transitions=appended(self.transitions, at, to, reason),
             moves=self.moves + 1,
             **changes,
         )

@@ -15,8 +15,8 @@ KEPT_MAX: Final = 50
 RawTransition = Sequence[str]
 
 
-def appended(history: Sequence[RawTransition], at: datetime, to: str, why: str) -> list[RawTransition]:
+def appended(history: Sequence[RawTransition], at: datetime, to: str, reason: str) -> list[RawTransition]:
     """Append; over the cap the oldest after the first ten go, because beginnings and ends explain most."""
     kept = list(history) if len(history) < KEPT_MAX else [*history[:KEPT_FIRST], *history[KEPT_FIRST + 1 :]]
-    kept.append((to_text(at), to, why))
+    kept.append((to_text(at), to, reason))
     return kept

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
-from convergence.engine.finish import announce
+from convergence.engine.finish_run import announce
 from convergence.engine.services import Services
 from convergence.engine.store import release, require_run, write_run
 from convergence.errors import Conflict
 
 
-async def cancel(services: Services, org: str, run_id: str, *, why: str = "cancelled on request") -> Run:
+async def cancel(services: Services, org: str, run_id: str, *, reason: str = "cancelled on request") -> Run:
     """Return the run as it is afterwards; one that ended before stays as it ended.
 
     A running processor hears of it at its next lease renewal, at once when it runs in this process.
@@ -20,7 +20,7 @@ async def cancel(services: Services, org: str, run_id: str, *, why: str = "cance
         if stored.run.terminal:
             return stored.run
         token = services.ids.new("t")
-        cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), why=why, token=token)
+        cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), reason=reason, token=token)
         try:
             await write_run(services, cancelled, stored.version, release(cancelled))
         except Conflict:

@@ -10,11 +10,11 @@ import orjson
 
 from convergence.domain.status import StepStatus
 from convergence.domain.times import to_text
-from convergence.engine.finish import fail_run
+from convergence.engine.finish_run import fail_run
 from convergence.engine.messages import StepReady, message
 from convergence.engine.services import Services
-from convergence.engine.settle import settle
-from convergence.engine.store import LETTERS, read_plan, read_run, read_steps, record_id
+from convergence.engine.store import DEAD_LETTERS, read_plan, read_run, read_steps, record_id
+from convergence.engine.wake_dependents import wake_dependents
 from convergence.errors import Conflict, InvalidInput
 from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery
 from convergence.ports.documents import Create
@@ -23,9 +23,9 @@ _KEPT_BYTES_MAX: Final = 262_144
 _WHY_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote, megabytes of it
 
 
-async def announce(services: Services, letter: Create) -> None:
+async def announce(services: Services, dead_letter: Create) -> None:
     """Tell that a letter was written; the document is the truth, losing this loses nothing."""
-    name = letter.path.rpartition("/")[2]
+    name = dead_letter.path.rpartition("/")[2]
     await services.bus.publish(DEAD_LETTER, [message(orjson.dumps({"letter": name}), kind="engine")])
 
 
@@ -38,8 +38,8 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
         return Ack()
     if delivery.message.attributes.get("kind") == "dispatch":  # its run was never created, so nobody else goes on
         times = delivery.message.attributes.get("CloudPubSubDeadLetterSourceDeliveryCount", "its last")
-        why = f"the run that it asks for could not be created in {times} deliveries; the log has the reasons"
-        await keep_unreadable(services, delivery, why, code="message.given_up")
+        reason = f"the run that it asks for could not be created in {times} deliveries; the log has the reasons"
+        await keep_unreadable(services, delivery, reason, code="message.given_up")
         return Ack()
     try:
         ready = StepReady.decode(delivery.message.data)
@@ -57,12 +57,12 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
     if step is not None and step.step.status is StepStatus.FAILED:
         await fail_run(services, stored, step.step.error or {})
     elif step is not None and step.step.done:
-        await settle(services, stored, plan, planned)
+        await wake_dependents(services, stored, plan, planned)
     return Ack()
 
 
 async def keep_unreadable(
-    services: Services, delivery: Delivery, why: str, *, code: str = "message.unreadable"
+    services: Services, delivery: Delivery, reason: str, *, code: str = "message.unreadable"
 ) -> None:
     """Keep a message that nobody handles as it came, raw bytes included; a repeat is the same letter.
 
@@ -70,16 +70,16 @@ async def keep_unreadable(
     """
     data = delivery.message.data
     digest = hashlib.blake2b(data, digest_size=10).hexdigest()
-    letter = {
+    dead_letter = {
         "org": delivery.message.attributes.get("org", ""),
         "topic": delivery.topic,
-        "error": {"code": code, "message": why if len(why) <= _WHY_MAX else why[:_WHY_MAX] + " …"},
+        "error": {"code": code, "message": reason if len(reason) <= _WHY_MAX else reason[:_WHY_MAX] + " …"},
         "data": base64.b64encode(data[:_KEPT_BYTES_MAX]).decode(),
         "data_bytes": len(data),
         "attributes": dict(delivery.message.attributes),
         "created_at": to_text(services.clock.now()),
     }
     try:
-        await services.documents.commit([Create(f"{LETTERS}/message.{digest}", letter)])
+        await services.documents.commit([Create(f"{DEAD_LETTERS}/message.{digest}", dead_letter)])
     except Conflict:
         return  # kept already

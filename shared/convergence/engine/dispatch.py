@@ -10,11 +10,11 @@ from typing import Any, Final
 
 import orjson
 
-from convergence.config.environments import SHORT
+from convergence.config.files.notifications import with_notifications
 from convergence.config.loader import LoadedPipeline
-from convergence.config.notifications import with_notifications
-from convergence.config.parameters import resolve_parameters
+from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
+from convergence.config.settings.environments import SHORT
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
 from convergence.domain.quota import Limits
@@ -22,8 +22,8 @@ from convergence.domain.rate import Bucket
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
-from convergence.engine.secrets import parameter_aad
 from convergence.engine.services import Services
+from convergence.engine.step.secrets import parameter_aad
 from convergence.engine.store import (
     StoredRun,
     budget_path,
@@ -38,7 +38,7 @@ from convergence.engine.store import (
 from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded, RateLimited
 from convergence.ports.documents import Create, Write
 from convergence.tenants.api_urls import check_api_urls
-from convergence.tenants.choice import choose_credential
+from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
 from convergence.tenants.providers import load_providers
 
@@ -88,9 +88,9 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     fire_time = now if request.fire_time is None else request.fire_time
     parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
     run_id = _run_id(services, request, loaded)
-    wanted = request.credential_id or parameters.get("credential_id", "")
+    expected = request.credential_id or parameters.get("credential_id", "")
     named = str(parameters.get("credential_name") or "")
-    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, wanted, named=named)
+    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, expected, named=named)
     plan = resolve(
         loaded,
         ResolveRequest(
@@ -124,9 +124,9 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         run_once=loaded.pipeline.execution.run_once,
     )
     token = services.ids.new("t")
-    checked = run.advance(RunStatus.VALIDATING, at=now, why=f"accepted ({request.trigger})", token=token)
+    checked = run.advance(RunStatus.VALIDATING, at=now, reason=f"accepted ({request.trigger})", token=token)
     accepted = checked.advance(
-        RunStatus.RUNNING, at=services.clock.now(), why="parameters and plan are valid", token=token
+        RunStatus.RUNNING, at=services.clock.now(), reason="parameters and plan are valid", token=token
     )
     per_minute = loaded.pipeline.rate_limit_per_minute
     return Prepared(accepted, plan, org, org.limits if request.budget is None else request.budget, per_minute)

@@ -82,18 +82,18 @@ async def on_dispatch(services: Services, delivery: Delivery) -> Answer:
     becomes a letter with the reason.
     """
     try:
-        wanted = DispatchMessage.decode(delivery.message.data)
+        expected = DispatchMessage.decode(delivery.message.data)
     except InvalidInput as error:
         await keep_unreadable(services, delivery, str(error))
         return Ack()
     try:
-        _refuse_secrets(services, wanted)
-        await dispatch(services, wanted.request())
+        _refuse_secrets(services, expected)
+        await dispatch(services, expected.request())
     except ConvergenceError as error:
         if _passes(error):
             return Retry(str(error))
-        why = f"{wanted.org}/{wanted.pipeline} ({wanted.trigger}): {error}"
-        await keep_unreadable(services, _without_secrets(services, wanted, delivery), why, code=error.code)
+        reason = f"{expected.org}/{expected.pipeline} ({expected.trigger}): {error}"
+        await keep_unreadable(services, _without_secrets(services, expected, delivery), reason, code=error.code)
     return Ack()
 
 
@@ -108,25 +108,25 @@ def _passes(error: ConvergenceError) -> bool:
     return status in (HTTPStatus.CONFLICT, HTTPStatus.TOO_MANY_REQUESTS) or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _refuse_secrets(services: Services, wanted: DispatchMessage) -> None:
-    names = sorted(_secrets(services, wanted))
+def _refuse_secrets(services: Services, expected: DispatchMessage) -> None:
+    names = sorted(_secrets(services, expected))
     if names:
         raise InvalidInput(f"secret parameters do not travel in messages: {', '.join(names)}; store a credential")
 
 
-def _secrets(services: Services, wanted: DispatchMessage) -> set[str]:
-    specs = services.catalog.get(wanted.pipeline).pipeline.parameters
-    return {name for name in wanted.parameters if name in specs and specs[name].type == "secret"}
+def _secrets(services: Services, expected: DispatchMessage) -> set[str]:
+    specs = services.catalog.get(expected.pipeline).pipeline.parameters
+    return {name for name in expected.parameters if name in specs and specs[name].type == "secret"}
 
 
-def _without_secrets(services: Services, wanted: DispatchMessage, delivery: Delivery) -> Delivery:
+def _without_secrets(services: Services, expected: DispatchMessage, delivery: Delivery) -> Delivery:
     """Return the delivery as a letter may hold it."""
     try:
-        names = _secrets(services, wanted)
+        names = _secrets(services, expected)
     except (NotFound, ConfigError):  # nobody can say which parameters are secret: then all may be
-        names = set(wanted.parameters)
+        names = set(expected.parameters)
     if not names:
         return delivery
-    shown = {name: _HIDDEN if name in names else value for name, value in wanted.parameters.items()}
+    shown = {name: _HIDDEN if name in names else value for name, value in expected.parameters.items()}
     data = orjson.dumps(orjson.loads(delivery.message.data) | {"parameters": shown})
     return replace(delivery, message=delivery.message._replace(data=data))

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from convergence.config.procedures import load_migrations
+from convergence.config.files.procedures import load_migrations
 from convergence.engine.dispatch import dataset_of
 from convergence.engine.services import Services
-from convergence.errors import NotFound, nearest
+from convergence.errors import NotFound, did_you_mean
 
 
 async def migrate(services: Services, up_to: str | None = None, *, dry_run: bool = False) -> dict[str, list[str]]:
@@ -19,10 +19,10 @@ async def migrate(services: Services, up_to: str | None = None, *, dry_run: bool
     migrations = load_migrations(services.configs_dir)
     names = [each.name for each in migrations]
     if up_to is not None and up_to not in names:
-        raise NotFound(f"There is no migration {up_to[:100]!r}.{nearest(up_to, names)}")
-    wanted = [each for each in migrations if up_to is None or each.name <= up_to]
+        raise NotFound(f"There is no migration {up_to[:100]!r}.{did_you_mean(up_to, names)}")
+    expected = [each for each in migrations if up_to is None or each.name <= up_to]
     done: dict[str, list[str]] = {}
     for slug in await services.orgs.slugs():
         dataset = dataset_of(services, slug)
-        done[dataset] = await services.warehouse.migrate(wanted, dataset=dataset, dry_run=dry_run)
+        done[dataset] = await services.warehouse.migrate(expected, dataset=dataset, dry_run=dry_run)
     return done

@@ -17,14 +17,14 @@ from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_letter
-from convergence.engine.finish import announce, error_data, fail_run, finish, matching_handlers
-from convergence.engine.lease import is_leased
+from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_handlers
 from convergence.engine.messages import publish_ready
 from convergence.engine.services import Services
+from convergence.engine.step.lease import is_leased
 from convergence.engine.store import (
     StoredRun,
     StoredStep,
-    letter,
+    dead_letter,
     read_all_steps,
     read_plan,
     read_run,
@@ -110,7 +110,7 @@ async def reconcile_run(services: Services, run_id: str) -> None:
     if failed is not None:
         await fail_run(services, stored, failed.error or {})
     elif all(_done(steps, name) for name in plan.sink_ids):
-        await finish(services, stored)
+        await finish_run(services, stored)
     elif now >= run.deadline_at:
         await _time_out(services, stored, plan)
     else:
@@ -142,7 +142,7 @@ async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
     run, now = stored.run, services.clock.now()
     message = f"Pipeline execution timed out after {plan.timeout_s:g}s; raise timeout_minutes, or replay it"
     error = error_data("run.timeout", message, step_id=None, at=now)
-    dead = letter(run, _RUN_STEP, "", error, 1, now)
+    dead = dead_letter(run, _RUN_STEP, "", error, 1, now)
     await fail_run(services, stored, error, dead)
     await announce_letter(services, dead)
 

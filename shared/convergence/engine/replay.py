@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
-from convergence.config.parameters import resolve_parameters
+from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
@@ -19,7 +19,7 @@ from convergence.engine.dispatch import check_addresses, check_runnable, dataset
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
-    LETTERS,
+    DEAD_LETTERS,
     StoredRun,
     StoredStep,
     budget_path,
@@ -78,11 +78,11 @@ async def replay(
 
 async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
     """Replay the run of a dead letter. Raises `InvalidInput` for a letter of an older epoch."""
-    letter = await services.documents.get(f"{LETTERS}/{letter_id}")
-    if letter is None or letter.data["org"] != org or "run_id" not in letter.data:
+    dead_letter = await services.documents.get(f"{DEAD_LETTERS}/{letter_id}")
+    if dead_letter is None or dead_letter.data["org"] != org or "run_id" not in dead_letter.data:
         raise NotFound(f"{org} has no dead letter {letter_id!r}; list them with: convergence dead-letters {org}")
-    run = (await require_run(services, org, letter.data["run_id"])).run
-    if run.epoch != letter.data["epoch"]:
+    run = (await require_run(services, org, dead_letter.data["run_id"])).run
+    if run.epoch != dead_letter.data["epoch"]:
         raise InvalidInput(f"letter {letter_id} was replayed already; run {run.run_id} is {run.status}")
     return await replay(services, org, run.run_id)
 
@@ -96,7 +96,7 @@ class _Edit:
     digest: str
     parameters: Mapping[str, Any]
     sealed: Mapping[str, str]
-    why: str
+    reason: str
 
 
 async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> _Edit:
@@ -134,7 +134,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         digest=loaded.digest,
         parameters=kept,
         sealed={**{name: run.sealed[name] for name in kept_secrets}, **await seal(services, run.org, fresh)},
-        why=f"replay {epoch} with other {', '.join(changes)}",
+        reason=f"replay {epoch} with other {', '.join(changes)}",
     )
 
 
@@ -157,7 +157,7 @@ async def _next_epoch(
     now, token, run = services.clock.now(), services.ids.new("t"), stored.run
     deadline_at = now + timedelta(seconds=edit.plan.timeout_s)
     again = changed(
-        run.advance(RunStatus.RUNNING, at=now, why=edit.why, token=token),
+        run.advance(RunStatus.RUNNING, at=now, reason=edit.reason, token=token),
         epoch=run.epoch + 1,
         plan_epoch=edit.plan_epoch,
         digest=edit.digest,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convergence.config.procedures import load_procedures
+from convergence.config.files.procedures import load_procedures
 from convergence.engine.services import Services
 
 

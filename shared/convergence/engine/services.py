@@ -11,16 +11,16 @@ from typing import TYPE_CHECKING, Any, Final
 from weakref import WeakValueDictionary
 
 from convergence.config.catalog import Catalog
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.decoded import Decoded
-from convergence.engine.joins import Joins
-from convergence.ports.accounts import Accounts
+from convergence.engine.fan_in import FanInTracker
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Documents, Index
+from convergence.ports.google_accounts import Accounts
 from convergence.ports.keyring import Keyring
 from convergence.ports.processor import Processor
 from convergence.ports.warehouse import Warehouse
@@ -30,7 +30,7 @@ from convergence.tenants.orgs import OrgStore
 if TYPE_CHECKING:
     import httpx
 
-    from convergence.engine.lease import Lease
+    from convergence.engine.step.lease import Lease
 
 INDEXES: Final = (
     Index("runs", ("check_at",), sharded=True),
@@ -61,12 +61,12 @@ class EngineSettings:
     sole_process: bool = False  # embedded: owners of another boot are dead, the data directory's lock says so
 
 
-class Memory:
+class ProcessCache:
     """What one process may remember between deliveries. Losing it costs time, never correctness."""
 
     def __init__(self) -> None:
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
-        self.joins = Joins()
+        self.fan_in = FanInTracker()
         self.runs = Decoded(Run.from_data)
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
@@ -93,7 +93,7 @@ class Memory:
     def forget(self, run: Run) -> None:
         """Drop what belongs to a run that ended."""
         self._plans.pop((run.run_id, run.plan_epoch), None)
-        self.joins.forget(run)
+        self.fan_in.forget(run)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +118,7 @@ class Services:
     env: str = "dev"
     project_id: str = "local-dev-project"
     settings: EngineSettings = field(default_factory=EngineSettings)
-    memory: Memory = field(default_factory=Memory)
+    memory: ProcessCache = field(default_factory=ProcessCache)
     notifications: Callable[[], Mapping[str, Any]] = dict  # who hears of an end that its pipeline does not handle
     # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -15,7 +15,7 @@ from convergence.engine.services import Services
 from convergence.errors import Conflict, NotFound, Transient
 from convergence.ports.documents import Create, Documents, Patch, Replace, Write
 
-LETTERS: Final = "dead_letters"
+DEAD_LETTERS: Final = "dead_letters"
 ANONYMOUS: Final = "anonymous"  # trigger of a run that a caller without a key asked for
 
 
@@ -143,7 +143,7 @@ def release(run: Run) -> Patch:
     return Patch(budget_path(run), unset=(("active", run.run_id),))
 
 
-def letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime) -> Create:
+def dead_letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime) -> Create:
     """Return the write of a dead letter: one for each final failure of a step in an epoch."""
     data = {
         "org": run.org,
@@ -157,7 +157,7 @@ def letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attem
         "attempts": attempts,
         "created_at": to_text(at),
     }
-    return Create(f"{LETTERS}/{run.run_id}.{step_id}.{run.epoch}", data)
+    return Create(f"{DEAD_LETTERS}/{run.run_id}.{step_id}.{run.epoch}", data)
 
 
 async def commit(documents: Documents, writes: Sequence[Write], token: str) -> list[int]:

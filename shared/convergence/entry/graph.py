@@ -13,7 +13,7 @@ from typing import Final
 from xml.sax.saxutils import escape, quoteattr
 
 from convergence.config.loader import LoadedPipeline
-from convergence.config.model import Step
+from convergence.config.model.pipeline import Step
 from convergence.domain.plan import topological_order
 
 SWEEPS: Final = 8

@@ -13,7 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from convergence.ports.accounts import Accounts
+from convergence.ports.google_accounts import Accounts
 from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Credentials(Protocol):
         """Encrypt and keep; the same `name` again rotates it. Return the credential id."""
         ...
 
-    async def mark(self, provider: str, *, valid: bool, why: str = "") -> None:
+    async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation on the credential of this run."""
         ...
 

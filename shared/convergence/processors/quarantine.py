@@ -18,7 +18,7 @@ def digests(rows: Iterable[str]) -> Iterator[str]:
     """Yield a digest for each row of JSON text: the same in every run, another one for each of several equal rows."""
     seen = Counter[bytes]()
     for text in rows:
-        said = {name: value for name, value in orjson.loads(text).items() if name not in _OF_A_LOAD}
-        key = orjson.dumps(said, option=orjson.OPT_SORT_KEYS)
+        message = {name: value for name, value in orjson.loads(text).items() if name not in _OF_A_LOAD}
+        key = orjson.dumps(message, option=orjson.OPT_SORT_KEYS)
         yield hashlib.sha256(b"%b%d" % (key, seen[key])).hexdigest()
         seen[key] += 1

@@ -72,8 +72,8 @@ class BigQuery:
             return google.error(404, "Not found: Table", "NOT_FOUND")
         limit = body.get("maximumBytesBilled")
         if limit is not None and int(limit) < _BYTES:
-            said = f"Query exceeded limit for bytes billed: {limit}. {_BYTES} or higher required."
-            return google.error(400, said, "INVALID_ARGUMENT")
+            message = f"Query exceeded limit for bytes billed: {limit}. {_BYTES} or higher required."
+            return google.error(400, message, "INVALID_ARGUMENT")
         values = {one["name"]: one["parameterValue"] for one in body.get("queryParameters", ())}
         first, last = (date.fromisoformat(values[name]["value"]) for name in ("start_date", "end_date"))
         rows = google.export(first, last, [one["value"] for one in values["services"]["arrayValues"]])

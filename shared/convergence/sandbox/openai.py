@@ -150,10 +150,10 @@ def _cursor_start(page: str, start: int) -> int:
 
 def _usage(kind: Kind, query: Query, start: int, end: int) -> list[dict[str, Any]]:
     groups = query.many("group_by", kind.group_by)
-    wanted = {field: query.many(name) for name, field in kind.filters.items()}
+    expected = {field: query.many(name) for name, field in kind.filters.items()}
     sums: dict[tuple[Any, ...], dict[str, int]] = {}
     for row in traffic.rows(kind.name, start, end):
-        if any(values and str(row[name]).lower() not in values for name, values in wanted.items()):
+        if any(values and str(row[name]).lower() not in values for name, values in expected.items()):
             continue
         total = sums.setdefault(tuple(row[name] for name in groups), dict.fromkeys(kind.metrics, 0))
         for metric in kind.metrics:
@@ -172,10 +172,10 @@ def _usage(kind: Kind, query: Query, start: int, end: int) -> list[dict[str, Any
 
 def _costs(query: Query, start: int, end: int) -> list[dict[str, Any]]:
     groups = query.many("group_by", COST_GROUPS)
-    wanted = {"project_id": query.many("project_ids"), "api_key_id": query.many("api_key_ids")}
+    expected = {"project_id": query.many("project_ids"), "api_key_id": query.many("api_key_ids")}
     sums: dict[tuple[Any, ...], tuple[Decimal, int, str | None]] = {}
     for charge in bill.charges(start, end):
-        if any(values and getattr(charge, name) not in values for name, values in wanted.items()):
+        if any(values and getattr(charge, name) not in values for name, values in expected.items()):
             continue
         key = tuple(getattr(charge, name) for name in groups)
         amount, quantity, _ = sums.get(key, (Decimal(0), 0, None))

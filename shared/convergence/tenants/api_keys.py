@@ -12,7 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
 from convergence.domain.times import from_text, to_text
-from convergence.errors import Conflict, InvalidInput, NotFound, nearest
+from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.clock import Clock
 from convergence.ports.documents import Create, Documents, Order, Patch, Replace, Where
 from convergence.ports.keyring import Keyring
@@ -98,11 +98,11 @@ class ApiKeyStore:
         Raises:
             InvalidInput: a scope that does not exist, none at all, or an expiry that is over already.
         """
-        wanted = tuple(dict.fromkeys(scopes))
-        for scope in wanted:
+        expected = tuple(dict.fromkeys(scopes))
+        for scope in expected:
             if scope not in SCOPES:
-                raise InvalidInput(f"there is no scope {scope!r}.{nearest(scope, SCOPES)}")
-        if not wanted:
+                raise InvalidInput(f"there is no scope {scope!r}.{did_you_mean(scope, SCOPES)}")
+        if not expected:
             raise InvalidInput(f"a key needs a scope: {', '.join(SCOPES)}")
         if expires_in is not None and expires_in <= timedelta(0):
             raise InvalidInput("a key expires in the future")
@@ -114,7 +114,7 @@ class ApiKeyStore:
             org=org,
             name=name,
             digest=digest,
-            scopes=wanted,
+            scopes=expected,
             created_at=now,
             expires_at=expires_at,
         )
@@ -199,7 +199,7 @@ class ApiKeyStore:
     async def _get(self, org: str, key_id: str) -> ApiKey:
         keys = {key.key_id: key for key in await self.all(org)}
         if key_id not in keys:
-            raise NotFound(f"{org} has no key {key_id[:100]!r}.{nearest(key_id, keys)}")
+            raise NotFound(f"{org} has no key {key_id[:100]!r}.{did_you_mean(key_id, keys)}")
         return keys[key_id]
 
     async def _keep_copy(self, keyring: Keyring, org: str, text: str) -> None:
@@ -212,9 +212,9 @@ class ApiKeyStore:
             return  # another new key came first: a later one is kept all the same
 
 
-def same_text(given: str, wanted: str) -> bool:
+def same_text(given: str, expected: str) -> bool:
     """Compare two secrets in constant time."""
-    return hmac.compare_digest(given.encode(), wanted.encode())
+    return hmac.compare_digest(given.encode(), expected.encode())
 
 
 def _digest(text: str) -> str:

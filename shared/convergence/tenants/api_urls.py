@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from convergence.config.kind_models import Providers
-from convergence.errors import InvalidInput, nearest
+from convergence.config.files.models import Providers
+from convergence.errors import InvalidInput, did_you_mean
 
 _ENDING: Final = "_url"
 
@@ -33,5 +33,5 @@ def _check(name: str, value: Any, hosts: set[str]) -> None:
     if not plain:
         raise InvalidInput(f"{name} begins with https:// and has neither a port nor a user in production")
     if parts.hostname not in hosts:
-        known = nearest(parts.hostname or "", hosts)
+        known = did_you_mean(parts.hostname or "", hosts)
         raise InvalidInput(f"{name}: this installation does not call {(parts.hostname or 'that')[:100]!r}.{known}")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from convergence.domain.times import to_text
-from convergence.errors import Conflict, InvalidInput, NotFound, nearest
+from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.clock import Clock
 from convergence.ports.documents import Create, Delete, Documents, Patch, Replace, Where, Write
 from convergence.ports.keyring import Keyring
@@ -100,7 +100,7 @@ class CredentialStore:
         known = {each.credential_id: each for each in await self.all(org, provider)}
         if credential_id not in known:
             raise NotFound(
-                f"{org} has no {provider} credential {credential_id[:100]!r}.{nearest(credential_id, known)}"
+                f"{org} has no {provider} credential {credential_id[:100]!r}.{did_you_mean(credential_id, known)}"
             )
         writes: list[Write] = [Delete(known[credential_id].path)]
         document = await self._documents.get(f"orgs/{org}")
@@ -113,12 +113,12 @@ class CredentialStore:
         aad = _aad(credential.org, credential.credential_id)
         return (await self._keyring.decrypt(credential.ciphertext, aad)).decode()
 
-    async def mark(self, credential: Credential, *, valid: bool, why: str) -> None:
+    async def mark(self, credential: Credential, *, valid: bool, reason: str) -> None:
         """Record the outcome of a validation."""
         status = "valid" if valid else "invalid"
         checked = to_text(self._clock.now())
         await self._documents.commit(
-            [Patch(credential.path, {("status",): status, ("why",): why, ("checked_at",): checked})]
+            [Patch(credential.path, {("status",): status, ("why",): reason, ("checked_at",): checked})]
         )
 
     async def reseal(self, org: str) -> int:

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Final
 
-from convergence.config.kind_models import Plan
+from convergence.config.files.models import Plan
 from convergence.errors import NotFound
 from convergence.ports.clock import Clock
 from convergence.tenants.orgs import OrgStore

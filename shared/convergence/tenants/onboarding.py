@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Conflict
 from convergence.ports.documents import Create, Documents
 from convergence.ports.warehouse import Warehouse

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from convergence.config.kind_models import Plan, Plans
-from convergence.config.model_errors import problems_of
-from convergence.config.yaml_source import read_yaml
+from convergence.config.files.models import Plan, Plans
+from convergence.config.model.errors import problems_of
+from convergence.config.yaml.source import read_yaml
 from convergence.domain.quota import Limits
-from convergence.errors import ConfigErrors, InvalidInput, nearest
+from convergence.errors import ConfigErrors, InvalidInput, did_you_mean
 
 FILE = "system/plans.yml"
 
@@ -30,6 +30,6 @@ def limits_of(configs_dir: Path, plan: str) -> Limits:
     """Return a plan's limits. Raises `InvalidInput` with the plans there are."""
     plans = load_plans(configs_dir)
     if plan not in plans:
-        raise InvalidInput(f"there is no plan {plan!r}.{nearest(plan, plans)}")
+        raise InvalidInput(f"there is no plan {plan!r}.{did_you_mean(plan, plans)}")
     found = plans[plan]
     return Limits(daily=found.daily, monthly=found.monthly, concurrent=found.concurrent)

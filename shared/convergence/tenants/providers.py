@@ -6,10 +6,10 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from convergence.config.kind_models import Providers
-from convergence.config.model_errors import problems_of
-from convergence.config.yaml_source import read_yaml
-from convergence.errors import ConfigErrors, NotFound, nearest
+from convergence.config.files.models import Providers
+from convergence.config.model.errors import problems_of
+from convergence.config.yaml.source import read_yaml
+from convergence.errors import ConfigErrors, NotFound, did_you_mean
 
 FILE = "system/providers.yml"
 
@@ -29,5 +29,5 @@ def provider_name(registry: Providers, name: str) -> str:
     """Return a provider's own name for its name or alias. Raises `NotFound` with the nearest."""
     found = registry.aliases.get(name, name)
     if found not in registry.providers:
-        raise NotFound(f"Unknown provider: {name[:100]}.{nearest(name, [*registry.providers, *registry.aliases])}")
+        raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")
     return found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Final
 
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 
 STATUS: Final[Mapping[str, str]] = {
     "trialing": "TRIAL",
@@ -20,5 +20,5 @@ STATUS: Final[Mapping[str, str]] = {
 def subscription_status(word: str) -> str:
     """Return ACTIVE, TRIAL, SUSPENDED or CANCELLED. Raises `InvalidInput` for a word that no billing system says."""
     if word not in STATUS:
-        raise InvalidInput(f"{word!r} is no subscription status.{nearest(word, STATUS)}")
+        raise InvalidInput(f"{word!r} is no subscription status.{did_you_mean(word, STATUS)}")
     return STATUS[word]

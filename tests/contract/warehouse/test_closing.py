@@ -10,9 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from convergence.adapters.gcp.warehouse import BigQueryWarehouse
+from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.clock import RandomIds
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import AppliedBefore, LeaseLost
 from convergence.ports.warehouse import Effect, Parameter, Routine, Scope, TableSchema, Warehouse, WriteMode
 from convergence.tenants.job_settings import JobSettings

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import load_table_schema
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import TableSchema, Warehouse, WriteMode
 from tests.contract.warehouse.test_migrations import FIRST, a_migration, columns

@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.warehouse import BigQueryWarehouse
+from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.bus import LocalBus
-from convergence.adapters.local.worker import LocalWorker
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.ports.warehouse import Scope
 from convergence.tenants.orgs import Org
+from convergence.worker import LocalWorker
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 REQUEST = RunRequest(

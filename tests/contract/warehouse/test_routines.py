@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.table_schema import load_table_schema
+from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
 from convergence.ports.warehouse import Lineage, Parameter, Routine, Scope, Warehouse
 from tests.contract.warehouse.world import Body

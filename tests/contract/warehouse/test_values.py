@@ -42,7 +42,7 @@ def test_every_value_comes_back_as_it_was_staged(run: Callable[[Body], None], us
 
 def test_money_never_passes_through_a_float(run: Callable[[Body], None], usage: TableSchema) -> None:
     amounts = [0.1234567895, "0.1234567895", -0.0000000005, 1e-9, 123456.789012345, "79228162514264337593543950335.5"]
-    wanted = [
+    expected = [
         "0.123456790",
         "0.123456790",
         "-0.000000001",
@@ -54,7 +54,7 @@ def test_money_never_passes_through_a_float(run: Callable[[Body], None], usage: 
     async def body(warehouse: Warehouse) -> None:
         await load(warehouse, usage, [{"id": number, "cost": amount} for number, amount in enumerate(amounts)])
         found = await rows_of(warehouse, "SELECT cost FROM usage ORDER BY id")
-        assert [cost for (cost,) in found] == [Decimal(text) for text in wanted]
+        assert [cost for (cost,) in found] == [Decimal(text) for text in expected]
 
     run(body)
 

@@ -9,14 +9,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from convergence.adapters.gcp.documents import FirestoreDocuments
-from convergence.adapters.gcp.documents_indexes import index_file
+from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
+from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.adapters.local.clock import RandomIds, SystemClock
-from convergence.adapters.local.worker import LocalWorker
 from convergence.engine.services import INDEXES, UNINDEXED
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
+from convergence.worker import LocalWorker
 from tests.emulators.firestore import FirestoreServer
 from tests.unit.engine.conftest import Engine
 
@@ -67,13 +67,13 @@ class FirestoreEngine(Engine):
         self.server.counts.clear()
         self._messages.clear()
 
-    def live(self, story: Callable[[], Awaitable[Any]]) -> Any:
+    def live(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
         """Run a story in real time."""
 
         async def whole() -> Any:
             await self.org("acme")
             try:
-                return await story()
+                return await scenario()
             finally:
                 await self.worker.close()
                 await self.documents.close()  # type: ignore[func-returns-value] # as above

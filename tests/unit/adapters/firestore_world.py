@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from convergence.adapters.gcp.documents import FirestoreDocuments
-from convergence.adapters.gcp.documents_indexes import index_file
+from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
+from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.adapters.local.clock import RandomIds
 from convergence.ports.documents import Index
 from tests.emulators.firestore import FirestoreServer

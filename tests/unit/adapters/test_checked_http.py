@@ -10,7 +10,7 @@ import pytest
 
 from convergence.adapters.checked_http import CheckedTransport, Resolve
 from convergence.errors import StepFailed, Transient
-from convergence.processors.hosts import Reach, check_addresses
+from convergence.processors.http.hosts import Reach, check_addresses
 from convergence.sandbox.http import HttpServer, Request, Response
 
 PUBLIC = "93.184.215.14"

@@ -10,25 +10,25 @@ from typing import Any
 import orjson
 import pytest
 
-from convergence.adapters.gcp.documents import FirestoreDocuments
+from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.local.bus import LocalBus
-from convergence.adapters.local.worker import LocalWorker
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.messages import StepReady
-from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import reconcile_run
 from convergence.engine.replay import replay_letter
-from convergence.engine.run_step import on_step_ready, run_step
 from convergence.engine.services import INDEXES
-from convergence.engine.views import dead_letters, history
+from convergence.engine.step.run_step import on_step_ready, run_step
+from convergence.engine.views.quota import quota_view
+from convergence.engine.views.runs import dead_letters, history
 from convergence.errors import StepFailed
 from convergence.ports.bus import DISPATCH, STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
 from convergence.ports.warehouse import Scope
 from convergence.tenants.orgs import Org, OrgStore
+from convergence.worker import LocalWorker
 from tests.repo.cost_page import LOOK, RUN, STEP
 from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
 from tests.unit.engine.test_cost import chain
@@ -45,11 +45,11 @@ def engine(tmp_path: Path) -> FirestoreEngine:
 def test_a_run_completes_and_its_reservation_returns(engine: FirestoreEngine) -> None:
     engine.pipeline(TWO)
 
-    async def story() -> tuple[Any, Any]:
+    async def scenario() -> tuple[Any, Any]:
         run = await engine.run()
         return run, await engine.data("orgs/acme/usage/current")
 
-    run, usage = engine.live(story)
+    run, usage = engine.live(scenario)
     assert (run.status, run.check_at, usage["active"]) == ("completed", None, {})
     assert engine.started == ["extract_a", "load_b"]
 
@@ -58,7 +58,7 @@ def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngin
     engine.pipeline(TWO)
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 
-    async def story() -> tuple[Any, Any]:
+    async def scenario() -> tuple[Any, Any]:
         run = await engine.run()
         listed = await history(engine.services, "acme", status="failed", provider="p")
         assert [each["run_id"] for each in listed["runs"]] == [run.run_id]
@@ -67,7 +67,7 @@ def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngin
         ended = await engine.worker.wait("acme", run.run_id)
         return ended, await quota_view(engine.services, await engine.services.orgs.get("acme"))
 
-    run, quota = engine.live(story)
+    run, quota = engine.live(scenario)
     assert (run.status, run.epoch, quota["today"]["succeeded"]) == ("completed", 1, 1)
     assert engine.started == ["extract_a", "load_b", "load_b"]
 
@@ -75,7 +75,7 @@ def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngin
 def test_a_run_whose_message_was_lost_is_found_by_the_reconciler(engine: FirestoreEngine) -> None:
     engine.pipeline(TWO)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         topics = dict(engine.bus._topics)
         engine.bus._topics.clear()  # nobody hears of the roots
         run = await engine.start()
@@ -84,20 +84,20 @@ def test_a_run_whose_message_was_lost_is_found_by_the_reconciler(engine: Firesto
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id)
 
-    assert engine.live(story).status == "completed"
+    assert engine.live(scenario).status == "completed"
 
 
 def test_a_run_completes_while_answers_are_lost_and_calls_refused(engine: FirestoreEngine) -> None:
     engine.pipeline("steps:\n" + chain(6))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         for _ in range(5):
             engine.server.faults.cut("Commit")
             engine.server.faults.refuse("BatchGetDocuments")
             engine.server.faults.refuse("Commit", code="ABORTED")
         return await engine.run()
 
-    assert engine.live(story).status == "completed"
+    assert engine.live(scenario).status == "completed"
     assert engine.started == [f"s{i}" for i in range(6)]
 
 
@@ -107,12 +107,12 @@ def test_a_hint_whose_run_can_have_no_document_is_kept_and_does_not_come_again(
 ) -> None:
     delivery = Delivery(Message(StepReady(run_id, "s0", 0).encode()), "m", 1, STEP_READY)
 
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         assert await on_step_ready(engine.services, delivery) == Ack()
         return (await engine.documents.query("dead_letters")).documents
 
-    (letter,) = engine.live(story)
-    assert letter.data["error"]["code"] == "message.unreadable"
+    (dead_letter,) = engine.live(scenario)
+    assert dead_letter.data["error"]["code"] == "message.unreadable"
 
 
 @pytest.mark.parametrize("data", [{"x" * 2_000_000: 1}, {f"field_{i}": 1 for i in range(40_000)}])
@@ -121,12 +121,12 @@ def test_a_message_with_megabytes_of_mistakes_is_kept_and_does_not_come_again(
 ) -> None:
     delivery = Delivery(Message(orjson.dumps(data)), "m", 1, DISPATCH)
 
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         assert await on_dispatch(engine.services, delivery) == Ack()
         return (await engine.documents.query("dead_letters")).documents
 
-    (letter,) = engine.live(story)
-    assert letter.data["error"]["message"].startswith("not a dispatch message: org: Field required")
+    (dead_letter,) = engine.live(scenario)
+    assert dead_letter.data["error"]["message"].startswith("not a dispatch message: org: Field required")
 
 
 def test_an_error_text_of_megabytes_does_not_keep_a_step_from_failing(engine: FirestoreEngine) -> None:
@@ -152,13 +152,13 @@ def test_a_wide_join_starts_once_and_costs_little_even_when_all_finish_at_one_mo
     engine.bus._topics.clear()
     engine.worker = LocalWorker(engine.services, engine.bus, steps_max=at_once)
 
-    async def story() -> dict[str, int]:
+    async def scenario() -> dict[str, int]:
         engine.forget()
         await engine.start()
         await engine.bus.idle()
         return engine.counts
 
-    cost = engine.live(story)
+    cost = engine.live(scenario)
     assert engine.started.count("join") == 1
     assert engine.started[-1] == "join"
     own = 2 * WIDTH + 2 + WIDTH + 3  # each step: run and itself; the join also its dependencies; the run's start
@@ -171,13 +171,13 @@ def cost_of_chain(folder: Path, length: int) -> dict[str, int]:
     engine = FirestoreEngine(folder)
     engine.pipeline("steps:\n" + chain(length))
 
-    async def story() -> dict[str, int]:
+    async def scenario() -> dict[str, int]:
         engine.forget()
         await engine.start()
         await engine.bus.idle()
         return engine.counts
 
-    cost: dict[str, int] = engine.live(story)
+    cost: dict[str, int] = engine.live(scenario)
     return cost
 
 
@@ -194,7 +194,7 @@ def test_the_bill_of_a_chain_is_that_of_the_design(tmp_path: Path) -> None:
 def test_the_bill_of_a_duplicate_and_of_a_look_of_the_reconciler(engine: FirestoreEngine) -> None:
     engine.pipeline("steps:\n" + chain(5))
 
-    async def story() -> tuple[dict[str, int], dict[str, int]]:
+    async def scenario() -> tuple[dict[str, int], dict[str, int]]:
         run = await engine.start()
         await engine.bus.idle()
         engine.forget()
@@ -204,7 +204,7 @@ def test_the_bill_of_a_duplicate_and_of_a_look_of_the_reconciler(engine: Firesto
         await reconcile_run(engine.services, run.run_id)
         return duplicate, engine.counts
 
-    duplicate, look = engine.live(story)
+    duplicate, look = engine.live(scenario)
     assert duplicate == {"reads": 3}  # run, plan (no longer remembered), step
     assert {name: look.get(name, 0) for name in LOOK} == LOOK
 
@@ -217,7 +217,7 @@ def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_
         parameters={"seats": "3", "starts_on": "2026-11-01", "start_date": "2026-11-10", "end_date": "2026-11-12"},
     )
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         async with embedded(EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS), "test") as opened:
             clock, ids = opened.services.clock, opened.services.ids
             documents = FirestoreDocuments("p", clock, ids, endpoint=server.start(), indexes=INDEXES)
@@ -236,6 +236,6 @@ def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_
             await documents.close()
             return run, list(rows[0].values())
 
-    run, counted = asyncio.run(story())
+    run, counted = asyncio.run(scenario())
     server.stop()
     assert (run.status, run.error, counted) == ("completed", None, [3])

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.documents_shards import SHARDS, shard_of
+from convergence.adapters.gcp.documents.shards import SHARDS, shard_of
 from convergence.errors import CloudSetup, Conflict, InvalidInput, PermissionMissing, Transient
 from convergence.ports.documents import Create, Delete, Order, Patch, Replace, Where, Write
 from tests.unit.adapters.firestore_world import FirestoreWorld, firestore_world
@@ -33,39 +33,39 @@ async def version(world: FirestoreWorld, path: str) -> int:
 
 
 def test_a_commit_whose_answer_was_cut_is_recognised(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         (first,) = await world.documents.commit([Create("runs/r1", {"n": 1})])
         world.server.faults.cut("Commit")
         written = await world.documents.commit([Replace("runs/r1", first, {"n": 2}), Create("runs/r2", {"n": 2})])
         assert written == [await version(world, "runs/r1"), await version(world, "runs/r2")]
         assert world.server.counts["writes"] == 3
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_delete_beside_a_write_is_recognised_with_it(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         (first,) = await world.documents.commit([Create("runs/r1", {"n": 1})])
         world.server.faults.cut("Commit")
         made = await world.documents.commit([Delete("runs/r1", first), Create("runs/r2", {})])
         assert made == [0, await version(world, "runs/r2")]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_another_writers_equal_data_is_not_taken_for_the_own(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         (first,) = await world.documents.commit([Create("counters/c", {"n": 1})])
         world.server.faults.refuse("Commit")  # nothing was done; the other writes the very same
         world.clock.meanwhile = lambda: world.others.commit([Replace("counters/c", first, {"n": 2})])
         with pytest.raises(Transient, match="read again"):
             await world.documents.commit([Replace("counters/c", first, {"n": 2})])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_commit_that_was_applied_and_overwritten_is_no_conflict(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         (first,) = await world.documents.commit([Create("counters/c", {"n": 1})])
 
         async def overwrite() -> None:
@@ -76,22 +76,22 @@ def test_a_commit_that_was_applied_and_overwritten_is_no_conflict(world: Firesto
         with pytest.raises(Transient, match="answer of a commit was lost"):  # a Conflict would say "not applied"
             await world.documents.commit([Replace("counters/c", first, {"n": 2})])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_document_at_its_old_version_proves_that_nothing_was_applied(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         one, two = await world.documents.commit([Create("runs/r1", {}), Create("runs/r2", {})])
         world.server.faults.refuse("Commit")
         world.clock.meanwhile = lambda: world.others.commit([Replace("runs/r1", one, {"by": "other"})])
         with pytest.raises(Conflict, match="runs/r1, runs/r2"):
             await world.documents.commit([Replace("runs/r1", one, {}), Replace("runs/r2", two, {})])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_aborted_is_tried_again_and_leaves_no_doubt(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         (first,) = await world.documents.commit([Create("runs/r1", {})])
         world.server.faults.refuse("Commit", code="ABORTED", times=3)
         await world.documents.commit([Replace("runs/r1", first, {"n": 2})])
@@ -99,7 +99,7 @@ def test_aborted_is_tried_again_and_leaves_no_doubt(world: FirestoreWorld) -> No
         with pytest.raises(Conflict):
             await world.documents.commit([Replace("runs/r1", first, {"n": 3})])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_contended_increments_with_lost_answers_are_each_counted_once(world: FirestoreWorld) -> None:
@@ -117,7 +117,7 @@ def test_contended_increments_with_lost_answers_are_each_counted_once(world: Fir
             else:
                 return
 
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("counters/c", {"n": 0, "by": []})])
         for _ in range(8):
             world.server.faults.cut("Commit")
@@ -126,11 +126,11 @@ def test_contended_increments_with_lost_answers_are_each_counted_once(world: Fir
         counter = await data(world, "counters/c")
         assert counter["n"] == len(set(counter["by"])) == len(counter["by"]) == 40
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_while_the_server_is_down_the_error_says_what_is_waited_for_and_then_all_goes_on(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", {"n": 1})])
         first = world.documents._connection.client()
         world.server.stop()
@@ -141,11 +141,11 @@ def test_while_the_server_is_down_the_error_says_what_is_waited_for_and_then_all
         assert await data(world, "runs/r1") == {"n": 1}
         assert world.documents._connection.client() is not first
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_call_without_an_answer_ends_at_its_deadline() -> None:
-    async def story(world: FirestoreWorld) -> None:
+    async def scenario(world: FirestoreWorld) -> None:
         world.server.faults.hang("BatchGetDocuments", times=float("inf"))
         world.clock.meanwhile = lambda: world.clock.sleep(60)  # the total time is over
         with pytest.raises(Transient, match="DEADLINE_EXCEEDED"):
@@ -156,7 +156,7 @@ def test_a_call_without_an_answer_ends_at_its_deadline() -> None:
         assert world.server.calls["Commit"] == 2
 
     with firestore_world(call_s=0.2, total_s=5.0) as world:
-        asyncio.run(story(world))
+        asyncio.run(scenario(world))
 
 
 def nested(levels: int) -> Any:
@@ -187,7 +187,7 @@ HARD = {
 
 
 def test_all_json_comes_back_whatever_firestore_itself_could_not_store(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", HARD)])
         assert await data(world, "runs/r1") == HARD
         await world.documents.commit([Patch("runs/r1", {("a`b\\c.d", "__x__"): [[0]]}, unset=[("",), ("_shard",)])])
@@ -196,7 +196,7 @@ def test_all_json_comes_back_whatever_firestore_itself_could_not_store(world: Fi
         assert stored.keys() == HARD.keys() - {"", "_shard"}
         assert type(stored["float"]) is float
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -205,12 +205,12 @@ def test_all_json_comes_back_whatever_firestore_itself_could_not_store(world: Fi
     ids=["half-character", "object", "number-as-key", "over-1-MiB", "long-key"],
 )
 def test_what_cannot_be_stored_is_refused_at_once(world: FirestoreWorld, bad: dict[str, Any]) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         with pytest.raises(InvalidInput, match="runs/r1"):
             await world.documents.commit([Create("runs/r1", bad)])
         assert world.clock.waits == 0
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_commit_over_ten_mebibytes_is_refused(world: FirestoreWorld) -> None:
@@ -233,7 +233,7 @@ def test_a_query_without_its_index_says_which(world: FirestoreWorld) -> None:
 
 
 def test_sharded_pages_come_in_order_and_miss_nothing(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         writes: list[Write] = [Create(f"runs/r{i:03d}", {"check_at": f"{i * 7 % 50:02d}"}) for i in range(200)]
         await world.documents.commit([*writes, Create("runs/none", {"check_at": None})])
         expected = sorted((str(write.data["check_at"]), write.path) for write in writes)  # type: ignore[union-attr]
@@ -251,33 +251,33 @@ def test_sharded_pages_come_in_order_and_miss_nothing(world: FirestoreWorld) -> 
             assert seen == sorted(sorted(seen), key=lambda each: each[0], reverse=descending)
         assert await world.documents.count("runs", where=[Where("check_at", "<=", "24")]) == 100
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_page_whose_rows_are_all_in_one_shard_is_whole(world: FirestoreWorld) -> None:
     paths = [path for path in (f"runs/r{i}" for i in range(2000)) if shard_of(path) == 3][:60]
 
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create(path, {"check_at": f"{i:03d}"}) for i, path in enumerate(paths)])
         page = await world.documents.query("runs", order=[Order("check_at")], limit=50)
         assert [document.path for document in page.documents] == paths[:50]
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_shards_cost_one_query_each_and_only_where_the_field_orders(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", {"check_at": "1", "org": "a", "created_at": "1"})])
         await world.documents.query("runs", where=[Where("check_at", "<=", "9")], order=[Order("check_at")], limit=1)
         assert world.server.calls["RunQuery"] == SHARDS
         await world.documents.query("runs", where=[Where("org", "==", "a")], order=[Order("created_at")])
         assert world.server.calls["RunQuery"] == SHARDS + 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_in_takes_up_to_thirty_values_and_an_empty_list_matches_nothing(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("things/a", {"n": 1})])
         assert await world.documents.count("things", where=[Where("n", "in", list(range(30)))]) == 1
         assert await world.documents.count("things", where=[Where("n", "in", [])]) == 0
@@ -285,11 +285,11 @@ def test_in_takes_up_to_thirty_values_and_an_empty_list_matches_nothing(world: F
         with pytest.raises(InvalidInput, match="at most 30"):
             await world.documents.count("things", where=[Where("n", "in", list(range(31)))])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_repeated_path_and_an_absent_one_are_each_answered(world: FirestoreWorld) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", {})])
         found = await world.documents.get_many(["runs/r1", "runs/no", "runs/r1"])
         assert [None if each is None else each.path for each in found] == ["runs/r1", None, "runs/r1"]
@@ -297,4 +297,4 @@ def test_a_repeated_path_and_an_absent_one_are_each_answered(world: FirestoreWor
         assert await world.documents.get_many([]) == []
         assert await world.documents.commit([]) == []
 
-    asyncio.run(story())
+    asyncio.run(scenario())

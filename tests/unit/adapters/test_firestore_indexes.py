@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from convergence.adapters.gcp.documents_indexes import index_file
+from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.engine.services import INDEXES, UNINDEXED
 from convergence.ports.documents import Index
 

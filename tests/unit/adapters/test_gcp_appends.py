@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.warehouse_append import Appends
+from convergence.adapters.gcp.warehouse.append import Appends
 from convergence.adapters.retry import retried
 from convergence.errors import SchemaMismatch, Transient
 from convergence.ports.warehouse import Column, TableSchema

@@ -25,7 +25,7 @@ def server() -> Iterator[PubSubServer]:
     made.stop()
 
 
-def live(server: PubSubServer, story: Story, *, timeout_s: float = 30.0) -> None:
+def live(server: PubSubServer, scenario: Story, *, timeout_s: float = 30.0) -> None:
     async def whole() -> None:
         endpoint = server.start()
         admin = Admin("p", prefix="dev-", endpoint=endpoint)
@@ -34,19 +34,19 @@ def live(server: PubSubServer, story: Story, *, timeout_s: float = 30.0) -> None
         bus = PubSubBus(
             "p", prefix="dev-", clock=SystemClock(), ids=RandomIds(), endpoint=endpoint, timeout_s=timeout_s
         )
-        await story(bus, server)
+        await scenario(bus, server)
         await bus.close()
 
     asyncio.run(whole())
 
 
 def test_a_publish_is_one_call_and_nothing_is_none(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         await bus.publish("topic", [Message(b"%d" % number) for number in range(MESSAGES_MAX)])
         await bus.publish("topic", [])
         assert (server.counters.published, server.server.calls["Publish"]) == (MESSAGES_MAX, 1)
 
-    live(server, story)
+    live(server, scenario)
 
 
 @pytest.mark.parametrize(
@@ -56,11 +56,11 @@ def test_a_publish_is_one_call_and_nothing_is_none(server: PubSubServer) -> None
 def test_a_publish_is_split_where_a_limit_of_pubsub_asks_for_it(
     server: PubSubServer, count: int, size: int, calls: int
 ) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         await bus.publish("topic", [Message(b"x" * size)] * count)
         assert (server.counters.published, server.server.calls["Publish"]) == (count, calls)
 
-    live(server, story)
+    live(server, scenario)
 
 
 @pytest.mark.parametrize(
@@ -78,47 +78,47 @@ def test_a_publish_is_split_where_a_limit_of_pubsub_asks_for_it(
 def test_a_message_over_a_limit_is_final_and_none_of_its_call_is_sent(
     server: PubSubServer, message: Message, complaint: str
 ) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         with pytest.raises(InvalidInput, match=complaint) as refused:
             await bus.publish("topic", [*[Message(b"fine")] * 1500, message])
         assert not refused.value.retryable
         assert "topics/dev-topic" in str(refused.value)
         assert server.counters.published == 0
 
-    live(server, story)
+    live(server, scenario)
 
 
 def test_attributes_at_the_limit_are_sent(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         await bus.publish("topic", [Message(b"", {f"{number:0256}": "v" * 1024 for number in range(100)})])
         assert server.counters.published == 1
 
-    live(server, story)
+    live(server, scenario)
 
 
 def test_a_lost_answer_and_a_refusal_are_tried_again(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         server.faults.cut("Publish")
         server.faults.refuse("Publish", code="RESOURCE_EXHAUSTED")
         await bus.publish("topic", [Message(b"1")])
         assert server.server.calls["Publish"] == 3
         assert server.counters.published == 2, "at least once: the lost answer's message was stored"
 
-    live(server, story)
+    live(server, scenario)
 
 
 def test_when_pubsub_stays_away_the_publish_ends_as_transient_in_its_time(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         server.faults.hang("Publish", times=float("inf"))
         with pytest.raises(Transient, match="waiting for Pub/Sub"):
             await bus.publish("topic", [Message(b"1")])
         server.faults.clear()
 
-    live(server, story, timeout_s=0.2)
+    live(server, scenario, timeout_s=0.2)
 
 
 def test_a_caller_without_time_cancels_and_the_bus_works_on(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         server.faults.hang("Publish")
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.1):
@@ -126,15 +126,15 @@ def test_a_caller_without_time_cancels_and_the_bus_works_on(server: PubSubServer
         await bus.publish("topic", [Message(b"2")])
         assert server.counters.published == 1
 
-    live(server, story)
+    live(server, scenario)
 
 
 def test_a_missing_topic_and_a_missing_right_say_what_to_do(server: PubSubServer) -> None:
-    async def story(bus: PubSubBus, server: PubSubServer) -> None:
+    async def scenario(bus: PubSubBus, server: PubSubServer) -> None:
         with pytest.raises(CloudSetup, match=r"projects/p/topics/dev-other.*Create the topic \(terraform apply\)"):
             await bus.publish("other", [Message(b"1")])
         server.faults.deny("pubsub.topics.publish", "projects/p/topics/dev-topic")
         with pytest.raises(PermissionMissing, match=r"'pubsub\.topics\.publish' denied on resource"):
             await bus.publish("topic", [Message(b"1")])
 
-    live(server, story)
+    live(server, scenario)

@@ -19,7 +19,7 @@ from google.api_core import exceptions as google
 from google.auth import exceptions as auth
 
 from convergence.adapters.gcp.connection import FAILURES_MAX, Connection, transport
-from convergence.adapters.gcp.documents import FirestoreDocuments
+from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.gcp.errors import VENDOR, translated, unapplied
 from convergence.adapters.retry import retried
 from convergence.errors import (
@@ -106,15 +106,15 @@ def test_aborted_means_try_again_even_where_preconditions_were_sent() -> None:
 
 
 def test_a_missing_permission_is_final_and_named() -> None:
-    said = "Missing or insufficient permissions: datastore.entities.get on projects/p/databases/(default)"
-    ours = translated(google.PermissionDenied(said), service="Firestore", doing="read of runs/r1")
+    message = "Missing or insufficient permissions: datastore.entities.get on projects/p/databases/(default)"
+    ours = translated(google.PermissionDenied(message), service="Firestore", doing="read of runs/r1")
     assert not ours.retryable
-    assert said in str(ours)
+    assert message in str(ours)
 
 
 def test_a_missing_database_is_no_missing_document() -> None:
-    said = "The database (default) does not exist for project p"
-    assert type(translated(google.NotFound(said), service="F", doing="y", preconditions=True)) is CloudSetup
+    message = "The database (default) does not exist for project p"
+    assert type(translated(google.NotFound(message), service="F", doing="y", preconditions=True)) is CloudSetup
 
 
 def test_no_identity_says_how_to_get_one_and_a_flaky_sign_in_is_waited_for() -> None:
@@ -189,11 +189,11 @@ def test_a_client_is_built_at_the_first_call_and_shared() -> None:
     connection = Connection(clients.build, clients.close, service="Firestore", clock=Ticking())
     assert clients.built == 0
 
-    async def story() -> None:
+    async def scenario() -> None:
         assert connection.client() == connection.client() == 1
         await connection.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
     asyncio.run(story_on_another_loop(connection))
     assert (clients.built, clients.closed) == (2, [1])
 
@@ -214,7 +214,7 @@ def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_er
         with contextlib.suppress(ConvergenceError):
             await connection.call(use, doing="read")
 
-    async def story() -> None:
+    async def scenario() -> None:
         for error in (google.ServiceUnavailable("x"), google.DeadlineExceeded("x"), None, google.Aborted("x")):
             await call(error)
         for _ in range(FAILURES_MAX - 1):
@@ -225,7 +225,7 @@ def test_a_channel_is_replaced_after_three_failures_in_a_row_and_not_by_other_er
         await asyncio.sleep(0)
         assert (clients.built, clients.closed) == (2, [1])
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_service_that_is_away_costs_one_channel_in_ten_seconds_however_many_wait() -> None:
@@ -236,7 +236,7 @@ def test_a_service_that_is_away_costs_one_channel_in_ten_seconds_however_many_wa
         await asyncio.sleep(0)  # all are under way when the first ones fail
         raise google.ServiceUnavailable("x")
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         built = []
         for _ in range(21):
             calls = (connection.call(use, doing="read") for _ in range(80))
@@ -245,7 +245,7 @@ def test_a_service_that_is_away_costs_one_channel_in_ten_seconds_however_many_wa
             await clock.sleep(1)
         return built
 
-    assert asyncio.run(story()) == [1] + 10 * [2] + 10 * [3]
+    assert asyncio.run(scenario()) == [1] + 10 * [2] + 10 * [3]
 
 
 class FakeTransport:
@@ -279,9 +279,9 @@ def test_with_an_identity_the_real_service_is_addressed(monkeypatch: pytest.Monk
     monkeypatch.setenv("GOOGLE_APPLICATION_CREDENTIALS", str(tmp_path / "key.json"))
     documents = FirestoreDocuments("p", Ticking(), SeededIds(Random(1)))
 
-    async def story() -> str:
+    async def scenario() -> str:
         host: str = documents._connection.client().transport.host
         await documents.close()
         return host
 
-    assert asyncio.run(story()) == "firestore.googleapis.com:443"
+    assert asyncio.run(scenario()) == "firestore.googleapis.com:443"

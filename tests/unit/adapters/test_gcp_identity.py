@@ -61,7 +61,7 @@ EARLIER = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
 
 
 @pytest.mark.parametrize(
-    ("given", "why"),
+    ("given", "reason"),
     [
         ("", "not a valid"),
         ("a.b.c", "not a valid"),
@@ -82,8 +82,8 @@ EARLIER = int(datetime(2026, 1, 1, tzinfo=UTC).timestamp())
         (token(email_verified="true"), "email_verified"),
     ],
 )
-def test_any_other_token_is_denied_and_not_repeated(given: str, why: str) -> None:
-    with pytest.raises(Denied, match=why) as denied:
+def test_any_other_token_is_denied_and_not_repeated(given: str, reason: str) -> None:
+    with pytest.raises(Denied, match=reason) as denied:
         Google().check(given)
     assert not given or given not in str(denied.value)
     assert denied.value.__cause__ is None
@@ -104,7 +104,7 @@ def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None
 def test_a_key_that_is_known_waits_for_nobody_who_invents_one() -> None:
     google, invented = Google(), token(header={"kid": "invented"})
 
-    async def story() -> None:
+    async def scenario() -> None:
         await google.identity.check(token())
         google.time += timedelta(seconds=61)
         asked, never = asyncio.Event(), asyncio.Event()
@@ -120,7 +120,7 @@ def test_a_key_that_is_known_waits_for_nobody_who_invents_one() -> None:
         await asyncio.wait_for(google.identity.check(token()), 5)
         stranger.cancel()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_those_who_wait_for_certificates_share_one_fetch_and_its_failure() -> None:
@@ -136,14 +136,14 @@ def test_those_who_wait_for_certificates_share_one_fetch_and_its_failure() -> No
 
     google.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=fetch, clock=google)
 
-    async def story() -> list[set[type]]:
+    async def scenario() -> list[set[type]]:
         found = []
         for _ in answers:
             checks = (google.identity.check(token()) for _ in range(16))
             found.append({type(each) for each in await asyncio.gather(*checks, return_exceptions=True)})
         return found
 
-    assert asyncio.run(story()) == [{Transient}, {type(None)}]
+    assert asyncio.run(scenario()) == [{Transient}, {type(None)}]
     assert google.fetched == 2
 
 

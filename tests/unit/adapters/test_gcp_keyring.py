@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.keyring import CloudKmsKeyring
+from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
 from convergence.adapters.local.clock import RandomIds
-from convergence.adapters.local.documents import SqliteDocuments
+from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.errors import CloudSetup, Denied, PermissionMissing, Transient
 from convergence.tenants.credentials import CredentialStore
 from tests.emulators.kms import KmsServer
@@ -48,10 +48,10 @@ def clock() -> JumpingClock:
 
 @pytest.fixture
 def live(server: KmsServer, clock: JumpingClock) -> Callable[..., None]:
-    def run(story: Story, key: str = KEY, **options: Any) -> None:
+    def run(scenario: Story, key: str = KEY, **options: Any) -> None:
         async def whole() -> None:
             keyring = CloudKmsKeyring(key, clock=clock, ids=RandomIds(), endpoint=server.start(), **options)
-            await story(keyring, server)
+            await scenario(keyring, server)
             await keyring.close()
 
         asyncio.run(whole())
@@ -60,7 +60,7 @@ def live(server: KmsServer, clock: JumpingClock) -> Callable[..., None]:
 
 
 def test_opening_again_costs_no_call_for_minutes(live: Callable[..., None], clock: JumpingClock) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         for _ in range(3):
             assert await keyring.decrypt(sealed, "a") == b"sk"
@@ -69,11 +69,11 @@ def test_opening_again_costs_no_call_for_minutes(live: Callable[..., None], cloc
         await keyring.decrypt(sealed, "a")
         assert server.server.calls["Decrypt"] == 2
 
-    live(story)
+    live(scenario)
 
 
 def test_a_cached_key_opens_nothing_for_another_owner_and_the_cache_is_bounded(live: Callable[..., None]) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         first, *others = [await keyring.encrypt(b"sk", "a") for _ in range(3)]
         await keyring.decrypt(first, "a")
         with pytest.raises(Denied):
@@ -83,13 +83,13 @@ def test_a_cached_key_opens_nothing_for_another_owner_and_the_cache_is_bounded(l
         await keyring.decrypt(first, "a")
         assert server.server.calls["Decrypt"] == 5, "two stay, the oldest went"
 
-    live(story, cached_max=2)
+    live(scenario, cached_max=2)
 
 
 def test_after_a_rotation_new_ciphertexts_are_under_the_new_version_and_old_ones_open(
     live: Callable[..., None], clock: JumpingClock
 ) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         old = await keyring.encrypt(b"sk", "a")
         server.keys[KEY].rotate()
         new = await keyring.encrypt(b"sk", "a")
@@ -100,13 +100,13 @@ def test_after_a_rotation_new_ciphertexts_are_under_the_new_version_and_old_ones
         await clock.sleep(301)
         assert await keyring.stale(new), "the primary version is asked for again after minutes"
 
-    live(story)
+    live(scenario)
 
 
 def test_resealing_moves_credentials_to_the_primary_version_so_that_the_old_one_can_go(
     live: Callable[..., None], clock: JumpingClock
 ) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         documents = SqliteDocuments(":memory:", clock)
         store = CredentialStore(documents, keyring, clock)
         for name in ("one", "two"):
@@ -120,11 +120,11 @@ def test_resealing_moves_credentials_to_the_primary_version_so_that_the_old_one_
         assert opened == {"one": "sk-one", "two": "sk-two", "three": "sk-three"}
         documents.close()
 
-    live(story)
+    live(scenario)
 
 
 def test_every_changed_part_of_a_ciphertext_is_refused(live: Callable[..., None]) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         parts = sealed.split(".")
         other = (await keyring.encrypt(b"sk", "a")).split(".")
@@ -142,23 +142,23 @@ def test_every_changed_part_of_a_ciphertext_is_refused(live: Callable[..., None]
             with pytest.raises(Denied):
                 await keyring.decrypt(".".join(each), "a")
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize("garbled", [1, 2])
 def test_bytes_changed_on_their_way_are_asked_for_again(live: Callable[..., None], garbled: int) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         server.garbled = garbled
         sealed = await keyring.encrypt(b"sk", "a")
         server.garbled = garbled
         assert await keyring.decrypt(sealed, "a") == b"sk"
         assert server.server.calls == {"Encrypt": 1 + garbled, "Decrypt": 1 + garbled}
 
-    live(story)
+    live(scenario)
 
 
 def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(live: Callable[..., None]) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         server.garbled = 10**6
         with pytest.raises(Transient, match="changed on their way"):
@@ -168,11 +168,11 @@ def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(li
         server.faults.refuse("Decrypt", code="INVALID_ARGUMENT", message=said)
         assert await keyring.decrypt(sealed, "a") == b"sk"
 
-    live(story)
+    live(scenario)
 
 
 def test_a_missing_key_a_disabled_version_and_a_missing_right_say_what_to_do(live: Callable[..., None]) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         server.keys[KEY].disabled.add(1)
         with pytest.raises(CloudSetup, match=r"cryptoKeyVersions/1 is not enabled"):
@@ -184,15 +184,15 @@ def test_a_missing_key_a_disabled_version_and_a_missing_right_say_what_to_do(liv
         with pytest.raises(CloudSetup, match="Create the key"):
             await keyring.encrypt(b"sk", "a")
 
-    live(story)
+    live(scenario)
 
 
 def test_an_outage_of_seconds_is_waited_for_and_a_longer_one_is_transient(live: Callable[..., None]) -> None:
-    async def story(keyring: CloudKmsKeyring, server: KmsServer) -> None:
+    async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         server.faults.refuse("Encrypt", times=3)
         await keyring.encrypt(b"sk", "a")
         server.faults.refuse("Encrypt", times=float("inf"))
         with pytest.raises(Transient, match="waiting for Cloud KMS"):
             await keyring.encrypt(b"sk", "a")
 
-    live(story)
+    live(scenario)

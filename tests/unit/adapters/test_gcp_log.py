@@ -12,7 +12,7 @@ import pytest
 
 from convergence.adapters.gcp.log import ERROR_EVENT, CloudFormatter, write_to
 from convergence.domain.trace import trace_of, working_on
-from convergence.engine.scrub import ScrubbingLogger
+from convergence.engine.step.redact import ScrubbingLogger
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
-from convergence.adapters.gcp.warehouse_client import HTTP, Client
+from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from tests.simulation.faults import SeededIds
 from tests.unit.adapters.firestore_world import BusyClock
 
@@ -53,13 +53,13 @@ def test_calls_at_one_moment_keep_their_connections_for_the_next() -> None:
     def ask(bigquery: Any) -> None:
         list(bigquery.list_datasets(**HTTP))
 
-    async def story() -> None:
+    async def scenario() -> None:
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor(AT_ONCE))
         for _ in range(3):
             await asyncio.gather(*(client.call(ask, doing="listing") for _ in range(AT_ONCE)))
 
     try:
-        asyncio.run(story())
+        asyncio.run(scenario())
     finally:
         client.close()
         server.shutdown()

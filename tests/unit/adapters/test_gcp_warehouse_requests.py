@@ -13,9 +13,9 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.gcp.warehouse import BigQueryWarehouse
-from convergence.adapters.gcp.warehouse_errors import job_error
-from convergence.adapters.gcp.warehouse_labels import label
+from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
+from convergence.adapters.gcp.warehouse.errors import job_error
+from convergence.adapters.gcp.warehouse.labels import label
 from convergence.adapters.local.clock import RandomIds
 from convergence.errors import (
     Denied,

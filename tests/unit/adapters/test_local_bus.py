@@ -9,7 +9,7 @@ from convergence.ports.bus import Ack, Answer, Delivery, Message
 
 
 def test_a_closed_bus_cancels_its_handlers_and_delivers_nothing_more() -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         bus, ended, started = LocalBus(), [], asyncio.Event()
 
         async def handler(delivery: Delivery) -> Answer:
@@ -28,4 +28,4 @@ def test_a_closed_bus_cancels_its_handlers_and_delivers_nothing_more() -> None:
         await bus.idle()
         assert len(ended) == 1
 
-    asyncio.run(story())
+    asyncio.run(scenario())

@@ -12,15 +12,15 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.documents import SqliteDocuments
+from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
-from convergence.engine import views
-from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
 from convergence.engine.services import INDEXES, Services
 from convergence.engine.store import read_run
-from convergence.entry.cli.resume import unfinished
+from convergence.engine.views import runs as views
+from convergence.engine.views.quota import quota_view
+from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.session import find_run
 from convergence.ports.documents import Create, Index, Order, Where
 from convergence.tenants.api_keys import ApiKeyStore
@@ -107,7 +107,7 @@ async def everything(services: Services) -> None:
 def test_no_query_of_the_product_sorts_or_reads_a_whole_table(engine: Engine) -> None:
     found: list[str] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(3):
             await engine.run()
         engine.documents._db.set_trace_callback(found.append)
@@ -120,7 +120,7 @@ def test_no_query_of_the_product_sorts_or_reads_a_whole_table(engine: Engine) ->
             assert len(steps) == 1, (steps, sql)
             assert "INDEX" in steps[0], (steps, sql)
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
@@ -145,7 +145,7 @@ def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
         engine.documents._db.set_progress_handler(None, 0)
         return spent
 
-    async def story() -> tuple[int, int]:
+    async def scenario() -> tuple[int, int]:
         await engine.clock.sleep(3 * 86_400)  # what ended, ended on another day
         run = await engine.run()
         stored = await read_run(engine.services, run.run_id)
@@ -156,7 +156,7 @@ def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
         await engine.documents.commit([Create(f"runs/past{i}", {**data, "run_id": f"past{i}"}) for i in range(2_000)])
         return few, await looks()
 
-    few, many = engine.live(story)
+    few, many = engine.live(scenario)
     assert many <= few * 1.5, (few, many)
 
 

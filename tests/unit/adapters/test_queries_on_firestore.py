@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from convergence.engine import views
-from convergence.engine.quota_view import quota_view
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
-from convergence.entry.cli.resume import unfinished
+from convergence.engine.views import runs as views
+from convergence.engine.views.quota import quota_view
+from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.session import find_run
 from convergence.errors import StepFailed
 from convergence.tenants.api_keys import ApiKeyStore
@@ -21,13 +21,13 @@ from tests.unit.engine.works import TWO, failing
 SOURCE = Path(__file__).parents[3] / "shared" / "convergence"
 # Where queries are made, and how many; a new one is added here and asked for below.
 QUERIES = {
-    "engine/quota_view.py": 1,
+    "engine/views/quota.py": 1,
     "engine/reconcile.py": 3,
     "engine/store.py": 1,
-    "engine/views.py": 1,
-    "entry/cli/demo_source.py": 1,
-    "entry/cli/org.py": 1,
-    "entry/cli/resume.py": 1,
+    "engine/views/runs.py": 1,
+    "entry/cli/commands/demo/source.py": 1,
+    "entry/cli/commands/org.py": 1,
+    "entry/cli/commands/resume.py": 1,
     "entry/cli/session.py": 1,
     "tenants/api_keys.py": 1,
     "tenants/credentials.py": 2,
@@ -52,7 +52,7 @@ def test_every_place_that_queries_documents_is_known_here() -> None:
 def test_lists_of_runs_and_letters_are_answered_in_every_combination(engine: FirestoreEngine) -> None:
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         await engine.run()
         await engine.run()
         filters: list[dict[str, Any]] = [
@@ -66,20 +66,20 @@ def test_lists_of_runs_and_letters_are_answered_in_every_combination(engine: Fir
         assert len((await views.status(engine.services, "acme", first["runs"][0]["run_id"]))["steps"]) == 2
         return found
 
-    assert engine.live(story) == [2, 1, 2, 1]
+    assert engine.live(scenario) == [2, 1, 2, 1]
 
 
 def test_the_latest_run_of_all_orgs_is_found_without_its_id(engine: FirestoreEngine) -> None:
-    async def story() -> tuple[Any, Any]:
+    async def scenario() -> tuple[Any, Any]:
         runs = [await engine.run() for _ in range(3)]
         return await find_run(engine.services, None), runs[-1].run_id
 
-    (org, found), latest = engine.live(story)
+    (org, found), latest = engine.live(scenario)
     assert (org, found) == ("acme", latest)
 
 
 def test_what_is_due_unfinished_or_used_up_is_answered(engine: FirestoreEngine) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         services = engine.services
         engine.bus._topics.clear()  # nobody works: the run stays
         run = await engine.start()
@@ -90,11 +90,11 @@ def test_what_is_due_unfinished_or_used_up_is_answered(engine: FirestoreEngine) 
         assert await reconcile(services, everything=True) == 1
         assert (await quota_view(services, await services.orgs.get("acme")))["today"]["succeeded"] == 0
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         services = engine.services
         keys = ApiKeyStore(services.documents, services.clock)
         for name in ("one", "two"):
@@ -107,4 +107,4 @@ def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None
         assert await services.orgs.slugs() == ["acme"]
         assert len((await services.documents.query("orgs/acme/credentials")).documents) == 2
 
-    engine.live(story)
+    engine.live(scenario)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence.config.loader import LoadedPipeline, parse_pipeline
-from convergence.config.parameters import resolve_parameters
+from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.plan import Plan
 

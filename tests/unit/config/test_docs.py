@@ -8,12 +8,12 @@ from textwrap import indent
 
 import pytest
 
-from convergence.config.dialects import PIPELINE_KEYS
+from convergence.config.dialects.parameters import TYPES
+from convergence.config.dialects.pipelines import PIPELINE_KEYS
+from convergence.config.dialects.steps import STEP_KEYS
 from convergence.config.loader import parse_pipeline
-from convergence.config.model import Pipeline, Step
-from convergence.config.names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS
-from convergence.config.parameter_dialects import TYPES
-from convergence.config.step_dialects import STEP_KEYS
+from convergence.config.model.pipeline import Pipeline, Step
+from convergence.config.templates.builtin_names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS
 
 TEXT = (Path(__file__).parents[3] / "docs" / "writing-pipelines.md").read_text()
 EXAMPLES = re.findall(r"^```yaml ?([a-z-]*)\n(.*?)^```", TEXT, re.DOTALL | re.MULTILINE)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence.config.expression import (
+from convergence.config.conditions.expression import (
     Expression,
     Items,
     Literal,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.function_settings import FunctionSettings
-from convergence.config.settings import read_as
+from convergence.config.settings.deployment import read_as
+from convergence.config.settings.functions import FunctionSettings
 from convergence.errors import ConfigErrors
 from tests.unit.config.test_settings import PRODUCTION, given
 

@@ -6,8 +6,8 @@ from pathlib import Path, PurePosixPath
 
 import pytest
 
-from convergence.config.kinds import Kind, kind_of
-from convergence.config.validation import validate
+from convergence.config.checks.validation import validate
+from convergence.config.files.kinds import Kind, kind_of
 from convergence.errors import ConfigError
 
 ALERTS = """

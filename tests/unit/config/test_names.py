@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convergence.config.names import is_profile, slip
+from convergence.config.templates.builtin_names import is_profile, slip
 
 KNOWN = {"org_slug", "start_date", "yesterday", "date", "env", "run_id", "project_id", "region1"}
 

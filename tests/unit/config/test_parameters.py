@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convergence.config.loader import LoadedPipeline
-from convergence.config.parameters import resolve_parameters
+from convergence.config.parameters.values import resolve_parameters
 from convergence.errors import InvalidInput
 from tests.unit.config.builders import FIRE, a_pipeline, a_step
 
@@ -57,11 +57,11 @@ def test_a_date_offset_moves_the_default_date_wherever_it_is_written() -> None:
 
 
 def test_the_date_is_that_of_the_schedules_zone() -> None:
-    late = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
+    deferred = datetime(2026, 3, 5, 1, 30, tzinfo=UTC)
     tokyo = a_pipeline('schedule: {cron: "0 9 * * *", timezone: Asia/Tokyo}')
     los_angeles = a_pipeline('schedule: {cron: "0 9 * * *", timezone: America/Los_Angeles}')
-    assert days(tokyo, late)[0] == "2026-03-04"
-    assert days(los_angeles, late)[0] == "2026-03-03"
+    assert days(tokyo, deferred)[0] == "2026-03-04"
+    assert days(los_angeles, deferred)[0] == "2026-03-03"
 
 
 def test_a_declared_start_does_not_outlive_its_end_on_the_first_of_a_month() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convergence.config.processor_checks import check_processors
+from convergence.config.checks.processors import check_processors
 from tests.unit.config.builders import a_pipeline
 
 LOADS = "ps_type: generic.bq_execute, config: {query: SELECT 1}"

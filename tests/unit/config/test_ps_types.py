@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 
-from convergence.config import ps_types
-from convergence.config.older_processor import OlderProcessor
+from convergence.config.processors import ps_types
+from convergence.config.processors.legacy_processor import LegacyProcessor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 
@@ -84,7 +84,7 @@ def test_an_own_module_without_a_processor_is_not_among_the_names(tmp_path: Path
 
 
 async def run(older: type, config: dict[str, Any]) -> Any:
-    return await OlderProcessor(older).execute(config, CONTEXT)
+    return await LegacyProcessor(older).execute(config, CONTEXT)
 
 
 class Older:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convergence.config.schedule_dialects import normalise
+from convergence.config.dialects.schedules import normalise
 
 
 def wrong(written: Any) -> list[str]:

@@ -10,7 +10,7 @@ import pytest
 from yaml import safe_load
 
 from convergence.config.catalog import Catalog
-from convergence.config.schema import pipeline_json_schema, schema_text
+from convergence.config.model.json_schema import pipeline_json_schema, schema_text
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 VALIDATOR = jsonschema.Draft202012Validator(pipeline_json_schema())

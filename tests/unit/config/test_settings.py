@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.settings import Settings, read_settings
+from convergence.config.settings.deployment import Settings, read_settings
 from convergence.errors import ConfigErrors
 
 ROOT_KEY = "kkkk" + "0123456789abcdefghijklmnopqr"

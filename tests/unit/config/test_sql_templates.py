@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence.config.sql_scanner import scan
-from convergence.config.sql_statement import render_sql
-from convergence.config.sql_templates import parse_expression, parse_sql
-from convergence.config.sql_values import bind, type_of
-from convergence.config.templates import NoValue
+from convergence.config.sql.scanner import scan
+from convergence.config.sql.statement import render_sql
+from convergence.config.sql.templates import parse_expression, parse_sql
+from convergence.config.sql.values import bind, type_of
+from convergence.config.templates.template import NoValue
 from convergence.ports.warehouse import Parameter
 
 TYPES = {"day": "DATE", "start_ts": "TIMESTAMP", "org": "STRING", "n": "INT64"}

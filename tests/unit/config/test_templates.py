@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence.config.templates import NoValue, escape, parse, render
+from convergence.config.templates.template import NoValue, escape, parse, render
 
 SCOPE = {"x": 5, "name": "value", "deep": {"a": {"b": [1]}}, "none": None, "flag": True, "a.b": "dotted"}
 

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from yaml import safe_dump
 
-from convergence.config.yaml_source import DEPTH_MAX, NODES_MAX, read_yaml
+from convergence.config.yaml.source import DEPTH_MAX, NODES_MAX, read_yaml
 from convergence.errors import ConfigErrors
 
 

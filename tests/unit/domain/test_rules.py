@@ -89,7 +89,7 @@ def test_a_plan_survives_its_trip_through_json() -> None:
 
 
 def test_the_same_move_is_the_same_event_and_another_move_is_not() -> None:
-    first = a_run().advance(RunStatus.VALIDATING, at=T0, why="accepted", token="t")
-    second = first.advance(RunStatus.RUNNING, at=T0, why="published", token="u")
+    first = a_run().advance(RunStatus.VALIDATING, at=T0, reason="accepted", token="t")
+    second = first.advance(RunStatus.RUNNING, at=T0, reason="published", token="u")
     assert run_event(first)["id"] == run_event(first)["id"] != run_event(second)["id"]
     assert run_event(second)["type"] == "run.running"

@@ -36,11 +36,11 @@ def a_run(status: RunStatus = RunStatus.PENDING) -> Run:
 def test_a_run_moves_only_along_its_table(before: RunStatus, after: RunStatus) -> None:
     run = a_run(before)
     if after in RUN_NEXT[before] or (after is RunStatus.RUNNING and before in RUN_REPLAY):
-        moved = run.advance(after, at=T0, why="test", token="t")
+        moved = run.advance(after, at=T0, reason="test", token="t")
         assert (moved.status, moved.moves, moved.transitions[-1]) == (after, 1, (to_text(T0), after, "test"))
     else:
         with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
-            run.advance(after, at=T0, why="test", token="t")
+            run.advance(after, at=T0, reason="test", token="t")
 
 
 @pytest.mark.parametrize("before", StepStatus)
@@ -48,10 +48,10 @@ def test_a_run_moves_only_along_its_table(before: RunStatus, after: RunStatus) -
 def test_a_step_moves_only_along_its_table(before: StepStatus, after: StepStatus) -> None:
     step = Step(step_id="s", status=before)
     if after in STEP_NEXT[before]:
-        assert step.advance(after, at=T0, why="test", token="t").status is after
+        assert step.advance(after, at=T0, reason="test", token="t").status is after
     else:
         with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
-            step.advance(after, at=T0, why="test", token="t")
+            step.advance(after, at=T0, reason="test", token="t")
 
 
 def test_terminal_statuses_are_those_that_lead_nowhere() -> None:
@@ -76,10 +76,10 @@ def test_a_finished_step_cannot_be_replayed(status: StepStatus) -> None:
 
 
 def test_documents_come_back_as_the_records_that_were_stored() -> None:
-    run = a_run().advance(RunStatus.VALIDATING, at=T0, why="accepted", token="t")
+    run = a_run().advance(RunStatus.VALIDATING, at=T0, reason="accepted", token="t")
     assert Run.from_data(run.to_data()) == run
     step = Step(step_id="s", children=("a", "b"), stages=(1, 2), lease_until=T0).advance(
-        StepStatus.RUNNING, at=T0, why="claimed", token="t"
+        StepStatus.RUNNING, at=T0, reason="claimed", token="t"
     )
     assert Step.from_data(step.to_data()) == step
 
@@ -89,5 +89,5 @@ def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
     for number in range(3 * KEPT_MAX):
         history = appended(history, T0 + timedelta(seconds=number), "running", str(number))
     assert len(history) == KEPT_MAX
-    assert [why for _, _, why in history[:10]] == [str(number) for number in range(10)]
+    assert [reason for _, _, reason in history[:10]] == [str(number) for number in range(10)]
     assert history[-1] == (to_text(T0 + timedelta(seconds=149)), "running", "149")

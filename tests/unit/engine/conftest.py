@@ -10,11 +10,10 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.accounts import RestAccounts
 from convergence.adapters.local.bus import LocalBus
-from convergence.adapters.local.documents import SqliteDocuments
-from convergence.adapters.local.keyring import FileKeyring
-from convergence.adapters.local.worker import LocalWorker
+from convergence.adapters.local.documents.adapter import SqliteDocuments
+from convergence.adapters.local.google_accounts.adapter import RestAccounts
+from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.config.loader import LoadedPipeline, parse_pipeline
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
@@ -25,6 +24,7 @@ from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, Message
 from convergence.ports.processor import Context
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import Org, OrgStore
+from convergence.worker import LocalWorker
 from tests.simulation.faults import SeededIds
 from tests.simulation.memory_warehouse import MemoryWarehouse
 from tests.simulation.virtual_time import VirtualClock, VirtualLoop
@@ -68,7 +68,7 @@ class Engine:
         self.works: dict[str, Work] = {}
         self.started: list[str] = []
         self.events: list[bytes] = []
-        self.letters: list[Message] = []
+        self.dead_letters: list[Message] = []
         keyring = FileKeyring(folder / "key")
         self.services = Services(
             documents=self.documents,
@@ -89,7 +89,7 @@ class Engine:
             settings=settings or EngineSettings(),
         )
         self.bus.tap(RUN_EVENTS, lambda messages: self.events.extend(message.data for message in messages))
-        self.bus.tap(DEAD_LETTER, self.letters.extend)
+        self.bus.tap(DEAD_LETTER, self.dead_letters.extend)
         self.worker = LocalWorker(self.services, self.bus)
         self._reconciling = False
 
@@ -97,14 +97,14 @@ class Engine:
         self.started.append(context.step_id)
         return await self.works.get(context.step_id, succeed)(step_config, context)
 
-    def live(self, story: Callable[[], Awaitable[Any]]) -> Any:
+    def live(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
         """Run a story to its end on virtual time."""
         asyncio.set_event_loop(self.loop)
 
         async def whole() -> Any:
             await self.org("acme")
             try:
-                return await story()
+                return await scenario()
             finally:
                 await self.worker.close()
 

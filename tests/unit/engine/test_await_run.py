@@ -18,11 +18,11 @@ from tests.unit.engine.works import TWO
 def test_a_run_that_ended_is_returned_with_its_rows_counted(engine: Engine) -> None:
     engine.pipeline(TWO)
 
-    async def story() -> Run:
+    async def scenario() -> Run:
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 60)
 
-    run = engine.live(story)
+    run = engine.live(scenario)
     assert (run.status, run.check_at, run.totals is not None) == (RunStatus.COMPLETED, None, True)
     assert engine.loop.time() < 5
 
@@ -31,11 +31,11 @@ def test_a_run_that_goes_on_is_returned_as_it_is(engine: Engine) -> None:
     engine.pipeline(TWO)
     engine.bus._topics.clear()  # nobody drives it
 
-    async def story() -> Run:
+    async def scenario() -> Run:
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 7.2)
 
-    assert engine.live(story).status is RunStatus.RUNNING
+    assert engine.live(scenario).status is RunStatus.RUNNING
     assert 7.2 <= engine.loop.time() < 7.3
 
 
@@ -54,10 +54,10 @@ steps:
     hints: list[Message] = []
     engine.bus.tap(STEP_READY, hints.extend)
 
-    async def story() -> Run:
+    async def scenario() -> Run:
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 60)
 
-    assert engine.live(story).check_at is None
+    assert engine.live(scenario).check_at is None
     assert 40 <= engine.loop.time() <= 48
     assert len(hints) < 12

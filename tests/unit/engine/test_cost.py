@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.worker import LocalWorker
 from convergence.engine.reconcile import reconcile_run
 from convergence.ports.bus import Message
 from convergence.ports.documents import Document, Documents, Page, Write
+from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 
 
@@ -72,13 +72,13 @@ def counting(tmp_path: Path) -> tuple[Engine, Counting]:
 def cost_of(engine: Engine, counting: Counting, steps: str) -> Counter[str]:
     engine.pipeline("steps:\n" + steps)
 
-    async def story() -> Counter[str]:
+    async def scenario() -> Counter[str]:
         counting.counts.clear()
         await engine.start()
         await engine.bus.idle()
         return Counter(counting.counts)
 
-    return engine.live(story)  # type: ignore[no-any-return] # live returns what the story does
+    return engine.live(scenario)  # type: ignore[no-any-return] # live returns what the story does
 
 
 def chain(length: int) -> str:
@@ -111,9 +111,9 @@ def test_a_duplicate_delivery_costs_only_reads(counting: tuple[Engine, Counting]
     engine, counts = counting
     engine.pipeline("steps:\n" + chain(2))
 
-    async def story() -> Counter[str]:
+    async def scenario() -> Counter[str]:
         from convergence.engine.messages import StepReady
-        from convergence.engine.run_step import run_step
+        from convergence.engine.step.run_step import run_step
 
         run = await engine.start()
         await engine.bus.idle()
@@ -121,7 +121,7 @@ def test_a_duplicate_delivery_costs_only_reads(counting: tuple[Engine, Counting]
         await run_step(engine.services, StepReady(run.run_id, "s0", 0))
         return Counter(counts.counts)
 
-    assert engine.live(story) == {"reads": 3}  # run, plan (no longer remembered), step
+    assert engine.live(scenario) == {"reads": 3}  # run, plan (no longer remembered), step
 
 
 def test_a_join_of_d_costs_each_finisher_about_one_read(counting: tuple[Engine, Counting]) -> None:
@@ -139,13 +139,13 @@ def test_the_reconciler_reads_a_runs_steps_once_and_writes_it_once(counting: tup
     engine, counts = counting
     engine.pipeline("steps:\n" + chain(5))
 
-    async def story() -> Counter[str]:
+    async def scenario() -> Counter[str]:
         run = await engine.start()
         await engine.bus.idle()
         counts.counts.clear()
         await reconcile_run(engine.services, run.run_id)
         return Counter(counts.counts)
 
-    cost = engine.live(story)
+    cost = engine.live(scenario)
     assert (cost["writes"], cost["events"]) == (1, 1)
     assert cost["reads"] <= 5 + 2

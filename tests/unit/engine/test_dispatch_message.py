@@ -31,14 +31,14 @@ def delivered(message: Message, attempt: int = 1) -> Delivery:
     return Delivery(message, "m1", attempt, DISPATCH)
 
 
-async def letters(engine: Engine) -> list[dict[str, Any]]:
+async def dead_letters(engine: Engine) -> list[dict[str, Any]]:
     return [document.data for document in (await engine.documents.query("dead_letters")).documents]
 
 
 def test_a_message_that_comes_twice_makes_one_run(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         await engine.bus.publish(DISPATCH, [asked(), asked()])
         await engine.bus.publish(DISPATCH, [asked()])
         await engine.bus.idle()
@@ -48,21 +48,21 @@ def test_a_message_that_comes_twice_makes_one_run(engine: Engine) -> None:
         await engine.bus.idle()
         assert await engine.documents.count("runs") == 2
 
-    engine.live(story)
+    engine.live(scenario)
     assert engine.started == ["load_a", "load_a"]
 
 
 def test_the_same_key_of_an_api_caller_or_another_trigger_is_another_run(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         caller = await engine.start(idempotency_key="daily@1")
         for trigger in ("schedule", "backfill"):
             assert await on_dispatch(engine.services, delivered(asked(trigger=trigger))) == Ack()
         assert await engine.documents.count("runs") == 3
         assert caller.trigger == "manual"
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_dates_count_from_the_time_at_which_the_schedule_fired(engine: Engine) -> None:
@@ -73,14 +73,14 @@ def test_dates_count_from_the_time_at_which_the_schedule_fired(engine: Engine) -
         seen.append(context.start_date.isoformat())
         return {"status": "SUCCESS"}
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine.works["load_a"] = look
-        wanted = DispatchMessage.decode(asked(fire_time="2025-03-04T06:00:00+00:00").data)
-        assert wanted.fire_time == datetime(2025, 3, 4, 6, tzinfo=UTC)
-        await engine.bus.publish(DISPATCH, [wanted.encode()])
+        expected = DispatchMessage.decode(asked(fire_time="2025-03-04T06:00:00+00:00").data)
+        assert expected.fire_time == datetime(2025, 3, 4, 6, tzinfo=UTC)
+        await engine.bus.publish(DISPATCH, [expected.encode()])
         await engine.bus.idle()
 
-    engine.live(story)
+    engine.live(scenario)
     assert seen == ["2025-03-03"], "the day before it fired"
 
 
@@ -91,7 +91,7 @@ def test_over_its_quota_a_message_waits_until_a_run_ends(engine: Engine) -> None
         await context.sleep(20)
         return {"status": "SUCCESS"}
 
-    async def story() -> None:
+    async def scenario() -> None:
         await engine.org("small", concurrent=1)
         engine.works["load_a"] = slow
         await engine.start(org="small")
@@ -102,27 +102,27 @@ def test_over_its_quota_a_message_waits_until_a_run_ends(engine: Engine) -> None
         runs = (await engine.documents.query("runs")).documents
         assert [run.data["status"] for run in runs] == ["completed", "completed"]
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         await engine.org("small", daily=1)
         await engine.run(org="small")
         await engine.bus.publish(DISPATCH, [asked(org="small")])
         await asyncio.sleep(100 * 60)
-        (letter,) = await letters(engine)
-        assert letter["error"]["code"] == "message.given_up"
-        assert "could not be created in 100 deliveries" in letter["error"]["message"]
-        assert base64.b64decode(letter["data"]) == asked(org="small").data
+        (dead_letter,) = await dead_letters(engine)
+        assert dead_letter["error"]["code"] == "message.given_up"
+        assert "could not be created in 100 deliveries" in dead_letter["error"]["message"]
+        assert base64.b64decode(dead_letter["data"]) == asked(org="small").data
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 @pytest.mark.parametrize(
-    ("fields", "code", "why"),
+    ("fields", "code", "reason"),
     [
         ({"org": "Not An Org"}, "message.unreadable", "org: String should match pattern"),
         ({"trigger": "magic"}, "message.unreadable", "trigger: Input should be"),
@@ -134,34 +134,34 @@ def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) 
     ],
 )
 def test_what_is_refused_for_good_is_a_letter_with_the_reason(
-    engine: Engine, fields: dict[str, Any], code: str, why: str
+    engine: Engine, fields: dict[str, Any], code: str, reason: str
 ) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         for _ in range(2):
             assert await on_dispatch(engine.services, delivered(asked(**fields))) == Ack()
-        (letter,) = await letters(engine)
-        assert (letter["error"]["code"], letter["topic"]) == (code, DISPATCH)
-        assert why in letter["error"]["message"]
+        (dead_letter,) = await dead_letters(engine)
+        assert (dead_letter["error"]["code"], dead_letter["topic"]) == (code, DISPATCH)
+        assert reason in dead_letter["error"]["message"]
         assert await engine.documents.count("runs") == 0
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 @pytest.mark.parametrize("pipeline", ["p/d/n", "p/d/gone"])
 def test_a_secret_in_a_message_is_refused_and_is_in_no_letter(engine: Engine, pipeline: str) -> None:
     engine.pipeline("parameters: {token: {type: secret, required: false}, note: {type: string, default: x}}\n" + one())
-    told = asked(pipeline=pipeline, parameters={"token": "sk-very-secret", "note": "y"})
+    reported = asked(pipeline=pipeline, parameters={"token": "sk-very-secret", "note": "y"})
 
-    async def story() -> None:
-        assert await on_dispatch(engine.services, delivered(told)) == Ack()
-        (letter,) = await letters(engine)
-        kept = base64.b64decode(letter["data"])
-        assert b"sk-very-secret" not in kept + orjson.dumps(letter)
+    async def scenario() -> None:
+        assert await on_dispatch(engine.services, delivered(reported)) == Ack()
+        (dead_letter,) = await dead_letters(engine)
+        kept = base64.b64decode(dead_letter["data"])
+        assert b"sk-very-secret" not in kept + orjson.dumps(dead_letter)
         assert orjson.loads(kept)["org"] == "acme"
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_refusal_names_fields_and_shows_no_value() -> None:

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from convergence.engine import lease as lease_module
 from convergence.engine.reconcile import reconcile
 from convergence.engine.replay import replay
+from convergence.engine.step import lease as lease_module
 from convergence.errors import Denied, InvalidInput, StepFailed
 from convergence.ports.documents import Create, Patch
 from convergence.ports.processor import Context
@@ -23,20 +23,20 @@ from tests.unit.engine.works import TWO, failing, one, returning
 def test_a_start_looks_at_each_unsettled_run_once_however_many_there_are(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         await engine.org("large", daily=10**6, monthly=10**6, concurrent=10**6)
         engine.bus._topics.clear()
         for _ in range(250):
             await engine.start(org="large")
         assert await reconcile(engine.services, everything=True) == 250
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_owners_of_an_earlier_boot_are_dead_where_one_process_works(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         engine.bus._topics.clear()
         run = await engine.start()
         until = engine.clock.now() + timedelta(seconds=90)
@@ -50,7 +50,7 @@ def test_owners_of_an_earlier_boot_are_dead_where_one_process_works(engine: Engi
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id)
 
-    assert engine.live(story).status == "completed"
+    assert engine.live(scenario).status == "completed"
     assert engine.loop.now_s < 80
 
 
@@ -64,7 +64,7 @@ def test_a_text_that_is_half_a_character_fails_its_step_and_nobody_else(engine: 
     engine.pipeline(one())
     engine.works["load_a"] = failing(StepFailed("bad \ud800 text"))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         with pytest.raises(InvalidInput, match="cannot be stored"):
             await engine.documents.commit([Create("runs/x", {"text": "\ud800"})])
@@ -76,7 +76,7 @@ def test_a_text_that_is_half_a_character_fails_its_step_and_nobody_else(engine: 
         assert await engine.documents.get("runs/y") is not None
         return run
 
-    assert engine.live(story).error["message"] == "generic.noop: bad ? text"
+    assert engine.live(scenario).error["message"] == "generic.noop: bad ? text"
 
 
 def test_a_condition_that_cannot_be_decided_fails_the_step_with_its_reason(engine: Engine) -> None:
@@ -122,7 +122,7 @@ def test_a_renewal_moves_the_lease_and_ends_with_it(engine: Engine, monkeypatch:
 
     monkeypatch.setattr(lease_module.Lease, "_renew_once", counted)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         await engine.clock.sleep(60)
         step = await engine.data(f"runs/{run.run_id}/steps/load_a")
@@ -130,7 +130,7 @@ def test_a_renewal_moves_the_lease_and_ends_with_it(engine: Engine, monkeypatch:
         await engine.clock.sleep(200)
         return step, ended
 
-    step, ended = engine.live(story)
+    step, ended = engine.live(scenario)
     assert step["lease_until"] > "2026-03-01T00:02:00"  # the claim's own ends at 00:01:30
     assert (ended.status, renewals) == ("completed", [30.0, 75.0])
 
@@ -150,7 +150,7 @@ def test_a_renewal_that_raises_does_not_end_the_time_limit(engine: Engine, monke
 def test_a_run_that_cannot_be_read_starves_nobody(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> str:
+    async def scenario() -> str:
         topics = dict(engine.bus._topics)
         engine.bus._topics.clear()
         bad, good = await engine.start(), await engine.start()
@@ -160,33 +160,33 @@ def test_a_run_that_cannot_be_read_starves_nobody(engine: Engine) -> None:
         await reconcile(engine.services)
         return (await engine.worker.wait("acme", good.run_id, settled=False)).status
 
-    assert engine.live(story) == "completed"
+    assert engine.live(scenario) == "completed"
 
 
 def test_an_idempotency_key_still_means_the_same_request_after_midnight(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         first = await engine.run(idempotency_key="k")
         await engine.clock.sleep(86_400)
         assert (await engine.start(idempotency_key="k")).run_id == first.run_id
         with pytest.raises(InvalidInput, match="asked for something else"):
             await engine.start(idempotency_key="k", parameters={"date": "2026-01-01"})
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_suspended_org_cannot_replay(engine: Engine) -> None:
     engine.pipeline(one())
     engine.works["load_a"] = failing(StepFailed("x"))
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = await engine.run()
         await engine.documents.commit([Patch("orgs/acme", {("status",): "SUSPENDED"})])
         with pytest.raises(Denied, match="not allowed for SUSPENDED"):
             await replay(engine.services, "acme", run.run_id)
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_tolerated_step_that_cannot_even_start_is_tolerated_too(engine: Engine) -> None:
@@ -238,14 +238,14 @@ def test_why_a_credential_was_refused_is_stored_without_it(engine: Engine) -> No
 
     async def refuse(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         await context.credentials.store("p", await context.secrets.open("api_key"))
-        await context.credentials.mark("p", valid=False, why=f"{key} is no key")
+        await context.credentials.mark("p", valid=False, reason=f"{key} is no key")
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = refuse
 
-    async def story() -> str:
+    async def scenario() -> str:
         await engine.run(parameters={"api_key": key})
         (credential,) = (await engine.documents.query("orgs/acme/credentials")).documents
         return str(credential.data["why"])
 
-    assert engine.live(story) == "[secret] is no key"
+    assert engine.live(scenario) == "[secret] is no key"

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.worker import LocalWorker
 from convergence.engine.dead_letter import on_dead_letter
 from convergence.engine.messages import StepReady
 from convergence.engine.reconcile import reconcile
-from convergence.engine.run_step import on_step_ready
+from convergence.engine.step.run_step import on_step_ready
 from convergence.errors import Transient
 from convergence.ports.bus import DEAD_LETTER, STEP_READY, Ack, Delivery, Message
+from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, failing, one
 
@@ -23,14 +23,14 @@ from tests.unit.engine.works import TWO, failing, one
      b'{"v":"1","run_id":"a/b","step_id":"b","epoch":0}', b'{"v":"1","run_id":"a","step_id":"b","epoch":true}'],
 )  # fmt: skip
 def test_a_message_that_is_not_ours_is_kept_as_it_came(engine: Engine, data: bytes) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         for handler, topic in ((on_step_ready, STEP_READY), (on_dead_letter, DEAD_LETTER)):
             answer = await handler(engine.services, Delivery(Message(data), "m1", 1, topic))
             assert answer == Ack()
-        (letter,) = (await engine.documents.query("dead_letters")).documents
-        assert letter.data["error"]["code"] == "message.unreadable"
+        (dead_letter,) = (await engine.documents.query("dead_letters")).documents
+        assert dead_letter.data["error"]["code"] == "message.unreadable"
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine) -> None:
@@ -39,7 +39,7 @@ def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine
     class Died(BaseException):
         pass
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         engine.bus._topics.clear()  # this test delivers by hand
         run = await engine.start()
         engine.works["load_a"] = failing(Died())  # type: ignore[arg-type] # stands for the end of the process
@@ -51,7 +51,7 @@ def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine
         await on_step_ready(engine.services, ready)
         return await engine.data(f"runs/{run.run_id}")
 
-    run = engine.live(story)
+    run = engine.live(scenario)
     assert (run["status"], run["error"]["code"]) == ("failed", "step.crashed_often")
     assert len(engine.started) == 5
 
@@ -67,7 +67,7 @@ def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatc
             raise error
         return await query(*arguments, **options)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         topics = dict(engine.bus._topics)
         await engine.worker.start()
         monkeypatch.setattr(engine.documents, "query", sometimes)
@@ -76,14 +76,14 @@ def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatc
         engine.bus._topics.update(topics)
         return await engine.worker.wait("acme", run.run_id, settled=False)
 
-    assert engine.live(story).status == "completed"
+    assert engine.live(scenario).status == "completed"
 
 
 def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: Engine) -> None:
     engine.pipeline(TWO)
     swept: list[str] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine.bus._topics.clear()
         run = await engine.start()
         worker = LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now"))
@@ -93,7 +93,7 @@ def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: En
         await worker.close()
         await LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now")).start()
 
-    engine.live(story)
+    engine.live(scenario)
     assert swept == ["now"]
 
 
@@ -101,7 +101,7 @@ def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
     engine.pipeline(TWO)
     sent: list[Message] = []
 
-    async def story() -> None:
+    async def scenario() -> None:
         engine.bus._topics.clear()  # nothing is worked on
         for _ in range(3):
             await engine.start()
@@ -111,13 +111,13 @@ def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
         await engine.clock.sleep(1)
         assert len(sent) == 3
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
     engine.pipeline(TWO)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         engine.bus._topics.clear()  # every message from here on is lost
         await engine.clock.sleep(61)
@@ -125,4 +125,4 @@ def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
         assert await reconcile(engine.services) == 1
         return await engine.worker.wait("acme", run.run_id, settled=False)
 
-    assert engine.live(story).status == "completed"
+    assert engine.live(scenario).status == "completed"

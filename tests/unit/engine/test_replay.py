@@ -9,7 +9,7 @@ import pytest
 
 from convergence.engine.cancel import cancel
 from convergence.engine.replay import replay, replay_letter
-from convergence.engine.views import status
+from convergence.engine.views.runs import status
 from convergence.errors import InvalidInput, NotFound, StepFailed
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -20,10 +20,10 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
     engine.pipeline(TWO)
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
-        (letter,) = (await engine.documents.query("dead_letters")).documents
-        letter_id = letter.path.rpartition("/")[2]
+        (dead_letter,) = (await engine.documents.query("dead_letters")).documents
+        letter_id = dead_letter.path.rpartition("/")[2]
         await replay_letter(engine.services, "acme", letter_id)
         ended = await engine.worker.wait("acme", run.run_id)
         with pytest.raises(InvalidInput, match="was replayed already"):
@@ -32,7 +32,7 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
             await replay(engine.services, "acme", run.run_id)
         return ended
 
-    run = engine.live(story)
+    run = engine.live(scenario)
     assert (run.status, run.epoch, run.error) == ("completed", 1, None)
     assert engine.started == ["extract_a", "load_b", "load_b"]
 
@@ -41,7 +41,7 @@ def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine:
     engine.pipeline(TWO)
     engine.works["extract_a"] = failing(StepFailed("x"))
 
-    async def story() -> list[list[str]]:
+    async def scenario() -> list[list[str]]:
         seen, run = [], await engine.run()
         for _ in range(2):
             view = await status(engine.services, "acme", run.run_id)
@@ -50,7 +50,7 @@ def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine:
             await engine.worker.wait("acme", run.run_id)
         return seen
 
-    assert engine.live(story) == [["failed", "cancelled"]] * 2
+    assert engine.live(scenario) == [["failed", "cancelled"]] * 2
 
 
 def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None:
@@ -64,7 +64,7 @@ def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None
 
     engine.works["load_a"] = work
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = await engine.run()
         await replay(engine.services, "acme", run.run_id, parameters={"limit": "7"})
         await engine.worker.wait("acme", run.run_id)
@@ -74,18 +74,18 @@ def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None
         await replay(engine.services, "acme", run.run_id, latest=True)
         await engine.worker.wait("acme", run.run_id)
 
-    engine.live(story)
+    engine.live(scenario)
     assert seen == [1, 7, "70"]
 
 
 def test_another_orgs_run_does_not_exist(engine: Engine) -> None:
     engine.pipeline(one())
 
-    async def story() -> None:
+    async def scenario() -> None:
         await engine.org("other")
         run = await engine.run()
         for call in (cancel, replay):
             with pytest.raises(NotFound, match="other has no run"):
                 await call(engine.services, "other", run.run_id)
 
-    engine.live(story)
+    engine.live(scenario)

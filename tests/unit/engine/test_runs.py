@@ -52,11 +52,11 @@ steps:
 """)
     engine.works["extract_a"] = returning({"status": "SUCCESS", "rows_written": 0})
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         return run, await engine.data(f"runs/{run.run_id}/steps/load_b")
 
-    run, skipped = engine.live(story)
+    run, skipped = engine.live(scenario)
     assert (run.status, engine.started) == ("completed", ["extract_a", "load_c"])
     assert skipped["status"] == "skipped"
     assert "condition is false" in skipped["transitions"][-1][2]
@@ -96,16 +96,18 @@ def test_a_final_failure_fails_the_run_and_leaves_one_letter(
     engine.pipeline(one() + "\n")
     engine.works["load_a"] = work
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
-        letters = await engine.documents.query("dead_letters")
+        dead_letters = await engine.documents.query("dead_letters")
         usage = await engine.data("orgs/acme/usage/current")
-        return run, letters.documents, usage
+        return run, dead_letters.documents, usage
 
-    run, letters, usage = engine.live(story)
+    run, dead_letters, usage = engine.live(scenario)
     assert (run.status, run.error["code"], run.error["step_id"]) == ("failed", code, "load_a")
     assert message in run.error["message"]
-    assert [(letter.data["step_id"], letter.data["error"]["code"]) for letter in letters] == [("load_a", code)]
+    assert [(dead_letter.data["step_id"], dead_letter.data["error"]["code"]) for dead_letter in dead_letters] == [
+        ("load_a", code)
+    ]
     assert usage["active"] == {}
 
 
@@ -167,15 +169,15 @@ def test_a_run_over_its_deadline_fails_with_a_letter_of_its_own(engine: Engine) 
     engine.pipeline("timeout_minutes: 1\n" + one(retry={"max_attempts": 9, "backoff_seconds": 600}))
     engine.works["load_a"] = failing(Transient("away"))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id), await engine.documents.query("dead_letters")
 
-    run, letters = engine.live(story)
+    run, dead_letters = engine.live(scenario)
     assert run.error["code"] == "run.timeout"
     assert run.error["message"].startswith("Pipeline execution timed out after 60s")
-    assert [letter.data["step_id"] for letter in letters.documents] == ["_run"]
+    assert [dead_letter.data["step_id"] for dead_letter in dead_letters.documents] == ["_run"]
 
 
 def test_cancel_reaches_a_running_processor_and_wakes_nobody(engine: Engine) -> None:
@@ -191,14 +193,14 @@ def test_cancel_reaches_a_running_processor_and_wakes_nobody(engine: Engine) -> 
 
     engine.works["extract_a"] = endless
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         await engine.clock.sleep(5)
         cancelled = await cancel(engine.services, "acme", run.run_id)
         await engine.bus.idle()
         return cancelled, await engine.data(f"runs/{run.run_id}/steps/extract_a")
 
-    run, step = engine.live(story)
+    run, step = engine.live(scenario)
     assert (run.status, engine.started, stopped) == ("cancelled", ["extract_a"], [5.0])
     assert (step["status"], step["lease_until"]) == ("retrying", None)
 

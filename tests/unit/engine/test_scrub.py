@@ -8,7 +8,7 @@ import logging
 
 import pytest
 
-from convergence.engine.scrub import MASK, ScrubbingLogger, scrub
+from convergence.engine.step.redact import MASK, ScrubbingLogger, redact
 
 SECRET = "sk-live-ü/+very secret"
 
@@ -21,7 +21,7 @@ def test_a_secret_is_masked_wherever_it_hides() -> None:
         "encoded": base64.b64encode(SECRET.encode()).decode(),
         "number": 5,
     }
-    clean = scrub(value, {SECRET})
+    clean = redact(value, {SECRET})
     assert clean == {
         "text": f"key={MASK}!",
         MASK: [MASK, {"deep": f"a{MASK}b"}],
@@ -32,10 +32,10 @@ def test_a_secret_is_masked_wherever_it_hides() -> None:
 
 
 def test_a_secret_that_begins_another_and_one_of_many_lines_are_masked_whole() -> None:
-    assert scrub("abcdefghijkl", {"abcdef", "abcdefghijkl"}) == MASK
+    assert redact("abcdefghijkl", {"abcdef", "abcdefghijkl"}) == MASK
     key = "-----BEGIN-----\nline two\n-----END-----"
-    assert "line two" not in scrub(json.dumps({"key": key}), {key})
-    assert "line two" not in scrub(repr(key), {key})
+    assert "line two" not in redact(json.dumps({"key": key}), {key})
+    assert "line two" not in redact(repr(key), {key})
 
 
 def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: pytest.LogCaptureFixture) -> None:
@@ -52,7 +52,7 @@ def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: py
 
 def test_nothing_is_touched_when_no_secret_was_opened() -> None:
     value = {"a": [1, "x"]}
-    assert scrub(value, set()) is value
+    assert redact(value, set()) is value
 
 
 def test_logs_are_masked_in_arguments_and_tracebacks(caplog: pytest.LogCaptureFixture) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.worker import LocalWorker
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
+from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 
 KEY = "sk-admin-0123456789-plaintext"
@@ -40,12 +40,12 @@ def test_a_secret_parameter_is_opened_stored_and_found_again_but_never_shown(
 
     engine.works |= {"store_key": store, "validate_key": use}
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run(parameters={"api_key": KEY})
         rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
-    run, everything = engine.live(story)
+    run, everything = engine.live(scenario)
     assert opened == [KEY]
     assert run.error["message"] == "generic.noop: refused [secret]"
     assert KEY not in everything
@@ -55,7 +55,7 @@ def test_a_secret_parameter_is_opened_stored_and_found_again_but_never_shown(
 
 
 def test_a_credential_copied_to_another_org_does_not_decrypt(engine: Engine) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = engine.services.credentials
         await engine.org("other")
         mine = await store.store("acme", "p", KEY, name="default")
@@ -69,7 +69,7 @@ def test_a_credential_copied_to_another_org_does_not_decrypt(engine: Engine) -> 
         with pytest.raises(Denied):
             await store.open(stolen)
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 def test_a_missing_credential_says_how_to_store_one(engine: Engine) -> None:
@@ -85,7 +85,7 @@ def test_a_missing_credential_says_how_to_store_one(engine: Engine) -> None:
 
 
 def test_storing_the_same_name_again_rotates(engine: Engine) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         store = engine.services.credentials
         first = await store.store("acme", "p", "old-key", name="default")
         assert await store.store("acme", "p", "new-key", name="default") == first
@@ -93,7 +93,7 @@ def test_storing_the_same_name_again_rotates(engine: Engine) -> None:
         assert found is not None
         assert await store.open(found) == "new-key"
 
-    engine.live(story)
+    engine.live(scenario)
 
 
 class Counted:
@@ -131,12 +131,12 @@ def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_
 
     engine.works |= {"store_key": ask, "validate_key": ask}
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run(parameters={"api_key": KEY})
         rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
-    run, everything = engine.live(story)
+    run, everything = engine.live(scenario)
     assert run.error["message"] == "generic.noop: refused [secret]"
     assert [accounts.closed for accounts in Counted.made] == [True, True]
     assert "ya29.token" not in everything

@@ -44,12 +44,12 @@ def fan_and_join(width: int) -> str:
 def test_a_run_of_any_width_ends_with_its_last_step(engine: Engine, shape: Callable[[int], str], width: int) -> None:
     engine.pipeline("steps:\n" + shape(width))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         await engine.bus.idle()
         return await engine.data(run.path)
 
-    run = engine.live(story)
+    run = engine.live(scenario)
     assert (run["status"], engine.loop.now_s) == ("completed", 0)
     assert len(engine.started) == len(set(engine.started)) == shape(width).count("\n")
 
@@ -58,7 +58,7 @@ def test_a_wide_join_that_the_latest_file_adds_behind_finished_steps_starts_at_o
     engine.pipeline("steps:\n" + sinks(40))
     engine.works["w39"] = failing(StepFailed("once"), times=1)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.start()
         await engine.bus.idle()
         engine.pipeline("steps:\n" + join(40))
@@ -66,6 +66,6 @@ def test_a_wide_join_that_the_latest_file_adds_behind_finished_steps_starts_at_o
         await engine.bus.idle()
         return await engine.data(run.path)
 
-    run = engine.live(story)
+    run = engine.live(scenario)
     assert (run["status"], engine.loop.now_s) == ("completed", 0)
     assert engine.started.count("join") == 1

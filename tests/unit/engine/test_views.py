@@ -17,9 +17,9 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
-from convergence.engine import views
 from convergence.engine.services import Services
-from convergence.engine.store import letter, plan_path
+from convergence.engine.store import dead_letter, plan_path
+from convergence.engine.views import runs as views
 from convergence.errors import InvalidInput, NotFound
 from convergence.ports.documents import Create
 
@@ -96,7 +96,7 @@ def a_run(run_id: str) -> Run:
         deadline_at=T0 + timedelta(seconds=600),
         check_at=T0,
     )
-    return run.advance(RunStatus.RUNNING, at=T0, why="first steps published", token="t")
+    return run.advance(RunStatus.RUNNING, at=T0, reason="first steps published", token="t")
 
 
 def a_step(step_id: str, *ways: StepStatus, **changes: Any) -> Step:
@@ -104,7 +104,7 @@ def a_step(step_id: str, *ways: StepStatus, **changes: Any) -> Step:
     step, at = Step(step_id=step_id, started_at=T0 + timedelta(seconds=1)), T0
     for to in ways:
         at += timedelta(seconds=1)
-        step = step.advance(to, at=at, why=f"to {to}", token="t")
+        step = step.advance(to, at=at, reason=f"to {to}", token="t")
     ended = at if ways[-1] in {StepStatus.COMPLETED, StepStatus.FAILED} else None
     return replace(step, finished_at=ended, **changes)
 
@@ -147,7 +147,7 @@ def test_what_a_failed_run_left_undone_shows_as_cancelled(world: World, left: St
     """Also after a replay, which resets the steps it did not reach to retrying."""
     failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED)
     steps = (failed,) if left is None else (failed, replace(Step(step_id="load"), status=left, epoch=epoch))
-    ended = a_run("run_1").advance(RunStatus.FAILED, at=T0 + timedelta(seconds=9), why="x", token="t")
+    ended = a_run("run_1").advance(RunStatus.FAILED, at=T0 + timedelta(seconds=9), reason="x", token="t")
     world.run(status=ended.status, finished_at=ended.finished_at, epoch=epoch, check_at=T0, steps=steps)
     view = world.see(views.status, "acme", "run_1")
     assert [step["status"] for step in view["steps"]] == ["failed", "cancelled", "pending"]
@@ -160,7 +160,7 @@ def test_a_handler_that_did_not_end_before_its_run_was_closed_shows_as_cancelled
 
 
 def test_unfinished_steps_of_a_cancelled_run_show_as_cancelled(world: World) -> None:
-    ended = a_run("run_1").advance(RunStatus.CANCELLED, at=T0 + timedelta(seconds=9), why="on request", token="t")
+    ended = a_run("run_1").advance(RunStatus.CANCELLED, at=T0 + timedelta(seconds=9), reason="on request", token="t")
     world.put(Create(ended.path, ended.to_data()), Create(plan_path(ended), PLAN.to_data()))
     world.put(Create("runs/run_1/steps/extract", a_step("extract", StepStatus.RUNNING).to_data()))
     view = world.see(views.status, "acme", "run_1")
@@ -171,7 +171,9 @@ def test_unfinished_steps_of_a_cancelled_run_show_as_cancelled(world: World) -> 
 def test_a_failed_run_shows_its_error_and_the_handlers_that_it_called_for(world: World) -> None:
     error = {"code": "step.failed", "message": "shop.extract: no", "step_id": "extract"}
     failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED, failures=1, error=error)
-    ended = a_run("run_1").advance(RunStatus.FAILED, at=T0 + timedelta(seconds=3), why="step extract failed", token="t")
+    ended = a_run("run_1").advance(
+        RunStatus.FAILED, at=T0 + timedelta(seconds=3), reason="step extract failed", token="t"
+    )
     ended = replace(ended, error=error)
     mail = a_step("tell", StepStatus.RUNNING, StepStatus.COMPLETED)
     world.put(Create(ended.path, ended.to_data()), Create(plan_path(ended), PLAN.to_data()))
@@ -208,8 +210,8 @@ def test_a_failure_that_stopped_nobody_is_a_warning(world: World) -> None:
 
 
 def test_what_a_step_warns_of_is_shown_with_the_run_that_completes(world: World) -> None:
-    said = {"status": "SUCCESS", "warnings": ["the bill is 3 % higher", 7]}
-    world.run(steps=(a_step("load", StepStatus.RUNNING, StepStatus.COMPLETED, result=said),))
+    message = {"status": "SUCCESS", "warnings": ["the bill is 3 % higher", 7]}
+    world.run(steps=(a_step("load", StepStatus.RUNNING, StepStatus.COMPLETED, result=message),))
     assert world.see(views.status, "acme", "run_1")["warnings"] == ["load: the bill is 3 % higher"]
 
 
@@ -259,9 +261,10 @@ def test_a_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None:
     old = world.run()
     newer = world.run("run_2", epoch=1)
     world.put(
-        letter(old, "extract", "shop.extract", error, 3, T0), letter(a_run("run_2"), "load", "shop.load", error, 1, T0)
+        dead_letter(old, "extract", "shop.extract", error, 3, T0),
+        dead_letter(a_run("run_2"), "load", "shop.load", error, 1, T0),
     )
-    world.put(letter(newer, "load", "shop.load", error, 1, T0 + timedelta(seconds=1)))
+    world.put(dead_letter(newer, "load", "shop.load", error, 1, T0 + timedelta(seconds=1)))
     found = world.see(views.dead_letters, "acme")["dead_letters"]
     assert [(item["letter_id"], item["attempts"], item["replayed"]) for item in found] == [
         ("run_2.load.1", 1, False),

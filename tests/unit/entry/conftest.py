@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from convergence.bootstrap import doors
+from convergence.bootstrap import installation
 from convergence.entry.cli.main import run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -78,7 +78,7 @@ def cli(tmp_path: Path, configs: Path, capsys: pytest.CaptureFixture[str], monke
 
     def call(*argv: str) -> Said:
         capsys.readouterr()
-        code = run(doors(), argv)
+        code = run(installation(), argv)
         captured = capsys.readouterr()
         return Said(code, captured.out, captured.err)
 

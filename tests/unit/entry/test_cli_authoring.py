@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 import pytest
 
-from convergence.config.schema import schema_text
+from convergence.config.model.json_schema import schema_text
 from convergence.entry.cli import main
 from convergence.entry.cli.main import COMMANDS
 from convergence.errors import ConvergenceError
@@ -22,7 +22,7 @@ def commands() -> dict[str, click.Command]:
     """Every command by its full name."""
     found: dict[str, click.Command] = {}
     for name, module in COMMANDS.items():
-        command = import_module(f"convergence.entry.cli.{module}").command
+        command = import_module(f"convergence.entry.cli.commands.{module}").command
         if isinstance(command, click.Group):
             found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
         else:
@@ -108,8 +108,8 @@ def test_orgs_are_created_listed_and_shown(cli: Cli) -> None:
     cli("org", "create", "acme", "--name", "Acme Inc.", "--daily", "6", "--profile", "admin_email=ops@acme.example")
     assert [org["slug"] for org in cli("org", "list", "--json").data["orgs"]] == ["acme"]
     shown = cli("org", "show", "acme")
-    for said in ("Acme Inc.", "0 of 6", "admin_email = ops@acme.example"):
-        assert said in shown.out
+    for message in ("Acme Inc.", "0 of 6", "admin_email = ops@acme.example"):
+        assert message in shown.out
 
 
 def test_a_query_answers_as_table_csv_and_json_with_every_digit(acme: Cli) -> None:
@@ -146,21 +146,21 @@ def test_a_shell_completes_commands_and_options(
     script = cli("completion", shell)
     assert (script.code, f"_CONVERGENCE_COMPLETE={shell}_complete" in script.out) == (0, True)
     monkeypatch.setenv("_CONVERGENCE_COMPLETE", f"{shell}_complete")
-    for words, wanted in (("convergence re", "resume"), ("convergence history --st", "--status")):
+    for words, expected in (("convergence re", "resume"), ("convergence history --st", "--status")):
         monkeypatch.setenv("COMP_WORDS", words)
         monkeypatch.setenv("COMP_CWORD", words.split()[-1] if shell == "fish" else str(len(words.split()) - 1))
         with pytest.raises(SystemExit) as end:
             cli()
-        assert (end.value.code, wanted in capsys.readouterr().out) == (0, True)
+        assert (end.value.code, expected in capsys.readouterr().out) == (0, True)
 
 
 def test_the_exit_codes_are_those_of_the_page() -> None:
     table = DOCS.read_text("utf-8").partition("## Exit codes")[2].partition("\n## ")[0]
-    told = {int(line.split("|")[1]) for line in table.splitlines() if line[2:3].isdigit()}
+    reported = {int(line.split("|")[1]) for line in table.splitlines() if line[2:3].isdigit()}
     given = {main.OK, main.FAILED, main.BAD_INPUT, main.LOCKED, main.INTERRUPTED, main.TERMINATED}
-    assert told == given
+    assert reported == given
     kinds = [ConvergenceError]
     while kinds:
         kind = kinds.pop()
-        assert kind.exit_code in told, kind
+        assert kind.exit_code in reported, kind
         kinds += kind.__subclasses__()

@@ -68,11 +68,11 @@ BAD = [
 ]
 
 
-@pytest.mark.parametrize(("argv", "said"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
-def test_bad_input_is_exit_code_2_and_one_message(acme: Cli, argv: tuple[str, ...], said: str) -> None:
+@pytest.mark.parametrize(("argv", "message"), BAD, ids=[" ".join(argv) for argv, _ in BAD])
+def test_bad_input_is_exit_code_2_and_one_message(acme: Cli, argv: tuple[str, ...], message: str) -> None:
     answer = acme(*argv)
     assert answer.code == 2, answer.err
-    assert said in answer.err
+    assert message in answer.err
     assert "Traceback" not in answer.err
     assert answer.out == ""
 
@@ -106,14 +106,14 @@ def test_a_config_error_names_every_mistake_with_its_line_and_starts_nothing(acm
     )
     answer = acme("run", "acme", "shop/bad")
     assert answer.code == 2
-    for said in (
+    for message in (
         "3 mistakes",
         "shop/bad.yml:3:1",
         "Did you mean 'timeout_minutes'",
         "shop/bad.yml:6",
         "shop/bad.yml:7",
     ):
-        assert said in answer.err
+        assert message in answer.err
     assert acme("history", "acme", "--json").data["runs"] == []
 
 

@@ -12,8 +12,8 @@ import pytest
 
 from convergence.adapters.local.data_directory import DataDirectory
 from convergence.bootstrap import EmbeddedOptions, reading
-from convergence.entry.cli.doors import Worker, Writer
-from convergence.entry.cli.run import unheard
+from convergence.entry.cli.commands.run import unheard
+from convergence.entry.cli.installation import Worker, Writer
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
 from tests.unit.entry.conftest import Cli
 
@@ -134,18 +134,18 @@ def test_a_failed_run_is_replayed_with_other_parameters_from_where_it_failed(acm
     claimed = [
         move["step_id"] for move in acme("logs", run_id, "--json").data["entries"] if move.get("why") == "claimed"
     ]
-    told = ["notify_email_on_failure", "notify_slack_on_failure"]  # by default, before anybody replayed it
-    assert [step for step in claimed if step not in told] == ["look", "load_plans", "load_plans"]
+    reported = ["notify_email_on_failure", "notify_slack_on_failure"]  # by default, before anybody replayed it
+    assert [step for step in claimed if step not in reported] == ["look", "load_plans", "load_plans"]
     assert acme("dead-letters", "acme", "--json").data["dead_letters"][0]["replayed"] is True
 
 
 def test_a_letter_replays_its_run_once(acme: Cli) -> None:
     acme("run", "acme", "shop/load")
-    letter = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]
-    assert acme("replay", letter).code == 1  # the file is still missing
-    again = acme("replay", letter)
+    dead_letter = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]
+    assert acme("replay", dead_letter).code == 1  # the file is still missing
+    again = acme("replay", dead_letter)
     assert (again.code, "was replayed already" in again.err) == (2, True)
-    edited = acme("replay", letter, "-p", GOOD_FILE)
+    edited = acme("replay", dead_letter, "-p", GOOD_FILE)
     assert (edited.code, "a letter is replayed as it was" in edited.err) == (2, True)
 
 
@@ -184,9 +184,9 @@ def test_a_secret_comes_from_the_environment_or_a_file_and_stays_out_of_sight(
     source = {"env": "api_key=SHOP_KEY", "file": "api_key=key.txt"}[how]
     answer = acme("run", "acme", "shop/key", f"--secret-from-{how}", source, "--json")
     assert answer.code == 0, answer.err
-    said = answer.out + answer.err + acme("logs").out + acme("org", "show", "acme").out
-    assert "credential cred_" in said
-    assert "sk-very-secret-1" not in said
+    message = answer.out + answer.err + acme("logs").out + acme("org", "show", "acme").out
+    assert "credential cred_" in message
+    assert "sk-very-secret-1" not in message
     for file in (tmp_path / ".convergence").rglob("*"):
         assert file.is_dir() or b"sk-very-secret-1" not in file.read_bytes(), file
 

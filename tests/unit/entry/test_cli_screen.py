@@ -14,11 +14,11 @@ import orjson
 import pytest
 from rich.console import Console
 
-from convergence.engine.scrub import ScrubbingLogger
-from convergence.engine.view_models import StepView
+from convergence.engine.step.redact import ScrubbingLogger
+from convergence.engine.views.models import StepView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
-from convergence.entry.cli.demo import dates
+from convergence.entry.cli.commands.demo.command import dates
 from convergence.entry.cli.follow import Rows
 from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.session import Session, program_name
@@ -131,9 +131,9 @@ def test_a_runs_lines_are_read_over_all_files_and_torn_ones_left_out(tmp_path: P
 
 
 def test_command_lines_that_are_shown_work_where_they_are_shown() -> None:
-    from convergence.bootstrap import doors
+    from convergence.bootstrap import installation
 
-    session = Session(doors(), "convergence")
+    session = Session(installation(), "convergence")
     assert session.command("logs", "run_1") == "convergence logs run_1"
     session.data_dir = Path("/tmp/my data")
     assert session.command("query", "acme", "SELECT 1") == "convergence --data-dir '/tmp/my data' query acme 'SELECT 1'"

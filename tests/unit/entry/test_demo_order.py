@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convergence.config.catalog import Catalog
-from convergence.entry.cli.demo_order import Planned, ordered, planned
+from convergence.entry.cli.commands.demo.order import Planned, ordered, planned
 
 DAYS = {"start_date": "2026-11-10", "end_date": "2026-11-13"}
 CONFIGS = Path(__file__).parents[3] / "configs"

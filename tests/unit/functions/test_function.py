@@ -20,10 +20,10 @@ from starlette.types import Receive, Scope, Send
 
 from convergence.bootstrap.functions import parts
 from convergence.config.catalog import Catalog
-from convergence.config.function_file import read_function
-from convergence.config.function_settings import FunctionSettings
+from convergence.config.files.functions import read_function
+from convergence.config.settings.functions import FunctionSettings
+from convergence.entry.push.concurrency_limit import Gate
 from convergence.entry.push.function import Function, Parts, drain_on_sigterm
-from convergence.entry.push.gate import Gate
 from convergence.errors import Transient
 from convergence.ports.bus import AUDIT_EVENTS, Message
 from tests.unit.engine.conftest import Engine
@@ -141,14 +141,14 @@ def test_sigterm_closes_the_gate_and_reaches_the_server_too() -> None:
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:
 
-        async def story() -> bool:
+        async def scenario() -> bool:
             gate = Gate(1)
             drain_on_sigterm(gate, asyncio.get_running_loop())
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0)
             return gate.closed
 
-        assert asyncio.run(story())
+        assert asyncio.run(scenario())
     finally:
         signal.signal(signal.SIGTERM, before)
     assert heard == [signal.SIGTERM]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from convergence.config.function_file import FunctionFile, read_function
+from convergence.config.files.functions import FunctionFile, read_function
 from convergence.engine.services import EngineSettings
 from convergence.errors import ConfigErrors
 from convergence.ports import bus
@@ -30,8 +30,8 @@ def test_every_topic_of_the_engine_has_exactly_one_function() -> None:
     published = {bus.STEP_READY, bus.DEAD_LETTER, bus.RUN_EVENTS, bus.AUDIT_EVENTS}
     assert len(heard) == len(set(heard))
     assert set(heard) == published | {"dispatch", "tick"}
-    letters = {trigger.dead_letter_topic for each in functions().values() for trigger in each.triggers}
-    assert letters == {None, bus.DEAD_LETTER}
+    dead_letters = {trigger.dead_letter_topic for each in functions().values() for trigger in each.triggers}
+    assert dead_letters == {None, bus.DEAD_LETTER}
 
 
 def test_a_processor_ends_before_its_function_and_the_function_before_the_ack_deadline() -> None:

@@ -20,8 +20,8 @@ import functions_framework.aio
 sys.path.insert(0, {folder!r})
 import main
 from convergence.bootstrap.functions import parts
-from convergence.config.function_file import read_function
-from convergence.config.function_settings import FunctionSettings
+from convergence.config.files.functions import read_function
+from convergence.config.settings.functions import FunctionSettings
 parts(read_function(Path({folder!r})), FunctionSettings(), lambda: None, check=None)
 print(json.dumps(sorted(sys.modules)))
 """
@@ -59,7 +59,7 @@ def test_building_the_step_function_imports_no_cloud_client_and_no_database() ->
         "httpx",
         "cryptography",
     )
-    assert "convergence.engine.run_step" in modules
+    assert "convergence.engine.step.run_step" in modules
     own = "google.cloud.functions"  # names that functions-framework brings itself
     assert not [
         name for name in modules if name.startswith(heavy) and not name.startswith(own) and name != "google.cloud"

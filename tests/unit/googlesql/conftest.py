@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.ports.warehouse import Parameter, QueryResult, Routine, Scope
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from convergence.ports.warehouse import Parameter
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "wanted"),
+    ("kind", "given", "expected"),
     [
         ("INT64", "12", 12),
         ("INT64", 2**62, 2**62),
@@ -40,8 +40,8 @@ from convergence.ports.warehouse import Parameter
         ("STRUCT<a STRUCT<b DATE>>", {"a": {"b": "2026-01-31"}}, {"a": {"b": date(2026, 1, 31)}}),
     ],
 )
-def test_a_parameter_arrives_as_its_type(sql: GoogleSql, kind: str, given: Any, wanted: Any) -> None:
-    assert sql.value("@p", p=Parameter(kind, given)) == wanted
+def test_a_parameter_arrives_as_its_type(sql: GoogleSql, kind: str, given: Any, expected: Any) -> None:
+    assert sql.value("@p", p=Parameter(kind, given)) == expected
 
 
 def test_fields_and_elements_of_parameters_are_reached(sql: GoogleSql) -> None:

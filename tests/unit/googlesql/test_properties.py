@@ -63,24 +63,24 @@ def test_products_are_rounded_half_away_from_zero_at_nine_places(g: GoogleSql, a
 def test_quotients_are_rounded_half_away_from_zero_at_nine_places(g: GoogleSql, a: Decimal, b: Decimal) -> None:
     with localcontext(prec=80):
         assume(b != 0 and abs(a / b) < Decimal(10) ** 28)
-        wanted = rounded(a / b)
-    assert g.value("@a / @b", a=numeric(a), b=numeric(b)) == wanted
+        expected = rounded(a / b)
+    assert g.value("@a / @b", a=numeric(a), b=numeric(b)) == expected
 
 
 @few
 @given(values=st.lists(numerics, min_size=1, max_size=8))
 def test_the_average_of_numerics_is_the_rounded_quotient(g: GoogleSql, values: list[Decimal]) -> None:
     with localcontext(prec=60):
-        wanted = rounded(sum(values, Decimal(0)) / len(values))
+        expected = rounded(sum(values, Decimal(0)) / len(values))
     sql = "(SELECT AVG(x) FROM UNNEST(@values) AS x)"
-    assert g.value(sql, values=Parameter("ARRAY<NUMERIC>", values)) == wanted
+    assert g.value(sql, values=Parameter("ARRAY<NUMERIC>", values)) == expected
 
 
 @few
 @given(a=numerics, places=st.integers(0, 8))
 def test_rounding_takes_any_number_of_places(g: GoogleSql, a: Decimal, places: int) -> None:
-    wanted = a.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
-    assert g.value("ROUND(@a, @places)", a=numeric(a), places=Parameter("INT64", places)) == wanted
+    expected = a.quantize(Decimal(1).scaleb(-places), rounding=ROUND_HALF_UP)
+    assert g.value("ROUND(@a, @places)", a=numeric(a), places=Parameter("INT64", places)) == expected
 
 
 @few
@@ -111,8 +111,8 @@ def test_parts_of_a_date_are_those_of_the_calendar(g: GoogleSql, day: date) -> N
     )
     year, week, weekday = day.isocalendar()
     sunday = date.fromordinal(day.toordinal() - weekday % 7)
-    wanted: dict[str, Any] = {"w": week, "y": year, "n": weekday % 7 + 1, "s": sunday}
-    assert g.value(sql, d=Parameter("DATE", day)) == wanted | {"u": int(day.strftime("%U")), "f": day.isoformat()}
+    expected: dict[str, Any] = {"w": week, "y": year, "n": weekday % 7 + 1, "s": sunday}
+    assert g.value(sql, d=Parameter("DATE", day)) == expected | {"u": int(day.strftime("%U")), "f": day.isoformat()}
 
 
 @few

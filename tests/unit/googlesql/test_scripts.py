@@ -34,15 +34,15 @@ def test_set_takes_one_value_a_tuple_or_a_row(sql: GoogleSql) -> None:
     assert sql.script(body) == [(20, 30, 3)]
 
 
-@pytest.mark.parametrize(("value", "wanted"), [("1", "one"), ("2", "two"), ("3", "many"), ("NULL", "many")])
-def test_if_takes_the_first_branch_that_is_true(sql: GoogleSql, value: str, wanted: str) -> None:
+@pytest.mark.parametrize(("value", "expected"), [("1", "one"), ("2", "two"), ("3", "many"), ("NULL", "many")])
+def test_if_takes_the_first_branch_that_is_true(sql: GoogleSql, value: str, expected: str) -> None:
     body = f"""
       DECLARE n INT64 DEFAULT {value};
       IF n = 1 THEN SELECT 'one';
       ELSEIF n = 2 THEN SELECT 'two';
       ELSE SELECT 'many';
       END IF;"""
-    assert sql.script(body) == [(wanted,)]
+    assert sql.script(body) == [(expected,)]
 
 
 def test_case_compares_a_subject_or_asks_conditions(sql: GoogleSql) -> None:

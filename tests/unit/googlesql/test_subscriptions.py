@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from tests.unit.googlesql.conftest import NOW, GoogleSql
 
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Lineage, Parameter, QueryResult, Routine, Scope
 
@@ -76,11 +76,11 @@ def test_all_mistakes_are_named_at_once_and_nothing_is_written(books: GoogleSql)
     subscribe(books, "b", starts="2026-02-01", ends="2026-01-01")
     subscribe(books, "c", starts="2026-01-01")
     subscribe(books, "c", starts="2026-03-01", price="30")
-    wanted = (
+    expected = (
         "subscriptions are wrong: a: 0 seats; b: ends on 2026-01-01, before it starts;"
         " c: two prices for standard seats from 2026-03-01 on"
     )
-    with pytest.raises(StepFailed, match=wanted):
+    with pytest.raises(StepFailed, match=expected):
         amortise(books, date(2026, 1, 1), date(2026, 1, 31))
     assert books.rows("SELECT COUNT(*) FROM subscription_cost_daily") == [(0,)]
 

@@ -11,8 +11,8 @@ from typing import Any, Final
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
-from convergence.engine import views
 from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.views import runs as views
 from convergence.ports.warehouse import Scope
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic, azure, deepseek, google
 from convergence.sandbox.faults import Plan

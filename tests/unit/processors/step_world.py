@@ -10,10 +10,10 @@ from typing import Any
 
 import httpx
 
-from convergence.adapters.local.accounts import RestAccounts
 from convergence.adapters.local.clock import RandomIds
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import TableSchemas
+from convergence.adapters.local.google_accounts.adapter import RestAccounts
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import (
@@ -139,8 +139,8 @@ class Vault:
         self.stored[provider, name] = plaintext
         return f"cred_{provider}_{name}"
 
-    async def mark(self, provider: str, *, valid: bool, why: str = "") -> None:
-        self.marks.append((provider, valid, why))
+    async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
+        self.marks.append((provider, valid, reason))
 
 
 class WorldContext(Context):

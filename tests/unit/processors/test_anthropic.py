@@ -11,8 +11,8 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.procedures import load_procedures
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.anthropic import billing, usage
 from convergence.processors.anthropic.charges import cost_rows, line
@@ -117,15 +117,15 @@ GOOD = {
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"output_tokens": -1}, "output_tokens is -1"),
         ({"output_tokens": "4"}, "whole number"),
         ({"server_tool_use": {}}, "without server_tool_use_web_search_requests"),
     ],
 )
-def test_a_bad_count_fails_the_step(change: dict[str, Any], said: str) -> None:
-    with pytest.raises(StepFailed, match=said):
+def test_a_bad_count_fails_the_step(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
         usage._row(FIRST, {**GOOD, **change})
 
 

@@ -15,8 +15,8 @@ import httpx
 import pytest
 
 from convergence.adapters.checked_http import CheckedTransport
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import TableSchemas
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.processors.generic.api_extractor import ApiExtractor
 from convergence.sandbox.http import HttpServer, Request, Response
@@ -191,7 +191,7 @@ def failing(tmp_path: Path, handler: Handler, config: Mapping[str, Any] | None =
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "message"),
     [
         (Response(200, b'{"data": [{"id": 1}'), "Transient.*broken JSON"),
         (Response(200, b"<html>", content_type="text/html"), "StepFailed.*instead of JSON"),
@@ -206,11 +206,11 @@ def failing(tmp_path: Path, handler: Handler, config: Mapping[str, Any] | None =
         (Response(200, gzip.compress(b" " * 3_000_000), {"content-encoding": "gzip"}), "more than 1 MiB"),
     ],
 )
-def test_a_bad_answer_fails_the_step_and_says_why(tmp_path: Path, response: Response, said: str) -> None:
+def test_a_bad_answer_fails_the_step_and_says_why(tmp_path: Path, response: Response, message: str) -> None:
     import re
 
     found = failing(tmp_path, lambda _: response, {"answer_mib_max": 1})
-    assert re.search(said, found), found
+    assert re.search(message, found), found
 
 
 def test_cursors_in_a_circle_are_an_error(tmp_path: Path) -> None:
@@ -224,18 +224,18 @@ def test_cursors_in_a_circle_are_an_error(tmp_path: Path) -> None:
 
 
 def test_the_same_page_twice_is_an_error(tmp_path: Path) -> None:
-    said = failing(tmp_path, whole(), {"pagination": {"type": "offset"}})
-    assert "very records of an earlier page" in said
+    message = failing(tmp_path, whole(), {"pagination": {"type": "offset"}})
+    assert "very records of an earlier page" in message
 
 
 def test_a_short_page_in_the_middle_is_an_error(tmp_path: Path) -> None:
     pages = {"1": things(1, 3), "2": things(4, 5), "3": things(7, 9)}
-    said = failing(
+    message = failing(
         tmp_path,
         lambda request: answer({"data": pages.get(dict(request.query).get("page", "1"), [])}),
         {"pagination": {"type": "page", "page_size": 3}},
     )
-    assert "page 2 has fewer rows" in said
+    assert "page 2 has fewer rows" in message
 
 
 def test_an_end_before_the_promised_total_is_an_error(tmp_path: Path) -> None:
@@ -249,21 +249,21 @@ def test_a_link_to_another_host_does_not_get_the_credential(tmp_path: Path) -> N
     def handler(_: Request) -> Response:
         return answer({"data": things(1, 1), "next": "https://evil.example/things"})
 
-    said = failing(tmp_path, handler, {"pagination": {"type": "link", "response_path": "next"}})
-    assert "another host, 'evil.example'" in said
+    message = failing(tmp_path, handler, {"pagination": {"type": "link", "response_path": "next"}})
+    assert "another host, 'evil.example'" in message
 
 
 def test_the_same_host_on_another_port_is_another_host(tmp_path: Path) -> None:
     def handler(_: Request) -> Response:
         return answer({"data": things(1, 1), "next": "http://127.0.0.1:9/things"})
 
-    said = failing(tmp_path, handler, {"pagination": {"type": "link", "response_path": "next"}})
-    assert "another host, '127.0.0.1:9'" in said
+    message = failing(tmp_path, handler, {"pagination": {"type": "link", "response_path": "next"}})
+    assert "another host, '127.0.0.1:9'" in message
 
 
 def test_a_private_address_needs_the_configs_word(tmp_path: Path) -> None:
-    said = failing(tmp_path, whole(), {"allow_private_addresses": False})
-    assert "allow_private_addresses: true" in said
+    message = failing(tmp_path, whole(), {"allow_private_addresses": False})
+    assert "allow_private_addresses: true" in message
 
 
 def test_several_days_without_a_date_field_are_refused(tmp_path: Path) -> None:

@@ -118,11 +118,11 @@ FINAL = {
 
 @pytest.mark.parametrize("fault", FINAL)
 def test_a_bad_answer_fails_the_run_and_leaves_the_table_as_it_was(tmp_path: Path, fault: str) -> None:
-    change, said = FINAL[fault]
+    change, message = FINAL[fault]
     run, ids = asyncio.run(good_then_bad(tmp_path, change))
     assert run.status == "failed"
     assert run.error is not None
-    assert re.search(said, run.error["message"]), run.error
+    assert re.search(message, run.error["message"]), run.error
     assert ids == [1, 2, 3, 4, 5]
 
 

@@ -45,12 +45,12 @@ class Things:
 
     def __init__(self) -> None:
         self.offsets: list[int] = []
-        self.told: list[str] = []
+        self.reported: list[str] = []
         self.hooked = asyncio.Event()
 
     def __call__(self, request: Request) -> Response:
         if request.path == "/hook":
-            self.told.append(json.loads(request.body)["text"])
+            self.reported.append(json.loads(request.body)["text"])
             self.hooked.set()
             return Response(200)
         offset = int(dict(request.query).get("offset", 0))
@@ -90,7 +90,7 @@ def test_rows_of_all_slices_are_loaded_once_and_a_failure_costs_only_its_slice(t
     run, rows = asyncio.run(extracted(tmp_path, things))
     assert run.status == "completed", run.error
     assert rows == [{"n": 1000, "ids": 1000}]
-    assert things.told == ["org0-acme-usage-things completed"]
+    assert things.reported == ["org0-acme-usage-things completed"]
     assert run.totals == {"rows_processed": 1000, "rows_written": 1000}
     # Slices end after 200 rows. The page that failed is asked for again; what slices before it staged is not.
     assert things.offsets.count(500) == 2

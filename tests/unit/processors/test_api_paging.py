@@ -86,14 +86,14 @@ def test_an_unchanged_cursor_with_more_to_come_is_an_error(tmp_path: Path, kind:
     def handler(_: Request) -> Response:
         return answer({"data": things(n := next(numbers), n), "next": "/things?after=same", "has_more": True})
 
-    said = failing(tmp_path, handler, {"pagination": {**KINDS[kind], "more_path": "has_more"}})
-    assert "repeats its cursor" in said
+    message = failing(tmp_path, handler, {"pagination": {**KINDS[kind], "more_path": "has_more"}})
+    assert "repeats its cursor" in message
 
 
 @pytest.mark.parametrize("pagination", [*KINDS.values(), {"type": "page"}, {"type": "offset"}])
 def test_a_listing_without_an_end_is_an_error_and_loads_nothing(tmp_path: Path, pagination: dict[str, str]) -> None:
-    said = failing(tmp_path, fresh(10**9), {"pagination": {**pagination, "max_pages": 5}})
-    assert "more than 5 pages" in said
+    message = failing(tmp_path, fresh(10**9), {"pagination": {**pagination, "max_pages": 5}})
+    assert "more than 5 pages" in message
     assert ids(tmp_path, fresh(4), {**pagination, "max_pages": 5, "more_path": "has_more"})[0] == [1, 2, 3, 4]
 
 
@@ -102,16 +102,16 @@ def test_a_page_that_has_more_and_names_no_next_one_is_an_error(tmp_path: Path) 
         return answer({"data": things(1, 1), "next": None, "has_more": True})
 
     for pagination in (*KINDS.values(), {"type": "none"}):
-        said = failing(tmp_path, handler, {"pagination": {**pagination, "more_path": "has_more"}})
-        assert "says that there is more" in said
+        message = failing(tmp_path, handler, {"pagination": {**pagination, "more_path": "has_more"}})
+        assert "says that there is more" in message
 
 
 @pytest.mark.parametrize("given", [{}, {"has_more": None}, {"has_more": "no"}])
 def test_more_path_must_be_on_every_page(tmp_path: Path, given: dict[str, Any]) -> None:
-    said = failing(
+    message = failing(
         tmp_path, lambda _: answer({"data": things(1, 1), **given}), {"pagination": {**CURSOR, "more_path": "has_more"}}
     )
-    assert "has to be true or false" in said
+    assert "has to be true or false" in message
 
 
 def numbered(rows: int, size: int, **fields: Any) -> Handler:
@@ -140,19 +140,19 @@ def test_the_total_counts_pages_or_rows_as_the_file_says(
 
 
 def test_a_total_of_rows_that_is_read_as_pages_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
-    said = failing(tmp_path, numbered(7, 3), {"pagination": {"type": "page", "total_path": "rows"}})
-    assert "says 7 pages; see pagination.total_counts" in said
+    message = failing(tmp_path, numbered(7, 3), {"pagination": {"type": "page", "total_path": "rows"}})
+    assert "says 7 pages; see pagination.total_counts" in message
 
 
 @pytest.mark.parametrize(
-    ("pagination", "said"),
+    ("pagination", "message"),
     [
         ({"type": "cursor", "total_path": "total"}, "types offset and page"),
         ({"type": "offset", "total_counts": "pages"}, "an offset counts rows"),
     ],
 )
-def test_totals_that_make_no_sense_are_refused(pagination: dict[str, str], said: str) -> None:
-    with pytest.raises(StepFailed, match=said):
+def test_totals_that_make_no_sense_are_refused(pagination: dict[str, str], message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
         settings(ApiSettings, {"config": {"url": "https://a.example", "pagination": pagination}})
 
 
@@ -165,8 +165,8 @@ def test_no_content_before_the_promised_total_is_an_error(tmp_path: Path) -> Non
     def handler(request: Request) -> Response:
         return Response(204) if "offset" in dict(request.query) else answer({"data": things(1, 2), "total": 5})
 
-    said = failing(tmp_path, handler, {"pagination": {"type": "offset", "total_path": "total"}})
-    assert "no content before 'total'" in said
+    message = failing(tmp_path, handler, {"pagination": {"type": "offset", "total_path": "total"}})
+    assert "no content before 'total'" in message
 
 
 ENVELOPES = [
@@ -180,11 +180,11 @@ ENVELOPES = [
 ]
 
 
-@pytest.mark.parametrize(("body", "said"), ENVELOPES)
-def test_an_error_envelope_is_final_with_the_providers_message(tmp_path: Path, body: Any, said: str) -> None:
+@pytest.mark.parametrize(("body", "message"), ENVELOPES)
+def test_an_error_envelope_is_final_with_the_providers_message(tmp_path: Path, body: Any, message: str) -> None:
     found = failing(tmp_path, lambda _: answer(body), {"data_optional": True})
     assert found.startswith("StepFailed")
-    assert said in found
+    assert message in found
 
 
 def test_an_error_beside_the_records_deep_in_the_answer_is_found(tmp_path: Path) -> None:

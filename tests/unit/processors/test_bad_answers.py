@@ -119,12 +119,12 @@ def test_a_bad_answer_of_google_or_azure_stops_the_run_and_loads_nothing(tmp_pat
             await services.warehouse.ensure_table(f"{ORG}_dev", services.schemas.get("genai_billing_daily_raw"))
             await here.set_up(*CLOUDS)
             for provider, (path, table, lost) in CLOUDS.items():
-                for fault, said in {**{name: FINAL[name] for name in IN_CLOUDS}, "lost_rows": lost}.items():
-                    if said:
+                for fault, message in {**{name: FINAL[name] for name in IN_CLOUDS}, "lost_rows": lost}.items():
+                    if message:
                         here.sandbox.broken[:] = [Plan(fault, path)]
                         run = await here.run(f"genai/payg/{provider}", **here.asks(provider), **RANGE)
                         assert run.status == "failed", (provider, fault)
-                        assert re.search(said, str(run.error)), run.error
+                        assert re.search(message, str(run.error)), run.error
                         assert await here.rows(f"SELECT 1 FROM {table}") == []
 
     asyncio.run(work())

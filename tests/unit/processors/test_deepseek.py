@@ -10,8 +10,8 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.procedures import load_procedures
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.deepseek.cost import cost_not_known
 from convergence.sandbox import Sandbox, deepseek

@@ -155,7 +155,7 @@ def test_without_a_mail_server_or_webhook_a_default_notification_is_skipped(
 
 
 def test_a_settings_file_that_broke_stops_no_run(tmp_path: Path) -> None:
-    from convergence.config.notifications import NotificationsFile
+    from convergence.config.files.notifications import NotificationsFile
 
     (tmp_path / "notifications").mkdir()
     file = NotificationsFile(tmp_path)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import yaml
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import FIRST, ManualClock, Vault, WorldContext
 

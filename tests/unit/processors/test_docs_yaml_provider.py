@@ -11,10 +11,10 @@ from typing import Any
 
 import httpx
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.checks.processors import check_processors
 from convergence.config.loader import load_pipeline
-from convergence.config.parameters import resolve_parameters
-from convergence.config.processor_checks import check_processors
+from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import CONFIGS, FIRST, NOW, ManualClock, Vault, WorldContext

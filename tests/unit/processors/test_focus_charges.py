@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.procedures import load_procedures
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.procedures import load_procedures
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Parameter
 from convergence.processors.genai.billed import billed_amount

@@ -9,11 +9,11 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config import ps_types
-from convergence.config.procedures import load_procedures
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.procedures import load_procedures
+from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
-from convergence.processors.genai.front import PROVIDERS, UNAVAILABLE
+from convergence.processors.genai.provider_dispatch import PROVIDERS, UNAVAILABLE
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run

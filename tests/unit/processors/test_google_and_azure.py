@@ -12,8 +12,8 @@ import httpx
 import orjson
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config import ps_types
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.processors import ps_types
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.sandbox import Sandbox, azure, google
 from convergence.sandbox.http import HttpServer, Request, Response
@@ -175,7 +175,7 @@ def series(day: str, total: float) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"errorCode": "ResourceTypeNotSupported", "errorMessage": "no"}, r"ResourceTypeNotSupported \(no\)"),
         ({"timeseries": [{"metadatavalues": [], "data": []}] * 1000}, "1000 series or more"),
@@ -185,7 +185,7 @@ def series(day: str, total: float) -> dict[str, Any]:
         ({"timeseries": "none"}, "another shape"),
     ],
 )
-def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], said: str) -> None:
+def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], message: str) -> None:
     def altered(request: Request, answer: Response) -> Response:
         if "Insights" not in request.path:
             return answer
@@ -193,7 +193,7 @@ def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], 
         page["value"][0].update(change)
         return Response(200, orjson.dumps(page))
 
-    with pytest.raises(StepFailed, match=said):
+    with pytest.raises(StepFailed, match=message):
         step("azure_openai.usage", AZURE, azure.CREDENTIAL, altered)
 
 

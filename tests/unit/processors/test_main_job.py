@@ -12,11 +12,11 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config import ps_types
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.procedures import load_procedures
 from convergence.config.loader import load_pipeline
-from convergence.config.parameters import resolve_parameters
-from convergence.config.procedures import load_procedures
+from convergence.config.parameters.values import resolve_parameters
+from convergence.config.processors import ps_types
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.domain.plan import Plan
 from convergence.sandbox import ADMIN_KEY, Sandbox

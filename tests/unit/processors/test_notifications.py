@@ -39,9 +39,9 @@ class Letters:
         return "451 busy" if self._refuses else "250 OK"
 
 
-async def mailed(letters: Letters, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def mailed(dead_letters: Letters, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(letters, loop=loop), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: SMTP(dead_letters, loop=loop), "127.0.0.1", 0)
     monkeypatch.setenv("SMTP_HOST", "127.0.0.1")
     monkeypatch.setenv("SMTP_PORT", str(server.sockets[0].getsockname()[1]))
     monkeypatch.setenv("SMTP_SECURITY", "none")
@@ -55,14 +55,14 @@ async def mailed(letters: Letters, config: dict[str, Any], monkeypatch: pytest.M
 
 
 def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    letters = Letters()
-    result = asyncio.run(mailed(letters, MAIL, monkeypatch))
+    dead_letters = Letters()
+    result = asyncio.run(mailed(dead_letters, MAIL, monkeypatch))
     assert result == {"status": "SUCCESS", "recipients": 2}
-    assert sorted(one for envelope in letters.got for one in envelope.rcpt_tos) == [
+    assert sorted(one for envelope in dead_letters.got for one in envelope.rcpt_tos) == [
         "ann@example.org",
         "bob@example.org",
     ]
-    content = letters.got[0].content
+    content = dead_letters.got[0].content
     assert isinstance(content, bytes)
     mail = message_from_bytes(content)
     assert mail["Subject"] == "run failed Bcc: x@example.org"
@@ -71,10 +71,10 @@ def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: 
 
 
 def test_nobody_named_means_the_administrator(monkeypatch: pytest.MonkeyPatch) -> None:
-    letters = Letters()
+    dead_letters = Letters()
     monkeypatch.setenv("DEFAULT_ADMIN_EMAIL", "admin@example.org")
-    asyncio.run(mailed(letters, {"subject": "s", "to_emails": [""]}, monkeypatch))
-    assert letters.got[0].rcpt_tos == ["admin@example.org"]
+    asyncio.run(mailed(dead_letters, {"subject": "s", "to_emails": [""]}, monkeypatch))
+    assert dead_letters.got[0].rcpt_tos == ["admin@example.org"]
 
 
 def test_a_mail_that_is_not_taken_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -83,16 +83,16 @@ def test_a_mail_that_is_not_taken_is_transient(monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"to_emails": []}, "DEFAULT_ADMIN_EMAIL is not set"),
         ({"to_emails": ["nobody"]}, "no mail address"),
         ({"to_emails": [f"a{n}@example.org" for n in range(51)]}, "51 recipients"),
     ],
 )
-def test_a_mail_to_nobody_is_refused(change: dict[str, Any], said: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_to_nobody_is_refused(change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DEFAULT_ADMIN_EMAIL", raising=False)
-    with pytest.raises(StepFailed, match=said):
+    with pytest.raises(StepFailed, match=message):
         asyncio.run(mailed(Letters(), {**MAIL, **change}, monkeypatch))
 
 

@@ -15,7 +15,7 @@ import httpx
 import orjson
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.openai import billing, cost, reconciliation, seed_csv, usage, validation
 from convergence.sandbox import Sandbox
@@ -110,7 +110,7 @@ def test_running_the_same_days_twice_leaves_the_same_rows() -> None:
 
 
 @pytest.mark.parametrize(
-    ("last", "said"),
+    ("last", "message"),
     [
         (date(2026, 11, 20), []),
         (date(2026, 11, 21), ["2026-11-21: not over yet (UTC), so the figures are partial; run it again afterwards"]),
@@ -120,11 +120,11 @@ def test_running_the_same_days_twice_leaves_the_same_rows() -> None:
         ),
     ],
 )
-def test_a_day_that_is_not_over_is_a_warning(last: date, said: list[str]) -> None:
+def test_a_day_that_is_not_over_is_a_warning(last: date, message: list[str]) -> None:
     async def work(here: World) -> Any:
         return (await here.usage(kinds=("completions",)))["warnings"]
 
-    assert in_world(work, start_date=date(2026, 11, 20), end_date=last) == said
+    assert in_world(work, start_date=date(2026, 11, 20), end_date=last) == message
 
 
 def test_a_day_without_usage_is_emptied() -> None:
@@ -193,8 +193,8 @@ def test_the_sum_of_cost_rows_is_the_independent_sum_to_the_last_digit() -> None
         (row,) = await here.rows("SELECT SUM(cost) AS total FROM openai_cost_daily")
         return row["total"], await recomputed(here.base_url), result["total_cost"]
 
-    stored, independent, said = in_world(work)
-    assert stored == independent == Decimal(said) > 200
+    stored, independent, message = in_world(work)
+    assert stored == independent == Decimal(message) > 200
 
 
 def test_what_has_no_price_is_listed_and_kept_without_a_cost() -> None:
@@ -298,15 +298,15 @@ async def extract_from(*buckets: Mapping[str, Any]) -> list[dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    ("days", "said"),
+    ("days", "message"),
     [
         ([0], "no bucket for 2026-11-11"),
         ([0, 0], "2026-11-10 comes twice"),
         ([0, 1, 2], "2026-11-12 is outside"),
     ],
 )
-def test_an_answer_with_fewer_or_more_days_than_asked_is_never_green(days: list[int], said: str) -> None:
-    with pytest.raises(StepFailed, match=said):
+def test_an_answer_with_fewer_or_more_days_than_asked_is_never_green(days: list[int], message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
         asyncio.run(extract_from(*(bucket(FIRST + timedelta(days=day)) for day in days)))
 
 

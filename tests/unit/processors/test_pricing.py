@@ -151,7 +151,7 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changes", "said"),
+    ("changes", "message"),
     [
         ({"price": Decimal(-1)}, "is negative"),
         ({"unit": "dozen"}, "the unit 'dozen' is none of '1000000 Tokens'"),
@@ -160,9 +160,9 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
         ({"model": "n", "model_match": "n ~n["}, r"n: model_match '~n\[' is no regular expression"),
     ],
 )
-def test_a_list_that_contradicts_itself_prices_nothing(changes: dict[str, Any], said: str) -> None:
+def test_a_list_that_contradicts_itself_prices_nothing(changes: dict[str, Any], message: str) -> None:
     line = {**next(listed()), "model": "m", "effective_from": None, "effective_to": None}
-    with pytest.raises(StepFailed, match=said):
+    with pytest.raises(StepFailed, match=message):
         PriceBook([line, {**line, **changes}])
 
 

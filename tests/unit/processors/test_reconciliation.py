@@ -33,7 +33,7 @@ def pair(
 
 
 @pytest.mark.parametrize(
-    ("found", "reason", "said"),
+    ("found", "reason", "message"),
     [
         (pair("1.5", "1.50"), "match", ""),
         (pair("1.5", "1.5000005"), "rounding", "within 0.000001"),
@@ -50,24 +50,24 @@ def pair(
         (pair("0", None), "match", "free"),
     ],
 )
-def test_every_difference_has_a_reason_in_words(found: Pair, reason: str, said: str) -> None:
+def test_every_difference_has_a_reason_in_words(found: Pair, reason: str, message: str) -> None:
     given, explanation = classify(found, ROUNDING)
     assert given == reason
-    assert said in explanation
+    assert message in explanation
 
 
 @pytest.mark.parametrize(
-    ("found", "said"),
+    ("found", "message"),
     [
         (pair(None, "1", used=None), "does not show it yet"),
         (pair("1.5", "1.8", used=8, charged=10), "billed for 10, used 8"),
         (pair("1.5", None), "not billed yet"),
     ],
 )
-def test_what_one_side_lacks_on_a_young_day_is_late_data(found: Pair, said: str) -> None:
+def test_what_one_side_lacks_on_a_young_day_is_late_data(found: Pair, message: str) -> None:
     reason, explanation = classify(found, ROUNDING, young=True)
     assert reason == "late_data"
-    assert said in explanation
+    assert message in explanation
     assert "run it again" in explanation
 
 

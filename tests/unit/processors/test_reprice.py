@@ -57,7 +57,7 @@ def test_charges_in_two_currencies_are_not_compared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("line", "said"),
+    ("line", "message"),
     [
         ("m,m,input,u,standard,0,cheap,USD,,,s,1", "list.csv:2: price is 'cheap'"),
         ("m,m,input,u,standard,0,NaN,USD,,,s,1", "list.csv:2: price is 'NaN'"),
@@ -65,12 +65,12 @@ def test_charges_in_two_currencies_are_not_compared() -> None:
         ("m,,input,u,standard,,,USD,,,s,1", "list.csv:2: above_input_tokens and price must not be empty"),
     ],
 )
-def test_a_price_file_that_cannot_be_read_names_its_line(line: str, said: str) -> None:
+def test_a_price_file_that_cannot_be_read_names_its_line(line: str, message: str) -> None:
     header = (
         "model,model_match,kind,unit,processing,above_input_tokens,price,currency,effective_from,effective_to"
         ",source,source_version"
     )
-    with pytest.raises(StepFailed, match=said):
+    with pytest.raises(StepFailed, match=message):
         prices_in(f"{header}\n{line}\n".encode(), "list.csv")
     with pytest.raises(StepFailed, match="a price list has the columns"):
         prices_in(b"model,price\nm,1\n", "list.csv")

@@ -13,9 +13,9 @@ import pytest
 
 from convergence.adapters.checked_http import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
-from convergence.processors.paging import cursor_paging
-from convergence.processors.rest import RestClient
-from convergence.processors.waiting import Patience, retry_after_s
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.paging import cursor_paging
+from convergence.processors.http.retry_budget import RetryBudget, retry_after_s
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import ManualClock, WorldContext
 
@@ -95,7 +95,7 @@ def test_a_retry_after_that_makes_no_sense_is_ignored() -> None:
 
 
 def test_a_provider_that_stays_down_becomes_transient_after_the_last_attempt() -> None:
-    problem = failure(Response(502), patience=Patience(attempts_max=3))
+    problem = failure(Response(502), retry_budget=RetryBudget(attempts_max=3))
     assert isinstance(problem, Transient)
     assert "502" in str(problem)
 
@@ -128,7 +128,7 @@ def test_a_rate_limit_under_another_status_than_429_is_waited_for(response: Resp
     assert answer["data"] == [1]
     assert client.retries == 1
     assert clock.waits[0] == (7.0 if response.headers else 0.25)
-    assert isinstance(failure(response, patience=Patience(attempts_max=1)), Throttled)
+    assert isinstance(failure(response, retry_budget=RetryBudget(attempts_max=1)), Throttled)
 
 
 @pytest.mark.parametrize(
@@ -175,7 +175,7 @@ def test_another_4xx_is_final_and_says_why() -> None:
 
 
 @pytest.mark.parametrize(
-    ("response", "said"),
+    ("response", "message"),
     [
         (Response(200, b"<html>login</html>", content_type="text/html"), "instead of JSON"),
         (Response(200, b"  <!doctype html>"), "instead of JSON"),
@@ -184,10 +184,10 @@ def test_another_4xx_is_final_and_says_why() -> None:
         (Response(404, b"gone"), "no reason given"),
     ],
 )
-def test_an_answer_that_cannot_get_better_is_final(response: Response, said: str) -> None:
+def test_an_answer_that_cannot_get_better_is_final(response: Response, message: str) -> None:
     problem = failure(response)
     assert isinstance(problem, StepFailed)
-    assert said in str(problem)
+    assert message in str(problem)
 
 
 def test_half_a_body_is_asked_for_again() -> None:
@@ -199,7 +199,7 @@ def test_half_a_body_is_asked_for_again() -> None:
 
 
 def test_broken_json_is_asked_for_again_and_then_given_up_as_transient() -> None:
-    problem = failure(Response(200, b'{"data": ['), patience=Patience(attempts_max=2))
+    problem = failure(Response(200, b'{"data": ['), retry_budget=RetryBudget(attempts_max=2))
     assert isinstance(problem, Transient)
     assert "broken JSON" in str(problem)
 

@@ -64,16 +64,16 @@ def test_every_provider_pays_as_it_goes_to_the_last_decimal_and_is_consolidated_
         await here.set_up(*PROVIDERS)
         for provider in PROVIDERS:
             await here.good(f"genai/payg/{provider}", **here.asks(provider), **RANGE)
-        wanted = {provider: expected(provider) for provider in PROVIDERS}
-        assert await focus(here) == wanted
+        options = {provider: expected(provider) for provider in PROVIDERS}
+        assert await focus(here) == options
         # The same usage by another pipeline takes the days over; a second run changes nothing.
         await here.good("openai/cost/usage_cost", api_base_url=here.url, **RANGE)
-        assert await focus(here) == wanted
+        assert await focus(here) == options
         for _ in range(2):
             results = await here.good("genai/unified/consolidate", **RANGE)
             found = {one["provider"]: Decimal(one["cost"]) for one in results["consolidate_usage"]["providers"]
                      if one["cost"] is not None}  # fmt: skip
-            assert found == wanted
+            assert found == options
         rows = await here.rows("SELECT provider, source_pipeline_id FROM genai_usage_cost_daily_unified")
         sources = {row["source_pipeline_id"] for row in rows if row["provider"] == "openai"}
         assert sources == {"acme-openai-cost-usage-cost"}

@@ -44,7 +44,7 @@ def test_a_csv_comes_in_batches_with_empty_fields_as_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("data", "said"),
+    ("data", "message"),
     [
         (b"a,b\n1,2\n1\n1,2,3\n", r"x.csv:3: 1 fields, the header has 2; x.csv:4: 3 fields"),
         (b"a,a\n1,2\n", r"x.csv:1: the header must name every column once"),
@@ -54,8 +54,8 @@ def test_a_csv_comes_in_batches_with_empty_fields_as_null() -> None:
         (b"a,b\n\xff,2\n", r"not UTF-8"),
     ],
 )
-def test_a_broken_csv_names_its_bad_lines(data: bytes, said: str) -> None:
-    with pytest.raises(StepFailed, match=said):
+def test_a_broken_csv_names_its_bad_lines(data: bytes, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
         list(batches(data, "x.csv"))
 
 
@@ -120,8 +120,8 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
         {"name": "p_note", "optional": True},
         {"name": "p_limit", "type": "INT64", "value": "", "optional": True, "default": 5},
     ]
-    wanted = ProcedureSettings.model_validate({"procedure": "sp_x", "parameters": given, "provider": "openai"})
-    found = arguments(wanted.parameters, wanted.params)
+    options = ProcedureSettings.model_validate({"procedure": "sp_x", "parameters": given, "provider": "openai"})
+    found = arguments(options.parameters, options.params)
     assert found == {
         "p_day": Parameter("DATE", date(2026, 11, 10)),
         "p_rate": Parameter("NUMERIC", Decimal("0.1")),
@@ -132,7 +132,7 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
 
 
 @pytest.mark.parametrize(
-    ("argument", "said"),
+    ("argument", "message"),
     [
         ({"name": "p_x"}, "'p_x' has no value"),
         ({"name": "p_x", "type": "DATE", "value": "soon"}, "'p_x' is 'soon', which is no DATE"),
@@ -140,6 +140,6 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
         ({"name": "p_twice", "value": "x"}, "'p_twice' is given twice"),
     ],
 )
-def test_a_bad_argument_is_refused_by_name(argument: dict[str, Any], said: str) -> None:
-    with pytest.raises(StepFailed, match=said):
+def test_a_bad_argument_is_refused_by_name(argument: dict[str, Any], message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
         arguments([Argument.model_validate(argument)], {"p_twice": 1})

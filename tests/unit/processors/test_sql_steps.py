@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config import ps_types
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
 from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 
@@ -33,7 +33,7 @@ ROWS = [
 Story = Callable[[WorldContext], Awaitable[Any]]
 
 
-def live(folder: Path, story: Story) -> Any:
+def live(folder: Path, scenario: Story) -> Any:
     """Tell a story on a table of three rows."""
     schemas = folder / "acme" / "schemas"
     schemas.mkdir(parents=True)
@@ -50,7 +50,7 @@ def live(folder: Path, story: Story) -> Any:
         stage = context.warehouse.stage(TABLE)
         await stage.write(0, ROWS)
         await context.warehouse.load(stage, dates=[DAY])
-        return await story(context)
+        return await scenario(context)
 
     try:
         return asyncio.run(main())
@@ -73,45 +73,45 @@ def test_rows_of_a_query_go_into_a_table_with_lineage_and_replace_its_slice(tmp_
         "parameters": [{"name": "kind", "type": "STRING", "value": "a"}],
     }
 
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         for _ in range(2):
             result = await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
         return result, await rows(context, "SELECT * FROM acme_sums_daily_unified")
 
-    result, (row,) = live(tmp_path, story)
+    result, (row,) = live(tmp_path, scenario)
     assert (result["rows_written"], row["amount"], row["x_pipeline_run_date"]) == (1, Decimal("3.5"), DAY)
     assert row["x_org_slug"] == "acme"
 
 
 def test_a_statement_without_destination_changes_the_orgs_tables(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         config = {"sql": {"sql": f"DELETE FROM {TABLE} WHERE id = 2", "parameters": {}}}
         result = await step(context, "generic.bq_execute", config)
         return result["rows_written"], await rows(context, f"SELECT id FROM {TABLE}")
 
-    assert live(tmp_path, story) == (2, [{"id": 1}])
+    assert live(tmp_path, scenario) == (2, [{"id": 1}])
 
 
 def test_a_dry_run_names_the_tables_and_changes_nothing(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         config = {"sql": f"DELETE FROM {TABLE} WHERE TRUE", "dry_run": True}
         result = await step(context, "generic.bq_execute", config)
         return result["dry_run"], await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
 
-    assert live(tmp_path, story) == (True, [{"n": 3}])
+    assert live(tmp_path, scenario) == (True, [{"n": 3}])
 
 
 def test_a_query_over_its_byte_cap_does_not_run(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         config = {"sql": f"SELECT * FROM {TABLE}", "maximum_bytes_billed": 1}
         await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
 
     with pytest.raises(StepFailed, match="bytes"):
-        live(tmp_path, story)
+        live(tmp_path, scenario)
 
 
 def test_the_transformer_takes_older_spellings(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         config = {
             "transformation": {"type": "sql_template", "sql": f"SELECT * EXCEPT (kind) FROM {TABLE} WHERE id = 1"}
         }
@@ -121,7 +121,7 @@ def test_the_transformer_takes_older_spellings(tmp_path: Path) -> None:
             await step(context, "generic.local_bq_transformer", config, destination=destination)
         return await rows(context, "SELECT id FROM acme_sums_daily_unified")
 
-    assert live(tmp_path, story) == [{"id": 1}, {"id": 1}]
+    assert live(tmp_path, scenario) == [{"id": 1}, {"id": 1}]
 
 
 CHECKS: list[tuple[dict[str, Any], str | None]] = [
@@ -141,11 +141,11 @@ CHECKS: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
-@pytest.mark.parametrize(("check", "said"), CHECKS)
+@pytest.mark.parametrize(("check", "message"), CHECKS)
 def test_a_check_passes_or_stops_the_step_and_is_recorded(
-    tmp_path: Path, check: dict[str, Any], said: str | None
+    tmp_path: Path, check: dict[str, Any], message: str | None
 ) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         await context.warehouse.ensure_table("acme_sums_daily_unified")
         failed = ""
         try:
@@ -154,30 +154,30 @@ def test_a_check_passes_or_stops_the_step_and_is_recorded(
             failed = str(error)
         return failed, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
 
-    failed, (row,) = live(tmp_path, story)
-    assert (said is None and not failed) or (said is not None and said in failed), failed
-    assert (row["status"], row["rows_checked"]) == ("failed" if said else "passed", 3)
+    failed, (row,) = live(tmp_path, scenario)
+    assert (message is None and not failed) or (message is not None and message in failed), failed
+    assert (row["status"], row["rows_checked"]) == ("failed" if message else "passed", 3)
 
 
 def test_a_check_that_warns_leaves_the_step_green(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         check = {"type": "row_count", "min": 10, "on_fail": "warn"}
         return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
 
-    result = live(tmp_path, story)
+    result = live(tmp_path, scenario)
     assert result["status"] == "SUCCESS"
     assert len(result["checks_failed"]) == 1
     assert result["warnings"] == [f"{TABLE}: 01_row_count: 3 rows; expected at least 10"]
 
 
 def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         check = {"type": "range", "column": "amount", "min": 0, "on_fail": "quarantine"}
         await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
         aside = await rows(context, "SELECT reason, row_json FROM org_meta_quarantine_rows")
         return aside, await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
 
-    (aside,), left = live(tmp_path, story)
+    (aside,), left = live(tmp_path, scenario)
     assert json.loads(aside["row_json"])["id"] == 2
     assert left == [{"n": 2}]
 
@@ -186,7 +186,7 @@ ASIDE = {"type": "range", "column": "amount", "min": 0, "on_fail": "quarantine"}
 
 
 def test_each_of_several_equal_rows_is_set_aside(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         stage = context.warehouse.stage(TABLE)
         await stage.write(0, [ROWS[0], ROWS[0], ROWS[1]])
         await context.warehouse.load(stage, dates=[DAY])
@@ -194,12 +194,12 @@ def test_each_of_several_equal_rows_is_set_aside(tmp_path: Path) -> None:
         await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
         return [await rows(context, f"SELECT 1 FROM {name}") for name in (TABLE, "org_meta_quarantine_rows")]
 
-    left, aside = live(tmp_path, story)
+    left, aside = live(tmp_path, scenario)
     assert (len(left), len(aside)) == (1, 2)  # read = loaded + quarantined
 
 
 def test_a_bad_row_that_is_loaded_again_is_set_aside_once(tmp_path: Path) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         for run_id in ("run_1", "run_2"):
             context.run_id = run_id
             await context.clock.sleep(60)
@@ -209,33 +209,33 @@ def test_a_bad_row_that_is_loaded_again_is_set_aside_once(tmp_path: Path) -> Non
             await step(context, "generic.dq_check", {"table": TABLE, "checks": [ASIDE]})
         return await rows(context, "SELECT x_run_id FROM org_meta_quarantine_rows")
 
-    assert live(tmp_path, story) == [{"x_run_id": "run_2"}]
+    assert live(tmp_path, scenario) == [{"x_run_id": "run_2"}]
 
 
 @pytest.mark.parametrize(("scope", "left"), [("run", 3), ("days", 2)])
 def test_rows_of_another_credential_are_checked_where_the_file_says_so(tmp_path: Path, scope: str, left: int) -> None:
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         context.credential_id = "cred_2"
         await step(context, "generic.dq_check", {"table": TABLE, "checks": [ASIDE], "scope": scope})
         check = {"type": "row_count", "min": 1, "on_fail": "warn"}
         counted = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check], "scope": scope})
         return counted["rows_processed"], len(await rows(context, f"SELECT 1 FROM {TABLE}"))
 
-    assert live(tmp_path, story) == (0 if scope == "run" else left, left)
+    assert live(tmp_path, scenario) == (0 if scope == "run" else left, left)
 
 
 def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
     (tmp_path / "things.yml").write_text(f"table: {TABLE}\nchecks: [{{type: not_null, column: kind}}]")
 
-    async def story(context: WorldContext) -> Any:
+    async def scenario(context: WorldContext) -> Any:
         await step(context, "generic.dq_check", {"dq_config": "things.yml"})
 
     with pytest.raises(StepFailed, match="01_not_null"):
-        live(tmp_path, story)
+        live(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
-    ("config", "said"),
+    ("config", "message"),
     [
         ({"table": TABLE}, "give checks"),
         ({"table": TABLE, "checks": [{"type": "range", "column": "id"}]}, "range needs min"),
@@ -243,9 +243,9 @@ def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
         ({"table": TABLE, "checks": [{"type": "row_count", "min": 1, "on_fail": "quarantine"}]}, "names no rows"),
     ],
 )
-def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], said: str) -> None:
-    async def story(context: WorldContext) -> Any:
+def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    async def scenario(context: WorldContext) -> Any:
         await step(context, "generic.dq_check", config)
 
-    with pytest.raises(StepFailed, match=said):
-        live(tmp_path, story)
+    with pytest.raises(StepFailed, match=message):
+        live(tmp_path, scenario)

@@ -23,8 +23,8 @@ PLANS = [
 
 
 def cut(starts: str, ends: str = "", seats: int = 5, **changed: Any) -> list[tuple[str, str, int]]:
-    wanted = SubscriptionSettings.model_validate({"plan": "Team", "starts_on": starts, "ends_on": ends, **changed})
-    found = spans(PLANS, wanted, date.fromisoformat(starts), seats)
+    options = SubscriptionSettings.model_validate({"plan": "Team", "starts_on": starts, "ends_on": ends, **changed})
+    found = spans(PLANS, options, date.fromisoformat(starts), seats)
     return [(str(span.first), str(span.last), int(span.price)) for span in found]
 
 
@@ -36,36 +36,36 @@ def test_a_contract_is_cut_where_the_price_changes() -> None:
 
 
 @pytest.mark.parametrize(
-    ("changed", "said"),
+    ("changed", "message"),
     [
         ({"plan": "Teem"}, "has no price of Teem, .* Did you mean 'Team"),
         ({"billing_cycle": "annual"}, "has no price of Team, standard seats paid annual"),
         ({"seats": 1}, "1 seats, but 2 is the fewest"),
     ],
 )
-def test_what_the_list_does_not_have_is_no_free_seat(changed: dict[str, Any], said: str) -> None:
+def test_what_the_list_does_not_have_is_no_free_seat(changed: dict[str, Any], message: str) -> None:
     seats = changed.pop("seats", 5)
-    with pytest.raises(StepFailed, match=said):
+    with pytest.raises(StepFailed, match=message):
         cut("2026-05-01", seats=seats, **changed)
 
 
 def test_days_without_a_price_stop_the_step() -> None:
-    wanted = SubscriptionSettings(plan="Team")
+    options = SubscriptionSettings(plan="Team")
     with pytest.raises(StepFailed, match=r"no price of Team.* from 2026-04-02 on"):
-        spans(PLANS[:1], wanted, date(2026, 3, 1), 5)
+        spans(PLANS[:1], options, date(2026, 3, 1), 5)
     with pytest.raises(StepFailed, match="from 2026-03-01 on"):
-        spans(PLANS[1:], wanted, date(2026, 3, 1), 5)
+        spans(PLANS[1:], options, date(2026, 3, 1), 5)
 
 
 def test_seats_of_months_with_a_new_price_and_more_seats_add_up_exactly(tmp_path: Path) -> None:
     async def work() -> None:
         async with installed(tmp_path) as here:
-            await story(here)
+            await scenario(here)
 
     asyncio.run(work())
 
 
-async def story(here: Here) -> None:
+async def scenario(here: Here) -> None:
     pipeline = "openai/subscriptions"
     nothing = await here.run(pipeline)
     assert nothing.status == "failed"
@@ -112,11 +112,11 @@ def test_contracts_are_the_orgs_whichever_credential_a_run_has(tmp_path: Path) -
 def test_days_that_a_change_has_reached_and_the_run_does_not_charge_are_told(tmp_path: Path) -> None:
     async def work() -> None:
         async with installed(tmp_path) as here:
-            told = {"seats": "7", "starts_on": "2026-04-01"}
-            late = await here.good("openai/subscriptions", **told, **days(date(2026, 4, 20), date(2026, 4, 30)))
+            reported = {"seats": "7", "starts_on": "2026-04-01"}
+            late = await here.good("openai/subscriptions", **reported, **days(date(2026, 4, 20), date(2026, 4, 30)))
             (warning,) = late["store_subscriptions"]["warnings"]
             assert "start_date=2026-04-01 and end_date=2026-04-19 too" in warning
-            whole = await here.good("openai/subscriptions", **told, **days(date(2026, 4, 1), date(2026, 4, 30)))
+            whole = await here.good("openai/subscriptions", **reported, **days(date(2026, 4, 1), date(2026, 4, 30)))
             assert whole["store_subscriptions"]["warnings"] == []
 
     asyncio.run(work())

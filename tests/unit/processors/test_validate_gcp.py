@@ -57,7 +57,7 @@ def test_a_good_key_gets_a_token_and_an_answer_and_is_marked_valid() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("given", "message"),
     [
         ({"key": "AIza-not-a-service-account"}, "StepFailed.*no JSON key of a service account"),
         ({"edit": {"private_key": "-----BEGIN"}}, "StepFailed.*private_key.*cannot be read"),
@@ -66,16 +66,16 @@ def test_a_good_key_gets_a_token_and_an_answer_and_is_marked_valid() -> None:
         ({"status": 403}, "CredentialRejected.*BigQuery Job User"),
     ],
 )
-def test_a_bad_key_is_marked_with_what_to_do_and_never_quoted(given: dict[str, Any], said: str) -> None:
+def test_a_bad_key_is_marked_with_what_to_do_and_never_quoted(given: dict[str, Any], message: str) -> None:
     import re
 
     found, vault = tried(**given)
     assert isinstance(found, str)
-    assert re.search(said, found), found
-    ((provider, valid, why),) = vault.marks
+    assert re.search(message, found), found
+    ((provider, valid, reason),) = vault.marks
     assert (provider, valid) == ("gcp", False)
-    assert vault.secrets["gcp"] not in why
-    assert "PRIVATE KEY" not in found + why
+    assert vault.secrets["gcp"] not in reason
+    assert "PRIVATE KEY" not in found + reason
 
 
 def test_a_busy_service_says_nothing_about_the_key() -> None:

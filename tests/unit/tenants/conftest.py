@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.documents import SqliteDocuments
-from convergence.adapters.local.keyring import FileKeyring
+from convergence.adapters.local.documents.adapter import SqliteDocuments
+from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.domain.quota import Limits
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.credentials import CredentialStore
@@ -49,10 +49,10 @@ class Tenants:
             **{"slug": slug, "name": slug, "status": "ACTIVE", "limits": limits, "created_at": self.clock.at} | changes
         )
 
-    def live(self, story: Callable[[], Any]) -> Any:
+    def live(self, scenario: Callable[[], Any]) -> Any:
         async def whole() -> Any:
             await self.orgs.create(self.org())
-            return await story()
+            return await scenario()
 
         return asyncio.run(whole())
 

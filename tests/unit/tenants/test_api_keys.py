@@ -16,14 +16,14 @@ HOUR = timedelta(hours=1)
 
 
 def test_a_key_has_256_random_bits_and_opens_its_org_with_its_scopes(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text, made = await tenants.keys.create("acme", name="ci", scopes=["run"])
         assert len(base64.urlsafe_b64decode(text.removeprefix("cvk_") + "=")) == 32
         found = await tenants.keys.verify(text)
         assert found == made
         assert (found.org, found.may("run"), found.may("read"), found.may("admin")) == ("acme", True, False, False)
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_admin_may_everything(tenants: Tenants) -> None:
@@ -34,7 +34,7 @@ def test_admin_may_everything(tenants: Tenants) -> None:
 def test_the_text_of_a_key_is_stored_nowhere_in_production(tenants: Tenants) -> None:
     keys = ApiKeyStore(tenants.documents, tenants.clock)
 
-    async def story() -> None:
+    async def scenario() -> None:
         text, key = await keys.create("acme", name="ci")
         stored = await tenants.documents.get(key.path)
         assert stored is not None
@@ -43,16 +43,16 @@ def test_the_text_of_a_key_is_stored_nowhere_in_production(tenants: Tenants) -> 
         with pytest.raises(NotFound):
             await keys.development_key("acme")
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_outside_production_the_latest_key_can_be_asked_for(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         await tenants.keys.create("acme", name="first")
         second, _ = await tenants.keys.create("acme", name="second")
         assert await tenants.keys.development_key("acme") == second
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 @pytest.mark.parametrize("text", ["", "cvk_", "cvk_x", "ü", "runs/r1", "\x00"])
@@ -61,18 +61,18 @@ def test_what_is_no_key_opens_nothing(tenants: Tenants, text: str) -> None:
 
 
 def test_a_key_ends_at_its_expiry(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text, _ = await tenants.keys.create("acme", name="", expires_in=HOUR)
         tenants.clock.at += HOUR - timedelta(seconds=1)
         assert await tenants.keys.verify(text) is not None
         tenants.clock.at += timedelta(seconds=1)
         assert await tenants.keys.verify(text) is None
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_a_rotated_key_stays_good_for_the_overlap_only(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         old, key = await tenants.keys.create("acme", name="ci", scopes=["read"])
         new, made = await tenants.keys.rotate("acme", key.key_id, overlap=HOUR)
         assert (made.scopes, made.name) == (("read",), "ci")
@@ -83,29 +83,29 @@ def test_a_rotated_key_stays_good_for_the_overlap_only(tenants: Tenants) -> None
         with pytest.raises(InvalidInput, match="revoked or expired"):
             await tenants.keys.rotate("acme", key.key_id, overlap=HOUR)
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_a_revoked_key_opens_nothing_from_then_on(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         text, key = await tenants.keys.create("acme", name="ci")
         await tenants.keys.revoke("acme", key.key_id)
         await tenants.keys.revoke("acme", key.key_id)
         assert await tenants.keys.verify(text) is None
         assert [each.revoked_at for each in await tenants.keys.all("acme")] == [tenants.clock.at]
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_another_org_cannot_revoke_or_rotate_a_key(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         _, key = await tenants.keys.create("acme", name="ci")
         with pytest.raises(NotFound, match="globex has no key"):
             await tenants.keys.revoke("globex", key.key_id)
         with pytest.raises(NotFound):
             await tenants.keys.rotate("globex", key.key_id, overlap=HOUR)
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_scopes_and_expiry_are_checked(tenants: Tenants) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from dataclasses import replace
 from pathlib import Path
 
-from convergence.adapters.local.documents import SqliteDocuments
+from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.domain.quota import Limits
 from convergence.tenants.job_settings import JobSettings, PlanJobs
 from convergence.tenants.orgs import Org, OrgStore

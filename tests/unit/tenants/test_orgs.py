@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from convergence.adapters.local.warehouse import DuckDbWarehouse
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.config.loader import parse_pipeline
-from convergence.config.model import Pipeline
-from convergence.config.table_schema import TableSchemas
+from convergence.config.model.pipeline import Pipeline
 from convergence.domain.quota import Limits
 from convergence.errors import Conflict, IntegrationInactive, InvalidInput, NotFound
 from convergence.ports.warehouse import Scope
-from convergence.tenants.choice import choose_credential
+from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.onboarding import onboard
 from convergence.tenants.orgs import Org
 from convergence.tenants.plans import limits_of, load_plans
@@ -60,14 +60,14 @@ def test_two_changes_at_once_are_both_kept(tenants: Tenants) -> None:
     def edit(key: str) -> Callable[[Org], Org]:
         return lambda org: replace(org, profile={**org.profile, key: "x"})
 
-    async def story() -> Org:
+    async def scenario() -> Org:
         await asyncio.gather(
             *(tenants.orgs.change("acme", edit(f"k{n}"), token=f"t{n}") for n in range(5)),
             *(tenants.credentials.store("acme", "openai", "sk", name=f"n{n}") for n in range(3)),
         )
         return await tenants.orgs.get("acme")
 
-    org = tenants.live(story)
+    org = tenants.live(scenario)
     assert sorted(org.profile) == ["k0", "k1", "k2", "k3", "k4"]
     assert "openai" in org.default_credentials
 
@@ -80,7 +80,7 @@ def test_an_org_that_is_not_there_cannot_be_changed(tenants: Tenants) -> None:
 def test_onboarding_makes_tables_org_and_key_and_only_once(tenants: Tenants) -> None:
     warehouse, schemas = DuckDbWarehouse(None, clock=tenants.clock), TableSchemas(CONFIGS)
 
-    async def story() -> None:
+    async def scenario() -> None:
         founding = (tenants.documents, warehouse, schemas, tenants.keys, tenants.org("globex", plan="STARTER"))
         org, _, text = await onboard(*founding, dataset="globex_dev", configs_dir=CONFIGS)
         assert org.limits == Limits(daily=6, monthly=180, concurrent=2)
@@ -95,7 +95,7 @@ def test_onboarding_makes_tables_org_and_key_and_only_once(tenants: Tenants) -> 
             await onboard(*founding, dataset="globex_dev", configs_dir=CONFIGS)
         assert len(await tenants.keys.all("globex")) == 1
 
-    tenants.live(story)
+    tenants.live(scenario)
     warehouse.close()
 
 
@@ -108,7 +108,7 @@ def test_onboarding_refuses_a_bad_slug_or_plan_before_it_makes_anything(tenants:
 
 
 def test_a_run_uses_the_named_credential_else_the_default(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         first = await tenants.credentials.store("acme", "openai", "sk-1", name="one")
         second = await tenants.credentials.store("acme", "openai", "sk-2", name="two")
         org = await tenants.orgs.get("acme")
@@ -117,11 +117,11 @@ def test_a_run_uses_the_named_credential_else_the_default(tenants: Tenants) -> N
         with pytest.raises(InvalidInput, match="no openai credential 'cred_x'"):
             await choose_credential(tenants.credentials, org, pipeline(), "cred_x")
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_several_credentials_without_a_default_are_a_question(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         ids = [await tenants.credentials.store("acme", "openai", "sk", name=name) for name in ("one", "two", "three")]
         await tenants.credentials.delete("acme", "openai", ids[0])
         org = await tenants.orgs.get("acme")
@@ -132,19 +132,19 @@ def test_several_credentials_without_a_default_are_a_question(tenants: Tenants) 
         with pytest.raises(NotFound):
             await tenants.credentials.delete("acme", "openai", ids[1])
 
-    tenants.live(story)
+    tenants.live(scenario)
 
 
 def test_a_pipeline_that_needs_an_integration_is_refused_without_one_or_with_a_rejected_one(tenants: Tenants) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         org = await tenants.orgs.get("acme")
         with pytest.raises(IntegrationInactive, match="openai integration not active"):
             await choose_credential(tenants.credentials, org, pipeline("openai"), "")
         await tenants.credentials.store("acme", "openai", "sk", name="one")
         found = await tenants.credentials.find("acme", "openai")
         assert found is not None
-        await tenants.credentials.mark(found, valid=False, why="revoked")
+        await tenants.credentials.mark(found, valid=False, reason="revoked")
         with pytest.raises(IntegrationInactive):
             await choose_credential(tenants.credentials, await tenants.orgs.get("acme"), pipeline("openai"), "")
 
-    tenants.live(story)
+    tenants.live(scenario)

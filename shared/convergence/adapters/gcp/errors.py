@@ -53,31 +53,31 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
     """
     if isinstance(error, auth.GoogleAuthError):
         return _signed_out(error, service, doing)
-    said = str(getattr(error, "message", "") or error)
+    message = str(getattr(error, "message", "") or error)
     if isinstance(error, google.Forbidden):
-        return PermissionMissing(f"{service}: {doing} is not allowed. Grant what Google names: {said}")
+        return PermissionMissing(f"{service}: {doing} is not allowed. Grant what Google names: {message}")
     if isinstance(error, google.Unauthorized):
         return CloudSetup(
             f"{service}: Google does not accept this identity ({doing}). Look at the service account and"
-            f" the machine's clock. Google says: {said}"
+            f" the machine's clock. Google says: {message}"
         )
     if isinstance(error, google.MethodNotImplemented):
-        return CloudSetup(f"{service}: {doing} is not offered there. Look at the endpoint. Google says: {said}")
+        return CloudSetup(f"{service}: {doing} is not offered there. Look at the endpoint. Google says: {message}")
     if isinstance(error, _AGAIN):
-        return Transient(f"waiting for {service} ({doing}): {_name(error)}: {said}")
-    if said.startswith("The database "):  # a NOT_FOUND that is no matter of documents
-        return CloudSetup(f"{service}: {said}")
+        return Transient(f"waiting for {service} ({doing}): {_name(error)}: {message}")
+    if message.startswith("The database "):  # a NOT_FOUND that is no matter of documents
+        return CloudSetup(f"{service}: {message}")
     if preconditions and isinstance(error, _PRECONDITIONS):
         return Conflict(f"{doing}: somebody else wrote first; read again")
     if isinstance(error, google.NotFound):
-        return NotFound(f"{service}: {doing}: {said}")
+        return NotFound(f"{service}: {doing}: {message}")
     if isinstance(error, google.Conflict):
-        return Conflict(f"{service}: {doing}: {said}")
+        return Conflict(f"{service}: {doing}: {message}")
     if isinstance(error, google.FailedPrecondition | google.PreconditionFailed):
-        return CloudSetup(f"{service}: {doing}: {said}")  # such as a query without its index
+        return CloudSetup(f"{service}: {doing}: {message}")  # such as a query without its index
     if isinstance(error, google.ClientError):
-        return InvalidInput(f"{service} refuses {doing}: {said}")
-    return Transient(f"waiting for {service} ({doing}): {_name(error)}: {said}")
+        return InvalidInput(f"{service} refuses {doing}: {message}")
+    return Transient(f"waiting for {service} ({doing}): {_name(error)}: {message}")
 
 
 def _signed_out(error: auth.GoogleAuthError, service: str, doing: str) -> ConvergenceError:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from convergence.adapters.gcp.warehouse_jobs import JobOptions, Jobs, fingerprint_of
-from convergence.adapters.gcp.warehouse_ledger import UNCOUNTED, Ledger
+from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs, fingerprint_of
+from convergence.adapters.gcp.warehouse.ledger import UNCOUNTED, Ledger
 from convergence.ports.warehouse import Effect, Scope
 
 

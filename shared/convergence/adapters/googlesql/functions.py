@@ -7,7 +7,7 @@ from typing import Final
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 
-from convergence.errors import StepFailed, nearest
+from convergence.errors import StepFailed, did_you_mean
 
 # Functions that sqlglot does not know, and that run here under their own name or by a rule.
 OWN: Final = frozenset({"ERROR", "IEEE_DIVIDE"})
@@ -26,4 +26,4 @@ def refuse_unknown(tree: exp.Expr) -> None:
     for function in tree.find_all(exp.Anonymous, *_FOREIGN):
         name = str(function.this).upper() if isinstance(function, exp.Anonymous) else function.sql_name()
         if name not in OWN or isinstance(function, _FOREIGN):
-            raise StepFailed(f"No function is called {name}.{nearest(name, known_functions())}")
+            raise StepFailed(f"No function is called {name}.{did_you_mean(name, known_functions())}")

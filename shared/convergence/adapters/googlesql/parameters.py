@@ -11,7 +11,7 @@ from typing import Any, Final
 import orjson
 
 from convergence.adapters.googlesql.types import SqlType
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 
 _INTEGER: Final = re.compile(r"\s*[-+]?\d+\s*")
 
@@ -48,7 +48,7 @@ def _struct(name: str, kind: SqlType, value: Any) -> dict[str, Any]:
         raise InvalidInput(f"Parameter @{name}: {kind} wants an object, got {value!r:.60}.")
     for given in value:
         if given not in fields:
-            raise InvalidInput(f"Parameter @{name}: {kind} has no field {given!r}.{nearest(str(given), fields)}")
+            raise InvalidInput(f"Parameter @{name}: {kind} has no field {given!r}.{did_you_mean(str(given), fields)}")
     return {field: python_value(f"{name}.{field}", each, value.get(field)) for field, each in kind.fields}
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
-from convergence.errors import StepFailed, nearest
+from convergence.errors import StepFailed, did_you_mean
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.types import Catalog
@@ -28,7 +28,7 @@ def catalog_view(table: exp.Table) -> str:
         return ""
     view = name[len(_PREFIX) :].upper()
     if view not in _VIEWS:
-        raise StepFailed(f"{_PREFIX}{view} does not exist here.{nearest(view, _VIEWS)}")
+        raise StepFailed(f"{_PREFIX}{view} does not exist here.{did_you_mean(view, _VIEWS)}")
     return _VIEWS[view]
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.warehouse import Column
 
 NUMERIC: Final = "DECIMAL(38,9)"
@@ -115,7 +115,7 @@ def _parse(tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
         return _parse_fields(name, tokens, position + 1, text)
     if name not in DUCKDB:
         raise InvalidInput(
-            f"{text!r}: no GoogleSQL type is called {name!r}.{nearest(name, [*DUCKDB, 'ARRAY', 'STRUCT'])}"
+            f"{text!r}: no GoogleSQL type is called {name!r}.{did_you_mean(name, [*DUCKDB, 'ARRAY', 'STRUCT'])}"
         )
     if tokens[position] == "(":  # NUMERIC(10, 2), STRING(20): bounds are BigQuery's to check
         position = tokens.index(")", position) + 1 if ")" in tokens[position:] else len(tokens) - 1

@@ -179,6 +179,6 @@ class LocalBus:
             "CloudPubSubDeadLetterSourceDeliveryCount": str(delivery.attempt),
             "CloudPubSubDeadLetterSourceSubscription": subscription.name,
         }
-        letter = Message(delivery.message.data, attributes)
+        dead_letter = Message(delivery.message.data, attributes)
         for target in self._topics.get(topic, ()):
-            self._enqueue(target, Delivery(letter, str(next(self._numbers)), 1, topic))
+            self._enqueue(target, Delivery(dead_letter, str(next(self._numbers)), 1, topic))

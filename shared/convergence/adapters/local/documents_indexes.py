@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from convergence.adapters.local.documents_sql import Query, collection_literal, extract, is_there
+from convergence.adapters.local.documents.query import Query, collection_literal, extract, is_there
 from convergence.ports.documents import Index
 
 _PREFIX: Final = "documents_"
@@ -40,16 +40,16 @@ class FileIndexes:
 
     def build(self, db: sqlite3.Connection) -> None:
         """Make the file's indexes what is declared: others go, also older forms of the same name."""
-        wanted = {index_name(index): index_statement(index) for index in self._usable}
+        expected = {index_name(index): index_statement(index) for index in self._usable}
         stored: dict[str, str] = dict(db.execute(_STORED).fetchall())
-        if stored == wanted:
+        if stored == expected:
             return
         db.execute("BEGIN IMMEDIATE")
         try:
             for name, sql in stored.items():
-                if name.startswith(_PREFIX) and wanted.get(name) != sql:
+                if name.startswith(_PREFIX) and expected.get(name) != sql:
                     db.execute(f"DROP INDEX {name}")
-            for name, sql in wanted.items():
+            for name, sql in expected.items():
                 if stored.get(name) != sql:
                     db.execute(sql)
         except BaseException:

@@ -15,10 +15,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from convergence.adapters.local import warehouse_tables as tables
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.adapters.local.warehouse_session import Job
-from convergence.adapters.local.warehouse_statements import quoted, statement
+from convergence.adapters.local.warehouse import tables
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.local.warehouse.session import Job
 from convergence.engine.log_rows import DATASET
 from convergence.errors import ConvergenceError
 from convergence.ports.bus import Message

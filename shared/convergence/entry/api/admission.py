@@ -13,7 +13,7 @@ from starlette.datastructures import Headers
 from starlette.requests import Request
 
 from convergence.domain.rate import Taken
-from convergence.entry.api.runtime import Caller, Runtime, Visit
+from convergence.entry.api.runtime import Caller, Runtime, StepDelivery
 from convergence.errors import RateLimited
 from convergence.tenants.api_keys import same_text
 
@@ -25,7 +25,7 @@ PROBES: Final = frozenset({"/health", "/ready"})  # refused, they would stop a h
 _IPV6_NETWORK: Final = 64  # bits; one subscriber has a whole network of addresses
 
 
-async def admit(at: Runtime, visit: Visit, request: Request) -> None:
+async def admit(at: Runtime, visit: StepDelivery, request: Request) -> None:
     """Set `visit.caller`, None for a key that is not valid, and take a token from the caller's limit.
 
     Raises:
@@ -73,12 +73,12 @@ def keys_of(headers: Headers) -> tuple[str | None, str | None]:
     return key or None, root or None
 
 
-def _take(at: Runtime, visit: Visit, kind: str) -> None:
+def _take(at: Runtime, visit: StepDelivery, kind: str) -> None:
     """Take a token of all callers of one kind together."""
     _check(visit, at.all_callers.take(kind, _now(at)), f"{kind}, all together")
 
 
-def _check(visit: Visit, taken: Taken, whose: str) -> None:
+def _check(visit: StepDelivery, taken: Taken, whose: str) -> None:
     if not taken.allowed:
         visit.taken = taken
         message = f"The limit of {taken.limit} requests a minute for {whose} is reached."

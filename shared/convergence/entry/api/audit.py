@@ -12,7 +12,7 @@ from starlette.types import Scope
 
 from convergence.domain.times import to_text
 from convergence.engine.messages import message
-from convergence.entry.api.runtime import Runtime, Visit
+from convergence.entry.api.runtime import Runtime, StepDelivery
 from convergence.ports.bus import AUDIT_EVENTS
 from convergence.tenants.orgs import SLUG
 
@@ -20,7 +20,7 @@ MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _TARGETS: Final = ("run_id", "path", "provider", "key_id", "name")
 
 
-async def audit(runtime: Runtime, scope: Scope, visit: Visit, route: str, status: int) -> None:
+async def audit(runtime: Runtime, scope: Scope, visit: StepDelivery, route: str, status: int) -> None:
     """Publish one entry as a CloudEvent.
 
     Of the path, the route's template and the named objects are told: the rest may be a stranger's text. The entry

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import Depends, Path, Request, Security
 from fastapi.security import APIKeyHeader
 
-from convergence.config.model import Pipeline
+from convergence.config.model.pipeline import Pipeline
 from convergence.entry.api.admission import API_KEY_HEADER, ROOT_KEY_HEADER
 from convergence.entry.api.runtime import Caller, visit_of
 from convergence.errors import Denied, NotFound, Unauthenticated

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from convergence.entry.api.admission import admit
 from convergence.entry.api.audit import MUTATING, audit
 from convergence.entry.api.problems import problem, problem_of
-from convergence.entry.api.runtime import Runtime, Visit
+from convergence.entry.api.runtime import Runtime, StepDelivery
 from convergence.errors import ConvergenceError
 
 logger = logging.getLogger("convergence.api")
@@ -41,7 +41,7 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        visit = Visit(self._request_id(request), caller_address(request, self._runtime.settings.FORWARDED_HOPS))
+        visit = StepDelivery(self._request_id(request), caller_address(request, self._runtime.settings.FORWARDED_HOPS))
         scope.setdefault("state", {})["visit"] = visit
         answer = _Answer(send, visit)
         began = time.perf_counter()
@@ -50,7 +50,7 @@ class RequestMiddleware:
         finally:
             await self._after(scope, visit, answer.status, time.perf_counter() - began)
 
-    async def _serve(self, scope: Scope, body: _Body, answer: _Answer, visit: Visit) -> None:
+    async def _serve(self, scope: Scope, body: _Body, answer: _Answer, visit: StepDelivery) -> None:
         try:
             await admit(self._runtime, visit, Request(scope))
             if body.announced > BODY_MAX:
@@ -73,7 +73,7 @@ class RequestMiddleware:
         given = request.headers.get("x-request-id", "")
         return given if _REQUEST_ID.fullmatch(given) else self._runtime.services.ids.new("req")
 
-    async def _after(self, scope: Scope, visit: Visit, status: int, seconds: float) -> None:
+    async def _after(self, scope: Scope, visit: StepDelivery, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _UNROUTED).replace(":path}", "}")
         method = scope["method"] if status != 405 and route != _UNROUTED else "(other)"  # a stranger may invent methods
         self._runtime.metrics.answered(method, route, status, seconds)
@@ -130,7 +130,7 @@ class _Body:
 class _Answer:
     """The answer on its way out, with the headers that all answers have. `status` is 0 before it began."""
 
-    def __init__(self, send: Send, visit: Visit) -> None:
+    def __init__(self, send: Send, visit: StepDelivery) -> None:
         self._send = send
         self._visit = visit
         self.status = 0

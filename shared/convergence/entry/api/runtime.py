@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 
-from convergence.config.settings import Settings
+from convergence.config.settings.deployment import Settings
 from convergence.domain.rate import Buckets, Taken
 from convergence.domain.run import Run
 from convergence.engine.services import Services
@@ -62,7 +62,7 @@ class Caller:
 
 
 @dataclass(slots=True)
-class Visit:
+class StepDelivery:
     """One request, as its parts learn about it."""
 
     request_id: str
@@ -82,9 +82,9 @@ async def _runtime(request: Request) -> Runtime:
     return runtime_of(request)
 
 
-def visit_of(request: Request) -> Visit:
+def visit_of(request: Request) -> StepDelivery:
     """Return the visit that the edge began."""
-    found: Visit = request.scope["state"]["visit"]
+    found: StepDelivery = request.scope["state"]["visit"]
     return found
 
 

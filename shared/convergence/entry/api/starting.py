@@ -8,11 +8,11 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Header, Query
 
 from convergence.domain.quota import Limits
-from convergence.engine import views
 from convergence.engine.dispatch import RunRequest, dispatch, prepare
-from convergence.engine.plan_view import PlanView, plan_view
 from convergence.engine.store import ANONYMOUS
-from convergence.engine.view_models import RunView
+from convergence.engine.views import runs as views
+from convergence.engine.views.models import RunView
+from convergence.engine.views.plan import PlanView, plan_view
 from convergence.entry.api.json import Json
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.problems import documented

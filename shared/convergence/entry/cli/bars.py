@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from convergence.domain.run import Run
-from convergence.engine import views
 from convergence.engine.services import Services
-from convergence.engine.view_models import RunView, StepView
+from convergence.engine.views import runs as views
+from convergence.engine.views.models import RunView, StepView
 from convergence.entry.cli.follow import Rows
 from convergence.entry.cli.output import COLOURS, first_line, seconds
 
@@ -74,14 +74,14 @@ class Bars:
         word, colour = step["status"], _colour(step["status"])
         shown = max(rows, step["rows_processed"], step["rows_written"])
         attempts = step["attempts"] + (word == "retrying")
-        said = first_line(step["error_message"] or (note if word == "running" else ""))
+        message = first_line(step["error_message"] or (note if word == "running" else ""))
         return (
             Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour, no_wrap=True),
             _bar(word, rows, total),
             Text(f"{shown:,} rows" if shown else "", justify="right"),
             Text(f"attempt {attempts} of {step['attempts_max']}" if attempts > 1 else "", style="yellow"),
             Text(seconds(step["duration_ms"]), justify="right"),
-            Text(said, style="bright_black", no_wrap=True, overflow="ellipsis"),
+            Text(message, style="bright_black", no_wrap=True, overflow="ellipsis"),
         )
 
 

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from convergence.domain.run import Run
-from convergence.engine import views
 from convergence.engine.services import Services
-from convergence.engine.view_models import Move, RunView
-from convergence.entry.cli.doors import Writer
+from convergence.engine.views import runs as views
+from convergence.engine.views.models import Move, RunView
+from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.output import Output, first_line, seconds, status
 
 TICK_S: Final = 0.1
@@ -126,7 +126,7 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         out.line(f"  again:  {command('replay', run['run_id'])}")
 
 
-async def conclude(
+async def finish_step(
     out: Output, services: Services, runs: Sequence[Run], command: Callable[..., str], *, several: bool = False
 ) -> int:
     """Print the end of each run; return the exit code: 1 when one of them did not complete."""

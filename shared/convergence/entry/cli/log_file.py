@@ -90,11 +90,11 @@ def stop(handler: logging.Handler) -> None:
 
 def read_run(path: Path, run_id: str) -> Iterator[dict[str, Any]]:
     """Yield the lines of one run, oldest first; files that are not there have none, a torn line is left out."""
-    wanted = run_id.encode()
+    expected = run_id.encode()
     for file in [*(path.with_name(f"{path.name}.{number}") for number in range(_FILES_KEPT, 0, -1)), path]:
         try:
             with file.open("rb") as lines:
-                found = [line for line in lines if wanted in line]
+                found = [line for line in lines if expected in line]
         except FileNotFoundError:
             continue
         for text in found:

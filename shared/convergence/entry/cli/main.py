@@ -8,17 +8,17 @@ from typing import Any, Final
 
 import click
 
-from convergence.entry.cli.doors import Doors
+from convergence.entry.cli.installation import Installation
 from convergence.entry.cli.options import global_options
 from convergence.entry.cli.session import Session, Terminated
-from convergence.errors import ConvergenceError, nearest
+from convergence.errors import ConvergenceError, did_you_mean
 
 COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 OK, FAILED, BAD_INPUT, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143  # docs/cli.md
 
-# Name → module below convergence.entry.cli; the command is called `command` there, or as behind the colon.
+# Name → module below convergence.entry.cli.commands; the command is called `command` there, or as behind the colon.
 COMMANDS: Final = {
-    "demo": "demo",
+    "demo": "demo.command",
     "run": "run",
     "resume": "resume",
     "status": "status",
@@ -54,13 +54,13 @@ class Commands(click.Group):
         """Return a command, or None."""
         if cmd_name not in COMMANDS:
             return None
-        command: click.Command = import_module(f"convergence.entry.cli.{COMMANDS[cmd_name]}").command
+        command: click.Command = import_module(f"convergence.entry.cli.commands.{COMMANDS[cmd_name]}").command
         return command
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command; an unknown one gets the nearest names."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
-            raise click.UsageError(f"there is no command {args[0]!r}.{nearest(args[0], COMMANDS)}", ctx)
+            raise click.UsageError(f"there is no command {args[0]!r}.{did_you_mean(args[0], COMMANDS)}", ctx)
         return super().resolve_command(ctx, args)
 
 
@@ -77,9 +77,9 @@ def cli() -> None:
     """
 
 
-def run(doors: Doors, argv: Sequence[str], program: str = "convergence") -> int:
+def run(installation: Installation, argv: Sequence[str], program: str = "convergence") -> int:
     """Do what `argv` says and return the exit code. The edge: every error ends here, as one message."""
-    session = Session(doors, program)
+    session = Session(installation, program)
     try:
         result = cli.main(args=list(argv), prog_name=program, complete_var=COMPLETE, standalone_mode=False, obj=session)
         return result if isinstance(result, int) else OK

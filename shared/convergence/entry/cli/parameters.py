@@ -11,8 +11,8 @@ from typing import Any, Final, TypeVar
 
 import click
 
-from convergence.config.model import ParameterSpec
-from convergence.errors import InvalidInput, nearest
+from convergence.config.model.pipeline import ParameterSpec
+from convergence.errors import InvalidInput, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 Specs = Mapping[str, ParameterSpec]
@@ -83,7 +83,7 @@ def read_parameters(
 def _sources(option: str, texts: Sequence[str], secrets: Iterable[str], pipeline: str) -> Iterable[tuple[str, str]]:
     for name, source in read_pairs(option, texts).items():
         if name not in secrets:
-            raise InvalidInput(f"{pipeline} declares no secret {name!r}.{nearest(name, secrets)}")
+            raise InvalidInput(f"{pipeline} declares no secret {name!r}.{did_you_mean(name, secrets)}")
         yield name, source
 
 

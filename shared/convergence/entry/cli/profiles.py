@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from convergence.errors import InvalidInput, nearest
+from convergence.errors import InvalidInput, did_you_mean
 
 _NAMES: Final = ("url", "api_key", "root_key", "org")
 KEY, ROOT_KEY, URL, ORG = "CONVERGENCE_API_KEY", "CONVERGENCE_ROOT_KEY", "CONVERGENCE_URL", "CONVERGENCE_ORG"
@@ -59,8 +59,8 @@ def _read(file: Path, name: str) -> Profile:
         raise InvalidInput(f"{file} is no TOML; docs/cli.md shows one") from None
     table = tables.get(name)
     if not isinstance(table, dict):
-        raise InvalidInput(f"{file} has no profile {name!r}.{nearest(name, tables)}")
+        raise InvalidInput(f"{file} has no profile {name!r}.{did_you_mean(name, tables)}")
     for key, value in table.items():
         if key not in _NAMES or not isinstance(value, str):
-            raise InvalidInput(f"{file}: [{name}] {key} is not known, or no text.{nearest(key, _NAMES)}")
+            raise InvalidInput(f"{file}: [{name}] {key} is not known, or no text.{did_you_mean(key, _NAMES)}")
     return Profile(**table)

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
-from convergence.config.model import ParameterSpec
-from convergence.engine.view_models import RunView
+from convergence.config.model.pipeline import ParameterSpec
+from convergence.engine.views.models import RunView
 from convergence.entry.cli.follow import move_line, summary
 from convergence.entry.cli.parameters import read_parameters
 from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session
-from convergence.errors import InvalidInput, NotFound, nearest
+from convergence.errors import InvalidInput, NotFound, did_you_mean
 
 _ENDED: Final = frozenset({"completed", "failed", "cancelled"})
 Words = tuple[Sequence[str], Sequence[str], Sequence[str]]  # -p, --secret-from-env, --secret-from-file
@@ -54,7 +54,7 @@ def cancel(session: Session, server: Server, run_id: str) -> int:
     answer = server.ask("POST", f"/pipelines/cancel/{quoted(org)}/{quoted(run_id)}")
     if not answer["success"]:
         raise InvalidInput(f"run {run_id} is {answer['status']} already; there is nothing to cancel")
-    _conclude(session, status(server, org, run_id))
+    _finish_step(session, status(server, org, run_id))
     return 0
 
 
@@ -71,7 +71,7 @@ def given(server: Server, pipeline: str, words: Words, *, ask: bool = True) -> d
     if declared is None and not any(words):
         return {}  # an alias, perhaps: the server knows them
     if declared is None:
-        raise NotFound(f"{server.url} lists no pipeline {name!r}; parameters need its path.{nearest(name, known)}")
+        raise NotFound(f"{server.url} lists no pipeline {name!r}; parameters need its path.{did_you_mean(name, known)}")
     specs = {
         each["name"]: ParameterSpec(
             type=each["type"], required=each["required"], description=each["description"], default=None
@@ -89,7 +89,7 @@ def _followed(session: Session, server: Server, org: str, accepted: Mapping[str,
             look = session.command("status", accepted["run_id"])
             session.out.line(f"accepted  {accepted['run_id']}; the server does the work, look with: {look}")
         return 0
-    return _conclude(session, _follow(session, server, org, accepted["run_id"]))
+    return _finish_step(session, _follow(session, server, org, accepted["run_id"]))
 
 
 def _follow(session: Session, server: Server, org: str, run_id: str) -> RunView:
@@ -105,7 +105,7 @@ def _follow(session: Session, server: Server, org: str, run_id: str) -> RunView:
             return view
 
 
-def _conclude(session: Session, view: RunView) -> int:
+def _finish_step(session: Session, view: RunView) -> int:
     if session.out.json:
         session.out.data(view)
     else:

@@ -16,15 +16,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
-from convergence.config.environments import SHORT
+from convergence.config.settings.environments import SHORT
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
-from convergence.entry.cli.doors import Doors, Place, Watch, Writer
+from convergence.entry.cli.installation import Installation, Place, Watch, Writer
 from convergence.entry.cli.log_file import stop, write_to
 from convergence.entry.cli.output import Output
 from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
 from convergence.entry.cli.server import Server
-from convergence.errors import InvalidInput, NotFound, StorageLocked, nearest
+from convergence.errors import InvalidInput, NotFound, StorageLocked, did_you_mean
 from convergence.ports.documents import Order, Where
 from convergence.tenants.orgs import Org
 
@@ -42,8 +42,8 @@ class Terminated(BaseException):
 class Session:
     """What every command gets. Global options are written into it while they are parsed."""
 
-    def __init__(self, doors: Doors, program: str) -> None:
-        self.doors = doors
+    def __init__(self, installation: Installation, program: str) -> None:
+        self.installation = installation
         self.program = program
         self.out = Output()
         self.data_dir = DATA_DIR
@@ -86,7 +86,7 @@ class Session:
             StorageLocked: a server has the data, and no key for it is known.
         """
         profile = find_profile(self.profile, self.url)
-        holder = None if profile.url or not writes else self.doors.holder(self.place)
+        holder = None if profile.url or not writes else self.installation.holder(self.place)
         address = None if holder is None else _SERVED.search(holder)
         if address is not None:
             if not profile.api_key and not profile.root_key:
@@ -104,7 +104,7 @@ class Session:
 
     def reading(self) -> AbstractContextManager[Services]:
         """Open to look; works beside a writer."""
-        return self.doors.reader(self.place)
+        return self.installation.reader(self.place)
 
     @asynccontextmanager
     async def writing(self, purpose: str, watch: Watch | None = None) -> AsyncIterator[Writer]:
@@ -113,10 +113,10 @@ class Session:
         Raises:
             StorageLocked: another process writes.
         """
-        async with self.doors.writer(self.place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
-            handler = write_to(self.doors.log_file(self.place), to_stderr=self.out.verbose)
+        async with self.installation.writer(self.place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
+            handler = write_to(self.installation.log_file(self.place), to_stderr=self.out.verbose)
             stack.callback(stop, handler)
-            from convergence.entry.cli.demo_source import listen_again
+            from convergence.entry.cli.commands.demo.source import listen_again
 
             await listen_again(self, writer.services, stack)
             yield writer
@@ -139,7 +139,7 @@ class Session:
             self.url
             or self.profile
             or not (self.data_dir / "state.db").exists()
-            or self.doors.holder(self.place) is not None
+            or self.installation.holder(self.place) is not None
         ):
             return
         try:
@@ -168,7 +168,7 @@ async def known_org(services: Services, slug: str) -> Org:
         return await services.orgs.get(slug)
     except NotFound as error:
         known = await services.orgs.slugs()
-        raise NotFound(f"{error}.{nearest(slug, known)}" if known else str(error)) from error
+        raise NotFound(f"{error}.{did_you_mean(slug, known)}" if known else str(error)) from error
 
 
 async def find_run(services: Services, run_id: str | None) -> tuple[str, str]:
@@ -178,8 +178,8 @@ async def find_run(services: Services, run_id: str | None) -> tuple[str, str]:
         recent = await services.documents.query("runs", order=[Order("created_at", descending=True)], limit=RECENT)
         known = [found.data["run_id"] for found in recent.documents]
         if run_id is not None or not known:
-            said = "there is no run yet" if run_id is None else f"there is no run {run_id!r}"
-            raise NotFound(f"{said}.{nearest(run_id or '', known)}")
+            message = "there is no run yet" if run_id is None else f"there is no run {run_id!r}"
+            raise NotFound(f"{message}.{did_you_mean(run_id or '', known)}")
         document = recent.documents[0]
     org = str(document.data["org"])
     return org, (await require_run(services, org, str(document.data["run_id"]))).run.run_id

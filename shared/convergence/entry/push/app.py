@@ -20,10 +20,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from convergence.engine.services import Services
+from convergence.entry.push.concurrency_limit import Gate
 from convergence.entry.push.deliveries import Subscribed, deliver
 from convergence.entry.push.envelope import BODY_MAX
-from convergence.entry.push.gate import Gate
-from convergence.errors import ConvergenceError, NotFound, Throttled, Transient, Unauthenticated, nearest
+from convergence.errors import ConvergenceError, NotFound, Throttled, Transient, Unauthenticated, did_you_mean
 from convergence.ports.bus import Answer, Retry
 
 logger = logging.getLogger(__name__)
@@ -57,7 +57,7 @@ def create_push(push: Push) -> Starlette:
         try:
             await _authenticate(push.check, request)
             if topic not in push.topics:
-                raise NotFound(f"this function hears no topic {topic!r}.{nearest(topic, push.topics)}")
+                raise NotFound(f"this function hears no topic {topic!r}.{did_you_mean(topic, push.topics)}")
         except ConvergenceError as error:
             logger.warning("%s: a delivery is refused: %s", topic[:100], error)
             return _answer(error.http_status, error)

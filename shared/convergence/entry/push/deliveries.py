@@ -45,12 +45,12 @@ async def deliver(
     with working_on(trace_of(attributes, headers), labels):
         version = version_of(delivery.message)
         if version != SCHEMA_VERSION:
-            why = f"its schema is of version {version!r}; this release reads version {SCHEMA_VERSION}"
-            return await _keep(services, delivery, why, "message.other_version")
+            reason = f"its schema is of version {version!r}; this release reads version {SCHEMA_VERSION}"
+            return await _keep(services, delivery, reason, "message.other_version")
         age_s = _age_s(services, envelope)
         if subscribed.age_max_s is not None and age_s > subscribed.age_max_s:
-            why = f"published {timedelta(seconds=round(age_s))} ago; {topic} is heard for {subscribed.age_max_s:g} s"
-            return await _keep(services, delivery, why, "message.too_old")
+            reason = f"published {timedelta(seconds=round(age_s))} ago; {topic} is heard for {subscribed.age_max_s:g} s"
+            return await _keep(services, delivery, reason, "message.too_old")
         return await subscribed.handler(delivery)
 
 
@@ -60,7 +60,7 @@ def _age_s(services: Services, envelope: Envelope) -> float:
     return (services.clock.now() - envelope.published_at).total_seconds()
 
 
-async def _keep(services: Services, delivery: Delivery, why: str, code: str) -> Ack:
-    logger.warning("a message of %s is kept as a letter: %s", delivery.topic, why)
-    await keep_unreadable(services, delivery, why, code=code)
+async def _keep(services: Services, delivery: Delivery, reason: str, code: str) -> Ack:
+    logger.warning("a message of %s is kept as a letter: %s", delivery.topic, reason)
+    await keep_unreadable(services, delivery, reason, code=code)
     return Ack()

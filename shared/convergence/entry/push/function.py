@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from convergence.domain.trace import trace_of, working_on
 from convergence.entry.push.app import PREFIX
-from convergence.entry.push.gate import Gate
+from convergence.entry.push.concurrency_limit import Gate
 from convergence.errors import ConvergenceError
 
 logger = logging.getLogger(__name__)

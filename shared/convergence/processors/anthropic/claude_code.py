@@ -20,13 +20,13 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
-from convergence.processors.answers import objects
 from convergence.processors.anthropic.api import CLAUDE_CODE, ApiSettings, connect
 from convergence.processors.base import TableProcessor, days
 from convergence.processors.genai.billed import billed_currency
-from convergence.processors.json_text import write_json
-from convergence.processors.paging import cursor_paging
-from convergence.processors.rest import RestClient
+from convergence.processors.http.answers import objects
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.json_text import write_json
+from convergence.processors.http.paging import cursor_paging
 from convergence.processors.settings import settings
 
 TOKENS: Final = {
@@ -65,10 +65,10 @@ class ClaudeCodeProcessor(TableProcessor):
 
         Raises `StepFailed` for a record of another day, and for one that comes twice: pages would overlap.
         """
-        wanted = settings(ClaudeCodeSettings, step_config)
-        self._client = client = await connect(context, wanted)
+        options = settings(ClaudeCodeSettings, step_config)
+        self._client = client = await connect(context, options)
         for day in days(context.start_date, context.end_date):
-            params = [("starting_at", day.isoformat()), ("limit", str(wanted.page_records))]
+            params = [("starting_at", day.isoformat()), ("limit", str(options.page_records))]
             seen: set[bytes] = set()
             async for page in client.pages(CLAUDE_CODE, params, paging=cursor_paging()):
                 records = page.get("data")
@@ -92,8 +92,8 @@ def _rows(record: Any, day: date, seen: set[bytes]) -> Iterator[Row]:
         raise StepFailed(f"{where}: a record lacks date, actor, core_metrics or model_breakdown ({error!r})") from error
     digest = orjson.dumps(record, option=orjson.OPT_SORT_KEYS, default=str)
     if found != day or digest in seen:
-        said = f"belongs to {found}" if found != day else "comes twice: pages overlap"
-        raise StepFailed(f"{where}: a record {said}")
+        message = f"belongs to {found}" if found != day else "comes twice: pages overlap"
+        raise StepFailed(f"{where}: a record {message}")
     seen.add(digest)
     who = {"usage_date": day, **who}
     activity = {column: _count(_at(metrics, path), ".".join(path), where) for path, column in ACTIVITY.items()}

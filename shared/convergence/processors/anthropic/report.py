@@ -11,7 +11,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import ApiSettings, connect, daily
 from convergence.processors.base import TableProcessor
-from convergence.processors.rest import RestClient
+from convergence.processors.http.client import RestClient
 from convergence.processors.settings import settings
 
 
@@ -32,9 +32,9 @@ class ReportProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
-        wanted = settings(ApiSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        async for page in daily(client, self.path, context, group_by=self.group_by, page_days=wanted.page_days):
+        options = settings(ApiSettings, step_config)
+        self._client = client = await connect(context, options)
+        async for page in daily(client, self.path, context, group_by=self.group_by, page_days=options.page_days):
             yield [self.row(day, result) for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:

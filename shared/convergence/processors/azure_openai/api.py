@@ -8,8 +8,8 @@ from typing import Final
 from pydantic import field_validator
 
 from convergence.ports.processor import Context
-from convergence.processors.auth import Auth, signed
-from convergence.processors.rest import RestClient
+from convergence.processors.http.auth import Auth, signed
+from convergence.processors.http.client import RestClient
 from convergence.processors.settings import Settings
 
 BASE_URL: Final = "https://management.azure.com"
@@ -51,8 +51,8 @@ class AzureSettings(Settings):
         return "/".join(self.resource_id.split("/")[:3])
 
 
-async def connect(context: Context, wanted: AzureSettings, service: str) -> RestClient:
+async def connect(context: Context, options: AzureSettings, service: str) -> RestClient:
     """Return a client that carries a token of the run's app."""
-    auth = Auth(type="oauth2", provider=wanted.secret, token_url=wanted.token_url, scope=SCOPE)
+    auth = Auth(type="oauth2", provider=options.secret, token_url=options.token_url, scope=SCOPE)
     headers, _ = await signed(auth, context, "loopback")
-    return RestClient(context, wanted.api_base_url, headers=headers, service=service, renew=RENEW)
+    return RestClient(context, options.api_base_url, headers=headers, service=service, renew=RENEW)

@@ -19,8 +19,8 @@ from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
 from convergence.processors.genai.billed import billed_amount, billed_currency
-from convergence.processors.paging import Answer, Call
-from convergence.processors.rest import RestClient
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.paging import Answer, Call
 from convergence.processors.settings import settings
 
 API_VERSION: Final = "2023-11-01"
@@ -45,12 +45,12 @@ class AzureOpenAICostProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
-        wanted = settings(AzureCostSettings, step_config)
-        self._client = client = await connect(context, wanted, "Azure Cost Management")
-        path = f"{wanted.subscription}/providers/Microsoft.CostManagement/query"
-        call = Call(path, (("api-version", API_VERSION),), "POST", _body(wanted, context))
+        options = settings(AzureCostSettings, step_config)
+        self._client = client = await connect(context, options, "Azure Cost Management")
+        path = f"{options.subscription}/providers/Microsoft.CostManagement/query"
+        call = Call(path, (("api-version", API_VERSION),), "POST", _body(options, context))
         async for answer, _ in client.walk(call, _following, exact=True):
-            rows = _rows(answer.data, wanted.resource_id, context)
+            rows = _rows(answer.data, options.resource_id, context)
             for row in rows:
                 self._cost[row["currency"]] = self._cost.get(row["currency"], Decimal(0)) + row["cost"]
             yield rows
@@ -62,9 +62,9 @@ class AzureOpenAICostProcessor(TableProcessor):
         return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
 
 
-def _body(wanted: AzureCostSettings, context: Context) -> dict[str, Any]:
+def _body(options: AzureCostSettings, context: Context) -> dict[str, Any]:
     return {
-        "type": wanted.cost_type,
+        "type": options.cost_type,
         "timeframe": "Custom",
         "timePeriod": {  # both days are included
             "from": f"{context.start_date.isoformat()}T00:00:00Z",
@@ -77,7 +77,7 @@ def _body(wanted: AzureCostSettings, context: Context) -> dict[str, Any]:
                 "usage": {"name": "UsageQuantity", "function": "Sum"},
             },
             "grouping": [{"type": "Dimension", "name": "Meter"}, {"type": "Dimension", "name": "MeterId"}],
-            "filter": {"dimensions": {"name": "ResourceId", "operator": "In", "values": [wanted.resource_id]}},
+            "filter": {"dimensions": {"name": "ResourceId", "operator": "In", "values": [options.resource_id]}},
         },
     }
 

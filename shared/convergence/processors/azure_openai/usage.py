@@ -36,10 +36,10 @@ class AzureOpenAIUsageProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield the rows of one metric after the other. Raises `StepFailed` for days that are no longer kept."""
-        wanted = settings(AzureSettings, step_config)
+        options = settings(AzureSettings, step_config)
         if (context.now().date() - context.start_date).days > KEPT_DAYS:
             raise StepFailed(f"Azure Monitor keeps {KEPT_DAYS} days; it has nothing of {context.start_date} any more")
-        client = await connect(context, wanted, "Azure Monitor")
+        client = await connect(context, options, "Azure Monitor")
         end = context.end_date + timedelta(days=1)
         for metric in METRICS:
             params = [
@@ -51,8 +51,8 @@ class AzureOpenAIUsageProcessor(TableProcessor):
                 ("$filter", "ModelDeploymentName eq '*' and ModelName eq '*'"),
                 ("top", str(SERIES_MAX)),
             ]
-            answer = await client.get(f"{wanted.resource_id}/providers/Microsoft.Insights/metrics", params)
-            yield _rows(answer, metric, wanted.resource_id, context)
+            answer = await client.get(f"{options.resource_id}/providers/Microsoft.Insights/metrics", params)
+            yield _rows(answer, metric, options.resource_id, context)
 
 
 def _rows(answer: Any, metric: str, resource: str, context: Context) -> list[Row]:

@@ -37,7 +37,7 @@ class DeepSeekCostProcessor:
 
         Raises `StepFailed` for a day whose balance was not read on that day, and for a balance that rose.
         """
-        wanted = settings(BalanceSettings, step_config)
+        options = settings(BalanceSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         await context.warehouse.ensure_table(BALANCES)
         if context.start_date != context.end_date:
@@ -52,7 +52,7 @@ class DeepSeekCostProcessor:
                     " of now only, so the cost of other days cannot be known. Run it with today's date."
                 )
         before = {row["currency"]: row for row in await self._reading(context, "<")}
-        rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), wanted, context))]
+        rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), options, context))]
         await stage.write(0, rows)
         loaded = await context.warehouse.load(stage, dates=[context.end_date], date_field="usage_date")
         return {
@@ -84,26 +84,26 @@ class DeepSeekCostProcessor:
 
 def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
     """Say of which currencies the cost is not known: read for the first time, or no longer told."""
-    said = [
+    message = [
         f"the first reading of the balance in {row['currency']}: what it cost is known from the next one on"
         for row in now
         if row["currency"] not in before
     ]
-    told = {row["currency"] for row in now}
+    reported = {row["currency"] for row in now}
     latest = max((row["x_pipeline_run_date"] for row in before.values()), default=None)
-    return said + [
+    return message + [
         f"DeepSeek no longer tells the balance in {currency}, {row['total_balance'].normalize():f} at the last reading:"
         " if it was spent, that cost is missing"
         for currency, row in before.items()
-        if currency not in told and row["total_balance"] > 0 and row["x_pipeline_run_date"] == latest
+        if currency not in reported and row["total_balance"] > 0 and row["x_pipeline_run_date"] == latest
     ]
 
 
-def _spent(now: Row, before: Row | None, wanted: BalanceSettings, context: Context) -> dict[str, Any] | None:
+def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Context) -> dict[str, Any] | None:
     if before is None:
         return None
     currency = now["currency"]
-    cost = before["total_balance"] + wanted.topped_up.get(currency, Decimal(0)) - now["total_balance"]
+    cost = before["total_balance"] + options.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
             f"the balance in {currency} rose by {-cost.normalize():f} since {before['x_ingested_at'].date()}: say what"

@@ -60,19 +60,19 @@ class ExportSettings(Settings):
 
 
 async def pages(
-    wanted: ExportSettings, services: Sequence[str], context: Context
+    options: ExportSettings, services: Sequence[str], context: Context
 ) -> AsyncGenerator[list[Record], None]:
     """Yield rows of all days of the run, a page at a time, as the run's service account may see them.
 
     Raises `StepFailed` when the table's name is none or a row is not what was asked for.
     """
-    table = wanted.billing_export_table
+    table = options.billing_export_table
     if not _TABLE.fullmatch(table):
         raise StepFailed(f"config.billing_export_table: {table!r} is not project.dataset.gcp_billing_export_v1_ACCOUNT")
     reader = await context.accounts.reader(
-        await context.secrets.open(wanted.secret),
-        project=wanted.job_project or table.split(".")[0],
-        url=wanted.api_base_url,
+        await context.secrets.open(options.secret),
+        project=options.job_project or table.split(".")[0],
+        url=options.api_base_url,
     )
     parameters = {
         "start_date": Parameter("DATE", context.start_date),
@@ -80,7 +80,7 @@ async def pages(
         "services": Parameter("ARRAY<STRING>", list(services)),
     }
     sql = _SQL.format(table=table)
-    read = reader.pages(sql, parameters, page_rows=wanted.page_rows, bytes_max=wanted.bytes_max)
+    read = reader.pages(sql, parameters, page_rows=options.page_rows, bytes_max=options.bytes_max)
     async with aclosing(read):
         async for rows in read:
             yield [_checked(row) for row in rows]

@@ -51,7 +51,7 @@ class CostProcessor(ABC):
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Price, load, and say what has no price."""
-        wanted = settings(CostSettings, step_config)
+        options = settings(CostSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (self.prices_table, self.usage_table):
             await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
@@ -59,7 +59,7 @@ class CostProcessor(ABC):
         dates = days(context.start_date, context.end_date)
         read, totals, unpriced = 0, defaultdict[str, Decimal](Decimal), Unpriced()
         for part, day in enumerate(dates):
-            usage = await self._usage(context, wanted, day)
+            usage = await self._usage(context, options, day)
             rows = [row for used in usage for row in self.cost_rows(used, book)]
             await stage.write(part, rows)
             read += len(usage)
@@ -70,10 +70,10 @@ class CostProcessor(ABC):
                     unpriced.add(row)
             context.progress(rows=read, note=day.isoformat())
         missing = unpriced.kinds
-        said = f"{len(missing)} kinds of usage have no price: {'; '.join(missing[:SHOWN_MAX])}"
+        message = f"{len(missing)} kinds of usage have no price: {'; '.join(missing[:SHOWN_MAX])}"
         await unpriced.set_aside(context, stage.table)
-        if missing and wanted.on_unknown_model == "fail":
-            raise StepFailed(f"{said}. Add them to model_pricing.csv, or set config.on_unknown_model: warn.")
+        if missing and options.on_unknown_model == "fail":
+            raise StepFailed(f"{message}. Add them to model_pricing.csv, or set config.on_unknown_model: warn.")
         loaded = await context.warehouse.load(stage, dates=dates, date_field="usage_date")
         return {
             "status": SUCCESS,
@@ -82,13 +82,13 @@ class CostProcessor(ABC):
             "table": stage.table,
             **_sums(totals),
             "unpriced": missing[:SHOWN_MAX],
-            "warnings": [f"{said}; their rows are in {QUARANTINE}"] if missing else [],
+            "warnings": [f"{message}; their rows are in {QUARANTINE}"] if missing else [],
         }
 
-    async def _usage(self, context: Context, wanted: CostSettings, day: date) -> list[Row]:
+    async def _usage(self, context: Context, options: CostSettings, day: date) -> list[Row]:
         parameters = {
             "day": Parameter("DATE", day),
-            "pipeline_id": Parameter("STRING", wanted.usage_pipeline_id or context.pipeline_id),
+            "pipeline_id": Parameter("STRING", options.usage_pipeline_id or context.pipeline_id),
             "credential_id": Parameter("STRING", context.credential_id),
         }
         sql = (
@@ -96,13 +96,13 @@ class CostProcessor(ABC):
             " AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id"
         )
         rows = (await context.warehouse.query(sql, parameters, rows_max=ROWS_PER_DAY_MAX)).rows
-        if not rows and wanted.usage_pipeline_id:
-            await self._refuse_usage_of_others(context, wanted, day)
+        if not rows and options.usage_pipeline_id:
+            await self._refuse_usage_of_others(context, options, day)
         if len(rows) == ROWS_PER_DAY_MAX:
             raise StepFailed(f"{day} has {ROWS_PER_DAY_MAX} rows of usage or more: more than one day's pricing holds")
         return list(rows)
 
-    async def _refuse_usage_of_others(self, context: Context, wanted: CostSettings, day: date) -> None:
+    async def _refuse_usage_of_others(self, context: Context, options: CostSettings, day: date) -> None:
         """Stop before a day that was never extracted replaces charges of usage that another pipeline has brought."""
         parameters = {"day": Parameter("DATE", day), "credential_id": Parameter("STRING", context.credential_id)}
         sql = (
@@ -112,7 +112,7 @@ class CostProcessor(ABC):
         for other in (await context.warehouse.query(sql, parameters)).rows:
             raise StepFailed(
                 f"{self.usage_table} has usage of {day} from {other['x_pipeline_id']}, none from"
-                f" {wanted.usage_pipeline_id}: run that one for this day first, or its charges would be lost"
+                f" {options.usage_pipeline_id}: run that one for this day first, or its charges would be lost"
             )
 
 

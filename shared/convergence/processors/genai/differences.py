@@ -52,8 +52,8 @@ def classify(pair: Pair, rounding: Decimal, *, young: bool = False) -> tuple[str
     if difference <= rounding:
         return "rounding", f"within {rounding:f}"
     if pair.billed_quantity is not None and pair.billed_quantity != pair.computed_quantity:
-        said = f"billed for {pair.billed_quantity:f}, used {pair.computed_quantity or 0:f}"
-        return ("late_data", f"{said}; {AGAIN}") if young else ("quantity", said)
+        message = f"billed for {pair.billed_quantity:f}, used {pair.computed_quantity or 0:f}"
+        return ("late_data", f"{message}; {AGAIN}") if young else ("quantity", message)
     if pair.steps is not None:
         lowest, highest = pair.steps
         if lowest < highest and lowest - rounding <= pair.billed <= highest + rounding:

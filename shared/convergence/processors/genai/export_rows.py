@@ -29,8 +29,8 @@ class ExportProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
-        wanted = settings(ExportSettings, step_config)
-        read = pages(wanted, wanted.services or self.services, context)
+        options = settings(ExportSettings, step_config)
+        read = pages(options, options.services or self.services, context)
         async with aclosing(read):
             async for page in read:
                 yield [self._row(record) for record in page]

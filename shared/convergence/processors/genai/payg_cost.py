@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from convergence.ports.processor import Context
-from convergence.processors.genai.front import FrontSettings, pass_on
+from convergence.processors.genai.provider_dispatch import FrontSettings, delegate
 
 
 class PaygCostProcessor:
@@ -16,7 +16,7 @@ class PaygCostProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return what the provider's processor returns."""
-        return await pass_on("cost", step_config, context)
+        return await delegate("cost", step_config, context)
 
 
 def get_engine() -> PaygCostProcessor:

@@ -29,7 +29,7 @@ def mistakes(prices: Iterable[Price], sizes: Collection[str]) -> list[str]:
             found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, sizes))}")
         key = (price.model, price.kind, price.processing, price.above_input_tokens, price.region or "")
         spans[key].append((first, end))
-    return found + [said for key, dates in spans.items() for said in _overlaps(key, sorted(dates))]
+    return found + [message for key, dates in spans.items() for message in _overlaps(key, sorted(dates))]
 
 
 def _overlaps(key: tuple[object, ...], dates: list[tuple[date, date]]) -> Iterator[str]:

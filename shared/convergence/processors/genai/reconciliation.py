@@ -87,7 +87,7 @@ class ReconciliationProcessor(ABC):
 
         Raises `StepFailed` over the threshold where the file says fail; the rows are there all the same.
         """
-        wanted = settings(ReconciliationSettings, step_config)
+        options = settings(ReconciliationSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (self.computed_table, self.billed_table, self.prices_table):
             await context.warehouse.ensure_table(table)
@@ -98,19 +98,19 @@ class ReconciliationProcessor(ABC):
             spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
         today = context.now().date()
         rows = [
-            _row(key, pair, wanted.rounding, young=(today - key[0]).days <= wanted.late_days)
+            _row(key, pair, options.rounding, young=(today - key[0]).days <= options.late_days)
             for key, pair in sorted(found.items())
         ]
         await stage.write(0, rows)
         dates = days(context.start_date, context.end_date)
         loaded = await context.warehouse.load(stage, dates=dates, date_field="usage_date")
-        threshold = tracking.Threshold(wanted.threshold_amount, wanted.threshold_ratio)
+        threshold = tracking.Threshold(options.threshold_amount, options.threshold_ratio)
         tracked = tracking.tracked(rows, context.provider, threshold, context.now())
         stage_tracked = context.warehouse.stage(tracking.TRACKING)
         await stage_tracked.write(0, tracked)
         await context.warehouse.load(stage_tracked, dates=dates, date_field="usage_date")
         warnings = tracking.warnings(tracked, threshold)
-        if warnings and wanted.on_over_threshold == "fail":
+        if warnings and options.on_over_threshold == "fail":
             raise StepFailed("; ".join(warnings))
         return {
             "status": SUCCESS,

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 from pydantic import Field
 
-from convergence.config import ps_types
+from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row, WriteMode
@@ -63,45 +63,45 @@ class RepriceProcessor:
 
         Raises `StepFailed` for a provider whose cost is not computed from a price list.
         """
-        wanted = settings(RepriceSettings, step_config)
-        pricer = _pricer(wanted.provider)
+        options = settings(RepriceSettings, step_config)
+        pricer = _pricer(options.provider)
         dates = days(context.start_date, context.end_date)
         if len(dates) > DAYS_MAX:
             raise StepFailed(f"{len(dates)} days at once; re-price at most {DAYS_MAX}, range after range")
         for table in (pricer.prices_table, pricer.usage_table, UNIFIED):
             await context.warehouse.ensure_table(table)
-        book = PriceBook(await self._prices(context, wanted, pricer), seeded_by=pricer.seeded_by)
+        book = PriceBook(await self._prices(context, options, pricer), seeded_by=pricer.seeded_by)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         compared: list[dict[str, Any]] = []
         unpriced, read = Unpriced(), 0
         for part, day in enumerate(dates):
-            usage = await _rows(context, USAGE_SQL.format(table=pricer.usage_table), day, wanted)
+            usage = await _rows(context, USAGE_SQL.format(table=pricer.usage_table), day, options)
             charges = [charge for used in usage for charge in pricer.cost_rows(used, book)]
             for charge in charges:
                 if "cost" not in charge:
                     unpriced.add(charge)
-            compared += before_after.compare(day, await _rows(context, BEFORE_SQL, day, wanted), charges)
+            compared += before_after.compare(day, await _rows(context, BEFORE_SQL, day, options), charges)
             read += len(usage)
-            if wanted.apply:
+            if options.apply:
                 await stage.write(part, charges)
             context.progress(rows=read, note=day.isoformat())
         before_after.one_currency(compared)
         written = 0
-        if wanted.apply:
+        if options.apply:
             written = (await context.warehouse.load(stage, dates=dates, date_field="usage_date")).rows_loaded
             await unpriced.set_aside(context, stage.table)
-            await _remember(context, wanted, pricer, compared)
+            await _remember(context, options, pricer, compared)
         return {
             "status": SUCCESS,
             "rows_processed": read,
             "rows_written": written,
-            "applied": wanted.apply,
+            "applied": options.apply,
             **_answer(compared, dates, unpriced.kinds),
         }
 
-    async def _prices(self, context: Context, wanted: RepriceSettings, pricer: CostProcessor) -> list[Row]:
-        if wanted.price_file:
-            return prices_in(context.read_config(wanted.price_file), wanted.price_file)
+    async def _prices(self, context: Context, options: RepriceSettings, pricer: CostProcessor) -> list[Row]:
+        if options.price_file:
+            return prices_in(context.read_config(options.price_file), options.price_file)
         return await seeded_prices(context, pricer.prices_table)
 
 
@@ -113,11 +113,11 @@ def _pricer(provider: str) -> CostProcessor:
     return pricer
 
 
-async def _rows(context: Context, sql: str, day: date, wanted: RepriceSettings) -> Sequence[Row]:
+async def _rows(context: Context, sql: str, day: date, options: RepriceSettings) -> Sequence[Row]:
     parameters = {
         "day": Parameter("DATE", day),
         "credential_id": Parameter("STRING", context.credential_id),
-        "provider": Parameter("STRING", wanted.provider),
+        "provider": Parameter("STRING", options.provider),
     }
     used = {name: value for name, value in parameters.items() if f"@{name}" in sql}
     rows = (await context.warehouse.query(sql, used, rows_max=ROWS_MAX)).rows
@@ -127,10 +127,10 @@ async def _rows(context: Context, sql: str, day: date, wanted: RepriceSettings) 
 
 
 async def _remember(
-    context: Context, wanted: RepriceSettings, pricer: CostProcessor, compared: Sequence[Mapping[str, Any]]
+    context: Context, options: RepriceSettings, pricer: CostProcessor, compared: Sequence[Mapping[str, Any]]
 ) -> None:
-    source = wanted.price_file or pricer.prices_table
-    fixed = {"provider": wanted.provider, "price_source": source, "repriced_at": context.now()}
+    source = options.price_file or pricer.prices_table
+    fixed = {"provider": options.provider, "price_source": source, "repriced_at": context.now()}
     stage = context.warehouse.stage(HISTORY)
     await stage.write(0, [{**row, **fixed} for row in compared])
     await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
@@ -151,17 +151,17 @@ def _answer(compared: Sequence[Mapping[str, Any]], dates: Sequence[date], missin
         if room < 0:
             break
         shown.append(entry)
-    said = []
+    message = []
     if len(shown) < len(changed):
-        said.append(f"{len(shown)} of {len(changed)} changes are listed, the largest; ask for fewer days to see all")
+        message.append(f"{len(shown)} of {len(changed)} changes are listed, the largest; ask for fewer days to see all")
     if missing:
-        said.append(f"{len(missing)} kinds of usage have no price in this list: {'; '.join(missing[:20])}")
+        message.append(f"{len(missing)} kinds of usage have no price in this list: {'; '.join(missing[:20])}")
     return {
         **before_after.totals(compared),
         "days": [{"usage_date": day.isoformat(), **before_after.totals(rows)} for day, rows in by_day.items()],
         "changes": shown,
         "changes_total": len(changed),
-        "warnings": said,
+        "warnings": message,
     }
 
 

@@ -82,17 +82,17 @@ def _sum(rows: Iterable[Row], column: str) -> Decimal | None:
 
 def warnings(rows: Sequence[Row], threshold: Threshold) -> list[str]:
     """Say what is over the threshold, the largest first, and what is late; nothing when all is well."""
-    said = []
+    message = []
     for state, what in ((OVER, "differ from the bill"), (LATE, "wait for late data; run these days again")):
         found = sorted((row for row in rows if row["state"] == state), key=lambda row: -abs(row["difference"]))
         if found:
             shown = "; ".join(_words(row) for row in found[:SHOWN_MAX])
             more = f"; {len(found) - SHOWN_MAX} more in {TRACKING}" if len(found) > SHOWN_MAX else ""
-            said.append(
+            message.append(
                 f"{len(found)} of {len(rows)} days and models {what}, by more than {threshold.amount:f}"
                 f" {found[0]['currency']} and {(threshold.ratio * 100).normalize():f} %: {shown}{more}"
             )
-    return said
+    return message
 
 
 def _words(row: Row) -> str:

@@ -36,7 +36,7 @@ class Unpriced:
     @property
     def kinds(self) -> list[str]:
         """What has no price, in words: `model: kind of charge (why)`."""
-        return [f"{model}: {charge} ({why})" for why, model, charge in sorted(self._quantities)]
+        return [f"{model}: {charge} ({reason})" for reason, model, charge in sorted(self._quantities)]
 
     async def set_aside(self, context: Context, table: str) -> None:
         """Let the quarantine table hold exactly these rows of the credential's days in the run: what has a price now is
@@ -66,4 +66,4 @@ class Unpriced:
     def _quarantined(self, table: str, step_id: str) -> list[dict[str, Any]]:
         rows = zip(self._rows, digests(text for text, _ in self._rows), strict=True)
         fixed = {"table_name": table, "step_id": step_id}
-        return [{**fixed, "reason": why, "row_digest": digest, "row_json": text} for (text, why), digest in rows]
+        return [{**fixed, "reason": reason, "row_digest": digest, "row_json": text} for (text, reason), digest in rows]

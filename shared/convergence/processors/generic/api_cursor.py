@@ -17,12 +17,12 @@ from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import ApiDestination, ApiSettings
 
 
-async def read_cursor(wanted: ApiSettings, target: ApiDestination, shaper: Shaper, context: Context) -> str | None:
+async def read_cursor(options: ApiSettings, target: ApiDestination, shaper: Shaper, context: Context) -> str | None:
     """Return the value to begin with; `initial` (None when empty) before the first load.
 
     Raises `StepFailed` when the cursor's field has no column, or when an overlap would add rows twice.
     """
-    incremental = wanted.incremental
+    incremental = options.incremental
     if incremental is None:
         return None
     if incremental.overlap and target.mode is WriteMode.APPEND:

@@ -15,21 +15,21 @@ from typing import Any, Final
 
 import httpx
 
-from convergence.config.sql_values import bind
+from convergence.config.sql.values import bind
 from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
 from convergence.ports.warehouse import TableSchema, WriteMode
-from convergence.processors.auth import signed
 from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
-from convergence.processors.hosts import Reach
-from convergence.processors.paging import Call, LoopGuard
-from convergence.processors.rest import RestClient
+from convergence.processors.http.auth import signed
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.hosts import Reach
+from convergence.processors.http.paging import Call, LoopGuard
+from convergence.processors.http.retry_budget import RetryBudget
 from convergence.processors.settings import settings
-from convergence.processors.waiting import Patience
 
 QUARANTINE: Final = "org_meta_quarantine_rows"
 SLICE_S: Final = 30.0  # of work; then the step goes on from its checkpoint
@@ -44,16 +44,16 @@ class ApiExtractor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Extract; the result holds the balance, or the checkpoint of a slice."""
-        wanted = settings(ApiSettings, step_config)
+        options = settings(ApiSettings, step_config)
         target = settings(ApiDestination, step_config, "destination")
-        dates = _slices(wanted, target, context)
-        names = [target.table, *([QUARANTINE] if wanted.on_bad_row == "quarantine" else [])]
+        dates = _slices(options, target, context)
+        names = [target.table, *([QUARANTINE] if options.on_bad_row == "quarantine" else [])]
         stages = [context.warehouse.stage(name) for name in names]
-        shaper = await _shaper(step_config, wanted, target, context, stages[0].schema, dates)
+        shaper = await _shaper(step_config, options, target, context, stages[0].schema, dates)
         progress = Progress.from_checkpoint(context.checkpoint)
         if context.checkpoint is None:
-            progress.since = await read_cursor(wanted, target, shaper, context)
-        after = await _extract(wanted, target, shaper, progress, stages, context)
+            progress.since = await read_cursor(options, target, shaper, context)
+        after = await _extract(options, target, shaper, progress, stages, context)
         if after is not None:
             progress.call = after
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
@@ -61,7 +61,7 @@ class ApiExtractor:
 
 
 async def _extract(
-    wanted: ApiSettings,
+    options: ApiSettings,
     target: ApiDestination,
     shaper: Shaper,
     progress: Progress,
@@ -69,12 +69,12 @@ async def _extract(
     context: Context,
 ) -> Call | None:
     """Stage pages until the last one (None) or the end of the slice (the call for the next page)."""
-    client = await connect(wanted, context)
-    service = _service(wanted)
-    hidden = wanted.auth.param if wanted.auth is not None and wanted.auth.type == "query" else ""
-    pages = Pages(wanted, service, credential_param=hidden, short=progress.short, read=progress.read)
+    client = await connect(options, context)
+    service = _service(options)
+    hidden = options.auth.param if options.auth is not None and options.auth.type == "query" else ""
+    pages = Pages(options, service, credential_param=hidden, short=progress.short, read=progress.read)
     call = progress.call or pages.first(progress.since)
-    paging = wanted.pagination
+    paging = options.pagination
     guard = LoopGuard(progress.guard, pages_max=paging.max_pages if paging is not None else 1)
     started, staged_before = context.now(), progress.staged
     batch: list[Any] = []
@@ -109,44 +109,46 @@ async def _extract(
     raise AssertionError("a walk ends with a page that has no successor")
 
 
-async def connect(wanted: ApiSettings, context: Context) -> RestClient:
+async def connect(options: ApiSettings, context: Context) -> RestClient:
     """Return a client with the credential, the limits and the reach that the settings name."""
-    reach: Reach = "private" if wanted.allow_private_addresses else "public"
-    service = _service(wanted)
-    url = httpx.URL(wanted.address)
-    if wanted.allowed_hosts and url.host not in wanted.allowed_hosts:
+    reach: Reach = "private" if options.allow_private_addresses else "public"
+    service = _service(options)
+    url = httpx.URL(options.address)
+    if options.allowed_hosts and url.host not in options.allowed_hosts:
         raise StepFailed(f"{service}: the host {url.host!r} is not among config.allowed_hosts")
-    headers, params = await signed(wanted.auth, context, reach)
-    limit = wanted.rate_limit
-    name = wanted.auth.provider or wanted.auth.secret_key if wanted.auth is not None else ""
+    headers, params = await signed(options.auth, context, reach)
+    limit = options.rate_limit
+    name = options.auth.provider or options.auth.secret_key if options.auth is not None else ""
     return RestClient(
         context,
         str(url.copy_with(raw_path=b"/")).rstrip("/"),
-        headers={**{key.lower(): value for key, value in wanted.headers.items()}, **headers},
+        headers={**{key.lower(): value for key, value in options.headers.items()}, **headers},
         params=params,
         service=service,
         renew=f"Store a new credential of {name!r}, then replay." if name else "Say how to sign in: config.auth.",
-        patience=Patience(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
-        bytes_max=wanted.answer_mib_max * 2**20,
+        retry_budget=RetryBudget(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
+        bytes_max=options.answer_mib_max * 2**20,
         requests_per_second=limit.requests_per_second,
         credential=f"{name}/{context.credential_id}",
         reach=reach,
-        hosts=wanted.allowed_hosts,
-        data_path=wanted.data_path,
+        hosts=options.allowed_hosts,
+        data_path=options.data_path,
     )
 
 
 async def _shaper(
     step_config: Mapping[str, Any],
-    wanted: ApiSettings,
+    options: ApiSettings,
     target: ApiDestination,
     context: Context,
     schema: TableSchema,
     dates: Sequence[date] | None,
 ) -> Shaper:
     transform = settings(Transform, step_config, "transform")
-    quarantine = {"table_name": target.table, "step_id": context.step_id} if wanted.on_bad_row == "quarantine" else None
-    filters = wanted.outside_dates == "filter" and bool(target.date_field)
+    quarantine = (
+        {"table_name": target.table, "step_id": context.step_id} if options.on_bad_row == "quarantine" else None
+    )
+    filters = options.outside_dates == "filter" and bool(target.date_field)
     return Shaper(
         schema,
         transform,
@@ -171,14 +173,14 @@ async def _added(transform: Transform, context: Context) -> dict[str, Any]:
     return added
 
 
-def _slices(wanted: ApiSettings, target: ApiDestination, context: Context) -> list[date] | None:
+def _slices(options: ApiSettings, target: ApiDestination, context: Context) -> list[date] | None:
     """Return the days that are replaced; None when rows are merged or added whatever their day."""
-    if wanted.incremental is not None and target.mode is WriteMode.OVERWRITE:
+    if options.incremental is not None and target.mode is WriteMode.OVERWRITE:
         raise StepFailed(
             "config.incremental brings only what is new, and write_mode overwrite would remove the rest: set"
             " destination.key_fields (rows are merged) or write_mode: append"
         )
-    if wanted.outside_dates == "filter" and not target.date_field:
+    if options.outside_dates == "filter" and not target.date_field:
         raise StepFailed("config.outside_dates: filter needs destination.date_field, the column with a row's date")
     return target.slices(context)
 
@@ -211,10 +213,10 @@ async def _load(
     }
 
 
-def _service(wanted: ApiSettings) -> str:
-    if wanted.auth is not None and wanted.auth.provider:
-        return wanted.auth.provider
-    return httpx.URL(wanted.address).host or "the API"
+def _service(options: ApiSettings) -> str:
+    if options.auth is not None and options.auth.provider:
+        return options.auth.provider
+    return httpx.URL(options.address).host or "the API"
 
 
 def get_engine() -> ApiExtractor:

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import httpx
 
-from convergence.errors import StepFailed, nearest
+from convergence.errors import StepFailed, did_you_mean
 from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
-from convergence.processors.paging import Answer, Call
+from convergence.processors.http.paging import Answer, Call
 
 _NEXT_LINK: Final = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
 ABSENT: Final = object()
@@ -52,10 +52,10 @@ class Pages:
     """
 
     def __init__(
-        self, wanted: ApiSettings, service: str, *, credential_param: str = "", short: int = 0, read: int = 0
+        self, options: ApiSettings, service: str, *, credential_param: str = "", short: int = 0, read: int = 0
     ) -> None:
         """`short` and `read` (records of the pages before) let a listing go on in another slice."""
-        self._wanted = wanted
+        self._wanted = options
         self._service = service
         self._credential_param = credential_param
         self.short = short
@@ -64,14 +64,14 @@ class Pages:
 
     def first(self, since: str | None) -> Call:
         """Return the call for the first page."""
-        wanted, url = self._wanted, httpx.URL(self._wanted.address)
+        options, url = self._wanted, httpx.URL(self._wanted.address)
         path = url.raw_path.decode("ascii").partition("?")[0]
-        call = Call(path, (*url.params.multi_items(), *_texts(wanted.params)), wanted.method, wanted.body)
-        paging = wanted.pagination
+        call = Call(path, (*url.params.multi_items(), *_texts(options.params)), options.method, options.body)
+        paging = options.pagination
         if paging is not None and paging.size is not None:
             call = call.having(paging.page_size_param, str(paging.size))
-        if wanted.incremental is not None and since:
-            call = call.having(wanted.incremental.param, since)
+        if options.incremental is not None and since:
+            call = call.having(options.incremental.param, since)
         return call
 
     def records(self, answer: Answer) -> list[Any]:
@@ -86,7 +86,7 @@ class Pages:
         if found in (ABSENT, None) and self._wanted.data_optional:
             return []
         if found is ABSENT:
-            known = nearest(where.strip("'"), answer.data) if isinstance(answer.data, dict) else ""
+            known = did_you_mean(where.strip("'"), answer.data) if isinstance(answer.data, dict) else ""
             raise StepFailed(f"{self._service}: the answer has no {where}; config.data_path is wrong.{known}")
         if found is None:
             raise StepFailed(

@@ -10,7 +10,7 @@ from typing import Any
 import orjson
 
 from convergence.errors import StepFailed
-from convergence.processors.paging import Call
+from convergence.processors.http.paging import Call
 
 
 @dataclass(slots=True, kw_only=True)

@@ -8,11 +8,11 @@ from decimal import Decimal, InvalidOperation
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
-from convergence.errors import StepFailed, nearest
+from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
 from convergence.processors.generic.api_pages import at_path
 from convergence.processors.generic.api_settings import Transform
-from convergence.processors.json_text import write_json
+from convergence.processors.http.json_text import write_json
 
 OTHER_FIELDS: Final = "other_fields"
 _INT64_MAX: Final = 2**63 - 1
@@ -51,7 +51,7 @@ class Shaper:
         self._passes = plain and quarantine is None and days is None
         for name in (*transform.field_mapping.values(), *added):
             if name not in self._columns:
-                raise StepFailed(f"transform: {schema.name} has no column {name!r}.{nearest(name, self._columns)}")
+                raise StepFailed(f"transform: {schema.name} has no column {name!r}.{did_you_mean(name, self._columns)}")
 
     def column_of(self, path: str) -> str:
         """Return the column that the record's field at `path` lands in. Raises `StepFailed` when there is none."""
@@ -75,9 +75,9 @@ class Shaper:
             if not isinstance(record, dict):
                 raise StepFailed(f"a record is a {type(record).__name__}, not an object; check config.data_path")
             row = self._row(record)
-            why = self._wrong(row) if self._quarantine is not None else None
-            if why is not None:
-                bad.append(self._put_aside(row, why))
+            reason = self._wrong(row) if self._quarantine is not None else None
+            if reason is not None:
+                bad.append(self._put_aside(row, reason))
             elif self._days is not None and day_of(row.get(self._date_field)) not in self._days:
                 filtered += 1
             else:
@@ -104,7 +104,7 @@ class Shaper:
         if self._transform.unknown_fields == "stop" and OTHER_FIELDS not in self._columns:
             name = next(iter(others))
             raise StepFailed(
-                f"{self._table} has no column for the field {name!r}.{nearest(name, self._columns)} Map it"
+                f"{self._table} has no column for the field {name!r}.{did_you_mean(name, self._columns)} Map it"
                 f" (transform.field_mapping), add a column, add a column {OTHER_FIELDS!r} (STRING) for all such fields,"
                 " or set transform.unknown_fields: drop."
             )
@@ -123,10 +123,10 @@ class Shaper:
                 return f"{name} is no {column.type}: {str(value)[:100]!r}"
         return None
 
-    def _put_aside(self, row: Row, why: str) -> Row:
+    def _put_aside(self, row: Row, reason: str) -> Row:
         text = write_json(row)
         digest = blake2b(text.encode(), digest_size=16).hexdigest()
-        return {**(self._quarantine or {}), "reason": why, "row_digest": digest, "row_json": text}
+        return {**(self._quarantine or {}), "reason": reason, "row_digest": digest, "row_json": text}
 
 
 def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

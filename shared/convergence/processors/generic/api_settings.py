@@ -7,9 +7,9 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from convergence.processors.auth import Auth
 from convergence.processors.generic.target import Target
-from convergence.processors.paging import PAGES_MAX
+from convergence.processors.http.auth import Auth
+from convergence.processors.http.paging import PAGES_MAX
 from convergence.processors.settings import Settings
 
 PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]

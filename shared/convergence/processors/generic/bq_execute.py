@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, Field
 
-from convergence.config.sql_values import bind
+from convergence.config.sql.values import bind
 from convergence.errors import StepFailed, StillRunning
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import Parameter
@@ -42,23 +42,23 @@ class ExecuteProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Run the statement once, however often the step is repeated."""
-        wanted = settings(ExecuteSettings, step_config)
+        options = settings(ExecuteSettings, step_config)
         target = settings(Target, step_config, "destination") if step_config.get("destination") else None
-        return await run_sql(wanted, target, context)
+        return await run_sql(options, target, context)
 
 
-async def run_sql(wanted: ExecuteSettings, target: Target | None, context: Context) -> Mapping[str, Any]:
+async def run_sql(options: ExecuteSettings, target: Target | None, context: Context) -> Mapping[str, Any]:
     """Run the statement; load its rows into the target. CONTINUE while its job goes on.
 
     The checkpoint stays as it is: the job's id is made of it, so the next execution finds the same job.
 
     Raises `StepFailed` for wrong SQL, too many bytes or rows.
     """
-    sql, bound = bind(wanted.query)
-    parameters: dict[str, Parameter] = {**bound, **arguments(wanted.parameters, wanted.params)}
-    if wanted.dry_run or (wanted.bytes_max is not None and target is None):
+    sql, bound = bind(options.query)
+    parameters: dict[str, Parameter] = {**bound, **arguments(options.parameters, options.params)}
+    if options.dry_run or (options.bytes_max is not None and target is None):
         tried = await context.warehouse.query(sql, parameters, dry_run=True, write=target is None)
-        if wanted.dry_run:
+        if options.dry_run:
             return {
                 "status": SUCCESS,
                 "dry_run": True,
@@ -70,7 +70,7 @@ async def run_sql(wanted: ExecuteSettings, target: Target | None, context: Conte
             sql,
             parameters,
             rows_max=ROWS_MAX + 1,
-            bytes_max=wanted.bytes_max,
+            bytes_max=options.bytes_max,
             write=target is None,
             wait_s=WAIT_S,
         )

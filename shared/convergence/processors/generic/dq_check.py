@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-from convergence.config.table_schema import TableSchemas
+from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row, WriteMode
@@ -27,47 +27,47 @@ class CheckProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Check. Raises `StepFailed` that names every failed check whose `on_fail` is stop."""
-        wanted = read_checks(settings(CheckSettings, step_config), context)
-        schema = TableSchemas(context.configs_dir).get(wanted.table)
-        await context.warehouse.ensure_table(wanted.table)
+        options = read_checks(settings(CheckSettings, step_config), context)
+        schema = TableSchemas(context.configs_dir).get(options.table)
+        await context.warehouse.ensure_table(options.table)
         rows: list[dict[str, Any]] = []
         failed: list[str] = []
         stopping: list[str] = []
         checked = 0
-        for number, check in enumerate(wanted.checks, 1):
+        for number, check in enumerate(options.checks, 1):
             name = check.name or f"{number:02d}_{check.type}"
-            found = await measure(check, wanted, schema, context)
+            found = await measure(check, options, schema, context)
             checked = max(checked, found.rows_checked)
             if not found.passed:
-                said = f"{name}: {found.said}"
-                failed.append(said)
+                message = f"{name}: {found.message}"
+                failed.append(message)
                 if check.on_fail == "stop":
-                    stopping.append(said)
+                    stopping.append(message)
                 elif check.on_fail == "quarantine":
-                    await _set_aside(check, name, wanted, context)
+                    await _set_aside(check, name, options, context)
             rows.append(
                 {
                     "check_name": name,
                     "check_type": check.type,
-                    "table_name": wanted.table,
+                    "table_name": options.table,
                     "step_id": context.step_id,
                     "status": "passed" if found.passed else "failed",
                     "on_fail": check.on_fail,
                     "rows_checked": found.rows_checked,
                     "rows_failed": found.rows_failed,
-                    "detail": found.said or None,
+                    "detail": found.message or None,
                     "checked_at": context.now(),
                 }
             )
         await _record(rows, context)
         if stopping:
-            raise StepFailed(f"{wanted.table}: {len(stopping)} of {len(rows)} checks failed: {'; '.join(stopping)}")
+            raise StepFailed(f"{options.table}: {len(stopping)} of {len(rows)} checks failed: {'; '.join(stopping)}")
         return {
             "status": SUCCESS,
             "rows_processed": checked,
             "checks_passed": len(rows) - len(failed),
             "checks_failed": failed[:FAILED_MAX],
-            "warnings": [f"{wanted.table}: {said}" for said in failed[:FAILED_MAX]],
+            "warnings": [f"{options.table}: {message}" for message in failed[:FAILED_MAX]],
         }
 
 
@@ -77,14 +77,14 @@ async def _record(rows: list[dict[str, Any]], context: Context) -> None:
     await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
 
 
-async def _set_aside(check: Check, name: str, wanted: CheckFile, context: Context) -> None:
+async def _set_aside(check: Check, name: str, options: CheckFile, context: Context) -> None:
     """Copy the bad rows into the quarantine table, then take them out of their own."""
-    condition, parameters = bad_rows(check, wanted, context)
-    sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM `{wanted.table}` AS t WHERE {condition}"
+    condition, parameters = bad_rows(check, options, context)
+    sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM `{options.table}` AS t WHERE {condition}"
     found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
     if len(found) > ROWS_ASIDE_MAX:
-        raise StepFailed(f"{wanted.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
-    fixed: Row = {"table_name": wanted.table, "step_id": context.step_id, "reason": name}
+        raise StepFailed(f"{options.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
+    fixed: Row = {"table_name": options.table, "step_id": context.step_id, "reason": name}
     stage = context.warehouse.stage(QUARANTINE)
     texts = [row["row_json"] for row in found]
     rows = zip(texts, digests(texts), strict=True)
@@ -92,7 +92,7 @@ async def _set_aside(check: Check, name: str, wanted: CheckFile, context: Contex
     await context.warehouse.load(
         stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
     )
-    delete = f"DELETE FROM `{wanted.table}` AS t WHERE {condition}"
+    delete = f"DELETE FROM `{options.table}` AS t WHERE {condition}"
     await context.warehouse.query(delete, parameters, write=True)
 
 

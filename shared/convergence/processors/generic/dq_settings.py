@@ -90,13 +90,13 @@ class CheckSettings(Settings):
         return self
 
 
-def read_checks(wanted: CheckSettings, context: Context) -> CheckFile:
+def read_checks(options: CheckSettings, context: Context) -> CheckFile:
     """Return the checks. Raises `StepFailed` for a file that is not there or holds something else."""
-    if not wanted.dq_config:
-        return CheckFile(table=wanted.table, checks=wanted.checks, scope=wanted.scope)
+    if not options.dq_config:
+        return CheckFile(table=options.table, checks=options.checks, scope=options.scope)
     try:
-        data = yaml.safe_load(context.read_config(wanted.dq_config))
+        data = yaml.safe_load(context.read_config(options.dq_config))
     except yaml.YAMLError as error:
-        raise StepFailed(f"{wanted.dq_config}: no YAML: {str(error)[:200]}") from error
-    found = settings(CheckFile, {wanted.dq_config: data}, wanted.dq_config)
-    return found if not wanted.table else found.model_copy(update={"table": wanted.table})
+        raise StepFailed(f"{options.dq_config}: no YAML: {str(error)[:200]}") from error
+    found = settings(CheckFile, {options.dq_config: data}, options.dq_config)
+    return found if not options.table else found.model_copy(update={"table": options.table})

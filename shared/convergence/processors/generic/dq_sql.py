@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, NamedTuple
 
-from convergence.config.sql_values import bind, type_of
-from convergence.config.table_schema import TableSchemas
-from convergence.errors import StepFailed, nearest
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.sql.values import bind, type_of
+from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, TableSchema
 from convergence.processors.generic.arguments import Argument, arguments
@@ -22,31 +22,31 @@ class Measured(NamedTuple):
     passed: bool
     rows_checked: int
     rows_failed: int
-    said: str
+    message: str
 
 
-async def measure(check: Check, wanted: CheckFile, schema: TableSchema, context: Context) -> Measured:
+async def measure(check: Check, options: CheckFile, schema: TableSchema, context: Context) -> Measured:
     """Make one check. Raises `StepFailed` for a column that the table has not."""
     names = {column.name for column in schema.columns}
     for column in check.columns:
         if column not in names:
-            raise StepFailed(f"{wanted.table} has no column {column!r}.{nearest(column, names)}")
-    where, parameters = _slice(wanted, context)
-    count = f"SELECT COUNT(*) AS n FROM `{wanted.table}` AS t WHERE {where}"
+            raise StepFailed(f"{options.table} has no column {column!r}.{did_you_mean(column, names)}")
+    where, parameters = _slice(options, context)
+    count = f"SELECT COUNT(*) AS n FROM `{options.table}` AS t WHERE {where}"
     rows = await _number(count, parameters, context)
     match check.type:
         case "row_count":
-            return await _row_count(check, wanted, rows, context)
+            return await _row_count(check, options, rows, context)
         case "freshness":
-            return await _freshness(check, wanted, rows, context)
+            return await _freshness(check, options, rows, context)
         case "custom_sql":
             assert check.sql is not None, "the model demands it"
             sql, bound = bind(check.sql)
             failed = len((await context.warehouse.query(sql, bound)).rows)
             return Measured(failed == 0, rows, failed, f"{failed} rows, none expected" if failed else "")
         case _:
-            condition, parameters = bad_rows(check, wanted, context, schema)
-            sql = f"SELECT COUNT(*) AS n FROM `{wanted.table}` AS t WHERE {condition}"
+            condition, parameters = bad_rows(check, options, context, schema)
+            sql = f"SELECT COUNT(*) AS n FROM `{options.table}` AS t WHERE {condition}"
             failed = await _number(sql, parameters, context)
             columns = ", ".join(check.columns)
             return Measured(
@@ -55,11 +55,11 @@ async def measure(check: Check, wanted: CheckFile, schema: TableSchema, context:
 
 
 def bad_rows(
-    check: Check, wanted: CheckFile, context: Context, schema: TableSchema | None = None
+    check: Check, options: CheckFile, context: Context, schema: TableSchema | None = None
 ) -> tuple[str, Parameters]:
     """Return the condition of rows (of the alias t) that break a check on columns, with its parameters."""
-    schema = schema or TableSchemas(context.configs_dir).get(wanted.table)
-    where, parameters = _slice(wanted, context)
+    schema = schema or TableSchemas(context.configs_dir).get(options.table)
+    where, parameters = _slice(options, context)
     columns = [f"t.`{column}`" for column in check.columns]
     if check.type == "not_null":
         broken = " OR ".join(f"{column} IS NULL" for column in columns)
@@ -68,7 +68,7 @@ def bad_rows(
         keys = ", ".join(column.replace("t.", "o.") for column in columns)
         same = " AND ".join(f"d.`{name}` IS NOT DISTINCT FROM t.`{name}`" for name in check.columns)
         broken = (
-            f"EXISTS (SELECT 1 FROM (SELECT {keys} FROM `{wanted.table}` AS o WHERE {inner}"
+            f"EXISTS (SELECT 1 FROM (SELECT {keys} FROM `{options.table}` AS o WHERE {inner}"
             f" GROUP BY {keys} HAVING COUNT(*) > 1) AS d WHERE {same})"
         )
     elif check.type == "range":
@@ -88,12 +88,12 @@ def bad_rows(
     return f"{where} AND ({broken})", parameters
 
 
-def _slice(wanted: CheckFile, context: Context) -> tuple[str, Parameters]:
-    if wanted.scope == "all":
+def _slice(options: CheckFile, context: Context) -> tuple[str, Parameters]:
+    if options.scope == "all":
         return "TRUE", {}
     where = "t.x_pipeline_run_date BETWEEN @first_day AND @last_day"
     days = {"first_day": Parameter("DATE", context.start_date), "last_day": Parameter("DATE", context.end_date)}
-    if wanted.scope == "days":
+    if options.scope == "days":
         return where, days
     return f"{where} AND t.x_pipeline_id = @pipeline_id AND t.x_credential_id = @credential_id", {
         **days,
@@ -102,11 +102,11 @@ def _slice(wanted: CheckFile, context: Context) -> tuple[str, Parameters]:
     }
 
 
-async def _row_count(check: Check, wanted: CheckFile, rows: int, context: Context) -> Measured:
+async def _row_count(check: Check, options: CheckFile, rows: int, context: Context) -> Measured:
     low, high = check.min, check.max
     if check.source_table:
         TableSchemas(context.configs_dir).get(check.source_table)  # a name that no file describes is refused
-        where, parameters = _slice(wanted, context)
+        where, parameters = _slice(options, context)
         sql = f"SELECT COUNT(*) AS n FROM `{check.source_table}` AS t WHERE {where}"
         source = await _number(sql, parameters, context)
         low, high = source * (1 - check.tolerance), source * (1 + check.tolerance)
@@ -115,17 +115,17 @@ async def _row_count(check: Check, wanted: CheckFile, rows: int, context: Contex
     return Measured(False, rows, 0, f"{rows} rows; expected {_span(low, high)}")
 
 
-async def _freshness(check: Check, wanted: CheckFile, rows: int, context: Context) -> Measured:
+async def _freshness(check: Check, options: CheckFile, rows: int, context: Context) -> Measured:
     assert check.max_age_hours is not None, "the model demands it"
-    where, parameters = _slice(wanted, context)
-    sql = f"SELECT MAX(t.`{check.columns[0]}`) AS latest FROM `{wanted.table}` AS t WHERE {where}"
+    where, parameters = _slice(options, context)
+    sql = f"SELECT MAX(t.`{check.columns[0]}`) AS latest FROM `{options.table}` AS t WHERE {where}"
     (row,) = (await context.warehouse.query(sql, parameters)).rows
     latest = _moment(row["latest"])
     oldest = context.now() - timedelta(hours=check.max_age_hours)
     if latest is not None and latest >= oldest:
         return Measured(True, rows, 0, "")
-    said = "no value at all" if latest is None else f"the latest is {latest.isoformat()}"
-    return Measured(False, rows, 0, f"{said}; expected one since {oldest.isoformat()}")
+    message = "no value at all" if latest is None else f"the latest is {latest.isoformat()}"
+    return Measured(False, rows, 0, f"{message}; expected one since {oldest.isoformat()}")
 
 
 def _moment(value: Any) -> datetime | None:

@@ -54,14 +54,14 @@ class TransformerProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Transform and load."""
-        wanted = settings(TransformerSettings, step_config)
+        options = settings(TransformerSettings, step_config)
         target = settings(Target, step_config, "destination")
         statement = ExecuteSettings(
-            query=wanted.statement,
-            parameters=wanted.parameters,
-            params=wanted.params,
-            dry_run=wanted.dry_run,
-            bytes_max=wanted.bytes_max,
+            query=options.statement,
+            parameters=options.parameters,
+            params=options.params,
+            dry_run=options.dry_run,
+            bytes_max=options.bytes_max,
         )
         return await run_sql(statement, target, context)
 

@@ -45,13 +45,13 @@ class ProcedureProcessor:
 
         The table that it writes, `destination.table`, is made from its schema file first.
         """
-        wanted = settings(ProcedureSettings, step_config)
+        options = settings(ProcedureSettings, step_config)
         if "destination" in step_config:
             await context.warehouse.ensure_table(settings(Destination, step_config, "destination").table)
-        procedure = wanted.procedure if isinstance(wanted.procedure, str) else wanted.procedure.name
+        procedure = options.procedure if isinstance(options.procedure, str) else options.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
         try:
-            answer = await context.warehouse.call(name, arguments(wanted.parameters, wanted.params), wait_s=WAIT_S)
+            answer = await context.warehouse.call(name, arguments(options.parameters, options.params), wait_s=WAIT_S)
         except StillRunning as job:
             context.logger.info("%s; the step comes back to it", job)
             return {"status": CONTINUE, "checkpoint": context.checkpoint}

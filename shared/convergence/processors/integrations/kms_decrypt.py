@@ -27,10 +27,10 @@ class DecryptProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return a reference. Raises `StepFailed` when there is no credential, or when it does not open."""
-        wanted = settings(DecryptSettings, step_config)
-        if not (await context.secrets.open(wanted.provider)).strip():
-            raise StepFailed(f"the credential of {wanted.provider!r} is empty; store it again")
-        return {"status": SUCCESS, "provider": wanted.provider, "credential_id": context.credential_id, "opens": True}
+        options = settings(DecryptSettings, step_config)
+        if not (await context.secrets.open(options.provider)).strip():
+            raise StepFailed(f"the credential of {options.provider!r} is empty; store it again")
+        return {"status": SUCCESS, "provider": options.provider, "credential_id": context.credential_id, "opens": True}
 
 
 def get_engine() -> DecryptProcessor:

@@ -25,13 +25,13 @@ class StoreProcessor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return the credential id."""
-        wanted = settings(StoreSettings, step_config)
-        plaintext = (await context.secrets.open(wanted.parameter)).strip()
+        options = settings(StoreSettings, step_config)
+        plaintext = (await context.secrets.open(options.parameter)).strip()
         written_as_json = plaintext.startswith("{")  # a service account: its private key has blanks
         if not plaintext or (not written_as_json and any(character.isspace() for character in plaintext)):
-            raise StepFailed(f"the parameter {wanted.parameter!r} is empty or has blanks inside: that is no key")
-        credential_id = await context.credentials.store(wanted.provider, plaintext, name=wanted.name)
-        return {"status": SUCCESS, "credential_id": credential_id, "provider": wanted.provider, "rows_written": 1}
+            raise StepFailed(f"the parameter {options.parameter!r} is empty or has blanks inside: that is no key")
+        credential_id = await context.credentials.store(options.provider, plaintext, name=options.name)
+        return {"status": SUCCESS, "credential_id": credential_id, "provider": options.provider, "rows_written": 1}
 
 
 def get_engine() -> StoreProcessor:

@@ -35,15 +35,15 @@ class ValidationProcessor:
             CredentialRejected: Google refuses it; it is marked first.
             Transient: Google is busy, which says nothing about the key.
         """
-        wanted = settings(GcpSettings, step_config)
-        secret = await context.secrets.open(wanted.secret)
+        options = settings(GcpSettings, step_config)
+        secret = await context.secrets.open(options.secret)
         try:
-            reader = await context.accounts.reader(secret, project=wanted.project, url=wanted.api_base_url)
+            reader = await context.accounts.reader(secret, project=options.project, url=options.api_base_url)
             await reader.estimate("SELECT 1")
         except (CredentialRejected, StepFailed) as refusal:
-            await context.credentials.mark(wanted.secret, valid=False, why=str(refusal))
+            await context.credentials.mark(options.secret, valid=False, reason=str(refusal))
             raise
-        await context.credentials.mark(wanted.secret, valid=True)
+        await context.credentials.mark(options.secret, valid=True)
         return {"status": SUCCESS, "valid": True, "project": reader.project}
 
 

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.hosts import LOOPBACK
+from convergence.processors.http.hosts import LOOPBACK
 from convergence.processors.settings import Settings, settings
 
 _ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
@@ -53,20 +53,20 @@ class EmailProcessor:
             StepFailed: nobody to write to, an address that is none, or no mail server named.
             Transient: the server did not take the mail.
         """
-        wanted = settings(EmailSettings, step_config)
+        options = settings(EmailSettings, step_config)
         default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
-        to = wanted.to_emails or ((default,) if default else ())
-        if wanted.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
+        to = options.to_emails or ((default,) if default else ())
+        if options.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
             return {"status": SKIPPED, "why": "SMTP_HOST is not set, or nobody is named (DEFAULT_ADMIN_EMAIL)"}
         if not to:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
-        everybody = [*to, *wanted.cc_emails]
+        everybody = [*to, *options.cc_emails]
         for address in everybody:
             if not _ADDRESS.fullmatch(address):
                 raise StepFailed(f"{address!r} is no mail address")
         if len(everybody) > RECIPIENTS_MAX:
             raise StepFailed(f"{len(everybody)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
-        await _send(server_url(to, wanted.cc_emails), _one_line(wanted.subject), wanted.message or wanted.subject)
+        await _send(server_url(to, options.cc_emails), _one_line(options.subject), options.message or options.subject)
         context.logger.info("mail to %d recipients", len(everybody))
         return {"status": SUCCESS, "recipients": len(everybody)}
 

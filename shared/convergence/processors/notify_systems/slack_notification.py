@@ -13,9 +13,9 @@ from pydantic import Field
 
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.hosts import Reach, checked_url
+from convergence.processors.http.hosts import Reach, checked_url
+from convergence.processors.http.retry_budget import retry_after_s
 from convergence.processors.settings import Settings, settings
-from convergence.processors.waiting import retry_after_s
 
 SERVICE: Final = "Slack"
 
@@ -44,16 +44,16 @@ class SlackProcessor:
             CredentialRejected: the webhook is gone or refuses.
             Throttled, Transient: the engine may repeat the step.
         """
-        wanted = settings(SlackSettings, step_config)
+        options = settings(SlackSettings, step_config)
         try:
-            url = _webhook(wanted.webhook_url or await context.secrets.open(wanted.secret))
+            url = _webhook(options.webhook_url or await context.secrets.open(options.secret))
         except StepFailed as error:
-            if not wanted.skip_unless_set_up:
+            if not options.skip_unless_set_up:
                 raise
             return {"status": SKIPPED, "why": str(error)}
-        reach: Reach = "private" if wanted.allow_private_addresses else "public"
-        text = f"*{wanted.subject}*\n{wanted.message}" if wanted.subject else wanted.message
-        body = {"text": text, **({"channel": wanted.channel} if wanted.channel else {})}
+        reach: Reach = "private" if options.allow_private_addresses else "public"
+        text = f"*{options.subject}*\n{options.message}" if options.subject else options.message
+        body = {"text": text, **({"channel": options.channel} if options.channel else {})}
         try:
             answer = await context.http.post(url, json=body, extensions={"reach": reach})
         except httpx.RequestError as error:
@@ -67,7 +67,7 @@ class SlackProcessor:
             raise Transient(f"{SERVICE} answers {status}")
         if status != 200:
             raise StepFailed(f"{SERVICE}: the webhook answers {status}")
-        return {"status": SUCCESS, "channel": wanted.channel}
+        return {"status": SUCCESS, "channel": options.channel}
 
 
 def _webhook(text: str) -> httpx.URL:

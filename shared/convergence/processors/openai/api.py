@@ -8,10 +8,10 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
-from convergence.processors.answers import objects
 from convergence.processors.base import days
-from convergence.processors.paging import cursor_paging
-from convergence.processors.rest import RestClient
+from convergence.processors.http.answers import objects
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.paging import cursor_paging
 from convergence.processors.settings import Settings
 
 BASE_URL: Final = "https://api.openai.com/v1"
@@ -68,8 +68,8 @@ def _buckets(page: Any, path: str, first: date, last: date, seen: set[date]) -> 
         raise StepFailed(f"OpenAI GET {path}: the answer has no data[].start_time and .results ({error!r})") from error
     for day, _ in found:
         if day in seen or not first <= day <= last:
-            said = "comes twice" if day in seen else f"is outside {first} to {last}"
-            raise StepFailed(f"OpenAI GET {path}: the day {day} {said}")
+            message = "comes twice" if day in seen else f"is outside {first} to {last}"
+            raise StepFailed(f"OpenAI GET {path}: the day {day} {message}")
         seen.add(day)
     return found
 

@@ -11,8 +11,8 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.genai.billed import billed_amount, billed_currency
+from convergence.processors.http.client import RestClient
 from convergence.processors.openai.api import ApiSettings, connect, daily
-from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
 
 PATH: Final = "/organization/costs"
@@ -30,9 +30,9 @@ class BillingProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
-        wanted = settings(ApiSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        pages = daily(client, PATH, context, group_by=GROUP_BY, page_days=wanted.page_days, exact=True)
+        options = settings(ApiSettings, step_config)
+        self._client = client = await connect(context, options)
+        pages = daily(client, PATH, context, group_by=GROUP_BY, page_days=options.page_days, exact=True)
         async for page in pages:
             yield [_row(day, result) for day, result in page]
 

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from convergence.errors import StepFailed, nearest
+from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Row
 from convergence.processors.settings import Destination, Settings, settings
@@ -64,16 +64,18 @@ class SubscriptionsProcessor:
 
         Raises `StepFailed` when nothing was ever bought, or a day of the contract has no price.
         """
-        wanted = settings(SubscriptionSettings, step_config)
+        options = settings(SubscriptionSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (stage.table, PLANS):
             await context.warehouse.ensure_table(table)
         contracts: list[Row] = await self._kept(stage.table, context)
-        if wanted.seats is not None:
-            if wanted.starts_on is None:
+        if options.seats is not None:
+            if options.starts_on is None:
                 raise StepFailed("config.starts_on: say from which day the seats are paid")
-            bought = [] if wanted.seats == 0 else await self._bought(wanted, wanted.starts_on, wanted.seats, context)
-            contracts = [*_until(contracts, wanted, wanted.starts_on), *bought]
+            bought = (
+                [] if options.seats == 0 else await self._bought(options, options.starts_on, options.seats, context)
+            )
+            contracts = [*_until(contracts, options, options.starts_on), *bought]
         elif not contracts:
             raise StepFailed("no seats of OpenAI are known: run it once with plan, seats and starts_on")
         await stage.write(0, contracts)
@@ -86,7 +88,7 @@ class SubscriptionsProcessor:
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             "open_seats": open_seats,
-            "warnings": _uncharged(wanted, context.start_date),
+            "warnings": _uncharged(options, context.start_date),
         }
 
     async def _kept(self, table: str, context: Context) -> list[Row]:
@@ -105,45 +107,45 @@ class SubscriptionsProcessor:
         await context.warehouse.query(sql, parameters, write=True)
 
     async def _bought(
-        self, wanted: SubscriptionSettings, starts_on: date, seats: int, context: Context
+        self, options: SubscriptionSettings, starts_on: date, seats: int, context: Context
     ) -> list[dict[str, Any]]:
-        if wanted.ends_on is not None and wanted.ends_on < starts_on:
-            raise StepFailed(f"config.ends_on: {wanted.ends_on} is before config.starts_on, {starts_on}")
+        if options.ends_on is not None and options.ends_on < starts_on:
+            raise StepFailed(f"config.ends_on: {options.ends_on} is before config.starts_on, {starts_on}")
         latest = f"SELECT x_run_id FROM {PLANS} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"  # noqa: S608 - our own name
         sql = f"SELECT * FROM {PLANS} WHERE x_run_id = ({latest})"  # noqa: S608 - as above
         plans = (await context.warehouse.query(sql)).rows
         return [
             {
-                "subscription_id": wanted.subscription_id,
+                "subscription_id": options.subscription_id,
                 "provider": "openai",
-                "plan": wanted.plan,
-                "seat_type": wanted.seat_type,
+                "plan": options.plan,
+                "seat_type": options.seat_type,
                 "seats": seats,
-                "billing_cycle": wanted.billing_cycle,
+                "billing_cycle": options.billing_cycle,
                 "price_per_seat_month": span.price
-                if wanted.price_per_seat_month is None
-                else wanted.price_per_seat_month,
+                if options.price_per_seat_month is None
+                else options.price_per_seat_month,
                 "currency": span.currency,
                 "starts_on": span.first,
                 "ends_on": span.last,
             }
-            for span in spans(plans, wanted, starts_on, seats)
+            for span in spans(plans, options, starts_on, seats)
         ]
 
 
-def _uncharged(wanted: SubscriptionSettings, first: date) -> list[str]:
+def _uncharged(options: SubscriptionSettings, first: date) -> list[str]:
     """Say which days a change has reached that the run does not charge."""
-    if wanted.seats is None or wanted.starts_on is None or wanted.starts_on >= first:
+    if options.seats is None or options.starts_on is None or options.starts_on >= first:
         return []
-    last = (first if wanted.ends_on is None else min(first, wanted.ends_on + ONE_DAY)) - ONE_DAY
-    return [f"days before {first} stay as they are: run start_date={wanted.starts_on} and end_date={last} too"]
+    last = (first if options.ends_on is None else min(first, options.ends_on + ONE_DAY)) - ONE_DAY
+    return [f"days before {first} stay as they are: run start_date={options.starts_on} and end_date={last} too"]
 
 
-def _until(rows: Iterable[Row], wanted: SubscriptionSettings, change: date) -> list[Row]:
+def _until(rows: Iterable[Row], options: SubscriptionSettings, change: date) -> list[Row]:
     """Contracts as they are up to the day before `change`; those of other seats as they are."""
     kept: list[Row] = []
     for row in rows:
-        if (row["subscription_id"], row["seat_type"]) != (wanted.subscription_id, wanted.seat_type):
+        if (row["subscription_id"], row["seat_type"]) != (options.subscription_id, options.seat_type):
             kept.append(row)
         elif row["starts_on"] < change:
             ends_on = row["ends_on"]
@@ -151,7 +153,7 @@ def _until(rows: Iterable[Row], wanted: SubscriptionSettings, change: date) -> l
     return kept
 
 
-def spans(plans: Sequence[Row], wanted: SubscriptionSettings, starts_on: date, seats: int) -> list[Span]:
+def spans(plans: Sequence[Row], options: SubscriptionSettings, starts_on: date, seats: int) -> list[Span]:
     """Return the contract cut at the days on which the published price changes.
 
     Raises `StepFailed` for a plan that the list does not have, too few seats, or days without a price.
@@ -160,19 +162,19 @@ def spans(plans: Sequence[Row], wanted: SubscriptionSettings, starts_on: date, s
         row
         for row in plans
         if (row["plan"], row["seat_type"], row["billing_cycle"])
-        == (wanted.plan, wanted.seat_type, wanted.billing_cycle)
+        == (options.plan, options.seat_type, options.billing_cycle)
     ]
-    what = f"{wanted.plan}, {wanted.seat_type} seats paid {wanted.billing_cycle}"
+    what = f"{options.plan}, {options.seat_type} seats paid {options.billing_cycle}"
     if not fitting:
         known = sorted({f"{row['plan']}, {row['seat_type']} seats paid {row['billing_cycle']}" for row in plans})
-        raise StepFailed(f"openai/seed/subscription_plans.csv has no price of {what}.{nearest(what, known)}")
+        raise StepFailed(f"openai/seed/subscription_plans.csv has no price of {what}.{did_you_mean(what, known)}")
     found: list[Span] = []
     day = starts_on
     for row in sorted(fitting, key=lambda row: row["effective_from"] or date.min):
         first = max(row["effective_from"] or date.min, starts_on)
         last = None if row["effective_to"] is None else row["effective_to"] - ONE_DAY
-        if wanted.ends_on is not None:
-            last = wanted.ends_on if last is None else min(last, wanted.ends_on)
+        if options.ends_on is not None:
+            last = options.ends_on if last is None else min(last, options.ends_on)
         if last is not None and last < first:
             continue
         if first > day:
@@ -183,7 +185,7 @@ def spans(plans: Sequence[Row], wanted: SubscriptionSettings, starts_on: date, s
         if last is None:
             return found
         day = last + ONE_DAY
-    if wanted.ends_on is None or day <= wanted.ends_on:
+    if options.ends_on is None or day <= options.ends_on:
         raise StepFailed(f"openai/seed/subscription_plans.csv has no price of {what} from {day} on")
     return found
 

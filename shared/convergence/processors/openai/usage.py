@@ -11,9 +11,9 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.json_text import write_json
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.json_text import write_json
 from convergence.processors.openai.api import ApiSettings, connect, daily
-from convergence.processors.rest import RestClient
 from convergence.processors.settings import settings
 
 _WHO: Final = ("project_id", "user_id", "api_key_id")
@@ -79,9 +79,9 @@ class UsageProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page of one endpoint after the other."""
-        wanted = settings(UsageSettings, step_config)
-        self._client = client = await connect(context, wanted)
-        for kind in wanted.kinds:
+        options = settings(UsageSettings, step_config)
+        self._client = client = await connect(context, options)
+        for kind in options.kinds:
             if kind not in ENDPOINTS:
                 raise StepFailed(f"config.kinds: there is no usage of kind {kind!r}. Known: {', '.join(ENDPOINTS)}.")
             self._rows[kind] = 0
@@ -90,7 +90,7 @@ class UsageProcessor(TableProcessor):
                 f"/organization/usage/{kind}",
                 context,
                 group_by=ENDPOINTS[kind],
-                page_days=wanted.page_days,
+                page_days=options.page_days,
             )
             async for page in pages:
                 rows = [_row(kind, day, result) for day, result in page]

@@ -29,7 +29,7 @@ class ValidationProcessor:
         try:
             await client.get("/organization/usage/completions", params)
         except CredentialRejected as refusal:
-            await context.credentials.mark("openai", valid=False, why=str(refusal))
+            await context.credentials.mark("openai", valid=False, reason=str(refusal))
             raise
         await context.credentials.mark("openai", valid=True)
         return {"status": SUCCESS, "valid": True, "http_retries": client.retries}

@@ -15,8 +15,8 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.paging import cursor_paging
-from convergence.processors.rest import RestClient
+from convergence.processors.http.client import RestClient
+from convergence.processors.http.paging import cursor_paging
 from convergence.processors.settings import Settings, settings
 
 BASE_URL: Final = "https://monitoring.googleapis.com/v3"
@@ -41,10 +41,10 @@ class VertexUsageProcessor(TableProcessor):
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
-        wanted = settings(VertexSettings, step_config)
-        token = await context.accounts.token(await context.secrets.open(wanted.secret), (SCOPE,))
+        options = settings(VertexSettings, step_config)
+        token = await context.accounts.token(await context.secrets.open(options.secret), (SCOPE,))
         headers = {"authorization": f"Bearer {token}"}
-        client = RestClient(context, wanted.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)
+        client = RestClient(context, options.api_base_url, headers=headers, service="Cloud Monitoring", renew=RENEW)
         params = [
             ("filter", f'metric.type = "{METRIC}"'),
             ("interval.startTime", f"{context.start_date.isoformat()}T00:00:00Z"),
@@ -55,12 +55,12 @@ class VertexUsageProcessor(TableProcessor):
             ("aggregation.groupByFields", "resource.label.model_user_id"),
             ("aggregation.groupByFields", "metric.label.type"),
         ]
-        path = f"/projects/{quote(wanted.project, safe='')}/timeSeries"
+        path = f"/projects/{quote(options.project, safe='')}/timeSeries"
         paging = cursor_paging(param="pageToken", cursor="nextPageToken", more="nextPageToken")
         async for page in client.pages(path, params, paging=paging):
             if page.get("executionErrors"):
                 raise StepFailed("Cloud Monitoring could not read all of its data: the sums would be too small")
-            yield [row for series in page.get("timeSeries") or () for row in _rows(series, wanted.project, context)]
+            yield [row for series in page.get("timeSeries") or () for row in _rows(series, options.project, context)]
 
 
 def _rows(series: Any, project: str, context: Context) -> list[Row]:

@@ -14,7 +14,7 @@ import pytest
 
 from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
-from convergence.config.settings import Settings
+from convergence.config.settings.deployment import Settings
 from convergence.entry.api.app import create_app
 from convergence.entry.api.runtime import runtime
 from convergence.ports.bus import AUDIT_EVENTS
@@ -131,7 +131,7 @@ def live(tmp_path: Path) -> Live:
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    async def whole(story: Story, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
+    async def whole(scenario: Story, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
         settings = Settings(**({"CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False} | given))
         options = EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root)
         async with embedded(options, "tests") as installation:
@@ -151,9 +151,9 @@ def live(tmp_path: Path) -> Live:
                 for org in orgs:
                     await api.onboard(org)
                 audited.clear()
-                return await story(api)
+                return await scenario(api)
 
-    def call(story: Story, *, orgs: tuple[str, ...] = ("acme",), **settings: Any) -> Any:
-        return asyncio.run(whole(story, settings, orgs))
+    def call(scenario: Story, *, orgs: tuple[str, ...] = ("acme",), **settings: Any) -> Any:
+        return asyncio.run(whole(scenario, settings, orgs))
 
     return call

@@ -23,7 +23,7 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: L
     public |= {"/api/v1/me"}  # it tells of the key alone
     public |= {"/api/v1/validator/validate"}  # any org's key may check a file of its own
 
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
         real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
@@ -44,11 +44,11 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: L
             walked += 1
         assert walked >= 25
 
-    live(story, orgs=("acme", "globex"))
+    live(scenario, orgs=("acme", "globex"))
 
 
 def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         for method, path in [
             ("GET", "status"),
@@ -62,7 +62,7 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> Non
             assert theirs.status_code == nobodys.status_code == 404
             assert theirs.json()["detail"].replace(run_id, "run_0") == nobodys.json()["detail"]
 
-    live(story, orgs=("acme", "globex"))
+    live(scenario, orgs=("acme", "globex"))
 
 
 @pytest.mark.parametrize(
@@ -78,35 +78,35 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> Non
     ],
 )
 def test_a_run_needs_a_key_that_lives(live: Live, headers: dict[str, str], status: int) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("POST", RUN, headers=headers)
         assert answer.status_code == status
         if status == 401:
             assert answer.headers["www-authenticate"] == "ApiKey"
 
-    live(story)
+    live(scenario)
 
 
 def test_blanks_around_a_key_do_not_count_and_an_empty_header_is_none(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         for headers in (
             {"X-API-Key": f"{api.keys['acme']} \t "},
             {"X-API-Key": api.keys["acme"], "X-CA-Root-Key": " "},
         ):
             assert (await api.ask("POST", RUN, headers=headers)).status_code == 202
 
-    live(story)
+    live(scenario)
 
 
 def test_an_empty_root_key_in_the_settings_opens_nothing(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         assert (await api.ask("GET", "/organizations", headers={"X-CA-Root-Key": ""})).status_code == 401
 
-    live(story, orgs=(), CONVERGENCE_ROOT_KEY="")
+    live(scenario, orgs=(), CONVERGENCE_ROOT_KEY="")
 
 
 def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         assert (await api.ask("POST", "/pipelines/run/acme/example/hello")).status_code == 401  # the shipped example
         open_to_all = await api.ask("POST", "/pipelines/run/acme/shop/open")
         assert open_to_all.status_code == 202  # its file says requires_auth: false
@@ -116,11 +116,11 @@ def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> Non
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
         assert (await api.ask("POST", "/pipelines/run/acme/shop/operator", headers=ROOT)).status_code == 202
 
-    live(story, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
+    live(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
 
 
 def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         path = "/pipelines/run/acme/shop/operator_broken"
         run = (await api.ask("POST", path, headers=ROOT, params={"wait": 20})).json()
         assert run["status"] == "failed"
@@ -129,11 +129,11 @@ def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
         assert (await api.ask("POST", again, headers=ROOT)).status_code == 202
 
-    live(story)
+    live(scenario)
 
 
 def test_a_key_does_what_its_scopes_say(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         made = await api.ask(
             "POST", "/organizations/acme/keys", headers=ROOT, json={"name": "look", "scopes": ["read"]}
         )
@@ -144,11 +144,11 @@ def test_a_key_does_what_its_scopes_say(live: Live) -> None:
         assert (refused.status_code, refused.json()["detail"]) == (403, "This key lacks the scope 'run'.")
         assert (await api.ask("DELETE", "/integrations/acme/openai/cred_1", org="acme")).status_code == 403
 
-    live(story)
+    live(scenario)
 
 
 def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         first = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"][0]
         path = f"/organizations/acme/keys/{first['key_id']}"
         new = (await api.ask("POST", f"{path}/rotate", headers=ROOT)).json()
@@ -160,16 +160,16 @@ def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> Non
         listed = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).text
         assert new["api_key"] not in listed
 
-    live(story)
+    live(scenario)
 
 
 def test_the_development_key_can_be_asked_for_but_not_in_production(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("GET", "/admin/dev/api-key/acme", headers=ROOT)
         assert answer.json() == {"api_key": api.keys["acme"]}
         assert (await api.ask("GET", "/admin/dev/api-key/acme", org="acme")).status_code == 401
 
-    live(story)
+    live(scenario)
 
     async def production(api: Api) -> None:
         await api.onboard("initech")
@@ -180,16 +180,16 @@ def test_the_development_key_can_be_asked_for_but_not_in_production(live: Live) 
 
 
 def test_with_auth_disabled_everybody_is_the_operator(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         assert (await api.ask("GET", "/organizations")).status_code == 200
 
-    live(story, DISABLE_AUTH=True)
+    live(scenario, DISABLE_AUTH=True)
 
 
 def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(live: Live) -> None:
     secret = "sk-" + "s" * 40
 
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         await api.run()
         await api.ask("POST", RUN, headers={"X-API-Key": "cvk_" + secret})
         await api.ask("POST", RUN, org="globex")
@@ -214,11 +214,11 @@ def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(live:
             text in b"".join(api.audited).decode() for text in (secret, api.keys["acme"], ROOT["X-CA-Root-Key"])
         )
 
-    live(story, orgs=("acme", "globex"))
+    live(scenario, orgs=("acme", "globex"))
 
 
 def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         await api.run()
         await api.ask("POST", "/pipelines/run/ghosts/shop/cost/daily")
         await api.installation.log.flush()
@@ -229,7 +229,7 @@ def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(live: Li
         with pytest.raises(Exception, match="ghosts_dev"):
             await query(api, "ghosts_dev", "SELECT 1 FROM org_audit_logs")
 
-    live(story)
+    live(scenario)
 
 
 async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
@@ -239,7 +239,7 @@ async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
 
 
 def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         assert (await api.ask("POST", "/pipelines/run/acme/shop/open", json={})).status_code == 202
         await api.ask("POST", "/organizations/globex/suspend", headers=ROOT)
         asked = [
@@ -247,8 +247,8 @@ def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
         ]
         asked.append("/pipelines/run/globex/shop/open")
         answers = [await api.ask("POST", path, json={}) for path in asked if path != "/pipelines/run/acme/shop/open"]
-        told = {(answer.status_code, answer.json()["detail"]) for answer in answers}
-        assert told == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
+        reported = {(answer.status_code, answer.json()["detail"]) for answer in answers}
+        assert reported == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
         assert (await api.ask("POST", "/pipelines/run/globex/shop/open", org="globex", json={})).status_code == 403
 
-    live(story, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
+    live(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)

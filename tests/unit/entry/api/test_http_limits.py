@@ -91,15 +91,15 @@ async def serving(protocol: type[BoundedHttp]) -> AsyncIterator[World]:
             each.close()
 
 
-def live(story: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty) -> None:
+def live(scenario: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty) -> None:
     async def whole() -> None:
         async with asyncio.timeout(ENOUGH_S), serving(protocol) as world:
-            await story(world)
+            await scenario(world)
 
     asyncio.run(whole())
 
 
-def told(answer: bytes) -> tuple[int, str]:
+def reported(answer: bytes) -> tuple[int, str]:
     head, _, body = answer.partition(b"\r\n\r\n")
     return int(head[9:12]), json.loads(body)["code"] if b"problem+json" in head else ""
 
@@ -124,26 +124,26 @@ def headers(size: int) -> Iterator[bytes]:
     ],
 )
 def test_a_head_without_end_is_refused_and_never_reaches_the_application(head: bytes) -> None:
-    async def story(world: World) -> None:
-        assert told(await world.send(head)) == (431, "request.too_large")
+    async def scenario(world: World) -> None:
+        assert reported(await world.send(head)) == (431, "request.too_large")
         assert world.app.seen == []
 
-    live(story, BoundedHttp)
+    live(scenario, BoundedHttp)
 
 
 def test_a_head_as_large_as_the_limits_is_served() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         closing = b"Connection: close\r\n\r\n"
         large = await world.send(GET + b"".join(headers(HEAD_BYTES_MAX - len(GET) - len(closing))) + closing)
         many = await world.send(GET + b"a: b\r\n" * (HEADERS_MAX - 2) + closing)
-        assert (told(large)[0], told(many)[0]) == (200, 200)
+        assert (reported(large)[0], reported(many)[0]) == (200, 200)
         assert len(world.app.seen[1]["headers"]) == HEADERS_MAX
 
-    live(story, BoundedHttp)
+    live(scenario, BoundedHttp)
 
 
 def test_three_hundred_megabytes_of_head_are_not_read() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         _, writer = await world.connect()
         writer.write(GET + b"a: ")
         sent = 0
@@ -158,7 +158,7 @@ def test_three_hundred_megabytes_of_head_are_not_read() -> None:
     class Brief(BoundedHttp):
         farewell_s = 0.1
 
-    live(story, Brief)
+    live(scenario, Brief)
 
 
 @pytest.mark.parametrize(
@@ -174,15 +174,15 @@ def test_three_hundred_megabytes_of_head_are_not_read() -> None:
     ],
 )
 def test_a_request_that_does_not_come_whole_is_ended(pieces: tuple[bytes, ...]) -> None:
-    async def story(world: World) -> None:
-        assert told(await world.send(*pieces)) == (408, "request.timeout")
+    async def scenario(world: World) -> None:
+        assert reported(await world.send(*pieces)) == (408, "request.timeout")
         assert world.app.seen == [] or world.app.seen[0]["body"] in (b"abc", b"")
 
-    live(story)
+    live(scenario)
 
 
 def test_slow_bytes_do_not_prolong_a_head() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         reader, writer = await world.connect()
 
         async def trickle() -> None:
@@ -197,7 +197,7 @@ def test_slow_bytes_do_not_prolong_a_head() -> None:
         writer.close()
         assert answer.startswith(b"HTTP/1.1 408 ")
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize(
@@ -210,14 +210,14 @@ def test_slow_bytes_do_not_prolong_a_head() -> None:
     ],
 )
 def test_trailers_and_chunk_extensions_are_bounded(rest: bytes) -> None:
-    async def story(world: World) -> None:
-        assert told(await world.send(CHUNKED + b"3\r\nabc\r\n" + rest)) == (431, "request.too_large")
+    async def scenario(world: World) -> None:
+        assert reported(await world.send(CHUNKED + b"3\r\nabc\r\n" + rest)) == (431, "request.too_large")
 
-    live(story, BoundedHttp)
+    live(scenario, BoundedHttp)
 
 
 def test_a_trailer_never_becomes_a_header() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         reader, writer = await world.connect()
         writer.write(CHUNKED + b"3\r\nabc\r\n0\r\nX-Forwarded-For: 10.0.0.1\r\n\r\n")
         await reader.readuntil(b"ok")
@@ -225,21 +225,21 @@ def test_a_trailer_never_becomes_a_header() -> None:
         (seen,) = world.app.seen
         assert (seen["body"], b"x-forwarded-for" in dict(seen["headers"])) == (b"abc", False)
 
-    live(story)
+    live(scenario)
 
 
 def test_many_small_chunks_and_pipelined_requests_are_served() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         chunks = b"1;q=1\r\nx\r\n" * 50_000
         answer = await world.send(CHUNKED + chunks + b"0\r\n\r\n", GET + b"\r\n", GET + b"Connection: close\r\n\r\n")
         assert answer.count(b"HTTP/1.1 200") == 3
         assert [len(seen["body"]) for seen in world.app.seen] == [50_000, 0, 0]
 
-    live(story, BoundedHttp)
+    live(scenario, BoundedHttp)
 
 
 def test_a_body_that_nobody_reads_does_not_keep_its_connection() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         world.app.reads = False
         reader, writer = await world.connect()
 
@@ -257,7 +257,7 @@ def test_a_body_that_nobody_reads_does_not_keep_its_connection() -> None:
             await sender
         writer.close()
 
-    live(story)
+    live(scenario)
 
 
 class Leaving(Hasty):
@@ -271,7 +271,7 @@ class Leaving(Hasty):
 
 
 def test_a_client_that_does_not_read_is_let_go() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         Leaving.gone = asyncio.Event()
         world.app.answer = b"x" * 50_000_000
         _, writer = await world.connect()
@@ -281,11 +281,11 @@ def test_a_client_that_does_not_read_is_let_go() -> None:
         await Leaving.gone.wait()
         writer.close()
 
-    live(story, Leaving)
+    live(scenario, Leaving)
 
 
 def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
-    async def story(world: World) -> None:
+    async def scenario(world: World) -> None:
         reader, writer = await world.connect()
         for _ in range(2):
             writer.write(GET + b"\r\n")
@@ -295,4 +295,4 @@ def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
             assert (connection._timer, connection.timeout_keep_alive_task is not None) == (None, True)
         writer.close()
 
-    live(story)
+    live(scenario)

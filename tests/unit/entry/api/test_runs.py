@@ -12,30 +12,30 @@ from tests.unit.entry.api.conftest import ROOT, Api, Live
 
 
 def test_a_run_is_accepted_and_its_state_has_the_promised_fields(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme", json={"note": "x"})
         assert answer.status_code == 202
         assert answer.json()["status"] == "pending"
         run_id = answer.json()["run_id"]
         await api.installation.worker.wait("acme", run_id)
         state = (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()
-        wanted = {"run_id", "status", "progress", "records_processed", "error_message", "started_at", "completed_at"}
-        assert wanted | {"duration_ms", "steps", "waits_for"} <= set(state)
+        expected = {"run_id", "status", "progress", "records_processed", "error_message", "started_at", "completed_at"}
+        assert expected | {"duration_ms", "steps", "waits_for"} <= set(state)
         assert (state["status"], state["progress"], len(state["steps"])) == ("completed", 100, 2)
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize(
     "path", ["shop/broken", "shop//broken", "shop/cost/daily", "cloud/gcp/cost/billing", "/shop/cost/daily"]
 )
 def test_two_to_four_segments_find_a_pipeline_empty_ones_count_for_nothing(live: Live, path: str) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme", params={"dry_run": "true"})
         assert answer.status_code == 200, answer.text
         assert answer.json()["pipeline"] == "/".join(filter(None, path.split("/")))
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize(
@@ -50,43 +50,43 @@ def test_two_to_four_segments_find_a_pipeline_empty_ones_count_for_nothing(live:
     ],
 )
 def test_ways_out_of_the_configs_are_not_found(live: Live, path: str) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    live(story)
+    live(scenario)
 
 
 def test_error_texts_stay_recognisable(live: Live) -> None:
-    async def story(api: Api) -> None:
-        async def said(path: str) -> str:
+    async def scenario(api: Api) -> None:
+        async def message(path: str) -> str:
             return str((await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme")).json()["detail"])
 
-        assert (await said("nobody/cost/daily")).startswith("Unknown provider: nobody")
-        assert (await said("shop/cost/dayly")).startswith("Pipeline not found: shop/cost/dayly. Did you mean")
-        assert (await said("shop/needs_key")).startswith("openai integration not active")
+        assert (await message("nobody/cost/daily")).startswith("Unknown provider: nobody")
+        assert (await message("shop/cost/dayly")).startswith("Pipeline not found: shop/cost/dayly. Did you mean")
+        assert (await message("shop/needs_key")).startswith("openai integration not active")
         await api.ask("POST", "/organizations/acme/suspend", headers=ROOT)
-        assert await said("shop/cost/daily") == "Pipeline execution not allowed for SUSPENDED organizations"
+        assert await message("shop/cost/daily") == "Pipeline execution not allowed for SUSPENDED organizations"
         await api.ask("POST", "/organizations/acme/resume", headers=ROOT)
         await api.ask("PUT", "/orgs/acme/subscription", headers=ROOT, json={"status": "past_due"})
-        assert await said("shop/cost/daily") == "Organization subscription is SUSPENDED"
+        assert await message("shop/cost/daily") == "Organization subscription is SUSPENDED"
 
-    live(story)
+    live(scenario)
 
 
 def test_an_unknown_parameter_is_refused_by_name_and_nothing_is_stored(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme", json={"noet": "x"})
         assert answer.status_code == 422
         assert "no parameter is called 'noet'. Did you mean 'note'?" in answer.json()["detail"]
         assert await api.installation.services.documents.count("runs") == 0
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"note": NaN}', b'{"note": "\\ud800"}', b"[" * 5000, b"\xff"])
 def test_a_body_that_is_no_json_object_is_the_callers_mistake(live: Live, body: bytes) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         answer = await api.ask(
             "POST",
             "/pipelines/run/acme/shop/cost/daily",
@@ -97,23 +97,23 @@ def test_a_body_that_is_no_json_object_is_the_callers_mistake(live: Live, body: 
         assert answer.status_code in {400, 422}, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
 
-    live(story)
+    live(scenario)
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE x; --", "{org_slug} {{ secrets.openai }}", "\x00", "${7*7}"])
 def test_sql_and_templates_in_a_parameter_stay_data(live: Live, text: str) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         run = await api.run(json={"note": text})
         assert run["status"] == "completed"
         stored = await api.installation.services.documents.get(f"runs/{run['run_id']}")
         assert stored is not None
         assert stored.data["parameters"]["note"] == text
 
-    live(story)
+    live(scenario)
 
 
 def test_one_idempotency_key_is_one_run(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         async def post(note: str) -> Any:
             return await api.ask(
                 "POST",
@@ -128,11 +128,11 @@ def test_one_idempotency_key_is_one_run(live: Live) -> None:
         assert await api.installation.services.documents.count("runs") == 1
         assert (await post("y")).status_code == 422
 
-    live(story)
+    live(scenario)
 
 
 def test_the_daily_limit_is_a_429_that_says_when_it_opens(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         await api.onboard("small", "STARTER")
         for _ in range(6):
             await api.run(org="small")
@@ -144,11 +144,11 @@ def test_the_daily_limit_is_a_429_that_says_when_it_opens(live: Live) -> None:
         assert quota["limits"]["daily"] == {"used": 6, "limit": 6}
         assert quota["today"] == {"succeeded": 6, "failed": 0, "cancelled": 0}
 
-    live(story)
+    live(scenario)
 
 
 def test_history_goes_on_where_the_page_before_ended(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         ids = [(await api.run())["run_id"] for _ in range(3)]
         seen: list[str] = []
         cursor: dict[str, str] = {}
@@ -162,11 +162,11 @@ def test_history_goes_on_where_the_page_before_ended(live: Live) -> None:
         bad = await api.ask("GET", "/pipelines/history/acme", org="acme", params={"cursor": "no"})
         assert bad.status_code == 422
 
-    live(story)
+    live(scenario)
 
 
 def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         failed = await api.run("shop/broken")
         assert (failed["status"], failed["progress"]) == ("failed", 0)
         assert "missing.csv" in failed["error_message"]
@@ -181,21 +181,21 @@ def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(live: L
         again = await api.ask("POST", f"/pipelines/replay/{path}", org="acme", json={"lastest": True})
         assert (again.status_code, again.json()["errors"][0]["path"]) == (422, "body.lastest")
 
-    live(story)
+    live(scenario)
 
 
 def test_a_run_in_flight_can_be_cancelled(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         await api.installation.worker.close()  # its hints reach nobody from now on
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme")
         cancelled = await api.ask("POST", f"/pipelines/cancel/acme/{answer.json()['run_id']}", org="acme")
         assert cancelled.json() == {"success": True, "status": "cancelled"}
 
-    live(story)
+    live(scenario)
 
 
 def test_several_callers_wait_for_one_run(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         def post(wait: float) -> Any:
             given = {"headers": {"Idempotency-Key": "one"}, "params": {"wait": wait}}
             return api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme", **given)
@@ -203,11 +203,11 @@ def test_several_callers_wait_for_one_run(live: Live) -> None:
         answers = await asyncio.gather(post(0.001), *(post(30) for _ in range(6)))
         assert [answer.status_code for answer in answers[1:]] == [200] * 6
 
-    live(story)
+    live(scenario)
 
 
 def test_logs_steps_transitions_and_download_tell_the_same_story(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
 
         async def get(rest: str) -> Any:
@@ -220,11 +220,11 @@ def test_logs_steps_transitions_and_download_tell_the_same_story(live: Live) -> 
         assert file.headers["content-type"] == "application/x-ndjson"
         assert [json.loads(line)["status"] for line in file.text.splitlines()] == [move["status"] for move in moves]
 
-    live(story)
+    live(scenario)
 
 
 def test_events_stream_every_move_and_end_with_the_run(live: Live) -> None:
-    async def story(api: Api) -> None:
+    async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         text = (await api.ask("GET", f"/pipelines/events/acme/{run_id}", org="acme")).text
         events = [block.split("\n") for block in text.strip().split("\n\n")]
@@ -234,4 +234,4 @@ def test_events_stream_every_move_and_end_with_the_run(live: Live) -> None:
         rest = (await api.ask("GET", f"/pipelines/events/acme/{run_id}", org="acme", headers=after)).text
         assert rest.strip().split("\n\n") == text.strip().split("\n\n")[3:]
 
-    live(story)
+    live(scenario)

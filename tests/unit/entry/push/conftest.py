@@ -14,8 +14,8 @@ import httpx
 import pytest
 
 from convergence.entry.push.app import Check, Push, create_push
+from convergence.entry.push.concurrency_limit import Gate
 from convergence.entry.push.deliveries import Subscribed
-from convergence.entry.push.gate import Gate
 from convergence.ports.bus import Ack, Answer, Delivery
 from tests.unit.engine.conftest import Engine
 
@@ -82,7 +82,7 @@ class Endpoint:
         async with self.client() as client:
             return await client.post(f"/push/{topic}", content=content, headers=headers)
 
-    async def letters(self) -> list[dict[str, Any]]:
+    async def dead_letters(self) -> list[dict[str, Any]]:
         page = await self.engine.documents.query("dead_letters")
         return [document.data for document in page.documents]
 

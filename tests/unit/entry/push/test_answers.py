@@ -86,17 +86,17 @@ def test_the_handler_gets_the_message_as_it_was_published(endpoint: Endpoint) ->
     ],
 )
 def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: Endpoint, body: Any) -> None:
-    async def story() -> tuple[httpx.Response, list[dict[str, Any]]]:
+    async def scenario() -> tuple[httpx.Response, list[dict[str, Any]]]:
         answer = await endpoint.post(body)
         await endpoint.post(body)  # comes again: the same letter
-        return answer, await endpoint.letters()
+        return answer, await endpoint.dead_letters()
 
-    answer, (letter,) = endpoint.engine.live(story)
+    answer, (dead_letter,) = endpoint.engine.live(scenario)
     assert (answer.status_code, endpoint.handler.seen) == (204, [])
-    assert letter["error"]["code"] == "message.unreadable"
-    assert "not a push delivery" in letter["error"]["message"]
+    assert dead_letter["error"]["code"] == "message.unreadable"
+    assert "not a push delivery" in dead_letter["error"]["message"]
     if isinstance(body, bytes):
-        assert base64.b64decode(letter["data"]) == body
+        assert base64.b64decode(dead_letter["data"]) == body
 
 
 @pytest.mark.parametrize(
@@ -109,12 +109,12 @@ def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: E
 def test_another_version_and_an_old_message_are_kept_with_the_reason(
     endpoint: Endpoint, message: dict[str, Any], code: str
 ) -> None:
-    async def story() -> tuple[int, list[dict[str, Any]]]:
-        return (await endpoint.post(envelope(b"hint", **message))).status_code, await endpoint.letters()
+    async def scenario() -> tuple[int, list[dict[str, Any]]]:
+        return (await endpoint.post(envelope(b"hint", **message))).status_code, await endpoint.dead_letters()
 
-    status, (letter,) = endpoint.engine.live(story)
-    assert (status, endpoint.handler.seen, letter["error"]["code"]) == (204, [], code)
-    assert base64.b64decode(letter["data"]) == b"hint"
+    status, (dead_letter,) = endpoint.engine.live(scenario)
+    assert (status, endpoint.handler.seen, dead_letter["error"]["code"]) == (204, [], code)
+    assert base64.b64decode(dead_letter["data"]) == b"hint"
 
 
 def test_age_says_nothing_where_no_limit_is_set(endpoint: Endpoint) -> None:
@@ -124,11 +124,11 @@ def test_age_says_nothing_where_no_limit_is_set(endpoint: Endpoint) -> None:
 
 
 def test_of_a_large_letter_the_beginning_is_kept(endpoint: Endpoint) -> None:
-    async def story() -> tuple[int, list[dict[str, Any]]]:
-        return (await endpoint.post(b"x" * 3_000_000)).status_code, await endpoint.letters()
+    async def scenario() -> tuple[int, list[dict[str, Any]]]:
+        return (await endpoint.post(b"x" * 3_000_000)).status_code, await endpoint.dead_letters()
 
-    status, (letter,) = endpoint.engine.live(story)
-    assert (status, letter["data_bytes"], len(letter["data"]) < 400_000) == (204, 3_000_000, True)
+    status, (dead_letter,) = endpoint.engine.live(scenario)
+    assert (status, dead_letter["data_bytes"], len(dead_letter["data"]) < 400_000) == (204, 3_000_000, True)
 
 
 def test_a_body_over_the_limit_of_the_bus_is_refused_unread(endpoint: Endpoint) -> None:
@@ -164,7 +164,7 @@ def test_without_a_good_token_nothing_is_read(endpoint: Endpoint) -> None:
 
     endpoint.check = check
 
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         given = [{}, {"authorization": "Basic x"}, {"authorization": "Bearer bad"}, {"authorization": "Bearer good"}]
         found = []
         for headers in given:
@@ -173,11 +173,11 @@ def test_without_a_good_token_nothing_is_read(endpoint: Endpoint) -> None:
             assert (endpoint.asked_services > 0) == (found[-1] == 204)
         return found
 
-    assert endpoint.engine.live(story) == [401, 401, 403, 204]
+    assert endpoint.engine.live(scenario) == [401, 401, 403, 204]
 
 
 def test_over_its_limit_an_instance_refuses_before_it_reads(endpoint: Endpoint) -> None:
-    async def story() -> tuple[int, str, int]:
+    async def scenario() -> tuple[int, str, int]:
         go = asyncio.Event()
 
         async def wait() -> Answer:
@@ -195,12 +195,12 @@ def test_over_its_limit_an_instance_refuses_before_it_reads(endpoint: Endpoint) 
         assert (await endpoint.post(envelope())).status_code == 204
         return refused.status_code, refused.json()["detail"], asked
 
-    status, detail, asked = endpoint.engine.live(story)
+    status, detail, asked = endpoint.engine.live(scenario)
     assert (status, "2 deliveries in work" in detail, asked) == (503, True, 0)
 
 
 def test_a_stopping_instance_lets_quick_ones_finish_and_the_others_go(endpoint: Endpoint) -> None:
-    async def story() -> list[int]:
+    async def scenario() -> list[int]:
         seconds = iter((8.0, 3600.0))
 
         async def work() -> Answer:
@@ -217,7 +217,7 @@ def test_a_stopping_instance_lets_quick_ones_finish_and_the_others_go(endpoint: 
         assert asyncio.get_running_loop().time() - began == pytest.approx(9.0)
         return [late.status_code, *found]
 
-    assert endpoint.engine.live(story) == [503, 204, 503]
+    assert endpoint.engine.live(scenario) == [503, 204, 503]
 
 
 def test_a_delivery_ends_with_the_time_of_its_function(endpoint: Endpoint) -> None:
@@ -240,12 +240,12 @@ def test_the_trace_of_the_message_goes_before_that_of_the_request(endpoint: Endp
 
     endpoint.handler.answer = look
 
-    async def story() -> None:
+    async def scenario() -> None:
         attributes = {"traceparent": first, "org": "acme", "run_id": "r1"}
         await endpoint.post(envelope(attributes=attributes), traceparent=second)
         await endpoint.post(envelope(), traceparent=second)
 
-    endpoint.engine.live(story)
+    endpoint.engine.live(scenario)
     assert [work.trace.header() for work in seen] == [first, second]
     assert seen[0].labels == {"org": "acme", "run_id": "r1", "message_id": "7"}
 
@@ -254,12 +254,12 @@ def test_health_and_readiness_say_what_is_waited_for(endpoint: Endpoint, monkeyp
     async def away(path: str) -> Any:
         raise Transient("waiting for Firestore: connection refused")
 
-    async def story() -> list[httpx.Response]:
+    async def scenario() -> list[httpx.Response]:
         async with endpoint.client() as client:
             well = await client.get("/ready")
             monkeypatch.setattr(endpoint.engine.documents, "get", away)
             return [well, await client.get("/ready"), await client.get("/health")]
 
-    well, waiting, health = endpoint.engine.live(story)
+    well, waiting, health = endpoint.engine.live(scenario)
     assert [each.status_code for each in (well, waiting, health)] == [200, 503, 200]
     assert "waiting for Firestore" in waiting.json()["detail"]

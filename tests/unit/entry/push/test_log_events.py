@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.log_sink import LogSink
-from convergence.adapters.local.warehouse import DuckDbWarehouse
-from convergence.config.table_schema import TableSchemas
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.log_rows import DATASET, TABLES, log_row
 from convergence.entry.push.log_events import LogEvents
 from convergence.errors import InvalidInput, SchemaMismatch, Transient
@@ -67,7 +67,7 @@ def world(tmp_path: Path) -> World:
 
 
 def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         first = world.send(an_event(1))
         await asyncio.sleep(0.01)
         others = world.send(*(an_event(number) for number in (2, 3, 4)), an_event(5, kind="run"))
@@ -76,7 +76,7 @@ def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> 
         world.tables.go.set()
         assert await asyncio.gather(*first, *others) == [Ack()] * 5
 
-    world.engine.live(story)
+    world.engine.live(scenario)
     assert sorted(world.tables.appends) == [  # tables wait for each other in no order
         ("org_meta_pipeline_runs", ["e5"]),
         ("org_meta_step_logs", ["e1"]),
@@ -85,7 +85,7 @@ def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> 
 
 
 def test_while_the_warehouse_is_away_each_delivery_hears_it_and_comes_again(world: World) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world.tables.go.set()
         world.tables.error = Transient("waiting for BigQuery: 503")
         found = await asyncio.gather(*world.send(an_event(1), an_event(2)), return_exceptions=True)
@@ -93,44 +93,44 @@ def test_while_the_warehouse_is_away_each_delivery_hears_it_and_comes_again(worl
         world.tables.error = None
         assert await asyncio.gather(*world.send(an_event(1), an_event(2))) == [Ack(), Ack()]
 
-    world.engine.live(story)
+    world.engine.live(scenario)
 
 
 @pytest.mark.parametrize(
     "data", [b"poison", b"{}", b'{"type": "run.x", "id": "1", "time": "t", "org": "", "data": {}}']
 )
 def test_what_is_no_event_is_kept_as_a_letter(world: World, data: bytes) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         assert await world.handler(delivery(Message(data))) == Ack()
-        (letter,) = (await world.engine.documents.query("dead_letters")).documents
-        assert letter.data["topic"] == RUN_EVENTS
+        (dead_letter,) = (await world.engine.documents.query("dead_letters")).documents
+        assert dead_letter.data["topic"] == RUN_EVENTS
 
-    world.engine.live(story)
+    world.engine.live(scenario)
     assert world.tables.appends == []
 
 
 def test_a_row_that_does_not_fit_stops_no_other(world: World) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         world.tables.go.set()
         found = await asyncio.gather(*world.send(an_event(1), an_event(2, why="does not fit"), an_event(3)))
         assert found == [Ack()] * 3
-        (letter,) = (await world.engine.documents.query("dead_letters")).documents
-        assert "column why" in letter.data["error"]["message"]
+        (dead_letter,) = (await world.engine.documents.query("dead_letters")).documents
+        assert "column why" in dead_letter.data["error"]["message"]
 
-    world.engine.live(story)
+    world.engine.live(scenario)
     assert [ids for _, ids in world.tables.appends] == [["e1", "e2", "e3"], ["e1"], ["e2"], ["e3"]]
 
 
 EVENTS = (
     an_event(1),
-    an_event(2, rows_written="many", why="käse", attempt="3"),
+    an_event(2, rows_written="many", reason="käse", attempt="3"),
     an_event(3, kind="run", duration_ms=12, trigger="api", error="no such table"),
     an_event(4, kind="audit", request_id="q1", actor="key_1", action="POST /x", http_status=202, outcome="done"),
 )
 
 
 def test_both_ways_into_the_tables_make_the_same_rows(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
         names = {"runs": TABLES["run"], "steps": TABLES["step"], "audit": TABLES["audit"]}
         tables = {key: SCHEMAS.get(name) for key, name in names.items()}
@@ -151,7 +151,7 @@ def test_both_ways_into_the_tables_make_the_same_rows(tmp_path: Path) -> None:
             await sink.close()
             warehouse.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_row_without_what_its_table_requires_is_refused() -> None:

@@ -9,13 +9,13 @@ from fastapi import APIRouter, Path, Request
 from typing_extensions import TypedDict
 
 from convergence.config.catalog import Catalog
+from convergence.config.checks.processors import check_processors
 from convergence.config.loader import LoadedPipeline, parse_pipeline
-from convergence.config.processor_checks import check_processors
 from convergence.entry.api.auth import Known, check
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At
-from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, nearest
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, did_you_mean
 
 router = APIRouter(prefix="/validator", tags=["discovery"])
 YAML: Final = {
@@ -80,7 +80,9 @@ async def of_provider(provider: Annotated[str, Path(examples=["openai"])], at: A
     known = _all(at.services.catalog)
     found = [_data(loaded) for loaded in known if loaded.pipeline.provider == provider]
     if not found:
-        raise NotFound(f"Unknown provider: {provider[:100]}.{nearest(provider, {x.pipeline.provider for x in known})}")
+        raise NotFound(
+            f"Unknown provider: {provider[:100]}.{did_you_mean(provider, {x.pipeline.provider for x in known})}"
+        )
     return Json({"pipelines": found})
 
 

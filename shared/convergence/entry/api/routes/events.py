@@ -9,9 +9,9 @@ import orjson
 from fastapi import APIRouter, Header
 from starlette.responses import StreamingResponse
 
-from convergence.engine import views
 from convergence.engine.store import require_run
-from convergence.engine.view_models import Move
+from convergence.engine.views import runs as views
+from convergence.engine.views.models import Move
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.problems import documented
 from convergence.entry.api.routes.run_status import RunId

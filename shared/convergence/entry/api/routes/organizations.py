@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import dataset_of
-from convergence.engine.quota_view import QuotaView, quota_view
+from convergence.engine.views.quota import QuotaView, quota_view
 from convergence.entry.api.auth import Known, Operator, OrgName, Reader, check_known
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import (

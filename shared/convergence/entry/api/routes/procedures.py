@@ -7,12 +7,12 @@ from typing import Annotated
 from fastapi import APIRouter, Path, Query
 from typing_extensions import TypedDict
 
-from convergence.config.procedures import load_procedures
+from convergence.config.files.procedures import load_procedures
 from convergence.entry.api.auth import Operator
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At
-from convergence.errors import NotFound, nearest
+from convergence.errors import NotFound, did_you_mean
 from convergence.ports.warehouse import Routine
 
 router = APIRouter(prefix="/procedures", tags=["procedures"])
@@ -81,7 +81,7 @@ async def delete(name: ProcedureName, at: At, _: Operator) -> None:
 def _named(routines: list[Routine], name: str) -> Routine:
     known = {routine.name: routine for routine in routines}
     if name not in known:
-        raise NotFound(f"There is no procedure {name[:100]!r}.{nearest(name, known)}")
+        raise NotFound(f"There is no procedure {name[:100]!r}.{did_you_mean(name, known)}")
     return known[name]
 
 

@@ -31,9 +31,9 @@ async def cancel(org: OrgName, run_id: RunId, at: At, _: Runner) -> Json:
 @router.post("/replay/{org}/{run_id}", status_code=202, response_model=Accepted, responses=documented(404))
 async def replay(org: OrgName, run_id: RunId, at: At, caller: Runner, body: ReplayBody | None = None) -> Json:
     """Run a failed or cancelled run again from where it stopped; finished steps are not done again."""
-    wanted = body or ReplayBody()
+    expected = body or ReplayBody()
     pipeline = (await require_run(at.services, org, run_id)).run.pipeline
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
         check_run(caller, org, at.services.catalog.get(pipeline).pipeline)
-    run = await replay_run(at.services, org, run_id, parameters=wanted.parameters, latest=wanted.latest)
+    run = await replay_run(at.services, org, run_id, parameters=expected.parameters, latest=expected.latest)
     return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)

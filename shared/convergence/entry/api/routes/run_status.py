@@ -11,8 +11,8 @@ from starlette.responses import Response
 from typing_extensions import TypedDict
 
 from convergence.domain.status import RunStatus
-from convergence.engine import views
-from convergence.engine.view_models import History, Move, RunView, StepView
+from convergence.engine.views import runs as views
+from convergence.engine.views.models import History, Move, RunView, StepView
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented

@@ -1,0 +1,1 @@
+"""Customers' Google accounts, through google-auth and google-cloud-bigquery."""

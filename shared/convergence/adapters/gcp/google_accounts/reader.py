@@ -1,0 +1,106 @@
+"""A reader on google-cloud-bigquery: a job in the customer's project, its rows page by page."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from convergence.adapters.gcp.errors import VENDOR
+from convergence.adapters.gcp.warehouse.client import CALL_TIMEOUT_S, HTTP, TOTAL_S, Client
+from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.values import port_rows, query_parameters
+from convergence.adapters.google_accounts_checks import ROLES
+from convergence.errors import CloudSetup, CredentialRejected, InvalidInput, PermissionMissing, StepFailed
+from convergence.ports.warehouse import Parameter
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+
+class BigQueryReader:
+    """Asks with one client; `close` ends it for good."""
+
+    def __init__(self, client: Client) -> None:
+        self.project = client.project
+        self._client, self._jobs, self._closed = client, Jobs(client), False
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._closed = True
+        self._client.close()
+
+    async def pages(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        page_rows: int = 10_000,
+        bytes_max: int | None = None,
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Yield pages of typed rows; see the port. The job is cancelled when its caller is."""
+        limit = {} if bytes_max is None else {"maximum_bytes_billed": bytes_max}
+        with self._theirs():
+            config = _config(parameters, **limit)
+            job = (await self._jobs.query(self._client.ids.new("read"), sql, config, what="the query")).job
+            total, found = await self._client.call(lambda _: _opened(job, page_rows), doing="reading rows")
+        read = 0
+        while True:
+            with self._theirs():
+                # Once: an iterator that failed is at its end. Google's own retry is inside of it.
+                rows = await self._client.call(lambda _: _next(found), doing="reading rows", total_s=0)
+            if rows is None:
+                break
+            read += len(rows)
+            if rows:
+                yield rows
+        if read != total:
+            raise StepFailed(f"BigQuery says {total} rows, but its pages hold {read}")
+
+    async def estimate(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> int:
+        """Return the bytes of a dry run."""
+        with self._theirs():
+            config = _config(parameters, dry_run=True, use_query_cache=False)
+
+            def send(client: bigquery.Client) -> int:
+                return int(client.query(sql, job_config=config, job_retry=None, **HTTP).total_bytes_processed or 0)
+
+            return await self._client.call(send, doing="a dry run")
+
+    @contextmanager
+    def _theirs(self) -> Iterator[None]:
+        """Errors of an identity that is the customer's: it is the customer who can act."""
+        if self._closed:
+            raise StepFailed("this reader belonged to an execution that ended: ask context.accounts for another")
+        try:
+            yield
+        except PermissionMissing as error:
+            raise CredentialRejected(f"BigQuery: the service account may not do this. {ROLES} {error}") from error
+        except CloudSetup:
+            raise CredentialRejected(
+                "BigQuery does not accept the token of the service account: store a new key"
+            ) from None
+        except InvalidInput as error:
+            raise StepFailed(str(error)) from error
+        except VENDOR as error:  # what the client passes through: no such table, project or location
+            raise StepFailed(f"BigQuery: {getattr(error, 'message', '') or error}") from error
+
+
+def _config(parameters: Mapping[str, Parameter] | None, **options: Any) -> bigquery.QueryJobConfig:
+    from google.cloud import bigquery
+
+    return bigquery.QueryJobConfig(query_parameters=query_parameters(parameters or {}), **options)
+
+
+def _opened(job: AnyJob, page_rows: int) -> tuple[int, Iterator[list[dict[str, Any]]]]:
+    """Return (rows of the whole result, its pages, each asked for when it is wanted)."""
+    from google.cloud import bigquery
+
+    retry = bigquery.DEFAULT_RETRY.with_timeout(TOTAL_S)
+    found = job.result(page_size=page_rows, job_retry=None, retry=retry, timeout=CALL_TIMEOUT_S)
+    pages = (port_rows(found.schema, [tuple(row.values()) for row in page]) for page in found.pages)
+    return int(found.total_rows or 0), pages
+
+
+def _next(pages: Iterator[list[dict[str, Any]]]) -> list[dict[str, Any]] | None:
+    return next(pages, None)

@@ -1,0 +1,1 @@
+"""Envelope encryption under Cloud KMS."""

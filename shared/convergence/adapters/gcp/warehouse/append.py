@@ -1,0 +1,82 @@
+"""Rows of a log, in trickles: the streaming API over REST (`tabledata.insertAll`), which needs no job.
+
+A row's id lets BigQuery leave out a repetition for about a minute, best effort ("Legacy streaming API"). The Storage
+Write API over gRPC is exactly-once and cheaper, but wants a writer that lives long and a package (google-cloud-
+bigquery-storage) that this product does not take; a function lives for one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from convergence.adapters.gcp.warehouse.client import HTTP, Client
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.values import json_value
+from convergence.adapters.googlesql.fitting import as_json, misfit
+from convergence.adapters.googlesql.types import column_type
+from convergence.errors import SchemaMismatch, Transient, did_you_mean
+from convergence.ports.warehouse import Row, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+BATCH: Final = 500  # rows of one request, as the documentation advises
+_UNKNOWN: Final = "no such field"
+_NEW_TABLE_S: Final = 60.0  # a table that was just made may be unknown to the streaming side for so long
+
+
+class Appends:
+    """Appends rows."""
+
+    def __init__(self, client: Client, tables: Tables) -> None:
+        self._client, self._tables = client, tables
+
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], ids: Sequence[str]) -> None:
+        """Add rows; see the port."""
+        await self._tables.ensure_table(dataset, table)
+        ready = [_checked(table, number, row) for number, row in enumerate(rows, 1)]
+        for start in range(0, len(ready), BATCH):
+            await self._send(dataset, table, ready[start : start + BATCH], list(ids[start : start + BATCH]))
+
+    async def _send(self, dataset: str, table: TableSchema, rows: list[dict[str, Any]], ids: list[str]) -> None:
+        from google.api_core.exceptions import NotFound
+
+        path, where = f"{self._client.project}.{dataset}.{table.name}", f"{dataset}.{table.name}"
+
+        def send(client: bigquery.Client) -> Sequence[Any]:
+            try:
+                refused = client.insert_rows_json(path, rows, row_ids=ids, **HTTP)
+            except NotFound as error:
+                raise Transient(f"waiting for BigQuery to know the new table {where}") from error
+            # The columns were checked, so the table has them; its streaming side hears of a new one minutes later
+            # (BigQuery, troubleshooting: metadata errors for streaming inserts).
+            if any(_UNKNOWN in str(each.get("message")).lower() for row in refused for each in row["errors"]):
+                raise Transient(f"waiting for BigQuery to know the new columns of {where}")
+            return refused
+
+        refused = await self._client.call(send, doing=f"appending to {where}", total_s=_NEW_TABLE_S)
+        for each in refused:
+            if each["errors"] and each["errors"][0].get("reason") != "stopped":  # stopped: another row was refused
+                first = each["errors"][0]
+                raise SchemaMismatch(f"{where}: {first.get('location') or 'a row'}: {first.get('message')}")
+
+
+def _checked(table: TableSchema, number: int, row: Row) -> dict[str, Any]:
+    columns = {column.name: (column_type(column), column.mode) for column in table.columns}
+    for name in row:
+        if name not in columns:
+            advice = did_you_mean(name, columns)
+            raise SchemaMismatch(f"{table.name}: row {number} has a column {name!r} it has not.{advice}")
+    found: dict[str, Any] = {}
+    for name, (kind, mode) in columns.items():
+        value = row.get(name)
+        plain = value if isinstance(value, str) else orjson.loads(orjson.dumps(value, default=as_json))
+        problem = misfit(kind, mode, plain)
+        if problem is not None:
+            raise SchemaMismatch(f"{table.name}: row {number}: column {name!r} {problem}.")
+        if plain is not None:
+            found[name] = json_value(kind, plain)
+    return found

@@ -1,0 +1,240 @@
+"""Jobs under ids that are known beforehand: sent once, found again, cancelled with their caller.
+
+A job id is taken for ever, also by a job that failed. So the id of a job is the first of `id`, `id-1`, `id-2`, … under
+which none has failed; each is only passed when BigQuery itself says that its job failed. A job that succeeded is the
+answer, one that runs is waited for ("Running jobs programmatically", BigQuery documentation).
+
+An id is revoked by a job of ours that does nothing and says so in its labels: a write that comes later finds it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from convergence.adapters.gcp.warehouse.client import HTTP, Client
+from convergence.adapters.gcp.warehouse.errors import job_error
+from convergence.adapters.gcp.warehouse.labels import lineage_labels
+from convergence.errors import ConvergenceError, LeaseLost, StillRunning, Transient
+from convergence.ports.warehouse import Lineage
+from convergence.tenants.job_settings import JobSettings
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+# A job of any kind, and how one is sent: with this id, by this client.
+AnyJob = Any
+Begin = Callable[["bigquery.Client", str], AnyJob]
+SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
+
+ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before somebody has to look
+_FIRST_LOOK_S: Final = 0.1
+_LONGEST_LOOK_S: Final = 3.0
+_CANCEL_S: Final = 10.0
+FINGERPRINT: Final = "fingerprint"  # the label of a write with what it is made of
+REVOKED: Final = "revoked"  # the label of a job that holds an id so that no write takes it
+
+
+@dataclass(frozen=True, slots=True)
+class Ended:
+    """A job that succeeded. `repeated`: it was there before we sent it. `failed_before`: others under its id failed."""
+
+    job: AnyJob
+    repeated: bool
+    failed_before: int
+
+
+class Jobs:
+    """Sends jobs and waits for them."""
+
+    def __init__(self, client: Client) -> None:
+        self.client = client
+
+    async def run(
+        self,
+        job_id: str,
+        begin: Begin,
+        *,
+        what: str,
+        project: str | None = None,
+        wait_s: float | None = None,
+        committed: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Ended:
+        """Run a job once under `job_id`; one that is there already is waited for.
+
+        `committed` says whether a job that is reported as failed took effect all the same.
+
+        Raises:
+            StillRunning: it did not end within `wait_s`; it goes on.
+            LeaseLost: its id was revoked.
+            ConvergenceError: it failed (see `job_error`); cancelled with the caller it raises `CancelledError`.
+        """
+        for attempt in range(ATTEMPTS_MAX):
+            name = job_id if attempt == 0 else f"{job_id}-{attempt}"
+            job, ours = await self._begun(name, begin, what, project)
+            await self._finish(job, what, wait_s)
+            if not job.error_result:
+                if not ours and _is_revoked(job):
+                    raise LeaseLost(f"job {name} was revoked: the next owner of its step went on")
+                return Ended(job, repeated=not ours, failed_before=attempt)
+            if ours:
+                raise job_error(job.error_result, what=what)
+            if committed is not None and await committed():
+                return Ended(job, repeated=True, failed_before=attempt)
+        raise Transient(f"{what} failed {ATTEMPTS_MAX} times under the id {job_id}")
+
+    async def query(
+        self,
+        job_id: str,
+        sql: str,
+        config: bigquery.QueryJobConfig,
+        *,
+        what: str,
+        project: str | None = None,
+        wait_s: float | None = None,
+        committed: Callable[[], Awaitable[bool]] | None = None,
+    ) -> Ended:
+        """Run a query job once under `job_id`, in `project` where that is not the datasets' own; see `run`."""
+        options: dict[str, Any] = {"job_config": config, "project": project, "job_retry": None}
+
+        def begin(client: bigquery.Client, name: str) -> AnyJob:
+            return client.query(sql, job_id=name, api_method="INSERT", **options, **HTTP)
+
+        return await self.run(job_id, begin, what=what, project=project, wait_s=wait_s, committed=committed)
+
+    async def close(
+        self, job_id: str, config: bigquery.QueryJobConfig, *, project: str | None, wait_s: float | None
+    ) -> AnyJob | None:
+        """Return the job that succeeded under `job_id`; where there is none, revoke the id with a job of this `config`.
+
+        Raises:
+            StillRunning: a job under this id did not end within `wait_s`.
+        """
+        config.labels = {**config.labels, REVOKED: "true"}
+        config.use_query_cache = False
+        try:
+            ended = await self.query(
+                job_id, "SELECT 1", config, what=f"closing job {job_id}", project=project, wait_s=wait_s
+            )
+        except LeaseLost:
+            return None
+        return ended.job if ended.repeated else None
+
+    async def rows(self, job: AnyJob, rows_max: int | None = None) -> tuple[Any, list[tuple[Any, ...]]]:
+        """Return (schema fields, rows as tuples) of a query job that ended."""
+
+        def fetch(_: bigquery.Client) -> tuple[Any, list[tuple[Any, ...]]]:
+            result = job.result(max_results=rows_max, job_retry=None, **HTTP)
+            return result.schema, [tuple(row.values()) for row in result]
+
+        return await self.client.call(fetch, doing=f"reading the rows of {job.job_id}")
+
+    async def _begun(self, name: str, begin: Begin, what: str, project: str | None) -> tuple[AnyJob, bool]:
+        from google.api_core import exceptions as google
+
+        sending = asyncio.ensure_future(self.client.call(lambda client: begin(client, name), doing=what))
+        try:
+            return await asyncio.shield(sending), True
+        except google.Conflict:
+            return await self._found(name, project), False
+        except asyncio.CancelledError:
+            await self._cancel(name, project, sending)
+            raise
+        except (google.NotFound, google.PreconditionFailed) as error:
+            raise job_error({"reason": "notFound", "message": error.message}, what=what) from error
+
+    async def _found(self, name: str, project: str | None) -> AnyJob:
+        return await self.client.call(
+            lambda client: client.get_job(name, project=project, **HTTP), doing=f"looking at job {name}"
+        )
+
+    async def _finish(self, job: AnyJob, what: str, wait_s: float | None) -> None:
+        """Wait until the job is done; its state is then the last word."""
+        clock = self.client.clock
+        end = None if wait_s is None else clock.now() + timedelta(seconds=wait_s)
+        pause_s = _FIRST_LOOK_S
+        try:
+            while job.state != "DONE":
+                if end is not None and clock.now() >= end:
+                    raise StillRunning(f"{what} goes on as job {job.job_id}: ask again")
+                await clock.sleep(pause_s)
+                pause_s = min(1.5 * pause_s, _LONGEST_LOOK_S)
+                await self.client.call(lambda _: job.reload(**HTTP), doing=f"waiting for job {job.job_id}")
+        except asyncio.CancelledError:
+            await self._cancel(job.job_id, job.project, None)
+            raise
+
+    async def _cancel(self, name: str, project: str | None, sending: asyncio.Future[AnyJob] | None) -> None:
+        """Cancel a job whose caller gave up, for a bounded time; it may be on its way still."""
+        from google.api_core import exceptions as google
+
+        def cancel(client: bigquery.Client) -> None:
+            client.cancel_job(name, project=project, **HTTP)
+
+        async def until_known() -> None:
+            while True:
+                try:
+                    return await self.client.call(cancel, doing=f"cancelling job {name}", total_s=_CANCEL_S)
+                except google.NotFound:
+                    if sending is None or sending.done():
+                        return None
+                    await asyncio.wait([sending], timeout=0.1)
+
+        # The cancellation is what the caller gets, whether or not the job could be reached.
+        with contextlib.suppress(TimeoutError, ConvergenceError, google.GoogleAPIError):
+            await asyncio.wait_for(until_known(), _CANCEL_S)
+        if sending is not None:
+            sending.add_done_callback(lambda done: done.cancelled() or done.exception())
+
+
+def fingerprint_of(job: AnyJob) -> str:
+    """Return what the write of a job was made of, '' where it does not say."""
+    return str((job.labels or {}).get(FINGERPRINT, ""))
+
+
+def _is_revoked(job: AnyJob) -> bool:
+    return REVOKED in (job.labels or {})
+
+
+class Options(NamedTuple):
+    """How one query job runs: in which project (None: the datasets' own), and what its configuration carries."""
+
+    project: str | None
+    config: dict[str, Any]
+
+
+class JobOptions:
+    """What every query job's configuration carries: labels, and what the plan of the org says that caused it."""
+
+    def __init__(self, labels: Mapping[str, str], settings: SettingsOf | None, project: str) -> None:
+        """`project` is where the datasets are: names without a project mean it, wherever the job runs."""
+        self._labels, self._settings, self._project = dict(labels), settings, project
+
+    def plain(self) -> dict[str, Any]:
+        """Return the options of a job of the installation itself."""
+        return {"labels": dict(self._labels)}
+
+    async def of(self, lineage: Lineage | None, *, fingerprint: str = "") -> Options:
+        """Return the options of a job that a run caused; without a run, those of the installation.
+
+        `fingerprint` is what a write is made of: a label, so that it is known as long as the job is.
+        """
+        from google.cloud import bigquery
+
+        options: dict[str, Any] = {"labels": {**self._labels, **lineage_labels(lineage)}}
+        if fingerprint:
+            options["labels"][FINGERPRINT] = fingerprint
+        if lineage is None or self._settings is None:
+            return Options(None, options)
+        expected = await self._settings(lineage.org_slug)
+        if expected.priority is not None:
+            options["priority"] = expected.priority
+        if expected.reservation is not None:
+            options["reservation"] = expected.reservation
+        if expected.project is not None:
+            options["connection_properties"] = [bigquery.ConnectionProperty("dataset_project_id", self._project)]
+        return Options(expected.project, options)

@@ -1,0 +1,124 @@
+"""Which writes and migrations were committed: a table of our own beside the data, written in the same transaction.
+
+A job's id already says that it ran once; the ledger keeps the figures longer than BigQuery keeps a job's result (24 h)
+and the job itself (six months), and proves a commit whose job was reported as failed. One table for each dataset of an
+org, so that orgs never queue for each other's inserts.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.errors import AppliedBefore, LeaseLost
+from convergence.ports.warehouse import Column, Parameter, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+LEDGER: Final = "convergence_ledger"  # the dataset; outside of every scope, so no statement of a user reaches it
+_LOADS: Final = (
+    Column("job_id", "STRING", "REQUIRED"),
+    Column("rows_removed", "INT64", "REQUIRED"),
+    Column("rows_loaded", "INT64", "REQUIRED"),
+    Column("finished_at", "TIMESTAMP", "REQUIRED"),
+    Column("fingerprint", "STRING"),  # of rows that an older version wrote: NULL
+)
+UNCOUNTED: Final = -1  # rows of a call: only the jobs of its statements know them
+_MIGRATIONS: Final = (
+    Column("dataset", "STRING", "REQUIRED"),
+    Column("name", "STRING", "REQUIRED"),
+    Column("digest", "STRING", "REQUIRED"),
+    Column("applied_at", "TIMESTAMP", "REQUIRED"),
+)
+
+
+class Marked(NamedTuple):
+    """A write in the ledger."""
+
+    loaded: int
+    removed: int
+    at: datetime
+    fingerprint: str
+
+
+def refuse_other(job_id: str, known: str, fingerprint: str) -> None:
+    """Raise `AppliedBefore` when a write that took effect had another input than it has now."""
+    if known != fingerprint:
+        raise AppliedBefore(f"job {job_id} took effect before, with another input")
+
+
+class Ledger:
+    """The bookkeeping tables."""
+
+    def __init__(self, jobs: Jobs, tables: Tables, options: JobOptions) -> None:
+        self._jobs, self._tables, self._options = jobs, tables, options
+
+    async def ensure(self, dataset: str) -> None:
+        """Make the ledger of a dataset's writes: outside of the transaction, which allows no permanent DDL."""
+        schema = TableSchema(
+            f"_convergence_loads_{dataset}", _LOADS, partition_by="finished_at", cluster_by=("job_id",)
+        )
+        await self._tables.ensure_table(LEDGER, schema)
+
+    async def ensure_migrations(self) -> None:
+        """Make the list of migrations."""
+        await self._tables.ensure_table(LEDGER, TableSchema("_convergence_migrations", _MIGRATIONS, partition_by=None))
+
+    def insert(self, dataset: str, removed: str, loaded: str) -> str:
+        """Return the statement that marks a write, for a script with `parameters`; the figures are expressions."""
+        return (
+            f"INSERT INTO `{self._loads(dataset)}` (job_id, rows_removed, rows_loaded, finished_at, fingerprint)\n"
+            f"VALUES (@convergence_job, {removed}, {loaded}, @convergence_finished_at, @convergence_fingerprint);"
+        )
+
+    def parameters(self, job_id: str, fingerprint: str) -> dict[str, Parameter]:
+        """Return the parameters of `insert`."""
+        return {
+            "convergence_job": Parameter("STRING", job_id),
+            "convergence_finished_at": Parameter("TIMESTAMP", self._jobs.client.clock.now()),
+            "convergence_fingerprint": Parameter("STRING", fingerprint),
+        }
+
+    async def find(self, dataset: str, job_id: str) -> Marked | None:
+        """Return the mark of a write that was committed."""
+        await self.ensure(dataset)
+        columns = "rows_loaded, rows_removed, finished_at, fingerprint"
+        sql = f"SELECT {columns} FROM `{self._loads(dataset)}` WHERE job_id = @job_id LIMIT 1"
+        rows = await self._read(sql, job_id=job_id)
+        for loaded, removed, at, fingerprint in rows:
+            return Marked(int(loaded), int(removed), at, fingerprint or "")
+        return None
+
+    async def taken(self, dataset: str, job_id: str, fingerprint: str) -> Marked:
+        """Return the mark of a write whose job is known no more; raises `LeaseLost` where it never took effect."""
+        found = await self.find(dataset, job_id)
+        if found is None:
+            raise LeaseLost(f"job {job_id} was revoked: the next owner of its step went on")
+        refuse_other(job_id, found.fingerprint, fingerprint)
+        return found
+
+    @property
+    def migrations(self) -> str:
+        """The table of the migrations that ran."""
+        return f"{self._jobs.client.project}.{LEDGER}._convergence_migrations"
+
+    async def migrated(self, dataset: str) -> dict[str, str]:
+        """Return name → digest of the migrations that ran in a dataset."""
+        sql = f"SELECT name, digest FROM `{self.migrations}` WHERE dataset = @dataset"
+        return {str(name): str(digest) for name, digest in await self._read(sql, dataset=dataset)}
+
+    def _loads(self, dataset: str) -> str:
+        return f"{self._jobs.client.project}.{LEDGER}._convergence_loads_{checked(dataset)}"
+
+    async def _read(self, sql: str, **values: str) -> list[tuple[Any, ...]]:
+        from google.cloud import bigquery
+
+        parameters = [bigquery.ScalarQueryParameter(name, "STRING", value) for name, value in values.items()]
+        config: bigquery.QueryJobConfig = bigquery.QueryJobConfig(query_parameters=parameters, **self._options.plain())
+        ended = await self._jobs.query(self._jobs.client.ids.new("ledger"), sql, config, what="reading the ledger")
+        _, rows = await self._jobs.rows(ended.job)
+        return rows

@@ -1,0 +1,75 @@
+"""Lineage of rows that SQL wrote, in the transaction that writes them: filled where missing, refused where wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+from typing import Final
+
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage, Parameter
+
+DECLARED: Final = "DECLARE convergence_foreign, convergence_dateless INT64;"
+_OF_RUN: Final = "(x_run_id = @convergence_run OR x_run_id IS NULL)"
+_MISSING: Final = " OR ".join(f"{name} IS NULL" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date")
+
+
+async def with_lineage(tables: Tables, written: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return those of the written tables that have all lineage columns."""
+    found = []
+    for dataset, name in sorted(written):
+        if dataset and set(LINEAGE_COLUMNS) <= (await tables.columns(dataset, name)).keys():
+            found.append((dataset, name))
+    return found
+
+
+def settle_statements(project: str, tables: Iterable[tuple[str, str]], lineage: Lineage) -> list[str]:
+    """Return the statements that check and fill the rows of this run in each table: each ends with one UPDATE.
+
+    Rows of the run are those with its x_run_id, and those without any.
+    """
+    lines: list[str] = []
+    for dataset, name in tables:
+        table = f"`{project}.{checked(dataset)}.{checked(name)}`"
+        where = f"convergence: {dataset}.{name}: "
+        foreign = (
+            f" rows of run {lineage.run_id} have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
+        )
+        dateless = (
+            " rows have no x_pipeline_run_date. Set it to the row's data date:"
+            " it decides which rows a later run replaces. Nothing was written."
+        )
+        lines += [
+            f"SET convergence_foreign = (SELECT COUNT(*) FROM {table}"
+            f" WHERE {_OF_RUN} AND x_org_slug <> @convergence_org);",
+            f"SET convergence_dateless = (SELECT COUNT(*) FROM {table}"
+            f" WHERE {_OF_RUN} AND x_pipeline_run_date IS NULL);",
+            "IF convergence_foreign > 0 THEN RAISE USING MESSAGE ="
+            f" CONCAT({_quoted(where)}, CAST(convergence_foreign AS STRING), {_quoted(foreign)}); END IF;",
+            "IF convergence_dateless > 0 THEN RAISE USING MESSAGE ="
+            f" CONCAT({_quoted(where)}, CAST(convergence_dateless AS STRING), {_quoted(dateless)}); END IF;",
+            f"UPDATE {table} SET x_run_id = @convergence_run, x_org_slug = @convergence_org,"
+            " x_pipeline_id = COALESCE(x_pipeline_id, @convergence_pipeline),"
+            " x_credential_id = COALESCE(x_credential_id, @convergence_credential),"
+            " x_ingested_at = COALESCE(x_ingested_at, @convergence_at),"
+            f" x_ingestion_date = COALESCE(x_ingestion_date, @convergence_day) WHERE {_OF_RUN} AND ({_MISSING});",
+        ]
+    return lines
+
+
+def lineage_parameters(lineage: Lineage) -> dict[str, Parameter]:
+    """Return the parameters of `settle_statements`."""
+    return {
+        "convergence_run": Parameter("STRING", lineage.run_id),
+        "convergence_org": Parameter("STRING", lineage.org_slug),
+        "convergence_pipeline": Parameter("STRING", lineage.pipeline_id),
+        "convergence_credential": Parameter("STRING", lineage.credential_id),
+        "convergence_at": Parameter("TIMESTAMP", lineage.ingested_at),
+        "convergence_day": Parameter("DATE", lineage.ingested_at.astimezone(UTC).date()),
+    }
+
+
+def _quoted(text: str) -> str:
+    """Return a GoogleSQL string literal."""
+    return "'" + text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", " ") + "'"

@@ -1,0 +1,175 @@
+"""From staged rows to visible ones: one transaction that replaces the slices and leaves a mark that it did."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, date
+from typing import Any, Final
+
+from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
+from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
+from convergence.adapters.gcp.warehouse.stage import PART, PLACE, BigQueryStage, needs_parsing
+from convergence.adapters.gcp.warehouse.values import query_parameters
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.googlesql.types import column_type
+from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
+
+_SLICE: Final = "x_org_slug = @x_org_slug AND x_pipeline_id = @x_pipeline_id AND x_credential_id = @x_credential_id"
+_NUMBER, _STAGE = "x_number", "x_stage"
+
+
+class Loads:
+    """Runs loads."""
+
+    def __init__(self, jobs: Jobs, ledger: Ledger, options: JobOptions) -> None:
+        self._jobs, self._ledger, self._options = jobs, ledger, options
+
+    async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
+        """Replace the slices by the staged rows; the stages are flushed and the table is there.
+
+        The job's id decides who loads. A job that failed has rolled back, unless the ledger says otherwise.
+        """
+        from google.cloud import bigquery
+
+        await self._ledger.ensure(load.dataset)
+        full = [stage for stage in stages if not await stage.is_empty()]
+        options = await self._options.of(load.lineage, fingerprint=load.fingerprint)
+        config = bigquery.QueryJobConfig(
+            query_parameters=[
+                *_parameters(load),
+                *query_parameters(self._ledger.parameters(load.job_id, load.fingerprint)),
+            ],
+            **options.config,
+        )
+        what = f"the load of {load.dataset}.{load.table.name}"
+
+        async def committed() -> bool:
+            return await self._ledger.find(load.dataset, load.job_id) is not None
+
+        try:
+            ended = await self._jobs.query(
+                load.job_id, self._script(load, full), config, what=what, project=options.project, committed=committed
+            )
+        except LeaseLost:
+            known = await self._ledger.taken(load.dataset, load.job_id, load.fingerprint)
+            return LoadResult(known.loaded, known.removed, repeated=True)
+        except StepFailed:
+            await self._refuse_dates(load, full)
+            raise
+        if ended.repeated:
+            found = await self._ledger.find(load.dataset, load.job_id)
+            if found is not None:
+                refuse_other(load.job_id, found.fingerprint, load.fingerprint)
+                return LoadResult(found.loaded, found.removed, repeated=True)
+        _, [(removed, loaded)] = await self._jobs.rows(ended.job)
+        return LoadResult(rows_loaded=loaded, rows_removed=removed, repeated=ended.repeated)
+
+    def _script(self, load: Load, stages: Sequence[BigQueryStage]) -> str:
+        target = f"`{self._jobs.client.project}.{checked(load.dataset)}.{checked(load.table.name)}`"
+        dates = "" if load.dates is None else " AND x_pipeline_run_date IN UNNEST(@dates)"
+        lines = ["DECLARE removed, loaded INT64 DEFAULT 0;"]
+        if load.mode is WriteMode.MERGE and stages:
+            lines.append(f"CREATE TEMP TABLE convergence_staged AS\n{_latest(load, stages)};")
+        lines.append("BEGIN TRANSACTION;")
+        if load.mode is WriteMode.OVERWRITE:
+            lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates};", "SET removed = @@row_count;"]
+        elif load.mode is WriteMode.MERGE and stages:
+            names = ", ".join(f"`{key}`" for key in merge_keys(load))
+            key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
+            found = f"{key} IN (SELECT {key} FROM convergence_staged)"
+            lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates} AND {found};", "SET removed = @@row_count;"]
+        if stages:
+            names = ", ".join(f"`{column.name}`" for column in load.table.columns)
+            merged = f"SELECT {names} FROM convergence_staged"
+            source = merged if load.mode is WriteMode.MERGE else _typed(load, stages, names)
+            lines += [f"INSERT INTO {target} ({names})\n{source};", "SET loaded = @@row_count;"]
+        lines += [
+            self._ledger.insert(load.dataset, "removed", "loaded"),
+            "COMMIT TRANSACTION;",
+            "SELECT removed, loaded;",
+        ]
+        return "\n".join(lines)
+
+    async def _refuse_dates(self, load: Load, stages: Sequence[BigQueryStage]) -> None:
+        """Raise `SchemaMismatch` for the first row that belongs to no date of the load, if that was the reason."""
+        from google.cloud import bigquery
+
+        if load.date_field is None or load.dates is None or not stages:
+            return
+        field = f"DATE(`{load.date_field}`)"
+        sql = f"""SELECT number, day FROM (
+  SELECT ROW_NUMBER() OVER (ORDER BY {_STAGE}, {PART}, {PLACE}) AS number, {field} AS day FROM ({_union(stages)})
+) WHERE day IS NULL OR day NOT IN UNNEST(@dates) ORDER BY number LIMIT 1"""
+        parameters = [bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates))]
+        config = bigquery.QueryJobConfig(query_parameters=parameters, **self._options.plain())
+        ended = await self._jobs.query(self._jobs.client.ids.new("look"), sql, config, what="looking for a wrong date")
+        _, rows = await self._jobs.rows(ended.job)
+        for number, day in rows:
+            where = f"{load.dataset}.{load.table.name}: row {number}: {load.date_field!r}"
+            if day is None:
+                raise SchemaMismatch(f"{where} has no value, so the row belongs to no date of this load.")
+            raise SchemaMismatch(f"{where} is {day}, which is not among the dates of this load ({_range(load.dates)}).")
+
+
+def merge_keys(load: Load) -> list[str]:
+    """Return the columns that make two rows one: the key fields, and the date of the slice where there are dates."""
+    return [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
+
+
+def _union(stages: Sequence[BigQueryStage]) -> str:
+    return " UNION ALL ".join(
+        f"SELECT {number} AS {_STAGE}, * FROM `{stage.path}`" for number, stage in enumerate(stages)
+    )
+
+
+def _typed(load: Load, stages: Sequence[BigQueryStage], names: str) -> str:
+    return f"SELECT {names} FROM ({_select(load, stages)})"
+
+
+def _latest(load: Load, stages: Sequence[BigQueryStage]) -> str:
+    """Rows with the same key and date are one row: the one staged last."""
+    keys = ", ".join(f"`{key}`" for key in merge_keys(load))
+    order = f"{_STAGE} DESC, {PART} DESC, {PLACE} DESC"
+    return (
+        f"SELECT * EXCEPT ({_NUMBER}) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order})"
+        f" AS {_NUMBER} FROM ({_select(load, stages)})) WHERE {_NUMBER} = 1"
+    )
+
+
+def _select(load: Load, stages: Sequence[BigQueryStage]) -> str:
+    """Return the query of all staged rows with their lineage."""
+    parts = [_STAGE, PART, PLACE]
+    for column in load.table.columns:
+        if column.name not in LINEAGE_COLUMNS:
+            parse = needs_parsing(column_type(column)) and column.mode != "REPEATED"
+            parts.append(f"PARSE_JSON(`{column.name}`) AS `{column.name}`" if parse else f"`{column.name}`")
+    parts += [f"@{name} AS {name}" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date"]
+    if load.date_field is not None and load.dates is not None:
+        day = f"DATE(`{load.date_field}`)"
+        date_ = f"IF({day} IN UNNEST(@dates), {day}, ERROR('a date outside of the load'))"
+    else:
+        date_ = "@x_pipeline_run_date"
+    return f"SELECT {', '.join([*parts, f'{date_} AS x_pipeline_run_date'])} FROM ({_union(stages)})"
+
+
+def _parameters(load: Load) -> list[Any]:
+    from google.cloud import bigquery
+
+    lineage = load.lineage
+    day = load.lineage.ingested_at.astimezone(UTC).date()
+    scalars: list[tuple[str, str, Any]] = [
+        ("x_org_slug", "STRING", lineage.org_slug),
+        ("x_pipeline_id", "STRING", lineage.pipeline_id),
+        ("x_credential_id", "STRING", lineage.credential_id),
+        ("x_pipeline_run_date", "DATE", load.dates[0] if load.dates else day),
+        ("x_run_id", "STRING", lineage.run_id),
+        ("x_ingested_at", "TIMESTAMP", lineage.ingested_at),
+        ("x_ingestion_date", "DATE", day),
+    ]
+    found: list[Any] = [bigquery.ScalarQueryParameter(*each) for each in scalars]
+    return [*found, bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates or ()))]
+
+
+def _range(dates: tuple[date, ...]) -> str:
+    return str(dates[0]) if len(dates) == 1 else f"{min(dates)} to {max(dates)}"

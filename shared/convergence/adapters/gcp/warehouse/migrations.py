@@ -1,0 +1,95 @@
+"""Migrations: scripts that a dataset has not seen, in the order of their names, each one job.
+
+BigQuery takes no permanent DDL into a transaction ("Multi-statement transactions"), so a script that fails in the
+middle leaves the statements before: write them so that they can run again (IF NOT EXISTS).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
+from convergence.adapters.gcp.warehouse.ledger import Ledger
+from convergence.adapters.gcp.warehouse.routines import Routines
+from convergence.adapters.gcp.warehouse.scripts import Reader, rehearse
+from convergence.adapters.gcp.warehouse.statements import Statements
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.googlesql.procedures.text import with_project
+from convergence.errors import ConfigError, StepFailed
+from convergence.ports.warehouse import Parameter, Routine, Scope
+
+if TYPE_CHECKING:
+    from convergence.adapters.gcp.warehouse.scripts import Reach
+
+
+class Migrations:
+    """Runs migrations."""
+
+    def __init__(
+        self,
+        jobs: Jobs,
+        tables: Tables,
+        statements: Statements,
+        routines: Routines,
+        ledger: Ledger,
+        options: JobOptions,
+    ) -> None:
+        self._jobs, self._tables, self._statements = jobs, tables, statements
+        self._routines, self._ledger, self._options = routines, ledger, options
+
+    async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool) -> list[str]:
+        """Run those that the dataset has not seen; see the port."""
+        await self._tables.ensure_dataset(dataset)
+        await self._ledger.ensure_migrations()
+        pending = await self._pending(migrations, dataset)
+        scope = Scope(dataset=dataset, writable=True)
+        if dry_run:
+            for migration in pending[:1]:  # later ones may need what this one makes
+                reach = await self._read(migration, scope)
+                await rehearse(self._statements, scope, reach)
+            return [migration.name for migration in pending]
+        for migration in pending:
+            await self._run(migration, scope)
+        return [migration.name for migration in pending]
+
+    async def _pending(self, migrations: Sequence[Routine], dataset: str) -> list[Routine]:
+        done = await self._ledger.migrated(dataset)
+        for migration in migrations:
+            if done.get(migration.name, migration.digest) != migration.digest:
+                message = f"{migration.name} was changed after it ran in {dataset}: write a new migration instead"
+                raise ConfigError(message, where=migration.source)
+        return sorted((each for each in migrations if each.name not in done), key=lambda each: each.name)
+
+    async def _run(self, migration: Routine, scope: Scope) -> None:
+        reach = await self._read(migration, scope)
+        text = with_project(migration, self._jobs.client.project).rstrip()
+        record = (
+            f"INSERT INTO `{self._ledger.migrations}` (dataset, name, digest, applied_at)\n"
+            "VALUES (@convergence_dataset, @convergence_name, @convergence_digest, @convergence_at);"
+        )
+        parameters = {
+            "convergence_dataset": Parameter("STRING", scope.dataset),
+            "convergence_name": Parameter("STRING", migration.name),
+            "convergence_digest": Parameter("STRING", migration.digest),
+            "convergence_at": Parameter("TIMESTAMP", self._jobs.client.clock.now()),
+        }
+        config = self._statements.config(scope, parameters, **self._options.plain())
+        script = f"{text}{'' if text.endswith(';') else ';'}\n{record}"
+        job_id = self._jobs.client.ids.new("migration")
+        try:
+            await self._jobs.query(job_id, script, config, what=f"the migration {migration.name}")
+        except StepFailed as error:
+            from convergence.adapters.googlesql.access import Touched
+
+            touched = Touched(frozenset(), frozenset(), frozenset(reach.existing))
+            explained = await self._statements.explained(error, touched)
+            raise StepFailed(f"{migration.source}: {explained}") from error
+
+    async def _read(self, migration: Routine, scope: Scope) -> Reach:
+        from convergence.adapters.googlesql.scripts.parser import parse_script
+
+        body = parse_script(with_project(migration, self._jobs.client.project), migration.source)
+        reader = Reader(self._statements, scope, self._routines.procedure)
+        await reader.body(body, migration.source, {})
+        return reader.reach

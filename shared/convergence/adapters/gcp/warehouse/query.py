@@ -1,0 +1,170 @@
+"""One statement that a user or a processor sends: read, written once, or only looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from convergence.adapters.gcp.warehouse.client import HTTP
+from convergence.adapters.gcp.warehouse.jobs import AnyJob, Ended, JobOptions, Jobs, Options, fingerprint_of
+from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
+from convergence.adapters.gcp.warehouse.lineage import (
+    DECLARED,
+    lineage_parameters,
+    settle_statements,
+    with_lineage,
+)
+from convergence.adapters.gcp.warehouse.statements import Statement, Statements, spelled
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.values import port_rows
+from convergence.errors import LeaseLost, StepFailed
+from convergence.ports.warehouse import Parameter, QueryResult, Scope
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+
+class _Job(NamedTuple):
+    """Under which id a statement runs, and how; `marked`: the ledger says that it did."""
+
+    job_id: str
+    options: Options
+    wait_s: float | None
+    fingerprint: str
+    marked: bool
+
+
+class Queries:
+    """Runs single statements."""
+
+    def __init__(self, jobs: Jobs, tables: Tables, statements: Statements, ledger: Ledger, options: JobOptions) -> None:
+        self._jobs, self._tables, self._statements, self._options = jobs, tables, statements, options
+        self._ledger = ledger
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter],
+        *,
+        scope: Scope,
+        job_id: str | None,
+        rows_max: int,
+        bytes_max: int | None,
+        dry_run: bool,
+        wait_s: float | None,
+        fingerprint: str,
+    ) -> QueryResult:
+        """Run a statement; see the port."""
+        statement = self._statements.prepare(sql, scope, parameters=parameters)
+        parameters = spelled(statement.tree, parameters)
+        options = await self._options.of(scope.lineage, fingerprint=fingerprint)
+        if bytes_max is not None:
+            options.config["maximum_bytes_billed"] = bytes_max
+        if dry_run:
+            config = self._statements.config(scope, parameters, **options.config)
+            size = await self._statements.dry_run(sql, config, statement.touched)
+            return QueryResult(bytes_processed=size, tables=statement.touched.names)
+        marked = job_id is not None and scope.writable
+        job_id = job_id or self._jobs.client.ids.new("query")
+        settled = await self._settled(statement, scope)
+        if statement.touched.writes and not statement.defines and (settled or marked):
+            job = _Job(job_id, options, wait_s, fingerprint, marked=marked)
+            return await self._in_transaction(statement, parameters, scope, settled, job)
+        config = self._statements.config(scope, parameters, **options.config)
+        ended = await self._run(job_id, sql, config, statement, options, wait_s)
+        if ended.repeated and scope.writable:
+            refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
+        if statement.defines:
+            await self._settle_after(statement, scope, job_id, options)
+        return await self._answer(ended.job, statement, rows_max)
+
+    async def _in_transaction(
+        self,
+        statement: Statement,
+        parameters: Mapping[str, Parameter],
+        scope: Scope,
+        settled: list[tuple[str, str]],
+        job: _Job,
+    ) -> QueryResult:
+        """Change rows, settle their lineage and mark that it was done, all or nothing."""
+        lines = [DECLARED, "DECLARE convergence_changed INT64;", "BEGIN TRANSACTION;"]
+        lines += [f"{statement.sql.rstrip().rstrip(';')}\n;", "SET convergence_changed = @@row_count;"]
+        own = {**parameters}
+        if scope.lineage is not None:
+            lines += settle_statements(self._jobs.client.project, settled, scope.lineage)
+            own |= lineage_parameters(scope.lineage)
+        if job.marked:
+            await self._ledger.ensure(scope.dataset)
+            lines.append(self._ledger.insert(scope.dataset, "0", "convergence_changed"))
+            own |= self._ledger.parameters(job.job_id, job.fingerprint)
+        script = "\n".join([*lines, "COMMIT TRANSACTION;", "SELECT convergence_changed;"])
+        config = self._statements.config(scope, own, **job.options.config)
+        try:
+            ended = await self._run(job.job_id, script, config, statement, job.options, job.wait_s)
+        except LeaseLost:
+            known = await self._ledger.taken(scope.dataset, job.job_id, job.fingerprint)
+            return QueryResult(rows_affected=known.loaded, tables=statement.touched.names)
+        if ended.repeated and job.marked:
+            refuse_other(job.job_id, fingerprint_of(ended.job), job.fingerprint)
+            found = await self._ledger.find(scope.dataset, job.job_id)
+            if found is not None:
+                return QueryResult(rows_affected=found.loaded, tables=statement.touched.names)
+        _, [(changed,)] = await self._jobs.rows(ended.job)
+        size = ended.job.total_bytes_processed
+        return QueryResult(rows_affected=int(changed or 0), bytes_processed=size, tables=statement.touched.names)
+
+    async def _settle_after(self, statement: Statement, scope: Scope, job_id: str, options: Options) -> None:
+        """Settle the rows that a CREATE TABLE AS made: DDL cannot be in their transaction, so they are there first."""
+        settled = await self._settled(statement, scope)
+        if not settled or scope.lineage is None:
+            return
+        lines = settle_statements(self._jobs.client.project, settled, scope.lineage)
+        script = "\n".join([DECLARED, "BEGIN TRANSACTION;", *lines, "COMMIT TRANSACTION;"])
+        config = self._statements.config(scope, lineage_parameters(scope.lineage), **options.config)
+        await self._run(f"{job_id}-lineage", script, config, statement, options, None)
+
+    async def _settled(self, statement: Statement, scope: Scope) -> list[tuple[str, str]]:
+        if scope.lineage is None or not statement.touched.writes:
+            return []
+        return await with_lineage(self._tables, statement.touched.writes)
+
+    async def _run(
+        self,
+        job_id: str,
+        sql: str,
+        config: bigquery.QueryJobConfig,
+        statement: Statement,
+        options: Options,
+        wait_s: float | None,
+    ) -> Ended:
+        try:
+            return await self._jobs.query(
+                job_id, sql, config, what="the statement", project=options.project, wait_s=wait_s
+            )
+        except LeaseLost:
+            raise
+        except StepFailed as error:
+            raise await self._statements.explained(error, statement.touched) from error
+
+    async def _answer(self, job: AnyJob, statement: Statement, rows_max: int) -> QueryResult:
+        size = job.total_bytes_processed
+        if statement.touched.writes:
+            affected = int(job.num_dml_affected_rows or 0)
+            return QueryResult(rows_affected=affected, bytes_processed=size, tables=statement.touched.names)
+        fields, rows = await self._jobs.rows(job, rows_max)
+        return QueryResult(
+            columns=tuple(field.name for field in fields),
+            rows=port_rows(fields, rows),
+            bytes_processed=size,
+            tables=statement.touched.names,
+        )
+
+
+async def children_of(jobs: Jobs, job: AnyJob) -> list[AnyJob]:
+    """Return the jobs of a script's statements, oldest first."""
+
+    def listed(client: bigquery.Client) -> list[AnyJob]:
+        return list(client.list_jobs(project=job.project, parent_job=job.job_id, **HTTP))
+
+    found = await jobs.client.call(listed, doing=f"listing the statements of {job.job_id}")
+    return found[::-1]

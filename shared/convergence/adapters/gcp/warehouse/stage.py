@@ -1,0 +1,218 @@
+"""Rows on their way into a table: a staging table that expires, filled by few and large load jobs.
+
+BigQuery takes 100,000 load jobs a day from a project and 1,500 for a table ("Quotas and limits"); ten thousand tenants
+share the first, so a job for every batch of 1,000 rows would be too many. Parts therefore wait in memory as JSON lines
+until 16 MiB have come together or somebody flushes: the engine before it commits a checkpoint, `load` before it reads.
+A step costs one load job, and one more for each further 16 MiB and each slice.
+
+A staged row carries its part and place. A part that is written again first loses its stored self (one DELETE).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from collections.abc import Mapping, Sequence
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
+from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.values import json_value
+from convergence.adapters.googlesql.fitting import as_json, misfit, unreal_number
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.errors import SchemaMismatch, did_you_mean
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+STAGING: Final = "convergence_staging"  # the dataset of all staging tables
+PART, PLACE = "x_part", "x_place"
+FLUSH_BYTES: Final = 16 * 2**20
+_LIVE: Final = timedelta(hours=24)  # of a staging table; what a dead execution left goes by itself
+
+
+class BigQueryStage:
+    """A staging table; `name` is unique for each execution, so only one process writes to it at a time."""
+
+    def __init__(
+        self, jobs: Jobs, tables: Tables, labels: Mapping[str, str], dataset: str, table: TableSchema, name: str
+    ) -> None:
+        checked(f"{dataset}__{table.name}__{name}", "stage")
+        self.table = table
+        self._where = f"{dataset}.{table.name}.{name}"
+        digest = hashlib.blake2b(self._where.encode(), digest_size=16).hexdigest()
+        self.staged_in = f"{table.name[:200]}__{digest}"
+        self._jobs, self._tables, self._labels = jobs, tables, dict(labels)
+        self._columns = {
+            column.name: (column_type(column), column.mode)
+            for column in table.columns
+            if column.name not in LINEAGE_COLUMNS
+        }
+        self._required = [name for name, (_, mode) in self._columns.items() if mode == "REQUIRED"]
+        self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not looked yet
+        self._waiting: dict[int, list[bytes]] = {}
+        self._waiting_bytes = 0
+        self._stored: set[int] = set()  # parts in the staging table
+        self._stale: set[int] = set()  # of those, what was written again or dropped
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Keep rows as part `part` until the next flush; see the port.
+
+        Raises:
+            SchemaMismatch: a row has a column that the table has not, or a value that does not fit: row and column.
+        """
+        known = await self._known()
+        first = 1 + sum(count for earlier, count in known.items() if earlier < part)
+        lines = [self._line(part, place, row, first + place) for place, row in enumerate(rows)]
+        self._forget(part)
+        known[part] = len(rows)
+        if lines:
+            self._waiting[part] = lines
+            self._waiting_bytes += sum(map(len, lines))
+        if self._waiting_bytes >= FLUSH_BYTES:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Store what waits, in one load job."""
+        if self._stale:
+            sql = f"DELETE FROM `{self.path}` WHERE {PART} IN UNNEST(@parts)"
+            await self._query(sql, parts=sorted(self._stale))
+            self._stored -= self._stale
+            self._stale = set()
+        if not self._waiting:
+            return
+        await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
+        sent = dict(self._waiting)
+        data = b"\n".join(line for part in sorted(sent) for line in sent[part])
+        job_id = self._jobs.client.ids.new("stage")  # the same for all repetitions of this one upload
+
+        def begin(client: bigquery.Client, name: str) -> AnyJob:
+            return client.load_table_from_file(
+                io.BytesIO(data),
+                self.path,
+                size=len(data),
+                job_id=name,
+                job_config=self._config(),
+                num_retries=0,
+                timeout=UPLOAD_TIMEOUT_S,
+            )
+
+        await self._jobs.run(job_id, begin, what=f"staging rows of {self._where}")
+        self._stored |= sent.keys()
+        for part in sent:
+            self._waiting.pop(part, None)
+        self._waiting_bytes = sum(len(line) for lines in self._waiting.values() for line in lines)
+
+    async def discard(self, from_part: int = 0) -> None:
+        """Drop this part and all later ones; all of them with the staging table."""
+        if from_part == 0:
+            await self._tables.drop(STAGING, self.staged_in)
+            self._rows, self._waiting, self._waiting_bytes = None, {}, 0
+            self._stored, self._stale = set(), set()
+            return
+        known = await self._known()
+        for part in [part for part in known if part >= from_part]:
+            self._forget(part)
+            del known[part]
+        await self.flush()
+
+    async def is_empty(self) -> bool:
+        """Say whether nothing was staged; call `flush` before."""
+        await self._known()
+        return not self._stored
+
+    @property
+    def path(self) -> str:
+        """The staging table with project and dataset."""
+        return f"{self._jobs.client.project}.{STAGING}.{self.staged_in}"
+
+    def _forget(self, part: int) -> None:
+        self._waiting_bytes -= sum(map(len, self._waiting.pop(part, ())))
+        if part in self._stored:
+            self._stale.add(part)
+
+    def _line(self, part: int, place: int, row: Row, number: int) -> bytes:
+        """Return a row as a JSON line, every value checked and typed."""
+        found: dict[str, Any] = {PART: part, PLACE: place}
+        for name in self._required:
+            if row.get(name) is None:
+                raise SchemaMismatch(f"{self.table.name}: row {number}: column {name!r} is REQUIRED, but has no value.")
+        for name, value in row.items():
+            if name not in self._columns:
+                raise self._unknown_column(name, number)
+            if value is None:
+                continue
+            kind, mode = self._columns[name]
+            strange = None if isinstance(value, str | int) else unreal_number(value)
+            if strange is not None:
+                raise SchemaMismatch(
+                    f"{self.table.name}: row {number}: column {name!r} is {strange}, which is no number:"
+                    " leave the value out, or set it to null."
+                )
+            plain = value if isinstance(value, str | int) else orjson.loads(orjson.dumps(value, default=as_json))
+            problem = misfit(kind, mode, plain)
+            if problem is not None:
+                raise SchemaMismatch(f"{self.table.name}: row {number}: column {name!r} {problem}.")
+            found[name] = json_value(kind, plain)
+        return orjson.dumps(found)
+
+    def _unknown_column(self, name: str, number: int) -> SchemaMismatch:
+        if name in LINEAGE_COLUMNS:
+            advice = " The warehouse adds the lineage columns itself: leave them out."
+        else:
+            advice = did_you_mean(name, self._columns)
+        return SchemaMismatch(f"{self.table.name}: row {number} has a column {name!r} that the table has not.{advice}")
+
+    async def _known(self) -> dict[int, int]:
+        """Return the rows of each part, looking once what an earlier process left."""
+        if self._rows is None:
+            self._rows = {}
+            if await self._tables.find(STAGING, self.staged_in) is not None:
+                counted = await self._query(f"SELECT {PART}, COUNT(*) FROM `{self.path}` GROUP BY {PART}")
+                self._rows = {int(part): int(count) for part, count in counted}
+                self._stored = set(self._rows)
+        return self._rows
+
+    async def _query(self, sql: str, parts: Sequence[int] = ()) -> list[tuple[Any, ...]]:
+        from google.cloud import bigquery
+
+        parameters = [bigquery.ArrayQueryParameter("parts", "INT64", list(parts))] if parts else []
+        config = bigquery.QueryJobConfig(query_parameters=parameters, labels=self._labels)
+        ended = await self._jobs.query(self._jobs.client.ids.new("stage"), sql, config, what=f"staging {self._where}")
+        _, rows = await self._jobs.rows(ended.job)
+        return rows
+
+    def _config(self) -> bigquery.LoadJobConfig:
+        from google.cloud import bigquery
+
+        fields = [bigquery.SchemaField(PART, "INT64"), bigquery.SchemaField(PLACE, "INT64")]
+        fields += [_staged_field(column) for column in self.table.columns if column.name not in LINEAGE_COLUMNS]
+        return bigquery.LoadJobConfig(
+            schema=fields,
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            labels=self._labels,
+        )
+
+
+def _staged_field(column: Column) -> bigquery.SchemaField:
+    """JSON is staged as text: a string in a load job may mean a JSON string or JSON's text."""
+    from google.cloud import bigquery
+
+    def field(each: Column) -> bigquery.SchemaField:
+        mode = "REPEATED" if each.mode == "REPEATED" else "NULLABLE"
+        kind = "STRING" if each.type.upper() == "JSON" else each.type
+        return bigquery.SchemaField(each.name, kind, mode=mode, fields=[field(inner) for inner in each.fields])
+
+    return field(column)
+
+
+def needs_parsing(kind: SqlType) -> bool:
+    """Say whether a staged column is JSON as text, and has to be parsed on its way into the table."""
+    return kind.name == "JSON"

@@ -1,0 +1,163 @@
+"""Datasets and tables: schema files become partitioned, clustered tables, and grow new columns.
+
+Metadata may change five times in ten seconds for each dataset and table ("Quotas and limits", BigQuery), so what was
+found in order is remembered for the life of the process.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import TYPE_CHECKING, Final
+
+from convergence.adapters.gcp.warehouse.client import HTTP, Client
+from convergence.adapters.gcp.warehouse.values import sql_type
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.errors import SchemaMismatch, Transient
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+_ROUNDS: Final = 5  # of reading and adding columns, when others add some at the same time
+
+
+class Tables:
+    """Makes datasets and tables; knows the columns of those that are there."""
+
+    def __init__(self, client: Client, labels: Mapping[str, str]) -> None:
+        self._client, self._labels = client, dict(labels)
+        self._datasets: set[str] = set()
+        self._ensured: set[tuple[str, TableSchema]] = set()
+
+    async def ensure_dataset(self, dataset: str, *, tables_live: timedelta | None = None) -> None:
+        """Create the dataset unless it exists; `tables_live`: its tables expire after so long."""
+        from google.cloud import bigquery
+
+        if dataset in self._datasets:
+            return
+        expected = bigquery.Dataset(f"{self._client.project}.{checked(dataset, 'dataset')}")
+        expected.location, expected.labels = self._client.location, self._labels
+        if tables_live is not None:
+            expected.default_table_expiration_ms = int(tables_live.total_seconds() * 1000)
+        doing = f"creating the dataset {dataset}"
+        await self._client.call(lambda client: client.create_dataset(expected, exists_ok=True, **HTTP), doing=doing)
+        self._datasets.add(dataset)
+
+    async def ensure_table(self, dataset: str, table: TableSchema) -> None:
+        """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
+        if (dataset, table) in self._ensured:
+            return
+        checked(table.name, "table")
+        for _ in range(_ROUNDS):
+            found = await self.find(dataset, table.name)
+            if found is None:
+                await self.ensure_dataset(dataset)
+                done = await self._create(dataset, table)
+            else:
+                done = await self._widen(dataset, table, found)
+            if done:
+                self._ensured.add((dataset, table))
+                return
+        raise Transient(f"{dataset}.{table.name}: others change this table at the same time")
+
+    async def find(self, dataset: str, name: str) -> bigquery.Table | None:
+        """Return the table's description, None when there is no such table."""
+        from google.api_core.exceptions import NotFound
+
+        path = f"{self._client.project}.{dataset}.{name}"
+        try:
+            return await self._client.call(lambda client: client.get_table(path, **HTTP), doing=f"reading {path}")
+        except NotFound:
+            return None
+
+    async def columns(self, dataset: str, name: str) -> dict[str, SqlType]:
+        """Return the type of each column; empty when there is no such table."""
+        found = await self.find(dataset, name)
+        return {} if found is None else {field.name: sql_type(field) for field in found.schema}
+
+    async def names(self, dataset: str) -> list[str]:
+        """Return the names of a dataset's tables; empty when there is no such dataset."""
+        from google.api_core.exceptions import NotFound
+
+        path = f"{self._client.project}.{dataset}"
+
+        def listed(client: bigquery.Client) -> list[str]:
+            return [each.table_id for each in client.list_tables(path, max_results=1000, **HTTP)]
+
+        try:
+            return await self._client.call(listed, doing=f"listing the tables of {dataset}")
+        except NotFound:
+            return []
+
+    async def drop(self, dataset: str, name: str) -> None:
+        """Drop a table if it is there."""
+        path = f"{self._client.project}.{dataset}.{name}"
+        await self._client.call(
+            lambda client: client.delete_table(path, not_found_ok=True, **HTTP), doing=f"dropping {path}"
+        )
+
+    async def _create(self, dataset: str, table: TableSchema) -> bool:
+        from google.api_core.exceptions import Conflict as Exists
+        from google.cloud import bigquery
+
+        expected = bigquery.Table(
+            f"{self._client.project}.{dataset}.{table.name}", schema=[_field(column) for column in table.columns]
+        )
+        expected.description, expected.labels = table.description or None, self._labels
+        if table.partition_by is not None:
+            expected.time_partitioning = bigquery.TimePartitioning(field=table.partition_by)
+        expected.clustering_fields = list(table.cluster_by) or None
+        doing = f"creating {dataset}.{table.name}"
+        try:
+            await self._client.call(lambda client: client.create_table(expected, **HTTP), doing=doing)
+        except Exists:
+            return False  # somebody else was first: look at what it is
+        return True
+
+    async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
+        """Add the columns that are missing; False when somebody else changed the table meanwhile."""
+        from google.api_core.exceptions import PreconditionFailed
+
+        stored = {field.name: sql_type(field) for field in found.schema}
+        added = []
+        for column in table.columns:
+            if column.name not in stored:
+                _refuse_required(dataset, table, column)
+                added.append(_field(column))
+            elif stored[column.name] != column_type(column):
+                raise SchemaMismatch(
+                    f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
+                    f" but {stored[column.name]} in the table. Give the new type a new column."
+                )
+        if not added:
+            return True
+        found.schema = [*found.schema, *added]  # sent with the etag that was read
+        doing = f"adding columns to {dataset}.{table.name}"
+        try:
+            await self._client.call(lambda client: client.update_table(found, ["schema"], **HTTP), doing=doing)
+        except PreconditionFailed:
+            return False
+        return True
+
+
+def _refuse_required(dataset: str, table: TableSchema, column: Column) -> None:
+    if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
+        raise SchemaMismatch(
+            f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows already."
+            " Make it NULLABLE."
+        )
+
+
+def _field(column: Column) -> bigquery.SchemaField:
+    from google.cloud import bigquery
+
+    mode = "NULLABLE" if column.mode == "REQUIRED" and column.name in LINEAGE_COLUMNS else column.mode
+    return bigquery.SchemaField(
+        checked(column.name, "column"),
+        column.type,
+        mode=mode,  # procedures get their lineage filled
+        description=column.description,
+        fields=[_field(each) for each in column.fields],
+    )

@@ -1,0 +1,91 @@
+"""What all adapters of `Accounts` check: the key, where it leads, and what a refusal means."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from convergence.errors import CloudSetup, ConvergenceError, CredentialRejected, StepFailed
+
+if TYPE_CHECKING:
+    import httpx
+
+TOKEN_URI: Final = "https://oauth2.googleapis.com/token"  # noqa: S105 - an address
+BIGQUERY_URL: Final = "https://bigquery.googleapis.com/bigquery/v2"
+# A query is a job, and jobs ask for this scope (BigQuery REST API v2, jobs.query and jobs.insert); roles narrow it.
+BIGQUERY_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
+ROLES: Final = "Give the service account the roles BigQuery Job User and, on the tables, Data Viewer; then replay."
+_PLACES: Final = ("googleapis.com", "accounts.google.com")
+
+
+@dataclass(frozen=True, slots=True, repr=False)
+class ServiceKey:
+    """What is used of a service account's key; whatever else its file says is ignored. Never shown."""
+
+    email: str
+    private_key: str
+    private_key_id: str
+    project: str
+    token_uri: str
+
+
+def read_key(secret: str, *, here: bool) -> ServiceKey:
+    """Return the key in `secret`; `here`: it may lead to this machine. Raises `StepFailed`, which quotes nothing."""
+    try:
+        key: dict[str, Any] = orjson.loads(secret)
+        email, private = str(key["client_email"]), str(key["private_key"])
+    except (ValueError, KeyError, TypeError):
+        raise StepFailed("Google: the credential is no JSON key of a service account; store one") from None
+    token_uri = str(key.get("token_uri") or TOKEN_URI)
+    checked_place(token_uri, "the key's token_uri", here=here)
+    named = {name: str(key.get(name) or "") for name in ("private_key_id", "project_id")}
+    return ServiceKey(email, private, named["private_key_id"], named["project_id"], token_uri)
+
+
+def checked_place(text: str, what: str, *, here: bool) -> httpx.URL:
+    """Return an address that a key or a token may be sent to: Google's, and with `here` this machine's.
+
+    Raises `StepFailed`.
+    """
+    from convergence.processors.http.hosts import LOOPBACK, checked_url
+
+    url = checked_url(text, "Google")
+    if url.host in LOOPBACK and here:
+        return url
+    if url.scheme == "https" and any(url.host == place or url.host.endswith("." + place) for place in _PLACES):
+        return url
+    raise StepFailed(f"Google: {what} leads to {url.host!r}, which is not Google's")
+
+
+def job_project(key: ServiceKey, project: str) -> str:
+    """Return where queries run. Raises `StepFailed` when neither the step nor the key says it."""
+    found = project or key.project
+    if not found:
+        raise StepFailed("the key names no project_id: set config.project, the project to ask")
+    return found
+
+
+def no_private_key() -> StepFailed:
+    """Return the error of a key whose private half is none."""
+    return StepFailed("Google: the private_key of the service account cannot be read; store the whole JSON key")
+
+
+def token_refused(message: str) -> ConvergenceError:
+    """Return what a refusal by the token service means; `said` is its error and description, and is not repeated."""
+    words = message.lower()
+    if "timeframe" in words:
+        return CloudSetup("Google (token): the clock of this machine is wrong: set it, then replay")
+    for sign, advice in _REFUSALS:
+        if sign in words:
+            return CredentialRejected(f"Google (token) refuses the service account: {advice}, then replay")
+    return CredentialRejected("Google (token) refuses the service account: store a new key, then replay")
+
+
+_REFUSALS: Final = (
+    ("disabled", "it is disabled: enable it, or store a new key of another"),
+    ("not found", "it does not exist any more: store a new key of another"),
+    ("signature", "this key of it was deleted or disabled: store a new key"),
+    ("scope", "it may not ask for this scope: store a new key of an account that may"),
+)

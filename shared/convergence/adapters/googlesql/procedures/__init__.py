@@ -1,0 +1,1 @@
+"""Files with one CREATE PROCEDURE."""

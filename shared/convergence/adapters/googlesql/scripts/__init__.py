@@ -1,0 +1,1 @@
+"""BigQuery's procedural language, parsed into a tree."""

@@ -1,0 +1,27 @@
+"""What of a procedure can be known before it runs: every statement parses, every construct is one that runs here."""
+
+from __future__ import annotations
+
+from convergence.adapters.googlesql.access import refuse_kind
+from convergence.adapters.googlesql.functions import refuse_unknown
+from convergence.adapters.googlesql.parse import parse_statement
+from convergence.adapters.googlesql.scripts import nodes
+from convergence.adapters.googlesql.scripts.walk import texts_of
+from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
+from convergence.adapters.local.duckdb_sql.shape import shape
+from convergence.errors import ConfigError, StepFailed
+
+
+def check_procedure(procedure: nodes.Procedure) -> list[ConfigError]:
+    """Return what cannot run, each with `file:line:column`."""
+    problems: list[ConfigError] = []
+    for text, is_expression in texts_of(procedure.body):
+        sql = f"SELECT ({text.sql}\n)" if is_expression else text.sql
+        try:
+            tree = parse_statement(sql)
+            refuse_kind(tree)
+            refuse_unknown(tree)
+            apply_rules(shape(tree))  # without types: for the constructs that a rule refuses by name
+        except StepFailed as error:
+            problems.append(ConfigError(str(error), where=f"{procedure.source}:{text.line}:{text.column}"))
+    return problems

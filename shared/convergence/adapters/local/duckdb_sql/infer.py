@@ -1,0 +1,71 @@
+"""Types of expressions, as far as they can be known before running: the rules for NUMERIC need them.
+
+sqlglot's optimizer does it on a copy; nodes keep their numbers there, so types travel back. A type that stays
+unknown costs precision nowhere silently: rules that depend on it take DuckDB's own types then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from sqlglot import exp
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.annotate_types import annotate_types
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.schema import MappingSchema
+
+from convergence.adapters.local.duckdb_sql.column_types import fill_column_types
+
+if TYPE_CHECKING:
+    from convergence.adapters.googlesql.types import Catalog
+
+_NUMBER: Final = "convergence.number"
+
+
+def infer_types(tree: exp.Expr, catalog: Catalog, dataset: str) -> None:
+    """Set `type` on every node of `tree` whose type can be inferred."""
+    nodes = list(tree.walk())
+    for number, node in enumerate(nodes):
+        node.meta[_NUMBER] = number
+    schema = MappingSchema(dialect="bigquery", normalize=False)
+    for (owner, table), columns in catalog.items():
+        name = exp.table_(table, db=owner or dataset, quoted=True)
+        schema.add_table(name, {column: str(kind) for column, kind in columns}, dialect="bigquery", match_depth=False)
+    copy = tree.copy()
+    for query in _queries(copy):
+        _annotate(query, schema)
+    for node in copy.walk():
+        origin = node.meta.get(_NUMBER)
+        if isinstance(origin, int) and _known(node) and not _known(nodes[origin]):
+            nodes[origin].type = node.type
+    fill_column_types(tree, catalog)
+    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+    fill_column_types(tree, catalog)  # arrays have types now, so their elements can be found
+    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+
+
+def _known(node: exp.Expr) -> bool:
+    return node.type is not None and not node.is_type(exp.DataType.Type.UNKNOWN)
+
+
+def _queries(tree: exp.Expr) -> list[exp.Expr]:
+    if isinstance(tree, exp.Query):
+        return [tree]
+    inner = tree.args.get("expression")
+    return [inner] if isinstance(inner, exp.Query) else []
+
+
+def _annotate(query: exp.Expr, schema: MappingSchema) -> None:
+    try:
+        qualify(
+            query,
+            dialect="bigquery",
+            schema=schema,
+            validate_qualify_columns=False,
+            quote_identifiers=False,
+            identify=False,
+            allow_partial_qualification=True,
+        )
+        annotate_types(query, schema=schema, dialect="bigquery")
+    except (SqlglotError, AssertionError, AttributeError, KeyError, TypeError, ValueError):
+        return  # DuckDB's binder names what is wrong, better than the optimizer does

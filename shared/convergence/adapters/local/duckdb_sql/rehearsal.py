@@ -1,0 +1,116 @@
+"""A dry run of a procedure: every statement is prepared against the catalogue, in order, and none is run.
+
+Tables that the procedure itself creates are made empty, in a transaction that the caller rolls back.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from convergence.adapters.googlesql.scripts import nodes
+from convergence.adapters.googlesql.scripts.nodes import Text
+from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of
+from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.local.duckdb_sql.script_errors import Frame, ScriptError
+from convergence.adapters.local.duckdb_sql.variables import Variables
+from convergence.errors import ConvergenceError
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.duckdb_sql.translate import StatementContext, Translation
+    from convergence.adapters.local.warehouse.session import Job
+    from convergence.adapters.local.warehouse.statements import Statements
+
+
+class Rehearsal:
+    """`tables` and `size` (bytes) are what the statements seen so far touch and read."""
+
+    def __init__(
+        self, job: Job, statements: Statements, context: StatementContext, find: Callable[[str], nodes.Procedure]
+    ) -> None:
+        self._job, self._statements, self._find = job, statements, find
+        self._context = replace(context, in_script=True)
+        self._variables = Variables()
+        self._source = ""
+        self._seen: set[str] = set()
+        self.tables: set[str] = set()
+        self.size = 0
+
+    def procedure(self, procedure: nodes.Procedure, types: Mapping[str, SqlType]) -> None:
+        """Go through a procedure and those that it calls, each once.
+
+        Raises:
+            ScriptError: the first statement that cannot run, with its place.
+        """
+        if procedure.name in self._seen:
+            return
+        self._seen.add(procedure.name)
+        outer = self._variables, self._source
+        self._variables, self._source = Variables(), procedure.source
+        for argument in procedure.arguments:
+            kind = argument.type or types.get(argument.name.lower(), SqlType("STRING"))
+            self._variables.declare(argument.name, kind, None)
+        self._body(procedure.body)
+        self._variables, self._source = outer
+
+    def script(self, body: Sequence[nodes.Node], source: str) -> None:
+        """Go through a script. Raises `ScriptError` like `procedure`."""
+        self._source = source
+        self._body(body)
+
+    def _body(self, body: Sequence[nodes.Node]) -> None:
+        for node in body:
+            self._job.check()
+            try:
+                self._node(node)
+            except ScriptError:
+                raise
+            except ConvergenceError as error:
+                raise ScriptError(str(error), (Frame(self._source, node.at),)) from error
+
+    def _node(self, node: nodes.Node) -> None:
+        for text in expressions_of(node):
+            if not isinstance(node, nodes.Assign):  # SET (a, b) = (1, 2) is no single expression
+                self._prepare(f"SELECT ({text.sql}\n)")
+        if isinstance(node, nodes.Sql):
+            self._sql(node.at)
+        elif isinstance(node, nodes.Declare):
+            kind = node.type or self._type_of(node.default)
+            for name in node.names:
+                self._variables.declare(name, kind, None)
+        elif isinstance(node, nodes.Call):
+            self.procedure(self._find(node.procedure), {})
+        elif isinstance(node, nodes.ForIn):
+            with self._variables.block():
+                self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
+                self._body(node.body)
+        else:
+            for body in bodies_of(node):
+                with self._variables.block():
+                    self._body(body)
+
+    def _sql(self, text: Text) -> None:
+        translation = self._prepare(text.sql)
+        if translation.creates is None:
+            return
+        self._statements.define_empty(self._job, translation)
+        if translation.temporary:
+            self._context = replace(self._context, temporary=self._context.temporary | {translation.temporary})
+
+    def _prepare(self, sql: str) -> Translation:
+        visible = self._variables.visible()
+        context = replace(self._context, variables=tuple((name, each.type) for name, each in visible.items()))
+        translation = self._statements.prepare(self._job, sql, context)
+        self._statements.explain(self._job, translation, dict.fromkeys(translation.parameters))
+        self.tables |= set(translation.touched.names)
+        self.size += self._statements.estimate_bytes(self._job, translation)
+        return translation
+
+    def _type_of(self, default: Text | None) -> SqlType:
+        assert default is not None, "the parser asks for a type or a default"
+        return self._columns_of(replace(default, sql=f"SELECT ({default.sql}\n)"))[0][1]
+
+    def _columns_of(self, query: Text) -> tuple[tuple[str, SqlType], ...]:
+        translation = self._prepare(query.sql)
+        return self._statements.describe(self._job, translation, dict.fromkeys(translation.parameters))

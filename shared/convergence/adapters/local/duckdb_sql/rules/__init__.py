@@ -1,0 +1,1 @@
+"""Where GoogleSQL and DuckDB differ: one rule for each class of node."""

@@ -1,0 +1,197 @@
+"""Dates and times: a DATE stays a DATE, weeks begin on Sunday, differences count as GoogleSQL counts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.errors import StepFailed
+
+_DAYS: Final = {"SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6}
+_MICROS: Final = {
+    "MICROSECOND": 1,
+    "MILLISECOND": 1_000,
+    "SECOND": 1_000_000,
+    "MINUTE": 60_000_000,
+    "HOUR": 3_600_000_000,
+    "DAY": 86_400_000_000,
+}
+_INSTANTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
+
+
+def _unit(node: exp.Expr | None) -> str:
+    """Return MONTH, WEEK, …; WEEK(MONDAY) is WEEK, its day is `_first_day`."""
+    if isinstance(node, exp.WeekStart):
+        return "WEEK"
+    return node.name.upper() if node is not None else "DAY"
+
+
+def _first_day(node: exp.Expr | None) -> int:
+    return _DAYS.get(node.name.upper(), 0) if isinstance(node, exp.WeekStart) else 0
+
+
+def _as_date(node: exp.Expr) -> exp.Expr:
+    return cast(node, "DATE") if isinstance(node, exp.Literal) else node
+
+
+def _moved(kind: str, sign: str = "") -> Rule:
+    """DATE_ADD and its family: what goes in comes out."""
+
+    def rule(node: exp.Expr) -> exp.Expr:
+        moment = _as_date(node.this) if kind == "DATE" else node.this
+        if isinstance(moment, exp.Literal):
+            moment = cast(moment, kind)
+        amount = node.expression
+        if isinstance(amount, exp.Interval):
+            interval: exp.Expr = amount
+        else:
+            unit = _unit(node.args.get("unit"))
+            times, unit = (
+                (exp.Mul(this=exp.Paren(this=amount), expression=exp.Literal.number(3)), "MONTH")
+                if unit == "QUARTER"
+                else (amount, unit)
+            )
+            interval = exp.Interval(this=exp.Paren(this=times), unit=exp.Var(this=unit))
+        if sign:
+            interval = exp.Neg(this=interval)
+        known = kind_of(moment)
+        if known in {"DATETIME", "TIMESTAMP", "TIME"}:
+            return typed(exp.Paren(this=exp.Add(this=moment, expression=interval)), known)
+        if known == "DATE":
+            return cast(exp.Add(this=moment, expression=interval), "DATE")
+        return call("moved", moment, interval, kind=kind)
+
+    return rule
+
+
+def _truncated(node: exp.Expr) -> exp.Expr:
+    moment, unit = _as_date(node.this), node.args.get("unit")
+    zone = node.args.get("zone")
+    kind = kind_of(moment)
+    if zone is not None:
+        local = typed(function("timezone", zone.copy(), moment), "DATETIME")
+        return typed(function("timezone", zone, _truncate(local, unit, "DATETIME")), "TIMESTAMP")
+    return typed(_truncate(moment, unit, kind), kind)
+
+
+def _truncate(moment: exp.Expr, unit: exp.Expr | None, kind: str) -> exp.Expr:
+    name = _unit(unit)
+    if name == "WEEK":
+        return call("week_begin", moment, exp.Literal.number(_first_day(unit)))
+    if name == "ISOYEAR":
+        start = call("isoyear_begin", moment)
+        return cast(start, kind) if kind in _INSTANTS else start
+    part = text("week" if name == "ISOWEEK" else name.lower())
+    if kind == "DATE":
+        return cast(function("date_trunc", part, moment), "DATE")
+    if kind in {"DATETIME", "TIMESTAMP"}:
+        return function("date_trunc", part, moment)
+    return call("truncated", part, moment)
+
+
+def _boundaries(node: exp.Expr) -> exp.Expr:
+    """DATE_DIFF and DATETIME_DIFF count the boundaries between two moments."""
+    end, start, unit = node.this, node.expression, node.args.get("unit")
+    end, start = (cast(side, "DATE") if isinstance(side, exp.Literal) else side for side in (end, start))
+    name = _unit(unit)
+    if name == "WEEK":
+        first = exp.Literal.number(_first_day(unit))
+        weeks = [cast(call("week_begin", side, first.copy()), "DATE") for side in (start, end)]
+        days = function("date_diff", text("day"), *weeks)
+        return typed(exp.Paren(this=exp.IntDiv(this=days, expression=exp.Literal.number(7))), "INT64")
+    if name == "ISOWEEK":
+        weeks = [function("date_trunc", text("week"), side) for side in (start, end)]
+        return function("date_diff", text("week"), *weeks, kind="INT64")
+    return function("date_diff", text(name.lower()), start, end, kind="INT64")
+
+
+def _elapsed(node: exp.Expr) -> exp.Expr:
+    """TIMESTAMP_DIFF counts whole units of time that passed, towards zero."""
+    unit = _unit(node.args.get("unit"))
+    if unit not in _MICROS:
+        raise StepFailed(f"TIMESTAMP_DIFF does not count {unit}; use DATE_DIFF.")
+    end, start = (
+        call("timestamp_of", side) if kind_of(side) != "TIMESTAMP" else side for side in (node.this, node.expression)
+    )
+    micros = exp.Paren(this=exp.Sub(this=function("epoch_us", end), expression=function("epoch_us", start)))
+    whole = exp.IntDiv(this=micros, expression=exp.Literal.number(_MICROS[unit]))
+    return typed(exp.Paren(this=whole), "INT64")
+
+
+def _time_boundaries(node: exp.Expr) -> exp.Expr:
+    unit = _unit(node.args.get("unit"))
+    return function("date_diff", text(unit.lower()), node.expression, node.this, kind="INT64")
+
+
+def _extract(node: exp.Expr) -> exp.Expr:
+    part, moment = node.this, node.expression
+    name = _unit(part)
+    if isinstance(moment, exp.AtTimeZone):
+        moment = function("timezone", moment.args["zone"], moment.this, kind="DATETIME")
+    if name == "DATE":
+        return cast(moment, "DATE")
+    if name == "TIME":
+        return exp.Cast(this=moment, to=exp.DataType(this=exp.DataType.Type.TIME))
+    if name == "DAYOFWEEK":
+        return typed(
+            exp.Paren(this=exp.Add(this=function("dayofweek", moment), expression=exp.Literal.number(1))), "INT64"
+        )
+    if name == "WEEK":
+        year_begin = function("date_trunc", text("year"), moment.copy())
+        first = exp.Literal.number(_first_day(part))
+        days = function("date_diff", text("day"), call("week_begin", cast(year_begin, "DATE"), first),
+                        call("week_begin", cast(moment, "DATE"), first.copy()))  # fmt: skip
+        starts = function("date_trunc", text("year"), moment.copy())
+        begins_on_first = exp.EQ(this=function("dayofweek", starts), expression=first.copy())
+        one = exp.If(this=begins_on_first, true=exp.Literal.number(1), false=exp.Literal.number(0))
+        weeks = exp.IntDiv(this=days, expression=exp.Literal.number(7))
+        return typed(exp.Paren(this=exp.Add(this=weeks, expression=one)), "INT64")
+    if name in {"MILLISECOND", "MICROSECOND"}:
+        scale = 1_000 if name == "MILLISECOND" else 1_000_000
+        whole = exp.Extract(this=exp.Var(this=name), expression=moment)
+        return typed(exp.Paren(this=exp.Mod(this=whole, expression=exp.Literal.number(scale))), "INT64")
+    renamed = {"ISOWEEK": "WEEK"}.get(name, name)
+    return typed(exp.Extract(this=exp.Var(this=renamed), expression=moment), "INT64")
+
+
+def _last_day(node: exp.Expr) -> exp.Expr:
+    unit = node.args.get("unit")
+    if unit is None or _unit(unit) == "MONTH":
+        return typed(function("last_day", _as_date(node.this)), "DATE")
+    return call("last_day_of", _as_date(node.this), text(_unit(unit)), kind="DATE")
+
+
+def _date_array(node: exp.Expr) -> exp.Expr:
+    start, end = (cast(node.args[side], "DATE") for side in ("start", "end"))
+    step = node.args["step"]
+    months = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}.get(_unit(step.args.get("unit")))
+    if months is not None:
+        count = step.this
+        number = exp.Literal.number(count.name) if isinstance(count, exp.Literal) else count
+        times = exp.Mul(this=exp.Paren(this=number), expression=exp.Literal.number(months))
+        return call("month_dates", start, end, exp.Paren(this=times))
+    series = function("generate_series", start, end, step)
+    return exp.Cast(this=series, to=exp.DataType.build("DATE[]", dialect="duckdb"))
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.DateAdd: _moved("DATE"),
+    exp.DateSub: _moved("DATE", "-"),
+    exp.DatetimeAdd: _moved("DATETIME"),
+    exp.DatetimeSub: _moved("DATETIME", "-"),
+    exp.TimestampAdd: _moved("TIMESTAMP"),
+    exp.TimestampSub: _moved("TIMESTAMP", "-"),
+    exp.DateTrunc: _truncated,
+    exp.DatetimeTrunc: _truncated,
+    exp.TimestampTrunc: _truncated,
+    exp.DateDiff: _boundaries,
+    exp.DatetimeDiff: _boundaries,
+    exp.TimestampDiff: _elapsed,
+    exp.TimeDiff: _time_boundaries,
+    exp.Extract: _extract,
+    exp.LastDay: _last_day,
+    exp.GenerateDateArray: _date_array,
+}

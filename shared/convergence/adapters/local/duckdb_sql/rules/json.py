@@ -1,0 +1,168 @@
+"""JSON: scalars only where GoogleSQL gives scalars, text stays text, numbers without zeros after the last digit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.errors import StepFailed
+
+
+def _path(node: exp.Expr) -> exp.Expr:
+    """Return the JSONPath as DuckDB reads it: `$['a b']` is `$."a b"`."""
+    path = node.expression
+    if path is None:
+        return text("$")
+    if isinstance(path, exp.JSONPath):
+        return text("".join(_step(step) for step in path.expressions))
+    raise StepFailed("A JSONPath has to be a literal here.")
+
+
+def _step(step: exp.Expr) -> str:
+    if isinstance(step, exp.JSONPathRoot):
+        return "$"
+    if isinstance(step, exp.JSONPathKey) and isinstance(step.this, str):
+        return f'."{step.this}"'
+    if isinstance(step, exp.JSONPathSubscript) and isinstance(step.this, int | str):
+        return f"[{step.this}]" if isinstance(step.this, int) else f'."{step.this}"'
+    raise StepFailed(f"The JSONPath step {step.sql()!r} cannot be used here.")
+
+
+def _scalar(node: exp.Expr) -> exp.Expr:
+    return call("json_scalar", node.this, _path(node), kind="STRING")
+
+
+def _fragment(node: exp.Expr) -> exp.Expr:
+    fragment = call("json_fragment", node.this, _path(node), kind="JSON")
+    return fragment if kind_of(node.this) == "JSON" else cast(fragment, "STRING")
+
+
+def _strings(node: exp.Expr) -> exp.Expr:
+    return call("json_strings", node.this, _path(node))
+
+
+def _list(node: exp.Expr) -> exp.Expr:
+    found = call("json_list", node.this, _path(node))
+    if kind_of(node.this) == "JSON":
+        return found
+    return exp.Cast(this=found, to=exp.DataType.build("TEXT[]", dialect="duckdb"))
+
+
+def _parse(node: exp.Expr) -> exp.Expr:
+    return function("json", node.this, kind="JSON")
+
+
+def as_json(node: exp.Expr) -> exp.Expr:
+    """Return the value as JSON, by its type."""
+    kind = kind_of(node)
+    if kind in {"NUMERIC", "BIGNUMERIC"}:
+        return cast(call("numeric_text", node), "JSON")
+    if kind == "FLOAT64":
+        return cast(call("float_text", node), "JSON")
+    if kind == "TIMESTAMP":
+        local = function("timezone", text("UTC"), node)
+        zulu = function("rtrim", cast(call("json_time", local), "STRING"), text('"'))
+        return cast(exp.DPipe(this=zulu, expression=text('Z"')), "JSON")
+    if kind == "DATETIME":
+        return call("json_time", node, kind="JSON")
+    if kind == "BYTES":
+        return function("to_json", function("base64", node), kind="JSON")
+    if node.type is not None and kind in {"ARRAY", "STRUCT"} and _needs_care(node.type):
+        return _nested_json(node, node.type)
+    return function("to_json", node, kind="JSON")
+
+
+_CARE: Final = frozenset({"NUMERIC", "BIGNUMERIC", "FLOAT64", "TIMESTAMP", "DATETIME", "BYTES"})
+
+
+def _needs_care(kind: exp.DataType) -> bool:
+    """Whether DuckDB writes a value of this type, or some part of it, otherwise than GoogleSQL."""
+    parts = [part.args["kind"] if isinstance(part, exp.ColumnDef) else part for part in kind.expressions]
+    return any(isinstance(part, exp.DataType) and (_name(part) in _CARE or _needs_care(part)) for part in parts)
+
+
+def _name(kind: exp.DataType) -> str:
+    probe = exp.Null()
+    probe.type = kind
+    return kind_of(probe)
+
+
+def _nested_json(node: exp.Expr, kind: exp.DataType) -> exp.Expr:
+    """Write arrays and structs part by part; the value is bound once by a lambda."""
+    name = "e" if kind.this is exp.DataType.Type.ARRAY else "s"
+    bound = exp.to_identifier(name)
+    if kind.this is exp.DataType.Type.ARRAY:
+        element = exp.Column(this=bound)
+        element.type = kind.expressions[0]
+        each = exp.Lambda(this=as_json(element), expressions=[bound.copy()], colon=True)
+        return function("to_json", function("list_transform", node, each), kind="JSON")
+    pairs: list[exp.Expr] = []
+    for field in kind.expressions:
+        if not isinstance(field, exp.ColumnDef):
+            return function("to_json", node, kind="JSON")
+        value = exp.Dot(this=exp.Column(this=bound.copy()), expression=field.this.copy())
+        value.type = field.args["kind"]
+        pairs += [text(field.name), exp.Coalesce(this=as_json(value), expressions=[cast(text("null"), "JSON")])]
+    each = exp.Lambda(this=function("json_object", *pairs), expressions=[bound.copy()], colon=True)
+    one = function("list_transform", function("list_value", node), each)
+    return typed(exp.Anonymous(this="list_extract", expressions=[one, exp.Literal.number(1)]), "JSON")
+
+
+def _to_json(node: exp.Expr) -> exp.Expr:
+    """TO_JSON and TO_JSON_STRING; SQL NULL is the JSON null."""
+    written = exp.Coalesce(this=as_json(node.this), expressions=[cast(text("null"), "JSON")])
+    return typed(written, "JSON") if node.args.get("to_json") else cast(written, "STRING")
+
+
+def _object(node: exp.Expr) -> exp.Expr:
+    """JSON_OBJECT: keys in order of their names, as BigQuery shows them."""
+    pairs = [(pair.this, pair.expression) for pair in node.expressions if isinstance(pair, exp.JSONKeyValue)]
+    if len(pairs) != len(node.expressions):
+        raise StepFailed("JSON_OBJECT takes pairs of key and value here.")
+    if all(isinstance(key, exp.Literal) for key, _ in pairs):
+        pairs.sort(key=lambda pair: str(pair[0].name))
+    flat = [
+        part
+        for key, value in pairs
+        for part in (key, exp.Coalesce(this=as_json(value), expressions=[cast(text("null"), "JSON")]))
+    ]
+    return function("json_object", *flat, kind="JSON")
+
+
+def _array(node: exp.Expr) -> exp.Expr:
+    return function("json_array", *(as_json(value) for value in node.expressions), kind="JSON")
+
+
+def _converted(name: str, kind: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        if kind_of(node.this) == "JSON":
+            return call(name, node.this, kind=kind)
+        from convergence.adapters.local.duckdb_sql.rules.text import as_text
+
+        return as_text(node.this) if kind == "STRING" else call(name, node.this, kind=kind)
+
+    return rule
+
+
+def _type(node: exp.Expr) -> exp.Expr:
+    return call("json_type", node.this, kind="STRING")
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.JSONExtractScalar: _scalar,
+    exp.JSONExtract: _fragment,
+    exp.JSONValueArray: _strings,
+    exp.JSONExtractArray: _list,
+    exp.ParseJSON: _parse,
+    exp.JSONFormat: _to_json,
+    exp.JSONObject: _object,
+    exp.JSONArray: _array,
+    exp.JSONType: _type,
+    exp.Int64: _converted("json_int64", "INT64"),
+    exp.Float64: _converted("json_float64", "FLOAT64"),
+    exp.String: _converted("json_string", "STRING"),
+    exp.JSONBool: _converted("json_bool", "BOOL"),
+}

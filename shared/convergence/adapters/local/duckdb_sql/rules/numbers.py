@@ -1,0 +1,246 @@
+"""Numbers: NUMERIC stays NUMERIC, money is never a float, division by zero and overflow are errors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.table import (
+    Rule,
+    attempt,
+    call,
+    cast,
+    function,
+    kind_of,
+    typed,
+    without_errors,
+)
+
+_DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
+
+
+def _is_float_literal(node: exp.Expr) -> bool:
+    return isinstance(node, exp.Literal) and not node.is_string and not node.is_int
+
+
+def _is_whole(node: exp.Expr) -> bool:
+    """Whether the node is built of integer literals alone: DuckDB would take 32 bits for it."""
+    if isinstance(node, exp.Paren | exp.Neg):
+        return _is_whole(node.this)
+    return isinstance(node, exp.Literal) and node.is_int
+
+
+def decimal_of(*nodes: exp.Expr) -> str:
+    """Return NUMERIC or BIGNUMERIC when the operands give that, '' when they do not or it is not known.
+
+    A FLOAT64 literal beside a decimal is a decimal; a FLOAT64 value makes FLOAT64 of both.
+    """
+    kinds = [kind_of(node) for node in nodes if not _is_float_literal(node)]
+    if not set(kinds) & _DECIMALS or set(kinds) - _DECIMALS - {"INT64"}:
+        return ""
+    return "BIGNUMERIC" if "BIGNUMERIC" in kinds else "NUMERIC"
+
+
+def _operands(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
+    """Return both sides, literals in the type that GoogleSQL gives them."""
+    left, right = node.this, node.expression
+    if not decimal_of(left, right):
+        left, right = (cast(side, "FLOAT64") if _is_float_literal(side) else side for side in (left, right))
+    if _is_whole(left) and _is_whole(right):
+        left = cast(left, "INT64")
+    return left, right
+
+
+def _sum(node: exp.Expr) -> exp.Expr:
+    """Addition and subtraction: DuckDB's own, on the right types."""
+    left, right = _operands(node)
+    if kind_of(left) == "DATE" and kind_of(right) == "INT64":
+        days = right if isinstance(node, exp.Add) else exp.Neg(this=exp.Paren(this=right))
+        return call("shifted", left, days, kind="DATE")
+    node.set("this", left)
+    node.set("expression", right)
+    decimal = decimal_of(left, right)
+    return typed(node, decimal) if decimal else node
+
+
+def _product(node: exp.Expr) -> exp.Expr:
+    """The product of decimals keeps its type: rounded half away from zero at the last place."""
+    left, right = _operands(node)
+    decimal = decimal_of(left, right)
+    product = type(node)(this=left, expression=right)
+    if not kind_of(left) or not kind_of(right):
+        return call("multiply", _bare(left), _bare(right))
+    if decimal:
+        return cast(exp.Paren(this=product) if isinstance(node.parent, exp.Binary) else product, decimal)
+    return typed(product, kind_of(node))
+
+
+def _quotient(node: exp.Expr) -> exp.Expr:
+    left, right = _operands(node)
+    return _divided(_bare(left), _bare(right))
+
+
+def _bare(node: exp.Expr) -> exp.Expr:
+    return node.this if isinstance(node, exp.Paren) and not isinstance(node.this, exp.Query) else node
+
+
+def _divided(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    decimal = decimal_of(left, right)
+    if decimal:
+        return call(f"{decimal.lower()}_divide", left, right, kind=decimal)
+    if not kind_of(left) or not kind_of(right):
+        return call("divide", left, right)
+    sides = [cast(side, "FLOAT64") if kind_of(side) in _DECIMALS else exp.Paren(this=side) for side in (left, right)]
+    quotient = exp.Div(this=sides[0], expression=call("nonzero", sides[1]), typed=False)
+    return typed(exp.Paren(this=quotient), "FLOAT64")
+
+
+def _safe_divide(node: exp.Expr) -> exp.Expr:
+    left, right = _operands(node)
+    divisor = exp.Nullif(this=right, expression=exp.Literal.number(0))
+    divisor.type = right.type
+    return without_errors(_divided(left, divisor))
+
+
+def _whole_quotient(node: exp.Expr) -> exp.Expr:
+    """DIV: truncated towards zero."""
+    decimal = decimal_of(node.this, node.expression)
+    if not decimal:
+        return node
+    quotient = exp.Anonymous(this="trunc", expressions=[_divided(node.this, node.expression)])
+    return cast(quotient, decimal)
+
+
+def _safe(operator: type[exp.Expr], rule: Rule) -> Rule:
+    def safe(node: exp.Expr) -> exp.Expr:
+        return attempt(rule(operator(this=node.this, expression=node.expression)))
+
+    return safe
+
+
+def _safe_negate(node: exp.Expr) -> exp.Expr:
+    return attempt(exp.Neg(this=exp.Paren(this=node.this)))
+
+
+def _total(node: exp.Expr) -> exp.Expr:
+    """SUM of INT64 is INT64: DuckDB's is wider, and overflow is an error."""
+    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    kind = kind_of(argument)
+    if kind in {"FLOAT64", "INTERVAL"} | _DECIMALS:
+        return typed(node, kind)
+    whole = _with_window(node)
+    wrapped = cast(whole.copy(), "INT64") if kind == "INT64" else call("integral", whole.copy())
+    return _instead(node, whole, wrapped)
+
+
+def _average(node: exp.Expr) -> exp.Expr:
+    """AVG of a decimal is a decimal: the sum divided by the count."""
+    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    decimal = kind_of(argument)
+    if decimal not in _DECIMALS:
+        return node
+    whole = _with_window(node)
+    total, count = (_swapped(whole, node, kind) for kind in (exp.Sum, exp.Count))
+    zero = exp.Nullif(this=count, expression=exp.Literal.number(0))
+    return _instead(node, whole, call(f"{decimal.lower()}_divide", total, zero, kind=decimal))
+
+
+def _swapped(whole: exp.Expr, node: exp.Expr, kind: type[exp.Expr]) -> exp.Expr:
+    fresh = kind(this=node.this.copy())
+    if whole is node:
+        return fresh
+    copy = whole.copy()
+    inner = copy
+    while type(inner.this) is not type(node):
+        inner = inner.this
+    inner.set("this", fresh)
+    return copy
+
+
+def _with_window(node: exp.Expr) -> exp.Expr:
+    """Return the aggregate with its FILTER and OVER."""
+    while isinstance(node.parent, exp.Window | exp.Filter | exp.IgnoreNulls) and node.arg_key == "this":
+        node = node.parent
+    return node
+
+
+def _instead(node: exp.Expr, whole: exp.Expr, wrapped: exp.Expr) -> exp.Expr:
+    """Put `wrapped` where the aggregate or, if it has one, its window stands."""
+    if whole is node:
+        return wrapped
+    whole.replace(wrapped)
+    return node
+
+
+def _keeping(node: exp.Expr) -> exp.Expr:
+    """ROUND, CEIL, FLOOR, TRUNC: a decimal stays one."""
+    places, kind = node.args.get("decimals"), kind_of(node.this)
+    if places is not None and not isinstance(places, exp.Literal | exp.Neg):
+        if kind in _DECIMALS and isinstance(node, exp.Round):
+            return cast(call("round_decimal", node.this, places), kind)
+        node.set("decimals", call("int32", places))
+    if kind in _DECIMALS:
+        return cast(node.copy(), kind)
+    if _is_float_literal(node.this) or kind == "INT64":
+        node.set("this", cast(node.this, "FLOAT64"))
+    return typed(node, "FLOAT64") if kind else node
+
+
+def _sign(node: exp.Expr) -> exp.Expr:
+    kind = kind_of(node.this)
+    return cast(node.copy(), kind) if kind in {"INT64", "FLOAT64"} | _DECIMALS else node
+
+
+def _whole_number(node: exp.Expr) -> exp.Expr:
+    """Aggregates that count come wider than INT64."""
+    whole = _with_window(node)
+    return _instead(node, whole, cast(whole.copy(), "INT64"))
+
+
+def _shift(node: exp.Expr) -> exp.Expr:
+    if _is_whole(node.this):
+        node.set("this", cast(node.this, "INT64"))
+    return node
+
+
+def _power(node: exp.Expr) -> exp.Expr:
+    decimal = decimal_of(node.this, node.expression)
+    return cast(node.copy(), decimal) if decimal else node
+
+
+def _ieee_divide(node: exp.Expr) -> exp.Expr:
+    left, right = (cast(side, "FLOAT64") for side in node.expressions)
+    return typed(exp.Div(this=left, expression=right, typed=False), "FLOAT64")
+
+
+def _is(test: str) -> Callable[[exp.Expr], exp.Expr]:
+    return lambda node: function(test, node.this, kind="BOOL")
+
+
+ANONYMOUS: Final[Mapping[str, Rule]] = {"IEEE_DIVIDE": _ieee_divide}
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.Add: _sum,
+    exp.Sub: _sum,
+    exp.Mul: _product,
+    exp.Div: _quotient,
+    exp.IntDiv: _whole_quotient,
+    exp.SafeDivide: _safe_divide,
+    exp.SafeAdd: _safe(exp.Add, _sum),
+    exp.SafeSubtract: _safe(exp.Sub, _sum),
+    exp.SafeMultiply: _safe(exp.Mul, _product),
+    exp.SafeNegate: _safe_negate,
+    exp.Sum: _total,
+    exp.Avg: _average,
+    exp.CountIf: _whole_number,
+    exp.Round: _keeping,
+    exp.Ceil: _keeping,
+    exp.Floor: _keeping,
+    exp.Trunc: _keeping,
+    exp.Sign: _sign,
+    exp.Pow: _power,
+    exp.BitwiseLeftShift: _shift,
+    exp.IsNan: _is("isnan"),
+    exp.IsInf: _is("isinf"),
+}

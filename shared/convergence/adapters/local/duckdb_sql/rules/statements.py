@@ -1,0 +1,61 @@
+"""Statements: what DuckDB writes otherwise, and what BigQuery refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.pivots import order_unpivot
+from convergence.adapters.local.duckdb_sql.rules.numbers import ANONYMOUS
+from convergence.adapters.local.duckdb_sql.rules.table import Rule
+from convergence.errors import StepFailed
+
+
+def _anonymous(node: exp.Expr) -> exp.Expr:
+    rule = ANONYMOUS.get(str(node.this).upper())
+    return node if rule is None else rule(node)
+
+
+def _update(node: exp.Expr) -> exp.Expr:
+    for change in node.expressions:
+        target = change.this
+        if isinstance(target, exp.Column) and target.table:  # SET t.a = …: DuckDB wants the bare name
+            change.set("this", exp.column(target.this.copy()))
+        value = change.expression
+        if isinstance(value, exp.Column) and value.name.upper() == "DEFAULT" and not value.this.quoted:
+            change.set("expression", exp.Var(this="DEFAULT"))
+    if node.args.get("where") is None and not isinstance(node.parent, exp.When):
+        raise StepFailed("UPDATE needs a WHERE clause; write WHERE TRUE to change every row.")
+    return node
+
+
+def _delete(node: exp.Expr) -> exp.Expr:
+    if node.args.get("where") is None:
+        raise StepFailed("DELETE needs a WHERE clause; write WHERE TRUE to delete every row.")
+    return node
+
+
+def _select(node: exp.Expr) -> exp.Expr:
+    """SELECT AS STRUCT and AS VALUE at the top of a statement give the fields themselves."""
+    if node.args.get("kind") and not isinstance(node.parent, exp.Array | exp.Subquery | exp.Exists):
+        node.set("kind", None)
+    return node
+
+
+def _join(node: exp.Expr) -> exp.Expr:
+    """LEFT JOIN UNNEST(…) needs no condition; without one it would become a cross join."""
+    if node.args.get("side") and node.args.get("on") is None and not node.args.get("using"):
+        node.set("on", exp.true())
+    return node
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.Anonymous: _anonymous,
+    exp.Update: _update,
+    exp.Delete: _delete,
+    exp.Select: _select,
+    exp.Join: _join,
+    exp.Pivot: order_unpivot,
+}

@@ -1,0 +1,139 @@
+"""One GoogleSQL statement in, one DuckDB statement out, with what it touches.
+
+The steps, in order: parse, check the scope, replace parameters and variables by typed placeholders, infer types,
+apply the rules where GoogleSQL and DuckDB differ, write.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from sqlglot import exp
+
+from convergence.adapters.googlesql.access import QUERIES, Touched, check_access
+from convergence.adapters.googlesql.functions import refuse_unknown
+from convergence.adapters.googlesql.parse import parse_statement
+from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
+from convergence.adapters.googlesql.types import Catalog, SqlType
+from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
+from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
+from convergence.adapters.local.duckdb_sql.infer import infer_types
+from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
+from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
+from convergence.adapters.local.duckdb_sql.shape import shape
+from convergence.ports.warehouse import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class StatementContext:
+    """What a statement's meaning depends on besides its text and the tables. Hashable: part of the cache's key.
+
+    Parameters (`@name`), script variables and `?` come with their types; names in lower case.
+    """
+
+    scope: Scope
+    project: str
+    parameters: tuple[tuple[str, SqlType], ...] = ()
+    variables: tuple[tuple[str, SqlType], ...] = ()
+    positional: tuple[SqlType, ...] = ()
+    temporary: frozenset[str] = frozenset()
+    in_script: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """A statement whose tables are known and allowed."""
+
+    tree: exp.Expr
+    touched: Touched
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """A statement ready to run. `parameters` are the placeholders it uses: `p_name`, `v_name`, `q_1`, `s_row_count`.
+
+    `temporary` is the temporary table it creates, if it does. `defines` says that tables may look different after.
+    """
+
+    sql: str
+    touched: Touched
+    is_query: bool
+    parameters: frozenset[str]
+    temporary: str = ""
+    creates: tuple[str, str] | None = None  # the table that the statement makes
+    defines: bool = False
+    from_query: bool = False  # … out of a query
+    removes: bool = False  # DELETE or TRUNCATE
+    merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
+    columns: frozenset[str] = frozenset()  # all columns in sight, for messages
+
+
+def parse(sql: str, context: StatementContext) -> Parsed:
+    """Parse one statement and check what it touches.
+
+    Raises:
+        StepFailed: it does not parse, is more than one statement, or of a kind that cannot run here.
+        Denied: it reaches outside of its scope.
+    """
+    tree = shape(parse_statement(sql))
+    refuse_unknown(tree)
+    touched = check_access(tree, context.scope, project=context.project, temporary=context.temporary)
+    return Parsed(tree, touched)
+
+
+def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Translation:
+    """Translate a parsed statement, whose tables have the columns in `catalog`.
+
+    Raises:
+        StepFailed: a construct that cannot run here, by name.
+        InvalidInput: a query parameter has no value.
+    """
+    tree = parsed.tree.copy()
+    _name_columns(tree)
+    expand_wildcards(tree, catalog)
+    used = Placeholders(context).replace_in(tree, catalog)
+    resolve_aliases(tree, catalog)
+    infer_types(tree, catalog, context.scope.dataset)
+    keep_aliases_out(tree, catalog)
+    tree = apply_rules(tree)
+    creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
+    [created] = parsed.touched.writes if creates else [("", "")]
+    return Translation(
+        sql=to_duckdb(tree),
+        touched=parsed.touched,
+        is_query=isinstance(tree, QUERIES),
+        parameters=frozenset(used),
+        temporary=created[1].lower() if creates and not created[0] else "",
+        creates=created if creates else None,
+        defines=isinstance(tree, exp.Create | exp.Drop | exp.Alter),
+        removes=isinstance(tree, exp.Delete | exp.TruncateTable),
+        merges=isinstance(tree, exp.Merge),
+        from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
+        columns=frozenset(name for columns in catalog.values() for name, _ in columns),
+    )
+
+
+def _name_columns(tree: exp.Expr) -> None:
+    """Columns without a name are f0_, f1_, … in the answer, as in BigQuery."""
+    while isinstance(tree, exp.SetOperation | exp.Subquery):
+        tree = tree.this
+    if not isinstance(tree, exp.Select):
+        return
+    unnamed = 0
+    for projection in tree.selects:
+        if projection.alias_or_name == "" or not isinstance(projection, exp.Alias | exp.Column | exp.Dot | exp.Star):
+            projection.replace(exp.alias_(projection.copy(), f"f{unnamed}_", quoted=True))
+            unnamed += 1
+        elif isinstance(projection, exp.Dot) and not isinstance(projection.expression, exp.Star):
+            projection.replace(exp.alias_(projection.copy(), projection.name, quoted=True))  # @p.a is called a
+
+
+def row_query(sql: str) -> str:
+    """Return a query whose columns are the fields of a row: `(a, b)`, `STRUCT(a, b)` or `(SELECT AS STRUCT a, b …)`."""
+    tree = parse_statement(f"SELECT {sql}")
+    row = tree.expressions[0]
+    if isinstance(row, exp.Subquery) and isinstance(row.this, exp.Select):
+        row.this.set("kind", None)
+        return row.this.sql("bigquery")
+    fields = row.expressions if isinstance(row, exp.Tuple | exp.Struct) else [row]
+    return "SELECT " + ", ".join(field.sql("bigquery") for field in fields)

@@ -1,0 +1,1 @@
+"""Customers' Google accounts over plain HTTP."""

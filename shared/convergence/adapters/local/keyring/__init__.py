@@ -1,0 +1,1 @@
+"""Encryption under a key file."""

@@ -1,0 +1,220 @@
+"""The port `Warehouse` on DuckDB: one file, GoogleSQL translated, everything in transactions."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from convergence.adapters.local import warehouse_ledger as ledger
+from convergence.adapters.local.warehouse import tables
+from convergence.adapters.local.warehouse.append import append_rows, spool_rows
+from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
+from convergence.adapters.local.warehouse.diagnose import diagnose
+from convergence.adapters.local.warehouse.load import load_slices
+from convergence.adapters.local.warehouse.migrations import migrate
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.local.warehouse.query import Query
+from convergence.adapters.local.warehouse.routines import Routines
+from convergence.adapters.local.warehouse.rows import rows_of_files
+from convergence.adapters.local.warehouse.session import Job, Session
+from convergence.adapters.local.warehouse.stage import NdjsonStage
+from convergence.adapters.local.warehouse.statements import Statements
+from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
+from convergence.ports.clock import Clock
+from convergence.ports.warehouse import (
+    Effect,
+    Load,
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Routine,
+    Row,
+    Scope,
+    Stage,
+    TableSchema,
+    WriteMode,
+)
+
+
+class DuckDbWarehouse:
+    """The embedded warehouse. `path` is the database file, None for one in memory (tests).
+
+    Staged rows lie in a folder `staging` beside the file. `project` is the name that SQL may put before a dataset.
+    DuckDB is imported and the file opened on first use. See `warehouse_session` for concurrency.
+    """
+
+    def __init__(
+        self, path: Path | None, *, clock: Clock, project: str = "local", threads: int = 2, memory_mib: int = 160
+    ) -> None:
+        self.session = Session(path, threads=threads, memory_mib=memory_mib)
+        self._clock = clock
+        self._statements = Statements(project)
+        self._routines = Routines(project)
+        self._ensured: set[tuple[str, TableSchema]] = set()
+        self._appended = 0
+
+    def close(self) -> None:
+        """Wait for running statements and close the file."""
+        self.session.close()
+
+    async def ensure_dataset(self, dataset: str) -> None:
+        """Create the dataset unless it exists."""
+        await self.session.write(lambda job: tables.ensure_dataset(job, dataset))
+
+    async def ensure_table(self, dataset: str, table: TableSchema) -> None:
+        """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
+        if (dataset, table) not in self._ensured:
+            await self.session.write(lambda job: tables.ensure_table(job, dataset, table))
+            self._statements.catalog.forget()
+            self._ensured.add((dataset, table))
+
+    def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
+        """Return the stage `name`; parts that an earlier process wrote are still in it."""
+        return NdjsonStage(self.session.staging, dataset, table, name, self._convert)
+
+    def drop_stages(self) -> None:
+        """Drop all staged rows: what executions that died left behind."""
+        shutil.rmtree(self.session.staging, ignore_errors=True)
+
+    async def load(self, load: Load, *stages: Stage) -> LoadResult:
+        """Make the staged rows visible and drop the stages; see the port."""
+        folders = [stage for stage in stages if isinstance(stage, NdjsonStage)]
+        assert len(folders) == len(stages), "a stage comes from this warehouse"
+        check_load(load)
+        await self.ensure_table(load.dataset, load.table)
+        finished_at = self._clock.now()
+        for stage in folders:
+            await stage.settle(in_order=load.mode is WriteMode.MERGE)
+        result = await self.session.write(lambda job: _load(job, load, folders, finished_at))
+        for stage in folders:
+            await stage.discard()
+        return result
+
+    async def _convert(self, table: TableSchema, parts: list[Path], chunk: Path) -> None:
+        """Copy staged parts into one typed file; on a reader's thread, writers go on."""
+        source = rows_of_files(table, [str(part) for part in parts])
+        copy = statement("chunk", source=source, file=quoted(str(chunk)))
+        await self.session.read(lambda job: job.run(copy))
+
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
+        """Add rows of a log; see the port. A repeat shows twice: the ids are not kept."""
+        check_ids(rows, ids)
+        await self.ensure_table(dataset, table)
+        self._appended += 1
+        path = spool_rows(self.session.staging, table, rows, f"{self._appended}")
+        await self.session.write(lambda job: append_rows(job, dataset, table, path))
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        scope: Scope,
+        job_id: str | None = None,
+        rows_max: int = 10_000,
+        bytes_max: int | None = None,
+        dry_run: bool = False,
+        wait_s: float | None = None,
+        fingerprint: str = "",
+    ) -> QueryResult:
+        """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
+        check_wait(wait_s, job_id)
+        query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
+        at = self._clock.now()
+        if dry_run:
+            return await self.session.read(lambda job: query.dry_run(job, self._statements), googlesql=True)
+        if scope.writable:
+            return await self._write(lambda job: query.write(job, self._statements, job_id, at, fingerprint))
+        return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
+
+    async def call(
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        scope: Scope,
+        job_id: str,
+        dry_run: bool = False,
+        wait_s: float | None = None,
+        fingerprint: str = "",
+    ) -> QueryResult:
+        """Call a stored procedure; see the port. It always ends: no `StillRunning`."""
+        check_wait(wait_s, job_id)
+        at = self._clock.now()
+        if dry_run:
+            return await self.session.read(
+                lambda job: rehearse_call(job, self._statements, self._routines, procedure, arguments, scope),
+                googlesql=True,
+            )
+
+        def work(job: Job) -> QueryResult:
+            given = (job, self._statements, self._routines, procedure, arguments)
+            return call_procedure(*given, scope=scope, job_id=job_id, at=at, fingerprint=fingerprint).as_result()
+
+        return await self._write(work)
+
+    async def close_job(
+        self,
+        job_id: str,
+        *,
+        scope: Scope,  # noqa: ARG002 - one file holds the jobs of all datasets
+        wait_s: float | None = None,
+    ) -> Effect | None:
+        """Revoke the job unless it took effect; see the port. Writers come one after the other, so none is running."""
+        check_wait(wait_s, job_id)
+        at = self._clock.now()
+        return await self.session.write(lambda job: ledger.close(job, job_id, at))
+
+    async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
+        """Create or replace routines; see the port."""
+        return await self.session.write(lambda job: self._routines.sync(job, routines, force=force))
+
+    async def list_routines(self) -> list[Routine]:
+        """Return all routines, by name."""
+        return await self.session.read(self._routines.all)
+
+    async def get_routine(self, name: str) -> Routine:
+        """Return the routine of this name. Raises `NotFound` with the nearest name."""
+        return await self.session.read(lambda job: self._routines.get(job, name))
+
+    async def delete_routine(self, name: str) -> None:
+        """Remove a routine. Raises `NotFound`."""
+        await self.session.write(lambda job: self._routines.delete(job, name))
+
+    async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:
+        """Run the migrations that the dataset has not seen; see the port."""
+        at = self._clock.now()
+
+        def work(job: Job) -> list[str]:
+            try:
+                given = (job, self._statements, self._routines, migrations)
+                return migrate(*given, dataset=dataset, at=at, dry_run=dry_run)
+            finally:
+                self._statements.catalog.forget()
+
+        return await self.session.write(work, googlesql=True)
+
+    async def _write(self, work: Callable[[Job], QueryResult]) -> QueryResult:
+        def then_forget(job: Job) -> QueryResult:
+            try:
+                return work(job)
+            finally:
+                if job.has_defined:
+                    self._statements.catalog.forget()
+
+        return await self.session.write(then_forget, googlesql=True)
+
+
+def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: object) -> LoadResult:
+    try:
+        return load_slices(job, load, stages, finished_at)
+    except Exception as error:
+        import duckdb
+
+        if not isinstance(error, duckdb.Error):
+            raise
+        reason = diagnose(load, stages)
+        if reason is None:
+            raise
+        raise reason from error

@@ -1,0 +1,168 @@
+"""One call of a procedure: one transaction, once for each job id, lineage settled before the commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from convergence.adapters.googlesql.parameters import python_value
+from convergence.adapters.googlesql.types import parse_type
+from convergence.adapters.local import warehouse_ledger as ledger
+from convergence.adapters.local.warehouse.lineage import settle_lineage
+from convergence.adapters.local.warehouse.routines import Routines
+from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.statements import Outcome, Statements
+from convergence.adapters.local.warehouse.values import from_record, to_record
+from convergence.errors import Denied, InvalidInput, did_you_mean
+from convergence.ports.warehouse import Parameter, QueryResult, Scope
+
+if TYPE_CHECKING:
+    from convergence.adapters.googlesql.scripts.nodes import Procedure
+    from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
+    from convergence.adapters.local.duckdb_sql.variables import Variable, Variables
+
+
+def call_procedure(
+    job: Job,
+    statements: Statements,
+    routines: Routines,
+    procedure: str,
+    arguments: Mapping[str, Parameter],
+    *,
+    scope: Scope,
+    job_id: str,
+    at: datetime,
+    fingerprint: str = "",
+) -> Outcome:
+    """Run a procedure; see the port. `at` is the time of the call."""
+    from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
+    from convergence.adapters.local.duckdb_sql.translate import StatementContext
+
+    with job.transaction():
+        known = recorded(job, job_id, fingerprint)
+        if known is not None:
+            return known
+        tree = routines.procedure(job, procedure)
+        context = StatementContext(scope=scope, project=statements.project)
+        interpreter = Interpreter(
+            job,
+            statements,
+            context,
+            lambda path: routines.procedure(job, path),
+            system_variables(statements, scope, job_id, at),
+        )
+        variables = _run(interpreter, tree, _given(tree, arguments))
+        if scope.lineage is not None:
+            settle_lineage(job, interpreter.execution.written, scope.lineage)
+        outcome = interpreter.execution.last or Outcome()
+        outcome.rows_affected = interpreter.execution.rows_affected
+        outcome.tables = tuple(
+            sorted(f"{dataset}.{name}" for dataset, name in interpreter.execution.written if dataset)
+        )
+        out = [argument.name for argument in tree.arguments if argument.mode != "IN"]
+        if interpreter.execution.last is None and out:  # no SELECT: the OUT arguments are the result
+            outcome.columns = tuple((name, variables.get(name).type) for name in out)
+            outcome.rows = [tuple(variables.get(name).value for name in out)]
+        record(job, job_id, outcome, at, fingerprint)
+    return outcome
+
+
+def rehearse_call(
+    job: Job,
+    statements: Statements,
+    routines: Routines,
+    procedure: str,
+    arguments: Mapping[str, Parameter],
+    scope: Scope,
+) -> QueryResult:
+    """Resolve all names and types of a procedure without running it; see `googlesql.rehearsal`."""
+    from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
+    from convergence.adapters.local.duckdb_sql.translate import StatementContext
+
+    tree = routines.procedure(job, procedure)
+    rehearsal = Rehearsal(
+        job,
+        statements,
+        StatementContext(scope=scope, project=statements.project),
+        lambda path: routines.procedure(job, path),
+    )
+    job.cursor.execute("BEGIN TRANSACTION")
+    try:
+        rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, arguments).items()})
+    finally:
+        job.cursor.execute("ROLLBACK")
+    return QueryResult(bytes_processed=rehearsal.size, tables=tuple(sorted(rehearsal.tables)))
+
+
+def _run(interpreter: Interpreter, tree: Procedure, given: Mapping[str, Variable]) -> Variables:
+    from convergence.adapters.local.duckdb_sql.script_errors import ScriptError
+
+    try:
+        return interpreter.run_procedure(tree, given)
+    except ScriptError as error:
+        if isinstance(error.__cause__, Denied):
+            raise Denied(str(error)) from error
+        raise
+
+
+def recorded(job: Job, job_id: str, fingerprint: str) -> Outcome | None:
+    """Return what the job answered the first time, None when it has not run; raises as `ledger.find` does."""
+    found = ledger.find(job, job_id, fingerprint)
+    if found is None:
+        return None
+    columns, rows = from_record(found)
+    return Outcome(tuple(columns), rows, found["rows_affected"], tables=tuple(found["tables"]))
+
+
+def record(job: Job, job_id: str, outcome: Outcome, at: datetime, fingerprint: str) -> None:
+    """Keep what a job answered, in its own transaction."""
+    found = to_record(outcome.columns, outcome.rows)
+    found |= {"rows_affected": outcome.rows_affected, "tables": outcome.tables}
+    ledger.note(job, job_id, found, at, fingerprint)
+
+
+def _given(tree: Procedure, arguments: Mapping[str, Parameter]) -> dict[str, Variable]:
+    """Return the arguments as variables.
+
+    Raises:
+        InvalidInput: one is missing, or the procedure has none of that name.
+    """
+    from convergence.adapters.local.duckdb_sql.variables import Variable
+
+    given: dict[str, Variable] = {}
+    for name, parameter in arguments.items():
+        kind = parse_type(parameter.type)
+        given[name.lower()] = Variable(kind, python_value(name, kind, parameter.value))
+    names = {argument.name.lower(): argument for argument in tree.arguments}
+    for name in given:
+        if name not in names:
+            raise InvalidInput(f"{tree.name} has no parameter {name!r}.{did_you_mean(name, names)}")
+    for name, argument in names.items():
+        if name in given:
+            continue
+        if argument.mode != "OUT" or argument.type is None:
+            raise InvalidInput(f"{tree.name} needs a value for its parameter {argument.name!r}.")
+        given[name] = Variable(argument.type)
+    return given
+
+
+def system_variables(statements: Statements, scope: Scope, job_id: str, at: datetime) -> dict[str, Any]:
+    """Return the values of `@@…` for a script that begins at `at`."""
+    zero = dict.fromkeys(
+        ("script.bytes_processed", "script.bytes_billed", "script.slot_ms", "script.num_child_jobs"), 0
+    )
+    return zero | {
+        "error.message": None,
+        "error.statement_text": None,
+        "error.stack_trace": None,
+        "error.formatted_stack_trace": None,
+        "script.job_id": job_id,
+        "current_job_id": job_id,
+        "last_job_id": job_id,
+        "script.creation_time": at,
+        "project_id": statements.project,
+        "dataset_project_id": statements.project,
+        "dataset_id": scope.dataset,
+        "time_zone": "UTC",
+    }

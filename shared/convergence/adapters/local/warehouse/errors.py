@@ -1,0 +1,61 @@
+"""DuckDB's errors become ours, in one table."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final
+
+from convergence.errors import ConvergenceError, StepFailed, StorageLocked, Transient, did_you_mean
+
+if TYPE_CHECKING:
+    import duckdb
+
+_HOLDER: Final = re.compile(r"PID (\d+)")
+# By name, so that this table is readable without importing duckdb. What is not listed is a StepFailed.
+_TRANSIENT: Final = frozenset({"TransactionException", "InterruptException", "ConnectionException"})
+_NOISE: Final = re.compile(
+    r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
+)
+
+# The ways in which DuckDB says that a column is missing: in expressions, in SET, in lists of columns, in EXCEPT.
+_MISSING_COLUMN: Final = re.compile(
+    r'Referenced (?:update )?column "?([^" ]+)"? (?:was )?not found'
+    r'|does not have a column (?:named|with name) "([^"]+)"'
+    r'|Column "([^"]+)" in (?:EXCLUDE|REPLACE) list not found'
+)
+_CANDIDATES: Final = re.compile(r"(?:Candidate bindings|Did you mean): (.*)")
+
+
+def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError:
+    """Return the product's error for DuckDB's; the caller raises it `from error`."""
+    text = plain_message(error)
+    kind = type(error).__name__
+    prefix = f"{where}: " if where else ""
+    if kind == "IOException" and "lock" in text:
+        holder = _HOLDER.search(str(error))
+        who = f"process {holder.group(1)}" if holder else "another process"
+        return StorageLocked(f"The warehouse is in use by {who}. Stop it, or give this one another data directory.")
+    if kind in _TRANSIENT:
+        return Transient(f"{prefix}the warehouse is busy: {text}")
+    if kind == "OutOfMemoryException":
+        return StepFailed(f"{prefix}the statement needs more memory than the warehouse may use: {text}")
+    return StepFailed(f"{prefix}{text}")
+
+
+def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceError:
+    """Return the error of a statement that DuckDB refused; a column it does not find gets the nearest of `columns`."""
+    missing = _MISSING_COLUMN.search(str(error))
+    if missing:
+        name = next(name for name in missing.groups() if name)
+        candidates = _CANDIDATES.search(str(error))
+        known = set(columns) | set(re.findall(r'"([^"]+)"', candidates.group(1)) if candidates else ())
+        return StepFailed(f"There is no column {name!r}.{did_you_mean(name, known)}")
+    return translate_error(error)
+
+
+def plain_message(error: duckdb.Error) -> str:
+    """Return what DuckDB says without its error class, its hints for operators, and the translated SQL."""
+    text = _NOISE.sub("", str(error)).strip()
+    head, separator, tail = text.partition(" Error: ")
+    return tail if separator and len(head) < 40 and "\n" not in head else text

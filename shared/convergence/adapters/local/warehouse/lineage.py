@@ -1,0 +1,44 @@
+"""Lineage of rows that SQL wrote: what is missing is filled, what contradicts the run is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import UTC
+
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.tables import stored_columns
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage
+
+
+def settle_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
+    """Check the rows of this run in each written table that has the lineage columns.
+
+    Rows of the run are those with its x_run_id, and those without any.
+
+    Raises:
+        StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which nobody else can know.
+    """
+    for dataset, table in sorted(written):
+        if not dataset or not set(LINEAGE_COLUMNS) <= set(stored_columns(job, dataset, table)):
+            continue
+        words = {"dataset": checked(dataset), "table": checked(table)}
+        run = {"org": lineage.org_slug, "run": lineage.run_id}
+        found = job.cursor.execute(statement("lineage_check", **words), run).fetchone()
+        foreign, dateless, missing = found or (0, 0, 0)
+        if foreign:
+            raise StepFailed(
+                f"{dataset}.{table}: {foreign} rows of run {lineage.run_id} have another x_org_slug than"
+                f" {lineage.org_slug!r}. Nothing was written."
+            )
+        if dateless:
+            raise StepFailed(
+                f"{dataset}.{table}: {dateless} rows have no x_pipeline_run_date. Set it to the row's data date:"
+                " it decides which rows a later run replaces. Nothing was written."
+            )
+        if missing:
+            values = {"pipeline": lineage.pipeline_id, "credential": lineage.credential_id, "at": lineage.ingested_at}
+            values["day"] = lineage.ingested_at.astimezone(UTC).date()
+            job.cursor.execute(statement("lineage_fill", **words), run | values)

@@ -1,0 +1,115 @@
+"""From staged parts to visible rows: one transaction that replaces the slices and records the job."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC
+from typing import Any
+
+from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local import warehouse_ledger as ledger
+from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
+from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.stage import NdjsonStage
+from convergence.adapters.warehouse_checks import check_load
+from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
+
+
+def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: Any) -> LoadResult:
+    """Replace the slices by the staged rows in one transaction; see `convergence.ports.warehouse.Load`."""
+    check_load(load)
+    with job.transaction():
+        known = ledger.find(job, load.job_id, load.fingerprint)
+        if known is not None:
+            return LoadResult(**known, repeated=True)
+        source = _source(load.table, stages)
+        removed, loaded = _merge(job, load, source) if load.mode is WriteMode.MERGE else _replace(job, load, source)
+        result = LoadResult(rows_loaded=loaded, rows_removed=removed)
+        record = {"rows_loaded": loaded, "rows_removed": removed}
+        ledger.note(job, load.job_id, record, finished_at, load.fingerprint)
+    return result
+
+
+def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
+    """Return the query that gives all staged rows, typed; '' when there are none."""
+    chunks = [str(path) for stage in stages for path in stage.chunks()]
+    files = [str(path) for stage in stages for path in stage.parts(loose=True)]
+    queries = [statement("chunk_rows", files=listed(chunks))] if chunks else []
+    queries += [rows_of_files(table, files)] if files else []
+    return " UNION ALL BY NAME ".join(queries)
+
+
+def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
+    words = {"dataset": load.dataset, "table": load.table.name}
+    removed = 0
+    if load.mode is WriteMode.OVERWRITE:
+        dates, values = _dates(load, "")
+        removed = _count(job, statement("delete_slice", **words, dates=dates), _slice(load) | values)
+    if not source:
+        return removed, 0
+    select, values = _select(load)
+    return removed, _count(job, statement("insert", **words, select=select, source=source), values)
+
+
+def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
+    """Rows with the same key and date are one row: the one staged last."""
+    if not source:
+        return 0, 0
+    words = {"dataset": load.dataset, "table": load.table.name}
+    select, values = _select(load)
+    job.cursor.execute(statement("staged", select=select, source=source), values)
+    keys = [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
+    match = " AND ".join(f'kept."{key}" IS NOT DISTINCT FROM staged."{key}"' for key in keys)
+    dates, values = _dates(load, "kept.")
+    removed = _count(job, statement("delete_merged", **words, dates=dates, match=match), _slice(load) | values)
+    distinct = ", ".join(f'"{key}"' for key in keys)
+    return removed, _count(job, statement("insert_staged", **words, keys=distinct), {})
+
+
+def _count(job: Job, sql: str, values: Mapping[str, Any]) -> int:
+    row = job.cursor.execute(sql, dict(values)).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _slice(load: Load) -> dict[str, Any]:
+    lineage = load.lineage
+    return {
+        "x_org_slug": lineage.org_slug,
+        "x_pipeline_id": lineage.pipeline_id,
+        "x_credential_id": lineage.credential_id,
+    }
+
+
+def _dates(load: Load, table: str) -> tuple[str, dict[str, Any]]:
+    if load.dates is None:
+        return "", {}
+    return f" AND {table}x_pipeline_run_date IN (SELECT unnest(CAST($dates AS DATE[])))", {"dates": list(load.dates)}
+
+
+def _select(load: Load) -> tuple[str, dict[str, Any]]:
+    """Return the select list, lineage included, and its parameters."""
+    parts = [f'"{column.name}"' for column in staged_columns(load.table)]
+    lineage = load.lineage
+    values: dict[str, Any] = {
+        **_slice(load),
+        "x_run_id": lineage.run_id,
+        "x_ingested_at": lineage.ingested_at,
+        "x_ingestion_date": lineage.ingested_at.astimezone(UTC).date(),
+    }
+    parts += [f"CAST(${name} AS {_type(load, name)}) AS {name}" for name in values]
+    date, more = _run_date(load)
+    return ", ".join([*parts, f"{date} AS x_pipeline_run_date"]), values | more
+
+
+def _run_date(load: Load) -> tuple[str, dict[str, Any]]:
+    if load.date_field is not None and load.dates is not None:
+        field = f'CAST("{load.date_field}" AS DATE)'
+        inside = f"list_contains(CAST($dates AS DATE[]), {field})"
+        return f"CASE WHEN {inside} THEN {field} ELSE error('date outside the load') END", {"dates": list(load.dates)}
+    date = load.dates[0] if load.dates else load.lineage.ingested_at.astimezone(UTC).date()
+    return "CAST($x_pipeline_run_date AS DATE)", {"x_pipeline_run_date": date}
+
+
+def _type(load: Load, name: str) -> str:
+    return next(column_type(column).duckdb for column in load.table.columns if column.name == name)

@@ -1,0 +1,76 @@
+"""One statement that a user or a processor sends: read, written once, or only looked at."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from convergence.adapters.googlesql.parameters import python_value
+from convergence.adapters.googlesql.types import parse_type
+from convergence.adapters.local.warehouse.call import record, recorded
+from convergence.adapters.local.warehouse.lineage import settle_lineage
+from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.statements import Statements, check_bytes
+from convergence.ports.warehouse import Parameter, QueryResult, Scope
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.duckdb_sql.translate import StatementContext, Translation
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement with its parameters and limits; see the port."""
+
+    sql: str
+    parameters: Mapping[str, Parameter]
+    scope: Scope
+    rows_max: int
+    bytes_max: int | None
+
+    def read(self, job: Job, statements: Statements) -> QueryResult:
+        """Run it."""
+        translation = self._prepared(job, statements)
+        return statements.run(job, translation, self._values(), self.rows_max).as_result()
+
+    def write(
+        self, job: Job, statements: Statements, job_id: str | None, at: datetime, fingerprint: str = ""
+    ) -> QueryResult:
+        """Run it in a transaction, once for each job id."""
+        with job.transaction():
+            known = recorded(job, job_id, fingerprint) if job_id is not None else None
+            if known is not None:
+                return known.as_result()
+            translation = self._prepared(job, statements)
+            outcome = statements.run(job, translation, self._values(), self.rows_max)
+            if self.scope.lineage is not None:
+                settle_lineage(job, translation.touched.writes, self.scope.lineage)
+            if job_id is not None:
+                record(job, job_id, outcome, at, fingerprint)
+        return outcome.as_result()
+
+    def dry_run(self, job: Job, statements: Statements) -> QueryResult:
+        """Resolve names and types, estimate; run nothing."""
+        translation = self._prepared(job, statements)
+        statements.explain(job, translation, self._values())
+        size = statements.estimate_bytes(job, translation)
+        return QueryResult(bytes_processed=size, tables=translation.touched.names)
+
+    def _prepared(self, job: Job, statements: Statements) -> Translation:
+        translation = statements.prepare(job, self.sql, self._context(statements))
+        if self.bytes_max is not None:
+            check_bytes(statements.estimate_bytes(job, translation), self.bytes_max)
+        return translation
+
+    def _context(self, statements: Statements) -> StatementContext:
+        from convergence.adapters.local.duckdb_sql.translate import StatementContext
+
+        types = tuple(sorted((name.lower(), parse_type(each.type)) for name, each in self.parameters.items()))
+        return StatementContext(scope=self.scope, project=statements.project, parameters=types)
+
+    def _values(self) -> dict[str, Any]:
+        return {
+            f"p_{name.lower()}": python_value(name, parse_type(each.type), each.value)
+            for name, each in self.parameters.items()
+        }

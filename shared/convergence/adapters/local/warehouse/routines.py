@@ -1,0 +1,89 @@
+"""Stored procedures: kept with the digest of their file, parsed once, refused when they cannot run."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from threading import Lock
+from typing import TYPE_CHECKING
+
+from convergence.adapters.googlesql.procedures.text import with_project
+from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.session import Job
+from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
+from convergence.ports.warehouse import Routine
+
+if TYPE_CHECKING:
+    from convergence.adapters.googlesql.scripts.nodes import Procedure
+
+
+class Routines:
+    """All procedures of the database. `project` stands for `{project_id}` in their files."""
+
+    def __init__(self, project: str) -> None:
+        self._project = project
+        self._lock = Lock()
+        self._parsed: dict[Routine, Procedure] = {}
+
+    def sync(self, job: Job, routines: Sequence[Routine], *, force: bool) -> list[str]:
+        """Store those whose digest changed, in one transaction; see the port."""
+        from convergence.adapters.local.duckdb_sql.check import check_procedure
+
+        known = {routine.name: routine.digest for routine in self.all(job)}
+        changed = [routine for routine in routines if force or known.get(routine.name) != routine.digest]
+        problems: list[ConfigError] = []
+        for routine in changed:
+            try:
+                procedure = self.parsed(routine)
+            except ConfigError as error:
+                problems.append(error)
+                continue
+            problems += check_procedure(procedure)
+            if procedure.name != routine.name:
+                message = f"the file defines {procedure.name!r}, its name says {routine.name!r}"
+                problems.append(ConfigError(message, where=routine.source))
+        if problems:
+            raise ConfigErrors(problems)
+        with job.transaction():
+            for routine in changed:
+                values = {"name": routine.name, "digest": routine.digest}
+                values |= {"source": routine.source, "definition": routine.definition}
+                job.cursor.execute(statement("routine_stored"), values)
+        return [routine.name for routine in changed]
+
+    def all(self, job: Job) -> list[Routine]:
+        """Return all routines, by name."""
+        return [Routine(*row) for row in job.cursor.execute(statement("routines")).fetchall()]
+
+    def get(self, job: Job, name: str) -> Routine:
+        """Return a routine. Raises `NotFound` with the nearest name."""
+        row = job.cursor.execute(statement("routine"), {"name": name}).fetchone()
+        if row is None:
+            known = [routine.name for routine in self.all(job)]
+            raise NotFound(f"No procedure is called {name!r}.{did_you_mean(name, known)}")
+        return Routine(*row)
+
+    def procedure(self, job: Job, path: str) -> Procedure:
+        """Return the tree of the one that `path` (with or without project and dataset) names. Raises `NotFound`."""
+        return self.parsed(self.get(job, path.rpartition(".")[2]))
+
+    def delete(self, job: Job, name: str) -> None:
+        """Remove a routine. Raises `NotFound`."""
+        self.get(job, name)
+        job.cursor.execute(statement("routine_deleted"), {"name": name})
+
+    def parsed(self, routine: Routine) -> Procedure:
+        """Return the tree of a routine.
+
+        Raises:
+            ConfigError: a syntax error, or a placeholder other than {project_id}.
+        """
+        from convergence.adapters.googlesql.procedures.parser import parse_procedure
+
+        with self._lock:
+            if routine not in self._parsed:
+                self._parsed[routine] = parse_procedure(self.with_project(routine), routine.source)
+            return self._parsed[routine]
+
+    def with_project(self, routine: Routine) -> str:
+        """Return the text with the project in its place. Raises `ConfigError` for any other placeholder."""
+        return with_project(routine, self._project)

@@ -1,0 +1,201 @@
+"""The one DuckDB database of a process: who may use it, on which thread, and how a job is stopped.
+
+Concurrency: all writers share one thread, so a second writer waits and two never conflict. Readers have threads
+of their own and see the last committed state (MVCC). Each job has its own cursor, hence its own transaction and
+temp tables. A cancelled job is interrupted and has rolled back before the cancellation goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import tempfile
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, TypeVar
+
+from convergence.adapters.local.warehouse.errors import translate_error
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.errors import Transient
+
+if TYPE_CHECKING:
+    import duckdb
+
+T = TypeVar("T")
+
+READERS: Final = 2
+CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
+
+
+class Job:
+    """One piece of work on its own cursor. `check` is called between statements.
+
+    `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
+    """
+
+    def __init__(self) -> None:
+        self.has_defined = False
+        self._lock = threading.Lock()
+        self._cursor: duckdb.DuckDBPyConnection | None = None
+        self._cancelled = False
+
+    @property
+    def cursor(self) -> duckdb.DuckDBPyConnection:
+        """The job's own connection."""
+        assert self._cursor is not None, "a job has a cursor while it runs"
+        return self._cursor
+
+    def run(self, sql: str) -> None:
+        """Run a statement that answers nothing."""
+        self.cursor.execute(sql)
+
+    @contextlib.contextmanager
+    def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
+        """Use `cursor` inside, close it after; whatever is uncommitted then is rolled back."""
+        with self._lock:
+            self._cursor = cursor
+        try:
+            self.check()
+            yield
+        finally:
+            with self._lock:
+                self._cursor = None
+            cursor.close()
+
+    @contextlib.contextmanager
+    def transaction(self) -> Iterator[None]:
+        """Commit what happens inside, or roll it back on any error."""
+        self.cursor.execute("BEGIN TRANSACTION")
+        try:
+            yield
+        except BaseException:
+            self.cursor.execute("ROLLBACK")
+            raise
+        self.check()
+        self.cursor.execute("COMMIT")
+
+    def check(self) -> None:
+        """Raise `Transient` when nobody waits for the job any more."""
+        if self._cancelled:
+            raise Transient("the statement was cancelled")
+
+    def cancel(self) -> None:
+        """Interrupt the running statement and refuse the next."""
+        with self._lock:
+            self._cancelled = True
+            if self._cursor is not None:
+                self._cursor.interrupt()
+
+
+class Session:
+    """Opens the database on first use, so that a process that never asks it pays nothing."""
+
+    def __init__(self, path: Path | None, *, threads: int, memory_mib: int) -> None:
+        self._path = path
+        self._threads, self._memory_mib = threads, memory_mib
+        self._scratch = tempfile.TemporaryDirectory(prefix="warehouse-") if path is None else None
+        folder = Path(self._scratch.name) if path is None and self._scratch else _folder(path)
+        self.staging, self.logs = folder / "staging", folder / "log"
+        self._lock = threading.Lock()
+        self._database: duckdb.DuckDBPyConnection | None = None
+        self._closed = self._has_macros = False
+        self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
+        self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warehouse-reader")
+
+    @property
+    def is_open(self) -> bool:
+        """Whether somebody has used the database yet."""
+        return self._database is not None
+
+    async def write(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
+        """Run `work` on the writer's thread, after all earlier writers. `googlesql`: it needs the macros."""
+        return await self._run(self._writer, work, googlesql)
+
+    async def read(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
+        """Run `work` on a reader's thread."""
+        return await self._run(self._readers, work, googlesql)
+
+    def close(self) -> None:
+        """Wait for running jobs, then close the database. Closing twice is harmless."""
+        self._closed = True
+        self._writer.shutdown()
+        self._readers.shutdown()
+        with self._lock:
+            if self._database is not None:
+                self._database.close()
+                self._database = None
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Job], T], googlesql: bool) -> T:
+        if self._closed:
+            raise Transient("the warehouse is closed")
+        job = Job()
+        future = asyncio.get_running_loop().run_in_executor(pool, self._execute, job, work, googlesql)
+        try:
+            return await asyncio.shield(future)
+        except asyncio.CancelledError:
+            job.cancel()
+            await asyncio.wait([future])  # its transaction is rolled back before anybody goes on
+            future.exception()  # seen: the cancellation is what the caller gets
+            raise
+
+    def _execute(self, job: Job, work: Callable[[Job], T], googlesql: bool) -> T:
+        import duckdb
+
+        try:
+            with job.on(self._open(googlesql)):
+                return work(job)
+        except duckdb.Error as error:
+            raise translate_error(error) from error
+
+    def _open(self, googlesql: bool) -> duckdb.DuckDBPyConnection:
+        """Return a new cursor."""
+        with self._lock:
+            if self._database is None:
+                self._database = self._connect()
+            if googlesql and not self._has_macros:
+                self._write_macros(self._database)
+            return self._database.cursor()
+
+    def _write_macros(self, database: duckdb.DuckDBPyConnection) -> None:
+        """Bring the schema `googlesql` up to date: takes 50 ms when the product is new to the file, else nothing."""
+        text = Path(__file__).parents[1].joinpath("duckdb_sql", "functions.sql").read_text(encoding="utf-8")
+        version = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+        if database.execute(statement("macros_version")).fetchone() != (version,):
+            database.execute(statement("macros_begin"))
+            database.execute(text)
+            database.execute(statement("macros_done"), {"version": version})
+            database.execute("COMMIT")
+        self._has_macros = True
+
+    def _connect(self) -> duckdb.DuckDBPyConnection:
+        import duckdb
+
+        self.staging.mkdir(parents=True, exist_ok=True)
+        database = duckdb.connect(
+            ":memory:" if self._path is None else str(self._path),
+            config={
+                "threads": self._threads,
+                "memory_limit": f"{self._memory_mib}MiB",
+                "checkpoint_threshold": CHECKPOINT_AT,
+                "autoinstall_known_extensions": False,
+                "autoload_known_extensions": False,
+            },
+        )
+        database.execute("SET GLOBAL TimeZone = 'UTC'")
+        database.execute(statement("internals"))
+        # From here on SQL reaches no file but staged parts and spooled events, and no network.
+        allowed = f"[{quoted(str(self.staging))}, {quoted(str(self.logs))}]"
+        database.execute(f"SET allowed_directories = {allowed}")
+        database.execute("SET enable_external_access = false")
+        database.execute("SET lock_configuration = true")
+        return database
+
+
+def _folder(path: Path | None) -> Path:
+    assert path is not None, "a database in memory has a scratch folder"
+    return path.resolve().parent

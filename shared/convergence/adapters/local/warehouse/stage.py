@@ -1,0 +1,172 @@
+"""Rows on their way: one JSON file a part, below the staging folder, so that they survive a crash.
+
+While more parts arrive, those that are there are turned into typed chunks (Parquet) on a thread, so that a load finds
+most of its work done. A chunk is a copy that only the process knows that made it: the parts stay until the load.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from convergence.adapters.googlesql.fitting import as_json, unreal_number
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
+
+_PART: Final = re.compile(r"part-(\d{9})-(\d+)\.json")
+
+
+Convert = Callable[[TableSchema, list[Path], Path], Awaitable[None]]
+CHUNK_ROWS: Final = 20_000
+
+
+class NdjsonStage:
+    """A folder of parts. File names carry part and number of rows; a part is replaced by renaming over it."""
+
+    def __init__(
+        self, folder: Path, dataset: str, table: TableSchema, name: str, convert: Convert | None = None
+    ) -> None:
+        self.table = table
+        self.folder = folder / checked(dataset, "dataset") / checked(f"{table.name}__{name}", "stage")
+        self._columns = frozenset(column.name for column in table.columns) - frozenset(LINEAGE_COLUMNS)
+        self._known: dict[int, Path] | None = None  # part → file; read from the folder once
+        self._convert = convert
+        self._loose: dict[int, Path] = {}  # written here, in no chunk yet
+        self._loose_rows = 0
+        self._chunks: dict[Path, dict[int, Path]] = {}  # chunk → the parts in it
+        self._converting: asyncio.Task[None] | None = None
+        self._settling = False
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Store rows as part `part`; a part written again replaces its earlier self.
+
+        Raises:
+            SchemaMismatch: a row has a column that the table has not, or a number that is NaN or infinite.
+        """
+        if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
+            raise self._unknown_column(part, rows)
+        data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)
+        if b"null" in data:  # JSON knows no NaN: it was written as null, like a value that is really missing
+            self._refuse_unreal(part, rows)
+        known = self._parts()
+        if not known:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        stale = known.pop(part, None)
+        if stale is not None:
+            await self._forget_chunks()
+            stale.unlink(missing_ok=True)
+        if rows:
+            unfinished = self.folder / f"writing-{part:09d}"
+            unfinished.write_bytes(data)
+            known[part] = unfinished.rename(self.folder / f"part-{part:09d}-{len(rows)}.json")
+            self._offer(part, known[part], len(rows))
+
+    async def flush(self) -> None:
+        """Nothing waits: a part is a file when `write` returns."""
+
+    async def discard(self, from_part: int = 0) -> None:
+        """Drop the parts from `from_part` on."""
+        await self._forget_chunks()
+        if from_part == 0:
+            self._known = None
+            shutil.rmtree(self.folder, ignore_errors=True)
+            return
+        known = self._parts()
+        for part in [part for part in known if part >= from_part]:
+            known.pop(part).unlink(missing_ok=True)
+
+    def parts(self, *, loose: bool = False) -> list[Path]:
+        """Return the files, in staging order; `loose` leaves out those that are in a chunk."""
+        inside = {part for parts in self._chunks.values() for part in parts} if loose else set()
+        return [path for part, path in sorted(self._parts().items()) if part not in inside]
+
+    def chunks(self) -> list[Path]:
+        """Return the finished chunks; call `settle` before."""
+        return list(self._chunks)
+
+    async def settle(self, *, in_order: bool = False) -> None:
+        """Wait for the chunk in the making. `in_order`: rows have to keep their order, so no chunk is used."""
+        self._settling = True
+        if self._converting is not None:
+            await self._converting
+        self._settling = False
+        if in_order:
+            await self._forget_chunks()
+
+    def _offer(self, part: int, path: Path, rows: int) -> None:
+        """Begin a chunk when enough rows wait and none is in the making."""
+        self._loose[part] = path
+        self._loose_rows += rows
+        if self._convert is not None and self._converting is None and self._loose_rows >= CHUNK_ROWS:
+            self._converting = asyncio.create_task(self._make_chunks(self._convert))
+
+    async def _make_chunks(self, convert: Convert) -> None:
+        """Make chunks of about CHUNK_ROWS, so that a load never waits long for the one in the making."""
+        try:
+            while self._loose_rows >= CHUNK_ROWS and not self._settling:
+                parts = self._taken()
+                chunk = self.folder / f"chunk-{min(parts):09d}.parquet"
+                await convert(self.table, list(parts.values()), chunk)
+                self._chunks[chunk] = parts
+        except ConvergenceError:
+            pass  # a value does not fit: the load reads the parts themselves and says which
+        finally:
+            self._converting = None
+
+    def _taken(self) -> dict[int, Path]:
+        parts: dict[int, Path] = {}
+        rows = 0
+        while rows < CHUNK_ROWS and self._loose:
+            part = next(iter(self._loose))
+            parts[part] = self._loose.pop(part)
+            rows += rows_in(parts[part])
+        self._loose_rows -= rows
+        return parts
+
+    async def _forget_chunks(self) -> None:
+        """A part changes: what was copied from it is worth nothing."""
+        await self.settle()
+        for chunk in self._chunks:
+            chunk.unlink(missing_ok=True)
+        self._chunks, self._loose, self._loose_rows = {}, {}, 0
+
+    def _parts(self) -> dict[int, Path]:
+        if self._known is None:
+            found = ((_PART.fullmatch(path.name), path) for path in self.folder.glob("part-*.json"))
+            self._known = {int(match.group(1)): path for match, path in found if match}
+        return self._known
+
+    def _first_row(self, part: int) -> int:
+        """Return the number of the part's first row among all staged rows, from 1."""
+        return 1 + sum(rows_in(path) for earlier, path in self._parts().items() if earlier < part)
+
+    def _refuse_unreal(self, part: int, rows: Sequence[Row]) -> None:
+        for place, row in enumerate(rows):
+            for name, value in row.items():
+                found = unreal_number(value)
+                if found is not None:
+                    raise SchemaMismatch(
+                        f"{self.table.name}: row {self._first_row(part) + place}: column {name!r} is {found}, which is"
+                        " no number: leave the value out, or set it to null."
+                    )
+
+    def _unknown_column(self, part: int, rows: Sequence[Row]) -> SchemaMismatch:
+        numbered = enumerate(rows, self._first_row(part))
+        number, name = next((number, name) for number, row in numbered for name in row if name not in self._columns)
+        if name in LINEAGE_COLUMNS:
+            advice = " The warehouse adds the lineage columns itself: leave them out."
+        else:
+            advice = did_you_mean(name, self._columns)
+        return SchemaMismatch(f"{self.table.name}: row {number} has a column {name!r} that the table has not.{advice}")
+
+
+def rows_in(part: Path) -> int:
+    """Return how many rows a part's file holds: its name says so."""
+    return int(part.stem.rpartition("-")[2])

@@ -1,0 +1,183 @@
+"""Running GoogleSQL statements: translated once, then executed with their values."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field
+from threading import Lock
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from convergence.adapters.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.local.warehouse.catalog import TableCatalog
+from convergence.adapters.local.warehouse.errors import wrong_statement
+from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.values import fetch
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import QueryResult
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.duckdb_sql.translate import Parsed, StatementContext, Translation
+
+T = TypeVar("T")
+CACHED: Final = 1024
+# BigQuery's logical sizes (pricing page, "data size calculation"); text, arrays and structs are a guess.
+_WIDTH: Final = {"NUMERIC": 16, "BIGNUMERIC": 32, "BOOL": 1, "STRING": 24, "JSON": 64, "ARRAY": 64, "STRUCT": 64}
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What one statement did. Rows are tuples in the order of `columns`."""
+
+    columns: tuple[tuple[str, SqlType], ...] = ()
+    rows: list[tuple[Any, ...]] = field(default_factory=list)
+    rows_affected: int = 0
+    rows_deleted: int = 0  # of those affected
+    tables: tuple[str, ...] = ()
+
+    def as_result(self) -> QueryResult:
+        """Return the port's form."""
+        names = tuple(name for name, _ in self.columns)
+        rows = [dict(zip(names, row, strict=True)) for row in self.rows]
+        return QueryResult(columns=names, rows=rows, rows_affected=self.rows_affected, tables=self.tables)
+
+
+class Latest:
+    """A cache of the latest used, safe for threads."""
+
+    def __init__(self, size: int) -> None:
+        self._size, self._lock = size, Lock()
+        self._known: OrderedDict[Hashable, Any] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is known under `key`, or make it."""
+        with self._lock:
+            if key in self._known:
+                self._known.move_to_end(key)
+                known: T = self._known[key]
+                return known
+        fresh = make()
+        with self._lock:
+            self._known[key] = fresh
+            if len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return fresh
+
+
+class Statements:
+    """Translates and runs statements. The same text in the same surroundings is translated once."""
+
+    def __init__(self, project: str) -> None:
+        self.project = project
+        self.catalog = TableCatalog()
+        self._parsed, self._translated = Latest(CACHED), Latest(CACHED)
+
+    def prepare(self, job: Job, sql: str, context: StatementContext) -> Translation:
+        """Translate, or remember.
+
+        Raises:
+            StepFailed, Denied, InvalidInput: see `googlesql.translate`.
+        """
+        from convergence.adapters.local.duckdb_sql.translate import parse, translate
+
+        parsed: Parsed = self._parsed.get((sql, context), lambda: parse(sql, context))
+        catalog = self.catalog.columns(job, sorted(parsed.touched.existing))
+        key = (sql, context, tuple(catalog.items()))
+        return self._translated.get(key, lambda: translate(parsed, context, catalog))
+
+    def run(self, job: Job, translation: Translation, values: Mapping[str, Any], rows_max: int) -> Outcome:
+        """Run a translated statement on the job's cursor, in whatever transaction that is in."""
+        import duckdb
+
+        job.check()
+        given = {name: values[name] for name in translation.parameters}
+        try:
+            job.cursor.execute(translation.sql, given)
+            if translation.is_query:
+                columns, rows = fetch(job.cursor, rows_max)
+                _refuse_twins(columns)
+                return Outcome(columns, rows, tables=translation.touched.names)
+            affected, deleted = _affected(job, translation)
+        except duckdb.Error as error:
+            raise wrong_statement(error, translation.columns) from error
+        if translation.defines:
+            job.has_defined = True
+            self.catalog.forget()
+            if translation.creates is not None:
+                _widen(job, translation.creates)
+        return Outcome(rows_affected=affected, rows_deleted=deleted, tables=translation.touched.names)
+
+    def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
+        """Let DuckDB resolve names and types without running anything."""
+        import duckdb
+
+        if translation.defines:
+            return
+        try:
+            job.cursor.execute(f"EXPLAIN {translation.sql}", {name: values[name] for name in translation.parameters})
+        except duckdb.Error as error:
+            raise wrong_statement(error, translation.columns) from error
+
+    def describe(
+        self, job: Job, translation: Translation, values: Mapping[str, Any]
+    ) -> tuple[tuple[str, SqlType], ...]:
+        """Return the columns of a query without running it."""
+        job.cursor.execute(f"DESCRIBE {translation.sql}", {name: values[name] for name in translation.parameters})
+        return tuple((str(row[0]), from_duckdb(str(row[1]))) for row in job.cursor.fetchall())
+
+    def define_empty(self, job: Job, translation: Translation) -> None:
+        """Make the table of a statement without its rows."""
+        rows = " WITH NO DATA" if translation.from_query else ""
+        job.cursor.execute(translation.sql + rows, dict.fromkeys(translation.parameters))
+        job.has_defined = True
+
+    def estimate_bytes(self, job: Job, translation: Translation) -> int:
+        """Return about how many bytes a statement reads: rows × the widths of all columns of its tables."""
+        total = 0
+        for (dataset, table), columns in self.catalog.columns(job, sorted(translation.touched.existing)).items():
+            values = {"dataset": dataset, "table": table}
+            found = job.cursor.execute(statement("table_rows"), values).fetchone()
+            total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
+        return total
+
+
+def _refuse_twins(columns: tuple[tuple[str, SqlType], ...]) -> None:
+    """BigQuery refuses a result with two columns of one name; rows by name could not hold both."""
+    names = [name.lower() for name, _ in columns]
+    twin = next((name for name in names if names.count(name) > 1), None)
+    if twin is not None:
+        raise StepFailed(f"Two columns of the result are called {twin!r}. Give one of them an alias.")
+
+
+def _widen(job: Job, table: tuple[str, str]) -> None:
+    """Give the columns that a query made for a new table GoogleSQL types: DuckDB takes 32 bits for a literal 1."""
+    dataset, name = table
+    query = statement("columns" if dataset else "temporary_columns")
+    values = {"dataset": dataset, "table": name} if dataset else {"table": name}
+    for column, kind in job.cursor.execute(query, values).fetchall():
+        expected = from_duckdb(str(kind)).duckdb
+        if expected != kind and "STRUCT" not in kind and "TUPLE" not in kind:
+            words = {"table": f'"{dataset}"."{name}"' if dataset else f'temp."{name}"', "column": str(column)}
+            job.cursor.execute(statement("set_type", **words, type=expected))
+
+
+def _affected(job: Job, translation: Translation) -> tuple[int, int]:
+    """Return how many rows a statement changed, and how many of them it deleted."""
+    if translation.defines or not job.cursor.description:
+        return 0, 0
+    if translation.merges:
+        actions = [action for (action,) in job.cursor.fetchall()]
+        return len(actions), actions.count("DELETE")
+    counted = job.cursor.fetchone()
+    affected = int(counted[0]) if counted and isinstance(counted[0], int) else 0
+    return affected, affected if translation.removes else 0
+
+
+def check_bytes(estimate: int, bytes_max: int | None) -> None:
+    """Raise `StepFailed` when a statement would read more than it may."""
+    if bytes_max is not None and estimate > bytes_max:
+        raise StepFailed(
+            f"The statement would read about {estimate:,} bytes, its limit is {bytes_max:,}."
+            " Select fewer columns or dates, or raise the limit."
+        )

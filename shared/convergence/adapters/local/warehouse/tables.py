@@ -1,0 +1,77 @@
+"""Datasets and tables: BigQuery schema files become DuckDB schemas and tables, and grow new columns."""
+
+from __future__ import annotations
+
+from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.session import Job
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
+
+
+def ensure_dataset(job: Job, dataset: str) -> None:
+    """Create the dataset unless it exists."""
+    job.cursor.execute(statement("create_dataset", dataset=checked(dataset, "dataset")))
+
+
+def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
+    """Create the table, or add its new columns and let go of what is no longer REQUIRED, in one transaction.
+
+    Raises:
+        SchemaMismatch: a column has another type than the table's, or a new one is REQUIRED.
+    """
+    checked(table.name, "table")
+    with job.transaction():
+        ensure_dataset(job, dataset)
+        found = stored_columns(job, dataset, table.name)
+        if found:
+            _add_columns(job, dataset, table, found)
+            _relax(job, dataset, table)
+        else:
+            columns = ", ".join(_definition(column) for column in table.columns)
+            job.cursor.execute(statement("create_table", dataset=dataset, table=table.name, columns=columns))
+
+
+def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
+    """Return DuckDB's type of each column, in the table's order; empty when there is no such table."""
+    rows = job.cursor.execute(statement("columns"), {"dataset": dataset, "table": table}).fetchall()
+    return dict(rows)
+
+
+def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, str]) -> None:
+    for column in table.columns:
+        expected = column_type(column).duckdb
+        stored = found.get(column.name)
+        if stored is None:
+            if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
+                raise SchemaMismatch(
+                    f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows"
+                    " already. Make it NULLABLE."
+                )
+            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
+            job.cursor.execute(statement("add_column", **words, type=expected))
+        elif _plain(stored) != _plain(expected):
+            raise SchemaMismatch(
+                f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
+                f" but {stored} in the table. Give the new type a new column."
+            )
+
+
+def _relax(job: Job, dataset: str, table: TableSchema) -> None:
+    names = {"dataset": dataset, "table": table.name}
+    required = {name for (name,) in job.cursor.execute(statement("required_columns"), names).fetchall()}
+    for column in table.columns:
+        if column.mode != "REQUIRED" and column.name in required:
+            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
+            job.cursor.execute(statement("relax_column", **words))
+
+
+def _definition(column: Column) -> str:
+    required = column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS  # procedures get theirs filled
+    name = checked(column.name, "column")
+    return f'"{name}" {column_type(column).duckdb}{" NOT NULL" if required else ""}'
+
+
+def _plain(duckdb_type: str) -> str:
+    return duckdb_type.replace('"', "").replace(" ", "").upper()

@@ -1,0 +1,219 @@
+"""What a model cannot say about one field alone: the graph, the names, the processors."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from convergence.config.conditions import expression
+from convergence.config.model.pipeline import Pipeline, Step
+from convergence.config.parameters.dates import is_date
+from convergence.config.prepare import Prepared
+from convergence.config.processors import ps_types
+from convergence.config.templates.builtin_names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS, is_profile, slip
+from convergence.config.templates.compiled import Use
+from convergence.config.templates.template import SLOT
+from convergence.config.yaml.positions import KeyPath, Positions
+from convergence.domain.plan import topological_order
+from convergence.errors import ConfigError, did_you_mean
+
+_PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
+_KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_PIPELINE_ID = re.compile(r"[A-Za-z0-9_-]+")
+_DECLARED_TYPES: Final = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "date": (str,),
+    "list": (list,),
+    "object": (dict,),
+}
+
+
+def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple[list[ConfigError], list[ConfigError]]:
+    """Return the mistakes and the warnings of a pipeline."""
+    look = _Look(pipeline, prepared, positions)
+    problems = [
+        *prepared.mistakes,
+        *look.identity(),
+        *look.parameters(),
+        *look.steps(),
+        *look.graph(),
+        *look.conditions(),
+        *look.templates(),
+    ]
+    return problems, list(look.warnings())
+
+
+def is_pipeline_path(path: str) -> bool:
+    """True for two to four segments of letters, digits, `_` and `-`."""
+    return _PATH.fullmatch(path) is not None
+
+
+class _Look:
+    def __init__(self, pipeline: Pipeline, prepared: Prepared, positions: Positions) -> None:
+        self._pipeline = pipeline
+        self._prepared = prepared
+        self._problem = positions.problem
+        self._numbered = list(enumerate(pipeline.steps))
+        self._graph = {step.step_id: step.depends_on for step in pipeline.steps if step.trigger is None}
+        self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS}
+        self._known = {*BUILT_INS, *self._givable}
+
+    def identity(self) -> Iterator[ConfigError]:
+        if not is_pipeline_path(self._pipeline.path):
+            yield self._problem((), f"{self._pipeline.path!r} is no pipeline path: two to four segments below configs/")
+        for index, alias in enumerate(self._pipeline.aliases):
+            if not is_pipeline_path(alias):
+                yield self._problem(("aliases", index), f"{alias!r} is no pipeline path: two to four segments")
+        plain = SLOT.sub("x", self._pipeline.pipeline_id)
+        if not _PIPELINE_ID.fullmatch(plain):
+            yield self._problem(("pipeline_id",), "a pipeline_id has letters, digits, - and _ beside its templates")
+        force = self._pipeline.execution.force_param
+        if force is not None and force not in self._pipeline.parameters and force not in IMPLICIT_PARAMETERS:
+            known = did_you_mean(force, {*self._pipeline.parameters, *IMPLICIT_PARAMETERS})
+            yield self._problem(("execution", "force_param"), f"no parameter is called {force!r}.{known}")
+
+    def parameters(self) -> Iterator[ConfigError]:
+        for name, spec in self._pipeline.parameters.items():
+            at: KeyPath = ("parameters", name)
+            if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
+                yield self._problem(at, f"{name!r} is set by the engine and cannot be a parameter")
+            if spec.type == "secret" and spec.default is not None:
+                yield self._problem((*at, "default"), "a secret has no default: secrets do not belong into files")
+            if spec.required and spec.default is not None:
+                yield self._problem((*at, "default"), "a required parameter has no default: remove one of the two")
+            if not _fits(spec.type, spec.default):
+                yield self._problem((*at, "default"), f"the default is no {spec.type}")
+            for index, value in enumerate(spec.allowed or ()):
+                if not _fits(spec.type, value):
+                    yield self._problem((*at, "allowed", index), f"{value!r} is no {spec.type}")
+
+    def steps(self) -> Iterator[ConfigError]:
+        first: dict[str, int] = {}
+        for index, step in self._numbered:
+            at: KeyPath = ("steps", index)
+            if step.step_id in first:
+                before = f"step {first[step.step_id] + 1}"
+                yield self._problem((*at, "step_id"), f"{before} is called {step.step_id!r} too: ids differ")
+            first.setdefault(step.step_id, index)
+            if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
+                known = did_you_mean(step.ps_type, ps_types.known_names())
+                yield self._problem((*at, "ps_type"), f"no processor is called {step.ps_type!r}.{known}")
+            if step.trigger is not None and step.depends_on:
+                message = "a step with a trigger stands outside the graph: it has no depends_on"
+                yield self._problem((*at, "depends_on"), message)
+
+    def graph(self) -> Iterator[ConfigError]:
+        handlers = {step.step_id for step in self._pipeline.steps if step.trigger is not None}
+        for index, step in self._numbered:
+            for number, dependency in enumerate(step.depends_on):
+                if dependency in self._graph:
+                    continue
+                at: KeyPath = ("steps", index, "depends_on", number)
+                if dependency in handlers:
+                    message = f"{dependency!r} has a trigger: it starts when the run has ended, nobody can wait for it"
+                else:
+                    message = f"no step is called {dependency!r}.{did_you_mean(dependency, self._graph)}"
+                yield self._problem(at, message)
+        _, cycle = topological_order(self._graph)
+        if cycle:
+            index = next(index for index, step in self._numbered if step.step_id == cycle[0])
+            trail = " → ".join(cycle)
+            yield self._problem(("steps", index, "depends_on"), f"these steps wait for each other: {trail}")
+
+    def conditions(self) -> Iterator[ConfigError]:
+        for prepared in self._prepared.steps:
+            if prepared.when is None:
+                continue
+            at: KeyPath = ("steps", prepared.position, "when")
+            for name in expression.names(prepared.when):
+                match name.path[0]:
+                    case "results":
+                        yield from self._result(prepared.step, name.path[1], at)
+                    case "":
+                        yield from self._slip(name.path[1], at)
+                    case "parameters" | "variables" if name.path[1] not in self._givable | self._prepared.names:
+                        known = did_you_mean(name.path[1], self._givable)
+                        yield self._problem(at, f"no {name.path[0][:-1]} is called {name.path[1]!r}.{known}")
+
+    def templates(self) -> Iterator[ConfigError]:
+        for prepared in self._prepared.steps:
+            ending = prepared.step.trigger is not None
+            for use in prepared.uses:
+                yield from self._use(use, prepared.step, ending=ending)
+        seen = {use for prepared in self._prepared.steps for use in prepared.uses}
+        for use in self._prepared.uses:
+            if use not in seen:
+                yield from self._use(use, None, ending=False)
+
+    def warnings(self) -> Iterator[ConfigError]:
+        for index, step in self._numbered:
+            if step.ps_type in ps_types.ANNOUNCED and not ps_types.is_installed(step.ps_type):
+                message = f"the processor {step.ps_type!r} is not installed yet: this step cannot run"
+                yield self._problem(("steps", index, "ps_type"), message)
+        own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")
+        if not _KEBAB.fullmatch(SLOT.sub("x", own)):
+            yield self._problem(("pipeline_id",), f"{own!r} is better written in kebab-case")
+
+    def _use(self, use: Use, step: Step | None, *, ending: bool) -> Iterator[ConfigError]:
+        root, _, rest = use.name.partition(".")
+        if root == "secrets" or self._is_secret(rest if root == "parameters" else root):
+            message = f"{{{use.name}}} would write a secret into the plan: its processor opens it inside the step"
+            yield self._problem(use.path, message)
+        elif root == "results":
+            if step is None or not rest or use.path[:1] != ("steps",):
+                yield self._problem(use.path, "results of steps are known in steps only: {results.step.field}")
+            else:
+                yield from self._result(step, rest.partition(".")[0], use.path)
+        elif root in {"parameters", "variables"} and rest:
+            if rest.partition(".")[0] not in self._givable:
+                known = did_you_mean(rest, self._givable)
+                yield self._problem(use.path, f"no {root[:-1]} is called {rest!r}.{known}")
+        elif root in ENDING and not ending and root not in self._known:
+            yield self._problem(use.path, f"{{{root}}} is known only to handler steps (those with a trigger)")
+        elif not (ending and root in ENDING):
+            yield from self._slip(root, use.path)
+
+    def _slip(self, name: str, at: KeyPath) -> Iterator[ConfigError]:
+        if name in self._known or is_profile(name):
+            return
+        meant = slip(name, self._known)
+        if meant is not None:
+            yield self._problem(at, f"nothing is called {name!r}. Did you mean {meant!r}?")
+        elif self._pipeline.strict_names:
+            yield self._problem(at, f"{name!r} is not among the declared parameters.{did_you_mean(name, self._known)}")
+
+    def _is_secret(self, name: str) -> bool:
+        spec = self._pipeline.parameters.get(name)
+        return spec is not None and spec.type == "secret"
+
+    def _result(self, step: Step, other: str, at: KeyPath) -> Iterator[ConfigError]:
+        if other not in self._graph:
+            yield self._problem(at, f"no step is called {other!r}.{did_you_mean(other, self._graph)}")
+        elif step.trigger is None and other not in self._ancestors(step.depends_on):
+            message = f"{step.step_id!r} does not wait for {other!r}: name it in depends_on to see its results"
+            yield self._problem(at, message)
+
+    def _ancestors(self, names: Iterable[str]) -> Counter[str]:
+        found: Counter[str] = Counter()
+        waiting = list(names)
+        while waiting:
+            name = waiting.pop()
+            if name not in found:
+                found[name] += 1
+                waiting.extend(self._graph.get(name, ()))
+        return found
+
+
+def _fits(kind: str, value: object) -> bool:
+    if value is None or kind == "secret" or (isinstance(value, str) and "{" in value):
+        return True
+    if isinstance(value, bool) != (kind == "boolean"):
+        return False
+    if kind == "date":
+        return isinstance(value, str) and is_date(value)
+    return isinstance(value, _DECLARED_TYPES[kind])

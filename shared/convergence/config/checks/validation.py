@@ -1,0 +1,112 @@
+"""`convergence validate`: every file of the configs folder, each by the rules of its kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from convergence.config.checks.processors import Target, check_processors
+from convergence.config.files.kinds import Kind, kind_of
+from convergence.config.files.models import MODELS
+from convergence.config.files.naming_rules import Naming, load_naming
+from convergence.config.loader import LoadedPipeline, load_pipeline
+from convergence.config.model.errors import problems_of
+from convergence.config.yaml.source import read_yaml
+from convergence.errors import ConfigError, ConfigErrors
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What was looked at and what is wrong. `checked` counts files by kind."""
+
+    checked: dict[Kind, int]
+    problems: tuple[ConfigError, ...]
+    warnings: tuple[ConfigError, ...]
+
+    @property
+    def ok(self) -> bool:
+        """True when there are no problems; warnings do not count."""
+        return not self.problems
+
+    def raise_problems(self) -> None:
+        """Raise `ConfigErrors` with all problems, if there are any."""
+        if self.problems:
+            raise ConfigErrors(self.problems)
+
+
+def validate(root: Path, files: Sequence[Path], *, everything: bool = False, target: Target = "embedded") -> Report:
+    """Check `files`, all below `root`; with `everything`, also what only shows across files.
+
+    `target` is where the pipelines are to run: "gcp" refuses what a deployed function cannot do.
+    """
+    checked: Counter[Kind] = Counter()
+    problems: list[ConfigError] = []
+    warnings: list[ConfigError] = []
+    pipelines: list[LoadedPipeline] = []
+    naming = load_naming(root)
+    for file in files:
+        kind = kind_of(file.relative_to(root))
+        if kind is Kind.OTHER:
+            continue
+        checked[kind] += 1
+        try:
+            if kind is Kind.PIPELINE:
+                loaded = load_pipeline(file, root)
+                pipelines.append(loaded)
+                wrong, doubtful = check_processors(loaded, target)
+                problems.extend(wrong)
+                warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
+            else:
+                _check(file, root, kind)
+                said = naming.table_problem(file.stem) if kind is Kind.TABLE_SCHEMA else None
+                warnings.extend([ConfigError(said, where=file.relative_to(root).as_posix())] if said else ())
+        except ConfigErrors as errors:
+            problems.extend(errors.problems)
+        except ConfigError as error:
+            problems.append(error)
+    if everything:
+        problems.extend(_across(pipelines))
+    return Report(dict(checked), tuple(problems), tuple(warnings))
+
+
+def _check(file: Path, root: Path, kind: Kind) -> None:
+    name = file.relative_to(root).as_posix()
+    if kind is Kind.TABLE_SCHEMA:
+        from convergence.config.files.table_schema import load_table_schema
+
+        load_table_schema(file)
+        return
+    if kind is Kind.PROCEDURE:
+        if not file.read_bytes().strip():
+            raise ConfigError("the procedure's file is empty", where=name)
+        return
+    source = read_yaml(file.read_bytes(), name)  # JSON is YAML, and so has lines too
+    problems = list(source.problems)
+    try:
+        MODELS[kind].model_validate(source.data)
+    except ValidationError as error:
+        problems += problems_of(error, source.data, source.positions)
+    if problems:
+        raise ConfigErrors(problems)
+
+
+def _named(loaded: LoadedPipeline, naming: Naming) -> list[ConfigError]:
+    """Steps whose ids break the naming rules of this configs folder."""
+    said = ((index, naming.step_problem(step.step_id)) for index, step in enumerate(loaded.pipeline.steps))
+    return [loaded.positions.problem(("steps", index, "step_id"), problem) for index, problem in said if problem]
+
+
+def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:
+    """Aliases that name two pipelines, or one that has the path itself."""
+    taken = {loaded.path: loaded.path for loaded in pipelines}
+    problems = []
+    for loaded in pipelines:
+        for index, alias in enumerate(loaded.pipeline.aliases):
+            if taken.setdefault(alias, loaded.path) != loaded.path:
+                message = f"the alias {alias!r} leads to {taken[alias]} already"
+                problems.append(loaded.positions.problem(("aliases", index), message))
+    return problems

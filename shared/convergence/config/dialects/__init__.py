@@ -1,0 +1,1 @@
+"""Older and wider forms of pipeline files, normalised."""

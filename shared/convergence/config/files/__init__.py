@@ -1,0 +1,1 @@
+"""The other files of a configs folder: their kinds, models and readers."""

@@ -1,0 +1,202 @@
+"""Models of the files under configs/ that are no pipelines: known keys are checked, with the author's line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+
+from convergence.config.cron import check_cron, zone
+from convergence.config.files.kinds import Kind
+from convergence.errors import InvalidInput, did_you_mean
+
+
+class _Closed(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class _Open(BaseModel):
+    """Known keys are checked, further ones are kept for who reads them."""
+
+    model_config = ConfigDict(frozen=True, extra="allow", strict=True)
+
+
+_Texts = Annotated[tuple[str, ...], Field(strict=False)]
+
+
+class _Cron(_Closed):
+    cron: str
+    timezone: str = "UTC"
+    enabled: bool = True
+
+    @model_validator(mode="after")
+    def _fires(self) -> _Cron:
+        wrong = check_cron(self.cron)
+        if wrong:
+            raise ValueError(wrong)
+        try:
+            zone(self.timezone)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return self
+
+
+class _AlertSource(_Open):
+    type: str
+    query_template: str | None = None
+    params: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class _Condition(_Open):
+    field: str
+    operator: Literal["gt", "gte", "lt", "lte", "eq", "ne", "in", "not_in", "between", "is_null", "is_not_null"]
+    value: Any = None
+    unit: str | None = None
+
+
+class _Cooldown(_Closed):
+    enabled: bool = True
+    hours: float = Field(default=24, gt=0)
+    scope: str = "org"
+
+
+class _AlertNotification(_Open):
+    template: str | None = None
+    severity: Literal["info", "warning", "error", "critical"] = "warning"
+    channels: _Texts = ("email",)
+
+
+class Alert(_Closed):
+    """One rule: when to look, at what, and whom to tell."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    enabled: bool = True
+    schedule: _Cron
+    source: _AlertSource
+    conditions: Annotated[tuple[_Condition, ...], Field(strict=False, min_length=1)]
+    recipients: Mapping[str, Any] = Field(default_factory=dict)
+    notification: _AlertNotification = _AlertNotification()
+    cooldown: _Cooldown = _Cooldown()
+    tags: _Texts = ()
+
+
+class Alerts(_Closed):
+    """`alerts/*.yml`."""
+
+    version: str | float | int = "1.0"
+    alerts: Annotated[tuple[Alert, ...], Field(strict=False)]
+
+    @model_validator(mode="after")
+    def _ids_differ(self) -> Alerts:
+        ids = [alert.id for alert in self.alerts]
+        twice = sorted({name for name in ids if ids.count(name) > 1})
+        if twice:
+            raise ValueError(f"alert ids must differ: {', '.join(twice)}")
+        return self
+
+
+class Notifier(_Open):
+    """`notify_systems/*/config.yml`: what a notification processor asks for."""
+
+    ps_type: str
+    name: str
+    required_params: _Texts = ()
+    optional_params: _Texts = ()
+    supported_triggers: Annotated[
+        tuple[Literal["on_failure", "on_success", "on_completion", "always"], ...], Field(strict=False)
+    ] = ()
+
+
+class _EventTrigger(_Closed):
+    event: str
+    enabled: bool = True
+    severity: Literal["info", "warning", "error", "critical"] = "info"
+    providers: _Texts = ()
+    cooldown_seconds: int = Field(default=0, ge=0)
+
+
+class NotificationSettings(_Open):
+    """`notifications/config.json`."""
+
+    enabled: bool = True
+    default_provider: str = "email"
+    email: Mapping[str, Any] | None = None
+    slack: Mapping[str, Any] | None = None
+    event_triggers: Annotated[tuple[_EventTrigger, ...], Field(strict=False)] = ()
+    timeout_seconds: float = Field(default=30, gt=0)
+
+
+class _Provider(_Open):
+    type: str
+    display_name: str = ""
+    credential_type: str = "API_KEY"
+    api_base_url: str = ""
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+
+
+class Providers(_Open):
+    """`system/providers.yml`."""
+
+    providers: Mapping[str, _Provider]
+    aliases: Mapping[str, str] = Field(default_factory=dict)
+    provider_groups: Mapping[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
+    api_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()  # more hosts that tenants may name in production
+
+    @model_validator(mode="after")
+    def _names_exist(self) -> Providers:
+        named = [*self.aliases.values(), *(name for group in self.provider_groups.values() for name in group)]
+        for name in named:
+            if name not in self.providers:
+                raise ValueError(f"no provider is called {name!r}.{did_you_mean(name, self.providers)}")
+        return self
+
+
+class _DatasetType(_Open):
+    name: str
+    description: str = ""
+
+
+class TableNames(_Closed):
+    """`{provider}_{domain}_{granularity}_{state}`, and which tables are called otherwise."""
+
+    granularities: Annotated[_Texts, Field(min_length=1)]
+    states: Annotated[_Texts, Field(min_length=1)]
+    reference: _Texts = ()
+    system_prefixes: _Texts = ()
+
+
+class DatasetTypes(_Open):
+    """`system/dataset_types.yml`: datasets, and how tables and steps are called (see `config/files/naming_rules.py`)."""
+
+    dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
+    tables: TableNames | None = None
+    step_actions: _Texts = ()
+
+
+class Plan(_Closed):
+    """What orgs on a plan may use: runs per UTC day, per UTC month, at the same time; `weight` is the fair share."""
+
+    daily: int = Field(ge=1)
+    monthly: int = Field(ge=1)
+    concurrent: int = Field(ge=1)
+    weight: float = Field(default=1, gt=0)
+    bigquery_project: str | None = None
+    reservation: str | None = None
+    job_priority: Literal["INTERACTIVE", "BATCH"] = "INTERACTIVE"
+
+
+class Plans(RootModel[Annotated[Mapping[str, Plan], Field(min_length=1)]]):
+    """`system/plans.yml`: plan → what it allows."""
+
+
+MODELS: Mapping[Kind, type[BaseModel]] = {
+    Kind.ALERTS: Alerts,
+    Kind.NOTIFIER: Notifier,
+    Kind.NOTIFICATIONS: NotificationSettings,
+    Kind.PROVIDERS: Providers,
+    Kind.DATASET_TYPES: DatasetTypes,
+    Kind.PLANS: Plans,
+}

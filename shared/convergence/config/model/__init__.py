@@ -1,0 +1,1 @@
+"""The normalised model of a pipeline, its errors and its JSON Schema."""

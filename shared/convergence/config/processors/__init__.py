@@ -1,0 +1,1 @@
+"""How processors are named and loaded."""

@@ -1,0 +1,160 @@
+"""Names of processors: today's, those of older files, and how one is loaded.
+
+A `ps_type` is a module's path below `convergence.processors` with dots, or the name of an entry point of the
+group `convergence.processors`. Nothing else can be imported from a file: a config file runs no code.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from functools import lru_cache, partial
+from importlib import import_module
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from convergence.errors import StepFailed, did_you_mean
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from convergence.ports.processor import Processor
+
+GROUP: Final = "convergence.processors"
+FOLDER: Final = Path(__file__).parents[2] / "processors"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(:[A-Za-z_][A-Za-z0-9_]*)?")
+
+# Spellings of older files; class names match without case.
+_SPELLINGS: Final[Mapping[str, str]] = {
+    "api_extractor": "generic.api_extractor",
+    "bq_transformer": "generic.local_bq_transformer",
+    "local_bq_transformer": "generic.local_bq_transformer",
+    "bq_execute": "generic.bq_execute",
+    "dq_check": "generic.dq_check",
+    "data_quality": "generic.dq_check",
+    "procedure_executor": "generic.procedure_executor",
+    "generic.procedure_exec": "generic.procedure_executor",
+    "generic.bq_procedure": "generic.procedure_executor",
+    "bigquery_to_bigquery": "gcp.bq_etl",
+    "gcp.bigquery_to_bigquery": "gcp.bq_etl",
+    "gcp.external_bq_extractor": "gcp.bq_etl",
+    "cloud.gcp.external_bq_extractor": "gcp.bq_etl",
+    "cloud.gcp.bq_etl": "gcp.bq_etl",
+    "shared.email_notification": "notify_systems.email_notification",
+    "shared.slack_notification": "notify_systems.slack_notification",
+}
+_CLASSES: Final[Mapping[str, str]] = {
+    "externalbqextractor": "gcp.bq_etl",
+    "openaiusageprocessor": "openai.usage",
+    "openaicostprocessor": "openai.cost",
+    "anthropicusageprocessor": "anthropic.usage",
+    "anthropiccostprocessor": "anthropic.cost",
+}
+# What the product ships in later issues: a file may name them today, running one is refused by name.
+ANNOUNCED: Final = frozenset(
+    {
+        *("generic.api_extractor", "generic.bq_execute", "generic.bq_loader", "generic.dq_check"),
+        *("generic.local_bq_transformer", "generic.procedure_executor"),
+        *("openai.usage", "openai.cost", "openai.subscriptions", "openai.seed_csv", "openai.validation"),
+        *("anthropic.usage", "anthropic.cost", "anthropic.validation"),
+        *("genai.payg_usage", "genai.payg_cost", "genai.commitment_usage", "genai.commitment_cost"),
+        *("genai.infrastructure_usage", "genai.infrastructure_cost"),
+        *("integrations.kms_store", "integrations.kms_decrypt", "integrations.validate_openai"),
+        *("integrations.validate_claude", "integrations.validate_gcp"),
+        *("notify_systems.email_notification", "notify_systems.slack_notification"),
+        *("gcp.bq_etl", "gcp.api_extractor", "gcp.kms_manager"),
+        *("cloud.aws.authenticator", "cloud.aws.cur_extractor", "cloud.azure.authenticator"),
+        *("cloud.azure.cost_extractor", "cloud.oci.authenticator", "cloud.oci.cost_extractor"),
+        *("cloud.focus_converter",),
+    }
+)
+
+
+def canonical(name: str) -> str:
+    """Return today's spelling of a `ps_type`; a name that is no older spelling comes back as it is."""
+    spelled = _SPELLINGS.get(name) or _CLASSES.get(name.lower())
+    if spelled is not None:
+        return spelled
+    return name.removeprefix(GROUP + ".")
+
+
+def from_class(class_name: str, module: str | None) -> str:
+    """Return the `ps_type` of the older `processor: {class, module}`.
+
+    A known class name gives today's processor; else the class itself, `module:Class`, where the module is below
+    `convergence.processors` (whatever stands before `processors.` in its path does not matter).
+    """
+    known = _CLASSES.get(class_name.lower())
+    if known is not None or not module:
+        return known or class_name
+    inner = re.sub(r"^.*\bprocessors\.", "", module)
+    return f"{inner}:{class_name}"
+
+
+def known_names() -> frozenset[str]:
+    """Return every name that can be loaded or is announced."""
+    return installed() | ANNOUNCED
+
+
+def installed() -> frozenset[str]:
+    """Return the names that can be loaded: modules (found by their files, not imported) and entry points."""
+    return _modules(FOLDER) | frozenset(_registered())
+
+
+def is_installed(name: str) -> bool:
+    """True when `load(name)` can find it."""
+    module, _, class_name = name.partition(":")
+    if class_name and _NAME.fullmatch(name):
+        return (FOLDER / (module.replace(".", "/") + ".py")).is_file() or module in _registered()
+    return module in _modules(FOLDER) or module in _registered()
+
+
+def load(name: str) -> Processor:
+    """Import the processor's module and make one.
+
+    Raises:
+        StepFailed: nobody offers the name, or its module has no `get_engine()`.
+    """
+    return _maker(name)()
+
+
+@lru_cache(maxsize=256)
+def _maker(name: str) -> Callable[[], Processor]:
+    name = canonical(name)
+    module_name, _, class_name = name.partition(":")
+    if not _NAME.fullmatch(name) or not is_installed(name):
+        if name in ANNOUNCED:
+            raise StepFailed(f"the processor {name!r} is not part of this installation yet")
+        raise StepFailed(f"no processor is called {name!r}.{did_you_mean(name, installed())}")
+    entry = _registered().get(module_name)
+    module: Any = entry.load() if entry is not None else import_module(f"{GROUP}.{module_name}")
+    if class_name:
+        older = getattr(module, class_name, None)
+        if not isinstance(older, type):
+            raise StepFailed(f"the module {module_name!r} has no class {class_name!r}")
+        from convergence.config.processors.legacy_processor import LegacyProcessor
+
+        return partial(LegacyProcessor, older)
+    make = getattr(module, "get_engine", None)
+    if make is None:
+        raise StepFailed(f"the module of {name!r} has no get_engine()")
+    return cast("Callable[[], Processor]", make)
+
+
+@lru_cache(maxsize=4)
+def _modules(folder: Path) -> frozenset[str]:
+    return frozenset(_walk(folder))
+
+
+def _walk(folder: Path) -> Iterator[str]:
+    for file in folder.rglob("*.py"):
+        if b"def get_engine(" in file.read_bytes():
+            yield ".".join(file.relative_to(folder).with_suffix("").parts)
+
+
+@lru_cache(maxsize=1)
+def _registered() -> Mapping[str, EntryPoint]:
+    from importlib.metadata import entry_points  # reads the metadata of every installed distribution
+
+    return {entry.name: entry for entry in entry_points(group=GROUP)}

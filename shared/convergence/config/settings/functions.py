@@ -1,0 +1,53 @@
+"""The settings of a deployed function: those of a server, and where Google's services are."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final
+
+from pydantic import Field
+
+from convergence.config.settings.deployment import Settings
+
+_ENDPOINTS: Final = (
+    "CONVERGENCE_FIRESTORE_ENDPOINT",
+    "CONVERGENCE_PUBSUB_ENDPOINT",
+    "CONVERGENCE_KMS_ENDPOINT",
+    "CONVERGENCE_BIGQUERY_ENDPOINT",
+    "CONVERGENCE_CERTIFICATES_URL",
+)
+_NOWHERE: Final = "unknown"  # no platform: a developer's machine
+_PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
+
+# host:port of a stand-in for a service; none: the service itself, with the credentials of the instance.
+Endpoint = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")]
+
+
+class FunctionSettings(Settings):
+    """Every setting, under the name of its variable."""
+
+    FORWARDED_HOPS: int = Field(default=1, ge=0, le=5)  # Cloud Run's front end appends who called it
+    CONVERGENCE_CONFIGS: Path = Path("configs")
+    CONVERGENCE_PUSH_AUDIENCE: str = ""  # what the tokens of push deliveries are made for
+    CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the address that they are made by
+    CONVERGENCE_CERTIFICATES_URL: str = ""  # whose keys sign these tokens; none: Google's
+    CONVERGENCE_TOPIC_PREFIX: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*-)?$")
+    CONVERGENCE_FIRESTORE_DATABASE: str = "(default)"
+    CONVERGENCE_FIRESTORE_ENDPOINT: Endpoint = ""
+    CONVERGENCE_PUBSUB_ENDPOINT: Endpoint = ""
+    CONVERGENCE_KMS_ENDPOINT: Endpoint = ""
+    CONVERGENCE_BIGQUERY_ENDPOINT: Endpoint = ""
+    K_SERVICE: str = "convergence"  # set by the platform: the service
+    K_REVISION: str = _NOWHERE  # set by the platform: its release
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return what a server refuses, and: no stand-ins in production, no unsigned deliveries but in development.
+
+        A deployment whose ENVIRONMENT was forgotten is on no developer's machine.
+        """
+        found = super().faults()
+        if self.production:
+            found += [(name, "a stand-in of Google's service") for name in _ENDPOINTS if getattr(self, name)]
+        if self.ENVIRONMENT != "development" or self.K_REVISION != _NOWHERE:
+            found += [(name, "deliveries must be signed: name it") for name in _PUSH if not getattr(self, name)]
+        return found

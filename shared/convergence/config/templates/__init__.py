@@ -1,0 +1,1 @@
+"""Templates in values: patterns, compilation, names known at once and names known later."""

@@ -1,0 +1,99 @@
+"""Names that are known only when a step starts: results of earlier steps, and how the run ended.
+
+In the plan such a text is null, and the step's config has under `pending` what belongs there:
+`[[key path], [part, …], is a query parameter]`, a part being text or `{"name": …}`. Filling never looks for
+templates again, so a value that looks like one stays text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from typing import Any, Final
+
+from convergence.config.sql.values import type_of, value_of
+from convergence.config.templates.compiled import Deferred, Scope
+from convergence.config.templates.template import NoValue, lookup, text_of
+from convergence.domain.plan import Plan, PlanStep
+from convergence.errors import StepFailed
+
+PENDING: Final = "pending"
+
+
+def pending(later: Iterable[Deferred], depth: int, deferred: Any, scope: Scope) -> list[Any]:
+    """Return the entry for the plan: known names filled, late ones named. `depth` is cut off the paths."""
+    entries: list[Any] = []
+    for path, parts, sql in later:
+        done: list[Any] = []
+        for part in parts:
+            if isinstance(part, str):
+                done.append(part)
+            elif deferred(part.name):
+                done.append({"name": part.name})
+            else:
+                done.append(text_of(lookup(scope, part.name), part.name))
+        entries.append([list(path[depth:]), done, sql])
+    return entries
+
+
+def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) -> PlanStep:
+    """Return the step as its processor gets it: texts that name results of earlier steps are filled.
+
+    Raises:
+        StepFailed: an earlier step gave no such result.
+    """
+    if PENDING not in step.config:
+        return step
+    try:
+        config = _filled(step.config, {"results": results})
+    except NoValue as error:
+        raise StepFailed(f"{step.where}: {{{error.args[0]}}} has no value: that step gave no such result") from error
+    return replace(step, config=config)
+
+
+def resolve_handler(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
+    """Return a handler step with the run's end filled in.
+
+    `extra`: status, error_message, failed_step, started_at, … and `results`. What the end of the run does not give
+    (an error message after a success) is empty text.
+    """
+    if PENDING not in step.config:
+        return step
+    scope = {**plan.variables, **plan.core, **extra}
+    scope.setdefault("error", extra.get("error_message", ""))
+    scope.setdefault("execution_timestamp", extra.get("finished_at", ""))
+    return replace(step, config=_filled(step.config, scope, absent=""))
+
+
+def _filled(config: Mapping[str, Any], scope: Scope, *, absent: Any = None) -> dict[str, Any]:
+    filled = {key: value for key, value in config.items() if key != PENDING}
+    for path, parts, sql in config[PENDING]:
+        values = [part if isinstance(part, str) else _value(part["name"], scope, absent) for part in parts]
+        if sql:
+            value: Any = value_of(values[0], type_of(values[0]), parts[0]["name"])
+        elif len(parts) == 1:
+            value = values[0]
+        else:
+            names = [part if isinstance(part, str) else part["name"] for part in parts]
+            value = "".join(text_of(value, name) for value, name in zip(values, names, strict=True))
+        _place(filled, path, value)
+    return filled
+
+
+def _value(name: str, scope: Scope, absent: Any) -> Any:
+    try:
+        value = lookup(scope, name)
+    except NoValue:
+        if absent is None:
+            raise
+        return absent
+    return absent if value is None else value
+
+
+def _place(config: dict[str, Any], path: list[Any], value: Any) -> None:
+    """Set a value; containers on the way are copied, for the plan's own are shared."""
+    container: Any = config
+    for key in path[:-1]:
+        container[key] = inner = container[key].copy()
+        container = inner
+    container[path[-1]] = value

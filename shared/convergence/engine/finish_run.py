@@ -1,0 +1,92 @@
+"""The ends of a run: completed, or failed. Both give back the reservation in the same commit."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from convergence.domain.events import run_event
+from convergence.domain.plan import Plan, PlanStep, Trigger
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
+from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.services import Services
+from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release, write, write_run
+from convergence.errors import Conflict
+from convergence.ports.documents import Write
+
+_TEXT_MAX: Final = 10_000  # characters of an error
+_MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
+    RunStatus.COMPLETED: frozenset({"on_success", "on_completion", "always"}),
+    RunStatus.FAILED: frozenset({"on_failure", "on_completion", "always"}),
+    RunStatus.CANCELLED: frozenset({"on_completion", "always"}),
+}
+
+
+async def finish_run(services: Services, stored: StoredRun) -> None:
+    """Complete the run whose last steps are all done."""
+    await _end(services, stored, RunStatus.COMPLETED, "all steps done", error=None)
+
+
+async def fail_run(services: Services, stored: StoredRun, error: Mapping[str, Any], *extra: Write) -> None:
+    """Fail the run; `error` is {code, message, step_id}. `extra` goes into the same commit."""
+    step_id = error.get("step_id")
+    reason = f"step {step_id} failed" if step_id else str(error.get("message"))
+    await _end(services, stored, RunStatus.FAILED, reason, *extra, error=error)
+
+
+async def _end(
+    services: Services, stored: StoredRun, to: RunStatus, reason: str, *extra: Write, error: Mapping[str, Any] | None
+) -> None:
+    """Write the terminal status once, whoever else tries at the same time."""
+    run, version = stored
+    while not run.terminal:
+        token = services.ids.new("t")
+        ended = run.advance(to, at=services.clock.now(), reason=reason, token=token)
+        if error is not None:
+            ended = changed(ended, error=error)
+        once = [await _once(services, run)] if run.run_once and to is RunStatus.COMPLETED else []
+        try:
+            await write_run(services, ended, version, release(run), *extra, *once)
+        except Conflict:
+            again = await read_run(services, run.run_id)
+            if again is None or again.run.epoch != run.epoch:
+                return
+            run, version = again
+            continue
+        await announce(services, ended)
+        return
+
+
+async def announce(services: Services, run: Run, *, handlers: bool = True) -> None:
+    """Tell that a run is terminal, and start the handlers that wait for it."""
+    await publish_events(services.bus, [run_event(run)])
+    if not handlers:
+        return
+    plan = await read_plan(services, run)
+    await publish_ready(services.bus, run, [step.step_id for step in matching_handlers(run, plan)])
+
+
+def matching_handlers(run: Run, plan: Plan) -> list[PlanStep]:
+    """Return the handler steps that this end of the run calls for."""
+    return [step for step in plan.handlers if step.trigger in _MATCHING[run.status]]
+
+
+def error_data(code: str, message: str, *, step_id: str | None, at: datetime) -> dict[str, Any]:
+    """Return the shape in which errors are stored, which an error's text must never prevent.
+
+    Half a character (a lone surrogate) cannot be stored, and a document holds 1 MiB; of a long text the beginning is
+    kept.
+    """
+    kept = message if len(message) <= _TEXT_MAX else message[:_TEXT_MAX] + " …"
+    storable = kept.encode("utf-8", "replace").decode()
+    return {"code": code, "message": storable, "step_id": step_id, "at": to_text(at)}
+
+
+async def _once(services: Services, run: Run) -> Write:
+    path = once_path(run)
+    mark = await services.documents.get(path)
+    return write(path, 0 if mark is None else mark.version, {"org": run.org, "run_id": run.run_id})

@@ -1,0 +1,1 @@
+"""One delivery of a step, from the claim to the commit of its end."""

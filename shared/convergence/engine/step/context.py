@@ -1,0 +1,176 @@
+"""What a processor gets: a mapping with the names that users' processors ask for, and typed access beside it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from datetime import date, datetime
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.domain.step import Step
+from convergence.engine.services import Services
+from convergence.engine.step.google_accounts import StepAccounts
+from convergence.engine.step.redact import ScrubbingLogger, redact
+from convergence.engine.step.secrets import StepCredentials, StepSecrets
+from convergence.engine.step.warehouse import LeasedWarehouse
+from convergence.errors import StepFailed, did_you_mean
+from convergence.ports.processor import Context
+
+if TYPE_CHECKING:
+    import httpx
+
+    from convergence.engine.step.lease import Lease
+
+logger = logging.getLogger("convergence.step")
+
+
+class StepContext(Context):
+    """The context of one execution of one step."""
+
+    def __init__(
+        self,
+        services: Services,
+        run: Run,
+        plan: Plan,
+        planned: PlanStep,
+        lease: Lease,
+        results: Mapping[str, Mapping[str, Any]],
+        deadline: datetime,
+    ) -> None:
+        step: Step = lease.held.step
+        core = plan.core
+        self._services = services
+        self.org_slug = run.org
+        self.run_id = run.run_id
+        self.step_id = planned.step_id
+        self.pipeline_id = plan.pipeline_id
+        self.provider = plan.provider
+        self.credential_id = run.credential_id
+        self.start_date = date.fromisoformat(core["start_date"])
+        self.end_date = date.fromisoformat(core["end_date"])
+        self.attempt = step.failures + 1
+        self.parameters = run.parameters
+        self.variables = plan.variables
+        self.results = results
+        self.checkpoint = step.checkpoint
+        self.deadline = deadline
+        self.configs_dir: Path = services.configs_dir
+        self.secrets = secrets = StepSecrets(services, run)
+        self.opened = secrets.opened
+        self._secrets = secrets
+        self._run, self._plan, self._planned, self._lease = run, plan, planned, lease
+
+    # Made when asked for: a step that needs none of them pays for none.
+
+    @cached_property
+    def logger(self) -> ScrubbingLogger:
+        """The step's logger."""
+        return ScrubbingLogger(logger, self.opened, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
+
+    @cached_property
+    def warehouse(self) -> LeasedWarehouse:
+        """The warehouse under this step's lease."""
+        return LeasedWarehouse(self._services, self._run, self._plan, self._planned, self._lease)
+
+    async def flush(self) -> None:
+        """Make what was staged survive a crash, before a checkpoint is committed."""
+        used: LeasedWarehouse | None = self.__dict__.get("warehouse")  # not made for this
+        if used is not None:
+            await used.flush()
+
+    @cached_property
+    def accounts(self) -> StepAccounts:
+        """Customers' own accounts, for this execution."""
+        return StepAccounts(self._services.accounts, self.opened)
+
+    async def close(self) -> None:
+        """End what belongs to this execution alone."""
+        used: StepAccounts | None = self.__dict__.get("accounts")  # not made for this
+        if used is not None:
+            await used.close()
+
+    @cached_property
+    def credentials(self) -> StepCredentials:
+        """The org's stored credentials."""
+        return StepCredentials(self._services, self._run, self._secrets)
+
+    @cached_property
+    def _core(self) -> dict[str, Any]:
+        run, plan = self._run, self._plan
+        return {
+            **plan.core,
+            "org_slug": run.org,
+            "run_id": run.run_id,
+            "step_id": self.step_id,
+            "pipeline_id": plan.pipeline_id,
+            "provider": plan.provider,
+            "domain": plan.domain,
+            "credential_id": run.credential_id,
+            "attempt": self.attempt,
+            "epoch": run.epoch,
+            "trigger": run.trigger,
+            "parameters": self.parameters,
+            "variables": self.variables,
+            "results": self.results,
+            "secrets": self.secrets,
+            "checkpoint": self.checkpoint,
+            "config_path": plan.pipeline,
+        }
+
+    @cached_property
+    def _direct(self) -> list[Mapping[str, Any]]:
+        return [self.results[name] for name in self._planned.depends_on if name in self.results]
+
+    def __getitem__(self, name: str) -> Any:
+        """Look in core fields, parameters, variables, then named outputs of direct dependencies."""
+        for scope in (self._core, self.parameters, self.variables, *self._direct):
+            if name in scope:
+                return scope[name]
+        raise KeyError(f"{name}: not in this step's context.{did_you_mean(name, self)}")
+
+    def __iter__(self) -> Iterator[str]:
+        """Every name that can be asked for, once."""
+        return iter(
+            {name: None for scope in (self._core, self.parameters, self.variables, *self._direct) for name in scope}
+        )
+
+    def __len__(self) -> int:
+        """How many names there are."""
+        return sum(1 for _ in self)
+
+    @property
+    def http(self) -> httpx.AsyncClient:
+        """The process's shared client."""
+        return self._services.http()
+
+    def now(self) -> datetime:
+        """The engine's clock."""
+        return self._services.clock.now()
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait on the engine's clock."""
+        await self._services.clock.sleep(seconds)
+
+    def fraction(self) -> float:
+        """A number in [0, 1)."""
+        return self._services.ids.fraction()
+
+    def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
+        """Show rows so far."""
+        if self._services.watch is not None:
+            self._services.watch(self.run_id, self.step_id, rows, total, redact(note, self.opened))
+
+    def read_config(self, path: str) -> bytes:
+        """Read a file below the configs folder; links out of it are refused too."""
+        root = self.configs_dir.resolve()
+        file = (root / path.removeprefix("configs/")).resolve()
+        if not file.is_relative_to(root):
+            raise StepFailed(f"{path!r} leaves the configs folder; name a file below it")
+        if not file.is_file():
+            siblings = [str(other.relative_to(root)) for other in file.parent.glob("*")] if file.parent.is_dir() else []
+            raise StepFailed(f"there is no file {path!r} below the configs folder.{did_you_mean(path, siblings)}")
+        return file.read_bytes()

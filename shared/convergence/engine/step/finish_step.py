@@ -1,0 +1,117 @@
+"""Commit how an execution ended, and wake whoever goes on from there."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from convergence.domain.records import changed
+from convergence.domain.retry import delay_s
+from convergence.domain.status import StepStatus
+from convergence.engine.dead_letter import announce
+from convergence.engine.finish_run import fail_run
+from convergence.engine.messages import publish_ready
+from convergence.engine.step.delivery import RELEASED, StepDelivery
+from convergence.engine.step.execute import Continued, Failed, Outcome, Stopped, Succeeded
+from convergence.engine.store import StoredStep, dead_letter
+from convergence.engine.wake_dependents import wake_dependents
+from convergence.errors import Conflict
+from convergence.ports.bus import Ack, Answer, Retry
+
+logger = logging.getLogger(__name__)
+_SOON_S: Final = 60.0  # what is due later is left to the reconciler
+ACK: Final = Ack()
+
+
+async def finish_step(claimed: StepDelivery, held: StoredStep, outcome: Outcome, *, began: datetime) -> Answer:
+    """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped."""
+    delivery = changed(claimed, held=held)
+    try:
+        return await _finish_step(delivery, outcome, began, claimed.step.moves)
+    except Conflict:
+        logger.info(
+            "%s/%s: a newer owner went on; this result is dropped", delivery.run.run_id, delivery.planned.step_id
+        )
+        return ACK
+
+
+async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime, claimed_at: int) -> Answer:
+    now = delivery.now()
+    match outcome:
+        case Succeeded(result=result, skipped=skipped):
+            to, reason = (StepStatus.SKIPPED, "nothing to do") if skipped else (StepStatus.COMPLETED, "done")
+            changes: dict[str, Any] = {
+                "result": result,
+                "error": None,
+                "checkpoint": None,
+                "stages": (),
+                "finished_at": now,
+            }
+            await _wake(await delivery.move(to, reason, at=now, **RELEASED, **changes))
+        case Continued(result=result, checkpoint=checkpoint):
+            elapsed_s = delivery.step.elapsed_s + (now - began).total_seconds()
+            changes = {"result": result, "checkpoint": checkpoint, "elapsed_s": elapsed_s}
+            changes["stages"] = (*delivery.step.stages, claimed_at)
+            await delivery.move(StepStatus.RETRYING, "to be continued", **RELEASED, **changes)
+            await publish_ready(delivery.services.bus, delivery.run, [delivery.planned.step_id])
+        case Stopped(reason=reason):
+            # Only the owner may end its lease early; then nobody waits for one that is not used any more.
+            await delivery.move(StepStatus.RETRYING, f"stopped: {reason}", **RELEASED)
+        case Failed(retryable=True) if delivery.step.failures + 1 < delivery.planned.attempts_max:
+            return await _retry(delivery, outcome)
+        case Failed(error=error):
+            await fail(delivery, error)
+    return ACK
+
+
+async def _wake(delivery: StepDelivery) -> None:
+    """Let others go on, unless the run ended meanwhile; a handler is waited for by nobody."""
+    if not delivery.handler:
+        await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
+
+
+async def _retry(delivery: StepDelivery, failed: Failed) -> Answer:
+    failures = delivery.step.failures + 1
+    wait_s = delay_s(
+        backoff_s=delivery.planned.backoff_s,
+        failures=failures,
+        fraction=delivery.services.ids.fraction(),
+        at_least_s=failed.retry_after_s,
+    )
+    waiting = await delivery.move(
+        StepStatus.RETRYING,
+        f"attempt {failures} of {delivery.planned.attempts_max} failed: {failed.error['message']}",
+        **RELEASED,
+        failures=failures,
+        error=failed.error,
+        not_before=delivery.now() + timedelta(seconds=wait_s),
+    )
+    return until_due(waiting)
+
+
+async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
+    """Write the final failure and its dead letter in one commit, then fail the run.
+
+    A handler fails only itself; a step whose failure is tolerated is done, with the error kept.
+    """
+    now, run, planned = delivery.now(), delivery.run, delivery.planned
+    changes = {**RELEASED, "failures": delivery.step.failures + 1, "error": error, "finished_at": now}
+    if planned.continue_on_failure:
+        await _wake(await delivery.move(StepStatus.COMPLETED, "failed; the run goes on", **changes))
+        return
+    if delivery.handler:
+        await delivery.move(StepStatus.FAILED, str(error["message"]), **changes)
+        return
+    dead = dead_letter(run, planned.step_id, planned.ps_type, error, delivery.step.failures + 1, now)
+    await delivery.move(StepStatus.FAILED, str(error["message"]), dead, **changes)
+    await fail_run(delivery.services, delivery.stored, error)
+    await announce(delivery.services, dead)
+
+
+def until_due(delivery: StepDelivery) -> Answer:
+    """Ask for another delivery when the step is due soon; else the reconciler wakes it."""
+    due = delivery.step.not_before
+    wait_s = 0.0 if due is None else (due - delivery.now()).total_seconds()
+    return Retry("not due", max(0.0, wait_s)) if wait_s <= _SOON_S else ACK

@@ -1,0 +1,36 @@
+"""Customers' accounts inside one execution: made when first asked for, closed at its end, tokens scrubbed like keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from convergence.ports.google_accounts import Accounts, Reader
+
+
+class StepAccounts:
+    """What a step gets of `Accounts`; `opened` are the secrets that are masked wherever the step says something."""
+
+    def __init__(self, make: Callable[[], Accounts], opened: set[str]) -> None:
+        self._make, self._opened = make, opened
+        self._made: Accounts | None = None
+
+    async def token(self, secret: str, scopes: Sequence[str]) -> str:
+        """Return an access token; see the port."""
+        token = await self._accounts().token(secret, scopes)
+        self._opened.add(token)
+        return token
+
+    async def reader(self, secret: str, *, project: str = "", location: str = "", url: str = "") -> Reader:
+        """Return a reader; see the port."""
+        return await self._accounts().reader(secret, project=project, location=location, url=url)
+
+    async def close(self) -> None:
+        """Close what was made."""
+        made, self._made = self._made, None
+        if made is not None:
+            await made.close()
+
+    def _accounts(self) -> Accounts:
+        if self._made is None:
+            self._made = self._make()
+        return self._made

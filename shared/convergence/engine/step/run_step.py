@@ -1,0 +1,145 @@
+"""One delivery of a step: look, decide, act (design: engine.md §6)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any, Final
+
+from convergence.config.conditions.expression import evaluate
+from convergence.config.resolve import resolve_results
+from convergence.domain.claim import Decision, decide
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.domain.status import StepStatus
+from convergence.domain.step import Step
+from convergence.engine.dead_letter import keep_unreadable
+from convergence.engine.finish_run import fail_run
+from convergence.engine.messages import StepReady
+from convergence.engine.services import Services
+from convergence.engine.step.delivery import StepDelivery
+from convergence.engine.step.end_steps import resolved
+from convergence.engine.step.execute import execute, time_limit
+from convergence.engine.step.finish_step import fail, finish_step, until_due
+from convergence.engine.step.lease import Lease, is_leased
+from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
+from convergence.engine.wake_dependents import wake_dependents
+from convergence.errors import Conflict, ConvergenceError, InvalidInput, StepFailed, Transient
+from convergence.ports.bus import Ack, Answer, Delivery
+
+ACK: Final = Ack()
+Results = Mapping[str, Mapping[str, Any]]
+
+
+async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
+    """Handle one message of the topic `step-ready`. What cannot be read is kept as a letter."""
+    try:
+        ready = StepReady.decode(delivery.message.data)
+    except InvalidInput as error:
+        await keep_unreadable(services, delivery, str(error))
+        return ACK
+    return await run_step(services, ready)
+
+
+async def run_step(services: Services, ready: StepReady) -> Answer:
+    """Carry a step as far as this process can. Every way out leaves a state from which a repeat goes on."""
+    while True:
+        stored = await read_run(services, ready.run_id)
+        if stored is None or stored.run.epoch != ready.epoch:
+            return ACK
+        plan = await read_plan(services, stored.run)
+        planned = plan.by_id.get(ready.step_id)
+        if planned is None:
+            return ACK
+        try:
+            return await _look(services, stored, plan, planned)
+        except Conflict:
+            continue  # somebody moved first: read again from the top
+
+
+async def _look(services: Services, stored: StoredRun, plan: Plan, planned: PlanStep) -> Answer:
+    run = stored.run
+    mine, *needed = await read_steps(services, run, [record_id(planned, run.epoch), *planned.needs])
+    found = {name: dep.step for name, dep in zip(planned.needs, needed, strict=True) if dep is not None}
+    results = {name: step.result or {} for name, step in found.items()}
+    held = StoredStep(Step(step_id=planned.step_id, children=planned.children), 0) if mine is None else mine
+    delivery = StepDelivery(services, stored, plan, planned, held)
+    try:
+        decision = decide(
+            run=run,
+            planned=planned,
+            step=None if mine is None else mine.step,
+            dependencies=[found.get(name) for name in planned.depends_on],
+            epoch=run.epoch,
+            leased=is_leased(services, held.step),
+            now=services.clock.now(),
+            claims_max=services.settings.claims_max,
+            condition=lambda: _condition(planned, run, results),
+        )
+    except StepFailed as error:  # the condition cannot be decided: the step's author has to act
+        await fail(delivery, delivery.error(error.code, f"when: {error}"))
+        return ACK
+    return await _act(delivery, decision, results)
+
+
+def _condition(planned: PlanStep, run: Run, results: Results) -> bool:
+    return planned.when is None or evaluate(planned.when, parameters=run.parameters, results=results)
+
+
+async def _act(delivery: StepDelivery, decision: Decision, results: Results) -> Answer:
+    match decision:
+        case Decision.DROP:
+            return ACK
+        case Decision.WAIT:
+            return until_due(delivery)
+        case Decision.SETTLE:
+            await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
+        case Decision.FAIL_RUN:
+            await fail_run(delivery.services, delivery.stored, delivery.step.error or {})
+        case Decision.SKIP:
+            reason = f"condition is false: {delivery.planned.when}" if delivery.planned.enabled else "disabled"
+            await delivery.move(StepStatus.SKIPPED, reason, finished_at=delivery.now())
+            await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
+        case Decision.CRASHED:
+            times = f"its process died {delivery.step.claims} times while it ran"
+            await fail(delivery, delivery.error("step.crashed_often", f"{delivery.planned.ps_type}: {times}"))
+        case Decision.BROKEN:
+            await fail(delivery, delivery.error("step.broken", str(delivery.planned.problem)))
+        case Decision.CLAIM:
+            return await _claim(delivery, results)
+    return ACK
+
+
+async def _filled(delivery: StepDelivery, results: Results) -> PlanStep:
+    """Return the step with what only its start could tell: results of others, or how the run ended."""
+    if delivery.handler:
+        return await resolved(delivery.services, delivery.run, delivery.plan, delivery.planned)
+    return resolve_results(delivery.planned, results)
+
+
+async def _claim(delivery: StepDelivery, results: Results) -> Answer:
+    """Become the owner, execute, and commit what came out."""
+    now, step, services = delivery.now(), delivery.step, delivery.services
+    try:
+        planned = await _filled(delivery, results)
+    except Transient:
+        raise  # nothing is claimed yet: the message comes again
+    except ConvergenceError as error:
+        await fail(delivery, delivery.error(error.code, str(error)))
+        return ACK
+    claimed = await delivery.move(
+        StepStatus.RUNNING,
+        "claimed" if step.claims == 0 else f"claimed again: {step.claims} executions ended without an answer",
+        at=now,
+        epoch=delivery.run.epoch,
+        lease_owner=services.owner,
+        lease_until=now + timedelta(seconds=services.settings.lease_s),
+        claims=step.claims + 1,
+        not_before=None,
+        started_at=step.started_at or now,
+    )
+    record = record_id(planned, delivery.run.epoch)
+    limit = time_limit(services, delivery.stored, planned, step)
+    async with Lease(services, delivery.stored, record, claimed.held, limit=limit) as lease:
+        outcome = await execute(services, delivery.stored, delivery.plan, planned, lease, results)
+    return await finish_step(claimed, lease.held, outcome, began=now)

@@ -1,0 +1,64 @@
+"""Secrets on demand, inside one step."""
+
+from __future__ import annotations
+
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+from convergence.engine.step.redact import redact
+from convergence.errors import StepFailed, did_you_mean
+
+
+class StepSecrets:
+    """Opens the run's credentials and its sealed parameters; remembers what was opened, for scrubbing."""
+
+    def __init__(self, services: Services, run: Run) -> None:
+        self._services = services
+        self._run = run
+        self.opened: set[str] = set()
+
+    async def open(self, name: str) -> str:
+        """Return the plaintext of a provider's credential or of a parameter of type secret."""
+        run = self._run
+        if name in run.sealed:
+            plaintext = (await self._services.keyring.decrypt(run.sealed[name], parameter_aad(run.org, name))).decode()
+        else:
+            expected = run.credential_id if name == run.provider else ""
+            credential = await self._services.credentials.find(run.org, name, expected)
+            if credential is None:
+                raise StepFailed(
+                    f"{run.org} has no credential for {name!r}; store one with: "
+                    f"convergence run {run.org} {name}/auth/setup.{did_you_mean(name, run.sealed) if run.sealed else ''}"
+                )
+            plaintext = await self._services.credentials.open(credential)
+        self.opened.add(plaintext)
+        return plaintext
+
+    def __getitem__(self, name: str) -> str:
+        """Refuse: plaintext is not data."""
+        raise StepFailed(f'secrets are opened on demand; write: await context["secrets"].open({name!r})')
+
+
+class StepCredentials:
+    """The org's stored credentials, as its processors may change them."""
+
+    def __init__(self, services: Services, run: Run, secrets: StepSecrets) -> None:
+        self._services = services
+        self._run = run
+        self._secrets = secrets
+
+    async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
+        """Encrypt and keep; return the credential id."""
+        self._secrets.opened.add(plaintext)
+        return await self._services.credentials.store(self._run.org, provider, plaintext, name=name)
+
+    async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
+        """Record the outcome of a validation."""
+        expected = self._run.credential_id if provider == self._run.provider else ""
+        credential = await self._services.credentials.find(self._run.org, provider, expected)
+        if credential is not None:
+            await self._services.credentials.mark(credential, valid=valid, reason=redact(reason, self._secrets.opened))
+
+
+def parameter_aad(org: str, name: str) -> str:
+    """Return what binds a sealed parameter to its org."""
+    return f"org/{org}/parameter/{name}"

@@ -1,0 +1,22 @@
+"""Which handler takes which topic: one table for every way in which messages arrive."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.dispatch_message import on_dispatch
+from convergence.engine.reconcile import on_tick
+from convergence.engine.services import Services
+from convergence.engine.step.run_step import on_step_ready
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, STEP_READY, TICK, Handler
+
+
+def handlers(services: Services) -> dict[str, Handler]:
+    """Return the engine's handlers by topic. Events are not among them: they drive nothing."""
+    return {
+        STEP_READY: partial(on_step_ready, services),
+        DEAD_LETTER: partial(on_dead_letter, services),
+        DISPATCH: partial(on_dispatch, services),
+        TICK: partial(on_tick, services),
+    }

@@ -1,0 +1,94 @@
+"""The shapes in which people and other programs see runs: JSON, keys in the words of the API.
+
+Times are text as `domain.times` writes it (UTC), durations are milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import NotRequired  # pydantic reads them on Python 3.11 only from there
+
+from typing_extensions import TypedDict
+
+
+class StepView(TypedDict):
+    """One step. `attempts` counts those that began, in the run's epoch; `trigger` is set for a handler."""
+
+    step_id: str
+    ps_type: str
+    status: str
+    trigger: str | None
+    attempts: int
+    attempts_max: int
+    started_at: str | None
+    completed_at: str | None
+    duration_ms: int | None
+    rows_processed: int
+    rows_written: int
+    error_message: str | None
+
+
+class RunSummary(TypedDict):
+    """One line of a history."""
+
+    run_id: str
+    org: str
+    pipeline: str
+    status: str
+    trigger: str
+    epoch: int
+    records_processed: int
+    error_message: str | None
+    created_at: str
+    started_at: str | None
+    completed_at: str | None
+    duration_ms: int | None
+
+
+class RunView(RunSummary):
+    """A run with its steps. `progress` is the share of steps that are done, 0 to 100; `waits_for` says why it rests."""
+
+    progress: int
+    rows_written: int
+    waits_for: str | None
+    warnings: list[str]
+    steps: list[StepView]
+
+
+class History(TypedDict):
+    """A page of runs, latest first; `cursor` is None on the last."""
+
+    runs: list[RunSummary]
+    cursor: str | None
+
+
+class Move(TypedDict):
+    """One entry of a timeline; `step_id` is None for the run itself."""
+
+    at: str
+    step_id: str | None
+    status: str
+    why: str
+
+
+class DeadLetterView(TypedDict):
+    """A dead letter. `replayed` when its run has gone on in a later epoch."""
+
+    letter_id: str
+    run_id: str | None
+    step_id: str | None
+    ps_type: str | None
+    pipeline: str | None
+    epoch: int | None
+    attempts: int
+    code: str
+    error_message: str
+    created_at: str
+    replayed: bool
+    topic: NotRequired[str]
+
+
+class Letters(TypedDict):
+    """A page of dead letters, latest first."""
+
+    dead_letters: list[DeadLetterView]
+    cursor: str | None

@@ -1,0 +1,224 @@
+"""What people and other programs see of runs: JSON-able read models, made from the documents alone.
+
+They read and never write, so they work in a second process while a writer is at work. Shapes: `view_models`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from datetime import datetime
+from typing import Any, Final
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.run import Run
+from convergence.domain.status import RUN_TERMINAL, STEP_DONE, STEP_TERMINAL, RunStatus, StepStatus
+from convergence.domain.step import Step
+from convergence.domain.times import to_text
+from convergence.engine.finish_run import matching_handlers
+from convergence.engine.services import Services
+from convergence.engine.store import DEAD_LETTERS, StoredStep, read_all_steps, read_plan, record_id, require_run
+from convergence.engine.views.models import DeadLetterView, History, Letters, Move, RunSummary, RunView, StepView
+from convergence.errors import InvalidInput, did_you_mean
+from convergence.ports.documents import Order, Where
+
+PAGE_MAX: Final = 500
+RUN_STATUSES: Final = tuple(status.value for status in RunStatus)
+
+
+async def status(services: Services, org: str, run_id: str) -> RunView:
+    """Return a run of `org` with its steps in plan order. Raises `NotFound`."""
+    run = (await require_run(services, org, run_id)).run
+    plan = await read_plan(services, run)
+    stored = await read_all_steps(services, run)
+    now = services.clock.now()
+    steps = [_step_view(run, planned, stored, now) for planned in _shown(run, plan)]
+    graph = [step for step in steps if step["trigger"] is None]
+    done = sum(step["status"] in STEP_DONE for step in graph)
+    summary = _summary(run, now)
+    summary["records_processed"] = sum(step["rows_processed"] for step in graph)
+    return {
+        **summary,
+        "progress": 100 if run.status is RunStatus.COMPLETED else 100 * done // max(1, len(graph)),
+        "rows_written": sum(step["rows_written"] for step in graph),
+        "waits_for": _waits_for(run, plan, stored, now),
+        "warnings": list(run.warnings) or _warnings(plan, stored),
+        "steps": steps,
+    }
+
+
+async def history(
+    services: Services,
+    org: str,
+    *,
+    provider: str | None = None,
+    status: str | None = None,
+    limit: int = 50,
+    cursor: str | None = None,
+) -> History:
+    """Return runs of `org`, latest first. Raises `InvalidInput` for a status, limit or cursor that does not exist."""
+    where = [Where("org", "==", org)]
+    if provider is not None:
+        where.append(Where("provider", "==", provider))
+    if status is not None:
+        if status not in RUN_STATUSES:
+            raise InvalidInput(f"no run has the status {status!r}.{did_you_mean(status, RUN_STATUSES)}")
+        where.append(Where("status", "==", status))
+    page = await _page(services, "runs", where, limit, cursor)
+    now = services.clock.now()
+    return {"runs": [_summary(Run.from_data(data), now) for _, data in page[0]], "cursor": page[1]}
+
+
+async def transitions(services: Services, org: str, run_id: str) -> list[Move]:
+    """Return every recorded move of a run and its steps, oldest first. Raises `NotFound`."""
+    run = (await require_run(services, org, run_id)).run
+    moves: list[Move] = [_move(None, *move) for move in run.transitions]
+    for stored in (await read_all_steps(services, run)).values():
+        moves += [_move(stored.step.step_id, *move) for move in stored.step.transitions]
+    return sorted(moves, key=lambda move: move["at"])  # stable: the run's own move comes before a step's of that moment
+
+
+async def results(services: Services, org: str, run_id: str) -> dict[str, Mapping[str, Any]]:
+    """Return what the steps of a run answered, by step. Raises `NotFound`."""
+    run = (await require_run(services, org, run_id)).run
+    stored = await read_all_steps(services, run)
+    return {item.step.step_id: item.step.result for item in stored.values() if item.step.result is not None}
+
+
+async def dead_letters(services: Services, org: str, *, limit: int = 50, cursor: str | None = None) -> Letters:
+    """Return the dead letters of `org`, latest first. Raises `InvalidInput` for a bad limit or cursor."""
+    found, following = await _page(services, DEAD_LETTERS, [Where("org", "==", org)], limit, cursor)
+    run_ids = sorted({data["run_id"] for _, data in found if "run_id" in data})
+    runs = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids])
+    epochs = {run_id: run.data["epoch"] for run_id, run in zip(run_ids, runs, strict=True) if run is not None}
+    return {"dead_letters": [_letter_view(path, data, epochs) for path, data in found], "cursor": following}
+
+
+async def _page(
+    services: Services, collection: str, where: list[Where], limit: int, cursor: str | None
+) -> tuple[list[tuple[str, dict[str, Any]]], str | None]:
+    if not 1 <= limit <= PAGE_MAX:
+        raise InvalidInput(f"limit is a number from 1 to {PAGE_MAX}, not {limit}")
+    order = [Order("created_at", descending=True)]
+    try:
+        page = await services.documents.query(collection, where=where, order=order, limit=limit, cursor=cursor)
+    except ValueError as error:
+        raise InvalidInput("the cursor is not one of ours; leave it out to begin again") from error
+    return [(document.path, document.data) for document in page.documents], page.cursor
+
+
+def _shown(run: Run, plan: Plan) -> Iterable[PlanStep]:
+    """The graph; of the handlers those that may still start, or that this end of the run called for."""
+    return (*plan.graph, *(matching_handlers(run, plan) if run.terminal else plan.handlers))
+
+
+def _summary(run: Run, now: datetime) -> RunSummary:
+    return {
+        "run_id": run.run_id,
+        "org": run.org,
+        "pipeline": run.pipeline,
+        "status": run.status.value,
+        "trigger": run.trigger,
+        "epoch": run.epoch,
+        "records_processed": int(run.totals.get("rows_processed", 0)),
+        "error_message": None if run.error is None else str(run.error.get("message")),
+        "created_at": to_text(run.created_at),
+        "started_at": _text(run.started_at),
+        "completed_at": _text(run.finished_at),
+        "duration_ms": _ms(run.created_at, run.finished_at, now),
+    }
+
+
+def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], now: datetime) -> StepView:
+    known = stored.get(record_id(planned, run.epoch))
+    step = Step(step_id=planned.step_id) if known is None else known.step
+    result = step.result or {}
+    shown = _shown_status(run, planned, step)
+    over = run.status in RUN_TERMINAL and step.finished_at is None and shown is not StepStatus.RUNNING
+    return {
+        "step_id": planned.step_id,
+        "ps_type": planned.ps_type,
+        "status": shown.value,
+        "trigger": planned.trigger,
+        "attempts": _attempts(step),
+        "attempts_max": planned.attempts_max,
+        "started_at": _text(step.started_at),
+        "completed_at": _text(step.finished_at),
+        "duration_ms": None if over else _ms(step.started_at, step.finished_at, now),
+        "rows_processed": int(result.get("rows_processed") or 0),
+        "rows_written": int(result.get("rows_written") or 0),
+        "error_message": None if step.error is None else str(step.error.get("message")),
+    }
+
+
+def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
+    """Return the step's status, or cancelled for one that the end of its run left where it was.
+
+    Handlers begin after the end; those that are not done when the run is closed are left too.
+    """
+    left = run.terminal if planned.trigger is None else run.terminal and run.check_at is None
+    return StepStatus.CANCELLED if left and step.status not in STEP_TERMINAL else step.status
+
+
+def _attempts(step: Step) -> int:
+    """Failures, and the attempt that succeeded, is under way, or rests between two slices."""
+    if step.started_at is None:
+        return 0
+    resting = step.status is StepStatus.RETRYING and step.elapsed_s == 0
+    return step.failures + (0 if step.status is StepStatus.FAILED or resting else 1)
+
+
+def _waits_for(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime) -> str | None:
+    """Say why nothing moves, if so: a queued run waits for room, a running one for a step's next attempt."""
+    if run.terminal:
+        return None
+    if run.status is RunStatus.QUEUED:
+        return "room within the org's limits"
+    waiting: list[tuple[datetime, str]] = []
+    for planned in plan.graph:
+        step = stored[planned.step_id].step if planned.step_id in stored else None
+        if step is not None and step.status is StepStatus.RUNNING:
+            return None
+        if step is not None and step.not_before is not None and step.not_before > now:
+            attempt = f"attempt {step.failures + 1} of {planned.attempts_max}"
+            waiting.append((step.not_before, f"{planned.step_id}: {attempt} at {to_text(step.not_before)}"))
+    return min(waiting)[1] if waiting else None
+
+
+def _warnings(plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:
+    """What the run will be told of when it is closed."""
+    steps = [stored[planned.step_id].step for planned in plan.graph if planned.step_id in stored]
+    return [message for step in steps for message in step.warnings]
+
+
+def _move(step_id: str | None, at: str, to: str, reason: str) -> Move:
+    return {"at": at, "step_id": step_id, "status": str(to), "why": reason}
+
+
+def _letter_view(path: str, data: Mapping[str, Any], epochs: Mapping[str, int]) -> DeadLetterView:
+    epoch = data.get("epoch")
+    view: DeadLetterView = {
+        "letter_id": path.rpartition("/")[2],
+        "run_id": data.get("run_id"),
+        "step_id": data.get("step_id"),
+        "ps_type": data.get("ps_type") or None,
+        "pipeline": data.get("pipeline"),
+        "epoch": epoch,
+        "attempts": int(data.get("attempts", 0)),
+        "code": str(data["error"].get("code")),
+        "error_message": str(data["error"].get("message")),
+        "created_at": data["created_at"],
+        "replayed": epoch is not None and epochs.get(data["run_id"], epoch) > epoch,
+    }
+    if "topic" in data:
+        view["topic"] = data["topic"]
+    return view
+
+
+def _text(at: datetime | None) -> str | None:
+    return None if at is None else to_text(at)
+
+
+def _ms(start: datetime | None, end: datetime | None, now: datetime) -> int | None:
+    if start is None:
+        return None
+    return max(0, int(((end or now) - start).total_seconds() * 1000))

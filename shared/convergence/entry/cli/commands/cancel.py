@@ -1,0 +1,40 @@
+"""`convergence cancel`: end a run before its end."""
+
+from __future__ import annotations
+
+import click
+
+from convergence.engine.cancel import cancel
+from convergence.entry.cli import remote
+from convergence.entry.cli.follow import finish_step
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.session import Session, find_run
+from convergence.errors import InvalidInput
+
+
+@click.command("cancel", cls=Command)
+@click.argument("run_id", metavar="RUN")
+@click.pass_obj
+def command(session: Session, run_id: str) -> int:
+    """Cancel RUN. What is finished stays; `convergence replay` goes on from there.
+
+    \b
+    Example:
+      convergence cancel run_5f0c2d9a
+    """
+    server = session.server(writes=True)
+    if server is not None:
+        return remote.cancel(session, server, run_id)
+    return session.go(_cancel(session, run_id))
+
+
+async def _cancel(session: Session, run_id: str) -> int:
+    with session.reading() as services:
+        org, found = await find_run(services, run_id)
+    async with session.writing(f"cancel {found}") as writer:
+        run = await cancel(writer.services, org, found)
+        if run.status.value != "cancelled":
+            raise InvalidInput(f"run {found} is {run.status} already; there is nothing to cancel")
+        ended = await writer.worker.wait(org, found)
+        await finish_step(session.out, writer.services, [ended], session.command)
+    return 0

@@ -1,0 +1,144 @@
+"""`convergence demo --all`: every shipped pipeline that can run on this machine, on the sandbox."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any, Final
+
+from convergence.domain.run import Run
+from convergence.engine.dispatch import RunRequest, dataset_of, dispatch
+from convergence.engine.services import Services
+from convergence.engine.views import runs as views
+from convergence.entry.cli.commands.demo import command as demo
+from convergence.entry.cli.commands.demo.order import Planned, ordered, planned
+from convergence.entry.cli.commands.demo.source import TRIGGER
+from convergence.entry.cli.follow import Rows, display, follow
+from convergence.entry.cli.installation import Sandbox, Writer
+from convergence.entry.cli.output import exact, seconds
+from convergence.entry.cli.session import Session
+from convergence.ports.warehouse import Parameter, Scope
+
+FOCUS, TRACKING = "cost_data_standard_1_3", "org_cost_tracking"
+COST_SQL: Final = f"""
+SELECT BillingCurrency AS currency, SUM(BilledCost) AS cost FROM {FOCUS} WHERE x_run_id = @run_id
+GROUP BY BillingCurrency ORDER BY BillingCurrency
+"""  # noqa: S608 - a constant of this file
+BILL_SQL: Final = f"""
+SELECT state, COUNT(*) AS count, SUM(computed_cost) AS computed, SUM(billed_cost) AS billed,
+  SUM(difference) AS difference
+FROM {TRACKING} WHERE x_run_id = @run_id GROUP BY state ORDER BY state
+"""  # noqa: S608 - as above
+TOTALS_SQL: Final = f"""
+SELECT COALESCE(x_Provider, ProviderName) AS provider, BillingCurrency AS currency, COUNT(*) AS charges,
+  SUM(BilledCost) AS cost
+FROM {FOCUS} GROUP BY provider, currency ORDER BY provider, currency
+"""  # noqa: S608 - as above
+
+QUERY: Final = f"SELECT * FROM {TRACKING}"  # noqa: S608 - as above
+
+
+async def run_all(session: Session, start: datetime | None, end: datetime | None) -> int:
+    """Run them and tell rows, cost and reconciliation of each; 1 when one of them did not complete."""
+    rows = Rows()
+    with session.reading() as services:
+        first, last = demo.dates(start, end, services.clock.now())
+    sandbox, _ = session.installation.sandbox()
+    async with session.writing("demo --all", rows) as writer:
+        await sandbox.start()
+        try:
+            if not session.out.json:
+                session.out.line(sandbox.describe() + "\n")
+            await demo.ensure_org(writer)
+            await writer.worker.start()
+            reported = [
+                await _one(session, writer, rows, each) for each in _plans(writer.services, sandbox, first, last)
+            ]
+            totals = await _ask(writer.services, FOCUS, TOTALS_SQL)
+        finally:
+            await sandbox.stop()
+    if session.out.json:
+        session.out.data(
+            {"org": demo.ORG, "start_date": first, "end_date": last, "pipelines": reported, "totals": totals}
+        )
+    else:
+        _print(session, reported, totals)
+    return 0 if all(each["status"] in {"completed", "not run"} for each in reported) else 1
+
+
+def _plans(services: Services, sandbox: Sandbox, first: date, last: date) -> list[Planned]:
+    days = {"start_date": first.isoformat(), "end_date": last.isoformat()}
+    found = []
+    for name in services.catalog.names():
+        loaded = services.catalog.get(name)
+        found.append(planned(name, loaded, sandbox.parameters(loaded.pipeline.provider), days))
+    return ordered(found)
+
+
+async def _one(session: Session, writer: Writer, rows: Rows, each: Planned) -> dict[str, Any]:
+    if each.lacks:
+        message = [f"the sandbox has no value for its parameter {name}" for name in each.lacks]
+        return {"pipeline": each.name, "status": "not run", "warnings": message}
+    request = RunRequest(org=demo.ORG, pipeline=each.name, parameters=each.parameters, trigger=TRIGGER)
+    accepted = await dispatch(writer.services, request)
+    (ended,) = await follow(writer, [accepted], display(session.out, rows))
+    return await _told(writer.services, ended)
+
+
+async def _told(services: Services, run: Run) -> dict[str, Any]:
+    view = await views.status(services, run.org, run.run_id)
+    bill = await _ask(services, TRACKING, BILL_SQL, run)
+    sums = {
+        name: sum((row[name] or Decimal(0) for row in bill), Decimal(0))
+        for name in ("computed", "billed", "difference")
+    }
+    return {
+        "pipeline": view["pipeline"],
+        "status": view["status"],
+        "run_id": run.run_id,
+        "rows_read": view["records_processed"],
+        "rows_written": view["rows_written"],
+        "cost": {row["currency"]: row["cost"] for row in await _ask(services, FOCUS, COST_SQL, run)},
+        "reconciliation": {**sums, "states": {row["state"]: row["count"] for row in bill}} if bill else None,
+        "warnings": view["warnings"],
+        "error": view["error_message"],
+        "duration_ms": view["duration_ms"],
+    }
+
+
+async def _ask(services: Services, table: str, sql: str, run: Run | None = None) -> list[Mapping[str, Any]]:
+    dataset = dataset_of(services, demo.ORG)
+    await services.warehouse.ensure_table(dataset, services.schemas.get(table))
+    parameters = None if run is None else {"run_id": Parameter("STRING", run.run_id)}
+    return list((await services.warehouse.query(sql, parameters, scope=Scope(dataset=dataset))).rows)
+
+
+def _print(session: Session, reported: list[dict[str, Any]], totals: list[Mapping[str, Any]]) -> None:
+    out = session.out
+    cells = [_cells(each) for each in reported]
+    headers = ["pipeline", "status", "rows", "cost", "billed", "billed - computed", "days and models", "time"]
+    out.table(headers, cells, right={2, 3, 4, 5, 7})
+    for each in reported:
+        for message in [*each["warnings"], *([each["error"]] if each.get("error") else [])]:
+            out.line(f"  {each['pipeline']}: {message}")
+    out.line("\nAll charges of the org, to the last digit, each day of a provider once")
+    out.table(["provider", "currency", "charges", "cost"], [list(row.values()) for row in totals], right={2, 3})
+    out.line(f"\nIs a number right?  {session.command('query', demo.ORG, QUERY)}")
+
+
+def _cells(each: Mapping[str, Any]) -> list[Any]:
+    rows, took = each.get("rows_written", ""), seconds(each.get("duration_ms"))
+    return [each["pipeline"], each["status"], rows, _money(each.get("cost")), *_bill(each), took]
+
+
+def _money(cost: Mapping[str, Decimal] | None) -> str:
+    return ", ".join(f"{exact(value)} {currency}" for currency, value in (cost or {}).items())
+
+
+def _bill(each: Mapping[str, Any]) -> list[str]:
+    bill = each.get("reconciliation")
+    if bill is None:
+        return ["", "", ""]
+    states = ", ".join(f"{count} {state}" for state, count in bill["states"].items())
+    return [exact(bill["billed"]), exact(bill["difference"]), states]

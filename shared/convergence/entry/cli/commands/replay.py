@@ -1,0 +1,86 @@
+"""`convergence replay`: a failed or cancelled run again, from where it stopped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Any
+
+import click
+
+from convergence.engine.replay import replay, replay_letter
+from convergence.engine.services import Services
+from convergence.engine.store import DEAD_LETTERS, require_run
+from convergence.entry.cli import remote
+from convergence.entry.cli.commands.demo.source import serve
+from convergence.entry.cli.commands.run import later, unheard
+from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.session import Session, find_run
+from convergence.errors import InvalidInput
+
+
+@click.command("replay", cls=Command)
+@click.argument("name", metavar="RUN|LETTER")
+@parameter_options
+@click.option("--latest", is_flag=True, help="Read the pipeline's file again; else it runs as it was.")
+@click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
+@click.pass_obj
+def command(
+    session: Session,
+    name: str,
+    given: Sequence[str],
+    variables: Sequence[str],
+    files: Sequence[str],
+    latest: bool,
+    wait: bool,
+) -> int:
+    """Replay a failed or cancelled RUN, or the run of a dead LETTER. Finished steps are not done again.
+
+    \b
+    Example:
+      convergence replay run_5f0c2d9a
+      convergence replay run_5f0c2d9a -p end_date=2026-11-07 --latest
+      convergence replay run_5f0c2d9a.extract_usage.0
+    """
+    server = session.server(writes=True)
+    if server is not None:
+        return remote.replay(session, server, name, (given, variables, files), latest=latest, wait=wait)
+    return session.go(_replay(session, name, (given, variables, files), latest=latest, wait=wait))
+
+
+async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...], *, latest: bool, wait: bool) -> int:
+    rows = Rows()
+    with session.reading() as services:
+        dead_letter = await _letter(services, name)
+        org, run_id = dead_letter or await find_run(services, name)
+        old = (await require_run(services, org, run_id)).run
+        edited: dict[str, Any] | None = None
+        if dead_letter is not None and (latest or any(words)):
+            raise InvalidInput(f"a letter is replayed as it was; to change something, replay its run: {run_id}")
+        if any(words):
+            loaded = services.catalog.get(old.pipeline)
+            edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
+    async with session.writing(f"replay {run_id}", rows) as writer, AsyncExitStack() as stack:
+        await serve(session, [old], stack)
+        working = writer if wait else unheard(writer)
+        if dead_letter is not None:
+            again = await replay_letter(working.services, org, name)
+        else:
+            again = await replay(working.services, org, run_id, parameters=edited, latest=latest)
+        if not wait:
+            return later(session, run_id, again.status.value)
+        await writer.worker.start()
+        ended = await follow(writer, [again], display(session.out, rows))
+        return await finish_step(session.out, writer.services, ended, session.command)
+
+
+async def _letter(services: Services, name: str) -> tuple[str, str] | None:
+    """Return (org, run id) of a dead letter, None when there is none of that name."""
+    document = None if "/" in name else await services.documents.get(f"{DEAD_LETTERS}/{name}")
+    if document is None:
+        return None
+    if "run_id" not in document.data:
+        raise InvalidInput(f"the letter {name} is an unreadable message; no run belongs to it")
+    return document.data["org"], document.data["run_id"]

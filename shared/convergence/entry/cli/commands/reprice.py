@@ -1,0 +1,106 @@
+"""`convergence reprice`: what another price list makes of past days, and the change itself when it is wanted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+import click
+
+from convergence.domain.status import RunStatus
+from convergence.engine.dispatch import dispatch
+from convergence.engine.views import runs as views
+from convergence.entry.cli.commands.run import request_for
+from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import not_there
+from convergence.entry.cli.session import Session, known_org
+
+STEP: Final = "calculate_costs"
+_day = click.DateTime(formats=["%Y-%m-%d"])
+
+
+@click.command("reprice", cls=Command)
+@click.argument("org")
+@click.argument("provider")
+@click.option("--from", "first", type=_day, metavar="DATE", required=True, help="First day (UTC).")
+@click.option("--to", "last", type=_day, metavar="DATE", required=True, help="Last day (UTC), included.")
+@click.option("--apply/--dry-run", default=False, help="Write; a dry run, the default, only shows before and after.")
+@click.option("--price-file", metavar="FILE", help="A price list below configs/; else the one that is shipped.")
+@click.option("--credential-id", metavar="ID", default="", help="Whose usage, where the org has several credentials.")
+@click.pass_obj
+def command(
+    session: Session,
+    org: str,
+    provider: str,
+    first: datetime,
+    last: datetime,
+    apply: bool,
+    price_file: str | None,
+    credential_id: str,
+) -> int:
+    """Price past days of ORG at another price list: before and after, per day and model. Runs genai/reprice/PROVIDER.
+
+    \b
+    Example:
+      convergence reprice acme openai --from 2026-10-01 --to 2026-10-31
+      convergence reprice acme openai --from 2026-10-01 --to 2026-10-31 --apply
+    """
+    pipeline = f"genai/reprice/{provider}"
+    if session.server() is not None:
+        not_there("show before and after", f"run {pipeline} there: the result of its step {STEP} holds both")
+    session.check_configs()
+    with session.reading() as services:
+        services.catalog.get(pipeline)
+    parameters: dict[str, Any] = {
+        "start_date": first.date().isoformat(),
+        "end_date": last.date().isoformat(),
+        "apply": apply,
+    }
+    parameters |= {"price_file": price_file} if price_file is not None else {}
+    parameters |= {"credential_id": credential_id} if credential_id else {}
+    return session.go(_reprice(session, org, pipeline, parameters))
+
+
+async def _reprice(session: Session, org: str, pipeline: str, parameters: Mapping[str, Any]) -> int:
+    rows = Rows()
+    with session.reading() as services:
+        await known_org(services, org)
+    async with session.writing(f"reprice {pipeline}", rows) as writer:
+        await writer.worker.start()
+        run = await dispatch(writer.services, request_for(org, pipeline, parameters))
+        (ended,) = await follow(writer, [run], display(session.out, rows))
+        if ended.status is not RunStatus.COMPLETED:
+            return await finish_step(session.out, writer.services, [ended], session.command)
+        results = await views.results(writer.services, org, ended.run_id)
+    found = {name: value for name, value in results[STEP].items() if name != "status"}
+    if session.out.json:
+        session.out.data({"run_id": ended.run_id, **found})
+    else:
+        _print(session, found)
+    return 0
+
+
+def _print(session: Session, found: Mapping[str, Any]) -> None:
+    out = session.out
+    out.line("\nCost per day, before and after")
+    columns = ("before", "after", "difference")
+    days = [[day["usage_date"], *(day[name] for name in columns)] for day in found["days"]]
+    out.table(["day", *columns], [*days, ["total", *(found[name] for name in columns)]], right={1, 2, 3})
+    if found["changes"]:
+        out.line("\nWhat changes, the largest first")
+        changes = [
+            [row["usage_date"], row["model"] or "-", *(row[name] for name in columns), row["reason"]]
+            for row in found["changes"]
+        ]
+        out.table(["day", "model", *columns, "why"], changes, right={2, 3, 4})
+    for warning in found["warnings"]:
+        out.line(f"warning: {warning}")
+    if found["applied"]:
+        out.line("\nWritten; org_cost_repricing keeps what changed.")
+    elif Decimal(found["difference"]) or found["changes"]:
+        out.line("\nNothing was written. To write it, give the same command with --apply.")
+    else:
+        out.line("\nNothing would change.")

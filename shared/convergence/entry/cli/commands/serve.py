@@ -1,0 +1,134 @@
+"""`convergence serve`: the REST API, the worker and the reconciler in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import signal
+import socket
+from collections.abc import Callable, Iterator
+from typing import Any, Final
+
+import click
+
+from convergence.config.settings.deployment import Settings, read_settings
+from convergence.domain.run import Run
+from convergence.entry.cli import log_file
+from convergence.entry.cli.options import SilentCommand
+from convergence.entry.cli.session import Session
+from convergence.errors import InvalidInput
+
+REQUESTS_S: Final = 10  # for requests under way when it is told to stop
+STEPS_S: Final = 25.0  # then for steps; what is not done by then is resumed by the next start
+YOUNG_MAX: Final = (
+    10_000  # new objects before the collector looks: 2 looks in 4,000 runs of up to 4 ms; else 48 of up to 9
+)
+
+
+@click.command("serve", cls=SilentCommand)
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one (default 8001; PORT).")
+@click.pass_obj
+def command(session: Session, host: str, port: int | None) -> int:
+    """Serve the REST API until Ctrl-C or SIGTERM; runs that an earlier process left are finished too.
+
+    The operator's key is the variable CONVERGENCE_ROOT_KEY; docs/api.md has all settings.
+
+    \b
+    Example:
+      convergence serve --port 8001
+    """
+    session.check_configs()
+    settings = read_settings()
+    session.env, session.project_id = settings.env, settings.GCP_PROJECT_ID
+    listening = _listen(host, settings.PORT if port is None else port)
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(session, settings, listening))
+    return 0
+
+
+async def _serve(session: Session, settings: Settings, listening: socket.socket) -> None:
+    import uvicorn
+
+    from convergence.entry.api.app import create_app
+    from convergence.entry.api.http_limits import BoundedHttp
+    from convergence.entry.api.runtime import runtime
+
+    class Server(uvicorn.Server):
+        @contextlib.contextmanager
+        def capture_signals(self) -> Iterator[None]:
+            yield  # they are heard here, because the steps have to be waited for as well
+
+    async with session.writing(f"serve {_address(listening)}") as writer:
+        log = session.installation.log_file(session.place)
+
+        async def wait(org: str, run_id: str, seconds: float) -> Run:
+            return await writer.worker.wait(org, run_id, timeout_s=seconds)
+
+        def log_lines(run_id: str) -> Iterator[dict[str, Any]]:
+            return log_file.read_run(log, run_id)
+
+        app = create_app(runtime(writer.services, settings, wait=wait, log_lines=log_lines))
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,  # FORWARDED_HOPS says which part of X-Forwarded-For is true
+            lifespan="off",
+            http=BoundedHttp,
+            ws="none",
+            timeout_keep_alive=30,
+            timeout_graceful_shutdown=REQUESTS_S,
+        )
+        server = Server(config)
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
+        left = await writer.worker.start()
+        _say(session, settings, listening, left)
+        _keep_what_is_loaded()
+        await server.serve(sockets=[listening])
+        if not await writer.worker.drain(STEPS_S):
+            session.out.note("Some steps were still at work; the next start goes on with them.")
+    session.out.note("Stopped.")
+
+
+def _keep_what_is_loaded() -> None:
+    """Modules, routes and schemas stay until the end. A full look at them takes 50 ms, in which nobody is served."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
+
+
+def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:
+    address = _address(listening)
+    session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
+    if left:
+        session.out.note(f"goes on with {left} run{'s' * (left != 1)} of an earlier process")
+    if settings.DISABLE_AUTH:
+        session.out.note("authentication is switched off: everybody is the operator")
+    elif not settings.CONVERGENCE_ROOT_KEY.get_secret_value():
+        session.out.note("CONVERGENCE_ROOT_KEY is not set: what the operator does is closed")
+
+
+def _address(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return socket.create_server((host, port), backlog=2048)
+    except OSError as error:
+        raise InvalidInput(f"cannot listen on {host}:{port}: {error.strerror}; choose another with --port") from error
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The faster event loop where it is installed."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

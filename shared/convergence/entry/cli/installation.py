@@ -1,0 +1,91 @@
+"""What the command line needs of an installation; `bootstrap` hands it over, because entry knows no adapter."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+
+Watch = Callable[[str, str, int, int | None, str], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process.
+
+    Datasets end in `env`; `project_id` is what SQL may put before a dataset.
+    """
+
+    data_dir: Path
+    configs_dir: Path
+    env: str = "dev"
+    project_id: str = "local-dev-project"
+    synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+
+
+class Worker(Protocol):
+    """Drives runs in this process."""
+
+    async def start(self) -> int:
+        """Begin to take up every run that is not settled; return how many there are."""
+        ...
+
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:
+        """Return the run when nothing is left to do for it; at the timeout, as it is then."""
+        ...
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no step more and wait for those at work; False when some were not done in time."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date."""
+
+    services: Services
+    worker: Worker
+    write_log: Callable[[], Awaitable[None]]
+
+
+class Sandbox(Protocol):
+    """Provider APIs on loopback."""
+
+    async def start(self, port: int = 0) -> str:
+        """Listen and return the API's base URL. Raises `OSError` when the port is taken."""
+        ...
+
+    async def stop(self) -> None:
+        """Close the port."""
+        ...
+
+    def parameters(self, provider: str) -> Mapping[str, Any]:
+        """Return what pipelines of a provider must be told to ask this server, by name; {} for one it has not."""
+        ...
+
+    @staticmethod
+    def describe() -> str:
+        """Return source, licence and assumptions, for people."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Installation:
+    """Ways into an installation.
+
+    `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is told of rows as
+    steps report them. `reader(place)` works beside a writer and makes no file; a place without data reads as an
+    installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
+    `sandbox()` gives a server that is not started yet, and the key that it knows.
+    """
+
+    writer: Callable[[Place, str, Watch | None], AbstractAsyncContextManager[Writer]]
+    reader: Callable[[Place], AbstractContextManager[Services]]
+    holder: Callable[[Place], str | None]
+    log_file: Callable[[Place], Path]
+    sandbox: Callable[[], tuple[Sandbox, str]]

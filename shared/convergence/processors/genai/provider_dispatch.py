@@ -1,0 +1,52 @@
+"""Which processor gives usage and cost of which LLM provider, and what a provider cannot give."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from pydantic import ConfigDict
+
+from convergence.config.processors import ps_types
+from convergence.errors import StepFailed, did_you_mean
+from convergence.ports.processor import Context
+from convergence.processors.settings import Settings, settings
+
+PROVIDERS: Final = ("openai", "anthropic", "gemini", "vertex", "azure_openai", "deepseek")
+# Why a part is not there, and what to take instead.
+UNAVAILABLE: Final = {
+    ("deepseek", "usage"): (
+        "its API gives the prepaid balance only; genai/payg/deepseek records it, and what was spent is the difference"
+        " of two balances, not split by model, key or kind of token"
+    ),
+}
+
+
+class FrontSettings(Settings):
+    """`provider`; all other keys are those of the provider's own processor. Dates are the run's."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    provider: str
+    start_date: str = ""
+    end_date: str = ""
+
+
+async def delegate(part: str, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+    """Let `{provider}.{part}` do the step.
+
+    Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
+    """
+    options = settings(FrontSettings, step_config)
+    if options.provider not in PROVIDERS:
+        raise StepFailed(
+            f"config.provider: no provider is called {options.provider!r}.{did_you_mean(options.provider, PROVIDERS)}"
+        )
+    if reason := UNAVAILABLE.get((options.provider, part)):
+        raise StepFailed(f"{options.provider} has no {part}: {reason}")
+    for name, day in (("start_date", context.start_date), ("end_date", context.end_date)):
+        given = getattr(options, name)
+        if given and given != day.isoformat():
+            raise StepFailed(f"config.{name} is {given}, the run's is {day}: give dates to the run, not to the step")
+    inner = ps_types.load(f"{options.provider}.{part}")
+    return await inner.execute({**step_config, "config": options.model_extra or {}}, context)

@@ -1,0 +1,1 @@
+"""HTTP for processors: client, authentication, paging, limits."""

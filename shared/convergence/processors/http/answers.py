@@ -1,0 +1,167 @@
+"""What an answer means: its value, or the error that says who must act."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import httpx
+import orjson
+
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.processors.http.json_text import read_json
+from convergence.processors.http.retry_budget import rate_limit_wait_s, retry_after_s
+
+BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
+REFUSED: Final = frozenset({401, 403})
+FAILED: Final = frozenset(
+    {"error", "fail", "failed", "failure"}
+)  # what `status` says beside records that are not there
+# Reasons that mean "slow down" under other statuses than 429, without case and marks.
+RATE_LIMITS: Final = frozenset(
+    {
+        *("ratelimitexceeded", "userratelimitexceeded", "quotaexceeded", "dailylimitexceeded"),  # Google
+        *("resourceexhausted", "ratelimited", "ratelimit", "ratelimiterror", "toomanyrequests"),
+        *("throttled", "throttling", "throttlingexception", "requestlimitexceeded", "slowdown"),  # AWS, GraphQL
+    }
+)
+_REASONS: Final = ("reason", "status", "code", "type", "__type", "error")
+_NO_MARKS: Final = str.maketrans("", "", "_- ")
+
+
+async def read_body(response: httpx.Response, where: str, *, bytes_max: int) -> bytes:
+    """Return the body of an answer that is still coming.
+
+    Raises:
+        StepFailed: it has more than `bytes_max` bytes. It is decompressed piece by piece: a small answer cannot swell
+            unseen.
+    """
+    body = bytearray()
+    pieces = response.aiter_bytes() if "content-encoding" in response.headers else response.aiter_raw()
+    async for piece in pieces:
+        body += piece
+        if len(body) > bytes_max:
+            raise StepFailed(f"{where} sends more than {bytes_max // 2**20} MiB in one answer: ask for smaller pages")
+    return bytes(body)
+
+
+def parsed(response: httpx.Response, body: bytes, where: str, *, exact: bool, data_path: str = "") -> Any:
+    """Return the value of a good answer, whose records are at `data_path`: what is there is data, not an error.
+
+    Raises:
+        StepFailed: markup instead of JSON, or an error under the status 200.
+        Throttled: an error under the status 200 whose reason is a rate limit.
+        Transient: JSON that ends too early.
+    """
+    kind = response.headers.get("content-type", "")
+    if "html" in kind or body.lstrip()[:1] == b"<":
+        raise StepFailed(f"{where} answers {kind or 'markup'} instead of JSON: check the base URL")
+    try:
+        answer = read_json(body, exact=exact)
+    except ValueError as error:
+        raise Transient(f"{where} answers with broken JSON ({len(body)} bytes)") from error
+    for envelope in _envelopes(answer, data_path):
+        if _reports_failure(envelope, data_path):
+            if _is_rate_limit(envelope):
+                raise Throttled(
+                    f"{where} answers {response.status_code} with a rate limit: {_message(envelope)}", retry_after_s=0.0
+                )
+            raise StepFailed(f"{where} answers {response.status_code} with an error: {_message(envelope)}")
+    return answer
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """Return a list of objects as it is. Raises `TypeError` for anything else, null included."""
+    if not isinstance(value, list):
+        raise TypeError(f"a {type(value).__name__} where a list belongs")
+    for each in value:
+        if not isinstance(each, dict):
+            raise TypeError(f"a {type(each).__name__} where an object belongs")
+    return value
+
+
+def _envelopes(answer: Any, data_path: str) -> Iterator[dict[str, Any]]:
+    """Yield the objects around the records, the outermost first."""
+    for key in data_path.split("."):
+        if not isinstance(answer, dict):
+            return
+        yield {name: value for name, value in answer.items() if name != key}
+        answer = answer.get(key)
+
+
+def _reports_failure(envelope: dict[str, Any], data_path: str) -> bool:
+    """Whether an object around records says that the request failed. A count in `errors` is not a list of errors."""
+    if envelope.get("error") or any(envelope.get(name) is False for name in ("success", "ok")):
+        return True
+    errors = envelope.get("errors")
+    if errors and isinstance(errors, list | dict | str):
+        return True
+    # Without data_path the answer may itself be the record, and `status` its field.
+    return bool(data_path) and str(envelope.get("status")).lower() in FAILED
+
+
+def refused(response: httpx.Response, body: bytes, where: str, *, renew: str, now: float) -> ConvergenceError:
+    """Return the error of an answer that has none of the data; `now` in Unix seconds, for waits given as a date."""
+    status = response.status_code
+    wait_s = retry_after_s(response.headers, now)
+    if status == 202:
+        if wait_s is not None:
+            return Throttled(f"{where} answers 202: the data is not ready yet", retry_after_s=wait_s)
+        return Transient(f"{where} answers 202: the data is not ready yet, and it does not say when")
+    if status in BUSY or status >= 500:
+        if wait_s is not None or status == 429:
+            return Throttled(f"{where} answers {status}", retry_after_s=wait_s or 0.0)
+        return Transient(f"{where} answers {status}")
+    message = _parsed_or_none(body)
+    if status == 403 and wait_s is None:
+        wait_s = rate_limit_wait_s(response.headers, now)
+    if (status == 403 and wait_s is not None) or (400 <= status < 500 and status != 401 and _is_rate_limit(message)):
+        return Throttled(f"{where} answers {status}: a rate limit is used up", retry_after_s=wait_s or 0.0)
+    if status in REFUSED:
+        # The provider's own words are left out: they may quote the key.
+        reason = "does not know the credential" if status == 401 else "says that the credential lacks a permission"
+        return CredentialRejected(f"{where} {reason} ({status}). {renew}".rstrip())
+    if 300 <= status < 400:
+        return StepFailed(f"{where} redirects ({status}): set the final base URL")
+    return StepFailed(
+        f"{where} refuses the request ({status}): {'no reason given' if message is None else _message(message)}"
+    )
+
+
+def _parsed_or_none(body: bytes) -> Any:
+    try:
+        return orjson.loads(body)
+    except ValueError:
+        return None
+
+
+def _is_rate_limit(answer: Any) -> bool:
+    """Whether an error names a rate limit as its reason: Google, Azure, AWS and GraphQL say it in different places."""
+    return any(_word(part.get(name)) in RATE_LIMITS for part in _parts(answer) for name in _REASONS)
+
+
+def _parts(answer: Any, depth: int = 5) -> Iterator[dict[str, Any]]:
+    if isinstance(answer, dict):
+        yield answer
+        inner = [answer.get(name) for name in ("error", "errors", "details", "extensions")]
+    else:
+        inner = answer[:20] if isinstance(answer, list) else []
+    if depth:
+        for each in inner:
+            yield from _parts(each, depth - 1)
+
+
+def _word(value: Any) -> str:
+    return value.rpartition("#")[2].lower().translate(_NO_MARKS) if isinstance(value, str) else ""
+
+
+def _message(answer: Any) -> str:
+    """Return the provider's reason: the first text that it gives in `error`, `errors` or beside them."""
+    if isinstance(answer, list):
+        return "; ".join(_message(each) for each in answer[:3])[:300]
+    if not isinstance(answer, dict):
+        return str(answer)[:300]
+    for name in ("error", "errors", "message", "detail", "error_description", "title", "reason", "code"):
+        if answer.get(name) and answer[name] is not True:
+            return _message(answer[name])
+    return str(answer)[:300]

@@ -1,0 +1,218 @@
+"""JSON over HTTP for processors: pages, waits, refusals.
+
+A call is repeated in place a few times when the other side is busy or the line breaks; after that the engine
+decides. What cannot get better by repeating ends the step at once, with a message that says what to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from contextlib import aclosing
+from datetime import timedelta
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import httpx
+
+from convergence.errors import StepFailed, Throttled, Transient
+from convergence.ports.processor import Context
+from convergence.processors.http.answers import parsed, read_body, refused
+from convergence.processors.http.hosts import DEFAULT_REACH, Reach, checked_url
+from convergence.processors.http.limiter import limiter
+from convergence.processors.http.paging import Answer, Call, Following, LoopGuard, Paging, Params
+from convergence.processors.http.retry_budget import RetryBudget
+
+_NOTHING: Final = httpx.ByteStream(b"")  # the body of a GET
+
+
+class RestClient:
+    """One API of one step. `retries` counts repeated calls, `calls` all of them."""
+
+    def __init__(
+        self,
+        context: Context,
+        base_url: str,
+        *,
+        headers: Mapping[str, str],
+        service: str,
+        renew: str = "",
+        retry_budget: RetryBudget | None = None,
+        bytes_max: int = 64 * 1024 * 1024,
+        requests_per_second: float | None = None,
+        credential: str = "",
+        reach: Reach = DEFAULT_REACH,
+        hosts: Iterable[str] = (),
+        params: Mapping[str, str] | None = None,
+        data_path: str = "",
+    ) -> None:
+        """`service` names the API in messages; `renew` says how to replace its credential.
+
+        `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
+        host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
+        What stands at `data_path` of an answer is data, whatever it is called.
+        """
+        self._context = context
+        url = checked_url(base_url, service)
+        self._base_url = base_url.rstrip("/")
+        self._own = (url.scheme, url.host, url.port)
+        self._hosts = frozenset(hosts)
+        self._reach = reach
+        self._requests_per_second = requests_per_second
+        self._credential = credential
+        self._headers = httpx.Headers(context.http.headers)
+        self._headers.update({"accept": "application/json", **headers})
+        self._params = dict(params or {})
+        # What was asked last: pages differ in a parameter only.
+        self._checked: dict[str, tuple[httpx.URL, httpx.Headers]] = {}
+        self._encoded: dict[tuple[str, str], str] = {}
+        self._service = service
+        self._renew = renew
+        self._patience = retry_budget or RetryBudget()
+        self._limits = httpx.Timeout(self._patience.answer_s).as_dict()
+        self._bytes_max = bytes_max
+        self._data_path = data_path
+        self.calls = 0
+        self.retries = 0
+
+    async def get(self, path: str, params: Params = (), *, exact: bool = False) -> Any:
+        """Return the parsed answer, None for one without content; with `exact`, numbers with a point are Decimal.
+
+        Raises:
+            CredentialRejected: 401, or 403 that is not a rate limit.
+            StepFailed: another 4xx, a redirect, an answer that is no JSON or larger than `bytes_max`.
+            Throttled, Transient: still busy after all attempts.
+        """
+        return (await self.ask(Call(path, tuple(params)), exact=exact)).data
+
+    async def ask(self, call: Call, *, exact: bool = False) -> Answer:
+        """Return the answer to any call; raises what `get` raises."""
+        attempt = 0
+        while True:
+            try:
+                return await self._once(call, exact=exact)
+            except Transient as problem:
+                wait_s = self._wait_s(problem, attempt)
+                attempt += 1
+                if wait_s is None or attempt >= self._patience.attempts_max:
+                    raise
+                self.retries += 1
+                self._context.logger.info("%s; attempt %d in %.2f s", problem, attempt + 1, wait_s)
+                await self._context.sleep(wait_s)
+
+    async def pages(self, path: str, params: Params = (), *, paging: Paging, exact: bool = False) -> AsyncIterator[Any]:
+        """Yield pages of GET; see `walk`."""
+
+        def following(answer: Answer, call: Call) -> Call | None:
+            params = paging(answer.data, call.params)
+            return None if params is None else Call(call.path, tuple(params))
+
+        walk = self.walk(Call(path, tuple(params)), following, exact=exact)
+        async with aclosing(walk):
+            async for answer, _ in walk:
+                yield answer.data
+
+    async def walk(
+        self, call: Call, following: Following, *, guard: LoopGuard | None = None, exact: bool = False
+    ) -> AsyncGenerator[tuple[Answer, Call | None], None]:
+        """Yield (answer, the call for the next page or None).
+
+        The next page is under way while the caller works on this one. Memory: two pages. Raises, besides what
+        `get` raises, `StepFailed` when the pages go round in circles or do not end.
+        """
+        guard = guard or LoopGuard()
+        guard.repeats(call)  # known already where a step goes on
+        coming = asyncio.ensure_future(self.ask(call, exact=exact))
+        try:
+            while True:
+                answer = await coming
+                after = following(answer, call)
+                if after is None:
+                    yield answer, None
+                    return
+                guard.check(after, self._where(call))
+                call = after
+                coming = asyncio.ensure_future(self.ask(call, exact=exact))
+                yield answer, call
+        finally:
+            coming.cancel()
+            await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
+
+    async def _once(self, call: Call, *, exact: bool) -> Answer:
+        url, headers = self._place(call.path)
+        gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
+        await gate.wait(self._context, self._requests_per_second)
+        self.calls += 1
+        request = httpx.Request(
+            call.method,
+            url,
+            headers=headers,
+            json=call.body,
+            stream=_NOTHING if call.method == "GET" and call.body is None else None,
+            extensions={
+                "reach": self._reach,
+                "timeout": self._limits,
+                "target": self._target(url, [*call.params, *self._params.items()]),
+            },
+        )
+        try:
+            response = await self._context.http.send(request, stream=True)
+            try:
+                body = await read_body(response, self._where(call), bytes_max=self._bytes_max)
+            finally:
+                await response.aclose()
+        except httpx.RequestError as error:
+            raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
+        if response.status_code in {200, 201}:
+            data = parsed(response, body, self._where(call), exact=exact, data_path=self._data_path)
+            return Answer(data, response.headers)
+        if response.status_code == 204:
+            return Answer(None, response.headers, empty=True)
+        refusal = refused(response, body, self._where(call), renew=self._renew, now=self._context.now().timestamp())
+        if isinstance(refusal, Throttled) and refusal.retry_after_s and response.status_code >= 400:
+            gate.pause(
+                self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))
+            )
+        raise refusal
+
+    def _place(self, path: str) -> tuple[httpx.URL, httpx.Headers]:
+        """Return where a call goes, once its host is known to be allowed, and with what headers."""
+        if path in self._checked:
+            return self._checked[path]
+        whole = path.startswith(("http://", "https://"))
+        url = checked_url(path if whole else self._base_url + path, self._service)
+        if (url.scheme, url.host, url.port) != self._own and url.host not in self._hosts:
+            raise StepFailed(
+                f"{self._service}: a page leads to another host, {url.netloc.decode('ascii')!r}; the credential goes to"
+                f" {self._own[1]!r} only, unless config.allowed_hosts names the other"
+            )
+        headers = httpx.Headers({"host": url.netloc.decode("ascii")})
+        headers.update(self._headers)
+        self._checked = {path: (url, headers)}
+        return url, headers
+
+    def _target(self, url: httpx.URL, params: Params) -> bytes:
+        """Return path and query; parameters of the URL's own query give way to others of their name.
+
+        It travels as httpx's extension `target`: to parse a URL anew for each page takes longer than to send it.
+        """
+        if not params:
+            return url.raw_path
+        if url.query:
+            return url.copy_merge_params(list(params)).raw_path
+        self._encoded = {pair: self._encoded.get(pair) or urlencode([pair]) for pair in params}
+        return b"%b?%b" % (url.raw_path, "&".join(self._encoded[pair] for pair in params).encode("ascii"))
+
+    def _wait_s(self, problem: Transient, attempt: int) -> float | None:
+        """Seconds to wait; None when the wait is the engine's."""
+        retry_budget = self._patience
+        if isinstance(problem, Throttled) and not retry_budget.retry_on_429:
+            return None
+        wait_s = self._context.fraction() * min(retry_budget.wait_max_s, retry_budget.wait_base_s * 2**attempt)
+        if isinstance(problem, Throttled) and problem.retry_after_s > 0:
+            wait_s = problem.retry_after_s
+        left_s = (self._context.deadline - self._context.now()).total_seconds()
+        return wait_s if wait_s <= min(retry_budget.retry_after_max_s, left_s) else None
+
+    def _where(self, call: Call) -> str:
+        return f"{self._service} {call.method} {call.path.partition('?')[0]}"

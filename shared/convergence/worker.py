@@ -1,0 +1,129 @@
+"""One process that does all the work of an installation: it delivers, executes and reconciles."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from convergence.adapters.local.bus import LocalBus
+from convergence.domain.run import Run
+from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
+from convergence.engine.services import Services
+from convergence.engine.store import require_run
+from convergence.engine.topic_handlers import handlers
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Message, RetryPolicy
+
+logger = logging.getLogger(__name__)
+_PASS_MAX_S: Final = 5.0
+_PASS_MIN_S: Final = 0.2
+
+
+class _Waiting:
+    """Somebody waits for a run; `over` when only its handlers are left."""
+
+    def __init__(self) -> None:
+        self.moved = asyncio.Event()
+        self.over = False
+
+
+class LocalWorker:
+    """Handlers on the bus of this process, and the reconciler beside them."""
+
+    def __init__(
+        self, services: Services, bus: LocalBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
+    ) -> None:
+        """`sweep` drops staged rows; called at a start that finds no run unsettled, for then none needs them."""
+        self.services = services
+        self._sweep = sweep
+        self._bus = bus
+        handler = handlers(services)
+        bus.subscribe(STEP_READY, handler[STEP_READY], RetryPolicy(), outstanding_max=steps_max)
+        bus.subscribe(DISPATCH, handler[DISPATCH], RetryPolicy())
+        bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
+        bus.tap(RUN_EVENTS, self._moved)
+        self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
+        self._passes: asyncio.Task[None] | None = None
+
+    async def start(self) -> int:
+        """Begin to take up every run that is not settled, then keep looking. Return how many there are.
+
+        It does not wait for them: with many left, new runs come between.
+        """
+        left = await count_unsettled(self.services)
+        if self._sweep is not None and not left:
+            self._sweep()
+        self._passes = asyncio.create_task(self._reconcile())
+        return left
+
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, settled: bool = True) -> Run:
+        """Return the run when it is terminal, and with `settled` its handlers are done and its rows counted.
+
+        At the timeout, return it as it is then.
+        """
+        waiting = _Waiting()
+        self._waiting.setdefault(run_id, []).append(waiting)
+        try:
+            async with asyncio.timeout(timeout_s):
+                while True:
+                    waiting.moved.clear()
+                    run = await (self._settled(org, run_id) if settled else self._run(org, run_id))
+                    if run.check_at is None or (run.terminal and not settled):
+                        return run
+                    waiting.over = run.terminal
+                    await waiting.moved.wait()
+        except TimeoutError:
+            return await self._run(org, run_id)
+        finally:
+            self._waiting[run_id].remove(waiting)
+            if not self._waiting[run_id]:
+                del self._waiting[run_id]
+
+    async def _run(self, org: str, run_id: str) -> Run:
+        return (await require_run(self.services, org, run_id)).run
+
+    async def _settled(self, org: str, run_id: str) -> Run:
+        run = await self._run(org, run_id)
+        if run.terminal:  # the reconciler would come by in a minute; who waits wants the totals now
+            await reconcile_run(self.services, run_id)
+            run = await self._run(org, run_id)
+        return run
+
+    def _moved(self, messages: Sequence[Message]) -> None:
+        """Wake those who wait for a run: at its moves, and at those of its handlers once it is over."""
+        if self._waiting:
+            for message in messages:
+                for waiting in self._waiting.get(message.attributes["run_id"], ()):
+                    if waiting.over or message.attributes["type"].startswith("run."):
+                        waiting.moved.set()
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no step more and wait for those at work; False when some were not done in time."""
+        return await self._bus.drain(timeout_s)
+
+    async def close(self) -> None:
+        """Stop. Steps that still run stay claimed: the next start takes them up."""
+        if self._passes is not None:
+            self._passes.cancel()
+            await asyncio.gather(self._passes, return_exceptions=True)
+        await self._bus.close()
+
+    async def _reconcile(self) -> None:
+        taken_up = False
+        while True:
+            try:
+                if taken_up:
+                    await self._pass()
+                else:
+                    await reconcile(self.services, everything=True)
+                    taken_up = True
+            except Exception as error:
+                logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
+                await self.services.clock.sleep(_PASS_MAX_S)
+
+    async def _pass(self) -> None:
+        due = await next_check(self.services)
+        wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
+        await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
+        await reconcile(self.services)
