@@ -169,7 +169,7 @@ class TableNames(_Closed):
 
 
 class DatasetTypes(_Open):
-    """`system/dataset_types.yml`: datasets, and how tables and steps are called (see `config/files/naming_rules.py`)."""
+    """`system/dataset_types.yml`: datasets, and naming rules of tables and steps (`config/files/naming_rules.py`)."""
 
     dataset_types: Annotated[tuple[_DatasetType, ...], Field(strict=False, min_length=1)]
     tables: TableNames | None = None

@@ -25,9 +25,10 @@ class StepSecrets:
             expected = run.credential_id if name == run.provider else ""
             credential = await self._services.credentials.find(run.org, name, expected)
             if credential is None:
+                similar = did_you_mean(name, run.sealed) if run.sealed else ""
                 raise StepFailed(
                     f"{run.org} has no credential for {name!r}; store one with: "
-                    f"convergence run {run.org} {name}/auth/setup.{did_you_mean(name, run.sealed) if run.sealed else ''}"
+                    f"convergence run {run.org} {name}/auth/setup.{similar}"
                 )
             plaintext = await self._services.credentials.open(credential)
         self.opened.add(plaintext)
