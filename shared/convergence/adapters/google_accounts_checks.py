@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from convergence.domain.addresses import LOOPBACK
 from convergence.errors import CloudSetup, ConvergenceError, CredentialRejected, StepFailed
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ def checked_place(text: str, what: str, *, here: bool) -> httpx.URL:
 
     Raises `StepFailed`.
     """
-    from convergence.processors.http.hosts import LOOPBACK, checked_url
+    from convergence.processors.http.hosts import checked_url
 
     url = checked_url(text, "Google")
     if url.host in LOOPBACK and here:

@@ -81,7 +81,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
         closing.callback(documents.close)
         closing.callback(warehouse.close)
-        keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), HttpClient()
+        keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), HttpClient(options.env)
         closing.push_async_callback(http.close)
         services = Services(
             documents=documents,
@@ -131,7 +131,8 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
     from convergence.adapters.local.documents.adapter import SqliteDocuments
     from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 
-    directory, clock, keyring, http = DataDirectory(options.data_dir), SystemClock(), _NoKeyring(), HttpClient()
+    directory, clock, keyring = DataDirectory(options.data_dir), SystemClock(), _NoKeyring()
+    http = HttpClient(options.env)
     there = directory.documents.exists()
     documents = SqliteDocuments(directory.documents if there else ":memory:", clock, indexes=INDEXES, read_only=there)
     try:

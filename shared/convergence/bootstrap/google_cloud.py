@@ -61,7 +61,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         orgs=orgs,
         credentials=CredentialStore(documents, keyring, clock),
         processor=load,
-        http=HttpClient().client,
+        http=HttpClient(settings.env).client,
         accounts=lambda: GoogleAccounts(clock=clock, ids=ids, endpoint=bigquery),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from convergence.config.settings.environments import SHORT
+
 if TYPE_CHECKING:
     import httpx
 
@@ -11,15 +13,17 @@ if TYPE_CHECKING:
 class HttpClient:
     """The process's HTTP client, made when the first step asks for it."""
 
-    def __init__(self) -> None:
+    def __init__(self, env: str) -> None:
+        """`env` is the suffix of datasets; in production this machine is not called under any name."""
+        self._production = env == SHORT["production"]
         self._client: httpx.AsyncClient | None = None
 
     def client(self) -> httpx.AsyncClient:
         """Return it."""
-        from convergence.adapters.checked_http_client import StepClient
+        from convergence.adapters.http.client import StepClient
 
         if self._client is None:
-            self._client = StepClient()
+            self._client = StepClient(reach="public" if self._production else "loopback")
         return self._client
 
     async def close(self) -> None:

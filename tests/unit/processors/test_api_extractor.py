@@ -14,7 +14,7 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.checked_http import CheckedTransport
+from convergence.adapters.http.transport import CheckedTransport
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient

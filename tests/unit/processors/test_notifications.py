@@ -11,7 +11,7 @@ import httpx
 import pytest
 from aiosmtpd.smtp import SMTP, Envelope
 
-from convergence.adapters.checked_http import CheckedTransport
+from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.processors.notify_systems import email_notification, slack_notification
 from convergence.sandbox.http import HttpServer, Request, Response

@@ -11,7 +11,7 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.checked_http import CheckedTransport
+from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging

@@ -10,7 +10,7 @@ import httpx
 import orjson
 import pytest
 
-from convergence.adapters.checked_http import CheckedTransport
+from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import ConvergenceError
 from convergence.processors.integrations import validate_gcp
 from convergence.sandbox import bigquery, google

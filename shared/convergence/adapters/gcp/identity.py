@@ -26,6 +26,7 @@ _ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com
 _SKEW_S: Final = 10
 _AGAIN_S: Final = 60.0  # an unknown key is looked for at most this often: anybody can invent one
 _KEPT_S: Final = 300.0  # where the answer does not say how long it holds
+_BYTES_MAX: Final = 2**20  # of the answer with the certificates
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
 
 
@@ -47,9 +48,10 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
 
         try:
             async with httpx.AsyncClient(transport=transport, timeout=10) as client:
-                answer = await client.get(url)
-            answer.raise_for_status()
-            found = answer.json()
+                plain = {"accept-encoding": "identity"}  # what is not compressed cannot swell
+                async with client.stream("GET", url, headers=plain) as answer:
+                    answer.raise_for_status()
+                    found = json.loads(await _read(answer))
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             raise Transient(f"waiting for Google's certificates ({url}): {error!r}") from error
         if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
@@ -58,6 +60,17 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
         return Certificates(found, float(kept[1]) if kept is not None else _KEPT_S)
 
     return fetch
+
+
+async def _read(answer: httpx.Response) -> bytes:
+    body = bytearray()
+    if "content-encoding" in answer.headers:
+        raise Transient("waiting for Google's certificates: the answer is compressed, which was not asked for")
+    async for piece in answer.aiter_bytes():
+        body += piece
+        if len(body) > _BYTES_MAX:
+            raise Transient(f"waiting for Google's certificates: the answer has more than {_BYTES_MAX} bytes")
+    return bytes(body)
 
 
 class PushIdentity:

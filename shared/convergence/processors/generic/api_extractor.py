@@ -16,6 +16,7 @@ from typing import Any, Final
 import httpx
 
 from convergence.config.sql.values import bind
+from convergence.domain.addresses import Reach
 from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
 from convergence.ports.warehouse import TableSchema, WriteMode
@@ -26,7 +27,6 @@ from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
 from convergence.processors.http.auth import signed
 from convergence.processors.http.client import RestClient
-from convergence.processors.http.hosts import Reach
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.http.retry_budget import RetryBudget
 from convergence.processors.settings import settings

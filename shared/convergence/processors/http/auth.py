@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from base64 import b64encode
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import httpx
 import orjson
 from pydantic import Field, model_validator
 
+from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.processor import Context
-from convergence.processors.http.hosts import Reach, checked_url
+from convergence.processors.http.hosts import checked_url
 from convergence.processors.settings import Settings
 
+_TOKEN_BYTES_MAX: Final = 2**20
 AuthKind = Literal["bearer", "header", "query", "basic", "oauth2", "none"]
 
 
@@ -92,7 +94,10 @@ async def _token(auth: Auth, secret: str, context: Context, reach: Reach) -> str
         form["scope"] = auth.scope
     try:
         answer = await context.http.post(
-            url, data=form, headers={"accept": "application/json"}, extensions={"reach": reach}
+            url,
+            data=form,
+            headers={"accept": "application/json"},
+            extensions={"reach": reach, "bytes_max": _TOKEN_BYTES_MAX},
         )
     except httpx.RequestError as error:
         raise Transient(f"{service} cannot be reached: {type(error).__name__}") from error

@@ -10,20 +10,19 @@ import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 from urllib.parse import urlencode
 
 import httpx
 
+from convergence.domain.addresses import DEFAULT_REACH, Reach
 from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
 from convergence.processors.http.answers import parsed, read_body, refused
-from convergence.processors.http.hosts import DEFAULT_REACH, Reach, checked_url
+from convergence.processors.http.hosts import checked_url
 from convergence.processors.http.limiter import limiter
 from convergence.processors.http.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.http.retry_budget import RetryBudget
-
-_NOTHING: Final = httpx.ByteStream(b"")  # the body of a GET
 
 
 class RestClient:
@@ -145,15 +144,10 @@ class RestClient:
         self.calls += 1
         request = httpx.Request(
             call.method,
-            url,
+            self._with_params(url, [*call.params, *self._params.items()]),
             headers=headers,
             json=call.body,
-            stream=_NOTHING if call.method == "GET" and call.body is None else None,
-            extensions={
-                "reach": self._reach,
-                "timeout": self._limits,
-                "target": self._target(url, [*call.params, *self._params.items()]),
-            },
+            extensions={"reach": self._reach, "timeout": self._limits, "bytes_max": self._bytes_max},
         )
         try:
             response = await self._context.http.send(request, stream=True)
@@ -191,17 +185,14 @@ class RestClient:
         self._checked = {path: (url, headers)}
         return url, headers
 
-    def _target(self, url: httpx.URL, params: Params) -> bytes:
-        """Return path and query; parameters of the URL's own query give way to others of their name.
-
-        It travels as httpx's extension `target`: to parse a URL anew for each page takes longer than to send it.
-        """
+    def _with_params(self, url: httpx.URL, params: Params) -> httpx.URL:
+        """Return the URL with its query; parameters of the URL's own query give way to others of their name."""
         if not params:
-            return url.raw_path
+            return url
         if url.query:
-            return url.copy_merge_params(list(params)).raw_path
+            return url.copy_merge_params(list(params))
         self._encoded = {pair: self._encoded.get(pair) or urlencode([pair]) for pair in params}
-        return b"%b?%b" % (url.raw_path, "&".join(self._encoded[pair] for pair in params).encode("ascii"))
+        return url.copy_with(query="&".join(self._encoded[pair] for pair in params).encode("ascii"))
 
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
         """Seconds to wait; None when the wait is the engine's."""

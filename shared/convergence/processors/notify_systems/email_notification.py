@@ -15,9 +15,9 @@ from urllib.parse import quote, urlencode
 
 from pydantic import Field, field_validator
 
+from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.http.hosts import LOOPBACK
 from convergence.processors.settings import Settings, settings
 
 _ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")

@@ -11,13 +11,15 @@ from typing import Any, Final
 import httpx
 from pydantic import Field
 
+from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.http.hosts import Reach, checked_url
+from convergence.processors.http.hosts import checked_url
 from convergence.processors.http.retry_budget import retry_after_s
 from convergence.processors.settings import Settings, settings
 
 SERVICE: Final = "Slack"
+_BYTES_MAX: Final = 2**20  # of an answer, which says "ok"
 
 
 class SlackSettings(Settings):
@@ -55,7 +57,7 @@ class SlackProcessor:
         text = f"*{options.subject}*\n{options.message}" if options.subject else options.message
         body = {"text": text, **({"channel": options.channel} if options.channel else {})}
         try:
-            answer = await context.http.post(url, json=body, extensions={"reach": reach})
+            answer = await context.http.post(url, json=body, extensions={"reach": reach, "bytes_max": _BYTES_MAX})
         except httpx.RequestError as error:
             raise Transient(f"{SERVICE} cannot be reached: {type(error).__name__}") from error
         status = answer.status_code

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 GRANT: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 LIFETIME_S: Final = 3600  # the longest that Google accepts
 TIMEOUT_S: Final = 30.0  # one request for a token
+BYTES_MAX: Final = 2**20  # of its answer
 TOTAL_S: Final = 30.0  # with its repetitions
 
 
@@ -72,7 +73,9 @@ class RestAccounts:
 
         headers = {"accept": "application/json"}
         try:
-            answer = await self._http().post(url, data=form, headers=headers, timeout=TIMEOUT_S)
+            answer = await self._http().post(
+                url, data=form, headers=headers, timeout=TIMEOUT_S, extensions={"bytes_max": BYTES_MAX}
+            )
         except httpx.RequestError as error:
             raise Transient(f"waiting for Google (token): {type(error).__name__}") from None  # it holds the assertion
         if answer.status_code != 200:

@@ -8,9 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.adapters.checked_http import CheckedTransport, Resolve
+from convergence.adapters.http.connector import Resolve
+from convergence.adapters.http.transport import CheckedTransport
+from convergence.domain.addresses import Reach, check_addresses
 from convergence.errors import StepFailed, Transient
-from convergence.processors.http.hosts import Reach, check_addresses
 from convergence.sandbox.http import HttpServer, Request, Response
 
 PUBLIC = "93.184.215.14"

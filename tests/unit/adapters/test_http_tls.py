@@ -13,7 +13,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from convergence.adapters.checked_http import CheckedTransport
+from convergence.adapters.http.transport import CheckedTransport
 from convergence.adapters.local.clock import SystemClock
 
 NAME = "api.acme.example"

@@ -1,0 +1,1 @@
+"""HTTP of steps: a client over connections to checked addresses, with bounded answers."""
