@@ -18,7 +18,7 @@ from convergence.config.parameters.dates import date_names
 from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.templates.compiled import Scope, Use
-from convergence.config.templates.deferred import pending, resolve_handler, resolve_results
+from convergence.config.templates.deferred import deferred_texts, resolve_handler, resolve_results
 from convergence.config.templates.missing_names import Explanation
 from convergence.config.templates.template import NoValue, lookup
 from convergence.domain.plan import Plan, PlanStep
@@ -139,7 +139,8 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
     step, when = prepared.step, None
     enabled: Any = step.enabled
     problem = None
-    config = prepared.config
+    config: Mapping[str, Any] = prepared.config
+    deferred: tuple[Any, ...] = ()
     if prepared.enabled is not None:
         enabled = _enabled(prepared, loaded, scope, mistakes)
     if enabled is True:
@@ -150,11 +151,11 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
                 config = prepared.fill(scope)
             if prepared.later:
                 late = is_late if step.trigger is None else is_late_in_handler
-                config = {**config, "pending": pending(prepared.later, 2, late, scope)}
+                deferred = deferred_texts(prepared.later, 2, late, scope)
         except (LookupError, ValueError) as error:
             problem = Explanation(loaded, scope).step(prepared, error, mistakes)
-            config = _NOTHING_TO_KNOW
-    return PlanStep(**prepared.fixed, enabled=enabled, when=when, config=config, problem=problem)
+            config, deferred = _NOTHING_TO_KNOW, ()
+    return PlanStep(**prepared.fixed, enabled=enabled, when=when, config=config, deferred=deferred, problem=problem)
 
 
 def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes: list[ConfigError]) -> bool:

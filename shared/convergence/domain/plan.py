@@ -7,6 +7,8 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, Self
 
+from convergence.domain.records import from_stored
+
 Trigger = Literal["on_failure", "on_success", "on_completion", "always"]
 
 
@@ -16,8 +18,9 @@ class PlanStep:
 
     `config` is what the processor gets: `{"config": …, "source": …, "destination": …, "transform": …}` with the keys
     that the author wrote, templates resolved. `problem` is set instead when a template could not be resolved
-    (a missing piece of the org's profile): the step fails with it, if it ever starts. Handler steps
-    (`trigger` is set) keep their templates in `config`; they are resolved when the run is terminal.
+    (a missing piece of the org's profile): the step fails with it, if it ever starts. `deferred` are the texts in
+    `config` that are known only when the step starts (`config/templates/deferred.py`), in end steps (`trigger` is set)
+    also those that tell how the run ended.
     `needs` are the ancestors whose results the step sees: its dependencies and those that its templates name.
     """
 
@@ -35,6 +38,7 @@ class PlanStep:
     when: str | None = None
     trigger: Trigger | None = None
     config: Mapping[str, Any] = field(default_factory=dict)
+    deferred: tuple[Any, ...] = ()
     problem: str | None = None
     where: str = ""  # file:line
 
@@ -49,13 +53,15 @@ class PlanStep:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `data`."""
-        fields: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value for key, value in data.items()
-        }
-        return cls(**fields)
+        """Rebuild from what any release stored (`from_stored`)."""
+        config = data.get("config", {})
+        if "deferred" not in data and _OLDER_DEFERRED in config:
+            kept = {key: value for key, value in config.items() if key != _OLDER_DEFERRED}
+            data = {**data, "config": kept, "deferred": config[_OLDER_DEFERRED]}
+        return from_stored(cls, data)
 
 
+_OLDER_DEFERRED = "pending"  # where releases before 0.2 kept deferred texts, among the author's keys
 _MISSING = object()
 _FIELDS = tuple(field.name for field in fields(PlanStep))
 _DEFAULTS: dict[str, Any] = {
@@ -123,8 +129,8 @@ class Plan:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        return cls(**{**data, "steps": tuple(PlanStep.from_data(step) for step in data["steps"])})
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)
 
 
 def topological_order(depends_on: Mapping[str, Iterable[str]]) -> tuple[list[str], list[str]]:

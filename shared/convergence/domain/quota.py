@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
-from convergence.domain.times import from_text, to_text
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
 from convergence.errors import QuotaExceeded
 
 
@@ -76,5 +77,5 @@ class Usage:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        return cls(**{**data, "active": {run: from_text(until) for run, until in data["active"].items()}})
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)

@@ -1,10 +1,18 @@
-"""Copies of frozen records."""
+"""Frozen records: copies, and reading them back from stored JSON."""
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass
+from datetime import datetime
+from enum import Enum
+from types import NoneType, UnionType
+from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+
+from convergence.domain.times import from_text
 
 T = TypeVar("T")
+Convert = Callable[[Any], Any]
 
 
 def changed(record: T, **changes: Any) -> T:
@@ -16,3 +24,57 @@ def changed(record: T, **changes: Any) -> T:
     copy.__dict__.update(record.__dict__)
     copy.__dict__.update(changes)
     return copy
+
+
+def from_stored(cls: type[T], data: Mapping[str, Any]) -> T:
+    """Rebuild a dataclass from the JSON that this release, an older or a newer one stored.
+
+    The fields' types say how a value is read: times from text, enums, tuples, nested records. A key without a field
+    (a newer release wrote it) is ignored; a field without a key (an older one did not know it) takes its default.
+
+    Raises:
+        TypeError: a field without a default is missing.
+    """
+    readers = _READERS.get(cls)
+    if readers is None:
+        hints = get_type_hints(cls)
+        names = [field.name for field in fields(cast("Any", cls)) if field.init]
+        readers = _READERS[cls] = tuple((name, _reader(hints[name])) for name in names)
+    values = {}
+    for name, convert in readers:
+        if name in data:
+            value = data[name]
+            values[name] = value if convert is None or value is None else convert(value)
+    return cls(**values)
+
+
+_READERS: dict[type[Any], tuple[tuple[str, Convert | None], ...]] = {}
+
+
+def _reader(hint: Any) -> Convert | None:
+    """Return what turns a JSON value into the type `hint`, None where JSON has it already."""
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin in {Union, UnionType}:
+        (inner,) = {argument for argument in arguments if argument is not NoneType}  # None is never converted
+        return _reader(inner)
+    if origin is tuple:
+        item = _reader(arguments[0])
+        return tuple if item is None else _each(item)
+    if isinstance(origin, type) and issubclass(origin, Mapping):
+        item = _reader(arguments[1])
+        return None if item is None else _each_value(item)
+    if not isinstance(hint, type):
+        return None
+    if hint is datetime:
+        return from_text
+    if issubclass(hint, Enum):
+        return hint
+    return (lambda data: from_stored(hint, data)) if is_dataclass(hint) else None
+
+
+def _each(item: Convert) -> Convert:
+    return lambda values: tuple(map(item, values))
+
+
+def _each_value(item: Convert) -> Convert:
+    return lambda values: {key: item(value) for key, value in values.items()}

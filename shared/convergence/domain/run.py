@@ -8,9 +8,9 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Self
 
-from convergence.domain.records import changed
+from convergence.domain.records import changed, from_stored
 from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
-from convergence.domain.times import from_text, to_text
+from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
 
 
@@ -102,10 +102,5 @@ class Run:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        values = dict(data)
-        values["status"] = RunStatus(data["status"])
-        values["warnings"] = tuple(data["warnings"])
-        for name in ("created_at", "deadline_at", "check_at", "started_at", "finished_at"):
-            values[name] = None if data[name] is None else from_text(data[name])
-        return cls(**values)
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Self
 
-from convergence.domain.records import changed
+from convergence.domain.records import changed, from_stored
 from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
-from convergence.domain.times import from_text, to_text
+from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
 
 WARNINGS_MAX: Final = 20  # sentences of one step that a run repeats; a result holds all
@@ -127,11 +127,5 @@ class Step:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        values = dict(data)
-        values["status"] = StepStatus(data["status"])
-        values["children"] = tuple(data["children"])
-        values["stages"] = tuple(data["stages"])
-        for name in ("lease_until", "not_before", "started_at", "finished_at"):
-            values[name] = None if data[name] is None else from_text(data[name])
-        return cls(**values)
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any, Final, Self
 
-from convergence.domain.times import from_text, to_text
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
 from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.clock import Clock
 from convergence.ports.documents import Create, Documents, Order, Patch, Replace, Where
@@ -65,9 +66,8 @@ class ApiKey:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        times = {name: data[name] and from_text(data[name]) for name in ("created_at", "expires_at", "revoked_at")}
-        return cls(**{**data, **times, "scopes": tuple(data["scopes"])})
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)
 
 
 class ApiKeyStore:

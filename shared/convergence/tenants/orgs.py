@@ -9,7 +9,8 @@ from datetime import datetime
 from typing import Any, Final, Self
 
 from convergence.domain.quota import Limits
-from convergence.domain.times import from_text, to_text
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
 from convergence.errors import Conflict, InvalidInput, NotFound
 from convergence.ports.documents import Create, Documents, Order, Replace
 
@@ -58,9 +59,8 @@ class Org:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from `to_data`."""
-        values = {**data, "limits": Limits(**data["limits"]), "created_at": from_text(data["created_at"])}
-        return cls(**values)
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)
 
 
 class OrgStore:

@@ -12,7 +12,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
-from convergence.config.templates.deferred import PENDING
 from convergence.config.templates.template import parse
 from convergence.domain.plan import Plan, PlanStep, Trigger
 
@@ -88,7 +87,7 @@ def _handler(channel: str, trigger: Trigger, settings: Mapping[str, Any], profil
     if channel == "slack" and profile.get("notify_slack_channel"):
         config["channel"] = str(profile["notify_slack_channel"])
     config |= {"subject": None, "message": None, "skip_unless_set_up": True}
-    pending = [[["config", key], _parts(text), False] for key, text in (("subject", _SUBJECT), ("message", _MESSAGE))]
+    texts = {"subject": _SUBJECT, "message": _MESSAGE}
     return PlanStep(
         step_id=f"notify_{channel}_{trigger}",
         ps_type=CHANNELS[channel],
@@ -97,7 +96,8 @@ def _handler(channel: str, trigger: Trigger, settings: Mapping[str, Any], profil
         attempts_max=3,
         backoff_s=5.0,
         trigger=trigger,
-        config={"config": config, PENDING: pending},
+        config={"config": config},
+        deferred=tuple([["config", key], _parts(text), False] for key, text in texts.items()),
         where=FILE,
     )
 

@@ -1,6 +1,6 @@
 """Names that are known only when a step starts: results of earlier steps, and how the run ended.
 
-In the plan such a text is null, and the step's config has under `pending` what belongs there:
+In the plan such a text is null, and the step's `deferred` says what belongs there:
 `[[key path], [part, …], is a query parameter]`, a part being text or `{"name": …}`. Filling never looks for
 templates again, so a value that looks like one stays text.
 """
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from convergence.config.sql.values import type_of, value_of
 from convergence.config.templates.compiled import Deferred, Scope
@@ -17,23 +17,21 @@ from convergence.config.templates.template import NoValue, lookup, text_of
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import StepFailed
 
-PENDING: Final = "pending"
 
-
-def pending(later: Iterable[Deferred], depth: int, deferred: Any, scope: Scope) -> list[Any]:
-    """Return the entry for the plan: known names filled, late ones named. `depth` is cut off the paths."""
+def deferred_texts(later: Iterable[Deferred], depth: int, is_deferred: Any, scope: Scope) -> tuple[Any, ...]:
+    """Return the entries for the plan: known names filled, deferred ones named. `depth` is cut off the paths."""
     entries: list[Any] = []
     for path, parts, sql in later:
         done: list[Any] = []
         for part in parts:
             if isinstance(part, str):
                 done.append(part)
-            elif deferred(part.name):
+            elif is_deferred(part.name):
                 done.append({"name": part.name})
             else:
                 done.append(text_of(lookup(scope, part.name), part.name))
         entries.append([list(path[depth:]), done, sql])
-    return entries
+    return tuple(entries)
 
 
 def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) -> PlanStep:
@@ -42,13 +40,13 @@ def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) ->
     Raises:
         StepFailed: an earlier step gave no such result.
     """
-    if PENDING not in step.config:
+    if not step.deferred:
         return step
     try:
-        config = _filled(step.config, {"results": results})
+        config = _filled(step, {"results": results})
     except NoValue as error:
         raise StepFailed(f"{step.where}: {{{error.args[0]}}} has no value: that step gave no such result") from error
-    return replace(step, config=config)
+    return replace(step, config=config, deferred=())
 
 
 def resolve_handler(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
@@ -57,17 +55,17 @@ def resolve_handler(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> Pla
     `extra`: status, error_message, failed_step, started_at, … and `results`. What the end of the run does not give
     (an error message after a success) is empty text.
     """
-    if PENDING not in step.config:
+    if not step.deferred:
         return step
     scope = {**plan.variables, **plan.core, **extra}
     scope.setdefault("error", extra.get("error_message", ""))
     scope.setdefault("execution_timestamp", extra.get("finished_at", ""))
-    return replace(step, config=_filled(step.config, scope, absent=""))
+    return replace(step, config=_filled(step, scope, absent=""), deferred=())
 
 
-def _filled(config: Mapping[str, Any], scope: Scope, *, absent: Any = None) -> dict[str, Any]:
-    filled = {key: value for key, value in config.items() if key != PENDING}
-    for path, parts, sql in config[PENDING]:
+def _filled(step: PlanStep, scope: Scope, *, absent: Any = None) -> dict[str, Any]:
+    filled = dict(step.config)
+    for path, parts, sql in step.deferred:
         values = [part if isinstance(part, str) else _value(part["name"], scope, absent) for part in parts]
         if sql:
             value: Any = value_of(values[0], type_of(values[0]), parts[0]["name"])

@@ -15,7 +15,7 @@ from convergence.engine.store import read_all_steps
 
 async def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) -> PlanStep:
     """Return the handler with its templates filled from the run's end; reads the run's steps for their results."""
-    steps = await read_all_steps(services, run) if "pending" in planned.config else {}
+    steps = await read_all_steps(services, run) if planned.deferred else {}
     results = {name: stored.step.result or {} for name, stored in steps.items()}
     return resolve_handler(planned, plan, {**run.parameters, **_ending(run, results)})
 

@@ -7,7 +7,6 @@ from typing import Any
 
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
-from convergence.config.templates.deferred import PENDING
 from convergence.domain.plan import PlanStep
 from convergence.engine.dispatch import Prepared
 from convergence.engine.services import Services
@@ -83,7 +82,7 @@ def _step(step: PlanStep) -> PlannedStep:
         "timeout_s": step.timeout_s,
         "attempts_max": step.attempts_max,
         "on_failure": "continue" if step.continue_on_failure else "stop",
-        "config": {name: value for name, value in step.config.items() if name != PENDING},
+        "config": dict(step.config),
         "problem": step.problem,
         "where": step.where,
     }

@@ -1,0 +1,89 @@
+"""Records that another release stored are read: with a field more, with a field less, and today's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+import pytest
+
+from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.quota import Limits, Usage
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus, StepStatus
+from convergence.domain.step import Step
+from convergence.tenants.api_keys import ApiKey
+from convergence.tenants.orgs import Org
+
+AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
+
+
+class Record(Protocol):
+    def to_data(self) -> dict[str, Any]: ...
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Record: ...
+
+
+RECORDS: list[Record] = [
+    Run(
+        run_id="r", org="acme", pipeline="a/b", pipeline_id="a", provider="a", digest="d", request_digest="q",
+        trigger="manual", created_at=AT, deadline_at=AT, check_at=AT, status=RunStatus.RUNNING, started_at=AT,
+        warnings=("one",), totals={"rows": 1}, transitions=[["t", "running", "began"]],
+    ),
+    Step(step_id="s", status=StepStatus.RUNNING, lease_until=AT, children=("x",), stages=(1, 2), started_at=AT),
+    Plan(
+        pipeline="a/b", pipeline_id="a", digest="d", provider="a", domain="", timeout_s=1.0,
+        steps=(PlanStep(step_id="s", ps_type="p", depends_on=("r",), deferred=([["config", "q"], ["x"], False],)),),
+    ),
+    Org(slug="acme", name="Acme", status="ACTIVE", limits=Limits(daily=1, monthly=2, concurrent=3), created_at=AT),
+    Usage(day="2026-01-02", day_count=1, active={"r": AT}),
+    ApiKey(key_id="k", org="acme", name="n", digest="d", scopes=("read",), created_at=AT),
+]  # fmt: skip
+OPTIONAL = {
+    Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
+    assert record.from_data(record.to_data()) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_field_of_a_newer_release_is_ignored(record: Record) -> None:
+    assert record.from_data({**record.to_data(), "from_the_future": {"a": 1}}) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_field_that_an_older_release_did_not_know_takes_its_default(record: Record) -> None:
+    name = OPTIONAL[type(record)]
+    data = record.to_data()
+    del data[name]
+    assert name not in data
+    assert record.from_data(data).to_data().keys() == record.to_data().keys()
+
+
+def test_nested_records_are_tolerant_too() -> None:
+    plan = RECORDS[2].to_data()
+    plan["steps"][0] = {**plan["steps"][0], "from_the_future": 1}
+    assert Plan.from_data(plan) == RECORDS[2]
+    org = RECORDS[3].to_data()
+    org["limits"] = {**org["limits"], "hourly": 5}
+    assert Org.from_data(org) == RECORDS[3]
+
+
+def test_a_missing_field_without_a_default_is_an_error() -> None:
+    data = RECORDS[0].to_data()
+    del data["org"]
+    with pytest.raises(TypeError, match="org"):
+        Run.from_data(data)
+
+
+def test_deferred_texts_of_an_older_plan_are_found() -> None:
+    entry = [["config", "query"], [{"name": "results.a.rows"}], False]
+    old = {"step_id": "s", "ps_type": "p", "config": {"config": {"query": None}, "pending": [entry]}}
+    step = PlanStep.from_data(old)
+    assert step.config == {"config": {"query": None}}
+    assert list(step.deferred) == [entry]
