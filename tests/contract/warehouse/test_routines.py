@@ -229,3 +229,21 @@ def test_a_missing_name_comes_with_its_file_and_the_nearest(
             await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
 
     run(body)
+
+
+@pytest.mark.parametrize(
+    "path", ["`other-project.organizations`.sp_fill", "beta_prod.sp_fill", "demo2.organizations.sp_fill"]
+)
+def test_a_call_of_a_procedure_elsewhere_is_denied(run: Callable[[Body], None], path: str) -> None:
+    """Only the text of the one in `organizations` is known: another of the same name could do anything."""
+
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.sync_routines([a_routine(INSERT), a_routine(f"CALL {path}();", name="sp_outer")])
+        for dry_run in (True, False):
+            with pytest.raises(Denied, match="cannot be called"):
+                await warehouse.call("sp_outer", {}, scope=SCOPE, job_id="j1", dry_run=dry_run)
+        with pytest.raises(Denied, match="cannot be called"):
+            await warehouse.call(path.replace("`", ""), {}, scope=SCOPE, job_id="j2")
+        assert (await warehouse.query("SELECT COUNT(*) AS n FROM cost", scope=SCOPE)).rows == [{"n": 0}]
+
+    run(body)

@@ -24,6 +24,13 @@ from tests.contract.warehouse.world import READ, WRITE, Body
         "DELETE FROM usage WHERE TRUE",
         "CREATE TABLE acme_prod.copy AS SELECT 1 AS a",
         "SELECT * FROM _convergence.jobs",
+        "WITH a AS (WITH b AS (SELECT * FROM beta_prod.usage) SELECT * FROM b) SELECT * FROM a",
+        "WITH usage AS (SELECT * FROM beta_prod.usage) SELECT * FROM usage",
+        "SELECT * FROM beta_prod.INFORMATION_SCHEMA.TABLES",
+        "SELECT * FROM beta_prod.__TABLES__",
+        "SELECT * FROM `beta_prod.us*`",
+        "CREATE VIEW mine AS SELECT * FROM beta_prod.usage",
+        "CREATE TABLE mine CLONE beta_prod.usage",
     ],
 )
 def test_what_is_outside_of_the_scope_is_denied(run: Callable[[Body], None], usage: TableSchema, sql: str) -> None:
@@ -32,6 +39,22 @@ def test_what_is_outside_of_the_scope_is_denied(run: Callable[[Body], None], usa
         await warehouse.ensure_table("beta_prod", usage)
         with pytest.raises(Denied):
             await warehouse.query(sql, scope=READ)
+
+    run(body)
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "WITH usage AS (SELECT 1 AS id) INSERT INTO usage (id) SELECT id FROM usage",
+        "WITH a AS (SELECT 1 AS id) CREATE TABLE b AS SELECT * FROM a",
+    ],
+)
+def test_with_before_a_write_is_refused_by_name(run: Callable[[Body], None], usage: TableSchema, sql: str) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        await warehouse.ensure_table("acme_prod", usage)
+        with pytest.raises(StepFailed, match=r"WITH cannot stand before|syntax error"):
+            await warehouse.query(sql, scope=WRITE)
 
     run(body)
 

@@ -52,7 +52,7 @@ class GoogleSql:
 
     def define(self, body: str, arguments: str = "", name: str = "sp_test") -> None:
         """Store a procedure."""
-        text = f"CREATE OR REPLACE PROCEDURE `p.d`.{name}({arguments})\nBEGIN\n{body}\nEND;"
+        text = f"CREATE OR REPLACE PROCEDURE `p.organizations`.{name}({arguments})\nBEGIN\n{body}\nEND;"
         self._calls += 1
         routine = Routine(name, f"digest{self._calls}", f"{name}.sql", text)
         self.wait(self.warehouse.sync_routines([routine]))

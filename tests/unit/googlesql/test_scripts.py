@@ -230,8 +230,8 @@ def test_call_passes_in_out_and_inout(sql: GoogleSql) -> None:
     body = """
       DECLARE sum_all NUMERIC DEFAULT 1;
       DECLARE text STRING;
-      CALL `p.d`.sp_inner(1.5, sum_all, text);
-      CALL d.sp_inner(NUMERIC '2', sum_all, text);
+      CALL `p.organizations`.sp_inner(1.5, sum_all, text);
+      CALL organizations.sp_inner(NUMERIC '2', sum_all, text);
       SELECT sum_all, text;"""
     assert sql.script(body) == [(Decimal(8), "<2>")]
 
@@ -261,7 +261,7 @@ def test_a_call_with_a_known_job_id_answers_as_the_first_time(sql: GoogleSql) ->
 
 def test_recursion_ends_with_an_error(sql: GoogleSql) -> None:
     with pytest.raises(StepFailed, match="nested deeper than 50"):
-        sql.script("CALL d.sp_test();")
+        sql.script("CALL organizations.sp_test();")
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,11 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
     views: set[tuple[str, str]] = set()
-    ctes = _cte_references(tree)
+    ctes = _cte_references(tree) - {id(target) for target in targets}
     for table in list(tree.find_all(exp.Table)):
-        if not isinstance(table.this, exp.Identifier) or id(table) in ctes:
+        if id(table) in ctes:
             continue
+        _refuse_other_source(table)
         view = catalog_view(table)
         if view:
             dataset = _dataset(table, scope, project)
@@ -73,6 +74,14 @@ def refuse_kind(tree: exp.Expr) -> None:
         known = str(tree.args.get("kind", "")).upper() in {"TABLE", "VIEW"}
     if not known:
         raise StepFailed(f"{_kind(tree)} cannot run here.")
+    if not isinstance(tree, QUERIES) and tree.args.get("with_") is not None:
+        raise StepFailed(f"WITH cannot stand before {_kind(tree)}: put it behind, before the SELECT.")
+
+
+def _refuse_other_source(table: exp.Table) -> None:
+    """Only names and functions are sources; functions are checked by name (`functions.refuse_unknown`)."""
+    if not isinstance(table.this, exp.Identifier) or table.catalog.count(".") or not table.name:
+        raise StepFailed(f"{table.sql('bigquery')[:60]!r} is not a table: write project.dataset.table at most.")
 
 
 def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], scope: Scope) -> None:
@@ -134,16 +143,19 @@ def _cte_references(tree: exp.Expr) -> set[int]:
 
 
 def _visible(with_: exp.Expr, table: exp.Table) -> bool:
-    """A CTE sees those before it, and itself only WITH RECURSIVE."""
-    recursive = bool(with_.args.get("recursive"))
+    """A CTE sees those before it, and itself only in the recursive term of WITH RECURSIVE.
+
+    The recursive term is the right side of its UNION: anywhere else its name means a table, for DuckDB too.
+    """
+    ancestors = _ancestors(table)
     for cte in with_.expressions:
-        inside = any(ancestor is cte for ancestor in _ancestors(table))
-        if inside and not recursive:
-            return False
-        if cte.alias.lower() == table.name.lower():
+        same = cte.alias.lower() == table.name.lower()
+        if any(ancestor is cte for ancestor in ancestors):
+            union = cte.this
+            recursive = bool(with_.args.get("recursive")) and isinstance(union, exp.Union)
+            return same and recursive and any(ancestor is union.expression for ancestor in [table, *ancestors])
+        if same:
             return True
-        if inside:
-            continue
     return False
 
 

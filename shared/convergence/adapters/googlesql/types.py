@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from convergence.domain.sql_names import duckdb_name
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.warehouse import Column
 
@@ -57,7 +58,12 @@ _ALIASES: Final = {
     "BIGDECIMAL": "BIGNUMERIC",
     "RECORD": "STRUCT",
 }
-_TOKEN: Final = re.compile(r"\s*(`[^`]+`|[A-Za-z_]\w*|\d+|[<>(),])")
+_TOKEN: Final = re.compile(r"\s+|(`(?:\\.|[^`\\])+`|[A-Za-z_]\w*|\d+|[<>(),])")
+
+
+DEPTH_MAX: Final = 30  # of ARRAY and STRUCT in each other; BigQuery takes 15 of STRUCT
+_WORD: Final = re.compile(r"[A-Za-z_]\w*")
+_QUOTED: Final = re.compile(r'"((?:[^"]|"")*)"')
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +77,7 @@ class SqlType:
         if self.name == "ARRAY":
             return f"ARRAY<{self.fields[0][1]}>"
         if self.name == "STRUCT":
-            return "STRUCT<" + ", ".join(f"{name} {kind}".strip() for name, kind in self.fields) + ">"
+            return "STRUCT<" + ", ".join(f"{_written(name)} {kind}".strip() for name, kind in self.fields) + ">"
         return self.name
 
     @property
@@ -87,8 +93,20 @@ class SqlType:
         if self.name == "STRUCT":
             names = [name or f"_field_{number}" for number, (name, _) in enumerate(self.fields, 1)]
             fields = zip(names, (kind for _, kind in self.fields), strict=True)
-            return "STRUCT(" + ", ".join(f'"{name}" {kind.duckdb}' for name, kind in fields) + ")"
+            return "STRUCT(" + ", ".join(f"{duckdb_name(name)} {kind.duckdb}" for name, kind in fields) + ")"
         return DUCKDB[self.name]
+
+
+def _written(name: str) -> str:
+    """Return a field's name as GoogleSQL writes it: in backticks unless it is a plain word."""
+    if not name or _WORD.fullmatch(name):
+        return name
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
+def _read(token: str) -> str:
+    """Return the name that a token means."""
+    return re.sub(r"\\(.)", r"\1", token[1:-1], flags=re.DOTALL) if token.startswith("`") else token
 
 
 def parse_type(text: str) -> SqlType:
@@ -97,22 +115,35 @@ def parse_type(text: str) -> SqlType:
     Raises:
         InvalidInput: an unknown type, with the nearest names.
     """
-    tokens = _TOKEN.findall(text)
-    if "".join(tokens) != re.sub(r"\s+", "", text) or not tokens:
-        raise InvalidInput(f"{text!r} is no GoogleSQL type.")
-    tokens.append("")
+    tokens = [*_tokens(text), ""]
     kind, position = _parse(tokens, 0, text)
     if tokens[position]:
         raise InvalidInput(f"{text!r} is no GoogleSQL type: {tokens[position]!r} is not expected there.")
     return kind
 
 
-def _parse(tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
+def _tokens(text: str) -> list[str]:
+    tokens: list[str] = []
+    position = 0
+    while position < len(text):
+        found = _TOKEN.match(text, position)
+        if found is None:
+            raise InvalidInput(f"{text[:60]!r} is not a GoogleSQL type.")
+        tokens += [found[1]] if found[1] else []
+        position = found.end()
+    if not tokens:
+        raise InvalidInput(f"{text[:60]!r} is not a GoogleSQL type.")
+    return tokens
+
+
+def _parse(tokens: list[str], position: int, text: str, depth: int = 0) -> tuple[SqlType, int]:
+    if depth > DEPTH_MAX:
+        raise InvalidInput(f"{text[:60]!r} is nested deeper than {DEPTH_MAX} levels.")
     name = tokens[position].upper()
     name = _ALIASES.get(name, name)
     position += 1
     if name in {"ARRAY", "STRUCT"} and tokens[position] == "<":
-        return _parse_fields(name, tokens, position + 1, text)
+        return _parse_fields(name, tokens, position + 1, text, depth)
     if name not in DUCKDB:
         raise InvalidInput(
             f"{text!r}: no GoogleSQL type is called {name!r}.{did_you_mean(name, [*DUCKDB, 'ARRAY', 'STRUCT'])}"
@@ -122,13 +153,13 @@ def _parse(tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
     return SqlType(name), position
 
 
-def _parse_fields(name: str, tokens: list[str], position: int, text: str) -> tuple[SqlType, int]:
+def _parse_fields(name: str, tokens: list[str], position: int, text: str, depth: int) -> tuple[SqlType, int]:
     fields: list[tuple[str, SqlType]] = []
     while tokens[position] not in {">", ""}:
         field = ""
         if name == "STRUCT" and tokens[position + 1] not in {",", ">", "<", "("}:
-            field, position = tokens[position].strip("`"), position + 1
-        kind, position = _parse(tokens, position, text)
+            field, position = _read(tokens[position]), position + 1
+        kind, position = _parse(tokens, position, text, depth + 1)
         fields.append((field, kind))
         if tokens[position] == ",":
             position += 1
@@ -164,9 +195,9 @@ def from_duckdb(text: str) -> SqlType:
 
 
 def _struct_field(part: str) -> tuple[str, SqlType]:
-    if part.startswith('"') and not part.startswith('"NULL"'):
-        end = part.index('"', 1)
-        return part[1:end], from_duckdb(part[end + 1 :].strip())
+    quoted = _QUOTED.match(part)
+    if quoted and not part.startswith('"NULL"'):
+        return quoted[1].replace('""', '"'), from_duckdb(part[quoted.end() :].strip())
     name, _, kind = part.partition(" ")
     return name, from_duckdb(kind)
 

@@ -19,6 +19,7 @@ from convergence.adapters.local.warehouse import tables
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.session import Job
+from convergence.domain.sql_names import duckdb_name
 from convergence.engine.log_rows import DATASET
 from convergence.errors import ConvergenceError
 from convergence.ports.bus import Message
@@ -120,13 +121,12 @@ class LogSink:
         self._taken.unlink()
 
     def _store(self, job: Job, events: Path, at: datetime) -> None:
-        cursor = job.cursor
         with job.transaction():
-            cursor.execute(statement("log_events"), {"file": str(events)})
-            cursor.execute(statement("log_runs"), {"at": at})
-            cursor.execute(statement("log_steps"), {"at": at})
-            cursor.execute(statement("log_audit"), {"at": at})
-            orgs = {str(row[0]) for row in cursor.execute(statement("log_orgs")).fetchall()} - self._orgs
+            job.execute(statement("log_events"), {"file": str(events)})
+            job.execute(statement("log_runs"), {"at": at})
+            job.execute(statement("log_steps"), {"at": at})
+            job.execute(statement("log_audit"), {"at": at})
+            orgs = {str(row[0]) for row in job.execute(statement("log_orgs")).fetchall()} - self._orgs
             for org in orgs:
                 self._show(job, org)
         self._orgs |= orgs
@@ -138,5 +138,5 @@ class LogSink:
         dataset = self._dataset_of(org)
         tables.ensure_dataset(job, dataset)
         for table in self._tables:
-            words = {"dataset": dataset, "table": table.name, "org": quoted(org)}
-            job.cursor.execute(statement("log_view", **words))
+            names = {"table": duckdb_name(dataset, table.name), "source": duckdb_name(DATASET, table.name)}
+            job.execute(statement("log_view", **names, org=quoted(org)))

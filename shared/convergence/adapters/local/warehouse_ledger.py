@@ -37,7 +37,7 @@ def find(job: Job, job_id: str, fingerprint: str) -> dict[str, Any] | None:
 def note(job: Job, job_id: str, answer: Mapping[str, Any], at: datetime, fingerprint: str) -> None:
     """Keep what a job answers, in the transaction of what it writes."""
     values = {"job_id": job_id, "result": orjson.dumps(answer).decode(), "finished_at": at, "fingerprint": fingerprint}
-    job.cursor.execute(statement("job_done"), values)
+    job.execute(statement("job_done"), values)
 
 
 def close(job: Job, job_id: str, at: datetime) -> Effect | None:
@@ -52,7 +52,7 @@ def close(job: Job, job_id: str, at: datetime) -> Effect | None:
 
 
 def _read(job: Job, job_id: str) -> tuple[dict[str, Any], Effect] | None:
-    row = job.cursor.execute(statement("job"), {"job_id": job_id}).fetchone()
+    row = job.execute(statement("job"), {"job_id": job_id}).fetchone()
     if row is None:
         return None
     text, at, fingerprint = row

@@ -10,6 +10,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, WriteMode
@@ -30,7 +31,7 @@ async def read_cursor(options: ApiSettings, target: ApiDestination, shaper: Shap
     column = shaper.column_of(incremental.cursor_path)
     await context.warehouse.ensure_table(target.table)
     sql = (
-        f"SELECT MAX(`{column}`) AS cursor_value FROM `{target.table}`"  # noqa: S608 - names out of a schema file
+        f"SELECT MAX({bigquery_name(column)}) AS cursor_value FROM {bigquery_name(target.table)}"  # noqa: S608 - names out of a schema file
         " WHERE x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id"
     )
     parameters = {

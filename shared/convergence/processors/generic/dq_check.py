@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row, WriteMode
@@ -80,7 +81,7 @@ async def _record(rows: list[dict[str, Any]], context: Context) -> None:
 async def _set_aside(check: Check, name: str, options: CheckFile, context: Context) -> None:
     """Copy the bad rows into the quarantine table, then take them out of their own."""
     condition, parameters = bad_rows(check, options, context)
-    sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM `{options.table}` AS t WHERE {condition}"
+    sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM {bigquery_name(options.table)} AS t WHERE {condition}"
     found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
     if len(found) > ROWS_ASIDE_MAX:
         raise StepFailed(f"{options.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
@@ -92,7 +93,7 @@ async def _set_aside(check: Check, name: str, options: CheckFile, context: Conte
     await context.warehouse.load(
         stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
     )
-    delete = f"DELETE FROM `{options.table}` AS t WHERE {condition}"
+    delete = f"DELETE FROM {bigquery_name(options.table)} AS t WHERE {condition}"
     await context.warehouse.query(delete, parameters, write=True)
 
 

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.sql.values import bind, type_of
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, TableSchema
@@ -32,7 +33,7 @@ async def measure(check: Check, options: CheckFile, schema: TableSchema, context
         if column not in names:
             raise StepFailed(f"{options.table} has no column {column!r}.{did_you_mean(column, names)}")
     where, parameters = _slice(options, context)
-    count = f"SELECT COUNT(*) AS n FROM `{options.table}` AS t WHERE {where}"
+    count = f"SELECT COUNT(*) AS n FROM {bigquery_name(options.table)} AS t WHERE {where}"
     rows = await _number(count, parameters, context)
     match check.type:
         case "row_count":
@@ -46,7 +47,7 @@ async def measure(check: Check, options: CheckFile, schema: TableSchema, context
             return Measured(failed == 0, rows, failed, f"{failed} rows, none expected" if failed else "")
         case _:
             condition, parameters = bad_rows(check, options, context, schema)
-            sql = f"SELECT COUNT(*) AS n FROM `{options.table}` AS t WHERE {condition}"
+            sql = f"SELECT COUNT(*) AS n FROM {bigquery_name(options.table)} AS t WHERE {condition}"
             failed = await _number(sql, parameters, context)
             columns = ", ".join(check.columns)
             return Measured(
@@ -60,15 +61,15 @@ def bad_rows(
     """Return the condition of rows (of the alias t) that break a check on columns, with its parameters."""
     schema = schema or TableSchemas(context.configs_dir).get(options.table)
     where, parameters = _slice(options, context)
-    columns = [f"t.`{column}`" for column in check.columns]
+    columns = [f"t.{bigquery_name(column)}" for column in check.columns]
     if check.type == "not_null":
         broken = " OR ".join(f"{column} IS NULL" for column in columns)
     elif check.type == "unique":
         inner = where.replace("t.", "o.")
-        keys = ", ".join(column.replace("t.", "o.") for column in columns)
-        same = " AND ".join(f"d.`{name}` IS NOT DISTINCT FROM t.`{name}`" for name in check.columns)
+        keys = ", ".join(f"o.{bigquery_name(column)}" for column in check.columns)
+        same = " AND ".join(f"d.{name} IS NOT DISTINCT FROM t.{name}" for name in map(bigquery_name, check.columns))
         broken = (
-            f"EXISTS (SELECT 1 FROM (SELECT {keys} FROM `{options.table}` AS o WHERE {inner}"
+            f"EXISTS (SELECT 1 FROM (SELECT {keys} FROM {bigquery_name(options.table)} AS o WHERE {inner}"
             f" GROUP BY {keys} HAVING COUNT(*) > 1) AS d WHERE {same})"
         )
     elif check.type == "range":
@@ -107,7 +108,7 @@ async def _row_count(check: Check, options: CheckFile, rows: int, context: Conte
     if check.source_table:
         TableSchemas(context.configs_dir).get(check.source_table)  # a name that no file describes is refused
         where, parameters = _slice(options, context)
-        sql = f"SELECT COUNT(*) AS n FROM `{check.source_table}` AS t WHERE {where}"
+        sql = f"SELECT COUNT(*) AS n FROM {bigquery_name(check.source_table)} AS t WHERE {where}"
         source = await _number(sql, parameters, context)
         low, high = source * (1 - check.tolerance), source * (1 + check.tolerance)
     if (low is None or rows >= float(low)) and (high is None or rows <= float(high)):
@@ -118,7 +119,8 @@ async def _row_count(check: Check, options: CheckFile, rows: int, context: Conte
 async def _freshness(check: Check, options: CheckFile, rows: int, context: Context) -> Measured:
     assert check.max_age_hours is not None, "the model demands it"
     where, parameters = _slice(options, context)
-    sql = f"SELECT MAX(t.`{check.columns[0]}`) AS latest FROM `{options.table}` AS t WHERE {where}"
+    column = bigquery_name(check.columns[0])
+    sql = f"SELECT MAX(t.{column}) AS latest FROM {bigquery_name(options.table)} AS t WHERE {where}"
     (row,) = (await context.warehouse.query(sql, parameters)).rows
     latest = _moment(row["latest"])
     oldest = context.now() - timedelta(hours=check.max_age_hours)

@@ -15,12 +15,13 @@ from convergence.adapters.gcp.warehouse.lineage import (
     with_lineage,
 )
 from convergence.adapters.gcp.warehouse.query import children_of
-from convergence.adapters.gcp.warehouse.routines import DATASET, Routines
+from convergence.adapters.gcp.warehouse.routines import Routines
 from convergence.adapters.gcp.warehouse.scripts import Reach, Reader, rehearse
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
-from convergence.adapters.googlesql.identifiers import checked
+from convergence.adapters.googlesql.procedures.text import DATASET
+from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import InvalidInput, LeaseLost, StepFailed, did_you_mean
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
@@ -59,7 +60,7 @@ class Calls:
         """Run a procedure; see the port."""
         procedure = await self._routines.procedure(path)
         given = _given(procedure, arguments)
-        reader = Reader(self._statements, scope, self._routines.procedure)
+        reader = Reader(self._statements, scope, self._routines.nested)
         await reader.procedure(procedure)
         reach = reader.reach
         if dry_run:
@@ -102,14 +103,15 @@ class Calls:
             _variable(each) if each.mode != "IN" else f"@convergence_arg_{each.name.lower()}"
             for each in procedure.arguments
         )
-        call = f"CALL `{project}.{DATASET}.{checked(procedure.name)}`({values});"
+        call = f"CALL {bigquery_name(project, DATASET, procedure.name)}({values});"
         if reads:  # nothing to roll back; the job's own result is then the last SELECT
             return call
         lines += ["BEGIN TRANSACTION;", call]
         if scope.lineage is not None:
             lines += settle_statements(project, settled, scope.lineage)
         if out:
-            lines.append("SELECT " + ", ".join(f"{_variable(each)} AS `{each.name}`" for each in out) + ";")
+            selected = ", ".join(f"{_variable(each)} AS {bigquery_name(each.name)}" for each in out)
+            lines.append(f"SELECT {selected};")
         lines.append(self._ledger.insert(scope.dataset, "0", str(UNCOUNTED)))
         return "\n".join([*lines, "COMMIT TRANSACTION;"])
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
-from convergence.adapters.googlesql.identifiers import checked
+from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import AppliedBefore, LeaseLost
 from convergence.ports.warehouse import Column, Parameter, TableSchema
 
@@ -71,7 +71,7 @@ class Ledger:
     def insert(self, dataset: str, removed: str, loaded: str) -> str:
         """Return the statement that marks a write, for a script with `parameters`; the figures are expressions."""
         return (
-            f"INSERT INTO `{self._loads(dataset)}` (job_id, rows_removed, rows_loaded, finished_at, fingerprint)\n"
+            f"INSERT INTO {self._loads(dataset)} (job_id, rows_removed, rows_loaded, finished_at, fingerprint)\n"
             f"VALUES (@convergence_job, {removed}, {loaded}, @convergence_finished_at, @convergence_fingerprint);"
         )
 
@@ -87,7 +87,7 @@ class Ledger:
         """Return the mark of a write that was committed."""
         await self.ensure(dataset)
         columns = "rows_loaded, rows_removed, finished_at, fingerprint"
-        sql = f"SELECT {columns} FROM `{self._loads(dataset)}` WHERE job_id = @job_id LIMIT 1"
+        sql = f"SELECT {columns} FROM {self._loads(dataset)} WHERE job_id = @job_id LIMIT 1"
         rows = await self._read(sql, job_id=job_id)
         for loaded, removed, at, fingerprint in rows:
             return Marked(int(loaded), int(removed), at, fingerprint or "")
@@ -103,16 +103,16 @@ class Ledger:
 
     @property
     def migrations(self) -> str:
-        """The table of the migrations that ran."""
-        return f"{self._jobs.client.project}.{LEDGER}._convergence_migrations"
+        """The table of the migrations that ran, quoted."""
+        return bigquery_name(self._jobs.client.project, LEDGER, "_convergence_migrations")
 
     async def migrated(self, dataset: str) -> dict[str, str]:
         """Return name → digest of the migrations that ran in a dataset."""
-        sql = f"SELECT name, digest FROM `{self.migrations}` WHERE dataset = @dataset"
+        sql = f"SELECT name, digest FROM {self.migrations} WHERE dataset = @dataset"
         return {str(name): str(digest) for name, digest in await self._read(sql, dataset=dataset)}
 
     def _loads(self, dataset: str) -> str:
-        return f"{self._jobs.client.project}.{LEDGER}._convergence_loads_{checked(dataset)}"
+        return bigquery_name(self._jobs.client.project, LEDGER, f"_convergence_loads_{checked(dataset)}")
 
     async def _read(self, sql: str, **values: str) -> list[tuple[Any, ...]]:
         from google.cloud import bigquery

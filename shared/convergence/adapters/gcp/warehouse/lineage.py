@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Final
 
 from convergence.adapters.gcp.warehouse.tables import Tables
-from convergence.adapters.googlesql.identifiers import checked
+from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage, Parameter
 
 DECLARED: Final = "DECLARE convergence_foreign, convergence_dateless INT64;"
@@ -31,7 +31,7 @@ def settle_statements(project: str, tables: Iterable[tuple[str, str]], lineage: 
     """
     lines: list[str] = []
     for dataset, name in tables:
-        table = f"`{project}.{checked(dataset)}.{checked(name)}`"
+        table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
         foreign = (
             f" rows of run {lineage.run_id} have another x_org_slug than '{lineage.org_slug}'. Nothing was written."

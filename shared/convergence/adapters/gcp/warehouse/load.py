@@ -10,8 +10,8 @@ from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.stage import PART, PLACE, BigQueryStage, needs_parsing
 from convergence.adapters.gcp.warehouse.values import query_parameters
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
+from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
 
@@ -66,7 +66,7 @@ class Loads:
         return LoadResult(rows_loaded=loaded, rows_removed=removed, repeated=ended.repeated)
 
     def _script(self, load: Load, stages: Sequence[BigQueryStage]) -> str:
-        target = f"`{self._jobs.client.project}.{checked(load.dataset)}.{checked(load.table.name)}`"
+        target = bigquery_name(self._jobs.client.project, checked(load.dataset), checked(load.table.name))
         dates = "" if load.dates is None else " AND x_pipeline_run_date IN UNNEST(@dates)"
         lines = ["DECLARE removed, loaded INT64 DEFAULT 0;"]
         if load.mode is WriteMode.MERGE and stages:
@@ -75,12 +75,12 @@ class Loads:
         if load.mode is WriteMode.OVERWRITE:
             lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates};", "SET removed = @@row_count;"]
         elif load.mode is WriteMode.MERGE and stages:
-            names = ", ".join(f"`{key}`" for key in merge_keys(load))
+            names = ", ".join(map(bigquery_name, merge_keys(load)))
             key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
             found = f"{key} IN (SELECT {key} FROM convergence_staged)"
             lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates} AND {found};", "SET removed = @@row_count;"]
         if stages:
-            names = ", ".join(f"`{column.name}`" for column in load.table.columns)
+            names = ", ".join(bigquery_name(column.name) for column in load.table.columns)
             merged = f"SELECT {names} FROM convergence_staged"
             source = merged if load.mode is WriteMode.MERGE else _typed(load, stages, names)
             lines += [f"INSERT INTO {target} ({names})\n{source};", "SET loaded = @@row_count;"]
@@ -97,7 +97,7 @@ class Loads:
 
         if load.date_field is None or load.dates is None or not stages:
             return
-        field = f"DATE(`{load.date_field}`)"
+        field = f"DATE({bigquery_name(load.date_field)})"
         sql = f"""SELECT number, day FROM (
   SELECT ROW_NUMBER() OVER (ORDER BY {_STAGE}, {PART}, {PLACE}) AS number, {field} AS day FROM ({_union(stages)})
 ) WHERE day IS NULL OR day NOT IN UNNEST(@dates) ORDER BY number LIMIT 1"""
@@ -119,7 +119,7 @@ def merge_keys(load: Load) -> list[str]:
 
 def _union(stages: Sequence[BigQueryStage]) -> str:
     return " UNION ALL ".join(
-        f"SELECT {number} AS {_STAGE}, * FROM `{stage.path}`" for number, stage in enumerate(stages)
+        f"SELECT {number} AS {_STAGE}, * FROM {bigquery_name(stage.path)}" for number, stage in enumerate(stages)
     )
 
 
@@ -129,7 +129,7 @@ def _typed(load: Load, stages: Sequence[BigQueryStage], names: str) -> str:
 
 def _latest(load: Load, stages: Sequence[BigQueryStage]) -> str:
     """Rows with the same key and date are one row: the one staged last."""
-    keys = ", ".join(f"`{key}`" for key in merge_keys(load))
+    keys = ", ".join(map(bigquery_name, merge_keys(load)))
     order = f"{_STAGE} DESC, {PART} DESC, {PLACE} DESC"
     return (
         f"SELECT * EXCEPT ({_NUMBER}) FROM (SELECT *, ROW_NUMBER() OVER (PARTITION BY {keys} ORDER BY {order})"
@@ -143,10 +143,11 @@ def _select(load: Load, stages: Sequence[BigQueryStage]) -> str:
     for column in load.table.columns:
         if column.name not in LINEAGE_COLUMNS:
             parse = needs_parsing(column_type(column)) and column.mode != "REPEATED"
-            parts.append(f"PARSE_JSON(`{column.name}`) AS `{column.name}`" if parse else f"`{column.name}`")
+            name = bigquery_name(column.name)
+            parts.append(f"PARSE_JSON({name}) AS {name}" if parse else name)
     parts += [f"@{name} AS {name}" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date"]
     if load.date_field is not None and load.dates is not None:
-        day = f"DATE(`{load.date_field}`)"
+        day = f"DATE({bigquery_name(load.date_field)})"
         date_ = f"IF({day} IN UNNEST(@dates), {day}, ERROR('a date outside of the load'))"
     else:
         date_ = "@x_pipeline_run_date"

@@ -65,7 +65,7 @@ class Migrations:
         reach = await self._read(migration, scope)
         text = with_project(migration, self._jobs.client.project).rstrip()
         record = (
-            f"INSERT INTO `{self._ledger.migrations}` (dataset, name, digest, applied_at)\n"
+            f"INSERT INTO {self._ledger.migrations} (dataset, name, digest, applied_at)\n"
             "VALUES (@convergence_dataset, @convergence_name, @convergence_digest, @convergence_at);"
         )
         parameters = {
@@ -90,6 +90,6 @@ class Migrations:
         from convergence.adapters.googlesql.scripts.parser import parse_script
 
         body = parse_script(with_project(migration, self._jobs.client.project), migration.source)
-        reader = Reader(self._statements, scope, self._routines.procedure)
+        reader = Reader(self._statements, scope, self._routines.nested)
         await reader.body(body, migration.source, {})
         return reader.reach

@@ -15,7 +15,7 @@ import orjson
 
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.tables import Tables
-from convergence.adapters.googlesql.procedures.text import with_project
+from convergence.adapters.googlesql.procedures.text import DATASET, procedure_name, with_project
 from convergence.adapters.googlesql.types import SqlType
 from convergence.errors import ConfigError, ConfigErrors, NotFound, StepFailed, did_you_mean
 from convergence.ports.warehouse import Routine
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
     from convergence.adapters.googlesql.scripts.nodes import Procedure
 
-DATASET: Final = "organizations"
 DESCRIPTION_MAX: Final = 16_384  # characters ("Quotas and limits", BigQuery)
 
 
@@ -71,9 +70,13 @@ class Routines:
             raise NotFound(f"No procedure is called {name!r}.{did_you_mean(name, known)}")
         return found
 
-    async def procedure(self, path: str) -> Procedure:
-        """Return the tree of the one that `path` (with or without project and dataset) names. Raises `NotFound`."""
-        return self.parsed(await self.get(path.rpartition(".")[2]))
+    async def procedure(self, path: str, *, nested: bool = False) -> Procedure:
+        """Return the tree of the one that `path` names. Raises `NotFound`; `Denied` for one that is elsewhere."""
+        return self.parsed(await self.get(procedure_name(path, self._client.project, nested=nested)))
+
+    async def nested(self, path: str) -> Procedure:
+        """Return the tree of the one that a CALL in SQL names. Raises like `procedure`; `Denied` for a bare name."""
+        return await self.procedure(path, nested=True)
 
     async def delete(self, name: str) -> None:
         """Remove a procedure. Raises `NotFound`."""

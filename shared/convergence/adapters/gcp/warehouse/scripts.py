@@ -19,7 +19,7 @@ from convergence.ports.warehouse import Parameter, Scope
 if TYPE_CHECKING:
     from sqlglot import exp
 
-Find = Callable[[str], Awaitable[nodes.Procedure]]
+Find = Callable[[str], Awaitable[nodes.Procedure]]  # by the path of a CALL; see `Routines.nested`
 
 
 @dataclass(slots=True)

@@ -23,8 +23,8 @@ from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
 from convergence.adapters.googlesql.fitting import as_json, misfit, unreal_number
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
 
@@ -81,7 +81,7 @@ class BigQueryStage:
     async def flush(self) -> None:
         """Store what waits, in one load job."""
         if self._stale:
-            sql = f"DELETE FROM `{self.path}` WHERE {PART} IN UNNEST(@parts)"
+            sql = f"DELETE FROM {bigquery_name(self.path)} WHERE {PART} IN UNNEST(@parts)"
             await self._query(sql, parts=sorted(self._stale))
             self._stored -= self._stale
             self._stale = set()
@@ -174,7 +174,7 @@ class BigQueryStage:
         if self._rows is None:
             self._rows = {}
             if await self._tables.find(STAGING, self.staged_in) is not None:
-                counted = await self._query(f"SELECT {PART}, COUNT(*) FROM `{self.path}` GROUP BY {PART}")
+                counted = await self._query(f"SELECT {PART}, COUNT(*) FROM {bigquery_name(self.path)} GROUP BY {PART}")
                 self._rows = {int(part): int(count) for part, count in counted}
                 self._stored = set(self._rows)
         return self._rows

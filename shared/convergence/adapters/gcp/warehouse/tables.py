@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.values import sql_type
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch, Transient
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 

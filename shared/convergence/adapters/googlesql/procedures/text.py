@@ -1,15 +1,34 @@
-"""A procedure's file names the project as `{project_id}`; here it gets the one it runs in."""
+"""How procedures are named: the project in their files, and the paths by which CALL finds them."""
 
 from __future__ import annotations
 
 import re
 from typing import Final
 
-from convergence.errors import ConfigError
+from convergence.errors import ConfigError, Denied
 from convergence.ports.warehouse import Routine
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _BACKTICKS: Final = re.compile(r"`[^`\n]*`")
+
+
+DATASET: Final = "organizations"  # where all procedures are
+
+
+def procedure_name(path: str, project: str, *, nested: bool = False) -> str:
+    """Return the name of the procedure that `path` (`[[project.]organizations.]name`) means.
+
+    `nested`: the CALL stands in SQL that BigQuery reads, where a bare name means the caller's default dataset.
+
+    Raises:
+        Denied: the path leads to another project or dataset: what is there has not been checked.
+    """
+    *place, name = path.split(".")
+    if (place and place[-1] != DATASET) or place[:-1] not in ([], [project]):
+        raise Denied(f"The procedure {path} cannot be called: only those of {project}.{DATASET} can.")
+    if nested and not place:
+        raise Denied(f"CALL {path} names no dataset, so BigQuery looks in the org's own: write {DATASET}.{path}.")
+    return name
 
 
 def with_project(routine: Routine, project: str) -> str:

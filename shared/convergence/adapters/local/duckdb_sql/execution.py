@@ -40,7 +40,7 @@ class Execution:
     def __init__(self, job: Job, statements: Statements, context: StatementContext, system: Mapping[str, Any]) -> None:
         self.job, self._statements = job, statements
         self.context = replace(context, in_script=True)
-        self.undo = Undo(job.cursor)
+        self.undo = Undo(job, lambda translation, values: statements.execute(job, translation, values))
         self.scopes: list[Scope] = []
         self._frames: list[Frame] = []
         self.system: dict[str, Any] = {f"s_{name.replace('.', '_')}": value for name, value in system.items()}
@@ -74,7 +74,7 @@ class Execution:
         if translation.is_query:
             self.last = outcome
             return outcome
-        self.undo.wrote(translation.sql, {name: values[name] for name in translation.parameters})
+        self.undo.wrote(translation, {name: values[name] for name in translation.parameters})
         self.written |= translation.touched.writes
         if not translation.defines:
             self.rows_affected += outcome.rows_affected - outcome.rows_deleted

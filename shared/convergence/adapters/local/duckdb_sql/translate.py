@@ -6,7 +6,7 @@ apply the rules where GoogleSQL and DuckDB differ, write.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from sqlglot import exp
 
@@ -21,6 +21,7 @@ from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
 from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
 from convergence.adapters.local.duckdb_sql.shape import shape
+from convergence.adapters.local.warehouse.fence import Fence
 from convergence.ports.warehouse import Scope
 
 
@@ -55,7 +56,7 @@ class Translation:
     `temporary` is the temporary table it creates, if it does. `defines` says that tables may look different after.
     """
 
-    sql: str
+    statements: tuple[str, ...]  # one; for an ALTER one for each of its actions
     touched: Touched
     is_query: bool
     parameters: frozenset[str]
@@ -66,6 +67,13 @@ class Translation:
     removes: bool = False  # DELETE or TRUNCATE
     merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
     columns: frozenset[str] = frozenset()  # all columns in sight, for messages
+    fence: Fence = field(kw_only=True)
+
+    @property
+    def sql(self) -> str:
+        """The text of what is one statement: all but an ALTER."""
+        [sql] = self.statements
+        return sql
 
 
 def parse(sql: str, context: StatementContext) -> Parsed:
@@ -99,7 +107,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
     [created] = parsed.touched.writes if creates else [("", "")]
     return Translation(
-        sql=to_duckdb(tree),
+        statements=to_duckdb(tree),
         touched=parsed.touched,
         is_query=isinstance(tree, QUERIES),
         parameters=frozenset(used),
@@ -110,6 +118,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
         merges=isinstance(tree, exp.Merge),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
+        fence=Fence(context.scope.dataset, context.scope.readable, context.scope.writable, context.temporary),
     )
 
 

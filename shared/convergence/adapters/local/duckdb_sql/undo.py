@@ -8,27 +8,28 @@ random values (GENERATE_UUID, RAND).
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from convergence.errors import StepFailed
 
 if TYPE_CHECKING:
-    import duckdb
+    from convergence.adapters.local.duckdb_sql.translate import Translation
+    from convergence.adapters.local.warehouse.session import Job
 
 
 class Undo:
     """The writes of one call, and where the script's own transaction began."""
 
-    def __init__(self, cursor: duckdb.DuckDBPyConnection) -> None:
-        self._cursor = cursor
-        self._writes: list[tuple[str, dict[str, Any]]] = []
+    def __init__(self, job: Job, repeat: Callable[[Translation, Mapping[str, Any]], object]) -> None:
+        self._job, self._repeat = job, repeat
+        self._writes: list[tuple[Translation, dict[str, Any]]] = []
         self._began: int | None = None
         self.broken = False  # a statement failed: DuckDB refuses all others until the rollback
 
-    def wrote(self, sql: str, values: Mapping[str, Any]) -> None:
+    def wrote(self, translation: Translation, values: Mapping[str, Any]) -> None:
         """Remember a statement that changed something."""
-        self._writes.append((sql, dict(values)))
+        self._writes.append((translation, dict(values)))
 
     def begin(self) -> None:
         """BEGIN TRANSACTION. Raises `StepFailed` inside another."""
@@ -55,10 +56,10 @@ class Undo:
     def _restore(self, kept: int | None) -> None:
         self._writes = self._writes[:kept]
         self._began, self.broken = None, False
-        self._cursor.execute("ROLLBACK")
-        self._cursor.execute("BEGIN TRANSACTION")
-        for sql, values in self._writes:
-            self._cursor.execute(sql, values)
+        self._job.execute("ROLLBACK")
+        self._job.execute("BEGIN TRANSACTION")
+        for translation, values in self._writes:
+            self._repeat(translation, values)
 
     def close(self) -> None:
         """The script ended: a transaction that is still open was never committed, and goes."""

@@ -41,7 +41,7 @@ class DuckDbWarehouse:
     """The embedded warehouse. `path` is the database file, None for one in memory (tests).
 
     Staged rows lie in a folder `staging` beside the file. `project` is the name that SQL may put before a dataset.
-    DuckDB is imported and the file opened on first use. See `warehouse_session` for concurrency.
+    DuckDB is imported and the file opened on first use. See `warehouse.session` for concurrency.
     """
 
     def __init__(
@@ -95,7 +95,7 @@ class DuckDbWarehouse:
         """Copy staged parts into one typed file; on a reader's thread, writers go on."""
         source = rows_of_files(table, [str(part) for part in parts])
         copy = statement("chunk", source=source, file=quoted(str(chunk)))
-        await self.session.read(lambda job: job.run(copy))
+        await self.session.read(lambda job: job.execute(copy))
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
         """Add rows of a log; see the port. A repeat shows twice: the ids are not kept."""

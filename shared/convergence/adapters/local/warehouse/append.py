@@ -8,11 +8,11 @@ from pathlib import Path
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, misfit
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import rows_of_files
 from convergence.adapters.local.warehouse.session import Job
+from convergence.domain.sql_names import duckdb_name
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import Row, TableSchema
 
@@ -45,8 +45,8 @@ def spool_rows(folder: Path, table: TableSchema, rows: Sequence[Row], name: str)
 def append_rows(job: Job, dataset: str, table: TableSchema, file: Path) -> None:
     """Insert the spooled rows in one statement; the file goes."""
     source = rows_of_files(table, [str(file)], columns=list(table.columns))
-    words = {"dataset": checked(dataset, "dataset"), "table": checked(table.name, "table")}
+    into = duckdb_name(dataset, table.name)
     try:
-        job.cursor.execute(statement("insert", **words, select="*", source=source))
+        job.execute(statement("insert", table=into, select="*", source=source))
     finally:
         file.unlink(missing_ok=True)

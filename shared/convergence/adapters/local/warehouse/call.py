@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +20,7 @@ from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.scripts.nodes import Procedure
-    from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
-    from convergence.adapters.local.duckdb_sql.variables import Variable, Variables
+    from convergence.adapters.local.duckdb_sql.variables import Variable
 
 
 def call_procedure(
@@ -52,7 +52,8 @@ def call_procedure(
             lambda path: routines.procedure(job, path),
             system_variables(statements, scope, job_id, at),
         )
-        variables = _run(interpreter, tree, _given(tree, arguments))
+        with _denials():
+            variables = interpreter.run_procedure(tree, _given(tree, arguments))
         if scope.lineage is not None:
             settle_lineage(job, interpreter.execution.written, scope.lineage)
         outcome = interpreter.execution.last or Outcome()
@@ -87,19 +88,22 @@ def rehearse_call(
         StatementContext(scope=scope, project=statements.project),
         lambda path: routines.procedure(job, path),
     )
-    job.cursor.execute("BEGIN TRANSACTION")
+    job.execute("BEGIN TRANSACTION")
     try:
-        rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, arguments).items()})
+        with _denials():
+            rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, arguments).items()})
     finally:
-        job.cursor.execute("ROLLBACK")
+        job.execute("ROLLBACK")
     return QueryResult(bytes_processed=rehearsal.size, tables=tuple(sorted(rehearsal.tables)))
 
 
-def _run(interpreter: Interpreter, tree: Procedure, given: Mapping[str, Variable]) -> Variables:
+@contextmanager
+def _denials() -> Iterator[None]:
+    """Keep a refusal a refusal: a script wraps every error into its own, with the place."""
     from convergence.adapters.local.duckdb_sql.script_errors import ScriptError
 
     try:
-        return interpreter.run_procedure(tree, given)
+        yield
     except ScriptError as error:
         if isinstance(error.__cause__, Denied):
             raise Denied(str(error)) from error

@@ -63,11 +63,10 @@ class TableCatalog:
     def _look_up(job: Job, name: Name) -> Columns:
         dataset, table = name
         query = statement("columns" if dataset else "temporary_columns")
-        rows = job.cursor.execute(
-            query, {"dataset": dataset, "table": table} if dataset else {"table": table}
-        ).fetchall()
+        values = {"dataset": dataset, "table": table} if dataset else {"table": table}
+        rows = job.execute(query, values).fetchall()
         return tuple((str(column), from_duckdb(str(kind))) for column, kind, *_ in rows)
 
     @staticmethod
     def _tables(job: Job, dataset: str) -> list[str]:
-        return [str(row[0]) for row in job.cursor.execute(statement("tables"), {"dataset": dataset}).fetchall()]
+        return [str(row[0]) for row in job.execute(statement("tables"), {"dataset": dataset}).fetchall()]

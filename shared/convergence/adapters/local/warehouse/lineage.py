@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterable
 from datetime import UTC
 
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.tables import stored_columns
+from convergence.domain.sql_names import duckdb_name
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage
 
@@ -24,9 +24,9 @@ def settle_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineag
     for dataset, table in sorted(written):
         if not dataset or not set(LINEAGE_COLUMNS) <= set(stored_columns(job, dataset, table)):
             continue
-        words = {"dataset": checked(dataset), "table": checked(table)}
+        words = {"table": duckdb_name(dataset, table)}
         run = {"org": lineage.org_slug, "run": lineage.run_id}
-        found = job.cursor.execute(statement("lineage_check", **words), run).fetchone()
+        found = job.execute(statement("lineage_check", **words), run).fetchone()
         foreign, dateless, missing = found or (0, 0, 0)
         if foreign:
             raise StepFailed(
@@ -41,4 +41,4 @@ def settle_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineag
         if missing:
             values = {"pipeline": lineage.pipeline_id, "credential": lineage.credential_id, "at": lineage.ingested_at}
             values["day"] = lineage.ingested_at.astimezone(UTC).date()
-            job.cursor.execute(statement("lineage_fill", **words), run | values)
+            job.execute(statement("lineage_fill", **words), run | values)

@@ -13,6 +13,7 @@ from convergence.adapters.local.warehouse.rows import listed, rows_of_files, sta
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.stage import NdjsonStage
 from convergence.adapters.warehouse_checks import check_load
+from convergence.domain.sql_names import duckdb_name
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
 
@@ -41,7 +42,7 @@ def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
 
 
 def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
-    words = {"dataset": load.dataset, "table": load.table.name}
+    words = {"table": duckdb_name(load.dataset, load.table.name)}
     removed = 0
     if load.mode is WriteMode.OVERWRITE:
         dates, values = _dates(load, "")
@@ -56,19 +57,19 @@ def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
     """Rows with the same key and date are one row: the one staged last."""
     if not source:
         return 0, 0
-    words = {"dataset": load.dataset, "table": load.table.name}
+    words = {"table": duckdb_name(load.dataset, load.table.name)}
     select, values = _select(load)
-    job.cursor.execute(statement("staged", select=select, source=source), values)
+    job.execute(statement("staged", select=select, source=source), values)
     keys = [*load.key_fields, *(["x_pipeline_run_date"] if load.dates is not None else [])]
-    match = " AND ".join(f'kept."{key}" IS NOT DISTINCT FROM staged."{key}"' for key in keys)
+    match = " AND ".join(f"kept.{key} IS NOT DISTINCT FROM staged.{key}" for key in map(duckdb_name, keys))
     dates, values = _dates(load, "kept.")
     removed = _count(job, statement("delete_merged", **words, dates=dates, match=match), _slice(load) | values)
-    distinct = ", ".join(f'"{key}"' for key in keys)
+    distinct = ", ".join(map(duckdb_name, keys))
     return removed, _count(job, statement("insert_staged", **words, keys=distinct), {})
 
 
 def _count(job: Job, sql: str, values: Mapping[str, Any]) -> int:
-    row = job.cursor.execute(sql, dict(values)).fetchone()
+    row = job.execute(sql, values).fetchone()
     return int(row[0]) if row else 0
 
 
@@ -89,7 +90,7 @@ def _dates(load: Load, table: str) -> tuple[str, dict[str, Any]]:
 
 def _select(load: Load) -> tuple[str, dict[str, Any]]:
     """Return the select list, lineage included, and its parameters."""
-    parts = [f'"{column.name}"' for column in staged_columns(load.table)]
+    parts = [duckdb_name(column.name) for column in staged_columns(load.table)]
     lineage = load.lineage
     values: dict[str, Any] = {
         **_slice(load),
@@ -104,7 +105,7 @@ def _select(load: Load) -> tuple[str, dict[str, Any]]:
 
 def _run_date(load: Load) -> tuple[str, dict[str, Any]]:
     if load.date_field is not None and load.dates is not None:
-        field = f'CAST("{load.date_field}" AS DATE)'
+        field = f"CAST({duckdb_name(load.date_field)} AS DATE)"
         inside = f"list_contains(CAST($dates AS DATE[]), {field})"
         return f"CASE WHEN {inside} THEN {field} ELSE error('date outside the load') END", {"dates": list(load.dates)}
     date = load.dates[0] if load.dates else load.lineage.ingested_at.astimezone(UTC).date()

@@ -37,12 +37,12 @@ def migrate(
         with job.transaction():
             _run(job, statements, routines, migration, scope, at)
             values = {"dataset": dataset, "name": migration.name, "digest": migration.digest, "at": at}
-            job.cursor.execute(statement("migrated"), values)
+            job.execute(statement("migrated"), values)
     return [migration.name for migration in pending]
 
 
 def _pending(job: Job, migrations: Sequence[Routine], dataset: str) -> list[Routine]:
-    done = dict(job.cursor.execute(statement("migrations"), {"dataset": dataset}).fetchall())
+    done = dict(job.execute(statement("migrations"), {"dataset": dataset}).fetchall())
     for migration in migrations:
         if done.get(migration.name, migration.digest) != migration.digest:
             message = f"{migration.name} was changed after it ran in {dataset}: write a new migration instead"
@@ -70,8 +70,8 @@ def _rehearse(job: Job, statements: Statements, routines: Routines, migration: R
     body = parse_script(routines.with_project(migration), migration.source)
     context = StatementContext(scope=scope, project=statements.project)
     rehearsal = Rehearsal(job, statements, context, lambda path: routines.procedure(job, path))
-    job.cursor.execute("BEGIN TRANSACTION")
+    job.execute("BEGIN TRANSACTION")
     try:
         rehearsal.script(body, migration.source)
     finally:
-        job.cursor.execute("ROLLBACK")
+        job.execute("ROLLBACK")

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from functools import cache
 from pathlib import Path
+from typing import Final
+
+_WORD: Final = re.compile(r"\{([a-z]+)\}")  # all at once: a value that looks like a word stays what it is
 
 
 @cache
@@ -15,13 +18,10 @@ def _statements() -> dict[str, str]:
 
 
 def statement(name: str, **words: str) -> str:
-    """Return the statement `name` with the words in braces filled in. Words are identifiers or built from them."""
-    text = _statements()[name]
-    for word, value in words.items():
-        text = text.replace("{" + word + "}", value)
-    return text
+    """Return the statement `name` with the words in braces filled in: quoted names and text made of them."""
+    return _WORD.sub(lambda found: words[found.group(1)], _statements()[name]) if words else _statements()[name]
 
 
 def quoted(text: str) -> str:
-    """Return `text` as a SQL string literal; used for checked names only, values are parameters."""
+    """Return `text` as a SQL string literal, for places where DuckDB takes no parameter: paths and views."""
     return "'" + text.replace("'", "''") + "'"

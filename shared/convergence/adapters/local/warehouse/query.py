@@ -31,8 +31,9 @@ class Query:
 
     def read(self, job: Job, statements: Statements) -> QueryResult:
         """Run it."""
-        translation = self._prepared(job, statements)
-        return statements.run(job, translation, self._values(), self.rows_max).as_result()
+        with job.transaction(read_only=True):
+            translation = self._prepared(job, statements)
+            return statements.run(job, translation, self._values(), self.rows_max).as_result()
 
     def write(
         self, job: Job, statements: Statements, job_id: str | None, at: datetime, fingerprint: str = ""

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from threading import Lock
 from typing import TYPE_CHECKING
 
-from convergence.adapters.googlesql.procedures.text import with_project
+from convergence.adapters.googlesql.procedures.text import procedure_name, with_project
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
@@ -47,29 +47,29 @@ class Routines:
             for routine in changed:
                 values = {"name": routine.name, "digest": routine.digest}
                 values |= {"source": routine.source, "definition": routine.definition}
-                job.cursor.execute(statement("routine_stored"), values)
+                job.execute(statement("routine_stored"), values)
         return [routine.name for routine in changed]
 
     def all(self, job: Job) -> list[Routine]:
         """Return all routines, by name."""
-        return [Routine(*row) for row in job.cursor.execute(statement("routines")).fetchall()]
+        return [Routine(*row) for row in job.execute(statement("routines")).fetchall()]
 
     def get(self, job: Job, name: str) -> Routine:
         """Return a routine. Raises `NotFound` with the nearest name."""
-        row = job.cursor.execute(statement("routine"), {"name": name}).fetchone()
+        row = job.execute(statement("routine"), {"name": name}).fetchone()
         if row is None:
             known = [routine.name for routine in self.all(job)]
             raise NotFound(f"No procedure is called {name!r}.{did_you_mean(name, known)}")
         return Routine(*row)
 
     def procedure(self, job: Job, path: str) -> Procedure:
-        """Return the tree of the one that `path` (with or without project and dataset) names. Raises `NotFound`."""
-        return self.parsed(self.get(job, path.rpartition(".")[2]))
+        """Return the tree of the one that `path` names. Raises `NotFound`; `Denied` for one that is elsewhere."""
+        return self.parsed(self.get(job, procedure_name(path, self._project)))
 
     def delete(self, job: Job, name: str) -> None:
         """Remove a routine. Raises `NotFound`."""
         self.get(job, name)
-        job.cursor.execute(statement("routine_deleted"), {"name": name})
+        job.execute(statement("routine_deleted"), {"name": name})
 
     def parsed(self, routine: Routine) -> Procedure:
         """Return the tree of a routine.

@@ -12,14 +12,14 @@ import contextlib
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from convergence.adapters.local.warehouse.errors import translate_error
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.errors import Transient
+from convergence.errors import StepFailed, Transient
 
 if TYPE_CHECKING:
     import duckdb
@@ -30,8 +30,27 @@ READERS: Final = 2
 CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
 
 
+class Answer(Protocol):
+    """What a statement answers, until the job's next statement."""
+
+    @property
+    def description(self) -> list[tuple[Any, ...]] | None:
+        """Name and type of each column."""
+
+    def fetchone(self) -> Any:
+        """Return the next row as a tuple, None after the last."""
+
+    def fetchmany(self, size: int = ...) -> list[Any]:
+        """Return at most `size` rows."""
+
+    def fetchall(self) -> list[Any]:
+        """Return all rows that are left."""
+
+
 class Job:
     """One piece of work on its own cursor. `check` is called between statements.
+
+    `execute` is the only way to DuckDB, and takes one statement at a time.
 
     `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
     """
@@ -42,15 +61,29 @@ class Job:
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._cancelled = False
 
+    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
+        """Run exactly one statement.
+
+        Raises:
+            StepFailed: the text is several statements for DuckDB's parser, or none; nothing ran.
+            duckdb.Error: DuckDB refused the statement.
+        """
+        return self._running.execute(self._statement(sql), dict(values or {}))
+
+    def kind_of(self, sql: str) -> str:
+        """Return DuckDB's name for the statement's kind, such as SELECT or INSERT. Raises like `execute`."""
+        return self._statement(sql).type.name
+
     @property
-    def cursor(self) -> duckdb.DuckDBPyConnection:
-        """The job's own connection."""
+    def _running(self) -> duckdb.DuckDBPyConnection:
         assert self._cursor is not None, "a job has a cursor while it runs"
         return self._cursor
 
-    def run(self, sql: str) -> None:
-        """Run a statement that answers nothing."""
-        self.cursor.execute(sql)
+    def _statement(self, sql: str) -> duckdb.Statement:
+        statements = self._running.extract_statements(sql)
+        if len(statements) != 1:
+            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
+        return statements[0]
 
     @contextlib.contextmanager
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
@@ -66,16 +99,16 @@ class Job:
             cursor.close()
 
     @contextlib.contextmanager
-    def transaction(self) -> Iterator[None]:
-        """Commit what happens inside, or roll it back on any error."""
-        self.cursor.execute("BEGIN TRANSACTION")
+    def transaction(self, *, read_only: bool = False) -> Iterator[None]:
+        """Commit what happens inside, or roll it back on any error. `read_only`: DuckDB refuses to write."""
+        self.execute("BEGIN TRANSACTION READ ONLY" if read_only else "BEGIN TRANSACTION")
         try:
             yield
         except BaseException:
-            self.cursor.execute("ROLLBACK")
+            self.execute("ROLLBACK")
             raise
         self.check()
-        self.cursor.execute("COMMIT")
+        self.execute("COMMIT")
 
     def check(self) -> None:
         """Raise `Transient` when nobody waits for the job any more."""
@@ -166,8 +199,8 @@ class Session:
         text = Path(__file__).parents[1].joinpath("duckdb_sql", "functions.sql").read_text(encoding="utf-8")
         version = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         if database.execute(statement("macros_version")).fetchone() != (version,):
-            database.execute(statement("macros_begin"))
-            database.execute(text)
+            _run_all(database, statement("macros_begin"))
+            _run_all(database, text)
             database.execute(statement("macros_done"), {"version": version})
             database.execute("COMMIT")
         self._has_macros = True
@@ -184,16 +217,26 @@ class Session:
                 "checkpoint_threshold": CHECKPOINT_AT,
                 "autoinstall_known_extensions": False,
                 "autoload_known_extensions": False,
+                "allow_community_extensions": False,
+                "allow_persistent_secrets": False,
+                "python_enable_replacements": False,  # or FROM could name a variable of this process
+                "explain_output": "all",  # the second wall reads the plan as it was bound (`fence`)
             },
         )
         database.execute("SET GLOBAL TimeZone = 'UTC'")
-        database.execute(statement("internals"))
+        _run_all(database, statement("internals"))
         # From here on SQL reaches no file but staged parts and spooled events, and no network.
         allowed = f"[{quoted(str(self.staging))}, {quoted(str(self.logs))}]"
         database.execute(f"SET allowed_directories = {allowed}")
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
         return database
+
+
+def _run_all(database: duckdb.DuckDBPyConnection, script: str) -> None:
+    """Run one of the product's own scripts."""
+    for each in database.extract_statements(script):
+        database.execute(each)
 
 
 def _folder(path: Path | None) -> Path:

@@ -16,7 +16,7 @@ from typing import Final
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, unreal_number
-from convergence.adapters.googlesql.identifiers import checked
+from convergence.domain.sql_names import checked
 from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 

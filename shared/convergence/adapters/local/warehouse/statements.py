@@ -11,9 +11,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from convergence.adapters.googlesql.types import SqlType, from_duckdb
 from convergence.adapters.local.warehouse.catalog import TableCatalog
 from convergence.adapters.local.warehouse.errors import wrong_statement
+from convergence.adapters.local.warehouse.fence import look_over, run_inside
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.session import Answer, Job
 from convergence.adapters.local.warehouse.values import fetch
+from convergence.domain.sql_names import duckdb_name
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult
 
@@ -91,14 +93,13 @@ class Statements:
         import duckdb
 
         job.check()
-        given = {name: values[name] for name in translation.parameters}
         try:
-            job.cursor.execute(translation.sql, given)
+            answer = self.execute(job, translation, values)
             if translation.is_query:
-                columns, rows = fetch(job.cursor, rows_max)
+                columns, rows = fetch(answer, rows_max)
                 _refuse_twins(columns)
                 return Outcome(columns, rows, tables=translation.touched.names)
-            affected, deleted = _affected(job, translation)
+            affected, deleted = _affected(answer, translation)
         except duckdb.Error as error:
             raise wrong_statement(error, translation.columns) from error
         if translation.defines:
@@ -108,6 +109,15 @@ class Statements:
                 _widen(job, translation.creates)
         return Outcome(rows_affected=affected, rows_deleted=deleted, tables=translation.touched.names)
 
+    @staticmethod
+    def execute(job: Job, translation: Translation, values: Mapping[str, Any]) -> Answer:
+        """Run a translated statement behind its fence. Raises `Denied`, and what DuckDB raises."""
+        given = {name: values[name] for name in translation.parameters}
+        *first, last = translation.statements
+        for sql in first:
+            run_inside(job, translation.fence, sql, given)
+        return run_inside(job, translation.fence, last, given)
+
     def explain(self, job: Job, translation: Translation, values: Mapping[str, Any]) -> None:
         """Let DuckDB resolve names and types without running anything."""
         import duckdb
@@ -115,7 +125,7 @@ class Statements:
         if translation.defines:
             return
         try:
-            job.cursor.execute(f"EXPLAIN {translation.sql}", {name: values[name] for name in translation.parameters})
+            look_over(job, translation.fence, translation.sql, {name: values[name] for name in translation.parameters})
         except duckdb.Error as error:
             raise wrong_statement(error, translation.columns) from error
 
@@ -123,13 +133,15 @@ class Statements:
         self, job: Job, translation: Translation, values: Mapping[str, Any]
     ) -> tuple[tuple[str, SqlType], ...]:
         """Return the columns of a query without running it."""
-        job.cursor.execute(f"DESCRIBE {translation.sql}", {name: values[name] for name in translation.parameters})
-        return tuple((str(row[0]), from_duckdb(str(row[1]))) for row in job.cursor.fetchall())
+        given = {name: values[name] for name in translation.parameters}
+        look_over(job, translation.fence, translation.sql, given)
+        described = job.execute(f"DESCRIBE {translation.sql}", given).fetchall()
+        return tuple((str(row[0]), from_duckdb(str(row[1]))) for row in described)
 
     def define_empty(self, job: Job, translation: Translation) -> None:
         """Make the table of a statement without its rows."""
         rows = " WITH NO DATA" if translation.from_query else ""
-        job.cursor.execute(translation.sql + rows, dict.fromkeys(translation.parameters))
+        run_inside(job, translation.fence, translation.sql + rows, dict.fromkeys(translation.parameters))
         job.has_defined = True
 
     def estimate_bytes(self, job: Job, translation: Translation) -> int:
@@ -137,7 +149,7 @@ class Statements:
         total = 0
         for (dataset, table), columns in self.catalog.columns(job, sorted(translation.touched.existing)).items():
             values = {"dataset": dataset, "table": table}
-            found = job.cursor.execute(statement("table_rows"), values).fetchone()
+            found = job.execute(statement("table_rows"), values).fetchone()
             total += int(found[0] if found else 0) * sum(_WIDTH.get(kind.name, 8) for _, kind in columns)
         return total
 
@@ -155,21 +167,21 @@ def _widen(job: Job, table: tuple[str, str]) -> None:
     dataset, name = table
     query = statement("columns" if dataset else "temporary_columns")
     values = {"dataset": dataset, "table": name} if dataset else {"table": name}
-    for column, kind in job.cursor.execute(query, values).fetchall():
+    for column, kind in job.execute(query, values).fetchall():
         expected = from_duckdb(str(kind)).duckdb
         if expected != kind and "STRUCT" not in kind and "TUPLE" not in kind:
-            words = {"table": f'"{dataset}"."{name}"' if dataset else f'temp."{name}"', "column": str(column)}
-            job.cursor.execute(statement("set_type", **words, type=expected))
+            words = {"table": duckdb_name(dataset or "temp", name), "column": duckdb_name(str(column))}
+            job.execute(statement("set_type", **words, type=expected))
 
 
-def _affected(job: Job, translation: Translation) -> tuple[int, int]:
+def _affected(answer: Answer, translation: Translation) -> tuple[int, int]:
     """Return how many rows a statement changed, and how many of them it deleted."""
-    if translation.defines or not job.cursor.description:
+    if translation.defines or not answer.description:
         return 0, 0
     if translation.merges:
-        actions = [action for (action,) in job.cursor.fetchall()]
+        actions = [action for (action,) in answer.fetchall()]
         return len(actions), actions.count("DELETE")
-    counted = job.cursor.fetchone()
+    counted = answer.fetchone()
     affected = int(counted[0]) if counted and isinstance(counted[0], int) else 0
     return affected, affected if translation.removes else 0
 

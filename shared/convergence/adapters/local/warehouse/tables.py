@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from convergence.adapters.googlesql.identifiers import checked
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Job
+from convergence.domain.sql_names import checked, duckdb_name
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
 
 def ensure_dataset(job: Job, dataset: str) -> None:
     """Create the dataset unless it exists."""
-    job.cursor.execute(statement("create_dataset", dataset=checked(dataset, "dataset")))
+    job.execute(statement("create_dataset", dataset=duckdb_name(checked(dataset, "dataset"))))
 
 
 def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
@@ -30,12 +30,12 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
             _relax(job, dataset, table)
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
-            job.cursor.execute(statement("create_table", dataset=dataset, table=table.name, columns=columns))
+            job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
 
 
 def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
     """Return DuckDB's type of each column, in the table's order; empty when there is no such table."""
-    rows = job.cursor.execute(statement("columns"), {"dataset": dataset, "table": table}).fetchall()
+    rows = job.execute(statement("columns"), {"dataset": dataset, "table": table}).fetchall()
     return dict(rows)
 
 
@@ -49,8 +49,8 @@ def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, st
                     f"{dataset}.{table.name}: the new column {column.name!r} is REQUIRED, but the table has rows"
                     " already. Make it NULLABLE."
                 )
-            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
-            job.cursor.execute(statement("add_column", **words, type=expected))
+            words = {"table": duckdb_name(dataset, table.name), "column": duckdb_name(checked(column.name, "column"))}
+            job.execute(statement("add_column", **words, type=expected))
         elif _plain(stored) != _plain(expected):
             raise SchemaMismatch(
                 f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
@@ -60,17 +60,17 @@ def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, st
 
 def _relax(job: Job, dataset: str, table: TableSchema) -> None:
     names = {"dataset": dataset, "table": table.name}
-    required = {name for (name,) in job.cursor.execute(statement("required_columns"), names).fetchall()}
+    required = {name for (name,) in job.execute(statement("required_columns"), names).fetchall()}
     for column in table.columns:
         if column.mode != "REQUIRED" and column.name in required:
-            words = {"dataset": dataset, "table": table.name, "column": checked(column.name, "column")}
-            job.cursor.execute(statement("relax_column", **words))
+            words = {"table": duckdb_name(dataset, table.name), "column": duckdb_name(checked(column.name, "column"))}
+            job.execute(statement("relax_column", **words))
 
 
 def _definition(column: Column) -> str:
     required = column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS  # procedures get theirs filled
-    name = checked(column.name, "column")
-    return f'"{name}" {column_type(column).duckdb}{" NOT NULL" if required else ""}'
+    name = duckdb_name(checked(column.name, "column"))
+    return f"{name} {column_type(column).duckdb}{' NOT NULL' if required else ''}"
 
 
 def _plain(duckdb_type: str) -> str:

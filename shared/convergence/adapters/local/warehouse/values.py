@@ -13,18 +13,16 @@ import orjson
 from convergence.adapters.googlesql.types import SqlType, from_duckdb
 
 if TYPE_CHECKING:
-    import duckdb
+    from convergence.adapters.local.warehouse.session import Answer
 
 Convert = Callable[[Any], Any]
 
 
-def fetch(
-    cursor: duckdb.DuckDBPyConnection, rows_max: int
-) -> tuple[tuple[tuple[str, SqlType], ...], list[tuple[Any, ...]]]:
+def fetch(answer: Answer, rows_max: int) -> tuple[tuple[tuple[str, SqlType], ...], list[tuple[Any, ...]]]:
     """Return (name, type) of the columns and at most `rows_max` rows of the statement that just ran."""
-    described = [(str(column[0]), from_duckdb(str(column[1]))) for column in cursor.description or []]
+    described = [(str(column[0]), from_duckdb(str(column[1]))) for column in answer.description or []]
     convert = [_converter(kind) for _, kind in described]
-    rows = cursor.fetchmany(rows_max)
+    rows = answer.fetchmany(rows_max)
     if any(convert):
         rows = [
             tuple(value if change is None else change(value) for change, value in zip(convert, row, strict=True))

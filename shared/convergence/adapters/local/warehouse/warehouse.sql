@@ -1,4 +1,4 @@
--- Statements of the embedded warehouse. Words in braces are checked identifiers and types, values are parameters.
+-- Statements of the embedded warehouse. Words in braces are quoted identifiers and types, values are parameters.
 
 -- name: internals
 CREATE SCHEMA IF NOT EXISTS _convergence;
@@ -19,29 +19,29 @@ SELECT column_name, data_type FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table ORDER BY column_index;
 
 -- name: create_dataset
-CREATE SCHEMA IF NOT EXISTS "{dataset}";
+CREATE SCHEMA IF NOT EXISTS {dataset};
 
 -- name: create_table
-CREATE TABLE "{dataset}"."{table}" ({columns});
+CREATE TABLE {table} ({columns});
 
 -- name: required_columns
 SELECT column_name FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table AND NOT is_nullable;
 
 -- name: relax_column
-ALTER TABLE "{dataset}"."{table}" ALTER COLUMN "{column}" DROP NOT NULL;
+ALTER TABLE {table} ALTER COLUMN {column} DROP NOT NULL;
 
 -- name: add_column
-ALTER TABLE "{dataset}"."{table}" ADD COLUMN "{column}" {type};
+ALTER TABLE {table} ADD COLUMN {column} {type};
 
 -- name: set_type
-ALTER TABLE {table} ALTER COLUMN "{column}" SET DATA TYPE {type};
+ALTER TABLE {table} ALTER COLUMN {column} SET DATA TYPE {type};
 
 -- name: staged
 CREATE TEMP TABLE staged AS SELECT {select} FROM ({source});
 
 -- name: insert
-INSERT INTO "{dataset}"."{table}" BY NAME SELECT {select} FROM ({source});
+INSERT INTO {table} BY NAME SELECT {select} FROM ({source});
 
 -- name: json_rows
 SELECT {select} FROM read_json({files}, format = 'array', columns = {columns}, maximum_object_size = 16777216)
@@ -53,15 +53,15 @@ SELECT * FROM read_parquet({files})
 COPY ({source}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw);
 
 -- name: insert_staged
-INSERT INTO "{dataset}"."{table}" BY NAME SELECT * FROM staged
+INSERT INTO {table} BY NAME SELECT * FROM staged
 QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY rowid DESC) = 1;
 
 -- name: delete_slice
-DELETE FROM "{dataset}"."{table}"
+DELETE FROM {table}
 WHERE x_org_slug = $x_org_slug AND x_pipeline_id = $x_pipeline_id AND x_credential_id = $x_credential_id{dates};
 
 -- name: delete_merged
-DELETE FROM "{dataset}"."{table}" AS kept USING staged
+DELETE FROM {table} AS kept USING staged
 WHERE kept.x_org_slug = $x_org_slug AND kept.x_pipeline_id = $x_pipeline_id AND kept.x_credential_id = $x_credential_id{dates}
   AND {match};
 
@@ -115,7 +115,7 @@ SELECT id AS event_id, "time" AS event_time, data.request_id, data.actor, data.a
 FROM event WHERE starts_with(type, 'audit.');
 
 -- name: log_view
-CREATE OR REPLACE VIEW "{dataset}"."{table}" AS SELECT * FROM organizations."{table}" WHERE x_org_slug = {org}
+CREATE OR REPLACE VIEW {table} AS SELECT * FROM {source} WHERE x_org_slug = {org}
 QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY x_ingested_at) = 1;
 
 -- name: routine_stored
@@ -134,10 +134,10 @@ DELETE FROM _convergence.routines WHERE name = $name;
 SELECT count_if(x_org_slug <> $org), count_if(x_pipeline_run_date IS NULL),
   count_if(x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
     OR x_ingested_at IS NULL OR x_ingestion_date IS NULL)
-FROM "{dataset}"."{table}" WHERE x_run_id = $run OR x_run_id IS NULL;
+FROM {table} WHERE x_run_id = $run OR x_run_id IS NULL;
 
 -- name: lineage_fill
-UPDATE "{dataset}"."{table}" SET
+UPDATE {table} SET
   x_run_id = $run, x_org_slug = $org, x_pipeline_id = COALESCE(x_pipeline_id, $pipeline),
   x_credential_id = COALESCE(x_credential_id, $credential), x_ingested_at = COALESCE(x_ingested_at, $at),
   x_ingestion_date = COALESCE(x_ingestion_date, $day)

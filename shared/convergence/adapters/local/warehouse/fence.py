@@ -1,0 +1,132 @@
+"""The second wall: what DuckDB itself says that a statement does, checked before it runs.
+
+The first wall (`googlesql.access`) reads the tree of our own parser. This one trusts nothing of that: it takes the
+text that is about to run and asks DuckDB. Its lexer says what a statement writes (the target follows the verb), its
+binder what it reads: the plan before optimization has every table, with views and macros followed. What is not
+known here is refused. A read runs in a read-only transaction besides (`Job.transaction`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from convergence.adapters.local.warehouse.lexer import name_of, words_of
+from convergence.adapters.local.warehouse.plan import Scan, scans_of
+from convergence.adapters.local.warehouse.session import Answer, Job
+from convergence.domain.sql_names import duckdb_name
+from convergence.errors import Denied
+
+# The words before the target of each kind of statement that may run. TRUNCATE is a DELETE for DuckDB.
+_LEADING: Final[Mapping[str, frozenset[str]]] = {
+    "INSERT": frozenset({"INSERT", "OR", "REPLACE", "INTO"}),
+    "UPDATE": frozenset({"UPDATE"}),
+    "DELETE": frozenset({"DELETE", "FROM", "TRUNCATE", "TABLE"}),
+    "MERGE_INTO": frozenset({"MERGE", "INTO"}),
+    "CREATE": frozenset({"CREATE", "OR", "REPLACE", "TEMP", "TEMPORARY", "TABLE", "VIEW", "IF", "NOT", "EXISTS"}),
+    "DROP": frozenset({"DROP", "TABLE", "VIEW", "IF", "EXISTS"}),
+    "ALTER": frozenset({"ALTER", "TABLE", "VIEW", "IF", "EXISTS"}),
+}
+_NO_QUERY: Final = frozenset({"DROP", "ALTER"})  # they have no plan, and DuckDB refuses subqueries in ALTER
+# Procedures are the product's own, the same for every org; INFORMATION_SCHEMA.ROUTINES shows them.
+_SHARED: Final = frozenset({("_convergence", "routines")})
+_LOGS: Final = "organizations"  # the log tables of all orgs; each org has views of its own rows
+_VIEW: Final = "SELECT 1 FROM duckdb_views() WHERE schema_name = $dataset AND view_name = $view"
+
+
+@dataclass(frozen=True, slots=True)
+class Fence:
+    """What a statement may touch. `temporary` are the job's own temporary tables, in lower case."""
+
+    dataset: str
+    readable: tuple[str, ...] = ()
+    writable: bool = False
+    temporary: frozenset[str] = frozenset()
+
+    @property
+    def datasets(self) -> frozenset[str]:
+        """All datasets that may be read."""
+        return frozenset({self.dataset, *self.readable})
+
+
+def run_inside(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> Answer:
+    """Run one statement that stays inside of the fence.
+
+    Raises:
+        Denied: it would reach outside; nothing ran.
+        StepFailed: it is more than one statement.
+        duckdb.Error: DuckDB refused it.
+    """
+    look_over(job, fence, sql, values)
+    return job.execute(sql, values)
+
+
+def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> None:
+    """Let DuckDB resolve a statement and check what it found. Raises like `run_inside`; runs nothing."""
+    kind, words = job.kind_of(sql), words_of(sql)
+    _refuse_text_as_sql(words)
+    if kind in _LEADING:
+        _check_target(fence, kind, words)
+    elif kind != "SELECT":
+        raise Denied(f"A statement of the kind {kind} cannot run here.")
+    names_logs = any(name_of(first) == _LOGS and second == "." for first, second in pairwise(words))
+    if names_logs and kind == "CREATE" and _LOGS not in fence.datasets:
+        raise Denied(f"{_LOGS} is outside of what this statement may touch.")  # a view would carry it further
+    if kind in _NO_QUERY or (kind == "DELETE" and words[0].upper() == "TRUNCATE"):
+        return
+    for scan in scans_of(job, sql, values):
+        if not _is_inside(job, fence, scan, names_logs=names_logs):
+            raise Denied(f"{scan} is outside of what this statement may read: {', '.join(sorted(fence.datasets))}.")
+
+
+def _refuse_text_as_sql(words: list[str]) -> None:
+    """`query('…')` may give another statement each time it is bound, and catalogue functions show all orgs."""
+    for first, second in pairwise(words):
+        name = name_of(first) if second == "(" else ""
+        if name in {"query", "query_table"} or name.startswith("duckdb_"):
+            raise Denied(f"The function {name} cannot be used here.")
+
+
+def _check_target(fence: Fence, kind: str, words: list[str]) -> None:
+    """Check the table that a statement writes or defines: its name follows the leading words."""
+    count = next((place for place, word in enumerate(words) if word.upper() not in _LEADING[kind]), len(words))
+    leading = {word.upper() for word in words[:count]}
+    path, rest = _path(words[count:])
+    whole = kind in {"CREATE", "DROP", "ALTER"} and not leading & {"TABLE", "VIEW"}
+    if whole or not path or (kind == "DROP" and rest not in ([], [";"])):
+        raise Denied(f"A statement that begins with {' '.join(words[: count + 1])[:60]!r} cannot run here.")
+    if len(path) == 1 and (path[0] in fence.temporary or leading & {"TEMP", "TEMPORARY"}):
+        return
+    if len(path) != 2 or path[0] != fence.dataset.lower() or not fence.writable:
+        raise Denied(f"{'.'.join(path)} cannot be written by this statement.")
+
+
+def _path(words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the names of `a.b.c` at the beginning, in lower case, and what follows."""
+    path: list[str] = []
+    while words and (name := name_of(words[0])):
+        path.append(name)
+        if words[1:2] != ["."]:
+            return path, words[1:]
+        words = words[2:]
+    return [], words
+
+
+def _is_inside(job: Job, fence: Fence, scan: Scan, *, names_logs: bool) -> bool:
+    if scan.dataset == "":  # no table: a catalogue function of ours, which shows one dataset
+        return any(f"(schema_name = CAST('{dataset}' AS VARCHAR))" in scan.conditions for dataset in fence.datasets)
+    if scan.is_temporary or scan.dataset in fence.datasets or (scan.dataset, scan.table) in _SHARED:
+        return True
+    return scan.dataset == _LOGS and not names_logs and _is_own_log(job, fence, scan)
+
+
+def _is_own_log(job: Job, fence: Fence, scan: Scan) -> bool:
+    """Whether the scan is one that the org's own view of this log makes, with the same condition on the org."""
+    for dataset in fence.datasets:
+        if job.execute(_VIEW, {"dataset": dataset, "view": scan.table}).fetchone() is not None:
+            view = f"SELECT * FROM {duckdb_name(dataset, scan.table)}"  # noqa: S608 - quoted
+            if scan in set(scans_of(job, view, {})):
+                return True
+    return False

@@ -1,0 +1,41 @@
+"""Names in SQL: the two functions that quote identifiers, and the check for names that need no quoting."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from convergence.errors import InvalidInput
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def checked(name: str, what: str = "name") -> str:
+    """Return `name` when it can stand in SQL as an identifier.
+
+    Raises:
+        InvalidInput: it has other signs than letters, digits and underscores, or begins with a digit.
+    """
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(f"{name!r} cannot be a {what}: letters, digits and underscores only, no digit first.")
+    return name
+
+
+def duckdb_name(*parts: str) -> str:
+    """Return `"dataset"."table"` for DuckDB, whatever the parts contain."""
+    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
+
+
+def bigquery_name(*parts: str) -> str:
+    """Return `` `project.dataset.table` `` for BigQuery.
+
+    Raises:
+        InvalidInput: a part has a backtick, a backslash or a control character, which no BigQuery name can have.
+    """
+    for part in parts:
+        if "`" in part or "\\" in part or _CONTROL.search(part):
+            raise InvalidInput(
+                f"{part!r} cannot be a name in BigQuery: it has a backtick, a backslash or a control sign."
+            )
+    return "`" + ".".join(parts) + "`"
