@@ -210,6 +210,37 @@ def test_a_deployed_function_follows_no_key_to_its_own_machine() -> None:
     asyncio.run(main())
 
 
+ELSEWHERE = [
+    *("http://127.0.0.1:9/token", "http://localhost:9/token", "https://127.0.0.1/token", "https://10.0.0.1/token"),
+    *("https://storage.googleapis.com/bucket/token", "https://bigquery.googleapis.com.evil.example/token"),
+    *("https://oauth2.googleapis.com:8443/token", "https://oauth2.evil.example/token", "http://oauth2.googleapis.com/"),
+]
+
+
+@pytest.mark.parametrize("url", ELSEWHERE)
+@pytest.mark.parametrize("kind", ["rest", "google"])
+def test_in_production_a_key_leads_to_googles_services_alone(kind: str, url: str) -> None:
+    clock, ids = ManualClock(), RandomIds()
+    called: list[str] = []
+
+    def http() -> httpx.AsyncClient:
+        called.append("http")
+        raise AssertionError("nothing is called")
+
+    async def main() -> None:
+        there = Google()
+        there.url = "https://unused.example"
+        rest = RestAccounts(http, clock, ids, here=False)
+        accounts: Accounts = rest if kind == "rest" else GoogleAccounts(clock=clock, ids=ids)
+        with pytest.raises(StepFailed, match="Google"):
+            await accounts.token(there.key(token_uri=url), ("scope",))
+        with pytest.raises(StepFailed, match="Google"):
+            await accounts.reader(there.key(token_uri="https://oauth2.googleapis.com/token"), url=url)
+
+    asyncio.run(main())
+    assert not called
+
+
 def test_a_reader_ends_with_its_execution() -> None:
     async def main() -> None:
         there = Google()

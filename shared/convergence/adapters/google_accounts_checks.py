@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -18,7 +19,11 @@ BIGQUERY_URL: Final = "https://bigquery.googleapis.com/bigquery/v2"
 # A query is a job, and jobs ask for this scope (BigQuery REST API v2, jobs.query and jobs.insert); roles narrow it.
 BIGQUERY_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
 ROLES: Final = "Give the service account the roles BigQuery Job User and, on the tables, Data Viewer; then replay."
-_PLACES: Final = ("googleapis.com", "accounts.google.com")
+# Whose answers are Google's own; below googleapis.com there are also files that anybody may put there.
+_TOKEN_HOSTS: Final = re.compile(r"(?:accounts\.google|www\.googleapis|oauth2(?:\.[a-z0-9-]+)*\.googleapis)\.com")
+_BIGQUERY_HOSTS: Final = re.compile(
+    r"(?:bigquery|bigquery-[a-z0-9-]+|[a-z0-9-]+-bigquery)(?:\.[a-z0-9-]+)*\.googleapis\.com"
+)
 
 
 @dataclass(frozen=True, slots=True, repr=False)
@@ -40,24 +45,28 @@ def read_key(secret: str, *, here: bool) -> ServiceKey:
     except (ValueError, KeyError, TypeError):
         raise StepFailed("Google: the credential is no JSON key of a service account; store one") from None
     token_uri = str(key.get("token_uri") or TOKEN_URI)
-    checked_place(token_uri, "the key's token_uri", here=here)
+    _checked(token_uri, "the key's token_uri", _TOKEN_HOSTS, here=here)
     named = {name: str(key.get(name) or "") for name in ("private_key_id", "project_id")}
     return ServiceKey(email, private, named["private_key_id"], named["project_id"], token_uri)
 
 
-def checked_place(text: str, what: str, *, here: bool) -> httpx.URL:
-    """Return an address that a key or a token may be sent to: Google's, and with `here` this machine's.
+def bigquery_address(text: str, *, here: bool) -> httpx.URL:
+    """Return an address that a token may be sent to: BigQuery's, and with `here` this machine's.
 
     Raises `StepFailed`.
     """
+    return _checked(text, "the address of BigQuery", _BIGQUERY_HOSTS, here=here)
+
+
+def _checked(text: str, what: str, hosts: re.Pattern[str], *, here: bool) -> httpx.URL:
     from convergence.processors.http.hosts import checked_url
 
     url = checked_url(text, "Google")
     if url.host in LOOPBACK and here:
         return url
-    if url.scheme == "https" and any(url.host == place or url.host.endswith("." + place) for place in _PLACES):
+    if url.scheme == "https" and url.port in {None, 443} and hosts.fullmatch(url.host):
         return url
-    raise StepFailed(f"Google: {what} leads to {url.host!r}, which is not Google's")
+    raise StepFailed(f"Google: {what} leads to {url.host!r}, which is not Google's service for it")
 
 
 def job_project(key: ServiceKey, project: str) -> str:

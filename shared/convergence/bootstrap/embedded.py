@@ -13,6 +13,7 @@ from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
+from convergence.config.settings.environments import SHORT
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import Denied
 from convergence.tenants.credentials import CredentialStore
@@ -96,7 +97,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             credentials=CredentialStore(documents, keyring, clock),
             processor=load if options.processor is None else options.processor,
             http=http.client,
-            accounts=lambda: _accounts(http, clock, ids),
+            accounts=lambda: _accounts(http, clock, ids, options.env),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,
@@ -151,7 +152,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             credentials=CredentialStore(documents, keyring, clock),
             processor=load,
             http=http.client,
-            accounts=lambda: _accounts(http, clock, RandomIds()),
+            accounts=lambda: _accounts(http, clock, RandomIds(), options.env),
             owner="reader",
             configs_dir=options.configs_dir,
             env=options.env,
@@ -161,10 +162,10 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         documents.close()
 
 
-def _accounts(http: HttpClient, clock: Clock, ids: Ids) -> Accounts:
+def _accounts(http: HttpClient, clock: Clock, ids: Ids, env: str) -> Accounts:
     from convergence.adapters.local.google_accounts.adapter import RestAccounts
 
-    return RestAccounts(http.client, clock, ids)
+    return RestAccounts(http.client, clock, ids, here=env != SHORT["production"])
 
 
 class _NoKeyring:

@@ -13,7 +13,7 @@ from convergence.adapters.google_accounts_checks import (
     BIGQUERY_SCOPE,
     BIGQUERY_URL,
     ServiceKey,
-    checked_place,
+    bigquery_address,
     job_project,
     no_private_key,
     read_key,
@@ -73,7 +73,7 @@ class GoogleAccounts:
         """Return what Google's client is told; None for Google's own address."""
         if not url or url.rstrip("/") == BIGQUERY_URL:
             return self._endpoint
-        root = str(checked_place(url, "the address of BigQuery", here=self._endpoint is not None)).rstrip("/")
+        root = str(bigquery_address(url, here=self._endpoint is not None)).rstrip("/")
         if not root.endswith(_API):
             raise StepFailed(f"the address of BigQuery ends with {_API}, as in {BIGQUERY_URL}")
         return root.removesuffix(_API)

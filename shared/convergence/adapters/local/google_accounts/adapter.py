@@ -15,7 +15,7 @@ from convergence.adapters.google_accounts_checks import (
     BIGQUERY_SCOPE,
     BIGQUERY_URL,
     ServiceKey,
-    checked_place,
+    bigquery_address,
     job_project,
     no_private_key,
     read_key,
@@ -41,17 +41,18 @@ TOTAL_S: Final = 30.0  # with its repetitions
 class RestAccounts:
     """Keeps nothing: each token and each reader is made for the call that asks for it."""
 
-    def __init__(self, http: Callable[[], httpx.AsyncClient], clock: Clock, ids: Ids) -> None:
-        self._http, self._clock, self._ids = http, clock, ids
+    def __init__(self, http: Callable[[], httpx.AsyncClient], clock: Clock, ids: Ids, *, here: bool = True) -> None:
+        """`here`: a key or an address may lead to this machine, to a stand-in; not in production."""
+        self._http, self._clock, self._ids, self._here = http, clock, ids, here
 
     async def token(self, secret: str, scopes: Sequence[str]) -> str:
         """Return an access token; see the port."""
-        return await self._token(read_key(secret, here=True), scopes)
+        return await self._token(read_key(secret, here=self._here), scopes)
 
     async def reader(self, secret: str, *, project: str = "", location: str = "", url: str = "") -> RestReader:
         """Return a reader with a token of its own; see the port."""
-        key = read_key(secret, here=True)
-        root = str(checked_place(url or BIGQUERY_URL, "the address of BigQuery", here=True)).rstrip("/")
+        key = read_key(secret, here=self._here)
+        root = str(bigquery_address(url or BIGQUERY_URL, here=self._here)).rstrip("/")
         where = job_project(key, project)
         token = await self._token(key, (BIGQUERY_SCOPE,))
         return RestReader(
