@@ -64,12 +64,11 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
 async def keep_unreadable(
     services: Services, delivery: Delivery, reason: str, *, code: str = "message.unreadable"
 ) -> None:
-    """Keep a message that nobody handles as it came, raw bytes included; a repeat is the same letter.
+    """Keep a message that nobody handles as it came, raw bytes included; a repeat of it is the same dead letter.
 
     A document holds 1 MiB: of a larger message the beginning is kept, and its size; of a long reason the beginning.
     """
     data = delivery.message.data
-    digest = hashlib.blake2b(data, digest_size=10).hexdigest()
     dead_letter = {
         "org": delivery.message.attributes.get("org", ""),
         "topic": delivery.topic,
@@ -80,6 +79,13 @@ async def keep_unreadable(
         "created_at": to_text(services.clock.now()),
     }
     try:
-        await services.documents.commit([Create(f"{DEAD_LETTERS}/message.{digest}", dead_letter)])
+        await services.documents.commit([Create(f"{DEAD_LETTERS}/message.{_digest(delivery)}", dead_letter)])
     except Conflict:
         return  # kept already
+
+
+def _digest(delivery: Delivery) -> str:
+    """Return what tells one message from every other, also from one with the same bytes."""
+    message = delivery.message
+    named = [delivery.topic, delivery.message_id, dict(message.attributes)]
+    return hashlib.blake2b(orjson.dumps(named, option=orjson.OPT_SORT_KEYS) + message.data, digest_size=20).hexdigest()

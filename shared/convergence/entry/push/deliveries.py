@@ -55,8 +55,6 @@ async def deliver(
 
 
 def _age_s(services: Services, envelope: Envelope) -> float:
-    if envelope.published_at is None:
-        return 0.0
     return (services.clock.now() - envelope.published_at).total_seconds()
 
 

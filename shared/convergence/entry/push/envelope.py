@@ -23,10 +23,10 @@ BODY_MAX: Final = 14_500_000
 
 @dataclass(frozen=True, slots=True)
 class Envelope:
-    """A delivery, and when its message was published (None where that is not said)."""
+    """A delivery, and when its message was published."""
 
     delivery: Delivery
-    published_at: datetime | None
+    published_at: datetime
 
 
 def read_envelope(body: bytes, topic: str) -> Envelope:
@@ -75,11 +75,10 @@ def _attributes(given: Any) -> Mapping[str, str]:
     return given
 
 
-def _time(text: Any) -> datetime | None:
-    if text is None:
-        return None
+def _time(text: Any) -> datetime:
+    """Return the time; Pub/Sub always says it, and a message without one would never be too old."""
     try:
         at = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:
-        raise InvalidInput("not a push delivery: `message.publishTime` is no time (RFC 3339)") from error
+        raise InvalidInput("not a push delivery: `message.publishTime` is not a time (RFC 3339)") from error
     return at if at.tzinfo is not None else at.replace(tzinfo=UTC)

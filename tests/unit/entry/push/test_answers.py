@@ -80,9 +80,11 @@ def test_the_handler_gets_the_message_as_it_was_published(endpoint: Endpoint) ->
         b'{"message": 3}',
         envelope() | {"deliveryAttempt": "3"},
         envelope(messageId=None, message_id=None),
-        {"message": {"data": "no base64!", "messageId": "7"}},
+        {"message": {"data": "no base64!", "messageId": "7", "publishTime": "2026-03-01T00:00:00Z"}},
         envelope(attributes={"a": 1}),
         envelope(publishTime="yesterday"),
+        envelope(publishTime=None),
+        {"message": {"data": "", "messageId": "7"}},
     ],
 )
 def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: Endpoint, body: Any) -> None:
@@ -97,6 +99,26 @@ def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: E
     assert "not a push delivery" in dead_letter["error"]["message"]
     if isinstance(body, bytes):
         assert base64.b64decode(dead_letter["data"]) == body
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"messageId": "8", "message_id": "8"},
+        {"attributes": {"schema_version": "2", "org": "globex"}},
+        {"attributes": {"schema_version": "2", "org": "acme", "more": ""}},
+        {"data": base64.b64encode(b"hints").decode()},
+    ],
+)
+def test_two_different_messages_are_two_dead_letters(endpoint: Endpoint, other: dict[str, Any]) -> None:
+    first = envelope(b"hint", attributes={"schema_version": "2", "org": "acme"})
+
+    async def scenario() -> int:
+        for body in (first, first, {"message": first["message"] | other}):
+            await endpoint.post(body)
+        return len(await endpoint.dead_letters())
+
+    assert endpoint.engine.live(scenario) == 2
 
 
 @pytest.mark.parametrize(
