@@ -13,6 +13,7 @@ from convergence.domain.rate import Buckets, Taken
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.entry.api.metrics import Metrics
+from convergence.entry.api.streams import Streams
 from convergence.tenants.api_keys import ApiKeyStore
 
 Wait = Callable[[str, str, float], Awaitable[Run]]  # org, run id, seconds → the run, ended or not
@@ -30,6 +31,7 @@ class Runtime:
     log_lines: LogLines
     callers: Buckets
     all_callers: Buckets  # of one kind together
+    streams: Streams
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -44,6 +46,7 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
         log_lines=log_lines,
         callers=Buckets(settings.RATE_LIMIT_REQUESTS_PER_MINUTE),
         all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
+        streams=Streams(most=settings.EVENT_STREAMS_MAX, most_per_org=settings.EVENT_STREAMS_PER_ORG),
     )
 
 

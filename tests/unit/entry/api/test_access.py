@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+from datetime import timedelta
 from typing import Any
 
 import pytest
+from pydantic import SecretStr
 
+from convergence.entry.api.runtime import Runtime
+from convergence.entry.api.streams import Streams
 from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, Live
 
 RUN = "/pipelines/run/acme/shop/cost/daily"
@@ -161,6 +166,76 @@ def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> Non
         assert new["api_key"] not in listed
 
     live(scenario)
+
+
+@pytest.mark.parametrize("ends", ["revoked", "expired", "suspended", "another root key"])
+def test_a_stream_ends_within_seconds_of_its_key(live: Live, monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+    async def scenario(api: Api) -> None:
+        await api.installation.worker.drain(0)  # the run stays as it is
+        run_id = (await api.ask("POST", RUN, org="acme")).json()["run_id"]
+        headers = ROOT if ends == "another root key" else {"X-API-Key": api.keys["acme"]}
+        opened = when_open(monkeypatch)
+        stream = asyncio.create_task(api.ask("GET", f"/pipelines/events/acme/{run_id}", headers=headers))
+        await opened.wait()
+        key = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"][0]["key_id"]
+        at = runtime_of(api)
+        if ends == "revoked":
+            await api.ask("DELETE", f"/organizations/acme/keys/{key}", headers=ROOT)
+        elif ends == "expired":
+            await at.keys.rotate("acme", key, overlap=timedelta(seconds=0))
+        elif ends == "suspended":
+            await api.ask("POST", "/organizations/acme/suspend", headers=ROOT)
+        else:
+            new = at.settings.model_copy(update={"CONVERGENCE_ROOT_KEY": SecretStr("another")})
+            object.__setattr__(at, "settings", new)
+        async with asyncio.timeout(10):
+            text = (await stream).text
+        assert "event: move" in text
+        assert "event: end" not in text
+        again = await api.ask("GET", f"/pipelines/events/acme/{run_id}", headers=headers)
+        assert again.status_code == (403 if ends == "suspended" else 401)
+
+    live(scenario)
+
+
+def test_open_streams_are_limited_for_an_org_and_for_the_process(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario(api: Api) -> None:
+        await api.installation.worker.drain(0)
+        paths = {}
+        for org in ("acme", "globex", "initech"):
+            run = (await api.ask("POST", f"/pipelines/run/{org}/shop/cost/daily", org=org)).json()
+            paths[org] = f"/pipelines/events/{org}/{run['run_id']}"
+        streams = []
+        for org in ("acme", "globex"):
+            opened = when_open(monkeypatch)
+            streams.append(asyncio.create_task(api.ask("GET", paths[org], org=org)))
+            await opened.wait()
+        own = await api.ask("GET", paths["acme"], org="acme")
+        others = await api.ask("GET", paths["initech"], org="initech")
+        assert (own.status_code, own.json()["code"], own.headers["retry-after"]) == (429, "rate_limited", "5")
+        assert (others.status_code, others.headers["retry-after"]) == (503, "5")
+        for stream in streams:
+            stream.cancel()  # the client goes away
+        await asyncio.gather(*streams, return_exceptions=True)
+        assert not runtime_of(api).streams._open
+
+    live(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
+
+
+def when_open(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
+    opened, enter = asyncio.Event(), Streams.enter
+
+    def entered(self: Streams, org: str) -> None:
+        enter(self, org)
+        opened.set()
+
+    monkeypatch.setattr(Streams, "enter", entered)
+    return opened
+
+
+def runtime_of(api: Api) -> Runtime:
+    found: Runtime = api.client._transport.app.state.runtime  # type: ignore[attr-defined]  # as above
+    return found
 
 
 def test_the_development_key_can_be_asked_for_but_not_in_production(live: Live) -> None:

@@ -2,29 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Annotated, Final
 
 import orjson
-from fastapi import APIRouter, Header
+from fastapi import APIRouter, Header, Request
 from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
+from convergence.engine.dispatch import check_runnable
 from convergence.engine.store import require_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move
+from convergence.entry.api.admission import identify, keys_of
 from convergence.entry.api.auth import OrgName, Reader
-from convergence.entry.api.problems import documented
+from convergence.entry.api.problems import documented, problem_of
 from convergence.entry.api.routes.run_status import RunId
-from convergence.entry.api.runtime import At, Runtime
+from convergence.entry.api.runtime import At, Caller, Runtime, StepDelivery, visit_of
+from convergence.entry.api.streams import Streams
+from convergence.errors import ConvergenceError, Denied, NotFound
 
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5
 KEEP_ALIVE_LOOKS: Final = 30
+CHECK_LOOKS: Final = 4  # a key that was revoked ends its streams within two seconds and a look
 EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
     "type": "object",
     "properties": {"id": {"type": "string"}, "event": {"enum": ["move", "end"]}, "data": {"type": "string"}},
     "required": ["event", "data"],
 }
+
+
+class EventStream(StreamingResponse):
+    """Server-sent events. The place is taken when the answer begins, so that whatever ends it gives the place back."""
+
+    def __init__(self, events: AsyncIterator[bytes], streams: Streams, org: str, visit: StepDelivery) -> None:
+        super().__init__(events, media_type="text/event-stream")
+        self._streams, self._org, self._visit = streams, org, visit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the events, or say that there is no place."""
+        try:
+            self._streams.enter(self._org)
+        except ConvergenceError as error:
+            self._visit.code = error.code
+            await problem_of(self._visit.request_id, error)(scope, receive, send)
+            return
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            self._streams.leave(self._org)
 
 
 @router.get(
@@ -39,19 +66,48 @@ async def events(
     org: OrgName,
     run_id: RunId,
     at: At,
-    _: Reader,
+    caller: Reader,
+    request: Request,
     last_event_id: Annotated[str | None, Header(max_length=300, description="Go on behind this event.")] = None,
-) -> StreamingResponse:
-    """Send each move of the run and its steps, then `end` when the run has ended."""
+) -> EventStream:
+    """Send each move of the run and its steps, then `end` when the run has ended.
+
+    The stream breaks off within seconds when the key is no longer valid or its org may not run any more.
+    """
     await require_run(at.services, org, run_id)
-    return StreamingResponse(_stream(at, org, run_id, last_event_id), media_type="text/event-stream")
+    if caller.kind == "org":
+        check_runnable(await at.services.orgs.get(org))
+    keys = keys_of(request.headers)
+
+    async def allowed() -> bool:
+        return await _allowed(at, caller, org, keys)
+
+    events = _stream(at, org, run_id, last_event_id, allowed)
+    return EventStream(events, at.streams, org, visit_of(request))
 
 
-async def _stream(at: Runtime, org: str, run_id: str, last_seen: str | None) -> AsyncIterator[bytes]:
+async def _allowed(at: Runtime, caller: Caller, org: str, keys: tuple[str | None, str | None]) -> bool:
+    """Return whether the caller of a stream could open it again."""
+    if await identify(at, *keys) != caller:
+        return False
+    if caller.kind == "org":
+        try:
+            check_runnable(await at.services.orgs.get(org))
+        except (Denied, NotFound):
+            return False
+    return True
+
+
+async def _stream(
+    at: Runtime, org: str, run_id: str, last_seen: str | None, allowed: Callable[[], Awaitable[bool]]
+) -> AsyncIterator[bytes]:
     """Look again and again: it works beside any worker, in this process or elsewhere."""
-    sent = 0
+    sent = looks = 0
     quiet = 0
     while True:
+        looks += 1
+        if looks % CHECK_LOOKS == 0 and not await allowed():
+            return
         ended = (await require_run(at.services, org, run_id)).run.terminal  # before the moves: they are complete then
         moves = await views.transitions(at.services, org, run_id)
         if last_seen is not None:
