@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from tests.unit.googlesql.conftest import GoogleSql
 
-from convergence.errors import InvalidInput
+from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.warehouse import Parameter
 
 
@@ -31,9 +31,8 @@ from convergence.ports.warehouse import Parameter
         ("TIMESTAMP", "2026-01-31T10:00:00Z", datetime(2026, 1, 31, 10, tzinfo=UTC)),
         ("JSON", {"a": [1, None]}, {"a": [1, None]}),
         ("ARRAY<STRING>", [], []),
-        ("ARRAY<INT64>", [1, None], [1, None]),
         ("ARRAY<DATE>", ["2026-01-31"], [date(2026, 1, 31)]),
-        ("ARRAY<STRING>", None, None),
+        ("ARRAY<STRING>", None, []),
         ("STRUCT<a INT64, b ARRAY<STRING>>", {"b": ["x"], "a": "1"}, {"a": 1, "b": ["x"]}),
         ("STRUCT<a INT64, b STRING>", {"a": 1}, {"a": 1, "b": None}),
         ("ARRAY<STRUCT<k STRING, v NUMERIC>>", [{"k": "x", "v": "1.5"}], [{"k": "x", "v": Decimal("1.5")}]),
@@ -42,6 +41,13 @@ from convergence.ports.warehouse import Parameter
 )
 def test_a_parameter_arrives_as_its_type(sql: GoogleSql, kind: str, given: Any, expected: Any) -> None:
     assert sql.value("@p", p=Parameter(kind, given)) == expected
+
+
+def test_an_array_with_null_may_be_given_but_not_returned(sql: GoogleSql) -> None:
+    given = Parameter("ARRAY<INT64>", [1, None])
+    assert sql.value("ARRAY_LENGTH(@p)", p=given) == 2
+    with pytest.raises(StepFailed, match="The array 'f0_' of the result holds NULL"):
+        sql.value("@p", p=given)
 
 
 def test_fields_and_elements_of_parameters_are_reached(sql: GoogleSql) -> None:

@@ -171,3 +171,69 @@ def test_a_merge_that_finds_two_rows_for_one_is_refused(sql: GoogleSql) -> None:
     with pytest.raises(StepFailed, match="cannot affect the same target row more than once"):
         sql.query(f"MERGE d1 USING ({twice}) AS s ON d1.id = s.id WHEN MATCHED THEN UPDATE SET v = s.v")
     assert sql.rows("SELECT v FROM d1") == [("a",)]
+
+
+@pytest.fixture
+def nested(sql: GoogleSql) -> GoogleSql:
+    sql.query("CREATE TABLE n1 (id INT64, s STRUCT<a INT64, b STRING, c STRUCT<d NUMERIC>>, b NUMERIC)")
+    sql.query("INSERT INTO n1 VALUES (1, (1, 'x', STRUCT(1.5)), 5), (2, NULL, 6)")
+    return sql
+
+
+def test_a_field_of_a_struct_is_set_and_the_others_stay(nested: GoogleSql) -> None:
+    nested.query("UPDATE n1 SET s.b = CONCAT(s.b, '!'), b = 7 WHERE id = 1")
+    assert nested.rows("SELECT s, b FROM n1 WHERE id = 1") == [({"a": 1, "b": "x!", "c": {"d": Decimal("1.5")}}, 7)]
+    nested.query("UPDATE n1 AS x SET x.s.a = 9, s.c.d = x.s.c.d / 2 WHERE x.id = 1")
+    assert nested.rows("SELECT s FROM n1 WHERE id = 1") == [({"a": 9, "b": "x!", "c": {"d": Decimal("0.75")}},)]
+    source = "(SELECT 1 AS id, 4 AS a) AS u ON t.id = u.id"
+    nested.query(f"MERGE n1 AS t USING {source} WHEN MATCHED THEN UPDATE SET s.a = u.a")
+    assert nested.rows("SELECT s.a FROM n1 WHERE id = 1") == [(4,)]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("s.a = 1", "s is NULL: it has no field to set"),
+        ("s.z = 1", "'s' has no field 'z'"),
+        ("b.z = 1", "'b' is NUMERIC and has no fields"),
+        ("s.a = 1, s.a = 2", "The field 'a' is assigned twice"),
+    ],
+)
+def test_a_field_that_cannot_be_set_is_refused(nested: GoogleSql, change: str, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
+        nested.query(f"UPDATE n1 SET {change} WHERE id = 2")
+
+
+def test_types_of_a_stored_struct_go_through_ctes(nested: GoogleSql) -> None:
+    sums = "SUM(u.s.c.d) / 4, AVG(u.s.a), SUM(s.a)"
+    assert nested.rows(f"WITH u AS (SELECT * FROM n1) SELECT {sums} FROM u") == [(Decimal("0.375"), 1.0, 1)]
+    assert nested.rows("SELECT AVG(x.c.d) FROM (SELECT s AS x FROM (SELECT * FROM n1))") == [(Decimal("1.5"),)]
+
+
+@pytest.mark.parametrize(
+    ("sql_text", "message"),
+    [
+        ("SELECT * FROM (PIVOT t ON name USING SUM(cost))", "PIVOT stands behind a table"),
+        ("SELECT * FROM (UNPIVOT t ON cost INTO NAME x VALUE y)", "PIVOT stands behind a table"),
+        (
+            "WITH a AS (SELECT 1 AS x) CREATE TABLE made AS SELECT * FROM a",
+            "WITH stands inside of the statement's query",
+        ),
+        ("SELECT MEDIAN(cost) FROM t", "No function is called MEDIAN"),
+        ("SELECT LAX_INT64(JSON '1')", "LAX_INT64 cannot run here"),
+        ("SELECT LIST_SUM([1])", "No function is called LIST_SUM"),
+    ],
+)
+def test_what_other_databases_know_is_refused(t: GoogleSql, sql_text: str, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
+        t.query(sql_text)
+
+
+def test_no_name_of_a_user_meets_one_of_ours(sql: GoogleSql) -> None:
+    sql.query("CREATE TABLE n2 (e STRING, x NUMERIC, w STRING, s STRING, n INT64, d DATE, i INT64, q NUMERIC)")
+    sql.query("INSERT INTO n2 VALUES ('[1.50]', 1, 'ab cd', 's', 3, DATE '2026-01-31', 2, 7)")
+    figures = "x.q / 4, INITCAP(x.w), JSON_VALUE_ARRAY(x.e), ROUND(x.q, x.n), INSTR(x.w, 'c', x.i), x.d - x.d"
+    wanted = [(Decimal("1.75"), "Ab Cd", ["1.50"], Decimal(7), 4, "0-0 0 0:0:0")]
+    for alias in ("x", "e", "w", "s", "n", "d", "i", "q"):
+        assert sql.rows(f"SELECT {figures.replace('x.', alias + '.')} FROM n2 AS {alias}") == wanted
+        assert sql.rows(f"SELECT {figures.replace('x.', '')} FROM n2 AS {alias}") == wanted

@@ -4,19 +4,41 @@ from __future__ import annotations
 
 import logging
 from functools import cache
+from typing import ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
+from sqlglot.parsers.bigquery import BigQueryParser
 
+from convergence.adapters.googlesql.functions import RUNNING
 from convergence.errors import StepFailed
+
+
+class _GoogleSql(BigQuery):
+    """BigQuery's dialect with the functions that run here; the parsers of special forms (CAST, EXTRACT) follow."""
+
+    class Parser(BigQueryParser):
+        """The parser of this dialect."""
+
+        def _json_object(self) -> exp.JSONObject:
+            """Keys and values alternate. Elsewhere KEY is a word there, and a column of that name would be lost."""
+            given = self._parse_csv(self._parse_assignment)
+            both = zip(given[::2], given[1::2], strict=False)
+            pairs = [exp.JSONKeyValue(this=key, expression=value) for key, value in both]
+            return exp.JSONObject(expressions=pairs + given[len(pairs) * 2 :])
+
+        FUNCTIONS: ClassVar = {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING}
+        FUNCTION_PARSERS: ClassVar = {
+            name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING
+        } | {"JSON_OBJECT": _json_object}
 
 
 @cache
 def source() -> BigQuery:
     """Return the dialect that users write."""
     logging.getLogger("sqlglot").setLevel(logging.ERROR)  # what it warns of is refused by name here
-    return BigQuery()
+    return _GoogleSql()
 
 
 def parse_statement(sql: str) -> exp.Expr:

@@ -10,13 +10,15 @@ from typing import TYPE_CHECKING
 from sqlglot import exp
 
 from convergence.adapters.googlesql.types import SqlType, parse_type
-from convergence.adapters.local.duckdb_sql.names import enclosing_sources
+from convergence.adapters.local.duckdb_sql.names import cte_of, enclosing_sources, sources_of
 from convergence.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
     from convergence.adapters.googlesql.types import Catalog
+
+    Tables = dict[tuple[str, str], dict[str, SqlType]]
 
 
 def fill_column_types(tree: exp.Expr, catalog: Catalog) -> None:
@@ -25,10 +27,8 @@ def fill_column_types(tree: exp.Expr, catalog: Catalog) -> None:
     for column in tree.find_all(exp.Column):
         if column.type is not None and not column.is_type(exp.DataType.Type.UNKNOWN):
             continue
-        names = [part.name.lower() for part in column.parts if isinstance(part, exp.Identifier)]
-        if len(names) != len(column.parts):
-            continue
-        kind = _kind(column, names, tables)
+        names = _names(column)
+        kind = _kind(column, names, tables) if names else None
         if kind is not None:
             column.type = exp.DataType.build(str(kind), dialect="bigquery")
 
@@ -37,25 +37,76 @@ def _lowered(columns: Sequence[tuple[str, SqlType]]) -> list[tuple[str, SqlType]
     return [(name.lower(), kind) for name, kind in columns]
 
 
-def _kind(column: exp.Column, names: list[str], tables: dict[tuple[str, str], dict[str, SqlType]]) -> SqlType | None:
+def _kind(column: exp.Expr, names: list[str], tables: Tables) -> SqlType | None:
     sources = enclosing_sources(column)
     for source in sources:
         known = source.alias_or_name.lower() if not isinstance(source, exp.Unnest) else element_name(source)
         if known == names[0]:
             if isinstance(source, exp.Unnest):
                 return _field(_element(source), names[1:])
-            if isinstance(source, exp.Table) and len(names) > 1:
-                return _field(tables.get((source.db, source.name), {}).get(names[1]), names[2:])
+            if len(names) > 1:
+                return _field(_column_of(source, names[1], tables), names[2:])
     for source in sources:
-        if isinstance(source, exp.Table):
-            found = tables.get((source.db, source.name), {}).get(names[0])
-            if found is not None:
-                return _field(found, names[1:])
-        elif isinstance(source, exp.Unnest):
+        if isinstance(source, exp.Unnest):
             found = _field(_element(source), names)
+        else:
+            found = _field(_column_of(source, names[0], tables), names[1:])
+        if found is not None:
+            return found
+    return None
+
+
+def _column_of(source: exp.Expr, name: str, tables: Tables) -> SqlType | None:
+    """Return the type of a table's, a CTE's or a derived table's column."""
+    if isinstance(source, exp.Subquery):
+        return _output(source.this, name, tables)
+    if not isinstance(source, exp.Table):
+        return None
+    cte = cte_of(source) if not source.db else None
+    if cte is not None:
+        is_inside = any(ancestor is cte for ancestor in _ancestors(source))  # WITH RECURSIVE
+        return None if is_inside else _output(cte.this, name, tables)
+    return tables.get((source.db, source.name), {}).get(name)
+
+
+def _ancestors(node: exp.Expr) -> Iterator[exp.Expr]:
+    while node.parent is not None:
+        node = node.parent
+        yield node
+
+
+def _output(query: exp.Expr, name: str, tables: Tables) -> SqlType | None:
+    """Return the type of the column that a query gives under a name."""
+    while isinstance(query, exp.SetOperation | exp.Subquery):
+        query = query.this
+    if not isinstance(query, exp.Select):
+        return None
+    for projection in query.selects:
+        value = projection.this if isinstance(projection, exp.Alias) else projection
+        if projection.is_star:
+            found = next((kind for each in sources_of(query) if (kind := _column_of(each, name, tables))), None)
             if found is not None:
                 return found
+        elif projection.alias_or_name.lower() == name:
+            return _known(value) or (_kind(value, _names(value), tables) if _names(value) else None)
     return None
+
+
+def _known(node: exp.Expr) -> SqlType | None:
+    if node.type is None or node.is_type(exp.DataType.Type.UNKNOWN):
+        return None
+    try:
+        return parse_type(node.type.sql("bigquery"))
+    except InvalidInput:
+        return None
+
+
+def _names(node: exp.Expr) -> list[str]:
+    """Return the parts of a column's name in lower case; none when a part is a star."""
+    if not isinstance(node, exp.Column):
+        return []
+    names = [part.name.lower() for part in node.parts if isinstance(part, exp.Identifier)]
+    return names if len(names) == len(node.parts) else []
 
 
 def element_name(unnest: exp.Unnest) -> str:

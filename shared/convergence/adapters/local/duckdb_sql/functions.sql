@@ -12,19 +12,19 @@ CREATE OR REPLACE MACRO googlesql.units18(x) AS
   + CAST(CAST(x - trunc(x) AS DECIMAL(19, 18)) * 1000000000000000000::DECIMAL(19, 0) AS HUGEINT);
 CREATE OR REPLACE MACRO googlesql.divide9(a, b) AS list_transform(list_transform(list_transform(
   [{'a': CAST(a AS DECIMAL(38, 9)), 'b': CAST(b AS DECIMAL(38, 9))}],
-  lambda x: {'n': googlesql.units9(abs(x.a)), 'd': nullif(googlesql.units9(abs(x.b)), 0), 's': sign(x.a) * sign(x.b)}),
-  lambda x: {'q': x.n // x.d, 'f': (x.n % x.d) * 1000000000 // x.d, 'r': (x.n % x.d) * 1000000000 % x.d, 'd': x.d, 's': x.s}),
-  lambda x: CAST(x.s AS INTEGER) * (CAST(x.q AS DECIMAL(38, 9))
-    + CAST(x.f + CASE WHEN x.r >= x.d - x.r THEN 1 ELSE 0 END AS DECIMAL(10, 0)) * 0.000000001::DECIMAL(10, 9)))[1];
+  lambda our_x: {'n': googlesql.units9(abs(our_x.a)), 'd': nullif(googlesql.units9(abs(our_x.b)), 0), 's': sign(our_x.a) * sign(our_x.b)}),
+  lambda our_x: {'q': our_x.n // our_x.d, 'f': (our_x.n % our_x.d) * 1000000000 // our_x.d, 'r': (our_x.n % our_x.d) * 1000000000 % our_x.d, 'd': our_x.d, 's': our_x.s}),
+  lambda our_x: CAST(our_x.s AS INTEGER) * (CAST(our_x.q AS DECIMAL(38, 9))
+    + CAST(our_x.f + CASE WHEN our_x.r >= our_x.d - our_x.r THEN 1 ELSE 0 END AS DECIMAL(10, 0)) * 0.000000001::DECIMAL(10, 9)))[1];
 CREATE OR REPLACE MACRO googlesql.numeric_divide_or_null(a, b) AS CAST(googlesql.divide9(a, b) AS DECIMAL(38, 9));
 CREATE OR REPLACE MACRO googlesql.numeric_divide(a, b) AS CAST(googlesql.divide9(a, googlesql.nonzero(b)) AS DECIMAL(38, 9));
 CREATE OR REPLACE MACRO googlesql.bignumeric_divide_or_null(a, b) AS list_transform(list_transform(list_transform(list_transform(
   [{'a': CAST(a AS DECIMAL(38, 18)), 'b': CAST(b AS DECIMAL(38, 18))}],
-  lambda x: {'n': googlesql.units18(abs(x.a)), 'd': nullif(googlesql.units18(abs(x.b)), 0), 's': sign(x.a) * sign(x.b)}),
-  lambda x: {'q': x.n // x.d, 'f': (x.n % x.d) * 1000000000 // x.d, 'r': (x.n % x.d) * 1000000000 % x.d, 'd': x.d, 's': x.s}),
-  lambda x: {'q': x.q, 'f': x.f, 'g': x.r * 1000000000 // x.d, 'r': x.r * 1000000000 % x.d, 'd': x.d, 's': x.s}),
-  lambda x: CAST(CAST(x.s AS INTEGER) * (CAST(x.q AS DECIMAL(38, 18))
-    + CAST(x.f * 1000000000 + x.g + CASE WHEN x.r >= x.d - x.r THEN 1 ELSE 0 END AS DECIMAL(19, 0))
+  lambda our_x: {'n': googlesql.units18(abs(our_x.a)), 'd': nullif(googlesql.units18(abs(our_x.b)), 0), 's': sign(our_x.a) * sign(our_x.b)}),
+  lambda our_x: {'q': our_x.n // our_x.d, 'f': (our_x.n % our_x.d) * 1000000000 // our_x.d, 'r': (our_x.n % our_x.d) * 1000000000 % our_x.d, 'd': our_x.d, 's': our_x.s}),
+  lambda our_x: {'q': our_x.q, 'f': our_x.f, 'g': our_x.r * 1000000000 // our_x.d, 'r': our_x.r * 1000000000 % our_x.d, 'd': our_x.d, 's': our_x.s}),
+  lambda our_x: CAST(CAST(our_x.s AS INTEGER) * (CAST(our_x.q AS DECIMAL(38, 18))
+    + CAST(our_x.f * 1000000000 + our_x.g + CASE WHEN our_x.r >= our_x.d - our_x.r THEN 1 ELSE 0 END AS DECIMAL(19, 0))
       * 0.000000000000000001::DECIMAL(18, 18)) AS DECIMAL(38, 18)))[1];
 CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS googlesql.bignumeric_divide_or_null(a, googlesql.nonzero(b));
 -- Where types are not known before: DuckDB's own decide.
@@ -53,22 +53,46 @@ CREATE OR REPLACE MACRO googlesql.multiply
   (a DOUBLE, b DOUBLE) AS a * b,
   (a BIGINT, b BIGINT) AS a * b;
 -- DuckDB rounds decimals to a constant number of places only.
-CREATE OR REPLACE MACRO googlesql.round_decimal(x, n) AS list_transform([{'x': x, 'n': n}], lambda e:
-  CASE e.n WHEN -3 THEN CAST(round(e.x, -3) AS DECIMAL(38, 9)) WHEN -2 THEN CAST(round(e.x, -2) AS DECIMAL(38, 9)) WHEN -1 THEN CAST(round(e.x, -1) AS DECIMAL(38, 9)) 
-  WHEN 0 THEN CAST(round(e.x, 0) AS DECIMAL(38, 9)) WHEN 1 THEN CAST(round(e.x, 1) AS DECIMAL(38, 9)) WHEN 2 THEN CAST(round(e.x, 2) AS DECIMAL(38, 9)) 
-  WHEN 3 THEN CAST(round(e.x, 3) AS DECIMAL(38, 9)) WHEN 4 THEN CAST(round(e.x, 4) AS DECIMAL(38, 9)) WHEN 5 THEN CAST(round(e.x, 5) AS DECIMAL(38, 9)) 
-  WHEN 6 THEN CAST(round(e.x, 6) AS DECIMAL(38, 9)) WHEN 7 THEN CAST(round(e.x, 7) AS DECIMAL(38, 9)) WHEN 8 THEN CAST(round(e.x, 8) AS DECIMAL(38, 9))
-  ELSE CASE WHEN e.n > 8 THEN e.x WHEN e.n < -3 THEN error('ROUND: the number of places is out of range') END END)[1];
+CREATE OR REPLACE MACRO googlesql.round_decimal(x, n) AS list_transform([{'x': x, 'n': n}], lambda our_e:
+  CASE our_e.n WHEN -3 THEN CAST(round(our_e.x, -3) AS DECIMAL(38, 9)) WHEN -2 THEN CAST(round(our_e.x, -2) AS DECIMAL(38, 9)) WHEN -1 THEN CAST(round(our_e.x, -1) AS DECIMAL(38, 9)) 
+  WHEN 0 THEN CAST(round(our_e.x, 0) AS DECIMAL(38, 9)) WHEN 1 THEN CAST(round(our_e.x, 1) AS DECIMAL(38, 9)) WHEN 2 THEN CAST(round(our_e.x, 2) AS DECIMAL(38, 9)) 
+  WHEN 3 THEN CAST(round(our_e.x, 3) AS DECIMAL(38, 9)) WHEN 4 THEN CAST(round(our_e.x, 4) AS DECIMAL(38, 9)) WHEN 5 THEN CAST(round(our_e.x, 5) AS DECIMAL(38, 9)) 
+  WHEN 6 THEN CAST(round(our_e.x, 6) AS DECIMAL(38, 9)) WHEN 7 THEN CAST(round(our_e.x, 7) AS DECIMAL(38, 9)) WHEN 8 THEN CAST(round(our_e.x, 8) AS DECIMAL(38, 9))
+  ELSE CASE WHEN our_e.n > 8 THEN our_e.x WHEN our_e.n < -3 THEN error('ROUND: the number of places is out of range') END END)[1];
 CREATE OR REPLACE MACRO googlesql.integral
   (a DECIMAL(38, 9)) AS a, (a DOUBLE) AS a, (a HUGEINT) AS CAST(a AS BIGINT), (a BIGINT) AS a;
+
+-- Functions whose value is not finite although their arguments (whose sum is `a`) are, and lengths below zero.
+CREATE OR REPLACE MACRO googlesql.finite(r, a) AS
+  CASE WHEN r IS NULL THEN NULL WHEN isfinite(r) OR NOT isfinite(a) THEN r ELSE error('the function has no value for its argument') END;
+CREATE OR REPLACE MACRO googlesql.finite_or_null(r, a) AS CASE WHEN isfinite(r) OR NOT isfinite(a) THEN r END;
+CREATE OR REPLACE MACRO googlesql.sized(n) AS
+  CASE WHEN n IS NULL THEN NULL WHEN n < 0 THEN error('a length cannot be negative') ELSE n END;
+CREATE OR REPLACE MACRO googlesql.sized_or_null(n) AS CASE WHEN n >= 0 THEN n END;
 
 -- Text of values.
 CREATE OR REPLACE MACRO googlesql.numeric_text(x) AS regexp_replace(CAST(x AS VARCHAR), '\.?0+$', '');
 CREATE OR REPLACE MACRO googlesql.float_text(x) AS replace(regexp_replace(CAST(CAST(x AS DOUBLE) AS VARCHAR), '\.0$', ''), 'nan', 'NaN');
+CREATE OR REPLACE MACRO googlesql.float_literal(x) AS
+  CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE 'CAST("' || googlesql.float_text(x) || '" AS FLOAT64)' END;
+-- Fractions of a second have three digits or six.
+CREATE OR REPLACE MACRO googlesql.moment_text(t) AS
+  regexp_replace(regexp_replace(regexp_replace(t, '(\.(?:\d{3})?\d)([+-]|$)', '\100\2'), '(\.(?:\d{3})?\d\d)([+-]|$)', '\10\2'), '\.000$', '');
+-- Years and months, days, and hours to seconds, each with its sign.
+CREATE OR REPLACE MACRO googlesql.interval_text(i) AS list_transform([{
+    'm': datepart('year', i) * 12 + datepart('month', i), 'd': datepart('day', i),
+    'u': datepart('hour', i) * 3600000000 + datepart('minute', i) * 60000000 + datepart('microsecond', i)}],
+  lambda our_x: CASE WHEN our_x.m IS NULL THEN NULL ELSE
+    CASE WHEN our_x.m < 0 THEN '-' ELSE '' END || (abs(our_x.m) // 12) || '-' || (abs(our_x.m) % 12) || ' ' || our_x.d || ' '
+    || CASE WHEN our_x.u < 0 THEN '-' ELSE '' END || (abs(our_x.u) // 3600000000) || ':' || (abs(our_x.u) // 60000000 % 60) || ':'
+    || (abs(our_x.u) // 1000000 % 60) || CASE WHEN our_x.u % 1000000 = 0 THEN '' WHEN our_x.u % 1000 = 0
+      THEN '.' || lpad(CAST(abs(our_x.u) % 1000000 // 1000 AS VARCHAR), 3, '0')
+      ELSE '.' || lpad(CAST(abs(our_x.u) % 1000000 AS VARCHAR), 6, '0') END END)[1];
 CREATE OR REPLACE MACRO googlesql.text
   (x DECIMAL(38, 18)) AS googlesql.numeric_text(x), (x DOUBLE) AS googlesql.float_text(x), (x BIGINT) AS CAST(x AS VARCHAR),
   (x HUGEINT) AS CAST(x AS VARCHAR), (x VARCHAR) AS x, (x BOOLEAN) AS CAST(x AS VARCHAR), (x DATE) AS CAST(x AS VARCHAR),
-  (x TIMESTAMP) AS CAST(x AS VARCHAR), (x TIMESTAMPTZ) AS CAST(x AS VARCHAR), (x TIME) AS CAST(x AS VARCHAR), (x BLOB) AS decode(x);
+  (x TIMESTAMP) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x TIMESTAMPTZ) AS googlesql.moment_text(CAST(x AS VARCHAR)),
+  (x TIME) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x BLOB) AS decode(x);
 CREATE OR REPLACE MACRO googlesql.int64_of(t) AS
   CASE WHEN t IS NULL THEN NULL WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT)
   ELSE error('Bad int64 value: ' || t) END;
@@ -82,9 +106,23 @@ CREATE OR REPLACE MACRO googlesql.pad_left(s, n) AS CASE WHEN length(s) >= n THE
 CREATE OR REPLACE MACRO googlesql.pad_right(s, n) AS CASE WHEN length(s) >= n THEN s ELSE rpad(s, n, ' ') END;
 -- A position of 0 or before the beginning means the beginning.
 CREATE OR REPLACE MACRO googlesql.tail(s, p) AS CASE WHEN p > 0 OR (p < 0 AND -p <= length(s)) THEN substr(s, p) ELSE s END;
+-- The group of a pattern that is extracted: its only one, or all. Escaped signs and classes hold no groups.
+CREATE OR REPLACE MACRO googlesql.pattern_groups(p) AS
+  len(regexp_extract_all(regexp_replace(p, '\\.|\[(?:\\.|[^\]])*\]', '', 'g'), '\((?:\?P?<|[^?]|$)'));
+CREATE OR REPLACE MACRO googlesql.pattern_group_or_null(p) AS CASE WHEN googlesql.pattern_groups(p) < 2 THEN googlesql.pattern_groups(p) END;
+CREATE OR REPLACE MACRO googlesql.pattern_group(p) AS CASE WHEN googlesql.pattern_groups(p) > 1
+  THEN error('REGEXP_EXTRACT: a pattern may have one group') ELSE coalesce(googlesql.pattern_groups(p), 0) END;
+-- The nth occurrence from a position on; a negative position counts and searches from the end.
+CREATE OR REPLACE MACRO googlesql.occurrences(s, t) AS
+  list_filter(range(1, length(s) - length(t) + 2), lambda our_i: substr(s, our_i, length(t)) = t);
+CREATE OR REPLACE MACRO googlesql.instr_or_null(s, t, p, n) AS CASE WHEN s IS NULL OR t IS NULL OR p = 0 OR n < 1 OR p IS NULL OR n IS NULL THEN NULL
+  WHEN p > 0 THEN coalesce(list_extract(list_filter(googlesql.occurrences(s, t), lambda our_i: our_i >= p), n), 0)
+  ELSE coalesce(list_extract(list_reverse(list_filter(googlesql.occurrences(s, t), lambda our_i: our_i <= length(s) + p + 1)), n), 0) END;
+CREATE OR REPLACE MACRO googlesql.instr(s, t, p, n) AS
+  CASE WHEN p = 0 OR n < 1 THEN error('INSTR: position is not 0 and occurrence at least 1') ELSE googlesql.instr_or_null(s, t, p, n) END;
 CREATE OR REPLACE MACRO googlesql.initcap(s) AS
   array_to_string(list_transform(regexp_extract_all(lower(s), '[^\s\[\](){}/|<>!?@"^#$&~_,.:;*%+\-]+|[\s\[\](){}/|<>!?@"^#$&~_,.:;*%+\-]+'),
-    lambda w: upper(left(w, 1)) || substr(w, 2)), '');
+    lambda our_w: upper(left(our_w, 1)) || substr(our_w, 2)), '');
 CREATE OR REPLACE MACRO googlesql.session_user() AS 'embedded';
 
 -- JSON held as text: what is no JSON gives NULL, as JSON_EXTRACT_SCALAR does.
@@ -93,9 +131,38 @@ CREATE OR REPLACE MACRO googlesql.json_scalar(j, p) AS
 CREATE OR REPLACE MACRO googlesql.json_fragment(j, p) AS json_extract(CASE WHEN json_valid(j) THEN j END, p);
 CREATE OR REPLACE MACRO googlesql.json_strings(j, p) AS
   CASE WHEN json_type(googlesql.json_fragment(j, p)) = 'ARRAY'
-  THEN list_transform(CAST(googlesql.json_fragment(j, p) AS JSON[]), lambda e: json_extract_string(e, '$')) END;
+    AND len(list_filter(CAST(googlesql.json_fragment(j, p) AS JSON[]), lambda our_e: json_type(our_e) IN ('OBJECT', 'ARRAY'))) = 0
+  THEN list_transform(CAST(googlesql.json_fragment(j, p) AS JSON[]), lambda our_e: json_extract_string(our_e, '$')) END;
 CREATE OR REPLACE MACRO googlesql.json_list(j, p) AS
   CASE WHEN json_type(googlesql.json_fragment(j, p)) = 'ARRAY' THEN CAST(googlesql.json_fragment(j, p) AS JSON[]) END;
+-- JSON held as text keeps the text of its numbers: DuckDB reads fractions as DOUBLE. Numbers outside of strings become
+-- strings that begin with a noncharacter, which goes again at the end.
+CREATE OR REPLACE MACRO googlesql.json_marked(j) AS
+  replace(regexp_replace(j, '((?:"(?:[^"\\]|\\.)*"|[^"\-0-9])*)(-?[0-9][0-9.eE+-]*|$)', '\1"' || chr(64976) || '\2"', 'g'), '"' || chr(64976) || '"', '');
+CREATE OR REPLACE MACRO googlesql.json_unmarked(j) AS regexp_replace(j, '"' || chr(64976) || '([^"]*)"', '\1', 'g');
+CREATE OR REPLACE MACRO googlesql.json_text_scalar(j, p) AS
+  CASE WHEN NOT starts_with(json_value(CASE WHEN json_valid(j) THEN j END, p), '"')
+    AND regexp_matches(json_value(CASE WHEN json_valid(j) THEN j END, p), '[0-9][.eE]')
+  THEN ltrim(json_extract_string(googlesql.json_marked(j), p), chr(64976)) ELSE googlesql.json_scalar(j, p) END;
+CREATE OR REPLACE MACRO googlesql.json_text_fragment(j, p) AS
+  CASE WHEN json_type(CASE WHEN json_valid(j) THEN j END, p) = 'NULL' THEN NULL
+  WHEN regexp_matches(j, '[0-9][.eE]')
+  THEN googlesql.json_unmarked(CAST(json_extract(googlesql.json_marked(CASE WHEN json_valid(j) THEN j END), p) AS VARCHAR))
+  ELSE CAST(googlesql.json_fragment(j, p) AS VARCHAR) END;
+CREATE OR REPLACE MACRO googlesql.json_text_strings(j, p) AS
+  list_transform(googlesql.json_strings(googlesql.json_marked(CASE WHEN json_valid(j) THEN j END), p), lambda our_e: ltrim(our_e, chr(64976)));
+CREATE OR REPLACE MACRO googlesql.json_text_list(j, p) AS
+  list_transform(googlesql.json_list(googlesql.json_marked(CASE WHEN json_valid(j) THEN j END), p), lambda our_e: googlesql.json_unmarked(CAST(our_e AS VARCHAR)));
+-- Numbers of JSON that neither INT64, UINT64 nor FLOAT64 gives back digit by digit.
+CREATE OR REPLACE MACRO googlesql.digits(n) AS trim(regexp_replace(regexp_replace(n, '[eE].*', ''), '[-+.]', '', 'g'), '0');
+CREATE OR REPLACE MACRO googlesql.inexact(t) AS len(list_filter(
+  regexp_extract_all(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'), '-?[0-9][0-9.eE+-]*'),
+  lambda our_n: googlesql.digits(our_n) <> googlesql.digits(CAST(TRY_CAST(our_n AS DOUBLE) AS VARCHAR))
+    AND NOT (regexp_full_match(our_n, '-?[0-9]+') AND coalesce(TRY_CAST(our_n AS HUGEINT) BETWEEN -9223372036854775808 AND 18446744073709551615, false))
+    OR coalesce(NOT isfinite(TRY_CAST(our_n AS DOUBLE)), true))) > 0;
+CREATE OR REPLACE MACRO googlesql.parse_json(t) AS
+  CASE WHEN googlesql.inexact(t) THEN error('PARSE_JSON: a number cannot be held exactly; wide_number_mode=>"round" rounds it') ELSE json(t) END;
+CREATE OR REPLACE MACRO googlesql.parse_json_or_null(t) AS CASE WHEN NOT googlesql.inexact(t) THEN json(t) END;
 CREATE OR REPLACE MACRO googlesql.json_type(j) AS
   CASE json_type(j) WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' WHEN 'OBJECT' THEN 'object'
   WHEN 'ARRAY' THEN 'array' ELSE CASE WHEN j IS NULL THEN NULL ELSE 'number' END END;
@@ -121,7 +188,7 @@ CREATE OR REPLACE MACRO googlesql.shifted(d, n) AS CAST(d + CAST(n AS INTEGER) A
 -- Months from the first date on, not from the one before: 31 January, 28 February, 31 March.
 CREATE OR REPLACE MACRO googlesql.month_dates(a, b, k) AS
   list_filter(list_transform(generate_series(0, abs(date_diff('month', a, b)) // abs(k)),
-    lambda n: CAST(a + to_months(CAST(n * k AS INTEGER)) AS DATE)), lambda d: CASE WHEN k > 0 THEN d <= b ELSE d >= b END);
+    lambda our_n: CAST(a + to_months(CAST(our_n * k AS INTEGER)) AS DATE)), lambda our_d: CASE WHEN k > 0 THEN our_d <= b ELSE our_d >= b END);
 CREATE OR REPLACE MACRO googlesql.truncated
   (part, d DATE) AS CAST(date_trunc(part, d) AS DATE), (part, d TIMESTAMP) AS date_trunc(part, d), (part, d TIMESTAMPTZ) AS date_trunc(part, d);
 CREATE OR REPLACE MACRO googlesql.week_begin
@@ -132,13 +199,24 @@ CREATE OR REPLACE MACRO googlesql.isoyear_begin(d) AS CAST(date_trunc('week', ma
 CREATE OR REPLACE MACRO googlesql.timestamp_of
   (x VARCHAR) AS CAST(x AS TIMESTAMPTZ), (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ),
   (x TIMESTAMPTZ) AS x;
-CREATE OR REPLACE MACRO googlesql.timestamp_in
-  (x VARCHAR, zone) AS timezone(zone, CAST(x AS TIMESTAMP)), (x DATE, zone) AS timezone(zone, CAST(x AS TIMESTAMP)),
-  (x TIMESTAMP, zone) AS timezone(zone, x);
-CREATE OR REPLACE MACRO googlesql.date_in(x, zone) AS CAST(timezone(zone, CAST(x AS TIMESTAMPTZ)) AS DATE);
+-- A zone that is a value: a name, or an offset such as +05:30.
+CREATE OR REPLACE MACRO googlesql.zone_minutes(zone) AS list_transform([regexp_extract(zone, '^(?:UTC)?([+-])(\d{1,2}):?(\d\d)?$', ['s', 'h', 'm'])],
+  lambda our_x: CASE WHEN our_x.s <> '' THEN CAST(our_x.s || '1' AS INTEGER) * (CAST(our_x.h AS INTEGER) * 60 + CASE WHEN our_x.m = '' THEN 0 ELSE CAST(our_x.m AS INTEGER) END) END)[1];
+CREATE OR REPLACE MACRO googlesql.local_time(zone, x) AS
+  timezone(CASE WHEN googlesql.zone_minutes(zone) IS NULL THEN zone ELSE 'UTC' END, x) + to_minutes(coalesce(googlesql.zone_minutes(zone), 0));
+CREATE OR REPLACE MACRO googlesql.instant_of(zone, x) AS
+  timezone(CASE WHEN googlesql.zone_minutes(zone) IS NULL THEN zone ELSE 'UTC' END, x) - to_minutes(coalesce(googlesql.zone_minutes(zone), 0));
+CREATE OR REPLACE MACRO googlesql.offset_minutes(instant, local) AS (epoch_us(local) - epoch_us(timezone('UTC', instant))) // 60000000;
+CREATE OR REPLACE MACRO googlesql.offset_short(n) AS
+  CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');
+CREATE OR REPLACE MACRO googlesql.offset_long(n) AS
+  CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');
+CREATE OR REPLACE MACRO googlesql.offset_name(n) AS CASE WHEN n = 0 THEN 'UTC' ELSE 'UTC' || CASE WHEN n < 0 THEN '-' ELSE '+' END
+  || (abs(n) // 60) || CASE WHEN n % 60 = 0 THEN '' ELSE ':' || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0') END END;
+CREATE OR REPLACE MACRO googlesql.time_truncated(part, t) AS CAST(date_trunc(part, DATE '1970-01-01' + t) AS TIME);
 CREATE OR REPLACE MACRO googlesql.last_day_of(d, part) AS
   CASE part WHEN 'YEAR' THEN make_date(year(d), 12, 31) WHEN 'QUARTER' THEN last_day(CAST(date_trunc('quarter', d) + INTERVAL 2 MONTH AS DATE))
-  WHEN 'WEEK' THEN googlesql.week_begin(CAST(d AS DATE), 0) + 6 WHEN 'ISOWEEK' THEN CAST(date_trunc('week', d) AS DATE) + 6
+  WHEN 'ISOYEAR' THEN CAST(date_trunc('week', make_date(isoyear(d) + 1, 1, 4)) AS DATE) - 1 WHEN 'ISOWEEK' THEN CAST(date_trunc('week', d) AS DATE) + 6
   ELSE last_day(d) END;
 
 -- Arrays.

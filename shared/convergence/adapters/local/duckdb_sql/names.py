@@ -50,7 +50,7 @@ class Names:
         known = self._known.get(id(statement))
         if known is None:
             known = self._known[id(statement)] = Seen()  # an endless WITH RECURSIVE ends here
-            for source in _sources(statement):
+            for source in sources_of(statement):
                 known.sources.add(source.alias_or_name.lower())
                 columns, complete = self._columns_of(source)
                 known.columns |= columns
@@ -59,7 +59,7 @@ class Names:
 
     def source_of(self, statement: exp.Expr, name: str) -> str:
         """Return the name of the source that has a column, '' when no source is known to."""
-        found = (source for source in _sources(statement) if name in self._columns_of(source)[0])
+        found = (source for source in sources_of(statement) if name in self._columns_of(source)[0])
         return next((source.alias_or_name for source in found), "")
 
     def _columns_of(self, source: exp.Expr) -> tuple[set[str], bool]:
@@ -73,7 +73,7 @@ class Names:
             return self.outputs(source.this)
         if not isinstance(source, exp.Table) or not isinstance(source.this, exp.Identifier):
             return set(), False
-        cte = _cte(source) if not source.db else None
+        cte = cte_of(source) if not source.db else None
         if cte is not None:
             names = {name.name.lower() for name in cte.args["alias"].columns}
             return (names, True) if names else self.outputs(cte.this)
@@ -136,10 +136,11 @@ _WITH_FIELDS = frozenset({exp.DataType.Type.STRUCT, exp.DataType.Type.UNKNOWN})
 
 def enclosing_sources(node: exp.Expr) -> list[exp.Expr]:
     """Return the sources in sight of a node, those of the innermost statement first."""
-    return [source for statement, _ in enclosing(node) for source in _sources(statement)]
+    return [source for statement, _ in enclosing(node) for source in sources_of(statement)]
 
 
-def _sources(statement: exp.Expr) -> list[exp.Expr]:
+def sources_of(statement: exp.Expr) -> list[exp.Expr]:
+    """Return the tables, subqueries and arrays that a statement reads."""
     found: list[exp.Expr] = []
     if isinstance(statement, exp.Select):
         from_ = statement.args.get("from_")
@@ -165,7 +166,8 @@ def _aliases_in_sight(node: exp.Expr) -> set[str]:
     return set()
 
 
-def _cte(table: exp.Table) -> exp.Expr | None:
+def cte_of(table: exp.Table) -> exp.Expr | None:
+    """Return the CTE that an unqualified table name means, None when it is a table."""
     node: exp.Expr | None = table
     while node is not None:
         with_ = node.args.get("with_")

@@ -32,7 +32,7 @@ _SPELLED: Final = {
     "Z": "UTC",
 }
 _PLAIN: Final = frozenset("aAbBdHIjmMpSuUVwWyYG%")
-SPECIAL: Final = re.compile(r"(%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S)")  # elements that need more than strftime
+SPECIAL: Final = re.compile(r"(%%|%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S|%Ez|%z|%Z)")  # elements that need more than strftime
 _ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E[1-6]S|Ez|[a-zA-Z%])")
 
 

@@ -23,6 +23,8 @@ def expand_pivots(tree: exp.Expr) -> None:
         StepFailed: an aggregate that has no meaning in PIVOT, or several without names.
     """
     for pivot in list(tree.find_all(exp.Pivot)):
+        if len(pivot.args.get("fields") or []) != 1:
+            raise StepFailed("PIVOT stands behind a table: FROM t PIVOT(SUM(a) FOR b IN (…)).")
         if not pivot.args.get("unpivot") and pivot.parent is not None:
             _expand(pivot, pivot.parent)
 

@@ -19,9 +19,39 @@ def shape(tree: exp.Expr) -> exp.Expr:
     """
     if any(table.args.get("version") is not None for table in tree.find_all(exp.Table)):
         raise StepFailed("FOR SYSTEM_TIME AS OF cannot run here: the embedded warehouse keeps no earlier versions.")
+    if tree.args.get("with_") is not None and isinstance(tree, exp.Create | exp.Insert | exp.Alter | exp.Drop):
+        raise StepFailed("WITH stands inside of the statement's query: CREATE TABLE … AS WITH … SELECT …")
     expand_pivots(tree)
+    for select in list(tree.find_all(exp.Select)):
+        _value_table(select)
     change = _SHAPES.get(type(tree))
     return tree if change is None else change(tree)
+
+
+def _value_table(select: exp.Select) -> None:
+    """SELECT AS STRUCT gives one struct where a value is wanted, and its fields as columns in FROM and at the top."""
+    if str(select.args.get("kind") or "").upper() != "STRUCT":
+        return
+    outer: exp.Expr = select
+    while isinstance(outer.parent, exp.SetOperation) or (
+        isinstance(outer.parent, exp.Subquery) and isinstance(outer.parent.parent, exp.SetOperation | exp.Array)
+    ):
+        outer = outer.parent
+    holder = outer.parent
+    is_value = isinstance(holder, exp.Array | exp.In | exp.Exists) or (
+        isinstance(holder, exp.Subquery) and not isinstance(holder.parent, exp.From | exp.Join | type(None))
+    )
+    if is_value and any(each.is_star for each in select.selects):
+        raise StepFailed("SELECT AS STRUCT * cannot run here as a value: name the fields.")
+    if is_value:
+        select.set("expressions", [exp.Struct(expressions=[_field(each) for each in select.expressions])])
+    select.set("kind", None)
+
+
+def _field(projection: exp.Expr) -> exp.Expr:
+    name = projection.alias_or_name
+    value = projection.this if isinstance(projection, exp.Alias) else projection
+    return exp.PropertyEQ(this=exp.to_identifier(name, quoted=True), expression=value.copy()) if name else value.copy()
 
 
 def _delete(tree: exp.Expr) -> exp.Expr:

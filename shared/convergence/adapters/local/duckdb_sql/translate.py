@@ -19,8 +19,10 @@ from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, reso
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
-from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
+from convergence.adapters.local.duckdb_sql.rules.table import apply_rules, kind_of
+from convergence.adapters.local.duckdb_sql.rules.text import as_text
 from convergence.adapters.local.duckdb_sql.shape import shape
+from convergence.adapters.local.duckdb_sql.struct_fields import assign_fields
 from convergence.adapters.local.warehouse.fence import Fence
 from convergence.ports.warehouse import Scope
 
@@ -101,9 +103,11 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     expand_wildcards(tree, catalog)
     used = Placeholders(context).replace_in(tree, catalog)
     resolve_aliases(tree, catalog)
+    assign_fields(tree, catalog)
     infer_types(tree, catalog, context.scope.dataset)
     keep_aliases_out(tree, catalog)
     tree = apply_rules(tree)
+    _show_intervals(tree)
     creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
     [created] = parsed.touched.writes if creates else [("", "")]
     return Translation(
@@ -135,6 +139,14 @@ def _name_columns(tree: exp.Expr) -> None:
             unnamed += 1
         elif isinstance(projection, exp.Dot) and not isinstance(projection.expression, exp.Star):
             projection.replace(exp.alias_(projection.copy(), projection.name, quoted=True))  # @p.a is called a
+
+
+def _show_intervals(tree: exp.Expr) -> None:
+    """An INTERVAL of a result is the text that BigQuery returns: years-months days hours:minutes:seconds."""
+    for projection in tree.expressions if isinstance(tree, exp.Select) else []:
+        value = projection.unalias()
+        if kind_of(value) == "INTERVAL":
+            value.replace(as_text(value.copy()))
 
 
 def row_query(sql: str) -> str:

@@ -9,6 +9,7 @@ from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from convergence.adapters.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.local.duckdb_sql.results import with_whole_arrays
 from convergence.adapters.local.warehouse.catalog import TableCatalog
 from convergence.adapters.local.warehouse.errors import wrong_statement
 from convergence.adapters.local.warehouse.fence import look_over, run_inside
@@ -41,7 +42,7 @@ class Outcome:
     def as_result(self) -> QueryResult:
         """Return the port's form."""
         names = tuple(name for name, _ in self.columns)
-        rows = [dict(zip(names, row, strict=True)) for row in self.rows]
+        rows = [dict(zip(names, row, strict=True)) for row in with_whole_arrays(self.columns, self.rows)]
         return QueryResult(columns=names, rows=rows, rows_affected=self.rows_affected, tables=self.tables)
 
 

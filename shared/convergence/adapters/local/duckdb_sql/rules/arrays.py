@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.rules.structs import fit_elements
 from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, function, kind_of, typed
 from convergence.errors import StepFailed
 
@@ -86,17 +87,24 @@ def _aggregate(node: exp.Expr) -> exp.Expr:
     node.set("this", argument)
     if limit is None:
         return node
+    if isinstance(node, exp.ArrayConcatAgg):
+        present = exp.Where(this=exp.Not(this=exp.Is(this=_value_of(argument).copy(), expression=exp.Null())))
+        filtered = exp.Filter(this=exp.ArrayAgg(this=argument.copy()), expression=present)
+        return function("flatten", function("list_slice", filtered, exp.Literal.number(1), limit))
     if isinstance(node, exp.ArrayAgg):
         return typed(function("list_slice", node.copy(), exp.Literal.number(1), limit), "")
     separator = node.args.get("separator") or exp.Literal.string(",")
-    listed = exp.ArrayAgg(this=_strict(argument))
+    listed = exp.ArrayAgg(this=argument.copy())
     return function(
         "array_to_string", function("list_slice", listed, exp.Literal.number(1), limit), separator.copy(), kind="STRING"
     )
 
 
-def _strict(argument: exp.Expr) -> exp.Expr:
-    return argument.copy()
+def _value_of(argument: exp.Expr) -> exp.Expr:
+    """Return what an aggregate collects, without ORDER BY and DISTINCT."""
+    while isinstance(argument, exp.Order | exp.Distinct):
+        argument = argument.this if isinstance(argument, exp.Order) else argument.expressions[0]
+    return argument
 
 
 def _ignore_nulls(node: exp.Expr) -> exp.Expr:
@@ -107,9 +115,7 @@ def _ignore_nulls(node: exp.Expr) -> exp.Expr:
         inner, limit = inner.expressions[0], inner.expressions[2]
     if not isinstance(inner, exp.ArrayAgg):
         return node
-    value = inner.this
-    while isinstance(value, exp.Order | exp.Distinct):
-        value = value.this if isinstance(value, exp.Order) else value.expressions[0]
+    value = _value_of(inner.this)
     present = exp.Not(this=exp.Is(this=value.copy(), expression=exp.Null()))
     filtered = exp.Filter(this=inner.copy(), expression=exp.Where(this=present))
     return filtered if limit is None else function("list_slice", filtered, exp.Literal.number(1), limit.copy())
@@ -151,6 +157,8 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Unnest: _unnest,
     exp.ArrayAgg: _aggregate,
     exp.GroupConcat: _aggregate,
+    exp.ArrayConcatAgg: _aggregate,
+    exp.Array: fit_elements,
     exp.IgnoreNulls: _ignore_nulls,
     exp.Struct: _struct,
     exp.AnyValue: _having,

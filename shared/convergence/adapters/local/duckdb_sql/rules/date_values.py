@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.patterns import SPECIAL, date_format
 from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time, offset_text
 from convergence.errors import StepFailed
 
 # Elements padded with a blank; sqlglot has spelled some of them like strftime already.
@@ -18,14 +19,14 @@ _BLANK_PADDED: Final = {"%e": "%-d", "%k": "%-H", "%l": "%-I", "%-d": "%-d", "%-
 def _timestamp(node: exp.Expr) -> exp.Expr:
     zone = node.args.get("zone")
     if zone is not None:
-        return call("timestamp_in", node.this, zone, kind="TIMESTAMP")
+        return instant_of(zone, cast(node.this, "DATETIME"))
     return call("timestamp_of", node.this, kind="TIMESTAMP")
 
 
 def _date(node: exp.Expr) -> exp.Expr:
     zone = node.args.get("zone")
     if zone is not None:
-        return call("date_in", node.this, zone, kind="DATE")
+        return cast(local_time(zone, as_instant(node.this)), "DATE")
     return cast(node.this, "DATE")
 
 
@@ -36,14 +37,14 @@ def _datetime(node: exp.Expr) -> exp.Expr:
     if isinstance(node, exp.Datetime) and other is not None:
         if kind_of(other) == "TIME":
             return typed(exp.Paren(this=exp.Add(this=cast(node.this, "DATE"), expression=other)), "DATETIME")
-        return function("timezone", other, cast(node.this, "TIMESTAMP"), kind="DATETIME")
+        return local_time(other, as_instant(node.this))
     return cast(node.this, "DATETIME")
 
 
 def _now_in(kind: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
         zone = node.this if isinstance(node.this, exp.Expr) else text("UTC")
-        local = function("timezone", zone, exp.CurrentTimestamp())
+        local = local_time(zone, exp.CurrentTimestamp())
         if kind == "TIME":
             return exp.Cast(this=local, to=exp.DataType(this=exp.DataType.Type.TIME))
         return cast(local, kind)
@@ -54,23 +55,26 @@ def _now_in(kind: str) -> Rule:
 def _formatted(node: exp.Expr) -> exp.Expr:
     """FORMAT_DATE, FORMAT_DATETIME, FORMAT_TIMESTAMP, FORMAT_TIME."""
     moment, pattern, zone = node.this, node.args.get("format"), node.args.get("zone")
+    instant: exp.Expr | None = None
     if isinstance(moment, exp.TsOrDsToTimestamp):
-        instant = call("timestamp_of", moment.this) if kind_of(moment.this) != "TIMESTAMP" else moment.this
-        moment = function("timezone", zone or text("UTC"), instant)
+        instant = as_instant(moment.this)
+        moment = local_time(zone or text("UTC"), instant)
     elif isinstance(moment, exp.TsOrDsToTime):
         epoch_day = exp.Cast(this=text("1970-01-01"), to=exp.DataType(this=exp.DataType.Type.DATE))
         moment = exp.Paren(this=exp.Add(this=epoch_day, expression=moment.this))
     elif isinstance(moment, exp.TsOrDsToDate | exp.TsOrDsToDatetime):
         moment = cast(moment.this, "DATE" if isinstance(moment, exp.TsOrDsToDate) else "DATETIME")
-    pieces = [_piece(moment, piece) for piece in SPECIAL.split(_literal(pattern, "a format")) if piece]
+    pieces = [_piece(moment, piece, instant) for piece in SPECIAL.split(_literal(pattern, "a format")) if piece]
     joined = pieces[0] if pieces else text("")
     for piece in pieces[1:]:
         joined = exp.DPipe(this=joined, expression=piece)
     return typed(exp.Paren(this=joined), "STRING")
 
 
-def _piece(moment: exp.Expr, piece: str) -> exp.Expr:
+def _piece(moment: exp.Expr, piece: str, instant: exp.Expr | None) -> exp.Expr:
     """Return one part of a formatted moment; some elements DuckDB's strftime has not."""
+    if piece in {"%z", "%Ez", "%Z"} and instant is not None:
+        return offset_text(instant.copy(), moment.copy(), piece)
     if piece == "%Q":
         return exp.Cast(this=function("quarter", moment.copy()), to=exp.DataType(this=exp.DataType.Type.TEXT))
     if piece in _BLANK_PADDED:
@@ -95,7 +99,7 @@ def _parsed(kind: str) -> Rule:
         moment = function("strptime", node.this, text(pattern))
         zone = node.args.get("zone")
         if kind == "TIMESTAMP" and zone is not None:
-            return function("timezone", zone, cast(moment, "DATETIME"), kind="TIMESTAMP")
+            return instant_of(zone, cast(moment, "DATETIME"))
         return cast(moment, kind)
 
     return rule
@@ -110,7 +114,7 @@ def _from_unix(node: exp.Expr) -> exp.Expr:
 
 def _to_unix(micros: int) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
-        instant = call("timestamp_of", node.this) if kind_of(node.this) != "TIMESTAMP" else node.this
+        instant = as_instant(node.this)
         epoch = cast(function("epoch_us", instant), "FLOAT64") if micros > 1 else function("epoch_us", instant)
         if micros == 1:
             return typed(epoch, "INT64")

@@ -8,6 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time
 from convergence.errors import StepFailed
 
 _DAYS: Final = {"SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6}
@@ -35,6 +36,15 @@ def _first_day(node: exp.Expr | None) -> int:
 
 def _as_date(node: exp.Expr) -> exp.Expr:
     return cast(node, "DATE") if isinstance(node, exp.Literal) else node
+
+
+def _as_moment(side: exp.Expr, node: exp.Expr) -> exp.Expr:
+    """Return a literal in the type of the function that it stands in: DATETIME_TRUNC, DATE_DIFF, …"""
+    if not isinstance(side, exp.Literal):
+        return side
+    if isinstance(node, exp.TimestampTrunc):
+        return as_instant(side)
+    return cast(side, "DATETIME" if isinstance(node, exp.DatetimeTrunc | exp.DatetimeDiff) else "DATE")
 
 
 def _moved(kind: str, sign: str = "") -> Rule:
@@ -68,12 +78,11 @@ def _moved(kind: str, sign: str = "") -> Rule:
 
 
 def _truncated(node: exp.Expr) -> exp.Expr:
-    moment, unit = _as_date(node.this), node.args.get("unit")
+    moment, unit = _as_moment(node.this, node), node.args.get("unit")
     zone = node.args.get("zone")
     kind = kind_of(moment)
     if zone is not None:
-        local = typed(function("timezone", zone.copy(), moment), "DATETIME")
-        return typed(function("timezone", zone, _truncate(local, unit, "DATETIME")), "TIMESTAMP")
+        return instant_of(zone, _truncate(local_time(zone.copy(), as_instant(moment)), unit, "DATETIME"))
     return typed(_truncate(moment, unit, kind), kind)
 
 
@@ -95,7 +104,7 @@ def _truncate(moment: exp.Expr, unit: exp.Expr | None, kind: str) -> exp.Expr:
 def _boundaries(node: exp.Expr) -> exp.Expr:
     """DATE_DIFF and DATETIME_DIFF count the boundaries between two moments."""
     end, start, unit = node.this, node.expression, node.args.get("unit")
-    end, start = (cast(side, "DATE") if isinstance(side, exp.Literal) else side for side in (end, start))
+    end, start = (_as_moment(side, node) for side in (end, start))
     name = _unit(unit)
     if name == "WEEK":
         first = exp.Literal.number(_first_day(unit))
@@ -126,11 +135,18 @@ def _time_boundaries(node: exp.Expr) -> exp.Expr:
     return function("date_diff", text(unit.lower()), node.expression, node.this, kind="INT64")
 
 
+def _time_truncated(node: exp.Expr) -> exp.Expr:
+    unit = _unit(node.args.get("unit"))
+    if unit not in {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR"}:
+        raise StepFailed(f"TIME_TRUNC cannot cut to {unit}.")
+    return call("time_truncated", text(unit.lower()), cast(node.this, "TIME"), kind="TIME")
+
+
 def _extract(node: exp.Expr) -> exp.Expr:
     part, moment = node.this, node.expression
     name = _unit(part)
     if isinstance(moment, exp.AtTimeZone):
-        moment = function("timezone", moment.args["zone"], moment.this, kind="DATETIME")
+        moment = local_time(moment.args["zone"], as_instant(moment.this))
     if name == "DATE":
         return cast(moment, "DATE")
     if name == "TIME":
@@ -161,6 +177,9 @@ def _last_day(node: exp.Expr) -> exp.Expr:
     unit = node.args.get("unit")
     if unit is None or _unit(unit) == "MONTH":
         return typed(function("last_day", _as_date(node.this)), "DATE")
+    if _unit(unit) == "WEEK":
+        begin = cast(call("week_begin", cast(node.this, "DATE"), exp.Literal.number(_first_day(unit))), "DATE")
+        return call("shifted", begin, exp.Literal.number(6), kind="DATE")
     return call("last_day_of", _as_date(node.this), text(_unit(unit)), kind="DATE")
 
 
@@ -187,6 +206,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.DateTrunc: _truncated,
     exp.DatetimeTrunc: _truncated,
     exp.TimestampTrunc: _truncated,
+    exp.TimeTrunc: _time_truncated,
     exp.DateDiff: _boundaries,
     exp.DatetimeDiff: _boundaries,
     exp.TimestampDiff: _elapsed,

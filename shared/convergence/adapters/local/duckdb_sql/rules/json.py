@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 from sqlglot import exp
 
@@ -32,27 +33,55 @@ def _step(step: exp.Expr) -> str:
 
 
 def _scalar(node: exp.Expr) -> exp.Expr:
-    return call("json_scalar", node.this, _path(node), kind="STRING")
+    macro = "json_scalar" if kind_of(node.this) == "JSON" else "json_text_scalar"
+    return call(macro, node.this, _path(node), kind="STRING")
 
 
 def _fragment(node: exp.Expr) -> exp.Expr:
-    fragment = call("json_fragment", node.this, _path(node), kind="JSON")
-    return fragment if kind_of(node.this) == "JSON" else cast(fragment, "STRING")
+    if kind_of(node.this) == "JSON":
+        return call("json_fragment", node.this, _path(node), kind="JSON")
+    return call("json_text_fragment", node.this, _path(node), kind="STRING")
 
 
 def _strings(node: exp.Expr) -> exp.Expr:
-    return call("json_strings", node.this, _path(node))
+    return call("json_strings" if kind_of(node.this) == "JSON" else "json_text_strings", node.this, _path(node))
 
 
 def _list(node: exp.Expr) -> exp.Expr:
-    found = call("json_list", node.this, _path(node))
-    if kind_of(node.this) == "JSON":
-        return found
-    return exp.Cast(this=found, to=exp.DataType.build("TEXT[]", dialect="duckdb"))
+    return call("json_list" if kind_of(node.this) == "JSON" else "json_text_list", node.this, _path(node))
 
 
 def _parse(node: exp.Expr) -> exp.Expr:
-    return function("json", node.this, kind="JSON")
+    """PARSE_JSON and JSON literals: a number that FLOAT64 cannot hold is an error, unless it may be rounded."""
+    mode = node.args.get("expression")
+    if mode is not None:
+        value = mode.expression if isinstance(mode, exp.Kwarg) else mode
+        if not isinstance(value, exp.Literal) or value.name not in {"exact", "round"}:
+            raise StepFailed("PARSE_JSON: wide_number_mode is 'exact' or 'round'.")
+        if value.name == "round":
+            return function("json", node.this, kind="JSON")
+    if isinstance(node.this, exp.Literal):
+        node.set("this", text(_first_keys(str(node.this.name))))
+    return call("parse_json", node.this, kind="JSON")
+
+
+def _first_keys(document: str) -> str:
+    """Of keys that an object has twice, the first stays."""
+    seen_twice = False
+
+    def object_of(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        nonlocal seen_twice
+        first: dict[str, Any] = {}
+        for name, value in pairs:
+            first.setdefault(name, value)
+        seen_twice |= len(first) < len(pairs)
+        return first
+
+    try:
+        value = json.loads(document, object_pairs_hook=object_of)
+    except (ValueError, RecursionError):
+        return document  # DuckDB says what is wrong with it
+    return json.dumps(value) if seen_twice else document
 
 
 def as_json(node: exp.Expr) -> exp.Expr:
@@ -92,7 +121,7 @@ def _name(kind: exp.DataType) -> str:
 
 def _nested_json(node: exp.Expr, kind: exp.DataType) -> exp.Expr:
     """Write arrays and structs part by part; the value is bound once by a lambda."""
-    name = "e" if kind.this is exp.DataType.Type.ARRAY else "s"
+    name = "our_e" if kind.this is exp.DataType.Type.ARRAY else "our_s"
     bound = exp.to_identifier(name)
     if kind.this is exp.DataType.Type.ARRAY:
         element = exp.Column(this=bound)
@@ -120,7 +149,7 @@ def _to_json(node: exp.Expr) -> exp.Expr:
 def _object(node: exp.Expr) -> exp.Expr:
     """JSON_OBJECT: keys in order of their names, as BigQuery shows them."""
     pairs = [(pair.this, pair.expression) for pair in node.expressions if isinstance(pair, exp.JSONKeyValue)]
-    if len(pairs) != len(node.expressions):
+    if len(pairs) != len(node.expressions) or any(kind_of(key) == "ARRAY" for key, _ in pairs):
         raise StepFailed("JSON_OBJECT takes pairs of key and value here.")
     if all(isinstance(key, exp.Literal) for key, _ in pairs):
         pairs.sort(key=lambda pair: str(pair[0].name))

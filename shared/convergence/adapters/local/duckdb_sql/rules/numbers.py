@@ -19,6 +19,7 @@ from convergence.adapters.local.duckdb_sql.rules.table import (
 )
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
+_MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
 def _is_float_literal(node: exp.Expr) -> bool:
@@ -59,10 +60,20 @@ def _sum(node: exp.Expr) -> exp.Expr:
     if kind_of(left) == "DATE" and kind_of(right) == "INT64":
         days = right if isinstance(node, exp.Add) else exp.Neg(this=exp.Paren(this=right))
         return call("shifted", left, days, kind="DATE")
+    if isinstance(node, exp.Sub) and kind_of(left) == kind_of(right) and kind_of(left) in _MOMENTS:
+        return _interval_between(left, right)
     node.set("this", left)
     node.set("expression", right)
     decimal = decimal_of(left, right)
     return typed(node, decimal) if decimal else node
+
+
+def _interval_between(left: exp.Expr, right: exp.Expr) -> exp.Expr:
+    """The difference of two moments is an INTERVAL: of days between dates, of a time otherwise."""
+    if kind_of(left) == "DATE":
+        return typed(function("to_days", call("int32", exp.Sub(this=left, expression=right))), "INTERVAL")
+    micros = exp.Sub(this=function("epoch_us", left), expression=function("epoch_us", right))
+    return typed(function("to_microseconds", micros), "INTERVAL")
 
 
 def _product(node: exp.Expr) -> exp.Expr:
@@ -205,14 +216,38 @@ def _shift(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def _power(node: exp.Expr) -> exp.Expr:
-    decimal = decimal_of(node.this, node.expression)
-    return cast(node.copy(), decimal) if decimal else node
-
-
 def _ieee_divide(node: exp.Expr) -> exp.Expr:
     left, right = (cast(side, "FLOAT64") for side in node.expressions)
     return typed(exp.Div(this=left, expression=right, typed=False), "FLOAT64")
+
+
+def _bits(node: exp.Expr) -> exp.Expr:
+    return cast(function("bit_count", cast(node.this, "INT64")), "INT64")
+
+
+def _literal(node: exp.Expr) -> exp.Expr:
+    """A literal with a point is FLOAT64 where nothing beside it makes it a NUMERIC; in DuckDB it is a DECIMAL."""
+    if not _is_float_literal(node):
+        return node
+    whole, parent = node, node.parent
+    while isinstance(parent, exp.Paren | exp.Neg | exp.Alias):
+        whole, parent = parent, parent.parent
+    if isinstance(parent, exp.Array):
+        alone = not {kind_of(each) for each in parent.expressions} & _DECIMALS
+    else:
+        alone = isinstance(parent, exp.PropertyEQ | exp.Struct | exp.AggFunc) or _is_float_column(whole, parent)
+    return cast(node.copy(), "FLOAT64") if alone else node
+
+
+def _is_float_column(whole: exp.Expr, parent: exp.Expr | None) -> bool:
+    """Whether a value is a column of a SELECT list, and no other query of its UNION gives a NUMERIC there."""
+    if not isinstance(parent, exp.Select) or whole.arg_key != "expressions":
+        return False
+    union: exp.Expr = parent
+    while isinstance(union.parent, exp.SetOperation | exp.Subquery) and union.arg_key != "with_":
+        union = union.parent
+    columns = [select.expressions[whole.index or 0 :][:1] for select in union.find_all(exp.Select)]
+    return not {kind_of(each[0].unalias()) for each in columns if each} & _DECIMALS
 
 
 def _is(test: str) -> Callable[[exp.Expr], exp.Expr]:
@@ -239,8 +274,9 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Floor: _keeping,
     exp.Trunc: _keeping,
     exp.Sign: _sign,
-    exp.Pow: _power,
     exp.BitwiseLeftShift: _shift,
+    exp.BitwiseCount: _bits,
+    exp.Literal: _literal,
     exp.IsNan: _is("isnan"),
     exp.IsInf: _is("isinf"),
 }

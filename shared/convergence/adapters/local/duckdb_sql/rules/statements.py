@@ -9,7 +9,7 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.pivots import order_unpivot
 from convergence.adapters.local.duckdb_sql.rules.numbers import ANONYMOUS
-from convergence.adapters.local.duckdb_sql.rules.table import Rule
+from convergence.adapters.local.duckdb_sql.rules.table import Rule, function, kind_of
 from convergence.errors import StepFailed
 
 
@@ -38,9 +38,18 @@ def _delete(node: exp.Expr) -> exp.Expr:
 
 
 def _select(node: exp.Expr) -> exp.Expr:
-    """SELECT AS STRUCT and AS VALUE at the top of a statement give the fields themselves."""
-    if node.args.get("kind") and not isinstance(node.parent, exp.Array | exp.Subquery | exp.Exists):
-        node.set("kind", None)
+    """SELECT AS VALUE of a struct gives its fields as columns in FROM and at the top of a statement."""
+    if str(node.args.get("kind") or "").upper() != "VALUE":
+        return node
+    node.set("kind", None)
+    [value] = node.expressions if len(node.expressions) == 1 else [None]
+    if value is None:
+        raise StepFailed("SELECT AS VALUE gives one column.")
+    parent = node.parent
+    is_source = parent is None or (isinstance(parent, exp.Subquery) and isinstance(parent.parent, exp.From | exp.Join))
+    plain = value.this if isinstance(value, exp.Alias) else value
+    if is_source and kind_of(plain) == "STRUCT":
+        node.set("expressions", [function("unnest", plain)])
     return node
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from functools import cache
+from typing import Final
 
 from sqlglot import exp
 
@@ -62,6 +63,9 @@ DATA_TYPES: Mapping[str, exp.DType] = {
     "DATETIME": _T.DATETIME,
     "TIMESTAMP": _T.TIMESTAMPTZ,
     "JSON": _T.JSON,
+    "INTERVAL": _T.INTERVAL,
+    "BYTES": _T.BINARY,
+    "TIME": _T.TIME,
 }
 
 
@@ -105,10 +109,13 @@ def without_errors(node: exp.Expr) -> exp.Expr:
     return node
 
 
-_RAISING = frozenset(
+_RAISING: Final = {
     f"googlesql.{name}"
-    for name in ("nonzero", "divide", "numeric_divide", "bignumeric_divide", "int64_of", "bool_of", "element")
-)
+    for name in (
+        "nonzero", "divide", "numeric_divide", "bignumeric_divide", "int64_of", "bool_of", "element", "finite", "sized",
+        "instr", "parse_json", "pattern_group",
+    )
+}  # fmt: skip
 
 
 @cache
@@ -117,11 +124,17 @@ def _rules() -> dict[type[exp.Expr], Rule]:
     from convergence.adapters.local.duckdb_sql.rules import date_values as rules_date_values
     from convergence.adapters.local.duckdb_sql.rules import dates as rules_dates
     from convergence.adapters.local.duckdb_sql.rules import json as rules_json
+    from convergence.adapters.local.duckdb_sql.rules import math as rules_math
     from convergence.adapters.local.duckdb_sql.rules import numbers as rules_numbers
     from convergence.adapters.local.duckdb_sql.rules import statements as rules_statements
+    from convergence.adapters.local.duckdb_sql.rules import strings as rules_strings
+    from convergence.adapters.local.duckdb_sql.rules import structs
     from convergence.adapters.local.duckdb_sql.rules import text as rules_text
 
-    modules = (rules_numbers, rules_dates, rules_date_values, rules_text, rules_json, rules_arrays, rules_statements)
+    modules = (
+        rules_numbers, rules_math, rules_dates, rules_date_values, rules_text, rules_strings, rules_json, rules_arrays,
+        rules_statements, structs,
+    )  # fmt: skip
     return {kind: rule for module in modules for kind, rule in module.RULES.items()}
 
 

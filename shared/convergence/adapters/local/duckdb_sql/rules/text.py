@@ -31,6 +31,10 @@ def as_text(node: exp.Expr) -> exp.Expr:
         raise StepFailed(f"{kind} cannot be cast to STRING; use TO_JSON_STRING.")
     if kind == "JSON":
         return function("json_extract_string", node, text("$"), kind="STRING")
+    if kind in {"TIMESTAMP", "DATETIME", "TIME"}:
+        return call("moment_text", cast(node, "STRING"), kind="STRING")
+    if kind == "INTERVAL":
+        return call("interval_text", node, kind="STRING")
     return cast(node, "STRING") if kind else call("text", node, kind="STRING")
 
 
@@ -38,6 +42,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
     value, target = node.this, node.args["to"].this
     if node.args.get("format") is not None:
         raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
+    if target is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
+        raise StepFailed("CAST AS INTERVAL cannot run here; write INTERVAL 3 DAY.")
     kind = kind_of(value)
     if isinstance(value, exp.Parameter):
         return node  # a typed placeholder
@@ -140,19 +146,15 @@ def _padded(piece: Conversion, written: exp.Expr) -> exp.Expr:
 def _shown(value: exp.Expr, *, literal: bool) -> exp.Expr:
     """%t is the value as text, %T as a literal; NULL is the word."""
     kind, written = kind_of(value), as_text(value)
+    if literal and kind in {"BYTES", "JSON", "INTERVAL", "TIME"}:
+        raise StepFailed(f"FORMAT: %T of {kind} cannot be used here.")
+    if literal and kind == "FLOAT64":
+        written = call("float_literal", value, kind="STRING")
     if literal and kind == "STRING":
         written = cast(function("to_json", written), "STRING")
     elif literal and kind in {"DATE", "DATETIME", "TIMESTAMP", "NUMERIC", "BIGNUMERIC"}:
         written = exp.DPipe(this=exp.DPipe(this=text(f'{kind} "'), expression=written), expression=text('"'))
     return exp.Coalesce(this=written, expressions=[text("NULL")])
-
-
-def _substring(node: exp.Expr) -> exp.Expr:
-    start, length = node.args.get("start"), node.args.get("length")
-    if isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0:
-        return node
-    tail = call("tail", node.this, start if start is not None else exp.Literal.number(1), kind="STRING")
-    return tail if length is None else function("left", tail, length, kind="STRING")
 
 
 def _joined(node: exp.Expr) -> exp.Expr:
@@ -166,10 +168,6 @@ def _joined(node: exp.Expr) -> exp.Expr:
     return typed(exp.Paren(this=joined) if isinstance(joined, exp.DPipe) else joined, "STRING")
 
 
-def _initcap(node: exp.Expr) -> exp.Expr:
-    return call("initcap", node.this, kind="STRING")
-
-
 def _safe(node: exp.Expr) -> exp.Expr:
     return attempt(node.this)
 
@@ -178,43 +176,12 @@ def _user(_: exp.Expr) -> exp.Expr:
     return call("session_user", kind="STRING")
 
 
-def _refused(name: str) -> Rule:
-    def rule(_: exp.Expr) -> exp.Expr:
-        raise StepFailed(f"{name} cannot run here.")
-
-    return rule
-
-
-def _chr(node: exp.Expr) -> exp.Expr:
-    return function("chr", call("int32", node.expressions[0]), kind="STRING")
-
-
-def _whole(name: str) -> Rule:
-    """DuckDB takes 32 bits where GoogleSQL gives INT64."""
-
-    def rule(node: exp.Expr) -> exp.Expr:
-        number = node.args.get(name)
-        if number is not None and not isinstance(number, exp.Literal):
-            node.set(name, call("int32", number))
-        return node
-
-    return rule
-
-
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Cast: _cast,
     exp.TryCast: _try_cast,
     exp.Format: _format,
-    exp.Substring: _substring,
     exp.Concat: _joined,
     exp.DPipe: _joined,
-    exp.Initcap: _initcap,
-    exp.Pad: _whole("expression"),
-    exp.Chr: _chr,
     exp.SafeFunc: _safe,
     exp.SessionUser: _user,
-    exp.FarmFingerprint: _refused("FARM_FINGERPRINT"),
-    exp.Normalize: _refused("NORMALIZE"),
-    exp.ToCodePoints: _refused("TO_CODE_POINTS"),
-    exp.RangeBucket: _refused("RANGE_BUCKET"),
 }

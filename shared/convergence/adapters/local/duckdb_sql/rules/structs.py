@@ -1,0 +1,115 @@
+"""Structs that meet, in UNION, IF, CASE, COALESCE and arrays, fit by position and have the names of the first.
+
+DuckDB fits them by name instead and gives the union of their fields; a struct without names fits by position there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.table import Rule, function, kind_of
+from convergence.errors import StepFailed
+
+
+def _names(node: exp.Expr) -> list[str] | None:
+    """Return the names of a struct's fields, '' for one without; None when it is not known to be a struct."""
+    while isinstance(node, exp.Paren):
+        node = node.this
+    if isinstance(node, exp.Anonymous) and str(node.this).lower() == "row":
+        return [""] * len(node.expressions)
+    if isinstance(node, exp.Tuple):
+        return [""] * len(node.expressions)
+    if isinstance(node, exp.Struct):
+        return [each.alias_or_name if isinstance(each, exp.Alias) else _name(each) for each in node.expressions]
+    kind = node.type
+    if kind_of(node) != "STRUCT" or kind is None or not kind.expressions:
+        return None
+    return [each.name if isinstance(each, exp.ColumnDef) else "" for each in kind.expressions]
+
+
+def _name(field: exp.Expr) -> str:
+    return field.this.name if isinstance(field, exp.PropertyEQ) else field.name
+
+
+def _fit(values: Sequence[exp.Expr]) -> None:
+    """Let all values have the shape of the first struct among them."""
+    named = [(value, names) for value in values if (names := _names(value)) is not None]
+    if len(named) < 2:
+        return
+    first = named[0][1]
+    for value, names in named:
+        if len(names) != len(first):
+            raise StepFailed(f"A struct of {len(names)} fields cannot stand beside one of {len(first)}.")
+        same = [name.lower() for name in names] == [name.lower() for name in first]
+        if not same and any(names):
+            value.replace(_without_names(value, len(names)))
+
+
+def _without_names(value: exp.Expr, count: int) -> exp.Expr:
+    plain = value.this if isinstance(value, exp.Paren) else value
+    if isinstance(plain, exp.Struct):
+        fields = [each.expression if isinstance(each, exp.PropertyEQ) else each for each in plain.expressions]
+        return function("row", *(each.this if isinstance(each, exp.Alias) else each for each in fields))
+    bound = exp.to_identifier("our_s")
+    column = exp.Column(this=bound)
+    parts = [function("struct_extract_at", column.copy(), exp.Literal.number(n)) for n in range(1, count + 1)]
+    is_null = exp.Is(this=column.copy(), expression=exp.Null())
+    each = exp.If(this=is_null, true=exp.Null(), false=function("row", *parts))
+    listed = function("list_value", value.copy())
+    lambda_ = exp.Lambda(this=each, expressions=[bound.copy()], colon=True)
+    return function("list_extract", function("list_transform", listed, lambda_), exp.Literal.number(1))
+
+
+def _if(node: exp.Expr) -> exp.Expr:
+    if not isinstance(node.parent, exp.Case) and node.args.get("false") is not None:
+        _fit([node.args["true"], node.args["false"]])
+    return node
+
+
+def _case(node: exp.Expr) -> exp.Expr:
+    default = node.args.get("default")
+    _fit([each.args["true"] for each in node.args["ifs"]] + ([default] if default is not None else []))
+    return node
+
+
+def _coalesce(node: exp.Expr) -> exp.Expr:
+    _fit([node.this, *node.expressions])
+    return node
+
+
+def fit_elements(node: exp.Expr) -> exp.Expr:
+    """Let the structs of an array literal have the shape of the first."""
+    _fit(node.expressions)
+    return node
+
+
+def _union(node: exp.Expr) -> exp.Expr:
+    branches = [_projections(branch) for branch in _branches(node)]
+    for values in zip(*branches, strict=False):
+        _fit(values)
+    return node
+
+
+def _branches(node: exp.Expr) -> list[exp.Select]:
+    if isinstance(node, exp.SetOperation):
+        return [*_branches(node.this), *_branches(node.expression)]
+    if isinstance(node, exp.Subquery):
+        return _branches(node.this)
+    return [node] if isinstance(node, exp.Select) else []
+
+
+def _projections(select: exp.Select) -> list[exp.Expr]:
+    return [each.this if isinstance(each, exp.Alias) else each for each in select.expressions]
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.If: _if,
+    exp.Case: _case,
+    exp.Coalesce: _coalesce,
+    exp.Union: _union,
+    exp.Except: _union,
+    exp.Intersect: _union,
+}
