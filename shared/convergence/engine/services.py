@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
 from convergence.config.catalog import Catalog
@@ -29,8 +29,6 @@ from convergence.tenants.orgs import OrgStore
 
 if TYPE_CHECKING:
     import httpx
-
-    from convergence.engine.step.lease import Lease
 
 INDEXES: Final = (
     Index("runs", ("check_at",), sharded=True),
@@ -61,6 +59,14 @@ class EngineSettings:
     sole_process: bool = False  # embedded: owners of another boot are dead, the data directory's lock says so
 
 
+class Execution(Protocol):
+    """A step that this process executes."""
+
+    def stop(self, reason: str) -> None:
+        """End it early."""
+        ...
+
+
 class ProcessCache:
     """What one process may remember between deliveries. Losing it costs time, never correctness."""
 
@@ -70,7 +76,7 @@ class ProcessCache:
         self.runs = Decoded(Run.from_data)
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
-        self.leases: dict[tuple[str, str], Lease] = {}  # executions in this process
+        self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def gate(self, org: str) -> asyncio.Lock:

@@ -25,7 +25,7 @@ QUERIES = {
     "engine/reconcile.py": 3,
     "engine/store.py": 1,
     "engine/views/runs.py": 1,
-    "entry/cli/commands/demo/source.py": 1,
+    "entry/cli/sandbox.py": 1,
     "entry/cli/commands/org.py": 1,
     "entry/cli/commands/resume.py": 1,
     "entry/cli/session.py": 1,

@@ -18,9 +18,9 @@ from convergence.engine.step.redact import ScrubbingLogger
 from convergence.engine.views.models import StepView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
-from convergence.entry.cli.commands.demo.command import dates
-from convergence.entry.cli.follow import Rows
+from convergence.entry.cli.commands.demo.main_job import dates
 from convergence.entry.cli.output import Output, cell, exact, seconds
+from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, program_name
 from convergence.errors import InvalidInput
 from tests.unit.entry.conftest import Cli

@@ -15,8 +15,8 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunView, StepView
-from convergence.entry.cli.follow import Rows
 from convergence.entry.cli.output import COLOURS, first_line, seconds
+from convergence.entry.cli.rows import Rows
 
 _MARKS: Final = {
     "completed": "✓",

@@ -13,20 +13,10 @@ from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunView
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.output import Output, first_line, seconds, status
+from convergence.entry.cli.rows import Rows
 
 TICK_S: Final = 0.1
 REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
-
-
-class Rows:
-    """What steps reported while they ran: (rows, total, note) by (run, step)."""
-
-    def __init__(self) -> None:
-        self.seen: dict[tuple[str, str], tuple[int, int | None, str]] = {}
-
-    def __call__(self, run_id: str, step_id: str, rows: int, total: int | None, note: str) -> None:
-        """Keep the latest report of a step."""
-        self.seen[run_id, step_id] = (rows, total, note)
 
 
 class Display(Protocol):
@@ -126,7 +116,7 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         out.line(f"  again:  {command('replay', run['run_id'])}")
 
 
-async def finish_step(
+async def report_end(
     out: Output, services: Services, runs: Sequence[Run], command: Callable[..., str], *, several: bool = False
 ) -> int:
     """Print the end of each run; return the exit code: 1 when one of them did not complete."""

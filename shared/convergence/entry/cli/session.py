@@ -23,16 +23,16 @@ from convergence.entry.cli.installation import Installation, Place, Watch, Write
 from convergence.entry.cli.log_file import stop, write_to
 from convergence.entry.cli.output import Output
 from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
+from convergence.entry.cli.sandbox import listen_again
 from convergence.entry.cli.server import Server
 from convergence.errors import InvalidInput, NotFound, StorageLocked, did_you_mean
-from convergence.ports.documents import Order, Where
+from convergence.ports.documents import Order
 from convergence.tenants.orgs import Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
 RECENT: Final = 200
 DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
-UNFINISHED: Final = [Where("check_at", ">", "")]
 
 
 class Terminated(BaseException):
@@ -116,9 +116,7 @@ class Session:
         async with self.installation.writer(self.place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
             handler = write_to(self.installation.log_file(self.place), to_stderr=self.out.verbose)
             stack.callback(stop, handler)
-            from convergence.entry.cli.commands.demo.source import listen_again
-
-            await listen_again(self, writer.services, stack)
+            await listen_again(self.installation, self.out, writer.services, stack)
             yield writer
 
     def check_configs(self) -> None:

@@ -6,7 +6,7 @@ import click
 
 from convergence.engine.cancel import cancel
 from convergence.entry.cli import remote
-from convergence.entry.cli.follow import finish_step
+from convergence.entry.cli.follow import report_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session, find_run
 from convergence.errors import InvalidInput
@@ -36,5 +36,5 @@ async def _cancel(session: Session, run_id: str) -> int:
         if run.status.value != "cancelled":
             raise InvalidInput(f"run {found} is {run.status} already; there is nothing to cancel")
         ended = await writer.worker.wait(org, found)
-        await finish_step(session.out, writer.services, [ended], session.command)
+        await report_end(session.out, writer.services, [ended], session.command)
     return 0

@@ -12,11 +12,12 @@ from convergence.engine.replay import replay, replay_letter
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, require_run
 from convergence.entry.cli import remote
-from convergence.entry.cli.commands.demo.source import serve
 from convergence.entry.cli.commands.run import later, unheard
-from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.sandbox import serve
 from convergence.entry.cli.session import Session, find_run
 from convergence.errors import InvalidInput
 
@@ -63,7 +64,7 @@ async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...],
             loaded = services.catalog.get(old.pipeline)
             edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
     async with session.writing(f"replay {run_id}", rows) as writer, AsyncExitStack() as stack:
-        await serve(session, [old], stack)
+        await serve(session.installation, session.out, [old], stack)
         working = writer if wait else unheard(writer)
         if dead_letter is not None:
             again = await replay_letter(working.services, org, name)
@@ -73,7 +74,7 @@ async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...],
             return later(session, run_id, again.status.value)
         await writer.worker.start()
         ended = await follow(writer, [again], display(session.out, rows))
-        return await finish_step(session.out, writer.services, ended, session.command)
+        return await report_end(session.out, writer.services, ended, session.command)
 
 
 async def _letter(services: Services, name: str) -> tuple[str, str] | None:

@@ -13,8 +13,9 @@ from convergence.domain.status import RunStatus
 from convergence.engine.dispatch import dispatch
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.run import request_for
-from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 
@@ -73,7 +74,7 @@ async def _reprice(session: Session, org: str, pipeline: str, parameters: Mappin
         run = await dispatch(writer.services, request_for(org, pipeline, parameters))
         (ended,) = await follow(writer, [run], display(session.out, rows))
         if ended.status is not RunStatus.COMPLETED:
-            return await finish_step(session.out, writer.services, [ended], session.command)
+            return await report_end(session.out, writer.services, [ended], session.command)
         results = await views.results(writer.services, org, ended.run_id)
     found = {name: value for name, value in results[STEP].items() if name != "status"}
     if session.out.json:

@@ -6,10 +6,12 @@ import click
 
 from convergence.domain.run import Run
 from convergence.engine.services import Services
-from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import SilentCommand
+from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.sandbox import UNFINISHED
 from convergence.entry.cli.server import not_there
-from convergence.entry.cli.session import UNFINISHED, Session, runs
+from convergence.entry.cli.session import Session, runs
 from convergence.ports.documents import Order
 
 
@@ -40,7 +42,7 @@ async def _resume(session: Session) -> int:
             session.out.note(f"{runs(len(left))} to finish")
         await writer.worker.start()
         ended = await follow(writer, left, display(session.out, rows))
-        return await finish_step(session.out, writer.services, ended, session.command, several=True)
+        return await report_end(session.out, writer.services, ended, session.command, several=True)
 
 
 async def unfinished(services: Services) -> list[Run]:

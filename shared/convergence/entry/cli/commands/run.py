@@ -11,10 +11,11 @@ import click
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.services import Services
 from convergence.entry.cli import remote
-from convergence.entry.cli.follow import Rows, display, finish_step, follow
+from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, known_org
 from convergence.ports.bus import RUN_EVENTS, Bus, Message
 
@@ -85,7 +86,7 @@ async def _run(session: Session, request: RunRequest, *, wait: bool) -> int:
         await writer.worker.start()
         run = await dispatch(writer.services, request)
         ended = await follow(writer, [run], display(session.out, rows))
-        return await finish_step(session.out, writer.services, ended, session.command)
+        return await report_end(session.out, writer.services, ended, session.command)
 
 
 def later(session: Session, run_id: str, status: str) -> int:
