@@ -10,9 +10,10 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --
 SEED   ?= 0
 WORLDS ?= 1
 SHAPE  ?= all
+DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim bench emulators up-gcp lock prices schema clean
+.PHONY: help setup run demo-all test check lint types layout sim bench emulators up-gcp lock audit prices schema clean
 
 help: ## Show this
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -66,6 +67,13 @@ lock: $(VENV)/python ## Resolve the locked versions again
 		-o $(LOCKS)/dev.txt
 	$(COMPILE) --python-version 3.13 --override $(LOCKS)/emulators-overrides.in $(LOCKS)/emulators.in \
 		-o $(LOCKS)/emulators.txt
+
+audit: $(VENV)/dev $(VENV)/audit ## Known vulnerabilities of the locked versions; DATABASE=pypi|osv, which must be reachable
+	@$(BIN)/python -m tests.repo.audit $(VENV)/audit/bin/pip-audit $(DATABASE)
+
+$(VENV)/audit:
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install -qq --disable-pip-version-check pip-audit==2.10.1 || (rm -rf $@; exit 1)
 
 clean: ## Remove environment and demo data
 	rm -rf $(VENV) .convergence
