@@ -21,6 +21,7 @@
     │   ├── Throttled              the other side said when to come back
     │   └── StillRunning           a job goes on; ask again under its id
     ├── StorageLocked          the operator: another process holds the data directory
+    ├── StorageUnusable        the operator: the data directory cannot be read or written
     └── CloudSetup             the operator: the cloud project lacks something
         └── PermissionMissing      grant the permission that the message names
 
@@ -198,6 +199,13 @@ class StorageLocked(ConvergenceError):
     code = "storage.locked"
     http_status = 503
     exit_code = 4
+
+
+class StorageUnusable(ConvergenceError):
+    """The data directory cannot be read or written, or what is in it is damaged; the message says what to do."""
+
+    code = "storage.unusable"
+    http_status = 503
 
 
 class CloudSetup(ConvergenceError):

@@ -61,12 +61,14 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
 
     Raises:
         StorageLocked: another process writes to the data directory; the message names it.
+        StorageUnusable: the data directory cannot be written.
+        ConfigError: the key file is missing, and credentials are stored.
     """
     from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.clock import RandomIds, SystemClock
     from convergence.adapters.local.data_directory import DataDirectory
     from convergence.adapters.local.documents.adapter import SqliteDocuments
-    from convergence.adapters.local.keyring.adapter import FileKeyring
+    from convergence.adapters.local.keyring.adapter import FileKeyring, missing
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
     from convergence.ports.bus import AUDIT_EVENTS, RUN_EVENTS
@@ -84,6 +86,9 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         closing.callback(warehouse.close)
         keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), HttpClient(options.env)
         closing.push_async_callback(http.close)
+        orgs, credentials = OrgStore(documents), CredentialStore(documents, keyring, clock)
+        if not directory.key.exists() and await credentials.any_of(await orgs.slugs()):
+            raise missing(directory.key)
         services = Services(
             documents=documents,
             bus=bus,
@@ -93,8 +98,8 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             ids=ids,
             catalog=Catalog(options.configs_dir),
             schemas=schemas,
-            orgs=OrgStore(documents),
-            credentials=CredentialStore(documents, keyring, clock),
+            orgs=orgs,
+            credentials=credentials,
             processor=load if options.processor is None else options.processor,
             http=http.client,
             accounts=lambda: _accounts(http, clock, ids, options.env),

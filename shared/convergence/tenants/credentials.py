@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -94,6 +94,13 @@ class CredentialStore:
             if page.cursor is None:
                 return found
             cursor = page.cursor
+
+    async def any_of(self, orgs: Sequence[str]) -> bool:
+        """Say whether one of these orgs has a stored credential."""
+        for org in orgs:
+            if (await self._documents.query(f"orgs/{org}/credentials", limit=1)).documents:
+                return True
+        return False
 
     async def delete(self, org: str, provider: str, credential_id: str) -> None:
         """Remove a credential; when it was the default, none is until the next set-up. Raises `NotFound`."""

@@ -30,7 +30,7 @@ QUERIES = {
     "entry/cli/commands/resume.py": 1,
     "entry/cli/session.py": 1,
     "tenants/api_keys.py": 1,
-    "tenants/credentials.py": 2,
+    "tenants/credentials.py": 3,
     "tenants/orgs.py": 1,
 }
 
@@ -105,6 +105,7 @@ def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None
         assert await services.credentials.find("acme", "p") is not None
         assert (len(await services.credentials.all("acme")), len(await services.credentials.all("acme", "p"))) == (2, 2)
         assert await services.orgs.slugs() == ["acme"]
+        assert await services.credentials.any_of(["acme"])
         assert len((await services.documents.query("orgs/acme/credentials")).documents) == 2
 
     engine.live(scenario)

@@ -18,11 +18,11 @@ import orjson
 
 from convergence.adapters.cursors import cursor as cursor_of
 from convergence.adapters.cursors import place
+from convergence.adapters.local.documents.indexes import FileIndexes
 from convergence.adapters.local.documents.query import Query
 from convergence.adapters.local.documents.recent import Key, Recent, Stored
 from convergence.adapters.local.documents.writes import Encoded, conflict, encoded, holds, patched, split
-from convergence.adapters.local.documents_indexes import FileIndexes
-from convergence.errors import Conflict, StorageLocked, Transient
+from convergence.errors import Conflict, StorageLocked, StorageUnusable, Transient
 from convergence.ports.clock import Clock
 from convergence.ports.documents import (
     Create,
@@ -77,18 +77,27 @@ class SqliteDocuments:
         target = f"{Path(path).resolve().as_uri()}?mode=ro" if read_only else str(path)
         self._recent = Recent()
         self._alone = 0  # groups of one in a row
-        self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA busy_timeout = 5000")
-        if read_only and self._db.execute(_HAS_TABLE).fetchone() is None:
+        self._indexes = FileIndexes(indexes)
+        try:
+            self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
+            self._db.execute("PRAGMA busy_timeout = 5000")
+            if read_only:
+                self._look()
+            else:
+                self._prepare(synchronous)
+        except sqlite3.Error as error:
+            raise StorageUnusable(
+                f"the state {path} cannot be opened: {error}. Check that its folder exists, is readable and, for what "
+                "writes, writable, and that its disk has room; restore it from a backup if it is damaged."
+            ) from error
+        self._execute = self._db.execute
+
+    def _look(self) -> None:
+        if self._db.execute(_HAS_TABLE).fetchone() is None:
             self._db.close()  # its first writer has only just made the file: nothing is there yet
             self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
             self._db.execute(_TABLE)
-        self._indexes = FileIndexes(indexes)
-        if read_only:
-            self._indexes.find(self._db)
-        else:
-            self._prepare(synchronous)
-        self._execute = self._db.execute
+        self._indexes.find(self._db)
 
     def _prepare(self, synchronous: str) -> None:
         for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -4000"):

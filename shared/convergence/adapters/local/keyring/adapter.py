@@ -14,7 +14,7 @@ _VERSION: Final = "v1"
 
 
 class FileKeyring:
-    """`Keyring` with the key in a file of mode 0600, made at the first use."""
+    """`Keyring` with the key in a file of mode 0600, made when something is sealed for the first time."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -38,7 +38,7 @@ class FileKeyring:
             sealed = base64.urlsafe_b64decode(text)
             if version != _VERSION or len(sealed) <= _NONCE_BYTES:
                 raise Denied(f"not a ciphertext of this keyring (version {version[:8]!r})")
-            return AESGCM(self._load()).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], aad.encode())
+            return AESGCM(self._read()).decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], aad.encode())
         except (InvalidTag, ValueError) as error:
             raise Denied(
                 "a credential does not decrypt: it belongs to another org or key. Store the credential again."
@@ -52,9 +52,15 @@ class FileKeyring:
         return False
 
     def _load(self) -> bytes:
+        if self._key is None and not self._path.exists():
+            self._make()
+        return self._read()
+
+    def _read(self) -> bytes:
+        """Return the key. What opens a secret never makes a key: the secret was sealed with another."""
         if self._key is None:
             if not self._path.exists():
-                self._make()
+                raise missing(self._path)
             mode = self._path.stat().st_mode & 0o777
             if mode & 0o077:
                 raise ConfigError(
@@ -76,3 +82,12 @@ class FileKeyring:
             file.flush()
             os.fsync(file.fileno())
         draft.rename(self._path)
+
+
+def missing(path: Path) -> ConfigError:
+    """Return the error of a key file that is not there although secrets were sealed with it."""
+    return ConfigError(
+        "the key file is missing, and stored credentials are sealed with it. Restore it from a backup. If it is lost, "
+        f"make another with `(umask 077; head -c 32 /dev/urandom > {path})` and store every credential again",
+        where=str(path),
+    )

@@ -52,6 +52,7 @@ class DuckDbWarehouse:
         self._statements = Statements(project)
         self._routines = Routines(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
+        self._datasets: set[str] = set()
         self._appended = 0
 
     def close(self) -> None:
@@ -120,6 +121,7 @@ class DuckDbWarehouse:
     ) -> QueryResult:
         """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
         check_wait(wait_s, job_id)
+        await self._found(scope.dataset)
         query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
         at = self._clock.now()
         if dry_run:
@@ -141,6 +143,7 @@ class DuckDbWarehouse:
     ) -> QueryResult:
         """Call a stored procedure; see the port. It always ends: no `StillRunning`."""
         check_wait(wait_s, job_id)
+        await self._found(scope.dataset)
         at = self._clock.now()
         if dry_run:
             return await self.session.read(
@@ -194,6 +197,12 @@ class DuckDbWarehouse:
                 self._statements.catalog.forget()
 
         return await self.session.write(work, googlesql=True)
+
+    async def _found(self, dataset: str) -> None:
+        """Create the dataset of a statement that may be its first."""
+        if dataset not in self._datasets:
+            await self.ensure_dataset(dataset)
+            self._datasets.add(dataset)
 
     async def _write(self, work: Callable[[Job], QueryResult]) -> QueryResult:
         def then_forget(job: Job) -> QueryResult:
