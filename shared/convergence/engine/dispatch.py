@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from convergence.config.files.notifications import with_notifications
+from convergence.config.files.providers import load_providers
 from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
@@ -40,7 +41,6 @@ from convergence.ports.documents import Create, Write
 from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
-from convergence.tenants.providers import load_providers
 
 _RESERVE_ATTEMPTS: Final = 12
 _PRODUCTION: Final = SHORT["production"]

@@ -13,7 +13,7 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
-from convergence.processors.genai.provider_dispatch import PROVIDERS, UNAVAILABLE
+from convergence.processors.genai.provider_dispatch import UNAVAILABLE, providers
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run
@@ -75,7 +75,7 @@ def test_what_a_provider_cannot_give_is_said_and_not_invented() -> None:
         front("usage", provider="deepseek")
 
 
-@pytest.mark.parametrize("provider", PROVIDERS)
+@pytest.mark.parametrize("provider", providers())
 def test_all_other_parts_have_a_processor(provider: str) -> None:
     parts = [part for part in ("usage", "cost") if (provider, part) not in UNAVAILABLE]
     assert all(ps_types.is_installed(f"{provider}.{part}") for part in parts)
@@ -103,3 +103,8 @@ def test_a_stored_key_is_checked_and_never_returned() -> None:
     assert "sk-very-secret" not in str(result)
     with pytest.raises(StepFailed, match="is empty"):
         asyncio.run(step.execute({"config": {"provider": "empty"}}, context))
+
+
+def test_a_provider_is_known_by_its_processors() -> None:
+    assert providers() == ["anthropic", "azure_openai", "deepseek", "gemini", "openai", "vertex"]
+    assert providers(["acme.usage", "acme.invoices", "b.cost", "genai.payg_usage"]) == ["acme", "b"]

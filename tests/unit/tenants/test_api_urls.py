@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from convergence.config.files.providers import load_providers
 from convergence.errors import InvalidInput
 from convergence.tenants.api_urls import check_api_urls
-from convergence.tenants.providers import load_providers
 
 REGISTRY = load_providers(Path(__file__).parents[3] / "configs")
 

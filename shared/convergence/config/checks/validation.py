@@ -13,6 +13,8 @@ from convergence.config.checks.processors import Target, check_processors
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
+from convergence.config.files.providers import FILE as PROVIDERS_FILE
+from convergence.config.files.providers import load_providers
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
@@ -70,6 +72,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
             problems.append(error)
     if everything:
         problems.extend(_across(pipelines))
+        problems.extend(_registry(root, problems))
     return Report(dict(checked), tuple(problems), tuple(warnings))
 
 
@@ -110,3 +113,15 @@ def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:
                 message = f"the alias {alias!r} leads to {taken[alias]} already"
                 problems.append(loaded.positions.problem(("aliases", index), message))
     return problems
+
+
+def _registry(root: Path, known: Sequence[ConfigError]) -> list[ConfigError]:
+    """Providers that two files name; what one file alone shows is in `known` already."""
+    if not (root / PROVIDERS_FILE).exists():
+        return []
+    try:
+        load_providers(root)
+    except ConfigErrors as errors:
+        reported = set(map(str, known))
+        return [problem for problem in errors.problems if str(problem) not in reported]
+    return []

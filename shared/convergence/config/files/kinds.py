@@ -14,6 +14,7 @@ class Kind(StrEnum):
     NOTIFIER = "notifier"
     NOTIFICATIONS = "notifications"
     PROVIDERS = "providers"
+    PROVIDER = "provider"
     DATASET_TYPES = "dataset_types"
     PLANS = "plans"
     TABLE_SCHEMA = "table schema"
@@ -34,6 +35,8 @@ def kind_of(path: PurePath) -> Kind:
     if parts[0] == "system" and yaml:
         named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans"}
         return Kind(path.stem) if named else Kind.OTHER
+    if parts[1:] == ("provider.yml",):
+        return Kind.PROVIDER
     if suffix == ".json" and not {"schemas", "seed"}.isdisjoint(parts[:-1]):
         return Kind.TABLE_SCHEMA
     if suffix == ".sql" and "procedures" in parts[:-1]:

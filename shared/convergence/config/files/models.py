@@ -137,8 +137,16 @@ class _Provider(_Open):
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
 
 
+class Provider(_Provider):
+    """`{provider}/provider.yml`: a provider's line of the registry in its own folder, whose name is the provider's."""
+
+    aliases: _Texts = ()
+    provider_groups: _Texts = ()
+    api_hosts: _Texts = ()
+
+
 class Providers(_Open):
-    """`system/providers.yml`."""
+    """`system/providers.yml`, and the whole registry when it is loaded."""
 
     providers: Mapping[str, _Provider]
     aliases: Mapping[str, str] = Field(default_factory=dict)
@@ -197,6 +205,7 @@ MODELS: Mapping[Kind, type[BaseModel]] = {
     Kind.NOTIFIER: Notifier,
     Kind.NOTIFICATIONS: NotificationSettings,
     Kind.PROVIDERS: Providers,
+    Kind.PROVIDER: Provider,
     Kind.DATASET_TYPES: DatasetTypes,
     Kind.PLANS: Plans,
 }

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final
 
 from pydantic import ConfigDict
@@ -12,7 +12,6 @@ from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
 from convergence.processors.settings import Settings, settings
 
-PROVIDERS: Final = ("openai", "anthropic", "gemini", "vertex", "azure_openai", "deepseek")
 # Why a part is not there, and what to take instead.
 UNAVAILABLE: Final = {
     ("deepseek", "usage"): (
@@ -32,16 +31,22 @@ class FrontSettings(Settings):
     end_date: str = ""
 
 
+def providers(installed: Collection[str] | None = None) -> list[str]:
+    """Return the providers with a processor of their own for usage or cost, by name."""
+    names = ps_types.installed() if installed is None else installed
+    parts = {tuple(name.split(".")) for name in names}
+    return sorted({part[0] for part in parts if part[1:] in {("usage",), ("cost",)}})
+
+
 async def delegate(part: str, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
     """Let `{provider}.{part}` do the step.
 
     Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
     """
     options = settings(FrontSettings, step_config)
-    if options.provider not in PROVIDERS:
-        raise StepFailed(
-            f"config.provider: no provider is called {options.provider!r}.{did_you_mean(options.provider, PROVIDERS)}"
-        )
+    if options.provider not in (known := providers()):
+        similar = did_you_mean(options.provider, known)
+        raise StepFailed(f"config.provider: no provider is called {options.provider!r}.{similar}")
     if reason := UNAVAILABLE.get((options.provider, part)):
         raise StepFailed(f"{options.provider} has no {part}: {reason}")
     for name, day in (("start_date", context.start_date), ("end_date", context.end_date)):

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
 
+from convergence.config.files.providers import load_providers, provider_name
 from convergence.entry.api import starting
 from convergence.entry.api.auth import Admin, OrgName, Reader
 from convergence.entry.api.json import Json, StrictRoute
@@ -14,7 +15,6 @@ from convergence.entry.api.models import Accepted, CredentialAnswer, credential_
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.api.starting import IdempotencyKey, Parameters, Seconds
-from convergence.tenants.providers import load_providers, provider_name
 
 router = APIRouter(prefix="/integrations", tags=["integrations"], route_class=StrictRoute)
 ProviderName = Annotated[str, Path(description="A provider or an alias of one.", examples=["openai"])]

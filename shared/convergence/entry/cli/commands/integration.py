@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
+from convergence.config.files.providers import load_providers, provider_name
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands import run
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
-from convergence.tenants.providers import load_providers, provider_name
 
 
 @click.group("integration")

@@ -1,0 +1,68 @@
+"""The registry of providers: `system/providers.yml`, and the `provider.yml` that a provider's folder may hold."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from convergence.config.files.models import Provider, Providers
+from convergence.config.model.errors import problems_of
+from convergence.config.yaml.source import read_yaml
+from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
+
+FILE = "system/providers.yml"
+OWN_FILE = "provider.yml"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def load_providers(configs_dir: Path) -> Providers:
+    """Return the merged registry.
+
+    Raises:
+        ConfigErrors: the mistakes of one file, or a provider or an alias that two files name.
+    """
+    registry = _read(configs_dir, FILE, Providers)
+    providers, aliases = dict(registry.providers), dict(registry.aliases)
+    groups = {name: list(members) for name, members in registry.provider_groups.items()}
+    hosts = [*registry.api_hosts]
+    where: dict[str, str] = dict.fromkeys([*providers, *aliases], FILE)
+    for name, file in _own_files(configs_dir):
+        own = _read(configs_dir, file, Provider)
+        for word in (name, *own.aliases):
+            if word in where:
+                raise ConfigErrors([ConfigError(f"the provider {word!r} is named in {where[word]} too", where=file)])
+            where[word] = file
+        providers[name] = own
+        aliases.update(dict.fromkeys(own.aliases, name))
+        for group in own.provider_groups:
+            groups.setdefault(group, []).append(name)
+        hosts += own.api_hosts
+    merged: dict[str, Any] = {"providers": providers, "aliases": aliases, "provider_groups": groups, "api_hosts": hosts}
+    return registry.model_copy(update=merged)
+
+
+def provider_name(registry: Providers, name: str) -> str:
+    """Return a provider's own name for its name or alias. Raises `NotFound` with the nearest."""
+    found = registry.aliases.get(name, name)
+    if found not in registry.providers:
+        raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")
+    return found
+
+
+def _own_files(configs_dir: Path) -> Iterator[tuple[str, str]]:
+    for path in sorted(configs_dir.glob(f"*/{OWN_FILE}")):
+        yield path.parent.name, path.relative_to(configs_dir).as_posix()
+
+
+def _read(configs_dir: Path, file: str, model: type[Model]) -> Model:
+    source = read_yaml((configs_dir / file).read_bytes(), file)
+    if source.problems:
+        raise ConfigErrors(source.problems)
+    try:
+        return model.model_validate(source.data)
+    except ValidationError as error:
+        raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
