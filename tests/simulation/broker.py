@@ -27,6 +27,7 @@ class Broker:
         self._deliveries_max = deliveries_max
         self._tasks: set[asyncio.Task[None]] = set()
         self.events: list[bytes] = []
+        self._bus = 0  # embedded, the bus dies with its process, and all that waits in it
 
     def accept(self, topic: str, messages: Sequence[Message]) -> None:
         """Take messages in; some never come out, some twice."""
@@ -42,10 +43,16 @@ class Broker:
                 delay_s = rng.uniform(0, odds.message_late_max_s if late else odds.message_delay_max_s)
                 self._later(delay_s, Delivery(message, f"m{rng.getrandbits(32)}", 1, topic))
 
-    def _later(self, delay_s: float, delivery: Delivery) -> None:
-        self._world.loop.call_later(delay_s, self._start, delivery)
+    def forget(self) -> None:
+        """Lose every message."""
+        self._bus += 1
 
-    def _start(self, delivery: Delivery) -> None:
+    def _later(self, delay_s: float, delivery: Delivery) -> None:
+        self._world.loop.call_later(delay_s, self._start, self._bus, delivery)
+
+    def _start(self, bus: int, delivery: Delivery) -> None:
+        if bus != self._bus:
+            return
         task = self._world.loop.create_task(self._deliver(delivery))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -58,6 +65,8 @@ class Broker:
         try:
             answer = await HANDLERS[delivery.topic](process.services, delivery)
         except Killed:
+            if self._world.embedded:
+                return
             self._again(delivery, self._world.rng.uniform(REDELIVERY_MIN_S, ACK_DEADLINE_S))
         except Exception:  # the push entry answers 500: deliver again
             self._again(delivery, 10.0)

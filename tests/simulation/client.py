@@ -109,7 +109,7 @@ class Client:
 
     def _may_fail(self, run: dict[str, Any]) -> bool:
         """A run whose client only wanted to cancel may have failed before, by a step that was told to."""
-        return self._cancels_after_s is not None and run["error"]["code"] == "step.failed"
+        return self._cancels_after_s is not None and run["error"]["code"] in ("step.failed", "step.crashed_often")
 
     def _check_rows(self, run: dict[str, Any]) -> None:
         for step in pipeline(self._shape).pipeline.steps:

@@ -48,6 +48,7 @@ class Process:
         self.world = world
         self.name = name
         self.dead = False
+        self.born_s = world.loop.now_s
         self.frozen_until_s = 0.0
 
     async def point(self) -> None:
@@ -55,11 +56,10 @@ class Process:
         world, rng, odds = self.world, self.world.rng, self.world.odds
         if self.dead:
             raise Killed
-        if odds.kill and rng.random() < odds.kill:
-            self.dead = True
-            world.killed(self)
+        if odds.kill and rng.random() < odds.kill and not world.spares(self):
+            world.kill(self)
             raise Killed
-        if odds.freeze and rng.random() < odds.freeze:
+        if odds.freeze and rng.random() < odds.freeze and not world.spares(self):
             self.frozen_until_s = max(self.frozen_until_s, world.loop.now_s + rng.uniform(1, odds.freeze_max_s))
         while self.frozen_until_s > world.loop.now_s:
             await world.clock.sleep(self.frozen_until_s - world.loop.now_s)
@@ -90,7 +90,7 @@ class FaultyDocuments:
         await self._before()
         world = self._process.world
         versions = await world.observed_commit(writes)
-        if world.rng.random() < world.odds.answer_lost:
+        if world.rng.random() < world.odds.answer_lost and not world.spares(self._process):
             raise Transient("the answer to a commit was lost")
         await self._process.point()
         return versions
@@ -114,7 +114,8 @@ class FaultyDocuments:
     async def _before(self) -> None:
         await self._process.point()
         world = self._process.world
-        if world.odds.unavailable and world.rng.random() < world.odds.unavailable:
+        refused = world.odds.unavailable and world.rng.random() < world.odds.unavailable
+        if refused and not world.spares(self._process):
             raise Transient("the store is away")
 
 

@@ -30,7 +30,10 @@ def prompt_shapes() -> list[int]:
     return [
         shape
         for shape in range(SHAPES)
-        if not any(step.config.keys() & {"failures", "fatal_epochs"} for step in pipeline(shape).pipeline.steps)
+        if not any(
+            step.config.keys() & {"failures", "fatal_epochs", "poison_epochs"}
+            for step in pipeline(shape).pipeline.steps
+        )
     ]
 
 
@@ -44,6 +47,25 @@ def fatal_shapes() -> list[int]:
     ]
 
 
+@lru_cache(maxsize=1)
+def poison_shapes() -> list[int]:
+    """Return the pipelines with a step that kills its process while healthy ones are at work beside it."""
+    return [
+        shape for shape in range(SHAPES) if any(step.step_id == "poison" for step in pipeline(shape).pipeline.steps)
+    ]
+
+
+@lru_cache(maxsize=1)
+def slow_shapes() -> list[int]:
+    """Return the pipelines with a healthy step that takes minutes, and none that kills its process."""
+    return [
+        shape
+        for shape in range(SHAPES)
+        if any(step.config.get("seconds", 0) >= 100 for step in pipeline(shape).pipeline.steps)
+        and not any("poison_epochs" in step.config for step in pipeline(shape).pipeline.steps)
+    ]
+
+
 @lru_cache(maxsize=SHAPES)
 def pipeline(shape: int) -> LoadedPipeline:
     """Return the pipeline number `shape`, always the same."""
@@ -51,6 +73,8 @@ def pipeline(shape: int) -> LoadedPipeline:
     steps = [_step(rng, number, [f"s{i}" for i in range(number)]) for number in range(rng.randint(1, 6))]
     if rng.random() < 0.1:
         steps.extend(_wide(rng, len(steps)))
+    elif rng.random() < 0.12:
+        steps.extend(_crowd())
     handlers = [
         {
             "step_id": f"h{i}",
@@ -93,7 +117,9 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
     depends_on = rng.sample(earlier, rng.randint(0, min(3, len(earlier)))) if rng.random() < 0.8 else []
     config: dict[str, Any] = {"rows": rng.randint(0, 4)}
     extra: dict[str, Any] = {}
-    match rng.choice(["plain"] * 6 + ["flaky", "slow", "slices", "fatal", "tolerated", "disabled", "when", "loud"]):
+    match rng.choice(
+        ["plain"] * 6 + ["flaky", "slow", "slices", "fatal", "tolerated", "disabled", "when", "loud", "poison"]
+    ):
         case "flaky":
             config["failures"] = rng.randint(1, 3)
             extra["retry"] = {"max_attempts": 4, "backoff_seconds": rng.choice([1, 30, 200])}
@@ -112,7 +138,16 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
             extra["when"] = f"results.{depends_on[0]}.rows_written > {rng.choice([0, 2])}"
         case "loud":
             config["loud"] = True
+        case "poison":
+            config["poison_epochs"] = 1
+            config["lives_s"] = rng.choice([0, 10, 45])
     return StepSpec(f"s{number}", depends_on, config, extra)
+
+
+def _crowd() -> list[StepSpec]:
+    """Return a step that kills its process, and healthy ones that are at work whenever it does."""
+    poison = StepSpec("poison", [], {"rows": 1, "poison_epochs": 1, "lives_s": 45})
+    return [poison, *(StepSpec(f"beside{i}", [], {"rows": 1, "seconds": 350}) for i in range(2))]
 
 
 def _wide(rng: Random, number: int) -> list[StepSpec]:

@@ -7,7 +7,7 @@ from typing import Any
 
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import Context
-from tests.simulation.faults import Process
+from tests.simulation.faults import Killed, Process
 
 FIRST_EPOCH_THAT_WORKS = "fatal_epochs"
 
@@ -25,6 +25,10 @@ class SimProcessor:
         world = self._process.world
         with world.executing(self._process, context):
             await self._process.point()
+            if context["epoch"] < config.get("poison_epochs", 0):
+                await context.sleep(config["lives_s"])
+                world.kill(self._process)
+                raise Killed
             if context["epoch"] < config.get("fatal_epochs", 0):
                 secret = await context.secrets.open("api_key") if config.get("loud") else ""
                 raise StepFailed(f"broken until epoch {config['fatal_epochs']} {secret}")

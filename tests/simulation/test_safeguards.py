@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from convergence.domain import claim
+from convergence.domain import claim, crashes
 from convergence.domain.quota import Limits, Usage
 from convergence.engine import finish_run as finish
+from convergence.engine.executions import Executions
 from convergence.engine.step import run_step
 from convergence.engine.store import usage_path
 from convergence.ports.documents import Create, Patch, Replace, Write
 from tests.simulation import broker, world
-from tests.simulation.faults import Odds
-from tests.simulation.pipelines import fatal_shapes, prompt_shapes
+from tests.simulation.faults import CALM, Odds
+from tests.simulation.pipelines import fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
 from tests.simulation.world import World
 
 WORLDS = 400
@@ -112,6 +114,54 @@ def test_the_worlds_meet_every_limit_with_new_runs_and_with_replays(tmp_path: Pa
     assert met == {"Daily run", "Monthly run", "Concurrent run", "Concurrent replay"}
 
 
+def no_gate(patch: pytest.MonkeyPatch) -> None:
+    @asynccontextmanager
+    async def beside(self: Executions, wait_s: float) -> AsyncIterator[bool]:
+        yield True
+
+    patch.setattr(Executions, "alone", beside)
+
+
+def no_suspects(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(claim, "suspect", lambda step: False)
+
+
+def no_proof(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Executions, "up_s", lambda self: 1e9)
+
+
+def no_growing_rest(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(crashes, "wait_s", lambda number: 1.0)
+
+
+POISONED: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 0, "shapes": poison_shapes()}
+KILLED_YOUNG: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 100, "shapes": slow_shapes()}
+
+
+@pytest.fixture
+def soon(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Worlds whose runs have to end within hours."""
+    monkeypatch.setattr(world, "CALM_MAX_S", 4 * 3600.0)
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize("story", [POISONED, KILLED_YOUNG])
+def test_only_steps_that_kill_their_process_fail(story: dict[str, Any], tmp_path: Path) -> None:
+    assert breaks(tmp_path / "key", worlds=12, **story) is None
+
+
+@pytest.mark.usefixtures("soon")
+@pytest.mark.parametrize(
+    ("broken", "story"),
+    [(no_gate, POISONED), (no_suspects, POISONED), (no_growing_rest, POISONED), (no_proof, KILLED_YOUNG)],
+)
+def test_without_a_part_of_the_accounting_of_crashes_worlds_break(
+    broken: Break, story: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken(monkeypatch)
+    assert breaks(tmp_path / "key", worlds=12, **story) is not None, f"{broken.__name__}: no world noticed"
+
+
 @pytest.mark.parametrize("odds", [HARSH, SLEEPY], ids=["harsh", "sleepy"])
 def test_with_all_safeguards_the_same_worlds_hold(odds: Odds, tmp_path: Path) -> None:
     assert breaks(tmp_path / "key", odds, worlds=60, shapes=fatal_shapes()) is None
@@ -140,7 +190,8 @@ def only_redelivery(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """Worlds without a reconciler in which no message is lost."""
     monkeypatch.setattr(world, "CALM_MAX_S", 24 * 3600.0)
     monkeypatch.setattr(broker, "REDELIVERY_MIN_S", broker.ACK_DEADLINE_S)
-    return {"odds": DEATHS_ONLY, "shapes": prompt_shapes(), "reconciles": False, "deliveries_max": 100}
+    options = {"reconciles": False, "deliveries_max": 100, "embedded": False, "burst": 0}
+    return {"odds": DEATHS_ONLY, "shapes": prompt_shapes(), **options}
 
 
 def test_redelivery_alone_carries_a_run_when_no_message_is_lost(

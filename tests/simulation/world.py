@@ -42,6 +42,7 @@ EVENING = datetime(2026, 3, 1, 23, tzinfo=UTC)  # a day's limit opens while the 
 HOSTILE_S = 3 * 3600.0
 CALM_MAX_S = 96 * 3600.0
 ECHO_S = 1000.0
+PROVEN_AFTER_S = 30.0
 
 
 class Violation(AssertionError):
@@ -74,6 +75,8 @@ class World:
         shapes: Sequence[int] = range(SHAPES),
         reconciles: bool = True,
         deliveries_max: int | None = None,
+        embedded: bool | None = None,
+        burst: int | None = None,
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
@@ -100,6 +103,10 @@ class World:
         self._keyring = FileKeyring(key_file)
         self.errors: list[Any] = []
         self._processes: list[Process] = []
+        # One process at a time, whose successor knows that it is dead; its messages die with it.
+        self.embedded = self.rng.random() < 0.3 if embedded is None else embedded
+        self._burst = self.rng.choice([0, 0, 8, 30]) if burst is None else burst  # young processes to kill
+        self._burst_from_s = self.rng.uniform(0, 400)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.clients = [
             Client(self, number, self.rng.choice(self.orgs), self.rng.choice(shapes))
@@ -128,16 +135,45 @@ class World:
             owner=process.name,
             configs_dir=Path("configs"),
             settings=EngineSettings(
-                claims_max=25, execution_max_s=3600
-            ),  # machines die here more often than five times in a row
+                sole_process=self.embedded, execution_max_s=3600, proven_after_s=PROVEN_AFTER_S, isolation_wait_s=3600
+            ),
         )
         self._processes.append(process)
         if self._reconciles:
             self.spawn(self._reconciler(process))
+        if self._burst and self.loop.now_s >= self._burst_from_s:
+            self._burst -= 1
+            self.loop.call_later(self.rng.uniform(0, 3), self.kill, process)
 
-    def killed(self, process: Process) -> None:
+    def _kill_any(self) -> None:
+        process = self.any_process()
+        if process is not None:
+            self.kill(process)
+
+    def kill(self, process: Process) -> None:
+        """End a process, and let another one begin."""
+        if process.dead:
+            return
+        process.dead = True
         self._processes.remove(process)
-        self.loop.call_later(self.rng.uniform(1, 120), self.boot)
+        if self.embedded:
+            self.broker.forget()
+        self.loop.call_later(self.rng.uniform(1, 30 if self.embedded else 120), self.boot)
+
+    def spares(self, process: Process) -> bool:
+        """True where a fault could end a lease that is a step's fifth, alone in a process that has proven itself.
+
+        So many are held against a step; only one that really kills its processes may meet them.
+        """
+        if self.loop.now_s - process.born_s < PROVEN_AFTER_S:
+            return False
+        return any(
+            step["lease_owner"] == process.name
+            and step["lease_isolated"]
+            and step["crashes_when_isolated"] >= EngineSettings().crashes_max - 1
+            for path, step in self.state.items()
+            if "/steps/" in path
+        )
 
     def any_process(self) -> Process | None:
         return self.rng.choice(self._processes) if self._processes else None
@@ -149,6 +185,11 @@ class World:
 
     async def _reconciler(self, process: Process) -> None:
         with contextlib.suppress(Killed):
+            while self.embedded:
+                with contextlib.suppress(ConvergenceError):
+                    await reconcile(process.services, everything=True)
+                    break
+                await self.clock.sleep(1)
             while True:
                 await self.clock.sleep(self.rng.uniform(30, 90))
                 with contextlib.suppress(ConvergenceError):
@@ -181,8 +222,10 @@ class World:
 
     async def _story(self) -> None:
         await self._found_orgs()
-        for _ in range(self.rng.randint(1, 3)):
+        for _ in range(1 if self.embedded else self.rng.randint(1, 3)):
             self.boot()
+        if self._burst:
+            self.loop.call_later(self._burst_from_s, self._kill_any)
         for client in self.clients:
             self.spawn(client.live())
         while not await self._settled():
@@ -219,6 +262,12 @@ class World:
 
     # Invariants that are watched all the time
 
+    def violated(self, what: str) -> Violation:
+        """Return what to raise; kept, for whoever runs into it may take it for an answer to try again."""
+        violation = Violation(what)
+        self.errors.append(violation)
+        return violation
+
     async def observed_commit(self, writes: Sequence[Write]) -> list[int]:
         self._committing += 1
         try:
@@ -237,7 +286,7 @@ class World:
         # Several commits may share a transaction: what they wrote is seen whole when the last of them was looked at.
         wrong = None if self._committing else self.quotas.wrong(self.state, self.clock.now())
         if wrong is not None:
-            raise Violation(wrong)
+            raise self.violated(wrong)
         return versions
 
     def _check_move(self, path: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
@@ -247,13 +296,22 @@ class World:
         if kind[0] == "runs" and len(kind) == 2:
             ended = old is not None and old["status"] in RUN_TERMINAL
             if ended and old is not None and new["status"] != old["status"] and new["epoch"] != old["epoch"] + 1:
-                raise Violation(f"{path}: {old['status']} became {new['status']} without a replay")
+                raise self.violated(f"{path}: {old['status']} became {new['status']} without a replay")
             if old is not None and new["epoch"] > old["epoch"]:
                 self._note_replay(new)
+            if (new["error"] or {}).get("code") == "run.timeout":
+                raise self.violated(f"{path}: ten hours were not enough")
         elif kind[0] == "runs" and kind[2] == "steps" and old is not None:
+            if (new["error"] or {}).get("code") == "step.crashed_often" and not self._poison(kind[1], new):
+                raise self.violated(f"{path}: a healthy step failed, {new['error']['message']}")
             done = old["status"] in ("completed", "skipped")
             if done and new["status"] != old["status"]:
-                raise Violation(f"{path}: {old['status']} became {new['status']}")
+                raise self.violated(f"{path}: {old['status']} became {new['status']}")
+
+    def _poison(self, run_id: str, step: dict[str, Any]) -> bool:
+        shape = int(self.state[f"runs/{run_id}"]["pipeline"].rpartition("shape")[2])
+        specs = {spec.step_id: spec.config for spec in pipeline(shape).pipeline.steps}
+        return bool(step["epoch"] < specs[step["step_id"]].get("poison_epochs", 0))
 
     def _note_replay(self, run: dict[str, Any]) -> None:
         plan = self.state[f"runs/{run['run_id']}/plan/{run['plan_epoch']}"]
@@ -264,11 +322,11 @@ class World:
 
     def check_plaintext(self, data: bytes) -> None:
         if SECRET.encode() in data:
-            raise Violation("a plaintext secret was stored or sent")
+            raise self.violated("a plaintext secret was stored or sent")
 
     @contextlib.contextmanager
     def executing(self, process: Process, context: Context) -> Iterator[None]:
-        """Watch one execution: dependencies done, no other live owner."""
+        """Watch one execution: dependencies done, no other live owner, none beside one that is to be alone."""
         run_id, step_id = context.run_id, context.step_id
         run = self.state[f"runs/{run_id}"]
         planned = self.state[f"runs/{run_id}/plan/{run['plan_epoch']}"]["steps"]
@@ -276,13 +334,17 @@ class World:
         for name in spec.get("depends_on", ()):
             status = self.state.get(f"runs/{run_id}/steps/{name}", {}).get("status")
             if status not in ("completed", "skipped"):
-                raise Violation(f"{run_id}/{step_id} started while {name} is {status}")
+                raise self.violated(f"{run_id}/{step_id} started while {name} is {status}")
         key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
         others = self.executions.setdefault(key, [])
-        for other, lease in others:
-            if not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):
-                raise Violation(f"{key}: {process.name} started while {other.name} still owns it")
         mine = (process, process.services.memory.leases[key])
+        owns = mine[1].held.step.leased(self.clock.now())  # one that froze after its claim finds out at its next write
+        for other, lease in others:
+            if owns and not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):
+                raise self.violated(f"{key}: {process.name} started while {other.name} still owns it")
+        beside = [lease for entries in self.executions.values() for other, lease in entries if other is process]
+        if beside and any(lease.held.step.lease_isolated for lease in (mine[1], *beside)):
+            raise self.violated(f"{key}: not alone in {process.name}")
         others.append(mine)
         try:
             yield

@@ -108,7 +108,9 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             env=options.env,
             project_id=options.project_id,
             # No function budget here: a step may take as long as its own timeout says.
-            settings=EngineSettings(sole_process=True, execution_max_s=7 * 86_400.0),
+            settings=EngineSettings(
+                sole_process=True, execution_max_s=7 * 86_400.0, proven_after_s=30.0, isolation_wait_s=7 * 86_400.0
+            ),
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,
         )

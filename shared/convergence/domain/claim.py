@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from enum import Enum
 
+from convergence.domain.crashes import suspect
 from convergence.domain.plan import PlanStep
 from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
@@ -20,7 +21,9 @@ class Decision(Enum):
     FAIL_RUN = "the step failed; make sure the run has"
     WAIT = "not due; deliver again"
     SKIP = "its condition is false"
-    CRASHED = "its owners died too often"
+    DIED = "its owner died; count that"
+    CRASHED = "its processes died too often while it ran alone"
+    ISOLATE = "it has to run alone"
     BROKEN = "its plan cannot be carried out"
     CLAIM = "become its owner"
 
@@ -34,12 +37,14 @@ def decide(
     epoch: int,
     leased: bool,
     now: datetime,
-    claims_max: int,
+    isolated: bool,
+    crashes_max: int,
     condition: Callable[[], bool],
 ) -> Decision:
     """Return what to do with a delivery made for `epoch` (design: engine.md §6, in its order).
 
-    `leased` says whether an owner may be alive. `condition` is asked only when everything else allows a start.
+    `leased` says whether an owner may be alive, `isolated` whether nothing else runs in this process. `condition` is
+    asked only when everything else allows a start.
     """
     if epoch != run.epoch or run.terminal != (planned.trigger is not None):
         return Decision.DROP
@@ -51,11 +56,13 @@ def decide(
         return Decision.DROP  # hints may be early
     if not planned.enabled or not condition():
         return Decision.SKIP
-    if step is not None and step.claims >= claims_max:
+    if step is not None and step.crashes_when_isolated >= crashes_max:
         return Decision.CRASHED
     if now >= run.deadline_at and planned.trigger is None:
         return Decision.DROP  # the reconciler fails the run
-    return Decision.BROKEN if planned.problem is not None else Decision.CLAIM
+    if planned.problem is not None:
+        return Decision.BROKEN
+    return Decision.ISOLATE if step is not None and suspect(step) and not isolated else Decision.CLAIM
 
 
 def _known(step: Step, *, epoch: int, leased: bool, now: datetime, handler: bool) -> Decision | None:
@@ -68,6 +75,8 @@ def _known(step: Step, *, epoch: int, leased: bool, now: datetime, handler: bool
         return Decision.DROP
     if leased:  # also a replayed step whose former owner may still be at work
         return Decision.DROP
+    if step.status is StepStatus.RUNNING:
+        return Decision.DIED
     if step.status is StepStatus.RETRYING and step.not_before is not None and step.not_before > now:
         return Decision.WAIT
     return None

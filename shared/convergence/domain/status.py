@@ -48,7 +48,7 @@ RUN_REPLAY: Final = frozenset({R.FAILED, R.CANCELLED})
 STEP_NEXT: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
     # FAILED, or COMPLETED where failures are tolerated: its plan cannot be carried out.
     S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.FAILED, S.COMPLETED}),
-    S.RUNNING: frozenset({S.RUNNING, S.RETRYING, S.COMPLETED, S.FAILED, S.SKIPPED}),  # RUNNING: a new owner
+    S.RUNNING: frozenset({S.RETRYING, S.COMPLETED, S.FAILED, S.SKIPPED}),
     S.RETRYING: frozenset({S.RUNNING, S.FAILED, S.SKIPPED, S.COMPLETED}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),

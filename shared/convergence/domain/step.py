@@ -19,9 +19,10 @@ WARNINGS_MAX: Final = 20  # sentences of one step that a run repeats; a result h
 class Step:
     """What `runs/{run_id}/steps/{record_id}` holds.
 
-    `claims` counts executions begun since the last commit by an owner (crashes show up here); `failures` counts
-    retryable failures; `elapsed_s` adds up over the slices of a step that answers CONTINUE, and `stages` names the
-    executions (by their number of moves) whose staged rows are kept for the load at the end.
+    `crashes` counts owners found dead since the last commit by one (`domain.crashes`), `lease_proven` and
+    `lease_isolated` say how the lease began; `failures` counts retryable failures; `elapsed_s` adds up over the slices
+    of a step that answers CONTINUE, and `stages` names the executions (by their number of moves) whose staged rows are
+    kept for the load at the end.
     """
 
     step_id: str
@@ -30,7 +31,11 @@ class Step:
     token: str = ""
     lease_owner: str = ""
     lease_until: datetime | None = None
-    claims: int = 0
+    lease_proven: bool = False
+    lease_isolated: bool = False
+    crashes: int = 0
+    crashes_when_proven: int = 0
+    crashes_when_isolated: int = 0
     failures: int = 0
     not_before: datetime | None = None
     elapsed_s: float = 0.0
@@ -38,7 +43,6 @@ class Step:
     stages: tuple[int, ...] = ()
     result: Mapping[str, Any] | None = None
     error: Mapping[str, Any] | None = None
-    children: tuple[str, ...] = ()
     started_at: datetime | None = None
     finished_at: datetime | None = None
     transitions: Sequence[RawTransition] = ()
@@ -79,7 +83,9 @@ class Step:
             reason=f"replay {epoch}",
             token=token,
             epoch=epoch,
-            claims=0,
+            crashes=0,
+            crashes_when_proven=0,
+            crashes_when_isolated=0,
             failures=0,
             elapsed_s=0.0,
             checkpoint=None,
@@ -110,7 +116,11 @@ class Step:
             "token": self.token,
             "lease_owner": self.lease_owner,
             "lease_until": None if self.lease_until is None else to_text(self.lease_until),
-            "claims": self.claims,
+            "lease_proven": self.lease_proven,
+            "lease_isolated": self.lease_isolated,
+            "crashes": self.crashes,
+            "crashes_when_proven": self.crashes_when_proven,
+            "crashes_when_isolated": self.crashes_when_isolated,
             "failures": self.failures,
             "not_before": None if self.not_before is None else to_text(self.not_before),
             "elapsed_s": self.elapsed_s,
@@ -118,7 +128,6 @@ class Step:
             "stages": self.stages,
             "result": self.result,
             "error": self.error,
-            "children": self.children,
             "started_at": None if self.started_at is None else to_text(self.started_at),
             "finished_at": None if self.finished_at is None else to_text(self.finished_at),
             "transitions": self.transitions,
@@ -127,5 +136,7 @@ class Step:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from what any release stored (`from_stored`)."""
-        return from_stored(cls, data)
+        """Rebuild from what any release stored (`from_stored`); former ones counted executions begun, as `claims`."""
+        claims = data.get("claims", 0)
+        step = from_stored(cls, data)
+        return changed(step, crashes=claims - 1) if claims > 1 else step  # the last one begun may be at work

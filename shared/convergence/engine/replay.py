@@ -181,6 +181,6 @@ async def _next_epoch(
     for planned in edit.plan.graph:
         known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id), 0))
         if not known.step.done:
-            reset = changed(known.step, children=planned.children).replayed(epoch=again.epoch, at=now, token=token)
+            reset = known.step.replayed(epoch=again.epoch, at=now, token=token)
             writes.append(write(step_path(run, planned.step_id), known.version, reset.to_data()))
     return again, writes

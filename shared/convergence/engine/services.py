@@ -16,6 +16,7 @@ from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.decoded import Decoded
+from convergence.engine.executions import Executions
 from convergence.engine.fan_in import FanInTracker
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
@@ -54,7 +55,9 @@ class EngineSettings:
     renew_s: float = 30.0
     execution_max_s: float = 480.0
     check_every_s: float = 60.0
-    claims_max: int = 5
+    crashes_max: int = 5  # of processes in which a step ran alone
+    proven_after_s: float = 0.0  # a process that has been up so long is proven; a function's instance always is
+    isolation_wait_s: float = 50.0  # for the others in this process to end; what is left of 540 s after 480
     result_bytes_max: int = 65_536
     sole_process: bool = False  # embedded: owners of another boot are dead, the data directory's lock says so
 
@@ -73,6 +76,7 @@ class ProcessCache:
     def __init__(self) -> None:
         self._plans: OrderedDict[tuple[str, int], Plan] = OrderedDict()
         self.fan_in = FanInTracker()
+        self.executions = Executions()
         self.runs = Decoded(Run.from_data)
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False

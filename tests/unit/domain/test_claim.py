@@ -28,7 +28,8 @@ def ask(**changes: Any) -> Decision:
         "epoch": 0,
         "leased": False,
         "now": T0,
-        "claims_max": 5,
+        "isolated": False,
+        "crashes_max": 5,
         "condition": lambda: True,
     }
     return decide(**(question | changes))
@@ -46,7 +47,10 @@ CASES: list[tuple[str, dict[str, Any], Decision]] = [
     ("skipped", {"step": a_step(StepStatus.SKIPPED)}, Decision.SETTLE),
     ("failed", {"step": a_step(StepStatus.FAILED)}, Decision.FAIL_RUN),
     ("owner at work", {"step": a_step(StepStatus.RUNNING), "leased": True}, Decision.DROP),
-    ("owner gone", {"step": a_step(StepStatus.RUNNING, claims=1)}, Decision.CLAIM),
+    ("owner gone", {"step": a_step(StepStatus.RUNNING)}, Decision.DIED),
+    ("crashed in young processes", {"step": a_step(StepStatus.RETRYING, crashes=9)}, Decision.CLAIM),
+    ("suspect", {"step": a_step(StepStatus.RETRYING, crashes_when_proven=2)}, Decision.ISOLATE),
+    ("suspect alone", {"step": a_step(StepStatus.RETRYING, crashes_when_proven=2), "isolated": True}, Decision.CLAIM),
     ("not due", {"step": a_step(StepStatus.RETRYING, not_before=T0 + timedelta(seconds=9))}, Decision.WAIT),
     ("due", {"step": a_step(StepStatus.RETRYING, not_before=T0)}, Decision.CLAIM),
     ("replayed, former owner at work", {"step": a_step(StepStatus.RETRYING), "leased": True}, Decision.DROP),
@@ -55,7 +59,7 @@ CASES: list[tuple[str, dict[str, Any], Decision]] = [
     ("dependency running", {"dependencies": [a_step(StepStatus.RUNNING)]}, Decision.DROP),
     ("condition false", {"condition": lambda: False}, Decision.SKIP),
     ("disabled", {"planned": replace(PLANNED, enabled=False)}, Decision.SKIP),
-    ("crashed too often", {"step": a_step(StepStatus.RUNNING, claims=5)}, Decision.CRASHED),
+    ("crashed too often", {"step": a_step(StepStatus.RETRYING, crashes_when_isolated=5)}, Decision.CRASHED),
     ("past the deadline", {"now": RUNNING.deadline_at}, Decision.DROP),
     ("unresolvable", {"planned": replace(PLANNED, problem="no admin_email")}, Decision.BROKEN),
 ]

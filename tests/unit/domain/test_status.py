@@ -62,10 +62,10 @@ def test_terminal_statuses_are_those_that_lead_nowhere() -> None:
 def test_a_replayed_step_forgets_its_failures_but_keeps_its_lease() -> None:
     until = T0 + timedelta(seconds=90)
     step = Step(
-        step_id="s", status=StepStatus.FAILED, failures=3, claims=2, checkpoint=5, stages=(1,), lease_until=until
+        step_id="s", status=StepStatus.FAILED, failures=3, crashes=2, checkpoint=5, stages=(1,), lease_until=until
     )
     again = step.replayed(epoch=1, at=T0, token="t")
-    assert (again.status, again.epoch, again.failures, again.claims) == (StepStatus.RETRYING, 1, 0, 0)
+    assert (again.status, again.epoch, again.failures, again.crashes) == (StepStatus.RETRYING, 1, 0, 0)
     assert (again.checkpoint, again.stages, again.lease_until) == (None, (), until)
 
 
@@ -78,7 +78,7 @@ def test_a_finished_step_cannot_be_replayed(status: StepStatus) -> None:
 def test_documents_come_back_as_the_records_that_were_stored() -> None:
     run = a_run().advance(RunStatus.VALIDATING, at=T0, reason="accepted", token="t")
     assert Run.from_data(run.to_data()) == run
-    step = Step(step_id="s", children=("a", "b"), stages=(1, 2), lease_until=T0).advance(
+    step = Step(step_id="s", stages=(1, 2), lease_until=T0).advance(
         StepStatus.RUNNING, at=T0, reason="claimed", token="t"
     )
     assert Step.from_data(step.to_data()) == step

@@ -32,7 +32,7 @@ RECORDS: list[Record] = [
         trigger="manual", created_at=AT, deadline_at=AT, check_at=AT, status=RunStatus.RUNNING, started_at=AT,
         warnings=("one",), totals={"rows": 1}, transitions=[["t", "running", "began"]],
     ),
-    Step(step_id="s", status=StepStatus.RUNNING, lease_until=AT, children=("x",), stages=(1, 2), started_at=AT),
+    Step(step_id="s", status=StepStatus.RUNNING, lease_until=AT, crashes=1, stages=(1, 2), started_at=AT),
     Plan(
         pipeline="a/b", pipeline_id="a", digest="d", provider="a", domain="", timeout_s=1.0,
         steps=(PlanStep(step_id="s", ps_type="p", depends_on=("r",), deferred=([["config", "q"], ["x"], False],)),),

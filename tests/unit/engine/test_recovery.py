@@ -7,14 +7,13 @@ from typing import Any
 import pytest
 
 from convergence.engine.dead_letter import on_dead_letter
-from convergence.engine.messages import StepReady
 from convergence.engine.reconcile import reconcile
 from convergence.engine.step.run_step import on_step_ready
 from convergence.errors import Transient
 from convergence.ports.bus import DEAD_LETTER, STEP_READY, Ack, Delivery, Message
 from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.works import TWO, failing, one
+from tests.unit.engine.works import TWO
 
 
 @pytest.mark.parametrize(
@@ -31,29 +30,6 @@ def test_a_message_that_is_not_ours_is_kept_as_it_came(engine: Engine, data: byt
         assert dead_letter.data["error"]["code"] == "message.unreadable"
 
     engine.live(scenario)
-
-
-def test_a_step_whose_process_keeps_dying_is_not_started_for_ever(engine: Engine) -> None:
-    engine.pipeline(one())
-
-    class Died(BaseException):
-        pass
-
-    async def scenario() -> Any:
-        engine.bus._topics.clear()  # this test delivers by hand
-        run = await engine.start()
-        engine.works["load_a"] = failing(Died())  # type: ignore[arg-type] # stands for the end of the process
-        ready = Delivery(Message(StepReady(run.run_id, "load_a", 0).encode()), "m", 1, STEP_READY)
-        for _ in range(5):
-            with pytest.raises(Died):
-                await on_step_ready(engine.services, ready)
-            await engine.clock.sleep(91)
-        await on_step_ready(engine.services, ready)
-        return await engine.data(f"runs/{run.run_id}")
-
-    run = engine.live(scenario)
-    assert (run["status"], run["error"]["code"]) == ("failed", "step.crashed_often")
-    assert len(engine.started) == 5
 
 
 def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Self
@@ -18,9 +17,6 @@ from convergence.engine.messages import publish_events
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, StoredStep, commit, record_id, step_path, write
 from convergence.ports.documents import Write
-
-# What every commit by an owner carries: the lease ends, and crashes are counted from zero again.
-RELEASED: Mapping[str, Any] = {"lease_owner": "", "lease_until": None, "claims": 0}
 
 
 @dataclass(frozen=True)

@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from convergence.domain.crashes import NO_LEASE, RELEASED
 from convergence.domain.records import changed
 from convergence.domain.retry import delay_s
 from convergence.domain.status import StepStatus
 from convergence.engine.dead_letter import announce
 from convergence.engine.finish_run import fail_run
 from convergence.engine.messages import publish_ready
-from convergence.engine.step.delivery import RELEASED, StepDelivery
+from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.execute import Continued, Failed, Outcome, Stopped, Succeeded
 from convergence.engine.store import StoredStep, dead_letter
 from convergence.engine.wake_dependents import wake_dependents
@@ -94,10 +95,11 @@ async def _retry(delivery: StepDelivery, failed: Failed) -> Answer:
 async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
     """Write the final failure and its dead letter in one commit, then fail the run.
 
-    A handler fails only itself; a step whose failure is tolerated is done, with the error kept.
+    A handler fails only itself; a step whose failure is tolerated is done, with the error kept. So are the counts of
+    crashes, for those who look.
     """
     now, run, planned = delivery.now(), delivery.run, delivery.planned
-    changes = {**RELEASED, "failures": delivery.step.failures + 1, "error": error, "finished_at": now}
+    changes = {**NO_LEASE, "failures": delivery.step.failures + 1, "error": error, "finished_at": now}
     if planned.continue_on_failure:
         await _wake(await delivery.move(StepStatus.COMPLETED, "failed; the run goes on", **changes))
         return

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from convergence.config.conditions.expression import evaluate
 from convergence.config.resolve import resolve_results
+from convergence.domain import crashes
 from convergence.domain.claim import Decision, decide
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
@@ -25,7 +26,7 @@ from convergence.engine.step.lease import Lease, is_leased
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
 from convergence.engine.wake_dependents import wake_dependents
 from convergence.errors import Conflict, ConvergenceError, InvalidInput, StepFailed, Transient
-from convergence.ports.bus import Ack, Answer, Delivery
+from convergence.ports.bus import Ack, Answer, Delivery, Retry
 
 ACK: Final = Ack()
 Results = Mapping[str, Mapping[str, Any]]
@@ -43,6 +44,21 @@ async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
 
 async def run_step(services: Services, ready: StepReady) -> Answer:
     """Carry a step as far as this process can. Every way out leaves a state from which a repeat goes on."""
+    executions, settings = services.memory.executions, services.settings
+    async with executions.beside():
+        answer = await _carry(services, ready, isolated=False)
+    if answer is not None:
+        return answer
+    young_s = settings.proven_after_s - executions.up_s()
+    if young_s > 0:
+        return Retry("it runs alone in a process that has been up for longer", young_s)
+    async with executions.alone(settings.isolation_wait_s) as granted:
+        answer = await _carry(services, ready, isolated=True) if granted else None
+    return Retry("other steps are at work in this process", 10.0) if answer is None else answer
+
+
+async def _carry(services: Services, ready: StepReady, *, isolated: bool) -> Answer | None:
+    """Look until nobody has moved meanwhile, and act; None when the step has to run alone and does not yet."""
     while True:
         stored = await read_run(services, ready.run_id)
         if stored is None or stored.run.epoch != ready.epoch:
@@ -52,17 +68,19 @@ async def run_step(services: Services, ready: StepReady) -> Answer:
         if planned is None:
             return ACK
         try:
-            return await _look(services, stored, plan, planned)
+            return await _look(services, stored, plan, planned, isolated=isolated)
         except Conflict:
             continue  # somebody moved first: read again from the top
 
 
-async def _look(services: Services, stored: StoredRun, plan: Plan, planned: PlanStep) -> Answer:
+async def _look(
+    services: Services, stored: StoredRun, plan: Plan, planned: PlanStep, *, isolated: bool
+) -> Answer | None:
     run = stored.run
     mine, *needed = await read_steps(services, run, [record_id(planned, run.epoch), *planned.needs])
     found = {name: dep.step for name, dep in zip(planned.needs, needed, strict=True) if dep is not None}
     results = {name: step.result or {} for name, step in found.items()}
-    held = StoredStep(Step(step_id=planned.step_id, children=planned.children), 0) if mine is None else mine
+    held = StoredStep(Step(step_id=planned.step_id), 0) if mine is None else mine
     delivery = StepDelivery(services, stored, plan, planned, held)
     try:
         decision = decide(
@@ -73,20 +91,21 @@ async def _look(services: Services, stored: StoredRun, plan: Plan, planned: Plan
             epoch=run.epoch,
             leased=is_leased(services, held.step),
             now=services.clock.now(),
-            claims_max=services.settings.claims_max,
+            isolated=isolated,
+            crashes_max=services.settings.crashes_max,
             condition=lambda: _condition(planned, run, results),
         )
     except StepFailed as error:  # the condition cannot be decided: the step's author has to act
         await fail(delivery, delivery.error(error.code, f"when: {error}"))
         return ACK
-    return await _act(delivery, decision, results)
+    return await _act(delivery, decision, results, isolated=isolated)
 
 
 def _condition(planned: PlanStep, run: Run, results: Results) -> bool:
     return planned.when is None or evaluate(planned.when, parameters=run.parameters, results=results)
 
 
-async def _act(delivery: StepDelivery, decision: Decision, results: Results) -> Answer:
+async def _act(delivery: StepDelivery, decision: Decision, results: Results, *, isolated: bool) -> Answer | None:
     match decision:
         case Decision.DROP:
             return ACK
@@ -100,14 +119,27 @@ async def _act(delivery: StepDelivery, decision: Decision, results: Results) -> 
             reason = f"condition is false: {delivery.planned.when}" if delivery.planned.enabled else "disabled"
             await delivery.move(StepStatus.SKIPPED, reason, finished_at=delivery.now())
             await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
+        case Decision.DIED:
+            return await _count_death(delivery)
         case Decision.CRASHED:
-            times = f"its process died {delivery.step.claims} times while it ran"
-            await fail(delivery, delivery.error("step.crashed_often", f"{delivery.planned.ps_type}: {times}"))
+            attempt = f"attempt {delivery.step.failures + 1} of {delivery.planned.attempts_max}"
+            message = f"{delivery.planned.ps_type}: {attempt}: {crashes.told(delivery.step)}"
+            await fail(delivery, delivery.error("step.crashed_often", message))
+        case Decision.ISOLATE:
+            return None
         case Decision.BROKEN:
             await fail(delivery, delivery.error("step.broken", str(delivery.planned.problem)))
         case Decision.CLAIM:
-            return await _claim(delivery, results)
+            return await _claim(delivery, results, isolated=isolated)
     return ACK
+
+
+async def _count_death(delivery: StepDelivery) -> Answer:
+    """Note that an owner died, and let the step rest."""
+    now = delivery.now()
+    changes = crashes.counted(delivery.step, now)
+    reason = f"its process died, {crashes.times(changes['crashes'])} so far"
+    return until_due(await delivery.move(StepStatus.RETRYING, reason, at=now, **changes))
 
 
 async def _filled(delivery: StepDelivery, results: Results) -> PlanStep:
@@ -117,7 +149,7 @@ async def _filled(delivery: StepDelivery, results: Results) -> PlanStep:
     return resolve_results(delivery.planned, results)
 
 
-async def _claim(delivery: StepDelivery, results: Results) -> Answer:
+async def _claim(delivery: StepDelivery, results: Results, *, isolated: bool) -> Answer:
     """Become the owner, execute, and commit what came out."""
     now, step, services = delivery.now(), delivery.step, delivery.services
     try:
@@ -129,12 +161,13 @@ async def _claim(delivery: StepDelivery, results: Results) -> Answer:
         return ACK
     claimed = await delivery.move(
         StepStatus.RUNNING,
-        "claimed" if step.claims == 0 else f"claimed again: {step.claims} executions ended without an answer",
+        "claimed alone" if isolated else "claimed",
         at=now,
         epoch=delivery.run.epoch,
         lease_owner=services.owner,
         lease_until=now + timedelta(seconds=services.settings.lease_s),
-        claims=step.claims + 1,
+        lease_proven=services.memory.executions.up_s() >= services.settings.proven_after_s,
+        lease_isolated=isolated,
         not_before=None,
         started_at=step.started_at or now,
     )

@@ -11,7 +11,11 @@ from typing_extensions import TypedDict
 
 
 class StepView(TypedDict):
-    """One step. `attempts` counts those that began, in the run's epoch; `trigger` is set for a handler."""
+    """One step. `attempts` counts those that began, in the run's epoch; `trigger` is set for a handler.
+
+    `crashes` counts deaths of its process within the latest attempt, which cost no attempt: of these, how many in a
+    process that had proven itself and how many while the step ran alone. `next_attempt_at` is set while it rests.
+    """
 
     step_id: str
     ps_type: str
@@ -19,6 +23,10 @@ class StepView(TypedDict):
     trigger: str | None
     attempts: int
     attempts_max: int
+    crashes: int
+    crashes_when_proven: int
+    crashes_when_isolated: int
+    next_attempt_at: str | None
     started_at: str | None
     completed_at: str | None
     duration_ms: int | None

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from convergence.domain import crashes
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_TERMINAL, STEP_DONE, STEP_TERMINAL, RunStatus, StepStatus
@@ -141,6 +142,10 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
         "trigger": planned.trigger,
         "attempts": _attempts(step),
         "attempts_max": planned.attempts_max,
+        "crashes": step.crashes,
+        "crashes_when_proven": step.crashes_when_proven,
+        "crashes_when_isolated": step.crashes_when_isolated,
+        "next_attempt_at": _text(step.not_before) if _rests(step, now) and not run.terminal else None,
         "started_at": _text(step.started_at),
         "completed_at": _text(step.finished_at),
         "duration_ms": None if over else _ms(step.started_at, step.finished_at, now),
@@ -160,10 +165,10 @@ def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
 
 
 def _attempts(step: Step) -> int:
-    """Failures, and the attempt that succeeded, is under way, or rests between two slices."""
+    """Failures, and the attempt that succeeded, is under way, or rests between two slices or after a crash."""
     if step.started_at is None:
         return 0
-    resting = step.status is StepStatus.RETRYING and step.elapsed_s == 0
+    resting = step.status is StepStatus.RETRYING and step.elapsed_s == 0 and not step.crashes
     return step.failures + (0 if step.status is StepStatus.FAILED or resting else 1)
 
 
@@ -178,10 +183,22 @@ def _waits_for(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: date
         step = stored[planned.step_id].step if planned.step_id in stored else None
         if step is not None and step.status is StepStatus.RUNNING:
             return None
-        if step is not None and step.not_before is not None and step.not_before > now:
-            attempt = f"attempt {step.failures + 1} of {planned.attempts_max}"
-            waiting.append((step.not_before, f"{planned.step_id}: {attempt} at {to_text(step.not_before)}"))
+        if step is None or step.done:
+            continue
+        if step.not_before is not None and _rests(step, now):
+            waiting.append((step.not_before, f"{_next(planned, step)} at {to_text(step.not_before)}"))
+        elif crashes.suspect(step):
+            waiting.append((now, f"{_next(planned, step)} as soon as it can run alone"))
     return min(waiting)[1] if waiting else None
+
+
+def _rests(step: Step, now: datetime) -> bool:
+    return step.not_before is not None and step.not_before > now
+
+
+def _next(planned: PlanStep, step: Step) -> str:
+    died = f"again, {crashes.told(step)}," if step.crashes else ""
+    return f"{planned.step_id}: attempt {step.failures + 1} of {planned.attempts_max} {died}".rstrip()
 
 
 def _warnings(plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:

@@ -73,7 +73,7 @@ class Bars:
         rows, total, note = self._rows.seen.get((run_id, step["step_id"]), (0, None, ""))
         word, colour = step["status"], _colour(step["status"])
         shown = max(rows, step["rows_processed"], step["rows_written"])
-        attempts = step["attempts"] + (word == "retrying")
+        attempts = step["attempts"] + (step["next_attempt_at"] is not None and not step["crashes"])
         message = first_line(step["error_message"] or (note if word == "running" else ""))
         return (
             Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour, no_wrap=True),

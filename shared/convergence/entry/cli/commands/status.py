@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from convergence.engine.views import runs as views
-from convergence.engine.views.models import RunView
+from convergence.engine.views.models import RunView, StepView
 from convergence.entry.cli import remote
 from convergence.entry.cli.follow import summary
 from convergence.entry.cli.options import Command
@@ -60,9 +60,16 @@ def steps_table(out: Output, view: RunView) -> None:
             f"{step['rows_written']:,}" if step["rows_written"] else "",
             "" if step["started_at"] is None else step["started_at"][11:23],
             seconds(step["duration_ms"]),
-            step["error_message"] or "",
+            " ".join(filter(None, (_crashes(step), step["error_message"]))),
         )
         for step in view["steps"]
     ]
     headers = ("step", "status", "attempts", "read", "written", "started", "time", "")
     out.table(headers, rows, right={2, 3, 4, 6})
+
+
+def _crashes(step: StepView) -> str | None:
+    if not step["crashes"] or step["status"] == "failed":  # then the error says it
+        return None
+    counts = f"crashes: {step['crashes']}, {step['crashes_when_isolated']} of them alone"
+    return f"({counts}; next try {step['next_attempt_at'][11:19]})" if step["next_attempt_at"] else f"({counts})"

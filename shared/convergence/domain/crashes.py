@@ -1,0 +1,69 @@
+"""Deaths of processes while they ran a step (design: scheduler.md §7).
+
+A process that dies takes everything it ran with it, so its death says little about one of its steps. A step is
+suspect only when it was there at deaths of processes that had proven themselves; then it runs alone, and only deaths
+that it meets there count against it. Whatever an owner commits sets all counts to zero.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from convergence.domain.step import Step
+
+SUSPECT_AFTER: Final = 2  # deaths of proven processes
+WAIT_MAX_S: Final = 60.0
+
+NO_LEASE: Final[Mapping[str, Any]] = {
+    "lease_owner": "",
+    "lease_until": None,
+    "lease_proven": False,
+    "lease_isolated": False,
+}
+# What every commit by an owner carries.
+RELEASED: Final[Mapping[str, Any]] = {
+    **NO_LEASE,
+    "crashes": 0,
+    "crashes_when_proven": 0,
+    "crashes_when_isolated": 0,
+}
+
+
+def counted(step: Step, now: datetime) -> dict[str, Any]:
+    """Return what changes on a running step whose owner is found dead.
+
+    It waits longer each time, up to a minute: so one that kills young processes gets into one that has been up for
+    long enough to prove something.
+    """
+    crashes = step.crashes + 1
+    alone = step.lease_proven and step.lease_isolated
+    return {
+        **NO_LEASE,
+        "crashes": crashes,
+        "crashes_when_proven": step.crashes_when_proven + step.lease_proven,
+        "crashes_when_isolated": step.crashes_when_isolated + alone,
+        "not_before": now + timedelta(seconds=wait_s(crashes)),
+    }
+
+
+def wait_s(crashes: int) -> float:
+    """Return how long a step rests after its n-th crash in a row."""
+    return min(WAIT_MAX_S, 2.0 ** min(crashes, 10))
+
+
+def suspect(step: Step) -> bool:
+    """True for a step that runs alone from now on."""
+    return step.crashes_when_proven >= SUSPECT_AFTER
+
+
+def told(step: Step) -> str:
+    """Return what is known of the deaths, for people."""
+    alone = f", {step.crashes_when_isolated} of them while it ran alone" if step.crashes_when_isolated else ""
+    return f"its process died {times(step.crashes)}{alone}"
+
+
+def times(number: int) -> str:
+    """Return a number of times."""
+    return "once" if number == 1 else f"{number} times"
