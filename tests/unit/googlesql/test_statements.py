@@ -237,3 +237,41 @@ def test_no_name_of_a_user_meets_one_of_ours(sql: GoogleSql) -> None:
     for alias in ("x", "e", "w", "s", "n", "d", "i", "q"):
         assert sql.rows(f"SELECT {figures.replace('x.', alias + '.')} FROM n2 AS {alias}") == wanted
         assert sql.rows(f"SELECT {figures.replace('x.', '')} FROM n2 AS {alias}") == wanted
+
+
+def test_a_stored_array_is_neither_null_nor_holds_null(sql: GoogleSql) -> None:
+    sql.query("CREATE TABLE a1 AS SELECT 1 AS id, [1] AS list UNION ALL SELECT 2, CAST(NULL AS ARRAY<INT64>)")
+    sql.query("INSERT INTO a1 SELECT 3, CAST(NULL AS ARRAY<INT64>)")
+    sql.query("INSERT INTO a1 VALUES (4, CAST(NULL AS ARRAY<INT64>)), (5, [5])")
+    found = sql.rows("SELECT list IS NULL, ARRAY_LENGTH(list) FROM a1 ORDER BY id")
+    assert found == [(False, 1), (False, 0), (False, 0), (False, 0), (False, 1)]
+    with pytest.raises(StepFailed, match="an array with NULL cannot be stored"):
+        sql.query("INSERT INTO a1 SELECT 6, [1, NULL]")
+
+
+def test_an_array_of_the_row_is_joined_without_unnest(sql: GoogleSql) -> None:
+    source = "UNNEST([STRUCT('a' AS name, [1, 2] AS items), ('b', [])]) AS r"
+    assert sql.rows(f"SELECT r.name, x FROM {source} LEFT JOIN r.items AS x ORDER BY 1, 2") == [
+        ("a", 1), ("a", 2), ("b", None),
+    ]  # fmt: skip
+    assert sql.rows(f"SELECT r.name, x FROM {source} INNER JOIN r.items AS x ORDER BY 1, 2") == [("a", 1), ("a", 2)]
+
+
+@pytest.mark.parametrize(
+    ("sql_text", "message"),
+    [
+        ("SELECT AVG(cost HAVING MAX id) FROM t", "HAVING MAX and HAVING MIN stand in ANY_VALUE only"),
+        ("SELECT PERCENTILE_CONT(cost, 0.5 RESPECT NULLS) OVER () FROM t", "RESPECT NULLS in a quantile"),
+        ("SELECT INTERVAL '1-2' YEAR TO MONTH", "An INTERVAL of several units cannot run here"),
+        ("SELECT CAST('[2020-01-01, UNBOUNDED)' AS RANGE<DATE>)", "The type RANGE cannot be used here"),
+        ("SELECT CAST('15:30' AS TIME FORMAT 'HH24:MI')", "CAST … FORMAT cannot run here"),
+        ("SELECT SAFE_CAST('15:30' AS TIME FORMAT 'HH24:MI')", "CAST … FORMAT cannot run here"),
+        ("SELECT JSON_VALUE('{\"a\": 1', '$.a')", "is not valid JSON"),
+        ("SELECT BIT_COUNT(b'a')", "BIT_COUNT of BYTES cannot run here"),
+        ("SELECT JSON_OBJECT(['a'], [1])", "JSON_OBJECT takes pairs"),
+        ("SELECT ARRAY(SELECT AS STRUCT * FROM t)", r"SELECT AS STRUCT \* cannot run here as a value"),
+    ],
+)
+def test_what_gives_another_value_in_duckdb_is_refused(t: GoogleSql, sql_text: str, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
+        t.query(sql_text)

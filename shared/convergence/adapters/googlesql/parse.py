@@ -28,6 +28,13 @@ class _GoogleSql(BigQuery):
             pairs = [exp.JSONKeyValue(this=key, expression=value) for key, value in both]
             return exp.JSONObject(expressions=pairs + given[len(pairs) * 2 :])
 
+        def _parse_cast(self, strict: bool, safe: bool | None = None) -> exp.Expr:
+            """CAST … FORMAT would become a parse of another dialect's format."""
+            parsed = super()._parse_cast(strict, safe)
+            if not isinstance(parsed, exp.Cast | exp.TryCast) or parsed.args.get("format") is not None:
+                raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
+            return parsed
+
         FUNCTIONS: ClassVar = {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING}
         FUNCTION_PARSERS: ClassVar = {
             name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING

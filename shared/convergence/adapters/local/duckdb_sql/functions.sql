@@ -93,11 +93,15 @@ CREATE OR REPLACE MACRO googlesql.text
   (x HUGEINT) AS CAST(x AS VARCHAR), (x VARCHAR) AS x, (x BOOLEAN) AS CAST(x AS VARCHAR), (x DATE) AS CAST(x AS VARCHAR),
   (x TIMESTAMP) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x TIMESTAMPTZ) AS googlesql.moment_text(CAST(x AS VARCHAR)),
   (x TIME) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x BLOB) AS decode(x);
+CREATE OR REPLACE MACRO googlesql.hexadecimal(t) AS
+  CAST(CASE WHEN starts_with(t, '-') THEN -1 ELSE 1 END * CAST(lower(ltrim(t, '+-')) AS HUGEINT) AS BIGINT);
 CREATE OR REPLACE MACRO googlesql.int64_of(t) AS
   CASE WHEN t IS NULL THEN NULL WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT)
+  WHEN regexp_full_match(trim(t), '[+-]?0[xX][0-9a-fA-F]+') THEN googlesql.hexadecimal(trim(t))
   ELSE error('Bad int64 value: ' || t) END;
 CREATE OR REPLACE MACRO googlesql.int64_of_or_null(t) AS
-  CASE WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT) END;
+  CASE WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT)
+  WHEN regexp_full_match(trim(t), '[+-]?0[xX][0-9a-fA-F]+') THEN googlesql.hexadecimal(trim(t)) END;
 CREATE OR REPLACE MACRO googlesql.bool_of_or_null(t) AS CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false END;
 CREATE OR REPLACE MACRO googlesql.bool_of(t) AS
   CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN t IS NULL THEN NULL ELSE error('Bad bool value: ' || t) END END;
@@ -220,6 +224,8 @@ CREATE OR REPLACE MACRO googlesql.last_day_of(d, part) AS
   ELSE last_day(d) END;
 
 -- Arrays.
+CREATE OR REPLACE MACRO googlesql.stored_array(a) AS CASE WHEN a IS NULL THEN [] WHEN list_position(a, NULL) IS NOT NULL
+  THEN error('an array with NULL cannot be stored') ELSE a END;
 CREATE OR REPLACE MACRO googlesql.element(a, i) AS
   CASE WHEN i < 1 OR i > len(a) THEN error('Array index ' || (i - 1) || ' is out of bounds') ELSE a[i] END;
 

@@ -24,8 +24,28 @@ def shape(tree: exp.Expr) -> exp.Expr:
     expand_pivots(tree)
     for select in list(tree.find_all(exp.Select)):
         _value_table(select)
+        _join_arrays(select)
     change = _SHAPES.get(type(tree))
     return tree if change is None else change(tree)
+
+
+def _join_arrays(select: exp.Select) -> None:
+    """JOIN t.list AS x, without UNNEST, is a join with the array of the row; `t` is another source, not a dataset."""
+    from_ = select.args.get("from_")
+    seen = {_source_name(from_.this)} if from_ is not None else set()
+    for join in select.args.get("joins") or []:
+        table = join.this
+        if isinstance(table, exp.Table) and table.db and table.db.lower() in seen and not table.catalog:
+            columns = [exp.to_identifier(table.alias_or_name)]
+            array = exp.column(table.this.copy(), table=table.args["db"].copy())
+            table.replace(exp.Unnest(expressions=[array], alias=exp.TableAlias(columns=columns)))
+        seen.add(_source_name(join.this))
+
+
+def _source_name(source: exp.Expr) -> str:
+    alias = source.args.get("alias")
+    name = alias.columns[0].name if isinstance(source, exp.Unnest) and alias and alias.columns else source.alias_or_name
+    return str(name).lower()
 
 
 def _value_table(select: exp.Select) -> None:

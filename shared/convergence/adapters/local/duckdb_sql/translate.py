@@ -19,6 +19,7 @@ from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, reso
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
+from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
 from convergence.adapters.local.duckdb_sql.rules.table import apply_rules, kind_of
 from convergence.adapters.local.duckdb_sql.rules.text import as_text
 from convergence.adapters.local.duckdb_sql.shape import shape
@@ -108,6 +109,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     keep_aliases_out(tree, catalog)
     tree = apply_rules(tree)
     _show_intervals(tree)
+    _keep_arrays_whole(tree)
     creates = isinstance(tree, exp.Create) and str(tree.args["kind"]).upper() == "TABLE"
     [created] = parsed.touched.writes if creates else [("", "")]
     return Translation(
@@ -147,6 +149,22 @@ def _show_intervals(tree: exp.Expr) -> None:
         value = projection.unalias()
         if kind_of(value) == "INTERVAL":
             value.replace(as_text(value.copy()))
+
+
+def _keep_arrays_whole(tree: exp.Expr) -> None:
+    """A table holds no NULL array, which is stored as an empty one, and no array with NULL."""
+    query = tree.args.get("expression") if isinstance(tree, exp.Create | exp.Insert) else None
+    if not isinstance(query, exp.Query | exp.Values) or str(tree.args.get("kind")).upper() == "VIEW":
+        return
+    rows = [query] if isinstance(query, exp.Values) else branches_of(query)
+    values = [each for row in rows for each in (row.expressions if isinstance(row, exp.Select) else _cells(row))]
+    for value in (each.unalias() for each in values):
+        if kind_of(value) == "ARRAY":
+            value.replace(exp.Anonymous(this="googlesql.stored_array", expressions=[value.copy()]))
+
+
+def _cells(values: exp.Expr) -> list[exp.Expr]:
+    return [cell for row in values.expressions for cell in row.expressions]
 
 
 def row_query(sql: str) -> str:

@@ -152,6 +152,18 @@ def _quantiles(node: exp.Expr) -> exp.Expr:
     return function("quantile_disc", node.this, fractions)
 
 
+def _respect_nulls(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.this, exp.PercentileCont | exp.PercentileDisc | exp.ApproxQuantiles):
+        raise StepFailed("RESPECT NULLS in a quantile cannot run here.")
+    return node
+
+
+def _having_max(node: exp.Expr) -> exp.Expr:
+    if not isinstance(node.parent, exp.AnyValue):
+        raise StepFailed("HAVING MAX and HAVING MIN stand in ANY_VALUE only here.")
+    return node
+
+
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Bracket: _element,
     exp.Unnest: _unnest,
@@ -162,5 +174,7 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.IgnoreNulls: _ignore_nulls,
     exp.Struct: _struct,
     exp.AnyValue: _having,
+    exp.RespectNulls: _respect_nulls,
+    exp.HavingMax: _having_max,
     exp.ApproxQuantiles: _quantiles,
 }

@@ -196,6 +196,12 @@ def _date_array(node: exp.Expr) -> exp.Expr:
     return exp.Cast(this=series, to=exp.DataType.build("DATE[]", dialect="duckdb"))
 
 
+def _interval(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.args.get("unit"), exp.IntervalSpan):
+        raise StepFailed("An INTERVAL of several units cannot run here; add intervals of one unit.")
+    return node
+
+
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.DateAdd: _moved("DATE"),
     exp.DateSub: _moved("DATE", "-"),
@@ -213,5 +219,6 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.TimeDiff: _time_boundaries,
     exp.Extract: _extract,
     exp.LastDay: _last_day,
+    exp.Interval: _interval,
     exp.GenerateDateArray: _date_array,
 }

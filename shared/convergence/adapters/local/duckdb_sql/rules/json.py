@@ -32,22 +32,35 @@ def _step(step: exp.Expr) -> str:
     raise StepFailed(f"The JSONPath step {step.sql()!r} cannot be used here.")
 
 
+def _checked(node: exp.Expr) -> None:
+    """Refuse a literal that begins as JSON and is not: BigQuery reads it as far as it goes, DuckDB does not."""
+    if isinstance(node.this, exp.Literal) and str(node.this.name).lstrip()[:1] in {"{", "["}:
+        try:
+            json.loads(str(node.this.name))
+        except (ValueError, RecursionError) as error:
+            raise StepFailed(f"The text {str(node.this.name)[:60]!r} is not valid JSON: {error}.") from error
+
+
 def _scalar(node: exp.Expr) -> exp.Expr:
+    _checked(node)
     macro = "json_scalar" if kind_of(node.this) == "JSON" else "json_text_scalar"
     return call(macro, node.this, _path(node), kind="STRING")
 
 
 def _fragment(node: exp.Expr) -> exp.Expr:
+    _checked(node)
     if kind_of(node.this) == "JSON":
         return call("json_fragment", node.this, _path(node), kind="JSON")
     return call("json_text_fragment", node.this, _path(node), kind="STRING")
 
 
 def _strings(node: exp.Expr) -> exp.Expr:
+    _checked(node)
     return call("json_strings" if kind_of(node.this) == "JSON" else "json_text_strings", node.this, _path(node))
 
 
 def _list(node: exp.Expr) -> exp.Expr:
+    _checked(node)
     return call("json_list" if kind_of(node.this) == "JSON" else "json_text_list", node.this, _path(node))
 
 

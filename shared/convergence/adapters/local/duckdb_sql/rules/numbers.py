@@ -17,6 +17,7 @@ from convergence.adapters.local.duckdb_sql.rules.table import (
     typed,
     without_errors,
 )
+from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
@@ -222,6 +223,8 @@ def _ieee_divide(node: exp.Expr) -> exp.Expr:
 
 
 def _bits(node: exp.Expr) -> exp.Expr:
+    if kind_of(node.this) == "BYTES":
+        raise StepFailed("BIT_COUNT of BYTES cannot run here.")
     return cast(function("bit_count", cast(node.this, "INT64")), "INT64")
 
 

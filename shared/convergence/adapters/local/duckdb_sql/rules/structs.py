@@ -87,17 +87,18 @@ def fit_elements(node: exp.Expr) -> exp.Expr:
 
 
 def _union(node: exp.Expr) -> exp.Expr:
-    branches = [_projections(branch) for branch in _branches(node)]
+    branches = [_projections(branch) for branch in branches_of(node)]
     for values in zip(*branches, strict=False):
         _fit(values)
     return node
 
 
-def _branches(node: exp.Expr) -> list[exp.Select]:
+def branches_of(node: exp.Expr) -> list[exp.Select]:
+    """Return the queries that a UNION, INTERSECT or EXCEPT joins."""
     if isinstance(node, exp.SetOperation):
-        return [*_branches(node.this), *_branches(node.expression)]
+        return [*branches_of(node.this), *branches_of(node.expression)]
     if isinstance(node, exp.Subquery):
-        return _branches(node.this)
+        return branches_of(node.this)
     return [node] if isinstance(node, exp.Select) else []
 
 

@@ -13,6 +13,7 @@ from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
 _TEXTS: Final = frozenset({exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR})
+_RANGES: Final = frozenset(kind for kind in exp.DataType.Type if "RANGE" in kind.value)
 _WHOLE: Final = frozenset({exp.DataType.Type.BIGINT, exp.DataType.Type.INT})
 
 
@@ -40,10 +41,10 @@ def as_text(node: exp.Expr) -> exp.Expr:
 
 def _cast(node: exp.Expr) -> exp.Expr:
     value, target = node.this, node.args["to"].this
-    if node.args.get("format") is not None:
-        raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
     if target is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
         raise StepFailed("CAST AS INTERVAL cannot run here; write INTERVAL 3 DAY.")
+    if node.args["to"].name.upper() == "RANGE" or target in _RANGES:
+        raise StepFailed("The type RANGE cannot be used here.")
     kind = kind_of(value)
     if isinstance(value, exp.Parameter):
         return node  # a typed placeholder
