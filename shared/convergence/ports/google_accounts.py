@@ -13,7 +13,8 @@ from convergence.ports.warehouse import Parameter
 
 
 class Reader(Protocol):
-    """Queries under a customer's service account. `project` is where they run, and who pays for them.
+    """Queries under a customer's service account. `project` is where they run, and who pays for them; `token`
+    is the access token it works with, which the engine masks.
 
     Every method raises `CredentialRejected` when the account may not do this (with the permission that Google names),
     `StepFailed` when the statement is wrong, a table does not exist or a limit is passed, `Transient` when BigQuery is
@@ -21,6 +22,7 @@ class Reader(Protocol):
     """
 
     project: str
+    token: str
 
     def pages(
         self,

@@ -127,6 +127,10 @@ class Secrets(Protocol):
         """Return the plaintext. Raises `StepFailed` with advice when there is none."""
         ...
 
+    def mask(self, text: str) -> None:
+        """Mask this text too, as what was opened: a token that was got with it."""
+        ...
+
 
 class Credentials(Protocol):
     """The org's stored credentials; the ciphertext never leaves."""
@@ -189,6 +193,10 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def http(self) -> httpx.AsyncClient:
         """The process's shared client: pooled, no redirects, no default credentials."""
+
+    @abstractmethod
+    def redact(self, value: Any) -> Any:
+        """Return text or JSON with the step's secrets masked; for texts of others that are to be cut."""
 
     @abstractmethod
     def now(self) -> datetime:

@@ -12,7 +12,7 @@ import pytest
 
 from convergence.adapters.gcp.log import ERROR_EVENT, CloudFormatter, write_to
 from convergence.domain.trace import trace_of, working_on
-from convergence.engine.step.redact import ScrubbingLogger
+from convergence.engine.step.redact import RedactingLogger, Redactor
 
 TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 
@@ -61,7 +61,9 @@ def test_an_error_has_error_reportings_form_with_its_stack(stream: io.StringIO) 
 
 
 def test_a_secret_that_a_step_opened_is_in_no_line(stream: io.StringIO) -> None:
-    logger = ScrubbingLogger(logging.getLogger("convergence.step"), {"sk-very-secret"}, org="acme", step_id="extract")
+    logger = RedactingLogger(
+        logging.getLogger("convergence.step"), Redactor({"sk-very-secret"}), org="acme", step_id="extract"
+    )
     try:
         raise RuntimeError("refused sk-very-secret")
     except RuntimeError:

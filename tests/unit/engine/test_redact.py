@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import base64
+import html
 import json
 import logging
+import re
+import time
+from collections.abc import Callable
+from urllib.parse import quote, quote_plus
 
 import pytest
 
-from convergence.engine.step.redact import MASK, ScrubbingLogger, redact
+from convergence.engine.step.redact import MASK, RedactingLogger, Redactor
 
 SECRET = "sk-live-ü/+very secret"
 
@@ -21,7 +26,7 @@ def test_a_secret_is_masked_wherever_it_hides() -> None:
         "encoded": base64.b64encode(SECRET.encode()).decode(),
         "number": 5,
     }
-    clean = redact(value, {SECRET})
+    clean = Redactor({SECRET})(value)
     assert clean == {
         "text": f"key={MASK}!",
         MASK: [MASK, {"deep": f"a{MASK}b"}],
@@ -32,14 +37,14 @@ def test_a_secret_is_masked_wherever_it_hides() -> None:
 
 
 def test_a_secret_that_begins_another_and_one_of_many_lines_are_masked_whole() -> None:
-    assert redact("abcdefghijkl", {"abcdef", "abcdefghijkl"}) == MASK
+    assert Redactor({"abcdef", "abcdefghijkl"})("abcdefghijkl") == MASK
     key = "-----BEGIN-----\nline two\n-----END-----"
-    assert "line two" not in redact(json.dumps({"key": key}), {key})
-    assert "line two" not in redact(repr(key), {key})
+    assert "line two" not in Redactor({key})(json.dumps({"key": key}))
+    assert "line two" not in Redactor({key})(repr(key))
 
 
 def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: pytest.LogCaptureFixture) -> None:
-    logger = ScrubbingLogger(logging.getLogger("test"), {SECRET})
+    logger = RedactingLogger(logging.getLogger("test"), Redactor({SECRET}))
     logger.warning("%d", "x")
     logger.warning("%(a)s", {"a": SECRET})
     try:
@@ -52,11 +57,11 @@ def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: py
 
 def test_nothing_is_touched_when_no_secret_was_opened() -> None:
     value = {"a": [1, "x"]}
-    assert redact(value, set()) is value
+    assert Redactor()(value) is value
 
 
 def test_logs_are_masked_in_arguments_and_tracebacks(caplog: pytest.LogCaptureFixture) -> None:
-    logger = ScrubbingLogger(logging.getLogger("test"), {SECRET}, run_id="r1")
+    logger = RedactingLogger(logging.getLogger("test"), Redactor({SECRET}), run_id="r1")
     try:
         raise ValueError(f"bad key {SECRET}")
     except ValueError as error:
@@ -66,3 +71,113 @@ def test_logs_are_masked_in_arguments_and_tracebacks(caplog: pytest.LogCaptureFi
     assert f"failed with {MASK}" in record.getMessage()
     assert f"bad key {MASK}" in record.getMessage()
     assert record.__dict__["run_id"] == "r1"
+
+
+def utf16(text: str) -> str:
+    return "".join(f"\\u{unit:04x}" for unit in memoryview(text.encode("utf-16-le")).cast("H"))
+
+
+def wrapped(text: str, end: str = "\n") -> str:
+    return end.join(text[index : index + 7] for index in range(0, len(text), 7))
+
+
+def b64(text: str) -> str:
+    return base64.b64encode(text.encode()).decode()
+
+
+ENCODINGS: dict[str, Callable[[str], str]] = {
+    "raw": str,
+    "Bearer": lambda text: f"Bearer {text}",
+    "base64": b64,
+    "base64 unpadded": lambda text: b64(text).rstrip("="),
+    "base64 for URLs": lambda text: base64.urlsafe_b64encode(text.encode()).decode(),
+    "base64 of KEY:": lambda text: b64(f"{text}:"),
+    "base64 of :KEY": lambda text: b64(f":{text}"),
+    "base64 of user:KEY": lambda text: b64(f"user:{text}"),
+    "base64 of Bearer KEY": lambda text: b64(f"Bearer {text}"),
+    "base64 inside JSON": lambda text: b64('{"key": "' + text + '", "more": 1}'),
+    "base64 in lines": lambda text: wrapped(b64(text)),
+    "base64 in lines of JSON": lambda text: json.dumps(wrapped(b64(text), "\r\n")),
+    "base64 in a URL": lambda text: quote(b64(text), safe=""),
+    "hex": lambda text: text.encode().hex(),
+    "HEX": lambda text: text.encode().hex().upper(),
+    "URL": lambda text: quote(text, safe=""),
+    "URL in lower case": lambda text: re.sub("%..", lambda found: found[0].lower(), quote(text, safe="")),
+    "URL twice": lambda text: quote(quote(text, safe=""), safe=""),
+    "form": quote_plus,
+    "every character in a URL": lambda text: "".join(f"%{byte:02x}" for byte in text.encode()),
+    "HTML": html.escape,
+    "HTML by number": lambda text: "".join(f"&#{ord(char)};" for char in text),
+    "HTML by hex number": lambda text: "".join(f"&#x{ord(char):X};" for char in text),
+    "HTML twice": lambda text: html.escape(html.escape(text)),
+    "JSON": json.dumps,
+    "JSON twice": lambda text: json.dumps(json.dumps(text)),
+    "JSON three times": lambda text: json.dumps(json.dumps(json.dumps(text))),
+    "slashes": lambda text: json.dumps(text).replace("/", "\\/"),
+    "code units": utf16,
+    "code units in JSON": lambda text: json.dumps(utf16(text)),
+    "HTML in JSON": lambda text: json.dumps(html.escape(text)),
+    "repr": repr,
+    "repr of bytes": lambda text: repr(text.encode()),
+    "in lines": wrapped,
+    "in lines of JSON": lambda text: json.dumps(wrapped(text, "\r\n  ")),
+}
+BODY = "MIIEvQIBADANBgkq/hkiG9w0B+AQEFAASC\nBKcwggSjAgEAAoIBAQC7"
+PEM = f"-----BEGIN PRIVATE KEY-----\n{BODY}\n-----END PRIVATE KEY-----\n"
+CLIENT_SECRET, PASSWORD, LEAF = 'cs~8Q/zz+"quoted"&<tail>', "p4ss/w\\ord+with:colon", 'another/secret"one'
+# The credential as it is stored, and what of it must not be seen.
+CREDENTIALS: dict[str, tuple[str, str]] = {
+    "key": ('sk-live-ü/+"very" & <secret>', 'sk-live-ü/+"very" & <secret>'),
+    "client secret": (json.dumps({"client_id": "app-1", "client_secret": CLIENT_SECRET}), CLIENT_SECRET),
+    "id:secret": (f"app-1:{CLIENT_SECRET}", CLIENT_SECRET),
+    "password": (f"operator:{PASSWORD}", PASSWORD),
+    "user and password": (f"operator:{PASSWORD}", f"operator:{PASSWORD}"),
+    "private key": (json.dumps({"type": "service_account", "private_key": PEM}), BODY),
+    "nested": (json.dumps({"keys": [{"deep": LEAF}]}), LEAF),
+    "webhook": ("https://hooks.example/services/T0001/B0002/abcdef/ghi", "/services/T0001/B0002/abcdef/ghi"),
+}
+
+
+@pytest.mark.parametrize("encoding", ENCODINGS)
+@pytest.mark.parametrize("credential", CREDENTIALS)
+def test_no_part_of_a_credential_is_seen_in_any_encoding(credential: str, encoding: str) -> None:
+    stored, part = CREDENTIALS[credential]
+    clean = Redactor({stored})(f"the call was refused; it said <{ENCODINGS[encoding](part)}> (request 5)")
+    assert clean.startswith("the call was refused; it said <")
+    assert clean.endswith("> (request 5)")
+    left = clean.removeprefix("the call was refused; it said <").removesuffix("> (request 5)")
+    assert MASK in left
+    # What stays is what an encoder wrote around the secret, not the secret: quotes, "Bearer ", a user's name.
+    around = left.replace(MASK, "")
+    assert len(around) <= len(ENCODINGS[encoding]("")) + 12
+
+
+@pytest.mark.parametrize("encoding", ["raw", "base64", "hex", "URL", "JSON", "code units"])
+@pytest.mark.parametrize("credential", ["key", "client secret", "password", "private key"])
+def test_a_secret_that_was_cut_is_masked_to_where_it_was_cut(credential: str, encoding: str) -> None:
+    stored, part = CREDENTIALS[credential]
+    written = ENCODINGS[encoding](part)
+    for kept in range(len(written) * 4 // 5, len(written)):
+        for ending in ("", " …", "..."):
+            clean = Redactor({stored})(f"it said {written[:kept]}{ending}")
+            assert len(clean) <= len(f'it said "{MASK}{ending}') + 5, (clean, kept)
+
+
+def test_words_of_a_credential_that_are_not_secret_stay_readable() -> None:
+    key = {"type": "service_account", "client_email": "bot@acme.iam.gserviceaccount.com", "private_key": PEM}
+    text = "the service_account bot@acme.iam.gserviceaccount.com may not; -----BEGIN PRIVATE KEY----- is missing"
+    assert Redactor({json.dumps(key)})(text) == text
+    assert Redactor({"operator:correct-horse-battery"})("operator: no such user") == "operator: no such user"
+
+
+@pytest.mark.parametrize("unit", ["\\", "%", "&", "&#", "%25", "\\u", " +", "sk-live-012345", "\\\\/", "a", "&amp;"])
+def test_the_time_is_linear_in_a_hostile_text(unit: str) -> None:
+    redact = Redactor({"sk-live-0123456789-abcdefghijkl", json.dumps({"private_key": PEM})})
+
+    def seconds(size: int) -> float:
+        text = unit * (size // len(unit))
+        started = time.process_time()
+        redact(text)
+        return time.process_time() - started
+
+    assert min(seconds(200_000) for _ in range(3)) < 12 * max(min(seconds(50_000) for _ in range(3)), 0.005)

@@ -14,7 +14,7 @@ import orjson
 import pytest
 from rich.console import Console
 
-from convergence.engine.step.redact import ScrubbingLogger
+from convergence.engine.step.redact import RedactingLogger, Redactor
 from convergence.engine.views.models import StepView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
@@ -110,7 +110,7 @@ def log(tmp_path: Path) -> Iterator[Path]:
 
 def test_a_steps_log_line_is_json_with_its_labels_and_without_its_secrets(log: Path) -> None:
     labels = {"org": "acme", "run_id": "run_1", "step_id": "extract"}
-    logger = ScrubbingLogger(logging.getLogger("convergence.step"), {"sk-secret"}, **labels)
+    logger = RedactingLogger(logging.getLogger("convergence.step"), Redactor({"sk-secret"}), **labels)
     logger.info("asked with %s", "sk-secret")
     try:
         raise ValueError("sk-secret is wrong")

@@ -14,6 +14,7 @@ from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
+from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import (
@@ -129,11 +130,16 @@ class Vault:
         self.secrets = dict(secrets)
         self.stored: dict[tuple[str, str], str] = {}
         self.marks: list[tuple[str, bool, str]] = []
+        self.redact = Redactor()
 
     async def open(self, name: str) -> str:
         if name not in self.secrets:
             raise StepFailed(f"there is no secret {name!r}")
+        self.mask(self.secrets[name])
         return self.secrets[name]
+
+    def mask(self, text: str) -> None:
+        self.redact.add(text)
 
     async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
         self.stored[provider, name] = plaintext
@@ -190,6 +196,9 @@ class WorldContext(Context):
     @property
     def http(self) -> httpx.AsyncClient:
         return self._client
+
+    def redact(self, value: Any) -> Any:
+        return self.vault.redact(value)
 
     def now(self) -> datetime:
         return self.clock.now()

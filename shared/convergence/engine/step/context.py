@@ -14,7 +14,7 @@ from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.services import Services
 from convergence.engine.step.google_accounts import StepAccounts
-from convergence.engine.step.redact import ScrubbingLogger, redact
+from convergence.engine.step.redact import RedactingLogger
 from convergence.engine.step.secrets import StepCredentials, StepSecrets
 from convergence.engine.step.warehouse import LeasedWarehouse
 from convergence.errors import StepFailed, did_you_mean
@@ -60,16 +60,16 @@ class StepContext(Context):
         self.deadline = deadline
         self.configs_dir: Path = services.configs_dir
         self.secrets = secrets = StepSecrets(services, run)
-        self.opened = secrets.opened
+        self._redactor = secrets.redact
         self._secrets = secrets
         self._run, self._plan, self._planned, self._lease = run, plan, planned, lease
 
     # Made when asked for: a step that needs none of them pays for none.
 
     @cached_property
-    def logger(self) -> ScrubbingLogger:
+    def logger(self) -> RedactingLogger:
         """The step's logger."""
-        return ScrubbingLogger(logger, self.opened, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
+        return RedactingLogger(logger, self._redactor, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
 
     @cached_property
     def warehouse(self) -> LeasedWarehouse:
@@ -85,7 +85,7 @@ class StepContext(Context):
     @cached_property
     def accounts(self) -> StepAccounts:
         """Customers' own accounts, for this execution."""
-        return StepAccounts(self._services.accounts, self.opened)
+        return StepAccounts(self._services.accounts, self._redactor.add)
 
     async def close(self) -> None:
         """End what belongs to this execution alone."""
@@ -147,6 +147,10 @@ class StepContext(Context):
         """The process's shared client."""
         return self._services.http()
 
+    def redact(self, value: Any) -> Any:
+        """Mask what the step opened."""
+        return self._redactor(value)
+
     def now(self) -> datetime:
         """The engine's clock."""
         return self._services.clock.now()
@@ -162,7 +166,7 @@ class StepContext(Context):
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
         """Show rows so far."""
         if self._services.watch is not None:
-            self._services.watch(self.run_id, self.step_id, rows, total, redact(note, self.opened))
+            self._services.watch(self.run_id, self.step_id, rows, total, self._redactor(note))
 
     def read_config(self, path: str) -> bytes:
         """Read a file below the configs folder; links out of it are refused too."""

@@ -19,7 +19,6 @@ from convergence.engine.finish_run import error_data
 from convergence.engine.services import Services
 from convergence.engine.step.context import StepContext
 from convergence.engine.step.lease import Lease
-from convergence.engine.step.redact import redact
 from convergence.engine.store import StoredRun
 from convergence.errors import ConvergenceError, LeaseLost, Throttled, Transient
 from convergence.ports import processor as words
@@ -127,7 +126,7 @@ def _read_answer(services: Services, planned: PlanStep, answer: object, context:
     """Check what the processor returned; anything but the contract is a final failure that says what was wrong."""
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the first is quick, and nearly always true
         return _bad_answer(services, planned, f"returned {type(answer).__name__}, not a mapping with 'status'")
-    result = redact(answer, context.opened)
+    result = context.redact(answer)
     try:
         size = len(orjson.dumps(result))
     except TypeError as error:
@@ -158,7 +157,7 @@ def _bad_answer(services: Services, planned: PlanStep, what: str) -> Failed:
 
 
 def _failure(services: Services, planned: PlanStep, error: BaseException, context: StepContext) -> Failed:
-    message = redact(str(error) or type(error).__name__, context.opened)
+    message = context.redact(str(error) or type(error).__name__)
     known = isinstance(error, ConvergenceError)
     if not known:
         message = f"{type(error).__name__}: {message}"

@@ -1,4 +1,4 @@
-"""Customers' accounts inside one execution: made when first asked for, closed at its end, tokens scrubbed like keys."""
+"""Customers' accounts inside one execution: made when first asked for, closed at its end, tokens masked like keys."""
 
 from __future__ import annotations
 
@@ -8,21 +8,23 @@ from convergence.ports.google_accounts import Accounts, Reader
 
 
 class StepAccounts:
-    """What a step gets of `Accounts`; `opened` are the secrets that are masked wherever the step says something."""
+    """What a step gets of `Accounts`; `mask` is told of every token: it is masked like a key."""
 
-    def __init__(self, make: Callable[[], Accounts], opened: set[str]) -> None:
-        self._make, self._opened = make, opened
+    def __init__(self, make: Callable[[], Accounts], mask: Callable[[str], None]) -> None:
+        self._make, self._mask = make, mask
         self._made: Accounts | None = None
 
     async def token(self, secret: str, scopes: Sequence[str]) -> str:
         """Return an access token; see the port."""
         token = await self._accounts().token(secret, scopes)
-        self._opened.add(token)
+        self._mask(token)
         return token
 
     async def reader(self, secret: str, *, project: str = "", location: str = "", url: str = "") -> Reader:
         """Return a reader; see the port."""
-        return await self._accounts().reader(secret, project=project, location=location, url=url)
+        reader = await self._accounts().reader(secret, project=project, location=location, url=url)
+        self._mask(reader.token)
+        return reader
 
     async def close(self) -> None:
         """Close what was made."""

@@ -2,52 +2,149 @@
 
 from __future__ import annotations
 
-import base64
-import json
 import logging
+import re
 import sys
-from collections.abc import Collection, Mapping, MutableMapping
+from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
-from urllib.parse import quote
+
+from convergence.engine.step.plain_text import PlainText, plain
+from convergence.engine.step.secret_forms import SHORTEST, encoded, parts
 
 MASK: Final = "[secret]"
-_SHORTEST: Final = 6  # shorter ones would mask half a text by chance
+_HEAD_MAX: Final = 16  # so much of the beginning of a long secret is enough: others may have cut the rest
+_SHORT: Final = 12  # a shorter one is recognised as a whole
+_COMMON: Final = ("-----BEGIN", "{", "[")  # beginnings that say nothing about a secret
+_MARKED: Final = re.compile(r"[.…\"')]+$")  # how a text shows that it was cut
+_CUT: Final = re.compile(r"(?:%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,6}|u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?[.…\"')]*$")
+_BASE64_EDGE: Final = 3  # characters beside an encoded secret that hold bits of it
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]")
 
 
-def redact(value: Any, secrets: Collection[str]) -> Any:
-    """Return `value` (JSON) with each secret masked, also where it is URL-quoted or base64-encoded."""
-    if not secrets:
+class Redactor:
+    """Masks what it was told: the secrets of one execution, their parts, and both as encoders write them.
+
+    A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own.
+    The time is linear in the text.
+    """
+
+    def __init__(self, secrets: Iterable[str] = ()) -> None:
+        self._known: set[str] = set()
+        self._parts: set[str] = set()
+        self._forms: list[tuple[str, str, int]] = []  # (head, form, characters beside it that go too)
+        for secret in secrets:
+            self.add(secret)
+
+    def add(self, secret: str) -> None:
+        """Mask this from now on, too: an opened credential, or a token that was got with it."""
+        if secret in self._known:
+            return
+        self._known.add(secret)
+        found = parts(secret)
+        self._parts |= found
+        shown = {plain(part).text for part in found}
+        coded = {plain(code).text for part in found for code in encoded(part)}
+        whole = plain(secret.strip()).text
+        several = len(shown) > 1  # the whole begins with a name or a brace, which texts may hold
+        for form, beside in (*((form, 0) for form in shown), *((form, _BASE64_EDGE) for form in coded)):
+            if len(form) >= SHORTEST:
+                self._forms.append((form if several and form == whole else _head(form), form, beside))
+        self._forms.sort(key=lambda each: len(each[1]), reverse=True)
+
+    def __call__(self, value: Any) -> Any:
+        """Return `value` (JSON) with each secret masked."""
+        if not self._known:
+            return value
+        if isinstance(value, str):
+            return self._text(value)
+        if isinstance(value, Mapping):
+            return {self(key): self(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [self(item) for item in value]
         return value
-    forms = {form for secret in secrets if len(secret) >= _SHORTEST for form in _forms(secret)}
-    return _scrub(value, sorted(forms, key=len, reverse=True))  # the longest first: one may begin with another
+
+    def _text(self, text: str) -> str:
+        if len(text) < SHORTEST:
+            return text
+        found = [span for part in self._parts for span in _verbatim(text, part)]
+        read = plain(text)
+        for head, form, beside in self._forms:
+            found += _spans(text, read, head, form, beside)
+        return _masked(text, found) if found else text
 
 
-def _forms(secret: str) -> list[str]:
-    """Return how a secret looks as it is, in a URL, encoded, and escaped inside JSON or a Python literal."""
-    data = secret.encode()
-    encoded = [base64.b64encode(data).decode(), base64.urlsafe_b64encode(data).decode()]
-    escaped = [json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1], repr(secret)[1:-1]]
-    return [secret, quote(secret, safe=""), *encoded, *escaped]
+def _head(form: str) -> str:
+    """Return the beginning by which a form is recognised: of a short one all."""
+    return form if len(form) < _SHORT or form.startswith(_COMMON) else form[: min(_HEAD_MAX, len(form) * 3 // 4)]
 
 
-def _scrub(value: Any, forms: list[str]) -> Any:
-    if isinstance(value, str):
-        for form in forms:
-            value = value.replace(form, MASK)
-        return value
-    if isinstance(value, Mapping):
-        return {_scrub(key, forms): _scrub(item, forms) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_scrub(item, forms) for item in value]
-    return value
+def _verbatim(text: str, secret: str) -> Iterator[tuple[int, int]]:
+    at = text.find(secret)
+    while at >= 0:
+        yield at, at + len(secret)
+        at = text.find(secret, at + len(secret))
 
 
-class ScrubbingLogger(logging.LoggerAdapter[logging.Logger]):
+def _spans(text: str, read: PlainText, head: str, form: str, beside: int) -> Iterator[tuple[int, int]]:
+    """Yield where the form, or its beginning, was written in the text."""
+    at = read.text.find(head)
+    while at >= 0:
+        length = _common(form, read.text[at : at + len(form)])
+        yield _widened(text, read.starts[at], read.ends[at + length - 1], beside)
+        at = read.text.find(head, at + length)
+    if head == form and len(form) >= _SHORT:
+        return
+    # A text may have been cut inside the head, and inside an escape.
+    for end in {_CUT.sub("", read.text[-24:]), _MARKED.sub("", read.text[-24:]), read.text[-24:]}:
+        for length in range(min(len(head), len(end)), SHORTEST - 1, -1):
+            if end.endswith(form[:length]):
+                first = max(0, len(read.text) - 24) + len(end) - length
+                yield _widened(text, read.starts[first], read.ends[-1], beside)
+                break
+
+
+def _common(one: str, other: str) -> int:
+    """Return how many characters both begin with."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((index for index, (a, b) in pairs if a != b), min(len(one), len(other)))
+
+
+def _widened(text: str, start: int, end: int, beside: int) -> tuple[int, int]:
+    first, last = max(0, start - beside), min(len(text), end + beside)
+    while start > first and _BASE64.match(text[start - 1]):
+        start -= 1
+    while end < last and _BASE64.match(text[end]):
+        end += 1
+    while beside and text[end : end + 1] == "=":
+        end += 1
+    return start, end
+
+
+def _masked(text: str, spans: list[tuple[int, int]]) -> str:
+    pieces, done = list[str](), 0
+    for start, end in _joined(spans):
+        pieces += [text[done:start], MASK]
+        done = end
+    return "".join([*pieces, text[done:]])
+
+
+def _joined(spans: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """Return spans that do not overlap, in order."""
+    joined: list[tuple[int, int]] = []
+    for start, end in sorted(spans):
+        if joined and start < joined[-1][1]:
+            joined[-1] = (joined[-1][0], max(end, joined[-1][1]))
+        else:
+            joined.append((start, end))
+    return joined
+
+
+class RedactingLogger(logging.LoggerAdapter[logging.Logger]):
     """A step's logger: names org, run and step, and masks what the step opened."""
 
-    def __init__(self, logger: logging.Logger, opened: Collection[str], **labels: str) -> None:
+    def __init__(self, logger: logging.Logger, redact: Redactor, **labels: str) -> None:
         super().__init__(logger, labels)
-        self._opened = opened
+        self._redact = redact
 
     def process(self, msg: Any, kwargs: MutableMapping[str, Any]) -> tuple[Any, MutableMapping[str, Any]]:
         """Add the labels."""
@@ -64,7 +161,7 @@ class ScrubbingLogger(logging.LoggerAdapter[logging.Logger]):
             error = sys.exc_info()[1] if error is True else error[1]
         if isinstance(error, BaseException):
             text += "\n" + logging.Formatter().formatException((type(error), error, error.__traceback__))
-        super().log(level, "%s", redact(text, self._opened), **kwargs)
+        super().log(level, "%s", self._redact(text), **kwargs)
 
 
 def _formatted(msg: object, args: tuple[object, ...]) -> str:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from convergence.domain.run import Run
 from convergence.engine.services import Services
-from convergence.engine.step.redact import redact
+from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed, did_you_mean
 
 
 class StepSecrets:
-    """Opens the run's credentials and its sealed parameters; remembers what was opened, for scrubbing."""
+    """Opens the run's credentials and its sealed parameters; remembers what was opened, so that it is masked."""
 
     def __init__(self, services: Services, run: Run) -> None:
         self._services = services
         self._run = run
-        self.opened: set[str] = set()
+        self.redact = Redactor()
 
     async def open(self, name: str) -> str:
         """Return the plaintext of a provider's credential or of a parameter of type secret."""
@@ -31,8 +31,12 @@ class StepSecrets:
                     f"convergence run {run.org} {name}/auth/setup.{similar}"
                 )
             plaintext = await self._services.credentials.open(credential)
-        self.opened.add(plaintext)
+        self.redact.add(plaintext)
         return plaintext
+
+    def mask(self, text: str) -> None:
+        """Mask this text too wherever the step says something."""
+        self.redact.add(text)
 
     def __getitem__(self, name: str) -> str:
         """Refuse: plaintext is not data."""
@@ -49,7 +53,7 @@ class StepCredentials:
 
     async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
         """Encrypt and keep; return the credential id."""
-        self._secrets.opened.add(plaintext)
+        self._secrets.redact.add(plaintext)
         return await self._services.credentials.store(self._run.org, provider, plaintext, name=name)
 
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
@@ -57,7 +61,7 @@ class StepCredentials:
         expected = self._run.credential_id if provider == self._run.provider else ""
         credential = await self._services.credentials.find(self._run.org, provider, expected)
         if credential is not None:
-            await self._services.credentials.mark(credential, valid=valid, reason=redact(reason, self._secrets.opened))
+            await self._services.credentials.mark(credential, valid=valid, reason=self._secrets.redact(reason))
 
 
 def parameter_aad(org: str, name: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import httpx
@@ -12,6 +12,9 @@ from convergence.errors import ConvergenceError, CredentialRejected, StepFailed,
 from convergence.processors.http.json_text import read_json
 from convergence.processors.http.retry_budget import rate_limit_wait_s, retry_after_s
 
+Redact = Callable[[str], str]
+_MASKED_MAX: Final = 8_192  # characters of a provider's reason that are looked at
+_SHOWN_MAX: Final = 300
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
 FAILED: Final = frozenset(
@@ -45,7 +48,9 @@ async def read_body(response: httpx.Response, where: str, *, bytes_max: int) -> 
     return bytes(body)
 
 
-def parsed(response: httpx.Response, body: bytes, where: str, *, exact: bool, data_path: str = "") -> Any:
+def parsed(
+    response: httpx.Response, body: bytes, where: str, *, exact: bool, data_path: str = "", redact: Redact = str
+) -> Any:
     """Return the value of a good answer, whose records are at `data_path`: what is there is data, not an error.
 
     Raises:
@@ -64,9 +69,10 @@ def parsed(response: httpx.Response, body: bytes, where: str, *, exact: bool, da
         if _reports_failure(envelope, data_path):
             if _is_rate_limit(envelope):
                 raise Throttled(
-                    f"{where} answers {response.status_code} with a rate limit: {_message(envelope)}", retry_after_s=0.0
+                    f"{where} answers {response.status_code} with a rate limit: {_message(envelope, redact)}",
+                    retry_after_s=0.0,
                 )
-            raise StepFailed(f"{where} answers {response.status_code} with an error: {_message(envelope)}")
+            raise StepFailed(f"{where} answers {response.status_code} with an error: {_message(envelope, redact)}")
     return answer
 
 
@@ -100,7 +106,9 @@ def _reports_failure(envelope: dict[str, Any], data_path: str) -> bool:
     return bool(data_path) and str(envelope.get("status")).lower() in FAILED
 
 
-def refused(response: httpx.Response, body: bytes, where: str, *, renew: str, now: float) -> ConvergenceError:
+def refused(
+    response: httpx.Response, body: bytes, where: str, *, renew: str, now: float, redact: Redact = str
+) -> ConvergenceError:
     """Return the error of an answer that has none of the data; `now` in Unix seconds, for waits given as a date."""
     status = response.status_code
     wait_s = retry_after_s(response.headers, now)
@@ -124,7 +132,7 @@ def refused(response: httpx.Response, body: bytes, where: str, *, renew: str, no
     if 300 <= status < 400:
         return StepFailed(f"{where} redirects ({status}): set the final base URL")
     return StepFailed(
-        f"{where} refuses the request ({status}): {'no reason given' if message is None else _message(message)}"
+        f"{where} refuses the request ({status}): {'no reason given' if message is None else _message(message, redact)}"
     )
 
 
@@ -155,13 +163,18 @@ def _word(value: Any) -> str:
     return value.rpartition("#")[2].lower().translate(_NO_MARKS) if isinstance(value, str) else ""
 
 
-def _message(answer: Any) -> str:
-    """Return the provider's reason: the first text that it gives in `error`, `errors` or beside them."""
+def _message(answer: Any, redact: Redact) -> str:
+    """Return the provider's reason, without the step's secrets: they are masked before the text is cut."""
+    return redact(_reason(answer)[:_MASKED_MAX])[:_SHOWN_MAX]
+
+
+def _reason(answer: Any) -> str:
+    """Return the first text that a provider gives in `error`, `errors` or beside them."""
     if isinstance(answer, list):
-        return "; ".join(_message(each) for each in answer[:3])[:300]
+        return "; ".join(_reason(each) for each in answer[:3])
     if not isinstance(answer, dict):
-        return str(answer)[:300]
+        return str(answer)
     for name in ("error", "errors", "message", "detail", "error_description", "title", "reason", "code"):
         if answer.get(name) and answer[name] is not True:
-            return _message(answer[name])
-    return str(answer)[:300]
+            return _reason(answer[name])
+    return str(answer)

@@ -109,6 +109,7 @@ async def _token(auth: Auth, secret: str, context: Context, reach: Reach) -> str
         token = orjson.loads(answer.content)["access_token"]
     except (ValueError, KeyError, TypeError) as error:
         raise StepFailed(f"{service} answers without access_token: check auth.token_url") from error
+    context.secrets.mask(str(token))
     return str(token)
 
 

@@ -158,11 +158,20 @@ class RestClient:
         except httpx.RequestError as error:
             raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
         if response.status_code in {200, 201}:
-            data = parsed(response, body, self._where(call), exact=exact, data_path=self._data_path)
+            data = parsed(
+                response, body, self._where(call), exact=exact, data_path=self._data_path, redact=self._context.redact
+            )
             return Answer(data, response.headers)
         if response.status_code == 204:
             return Answer(None, response.headers, empty=True)
-        refusal = refused(response, body, self._where(call), renew=self._renew, now=self._context.now().timestamp())
+        refusal = refused(
+            response,
+            body,
+            self._where(call),
+            renew=self._renew,
+            now=self._context.now().timestamp(),
+            redact=self._context.redact,
+        )
         if isinstance(refusal, Throttled) and refusal.retry_after_s and response.status_code >= 400:
             gate.pause(
                 self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))

@@ -49,15 +49,16 @@ class GoogleAccounts:
         """Return a reader with credentials and a client of its own; see the port."""
         key = self._key(secret)
         where, address = job_project(key, project), self._address(url)
+        credentials = await self._credentials(key, (BIGQUERY_SCOPE,))
         client = Client(
             project=where,
             location=location or None,
-            credentials=await self._credentials(key, (BIGQUERY_SCOPE,)),
+            credentials=credentials,
             endpoint=address,
             clock=self._clock,
             ids=self._ids,
         )
-        reader = BigQueryReader(client)
+        reader = BigQueryReader(client, str(credentials.token))
         self._open.append(reader)
         return reader
 

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 class BigQueryReader:
     """Asks with one client; `close` ends it for good."""
 
-    def __init__(self, client: Client) -> None:
-        self.project = client.project
+    def __init__(self, client: Client, token: str) -> None:
+        self.project, self.token = client.project, token
         self._client, self._jobs, self._closed = client, Jobs(client), False
 
     def close(self) -> None:

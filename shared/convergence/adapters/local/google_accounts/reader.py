@@ -43,7 +43,7 @@ class RestReader:
         location: str,
         token: str,
     ) -> None:
-        self.project = project
+        self.project, self.token = project, token
         self._http, self._clock, self._ids = http, clock, ids
         self._location = location
         self._url = f"{root}/projects/{quote(project, safe='')}/queries"

@@ -1,0 +1,83 @@
+"""The texts by which a secret would be recognised: its parts, and each as encoders write it."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+SHORTEST: Final = 6  # shorter ones would mask half a text by chance
+# Fields of a credential that are not secret, and whose values (an address, a project, "service_account") are words of
+# messages.
+_OPEN: Final = frozenset(
+    {"type", "client_email", "client_id", "project_id", "quota_project_id", "tenant_id", "subscription_id", "scope"}
+    | {"auth_uri", "token_uri", "auth_provider_x509_cert_url", "client_x509_cert_url", "universe_domain"}
+    | {"grant_type", "username", "user", "account", "region", "location", "host", "endpoint"}
+)
+
+
+def parts(secret: str) -> set[str]:
+    """Return the secret and what is secret in it: fields of JSON, the password of `user:password`, a URL's path."""
+    whole = secret.strip()
+    found = {secret, whole}
+    if whole.startswith(("{", "[")):
+        with suppress(ValueError, RecursionError):
+            found |= set(_leaves(json.loads(whole)))
+    elif "://" in whole:
+        found |= set(_of_url(whole))
+    elif ":" in whole and "\n" not in whole:
+        found.add(whole.partition(":")[2])
+    found |= {body for text in [*found] if (body := _pem_body(text))}
+    return {each for each in found if len(each) >= SHORTEST}
+
+
+def encoded(part: str) -> Iterator[str]:
+    """Yield how a text looks when it, or a longer text around it, was encoded as base64 or hex.
+
+    Where the text lies in the longer one shifts its base64 by 0, 1 or 2 bytes; the characters at both ends that
+    depend on what is beside it are left out.
+    """
+    data = part.encode("utf-8", "surrogatepass")
+    for before in range(3):
+        code = base64.b64encode(bytes(before) + data).decode().rstrip("=")
+        complete = (before + len(data)) * 8 // 6
+        core = code[-(-before * 8 // 6) : complete]
+        if len(core) >= SHORTEST:
+            yield core
+            if "+" in core or "/" in core:
+                yield core.replace("+", "-").replace("/", "_")
+    yield data.hex()
+    yield data.hex().upper()
+
+
+def _leaves(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for name, item in value.items():
+            if name.lower() not in _OPEN:
+                yield from _leaves(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+
+
+def _of_url(text: str) -> Iterator[str]:
+    try:
+        url = urlsplit(text)
+    except ValueError:
+        return
+    if url.password:
+        yield url.password
+    for path in (url.path, url.path.rpartition("/")[2], url.query):
+        if len(path) >= 12:
+            yield path
+
+
+def _pem_body(text: str) -> str:
+    """Return the key between the lines that name it, which all keys share."""
+    _, begin, rest = text.partition("-----BEGIN ")
+    return rest.partition("-----")[2].partition("-----END")[0].strip() if begin else ""
