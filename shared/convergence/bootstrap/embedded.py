@@ -89,10 +89,25 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         orgs, credentials = OrgStore(documents), CredentialStore(documents, keyring, clock)
         if not directory.key.exists() and await credentials.any_of(await orgs.slugs()):
             raise missing(directory.key)
+        if warehouse.session.has_journal:  # left by a process that died: damage is found here, not by every run
+            await warehouse.session.read(lambda _: None)
+        log = LogSink(
+            warehouse,
+            runs=schemas.get("org_meta_pipeline_runs"),
+            steps=schemas.get("org_meta_step_logs"),
+            audit=schemas.get("org_audit_logs"),
+            dataset_of=lambda org: f"{org}_{options.env}",
+            clock=clock,
+        )
+
+        async def trouble() -> str | None:
+            return await documents.trouble() or await warehouse.session.trouble() or log.trouble
+
         services = Services(
             documents=documents,
             bus=bus,
             warehouse=warehouse,
+            trouble=trouble,
             keyring=keyring,
             clock=clock,
             ids=ids,
@@ -113,14 +128,6 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             ),
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,
-        )
-        log = LogSink(
-            warehouse,
-            runs=schemas.get("org_meta_pipeline_runs"),
-            steps=schemas.get("org_meta_step_logs"),
-            audit=schemas.get("org_audit_logs"),
-            dataset_of=lambda org: f"{org}_{options.env}",
-            clock=clock,
         )
         closing.push_async_callback(log.close)
         bus.tap(RUN_EVENTS, log.accept)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
@@ -106,6 +106,10 @@ class ProcessCache:
         self.fan_in.forget(run)
 
 
+async def _no_trouble() -> str | None:
+    return None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
     """The ports and the thin repositories above them. `owner` names this boot of this process."""
@@ -130,5 +134,6 @@ class Services:
     settings: EngineSettings = field(default_factory=EngineSettings)
     memory: ProcessCache = field(default_factory=ProcessCache)
     notifications: Callable[[], Mapping[str, Any]] = dict  # who hears of an end that its pipeline does not handle
+    trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # why nothing can be written now, when that is known
     # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import re
 from collections.abc import Callable, Sequence
 from datetime import datetime
@@ -21,11 +22,13 @@ from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.session import Job
 from convergence.domain.sql_names import duckdb_name
 from convergence.engine.log_rows import DATASET
-from convergence.errors import ConvergenceError
+from convergence.errors import ConvergenceError, StepFailed, Transient
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import TableSchema
 
+logger = logging.getLogger(__name__)
+_AGAIN_S: Final = 5.0  # after the file could not be written
 _ORG: Final = re.compile(r"[A-Za-z0-9_-]+")
 
 
@@ -57,7 +60,9 @@ class LogSink:
         self._spool = warehouse.session.logs / "events.ndjson"
         self._taken = warehouse.session.logs / "events.taken.ndjson"
         self._spooled = self._spool.stat().st_size if self._spool.exists() else 0
+        self._unreadable = warehouse.session.logs / "events.unreadable.ndjson"
         self._events: list[bytes] = []
+        self.trouble: str | None = None  # why events are not in the file yet
         self._timer: asyncio.TimerHandle | None = None
         self._folding: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -94,7 +99,11 @@ class LogSink:
 
     def _due(self) -> None:
         self._timer = None
-        self._write()
+        try:
+            self._write()
+        except Transient:  # said by `trouble`; the events are kept
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._due)
+            return
         if self._spooled >= self._fold_bytes and (self._folding is None or self._folding.done()):
             self._folding = asyncio.get_running_loop().create_task(self._fold_later())
 
@@ -107,18 +116,44 @@ class LogSink:
         if not self._events:
             return
         lines = b"".join(b"\n" + event for event in self._events)
+        try:
+            self._spool.parent.mkdir(parents=True, exist_ok=True)
+            with self._spool.open("ab") as file:
+                file.write(lines)
+        except OSError as error:  # what is there of them already comes twice, and is shown once
+            self.trouble = f"the operational log cannot be written: {self._spool}: {error.strerror}"
+            raise Transient(self.trouble) from error
+        self.trouble = None
         self._events.clear()
-        self._spool.parent.mkdir(parents=True, exist_ok=True)
-        with self._spool.open("ab") as file:
-            file.write(lines)
         self._spooled += len(lines)
 
     async def _fold(self) -> None:
         for table in self._tables:
             await self._warehouse.ensure_table(DATASET, table)
         at = self._clock.now()
-        await self._warehouse.session.write(lambda job: self._store(job, self._taken, at))
+        try:
+            await self._warehouse.session.write(lambda job: self._store(job, self._taken, at))
+        except StepFailed:  # not the file as a whole, so a line of it
+            await self._fold_lines([line for line in self._taken.read_bytes().split(b"\n") if line], at)
         self._taken.unlink()
+
+    async def _fold_lines(self, lines: list[bytes], at: datetime) -> None:
+        """Fold what can be read, by halves; a line that cannot is set aside, so that it does not stop the log."""
+        part = self._taken.with_name("events.part.ndjson")
+        part.write_bytes(b"\n".join(lines))
+        try:
+            await self._warehouse.session.write(lambda job: self._store(job, part, at))
+        except StepFailed as error:
+            if len(lines) == 1:
+                with self._unreadable.open("ab") as file:
+                    file.write(lines[0] + b"\n")
+                logger.error("an event of the operational log is set aside in %s: %s", self._unreadable, error)
+                return
+            middle = len(lines) // 2
+            await self._fold_lines(lines[:middle], at)
+            await self._fold_lines(lines[middle:], at)
+        finally:
+            part.unlink(missing_ok=True)
 
     def _store(self, job: Job, events: Path, at: datetime) -> None:
         with job.transaction():

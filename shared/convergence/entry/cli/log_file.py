@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from logging.handlers import RotatingFileHandler
@@ -45,6 +47,7 @@ class LogFile(RotatingFileHandler):
     def __init__(self, path: Path) -> None:
         super().__init__(path, maxBytes=_BYTES_MAX, backupCount=_FILES_KEPT, encoding="utf-8", delay=True)
         self._size = 0
+        self._lost = 0  # lines since it could not be written
 
     def emit(self, record: logging.LogRecord) -> None:
         """Write one line."""
@@ -58,6 +61,15 @@ class LogFile(RotatingFileHandler):
             self.stream.write(line)
             self.stream.flush()
             self._size += len(line)
+            self._lost = 0
+        except OSError as error:
+            if not self._lost:  # once: on a full disk every line would say so
+                sys.stderr.write(f"{self.baseFilename} cannot be written: {error.strerror}; its lines are lost\n")
+            self._lost += 1
+            stream, self.stream = self.stream, None  # what it could not write would be tried again when it is closed
+            with contextlib.suppress(OSError):
+                if stream is not None:
+                    stream.close()
         except Exception:  # noqa: BLE001 - logging's own contract: a log that cannot be written stops nobody
             self.handleError(record)
 

@@ -8,6 +8,7 @@ write. SQLite runs on the event loop's thread on purpose: a statement takes micr
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from collections.abc import Sequence
 from functools import partial
@@ -73,6 +74,7 @@ class SqliteDocuments:
         self._clock = clock
         self._read_only = read_only
         self._last_version = 0
+        self._failed: str | None = None  # why the last write did not go through; None after one that did
         self._group: list[Joined] = []
         target = f"{Path(path).resolve().as_uri()}?mode=ro" if read_only else str(path)
         self._recent = Recent()
@@ -175,6 +177,7 @@ class SqliteDocuments:
             outcomes.extend(self._apply(writes) for writes, _ in group)
             if not alone:
                 self._execute("COMMIT")
+            self._failed = None
         except Exception as error:  # noqa: BLE001 - whatever it was: nobody may be left waiting, no transaction open
             outcomes = [self._undone(error)] * len(group)
         for (_, joined), outcome in zip(group, outcomes, strict=True):
@@ -186,11 +189,22 @@ class SqliteDocuments:
                 joined.set_result(outcome)
         return outcomes
 
+    async def trouble(self) -> str | None:
+        """Return why nothing can be written; when the last write failed, another is tried first."""
+        if self._failed is not None:
+            with contextlib.suppress(sqlite3.Error):
+                self._execute("PRAGMA user_version = 0")  # written, though it changes nothing
+                self._failed = None
+        return self._failed
+
     def _undone(self, error: Exception) -> Exception:
         if self._db.in_transaction:
             self._execute("ROLLBACK")
         self._recent.clear()
-        return Transient(f"state could not be written: {error}") if isinstance(error, sqlite3.Error) else error
+        if not isinstance(error, sqlite3.Error):
+            return error
+        self._failed = f"state could not be written: {error}"
+        return Transient(self._failed)
 
     def _apply(self, writes: Sequence[Encoded]) -> list[int] | Conflict:
         """Check every precondition, then write: a refused commit leaves no trace, its neighbours go on."""

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from convergence.errors import ConvergenceError, StepFailed, StorageLocked, Transient, did_you_mean
+from convergence.errors import ConvergenceError, StepFailed, StorageLocked, StorageUnusable, Transient, did_you_mean
 
 if TYPE_CHECKING:
     import duckdb
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 _HOLDER: Final = re.compile(r"PID (\d+)")
 # By name, so that this table is readable without importing duckdb. What is not listed is a StepFailed.
 _TRANSIENT: Final = frozenset({"TransactionException", "InterruptException", "ConnectionException"})
+_NO_ROOM: Final = re.compile(r"No space left on device|[Qq]uota exceeded|File too large|Read-only file system")
 _NOISE: Final = re.compile(
     r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
 )
@@ -27,6 +29,29 @@ _MISSING_COLUMN: Final = re.compile(
 _CANDIDATES: Final = re.compile(r"(?:Candidate bindings|Did you mean): (.*)")
 
 
+def ends_the_database(error: BaseException | None) -> duckdb.Error | None:
+    """Return the error behind `error` after which DuckDB refuses everything until the file is opened again."""
+    import duckdb
+
+    while error is not None:
+        if isinstance(error, duckdb.FatalException):
+            return error
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def cannot_open(error: duckdb.Error, path: Path | None) -> ConvergenceError:
+    """Return the error of a database file that does not open: in use, no room on its disk, or damaged."""
+    known = translate_error(error)
+    if isinstance(known, StorageLocked | Transient):
+        return known
+    return StorageUnusable(
+        f"the warehouse {path} cannot be opened: {plain_message(error)}. Restore the data directory from a backup; "
+        f"without one, move {path} and its .wal away, and replay the runs whose rows are needed: the state is whole, "
+        "and the next run makes a new warehouse"
+    )
+
+
 def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError:
     """Return the product's error for DuckDB's; the caller raises it `from error`."""
     text = plain_message(error)
@@ -36,6 +61,8 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
         holder = _HOLDER.search(str(error))
         who = f"process {holder.group(1)}" if holder else "another process"
         return StorageLocked(f"The warehouse is in use by {who}. Stop it, or give this one another data directory.")
+    if kind == "FatalException" or _NO_ROOM.search(text):
+        return Transient(f"{prefix}the warehouse cannot be written: {text.splitlines()[-1]}")
     if kind in _TRANSIENT:
         return Transient(f"{prefix}the warehouse is busy: {text}")
     if kind == "OutOfMemoryException":

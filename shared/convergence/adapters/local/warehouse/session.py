@@ -17,9 +17,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
-from convergence.adapters.local.warehouse.errors import translate_error
+from convergence.adapters.local.warehouse.errors import cannot_open, ends_the_database, translate_error
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.errors import StepFailed, Transient
+from convergence.errors import ConvergenceError, StepFailed, StorageUnusable, Transient
 
 if TYPE_CHECKING:
     import duckdb
@@ -115,6 +115,11 @@ class Job:
         if self._cancelled:
             raise Transient("the statement was cancelled")
 
+    @property
+    def cancelled(self) -> bool:
+        """Whether it was told to stop."""
+        return self._cancelled
+
     def cancel(self) -> None:
         """Interrupt the running statement and refuse the next."""
         with self._lock:
@@ -135,6 +140,9 @@ class Session:
         self._lock = threading.Lock()
         self._database: duckdb.DuckDBPyConnection | None = None
         self._closed = self._has_macros = False
+        self._at_work = 0  # cursors in use
+        self._failed: str | None = None  # why the last write did not go through; None after one that did
+        self._invalid = False  # DuckDB has given the open database up
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warehouse-reader")
 
@@ -143,13 +151,26 @@ class Session:
         """Whether somebody has used the database yet."""
         return self._database is not None
 
+    @property
+    def has_journal(self) -> bool:
+        """Whether an earlier process left writes that the next opening has to repeat."""
+        journal = None if self._path is None else self._path.with_name(f"{self._path.name}.wal")
+        return journal is not None and journal.exists() and journal.stat().st_size > 0
+
+    async def trouble(self) -> str | None:
+        """Return why nothing can be written; when the last write failed, another is tried first."""
+        if self._failed is not None:
+            with contextlib.suppress(ConvergenceError):
+                await self.write(lambda job: job.execute(statement("probe")))
+        return self._failed
+
     async def write(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
         """Run `work` on the writer's thread, after all earlier writers. `googlesql`: it needs the macros."""
-        return await self._run(self._writer, work, googlesql)
+        return await self._run(self._writer, self._write_out, work, googlesql)
 
     async def read(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
         """Run `work` on a reader's thread."""
-        return await self._run(self._readers, work, googlesql)
+        return await self._run(self._readers, self._execute, work, googlesql)
 
     def close(self) -> None:
         """Wait for running jobs, then close the database. Closing twice is harmless."""
@@ -163,11 +184,17 @@ class Session:
         if self._scratch is not None:
             self._scratch.cleanup()
 
-    async def _run(self, pool: ThreadPoolExecutor, work: Callable[[Job], T], googlesql: bool) -> T:
+    async def _run(
+        self,
+        pool: ThreadPoolExecutor,
+        execute: Callable[[Job, Callable[[Job], T], bool], T],
+        work: Callable[[Job], T],
+        googlesql: bool,
+    ) -> T:
         if self._closed:
             raise Transient("the warehouse is closed")
         job = Job()
-        future = asyncio.get_running_loop().run_in_executor(pool, self._execute, job, work, googlesql)
+        future = asyncio.get_running_loop().run_in_executor(pool, execute, job, work, googlesql)
         try:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
@@ -180,19 +207,50 @@ class Session:
         import duckdb
 
         try:
-            with job.on(self._open(googlesql)):
+            with self._cursor(googlesql) as cursor, job.on(cursor):
                 return work(job)
-        except duckdb.Error as error:
-            raise translate_error(error) from error
+        except Exception as error:
+            cause = ends_the_database(error)
+            if cause is not None:
+                self._invalid = True
+            elif isinstance(error, duckdb.Error):
+                cause = error
+            else:
+                raise
+            raise translate_error(cause) from error
 
-    def _open(self, googlesql: bool) -> duckdb.DuckDBPyConnection:
-        """Return a new cursor."""
+    def _write_out(self, job: Job, work: Callable[[Job], T], googlesql: bool) -> T:
+        """Execute for the writer, and keep whether it could write."""
+        try:
+            done = self._execute(job, work, googlesql)
+        except (Transient, StorageUnusable) as error:
+            if not job.cancelled:
+                self._failed = str(error)
+            raise
+        self._failed = None
+        return done
+
+    @contextlib.contextmanager
+    def _cursor(self, googlesql: bool) -> Iterator[duckdb.DuckDBPyConnection]:
+        """Give a new cursor; a database that DuckDB has given up is opened again once no cursor is left on it."""
         with self._lock:
+            if self._invalid and self._at_work:
+                raise Transient("the warehouse is being opened again after an error")
+            if self._invalid and self._database is not None:
+                self._database.close()
+                self._database, self._has_macros = None, False
             if self._database is None:
                 self._database = self._connect()
+                self._invalid = False
             if googlesql and not self._has_macros:
                 self._write_macros(self._database)
-            return self._database.cursor()
+            cursor = self._database.cursor()
+            self._at_work += 1
+        try:
+            yield cursor
+        finally:
+            with self._lock:
+                self._at_work -= 1
 
     def _write_macros(self, database: duckdb.DuckDBPyConnection) -> None:
         """Bring the schema `googlesql` up to date: takes 50 ms when the product is new to the file, else nothing."""
@@ -209,20 +267,23 @@ class Session:
         import duckdb
 
         self.staging.mkdir(parents=True, exist_ok=True)
-        database = duckdb.connect(
-            ":memory:" if self._path is None else str(self._path),
-            config={
-                "threads": self._threads,
-                "memory_limit": f"{self._memory_mib}MiB",
-                "checkpoint_threshold": CHECKPOINT_AT,
-                "autoinstall_known_extensions": False,
-                "autoload_known_extensions": False,
-                "allow_community_extensions": False,
-                "allow_persistent_secrets": False,
-                "python_enable_replacements": False,  # or FROM could name a variable of this process
-                "explain_output": "all",  # the second wall reads the plan as it was bound (`fence`)
-            },
-        )
+        try:
+            database = duckdb.connect(
+                ":memory:" if self._path is None else str(self._path),
+                config={
+                    "threads": self._threads,
+                    "memory_limit": f"{self._memory_mib}MiB",
+                    "checkpoint_threshold": CHECKPOINT_AT,
+                    "autoinstall_known_extensions": False,
+                    "autoload_known_extensions": False,
+                    "allow_community_extensions": False,
+                    "allow_persistent_secrets": False,
+                    "python_enable_replacements": False,  # or FROM could name a variable of this process
+                    "explain_output": "all",  # the second wall reads the plan as it was bound (`fence`)
+                },
+            )
+        except duckdb.Error as error:
+            raise cannot_open(error, self._path) from error
         database.execute("SET GLOBAL TimeZone = 'UTC'")
         _run_all(database, statement("internals"))
         # From here on SQL reaches no file but staged parts and spooled events, and no network.

@@ -145,6 +145,9 @@ WHERE (x_run_id = $run OR x_run_id IS NULL)
   AND (x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
     OR x_ingested_at IS NULL OR x_ingestion_date IS NULL);
 
+-- name: probe
+CREATE OR REPLACE TABLE _convergence.probe AS SELECT now() AS written_at;
+
 -- name: macros_version
 SELECT version FROM _convergence.about;
 

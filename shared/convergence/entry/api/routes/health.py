@@ -10,6 +10,7 @@ from starlette.responses import Response
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At
+from convergence.errors import Transient
 
 router = APIRouter(tags=["health"])
 
@@ -28,7 +29,10 @@ async def health() -> Json:
 
 @router.get("/ready", response_model=Health, responses=documented())
 async def ready(at: At) -> Json:
-    """Answer when the store can be reached and the configs are there; 503 otherwise."""
+    """Answer when the store can be reached and written and the configs are there; 503 with the reason otherwise."""
+    reason = await at.services.trouble()
+    if reason is not None:
+        raise Transient(reason)
     await at.services.documents.get("orgs/readiness")
     at.services.catalog.names()
     return Json({"status": "ok"})

@@ -92,6 +92,8 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         await server.serve(sockets=[listening])
         if not await writer.worker.drain(STEPS_S):
             session.out.note("Some steps were still at work; the next start goes on with them.")
+    gc.unfreeze()  # else what was kept counts as leaked at the end, a line for each
+    gc.collect()
     session.out.note("Stopped.")
 
 

@@ -1,0 +1,173 @@
+"""A disk that is full and then is not. A limit on the size of files stands for it: no test can fill the disk."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from convergence.adapters.local.log_sink import LogSink
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.bootstrap import EmbeddedOptions, embedded
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.settings.deployment import Settings
+from convergence.entry.api.app import create_app
+from convergence.entry.api.runtime import runtime
+from convergence.entry.cli.log_file import LogFile
+from convergence.errors import StorageUnusable, Transient
+from convergence.ports.documents import Create
+from convergence.ports.warehouse import Scope
+from tests.contract.test_log_sink import SteppedClock, an_event
+from tests.contract.test_log_spool import Process
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+MANY = "CREATE OR REPLACE TABLE t AS SELECT md5(CAST(n AS STRING)) AS a FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS n"
+SCOPE = Scope(dataset="acme_dev", writable=True)
+
+
+@contextmanager
+def full(size: int) -> Iterator[None]:
+    """Let no file grow over `size` bytes."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_the_warehouse_is_opened_again_once_there_is_room(tmp_path: Path) -> None:
+    async def story() -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
+        await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
+        assert await warehouse.session.trouble() is None
+        with full(1_500_000):
+            with pytest.raises(Transient):
+                await warehouse.query(MANY, scope=SCOPE, job_id="many")
+            reason = await warehouse.session.trouble()
+            if reason is not None:
+                assert "File too large" in reason
+        assert await warehouse.session.trouble() is None
+        await warehouse.query(MANY, scope=SCOPE, job_id="many")
+        found = await warehouse.query("SELECT COUNT(*) AS n, (SELECT a FROM small) AS a FROM t", scope=SCOPE)
+        assert found.rows == [{"n": 200_000, "a": 1}]
+        warehouse.close()
+
+    asyncio.run(story())
+
+
+def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import duckdb
+
+    async def story() -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
+        await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
+        before = warehouse.session._database
+
+        def fails(job: object) -> None:
+            raise duckdb.FatalException("FATAL Error: Failed to create checkpoint: No space left on device")
+
+        with pytest.raises(Transient, match="No space left on device"):
+            await warehouse.session.write(fails)
+        found = await warehouse.query("SELECT a FROM small", scope=SCOPE)
+        assert found.rows == [{"a": 1}]
+        assert warehouse.session._database is not before
+        warehouse.close()
+
+    asyncio.run(story())
+
+
+def test_ready_says_why_nothing_can_be_written(tmp_path: Path) -> None:
+    async def story() -> None:
+        options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
+        async with embedded(options, "test") as opened:
+            app = create_app(
+                runtime(opened.services, Settings(), wait=opened.worker.wait, log_lines=lambda _: ())  # type: ignore[arg-type] # not asked
+            )
+            client = httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://test")
+            assert (await client.get("/ready")).status_code == 200
+            with full(100_000), pytest.raises(Transient, match="state could not be written"):
+                await opened.services.documents.commit([Create("things/a", {"text": "x" * 500_000})])
+            with full(1):
+                answer = await client.get("/ready")
+                assert (answer.status_code, answer.json()["code"]) == (503, "transient")
+                assert "state could not be written" in answer.json()["detail"]
+            assert (await client.get("/ready")).status_code == 200
+
+    asyncio.run(story())
+
+
+def test_events_are_kept_until_they_are_written(tmp_path: Path) -> None:
+    async def story() -> None:
+        schemas, clock = TableSchemas(CONFIGS), SteppedClock()
+        names = {"runs": "org_meta_pipeline_runs", "steps": "org_meta_step_logs", "audit": "org_audit_logs"}
+        tables = {kind: schemas.get(name) for kind, name in names.items()}
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=clock)
+        sink = LogSink(warehouse, **tables, dataset_of="{}_dev".format, clock=clock)
+        with full(10):
+            sink.accept([an_event(1), an_event(2)])
+            sink._due()  # as its timer does
+            assert sink.trouble is not None
+            assert "File too large" in sink.trouble
+        sink.accept([an_event(3)])
+        await sink.close()
+        assert sink.trouble is None
+        lines = (tmp_path / "log" / "events.ndjson").read_bytes().splitlines()
+        assert [event.data in lines for event in (an_event(1), an_event(2), an_event(3))] == [True] * 3
+        warehouse.close()
+
+    asyncio.run(story())
+
+
+def test_a_log_that_cannot_be_written_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    handler = LogFile(tmp_path / "log")
+    record = logging.LogRecord("convergence", logging.INFO, "", 0, "hello", None, None)
+    handler.emit(record)
+    with full((tmp_path / "log").stat().st_size):
+        for _ in range(50):
+            handler.emit(record)
+    said = capsys.readouterr().err
+    assert said == f"{tmp_path / 'log'} cannot be written: File too large; its lines are lost\n"
+    handler.emit(record)
+    handler.close()
+    assert (tmp_path / "log").read_text() == "hello\n" * 2
+    assert capsys.readouterr().err == ""
+
+
+def test_a_damaged_journal_is_found_at_start_with_the_way_out(tmp_path: Path) -> None:
+    warehouse = tmp_path / "warehouse" / "warehouse.duckdb"
+    options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
+
+    async def live(break_it: bool) -> None:
+        async with embedded(options, "test") as opened:
+            await opened.services.warehouse.query("CREATE TABLE t AS SELECT 1 AS a", scope=SCOPE, job_id="j")
+            if break_it:  # as a process leaves it that dies, but for one byte
+                journal = warehouse.with_name("warehouse.duckdb.wal")
+                left = warehouse.read_bytes(), bytearray(journal.read_bytes())
+                left[1][len(left[1]) // 2] ^= 0xFF
+                kept.append(left)
+
+    kept: list[tuple[bytes, bytearray]] = []
+    asyncio.run(live(break_it=True))
+    warehouse.write_bytes(kept[0][0])
+    warehouse.with_name("warehouse.duckdb.wal").write_bytes(kept[0][1])
+    with pytest.raises(StorageUnusable, match=r"warehouse\.duckdb cannot be opened: .*WAL.*Restore .* from a backup"):
+        asyncio.run(live(break_it=False))
+
+
+def test_a_line_of_the_log_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
+    process = Process(tmp_path)
+    process.live("a")
+    line = b'{"id": "e9", "type": "step.completed", "org": "' + b"x" * 300_000 + b'"}'
+    with process.spool.open("ab") as file:
+        file.write(b"\n" + line)
+    process.live("b")
+    assert process.live("c", opens=True) == ["a", "b", "c"]
+    assert (process.spool.parent / "events.unreadable.ndjson").read_bytes() == line + b"\n"
+    assert process.live("d", opens=True) == ["a", "b", "c", "d"]
