@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import chain
 from typing import Final
 
 from convergence.adapters.local.bus import LocalBus
@@ -13,11 +15,13 @@ from convergence.engine.reconcile import count_unsettled, next_check, reconcile,
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.topic_handlers import handlers
+from convergence.errors import Transient
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Message, RetryPolicy
 
 logger = logging.getLogger(__name__)
 _PASS_MAX_S: Final = 5.0
 _PASS_MIN_S: Final = 0.2
+_TROUBLE_MAX_S: Final = 10.0  # a file system may be full for a moment
 
 
 class _Waiting:
@@ -26,6 +30,7 @@ class _Waiting:
     def __init__(self) -> None:
         self.moved = asyncio.Event()
         self.over = False
+        self.trouble: str | None = None  # why the run cannot go on for now
 
 
 class LocalWorker:
@@ -45,6 +50,7 @@ class LocalWorker:
         bus.tap(RUN_EVENTS, self._moved)
         self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
         self._passes: asyncio.Task[None] | None = None
+        self._troubled_since: datetime | None = None
 
     async def start(self) -> int:
         """Begin to take up every run that is not settled, then keep looking. Return how many there are.
@@ -61,6 +67,9 @@ class LocalWorker:
         """Return the run when it is terminal, and with `settled` its handlers are done and its rows counted.
 
         At the timeout, return it as it is then.
+
+        Raises:
+            Transient: nothing can be written for a while already, as on a full disk.
         """
         waiting = _Waiting()
         self._waiting.setdefault(run_id, []).append(waiting)
@@ -73,6 +82,8 @@ class LocalWorker:
                         return run
                     waiting.over = run.terminal
                     await waiting.moved.wait()
+                    if waiting.trouble is not None:
+                        raise Transient(f"{waiting.trouble}. The run is kept, and goes on once that is mended")
         except TimeoutError:
             return await self._run(org, run_id)
         finally:
@@ -113,6 +124,7 @@ class LocalWorker:
         taken_up = False
         while True:
             try:
+                await self._tell_of_trouble()
                 if taken_up:
                     await self._pass()
                 else:
@@ -121,6 +133,18 @@ class LocalWorker:
             except Exception as error:
                 logger.warning("reconciling failed, trying again: %s", error, exc_info=error)
                 await self.services.clock.sleep(_PASS_MAX_S)
+
+    async def _tell_of_trouble(self) -> None:
+        """Let nobody wait for what cannot be written; steps and reconciler go on trying."""
+        reason, now = await self.services.trouble(), self.services.clock.now()
+        if reason is None:
+            self._troubled_since = None
+            return
+        self._troubled_since = self._troubled_since or now
+        if (now - self._troubled_since).total_seconds() >= _TROUBLE_MAX_S:
+            for waiting in chain.from_iterable(self._waiting.values()):
+                waiting.trouble = reason
+                waiting.moved.set()
 
     async def _pass(self) -> None:
         due = await next_check(self.services)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -71,6 +72,32 @@ def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: En
 
     engine.live(scenario)
     assert swept == ["now"]
+
+
+def test_waiting_ends_when_nothing_can_be_written_and_the_run_is_kept(engine: Engine) -> None:
+    engine.pipeline(TWO)
+    troubles = ["state could not be written: disk full"]
+
+    async def trouble() -> str | None:
+        return troubles[0] if troubles else None
+
+    async def story() -> Any:
+        topics = dict(engine.bus._topics)
+        engine.bus._topics.clear()
+        run = await engine.start()
+        services = replace(engine.services, trouble=trouble)
+        engine.worker = LocalWorker(services, engine.bus)
+        engine.bus._topics.clear()
+        await engine.worker.start()
+        before = engine.clock.now()
+        with pytest.raises(Transient, match=r"state could not be written: disk full\. The run is kept"):
+            await engine.worker.wait("acme", run.run_id)
+        assert 10 <= (engine.clock.now() - before).total_seconds() < 20
+        troubles.clear()
+        engine.bus._topics.update(topics)
+        return await engine.worker.wait("acme", run.run_id)
+
+    assert engine.live(story).status == "completed"
 
 
 def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
