@@ -33,7 +33,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 
 class ConvergenceError(Exception):
@@ -57,12 +57,18 @@ class ConfigError(ConvergenceError):
         super().__init__(": ".join(part for part in (where, path, message) if part))
 
 
+FINDINGS_MAX: Final = 20  # mistakes told at once: more help no author, and a stranger could ask for megabytes of them
+
+
 class ConfigErrors(ConfigError):
-    """All mistakes that were found, so that an author mends them in one go."""
+    """The mistakes that were found, so that an author mends them in one go: FINDINGS_MAX, and how many more."""
 
     def __init__(self, problems: Sequence[ConfigError]) -> None:
-        self.problems = tuple(problems)
-        Exception.__init__(self, "\n".join(str(problem) for problem in problems))
+        told = tuple(problems)
+        if len(told) > FINDINGS_MAX:
+            told = (*told[:FINDINGS_MAX], ConfigError("there are more mistakes: correct these first"))
+        self.problems = told
+        Exception.__init__(self, "\n".join(str(problem) for problem in told))
         self.message, self.where, self.path = str(self), "", ""
 
 

@@ -6,7 +6,7 @@ of four steps takes microseconds. Parts without templates are shared between pla
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,12 +15,14 @@ from convergence.config.conditions import expression
 from convergence.config.cron import zone
 from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters.dates import date_names
-from convergence.config.prepare import Prepared, PreparedStep, is_late, is_late_in_handler
+from convergence.config.prepare import PreparedStep, is_late, is_late_in_handler
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.templates.compiled import Scope, Use
 from convergence.config.templates.deferred import deferred_texts, resolve_handler, resolve_results
 from convergence.config.templates.missing_names import Explanation
+from convergence.config.templates.sizes import PLAN_MAX, TooLarge, Values, Weights
 from convergence.config.templates.template import NoValue, lookup
+from convergence.config.yaml.positions import KeyPath
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import ConfigError, ConfigErrors
 
@@ -55,9 +57,9 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     """
     pipeline, prepared = loaded.pipeline, loaded.prepared
     core = _core(loaded, request)
-    scope: dict[str, Any] = {**request.profile, **core}
+    scope = Values({**request.profile, **core})
     scope["parameters"] = request.parameters
-    variables = _variables(prepared, scope, request.parameters)
+    variables = _variables(loaded, scope, request.parameters)
     if prepared.defaults:
         named = {name: variables[name] for name in prepared.defaults if name in variables}
         scope["parameters"] = {**named, **request.parameters}
@@ -68,7 +70,10 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
         scope["pipeline_id"] = core["pipeline_id"] = prepared.pipeline_id(scope)
     except LookupError as error:
         Explanation(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
+    except TooLarge as error:
+        mistakes.append(loaded.positions.problem(("pipeline_id",), str(error)))
     steps = tuple(step.plan or _step(step, loaded, scope, mistakes) for step in prepared.steps)
+    mistakes = mistakes or _too_large(loaded, variables, steps)
     if mistakes:
         raise ConfigErrors(mistakes)
     return Plan(
@@ -114,14 +119,38 @@ def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:
     }
 
 
-def _variables(prepared: Prepared, scope: dict[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+def _too_large(loaded: LoadedPipeline, variables: Mapping[str, Any], steps: Sequence[PlanStep]) -> list[ConfigError]:
+    """Return the mistake of a plan whose values are named so often that it would not fit."""
+    weights = Weights()
+    size = weights.of(variables)
+    if size > PLAN_MAX:
+        largest = max(variables, key=lambda name: weights.of(variables[name]))
+        return [_too_large_at(loaded, _variable_at(loaded, largest))]
+    for prepared, step in zip(loaded.prepared.steps, steps, strict=True):
+        if prepared.plan is None:
+            size += weights.of(step.config) + weights.of(step.deferred)
+        if size > PLAN_MAX:
+            return [_too_large_at(loaded, ("steps", prepared.position))]
+    return []
+
+
+def _too_large_at(loaded: LoadedPipeline, at: KeyPath) -> ConfigError:
+    message = f"with this the plan would have more than {PLAN_MAX:,} characters: use fewer or shorter values"
+    return loaded.positions.problem(at, message)
+
+
+def _variable_at(loaded: LoadedPipeline, name: str) -> KeyPath:
+    return ("variables", name) if name in loaded.pipeline.variables else ("parameters", name, "default")
+
+
+def _variables(loaded: LoadedPipeline, scope: Values, given: Mapping[str, Any]) -> dict[str, Any]:
     """Put parameters and variables into the scope: a given parameter comes before the file's variable.
 
     A declared default with a template is a variable too.
     """
     scope.update({name: value for name, value in given.items() if name not in BUILT_INS})
     variables: dict[str, Any] = {}
-    for item in prepared.variables:
+    for item in loaded.prepared.variables:
         name = item.name
         if name in given and name not in IMPLICIT_PARAMETERS:
             variables[name] = given[name]
@@ -130,8 +159,11 @@ def _variables(prepared: Prepared, scope: dict[str, Any], given: Mapping[str, An
         else:
             try:
                 variables[name] = scope[name] = item.fill(scope)
+                scope.check(variables[name])
             except LookupError:
                 scope.pop(name, None)  # missed only by those who use it
+            except TooLarge as error:
+                raise ConfigErrors([loaded.positions.problem(_variable_at(loaded, name), str(error))]) from error
     return variables
 
 
@@ -144,9 +176,9 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
     if prepared.enabled is not None:
         enabled = _enabled(prepared, loaded, scope, mistakes)
     if enabled is True:
-        if prepared.when is not None:
-            when = _when(prepared.when, scope)
         try:
+            if prepared.when is not None:
+                when = _when(prepared.when, scope)
             if prepared.fill is not None:
                 config = prepared.fill(scope)
             if prepared.later:
@@ -163,6 +195,9 @@ def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mista
     assert prepared.enabled is not None, "only called for a template"
     try:
         value = prepared.enabled(scope)
+    except TooLarge as error:
+        mistakes.append(loaded.positions.problem(at, str(error)))
+        return False
     except LookupError as error:
         Explanation(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
         return False
@@ -181,7 +216,10 @@ def _when(parsed: expression.Expression, scope: Scope) -> str:
         if name.path[0] in {"parameters", "results"}:
             return name
         try:
-            return expression.Literal(lookup(scope, name.dotted))
+            found = lookup(scope, name.dotted)
+            if isinstance(scope, Values):
+                scope.spend(Weights().of(found))
+            return expression.Literal(found)
         except NoValue:
             return expression.Literal(None)
 

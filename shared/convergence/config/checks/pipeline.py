@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from itertools import chain, islice
 from typing import Final
 
 from convergence.config.conditions import expression
@@ -17,7 +17,7 @@ from convergence.config.templates.compiled import Use
 from convergence.config.templates.template import SLOT
 from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import topological_order
-from convergence.errors import ConfigError, did_you_mean
+from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -36,16 +36,10 @@ _DECLARED_TYPES: Final = {
 def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple[list[ConfigError], list[ConfigError]]:
     """Return the mistakes and the warnings of a pipeline."""
     look = _Look(pipeline, prepared, positions)
-    problems = [
-        *prepared.mistakes,
-        *look.identity(),
-        *look.parameters(),
-        *look.steps(),
-        *look.graph(),
-        *look.conditions(),
-        *look.templates(),
-    ]
-    return problems, list(look.warnings())
+    looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates)
+    problems = chain(prepared.mistakes, chain.from_iterable(each() for each in looks))
+    # A suggestion costs time: no more of them are made than are told.
+    return list(islice(problems, FINDINGS_MAX + 1)), list(islice(look.warnings(), FINDINGS_MAX))
 
 
 def is_pipeline_path(path: str) -> bool:
@@ -62,6 +56,8 @@ class _Look:
         self._graph = {step.step_id: step.depends_on for step in pipeline.steps if step.trigger is None}
         self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS}
         self._known = {*BUILT_INS, *self._givable}
+        self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for, of the last one asked
+        self._slips: dict[str, str | None] = {}
 
     def identity(self) -> Iterator[ConfigError]:
         if not is_pipeline_path(self._pipeline.path):
@@ -181,7 +177,9 @@ class _Look:
     def _slip(self, name: str, at: KeyPath) -> Iterator[ConfigError]:
         if name in self._known or is_profile(name):
             return
-        meant = slip(name, self._known)
+        if name not in self._slips:
+            self._slips[name] = slip(name, self._known)
+        meant = self._slips[name]
         if meant is not None:
             yield self._problem(at, f"nothing is called {name!r}. Did you mean {meant!r}?")
         elif self._pipeline.strict_names:
@@ -194,19 +192,21 @@ class _Look:
     def _result(self, step: Step, other: str, at: KeyPath) -> Iterator[ConfigError]:
         if other not in self._graph:
             yield self._problem(at, f"no step is called {other!r}.{did_you_mean(other, self._graph)}")
-        elif step.trigger is None and other not in self._ancestors(step.depends_on):
+        elif step.trigger is None and other not in self._ancestors(step):
             message = f"{step.step_id!r} does not wait for {other!r}: name it in depends_on to see its results"
             yield self._problem(at, message)
 
-    def _ancestors(self, names: Iterable[str]) -> Counter[str]:
-        found: Counter[str] = Counter()
-        waiting = list(names)
-        while waiting:
-            name = waiting.pop()
-            if name not in found:
-                found[name] += 1
-                waiting.extend(self._graph.get(name, ()))
-        return found
+    def _ancestors(self, step: Step) -> frozenset[str]:
+        if step.step_id not in self._before:
+            found: set[str] = set()
+            waiting = list(step.depends_on)
+            while waiting:
+                name = waiting.pop()
+                if name not in found:
+                    found.add(name)
+                    waiting.extend(self._graph.get(name, ()))
+            self._before = {step.step_id: frozenset(found)}
+        return self._before[step.step_id]
 
 
 def _fits(kind: str, value: object) -> bool:

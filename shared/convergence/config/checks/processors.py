@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from itertools import islice
 from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -14,7 +15,7 @@ from convergence.config.processors import ps_types
 from convergence.config.templates.compiled import is_sql
 from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import ConfigError, StepFailed, did_you_mean
+from convergence.errors import FINDINGS_MAX, ConfigError, StepFailed, did_you_mean
 
 Target = Literal["embedded", "gcp"]
 
@@ -38,7 +39,9 @@ def check_processors(loaded: LoadedPipeline, target: Target) -> tuple[list[Confi
             continue
         model = getattr(processor, "config_model", None)
         if isinstance(model, type) and issubclass(model, BaseModel):
-            problems.extend(_config(loaded, model, step, (*at, "config")))
+            problems.extend(islice(_config(loaded, model, step, (*at, "config")), FINDINGS_MAX))
+        if len(problems) > FINDINGS_MAX:
+            break
         if _too_long(step, processor):
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings

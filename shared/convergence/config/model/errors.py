@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from convergence.config.yaml.positions import KeyPath, Positions
-from convergence.errors import ConfigError, did_you_mean
+from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
 
 _WANTED: Final[Mapping[str, str]] = {
     "string_type": "text",
@@ -35,6 +35,8 @@ def problems_of(error: ValidationError, data: Any, positions: Positions, below: 
             continue  # the door has said what is wrong
         problem = positions.problem((*below, *path), sentence(detail, path))
         found.setdefault(f"{problem.where} {problem.path}", problem)
+        if len(found) > FINDINGS_MAX:
+            break
     return list(found.values())
 
 
@@ -53,13 +55,8 @@ def details_of(error: ValidationError, data: Any) -> list[tuple[KeyPath, ErrorDe
         if detail["type"] == "too_short" and detail["input"]:
             continue  # it counts only the items that are right
         found.append((_own(data, detail), detail))
-    paths = {path for path, _ in found}
-    return [
-        (path, detail)
-        for path, detail in found
-        if not any(len(other) > len(path) and other[: len(path)] == path for other in paths)
-        or detail["type"] in _OF_THE_WHOLE
-    ]
+    above = {path[:cut] for path, _ in found for cut in range(len(path))}
+    return [(path, detail) for path, detail in found if path not in above or detail["type"] in _OF_THE_WHOLE]
 
 
 def _own(data: Any, detail: ErrorDetails) -> KeyPath:

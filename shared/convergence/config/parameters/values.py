@@ -12,8 +12,9 @@ from convergence.config.model.pipeline import ParameterSpec
 from convergence.config.parameters.coercion import coerce, json_value, shown
 from convergence.config.parameters.dates import date_names
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS, ROOTS
+from convergence.config.templates.sizes import TooLarge
 from convergence.config.templates.template import NoValue, parse, render
-from convergence.errors import InvalidInput, did_you_mean
+from convergence.errors import FINDINGS_MAX, InvalidInput, did_you_mean
 
 
 def resolve_parameters(
@@ -39,6 +40,8 @@ def resolve_parameters(
     reading = _Reading(loaded, today, {**dates, **(scope or {})})
     for name, value in given.items():
         reading.take(name, value)
+        if len(reading.wrong) >= FINDINGS_MAX:
+            raise InvalidInput(f"{loaded.path}: " + "; ".join([*reading.wrong, "there may be more"]))
     for name, spec in reading.specs.items():
         if spec.required and name not in reading.found and name not in reading.refused:
             reading.wrong.append(f"the parameter {name!r} is required")
@@ -87,6 +90,9 @@ class _Reading:
             try:
                 value = render(template, {**self._scope, **self.found})
             except NoValue:
+                return
+            except TooLarge as error:
+                self._refuse(name, f"the default of {name}: {error}")
                 return
         self._read(name, value, spec)
 

@@ -17,14 +17,14 @@ _PIECE: Final = re.compile(
     r"""
     (?P<comment> --[^\n]*  |  \#[^\n]*  |  /\*.*?\*/ )
   | (?P<string> (?P<prefix>[rR][bB]?|[bB][rR]?)?  (?:
-        (?P<q3>'{3}|"{3})  (?P<body3> (?: \\. | (?!(?P=q3)). )* )  (?P=q3)
-      | (?P<q1>['"])       (?P<body1> (?: \\. | (?!(?P=q1))[^\n\\] )* )  (?P=q1)
+        (?P<q3>'{3}|"{3})  (?P<body3> (?: \\. | (?!(?P=q3))[^\\] )*+ )  (?P=q3)
+      | (?P<q1>'(?!'')|"(?!""))  (?P<body1> (?: \\. | (?!(?P=q1))[^\n\\] )*+ )  (?P=q1)
     ))
-  | (?P<backtick> ` (?P<name> (?: \\. | [^`\\\n] )* ) ` )
+  | (?P<backtick> ` (?P<name> (?: \\. | [^`\\\n] )*+ ) ` )
   | (?P<at> @@[A-Za-z_][A-Za-z0-9_.]* | @[A-Za-z_][A-Za-z0-9_]* )
   | (?P<word> [A-Za-z_][A-Za-z0-9_]* )
   | (?P<blank> \s+ )
-  | (?P<open> ['"`] | /\* )
+  | (?P<open> (?: ['"`] | /\* ) .* )
   | (?P<other> . )
     """,
     re.VERBOSE | re.DOTALL,
@@ -34,7 +34,7 @@ _PIECE: Final = re.compile(
 class Piece(NamedTuple):
     """A piece of SQL. `body` is what stands between quotes; `prefix` is r, b, rb or br in lower case.
 
-    The kind `open` is a quote or a comment that is never closed.
+    The kind `open` is a quote or a comment that is never closed, with all that follows.
     """
 
     kind: Kind

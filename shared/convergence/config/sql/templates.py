@@ -15,11 +15,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping
+from itertools import groupby
 from typing import Final
 
 from convergence.config.sql.scanner import Piece, scan
 from convergence.config.sql.statement import Bound, Identifier, Mistake, Statement
 from convergence.config.templates.template import SLOT, Slot, parse
+from convergence.errors import FINDINGS_MAX
 
 _TEMPORAL: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 _TYPED_LITERALS: Final = _TEMPORAL | {"TIME", "NUMERIC", "BIGNUMERIC", "JSON"}
@@ -75,6 +77,8 @@ class _Reading:
         return Statement(_merge(self._parts), tuple(self._bound.values()), native, tuple(self._mistakes))
 
     def _wrong(self, message: str, offset: int) -> None:
+        if len(self._mistakes) > FINDINGS_MAX:
+            return
         self._mistakes.append(Mistake(message, self._sql.count("\n", 0, offset)))
 
     def _typed(self, index: int) -> int:
@@ -110,7 +114,8 @@ class _Reading:
             case "at":
                 self._at(piece)
             case "open":
-                self._wrong(f"this {piece.text} is never closed", piece.start)
+                opened = "/*" if piece.text.startswith("/*") else piece.text[0]
+                self._wrong(f"this {opened} is never closed", piece.start)
                 self._parts.append(piece.text)
             case _:
                 self._track_calls(index, piece)
@@ -119,7 +124,8 @@ class _Reading:
 
     def _track_calls(self, index: int, piece: Piece) -> None:
         if piece.text == "(":
-            before = next((other for other in reversed(self._pieces[:index]) if other.kind != "blank"), None)
+            earlier = (self._pieces[place] for place in range(index - 1, -1, -1))
+            before = next((other for other in earlier if other.kind != "blank"), None)
             self._calls.append(before.text.upper() if before is not None and before.kind == "word" else "")
         elif piece.text == ")" and self._calls:
             self._calls.pop()
@@ -197,10 +203,9 @@ def _whole(piece: Piece) -> Slot | None:
 
 def _merge(parts: list[str | Identifier]) -> tuple[str | Identifier, ...]:
     merged: list[str | Identifier] = []
-    for part in parts:
-        last = merged[-1] if merged else None
-        if isinstance(part, str) and isinstance(last, str):
-            merged[-1] = last + part
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
+        if is_text:
+            merged.append("".join(str(part) for part in group))
         else:
-            merged.append(part)
+            merged.extend(group)
     return tuple(merged)

@@ -11,8 +11,10 @@ from typing import Any, Final, NamedTuple
 
 from convergence.config.sql.statement import Mistake, Statement, render_sql
 from convergence.config.sql.templates import parse_expression, parse_sql
+from convergence.config.templates.sizes import joined
 from convergence.config.templates.template import NoValue, Slot, Template, lookup, parse, text_of
-from convergence.config.yaml.positions import KeyPath
+from convergence.config.yaml.positions import KeyPath, path_text
+from convergence.errors import FINDINGS_MAX
 
 Scope = Mapping[str, Any]
 Fill = Callable[[Scope], Any]
@@ -108,7 +110,7 @@ class Compiler:
         if any(self.deferred(slot.name) for slot in template.slots):
             self.later.append(Deferred(path, template.parts))
             return _constant(None)
-        return fill_text(template)
+        return fill_text(template, path_text(path))
 
     def _sql(self, text: str, path: KeyPath, *, expression: bool = False) -> Fill | None:
         if expression:
@@ -119,7 +121,7 @@ class Compiler:
         for part in statement.parts:
             if not isinstance(part, str):
                 self.uses.append(Use(part.name, path, part.offset))
-                if self.deferred(part.name):
+                if self.deferred(part.name) and len(self.mistakes) <= FINDINGS_MAX:
                     message = f"{{{part.name}}} cannot name a table: it is known only when the step starts"
                     self.mistakes.append((path, Mistake(message, text.count("\n", 0, part.offset))))
         for bound in statement.bound:
@@ -163,15 +165,16 @@ def own_parameters(value: Any) -> frozenset[str]:
     return frozenset(found)
 
 
-def fill_text(template: Template) -> Fill:
-    """Return the function for one text. It raises `LookupError` for a name without a value."""
+def fill_text(template: Template, where: str = "") -> Fill:
+    """Return the function for one text. It raises `LookupError` for a name without a value, and `TooLarge`."""
     whole = template.whole
     if whole is not None:
         return _getter(whole.name)
     parts = tuple(part if isinstance(part, str) else (part.name, _getter(part.name)) for part in template.parts)
 
     def fill(scope: Scope) -> str:
-        return "".join([part if isinstance(part, str) else text_of(part[1](scope), part[0]) for part in parts])
+        pieces = (part if isinstance(part, str) else text_of(part[1](scope), part[0]) for part in parts)
+        return joined(pieces, scope, where)
 
     return fill
 

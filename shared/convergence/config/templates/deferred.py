@@ -13,7 +13,9 @@ from typing import Any
 
 from convergence.config.sql.values import type_of, value_of
 from convergence.config.templates.compiled import Deferred, Scope
+from convergence.config.templates.sizes import TooLarge, joined
 from convergence.config.templates.template import NoValue, lookup, text_of
+from convergence.config.yaml.positions import path_text
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import StepFailed
 
@@ -29,7 +31,7 @@ def deferred_texts(later: Iterable[Deferred], depth: int, is_deferred: Any, scop
             elif is_deferred(part.name):
                 done.append({"name": part.name})
             else:
-                done.append(text_of(lookup(scope, part.name), part.name))
+                done.append(joined([text_of(lookup(scope, part.name), part.name)], scope, path_text(path)))
         entries.append([list(path[depth:]), done, sql])
     return tuple(entries)
 
@@ -38,7 +40,7 @@ def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) ->
     """Return the step as its processor gets it: texts that name results of earlier steps are filled.
 
     Raises:
-        StepFailed: an earlier step gave no such result.
+        StepFailed: an earlier step gave no such result, or a text would be too long.
     """
     if not step.deferred:
         return step
@@ -73,7 +75,11 @@ def _filled(step: PlanStep, scope: Scope, *, absent: Any = None) -> dict[str, An
             value = values[0]
         else:
             names = [part if isinstance(part, str) else part["name"] for part in parts]
-            value = "".join(text_of(value, name) for value, name in zip(values, names, strict=True))
+            pieces = (text_of(value, name) for value, name in zip(values, names, strict=True))
+            try:
+                value = joined(pieces, scope, path_text(path))
+            except TooLarge as error:
+                raise StepFailed(f"{step.where}: {error}") from error
         _place(filled, path, value)
     return filled
 

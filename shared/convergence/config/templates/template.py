@@ -11,11 +11,15 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from itertools import groupby
 from typing import Any, Final, NamedTuple
+
+from convergence.config.templates.sizes import joined
 
 _PATH = r"[A-Za-z_][A-Za-z0-9_]*(?:\.[A-Za-z0-9_-]+)*"
 SLOT: Final = re.compile(
-    rf"(?P<escapes>\\*)(?P<template>\{{\{{\s*(?P<a>{_PATH})\s*\}}\}}|\$?\{{\s*(?P<b>{_PATH})\s*\}})"
+    # Backslashes are taken from the first of a row on, once: anything else takes quadratic time for a long row.
+    rf"(?<!\\)(?P<escapes>\\*+)(?P<template>\{{\{{\s*(?P<a>{_PATH})\s*\}}\}}|\$?\{{\s*(?P<b>{_PATH})\s*\}})"
 )
 
 
@@ -78,12 +82,11 @@ def parse(text: str) -> Template | None:
 def _joined(parts: list[str | Slot]) -> tuple[str | Slot, ...]:
     """Literals side by side become one."""
     joined: list[str | Slot] = []
-    for part in parts:
-        last = joined[-1] if joined else None
-        if isinstance(part, str) and isinstance(last, str):
-            joined[-1] = last + part
+    for is_text, group in groupby(parts, key=lambda part: isinstance(part, str)):
+        if is_text:
+            joined.append("".join(str(part) for part in group))
         else:
-            joined.append(part)
+            joined.extend(group)
     return tuple(joined)
 
 
@@ -93,13 +96,14 @@ def escape(text: str) -> str:
 
 
 def render(template: Template, scope: Mapping[str, Any]) -> Any:
-    """Fill the slots. Raises `NoValue`."""
+    """Fill the slots. Raises `NoValue`, and `TooLarge`."""
     whole = template.whole
     if whole is not None:
         return lookup(scope, whole.name)
-    return "".join(
+    pieces = (
         part if isinstance(part, str) else text_of(lookup(scope, part.name), part.name) for part in template.parts
     )
+    return joined(pieces, scope)
 
 
 def lookup(scope: Mapping[str, Any], name: str) -> Any:

@@ -19,6 +19,7 @@ from convergence.errors import ConfigError, ConfigErrors
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 64
 NODES_MAX: Final = 50_000
+CHARACTERS_MAX: Final = 4 << 20  # of all texts, those of an alias each time
 
 _CORE = "tag:yaml.org,2002:"
 _SEXAGESIMAL = re.compile(r"[-+]?\d[\d_]*(?::[0-5]?\d)+(?:\.\d*)?")
@@ -86,8 +87,8 @@ class _Reader:
         loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
         self._loader = loader(text)
         self._file = file
-        self._nodes = 0
-        self._anchors: dict[str, tuple[Any, int]] = {}
+        self._nodes = self._characters = 0
+        self._anchors: dict[str, tuple[Any, int, int]] = {}
         self.marks: dict[KeyPath, Mark] = {}
         self.blocks: dict[KeyPath, int] = {}
         self.raw: dict[KeyPath, str] = {}
@@ -120,18 +121,21 @@ class _Reader:
     def _report(self, event: _Event, message: str) -> None:
         self.problems.append(ConfigError(message, where=self._at(event)))
 
-    def _count(self, event: _Event, nodes: int = 1) -> None:
+    def _count(self, event: _Event, nodes: int = 1, characters: int = 0) -> None:
         self._nodes += nodes
         if self._nodes > NODES_MAX:
             raise self._stop(event, f"the file has more than {NODES_MAX} values (aliases count each time)")
+        self._characters += characters
+        if self._characters > CHARACTERS_MAX:
+            raise self._stop(event, f"the file has more than {CHARACTERS_MAX:,} characters (aliases count each time)")
 
     def _node(self, event: _Event, path: KeyPath) -> Any:
         if isinstance(event, yaml.AliasEvent):
             return self._alias(event)
-        self._count(event)
+        before, start = self._nodes, self._characters
+        self._count(event, characters=len(event.value) if isinstance(event, yaml.ScalarEvent) else 0)
         if path not in self.marks:  # the mark of a mapping's entry is its key
             self.marks[path] = (event.start_mark.line + 1, event.start_mark.column + 1)
-        before = self._nodes
         if isinstance(event, yaml.ScalarEvent):
             value = self._scalar(event, path)
         elif len(path) >= DEPTH_MAX:
@@ -143,14 +147,14 @@ class _Reader:
         else:
             value = self._mapping(path)
         if event.anchor is not None:
-            self._anchors[event.anchor] = (value, self._nodes - before + 1)
+            self._anchors[event.anchor] = (value, self._nodes - before, self._characters - start)
         return value
 
     def _alias(self, event: _Event) -> Any:
         if event.anchor not in self._anchors:
             raise self._stop(event, f"the alias *{event.anchor} stands for nothing before it, or for itself")
-        value, nodes = self._anchors[event.anchor]
-        self._count(event, nodes)
+        value, nodes, characters = self._anchors[event.anchor]
+        self._count(event, nodes, characters)
         return value
 
     def _sequence(self, path: KeyPath) -> list[Any]:

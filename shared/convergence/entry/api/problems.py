@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from http import HTTPStatus
+from itertools import islice
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
@@ -16,7 +17,7 @@ from starlette.responses import Response
 
 from convergence.entry.api.json import Json
 from convergence.entry.api.runtime import visit_of
-from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput
+from convergence.errors import FINDINGS_MAX, ConfigErrors, ConvergenceError, InvalidInput
 
 MEDIA_TYPE: Final = "application/problem+json"
 _CODES: Final[Mapping[int, str]] = {
@@ -118,7 +119,8 @@ async def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError), "registered for it"
     visit = visit_of(request)
     visit.code = InvalidInput.code
-    faults = [{"path": ".".join(map(str, each["loc"])), "message": _sentence(each)} for each in error.errors()]
+    told = islice(error.errors(), FINDINGS_MAX)
+    faults = [{"path": ".".join(map(str, each["loc"])), "message": _sentence(each)} for each in told]
     detail = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
     return problem(visit.request_id, 422, InvalidInput.code, detail, errors=faults)
 

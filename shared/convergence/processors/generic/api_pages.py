@@ -12,7 +12,7 @@ from convergence.errors import StepFailed, did_you_mean
 from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.http.paging import Answer, Call
 
-_NEXT_LINK: Final = re.compile(r'<([^>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
+_NEXT_LINK: Final = re.compile(r'<([^<>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
 ABSENT: Final = object()
 EMPTY_MAX: Final = 100  # pages without records in a row
 

@@ -49,6 +49,16 @@ def test_onboarding_names_what_is_wrong(live: Live, body: dict[str, Any], report
     live(scenario, orgs=())
 
 
+def test_of_thousands_of_unknown_fields_twenty_are_told(live: Live) -> None:
+    async def scenario(api: Api) -> None:
+        answer = await operator(api, "POST", "/onboard", {f"field_{number}": 1 for number in range(20_000)})
+        assert answer.status_code == 422
+        assert len(answer.json()["errors"]) == 20
+        assert len(answer.content) < 10_000
+
+    live(scenario, orgs=())
+
+
 def test_a_patch_changes_what_it_names_and_a_null_removes(live: Live) -> None:
     async def scenario(api: Api) -> None:
         await operator(api, "PATCH", "/acme", {"profile": {"a": "1", "b": 2}})

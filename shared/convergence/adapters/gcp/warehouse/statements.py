@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from convergence.adapters.googlesql.access import Touched
 
 Name = tuple[str, str]  # (dataset, table)
-_PLACE: Final = re.compile(r" at \[[^\]]*\]\s*$")
+_PLACE: Final = re.compile(r" at \[[^\[\]]*\]\s*$")
 
 
 @dataclass(frozen=True, slots=True)
