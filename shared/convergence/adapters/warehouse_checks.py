@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from convergence.errors import InvalidInput, did_you_mean
+from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Load, Row, WriteMode
 
 
@@ -12,9 +13,10 @@ def check_load(load: Load) -> None:
     """Refuse a load that contradicts itself.
 
     Raises:
-        InvalidInput: many dates without a date field, a merge without keys, or columns the table has not.
+        InvalidInput: many dates without a date field, a merge without keys, columns the table has not, or a date field
+            that holds no dates.
     """
-    names = {column.name for column in load.table.columns}
+    names = {column.name: column for column in load.table.columns}
     where = f"{load.dataset}.{load.table.name}"
     if load.dates is not None and load.date_field is None and len(load.dates) != 1:
         raise InvalidInput(
@@ -25,6 +27,9 @@ def check_load(load: Load) -> None:
     for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
         if name not in names:
             raise InvalidInput(f"{where}: the table has no column {name!r}.{did_you_mean(name, names)}")
+    if load.date_field is not None and type_name(names[load.date_field]) not in {"DATE", "DATETIME", "TIMESTAMP"}:
+        kind = names[load.date_field].type
+        raise InvalidInput(f"{where}: date_field {load.date_field!r} is a {kind}; it has to be a DATE or TIMESTAMP.")
 
 
 def check_wait(wait_s: float | None, job_id: str | None) -> None:

@@ -5,68 +5,28 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from datetime import date, datetime, time
-from decimal import Decimal, InvalidOperation
-from typing import Any, Final
+from decimal import Decimal
+from typing import Any
 
-from convergence.adapters.googlesql.types import SqlType
-
-_INT64: Final = (-(2**63), 2**63 - 1)
-_DIGITS: Final = {"NUMERIC": (29, 9), "BIGNUMERIC": (20, 18)}
-
-
-def misfit(kind: SqlType, mode: str, value: Any) -> str | None:
-    """Say what is wrong with a JSON value for a column, None when it can be stored."""
-    if value is None:
-        return "is REQUIRED, but has no value" if mode == "REQUIRED" else None
-    return None if fits(kind, value) else f"wants {kind}, got {_shown(value)}"
+from convergence.adapters.googlesql.types import column_type
+from convergence.ports.column_values import convert
+from convergence.ports.warehouse import Column
 
 
-def fits(kind: SqlType, value: Any) -> bool:
-    """Say whether a JSON value can be stored in a column of this type; None is a question of the mode."""
-    if value is None:
-        return True
-    if kind.name == "ARRAY":
-        return isinstance(value, list) and all(fits(kind.element, item) for item in value)
-    if kind.name == "STRUCT":
-        return isinstance(value, dict) and all(fits(field, value.get(name)) for name, field in kind.fields)
-    if kind.name in {"STRING", "JSON"}:
-        return True
-    if isinstance(value, bool) or kind.name == "BOOL":
-        return kind.name == "BOOL" and (isinstance(value, bool) or str(value).lower() in {"true", "false"})
-    if kind.name in {"INT64", "FLOAT64", "NUMERIC", "BIGNUMERIC"}:
-        return _number_fits(kind.name, value)
-    return isinstance(value, str) and _text_fits(kind.name, value)
-
-
-def _number_fits(kind: str, value: Any) -> bool:
-    if not isinstance(value, int | float | str):
-        return False
+def misfit(column: Column, value: Any) -> str | None:
+    """Say what is wrong with a value for a column, None when it can be stored."""
     try:
-        number = Decimal(str(value).strip())
-    except InvalidOperation:
-        return False
-    if kind == "FLOAT64":
-        return True
-    if not number.is_finite():
-        return False
-    if kind == "INT64":
-        return number == number.to_integral_value() and _INT64[0] <= number <= _INT64[1]
-    return abs(number) < Decimal(10) ** _DIGITS[kind][0]
-
-
-def _text_fits(kind: str, value: str) -> bool:
-    parse = {"DATE": date.fromisoformat, "TIME": time.fromisoformat}.get(kind, datetime.fromisoformat)
-    if kind in {"BYTES", "INTERVAL"}:
-        return True
-    try:
-        parse(value.replace(" UTC", "+00:00"))
+        convert(column, value)
     except ValueError:
-        return False
-    return True
+        if value is None:
+            return "is REQUIRED, but has no value"
+        return f"wants {column_type(column)}, got {_shown(value)}"
+    return None
 
 
 def _shown(value: Any) -> str:
     names = {"str": "text", "int": "an integer", "float": "a number", "bool": "a boolean", "dict": "an object"}
+    value = str(value) if isinstance(value, Decimal | date | time | bytes) else value
     text = repr(value)
     return f"{names.get(type(value).__name__, 'a list')} ({text if len(text) <= 60 else text[:57] + '…'})"
 

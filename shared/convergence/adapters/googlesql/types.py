@@ -13,6 +13,7 @@ from typing import Final
 
 from convergence.domain.sql_names import duckdb_name
 from convergence.errors import InvalidInput, did_you_mean
+from convergence.ports.column_values import ALIASES
 from convergence.ports.warehouse import Column
 
 NUMERIC: Final = "DECIMAL(38,9)"
@@ -44,19 +45,6 @@ _GOOGLESQL: Final = {duckdb: googlesql for googlesql, duckdb in DUCKDB.items()} 
     "UUID": "STRING",
     '"NULL"': "INT64",
     "TIMESTAMP_NS": "DATETIME",
-}
-_ALIASES: Final = {
-    "INT": "INT64",
-    "INTEGER": "INT64",
-    "SMALLINT": "INT64",
-    "BIGINT": "INT64",
-    "TINYINT": "INT64",
-    "BYTEINT": "INT64",
-    "FLOAT": "FLOAT64",
-    "BOOLEAN": "BOOL",
-    "DECIMAL": "NUMERIC",
-    "BIGDECIMAL": "BIGNUMERIC",
-    "RECORD": "STRUCT",
 }
 _TOKEN: Final = re.compile(r"\s+|(`(?:\\.|[^`\\])+`|[A-Za-z_]\w*|\d+|[<>(),])")
 
@@ -140,7 +128,7 @@ def _parse(tokens: list[str], position: int, text: str, depth: int = 0) -> tuple
     if depth > DEPTH_MAX:
         raise InvalidInput(f"{text[:60]!r} is nested deeper than {DEPTH_MAX} levels.")
     name = tokens[position].upper()
-    name = _ALIASES.get(name, name)
+    name = ALIASES.get(name, name)
     position += 1
     if name in {"ARRAY", "STRUCT"} and tokens[position] == "<":
         return _parse_fields(name, tokens, position + 1, text, depth)
@@ -170,7 +158,7 @@ def _parse_fields(name: str, tokens: list[str], position: int, text: str, depth:
 
 def column_type(column: Column) -> SqlType:
     """Return the type of a schema file's column, its mode included."""
-    name = _ALIASES.get(column.type.upper(), column.type.upper())
+    name = ALIASES.get(column.type.upper(), column.type.upper())
     if name == "STRUCT":
         kind = SqlType("STRUCT", tuple((field.name, column_type(field)) for field in column.fields))
     else:

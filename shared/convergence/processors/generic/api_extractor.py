@@ -49,15 +49,17 @@ class ApiExtractor:
         dates = _slices(options, target, context)
         names = [target.table, *([QUARANTINE] if options.on_bad_row == "quarantine" else [])]
         stages = [context.warehouse.stage(name) for name in names]
-        shaper = await _shaper(step_config, options, target, context, stages[0].schema, dates)
         progress = Progress.from_checkpoint(context.checkpoint)
+        transform = settings(Transform, step_config, "transform")
+        shaper = await _shaper(transform, options, target, context, stages[0].schema, dates, progress)
         if context.checkpoint is None:
             progress.since = await read_cursor(options, target, shaper, context)
         after = await _extract(options, target, shaper, progress, stages, context)
         if after is not None:
             progress.call = after
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
-        return await _load(target, progress, stages, dates, context)
+        warnings = _unseen(transform, progress)
+        return {**await _load(target, progress, stages, dates, context), "warnings": warnings}
 
 
 async def _extract(
@@ -103,6 +105,7 @@ async def _extract(
             context.progress(rows=progress.read)
             if ends:
                 progress.short, progress.guard = pages.short, guard.state
+                progress.unseen = sorted(shaper.unseen)
                 progress.http_calls += client.calls
                 progress.http_retries += client.retries
                 return after
@@ -137,14 +140,14 @@ async def connect(options: ApiSettings, context: Context) -> RestClient:
 
 
 async def _shaper(
-    step_config: Mapping[str, Any],
+    transform: Transform,
     options: ApiSettings,
     target: ApiDestination,
     context: Context,
     schema: TableSchema,
     dates: Sequence[date] | None,
+    progress: Progress,
 ) -> Shaper:
-    transform = settings(Transform, step_config, "transform")
     quarantine = (
         {"table_name": target.table, "step_id": context.step_id} if options.on_bad_row == "quarantine" else None
     )
@@ -155,8 +158,22 @@ async def _shaper(
         await _added(transform, context),
         quarantine=quarantine,
         days=dates if filters else None,
-        date_field=target.date_field,
+        date_field=target.date_field if dates is not None else "",
+        unseen=progress.unseen,
     )
+
+
+def _unseen(transform: Transform, progress: Progress) -> list[str]:
+    """Say of which mapped fields no record had any: a name that is wrong looks like data that is not there.
+
+    Raises `StepFailed` where the file asks for that.
+    """
+    if not progress.unseen or not progress.read:
+        return []
+    said = f"transform.field_mapping: none of {progress.read} records has {', '.join(map(repr, progress.unseen))}"
+    if transform.unseen_fields == "stop":
+        raise StepFailed(f"{said}; nothing was loaded")
+    return [said]
 
 
 async def _added(transform: Transform, context: Context) -> dict[str, Any]:

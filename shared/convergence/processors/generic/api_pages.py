@@ -3,46 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 import httpx
 
 from convergence.errors import StepFailed, did_you_mean
+from convergence.processors.generic.api_paths import ABSENT, at_path, look
 from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.http.paging import Answer, Call
 
 _NEXT_LINK: Final = re.compile(r'<([^<>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)
-ABSENT: Final = object()
 EMPTY_MAX: Final = 100  # pages without records in a row
-
-
-def at_path(value: Any, path: str) -> Any:
-    """Return what stands at `a.b.0.c`; `None` where a key is missing on the way."""
-    found = look(value, path)
-    return None if found is ABSENT else found
-
-
-def look(value: Any, path: str) -> Any:
-    """Return what stands at a path, or `ABSENT`. A key with points in its name comes before a path: `{"a.b": 1}`."""
-    if not path:
-        return value
-    if isinstance(value, dict):
-        for key, rest in splits(path):
-            if key in value:
-                return look(value[key], rest)
-    if isinstance(value, list):
-        key, _, rest = path.partition(".")
-        if key.isdecimal() and int(key) < len(value):
-            return look(value[int(key)], rest)
-    return ABSENT
-
-
-def splits(path: str) -> Iterator[tuple[str, str]]:
-    """Yield `a.b.c` as (first key, rest of the path): the longest key first."""
-    keys = path.split(".")
-    for count in range(len(keys), 0, -1):
-        yield ".".join(keys[:count]), ".".join(keys[count:])
 
 
 class Pages:

@@ -28,6 +28,7 @@ class Progress:
     quarantined: int = 0
     http_calls: int = 0
     http_retries: int = 0
+    unseen: list[str] | None = None  # mapped paths that no record had so far
     digests: list[str] = field(default_factory=list)  # of the first page and of the one before
 
     @classmethod

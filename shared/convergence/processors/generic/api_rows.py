@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, date, datetime
-from decimal import Decimal, InvalidOperation
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from convergence.errors import StepFailed, did_you_mean
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
-from convergence.processors.generic.api_pages import at_path
+from convergence.ports.column_values import convert, day_of
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
+from convergence.processors.generic.api_paths import ABSENT, take
 from convergence.processors.generic.api_settings import Transform
 from convergence.processors.http.json_text import write_json
 
 OTHER_FIELDS: Final = "other_fields"
-_INT64_MAX: Final = 2**63 - 1
 
 
 class Shaped(NamedTuple):
@@ -38,8 +37,13 @@ class Shaper:
         quarantine: Mapping[str, str] | None = None,
         days: Iterable[date] | None = None,
         date_field: str = "",
+        unseen: Iterable[str] | None = None,
     ) -> None:
-        """`quarantine` (columns of every row there) sorts bad rows out; `days` those of other dates."""
+        """`quarantine` (columns of every row there) sorts bad rows out; `days` those of other dates.
+
+        `date_field` names the column with the day that a row belongs to. `unseen` are the mapped paths that no record
+        had in the slices before.
+        """
         self._table = schema.name
         self._columns = {column.name: column for column in schema.columns if column.name not in LINEAGE_COLUMNS}
         self._transform = transform
@@ -47,6 +51,7 @@ class Shaper:
         self._quarantine = quarantine
         self._days = None if days is None else frozenset(days)
         self._date_field = date_field
+        self.unseen = set(transform.field_mapping if unseen is None else unseen)
         plain = not (transform.flatten or transform.field_mapping or added)
         self._passes = plain and quarantine is None and days is None
         for name in (*transform.field_mapping.values(), *added):
@@ -78,7 +83,7 @@ class Shaper:
             reason = self._wrong(row) if self._quarantine is not None else None
             if reason is not None:
                 bad.append(self._put_aside(row, reason))
-            elif self._days is not None and day_of(row.get(self._date_field)) not in self._days:
+            elif self._is_outside(row):
                 filtered += 1
             else:
                 rows.append(row)
@@ -87,12 +92,12 @@ class Shaper:
     def _row(self, record: dict[str, Any]) -> dict[str, Any]:
         transform = self._transform
         row = record
-        if transform.field_mapping:
-            picked = {column: at_path(record, path) for path, column in transform.field_mapping.items()}
-            row = {name: value for name, value in record.items() if name not in transform.field_mapping}
-            row = _without(row, [path for path in transform.field_mapping if "." in path])
-        else:
-            picked = {}
+        picked: dict[str, Any] = {}
+        for path, column in transform.field_mapping.items():
+            found, row = take(row, path)
+            picked[column] = None if found is ABSENT else found
+            if found is not ABSENT:
+                self.unseen.discard(path)
         if transform.flatten:
             row = flatten(row)
         if picked or self._added:
@@ -114,14 +119,26 @@ class Shaper:
         return known
 
     def _wrong(self, row: Row) -> str | None:
+        """Say why the load would refuse the row; None when it would not."""
         for name, column in self._columns.items():
             value = row.get(name)
-            if value is None:
-                if column.mode == "REQUIRED":
-                    return f"{name} is missing"
-            elif not fits(column, value):
-                return f"{name} is no {column.type}: {str(value)[:100]!r}"
+            try:
+                convert(column, value)
+            except ValueError:
+                missing = value is None
+                return f"{name} is missing" if missing else f"{name} is not a {column.type}: {str(value)[:100]!r}"
+        if self._date_field and row.get(self._date_field) is None:
+            return f"{self._date_field} is missing, so the row belongs to no day"
         return None
+
+    def _is_outside(self, row: Row) -> bool:
+        """Whether the row's day is not among the run's. A row without a day is left to the load, which refuses it."""
+        if self._days is None:
+            return False
+        try:
+            return day_of(row.get(self._date_field)) not in self._days
+        except ValueError:
+            return False
 
     def _put_aside(self, row: Row, reason: str) -> Row:
         text = write_json(row)
@@ -139,63 +156,3 @@ def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
                 raise StepFailed(f"transform.flatten: two fields of a record become {key!r}; map one of them")
             flat[key] = one
     return flat
-
-
-def day_of(value: Any) -> date | None:
-    """Return the UTC day of a date or time; None when it is none."""
-    try:
-        moment = datetime.fromisoformat(value) if isinstance(value, str) else value
-    except ValueError:
-        return None
-    if isinstance(moment, datetime):
-        return (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
-    return moment if isinstance(moment, date) else None
-
-
-def _without(row: dict[str, Any], paths: Sequence[str]) -> dict[str, Any]:
-    """The row without what nested paths name, so that it does not come twice."""
-    for path in paths:
-        first, _, rest = path.partition(".")
-        inner = row.get(first)
-        if isinstance(inner, dict):
-            smaller = _without({k: v for k, v in inner.items() if k != rest}, [rest] if "." in rest else [])
-            row = {name: smaller if name == first else value for name, value in row.items() if name != first or smaller}
-    return row
-
-
-def fits(column: Column, value: Any) -> bool:
-    """Whether the warehouse would take the value for the column."""
-    if column.mode == "REPEATED":
-        return isinstance(value, list)
-    check = _CHECKS.get(column.type)
-    try:
-        return True if check is None else check(value)
-    except (ValueError, TypeError, InvalidOperation):
-        return False
-
-
-def _whole(value: Any) -> bool:
-    number = Decimal(str(value))
-    return not isinstance(value, bool) and number == number.to_integral_value() and abs(number) <= _INT64_MAX
-
-
-def _number(value: Any) -> bool:
-    return not isinstance(value, bool) and Decimal(str(value)).is_finite()
-
-
-def _truth(value: Any) -> bool:
-    return isinstance(value, bool) or str(value).lower() in {"true", "false"}
-
-
-_CHECKS: Final[Mapping[str, Callable[[Any], bool]]] = {
-    "INT64": _whole,
-    "INTEGER": _whole,
-    "NUMERIC": _number,
-    "BIGNUMERIC": _number,
-    "FLOAT64": _number,
-    "BOOL": _truth,
-    "BOOLEAN": _truth,
-    "DATE": lambda value: day_of(value) is not None,
-    "TIMESTAMP": lambda value: day_of(value) is not None,
-    "DATETIME": lambda value: day_of(value) is not None,
-}

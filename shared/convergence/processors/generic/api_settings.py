@@ -149,7 +149,7 @@ class ApiSettings(Settings):
 
 
 class Transform(Settings):
-    """`flatten` turns {"a": {"b": 1}} into a_b. `field_mapping` renames: {path in the record: column}.
+    """`flatten` turns {"a": {"b": 1}} into a_b. `field_mapping` renames: {key or path in the record: column}.
 
     `add_fields` adds the same value to every row: an SQL expression (a call, a quoted literal, or with templates),
     or the text that it is. Fields without a column go into the column `other_fields` as JSON, if the table has one.
@@ -159,6 +159,14 @@ class Transform(Settings):
     field_mapping: dict[str, str] = Field(default_factory=dict)
     add_fields: dict[str, Any] = Field(default_factory=dict)
     unknown_fields: Literal["stop", "drop"] = "stop"
+    unseen_fields: Literal["warn", "stop"] = "warn"  # where no record of the run has a mapped field
+
+    @model_validator(mode="after")
+    def _one_field_a_column(self) -> Transform:
+        columns = list(self.field_mapping.values())
+        if twice := sorted({name for name in columns if columns.count(name) > 1}):
+            raise ValueError(f"two fields are mapped to the column {twice[0]!r}, and one of them would be lost")
+        return self
 
 
 class ApiDestination(Target):

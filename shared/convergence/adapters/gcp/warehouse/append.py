@@ -10,13 +10,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
-from convergence.adapters.googlesql.fitting import as_json, misfit
-from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.googlesql.fitting import misfit
 from convergence.errors import SchemaMismatch, Transient, did_you_mean
 from convergence.ports.warehouse import Row, TableSchema
 
@@ -65,18 +62,18 @@ class Appends:
 
 
 def _checked(table: TableSchema, number: int, row: Row) -> dict[str, Any]:
-    columns = {column.name: (column_type(column), column.mode) for column in table.columns}
+    columns = {column.name: column for column in table.columns}
     for name in row:
         if name not in columns:
             advice = did_you_mean(name, columns)
             raise SchemaMismatch(f"{table.name}: row {number} has a column {name!r} it has not.{advice}")
     found: dict[str, Any] = {}
-    for name, (kind, mode) in columns.items():
+    for name, column in columns.items():
         value = row.get(name)
-        plain = value if isinstance(value, str) else orjson.loads(orjson.dumps(value, default=as_json))
-        problem = misfit(kind, mode, plain)
-        if problem is not None:
-            raise SchemaMismatch(f"{table.name}: row {number}: column {name!r} {problem}.")
-        if plain is not None:
-            found[name] = json_value(kind, plain)
+        try:
+            stored = json_value(column, value)
+        except ValueError as error:
+            raise SchemaMismatch(f"{table.name}: row {number}: column {name!r} {misfit(column, value)}.") from error
+        if value is not None:
+            found[name] = stored
     return found

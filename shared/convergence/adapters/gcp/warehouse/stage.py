@@ -22,8 +22,8 @@ from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
 from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
-from convergence.adapters.googlesql.fitting import as_json, misfit, unreal_number
-from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.googlesql.fitting import misfit, unreal_number
+from convergence.adapters.googlesql.types import SqlType
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
@@ -49,12 +49,8 @@ class BigQueryStage:
         digest = hashlib.blake2b(self._where.encode(), digest_size=16).hexdigest()
         self.staged_in = f"{table.name[:200]}__{digest}"
         self._jobs, self._tables, self._labels = jobs, tables, dict(labels)
-        self._columns = {
-            column.name: (column_type(column), column.mode)
-            for column in table.columns
-            if column.name not in LINEAGE_COLUMNS
-        }
-        self._required = [name for name, (_, mode) in self._columns.items() if mode == "REQUIRED"]
+        self._columns = {column.name: column for column in table.columns if column.name not in LINEAGE_COLUMNS}
+        self._required = [name for name, column in self._columns.items() if column.mode == "REQUIRED"]
         self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not looked yet
         self._waiting: dict[int, list[bytes]] = {}
         self._waiting_bytes = 0
@@ -148,18 +144,19 @@ class BigQueryStage:
                 raise self._unknown_column(name, number)
             if value is None:
                 continue
-            kind, mode = self._columns[name]
             strange = None if isinstance(value, str | int) else unreal_number(value)
             if strange is not None:
                 raise SchemaMismatch(
                     f"{self.table.name}: row {number}: column {name!r} is {strange}, which is no number:"
                     " leave the value out, or set it to null."
                 )
-            plain = value if isinstance(value, str | int) else orjson.loads(orjson.dumps(value, default=as_json))
-            problem = misfit(kind, mode, plain)
-            if problem is not None:
-                raise SchemaMismatch(f"{self.table.name}: row {number}: column {name!r} {problem}.")
-            found[name] = json_value(kind, plain)
+            column = self._columns[name]
+            try:
+                found[name] = json_value(column, value)
+            except ValueError as error:
+                raise SchemaMismatch(
+                    f"{self.table.name}: row {number}: column {name!r} {misfit(column, value)}."
+                ) from error
         return orjson.dumps(found)
 
     def _unknown_column(self, name: str, number: int) -> SchemaMismatch:

@@ -4,75 +4,41 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping, Sequence
-from datetime import UTC, datetime
-from decimal import ROUND_HALF_UP, Decimal, localcontext
-from typing import TYPE_CHECKING, Any, Final
+from dataclasses import replace
+from datetime import UTC
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import SqlType, parse_type
-from convergence.ports.warehouse import Parameter
+from convergence.ports.column_values import convert, type_name
+from convergence.ports.warehouse import Column, Parameter
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-_SCALE: Final = {"NUMERIC": Decimal("1e-9"), "BIGNUMERIC": Decimal("1e-38")}  # digits behind the point
 
+def json_value(column: Column, value: Any) -> Any:
+    """Return a value as a load job reads it without loss: `convert`, and JSON as its text.
 
-def json_value(kind: SqlType, value: Any) -> Any:
-    """Return a value that fits its column (see `googlesql.fitting`) as a load job reads it without loss.
-
-    Numbers of exact types travel as text, rounded half away from zero as BigQuery rounds. JSON travels as its text.
+    Raises `ValueError` for a value that does not fit.
     """
-    if kind.name == "ARRAY":
-        return [json_value(kind.element, each) for each in value or ()]
+    return _json_as_text(column, convert(column, value))
+
+
+def _json_as_text(column: Column, value: Any) -> Any:
     if value is None:
         return None
-    if kind.name == "STRUCT":
-        return {name: json_value(field, value.get(name)) for name, field in kind.fields}
-    return _SCALARS.get(kind.name, _as_is)(value)
-
-
-def _as_is(value: Any) -> Any:
-    return value
-
-
-def _text(value: Any) -> Any:
-    return value if isinstance(value, str) else orjson.dumps(value, default=as_json).decode()
-
-
-def _boolean(value: Any) -> bool:
-    return value if isinstance(value, bool) else str(value).lower() == "true"
-
-
-def _timestamp(value: Any) -> str:
-    moment = datetime.fromisoformat(str(value).replace(" UTC", "+00:00"))
-    moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
-    return moment.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-
-
-def _exact(name: str) -> Callable[[Any], str]:
-    def exact(value: Any) -> str:
-        with localcontext() as context:
-            context.prec = 80
-            rounded = Decimal(str(value).strip()).quantize(_SCALE[name], rounding=ROUND_HALF_UP)
-            return f"{rounded.normalize():f}"
-
-    return exact
-
-
-_SCALARS: Final[dict[str, Callable[[Any], Any]]] = {
-    "STRING": _text,
-    "JSON": lambda value: orjson.dumps(value, default=as_json).decode(),
-    "BOOL": _boolean,
-    "INT64": lambda value: str(int(Decimal(str(value).strip()))),
-    "FLOAT64": float,
-    "NUMERIC": _exact("NUMERIC"),
-    "BIGNUMERIC": _exact("BIGNUMERIC"),
-    "TIMESTAMP": _timestamp,
-}
+    if column.mode == "REPEATED":
+        single = replace(column, mode="NULLABLE")
+        return [_json_as_text(single, each) for each in value]
+    kind = type_name(column)
+    if kind == "STRUCT":
+        return {field.name: _json_as_text(field, value[field.name]) for field in column.fields}
+    return orjson.dumps(value, default=as_json).decode() if kind == "JSON" else value
 
 
 def query_parameters(parameters: Mapping[str, Parameter]) -> list[Any]:

@@ -221,7 +221,7 @@ def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: obje
     except Exception as error:
         import duckdb
 
-        if not isinstance(error, duckdb.Error):
+        if not isinstance(error, duckdb.Error | UnicodeDecodeError):
             raise
         reason = diagnose(load, stages)
         if reason is None:

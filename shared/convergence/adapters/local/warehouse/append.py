@@ -8,7 +8,6 @@ from pathlib import Path
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, misfit
-from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import rows_of_files
 from convergence.adapters.local.warehouse.session import Job
@@ -23,7 +22,7 @@ def spool_rows(folder: Path, table: TableSchema, rows: Sequence[Row], name: str)
     Raises:
         SchemaMismatch: a row does not fit, with row (from 1) and column.
     """
-    kinds = {column.name: (column_type(column), column.mode) for column in table.columns}
+    kinds = {column.name: column for column in table.columns}
     data = orjson.loads(orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z))
     for number, (row, given) in enumerate(zip(data, rows, strict=True), 1):
         for column in given:
@@ -32,8 +31,8 @@ def spool_rows(folder: Path, table: TableSchema, rows: Sequence[Row], name: str)
                 raise SchemaMismatch(
                     f"{table.name}: row {number} has a column {column!r} that the table has not.{advice}"
                 )
-        for column, (kind, mode) in kinds.items():
-            problem = misfit(kind, mode, row.get(column))
+        for column, described in kinds.items():
+            problem = misfit(described, row.get(column))
             if problem is not None:
                 raise SchemaMismatch(f"{table.name}: row {number}: column {column!r} {problem}.")
     folder.mkdir(parents=True, exist_ok=True)

@@ -6,27 +6,28 @@ The load itself is one statement and fails as a whole; only then is this slower,
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, date, datetime
+from datetime import date
 from typing import Any
 
 import orjson
 
 from convergence.adapters.googlesql.fitting import misfit
-from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.warehouse.rows import staged_columns
 from convergence.adapters.local.warehouse.stage import NdjsonStage
 from convergence.errors import SchemaMismatch
+from convergence.ports.column_values import day_of
 from convergence.ports.warehouse import Load
 
 
 def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None:
     """Return the error that names column, row (from 1) and what came; None when every row fits."""
-    columns = [(column.name, column_type(column), column.mode) for column in staged_columns(load.table)]
+    columns = staged_columns(load.table)
     for number, row in _rows(stages):
-        for name, kind, mode in columns:
-            problem = misfit(kind, mode, row.get(name))
+        for column in columns:
+            problem = misfit(column, row.get(column.name))
             if problem:
-                return SchemaMismatch(f"{load.dataset}.{load.table.name}: row {number}: column {name!r} {problem}.")
+                where = f"{load.dataset}.{load.table.name}: row {number}: column {column.name!r}"
+                return SchemaMismatch(f"{where} {problem}.")
         outside = _outside(load, row)
         if outside:
             return SchemaMismatch(f"{load.dataset}.{load.table.name}: row {number}: {outside}")
@@ -47,8 +48,7 @@ def _outside(load: Load, row: dict[str, Any]) -> str | None:
     value = row.get(load.date_field)
     if value is None:
         return f"{load.date_field!r} has no value, so the row belongs to no date of this load."
-    moment = datetime.fromisoformat(value)
-    day = (moment if moment.tzinfo is None else moment.astimezone(UTC)).date()
+    day = day_of(value)
     if day in load.dates:
         return None
     return f"{load.date_field!r} is {day}, which is not among the dates of this load ({_range(load.dates)})."

@@ -1,16 +1,21 @@
-"""Staged JSON as typed rows: one select list for a table's columns, lineage left out."""
+"""Staged JSON as typed rows: one select list for a table's columns, lineage left out.
+
+The SQL converts and refuses as `ports.column_values.convert` does; a property test compares the two.
+"""
 
 from __future__ import annotations
 
 from typing import Final
 
-from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.googlesql.types import BIGNUMERIC, NUMERIC, SqlType, column_type
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.domain.sql_names import checked, duckdb_name
+from convergence.ports.column_values import BASE64, CLOCK, MOMENT, WHOLE, type_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
-# Read as text and cast: a JSON number would pass through a float, and 1.5 would become the integer 2.
-_AS_TEXT: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "BOOL", "BYTES"})
+# All else is read as text, and cast where the text is what the type takes: by itself DuckDB reads a JSON number through
+# a float, and takes 1.5 for the integer 2, 1_000 for a number, 'yes' for true and `2026/1/5` for a date.
+_AS_IT_IS: Final = frozenset({"STRING", "JSON", "INTERVAL"})
 
 
 def staged_columns(table: TableSchema) -> list[Column]:
@@ -29,7 +34,8 @@ def rows_of_files(table: TableSchema, files: list[str], columns: list[Column] | 
     )
     if len(columns) == 1:  # of one column alone DuckDB 2.0 opens every file at once, 32 MiB each
         read += ", 'x_none': 'VARCHAR'"
-    select = ", ".join(f"{_value(each)} AS {duckdb_name(each.name)}" for each in columns)
+    quoted_names = [duckdb_name(each.name) for each in columns]
+    select = ", ".join(f"{_value(each, name)} AS {name}" for each, name in zip(columns, quoted_names, strict=True))
     return statement("json_rows", select=select, columns="{" + read + "}", files=listed(files))
 
 
@@ -42,21 +48,73 @@ def _read_type(kind: SqlType) -> str:
     if kind.name == "ARRAY":
         return _read_type(kind.element) + "[]"
     if kind.name == "STRUCT":
-        return (
-            "STRUCT("
-            + ", ".join(f"{duckdb_name(checked(name))} {_read_type(field)}" for name, field in kind.fields)
-            + ")"
-        )
-    return "VARCHAR" if kind.name in _AS_TEXT else kind.duckdb
-
-
-def _value(column: Column) -> str:
-    kind, name = column_type(column), duckdb_name(column.name)
-    if kind.name == "INT64":
-        whole = f"NOT contains({name}, '.') OR ends_with({name}, '.0')"
-        return f"CASE WHEN {name} IS NULL OR {whole} THEN CAST({name} AS BIGINT) ELSE error('no integer') END"
+        fields = ", ".join(f"{duckdb_name(checked(name))} {_read_type(field)}" for name, field in kind.fields)
+        return f"STRUCT({fields})"
     if kind.name == "BYTES":
-        return f"from_base64({name})"
-    if kind.name == "ARRAY":
-        return f"COALESCE(CAST({name} AS {kind.duckdb}), [])"  # BigQuery stores no NULL array
-    return name if _read_type(kind) == kind.duckdb else f"CAST({name} AS {kind.duckdb})"
+        return "JSON"  # tells a text from a number whose digits are base64 too
+    return kind.duckdb if kind.name in _AS_IT_IS else "VARCHAR"
+
+
+def _value(column: Column, text: str, depth: int = 0) -> str:
+    """Return the SQL that makes a column's value of what was read; `text` is the SQL of that."""
+    if column.mode == "REPEATED":
+        item = f"item{depth}"
+        each = f"list_transform({text}, lambda {item}: {_single(column, item, depth + 1)})"
+        # BigQuery stores no NULL array, and takes no NULL into one.
+        full = f"WHEN len({text}) = list_count({text}) THEN {each} ELSE error('a NULL in a list')"
+        return f"CASE WHEN {text} IS NULL THEN [] {full} END"
+    return _single(column, text, depth)
+
+
+def _single(column: Column, text: str, depth: int) -> str:
+    name = type_name(column)
+    if name in _AS_IT_IS:
+        return text
+    if name == "STRUCT":
+        fields = ", ".join(f"{duckdb_name(each.name)} := {_field(each, text, depth)}" for each in column.fields)
+        return f"CASE WHEN {text} IS NULL THEN NULL ELSE struct_pack({fields}) END"
+    cases = " ".join(f"WHEN {test} THEN {value}" for test, value in _CASES[name])
+    cases = cases.replace("$x", text)
+    return f"CASE WHEN {text} IS NULL THEN NULL {cases} ELSE error('not {name}') END"
+
+
+def _field(column: Column, struct: str, depth: int) -> str:
+    value = _value(column, f"struct_extract({struct}, {quoted(checked(column.name))})", depth)
+    if column.mode != "REQUIRED":
+        return value
+    return f"CASE WHEN ({value}) IS NULL THEN error('no value') ELSE {value} END"
+
+
+def _matches(pattern: str) -> str:
+    return f"regexp_full_match($x, {quoted(pattern)})"
+
+
+def _exact(duckdb: str) -> tuple[tuple[str, str], ...]:
+    return (("NOT contains($x, '_')", f"CAST($x AS {duckdb})"),)  # all else that DuckDB takes is a number
+
+
+_TEXT: Final = "json_extract_string($x, '$')"
+_DECIMAL: Final = "CAST($x AS DECIMAL(38,18))"
+_INSTANT: Final = "CAST(replace(upper($x), ' UTC', 'Z') AS TIMESTAMPTZ)"
+_YEARS: Final = "TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 23:59:59.999999Z'"
+_IN_RANGE: Final = f"{_matches(MOMENT)} AND {_INSTANT} BETWEEN {_YEARS}"
+_UTC: Final = f"({_INSTANT} AT TIME ZONE 'UTC')"
+# Type → cases of (whether a text is of this form, its value); the first is the quick one for the usual form.
+_CASES: Final = {
+    "INT64": (
+        ("CAST(TRY_CAST($x AS BIGINT) AS VARCHAR) = $x", "CAST($x AS BIGINT)"),
+        (f"{_matches(WHOLE)} AND {_DECIMAL} = trunc({_DECIMAL})", f"CAST({_DECIMAL} AS BIGINT)"),
+    ),
+    "NUMERIC": _exact(NUMERIC),
+    "BIGNUMERIC": _exact(BIGNUMERIC),
+    "FLOAT64": (("NOT contains($x, '_') AND isfinite(CAST($x AS DOUBLE))", "CAST($x AS DOUBLE)"),),
+    "BOOL": (("lower($x) = 'true'", "true"), ("lower($x) = 'false'", "false")),
+    "DATE": (
+        ("length($x) = 10 AND CAST(TRY_CAST($x AS DATE) AS VARCHAR) = $x", "CAST($x AS DATE)"),
+        (_IN_RANGE, f"CAST({_UTC} AS DATE)"),
+    ),
+    "DATETIME": ((_IN_RANGE, _UTC),),
+    "TIMESTAMP": ((_IN_RANGE, _INSTANT),),
+    "TIME": ((_matches(CLOCK), "CAST($x AS TIME)"),),
+    "BYTES": ((f"json_type($x) = 'VARCHAR' AND {_matches(BASE64).replace('$x', _TEXT)}", f"from_base64({_TEXT})"),),
+}  # fmt: skip

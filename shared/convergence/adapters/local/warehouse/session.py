@@ -209,6 +209,8 @@ class Session:
         try:
             with self._cursor(googlesql) as cursor, job.on(cursor):
                 return work(job)
+        except UnicodeDecodeError as error:  # DuckDB cuts what it quotes in a message, inside of a character too
+            raise StepFailed(bytes(error.object).decode(errors="replace")) from error
         except Exception as error:
             cause = ends_the_database(error)
             if cause is not None:

@@ -1,0 +1,226 @@
+"""Which values a column takes, and as what: the one conversion that quarantine, filter and load go by.
+
+A value is a JSON value, Decimal, date, time, datetime or bytes. Beside its own type a column takes what says the same
+without loss: a number its text, a STRING any value as JSON text.
+
+Times with an offset are instants. A column without a zone (DATE, DATETIME) gets them in UTC, so the day of
+`2026-11-10T23:30:00-05:00` is the 11th; times without an offset are UTC. Numbers are rounded half away from zero to
+the digits that the type has behind the point, as BigQuery does. NaN and infinity are not numbers.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from base64 import b64encode
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, time
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Any, Final
+
+import orjson
+
+from convergence.ports.warehouse import Column
+
+ALIASES: Final = {
+    "INT": "INT64",
+    "INTEGER": "INT64",
+    "SMALLINT": "INT64",
+    "BIGINT": "INT64",
+    "TINYINT": "INT64",
+    "BYTEINT": "INT64",
+    "FLOAT": "FLOAT64",
+    "BOOLEAN": "BOOL",
+    "DECIMAL": "NUMERIC",
+    "BIGDECIMAL": "BIGNUMERIC",
+    "RECORD": "STRUCT",
+}
+# Patterns of texts, in the syntax that Python and RE2 share: the embedded warehouse checks by the same ones.
+_BLANKS: Final = r"[ \t\n\r\f\v]*"
+NUMBER: Final = rf"{_BLANKS}[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]{{1,4}})?{_BLANKS}"
+_POWER: Final = r"[eE]\+?[0-9]{1,2}"
+WHOLE: Final = rf"{_BLANKS}[+-]?[0-9]+(\.0*|(\.[0-9]{{0,17}})?{_POWER})?{_BLANKS}"  # may still have a fraction
+DAY: Final = r"[0-9]{4}-[0-9]{2}-[0-9]{2}"
+CLOCK: Final = r"([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?"
+OFFSET: Final = r"[Zz]| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?"
+MOMENT: Final = rf"{DAY}([Tt ]{CLOCK}({OFFSET})?)?"
+BASE64: Final = r"([A-Za-z0-9+/]{4})*([A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?"
+
+_INT64: Final = range(-(2**63), 2**63)
+_EXACT: Final = Context(prec=100)
+# Digits before the point, digits behind it, and those behind it that are sent: BIGNUMERIC is narrower on a laptop.
+_DIGITS: Final = {"NUMERIC": (29, 9, 9), "BIGNUMERIC": (20, 18, 38)}
+
+
+def type_name(column: Column) -> str:
+    """Return the plain GoogleSQL name: `INTEGER` is INT64, `NUMERIC(10, 2)` is NUMERIC."""
+    name = column.type.upper().partition("(")[0].strip()
+    return ALIASES.get(name, name)
+
+
+def convert(column: Column, value: Any) -> Any:
+    """Return a value as every warehouse stores it for the column; None for none.
+
+    Exact numbers, times and bytes (base64) are text; a JSON column keeps its value as it is.
+
+    Raises:
+        ValueError: the value does not fit, or one is REQUIRED.
+    """
+    if column.mode == "REPEATED":
+        if value is None:
+            return []
+        if not isinstance(value, list | tuple):
+            raise ValueError("not a list")
+        return [_present(_single(column, each)) for each in value]
+    found = _single(column, value)
+    return _present(found) if column.mode == "REQUIRED" else found
+
+
+def day_of(value: Any) -> date:
+    """Return the day of a date or time, in UTC. Raises `ValueError` for anything else."""
+    return _moment(value).date()
+
+
+def _present(value: Any) -> Any:
+    if value is None:
+        raise ValueError("no value")
+    return value
+
+
+def _single(column: Column, value: Any) -> Any:
+    name = type_name(column)
+    if value is None or name == "JSON":
+        return value
+    if name == "STRUCT":
+        if not isinstance(value, Mapping):
+            raise ValueError("not an object")
+        return {field.name: convert(field, value.get(field.name)) for field in column.fields}
+    return _CONVERT[name](value)
+
+
+def _string(value: Any) -> str:
+    if isinstance(value, str):
+        return value
+    if isinstance(value, date | time):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal | bytes):
+        return str(_plain(value))
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode()
+    except TypeError as error:
+        raise ValueError("not a JSON value") from error
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"{type(value).__name__} is not a JSON value")
+
+
+def _bool(value: Any) -> bool:
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in {"true", "false"}:
+        return value.lower() == "true"
+    raise ValueError("neither true nor false")
+
+
+def _number(value: Any, pattern: str = NUMBER) -> Decimal:
+    if isinstance(value, bool) or not isinstance(value, int | float | Decimal | str):
+        raise ValueError("not a number")
+    text = str(value)
+    if re.fullmatch(pattern, text, re.ASCII) is None:
+        raise ValueError("not a number")
+    return Decimal(text.strip())
+
+
+def _int64(value: Any) -> str:
+    number = _number(value, WHOLE)
+    if _magnitude(number) > 19 or number != number.to_integral_value() or int(number) not in _INT64:
+        raise ValueError("not a whole number of 64 bits")
+    return str(int(number))
+
+
+def _float64(value: Any) -> float:
+    number = float(_number(value))
+    if not math.isfinite(number):
+        raise ValueError("above all floats")
+    return number
+
+
+def _exact(name: str) -> Callable[[Any], str]:
+    whole, behind, sent = _DIGITS[name]
+
+    def exact(value: Any) -> str:
+        number = _number(value)
+        if _magnitude(number) > whole or abs(_rounded(number, behind)) >= Decimal(10) ** whole:
+            raise ValueError("too large")
+        return f"{_rounded(number, sent).normalize(_EXACT):f}"
+
+    return exact
+
+
+def _magnitude(number: Decimal) -> int:
+    """Return the digits before the point; 0 or less for a number below 1, however it is written."""
+    return number.adjusted() + 1 if number else 0
+
+
+def _rounded(number: Decimal, digits: int) -> Decimal:
+    return number.quantize(Decimal(1).scaleb(-digits), rounding=ROUND_HALF_UP, context=_EXACT)
+
+
+def _moment(value: Any) -> datetime:
+    """Return a moment in UTC, without zone."""
+    if isinstance(value, datetime):
+        moment = value
+    elif isinstance(value, date):
+        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - UTC is what all are in
+    elif isinstance(value, str) and re.fullmatch(MOMENT, value, re.ASCII) is not None:
+        moment = datetime.fromisoformat(value.upper().replace(" UTC", "Z"))
+    else:
+        raise ValueError("not a date or time")
+    try:
+        return moment if moment.tzinfo is None else moment.astimezone(UTC).replace(tzinfo=None)
+    except OverflowError as error:
+        raise ValueError("before the year 1 or after 9999") from error
+
+
+def _time(value: Any) -> str:
+    text = value.isoformat() if isinstance(value, time) and value.tzinfo is None else value
+    if not isinstance(text, str) or re.fullmatch(CLOCK, text, re.ASCII) is None:
+        raise ValueError("not a time")
+    return time.fromisoformat(text).isoformat()
+
+
+def _bytes(value: Any) -> str:
+    if isinstance(value, bytes):
+        return str(_plain(value))
+    if not isinstance(value, str) or re.fullmatch(BASE64, value, re.ASCII) is None:
+        raise ValueError("not base64")
+    return value
+
+
+def _interval(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a text")
+    return value
+
+
+_CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
+    "STRING": _string,
+    "BOOL": _bool,
+    "INT64": _int64,
+    "FLOAT64": _float64,
+    "NUMERIC": _exact("NUMERIC"),
+    "BIGNUMERIC": _exact("BIGNUMERIC"),
+    "DATE": lambda value: _moment(value).date().isoformat(),
+    "DATETIME": lambda value: _moment(value).isoformat(),
+    "TIMESTAMP": lambda value: _moment(value).isoformat() + "Z",
+    "TIME": _time,
+    "BYTES": _bytes,
+    "INTERVAL": _interval,
+}
