@@ -9,14 +9,13 @@ from datetime import datetime
 from itertools import chain
 from typing import Final
 
-from convergence.adapters.local.bus import LocalBus
 from convergence.domain.run import Run
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.topic_handlers import handlers
 from convergence.errors import Transient
-from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Message, RetryPolicy
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, DeliveringBus, Message, RetryPolicy
 
 logger = logging.getLogger(__name__)
 _PASS_MAX_S: Final = 5.0
@@ -37,7 +36,7 @@ class LocalWorker:
     """Handlers on the bus of this process, and the reconciler beside them."""
 
     def __init__(
-        self, services: Services, bus: LocalBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
+        self, services: Services, bus: DeliveringBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
     ) -> None:
         """`sweep` drops staged rows; called at a start that finds no run unsettled, for then none needs them."""
         self.services = services

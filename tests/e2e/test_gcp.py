@@ -19,11 +19,10 @@ import httpx
 import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded
-from convergence.engine.log_rows import DATASET
 from convergence.engine.services import Services
 from convergence.entry.cli.output import Output
 from convergence.ports.bus import Message
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import SHARED_DATASET, Scope
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation
 from tests.e2e.recompute import total_cost
@@ -168,7 +167,7 @@ def test_the_demo_prints_the_sum_of_an_independent_computation(
 def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:
     async def logged(services: Services) -> tuple[list[str], list[str], list[str]]:
         async def column(sql: str) -> list[str]:
-            scope = Scope(dataset=DATASET)
+            scope = Scope(dataset=SHARED_DATASET)
             return [str(row["value"]) for row in (await services.warehouse.query(sql, scope=scope)).rows]
 
         where = f"WHERE run_id = '{world.run['run_id']}'"

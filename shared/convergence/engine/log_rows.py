@@ -16,7 +16,6 @@ from convergence.domain.times import from_text
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 
-DATASET: Final = "organizations"
 # The first word of an event's type → the table of its rows.
 TABLES: Final[Mapping[str, str]] = {
     "run": "org_meta_pipeline_runs",

@@ -67,3 +67,28 @@ class Bus(Protocol):
             Transient: some may not have been accepted; publishing all again is harmless.
         """
         ...
+
+
+Tap = Callable[[Sequence[Message]], None]
+
+
+class DeliveringBus(Bus, Protocol):
+    """A bus that delivers in this process."""
+
+    def subscribe(
+        self, topic: str, handler: Handler, policy: RetryPolicy | None = None, *, outstanding_max: int = 1000
+    ) -> None:
+        """Deliver `topic` to `handler`, at most `outstanding_max` messages at a time."""
+        ...
+
+    def tap(self, topic: str, tap: Tap) -> None:
+        """Hand every published batch of `topic` to `tap`, in the publisher's turn."""
+        ...
+
+    async def drain(self, timeout_s: float) -> bool:
+        """Begin no further delivery and wait for those under way; False when some did not end in time."""
+        ...
+
+    async def close(self) -> None:
+        """Stop delivering; handlers that still run are cancelled."""
+        ...

@@ -12,6 +12,7 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final, Protocol
 
+SHARED_DATASET: Final = "organizations"  # procedures, and the log tables of all orgs
 LINEAGE_COLUMNS: Final = (
     "x_org_slug",
     "x_pipeline_id",
@@ -136,6 +137,18 @@ class Scope:
     readable: tuple[str, ...] = ()
     writable: bool = False
     lineage: Lineage | None = None  # who asks; set for writes, whose rows are filled with it or refused
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """Where the jobs of an org run and who pays for them; None means the installation's own.
+
+    `reservation`: projects/{p}/locations/{l}/reservations/{r}.
+    """
+
+    project: str | None = None
+    reservation: str | None = None
+    priority: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

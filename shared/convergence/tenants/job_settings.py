@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cached_property
 from pathlib import Path
@@ -11,20 +10,12 @@ from typing import Final
 from convergence.config.files.models import Plan
 from convergence.errors import NotFound
 from convergence.ports.clock import Clock
+from convergence.ports.warehouse import JobSettings
 from convergence.tenants.orgs import OrgStore
 from convergence.tenants.plans import load_plans
 
 _REMEMBERED: Final = timedelta(minutes=5)  # so late may a change of plan reach the jobs of a process
 _ORGS_MAX: Final = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class JobSettings:
-    """None means the installation's own. `reservation`: projects/{p}/locations/{l}/reservations/{r}."""
-
-    project: str | None = None
-    reservation: str | None = None
-    priority: str | None = None
 
 
 class PlanJobs:

@@ -14,8 +14,16 @@ from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import AppliedBefore, LeaseLost
-from convergence.ports.warehouse import Effect, Parameter, Routine, Scope, TableSchema, Warehouse, WriteMode
-from convergence.tenants.job_settings import JobSettings
+from convergence.ports.warehouse import (
+    Effect,
+    JobSettings,
+    Parameter,
+    Routine,
+    Scope,
+    TableSchema,
+    Warehouse,
+    WriteMode,
+)
 from tests.contract.warehouse.world import NOW, Body, StoppedClock, a_lineage, load, rows_of
 
 OWNER = Scope(dataset="acme_prod", writable=True, lineage=a_lineage())

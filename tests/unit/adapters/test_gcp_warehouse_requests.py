@@ -26,8 +26,7 @@ from convergence.errors import (
     StillRunning,
     Transient,
 )
-from convergence.ports.warehouse import Column, Lineage, Parameter, QueryResult, Scope, TableSchema
-from convergence.tenants.job_settings import JobSettings
+from convergence.ports.warehouse import Column, JobSettings, Lineage, Parameter, QueryResult, Scope, TableSchema
 
 READ = Scope(dataset="acme_prod")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.domain.quota import Limits
-from convergence.tenants.job_settings import JobSettings, PlanJobs
+from convergence.ports.warehouse import JobSettings
+from convergence.tenants.job_settings import PlanJobs
 from convergence.tenants.orgs import Org, OrgStore
 from tests.unit.processors.step_world import NOW, ManualClock
 

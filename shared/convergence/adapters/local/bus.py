@@ -11,13 +11,12 @@ import asyncio
 import itertools
 import logging
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from convergence.ports.bus import Answer, Delivery, Handler, Message, Retry, RetryPolicy
+from convergence.ports.bus import Answer, Delivery, Handler, Message, Retry, RetryPolicy, Tap
 
 logger = logging.getLogger(__name__)
-Tap = Callable[[Sequence[Message]], None]
 
 
 @dataclass(slots=True, eq=False)

@@ -21,11 +21,10 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.session import Job
 from convergence.domain.sql_names import duckdb_name
-from convergence.engine.log_rows import DATASET
 from convergence.errors import ConvergenceError, StepFailed, Transient
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock
-from convergence.ports.warehouse import TableSchema
+from convergence.ports.warehouse import SHARED_DATASET, TableSchema
 
 logger = logging.getLogger(__name__)
 _AGAIN_S: Final = 5.0  # after the file could not be written
@@ -129,7 +128,7 @@ class LogSink:
 
     async def _fold(self) -> None:
         for table in self._tables:
-            await self._warehouse.ensure_table(DATASET, table)
+            await self._warehouse.ensure_table(SHARED_DATASET, table)
         at = self._clock.now()
         try:
             await self._warehouse.session.write(lambda job: self._store(job, self._taken, at))
@@ -173,5 +172,5 @@ class LogSink:
         dataset = self._dataset_of(org)
         tables.ensure_dataset(job, dataset)
         for table in self._tables:
-            names = {"table": duckdb_name(dataset, table.name), "source": duckdb_name(DATASET, table.name)}
+            names = {"table": duckdb_name(dataset, table.name), "source": duckdb_name(SHARED_DATASET, table.name)}
             job.execute(statement("log_view", **names, org=quoted(org)))

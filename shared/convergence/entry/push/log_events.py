@@ -10,10 +10,11 @@ import asyncio
 from collections.abc import Sequence
 
 from convergence.engine.dead_letter import keep_unreadable
-from convergence.engine.log_rows import DATASET, LogRow, log_row
+from convergence.engine.log_rows import LogRow, log_row
 from convergence.engine.services import Services
 from convergence.errors import InvalidInput, SchemaMismatch
 from convergence.ports.bus import Ack, Answer, Delivery
+from convergence.ports.warehouse import SHARED_DATASET
 
 _Waiting = tuple[LogRow, asyncio.Future[None]]
 
@@ -59,7 +60,7 @@ class LogEvents:
         rows = [row for row, _ in batch]
         try:
             await self._services.warehouse.append(
-                DATASET, rows[0].table, [row.row for row in rows], ids=[row.row_id for row in rows]
+                SHARED_DATASET, rows[0].table, [row.row for row in rows], ids=[row.row_id for row in rows]
             )
         except Exception as error:  # noqa: BLE001 - each delivery answers with it; the edge decides what it means
             if isinstance(error, SchemaMismatch) and len(batch) > 1:

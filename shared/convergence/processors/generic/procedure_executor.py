@@ -9,6 +9,7 @@ from pydantic import ConfigDict, Field
 
 from convergence.errors import StillRunning
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
+from convergence.ports.warehouse import SHARED_DATASET
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.bq_execute import WAIT_S
 from convergence.processors.settings import Destination, Settings, settings
@@ -20,7 +21,7 @@ class Procedure(Settings):
     """`dataset` is where the procedure lives; only the system's own dataset has procedures."""
 
     name: str
-    dataset: str = "organizations"
+    dataset: str = SHARED_DATASET
 
 
 class ProcedureSettings(Settings):

@@ -15,11 +15,11 @@ import pytest
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
-from convergence.engine.log_rows import DATASET, TABLES, log_row
+from convergence.engine.log_rows import TABLES, log_row
 from convergence.entry.push.log_events import LogEvents
 from convergence.errors import InvalidInput, SchemaMismatch, Transient
 from convergence.ports.bus import RUN_EVENTS, Ack, Delivery, Message
-from convergence.ports.warehouse import Row, Scope, TableSchema
+from convergence.ports.warehouse import SHARED_DATASET, Row, Scope, TableSchema
 from tests.contract.test_log_sink import CONFIGS, NOW, SteppedClock, an_event
 from tests.unit.engine.conftest import Engine
 
@@ -35,7 +35,7 @@ class Tables:
         self.error: Exception | None = None
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
-        assert dataset == DATASET
+        assert dataset == SHARED_DATASET
         self.appends.append((table.name, list(ids)))
         await self.go.wait()
         if self.error is not None:
@@ -144,7 +144,7 @@ def test_both_ways_into_the_tables_make_the_same_rows(tmp_path: Path) -> None:
             for table in names.values():
                 found = [
                     (await warehouse.query(f"SELECT * FROM {table} ORDER BY event_id", scope=Scope(dataset=d))).rows
-                    for d in (DATASET, "other")
+                    for d in (SHARED_DATASET, "other")
                 ]
                 assert found[0] == found[1] != []
         finally:

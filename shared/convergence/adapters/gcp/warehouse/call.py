@@ -20,10 +20,9 @@ from convergence.adapters.gcp.warehouse.scripts import Reach, Reader, rehearse
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
-from convergence.adapters.googlesql.procedures.text import DATASET
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import InvalidInput, LeaseLost, StepFailed, did_you_mean
-from convergence.ports.warehouse import Parameter, QueryResult, Scope
+from convergence.ports.warehouse import SHARED_DATASET, Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.scripts.nodes import Argument, Procedure
@@ -103,7 +102,7 @@ class Calls:
             _variable(each) if each.mode != "IN" else f"@convergence_arg_{each.name.lower()}"
             for each in procedure.arguments
         )
-        call = f"CALL {bigquery_name(project, DATASET, procedure.name)}({values});"
+        call = f"CALL {bigquery_name(project, SHARED_DATASET, procedure.name)}({values});"
         if reads:  # nothing to roll back; the job's own result is then the last SELECT
             return call
         lines += ["BEGIN TRANSACTION;", call]

@@ -20,8 +20,7 @@ from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.errors import job_error
 from convergence.adapters.gcp.warehouse.labels import lineage_labels
 from convergence.errors import ConvergenceError, LeaseLost, StillRunning, Transient
-from convergence.ports.warehouse import Lineage
-from convergence.tenants.job_settings import JobSettings
+from convergence.ports.warehouse import JobSettings, Lineage
 
 if TYPE_CHECKING:
     from google.cloud import bigquery

@@ -15,10 +15,10 @@ import orjson
 
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.tables import Tables
-from convergence.adapters.googlesql.procedures.text import DATASET, procedure_name, with_project
+from convergence.adapters.googlesql.procedures.text import procedure_name, with_project
 from convergence.adapters.googlesql.types import SqlType
 from convergence.errors import ConfigError, ConfigErrors, NotFound, StepFailed, did_you_mean
-from convergence.ports.warehouse import Routine
+from convergence.ports.warehouse import SHARED_DATASET, Routine
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -43,7 +43,7 @@ class Routines:
         if problems:
             raise ConfigErrors(problems)
         if changed:
-            await self._tables.ensure_dataset(DATASET)
+            await self._tables.ensure_dataset(SHARED_DATASET)
         for routine in changed:
             await self._store(routine)
         return [routine.name for routine in changed]
@@ -146,7 +146,7 @@ class Routines:
         return _routine(name, found.description or "")
 
     def _path(self, name: str = "") -> str:
-        return f"{self._client.project}.{DATASET}" + (f".{name}" if name else "")
+        return f"{self._client.project}.{SHARED_DATASET}" + (f".{name}" if name else "")
 
 
 def check_procedure(procedure: Procedure) -> list[ConfigError]:

@@ -6,13 +6,10 @@ import re
 from typing import Final
 
 from convergence.errors import ConfigError, Denied
-from convergence.ports.warehouse import Routine
+from convergence.ports.warehouse import SHARED_DATASET, Routine
 
 _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _BACKTICKS: Final = re.compile(r"`[^`\n]*`")
-
-
-DATASET: Final = "organizations"  # where all procedures are
 
 
 def procedure_name(path: str, project: str, *, nested: bool = False) -> str:
@@ -24,10 +21,10 @@ def procedure_name(path: str, project: str, *, nested: bool = False) -> str:
         Denied: the path leads to another project or dataset: what is there has not been checked.
     """
     *place, name = path.split(".")
-    if (place and place[-1] != DATASET) or place[:-1] not in ([], [project]):
-        raise Denied(f"The procedure {path} cannot be called: only those of {project}.{DATASET} can.")
+    if (place and place[-1] != SHARED_DATASET) or place[:-1] not in ([], [project]):
+        raise Denied(f"The procedure {path} cannot be called: only those of {project}.{SHARED_DATASET} can.")
     if nested and not place:
-        raise Denied(f"CALL {path} names no dataset, so BigQuery looks in the org's own: write {DATASET}.{path}.")
+        raise Denied(f"CALL {path}: without a dataset BigQuery looks in the org's own; write {SHARED_DATASET}.{path}.")
     return name
 
 

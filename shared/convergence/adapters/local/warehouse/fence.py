@@ -18,6 +18,7 @@ from convergence.adapters.local.warehouse.plan import Scan, scans_of
 from convergence.adapters.local.warehouse.session import Answer, Job
 from convergence.domain.sql_names import duckdb_name
 from convergence.errors import Denied
+from convergence.ports.warehouse import SHARED_DATASET
 
 # The words before the target of each kind of statement that may run. TRUNCATE is a DELETE for DuckDB.
 _LEADING: Final[Mapping[str, frozenset[str]]] = {
@@ -32,7 +33,6 @@ _LEADING: Final[Mapping[str, frozenset[str]]] = {
 _NO_QUERY: Final = frozenset({"DROP", "ALTER"})  # they have no plan, and DuckDB refuses subqueries in ALTER
 # Procedures are the product's own, the same for every org; INFORMATION_SCHEMA.ROUTINES shows them.
 _SHARED: Final = frozenset({("_convergence", "routines")})
-_LOGS: Final = "organizations"  # the log tables of all orgs; each org has views of its own rows
 _VIEW: Final = "SELECT 1 FROM duckdb_views() WHERE schema_name = $dataset AND view_name = $view"
 
 
@@ -71,9 +71,9 @@ def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> No
         _check_target(fence, kind, words)
     elif kind != "SELECT":
         raise Denied(f"A statement of the kind {kind} cannot run here.")
-    names_logs = any(name_of(first) == _LOGS and second == "." for first, second in pairwise(words))
-    if names_logs and kind == "CREATE" and _LOGS not in fence.datasets:
-        raise Denied(f"{_LOGS} is outside of what this statement may touch.")  # a view would carry it further
+    names_logs = any(name_of(first) == SHARED_DATASET and second == "." for first, second in pairwise(words))
+    if names_logs and kind == "CREATE" and SHARED_DATASET not in fence.datasets:
+        raise Denied(f"{SHARED_DATASET} is outside of what this statement may touch.")  # a view would carry it further
     if kind in _NO_QUERY or (kind == "DELETE" and words[0].upper() == "TRUNCATE"):
         return
     for scan in scans_of(job, sql, values):
@@ -119,7 +119,7 @@ def _is_inside(job: Job, fence: Fence, scan: Scan, *, names_logs: bool) -> bool:
         return any(f"(schema_name = CAST('{dataset}' AS VARCHAR))" in scan.conditions for dataset in fence.datasets)
     if scan.is_temporary or scan.dataset in fence.datasets or (scan.dataset, scan.table) in _SHARED:
         return True
-    return scan.dataset == _LOGS and not names_logs and _is_own_log(job, fence, scan)
+    return scan.dataset == SHARED_DATASET and not names_logs and _is_own_log(job, fence, scan)
 
 
 def _is_own_log(job: Job, fence: Fence, scan: Scan) -> bool:
