@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Final
 
 from convergence.domain.run import Run
+from convergence.engine.absence import note_alive
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
@@ -56,6 +57,7 @@ class LocalWorker:
 
         It does not wait for them: with many left, new runs come between.
         """
+        await note_alive(self.services, started=True)
         left = await count_unsettled(self.services)
         if self._sweep is not None and not left:
             self._sweep()
@@ -149,4 +151,5 @@ class LocalWorker:
         due = await next_check(self.services)
         wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
         await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
+        await note_alive(self.services)
         await reconcile(self.services)

@@ -134,8 +134,20 @@ def no_growing_rest(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(crashes, "wait_s", lambda number: 1.0)
 
 
-POISONED: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 0, "shapes": poison_shapes()}
-KILLED_YOUNG: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 100, "shapes": slow_shapes()}
+POISONED: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 0, "outages": 0, "shapes": poison_shapes()}
+KILLED_YOUNG: dict[str, Any] = {"odds": CALM, "embedded": True, "burst": 100, "outages": 0, "shapes": slow_shapes()}
+
+
+def test_without_making_up_for_outages_runs_fail_by_their_deadlines(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert breaks(tmp_path / "key", Odds(), worlds=30, embedded=True) is None
+
+    async def forgotten(services: object, *, started: bool = False) -> None:
+        return
+
+    monkeypatch.setattr(world, "note_alive", forgotten)
+    assert breaks(tmp_path / "key", Odds(), worlds=30, embedded=True) is not None
 
 
 @pytest.fixture

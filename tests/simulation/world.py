@@ -19,6 +19,7 @@ from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.config.loader import LoadedPipeline
 from convergence.domain.quota import Limits
 from convergence.domain.status import RUN_TERMINAL
+from convergence.engine.absence import note_alive
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.engine.step.lease import Lease
@@ -77,6 +78,7 @@ class World:
         deliveries_max: int | None = None,
         embedded: bool | None = None,
         burst: int | None = None,
+        outages: int = 1,
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
@@ -106,6 +108,7 @@ class World:
         # One process at a time, whose successor knows that it is dead; its messages die with it.
         self.embedded = self.rng.random() < 0.3 if embedded is None else embedded
         self._burst = self.rng.choice([0, 0, 8, 30]) if burst is None else burst  # young processes to kill
+        self._outages = outages
         self._burst_from_s = self.rng.uniform(0, 400)
         self._tasks: set[asyncio.Task[Any]] = set()
         self.clients = [
@@ -138,6 +141,22 @@ class World:
                 sole_process=self.embedded, execution_max_s=3600, proven_after_s=PROVEN_AFTER_S, isolation_wait_s=3600
             ),
         )
+        if self.embedded:
+            self.spawn(self._start_up(process))
+        else:
+            self._at_work(process)
+
+    async def _start_up(self, process: Process) -> None:
+        """Begin as the embedded worker does: no request is answered before the time away has been made up for."""
+        with contextlib.suppress(Killed):
+            while True:
+                with contextlib.suppress(ConvergenceError):
+                    await note_alive(process.services, started=True)
+                    break
+                await self.clock.sleep(1)
+            self._at_work(process)
+
+    def _at_work(self, process: Process) -> None:
         self._processes.append(process)
         if self._reconciles:
             self.spawn(self._reconciler(process))
@@ -155,10 +174,15 @@ class World:
         if process.dead:
             return
         process.dead = True
-        self._processes.remove(process)
+        if process in self._processes:
+            self._processes.remove(process)
+        away_s = self.rng.uniform(1, 30 if self.embedded else 120)
         if self.embedded:
             self.broker.forget()
-        self.loop.call_later(self.rng.uniform(1, 30 if self.embedded else 120), self.boot)
+            if self._outages and self.rng.random() < 0.2:  # for longer than any run may take
+                self._outages -= 1
+                away_s = self.rng.uniform(1, 15) * 3600
+        self.loop.call_later(away_s, self.boot)
 
     def spares(self, process: Process) -> bool:
         """True where a fault could end a lease that is a step's fifth, alone in a process that has proven itself.
@@ -193,6 +217,8 @@ class World:
             while True:
                 await self.clock.sleep(self.rng.uniform(30, 90))
                 with contextlib.suppress(ConvergenceError):
+                    if self.embedded:
+                        await note_alive(process.services)
                     await reconcile(process.services)
 
     # The story

@@ -29,6 +29,7 @@ class Run:
     created_at: datetime
     deadline_at: datetime
     check_at: datetime | None
+    deadline_set_at: datetime | None = None  # when it was set anew: by a replay, or after no worker was there
     status: RunStatus = RunStatus.PENDING
     epoch: int = 0
     plan_epoch: int = 0  # the plan document in force; a replay as it was keeps the older one
@@ -82,6 +83,7 @@ class Run:
             "trigger": self.trigger,
             "created_at": to_text(self.created_at),
             "deadline_at": to_text(self.deadline_at),
+            "deadline_set_at": None if self.deadline_set_at is None else to_text(self.deadline_set_at),
             "check_at": None if self.check_at is None else to_text(self.check_at),
             "status": self.status,
             "epoch": self.epoch,

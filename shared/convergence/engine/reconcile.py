@@ -24,14 +24,17 @@ from convergence.engine.step.lease import is_leased
 from convergence.engine.store import (
     StoredRun,
     StoredStep,
+    budget_path,
     dead_letter,
     read_all_steps,
     read_plan,
     read_run,
+    read_usage,
     record_id,
+    write,
     write_run,
 )
-from convergence.errors import Conflict, ConvergenceError
+from convergence.errors import Conflict, ConvergenceError, QuotaExceeded
 from convergence.ports.bus import Ack, Answer, Delivery
 from convergence.ports.documents import Order, Patch, Where
 
@@ -112,7 +115,10 @@ async def reconcile_run(services: Services, run_id: str) -> None:
     elif all(_done(steps, name) for name in plan.sink_ids):
         await finish_run(services, stored)
     elif now >= run.deadline_at:
-        await _time_out(services, stored, plan)
+        # Embedded, `absence` has moved the deadline already by the time in which no worker was there.
+        untouched = not steps and run.deadline_set_at is None and not services.settings.sole_process
+        if not (untouched and await _admit_late(services, stored, plan)):
+            await _time_out(services, stored, plan)
     else:
         await _put_off(services, stored, await _send_again(services, run, plan, steps))
 
@@ -137,6 +143,27 @@ async def _send_again(services: Services, run: Run, plan: Plan, steps: Steps) ->
     return max(min(times), now)
 
 
+async def _admit_late(services: Services, stored: StoredRun, plan: Plan) -> bool:
+    """Give a run that never began a step its full time, once: no worker took it up. False when there is no room."""
+    run, now, token = stored.run, services.clock.now(), services.ids.new("t")
+    deadline_at = now + timedelta(seconds=plan.timeout_s)
+    usage, version = await read_usage(services, budget_path(run))
+    until = deadline_at + timedelta(seconds=services.settings.lease_s)
+    limits = (await services.orgs.get(run.org)).limits
+    try:
+        reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
+    except QuotaExceeded:
+        return False
+    soon = now + timedelta(seconds=services.settings.check_every_s)
+    again = changed(run, deadline_at=deadline_at, deadline_set_at=now, check_at=soon, token=token)
+    try:
+        await write_run(services, again, stored.version, write(budget_path(run), version, reserved.to_data()))
+    except Conflict:
+        return True  # whoever wrote decides; the next pass looks again
+    await _send_again(services, again, plan, {})
+    return True
+
+
 async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
     """Fail a run past its deadline; it has one letter of its own."""
     run, now = stored.run, services.clock.now()
@@ -155,7 +182,8 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
         known = steps.get(record_id(handler, run.epoch))
         if known is None or not (known.step.done or known.step.status is StepStatus.FAILED):
             waiting.append(handler.step_id)
-    if waiting and now < (run.finished_at or now) + timedelta(seconds=plan.timeout_s):
+    ended_at = max(run.finished_at or now, run.deadline_set_at or run.finished_at or now)
+    if waiting and now < ended_at + timedelta(seconds=plan.timeout_s):
         await publish_ready(services.bus, run, waiting)
         await _put_off(services, stored, now + timedelta(seconds=services.settings.check_every_s))
         return

@@ -164,6 +164,7 @@ async def _next_epoch(
         parameters=edit.parameters,
         sealed=edit.sealed,
         deadline_at=deadline_at,
+        deadline_set_at=now,
         check_at=now + timedelta(seconds=services.settings.check_every_s),
         error=None,
         totals={},

@@ -22,6 +22,7 @@ SOURCE = Path(__file__).parents[3] / "shared" / "convergence"
 # Where queries are made, and how many; a new one is added here and asked for below.
 QUERIES = {
     "engine/views/quota.py": 1,
+    "engine/absence.py": 1,  # embedded only, and the query of `next_check`
     "engine/reconcile.py": 3,
     "engine/store.py": 1,
     "engine/views/runs.py": 1,

@@ -1,0 +1,77 @@
+"""Time in which no worker was there costs no run its deadline: embedded, where one process is all there is.
+
+The worker leaves a mark every few seconds. A mark that is older than it can be says that the process was down, the
+machine asleep or its clock set forward; deadlines move on by as much.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from convergence.domain.run import Run
+from convergence.domain.times import from_text, to_text
+from convergence.engine.services import Services
+from convergence.engine.store import budget_path, write
+from convergence.ports.documents import Document, FieldPath, Order, Patch
+
+logger = logging.getLogger(__name__)
+MARK: Final = "workers/embedded"
+MARK_EVERY_S: Final = 15.0
+_ABSENT_AFTER_S: Final = 60.0  # within one process: its passes are seconds apart
+_PAGE: Final = 100
+
+
+async def note_alive(services: Services, *, started: bool = False) -> None:
+    """Leave the mark, and first make up for the time since the one before, if that was an absence.
+
+    `started` says that this process has just begun: then all of that time was one. Repeating it extends nothing twice.
+    """
+    mark, now = await services.documents.get(MARK), services.clock.now()
+    if mark is not None:
+        since = from_text(mark.data["alive_at"])
+        gone_s = (now - since).total_seconds()
+        if 0 <= gone_s < MARK_EVERY_S and not started:
+            return
+        if gone_s > (0 if started else _ABSENT_AFTER_S):
+            await _extend(services, since, now)
+    version = 0 if mark is None else mark.version
+    await services.documents.commit([write(MARK, version, {"alive_at": to_text(now)})])
+
+
+async def _extend(services: Services, since: datetime, now: datetime) -> None:
+    cursor: str | None = None
+    while True:
+        page = await services.documents.query("runs", order=[Order("check_at")], limit=_PAGE, cursor=cursor)
+        patches = _patches(services, page.documents, since, now)
+        if patches:
+            await services.documents.commit(patches)
+        if page.cursor is None:
+            return
+        cursor = page.cursor
+
+
+def _patches(services: Services, runs: Sequence[Document], since: datetime, now: datetime) -> list[Patch]:
+    """Return what moves deadlines and reservations of unsettled runs, and the time left to handlers of ended ones."""
+    patches: list[Patch] = []
+    reserved: defaultdict[str, dict[FieldPath, Any]] = defaultdict(dict)
+    for document in runs:
+        try:
+            run = Run.from_data(document.data)
+        except (KeyError, TypeError, ValueError) as error:  # one that cannot be read holds up no other
+            logger.warning("%s: its deadline could not be moved: %r", document.path, error)
+            continue
+        begun = max(since, run.deadline_set_at or run.created_at)
+        if begun >= now:
+            continue
+        moved: dict[FieldPath, Any] = {("deadline_set_at",): to_text(now)}
+        if not run.terminal:
+            deadline_at = run.deadline_at + (now - begun)
+            moved["deadline_at",] = to_text(deadline_at)
+            until = deadline_at + timedelta(seconds=services.settings.lease_s)
+            reserved[budget_path(run)]["active", run.run_id] = to_text(until)
+        patches.append(Patch(document.path, moved))
+    return [*patches, *(Patch(path, fields) for path, fields in reserved.items())]

@@ -1,0 +1,90 @@
+"""Deadlines and the time in which no worker was there."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from convergence.engine.reconcile import reconcile
+from convergence.engine.services import EngineSettings
+from convergence.worker import LocalWorker
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import one
+
+HOUR_S = 3600.0
+
+
+async def accepted_before_a_stop(engine: Engine) -> Any:
+    """Accept a run, live for a minute without beginning it, then stop."""
+    engine.pipeline("timeout_minutes: 10\n" + one())
+    topics = dict(engine.bus._topics)
+    engine.bus._topics.clear()
+    await engine.worker.start()
+    run = await engine.start()
+    await engine.clock.sleep(30)
+    assert engine.worker._passes is not None
+    engine.worker._passes.cancel()
+    engine.bus._topics.update(topics)
+    return run
+
+
+def restarted(engine: Engine) -> LocalWorker:
+    sole = replace(engine.services, settings=EngineSettings(sole_process=True), owner="boot2")
+    engine.bus = type(engine.bus)()
+    engine.worker = LocalWorker(replace(sole, bus=engine.bus), engine.bus)
+    return engine.worker
+
+
+@pytest.mark.parametrize("starts", [1, 3])
+def test_a_server_that_was_down_for_longer_than_a_runs_timeout_goes_on_with_it(engine: Engine, starts: int) -> None:
+    async def scenario() -> Any:
+        run = await accepted_before_a_stop(engine)
+        await engine.clock.sleep(2 * HOUR_S)
+        for _ in range(starts):
+            worker = restarted(engine)
+            engine.bus._topics.clear() if starts > 1 else None
+            await worker.start()
+        moved = await engine.data(run.path)
+        usage = await engine.data("orgs/acme/usage/current")
+        ended = await worker.wait("acme", run.run_id, timeout_s=100)
+        return run, moved, usage, ended
+
+    run, moved, usage, ended = engine.live(scenario)
+    later = run.deadline_at + timedelta(hours=2)
+    assert later <= type(ended).from_data(moved).deadline_at <= later + timedelta(seconds=30)
+    assert usage["active"][run.run_id] > moved["deadline_at"]
+    assert ended.status == ("completed" if starts == 1 else "running")
+
+
+def test_a_clock_that_is_set_forward_fails_no_run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def scenario() -> Any:
+        run = await accepted_before_a_stop(engine)
+        worker = restarted(engine)
+        topics = dict(engine.bus._topics)
+        engine.bus._topics.clear()  # it waits in the process for longer than any hint
+        await worker.start()
+        await engine.clock.sleep(31)
+        now = engine.clock.now
+        monkeypatch.setattr(engine.clock, "now", lambda: now() + timedelta(days=1))
+        engine.bus._topics.update(topics)
+        return await worker.wait("acme", run.run_id, timeout_s=300)
+
+    assert engine.live(scenario).status == "completed"
+
+
+def test_in_the_cloud_a_run_that_never_began_gets_its_full_time_once(engine: Engine) -> None:
+    async def scenario() -> list[Any]:
+        run = await accepted_before_a_stop(engine)
+        engine.bus._topics.clear()
+        seen = []
+        for _ in range(2):
+            await engine.clock.sleep(HOUR_S)
+            await reconcile(engine.services)
+            data = await engine.data(run.path)
+            seen.append((data["status"], (data["error"] or {}).get("code")))
+        return seen
+
+    assert engine.live(scenario) == [("running", None), ("failed", "run.timeout")]
