@@ -42,6 +42,12 @@ def test_usual_crons_are_right(cron: str) -> None:
         ("@daily", "five fields"),
         ("0 0 */30 2 MON#5", "never fires"),
         ("0 2 * * XYZ", "day-of-week is wrong"),
+        ("*/61 * * * *", "minute is wrong"),
+        ("5-10/60 * * * *", "minute is wrong"),
+        ("0 */24 * * *", "hour is wrong"),
+        ("0 0 */32 * *", "day-of-month is wrong"),
+        ("0 0 1 */13 *", "month is wrong"),
+        ("0 0 * * */8", "day-of-week is wrong"),
     ],
 )
 def test_a_wrong_cron_says_which_field(cron: str, message: str) -> None:

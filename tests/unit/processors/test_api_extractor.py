@@ -178,6 +178,39 @@ def test_oauth2_asks_for_a_token_first(tmp_path: Path) -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize(("lives", "said"), [(1, None), (0, "does not know the credential")])
+def test_an_expired_token_is_fetched_again_once_for_a_call(tmp_path: Path, lives: int, said: str | None) -> None:
+    tokens: list[str] = []
+    used: dict[str, int] = {}
+
+    def handler(request: Request) -> Response:
+        if request.path == "/token":
+            tokens.append(f"t{len(tokens)}")
+            return answer({"access_token": tokens[-1]})
+        token = request.headers["authorization"]
+        used[token] = used.get(token, 0) + 1
+        return paged(request) if used[token] <= lives else answer({}, 401)
+
+    world = World(tmp_path, handler)
+    world.vault.secrets["acme"] = "me:s"
+
+    async def main() -> Any:
+        server = HttpServer(handler)
+        auth = {"type": "oauth2", "provider": "acme", "token_url": f"{await server.start()}/token"}
+        try:
+            return await world._run({"pagination": {"type": "offset"}, "auth": auth}, 1, {})
+        finally:
+            await server.stop()
+
+    if said is None:
+        assert len(asyncio.run(main())[1]) == 7
+        assert tokens == ["t0", "t1", "t2", "t3"]
+    else:
+        with pytest.raises(CredentialRejected, match=said):
+            asyncio.run(main())
+        assert tokens == ["t0", "t1"]
+
+
 def test_the_further_name_of_a_credential_is_used_when_the_first_has_none(tmp_path: Path) -> None:
     world = World(tmp_path, whole())
     world.run({**NONE, "auth": {"type": "bearer", "provider": "nobody", "secret_key": "acme"}})

@@ -8,7 +8,7 @@ from typing import Final
 from pydantic import field_validator
 
 from convergence.ports.processor import Context
-from convergence.processors.http.auth import Auth, signed
+from convergence.processors.http.auth import Auth, renewal, signed
 from convergence.processors.http.client import RestClient
 from convergence.processors.settings import Settings
 
@@ -55,4 +55,5 @@ async def connect(context: Context, options: AzureSettings, service: str) -> Res
     """Return a client that carries a token of the run's app."""
     auth = Auth(type="oauth2", provider=options.secret, token_url=options.token_url, scope=SCOPE)
     headers, _ = await signed(auth, context, "loopback")
-    return RestClient(context, options.api_base_url, headers=headers, service=service, renew=RENEW)
+    sign_in = renewal(auth, context, "loopback")
+    return RestClient(context, options.api_base_url, headers=headers, service=service, renew=RENEW, sign_in=sign_in)

@@ -25,7 +25,7 @@ from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
-from convergence.processors.http.auth import signed
+from convergence.processors.http.auth import renewal, signed
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.http.retry_budget import RetryBudget
@@ -136,6 +136,7 @@ async def connect(options: ApiSettings, context: Context) -> RestClient:
         reach=reach,
         hosts=options.allowed_hosts,
         data_path=options.data_path,
+        sign_in=renewal(options.auth, context, reach),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Mapping
 from typing import Any, Final, Literal
 
 import httpx
@@ -12,6 +13,7 @@ from pydantic import Field, model_validator
 from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.processor import Context
+from convergence.processors.http.client import SignIn
 from convergence.processors.http.hosts import checked_url
 from convergence.processors.settings import Settings
 
@@ -84,6 +86,17 @@ async def signed(auth: Auth | None, context: Context, reach: Reach) -> tuple[dic
             return {"authorization": f"Bearer {await _token(auth, secret, context, reach)}"}, {}
 
 
+def renewal(auth: Auth | None, context: Context, reach: Reach) -> SignIn | None:
+    """Return what gets headers with a new access token; None where the credential is the key itself."""
+    if auth is None or auth.type != "oauth2":
+        return None
+
+    async def sign_in() -> Mapping[str, str]:
+        return (await signed(auth, context, reach))[0]
+
+    return sign_in
+
+
 async def _token(auth: Auth, secret: str, context: Context, reach: Reach) -> str:
     """Ask for an access token by client credentials (RFC 6749, section 4.4)."""
     client_id, client_secret = _client(secret, auth.provider)
@@ -121,7 +134,7 @@ def _client(secret: str, name: str) -> tuple[str, str]:
             fields: dict[str, Any] = orjson.loads(secret)
         except ValueError:
             fields = {}
-        client_id, client_secret = str(fields.get("client_id", "")), str(fields.get("client_secret", ""))
+        client_id, client_secret = str(fields.get("client_id") or ""), str(fields.get("client_secret") or "")
     if not client_id or not client_secret:
         raise StepFailed(f"the credential of {name!r} for oauth2 needs client_id and client_secret")
     return client_id, client_secret

@@ -7,7 +7,7 @@ decides. What cannot get better by repeating ends the step at once, with a messa
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from contextlib import aclosing
 from datetime import timedelta
 from typing import Any
@@ -23,6 +23,8 @@ from convergence.processors.http.hosts import checked_url
 from convergence.processors.http.limiter import limiter
 from convergence.processors.http.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.http.retry_budget import RetryBudget
+
+SignIn = Callable[[], Awaitable[Mapping[str, str]]]
 
 
 class RestClient:
@@ -44,12 +46,14 @@ class RestClient:
         hosts: Iterable[str] = (),
         params: Mapping[str, str] | None = None,
         data_path: str = "",
+        sign_in: SignIn | None = None,
     ) -> None:
         """`service` names the API in messages; `renew` says how to replace its credential.
 
         `params` go with every call: a credential in the query. Calls of all steps with the same org, `credential` and
         host share `requests_per_second`. A page may lead to the base URL's own host and to `hosts`, nowhere else.
-        What stands at `data_path` of an answer is data, whatever it is called.
+        What stands at `data_path` of an answer is data, whatever it is called. `sign_in` returns headers with a new
+        token; it is asked once for a call that is answered 401, because tokens expire while a step works.
         """
         self._context = context
         url = checked_url(base_url, service)
@@ -71,6 +75,7 @@ class RestClient:
         self._limits = httpx.Timeout(self._patience.answer_s).as_dict()
         self._bytes_max = bytes_max
         self._data_path = data_path
+        self._sign_in = sign_in
         self.calls = 0
         self.retries = 0
 
@@ -137,7 +142,7 @@ class RestClient:
             coming.cancel()
             await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
 
-    async def _once(self, call: Call, *, exact: bool) -> Answer:
+    async def _once(self, call: Call, *, exact: bool, renewed: bool = False) -> Answer:
         url, headers = self._place(call.path)
         gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
         await gate.wait(self._context, self._requests_per_second)
@@ -157,6 +162,11 @@ class RestClient:
                 await response.aclose()
         except httpx.RequestError as error:
             raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
+        if response.status_code == 401 and self._sign_in is not None and not renewed:
+            self.retries += 1
+            self._headers.update(await self._sign_in())
+            self._checked = {}
+            return await self._once(call, exact=exact, renewed=True)
         if response.status_code in {200, 201}:
             data = parsed(
                 response, body, self._where(call), exact=exact, data_path=self._data_path, redact=self._context.redact
