@@ -168,3 +168,15 @@ def test_a_taken_port_is_told_in_one_line(installation: Installation) -> None:
         port = str(httpx.URL(api).port)
         message = Installation(installation.data_dir.parent / "other").call("serve", "--port", port, code=2).stderr
         assert f"cannot listen on 127.0.0.1:{port}" in message
+
+
+def test_a_server_that_opened_its_warehouse_at_start_ends_quietly(installation: Installation) -> None:
+    with serving(installation) as (process, api), httpx.Client(base_url=api, headers=OPERATOR) as client:
+        assert client.post("/organizations/onboard", json={"slug": "acme", "plan": "SCALE"}).status_code == 201
+        process.kill()
+        process.wait()
+    assert (installation.data_dir / "warehouse" / "warehouse.duckdb.wal").stat().st_size > 0  # repeated at the start
+    with serving(installation) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        _, said = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, said.splitlines()) == (0, ["Stopped."])
