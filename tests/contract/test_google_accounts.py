@@ -15,6 +15,7 @@ import orjson
 import pytest
 
 from convergence.adapters.gcp.google_accounts.adapter import GoogleAccounts
+from convergence.adapters.http.client import StepClient
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
@@ -84,7 +85,7 @@ def world(request: pytest.FixtureRequest) -> World:
                 if request.param == "rest":
                     made.append(RestAccounts(lambda: http, clock, ids))
                 else:
-                    made.append(GoogleAccounts(clock=clock, ids=ids, endpoint="127.0.0.1:1"))
+                    made.append(GoogleAccounts(lambda: http, clock=clock, ids=ids, endpoint="127.0.0.1:1"))
                 return made[-1]
 
             try:
@@ -200,7 +201,7 @@ def test_a_deployed_function_follows_no_key_to_its_own_machine() -> None:
     async def main() -> None:
         there = Google()
         there.url = "http://127.0.0.1:9/v1"
-        accounts = GoogleAccounts(clock=ManualClock(), ids=RandomIds())
+        accounts = GoogleAccounts(StepClient, clock=ManualClock(), ids=RandomIds())
         with pytest.raises(StepFailed, match=r"leads to '127\.0\.0\.1', which is not Google's"):
             await accounts.token(there.key(), ("scope",))
         key = there.key(token_uri="https://oauth2.googleapis.com/token")
@@ -231,7 +232,7 @@ def test_in_production_a_key_leads_to_googles_services_alone(kind: str, url: str
         there = Google()
         there.url = "https://unused.example"
         rest = RestAccounts(http, clock, ids, here=False)
-        accounts: Accounts = rest if kind == "rest" else GoogleAccounts(clock=clock, ids=ids)
+        accounts: Accounts = rest if kind == "rest" else GoogleAccounts(http, clock=clock, ids=ids)
         with pytest.raises(StepFailed, match="Google"):
             await accounts.token(there.key(token_uri=url), ("scope",))
         with pytest.raises(StepFailed, match="Google"):
@@ -245,11 +246,12 @@ def test_a_reader_ends_with_its_execution() -> None:
     async def main() -> None:
         there = Google()
         await there.start()
-        accounts = GoogleAccounts(clock=ManualClock(), ids=RandomIds(), endpoint="127.0.0.1:1")
-        reader = await accounts.reader(there.key(), url=f"{there.url}/bigquery/v2")
-        await accounts.close()
-        with pytest.raises(StepFailed, match="execution that ended"):
-            await reader.estimate("SELECT 1")
+        async with StepClient() as http:
+            accounts = GoogleAccounts(lambda: http, clock=ManualClock(), ids=RandomIds(), endpoint="127.0.0.1:1")
+            reader = await accounts.reader(there.key(), url=f"{there.url}/bigquery/v2")
+            await accounts.close()
+            with pytest.raises(StepFailed, match="execution that ended"):
+                await reader.estimate("SELECT 1")
         await there.server.stop()
 
     asyncio.run(main())

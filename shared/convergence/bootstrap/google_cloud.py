@@ -35,6 +35,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
     keyring = CloudKmsKeyring(
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
     )
+    http = HttpClient(settings.env)
     orgs, bigquery = OrgStore(documents), settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
     return Services(
         documents=documents,
@@ -61,8 +62,8 @@ def google_cloud(settings: FunctionSettings) -> Services:
         orgs=orgs,
         credentials=CredentialStore(documents, keyring, clock),
         processor=load,
-        http=HttpClient(settings.env).client,
-        accounts=lambda: GoogleAccounts(clock=clock, ids=ids, endpoint=bigquery),
+        http=http.client,
+        accounts=lambda: GoogleAccounts(http.client, clock=clock, ids=ids, endpoint=bigquery),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,

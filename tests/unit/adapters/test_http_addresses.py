@@ -148,8 +148,12 @@ def test_a_number_that_means_this_machine_is_seen_through(spelling: str) -> None
 
 @pytest.mark.parametrize("spelling", ["0x5d.0270.0327.016", "93.12113678"])
 def test_a_public_address_has_one_spelling(spelling: str) -> None:
+    async def main() -> None:
+        async with StepClient() as client:
+            await client.get(f"http://{spelling}:9/", extensions={"reach": "private"})
+
     with pytest.raises(StepFailed, match="address"):
-        asyncio.run(StepClient().get(f"http://{spelling}:9/", extensions={"reach": "private"}))
+        asyncio.run(main())
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::1]"])

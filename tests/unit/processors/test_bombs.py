@@ -8,6 +8,7 @@ from typing import Any, cast
 
 import pytest
 
+from convergence.adapters.gcp.google_accounts.adapter import GoogleAccounts
 from convergence.adapters.http.client import StepClient
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
@@ -40,7 +41,12 @@ async def google_token(context: WorldContext, url: str) -> None:
     await accounts.token(google.service_account(url), ["scope"])
 
 
-@pytest.mark.parametrize("call", [extraction, token, slack, google_token])
+async def google_token_of_a_function(context: WorldContext, url: str) -> None:
+    accounts = GoogleAccounts(lambda: context.http, clock=ManualClock(), ids=RandomIds(), endpoint="127.0.0.1:1")
+    await accounts.token(google.service_account(url), ["scope"])
+
+
+@pytest.mark.parametrize("call", [extraction, token, slack, google_token, google_token_of_a_function])
 @pytest.mark.parametrize("twice", [False, True])
 def test_an_answer_that_swells_ends_the_step_in_bounded_memory(call: Any, twice: bool) -> None:
     small = bomb(300)

@@ -13,6 +13,7 @@ import pytest
 
 from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.processors.http.auth import Auth, signed
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
 from convergence.processors.http.retry_budget import RetryBudget, retry_after_s
@@ -36,7 +37,10 @@ class Script:
 
 
 def with_client(
-    handler: Callable[[Request], Response], work: Callable[[RestClient], Awaitable[Any]], **options: Any
+    handler: Callable[[Request], Response],
+    work: Callable[[RestClient], Awaitable[Any]],
+    secret: str = KEY,
+    **options: Any,
 ) -> tuple[Any, ManualClock, RestClient]:
     clock = ManualClock()
 
@@ -46,6 +50,7 @@ def with_client(
         try:
             async with httpx.AsyncClient(transport=CheckedTransport()) as http:
                 context = WorldContext(http, None, clock)  # type: ignore[arg-type]  # no test here touches a table
+                context.vault.secrets["openai"] = secret
                 headers = {"authorization": f"Bearer {KEY}"}
                 client = RestClient(context, base_url, headers=headers, service="Test", renew="Renew it.", **options)
                 return await work(client), client
@@ -284,3 +289,27 @@ def test_a_page_with_more_to_come_but_no_cursor_is_an_error() -> None:
 def test_a_page_that_is_no_object_is_an_error() -> None:
     with pytest.raises(StepFailed, match="a page is a list"):
         with_client(Script(Response(200, b"[1, 2]")), collect)
+
+
+def test_a_secret_is_masked_before_a_providers_reason_is_cut() -> None:
+    async def work(client: RestClient) -> Any:
+        client._context.secrets.mask(KEY)
+        return await client.get("/x")
+
+    reason = "x" * 295 + " " + KEY  # of which four characters would be left
+    with pytest.raises(StepFailed) as caught:
+        with_client(Script(Response(400, b'{"error": "%b"}' % reason.encode())), work)
+    assert str(caught.value).endswith("x [sec")
+
+
+def test_an_access_token_is_masked_like_the_secret_it_was_got_with() -> None:
+    token = "ya29.a-token-that-lives-for-an-hour"
+
+    async def work(client: RestClient) -> Any:
+        auth = Auth(type="oauth2", provider="openai", token_url=client._base_url + "/token")
+        await signed(auth, client._context, "loopback")
+        return client._context.redact(f"got {token}")
+
+    answer = Response(200, b'{"access_token": "%b"}' % token.encode())
+    got, _, _ = with_client(Script(answer), work, secret="id:the-client-secret")
+    assert got == "got [secret]"

@@ -1,10 +1,8 @@
-"""The port `Accounts` on google-auth and google-cloud-bigquery: credentials and clients of their own for each call."""
+"""The port `Accounts` on google-cloud-bigquery: a token and a client of its own for each call."""
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.google_accounts.reader import BigQueryReader
@@ -15,19 +13,15 @@ from convergence.adapters.google_accounts_checks import (
     ServiceKey,
     bigquery_address,
     job_project,
-    no_private_key,
     read_key,
-    token_refused,
 )
-from convergence.adapters.retry import retried
-from convergence.errors import StepFailed, Transient
+from convergence.adapters.google_accounts_tokens import ServiceTokens
+from convergence.errors import StepFailed
 from convergence.ports.clock import Clock, Ids
 
 if TYPE_CHECKING:
-    from google.oauth2.service_account import Credentials
+    import httpx
 
-TIMEOUT_S: Final = 30.0  # one request for a token
-TOTAL_S: Final = 30.0  # with its repetitions
 _API: Final = "/bigquery/v2"  # what Google's client puts behind the address it is given
 
 
@@ -37,28 +31,33 @@ class GoogleAccounts:
     Only beside a stand-in may a key or an address lead to this machine: a deployed function asks nobody but Google.
     """
 
-    def __init__(self, *, clock: Clock, ids: Ids, endpoint: str | None = None) -> None:
+    def __init__(
+        self, http: Callable[[], httpx.AsyncClient], *, clock: Clock, ids: Ids, endpoint: str | None = None
+    ) -> None:
         self._clock, self._ids, self._endpoint = clock, ids, endpoint
+        self._tokens = ServiceTokens(http, clock, ids)
         self._open: list[BigQueryReader] = []
 
     async def token(self, secret: str, scopes: Sequence[str]) -> str:
         """Return an access token; see the port."""
-        return str((await self._credentials(self._key(secret), scopes)).token)
+        return await self._tokens.token(self._key(secret), scopes)
 
     async def reader(self, secret: str, *, project: str = "", location: str = "", url: str = "") -> BigQueryReader:
         """Return a reader with credentials and a client of its own; see the port."""
+        from google.oauth2.credentials import Credentials
+
         key = self._key(secret)
         where, address = job_project(key, project), self._address(url)
-        credentials = await self._credentials(key, (BIGQUERY_SCOPE,))
+        token = await self._tokens.token(key, (BIGQUERY_SCOPE,))  # outlives an execution: nothing refreshes it
         client = Client(
             project=where,
             location=location or None,
-            credentials=credentials,
+            credentials=Credentials(token),
             endpoint=address,
             clock=self._clock,
             ids=self._ids,
         )
-        reader = BigQueryReader(client, str(credentials.token))
+        reader = BigQueryReader(client, token)
         self._open.append(reader)
         return reader
 
@@ -78,46 +77,3 @@ class GoogleAccounts:
         if not root.endswith(_API):
             raise StepFailed(f"the address of BigQuery ends with {_API}, as in {BIGQUERY_URL}")
         return root.removesuffix(_API)
-
-    async def _credentials(self, key: ServiceKey, scopes: Sequence[str]) -> Credentials:
-        from google.auth.exceptions import GoogleAuthError
-        from google.oauth2.service_account import Credentials
-
-        info = {
-            "client_email": key.email,
-            "private_key": key.private_key,
-            "private_key_id": key.private_key_id or None,
-            "project_id": key.project,
-            "token_uri": key.token_uri,
-        }
-        try:
-            credentials: Credentials = Credentials.from_service_account_info(info, scopes=list(scopes))
-        except (ValueError, TypeError, GoogleAuthError):
-            raise no_private_key() from None
-        await retried(
-            lambda: asyncio.to_thread(_sign_in, credentials), clock=self._clock, ids=self._ids, total_s=TOTAL_S
-        )
-        return credentials
-
-
-def _sign_in(credentials: Credentials) -> None:
-    """Get a token; what Google answers is read for its meaning and not repeated."""
-    import requests
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
-    with requests.Session() as session:
-        session.max_redirects = 0  # an assertion follows nobody to another host
-        try:
-            credentials.refresh(partial(Request(session), timeout=TIMEOUT_S))
-        except GoogleAuthError as error:
-            if error.retryable:
-                raise Transient(f"waiting for Google (token): {type(error).__name__}") from None
-            raise token_refused(_said(error)) from None
-        except requests.RequestException as error:
-            raise Transient(f"waiting for Google (token): {type(error).__name__}") from None
-
-
-def _said(error: Exception) -> str:
-    answer = next((each for each in error.args if isinstance(each, Mapping)), {})
-    return f"{answer.get('error')}: {answer.get('error_description')}"
