@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -19,6 +20,7 @@ from convergence.engine.views.models import StepView
 from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
 from convergence.entry.cli.commands.demo.main_job import dates
+from convergence.entry.cli.commands.status import steps_table
 from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, program_name
@@ -30,8 +32,17 @@ def a_step(step_id: str, status: str) -> StepView:
     return {
         "step_id": step_id, "ps_type": "x", "status": status, "trigger": None, "attempts": 1, "attempts_max": 3,
         "started_at": None, "completed_at": None, "duration_ms": 1500, "rows_processed": 0, "rows_written": 0,
-        "error_message": None,
+        "error_message": None, "crashes": 0, "crashes_when_proven": 0, "crashes_when_isolated": 0,
+        "next_attempt_at": None,
     }  # fmt: skip
+
+
+def test_the_steps_table_tells_of_crashes_and_of_the_next_try(capsys: pytest.CaptureFixture[str]) -> None:
+    due = "2026-11-28T19:40:05.000000Z"
+    resting: StepView = {**a_step("a", "retrying"), "crashes": 3, "crashes_when_isolated": 1, "next_attempt_at": due}
+    view: Any = {"steps": [resting, a_step("b", "completed")]}
+    steps_table(Output(), view)
+    assert "(crashes: 3, 1 of them alone; next try 19:40:05)" in capsys.readouterr().out
 
 
 MANY_DIGITS = "12345678901234567890.123456789012345678"
