@@ -50,7 +50,8 @@ def test_a_caller_over_its_rate_waits_and_others_do_not(live: Live) -> None:
         assert [answer.headers["x-ratelimit-remaining"] for answer in answers] == ["2", "1", "0", "0"]
         refused = answers[-1]
         assert refused.json()["detail"] == "The limit of 3 requests a minute for org acme is reached."
-        assert (refused.headers["retry-after"], refused.headers["x-ratelimit-limit"]) == ("20", "3")
+        assert 1 <= int(refused.headers["retry-after"]) <= 20
+        assert refused.headers["x-ratelimit-limit"] == "3"
         assert (await api.ask("GET", "/pipelines/history/globex", org="globex")).status_code == 200
 
     live(scenario, orgs=("acme", "globex"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
@@ -92,7 +93,7 @@ def test_callers_of_one_kind_have_a_limit_together(live: Live) -> None:
         answers = [await api.ask("GET", "/validator/pipelines/openai") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert "requests without a key, all together" in answers[-1].json()["detail"]
-        assert answers[-1].headers["retry-after"] == "30"
+        assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
 
     live(scenario, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
 
