@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
@@ -239,3 +241,26 @@ def test_bytes_that_come_between_two_calls_are_not_the_second_answer() -> None:
             return [first, await text(client, url)], connections
 
     assert asyncio.run(main()) == (["ok", "ok"], 2)
+
+
+ABANDONS = """
+import asyncio
+import subprocess
+import sys
+from convergence.adapters.http.client import StepClient
+from convergence.sandbox.http import HttpServer, Response
+
+async def main():
+    global client
+    server = HttpServer(lambda _: Response(200, b"[]"))
+    client = StepClient()
+    await client.get(await server.start())
+    await server.stop()
+
+asyncio.run(main())
+"""
+
+
+def test_a_function_that_ends_with_open_connections_says_nothing() -> None:
+    ended = subprocess.run([sys.executable, "-c", ABANDONS], capture_output=True, text=True, check=True, timeout=60)
+    assert ended.stderr == ""

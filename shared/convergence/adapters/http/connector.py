@@ -13,7 +13,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -55,6 +55,16 @@ class _Connector(aiohttp.TCPConnector):
 
     aiohttp would take such bytes for the answer to the next call.
     """
+
+    @property
+    def closed(self) -> bool:
+        """True also when the loop has ended: nothing can be closed then, and aiohttp has nothing to complain about."""
+        return super().closed or self._loop.is_closed()
+
+    def __del__(self, *modules: Any) -> None:
+        """See `closed`."""
+        if not self.closed:
+            super().__del__(*modules)
 
     async def _get(self, key: ConnectionKey, traces: list[aiohttp.tracing.Trace]) -> Connection | None:
         while (connection := await super()._get(key, traces)) is not None:

@@ -13,6 +13,7 @@ from convergence.engine.step.secret_forms import SHORTEST, encoded, parts
 
 MASK: Final = "[secret]"
 _HEAD_MAX: Final = 16  # so much of the beginning of a long secret is enough: others may have cut the rest
+_END: Final = 24  # characters in which a cut head is looked for
 _SHORT: Final = 12  # a shorter one is recognised as a whole
 _COMMON: Final = ("-----BEGIN", "{", "[")  # beginnings that say nothing about a secret
 _MARKED: Final = re.compile(r"[.…\"')]+$")  # how a text shows that it was cut
@@ -68,8 +69,12 @@ class Redactor:
             return text
         found = [span for part in self._parts for span in _verbatim(text, part)]
         read = plain(text)
+        end = read.text[-_END:]
         for head, form, beside in self._forms:
-            found += _spans(text, read, head, form, beside)
+            if head in read.text:
+                found += _spans(text, read, head, form, beside)
+            if form[:SHORTEST] in end:
+                found += _cut_spans(text, read, head, form, beside)
         return _masked(text, found) if found else text
 
 
@@ -92,13 +97,17 @@ def _spans(text: str, read: PlainText, head: str, form: str, beside: int) -> Ite
         length = _common(form, read.text[at : at + len(form)])
         yield _widened(text, read.starts[at], read.ends[at + length - 1], beside)
         at = read.text.find(head, at + length)
+
+
+def _cut_spans(text: str, read: PlainText, head: str, form: str, beside: int) -> Iterator[tuple[int, int]]:
+    """Yield what a text ends with of a form's head: it may have been cut there, and inside an escape."""
     if head == form and len(form) >= _SHORT:
         return
-    # A text may have been cut inside the head, and inside an escape.
-    for end in {_CUT.sub("", read.text[-24:]), _MARKED.sub("", read.text[-24:]), read.text[-24:]}:
+    whole = read.text[-_END:]
+    for end in {_CUT.sub("", whole), _MARKED.sub("", whole), whole}:
         for length in range(min(len(head), len(end)), SHORTEST - 1, -1):
             if end.endswith(form[:length]):
-                first = max(0, len(read.text) - 24) + len(end) - length
+                first = len(read.text) - len(whole) + len(end) - length
                 yield _widened(text, read.starts[first], read.ends[-1], beside)
                 break
 
