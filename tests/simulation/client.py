@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.replay import replay, replay_letter
 from convergence.errors import ConvergenceError, InvalidInput, QuotaExceeded
+from convergence.ports.warehouse import Row
 from tests.simulation.faults import Killed
 from tests.simulation.pipelines import pipeline
 from tests.simulation.processor import expected_rows
@@ -33,8 +36,11 @@ class Client:
             parameters={"api_key": "sk-simulated-plaintext-0123456789"},
             idempotency_key=f"client-{number}",
         )
-        self._cancels_after_s = world.rng.uniform(0, 900) if world.rng.random() < 0.15 else None
+        cancels, after_s = world.rng.random() < world.odds.cancelled, world.odds.cancelled_after_max_s
+        self._cancels_after_s = world.rng.uniform(0, after_s) if cancels else None
+        self._comes_back = world.rng.random() < 0.5  # and replays what it cancelled
         self._edits = world.rng.random() < 0.5
+        self._said: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
         self._by_letter = not self._edits and world.rng.random() < 0.7
 
     async def live(self) -> None:
@@ -53,12 +59,13 @@ class Client:
             await world.clock.sleep(self._cancels_after_s)
             while await self._ask(lambda services: cancel(services, self.org, self.run_id)) is None:
                 await world.clock.sleep(10)
-            self.content = True
-            return
+            if not self._comes_back:
+                self.content = True
+                return
         while not self.content:
-            await world.clock.sleep(120)
+            await world.clock.sleep(world.rng.uniform(10, 120))
             status = self._document["status"]
-            if status == "failed":
+            if status in ("failed", "cancelled"):
                 await self._ask(self._replay)
             self.content = status == "completed"
 
@@ -68,7 +75,15 @@ class Client:
         if self._by_letter and newest:
             return await replay_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
         edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
-        return await replay(services, self.org, self.run_id, parameters=edited)
+        error = self._document["error"] or {}
+        if error.get("code") == "step.applied_before":
+            self._said.setdefault(error["step_id"], self._world.rng.choice(list(Applied)))
+        applied = {step_id: said for step_id, said in self._said.items() if not self._is_done(step_id)}
+        return await replay(services, self.org, self.run_id, parameters=edited, applied=applied)
+
+    def _is_done(self, step_id: str) -> bool:
+        step = self._world.state.get(f"runs/{self.run_id}/steps/{step_id}", {})
+        return step.get("status") in ("completed", "skipped")
 
     async def _ask(self, call: Any) -> Any:
         """Return the answer, or None when there was none: no machine, a machine that died, a refusal to retry."""
@@ -86,7 +101,9 @@ class Client:
             self._opens_s = error.retry_after_s or 0.0
             return None
         except ConvergenceError as error:
-            expected = not isinstance(error, InvalidInput) or "replayed" in str(error)
+            expected = not isinstance(error, InvalidInput) or any(
+                word in str(error) for word in ("replayed", "is finished")
+            )
             return None if expected else self._world.errors.append(error)
 
     @property
@@ -104,6 +121,7 @@ class Client:
         else:
             ended = f"{self.run_id}: a healthy run ended as {run['status']}: {run['error']}"
             assert run["status"] == "cancelled" or self._may_fail(run), ended
+        self._check_once()
         self._check_letters()
         self._check_handlers(run)
 
@@ -119,6 +137,9 @@ class Client:
             assert document is not None, f"{self.run_id} completed without {step.step_id}"
             assert document["status"] in ("completed", "skipped"), f"{step.step_id} is {document['status']}"
             self._check_label(step.step_id, document)
+            if "write" in step.config:
+                self._check_added(step.step_id, step.config, document)
+                continue
             found = self._rows(step.step_id)
             if document["status"] == "skipped" or document["error"] is not None:
                 assert found is None, f"{step.step_id} left rows, but did nothing"
@@ -133,11 +154,38 @@ class Client:
         if self._edits and label is not None:
             assert int(label[1:]) >= oldest, f"{step_id}: replayed in epoch {oldest}, ran with label {label}"
 
+    def _check_added(self, step_id: str, config: Mapping[str, Any], document: dict[str, Any]) -> None:
+        """Each row is there, and was made with the parameters of the epoch that completed the step, unless the client
+        asked to keep what was there, or to write it again."""
+        added, said = self._added(step_id), self._said.get(step_id)
+        if document["status"] == "skipped" or document["error"] is not None:
+            assert not added, f"{step_id} left rows, but did nothing"
+            return
+        assert {name for name, _ in added} == set(expected_rows(config)), f"{self.run_id}/{step_id}: rows {added}"
+        if said is None:
+            label = document["result"]["label"]
+            assert all(each == label for _, each in added), f"{self.run_id}/{step_id}: {added}, completed with {label}"
+        if said is not Applied.AGAIN:
+            assert len(added) == len(expected_rows(config)), f"{self.run_id}/{step_id}: written twice: {added}"
+
+    def _check_once(self) -> None:
+        """Whatever became of the run: no write happened twice while its input stayed the same."""
+        for step in pipeline(self._shape).pipeline.steps:
+            added = self._added(step.step_id) if "write" in step.config else []
+            assert len(added) == len(set(added)), f"{self.run_id}/{step.step_id}: written twice: {added}"
+
+    def _added(self, step_id: str) -> list[tuple[str, str]]:
+        return [(row["n"], row["label"]) for row in self._slice(step_id) or ()]
+
     def _rows(self, step_id: str) -> list[str] | None:
+        rows = self._slice(step_id)
+        return None if rows is None else [row["n"] for row in rows]
+
+    def _slice(self, step_id: str) -> list[Row] | None:
         for key, rows in self._world.warehouse.slices.items():
             if key[1] == f"rows_{step_id}" and self.run_id in key[2]:
                 assert key[0].startswith(self.org)
-                return [row["n"] for row in rows]
+                return rows
         return None
 
     def _check_letters(self) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING, Any
 
-from convergence.errors import Transient
+from convergence.errors import LeaseLost, Transient
 from convergence.ports.bus import Message
 from convergence.ports.documents import Document, Order, Page, Where, Write
 
@@ -21,7 +22,7 @@ class Killed(BaseException):
 
 @dataclass(frozen=True)
 class Odds:
-    """Chances per port call or message, and the longest delays in seconds."""
+    """Chances per port call, message or client, and the longest delays in seconds."""
 
     kill: float = 0.01
     freeze: float = 0.003
@@ -33,11 +34,15 @@ class Odds:
     message_delay_max_s: float = 20.0
     message_late: float = 0.05
     message_late_max_s: float = 900.0
+    write_late: float = 0.3  # of a process that dies as it sends: the request arrives all the same
+    write_late_max_s: float = 900.0
+    cancelled: float = 0.15
+    cancelled_after_max_s: float = 900.0
 
 
 CALM = Odds(
     kill=0, freeze=0, unavailable=0, answer_lost=0, message_lost=0, message_doubled=0, message_delay_max_s=0.01,
-    message_late=0,
+    message_late=0, write_late=0,
 )  # fmt: skip
 
 
@@ -145,10 +150,37 @@ class FaultyWarehouse:
         await self._process.point()
 
     async def load(self, load: Any, *stages: Any) -> Any:
-        await self._process.point()
-        result = await self._inner.load(load, *(stage.inner for stage in stages))
+        return await self._send(lambda: self._inner.load(load, *(stage.inner for stage in stages)))
+
+    async def query(self, *arguments: Any, **options: Any) -> Any:
+        return await self._send(lambda: self._inner.query(*arguments, **options))
+
+    async def call(self, *arguments: Any, **options: Any) -> Any:
+        return await self._send(lambda: self._inner.call(*arguments, **options))
+
+    async def _send(self, write: Callable[[], Awaitable[Any]]) -> Any:
+        world = self._process.world
+        try:
+            await self._process.point()
+        except Killed:
+            if world.rng.random() < world.odds.write_late:
+                world.spawn(self._late(write))
+            raise
+        result = await write()
         await self._process.point()
         return result
+
+    async def _late(self, write: Callable[[], Awaitable[Any]]) -> None:
+        world = self._process.world
+        await world.clock.sleep(world.rng.uniform(0, world.odds.write_late_max_s))
+        with suppress(LeaseLost):
+            await write()
+
+    async def close_job(self, *arguments: Any, **options: Any) -> Any:
+        await self._process.point()
+        effect = await self._inner.close_job(*arguments, **options)
+        await self._process.point()
+        return effect
 
 
 class _Guarded:

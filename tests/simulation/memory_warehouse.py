@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, TypeVar
 
-from convergence.ports.warehouse import Load, LoadResult, Row, TableSchema, WriteMode
+from convergence.errors import AppliedBefore, LeaseLost
+from convergence.ports.warehouse import Effect, Load, LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
+
+Answer = TypeVar("Answer", LoadResult, QueryResult)
+AT = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class MemoryStage:
@@ -26,12 +31,13 @@ class MemoryStage:
 
 
 class MemoryWarehouse:
-    """Rows by dataset, table and slice. Only what a simulated step uses."""
+    """Rows by dataset, table and slice. Only what a simulated step uses: a statement is the name of a table, to which
+    it adds its parameters as a row; so is a procedure."""
 
     def __init__(self) -> None:
         self.slices: dict[tuple[Any, ...], list[Row]] = {}
         self._stages: dict[tuple[str, str], dict[int, list[Row]]] = {}
-        self._jobs: dict[str, LoadResult] = {}
+        self._jobs: dict[str, tuple[Any, str]] = {}  # answer (None: revoked) and fingerprint
 
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         return
@@ -40,17 +46,63 @@ class MemoryWarehouse:
         return MemoryStage(self._stages.setdefault((dataset, name), {}))
 
     async def load(self, load: Load, *stages: MemoryStage) -> LoadResult:
-        known = self._jobs.get(load.job_id)
-        if known is not None:
-            return LoadResult(known.rows_loaded, known.rows_removed, repeated=True)
-        assert load.dates is not None
-        assert load.dataset.startswith(load.lineage.org_slug), "a row of one org in another's dataset"
-        rows = [row for stage in stages for part in sorted(stage._parts) for row in stage._parts[part]]
-        lineage = load.lineage
-        key = (load.dataset, load.table.name, lineage.pipeline_id, lineage.credential_id, load.dates)
-        before = self.slices.get(key, [])
-        self.slices[key] = [*before, *rows] if load.mode is WriteMode.APPEND else rows
+        def work() -> LoadResult:
+            assert load.dataset.startswith(load.lineage.org_slug), "a row of one org in another's dataset"
+            rows = [row for stage in stages for part in sorted(stage._parts) for row in stage._parts[part]]
+            lineage = load.lineage
+            key = (load.dataset, load.table.name, lineage.pipeline_id, lineage.credential_id, load.dates)
+            before = self.slices.get(key, [])
+            kept: list[Row] = []
+            if load.mode is WriteMode.APPEND:
+                kept = before
+            elif load.mode is WriteMode.MERGE:
+                new = {tuple(row[name] for name in load.key_fields) for row in rows}
+                kept = [row for row in before if tuple(row[name] for name in load.key_fields) not in new]
+            self.slices[key] = [*kept, *rows]
+            return LoadResult(len(rows), len(before) - len(kept))
+
+        result, known = self._once(load.job_id, load.fingerprint, work)
         for stage in stages:
             await stage.discard()
-        result = self._jobs[load.job_id] = LoadResult(len(rows), 0 if load.mode is WriteMode.APPEND else len(before))
-        return result
+        return LoadResult(result.rows_loaded, result.rows_removed, repeated=known)
+
+    async def query(
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        scope: Any,
+        job_id: str,
+        fingerprint: str,
+        **_: Any,
+    ) -> QueryResult:
+        def work() -> QueryResult:
+            key = (scope.dataset, sql, scope.lineage.pipeline_id, scope.lineage.credential_id, None)
+            row = {name: parameter.value for name, parameter in (parameters or {}).items()}
+            self.slices[key] = [*self.slices.get(key, []), row]
+            return QueryResult(rows_affected=1)
+
+        return self._once(job_id, fingerprint, work)[0]
+
+    async def call(self, procedure: str, arguments: Mapping[str, Parameter], **options: Any) -> QueryResult:
+        return await self.query(procedure, arguments, **options)
+
+    async def close_job(self, job_id: str, *, scope: Any, wait_s: float | None = None) -> Effect | None:
+        answer, fingerprint = self._jobs.setdefault(job_id, (None, ""))
+        if answer is None:
+            return None
+        return Effect(fingerprint, AT, answer.rows_loaded if isinstance(answer, LoadResult) else answer.rows_affected)
+
+    async def list_routines(self) -> list[Any]:
+        return []
+
+    def _once(self, job_id: str, fingerprint: str, work: Callable[[], Answer]) -> tuple[Answer, bool]:
+        if job_id not in self._jobs:
+            self._jobs[job_id] = (work(), fingerprint)
+            return self._jobs[job_id][0], False
+        answer, known = self._jobs[job_id]
+        if answer is None:
+            raise LeaseLost(f"job {job_id} was revoked")
+        if known != fingerprint:
+            raise AppliedBefore(f"job {job_id} took effect")
+        return answer, True

@@ -66,6 +66,19 @@ def slow_shapes() -> list[int]:
     ]
 
 
+@lru_cache(maxsize=1)
+def adding_shapes() -> list[int]:
+    """Return the pipelines with steps that go on in slices and would leave rows twice if a write were sent twice."""
+    return [
+        shape
+        for shape in range(SHAPES)
+        if any(
+            "slices" in step.config and step.config.get("write", "merge") != "merge"
+            for step in pipeline(shape).pipeline.steps
+        )
+    ]
+
+
 @lru_cache(maxsize=SHAPES)
 def pipeline(shape: int) -> LoadedPipeline:
     """Return the pipeline number `shape`, always the same."""
@@ -141,6 +154,8 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
         case "poison":
             config["poison_epochs"] = 1
             config["lives_s"] = rng.choice([0, 10, 45])
+    if rng.random() < 0.4:
+        config["write"] = rng.choice(["append", "sql", "call", "mixed", "merge"])
     return StepSpec(f"s{number}", depends_on, config, extra)
 
 

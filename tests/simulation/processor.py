@@ -7,9 +7,10 @@ from typing import Any
 
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import Context
+from convergence.ports.warehouse import Parameter, WriteMode
 from tests.simulation.faults import Killed, Process
 
-FIRST_EPOCH_THAT_WORKS = "fatal_epochs"
+ADDING = ("append", "sql", "call")  # what a `mixed` step does in turn
 
 
 class SimProcessor:
@@ -36,7 +37,8 @@ class SimProcessor:
                 raise Transient(f"attempt {context.attempt} fails")
             await context.sleep(config.get("seconds", 0.1))
             await self._process.point()
-            result = {**await self._load(config, context), "label": context["label"]}
+            write = self._load if config.get("write", "overwrite") == "overwrite" else self._add
+            result = {**await write(config, context), "label": context["label"]}
         if config.get("loud"):
             secret = await context.secrets.open("api_key")
             result = {**result, "echo": f"key={secret}"}
@@ -52,6 +54,33 @@ class SimProcessor:
             return {"status": "CONTINUE", "checkpoint": piece + 1}
         loaded = await context.warehouse.load(stage, dates=[context.start_date])
         return {"status": "SUCCESS", "rows_processed": loaded.rows_loaded, "rows_written": loaded.rows_loaded}
+
+    async def _add(self, config: Mapping[str, Any], context: Context) -> dict[str, Any]:
+        """Write row by row in a way that would leave it twice if it were sent twice, or merge it."""
+        slices, piece = config.get("slices", 1), context.checkpoint or 0
+        for number in range(config["rows"]):
+            await self._add_row(config["write"], number, f"{piece}.{number}", context)
+            await self._process.point()
+        if piece + 1 < slices:
+            return {"status": "CONTINUE", "checkpoint": piece + 1}
+        return {"status": "SUCCESS", "rows_processed": config["rows"], "rows_written": config["rows"]}
+
+    async def _add_row(self, write: str, number: int, name: str, context: Context) -> None:
+        table, warehouse, row = f"rows_{context.step_id}", context.warehouse, {"n": name, "label": context["label"]}
+        parameters = {key: Parameter("STRING", value) for key, value in row.items()}
+        match ADDING[number % len(ADDING)] if write == "mixed" else write:
+            case "sql":
+                await warehouse.query(table, parameters, write=True)
+            case "call":
+                await warehouse.call(table, parameters)
+            case "merge":
+                stage = warehouse.stage(table)
+                await stage.write(0, [row])
+                await warehouse.load(stage, dates=None, mode=WriteMode.MERGE, key_fields=["n"])
+            case _:
+                stage = warehouse.stage(table)
+                await stage.write(0, [row])
+                await warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
 
 
 def expected_rows(config: Mapping[str, Any]) -> list[str]:

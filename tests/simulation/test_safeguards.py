@@ -12,18 +12,24 @@ import pytest
 
 from convergence.domain import claim, crashes
 from convergence.domain.quota import Limits, Usage
+from convergence.domain.step import Step
 from convergence.engine import finish_run as finish
 from convergence.engine.executions import Executions
 from convergence.engine.step import run_step
+from convergence.engine.step.context import StepContext
 from convergence.engine.store import usage_path
 from convergence.ports.documents import Create, Patch, Replace, Write
+from convergence.ports.warehouse import Effect
 from tests.simulation import broker, world
 from tests.simulation.faults import CALM, Odds
-from tests.simulation.pipelines import fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
+from tests.simulation.memory_warehouse import AT, MemoryWarehouse
+from tests.simulation.pipelines import adding_shapes, fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
 from tests.simulation.world import World
 
 WORLDS = 400
 HARSH = Odds(freeze=0.02, message_doubled=0.4)
+# Processes die as they write, and clients cancel and replay at once.
+EFFECTS = Odds(kill=0.02, write_late=0.8, cancelled=0.8, cancelled_after_max_s=200)
 # Deliveries that sleep through a failure and its replay.
 SLEEPY = Odds(kill=0, freeze=0.06, freeze_max_s=1500, message_doubled=0.8)
 # No message is lost and every death is noticed at the ack deadline: here redelivery alone must carry a run.
@@ -223,3 +229,44 @@ def test_without_publishing_again_on_redelivery_runs_hang(
 
     monkeypatch.setattr(run_step, "decide", forgetful)
     assert breaks(tmp_path / "key", **only_redelivery) is not None
+
+
+def no_closing(patch: pytest.MonkeyPatch) -> None:
+    """Only look whether a write of an earlier epoch took effect."""
+
+    async def look_up(self: MemoryWarehouse, job_id: str, **_: Any) -> Effect | None:
+        known = self._jobs.get(job_id)
+        return None if known is None else Effect(known[1], AT, None)
+
+    patch.setattr(MemoryWarehouse, "close_job", look_up)
+
+
+def only_the_last_epoch(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "claimed_in", lambda self, epoch: (*[each for each in self.epochs[-1:] if each < epoch], epoch))
+
+
+def no_stored_count_of_writes(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(StepContext, "writes", {})
+
+
+def no_input_digest(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(run_step, "input_digest", lambda *given: "0" * 24)
+
+
+def job_ids_without_epochs_before(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(Step, "claimed_in", lambda self, epoch: (epoch,))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [no_closing, only_the_last_epoch, no_stored_count_of_writes, no_input_digest, job_ids_without_epochs_before],
+)
+def test_without_a_rule_of_effects_across_epochs_worlds_break(
+    broken: Break, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken(monkeypatch)
+    assert breaks(tmp_path / "key", EFFECTS, shapes=adding_shapes()) is not None, f"{broken.__name__}: not noticed"
+
+
+def test_with_all_rules_of_effects_the_same_worlds_hold(tmp_path: Path) -> None:
+    assert breaks(tmp_path / "key", EFFECTS, worlds=100, shapes=adding_shapes()) is None

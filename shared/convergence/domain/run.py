@@ -6,12 +6,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from convergence.domain.records import changed, from_stored
 from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
+
+_FORMER_MAX: Final = 20  # edits that a run remembers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,6 +47,7 @@ class Run:
     totals: Mapping[str, int] = field(default_factory=dict)
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
+    former: Sequence[Mapping[str, Any]] = ()  # {"until": epoch, "parameters": …} that a replay edited, oldest first
 
     @cached_property
     def path(self) -> str:
@@ -55,6 +58,16 @@ class Run:
     def terminal(self) -> bool:
         """True when only a replay can change the status."""
         return self.status in RUN_TERMINAL
+
+    def parameters_in(self, epoch: int) -> Mapping[str, Any]:
+        """Return the parameters that an epoch had."""
+        return next((each["parameters"] for each in self.former if each["until"] >= epoch), self.parameters)
+
+    def edited(self, parameters: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+        """Return `former` for a replay with these parameters."""
+        if parameters == self.parameters:
+            return self.former
+        return (*self.former, {"until": self.epoch, "parameters": self.parameters})[-_FORMER_MAX:]
 
     def advance(self, to: RunStatus, *, at: datetime, reason: str, token: str) -> Self:
         """Return the run moved to `to`, with the move recorded."""
@@ -100,6 +113,7 @@ class Run:
             "totals": self.totals,
             "transitions": self.transitions,
             "moves": self.moves,
+            "former": self.former,
         }
 
     @classmethod

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from enum import StrEnum
 from typing import Any, Final, Self
 
 from convergence.domain.records import changed, from_stored
 from convergence.domain.status import STEP_DONE, STEP_NEXT, STEP_REPLAY, StepStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
+
+
+class Applied(StrEnum):
+    """What a replay says about writes of a step that took effect with another input: take them, or write again."""
+
+    KEEP = "keep"
+    AGAIN = "again"
+
 
 WARNINGS_MAX: Final = 20  # sentences of one step that a run repeats; a result holds all
 
@@ -23,6 +32,10 @@ class Step:
     `lease_isolated` say how the lease began; `failures` counts retryable failures; `elapsed_s` adds up over the slices
     of a step that answers CONTINUE, and `stages` names the executions (by their number of moves) whose staged rows are
     kept for the load at the end.
+
+    `input` is the digest of what the last claim was given, `epochs` those in which the step was claimed, `writes` how
+    often each name was written in this epoch up to the checkpoint, `applied` the replay's word on writes of earlier
+    epochs. Epochs before `older_epochs` are those of a version that kept none of this and named its writes otherwise.
     """
 
     step_id: str
@@ -47,6 +60,11 @@ class Step:
     finished_at: datetime | None = None
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
+    input: str = ""
+    epochs: tuple[int, ...] = ()
+    writes: Mapping[str, int] = field(default_factory=dict)
+    applied: Applied | None = None
+    older_epochs: int = 0
 
     @property
     def done(self) -> bool:
@@ -74,7 +92,11 @@ class Step:
         assert to in STEP_NEXT[self.status], f"step {self.step_id}: no way from {self.status} to {to}"
         return self._moved(to, at=at, reason=reason, token=token, **changes)
 
-    def replayed(self, *, epoch: int, at: datetime, token: str) -> Self:
+    def claimed_in(self, epoch: int) -> tuple[int, ...]:
+        """Return `epochs` with this one."""
+        return self.epochs if epoch in self.epochs else (*self.epochs, epoch)
+
+    def replayed(self, *, epoch: int, at: datetime, token: str, applied: Applied | None = None) -> Self:
         """Return the step reset for a new epoch. Its lease stays: an owner may still be at work."""
         assert self.status in STEP_REPLAY, f"step {self.step_id}: {self.status} cannot be replayed"
         return self._moved(
@@ -90,6 +112,8 @@ class Step:
             elapsed_s=0.0,
             checkpoint=None,
             stages=(),
+            writes={},
+            applied=applied,
             error=None,
             result=None,
             not_before=None,
@@ -132,11 +156,21 @@ class Step:
             "finished_at": None if self.finished_at is None else to_text(self.finished_at),
             "transitions": self.transitions,
             "moves": self.moves,
+            "input": self.input,
+            "epochs": self.epochs,
+            "writes": self.writes,
+            "applied": self.applied,
+            "older_epochs": self.older_epochs,
         }
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from what any release stored (`from_stored`); former ones counted executions begun, as `claims`."""
+        """Rebuild from what any release stored (`from_stored`).
+
+        Former ones counted executions begun, as `claims`, and kept no `epochs`: the step counts as claimed in all.
+        """
         claims = data.get("claims", 0)
         step = from_stored(cls, data)
+        if "epochs" not in data:
+            step = changed(step, epochs=tuple(range(step.epoch + 1)), older_epochs=step.epoch + 1)
         return changed(step, crashes=claims - 1) if claims > 1 else step  # the last one begun may be at work

@@ -14,7 +14,7 @@ from convergence.domain.plan import Plan
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
-from convergence.domain.step import Step
+from convergence.domain.step import Applied, Step
 from convergence.engine.dispatch import check_addresses, check_runnable, dataset_of, notified, seal, split_secrets
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
@@ -32,7 +32,7 @@ from convergence.engine.store import (
     write,
     write_run,
 )
-from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Write
 
 _SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
@@ -45,14 +45,18 @@ async def replay(
     *,
     parameters: Mapping[str, Any] | None = None,
     latest: bool = False,
+    applied: Mapping[str, Applied] | None = None,
 ) -> Run:
     """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
+
+    `applied` says for steps whose writes took effect with another input whether these are kept or written again.
 
     With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
     parameters were edited); it must still have the finished steps.
 
     Raises:
-        InvalidInput: the run is not failed or cancelled, or the new plan does not fit its finished steps.
+        InvalidInput: the run is not failed or cancelled, the new plan does not fit its finished steps, or `applied`
+            names a step that will not run.
         QuotaExceeded: no room to run now.
     """
     while True:
@@ -64,7 +68,8 @@ async def replay(
         steps = await read_all_steps(services, run)
         edit = await _edit(services, run, parameters, latest=latest)
         _check_fit(edit.plan, steps)
-        again, writes = await _next_epoch(services, stored, edit, steps)
+        _check_applied(edit.plan, steps, applied or {})
+        again, writes = await _next_epoch(services, stored, edit, steps, applied or {})
         try:
             await write_run(services, again, stored.version, *writes)
         except Conflict:
@@ -146,8 +151,23 @@ def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
             raise InvalidInput(f"step {name!r} is finished, but the new plan has no such step; run it afresh instead")
 
 
+def _check_applied(plan: Plan, steps: Mapping[str, StoredStep], applied: Mapping[str, Applied]) -> None:
+    """A word on a step that will not run would be lost without a sound."""
+    open_steps = [step.step_id for step in plan.graph if step.step_id not in steps or not steps[step.step_id].step.done]
+    for name in applied:
+        if name not in open_steps:
+            state = "is finished" if name in steps and steps[name].step.done else "is not a step of this run"
+            raise InvalidInput(
+                f"{name[:80]!r} {state}; nothing of it is kept or written again.{did_you_mean(name, open_steps)}"
+            )
+
+
 async def _next_epoch(
-    services: Services, stored: StoredRun, edit: _Edit, steps: Mapping[str, StoredStep]
+    services: Services,
+    stored: StoredRun,
+    edit: _Edit,
+    steps: Mapping[str, StoredStep],
+    applied: Mapping[str, Applied],
 ) -> tuple[Run, list[Write]]:
     """Return the run in its next epoch and what goes into the one commit that makes it so (engine.md §7).
 
@@ -162,6 +182,7 @@ async def _next_epoch(
         plan_epoch=edit.plan_epoch,
         digest=edit.digest,
         parameters=edit.parameters,
+        former=run.edited(edit.parameters),
         sealed=edit.sealed,
         deadline_at=deadline_at,
         deadline_set_at=now,
@@ -182,6 +203,7 @@ async def _next_epoch(
     for planned in edit.plan.graph:
         known = steps.get(planned.step_id, StoredStep(Step(step_id=planned.step_id), 0))
         if not known.step.done:
-            reset = known.step.replayed(epoch=again.epoch, at=now, token=token)
+            word = applied.get(planned.step_id)
+            reset = known.step.replayed(epoch=again.epoch, at=now, token=token, applied=word)
             writes.append(write(step_path(run, planned.step_id), known.version, reset.to_data()))
     return again, writes

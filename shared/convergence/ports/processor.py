@@ -62,7 +62,11 @@ class StepStage(Protocol):
 class StepWarehouse(Protocol):
     """The warehouse as one step sees it: its org's dataset, its lineage, its deterministic job ids.
 
-    Every write first checks that the step still holds its lease.
+    Every write first checks that the step still holds its lease. Writes are sent one after the other. A step that is
+    repeated must write the same in the same order: `append`, statements and calls are counted, and one that took effect
+    before is not sent again, also not by a replay. `repeatable` says that a write may be: sent twice it leaves the same
+    rows, as loads that overwrite or merge always do. When the input has changed since, what is not repeatable raises
+    `AppliedBefore`: the caller of the replay decides.
     """
 
     dataset: str
@@ -87,6 +91,7 @@ class StepWarehouse(Protocol):
         date_field: str | None = None,
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
+        repeatable: bool = False,
     ) -> LoadResult:
         """Make the staged rows visible; see `convergence.ports.warehouse.Load` for dates and modes."""
         ...
@@ -101,6 +106,7 @@ class StepWarehouse(Protocol):
         dry_run: bool = False,
         write: bool = False,
         wait_s: float | None = None,
+        repeatable: bool = False,
     ) -> QueryResult:
         """Read from the org's dataset; with `write` change it: once, however often the step is repeated.
 
@@ -110,7 +116,12 @@ class StepWarehouse(Protocol):
         ...
 
     async def call(
-        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        wait_s: float | None = None,
+        repeatable: bool = False,
     ) -> QueryResult:
         """Call a stored procedure on the org's dataset; once, however often the step is repeated. `wait_s` as above."""
         ...
@@ -209,6 +220,11 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def fraction(self) -> float:
         """A number in [0, 1), for jitter."""
+
+    @abstractmethod
+    def idempotency_key(self, number: int = 1) -> str:
+        """Return a key for the step's n-th call of a service that takes one: 32 hexadecimal digits, the same in every
+        execution and every replay, so that the service recognises a call that was made before."""
 
     @abstractmethod
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:

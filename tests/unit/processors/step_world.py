@@ -82,6 +82,7 @@ class WorldWarehouse:
         date_field: str | None = None,
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
+        repeatable: bool = False,
     ) -> LoadResult:
         load = Load(
             job_id=self._job(),
@@ -96,14 +97,25 @@ class WorldWarehouse:
         return await self._warehouse.load(load, stage.stage)
 
     async def query(
-        self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, write: bool = False, **options: Any
+        self,
+        sql: str,
+        parameters: Mapping[str, Parameter] | None = None,
+        *,
+        write: bool = False,
+        repeatable: bool = False,
+        **options: Any,
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=write, lineage=self._lineage() if write else None)
         job_id = self._job() if write or options.get("wait_s") is not None else None
         return await self._warehouse.query(sql, parameters, scope=scope, job_id=job_id, **options)
 
     async def call(
-        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        wait_s: float | None = None,
+        repeatable: bool = False,
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
         return await self._warehouse.call(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
@@ -208,6 +220,9 @@ class WorldContext(Context):
 
     def fraction(self) -> float:
         return 0.5
+
+    def idempotency_key(self, number: int = 1) -> str:
+        return f"{self.run_id}/{self.step_id}/{number}"
 
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
         self.rows_seen = rows

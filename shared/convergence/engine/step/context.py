@@ -13,6 +13,7 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.services import Services
+from convergence.engine.step.effects import idempotency_key
 from convergence.engine.step.google_accounts import StepAccounts
 from convergence.engine.step.redact import RedactingLogger
 from convergence.engine.step.secrets import StepCredentials, StepSecrets
@@ -81,6 +82,12 @@ class StepContext(Context):
         used: LeasedWarehouse | None = self.__dict__.get("warehouse")  # not made for this
         if used is not None:
             await used.flush()
+
+    @property
+    def writes(self) -> Mapping[str, int]:
+        """How often each write was made in this epoch."""
+        used: LeasedWarehouse | None = self.__dict__.get("warehouse")  # not made for this
+        return self._lease.held.step.writes if used is None else used.writes
 
     @cached_property
     def accounts(self) -> StepAccounts:
@@ -162,6 +169,10 @@ class StepContext(Context):
     def fraction(self) -> float:
         """A number in [0, 1)."""
         return self._services.ids.fraction()
+
+    def idempotency_key(self, number: int = 1) -> str:
+        """What names the step's n-th call to others."""
+        return idempotency_key(self._run, self._planned, number)
 
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
         """Show rows so far."""

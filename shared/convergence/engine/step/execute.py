@@ -36,10 +36,11 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continued:
-    """The processor did a slice and wants to go on from `checkpoint`."""
+    """The processor did a slice and wants to go on from `checkpoint`; `writes` counts those of this epoch so far."""
 
     result: Mapping[str, Any]
     checkpoint: Any
+    writes: Mapping[str, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,7 +144,7 @@ def _read_answer(services: Services, planned: PlanStep, answer: object, context:
     if status in (words.SUCCESS, words.COMPLETED, words.SKIPPED):
         return Succeeded(result=result, skipped=status == words.SKIPPED)
     if status == words.CONTINUE:
-        return Continued(result=result, checkpoint=result.get("checkpoint"))
+        return Continued(result=result, checkpoint=result.get("checkpoint"), writes=context.writes)
     if status == words.FAILED:
         message = str(result.get("error") or result.get("message") or "the processor answered FAILED without an error")
         return Failed(error=_error(services, planned, "step.failed", message), retryable=False)

@@ -51,10 +51,12 @@ async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime
                 "finished_at": now,
             }
             await _wake(await delivery.move(to, reason, at=now, **RELEASED, **changes))
-        case Continued(result=result, checkpoint=checkpoint):
+        case Continued(result=result, checkpoint=checkpoint, writes=writes):
             elapsed_s = delivery.step.elapsed_s + (now - began).total_seconds()
             changes = {"result": result, "checkpoint": checkpoint, "elapsed_s": elapsed_s}
             changes["stages"] = (*delivery.step.stages, claimed_at)
+            if checkpoint != delivery.step.checkpoint:  # else the same slice comes again, with the same writes
+                changes["writes"] = writes
             await delivery.move(StepStatus.RETRYING, "to be continued", **RELEASED, **changes)
             await publish_ready(delivery.services.bus, delivery.run, [delivery.planned.step_id])
         case Stopped(reason=reason):

@@ -22,6 +22,7 @@ from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.end_steps import resolved
 from convergence.engine.step.execute import execute, time_limit
 from convergence.engine.step.finish_step import fail, finish_step, until_due
+from convergence.engine.step.inputs import input_digest
 from convergence.engine.step.lease import Lease, is_leased
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
 from convergence.engine.wake_dependents import wake_dependents
@@ -170,6 +171,8 @@ async def _claim(delivery: StepDelivery, results: Results, *, isolated: bool) ->
         lease_isolated=isolated,
         not_before=None,
         started_at=step.started_at or now,
+        input=input_digest(delivery.run, delivery.plan, planned, services.configs_dir),
+        epochs=step.claimed_in(delivery.run.epoch),
     )
     record = record_id(planned, delivery.run.epoch)
     limit = time_limit(services, delivery.stored, planned, step)

@@ -1,14 +1,14 @@
 """The warehouse as one step sees it: its org only, its lineage always, each write at most once.
 
-A zombie may write after it lost its lease, so every write is one job whose id is a hash of run, step, epoch and
-target, and the warehouse answers a repeat with the first result (design: engine.md §6, Effects).
+A zombie may write after it lost its lease, so every write is one job under an id of its own, and the warehouse answers
+a repeat with the first result (`effects`).
 """
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -18,6 +18,8 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.engine.routines import ensure_routines
 from convergence.engine.services import Services
+from convergence.engine.step.effects import Effects, Intent, job_id
+from convergence.engine.step.inputs import digest
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
     Lineage,
@@ -69,7 +71,8 @@ class LeasedWarehouse:
         self._plan = plan
         self._planned = planned
         self._lease = lease
-        self._repeats: Counter[str] = Counter()
+        self._effects = Effects(services, run, planned, lease)
+        self._reads: Counter[str] = Counter()
         self._stages: list[LeasedStage] = []
         self._execution = lease.held.step.moves  # renewals change the token, but move nothing
         self.dataset: str = plan.core["org_dataset"]
@@ -96,6 +99,11 @@ class LeasedWarehouse:
         for stage in self._stages:
             await stage.flush()
 
+    @property
+    def writes(self) -> Mapping[str, int]:
+        """How often each write was made in this epoch."""
+        return self._effects.counts
+
     async def load(
         self,
         stage: StepStage,
@@ -104,13 +112,15 @@ class LeasedWarehouse:
         date_field: str | None = None,
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
+        repeatable: bool = False,
     ) -> LoadResult:
         """Make the staged rows visible."""
         assert isinstance(stage, LeasedStage), "load takes what stage() returned"
+        warehouse, scope = self._services.warehouse, self._scope(write=True)
         await self._lease.check()
-        await self._services.warehouse.ensure_table(self.dataset, stage.schema)
+        await warehouse.ensure_table(self.dataset, stage.schema)
         load = Load(
-            job_id=self._write_id("load", stage.table, mode, *(() if dates is None else dates)),
+            job_id="",
             dataset=self.dataset,
             table=stage.schema,
             lineage=self._lineage(),
@@ -119,7 +129,11 @@ class LeasedWarehouse:
             mode=mode,
             key_fields=tuple(key_fields),
         )
-        return await self._services.warehouse.load(load, *stage.all())
+
+        async def send(job_id: str, fingerprint: str) -> LoadResult:
+            return await warehouse.load(replace(load, job_id=job_id, fingerprint=fingerprint), *stage.all())
+
+        return await self._effects.once(load_intent(load, repeatable=repeatable), send, scope=scope)
 
     async def query(
         self,
@@ -131,46 +145,64 @@ class LeasedWarehouse:
         dry_run: bool = False,
         write: bool = False,
         wait_s: float | None = None,
+        repeatable: bool = False,
     ) -> QueryResult:
         """Read from the org's dataset, or change it under a job id; with `wait_s` a read is such a job too."""
-        scope, job_id = Scope(dataset=self.dataset, writable=write, lineage=self._lineage()), None
-        if write:
-            await self._lease.check()
-        if write or wait_s is not None:
-            values = sorted(f"{name}={parameter.value}" for name, parameter in (parameters or {}).items())
-            job_id = self._write_id("query", sql, *values)
-        return await self._services.warehouse.query(
-            sql,
-            parameters,
-            scope=scope,
-            job_id=job_id,
-            rows_max=rows_max,
-            bytes_max=bytes_max,
-            dry_run=dry_run,
-            wait_s=wait_s,
-        )
+        scope, values = self._scope(write=write), _values(parameters or {}, in_order=False)
+
+        async def send(job_id: str | None, fingerprint: str) -> QueryResult:
+            return await self._services.warehouse.query(
+                sql,
+                parameters,
+                scope=scope,
+                job_id=job_id,
+                rows_max=rows_max,
+                bytes_max=bytes_max,
+                dry_run=dry_run,
+                wait_s=wait_s,
+                fingerprint=fingerprint,
+            )
+
+        if write and not dry_run:
+            older = "/".join((sql, *values))
+            intent = Intent(kind="query", name="query", what=sql, repeatable=repeatable, older=older)
+            return await self._effects.once(intent, send, scope=scope, wait_s=wait_s)
+        return await send(self._read_id(sql, *values) if wait_s is not None else None, "")
 
     async def call(
-        self, procedure: str, arguments: Mapping[str, Parameter], *, wait_s: float | None = None
+        self,
+        procedure: str,
+        arguments: Mapping[str, Parameter],
+        *,
+        wait_s: float | None = None,
+        repeatable: bool = False,
     ) -> QueryResult:
         """Call a stored procedure on the org's dataset."""
         await self._lease.check()
         await ensure_routines(self._services)
-        scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
-        job_id = self._write_id("call", procedure, *(f"{name}={value.value}" for name, value in arguments.items()))
-        return await self._services.warehouse.call(procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s)
+        scope = self._scope(write=True)
 
-    def _write_id(self, kind: str, *target: object) -> str:
-        """Return the id of a write: its target, in this slice of the step's work, for the n-th time."""
-        name = "/".join(map(str, target))
-        self._repeats[name] += 1
+        async def send(job_id: str, fingerprint: str) -> QueryResult:
+            return await self._services.warehouse.call(
+                procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s, fingerprint=fingerprint
+            )
+
+        older = "/".join((procedure, *_values(arguments, in_order=True)))
+        intent = Intent(kind="call", name="call", what=procedure, repeatable=repeatable, older=older)
+        return await self._effects.once(intent, send, scope=scope, wait_s=wait_s)
+
+    def _read_id(self, *target: str) -> str:
+        """Return the id of a read that is waited for: its text, in this slice of the step's work, for the n-th time."""
+        name = "/".join(target)
+        self._reads[name] += 1
         work = orjson.dumps(self._lease.held.step.checkpoint).decode()
-        return self._job_id(kind, f"{name}/{self._repeats[name]}/{work}")
+        return self._job_id("query", f"{name}/{self._reads[name]}/{work}")
 
-    def _job_id(self, kind: str, target: str) -> str:
-        run = self._run
-        name = f"{run.run_id}/{self._planned.step_id}/{run.epoch}/{target}"
-        return f"{kind}_{hashlib.blake2b(name.encode(), digest_size=16).hexdigest()}"
+    def _job_id(self, kind: str, name: str) -> str:
+        return job_id(self._run, self._planned, kind, self._run.epoch, name)
+
+    def _scope(self, *, write: bool) -> Scope:
+        return Scope(dataset=self.dataset, writable=write, lineage=self._lineage())
 
     def _lineage(self) -> Lineage:
         run = self._run
@@ -181,3 +213,19 @@ class LeasedWarehouse:
             run_id=run.run_id,
             ingested_at=self._services.clock.now(),
         )
+
+
+def load_intent(load: Load, *, repeatable: bool) -> Intent:
+    """Return the intent of a load. A slice that is replaced is the same write wherever it comes in the step's work;
+    rows that are added are only told from others by their number."""
+    table, dates = load.table.name, load.dates or ()
+    older = "/".join(map(str, (table, load.mode, *dates)))
+    if load.mode is WriteMode.APPEND:
+        return Intent(kind="append", name="append", what=table, repeatable=repeatable, older=older)
+    name = f"load {digest(older.encode())}"
+    return Intent(kind="load", name=name, what=table, repeatable=True, older=older)
+
+
+def _values(parameters: Mapping[str, Parameter], *, in_order: bool) -> list[str]:
+    values = [f"{name}={parameter.value}" for name, parameter in parameters.items()]
+    return values if in_order else sorted(values)

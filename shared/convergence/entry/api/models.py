@@ -83,10 +83,12 @@ class RotateBody(Asked):
 
 
 class ReplayBody(Asked):
-    """`parameters` edit those that the run had; `latest` reads the pipeline's file again."""
+    """`parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` says by step what
+    becomes of writes that took effect with another input: `keep` takes them, `again` writes a second time."""
 
     parameters: dict[str, Any] | None = None
     latest: bool = False
+    applied: dict[str, Literal["keep", "again"]] = Field(default_factory=dict, max_length=1000)
 
 
 class Accepted(BaseModel):

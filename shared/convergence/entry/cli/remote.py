@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, cast
 
 from convergence.config.model.pipeline import ParameterSpec
+from convergence.domain.step import Applied
 from convergence.engine.views.models import RunView
 from convergence.entry.cli.follow import move_line, summary
 from convergence.entry.cli.parameters import read_parameters
@@ -35,12 +36,23 @@ def integrate(session: Session, server: Server, org: str, provider: str, verb: s
     return _followed(session, server, org, accepted, wait=True)
 
 
-def replay(session: Session, server: Server, name: str, words: Words, *, latest: bool, wait: bool) -> int:
+def replay(
+    session: Session,
+    server: Server,
+    name: str,
+    words: Words,
+    *,
+    latest: bool,
+    applied: Mapping[str, Applied],
+    wait: bool,
+) -> int:
     """Replay a run there."""
     org = server.org
     if "." in name:
         raise InvalidInput(f"the API replays runs, not letters; replay the letter's run: {name.partition('.')[0]}")
     body: dict[str, Any] = {"latest": latest}
+    if applied:
+        body["applied"] = applied
     if any(words):
         pipeline = server.get(_status(org, name))["pipeline"]
         body["parameters"] = given(server, pipeline, words, ask=False)

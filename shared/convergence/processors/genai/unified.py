@@ -38,7 +38,7 @@ class UnifiedProcessor:
         days = {"p_start_date": context.start_date, "p_end_date": context.end_date}
         arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
         arguments |= {name: Parameter("DATE", day) for name, day in days.items()}
-        answer = await context.warehouse.call(PROCEDURE, arguments)
+        answer = await context.warehouse.call(PROCEDURE, arguments, repeatable=True)
         return {
             "status": SUCCESS,
             "rows_processed": answer.rows_affected,

@@ -57,7 +57,7 @@ class Unpriced:
             "last": context.end_date.isoformat(),
         }
         parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
-        await context.warehouse.query(_RELEASE_SQL, parameters, write=True)
+        await context.warehouse.query(_RELEASE_SQL, parameters, write=True, repeatable=True)
         stage = context.warehouse.stage(QUARANTINE)
         await stage.write(0, self._quarantined(table, context.step_id))
         keys: Sequence[str] = ("table_name", "step_id", "row_digest")

@@ -23,12 +23,16 @@ Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type
 
 
 class ExecuteSettings(Settings):
-    """`query` (or `sql`), its `parameters`, and how much it may read."""
+    """`query` (or `sql`), its `parameters`, and how much it may read.
+
+    `repeatable`: run a second time it leaves the same rows, so a replay with other parameters may run it again.
+    """
 
     query: Sql = Field(validation_alias=AliasChoices("query", "sql"))
     parameters: tuple[Argument, ...] = ()
     params: dict[str, Any] = Field(default_factory=dict)
     dry_run: bool = False
+    repeatable: bool = False
     bytes_max: int | None = Field(
         default=None, ge=1, validation_alias=AliasChoices("bytes_max", "maximum_bytes_billed", "max_bytes_billed")
     )
@@ -73,6 +77,7 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
             bytes_max=options.bytes_max,
             write=target is None,
             wait_s=WAIT_S,
+            repeatable=options.repeatable,
         )
     except StillRunning as job:
         context.logger.info("%s; the step comes back to it", job)

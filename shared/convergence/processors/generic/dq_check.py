@@ -75,7 +75,8 @@ class CheckProcessor:
 async def _record(rows: list[dict[str, Any]], context: Context) -> None:
     stage = context.warehouse.stage(RESULTS)
     await stage.write(0, rows)
-    await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
+    # Every execution is a check of its own, so a replay adds its own results.
+    await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND, repeatable=True)
 
 
 async def _set_aside(check: Check, name: str, options: CheckFile, context: Context) -> None:
@@ -94,7 +95,7 @@ async def _set_aside(check: Check, name: str, options: CheckFile, context: Conte
         stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
     )
     delete = f"DELETE FROM {bigquery_name(options.table)} AS t WHERE {condition}"
-    await context.warehouse.query(delete, parameters, write=True)
+    await context.warehouse.query(delete, parameters, write=True, repeatable=True)
 
 
 def get_engine() -> CheckProcessor:

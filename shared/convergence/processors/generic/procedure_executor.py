@@ -25,7 +25,10 @@ class Procedure(Settings):
 
 
 class ProcedureSettings(Settings):
-    """`procedure`: a name or {name, dataset}; arguments as a typed list, or as a plain map whose types are guessed."""
+    """`procedure`: a name or {name, dataset}; arguments as a typed list, or as a plain map whose types are guessed.
+
+    `repeatable`: called a second time it leaves the same rows, so a replay with other parameters may call it again.
+    """
 
     # Further keys are let through: users' files note provider and dates of the call there.
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -33,6 +36,7 @@ class ProcedureSettings(Settings):
     procedure: str | Procedure
     parameters: tuple[Argument, ...] = ()
     params: dict[str, Any] = Field(default_factory=dict)
+    repeatable: bool = False
 
 
 class ProcedureProcessor:
@@ -52,7 +56,8 @@ class ProcedureProcessor:
         procedure = options.procedure if isinstance(options.procedure, str) else options.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
         try:
-            answer = await context.warehouse.call(name, arguments(options.parameters, options.params), wait_s=WAIT_S)
+            given = arguments(options.parameters, options.params)
+            answer = await context.warehouse.call(name, given, wait_s=WAIT_S, repeatable=options.repeatable)
         except StillRunning as job:
             context.logger.info("%s; the step comes back to it", job)
             return {"status": CONTINUE, "checkpoint": context.checkpoint}

@@ -104,7 +104,7 @@ class SubscriptionsProcessor:
         texts = {"pipeline_id": context.pipeline_id, "run_id": context.run_id}
         sql = f"DELETE FROM {table} WHERE provider = 'openai' AND x_pipeline_id = @pipeline_id AND x_run_id <> @run_id"  # noqa: S608 - our own name
         parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
-        await context.warehouse.query(sql, parameters, write=True)
+        await context.warehouse.query(sql, parameters, write=True, repeatable=True)
 
     async def _bought(
         self, options: SubscriptionSettings, starts_on: date, seats: int, context: Context

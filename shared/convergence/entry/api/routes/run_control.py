@@ -7,6 +7,7 @@ from contextlib import suppress
 from fastapi import APIRouter
 
 from convergence.domain.status import RunStatus
+from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel as cancel_run
 from convergence.engine.replay import replay as replay_run
 from convergence.engine.store import require_run
@@ -35,5 +36,8 @@ async def replay(org: OrgName, run_id: RunId, at: At, caller: Runner, body: Repl
     pipeline = (await require_run(at.services, org, run_id)).run.pipeline
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
         check_run(caller, org, at.services.catalog.get(pipeline).pipeline)
-    run = await replay_run(at.services, org, run_id, parameters=expected.parameters, latest=expected.latest)
+    applied = {step_id: Applied(word) for step_id, word in expected.applied.items()}
+    run = await replay_run(
+        at.services, org, run_id, parameters=expected.parameters, latest=expected.latest, applied=applied
+    )
     return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any
 
 import click
 
+from convergence.domain.step import Applied
 from convergence.engine.replay import replay, replay_letter
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, require_run
@@ -26,6 +27,8 @@ from convergence.errors import InvalidInput
 @click.argument("name", metavar="RUN|LETTER")
 @parameter_options
 @click.option("--latest", is_flag=True, help="Read the pipeline's file again; else it runs as it was.")
+@click.option("--keep", multiple=True, metavar="STEP", help="Take what this step wrote with other parameters.")
+@click.option("--again", multiple=True, metavar="STEP", help="Let this step write a second time, whatever it wrote.")
 @click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
 @click.pass_obj
 def command(
@@ -35,6 +38,8 @@ def command(
     variables: Sequence[str],
     files: Sequence[str],
     latest: bool,
+    keep: Sequence[str],
+    again: Sequence[str],
     wait: bool,
 ) -> int:
     """Replay a failed or cancelled RUN, or the run of a dead LETTER. Finished steps are not done again.
@@ -44,21 +49,37 @@ def command(
       convergence replay run_5f0c2d9a
       convergence replay run_5f0c2d9a -p end_date=2026-11-07 --latest
       convergence replay run_5f0c2d9a.extract_usage.0
+      convergence replay run_5f0c2d9a --keep insert_usage
     """
+    words, applied = (given, variables, files), _applied(keep, again)
     server = session.server(writes=True)
     if server is not None:
-        return remote.replay(session, server, name, (given, variables, files), latest=latest, wait=wait)
-    return session.go(_replay(session, name, (given, variables, files), latest=latest, wait=wait))
+        return remote.replay(session, server, name, words, latest=latest, applied=applied, wait=wait)
+    return session.go(_replay(session, name, words, latest=latest, applied=applied, wait=wait))
 
 
-async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...], *, latest: bool, wait: bool) -> int:
+def _applied(keep: Sequence[str], again: Sequence[str]) -> dict[str, Applied]:
+    for step_id in set(keep) & set(again):
+        raise InvalidInput(f"--keep {step_id} and --again {step_id} contradict each other; give one of them")
+    return {**dict.fromkeys(keep, Applied.KEEP), **dict.fromkeys(again, Applied.AGAIN)}
+
+
+async def _replay(
+    session: Session,
+    name: str,
+    words: tuple[Sequence[str], ...],
+    *,
+    latest: bool,
+    applied: Mapping[str, Applied],
+    wait: bool,
+) -> int:
     rows = Rows()
     with session.reading() as services:
         dead_letter = await _letter(services, name)
         org, run_id = dead_letter or await find_run(services, name)
         old = (await require_run(services, org, run_id)).run
         edited: dict[str, Any] | None = None
-        if dead_letter is not None and (latest or any(words)):
+        if dead_letter is not None and (latest or applied or any(words)):
             raise InvalidInput(f"a letter is replayed as it was; to change something, replay its run: {run_id}")
         if any(words):
             loaded = services.catalog.get(old.pipeline)
@@ -69,7 +90,7 @@ async def _replay(session: Session, name: str, words: tuple[Sequence[str], ...],
         if dead_letter is not None:
             again = await replay_letter(working.services, org, name)
         else:
-            again = await replay(working.services, org, run_id, parameters=edited, latest=latest)
+            again = await replay(working.services, org, run_id, parameters=edited, latest=latest, applied=applied)
         if not wait:
             return later(session, run_id, again.status.value)
         await writer.worker.start()

@@ -1,0 +1,366 @@
+"""Writes happen at most once across epochs, as long as their input does not change."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from hashlib import blake2b
+from typing import Any
+
+import pytest
+
+from convergence.domain.step import Applied, Step
+from convergence.engine.replay import replay
+from convergence.errors import InvalidInput, StepFailed, StillRunning, Transient
+from convergence.ports.documents import Replace
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import Effect, LoadResult, Parameter, QueryResult, WriteMode
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import one
+
+PARAMETERS = "parameters: {label: {type: string, default: old}}\n"
+LABELLED = PARAMETERS + one(config={"label": "{label}"})
+Add = Callable[[Context, str], Awaitable[Any]]
+
+
+async def append(context: Context, table: str = "rows") -> Any:
+    stage = context.warehouse.stage(table)
+    await stage.write(0, [{"label": context.parameters.get("label")}])
+    return await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
+
+
+async def insert(context: Context, table: str = "rows") -> Any:
+    label = Parameter("STRING", context.parameters.get("label"))
+    return await context.warehouse.query(table, {"label": label}, write=True)
+
+
+async def call(context: Context, table: str = "rows") -> Any:
+    return await context.warehouse.call(table, {"label": Parameter("STRING", context.parameters.get("label"))})
+
+
+ADDING = pytest.mark.parametrize("add", [append, insert, call])
+
+
+class Dying:
+    """A step that writes once, and whose state commit is lost after that in the first `deaths` executions."""
+
+    def __init__(self, add: Add, deaths: int = 1, tables: tuple[str, ...] = ()) -> None:
+        self._add, self._deaths, self._tables = add, deaths, tables
+        self.answers: list[Any] = []
+
+    async def __call__(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        number = len(self.answers)
+        self.answers.append(None)
+        self.answers[number] = await self._add(context, self._tables[number] if self._tables else "rows")
+        if number < self._deaths:
+            raise StepFailed("the state commit was lost")
+        return {"status": "SUCCESS"}
+
+
+def rows(engine: Engine) -> list[Any]:
+    return [row["label"] for slice_ in engine.warehouse.slices.values() for row in slice_]
+
+
+async def replayed(engine: Engine, run: Any, **options: Any) -> Any:
+    await replay(engine.services, "acme", run.run_id, **options)
+    return await engine.worker.wait("acme", run.run_id)
+
+
+@ADDING
+def test_a_replay_takes_the_result_of_a_write_that_took_effect(engine: Engine, add: Add) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = work = Dying(add, deaths=3)
+
+    async def story() -> Any:
+        run = await engine.run()
+        for _ in range(3):
+            run = await replayed(engine, run)
+        return run
+
+    run = engine.live(story)
+    assert (run.status, run.epoch) == ("completed", 3)
+    assert rows(engine) == ["old"]
+    first, *others = work.answers
+    for other in others:
+        assert (getattr(other, "rows_loaded", 1), getattr(other, "rows_affected", 1)) == (1, 1), first
+
+
+@ADDING
+@pytest.mark.parametrize(
+    ("option", "status", "left"),
+    [
+        ({"applied": {"load_a": Applied.KEEP}}, "completed", ["old"]),
+        ({"applied": {"load_a": Applied.AGAIN}}, "completed", ["old", "new"]),
+        ({"parameters": {"label": "old"}}, "completed", ["old"]),
+        ({}, "failed", ["old"]),
+    ],
+    ids=["keep", "again", "former", "nothing"],
+)
+def test_a_write_that_took_effect_with_other_parameters_waits_for_a_word(
+    engine: Engine, add: Add, option: dict[str, Any], status: str, left: list[str]
+) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(add)
+    failed: list[Any] = []
+
+    async def story() -> Any:
+        run = await engine.run()
+        failed.append(await replayed(engine, run, parameters={"label": "new"}))
+        return await replayed(engine, run, **option)
+
+    run = engine.live(story)
+    assert (run.status, rows(engine)) == (status, left)
+    error = failed[0].error
+    assert error["code"] == "step.applied_before"
+    for words in (
+        "2026-03-01 00:00:00 UTC (1 rows)",
+        'label was "old" and is "new"',
+        "--keep load_a",
+        "--again load_a",
+    ):
+        assert words in error["message"]
+
+
+def test_a_second_time_is_recognised_too(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(append, deaths=1)
+
+    async def story() -> Any:
+        run = await engine.run()
+        await replayed(engine, run, parameters={"label": "new"})
+        engine.works["load_a"] = Dying(append, deaths=1)
+        await replayed(engine, run, applied={"load_a": Applied.AGAIN})
+        return await replayed(engine, run)
+
+    assert engine.live(story).status == "completed"
+    assert rows(engine) == ["old", "new"]
+
+
+def test_a_slice_is_replaced_by_a_replay_with_other_parameters(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+
+    async def overwrite(context: Context, table: str) -> Any:
+        stage = context.warehouse.stage(table)
+        await stage.write(0, [{"label": context.parameters["label"]}])
+        return await context.warehouse.load(stage, dates=[context.start_date])
+
+    engine.works["load_a"] = Dying(overwrite)
+
+    async def story() -> Any:
+        return await replayed(engine, await engine.run(), parameters={"label": "new"})
+
+    assert engine.live(story).status == "completed"
+    assert rows(engine) == ["new"]
+
+
+def test_a_statement_declared_repeatable_runs_again(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+
+    async def release(context: Context, table: str) -> Any:
+        return await context.warehouse.query(table, {}, write=True, repeatable=True)
+
+    engine.works["load_a"] = Dying(release)
+
+    async def story() -> Any:
+        return await replayed(engine, await engine.run(), parameters={"label": "new"})
+
+    assert engine.live(story).status == "completed"
+
+
+@ADDING
+def test_a_step_that_writes_something_else_with_the_same_input_is_stopped(engine: Engine, add: Add) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(add, tables=("rows", "others"))
+
+    async def story() -> Any:
+        return await replayed(engine, await engine.run())
+
+    run = engine.live(story)
+    assert run.error["code"] == "step.not_deterministic"
+    assert 'writes something else: "others"' in run.error["message"]
+    assert rows(engine) == ["old"]
+
+
+@ADDING
+def test_a_retry_that_writes_something_else_is_stopped(engine: Engine, add: Add) -> None:
+    engine.pipeline(PARAMETERS + one(retry={"max_attempts": 3}))
+    tables = iter(("rows", "others"))
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await add(context, next(tables))
+        raise Transient("come back")
+
+    engine.works["load_a"] = work
+    run = engine.live(engine.run)
+    assert run.error["code"] == "step.not_deterministic"
+    assert len(rows(engine)) == 1
+
+
+def test_writes_are_counted_over_all_slices_of_an_epoch(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        piece = context.checkpoint or 0
+        await append(context)
+        await insert(context)
+        if piece == 2 and context["epoch"] == 0:
+            raise StepFailed("the state commit was lost")
+        return {"status": "CONTINUE", "checkpoint": piece + 1} if piece < 2 else {"status": "SUCCESS"}
+
+    engine.works["load_a"] = work
+
+    async def story() -> Any:
+        return await replayed(engine, await engine.run())
+
+    assert engine.live(story).status == "completed"
+    assert len(rows(engine)) == 6
+
+
+def test_a_call_that_goes_on_is_the_same_call_in_the_next_slice(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    sent: list[str] = []
+    real = engine.warehouse.call
+
+    async def slow(procedure: str, arguments: Any, **options: Any) -> QueryResult:
+        sent.append(options["job_id"])
+        if len(sent) < 3:
+            raise StillRunning("not yet")
+        return await real(procedure, arguments, **options)
+
+    engine.warehouse.call = slow  # type: ignore[method-assign]
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await append(context)
+        try:
+            await call(context)
+        except StillRunning:
+            return {"status": "CONTINUE", "checkpoint": context.checkpoint}
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = work
+    assert engine.live(engine.run).status == "completed"
+    assert len(set(sent)) == 1
+    assert len(rows(engine)) == 2
+
+
+def test_a_file_that_the_config_names_is_part_of_the_input(engine: Engine) -> None:
+    engine.pipeline(one(config={"sql": "configs/p/insert.sql"}))
+    file = engine.services.configs_dir / "p" / "insert.sql"
+    file.parent.mkdir()
+    file.write_text("INSERT 1")
+    engine.works["load_a"] = Dying(insert)
+
+    async def story() -> Any:
+        run = await engine.run()
+        file.write_text("INSERT 2")
+        return await replayed(engine, run)
+
+    error = engine.live(story).error
+    assert error["code"] == "step.applied_before"
+    assert "a file that it names, has changed" in error["message"]
+
+
+def test_writes_of_one_execution_are_sent_one_after_the_other(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    real, at_once, most = engine.warehouse.query, 0, 0
+
+    async def watched(*given: Any, **options: Any) -> QueryResult:
+        nonlocal at_once, most
+        at_once += 1
+        most = max(most, at_once)
+        await asyncio.sleep(1)
+        at_once -= 1
+        return await real(*given, **options)
+
+    engine.warehouse.query = watched  # type: ignore[method-assign]
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await asyncio.gather(*(insert(context) for _ in range(5)))
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = work
+    assert engine.live(engine.run).status == "completed"
+    assert (most, len(rows(engine))) == (1, 5)
+
+
+def test_the_first_epoch_closes_nothing_and_later_ones_close_all_before(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(append, deaths=2)
+    closed: list[str] = []
+    real = engine.warehouse.close_job
+
+    async def counting(job_id: str, **options: Any) -> Effect | None:
+        closed.append(job_id)
+        return await real(job_id, **options)
+
+    engine.warehouse.close_job = counting  # type: ignore[method-assign]
+
+    async def story() -> Any:
+        run = await engine.run()
+        counts = [len(closed)]
+        for _ in range(2):
+            await replayed(engine, run)
+            counts.append(len(closed))
+        return counts
+
+    assert engine.live(story) == [0, 1, 3]
+
+
+def test_a_write_of_an_older_version_is_recognised(engine: Engine) -> None:
+    """It kept no epochs, and its job ids were made of the target and the checkpoint."""
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(append)
+
+    async def story() -> Any:
+        run = await engine.run()
+        stored = await engine.documents.get(f"runs/{run.run_id}/steps/load_a")
+        assert stored is not None
+        new = ("input", "epochs", "writes", "applied", "older_epochs")
+        data = {name: value for name, value in stored.data.items() if name not in new}
+        await engine.documents.commit([Replace(stored.path, stored.version, data)])
+        older = blake2b(f"{run.run_id}/load_a/0/rows/append/1/null".encode(), digest_size=16).hexdigest()
+        engine.warehouse._jobs = {f"load_{older}": (LoadResult(1, 0), "")}
+        return await replayed(engine, run)
+
+    assert engine.live(story).status == "completed"
+    assert rows(engine) == ["old"]
+
+
+def test_a_step_without_epochs_was_claimed_in_all_before() -> None:
+    data = Step(step_id="a", epoch=2).to_data()
+    for name in ("input", "epochs", "writes", "applied", "older_epochs"):
+        del data[name]
+    older = Step.from_data(data)
+    assert (older.epochs, older.older_epochs) == ((0, 1, 2), 3)
+    again = Step.from_data(older.to_data())
+    assert (again.epochs, again.older_epochs, again.claimed_in(3)) == ((0, 1, 2), 3, (0, 1, 2, 3))
+
+
+def test_the_key_for_other_services_stays_the_same_in_a_replay(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    keys: list[str] = []
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        keys.extend([context.idempotency_key(), context.idempotency_key(2)])
+        raise StepFailed("again")
+
+    engine.works["load_a"] = work
+
+    async def story() -> Any:
+        return await replayed(engine, await engine.run())
+
+    engine.live(story)
+    assert keys[:2] == keys[2:]
+    assert len(set(keys)) == 2
+
+
+def test_a_word_on_a_step_that_will_not_run_is_refused(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    engine.works["load_a"] = Dying(append)
+
+    async def story() -> None:
+        run = await engine.run()
+        with pytest.raises(InvalidInput, match=r"'load_b' is not a step of this run.*Did you mean 'load_a'"):
+            await replay(engine.services, "acme", run.run_id, applied={"load_b": Applied.KEEP})
+
+    engine.live(story)
