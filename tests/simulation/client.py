@@ -38,7 +38,7 @@ class Client:
         )
         cancels, after_s = world.rng.random() < world.odds.cancelled, world.odds.cancelled_after_max_s
         self._cancels_after_s = world.rng.uniform(0, after_s) if cancels else None
-        self._comes_back = world.rng.random() < 0.5  # and replays what it cancelled
+        self._comes_back = world.rng.random() < world.odds.comes_back
         self._edits = world.rng.random() < 0.5
         self._said: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
         self._by_letter = not self._edits and world.rng.random() < 0.7

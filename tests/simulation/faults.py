@@ -38,6 +38,7 @@ class Odds:
     write_late_max_s: float = 900.0
     cancelled: float = 0.15
     cancelled_after_max_s: float = 900.0
+    comes_back: float = 0.5  # who cancelled, and replays
 
 
 CALM = Odds(

@@ -93,9 +93,6 @@ class MemoryWarehouse:
             return None
         return Effect(fingerprint, AT, answer.rows_loaded if isinstance(answer, LoadResult) else answer.rows_affected)
 
-    async def list_routines(self) -> list[Any]:
-        return []
-
     def _once(self, job_id: str, fingerprint: str, work: Callable[[], Answer]) -> tuple[Answer, bool]:
         if job_id not in self._jobs:
             self._jobs[job_id] = (work(), fingerprint)

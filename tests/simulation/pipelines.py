@@ -76,6 +76,7 @@ def adding_shapes() -> list[int]:
             "slices" in step.config and step.config.get("write", "merge") != "merge"
             for step in pipeline(shape).pipeline.steps
         )
+        and not any("poison_epochs" in step.config for step in pipeline(shape).pipeline.steps)
     ]
 
 

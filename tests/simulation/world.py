@@ -141,6 +141,7 @@ class World:
                 sole_process=self.embedded, execution_max_s=3600, proven_after_s=PROVEN_AFTER_S, isolation_wait_s=3600
             ),
         )
+        process.services.memory.routines_synced = True  # there are none
         if self.embedded:
             self.spawn(self._start_up(process))
         else:
