@@ -20,9 +20,10 @@ BIGQUERY_URL: Final = "https://bigquery.googleapis.com/bigquery/v2"
 BIGQUERY_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
 ROLES: Final = "Give the service account the roles BigQuery Job User and, on the tables, Data Viewer; then replay."
 # Whose answers are Google's own; below googleapis.com there are also files that anybody may put there.
-_TOKEN_HOSTS: Final = re.compile(r"(?:accounts\.google|www\.googleapis|oauth2(?:\.[a-z0-9-]+)*\.googleapis)\.com")
+_LABELS: Final = r"(?:\.[a-z0-9-]{1,63}){0,2}"  # a region and a kind of endpoint, as in .us-east1.rep
+_TOKEN_HOSTS: Final = re.compile(rf"(?:accounts\.google|www\.googleapis|oauth2{_LABELS}\.googleapis)\.com")
 _BIGQUERY_HOSTS: Final = re.compile(
-    r"(?:bigquery|bigquery-[a-z0-9-]+|[a-z0-9-]+-bigquery)(?:\.[a-z0-9-]+)*\.googleapis\.com"
+    rf"(?:bigquery|bigquery-[a-z0-9-]{{1,50}}|[a-z0-9-]{{1,50}}-bigquery){_LABELS}\.googleapis\.com"
 )
 
 

@@ -16,8 +16,8 @@ _HEAD_MAX: Final = 16  # so much of the beginning of a long secret is enough: ot
 _END: Final = 24  # characters in which a cut head is looked for
 _SHORT: Final = 12  # a shorter one is recognised as a whole
 _COMMON: Final = ("-----BEGIN", "{", "[")  # beginnings that say nothing about a secret
-_MARKED: Final = re.compile(r"[.…\"')]+$")  # how a text shows that it was cut
-_CUT: Final = re.compile(r"(?:%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,6}|u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?[.…\"')]*$")
+_MARKED: Final = re.compile(r"[.…\"')]{1,24}$")  # how a text shows that it was cut
+_CUT: Final = re.compile(r"(?:%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,6}|u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?[.…\"')]{0,24}$")
 _BASE64_EDGE: Final = 3  # characters beside an encoded secret that hold bits of it
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]")
 
