@@ -17,7 +17,7 @@ from tests.simulation.virtual_time import VirtualLoop
 
 
 class BusWorld(Protocol):
-    """One bus, its subscribers, and the time that they live in."""
+    """One bus, its subscribers, and the time that they run in."""
 
     bus: Bus
     slack_s: float  # how late a delivery may be
@@ -45,7 +45,7 @@ class BusWorld(Protocol):
         ...
 
 
-Story = Callable[[BusWorld], Awaitable[None]]
+Scenario = Callable[[BusWorld], Awaitable[None]]
 
 
 class _Local:
@@ -66,8 +66,8 @@ class _Local:
         return asyncio.get_running_loop().time()
 
 
-def local(scenario: Story) -> None:
-    """Live on the bus of one process, in virtual time."""
+def local(scenario: Scenario) -> None:
+    """Run on the bus of one process, in virtual time."""
 
     async def whole() -> None:
         await scenario(_Local())
@@ -114,8 +114,8 @@ class _PubSub:
         return float(self._server.now_s())
 
 
-def pubsub(scenario: Story) -> None:
-    """Live on Pub/Sub's test server, over the wire; its time jumps over backoffs."""
+def pubsub(scenario: Scenario) -> None:
+    """Run on Pub/Sub's test server, over the wire; its time jumps over backoffs."""
     from tests.emulators.pubsub import PubSubServer
 
     async def whole(endpoint: str) -> None:

@@ -9,14 +9,14 @@ from itertools import pairwise
 import pytest
 
 from convergence.ports.bus import Ack, Answer, Delivery, Message, Retry, RetryPolicy
-from tests.contract.bus_worlds import BusWorld, Story, local, pubsub
+from tests.contract.bus_worlds import BusWorld, Scenario, local, pubsub
 
-Live = Callable[[Story], None]
+RunScenario = Callable[[Scenario], None]
 
 
 @pytest.fixture(params=[pytest.param(local, id="local"), pytest.param(pubsub, id="pubsub")])
-def live(request: pytest.FixtureRequest) -> Live:
-    found: Live = request.param
+def run_scenario(request: pytest.FixtureRequest) -> RunScenario:
+    found: RunScenario = request.param
     return found
 
 
@@ -36,7 +36,7 @@ class Recorder:
         return answer
 
 
-def test_every_subscription_gets_each_message_with_its_attributes(live: Live) -> None:
+def test_every_subscription_gets_each_message_with_its_attributes(run_scenario: RunScenario) -> None:
     async def scenario(world: BusWorld) -> None:
         first, second = Recorder(world), Recorder(world)
         await world.subscribe("topic", first)
@@ -51,10 +51,10 @@ def test_every_subscription_gets_each_message_with_its_attributes(live: Live) ->
             by_data = {d.message.data: d for _, d in recorder.seen}
             assert by_data[b"1"].message.attributes == {"org": "acme"}
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(live: Live) -> None:
+def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(run_scenario: RunScenario) -> None:
     async def scenario(world: BusWorld) -> None:
         handler = Recorder(world, Retry("a"), ValueError("b"), Retry("c"))
         await world.subscribe("topic", handler, RetryPolicy(backoff_min_s=20, backoff_max_s=50))
@@ -66,10 +66,12 @@ def test_a_refused_message_comes_again_with_growing_backoff_and_attempt(live: Li
         for (before, after), expected in zip(pairwise(times), [20, 40, 50], strict=True):
             assert expected - 0.001 <= after - before <= expected + world.slack_s
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_message_refused_too_often_goes_to_the_dead_letters_with_pubsubs_attributes(live: Live) -> None:
+def test_a_message_refused_too_often_goes_to_the_dead_letters_with_pubsubs_attributes(
+    run_scenario: RunScenario,
+) -> None:
     async def scenario(world: BusWorld) -> None:
         handler, dead_letters = Recorder(world, *[Retry("no")] * 9), Recorder(world)
         await world.subscribe("dead", dead_letters)
@@ -83,10 +85,10 @@ def test_a_message_refused_too_often_goes_to_the_dead_letters_with_pubsubs_attri
         assert dead_letter.attributes["CloudPubSubDeadLetterSourceSubscription"]
         assert dead_letter.attributes["org"] == "acme"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_handler_that_stays_silent_past_the_ack_deadline_sees_the_message_again(live: Live) -> None:
+def test_a_handler_that_stays_silent_past_the_ack_deadline_sees_the_message_again(run_scenario: RunScenario) -> None:
     async def scenario(world: BusWorld) -> None:
         starts: list[int] = []
         first, second = asyncio.Event(), asyncio.Event()
@@ -109,10 +111,10 @@ def test_a_handler_that_stays_silent_past_the_ack_deadline_sees_the_message_agai
         await world.idle()
         assert starts == [1, 2]
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_no_more_than_the_allowed_number_of_messages_is_out_at_once(live: Live) -> None:
+def test_no_more_than_the_allowed_number_of_messages_is_out_at_once(run_scenario: RunScenario) -> None:
     async def scenario(world: BusWorld) -> None:
         running, most, seen, full = 0, 0, 0, asyncio.Event()
 
@@ -132,4 +134,4 @@ def test_no_more_than_the_allowed_number_of_messages_is_out_at_once(live: Live) 
         await world.idle()
         assert (seen, most) == (10, 3)
 
-    live(scenario)
+    run_scenario(scenario)

@@ -11,7 +11,7 @@ from convergence.errors import Denied
 from convergence.ports.keyring import Keyring
 
 
-def live(keyring: Keyring, scenario: Callable[[], Awaitable[None]]) -> None:
+def run_scenario(keyring: Keyring, scenario: Callable[[], Awaitable[None]]) -> None:
     async def whole() -> None:
         await scenario()
         close = getattr(keyring, "close", None)  # a client on a wire belongs to this loop
@@ -29,7 +29,7 @@ def test_only_the_owner_named_at_encryption_can_decrypt(keyring: Keyring) -> Non
         with pytest.raises(Denied, match="another org"):
             await keyring.decrypt(sealed, "org/other/credential/c1")
 
-    live(keyring, scenario)
+    run_scenario(keyring, scenario)
 
 
 def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
@@ -39,14 +39,14 @@ def test_a_changed_ciphertext_is_refused(keyring: Keyring) -> None:
             with pytest.raises(Denied):
                 await keyring.decrypt(broken, "a")
 
-    live(keyring, scenario)
+    run_scenario(keyring, scenario)
 
 
 def test_the_same_plaintext_never_encrypts_to_the_same_text(keyring: Keyring) -> None:
     async def scenario() -> None:
         assert await keyring.encrypt(b"x", "a") != await keyring.encrypt(b"x", "a")
 
-    live(keyring, scenario)
+    run_scenario(keyring, scenario)
 
 
 def test_a_new_ciphertext_is_not_stale_and_nonsense_is_refused(keyring: Keyring) -> None:
@@ -55,4 +55,4 @@ def test_a_new_ciphertext_is_not_stale_and_nonsense_is_refused(keyring: Keyring)
         with pytest.raises(Denied):
             await keyring.stale("nonsense")
 
-    live(keyring, scenario)
+    run_scenario(keyring, scenario)

@@ -24,7 +24,7 @@ class Process:
         self._folder = folder
         self.spool = folder / "log" / "events.ndjson"
 
-    def live(self, *steps: str, opens: bool = False, fold_bytes: int = 10_000) -> list[str]:
+    def run_steps(self, *steps: str, opens: bool = False, fold_bytes: int = 10_000) -> list[str]:
         """Log these steps and end; with `opens`, open the warehouse first and return what it holds at the end."""
 
         async def main() -> list[str]:
@@ -56,32 +56,32 @@ def process(tmp_path: Path) -> Process:
 
 
 def test_short_processes_leave_their_events_to_the_next_that_opens_the_warehouse(process: Process) -> None:
-    process.live("a", "b")
-    process.live("c")
+    process.run_steps("a", "b")
+    process.run_steps("c")
     assert not (process.spool.parents[1] / "warehouse.duckdb").exists()
-    assert process.live("d", opens=True) == ["a", "b", "c", "d"]
+    assert process.run_steps("d", opens=True) == ["a", "b", "c", "d"]
     assert not process.spool.exists()
 
 
 def test_a_torn_line_is_left_out(process: Process) -> None:
-    process.live("a")
+    process.run_steps("a")
     with process.spool.open("ab") as file:
         file.write(b'\n{"id": "e9", "type": "step.comp')
-    process.live("b")
-    assert process.live("c", opens=True) == ["a", "b", "c"]
+    process.run_steps("b")
+    assert process.run_steps("c", opens=True) == ["a", "b", "c"]
 
 
 def test_a_large_file_is_folded(process: Process) -> None:
-    process.live("a")
-    assert process.live("b", "c", fold_bytes=500) == ["a", "b", "c"]
+    process.run_steps("a")
+    assert process.run_steps("b", "c", fold_bytes=500) == ["a", "b", "c"]
 
 
 def test_a_fold_that_was_killed_is_done_again(process: Process) -> None:
-    process.live("a")
+    process.run_steps("a")
     process.spool.rename(process.spool.with_name("events.taken.ndjson"))
-    assert process.live("b", opens=True) == ["a", "b"]
+    assert process.run_steps("b", opens=True) == ["a", "b"]
 
 
 def test_nothing_to_tell_opens_nothing(process: Process) -> None:
-    assert process.live() == []
+    assert process.run_steps() == []
     assert not process.spool.parent.exists()

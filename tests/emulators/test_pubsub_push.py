@@ -19,7 +19,7 @@ from tests.emulators.pubsub_broker import Fate
 from tests.emulators.push_sink import Answering, PushSink, answering
 from tests.emulators.topology import Admin, connect, functions
 
-Story = Callable[[str, PubSubBus, Admin], Awaitable[None]]
+Scenario = Callable[[str, PubSubBus, Admin], Awaitable[None]]
 NO_LETTERS = RetryPolicy(dead_letter_topic=None)
 
 
@@ -30,7 +30,7 @@ def server() -> Iterator[PubSubServer]:
     made.stop()
 
 
-def live(server: PubSubServer, answer: Answering, scenario: Story, **admin: Any) -> None:
+def run_scenario(server: PubSubServer, answer: Answering, scenario: Scenario, **admin: Any) -> None:
     async def whole() -> None:
         endpoint = server.start()
         bus = PubSubBus("p", clock=SystemClock(), ids=RandomIds(), endpoint=endpoint)
@@ -63,7 +63,7 @@ def test_the_envelope_is_the_documented_one(server: PubSubServer) -> None:
         await admin.subscribe("topic", NO_LETTERS, f"{url}/push/topic", name="sub")
         await bus.publish("topic", [Message(b"\x00hi", {"org": "acme"})])
 
-    live(server, inbox, scenario)
+    run_scenario(server, inbox, scenario)
     ((path, headers, envelope),) = inbox.seen
     message = envelope.pop("message")
     assert message.pop("publishTime") == message.pop("publish_time")
@@ -80,7 +80,7 @@ def test_a_push_of_a_service_account_carries_its_token_for_the_endpoint(server: 
         await admin.subscribe("topic", NO_LETTERS, f"{url}/push/topic")
         await bus.publish("topic", [Message(b"1")])
 
-    live(server, inbox, scenario, service_account="push@p")
+    run_scenario(server, inbox, scenario, service_account="push@p")
     ((_, headers, _),) = inbox.seen
     assert headers["authorization"].startswith("Bearer token-of-push@p-for-http://127.0.0.1:")
     assert headers["authorization"].endswith("/push/topic")
@@ -94,7 +94,7 @@ def test_four_answers_and_102_acknowledge_and_every_other_delivers_again(server:
         await admin.subscribe("topic", RetryPolicy(), url)
         await bus.publish("topic", [Message(b"1")])
 
-    live(server, inbox, scenario)
+    run_scenario(server, inbox, scenario)
     expected = [1] if status in {200, 201, 202, 204} else [1, 2]
     assert [envelope["deliveryAttempt"] for _, _, envelope in inbox.seen] == expected
 
@@ -108,7 +108,7 @@ def test_a_sink_that_is_away_gets_the_message_when_it_is_back(server: PubSubServ
         await asyncio.to_thread(server.until, lambda counters: counters.nacked >= 2)
         await admin.repoint("sub", url)
 
-    live(server, inbox, scenario)
+    run_scenario(server, inbox, scenario)
     assert len(inbox.seen) == 1
     assert inbox.seen[0][2]["deliveryAttempt"] >= 3
 
@@ -129,7 +129,7 @@ def test_each_function_hears_its_topics_by_the_rules_of_its_file(server: PubSubS
             for trigger in each.triggers:
                 await bus.publish(trigger.topic, [Message(b"{}")])
 
-    live(server, inbox, scenario)
+    run_scenario(server, inbox, scenario)
     topics = [trigger.topic for each in functions().values() for trigger in each.triggers]
     assert sorted(path for path, _, _ in inbox.seen) == sorted(f"/push/{topic}" for topic in topics)
 
@@ -152,7 +152,7 @@ def test_soak_nothing_of_5000_messages_is_lost_whatever_is_refused_and_doubled(s
         for first in range(0, 5000, 250):
             await bus.publish(STEP_READY, [Message(b"%d" % number) for number in range(first, first + 250)])
 
-    live(server, answering(handler, STEP_READY), scenario)
+    run_scenario(server, answering(handler, STEP_READY), scenario)
     assert set(done) == {b"%d" % number for number in range(5000)}
     doubled = done.total() - 5000
     assert 150 < doubled < 350

@@ -1,4 +1,4 @@
-"""`make sim SEED=s WORLDS=n`: live through worlds s … s+n−1; a world that breaks is shown and the exit code is 1."""
+"""`make sim SEED=s WORLDS=n`: run worlds s … s+n−1; a world that breaks is shown and the exit code is 1."""
 
 from __future__ import annotations
 

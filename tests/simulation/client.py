@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 class Client:
-    """One request and its story."""
+    """One request and what became of it."""
 
     def __init__(self, world: World, number: int, org: str, shape: int) -> None:
         self._world = world
@@ -43,7 +43,7 @@ class Client:
         self._said: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
         self._by_letter = not self._edits and world.rng.random() < 0.7
 
-    async def live(self) -> None:
+    async def run_scenario(self) -> None:
         world = self._world
         await world.clock.sleep(0 if world.races else world.rng.uniform(0, 300))
         while not self.run_id:

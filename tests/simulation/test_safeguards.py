@@ -163,21 +163,21 @@ def soon(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("soon")
-@pytest.mark.parametrize("story", [POISONED, KILLED_YOUNG])
-def test_only_steps_that_kill_their_process_fail(story: dict[str, Any], tmp_path: Path) -> None:
-    assert breaks(tmp_path / "key", worlds=12, **story) is None
+@pytest.mark.parametrize("scenario", [POISONED, KILLED_YOUNG])
+def test_only_steps_that_kill_their_process_fail(scenario: dict[str, Any], tmp_path: Path) -> None:
+    assert breaks(tmp_path / "key", worlds=12, **scenario) is None
 
 
 @pytest.mark.usefixtures("soon")
 @pytest.mark.parametrize(
-    ("broken", "story"),
+    ("broken", "scenario"),
     [(no_gate, POISONED), (no_suspects, POISONED), (no_growing_rest, POISONED), (no_proof, KILLED_YOUNG)],
 )
 def test_without_a_part_of_the_accounting_of_crashes_worlds_break(
-    broken: Break, story: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    broken: Break, scenario: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     broken(monkeypatch)
-    assert breaks(tmp_path / "key", worlds=12, **story) is not None, f"{broken.__name__}: no world noticed"
+    assert breaks(tmp_path / "key", worlds=12, **scenario) is not None, f"{broken.__name__}: no world noticed"
 
 
 @pytest.mark.parametrize("odds", [HARSH, SLEEPY], ids=["harsh", "sleepy"])

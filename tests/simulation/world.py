@@ -222,17 +222,17 @@ class World:
                         await note_alive(process.services)
                     await reconcile(process.services)
 
-    # The story
+    # The scenario
 
     def run(self) -> None:
-        """Live through the hostile hours, then the calm ones, then check everything that is left."""
+        """Go through the hostile hours, then the calm ones, then check everything that is left."""
         asyncio.set_event_loop(self.loop)
         self.loop.set_exception_handler(self._task_failed)
         logger = logging.getLogger("convergence")
         level = logger.level
         logger.setLevel(logging.CRITICAL)  # a hostile world has much to complain about
         try:
-            self.loop.run_until_complete(self._story())
+            self.loop.run_until_complete(self._scenario())
         finally:
             for task in asyncio.all_tasks(self.loop):
                 task.cancel()
@@ -247,14 +247,14 @@ class World:
         if not isinstance(error, Killed):
             self.errors.append(error or context["message"])
 
-    async def _story(self) -> None:
+    async def _scenario(self) -> None:
         await self._found_orgs()
         for _ in range(1 if self.embedded else self.rng.randint(1, 3)):
             self.boot()
         if self._burst:
             self.loop.call_later(self._burst_from_s, self._kill_any)
         for client in self.clients:
-            self.spawn(client.live())
+            self.spawn(client.run_scenario())
         while not await self._settled():
             if self.loop.now_s > HOSTILE_S:
                 self.odds = CALM

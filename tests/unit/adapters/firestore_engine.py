@@ -67,8 +67,8 @@ class FirestoreEngine(Engine):
         self.server.counts.clear()
         self._messages.clear()
 
-    def live(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a story in real time."""
+    def run_scenario(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a scenario in real time."""
 
         async def whole() -> Any:
             await self.org("acme")

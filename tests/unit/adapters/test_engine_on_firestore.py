@@ -49,7 +49,7 @@ def test_a_run_completes_and_its_reservation_returns(engine: FirestoreEngine) ->
         run = await engine.run()
         return run, await engine.data("orgs/acme/usage/current")
 
-    run, usage = engine.live(scenario)
+    run, usage = engine.run_scenario(scenario)
     assert (run.status, run.check_at, usage["active"]) == ("completed", None, {})
     assert engine.started == ["extract_a", "load_b"]
 
@@ -67,7 +67,7 @@ def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngin
         ended = await engine.worker.wait("acme", run.run_id)
         return ended, await quota_view(engine.services, await engine.services.orgs.get("acme"))
 
-    run, quota = engine.live(scenario)
+    run, quota = engine.run_scenario(scenario)
     assert (run.status, run.epoch, quota["today"]["succeeded"]) == ("completed", 1, 1)
     assert engine.started == ["extract_a", "load_b", "load_b"]
 
@@ -84,7 +84,7 @@ def test_a_run_whose_message_was_lost_is_found_by_the_reconciler(engine: Firesto
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id)
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
 
 
 def test_a_run_completes_while_answers_are_lost_and_calls_refused(engine: FirestoreEngine) -> None:
@@ -97,7 +97,7 @@ def test_a_run_completes_while_answers_are_lost_and_calls_refused(engine: Firest
             engine.server.faults.refuse("Commit", code="ABORTED")
         return await engine.run()
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert engine.started == [f"s{i}" for i in range(6)]
 
 
@@ -111,7 +111,7 @@ def test_a_hint_whose_run_can_have_no_document_is_kept_and_does_not_come_again(
         assert await on_step_ready(engine.services, delivery) == Ack()
         return (await engine.documents.query("dead_letters")).documents
 
-    (dead_letter,) = engine.live(scenario)
+    (dead_letter,) = engine.run_scenario(scenario)
     assert dead_letter.data["error"]["code"] == "message.unreadable"
 
 
@@ -125,14 +125,14 @@ def test_a_message_with_megabytes_of_mistakes_is_kept_and_does_not_come_again(
         assert await on_dispatch(engine.services, delivery) == Ack()
         return (await engine.documents.query("dead_letters")).documents
 
-    (dead_letter,) = engine.live(scenario)
+    (dead_letter,) = engine.run_scenario(scenario)
     assert dead_letter.data["error"]["message"].startswith("not a dispatch message: org: Field required")
 
 
 def test_an_error_text_of_megabytes_does_not_keep_a_step_from_failing(engine: FirestoreEngine) -> None:
     engine.pipeline(one())
     engine.works["load_a"] = failing(StepFailed("x" * 2_000_000))
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, engine.started) == ("failed", ["load_a"])
     assert run.error is not None
     assert run.error["message"].startswith("generic.noop: xxx")
@@ -158,7 +158,7 @@ def test_a_wide_join_starts_once_and_costs_little_even_when_all_finish_at_one_mo
         await engine.bus.idle()
         return engine.counts
 
-    cost = engine.live(scenario)
+    cost = engine.run_scenario(scenario)
     assert engine.started.count("join") == 1
     assert engine.started[-1] == "join"
     own = 2 * WIDTH + 2 + WIDTH + 3  # each step: run and itself; the join also its dependencies; the run's start
@@ -177,7 +177,7 @@ def cost_of_chain(folder: Path, length: int) -> dict[str, int]:
         await engine.bus.idle()
         return engine.counts
 
-    cost: dict[str, int] = engine.live(scenario)
+    cost: dict[str, int] = engine.run_scenario(scenario)
     return cost
 
 
@@ -204,7 +204,7 @@ def test_the_bill_of_a_duplicate_and_of_a_look_of_the_reconciler(engine: Firesto
         await reconcile_run(engine.services, run.run_id)
         return duplicate, engine.counts
 
-    duplicate, look = engine.live(scenario)
+    duplicate, look = engine.run_scenario(scenario)
     assert duplicate == {"reads": 3}  # run, plan (no longer remembered), step
     assert {name: look.get(name, 0) for name in LOOK} == LOOK
 

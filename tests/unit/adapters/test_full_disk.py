@@ -43,7 +43,7 @@ def full(size: int) -> Iterator[None]:
 
 
 def test_the_warehouse_is_opened_again_once_there_is_room(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
         await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
         assert await warehouse.session.trouble() is None
@@ -59,13 +59,13 @@ def test_the_warehouse_is_opened_again_once_there_is_room(tmp_path: Path) -> Non
         assert found.rows == [{"n": 200_000, "a": 1}]
         warehouse.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import duckdb
 
-    async def story() -> None:
+    async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
         await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
         before = warehouse.session._database
@@ -80,11 +80,11 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
         assert warehouse.session._database is not before
         warehouse.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_ready_says_why_nothing_can_be_written(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
         async with embedded(options, "test") as opened:
             app = create_app(
@@ -100,11 +100,11 @@ def test_ready_says_why_nothing_can_be_written(tmp_path: Path) -> None:
                 assert "state could not be written" in answer.json()["detail"]
             assert (await client.get("/ready")).status_code == 200
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_events_are_kept_until_they_are_written(tmp_path: Path) -> None:
-    async def story() -> None:
+    async def scenario() -> None:
         schemas, clock = TableSchemas(CONFIGS), SteppedClock()
         names = {"runs": "org_meta_pipeline_runs", "steps": "org_meta_step_logs", "audit": "org_audit_logs"}
         tables = {kind: schemas.get(name) for kind, name in names.items()}
@@ -122,7 +122,7 @@ def test_events_are_kept_until_they_are_written(tmp_path: Path) -> None:
         assert [event.data in lines for event in (an_event(1), an_event(2), an_event(3))] == [True] * 3
         warehouse.close()
 
-    asyncio.run(story())
+    asyncio.run(scenario())
 
 
 def test_a_log_that_cannot_be_written_says_so_once(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -144,7 +144,7 @@ def test_a_damaged_journal_is_found_at_start_with_the_way_out(tmp_path: Path) ->
     warehouse = tmp_path / "warehouse" / "warehouse.duckdb"
     options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
 
-    async def live(break_it: bool) -> None:
+    async def run_scenario(break_it: bool) -> None:
         async with embedded(options, "test") as opened:
             await opened.services.warehouse.query("CREATE TABLE t AS SELECT 1 AS a", scope=SCOPE, job_id="j")
             if break_it:  # as a process leaves it that dies, but for one byte
@@ -154,20 +154,20 @@ def test_a_damaged_journal_is_found_at_start_with_the_way_out(tmp_path: Path) ->
                 kept.append(left)
 
     kept: list[tuple[bytes, bytearray]] = []
-    asyncio.run(live(break_it=True))
+    asyncio.run(run_scenario(break_it=True))
     warehouse.write_bytes(kept[0][0])
     warehouse.with_name("warehouse.duckdb.wal").write_bytes(kept[0][1])
     with pytest.raises(StorageUnusable, match=r"warehouse\.duckdb cannot be opened: .*WAL.*Restore .* from a backup"):
-        asyncio.run(live(break_it=False))
+        asyncio.run(run_scenario(break_it=False))
 
 
 def test_a_line_of_the_log_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:
     process = Process(tmp_path)
-    process.live("a")
+    process.run_steps("a")
     line = b'{"id": "e9", "type": "step.completed", "org": "' + b"x" * 300_000 + b'"}'
     with process.spool.open("ab") as file:
         file.write(b"\n" + line)
-    process.live("b")
-    assert process.live("c", opens=True) == ["a", "b", "c"]
+    process.run_steps("b")
+    assert process.run_steps("c", opens=True) == ["a", "b", "c"]
     assert (process.spool.parent / "events.unreadable.ndjson").read_bytes() == line + b"\n"
-    assert process.live("d", opens=True) == ["a", "b", "c", "d"]
+    assert process.run_steps("d", opens=True) == ["a", "b", "c", "d"]

@@ -15,7 +15,7 @@ from convergence.ports.bus import Message
 from tests.emulators.pubsub import PubSubServer
 from tests.emulators.topology import Admin
 
-Story = Callable[[PubSubBus, PubSubServer], Awaitable[Any]]
+Scenario = Callable[[PubSubBus, PubSubServer], Awaitable[Any]]
 
 
 @pytest.fixture
@@ -25,7 +25,7 @@ def server() -> Iterator[PubSubServer]:
     made.stop()
 
 
-def live(server: PubSubServer, scenario: Story, *, timeout_s: float = 30.0) -> None:
+def run_scenario(server: PubSubServer, scenario: Scenario, *, timeout_s: float = 30.0) -> None:
     async def whole() -> None:
         endpoint = server.start()
         admin = Admin("p", prefix="dev-", endpoint=endpoint)
@@ -46,7 +46,7 @@ def test_a_publish_is_one_call_and_nothing_is_none(server: PubSubServer) -> None
         await bus.publish("topic", [])
         assert (server.counters.published, server.server.calls["Publish"]) == (MESSAGES_MAX, 1)
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +60,7 @@ def test_a_publish_is_split_where_a_limit_of_pubsub_asks_for_it(
         await bus.publish("topic", [Message(b"x" * size)] * count)
         assert (server.counters.published, server.server.calls["Publish"]) == (count, calls)
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_a_message_over_a_limit_is_final_and_none_of_its_call_is_sent(
         assert "topics/dev-topic" in str(refused.value)
         assert server.counters.published == 0
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 def test_attributes_at_the_limit_are_sent(server: PubSubServer) -> None:
@@ -93,7 +93,7 @@ def test_attributes_at_the_limit_are_sent(server: PubSubServer) -> None:
         await bus.publish("topic", [Message(b"", {f"{number:0256}": "v" * 1024 for number in range(100)})])
         assert server.counters.published == 1
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 def test_a_lost_answer_and_a_refusal_are_tried_again(server: PubSubServer) -> None:
@@ -104,7 +104,7 @@ def test_a_lost_answer_and_a_refusal_are_tried_again(server: PubSubServer) -> No
         assert server.server.calls["Publish"] == 3
         assert server.counters.published == 2, "at least once: the lost answer's message was stored"
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 def test_when_pubsub_stays_away_the_publish_ends_as_transient_in_its_time(server: PubSubServer) -> None:
@@ -114,7 +114,7 @@ def test_when_pubsub_stays_away_the_publish_ends_as_transient_in_its_time(server
             await bus.publish("topic", [Message(b"1")])
         server.faults.clear()
 
-    live(server, scenario, timeout_s=0.2)
+    run_scenario(server, scenario, timeout_s=0.2)
 
 
 def test_a_caller_without_time_cancels_and_the_bus_works_on(server: PubSubServer) -> None:
@@ -126,7 +126,7 @@ def test_a_caller_without_time_cancels_and_the_bus_works_on(server: PubSubServer
         await bus.publish("topic", [Message(b"2")])
         assert server.counters.published == 1
 
-    live(server, scenario)
+    run_scenario(server, scenario)
 
 
 def test_a_missing_topic_and_a_missing_right_say_what_to_do(server: PubSubServer) -> None:
@@ -137,4 +137,4 @@ def test_a_missing_topic_and_a_missing_right_say_what_to_do(server: PubSubServer
         with pytest.raises(PermissionMissing, match=r"'pubsub\.topics\.publish' denied on resource"):
             await bus.publish("topic", [Message(b"1")])
 
-    live(server, scenario)
+    run_scenario(server, scenario)

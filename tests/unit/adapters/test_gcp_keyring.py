@@ -18,7 +18,7 @@ from convergence.tenants.credentials import CredentialStore
 from tests.emulators.kms import KmsServer
 
 KEY = "projects/p/locations/l/keyRings/r/cryptoKeys/credentials"
-Story = Callable[[CloudKmsKeyring, KmsServer], Awaitable[Any]]
+Scenario = Callable[[CloudKmsKeyring, KmsServer], Awaitable[Any]]
 
 
 class JumpingClock:
@@ -47,8 +47,8 @@ def clock() -> JumpingClock:
 
 
 @pytest.fixture
-def live(server: KmsServer, clock: JumpingClock) -> Callable[..., None]:
-    def run(scenario: Story, key: str = KEY, **options: Any) -> None:
+def run_scenario(server: KmsServer, clock: JumpingClock) -> Callable[..., None]:
+    def run(scenario: Scenario, key: str = KEY, **options: Any) -> None:
         async def whole() -> None:
             keyring = CloudKmsKeyring(key, clock=clock, ids=RandomIds(), endpoint=server.start(), **options)
             await scenario(keyring, server)
@@ -59,7 +59,7 @@ def live(server: KmsServer, clock: JumpingClock) -> Callable[..., None]:
     return run
 
 
-def test_opening_again_costs_no_call_for_minutes(live: Callable[..., None], clock: JumpingClock) -> None:
+def test_opening_again_costs_no_call_for_minutes(run_scenario: Callable[..., None], clock: JumpingClock) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         for _ in range(3):
@@ -69,10 +69,12 @@ def test_opening_again_costs_no_call_for_minutes(live: Callable[..., None], cloc
         await keyring.decrypt(sealed, "a")
         assert server.server.calls["Decrypt"] == 2
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_cached_key_opens_nothing_for_another_owner_and_the_cache_is_bounded(live: Callable[..., None]) -> None:
+def test_a_cached_key_opens_nothing_for_another_owner_and_the_cache_is_bounded(
+    run_scenario: Callable[..., None],
+) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         first, *others = [await keyring.encrypt(b"sk", "a") for _ in range(3)]
         await keyring.decrypt(first, "a")
@@ -83,11 +85,11 @@ def test_a_cached_key_opens_nothing_for_another_owner_and_the_cache_is_bounded(l
         await keyring.decrypt(first, "a")
         assert server.server.calls["Decrypt"] == 5, "two stay, the oldest went"
 
-    live(scenario, cached_max=2)
+    run_scenario(scenario, cached_max=2)
 
 
 def test_after_a_rotation_new_ciphertexts_are_under_the_new_version_and_old_ones_open(
-    live: Callable[..., None], clock: JumpingClock
+    run_scenario: Callable[..., None], clock: JumpingClock
 ) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         old = await keyring.encrypt(b"sk", "a")
@@ -100,11 +102,11 @@ def test_after_a_rotation_new_ciphertexts_are_under_the_new_version_and_old_ones
         await clock.sleep(301)
         assert await keyring.stale(new), "the primary version is asked for again after minutes"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 def test_resealing_moves_credentials_to_the_primary_version_so_that_the_old_one_can_go(
-    live: Callable[..., None], clock: JumpingClock
+    run_scenario: Callable[..., None], clock: JumpingClock
 ) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         documents = SqliteDocuments(":memory:", clock)
@@ -120,10 +122,10 @@ def test_resealing_moves_credentials_to_the_primary_version_so_that_the_old_one_
         assert opened == {"one": "sk-one", "two": "sk-two", "three": "sk-three"}
         documents.close()
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_every_changed_part_of_a_ciphertext_is_refused(live: Callable[..., None]) -> None:
+def test_every_changed_part_of_a_ciphertext_is_refused(run_scenario: Callable[..., None]) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         parts = sealed.split(".")
@@ -142,11 +144,11 @@ def test_every_changed_part_of_a_ciphertext_is_refused(live: Callable[..., None]
             with pytest.raises(Denied):
                 await keyring.decrypt(".".join(each), "a")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("garbled", [1, 2])
-def test_bytes_changed_on_their_way_are_asked_for_again(live: Callable[..., None], garbled: int) -> None:
+def test_bytes_changed_on_their_way_are_asked_for_again(run_scenario: Callable[..., None], garbled: int) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         server.garbled = garbled
         sealed = await keyring.encrypt(b"sk", "a")
@@ -154,10 +156,12 @@ def test_bytes_changed_on_their_way_are_asked_for_again(live: Callable[..., None
         assert await keyring.decrypt(sealed, "a") == b"sk"
         assert server.server.calls == {"Encrypt": 1 + garbled, "Decrypt": 1 + garbled}
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(live: Callable[..., None]) -> None:
+def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(
+    run_scenario: Callable[..., None],
+) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         server.garbled = 10**6
@@ -168,10 +172,10 @@ def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(li
         server.faults.refuse("Decrypt", code="INVALID_ARGUMENT", message=said)
         assert await keyring.decrypt(sealed, "a") == b"sk"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_missing_key_a_disabled_version_and_a_missing_right_say_what_to_do(live: Callable[..., None]) -> None:
+def test_a_missing_key_a_disabled_version_and_a_missing_right_say_what_to_do(run_scenario: Callable[..., None]) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         sealed = await keyring.encrypt(b"sk", "a")
         server.keys[KEY].disabled.add(1)
@@ -184,10 +188,10 @@ def test_a_missing_key_a_disabled_version_and_a_missing_right_say_what_to_do(liv
         with pytest.raises(CloudSetup, match="Create the key"):
             await keyring.encrypt(b"sk", "a")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_an_outage_of_seconds_is_waited_for_and_a_longer_one_is_transient(live: Callable[..., None]) -> None:
+def test_an_outage_of_seconds_is_waited_for_and_a_longer_one_is_transient(run_scenario: Callable[..., None]) -> None:
     async def scenario(keyring: CloudKmsKeyring, server: KmsServer) -> None:
         server.faults.refuse("Encrypt", times=3)
         await keyring.encrypt(b"sk", "a")
@@ -195,4 +199,4 @@ def test_an_outage_of_seconds_is_waited_for_and_a_longer_one_is_transient(live: 
         with pytest.raises(Transient, match="waiting for Cloud KMS"):
             await keyring.encrypt(b"sk", "a")
 
-    live(scenario)
+    run_scenario(scenario)

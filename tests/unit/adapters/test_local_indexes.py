@@ -120,7 +120,7 @@ def test_no_query_of_the_product_sorts_or_reads_a_whole_table(engine: Engine) ->
             assert len(steps) == 1, (steps, sql)
             assert "INDEX" in steps[0], (steps, sql)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
@@ -156,7 +156,7 @@ def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
         await engine.documents.commit([Create(f"runs/past{i}", {**data, "run_id": f"past{i}"}) for i in range(2_000)])
         return few, await looks()
 
-    few, many = engine.live(scenario)
+    few, many = engine.run_scenario(scenario)
     assert many <= few * 1.5, (few, many)
 
 

@@ -67,7 +67,7 @@ def test_lists_of_runs_and_letters_are_answered_in_every_combination(engine: Fir
         assert len((await views.status(engine.services, "acme", first["runs"][0]["run_id"]))["steps"]) == 2
         return found
 
-    assert engine.live(scenario) == [2, 1, 2, 1]
+    assert engine.run_scenario(scenario) == [2, 1, 2, 1]
 
 
 def test_the_latest_run_of_all_orgs_is_found_without_its_id(engine: FirestoreEngine) -> None:
@@ -75,7 +75,7 @@ def test_the_latest_run_of_all_orgs_is_found_without_its_id(engine: FirestoreEng
         runs = [await engine.run() for _ in range(3)]
         return await find_run(engine.services, None), runs[-1].run_id
 
-    (org, found), latest = engine.live(scenario)
+    (org, found), latest = engine.run_scenario(scenario)
     assert (org, found) == ("acme", latest)
 
 
@@ -91,7 +91,7 @@ def test_what_is_due_unfinished_or_used_up_is_answered(engine: FirestoreEngine) 
         assert await reconcile(services, everything=True) == 1
         assert (await quota_view(services, await services.orgs.get("acme")))["today"]["succeeded"] == 0
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None:
@@ -109,4 +109,4 @@ def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None
         assert await services.credentials.any_of(["acme"])
         assert len((await services.documents.query("orgs/acme/credentials")).documents) == 2
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)

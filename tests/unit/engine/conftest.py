@@ -97,8 +97,8 @@ class Engine:
         self.started.append(context.step_id)
         return await self.works.get(context.step_id, succeed)(step_config, context)
 
-    def live(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
-        """Run a story to its end on virtual time."""
+    def run_scenario(self, scenario: Callable[[], Awaitable[Any]]) -> Any:
+        """Run a scenario to its end on virtual time."""
         asyncio.set_event_loop(self.loop)
 
         async def whole() -> Any:

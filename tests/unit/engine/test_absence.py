@@ -18,7 +18,7 @@ HOUR_S = 3600.0
 
 
 async def accepted_before_a_stop(engine: Engine) -> Any:
-    """Accept a run, live for a minute without beginning it, then stop."""
+    """Accept a run, go on for a minute without beginning it, then stop."""
     engine.pipeline("timeout_minutes: 10\n" + one())
     topics = dict(engine.bus._topics)
     engine.bus._topics.clear()
@@ -52,7 +52,7 @@ def test_a_server_that_was_down_for_longer_than_a_runs_timeout_goes_on_with_it(e
         ended = await worker.wait("acme", run.run_id, timeout_s=100)
         return run, moved, usage, ended
 
-    run, moved, usage, ended = engine.live(scenario)
+    run, moved, usage, ended = engine.run_scenario(scenario)
     later = run.deadline_at + timedelta(hours=2)
     assert later <= type(ended).from_data(moved).deadline_at <= later + timedelta(seconds=30)
     assert usage["active"][run.run_id] > moved["deadline_at"]
@@ -72,7 +72,7 @@ def test_a_clock_that_is_set_forward_fails_no_run(engine: Engine, monkeypatch: p
         engine.bus._topics.update(topics)
         return await worker.wait("acme", run.run_id, timeout_s=300)
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
 
 
 def test_in_the_cloud_a_run_that_never_began_gets_its_full_time_once(engine: Engine) -> None:
@@ -87,4 +87,4 @@ def test_in_the_cloud_a_run_that_never_began_gets_its_full_time_once(engine: Eng
             seen.append((data["status"], (data["error"] or {}).get("code")))
         return seen
 
-    assert engine.live(scenario) == [("running", None), ("failed", "run.timeout")]
+    assert engine.run_scenario(scenario) == [("running", None), ("failed", "run.timeout")]

@@ -34,7 +34,7 @@ def test_an_idempotency_key_gives_the_same_run_and_refuses_another_request(engin
         with pytest.raises(InvalidInput, match="asked for something else"):
             await engine.start(idempotency_key="k", parameters={"date": "2026-01-01"})
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert engine.started == ["load_a"]
 
 
@@ -47,7 +47,7 @@ def test_the_same_request_sent_twice_at_once_takes_the_last_place_of_the_day_onc
         first, second = await asyncio.gather(*asked)
         assert first.run_id == second.run_id
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert engine.started == ["load_a"]
 
 
@@ -61,7 +61,7 @@ def test_limits_of_the_org_refuse_before_anything_is_stored(engine: Engine) -> N
             await engine.start(org="small")
         assert await engine.documents.count("runs") == 1
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_pipelines_own_limit_a_minute_holds_for_calls_and_messages_of_all_processes(engine: Engine) -> None:
@@ -84,7 +84,7 @@ def test_a_pipelines_own_limit_a_minute_holds_for_calls_and_messages_of_all_proc
         await engine.clock.sleep(31)
         assert await on_dispatch(engine.services, delivery) == Ack()
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_of_many_callers_exactly_one_gets_the_last_slot(engine: Engine) -> None:
@@ -102,7 +102,7 @@ def test_of_many_callers_exactly_one_gets_the_last_slot(engine: Engine) -> None:
         assert sum(not isinstance(answer, Exception) for answer in answers) == 1
         assert sum(isinstance(answer, QuotaExceeded) for answer in answers) == 63
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_run_once_runs_once_until_it_is_forced(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_run_once_runs_once_until_it_is_forced(engine: Engine) -> None:
             await engine.start()
         assert (await engine.run(parameters={"again": True})).status == "completed"
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_dry_run_stores_nothing(engine: Engine) -> None:
@@ -125,7 +125,7 @@ def test_a_dry_run_stores_nothing(engine: Engine) -> None:
         assert [step.step_id for step in prepared.plan.steps] == ["extract_a", "load_b"]
         assert await engine.documents.count("runs") == 0
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_unknown_names_are_refused(engine: Engine) -> None:
@@ -135,7 +135,7 @@ def test_unknown_names_are_refused(engine: Engine) -> None:
         with pytest.raises(NotFound, match="Pipeline not found"):
             await engine.start("p/d/other")
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_run_that_stores_a_named_credential_tries_that_one_whichever_is_the_default(engine: Engine) -> None:
@@ -148,7 +148,7 @@ def test_a_run_that_stores_a_named_credential_tries_that_one_whichever_is_the_de
         assert (await engine.start()).credential_id == first
         assert (await engine.start(parameters={"credential_name": "second"})).credential_id == second
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_production_calls_only_the_apis_of_its_registry_for_a_tenant(engine: Engine) -> None:
@@ -167,4 +167,4 @@ def test_production_calls_only_the_apis_of_its_registry_for_a_tenant(engine: Eng
         with pytest.raises(InvalidInput, match="does not call"):
             await replay(production, "acme", failed.run_id, parameters=inside)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)

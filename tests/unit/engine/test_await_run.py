@@ -22,7 +22,7 @@ def test_a_run_that_ended_is_returned_with_its_rows_counted(engine: Engine) -> N
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 60)
 
-    run = engine.live(scenario)
+    run = engine.run_scenario(scenario)
     assert (run.status, run.check_at, run.totals is not None) == (RunStatus.COMPLETED, None, True)
     assert engine.loop.time() < 5
 
@@ -35,7 +35,7 @@ def test_a_run_that_goes_on_is_returned_as_it_is(engine: Engine) -> None:
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 7.2)
 
-    assert engine.live(scenario).status is RunStatus.RUNNING
+    assert engine.run_scenario(scenario).status is RunStatus.RUNNING
     assert 7.2 <= engine.loop.time() < 7.3
 
 
@@ -58,6 +58,6 @@ steps:
         run = await engine.start()
         return await await_run(engine.services, "acme", run.run_id, 60)
 
-    assert engine.live(scenario).check_at is None
+    assert engine.run_scenario(scenario).check_at is None
     assert 40 <= engine.loop.time() <= 48
     assert len(hints) < 12

@@ -78,7 +78,7 @@ def cost_of(engine: Engine, counting: Counting, steps: str) -> Counter[str]:
         await engine.bus.idle()
         return Counter(counting.counts)
 
-    return engine.live(scenario)  # type: ignore[no-any-return] # live returns what the story does
+    return engine.run_scenario(scenario)  # type: ignore[no-any-return] # it returns what the scenario does
 
 
 def chain(length: int) -> str:
@@ -121,7 +121,7 @@ def test_a_duplicate_delivery_costs_only_reads(counting: tuple[Engine, Counting]
         await run_step(engine.services, StepReady(run.run_id, "s0", 0))
         return Counter(counts.counts)
 
-    assert engine.live(scenario) == {"reads": 3}  # run, plan (no longer remembered), step
+    assert engine.run_scenario(scenario) == {"reads": 3}  # run, plan (no longer remembered), step
 
 
 def test_a_join_of_d_costs_each_finisher_about_one_read(counting: tuple[Engine, Counting]) -> None:
@@ -146,6 +146,6 @@ def test_the_reconciler_reads_a_runs_steps_once_and_writes_it_once(counting: tup
         await reconcile_run(engine.services, run.run_id)
         return Counter(counts.counts)
 
-    cost = engine.live(scenario)
+    cost = engine.run_scenario(scenario)
     assert (cost["writes"], cost["events"]) == (1, 1)
     assert cost["reads"] <= 5 + 2

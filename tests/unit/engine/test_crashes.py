@@ -77,12 +77,12 @@ def test_a_step_that_kills_every_process_is_found_and_says_how_often(engine: Eng
 
     engine.works["load_a"] = kill
 
-    async def story() -> tuple[int, Any, Any]:
+    async def scenario() -> tuple[int, Any, Any]:
         server, run = Server(engine), await engine.start()
         deaths = await server.live_with(run.run_id)
         return deaths, await status(engine.services, "acme", run.run_id), await dead_letters(engine.services, "acme")
 
-    deaths, view, letters = engine.live(story)
+    deaths, view, letters = engine.run_scenario(scenario)
     step = view["steps"][0]
     assert deaths <= 5 + 2 + 5
     told = f"generic.noop: attempt 1 of 1: its process died {deaths} times, 5 of them while it ran alone"
@@ -96,7 +96,7 @@ def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_ste
     engine.pipeline(one())
     engine.works["load_a"] = failing(Died(), times=30)  # type: ignore[arg-type] # killed from outside
 
-    async def story() -> tuple[int, Any]:
+    async def scenario() -> tuple[int, Any]:
         server, run, deaths = Server(engine), await engine.start(), 0
         while deaths < 30:
             answer = await server.deliver(run.run_id)
@@ -109,7 +109,7 @@ def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_ste
         assert await server.deliver(run.run_id) == Ack()
         return deaths, await engine.data(run.path)
 
-    deaths, run = engine.live(story)
+    deaths, run = engine.run_scenario(scenario)
     assert (deaths, run["status"]) == (30, "completed")
 
 
@@ -117,14 +117,14 @@ def test_status_shows_the_crashes_and_the_next_try(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 1}))
     engine.works["load_a"] = failing(Died())  # type: ignore[arg-type] # as above
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         server, run = Server(engine), await engine.start()
         for _ in range(3):
             await server.deliver(run.run_id)
             await engine.clock.sleep(0.5)
         return await status(engine.services, "acme", run.run_id)
 
-    view = engine.live(story)
+    view = engine.run_scenario(scenario)
     step = view["steps"][0]
     assert (step["status"], step["attempts"], step["crashes"]) == ("retrying", 1, 1)
     assert step["next_attempt_at"] == "2026-03-01T00:00:02.500000Z"
@@ -143,7 +143,7 @@ def test_a_suspect_lets_the_others_end_and_then_nothing_begins_beside_it(engine:
 
     engine.works |= dict.fromkeys("abc", work)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         server, run = Server(engine), await engine.start()
         await engine.clock.sleep(31)
         await server.deliver(run.run_id, "nothing")
@@ -157,14 +157,14 @@ def test_a_suspect_lets_the_others_end_and_then_nothing_begins_beside_it(engine:
         await asyncio.gather(beside, alone, later)
         return await engine.data(run.path)
 
-    assert engine.live(story)["status"] == "completed"
+    assert engine.run_scenario(scenario)["status"] == "completed"
     assert [move for _, move in moves] == ["a begins", "a ends", "b begins", "b ends", "c begins", "c ends"]
 
 
 def test_a_suspect_waits_until_its_process_has_proven_itself(engine: Engine) -> None:
     engine.pipeline(SIDE_BY_SIDE)
 
-    async def story() -> tuple[Any, Any, Any]:
+    async def scenario() -> tuple[Any, Any, Any]:
         server, run = Server(engine), await engine.start()
         await _suspect(engine, run.path, "b")
         view = await status(engine.services, "acme", run.run_id)
@@ -172,7 +172,7 @@ def test_a_suspect_waits_until_its_process_has_proven_itself(engine: Engine) -> 
         await engine.clock.sleep(30)
         return view, young, await server.deliver(run.run_id, "b")
 
-    view, young, later = engine.live(story)
+    view, young, later = engine.run_scenario(scenario)
     assert view["waits_for"] == "b: attempt 1 of 1 again, its process died 2 times, as soon as it can run alone"
     assert (young.after_s, later, engine.started) == (30.0, Ack(), ["b"])
 
@@ -186,7 +186,7 @@ async def _suspect(engine: Engine, run_path: str, step_id: str) -> None:
 def test_who_has_to_be_alone_gives_up_in_time_and_lets_the_others_in_again(engine: Engine) -> None:
     executions = Executions()
 
-    async def story() -> list[Any]:
+    async def scenario() -> list[Any]:
         async with executions.beside():
             async with executions.alone(50.0) as granted:
                 assert (granted, engine.loop.now_s) == (False, 50.0)
@@ -197,7 +197,7 @@ def test_who_has_to_be_alone_gives_up_in_time_and_lets_the_others_in_again(engin
             await engine.clock.sleep(1)
         return [first, await waiting]
 
-    assert engine.live(story) == [True, True]
+    assert engine.run_scenario(scenario) == [True, True]
 
 
 async def _alone(executions: Executions) -> bool:

@@ -48,7 +48,7 @@ def test_a_message_that_comes_twice_makes_one_run(engine: Engine) -> None:
         await engine.bus.idle()
         assert await engine.documents.count("runs") == 2
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert engine.started == ["load_a", "load_a"]
 
 
@@ -62,7 +62,7 @@ def test_the_same_key_of_an_api_caller_or_another_trigger_is_another_run(engine:
         assert await engine.documents.count("runs") == 3
         assert caller.trigger == "manual"
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_dates_count_from_the_time_at_which_the_schedule_fired(engine: Engine) -> None:
@@ -80,7 +80,7 @@ def test_dates_count_from_the_time_at_which_the_schedule_fired(engine: Engine) -
         await engine.bus.publish(DISPATCH, [expected.encode()])
         await engine.bus.idle()
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert seen == ["2025-03-03"], "the day before it fired"
 
 
@@ -102,7 +102,7 @@ def test_over_its_quota_a_message_waits_until_a_run_ends(engine: Engine) -> None
         runs = (await engine.documents.query("runs")).documents
         assert [run.data["status"] for run in runs] == ["completed", "completed"]
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) -> None:
@@ -118,7 +118,7 @@ def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) 
         assert "could not be created in 100 deliveries" in dead_letter["error"]["message"]
         assert base64.b64decode(dead_letter["data"]) == asked(org="small").data
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -146,7 +146,7 @@ def test_what_is_refused_for_good_is_a_letter_with_the_reason(
         assert reason in dead_letter["error"]["message"]
         assert await engine.documents.count("runs") == 0
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 @pytest.mark.parametrize("pipeline", ["p/d/n", "p/d/gone"])
@@ -161,7 +161,7 @@ def test_a_secret_in_a_message_is_refused_and_is_in_no_letter(engine: Engine, pi
         assert b"sk-very-secret" not in kept + orjson.dumps(dead_letter)
         assert orjson.loads(kept)["org"] == "acme"
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_refusal_names_fields_and_shows_no_value() -> None:

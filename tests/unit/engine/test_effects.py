@@ -71,13 +71,13 @@ def test_a_replay_takes_the_result_of_a_write_that_took_effect(engine: Engine, a
     engine.pipeline(LABELLED)
     engine.works["load_a"] = work = Dying(add, deaths=3)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         for _ in range(3):
             run = await replayed(engine, run)
         return run
 
-    run = engine.live(story)
+    run = engine.run_scenario(scenario)
     assert (run.status, run.epoch) == ("completed", 3)
     assert rows(engine) == ["old"]
     first, *others = work.answers
@@ -103,12 +103,12 @@ def test_a_write_that_took_effect_with_other_parameters_waits_for_a_word(
     engine.works["load_a"] = Dying(add)
     failed: list[Any] = []
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         failed.append(await replayed(engine, run, parameters={"label": "new"}))
         return await replayed(engine, run, **option)
 
-    run = engine.live(story)
+    run = engine.run_scenario(scenario)
     assert (run.status, rows(engine)) == (status, left)
     error = failed[0].error
     assert error["code"] == "step.applied_before"
@@ -125,14 +125,14 @@ def test_a_second_time_is_recognised_too(engine: Engine) -> None:
     engine.pipeline(LABELLED)
     engine.works["load_a"] = Dying(append, deaths=1)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         await replayed(engine, run, parameters={"label": "new"})
         engine.works["load_a"] = Dying(append, deaths=1)
         await replayed(engine, run, applied={"load_a": Applied.AGAIN})
         return await replayed(engine, run)
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert rows(engine) == ["old", "new"]
 
 
@@ -146,10 +146,10 @@ def test_a_slice_is_replaced_by_a_replay_with_other_parameters(engine: Engine) -
 
     engine.works["load_a"] = Dying(overwrite)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await replayed(engine, await engine.run(), parameters={"label": "new"})
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert rows(engine) == ["new"]
 
 
@@ -161,10 +161,10 @@ def test_a_statement_declared_repeatable_runs_again(engine: Engine) -> None:
 
     engine.works["load_a"] = Dying(release)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await replayed(engine, await engine.run(), parameters={"label": "new"})
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
 
 
 @ADDING
@@ -172,10 +172,10 @@ def test_a_step_that_writes_something_else_with_the_same_input_is_stopped(engine
     engine.pipeline(LABELLED)
     engine.works["load_a"] = Dying(add, tables=("rows", "others"))
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await replayed(engine, await engine.run())
 
-    run = engine.live(story)
+    run = engine.run_scenario(scenario)
     assert run.error["code"] == "step.not_deterministic"
     assert 'writes something else: "others"' in run.error["message"]
     assert rows(engine) == ["old"]
@@ -191,7 +191,7 @@ def test_a_retry_that_writes_something_else_is_stopped(engine: Engine, add: Add)
         raise Transient("come back")
 
     engine.works["load_a"] = work
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert run.error["code"] == "step.not_deterministic"
     assert len(rows(engine)) == 1
 
@@ -209,10 +209,10 @@ def test_writes_are_counted_over_all_slices_of_an_epoch(engine: Engine) -> None:
 
     engine.works["load_a"] = work
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await replayed(engine, await engine.run())
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert len(rows(engine)) == 6
 
 
@@ -238,7 +238,7 @@ def test_a_call_that_goes_on_is_the_same_call_in_the_next_slice(engine: Engine) 
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = work
-    assert engine.live(engine.run).status == "completed"
+    assert engine.run_scenario(engine.run).status == "completed"
     assert len(set(sent)) == 1
     assert len(rows(engine)) == 2
 
@@ -250,12 +250,12 @@ def test_a_file_that_the_config_names_is_part_of_the_input(engine: Engine) -> No
     file.write_text("INSERT 1")
     engine.works["load_a"] = Dying(insert)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         file.write_text("INSERT 2")
         return await replayed(engine, run)
 
-    error = engine.live(story).error
+    error = engine.run_scenario(scenario).error
     assert error["code"] == "step.applied_before"
     assert "a file that it names, has changed" in error["message"]
 
@@ -279,7 +279,7 @@ def test_writes_of_one_execution_are_sent_one_after_the_other(engine: Engine) ->
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = work
-    assert engine.live(engine.run).status == "completed"
+    assert engine.run_scenario(engine.run).status == "completed"
     assert (most, len(rows(engine))) == (1, 5)
 
 
@@ -295,7 +295,7 @@ def test_the_first_epoch_closes_nothing_and_later_ones_close_all_before(engine: 
 
     engine.warehouse.close_job = counting  # type: ignore[method-assign]
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         counts = [len(closed)]
         for _ in range(2):
@@ -303,7 +303,7 @@ def test_the_first_epoch_closes_nothing_and_later_ones_close_all_before(engine: 
             counts.append(len(closed))
         return counts
 
-    assert engine.live(story) == [0, 1, 3]
+    assert engine.run_scenario(scenario) == [0, 1, 3]
 
 
 def test_a_write_of_an_older_version_is_recognised(engine: Engine) -> None:
@@ -311,7 +311,7 @@ def test_a_write_of_an_older_version_is_recognised(engine: Engine) -> None:
     engine.pipeline(LABELLED)
     engine.works["load_a"] = Dying(append)
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         run = await engine.run()
         stored = await engine.documents.get(f"runs/{run.run_id}/steps/load_a")
         assert stored is not None
@@ -322,7 +322,7 @@ def test_a_write_of_an_older_version_is_recognised(engine: Engine) -> None:
         engine.warehouse._jobs = {f"load_{older}": (LoadResult(1, 0), "")}
         return await replayed(engine, run)
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert rows(engine) == ["old"]
 
 
@@ -346,10 +346,10 @@ def test_the_key_for_other_services_stays_the_same_in_a_replay(engine: Engine) -
 
     engine.works["load_a"] = work
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         return await replayed(engine, await engine.run())
 
-    engine.live(story)
+    engine.run_scenario(scenario)
     assert keys[:2] == keys[2:]
     assert len(set(keys)) == 2
 
@@ -358,9 +358,9 @@ def test_a_word_on_a_step_that_will_not_run_is_refused(engine: Engine) -> None:
     engine.pipeline(LABELLED)
     engine.works["load_a"] = Dying(append)
 
-    async def story() -> None:
+    async def scenario() -> None:
         run = await engine.run()
         with pytest.raises(InvalidInput, match=r"'load_b' is not a step of this run.*Did you mean 'load_a'"):
             await replay(engine.services, "acme", run.run_id, applied={"load_b": Applied.KEEP})
 
-    engine.live(story)
+    engine.run_scenario(scenario)

@@ -30,7 +30,7 @@ def test_a_start_looks_at_each_unsettled_run_once_however_many_there_are(engine:
             await engine.start(org="large")
         assert await reconcile(engine.services, everything=True) == 250
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_owners_of_an_earlier_boot_are_dead_where_one_process_works(engine: Engine) -> None:
@@ -50,7 +50,7 @@ def test_owners_of_an_earlier_boot_are_dead_where_one_process_works(engine: Engi
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id)
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
     assert engine.loop.now_s < 80
 
 
@@ -76,7 +76,7 @@ def test_a_text_that_is_half_a_character_fails_its_step_and_nobody_else(engine: 
         assert await engine.documents.get("runs/y") is not None
         return run
 
-    assert engine.live(scenario).error["message"] == "generic.noop: bad ? text"
+    assert engine.run_scenario(scenario).error["message"] == "generic.noop: bad ? text"
 
 
 def test_a_condition_that_cannot_be_decided_fails_the_step_with_its_reason(engine: Engine) -> None:
@@ -86,7 +86,7 @@ steps:
   - {step_id: load_b, ps_type: generic.noop, depends_on: extract_a, when: results.extract_a.name > 3}
 """)
     engine.works["extract_a"] = returning({"status": "SUCCESS", "name": "text"})
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, run.error["step_id"]) == ("failed", "load_b")
     assert run.error["message"].startswith("when: ")
     assert engine.loop.now_s < 60
@@ -96,7 +96,7 @@ steps:
 def test_a_number_of_rows_that_is_none_is_a_bad_result(engine: Engine, rows: Any) -> None:
     engine.pipeline(one())
     engine.works["load_a"] = returning({"status": "SUCCESS", "rows_processed": rows})
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert run.error["code"] == "step.bad_result"
     assert run.check_at is None
 
@@ -130,7 +130,7 @@ def test_a_renewal_moves_the_lease_and_ends_with_it(engine: Engine, monkeypatch:
         await engine.clock.sleep(200)
         return step, ended
 
-    step, ended = engine.live(scenario)
+    step, ended = engine.run_scenario(scenario)
     assert step["lease_until"] > "2026-03-01T00:02:00"  # the claim's own ends at 00:01:30
     assert (ended.status, renewals) == ("completed", [30.0, 75.0])
 
@@ -143,7 +143,7 @@ def test_a_renewal_that_raises_does_not_end_the_time_limit(engine: Engine, monke
         raise ValueError("not what anybody expected")
 
     monkeypatch.setattr(lease_module.Lease, "_renew_once", broken)
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert run.error["message"] == "generic.noop: timed out after 70s (the step's timeout)"
 
 
@@ -160,7 +160,7 @@ def test_a_run_that_cannot_be_read_starves_nobody(engine: Engine) -> None:
         await reconcile(engine.services)
         return (await engine.worker.wait("acme", good.run_id, settled=False)).status
 
-    assert engine.live(scenario) == "completed"
+    assert engine.run_scenario(scenario) == "completed"
 
 
 def test_an_idempotency_key_still_means_the_same_request_after_midnight(engine: Engine) -> None:
@@ -173,7 +173,7 @@ def test_an_idempotency_key_still_means_the_same_request_after_midnight(engine: 
         with pytest.raises(InvalidInput, match="asked for something else"):
             await engine.start(idempotency_key="k", parameters={"date": "2026-01-01"})
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_suspended_org_cannot_replay(engine: Engine) -> None:
@@ -186,7 +186,7 @@ def test_a_suspended_org_cannot_replay(engine: Engine) -> None:
         with pytest.raises(Denied, match="not allowed for SUSPENDED"):
             await replay(engine.services, "acme", run.run_id)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_tolerated_step_that_cannot_even_start_is_tolerated_too(engine: Engine) -> None:
@@ -195,7 +195,7 @@ steps:
   - {step_id: extract_a, ps_type: generic.noop, on_failure: continue, config: {table: "{billing_export_table}"}}
   - {step_id: load_b, ps_type: generic.noop, depends_on: extract_a}
 """)
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, engine.started) == ("completed", ["load_b"])
     assert "billing_export_table" in run.warnings[0]
 
@@ -212,7 +212,7 @@ def test_a_processor_that_wraps_its_cancellation_is_stopped_and_has_not_failed(e
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = wrapping
-    assert engine.live(engine.run).status == "completed"
+    assert engine.run_scenario(engine.run).status == "completed"
 
 
 @pytest.mark.parametrize("error", [asyncio.CancelledError(), SystemExit(3)])
@@ -221,14 +221,14 @@ def test_a_processor_that_ends_like_a_process_has_failed_and_nothing_else_ends(
 ) -> None:
     engine.pipeline(TWO)
     engine.works["extract_a"] = failing(error)  # type: ignore[arg-type] # that is the case
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, run.error["code"]) == ("failed", "step.crashed")
 
 
 def test_a_missing_file_is_no_reason_to_try_again(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 1}))
     engine.works["load_a"] = failing(FileNotFoundError("prices.csv"))
-    engine.live(engine.run)
+    engine.run_scenario(engine.run)
     assert engine.started == ["load_a"]
 
 
@@ -248,4 +248,4 @@ def test_why_a_credential_was_refused_is_stored_without_it(engine: Engine) -> No
         (credential,) = (await engine.documents.query("orgs/acme/credentials")).documents
         return str(credential.data["why"])
 
-    assert engine.live(scenario) == "[secret] is no key"
+    assert engine.run_scenario(scenario) == "[secret] is no key"

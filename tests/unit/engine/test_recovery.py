@@ -30,7 +30,7 @@ def test_a_message_that_is_not_ours_is_kept_as_it_came(engine: Engine, data: byt
         kept = (await engine.documents.query("dead_letters")).documents  # each topic's message has its own
         assert [letter.data["error"]["code"] for letter in kept] == ["message.unreadable"] * 2
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -53,7 +53,7 @@ def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatc
         engine.bus._topics.update(topics)
         return await engine.worker.wait("acme", run.run_id, settled=False)
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
 
 
 def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: Engine) -> None:
@@ -70,7 +70,7 @@ def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: En
         await worker.close()
         await LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now")).start()
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert swept == ["now"]
 
 
@@ -81,7 +81,7 @@ def test_waiting_ends_when_nothing_can_be_written_and_the_run_is_kept(engine: En
     async def trouble() -> str | None:
         return troubles[0] if troubles else None
 
-    async def story() -> Any:
+    async def scenario() -> Any:
         topics = dict(engine.bus._topics)
         engine.bus._topics.clear()
         run = await engine.start()
@@ -97,7 +97,7 @@ def test_waiting_ends_when_nothing_can_be_written_and_the_run_is_kept(engine: En
         engine.bus._topics.update(topics)
         return await engine.worker.wait("acme", run.run_id)
 
-    assert engine.live(story).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"
 
 
 def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
@@ -114,7 +114,7 @@ def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
         await engine.clock.sleep(1)
         assert len(sent) == 3
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
@@ -128,4 +128,4 @@ def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
         assert await reconcile(engine.services) == 1
         return await engine.worker.wait("acme", run.run_id, settled=False)
 
-    assert engine.live(scenario).status == "completed"
+    assert engine.run_scenario(scenario).status == "completed"

@@ -32,7 +32,7 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
             await replay(engine.services, "acme", run.run_id)
         return ended
 
-    run = engine.live(scenario)
+    run = engine.run_scenario(scenario)
     assert (run.status, run.epoch, run.error) == ("completed", 1, None)
     assert engine.started == ["extract_a", "load_b", "load_b"]
 
@@ -50,7 +50,7 @@ def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine:
             await engine.worker.wait("acme", run.run_id)
         return seen
 
-    assert engine.live(scenario) == [["failed", "cancelled"]] * 2
+    assert engine.run_scenario(scenario) == [["failed", "cancelled"]] * 2
 
 
 def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None:
@@ -74,7 +74,7 @@ def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None
         await replay(engine.services, "acme", run.run_id, latest=True)
         await engine.worker.wait("acme", run.run_id)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
     assert seen == [1, 7, "70"]
 
 
@@ -88,4 +88,4 @@ def test_another_orgs_run_does_not_exist(engine: Engine) -> None:
             with pytest.raises(NotFound, match="other has no run"):
                 await call(engine.services, "other", run.run_id)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)

@@ -18,7 +18,7 @@ def test_steps_run_in_order_and_their_rows_add_up(engine: Engine) -> None:
     engine.pipeline(TWO)
     engine.works["extract_a"] = returning({"status": "SUCCESS", "rows_processed": 5, "rows_written": 4})
     engine.works["load_b"] = returning({"status": "COMPLETED", "rows_processed": 2})
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, engine.started) == ("completed", ["extract_a", "load_b"])
     assert run.totals == {"rows_processed": 7, "rows_written": 4}
     assert [to for _, to, _ in run.transitions] == ["validating", "running", "completed"]
@@ -37,7 +37,7 @@ steps:
         return {"status": "SUCCESS"}
 
     engine.works |= {"extract_a": returning({"status": "SUCCESS", "name": "x"}), "load_b": look}
-    engine.live(engine.run)
+    engine.run_scenario(engine.run)
     assert seen["text"] == "x!"
     assert seen["flat"] == "x"
     assert set(seen["results"]) == {"extract_a"}
@@ -56,7 +56,7 @@ steps:
         run = await engine.run()
         return run, await engine.data(f"runs/{run.run_id}/steps/load_b")
 
-    run, skipped = engine.live(scenario)
+    run, skipped = engine.run_scenario(scenario)
     assert (run.status, engine.started) == ("completed", ["extract_a", "load_c"])
     assert skipped["status"] == "skipped"
     assert "condition is false" in skipped["transitions"][-1][2]
@@ -65,7 +65,7 @@ steps:
 def test_a_retryable_failure_is_tried_again_after_its_backoff(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 100}))
     engine.works["load_a"] = failing(Transient("away"), times=2)
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, len(engine.started)) == ("completed", 3)
     assert 150 <= engine.loop.now_s <= 400
 
@@ -73,7 +73,7 @@ def test_a_retryable_failure_is_tried_again_after_its_backoff(engine: Engine) ->
 def test_a_provider_that_says_when_is_not_asked_before(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 2, "backoff_seconds": 1}))
     engine.works["load_a"] = failing(Throttled("slow down", retry_after_s=45), times=1)
-    assert engine.live(engine.run).status == "completed"
+    assert engine.run_scenario(engine.run).status == "completed"
     assert engine.loop.now_s >= 45
 
 
@@ -102,7 +102,7 @@ def test_a_final_failure_fails_the_run_and_leaves_one_letter(
         usage = await engine.data("orgs/acme/usage/current")
         return run, dead_letters.documents, usage
 
-    run, dead_letters, usage = engine.live(scenario)
+    run, dead_letters, usage = engine.run_scenario(scenario)
     assert (run.status, run.error["code"], run.error["step_id"]) == ("failed", code, "load_a")
     assert message in run.error["message"]
     assert [(dead_letter.data["step_id"], dead_letter.data["error"]["code"]) for dead_letter in dead_letters] == [
@@ -117,7 +117,7 @@ steps:
   - {step_id: extract_a, ps_type: generic.noop}
   - {step_id: load_b, ps_type: generic.noop, depends_on: extract_a, config: {table: "{billing_export_table}"}}
 """)
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, run.error["code"], engine.started) == ("failed", "step.broken", ["extract_a"])
     assert "billing_export_table" in run.error["message"]
 
@@ -129,7 +129,7 @@ steps:
   - {step_id: load_b, ps_type: generic.noop, depends_on: extract_a}
 """)
     engine.works["extract_a"] = failing(StepFailed("broken"))
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, run.warnings) == ("completed", ("extract_a: generic.noop: broken",))
 
 
@@ -146,7 +146,7 @@ def test_a_step_that_goes_on_in_slices_keeps_checkpoint_and_rows(engine: Engine)
         return {"status": "SUCCESS", "rows_written": loaded.rows_loaded}
 
     engine.works["load_a"] = sliced
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert (run.status, run.totals["rows_written"]) == ("completed", 4)
     (rows,) = engine.warehouse.slices.values()
     assert [row["n"] for row in rows] == [0, 1, 2, 3]
@@ -160,7 +160,7 @@ def test_a_step_over_its_time_is_stopped(engine: Engine) -> None:
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = endless
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert run.error["message"] == "generic.noop: timed out after 30s (the step's timeout)"
     assert engine.loop.now_s < 60
 
@@ -174,7 +174,7 @@ def test_a_run_over_its_deadline_fails_with_a_letter_of_its_own(engine: Engine) 
         await engine.worker.start()
         return await engine.worker.wait("acme", run.run_id), await engine.documents.query("dead_letters")
 
-    run, dead_letters = engine.live(scenario)
+    run, dead_letters = engine.run_scenario(scenario)
     assert run.error["code"] == "run.timeout"
     assert run.error["message"].startswith("Pipeline execution timed out after 60s")
     assert [dead_letter.data["step_id"] for dead_letter in dead_letters.documents] == ["_run"]
@@ -200,7 +200,7 @@ def test_cancel_reaches_a_running_processor_and_wakes_nobody(engine: Engine) -> 
         await engine.bus.idle()
         return cancelled, await engine.data(f"runs/{run.run_id}/steps/extract_a")
 
-    run, step = engine.live(scenario)
+    run, step = engine.run_scenario(scenario)
     assert (run.status, engine.started, stopped) == ("cancelled", ["extract_a"], [5.0])
     assert (step["status"], step["lease_until"]) == ("retrying", None)
 
@@ -216,7 +216,7 @@ def test_a_long_step_keeps_its_lease_to_the_end(engine: Engine) -> None:
 
     engine.works["load_a"] = slow
 
-    assert engine.live(engine.run).status == "completed"
+    assert engine.run_scenario(engine.run).status == "completed"
     assert engine.started == ["load_a"]
 
 
@@ -238,7 +238,7 @@ steps:
         return {"status": "SUCCESS"}
 
     engine.works |= {"load_a": failing(StepFailed("x")), "notify_bad": tell, "notify_all": failing(StepFailed("mail"))}
-    run = engine.live(engine.run)
+    run = engine.run_scenario(engine.run)
     assert run.status == "failed"
     assert sorted(engine.started) == ["load_a", "notify_all", "notify_bad"]
     assert seen == ["failed: generic.noop: x in load_a, 0 rows"]

@@ -45,7 +45,7 @@ def test_a_secret_parameter_is_opened_stored_and_found_again_but_never_shown(
         rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
-    run, everything = engine.live(scenario)
+    run, everything = engine.run_scenario(scenario)
     assert opened == [KEY]
     assert run.error["message"] == "generic.noop: refused [secret]"
     assert KEY not in everything
@@ -69,7 +69,7 @@ def test_a_credential_copied_to_another_org_does_not_decrypt(engine: Engine) -> 
         with pytest.raises(Denied):
             await store.open(stolen)
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 def test_a_missing_credential_says_how_to_store_one(engine: Engine) -> None:
@@ -80,7 +80,7 @@ def test_a_missing_credential_says_how_to_store_one(engine: Engine) -> None:
         return {"status": "SUCCESS"}
 
     engine.works["load_a"] = work
-    error = engine.live(engine.run).error
+    error = engine.run_scenario(engine.run).error
     assert "acme has no credential for 'p'; store one with: convergence run acme p/auth/setup" in error["message"]
 
 
@@ -93,7 +93,7 @@ def test_storing_the_same_name_again_rotates(engine: Engine) -> None:
         assert found is not None
         assert await store.open(found) == "new-key"
 
-    engine.live(scenario)
+    engine.run_scenario(scenario)
 
 
 class Counted:
@@ -136,7 +136,7 @@ def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_
         rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
-    run, everything = engine.live(scenario)
+    run, everything = engine.run_scenario(scenario)
     assert run.error["message"] == "generic.noop: refused [secret]"
     assert [accounts.closed for accounts in Counted.made] == [True, True]
     assert "ya29.token" not in everything

@@ -49,7 +49,7 @@ def test_a_run_of_any_width_ends_with_its_last_step(engine: Engine, shape: Calla
         await engine.bus.idle()
         return await engine.data(run.path)
 
-    run = engine.live(scenario)
+    run = engine.run_scenario(scenario)
     assert (run["status"], engine.loop.now_s) == ("completed", 0)
     assert len(engine.started) == len(set(engine.started)) == shape(width).count("\n")
 
@@ -66,6 +66,6 @@ def test_a_wide_join_that_the_latest_file_adds_behind_finished_steps_starts_at_o
         await engine.bus.idle()
         return await engine.data(run.path)
 
-    run = engine.live(scenario)
+    run = engine.run_scenario(scenario)
     assert (run["status"], engine.loop.now_s) == ("completed", 0)
     assert engine.started.count("join") == 1

@@ -59,7 +59,7 @@ class Deployed:
             async with httpx.AsyncClient(transport=httpx.ASGITransport(self.app), base_url="http://f") as client:
                 return await client.request(method, path, **request)
 
-        answer: httpx.Response = self.engine.live(asked)
+        answer: httpx.Response = self.engine.run_scenario(asked)
         return answer
 
 

@@ -30,11 +30,11 @@ ROWS = [
     {"id": 2, "day": "2026-11-10", "kind": "b", "amount": "-2"},
     {"id": 2, "day": "2026-11-10", "kind": None, "amount": "4"},
 ]
-Story = Callable[[WorldContext], Awaitable[Any]]
+Scenario = Callable[[WorldContext], Awaitable[Any]]
 
 
-def live(folder: Path, scenario: Story) -> Any:
-    """Tell a story on a table of three rows."""
+def run_scenario(folder: Path, scenario: Scenario) -> Any:
+    """Run a scenario on a table of three rows."""
     schemas = folder / "acme" / "schemas"
     schemas.mkdir(parents=True)
     for name in (TABLE, "acme_sums_daily_unified"):
@@ -78,7 +78,7 @@ def test_rows_of_a_query_go_into_a_table_with_lineage_and_replace_its_slice(tmp_
             result = await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
         return result, await rows(context, "SELECT * FROM acme_sums_daily_unified")
 
-    result, (row,) = live(tmp_path, scenario)
+    result, (row,) = run_scenario(tmp_path, scenario)
     assert (result["rows_written"], row["amount"], row["x_pipeline_run_date"]) == (1, Decimal("3.5"), DAY)
     assert row["x_org_slug"] == "acme"
 
@@ -89,7 +89,7 @@ def test_a_statement_without_destination_changes_the_orgs_tables(tmp_path: Path)
         result = await step(context, "generic.bq_execute", config)
         return result["rows_written"], await rows(context, f"SELECT id FROM {TABLE}")
 
-    assert live(tmp_path, scenario) == (2, [{"id": 1}])
+    assert run_scenario(tmp_path, scenario) == (2, [{"id": 1}])
 
 
 def test_a_dry_run_names_the_tables_and_changes_nothing(tmp_path: Path) -> None:
@@ -98,7 +98,7 @@ def test_a_dry_run_names_the_tables_and_changes_nothing(tmp_path: Path) -> None:
         result = await step(context, "generic.bq_execute", config)
         return result["dry_run"], await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
 
-    assert live(tmp_path, scenario) == (True, [{"n": 3}])
+    assert run_scenario(tmp_path, scenario) == (True, [{"n": 3}])
 
 
 def test_a_query_over_its_byte_cap_does_not_run(tmp_path: Path) -> None:
@@ -107,7 +107,7 @@ def test_a_query_over_its_byte_cap_does_not_run(tmp_path: Path) -> None:
         await step(context, "generic.bq_execute", config, destination={"table": "acme_sums_daily_unified"})
 
     with pytest.raises(StepFailed, match="bytes"):
-        live(tmp_path, scenario)
+        run_scenario(tmp_path, scenario)
 
 
 def test_the_transformer_takes_older_spellings(tmp_path: Path) -> None:
@@ -121,7 +121,7 @@ def test_the_transformer_takes_older_spellings(tmp_path: Path) -> None:
             await step(context, "generic.local_bq_transformer", config, destination=destination)
         return await rows(context, "SELECT id FROM acme_sums_daily_unified")
 
-    assert live(tmp_path, scenario) == [{"id": 1}, {"id": 1}]
+    assert run_scenario(tmp_path, scenario) == [{"id": 1}, {"id": 1}]
 
 
 CHECKS: list[tuple[dict[str, Any], str | None]] = [
@@ -154,7 +154,7 @@ def test_a_check_passes_or_stops_the_step_and_is_recorded(
             failed = str(error)
         return failed, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
 
-    failed, (row,) = live(tmp_path, scenario)
+    failed, (row,) = run_scenario(tmp_path, scenario)
     assert (message is None and not failed) or (message is not None and message in failed), failed
     assert (row["status"], row["rows_checked"]) == ("failed" if message else "passed", 3)
 
@@ -164,7 +164,7 @@ def test_a_check_that_warns_leaves_the_step_green(tmp_path: Path) -> None:
         check = {"type": "row_count", "min": 10, "on_fail": "warn"}
         return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
 
-    result = live(tmp_path, scenario)
+    result = run_scenario(tmp_path, scenario)
     assert result["status"] == "SUCCESS"
     assert len(result["checks_failed"]) == 1
     assert result["warnings"] == [f"{TABLE}: 01_row_count: 3 rows; expected at least 10"]
@@ -177,7 +177,7 @@ def test_bad_rows_can_be_set_aside(tmp_path: Path) -> None:
         aside = await rows(context, "SELECT reason, row_json FROM org_meta_quarantine_rows")
         return aside, await rows(context, f"SELECT COUNT(*) AS n FROM {TABLE}")
 
-    (aside,), left = live(tmp_path, scenario)
+    (aside,), left = run_scenario(tmp_path, scenario)
     assert json.loads(aside["row_json"])["id"] == 2
     assert left == [{"n": 2}]
 
@@ -194,7 +194,7 @@ def test_each_of_several_equal_rows_is_set_aside(tmp_path: Path) -> None:
         await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
         return [await rows(context, f"SELECT 1 FROM {name}") for name in (TABLE, "org_meta_quarantine_rows")]
 
-    left, aside = live(tmp_path, scenario)
+    left, aside = run_scenario(tmp_path, scenario)
     assert (len(left), len(aside)) == (1, 2)  # read = loaded + quarantined
 
 
@@ -209,7 +209,7 @@ def test_a_bad_row_that_is_loaded_again_is_set_aside_once(tmp_path: Path) -> Non
             await step(context, "generic.dq_check", {"table": TABLE, "checks": [ASIDE]})
         return await rows(context, "SELECT x_run_id FROM org_meta_quarantine_rows")
 
-    assert live(tmp_path, scenario) == [{"x_run_id": "run_2"}]
+    assert run_scenario(tmp_path, scenario) == [{"x_run_id": "run_2"}]
 
 
 @pytest.mark.parametrize(("scope", "left"), [("run", 3), ("days", 2)])
@@ -221,7 +221,7 @@ def test_rows_of_another_credential_are_checked_where_the_file_says_so(tmp_path:
         counted = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check], "scope": scope})
         return counted["rows_processed"], len(await rows(context, f"SELECT 1 FROM {TABLE}"))
 
-    assert live(tmp_path, scenario) == (0 if scope == "run" else left, left)
+    assert run_scenario(tmp_path, scenario) == (0 if scope == "run" else left, left)
 
 
 def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
@@ -231,7 +231,7 @@ def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
         await step(context, "generic.dq_check", {"dq_config": "things.yml"})
 
     with pytest.raises(StepFailed, match="01_not_null"):
-        live(tmp_path, scenario)
+        run_scenario(tmp_path, scenario)
 
 
 @pytest.mark.parametrize(
@@ -248,4 +248,4 @@ def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], m
         await step(context, "generic.dq_check", config)
 
     with pytest.raises(StepFailed, match=message):
-        live(tmp_path, scenario)
+        run_scenario(tmp_path, scenario)

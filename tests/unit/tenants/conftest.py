@@ -49,7 +49,7 @@ class Tenants:
             **{"slug": slug, "name": slug, "status": "ACTIVE", "limits": limits, "created_at": self.clock.at} | changes
         )
 
-    def live(self, scenario: Callable[[], Any]) -> Any:
+    def run_scenario(self, scenario: Callable[[], Any]) -> Any:
         async def whole() -> Any:
             await self.orgs.create(self.org())
             return await scenario()

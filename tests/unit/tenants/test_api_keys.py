@@ -23,7 +23,7 @@ def test_a_key_has_256_random_bits_and_opens_its_org_with_its_scopes(tenants: Te
         assert found == made
         assert (found.org, found.may("run"), found.may("read"), found.may("admin")) == ("acme", True, False, False)
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_admin_may_everything(tenants: Tenants) -> None:
@@ -43,7 +43,7 @@ def test_the_text_of_a_key_is_stored_nowhere_in_production(tenants: Tenants) -> 
         with pytest.raises(NotFound):
             await keys.development_key("acme")
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_outside_production_the_latest_key_can_be_asked_for(tenants: Tenants) -> None:
@@ -52,12 +52,12 @@ def test_outside_production_the_latest_key_can_be_asked_for(tenants: Tenants) ->
         second, _ = await tenants.keys.create("acme", name="second")
         assert await tenants.keys.development_key("acme") == second
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 @pytest.mark.parametrize("text", ["", "cvk_", "cvk_x", "ü", "runs/r1", "\x00"])
 def test_what_is_no_key_opens_nothing(tenants: Tenants, text: str) -> None:
-    assert tenants.live(lambda: tenants.keys.verify(text)) is None
+    assert tenants.run_scenario(lambda: tenants.keys.verify(text)) is None
 
 
 def test_a_key_ends_at_its_expiry(tenants: Tenants) -> None:
@@ -68,7 +68,7 @@ def test_a_key_ends_at_its_expiry(tenants: Tenants) -> None:
         tenants.clock.at += timedelta(seconds=1)
         assert await tenants.keys.verify(text) is None
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_a_rotated_key_stays_good_for_the_overlap_only(tenants: Tenants) -> None:
@@ -83,7 +83,7 @@ def test_a_rotated_key_stays_good_for_the_overlap_only(tenants: Tenants) -> None
         with pytest.raises(InvalidInput, match="revoked or expired"):
             await tenants.keys.rotate("acme", key.key_id, overlap=HOUR)
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_a_revoked_key_opens_nothing_from_then_on(tenants: Tenants) -> None:
@@ -94,7 +94,7 @@ def test_a_revoked_key_opens_nothing_from_then_on(tenants: Tenants) -> None:
         assert await tenants.keys.verify(text) is None
         assert [each.revoked_at for each in await tenants.keys.all("acme")] == [tenants.clock.at]
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_another_org_cannot_revoke_or_rotate_a_key(tenants: Tenants) -> None:
@@ -105,7 +105,7 @@ def test_another_org_cannot_revoke_or_rotate_a_key(tenants: Tenants) -> None:
         with pytest.raises(NotFound):
             await tenants.keys.rotate("globex", key.key_id, overlap=HOUR)
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_scopes_and_expiry_are_checked(tenants: Tenants) -> None:

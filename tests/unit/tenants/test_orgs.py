@@ -67,14 +67,14 @@ def test_two_changes_at_once_are_both_kept(tenants: Tenants) -> None:
         )
         return await tenants.orgs.get("acme")
 
-    org = tenants.live(scenario)
+    org = tenants.run_scenario(scenario)
     assert sorted(org.profile) == ["k0", "k1", "k2", "k3", "k4"]
     assert "openai" in org.default_credentials
 
 
 def test_an_org_that_is_not_there_cannot_be_changed(tenants: Tenants) -> None:
     with pytest.raises(NotFound):
-        tenants.live(lambda: tenants.orgs.change("globex", lambda org: org, token="t"))
+        tenants.run_scenario(lambda: tenants.orgs.change("globex", lambda org: org, token="t"))
 
 
 def test_onboarding_makes_tables_org_and_key_and_only_once(tenants: Tenants) -> None:
@@ -95,7 +95,7 @@ def test_onboarding_makes_tables_org_and_key_and_only_once(tenants: Tenants) -> 
             await onboard(*founding, dataset="globex_dev", configs_dir=CONFIGS)
         assert len(await tenants.keys.all("globex")) == 1
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
     warehouse.close()
 
 
@@ -117,7 +117,7 @@ def test_a_run_uses_the_named_credential_else_the_default(tenants: Tenants) -> N
         with pytest.raises(InvalidInput, match="no openai credential 'cred_x'"):
             await choose_credential(tenants.credentials, org, pipeline(), "cred_x")
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_several_credentials_without_a_default_are_a_question(tenants: Tenants) -> None:
@@ -132,7 +132,7 @@ def test_several_credentials_without_a_default_are_a_question(tenants: Tenants) 
         with pytest.raises(NotFound):
             await tenants.credentials.delete("acme", "openai", ids[1])
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)
 
 
 def test_a_pipeline_that_needs_an_integration_is_refused_without_one_or_with_a_rejected_one(tenants: Tenants) -> None:
@@ -147,4 +147,4 @@ def test_a_pipeline_that_needs_an_integration_is_refused_without_one_or_with_a_r
         with pytest.raises(IntegrationInactive):
             await choose_credential(tenants.credentials, await tenants.orgs.get("acme"), pipeline("openai"), "")
 
-    tenants.live(scenario)
+    tenants.run_scenario(scenario)

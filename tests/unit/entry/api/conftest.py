@@ -118,20 +118,20 @@ class Api:
         return found
 
 
-Story = Callable[[Api], Awaitable[Any]]
-Live = Callable[..., Any]
+Scenario = Callable[[Api], Awaitable[Any]]
+RunScenario = Callable[..., Any]
 
 
 @pytest.fixture
-def live(tmp_path: Path) -> Live:
-    """Return a function that lives a story with an API where the org `acme` exists."""
+def run_scenario(tmp_path: Path) -> RunScenario:
+    """Return a function that runs a scenario with an API where the org `acme` exists."""
     root = shutil.copytree(CONFIGS, tmp_path / "configs")
     for name, text in PIPELINES.items():
         file = root / f"{name}.yml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)
 
-    async def whole(scenario: Story, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
+    async def whole(scenario: Scenario, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
         settings = Settings(**({"CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False} | given))
         options = EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root)
         async with embedded(options, "tests") as installation:
@@ -153,7 +153,7 @@ def live(tmp_path: Path) -> Live:
                 audited.clear()
                 return await scenario(api)
 
-    def call(scenario: Story, *, orgs: tuple[str, ...] = ("acme",), **settings: Any) -> Any:
+    def call(scenario: Scenario, *, orgs: tuple[str, ...] = ("acme",), **settings: Any) -> Any:
         return asyncio.run(whole(scenario, settings, orgs))
 
     return call

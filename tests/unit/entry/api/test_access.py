@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from convergence.entry.api.runtime import Runtime
 from convergence.entry.api.streams import Streams
-from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, Live
+from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, RunScenario
 
 RUN = "/pipelines/run/acme/shop/cost/daily"
 
@@ -23,7 +23,7 @@ def routes(api: Api) -> list[tuple[str, str]]:
     return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
 
-def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: Live) -> None:
+def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_scenario: RunScenario) -> None:
     public = {"/health", "/ready", "/metrics", "/api/v1/validator/pipelines", "/api/v1/validator/pipelines/{provider}"}
     public |= {"/api/v1/me"}  # it tells of the key alone
     public |= {"/api/v1/validator/validate"}  # any org's key may check a file of its own
@@ -49,10 +49,10 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(live: L
             walked += 1
         assert walked >= 25
 
-    live(scenario, orgs=("acme", "globex"))
+    run_scenario(scenario, orgs=("acme", "globex"))
 
 
-def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> None:
+def test_a_run_of_another_org_is_not_found_under_the_own_name(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         for method, path in [
@@ -67,7 +67,7 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> Non
             assert theirs.status_code == nobodys.status_code == 404
             assert theirs.json()["detail"].replace(run_id, "run_0") == nobodys.json()["detail"]
 
-    live(scenario, orgs=("acme", "globex"))
+    run_scenario(scenario, orgs=("acme", "globex"))
 
 
 @pytest.mark.parametrize(
@@ -82,17 +82,17 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(live: Live) -> Non
         ({"X-CA-Root-Key": f" {ROOT_KEY} \t"}, 202),
     ],
 )
-def test_a_run_needs_a_key_that_lives(live: Live, headers: dict[str, str], status: int) -> None:
+def test_a_run_needs_a_key_that_lives(run_scenario: RunScenario, headers: dict[str, str], status: int) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", RUN, headers=headers)
         assert answer.status_code == status
         if status == 401:
             assert answer.headers["www-authenticate"] == "ApiKey"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_blanks_around_a_key_do_not_count_and_an_empty_header_is_none(live: Live) -> None:
+def test_blanks_around_a_key_do_not_count_and_an_empty_header_is_none(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         for headers in (
             {"X-API-Key": f"{api.keys['acme']} \t "},
@@ -100,17 +100,17 @@ def test_blanks_around_a_key_do_not_count_and_an_empty_header_is_none(live: Live
         ):
             assert (await api.ask("POST", RUN, headers=headers)).status_code == 202
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_an_empty_root_key_in_the_settings_opens_nothing(live: Live) -> None:
+def test_an_empty_root_key_in_the_settings_opens_nothing(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("GET", "/organizations", headers={"X-CA-Root-Key": ""})).status_code == 401
 
-    live(scenario, orgs=(), CONVERGENCE_ROOT_KEY="")
+    run_scenario(scenario, orgs=(), CONVERGENCE_ROOT_KEY="")
 
 
-def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> None:
+def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("POST", "/pipelines/run/acme/example/hello")).status_code == 401  # the shipped example
         open_to_all = await api.ask("POST", "/pipelines/run/acme/shop/open")
@@ -121,10 +121,10 @@ def test_requires_auth_and_auth_type_of_a_pipeline_are_obeyed(live: Live) -> Non
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
         assert (await api.ask("POST", "/pipelines/run/acme/shop/operator", headers=ROOT)).status_code == 202
 
-    live(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
+    run_scenario(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
 
 
-def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live) -> None:
+def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         path = "/pipelines/run/acme/shop/operator_broken"
         run = (await api.ask("POST", path, headers=ROOT, params={"wait": 20})).json()
@@ -134,10 +134,10 @@ def test_what_only_the_operator_runs_is_replayed_by_the_operator_only(live: Live
         assert (refused.status_code, refused.json()["code"]) == (403, "denied")
         assert (await api.ask("POST", again, headers=ROOT)).status_code == 202
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_key_does_what_its_scopes_say(live: Live) -> None:
+def test_a_key_does_what_its_scopes_say(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         made = await api.ask(
             "POST", "/organizations/acme/keys", headers=ROOT, json={"name": "look", "scopes": ["read"]}
@@ -149,10 +149,10 @@ def test_a_key_does_what_its_scopes_say(live: Live) -> None:
         assert (refused.status_code, refused.json()["detail"]) == (403, "This key lacks the scope 'run'.")
         assert (await api.ask("DELETE", "/integrations/acme/openai/cred_1", org="acme")).status_code == 403
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> None:
+def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         first = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"][0]
         path = f"/organizations/acme/keys/{first['key_id']}"
@@ -165,11 +165,13 @@ def test_keys_are_rotated_with_an_overlap_and_revoked_at_once(live: Live) -> Non
         listed = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).text
         assert new["api_key"] not in listed
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("ends", ["revoked", "expired", "suspended", "another root key"])
-def test_a_stream_ends_within_seconds_of_its_key(live: Live, monkeypatch: pytest.MonkeyPatch, ends: str) -> None:
+def test_a_stream_ends_within_seconds_of_its_key(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch, ends: str
+) -> None:
     async def scenario(api: Api) -> None:
         await api.installation.worker.drain(0)  # the run stays as it is
         run_id = (await api.ask("POST", RUN, org="acme")).json()["run_id"]
@@ -195,10 +197,12 @@ def test_a_stream_ends_within_seconds_of_its_key(live: Live, monkeypatch: pytest
         again = await api.ask("GET", f"/pipelines/events/acme/{run_id}", headers=headers)
         assert again.status_code == (403 if ends == "suspended" else 401)
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_open_streams_are_limited_for_an_org_and_for_the_process(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_open_streams_are_limited_for_an_org_and_for_the_process(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def scenario(api: Api) -> None:
         await api.installation.worker.drain(0)
         paths = {}
@@ -219,7 +223,7 @@ def test_open_streams_are_limited_for_an_org_and_for_the_process(live: Live, mon
         await asyncio.gather(*streams, return_exceptions=True)
         assert not runtime_of(api).streams._open
 
-    live(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
+    run_scenario(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
 
 
 def when_open(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
@@ -238,30 +242,30 @@ def runtime_of(api: Api) -> Runtime:
     return found
 
 
-def test_the_development_key_can_be_asked_for_but_not_in_production(live: Live) -> None:
+def test_the_development_key_can_be_asked_for_but_not_in_production(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("GET", "/admin/dev/api-key/acme", headers=ROOT)
         assert answer.json() == {"api_key": api.keys["acme"]}
         assert (await api.ask("GET", "/admin/dev/api-key/acme", org="acme")).status_code == 401
 
-    live(scenario)
+    run_scenario(scenario)
 
     async def production(api: Api) -> None:
         await api.onboard("initech")
         assert (await api.ask("GET", "/admin/dev/api-key/initech", headers=ROOT)).status_code == 404
         assert await api.installation.services.documents.get("orgs/initech/development/api_key") is None
 
-    live(production, orgs=(), ENVIRONMENT="production")
+    run_scenario(production, orgs=(), ENVIRONMENT="production")
 
 
-def test_with_auth_disabled_everybody_is_the_operator(live: Live) -> None:
+def test_with_auth_disabled_everybody_is_the_operator(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("GET", "/organizations")).status_code == 200
 
-    live(scenario, DISABLE_AUTH=True)
+    run_scenario(scenario, DISABLE_AUTH=True)
 
 
-def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(live: Live) -> None:
+def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(run_scenario: RunScenario) -> None:
     secret = "sk-" + "s" * 40
 
     async def scenario(api: Api) -> None:
@@ -289,10 +293,10 @@ def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(live:
             text in b"".join(api.audited).decode() for text in (secret, api.keys["acme"], ROOT["X-CA-Root-Key"])
         )
 
-    live(scenario, orgs=("acme", "globex"))
+    run_scenario(scenario, orgs=("acme", "globex"))
 
 
-def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(live: Live) -> None:
+def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.run()
         await api.ask("POST", "/pipelines/run/ghosts/shop/cost/daily")
@@ -304,7 +308,7 @@ def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(live: Li
         with pytest.raises(Exception, match="ghosts_dev"):
             await query(api, "ghosts_dev", "SELECT 1 FROM org_audit_logs")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
@@ -313,7 +317,7 @@ async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
     return (await api.installation.services.warehouse.query(sql, scope=Scope(dataset=dataset))).rows
 
 
-def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
+def test_nobody_hears_of_an_org_only_that_a_key_is_needed(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("POST", "/pipelines/run/acme/shop/open", json={})).status_code == 202
         await api.ask("POST", "/organizations/globex/suspend", headers=ROOT)
@@ -326,4 +330,4 @@ def test_nobody_hears_of_an_org_only_that_a_key_is_needed(live: Live) -> None:
         assert reported == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
         assert (await api.ask("POST", "/pipelines/run/globex/shop/open", org="globex", json={})).status_code == 403
 
-    live(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)
+    run_scenario(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)

@@ -13,7 +13,7 @@ from convergence.engine.step.redact import MASK
 from convergence.ports.bus import RUN_EVENTS
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.engine.test_redact import ENCODINGS
-from tests.unit.entry.api.conftest import Api, Live
+from tests.unit.entry.api.conftest import Api, RunScenario
 
 CLIENT_SECRET = "cs-QxZ7/wJ+k9\"Vb3<Nn&5Tt%e'Y0ü~LmR"
 TOKEN = "ya29.A0Zq/pX+8sW-uvE_6hG1dKc4fB2oCiOa"
@@ -57,7 +57,7 @@ def answer(request: Request) -> Response:
 
 
 def test_a_secret_that_a_provider_echoes_is_seen_nowhere(
-    live: Live, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    run_scenario: RunScenario, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     place = tmp_path / "configs" / "shop"
     (place / "schemas").mkdir(parents=True)
@@ -86,7 +86,7 @@ def test_a_secret_that_a_provider_echoes_is_seen_nowhere(
         answers.append(json.dumps(got))
         return str(got["run_id"])
 
-    live(scenario)
+    run_scenario(scenario)
     files = [file.read_bytes().decode("latin-1") for file in (tmp_path / "data").rglob("*") if file.is_file()]
     everything = squashed("\n".join([*answers, *events, caplog.text, *files]))
     assert everything.count(MASK) > 3 * len(FORMS)

@@ -91,7 +91,7 @@ async def serving(protocol: type[BoundedHttp]) -> AsyncIterator[World]:
             each.close()
 
 
-def live(scenario: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty) -> None:
+def run_scenario(scenario: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty) -> None:
     async def whole() -> None:
         async with asyncio.timeout(ENOUGH_S), serving(protocol) as world:
             await scenario(world)
@@ -128,7 +128,7 @@ def test_a_head_without_end_is_refused_and_never_reaches_the_application(head: b
         assert reported(await world.send(head)) == (431, "request.too_large")
         assert world.app.seen == []
 
-    live(scenario, BoundedHttp)
+    run_scenario(scenario, BoundedHttp)
 
 
 def test_a_head_as_large_as_the_limits_is_served() -> None:
@@ -139,7 +139,7 @@ def test_a_head_as_large_as_the_limits_is_served() -> None:
         assert (reported(large)[0], reported(many)[0]) == (200, 200)
         assert len(world.app.seen[1]["headers"]) == HEADERS_MAX
 
-    live(scenario, BoundedHttp)
+    run_scenario(scenario, BoundedHttp)
 
 
 def test_three_hundred_megabytes_of_head_are_not_read() -> None:
@@ -158,7 +158,7 @@ def test_three_hundred_megabytes_of_head_are_not_read() -> None:
     class Brief(BoundedHttp):
         farewell_s = 0.1
 
-    live(scenario, Brief)
+    run_scenario(scenario, Brief)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_a_request_that_does_not_come_whole_is_ended(pieces: tuple[bytes, ...]) 
         assert reported(await world.send(*pieces)) == (408, "request.timeout")
         assert world.app.seen == [] or world.app.seen[0]["body"] in (b"abc", b"")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 def test_slow_bytes_do_not_prolong_a_head() -> None:
@@ -197,7 +197,7 @@ def test_slow_bytes_do_not_prolong_a_head() -> None:
         writer.close()
         assert answer.startswith(b"HTTP/1.1 408 ")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_trailers_and_chunk_extensions_are_bounded(rest: bytes) -> None:
     async def scenario(world: World) -> None:
         assert reported(await world.send(CHUNKED + b"3\r\nabc\r\n" + rest)) == (431, "request.too_large")
 
-    live(scenario, BoundedHttp)
+    run_scenario(scenario, BoundedHttp)
 
 
 def test_a_trailer_never_becomes_a_header() -> None:
@@ -225,7 +225,7 @@ def test_a_trailer_never_becomes_a_header() -> None:
         (seen,) = world.app.seen
         assert (seen["body"], b"x-forwarded-for" in dict(seen["headers"])) == (b"abc", False)
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 def test_many_small_chunks_and_pipelined_requests_are_served() -> None:
@@ -235,7 +235,7 @@ def test_many_small_chunks_and_pipelined_requests_are_served() -> None:
         assert answer.count(b"HTTP/1.1 200") == 3
         assert [len(seen["body"]) for seen in world.app.seen] == [50_000, 0, 0]
 
-    live(scenario, BoundedHttp)
+    run_scenario(scenario, BoundedHttp)
 
 
 def test_a_body_that_nobody_reads_does_not_keep_its_connection() -> None:
@@ -257,7 +257,7 @@ def test_a_body_that_nobody_reads_does_not_keep_its_connection() -> None:
             await sender
         writer.close()
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 class Leaving(Hasty):
@@ -281,7 +281,7 @@ def test_a_client_that_does_not_read_is_let_go() -> None:
         await Leaving.gone.wait()
         writer.close()
 
-    live(scenario, Leaving)
+    run_scenario(scenario, Leaving)
 
 
 def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
@@ -295,4 +295,4 @@ def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
             assert (connection._timer, connection.timeout_keep_alive_task is not None) == (None, True)
         writer.close()
 
-    live(scenario)
+    run_scenario(scenario)

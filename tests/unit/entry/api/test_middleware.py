@@ -10,7 +10,7 @@ import pytest
 from convergence.entry.api.middleware import BODY_MAX
 from convergence.errors import Transient
 from convergence.ports.documents import Document, Documents
-from tests.unit.entry.api.conftest import ROOT, Api, Live
+from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 JSON = {"content-type": "application/json"}
 RUN = "/pipelines/run/acme/shop/cost/daily"
@@ -22,17 +22,17 @@ async def pieces(count: int, size: int = 65_536) -> AsyncIterator[bytes]:
         yield b" " * size
 
 
-def test_a_request_id_is_taken_or_made_and_comes_back_with_errors_too(live: Live) -> None:
+def test_a_request_id_is_taken_or_made_and_comes_back_with_errors_too(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("GET", "/nowhere", headers={"X-Request-ID": "mine-1"})
         assert answer.headers["x-request-id"] == answer.json()["request_id"] == "mine-1"
         made = await api.client.get("/health", headers={"X-Request-ID": "bad id\x7f" * 50})
         assert made.headers["x-request-id"].startswith("req_")
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_a_body_over_a_mebibyte_is_refused_announced_or_not(live: Live) -> None:
+def test_a_body_over_a_mebibyte_is_refused_announced_or_not(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         announced = await api.ask("POST", RUN, org="acme", content=b" " * (BODY_MAX + 1))
         streamed = await api.ask("POST", RUN, org="acme", content=pieces(17), headers=JSON)
@@ -40,10 +40,10 @@ def test_a_body_over_a_mebibyte_is_refused_announced_or_not(live: Live) -> None:
         assert (announced.status_code, streamed.status_code, fits.status_code) == (413, 413, 202)
         assert announced.json()["code"] == streamed.json()["code"] == "request.too_large"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_caller_over_its_rate_waits_and_others_do_not(live: Live) -> None:
+def test_a_caller_over_its_rate_waits_and_others_do_not(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answers = [await api.ask("GET", "/pipelines/history/acme", org="acme") for _ in range(4)]
         assert [answer.status_code for answer in answers] == [200, 200, 200, 429]
@@ -54,51 +54,51 @@ def test_a_caller_over_its_rate_waits_and_others_do_not(live: Live) -> None:
         assert refused.headers["x-ratelimit-limit"] == "3"
         assert (await api.ask("GET", "/pipelines/history/globex", org="globex")).status_code == 200
 
-    live(scenario, orgs=("acme", "globex"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
+    run_scenario(scenario, orgs=("acme", "globex"), RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
 
 
-def test_guesses_at_keys_are_limited_by_address(live: Live) -> None:
+def test_guesses_at_keys_are_limited_by_address(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answers = [await api.ask("POST", RUN, headers={"X-API-Key": f"cvk_{n}"}) for n in range(4)]
         assert [answer.status_code for answer in answers] == [401, 401, 401, 429]
         assert "failed keys from 192.0.2.7" in answers[-1].json()["detail"]
 
-    live(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=3)
 
 
 @pytest.mark.parametrize(
     ("hops", "address"), [(0, "192.0.2.7"), (1, "198.51.100.4"), (2, "203.0.113.9"), (4, "192.0.2.7")]
 )
-def test_the_callers_address_is_what_our_own_proxies_say(live: Live, hops: int, address: str) -> None:
+def test_the_callers_address_is_what_our_own_proxies_say(run_scenario: RunScenario, hops: int, address: str) -> None:
     forwarded = {"X-API-Key": "cvk_wrong", "X-Forwarded-For": "10.6.6.6, 203.0.113.9,198.51.100.4"}
 
     async def scenario(api: Api) -> None:
         answers = [await api.ask("POST", RUN, headers=forwarded) for _ in range(2)]
         assert f"failed keys from {address}" in answers[-1].json()["detail"]
 
-    live(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=1, FORWARDED_HOPS=hops)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=1, FORWARDED_HOPS=hops)
 
 
-def test_methods_that_nobody_routes_make_no_new_series(live: Live) -> None:
+def test_methods_that_nobody_routes_make_no_new_series(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         for number in range(3):
             await api.client.request(f"INVENTED{number}", "/nowhere")
         assert "INVENTED" not in (await api.ask("GET", "/metrics")).text
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_callers_of_one_kind_have_a_limit_together(live: Live) -> None:
+def test_callers_of_one_kind_have_a_limit_together(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answers = [await api.ask("GET", "/validator/pipelines/openai") for _ in range(3)]
         assert [answer.status_code for answer in answers] == [200, 200, 429]
         assert "requests without a key, all together" in answers[-1].json()["detail"]
         assert 1 <= int(answers[-1].headers["retry-after"]) <= 30
 
-    live(scenario, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
+    run_scenario(scenario, orgs=(), RATE_LIMIT_ENABLED=True, RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE=2)
 
 
-def test_strangers_take_nothing_from_keys_the_operator_and_probes(live: Live) -> None:
+def test_strangers_take_nothing_from_keys_the_operator_and_probes(run_scenario: RunScenario) -> None:
     limits = {"RATE_LIMIT_REQUESTS_PER_MINUTE": 5, "RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE": 8}
 
     async def scenario(api: Api) -> None:
@@ -111,11 +111,11 @@ def test_strangers_take_nothing_from_keys_the_operator_and_probes(live: Live) ->
         assert set(probes) == {200}
         assert (await api.client.post("/health")).status_code == 429  # no probe does that
 
-    live(scenario, RATE_LIMIT_ENABLED=True, **limits)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, **limits)
 
 
 def test_failed_keys_are_not_looked_up_without_end_and_good_keys_are_still_let_in(
-    live: Live, monkeypatch: pytest.MonkeyPatch
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
@@ -135,19 +135,19 @@ def test_failed_keys_are_not_looked_up_without_end_and_good_keys_are_still_let_i
         assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
         assert (await api.ask("GET", "/validator/pipelines/openai")).status_code == 200  # without a key
 
-    live(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=5)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=5)
 
 
-def test_what_a_rate_limit_turns_away_is_not_written_down(live: Live) -> None:
+def test_what_a_rate_limit_turns_away_is_not_written_down(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         for _ in range(10):
             await api.ask("POST", RUN)
         assert len(api.audited) == 2
 
-    live(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
 
 
-def test_addresses_of_one_ipv6_network_share_a_limit(live: Live) -> None:
+def test_addresses_of_one_ipv6_network_share_a_limit(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         for number in range(3):
             forwarded = {"X-Forwarded-For": f"2001:db8:1:2::{number}"}
@@ -156,10 +156,12 @@ def test_addresses_of_one_ipv6_network_share_a_limit(live: Live) -> None:
         other = {"X-Forwarded-For": "2001:db8:1:3::1"}
         assert (await api.ask("GET", "/validator/pipelines/openai", headers=other)).status_code == 200
 
-    live(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2, FORWARDED_HOPS=1)
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2, FORWARDED_HOPS=1)
 
 
-def test_an_unreachable_store_is_a_problem_before_the_routes_too(live: Live, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unreachable_store_is_a_problem_before_the_routes_too(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async def unreachable(*_: object) -> None:
         raise Transient("the store does not answer")
 
@@ -170,11 +172,11 @@ def test_an_unreachable_store_is_a_problem_before_the_routes_too(live: Live, mon
         assert (await api.client.get("/health")).status_code == 200
         monkeypatch.undo()
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 def test_a_bug_is_one_problem_without_its_traceback(
-    live: Live, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    run_scenario: RunScenario, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)  # a command before may have ended it
 
@@ -187,11 +189,11 @@ def test_a_bug_is_one_problem_without_its_traceback(
         assert "ZeroDivision" not in answer.text
         assert answer.headers["x-request-id"] in answer.json()["detail"]
 
-    live(scenario)
+    run_scenario(scenario)
     assert "ZeroDivisionError" in caplog.text
 
 
-def test_unknown_paths_and_methods_are_problems(live: Live) -> None:
+def test_unknown_paths_and_methods_are_problems(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         missing = await api.ask("GET", "/nowhere")
         wrong = await api.ask("PUT", "/pipelines/history/acme")
@@ -201,10 +203,10 @@ def test_unknown_paths_and_methods_are_problems(live: Live) -> None:
         assert (await api.ask("OPTIONS", "/procedures/sp_x")).headers["allow"] == "DELETE, GET, POST"
         assert (await api.ask("OPTIONS", "/pipelines/run/acme/a//b")).headers["allow"] == "POST"
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_browsers_of_named_origins_may_call(live: Live) -> None:
+def test_browsers_of_named_origins_may_call(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         asked = {"Origin": "https://a.example", "Access-Control-Request-Method": "POST"}
         allowed = await api.client.options("/api/v1/pipelines/run/acme/x", headers=asked)
@@ -214,10 +216,10 @@ def test_browsers_of_named_origins_may_call(live: Live) -> None:
         )
         assert "access-control-allow-origin" not in refused.headers
 
-    live(scenario, orgs=(), CORS_ORIGINS=("https://a.example",))
+    run_scenario(scenario, orgs=(), CORS_ORIGINS=("https://a.example",))
 
 
-def test_health_readiness_and_metrics_answer_without_a_key(live: Live) -> None:
+def test_health_readiness_and_metrics_answer_without_a_key(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.run()
         assert (await api.client.get("/health")).json() == {"status": "ok"}
@@ -227,10 +229,10 @@ def test_health_readiness_and_metrics_answer_without_a_key(live: Live) -> None:
         assert 'route="/pipelines/run/{org}/{path}",status="200"' in text
         assert "acme" not in text
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_the_document_is_openapi_3_1_and_every_error_in_it_is_a_problem(live: Live) -> None:
+def test_the_document_is_openapi_3_1_and_every_error_in_it_is_a_problem(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         document = (await api.client.get("/openapi.json")).json()
         assert document["openapi"].startswith("3.1")
@@ -241,10 +243,10 @@ def test_the_document_is_openapi_3_1_and_every_error_in_it_is_a_problem(live: Li
             assert all(list(each["content"]) == ["application/problem+json"] for each in errors.values())
         assert "Problem" in document["components"]["schemas"]
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_discovery_lists_pipelines_and_checks_files(live: Live) -> None:
+def test_discovery_lists_pipelines_and_checks_files(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         found = (await api.ask("GET", "/validator/pipelines/openai")).json()["pipelines"]
         setup = next(each for each in found if each["name"] == "openai/auth/setup")
@@ -261,10 +263,10 @@ def test_discovery_lists_pipelines_and_checks_files(live: Live) -> None:
         assert (await api.ask("POST", "/validator/validate", org="acme", content=good, headers=headers)).json()["valid"]
         assert (await api.ask("POST", "/validator/validate", content=good, headers=headers)).status_code == 401
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_procedures_are_synchronised_listed_and_removed(live: Live) -> None:
+def test_procedures_are_synchronised_listed_and_removed(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         files = (await api.ask("GET", "/procedures/files", headers=ROOT)).json()["procedures"]
         synced = (await api.ask("POST", "/procedures/sync", headers=ROOT)).json()["synced"]
@@ -277,10 +279,10 @@ def test_procedures_are_synchronised_listed_and_removed(live: Live) -> None:
         for method in ("GET", "DELETE"):
             assert (await api.ask(method, path, headers=ROOT)).status_code == 404
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_a_migration_runs_in_every_orgs_dataset_once(live: Live) -> None:
+def test_a_migration_runs_in_every_orgs_dataset_once(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         folder = api.installation.services.configs_dir / "system" / "migrations"
         folder.mkdir()
@@ -294,4 +296,4 @@ def test_a_migration_runs_in_every_orgs_dataset_once(live: Live) -> None:
         assert (await api.ask("POST", "/migrations/002/execute", headers=ROOT)).status_code == 404
         assert (await api.ask("POST", path, org="acme")).status_code == 401
 
-    live(scenario, orgs=("acme", "globex"))
+    run_scenario(scenario, orgs=("acme", "globex"))

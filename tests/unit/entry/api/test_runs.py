@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.unit.entry.api.conftest import ROOT, Api, Live
+from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 
-def test_a_run_is_accepted_and_its_state_has_the_promised_fields(live: Live) -> None:
+def test_a_run_is_accepted_and_its_state_has_the_promised_fields(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme", json={"note": "x"})
         assert answer.status_code == 202
@@ -23,19 +23,21 @@ def test_a_run_is_accepted_and_its_state_has_the_promised_fields(live: Live) -> 
         assert expected | {"duration_ms", "steps", "waits_for"} <= set(state)
         assert (state["status"], state["progress"], len(state["steps"])) == ("completed", 100, 2)
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
     "path", ["shop/broken", "shop//broken", "shop/cost/daily", "cloud/gcp/cost/billing", "/shop/cost/daily"]
 )
-def test_two_to_four_segments_find_a_pipeline_empty_ones_count_for_nothing(live: Live, path: str) -> None:
+def test_two_to_four_segments_find_a_pipeline_empty_ones_count_for_nothing(
+    run_scenario: RunScenario, path: str
+) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme", params={"dry_run": "true"})
         assert answer.status_code == 200, answer.text
         assert answer.json()["pipeline"] == "/".join(filter(None, path.split("/")))
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -49,15 +51,15 @@ def test_two_to_four_segments_find_a_pipeline_empty_ones_count_for_nothing(live:
         "shop/cost",
     ],
 )
-def test_ways_out_of_the_configs_are_not_found(live: Live, path: str) -> None:
+def test_ways_out_of_the_configs_are_not_found(run_scenario: RunScenario, path: str) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_error_texts_stay_recognisable(live: Live) -> None:
+def test_error_texts_stay_recognisable(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         async def message(path: str) -> str:
             return str((await api.ask("POST", f"/pipelines/run/acme/{path}", org="acme")).json()["detail"])
@@ -71,21 +73,21 @@ def test_error_texts_stay_recognisable(live: Live) -> None:
         await api.ask("PUT", "/orgs/acme/subscription", headers=ROOT, json={"status": "past_due"})
         assert await message("shop/cost/daily") == "Organization subscription is SUSPENDED"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_an_unknown_parameter_is_refused_by_name_and_nothing_is_stored(live: Live) -> None:
+def test_an_unknown_parameter_is_refused_by_name_and_nothing_is_stored(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme", json={"noet": "x"})
         assert answer.status_code == 422
         assert "no parameter is called 'noet'. Did you mean 'note'?" in answer.json()["detail"]
         assert await api.installation.services.documents.count("runs") == 0
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"note": NaN}', b'{"note": "\\ud800"}', b"[" * 5000, b"\xff"])
-def test_a_body_that_is_no_json_object_is_the_callers_mistake(live: Live, body: bytes) -> None:
+def test_a_body_that_is_no_json_object_is_the_callers_mistake(run_scenario: RunScenario, body: bytes) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask(
             "POST",
@@ -97,11 +99,11 @@ def test_a_body_that_is_no_json_object_is_the_callers_mistake(live: Live, body: 
         assert answer.status_code in {400, 422}, answer.text
         assert answer.headers["content-type"] == "application/problem+json"
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize("text", ["'; DROP TABLE x; --", "{org_slug} {{ secrets.openai }}", "\x00", "${7*7}"])
-def test_sql_and_templates_in_a_parameter_stay_data(live: Live, text: str) -> None:
+def test_sql_and_templates_in_a_parameter_stay_data(run_scenario: RunScenario, text: str) -> None:
     async def scenario(api: Api) -> None:
         run = await api.run(json={"note": text})
         assert run["status"] == "completed"
@@ -109,10 +111,10 @@ def test_sql_and_templates_in_a_parameter_stay_data(live: Live, text: str) -> No
         assert stored is not None
         assert stored.data["parameters"]["note"] == text
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_one_idempotency_key_is_one_run(live: Live) -> None:
+def test_one_idempotency_key_is_one_run(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         async def post(note: str) -> Any:
             return await api.ask(
@@ -128,10 +130,10 @@ def test_one_idempotency_key_is_one_run(live: Live) -> None:
         assert await api.installation.services.documents.count("runs") == 1
         assert (await post("y")).status_code == 422
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_the_daily_limit_is_a_429_that_says_when_it_opens(live: Live) -> None:
+def test_the_daily_limit_is_a_429_that_says_when_it_opens(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.onboard("small", "STARTER")
         for _ in range(6):
@@ -144,10 +146,10 @@ def test_the_daily_limit_is_a_429_that_says_when_it_opens(live: Live) -> None:
         assert quota["limits"]["daily"] == {"used": 6, "limit": 6}
         assert quota["today"] == {"succeeded": 6, "failed": 0, "cancelled": 0}
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_history_goes_on_where_the_page_before_ended(live: Live) -> None:
+def test_history_goes_on_where_the_page_before_ended(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         ids = [(await api.run())["run_id"] for _ in range(3)]
         seen: list[str] = []
@@ -162,10 +164,10 @@ def test_history_goes_on_where_the_page_before_ended(live: Live) -> None:
         bad = await api.ask("GET", "/pipelines/history/acme", org="acme", params={"cursor": "no"})
         assert bad.status_code == 422
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(live: Live) -> None:
+def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         failed = await api.run("shop/broken")
         assert (failed["status"], failed["progress"]) == ("failed", 0)
@@ -181,20 +183,20 @@ def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(live: L
         again = await api.ask("POST", f"/pipelines/replay/{path}", org="acme", json={"lastest": True})
         assert (again.status_code, again.json()["errors"][0]["path"]) == (422, "body.lastest")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_run_in_flight_can_be_cancelled(live: Live) -> None:
+def test_a_run_in_flight_can_be_cancelled(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.installation.worker.close()  # its hints reach nobody from now on
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme")
         cancelled = await api.ask("POST", f"/pipelines/cancel/acme/{answer.json()['run_id']}", org="acme")
         assert cancelled.json() == {"success": True, "status": "cancelled"}
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_several_callers_wait_for_one_run(live: Live) -> None:
+def test_several_callers_wait_for_one_run(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         def post(wait: float) -> Any:
             given = {"headers": {"Idempotency-Key": "one"}, "params": {"wait": wait}}
@@ -203,10 +205,10 @@ def test_several_callers_wait_for_one_run(live: Live) -> None:
         answers = await asyncio.gather(post(0.001), *(post(30) for _ in range(6)))
         assert [answer.status_code for answer in answers[1:]] == [200] * 6
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_logs_steps_transitions_and_download_tell_the_same_story(live: Live) -> None:
+def test_logs_steps_transitions_and_download_tell_the_same_story(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
 
@@ -220,10 +222,10 @@ def test_logs_steps_transitions_and_download_tell_the_same_story(live: Live) -> 
         assert file.headers["content-type"] == "application/x-ndjson"
         assert [json.loads(line)["status"] for line in file.text.splitlines()] == [move["status"] for move in moves]
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_events_stream_every_move_and_end_with_the_run(live: Live) -> None:
+def test_events_stream_every_move_and_end_with_the_run(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         text = (await api.ask("GET", f"/pipelines/events/acme/{run_id}", org="acme")).text
@@ -234,4 +236,4 @@ def test_events_stream_every_move_and_end_with_the_run(live: Live) -> None:
         rest = (await api.ask("GET", f"/pipelines/events/acme/{run_id}", org="acme", headers=after)).text
         assert rest.strip().split("\n\n") == text.strip().split("\n\n")[3:]
 
-    live(scenario)
+    run_scenario(scenario)

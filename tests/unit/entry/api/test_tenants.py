@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.entry.api.conftest import ROOT, Api, Live
+from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 KEY = "sk-admin-" + "k" * 30
 
@@ -15,7 +15,7 @@ async def operator(api: Api, method: str, path: str, body: Any = None) -> Any:
     return await api.ask(method, f"/organizations{path}", headers=ROOT, json=body)
 
 
-def test_an_org_is_onboarded_with_dataset_plan_and_key_once(live: Live) -> None:
+def test_an_org_is_onboarded_with_dataset_plan_and_key_once(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         body = {"slug": "globex", "name": "Globex", "plan": "STARTER", "profile": {"admin_email": "a@globex.example"}}
         made = (await operator(api, "POST", "/onboard", body)).json()
@@ -26,7 +26,7 @@ def test_an_org_is_onboarded_with_dataset_plan_and_key_once(live: Live) -> None:
         assert (await operator(api, "GET", "/globex")).json() == made["org"]
         assert [org["slug"] for org in (await operator(api, "GET", "")).json()["organizations"]] == ["acme", "globex"]
 
-    live(scenario)
+    run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -40,26 +40,26 @@ def test_an_org_is_onboarded_with_dataset_plan_and_key_once(live: Live) -> None:
         ({}, "body.slug: Field required"),
     ],
 )
-def test_onboarding_names_what_is_wrong(live: Live, body: dict[str, Any], reported: str) -> None:
+def test_onboarding_names_what_is_wrong(run_scenario: RunScenario, body: dict[str, Any], reported: str) -> None:
     async def scenario(api: Api) -> None:
         answer = await operator(api, "POST", "/onboard", body)
         assert answer.status_code == 422
         assert reported in answer.json()["detail"]
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_of_thousands_of_unknown_fields_twenty_are_told(live: Live) -> None:
+def test_of_thousands_of_unknown_fields_twenty_are_told(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await operator(api, "POST", "/onboard", {f"field_{number}": 1 for number in range(20_000)})
         assert answer.status_code == 422
         assert len(answer.json()["errors"]) == 20
         assert len(answer.content) < 10_000
 
-    live(scenario, orgs=())
+    run_scenario(scenario, orgs=())
 
 
-def test_a_patch_changes_what_it_names_and_a_null_removes(live: Live) -> None:
+def test_a_patch_changes_what_it_names_and_a_null_removes(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await operator(api, "PATCH", "/acme", {"profile": {"a": "1", "b": 2}})
         org = (await operator(api, "PATCH", "/acme", {"name": "Acme Inc.", "profile": {"a": None}})).json()
@@ -68,10 +68,10 @@ def test_a_patch_changes_what_it_names_and_a_null_removes(live: Live) -> None:
         assert org["limits"]["daily"] == 6
         assert (await operator(api, "PATCH", "/nobody_here", {})).status_code == 404
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_subscription_carries_a_status_and_limits_of_an_outside_plan(live: Live) -> None:
+def test_a_subscription_carries_a_status_and_limits_of_an_outside_plan(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         limits = {"daily": 3, "monthly": 30, "concurrent": 1}
         body = {"status": "trialing", "plan": "OUTSIDE", "limits": limits}
@@ -80,10 +80,10 @@ def test_a_subscription_carries_a_status_and_limits_of_an_outside_plan(live: Liv
         wrong = await operator(api, "PUT", "/acme/subscription", {"status": "cancelled"})
         assert "body.status: Input should be 'trialing', 'active'" in wrong.json()["detail"]
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_set_up_stores_the_key_and_shows_it_to_nobody(live: Live) -> None:
+def test_a_set_up_stores_the_key_and_shows_it_to_nobody(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         body = {"api_key": KEY, "api_base_url": "http://127.0.0.1:9/v1"}
         path = "/integrations/acme/open_ai/setup"
@@ -102,19 +102,19 @@ def test_a_set_up_stores_the_key_and_shows_it_to_nobody(live: Live) -> None:
         assert (await api.ask("DELETE", gone, org="acme")).status_code == 404
         assert (await api.ask("GET", "/integrations/acme", org="acme")).json() == {"credentials": []}
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_an_integration_with_an_unknown_provider_is_not_found(live: Live) -> None:
+def test_an_integration_with_an_unknown_provider_is_not_found(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask("POST", "/integrations/acme/opneai/validate", org="acme")
         assert answer.status_code == 404
         assert answer.json()["detail"].startswith("Unknown provider: opneai. Did you mean")
 
-    live(scenario)
+    run_scenario(scenario)
 
 
-def test_a_pipelines_own_limit_a_minute_is_each_orgs_for_itself(live: Live) -> None:
+def test_a_pipelines_own_limit_a_minute_is_each_orgs_for_itself(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         path = "/pipelines/run/{}/shop/seldom"
         answers = [await api.ask("POST", path.format("acme"), org="acme", json={}) for _ in range(3)]
@@ -127,10 +127,10 @@ def test_a_pipelines_own_limit_a_minute_is_each_orgs_for_itself(live: Live) -> N
         planned = await api.ask("POST", path.format("acme") + "?dry_run=true", org="acme", json={})
         assert planned.status_code == 200
 
-    live(scenario, orgs=("acme", "globex"))
+    run_scenario(scenario, orgs=("acme", "globex"))
 
 
-def test_several_credentials_of_a_provider_live_side_by_side_under_their_names(live: Live) -> None:
+def test_several_credentials_of_a_provider_live_side_by_side_under_their_names(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         path = "/integrations/acme/deepseek/setup?wait=20"
         for key, name in (("sk-one", None), ("sk-two", "team two"), ("sk-three", "team two")):
@@ -142,4 +142,4 @@ def test_several_credentials_of_a_provider_live_side_by_side_under_their_names(l
         refused = await api.ask("POST", path, org="acme", json={"api_key": "sk", "credential_name": "../x"})
         assert (refused.status_code, "credential_name has" in refused.json()["detail"]) == (422, True)
 
-    live(scenario)
+    run_scenario(scenario)

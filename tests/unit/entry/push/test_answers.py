@@ -40,7 +40,7 @@ def says(answer: Answer | Exception) -> Callable[[], Awaitable[Answer]]:
 )
 def test_an_answer_becomes_a_status(endpoint: Endpoint, answer: Any, status: int, detail: str) -> None:
     endpoint.handler.answer = says(answer)
-    given = endpoint.engine.live(lambda: endpoint.post(envelope()))
+    given = endpoint.engine.run_scenario(lambda: endpoint.post(envelope()))
     assert (given.status_code, detail in given.text) == (status, True)
     assert "secret" not in given.text
     assert given.headers.get("retry-after") == ({Retry: "8", Transient: "1"}.get(type(answer)))
@@ -49,7 +49,7 @@ def test_an_answer_becomes_a_status(endpoint: Endpoint, answer: Any, status: int
 def test_a_mistake_of_ours_is_logged_with_its_traceback(endpoint: Endpoint, caplog: pytest.LogCaptureFixture) -> None:
     endpoint.handler.answer = says(RuntimeError("the bug"))
     with caplog.at_level(logging.ERROR):
-        endpoint.engine.live(lambda: endpoint.post(envelope()))
+        endpoint.engine.run_scenario(lambda: endpoint.post(envelope()))
     assert "the bug" in caplog.text
     assert "Traceback" in caplog.text
 
@@ -58,14 +58,14 @@ def test_what_an_operator_must_mend_stands_in_the_line_itself(
     endpoint: Endpoint, caplog: pytest.LogCaptureFixture
 ) -> None:
     endpoint.handler.answer = says(PermissionMissing("grant datastore.entities.get on projects/p"))
-    endpoint.engine.live(lambda: endpoint.post(envelope()))
+    endpoint.engine.run_scenario(lambda: endpoint.post(envelope()))
     (line,) = (record.getMessage() for record in caplog.records if record.levelno >= logging.ERROR)
     assert line == "step-ready: a delivery failed: grant datastore.entities.get on projects/p"
 
 
 def test_the_handler_gets_the_message_as_it_was_published(endpoint: Endpoint) -> None:
     body = envelope(b"\x00hello", attempt=3, attributes={"org": "acme"}) | {"added": "by Google"}
-    assert endpoint.engine.live(lambda: endpoint.post(body)).status_code == 204
+    assert endpoint.engine.run_scenario(lambda: endpoint.post(body)).status_code == 204
     (delivery,) = endpoint.handler.seen
     assert (delivery.message.data, delivery.message.attributes) == (b"\x00hello", {"org": "acme"})
     assert (delivery.message_id, delivery.attempt, delivery.topic) == ("7", 3, "step-ready")
@@ -93,7 +93,7 @@ def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: E
         await endpoint.post(body)  # comes again: the same letter
         return answer, await endpoint.dead_letters()
 
-    answer, (dead_letter,) = endpoint.engine.live(scenario)
+    answer, (dead_letter,) = endpoint.engine.run_scenario(scenario)
     assert (answer.status_code, endpoint.handler.seen) == (204, [])
     assert dead_letter["error"]["code"] == "message.unreadable"
     assert "not a push delivery" in dead_letter["error"]["message"]
@@ -118,7 +118,7 @@ def test_two_different_messages_are_two_dead_letters(endpoint: Endpoint, other: 
             await endpoint.post(body)
         return len(await endpoint.dead_letters())
 
-    assert endpoint.engine.live(scenario) == 2
+    assert endpoint.engine.run_scenario(scenario) == 2
 
 
 @pytest.mark.parametrize(
@@ -134,14 +134,17 @@ def test_another_version_and_an_old_message_are_kept_with_the_reason(
     async def scenario() -> tuple[int, list[dict[str, Any]]]:
         return (await endpoint.post(envelope(b"hint", **message))).status_code, await endpoint.dead_letters()
 
-    status, (dead_letter,) = endpoint.engine.live(scenario)
+    status, (dead_letter,) = endpoint.engine.run_scenario(scenario)
     assert (status, endpoint.handler.seen, dead_letter["error"]["code"]) == (204, [], code)
     assert base64.b64decode(dead_letter["data"]) == b"hint"
 
 
 def test_age_says_nothing_where_no_limit_is_set(endpoint: Endpoint) -> None:
     endpoint.age_max_s = None
-    assert endpoint.engine.live(lambda: endpoint.post(envelope(publishTime="2020-01-01T00:00:00Z"))).status_code == 204
+    assert (
+        endpoint.engine.run_scenario(lambda: endpoint.post(envelope(publishTime="2020-01-01T00:00:00Z"))).status_code
+        == 204
+    )
     assert len(endpoint.handler.seen) == 1
 
 
@@ -149,12 +152,12 @@ def test_of_a_large_letter_the_beginning_is_kept(endpoint: Endpoint) -> None:
     async def scenario() -> tuple[int, list[dict[str, Any]]]:
         return (await endpoint.post(b"x" * 3_000_000)).status_code, await endpoint.dead_letters()
 
-    status, (dead_letter,) = endpoint.engine.live(scenario)
+    status, (dead_letter,) = endpoint.engine.run_scenario(scenario)
     assert (status, dead_letter["data_bytes"], len(dead_letter["data"]) < 400_000) == (204, 3_000_000, True)
 
 
 def test_a_body_over_the_limit_of_the_bus_is_refused_unread(endpoint: Endpoint) -> None:
-    answer = endpoint.engine.live(lambda: endpoint.post(b"x" * (BODY_MAX + 1)))
+    answer = endpoint.engine.run_scenario(lambda: endpoint.post(b"x" * (BODY_MAX + 1)))
     assert (answer.status_code, answer.json()["code"], endpoint.handler.seen) == (413, "request.too_large", [])
 
 
@@ -170,12 +173,12 @@ def test_while_the_store_is_away_a_poisoned_message_waits_too(
         return None
 
     monkeypatch.setattr(endpoint.engine, "org", nobody)
-    answer = endpoint.engine.live(lambda: endpoint.post(b"poison"))
+    answer = endpoint.engine.run_scenario(lambda: endpoint.post(b"poison"))
     assert (answer.status_code, "waiting for Firestore" in answer.json()["detail"]) == (503, True)
 
 
 def test_a_topic_of_another_function_is_not_found(endpoint: Endpoint) -> None:
-    answer = endpoint.engine.live(lambda: endpoint.post(envelope(), topic="step-redy"))
+    answer = endpoint.engine.run_scenario(lambda: endpoint.post(envelope(), topic="step-redy"))
     assert (answer.status_code, "step-ready" in answer.json()["detail"]) == (404, True)
 
 
@@ -195,7 +198,7 @@ def test_without_a_good_token_nothing_is_read(endpoint: Endpoint) -> None:
             assert (endpoint.asked_services > 0) == (found[-1] == 204)
         return found
 
-    assert endpoint.engine.live(scenario) == [401, 401, 403, 204]
+    assert endpoint.engine.run_scenario(scenario) == [401, 401, 403, 204]
 
 
 def test_over_its_limit_an_instance_refuses_before_it_reads(endpoint: Endpoint) -> None:
@@ -217,7 +220,7 @@ def test_over_its_limit_an_instance_refuses_before_it_reads(endpoint: Endpoint) 
         assert (await endpoint.post(envelope())).status_code == 204
         return refused.status_code, refused.json()["detail"], asked
 
-    status, detail, asked = endpoint.engine.live(scenario)
+    status, detail, asked = endpoint.engine.run_scenario(scenario)
     assert (status, "2 deliveries in work" in detail, asked) == (503, True, 0)
 
 
@@ -239,7 +242,7 @@ def test_a_stopping_instance_lets_quick_ones_finish_and_the_others_go(endpoint: 
         assert asyncio.get_running_loop().time() - began == pytest.approx(9.0)
         return [late.status_code, *found]
 
-    assert endpoint.engine.live(scenario) == [503, 204, 503]
+    assert endpoint.engine.run_scenario(scenario) == [503, 204, 503]
 
 
 def test_a_delivery_ends_with_the_time_of_its_function(endpoint: Endpoint) -> None:
@@ -248,7 +251,7 @@ def test_a_delivery_ends_with_the_time_of_its_function(endpoint: Endpoint) -> No
         return Ack()
 
     endpoint.handler.answer = work
-    answer = endpoint.engine.live(lambda: endpoint.post(envelope()))
+    answer = endpoint.engine.run_scenario(lambda: endpoint.post(envelope()))
     assert (answer.status_code, "not done within 535 s" in answer.json()["detail"]) == (503, True)
 
 
@@ -267,7 +270,7 @@ def test_the_trace_of_the_message_goes_before_that_of_the_request(endpoint: Endp
         await endpoint.post(envelope(attributes=attributes), traceparent=second)
         await endpoint.post(envelope(), traceparent=second)
 
-    endpoint.engine.live(scenario)
+    endpoint.engine.run_scenario(scenario)
     assert [work.trace.header() for work in seen] == [first, second]
     assert seen[0].labels == {"org": "acme", "run_id": "r1", "message_id": "7"}
 
@@ -282,6 +285,6 @@ def test_health_and_readiness_say_what_is_waited_for(endpoint: Endpoint, monkeyp
             monkeypatch.setattr(endpoint.engine.documents, "get", away)
             return [well, await client.get("/ready"), await client.get("/health")]
 
-    well, waiting, health = endpoint.engine.live(scenario)
+    well, waiting, health = endpoint.engine.run_scenario(scenario)
     assert [each.status_code for each in (well, waiting, health)] == [200, 503, 200]
     assert "waiting for Firestore" in waiting.json()["detail"]

@@ -76,7 +76,7 @@ def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> 
         world.tables.go.set()
         assert await asyncio.gather(*first, *others) == [Ack()] * 5
 
-    world.engine.live(scenario)
+    world.engine.run_scenario(scenario)
     assert sorted(world.tables.appends) == [  # tables wait for each other in no order
         ("org_meta_pipeline_runs", ["e5"]),
         ("org_meta_step_logs", ["e1"]),
@@ -93,7 +93,7 @@ def test_while_the_warehouse_is_away_each_delivery_hears_it_and_comes_again(worl
         world.tables.error = None
         assert await asyncio.gather(*world.send(an_event(1), an_event(2))) == [Ack(), Ack()]
 
-    world.engine.live(scenario)
+    world.engine.run_scenario(scenario)
 
 
 @pytest.mark.parametrize(
@@ -105,7 +105,7 @@ def test_what_is_no_event_is_kept_as_a_letter(world: World, data: bytes) -> None
         (dead_letter,) = (await world.engine.documents.query("dead_letters")).documents
         assert dead_letter.data["topic"] == RUN_EVENTS
 
-    world.engine.live(scenario)
+    world.engine.run_scenario(scenario)
     assert world.tables.appends == []
 
 
@@ -117,7 +117,7 @@ def test_a_row_that_does_not_fit_stops_no_other(world: World) -> None:
         (dead_letter,) = (await world.engine.documents.query("dead_letters")).documents
         assert "column why" in dead_letter.data["error"]["message"]
 
-    world.engine.live(scenario)
+    world.engine.run_scenario(scenario)
     assert [ids for _, ids in world.tables.appends] == [["e1", "e2", "e3"], ["e1"], ["e2"], ["e3"]]
 
 
