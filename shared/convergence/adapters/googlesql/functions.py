@@ -6,6 +6,7 @@ give GoogleSQL's values are parsed as functions, all others stay calls without a
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
@@ -58,7 +59,7 @@ NOT_HERE: Final = frozenset(
     }
 )  # fmt: skip
 # Functions that sqlglot does not know, and that run here under their own name or by a rule.
-OWN: Final = frozenset({"ERROR", "IEEE_DIVIDE"})
+OWN: Final[Mapping[str, int]] = {"ERROR": 1, "IEEE_DIVIDE": 2}  # name → number of arguments
 
 
 def refuse_unknown(tree: exp.Expr) -> None:
@@ -69,3 +70,5 @@ def refuse_unknown(tree: exp.Expr) -> None:
             raise StepFailed(f"{name} cannot run here.")
         if name not in OWN:
             raise StepFailed(f"No function is called {name}.{did_you_mean(name, RUNNING)}")
+        if len(function.expressions) != OWN[name]:
+            raise StepFailed(f"{name} takes {OWN[name]} arguments, found {len(function.expressions)}.")

@@ -54,8 +54,15 @@ def parse_statement(sql: str) -> exp.Expr:
         trees = [tree for tree in source().parse(sql) if tree is not None]
     except SqlglotError as error:
         raise StepFailed(_where(error)) from error
+    except RecursionError as error:
+        raise StepFailed("syntax error: the statement is nested too deeply.") from error
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # the parser's own mistakes
+        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not know.") from error
     if len(trees) != 1:
         raise StepFailed(f"One statement is expected, {len(trees)} were given.")
+    for node in trees[0].walk():
+        for missing in node.error_messages():
+            raise StepFailed(f"syntax error: {missing}.")
     return trees[0]
 
 

@@ -6,6 +6,7 @@ unknown costs precision nowhere silently: rules that depend on it take DuckDB's 
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
@@ -33,15 +34,14 @@ def infer_types(tree: exp.Expr, catalog: Catalog, dataset: str) -> None:
         schema.add_table(name, {column: str(kind) for column, kind in columns}, dialect="bigquery", match_depth=False)
     copy = tree.copy()
     for query in _queries(copy):
-        _annotate(query, schema)
+        _qualify(query, schema)
     for node in copy.walk():
         origin = node.meta.get(_NUMBER)
         if isinstance(origin, int) and _known(node) and not _known(nodes[origin]):
             nodes[origin].type = node.type
-    fill_column_types(tree, catalog)
-    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
-    fill_column_types(tree, catalog)  # arrays have types now, so their elements can be found
-    annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+    for _ in range(2):  # the second time arrays have types, so their elements can be found
+        fill_column_types(tree, catalog)
+        _annotate(tree, schema)
 
 
 def _known(node: exp.Expr) -> bool:
@@ -55,8 +55,8 @@ def _queries(tree: exp.Expr) -> list[exp.Expr]:
     return [inner] if isinstance(inner, exp.Query) else []
 
 
-def _annotate(query: exp.Expr, schema: MappingSchema) -> None:
-    try:
+def _qualify(query: exp.Expr, schema: MappingSchema) -> None:
+    with suppress(*_MISTAKES):
         qualify(
             query,
             dialect="bigquery",
@@ -67,5 +67,12 @@ def _annotate(query: exp.Expr, schema: MappingSchema) -> None:
             allow_partial_qualification=True,
         )
         annotate_types(query, schema=schema, dialect="bigquery")
-    except (SqlglotError, AssertionError, AttributeError, KeyError, TypeError, ValueError):
-        return  # DuckDB's binder names what is wrong, better than the optimizer does
+
+
+def _annotate(tree: exp.Expr, schema: MappingSchema) -> None:
+    with suppress(*_MISTAKES):
+        annotate_types(tree, schema=schema, dialect="bigquery", overwrite_types=False)
+
+
+# What the optimizer raises for a statement that is wrong: DuckDB's binder names what that is, better than it does.
+_MISTAKES: Final = (SqlglotError, AssertionError, AttributeError, KeyError, TypeError, ValueError)

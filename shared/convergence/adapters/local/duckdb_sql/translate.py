@@ -14,6 +14,7 @@ from convergence.adapters.googlesql.access import QUERIES, Touched, check_access
 from convergence.adapters.googlesql.functions import refuse_unknown
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
+from convergence.adapters.googlesql.refusal import refusing
 from convergence.adapters.googlesql.types import Catalog, SqlType
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
@@ -79,6 +80,7 @@ class Translation:
         return sql
 
 
+@refusing
 def parse(sql: str, context: StatementContext) -> Parsed:
     """Parse one statement and check what it touches.
 
@@ -92,6 +94,7 @@ def parse(sql: str, context: StatementContext) -> Parsed:
     return Parsed(tree, touched)
 
 
+@refusing
 def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Translation:
     """Translate a parsed statement, whose tables have the columns in `catalog`.
 
@@ -167,6 +170,7 @@ def _cells(values: exp.Expr) -> list[exp.Expr]:
     return [cell for row in values.expressions for cell in row.expressions]
 
 
+@refusing
 def row_query(sql: str) -> str:
     """Return a query whose columns are the fields of a row: `(a, b)`, `STRUCT(a, b)` or `(SELECT AS STRUCT a, b …)`."""
     tree = parse_statement(f"SELECT {sql}")

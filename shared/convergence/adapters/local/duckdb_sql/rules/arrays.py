@@ -14,6 +14,8 @@ from convergence.errors import StepFailed
 
 def _element(node: exp.Expr) -> exp.Expr:
     """arr[OFFSET(i)] beyond the end is an error, arr[SAFE_OFFSET(i)] is NULL; json['key'] is a fragment."""
+    if len(node.expressions) != 1:
+        raise StepFailed("A subscript is one position.")
     [index] = node.expressions
     if kind_of(node.this) == "JSON" or (isinstance(index, exp.Literal) and index.is_string):
         return function("json_extract", node.this, _json_step(index), kind="JSON")
@@ -45,6 +47,8 @@ def _unnest(node: exp.Expr) -> exp.Expr:
     """
     if not isinstance(node.parent, exp.From | exp.Join):
         return node
+    if len(node.expressions) != 1:
+        raise StepFailed("UNNEST takes one array.")
     [array] = node.expressions
     alias = node.args.get("alias")
     name = alias.columns[0].name if alias is not None and alias.columns else ""

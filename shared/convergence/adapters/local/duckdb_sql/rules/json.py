@@ -155,6 +155,8 @@ def _nested_json(node: exp.Expr, kind: exp.DataType) -> exp.Expr:
 
 def _to_json(node: exp.Expr) -> exp.Expr:
     """TO_JSON and TO_JSON_STRING; SQL NULL is the JSON null."""
+    if node.this is None:
+        raise StepFailed("TO_JSON and TO_JSON_STRING take a value.")
     written = exp.Coalesce(this=as_json(node.this), expressions=[cast(text("null"), "JSON")])
     return typed(written, "JSON") if node.args.get("to_json") else cast(written, "STRING")
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from sqlglot import exp
@@ -243,14 +243,25 @@ def _literal(node: exp.Expr) -> exp.Expr:
 
 
 def _is_float_column(whole: exp.Expr, parent: exp.Expr | None) -> bool:
-    """Whether a value is a column of a SELECT list, and no other query of its UNION gives a NUMERIC there."""
+    """Whether a value is a column of a SELECT list; those of a UNION are looked at together (`float_literals`)."""
     if not isinstance(parent, exp.Select) or whole.arg_key != "expressions":
         return False
-    union: exp.Expr = parent
-    while isinstance(union.parent, exp.SetOperation | exp.Subquery) and union.arg_key != "with_":
-        union = union.parent
-    columns = [select.expressions[whole.index or 0 :][:1] for select in union.find_all(exp.Select)]
-    return not {kind_of(each[0].unalias()) for each in columns if each} & _DECIMALS
+    outer = parent.parent
+    while isinstance(outer, exp.Subquery):
+        outer = outer.parent
+    return not isinstance(outer, exp.SetOperation)
+
+
+def float_literals(values: Sequence[exp.Expr]) -> None:
+    """Let the literals with a point in one column of a UNION be FLOAT64, unless another query gives a NUMERIC there."""
+    if {kind_of(value) for value in values} & _DECIMALS:
+        return
+    for value in values:
+        literal = value
+        while isinstance(literal, exp.Paren | exp.Neg):
+            literal = literal.this
+        if _is_float_literal(literal):
+            literal.replace(cast(literal.copy(), "FLOAT64"))
 
 
 def _is(test: str) -> Callable[[exp.Expr], exp.Expr]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
 from convergence.adapters.local.duckdb_sql.rules.table import Rule, function, kind_of
 from convergence.errors import StepFailed
 
@@ -87,9 +88,15 @@ def fit_elements(node: exp.Expr) -> exp.Expr:
 
 
 def _union(node: exp.Expr) -> exp.Expr:
+    outer = node.parent
+    while isinstance(outer, exp.Subquery):
+        outer = outer.parent
+    if isinstance(outer, exp.SetOperation):
+        return node  # all queries of a UNION are looked at once
     branches = [_projections(branch) for branch in branches_of(node)]
     for values in zip(*branches, strict=False):
         _fit(values)
+        float_literals(values)
     return node
 
 
