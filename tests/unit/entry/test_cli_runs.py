@@ -139,6 +139,16 @@ def test_a_failed_run_is_replayed_with_other_parameters_from_where_it_failed(acm
     assert acme("dead-letters", "acme", "--json").data["dead_letters"][0]["replayed"] is True
 
 
+def test_a_replay_says_what_becomes_of_writes_that_took_effect(acme: Cli) -> None:
+    run_id = acme("run", "acme", "shop/load", "--json").data["run_id"]
+    both = acme("replay", run_id, "--keep", "load_plans", "--again", "load_plans")
+    assert (both.code, "contradict each other" in both.err) == (2, True)
+    done = acme("replay", run_id, "--keep", "look")
+    assert (done.code, "'look' is finished" in done.err) == (2, True)
+    again = acme("replay", run_id, "-p", GOOD_FILE, "--again", "load_plans", "--json")
+    assert (again.code, again.data["status"]) == (0, "completed")
+
+
 def test_a_letter_replays_its_run_once(acme: Cli) -> None:
     acme("run", "acme", "shop/load")
     dead_letter = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]

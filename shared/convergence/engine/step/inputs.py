@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
-from pathlib import Path, PurePath
+from pathlib import Path
 from typing import Any, Final
 
 import orjson
@@ -12,7 +12,7 @@ import orjson
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 
-_FILES: Final = frozenset({".csv", ".json", ".md", ".sql", ".txt", ".yaml", ".yml"})
+_FILES: Final = (".csv", ".json", ".md", ".sql", ".txt", ".yaml", ".yml")
 _PATH_MAX: Final = 300
 _DIGEST_BYTES: Final = 12  # a fingerprint holds two, in hexadecimal, and has room for 63 characters
 _DATES: Final = ("start_date", "end_date")
@@ -36,7 +36,7 @@ def digest(data: bytes) -> str:
 
 def _files(config: Any, configs_dir: Path) -> Iterator[bytes]:
     for text in _strings(config):
-        if len(text) > _PATH_MAX or "\n" in text or PurePath(text).suffix not in _FILES:
+        if not text.endswith(_FILES) or len(text) > _PATH_MAX or "\n" in text or "\0" in text:
             continue
         root = configs_dir.resolve()
         file = (root / text.removeprefix("configs/")).resolve()

@@ -186,6 +186,18 @@ def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(run_sce
     run_scenario(scenario)
 
 
+def test_a_replay_says_what_becomes_of_writes_that_took_effect(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        path = f"acme/{(await api.run('shop/broken'))['run_id']}"
+        unknown = await api.ask("POST", f"/pipelines/replay/{path}", org="acme", json={"applied": {"nothing": "keep"}})
+        assert (unknown.status_code, unknown.json()["code"]) == (422, "input.invalid")
+        assert "'nothing' is not a step of this run" in unknown.json()["detail"]
+        wrong = await api.ask("POST", f"/pipelines/replay/{path}", org="acme", json={"applied": {"x": "maybe"}})
+        assert (wrong.status_code, wrong.json()["errors"][0]["path"]) == (422, "body.applied.x")
+
+    run_scenario(scenario)
+
+
 def test_a_run_in_flight_can_be_cancelled(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.installation.worker.close()  # its hints reach nobody from now on
