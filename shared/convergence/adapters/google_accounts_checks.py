@@ -60,7 +60,7 @@ def bigquery_address(text: str, *, here: bool) -> httpx.URL:
 
 
 def _checked(text: str, what: str, hosts: re.Pattern[str], *, here: bool) -> httpx.URL:
-    from convergence.processors.http.hosts import checked_url
+    from convergence.ports.http.urls import checked_url
 
     url = checked_url(text, "Google")
     if url.host in LOOPBACK and here:

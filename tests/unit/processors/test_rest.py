@@ -13,10 +13,11 @@ import pytest
 
 from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.ports.http.waits import retry_after_s
 from convergence.processors.http.auth import Auth, signed
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
-from convergence.processors.http.retry_budget import RetryBudget, retry_after_s
+from convergence.processors.http.retry_budget import RetryBudget
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import ManualClock, WorldContext
 

@@ -7,9 +7,9 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from convergence.errors import StepFailed
+from convergence.ports.http.answers import objects
 from convergence.ports.processor import Context
 from convergence.processors.base import days
-from convergence.processors.http.answers import objects
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
 from convergence.processors.settings import Settings

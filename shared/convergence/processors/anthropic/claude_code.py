@@ -18,14 +18,14 @@ import orjson
 from pydantic import Field
 
 from convergence.errors import StepFailed
+from convergence.ports.http.answers import objects
+from convergence.ports.http.json_text import write_json
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import CLAUDE_CODE, ApiSettings, connect
 from convergence.processors.base import TableProcessor, days
 from convergence.processors.genai.billed import billed_currency
-from convergence.processors.http.answers import objects
 from convergence.processors.http.client import RestClient
-from convergence.processors.http.json_text import write_json
 from convergence.processors.http.paging import cursor_paging
 from convergence.processors.settings import settings
 

@@ -10,11 +10,11 @@ from datetime import date
 from typing import Any, Final
 
 from convergence.errors import StepFailed
+from convergence.ports.http.json_text import write_json
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import USAGE
 from convergence.processors.anthropic.report import ReportProcessor
 from convergence.processors.generic.api_rows import flatten
-from convergence.processors.http.json_text import write_json
 
 GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
 # Path in a result → column.

@@ -9,10 +9,10 @@ from typing import Any, Final, NamedTuple
 
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.column_values import convert, day_of
+from convergence.ports.http.json_text import write_json
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 from convergence.processors.generic.api_paths import ABSENT, take
 from convergence.processors.generic.api_settings import Transform
-from convergence.processors.http.json_text import write_json
 
 OTHER_FIELDS: Final = "other_fields"
 

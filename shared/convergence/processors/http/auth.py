@@ -12,9 +12,9 @@ from pydantic import Field, model_validator
 
 from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Transient
+from convergence.ports.http.urls import checked_url
 from convergence.ports.processor import Context
 from convergence.processors.http.client import SignIn
-from convergence.processors.http.hosts import checked_url
 from convergence.processors.settings import Settings
 
 _TOKEN_BYTES_MAX: Final = 2**20

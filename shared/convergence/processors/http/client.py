@@ -17,9 +17,9 @@ import httpx
 
 from convergence.domain.addresses import DEFAULT_REACH, Reach
 from convergence.errors import StepFailed, Throttled, Transient
+from convergence.ports.http.answers import parsed, read_body, refused
+from convergence.ports.http.urls import checked_url
 from convergence.ports.processor import Context
-from convergence.processors.http.answers import parsed, read_body, refused
-from convergence.processors.http.hosts import checked_url
 from convergence.processors.http.limiter import limiter
 from convergence.processors.http.paging import Answer, Call, Following, LoopGuard, Paging, Params
 from convergence.processors.http.retry_budget import RetryBudget

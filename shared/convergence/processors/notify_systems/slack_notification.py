@@ -13,9 +13,9 @@ from pydantic import Field
 
 from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
+from convergence.ports.http.urls import checked_url
+from convergence.ports.http.waits import retry_after_s
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.http.hosts import checked_url
-from convergence.processors.http.retry_budget import retry_after_s
 from convergence.processors.settings import Settings, settings
 
 SERVICE: Final = "Slack"

@@ -8,11 +8,11 @@ from decimal import Decimal
 from typing import Any, Final
 
 from convergence.errors import StepFailed
+from convergence.ports.http.json_text import write_json
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.http.client import RestClient
-from convergence.processors.http.json_text import write_json
 from convergence.processors.openai.api import ApiSettings, connect, daily
 from convergence.processors.settings import settings
 

@@ -12,7 +12,7 @@ from convergence.adapters.google_accounts_checks import ROLES
 from convergence.adapters.local.google_accounts.values import query_parameters, rest_rows
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
-from convergence.processors.http.answers import parsed, read_body
+from convergence.ports.http.answers import parsed, read_body
 
 if TYPE_CHECKING:
     import httpx

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from convergence.processors.http.json_text import read_json, write_json
+from convergence.ports.http.json_text import read_json, write_json
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ import httpx
 import orjson
 
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
-from convergence.processors.http.json_text import read_json
-from convergence.processors.http.retry_budget import rate_limit_wait_s, retry_after_s
+from convergence.ports.http.json_text import read_json
+from convergence.ports.http.waits import rate_limit_wait_s, retry_after_s
 
 Redact = Callable[[str], str]
 _MASKED_MAX: Final = 8_192  # characters of a provider's reason that are looked at

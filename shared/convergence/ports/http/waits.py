@@ -1,0 +1,45 @@
+"""How long an answer asks its caller to wait."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Final
+
+_A_YEAR_S: Final = 365 * 86_400  # a number above it is a point in time, not a wait
+
+
+def retry_after_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the wait that an answer asks for: `retry-after-ms`, or `retry-after` as seconds or HTTP date.
+
+    `now` is Unix seconds. A wait is at most a year; None without a header that says one (RFC 9110, section 10.2.3).
+    """
+    with contextlib.suppress(KeyError, ValueError):
+        return _bounded(float(headers["retry-after-ms"]) / 1000)
+    text = headers.get("retry-after", "")
+    with contextlib.suppress(ValueError):
+        return _bounded(float(text))
+    with contextlib.suppress(ValueError, OverflowError):
+        return _bounded(parsedate_to_datetime(text).timestamp() - now)
+    return None
+
+
+def rate_limit_wait_s(headers: Mapping[str, str], now: float) -> float | None:
+    """Return the seconds until a used-up limit opens again: `x-ratelimit-remaining: 0`, `x-ratelimit-reset`.
+
+    None when the headers speak of no limit, or of one with something left. A reset is Unix seconds or seconds to wait.
+    """
+    if headers.get("x-ratelimit-remaining", "").strip() != "0":
+        return None
+    with contextlib.suppress(ValueError):
+        reset = float(headers.get("x-ratelimit-reset", ""))
+        return _bounded(reset - now if reset > _A_YEAR_S else reset)
+    return 0.0
+
+
+def _bounded(seconds: float) -> float:
+    if math.isnan(seconds):
+        raise ValueError("not a number")
+    return min(max(0.0, seconds), float(_A_YEAR_S))
