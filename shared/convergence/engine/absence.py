@@ -16,7 +16,8 @@ from convergence.domain.run import Run
 from convergence.domain.times import from_text, to_text
 from convergence.engine.services import Services
 from convergence.engine.store import budget_path, write
-from convergence.ports.documents import Document, FieldPath, Order, Patch
+from convergence.errors import Conflict
+from convergence.ports.documents import Document, FieldPath, Order, Patch, Replace, Write
 
 logger = logging.getLogger(__name__)
 MARK: Final = "workers/embedded"
@@ -46,17 +47,20 @@ async def _extend(services: Services, since: datetime, now: datetime) -> None:
     cursor: str | None = None
     while True:
         page = await services.documents.query("runs", order=[Order("check_at")], limit=_PAGE, cursor=cursor)
-        patches = _patches(services, page.documents, since, now)
-        if patches:
-            await services.documents.commit(patches)
+        writes = _writes(services, page.documents, since, now)
+        if writes:
+            try:
+                await services.documents.commit(writes)
+            except Conflict:
+                continue  # a run of the page has moved; one that ended meanwhile must not be reserved again
         if page.cursor is None:
             return
         cursor = page.cursor
 
 
-def _patches(services: Services, runs: Sequence[Document], since: datetime, now: datetime) -> list[Patch]:
+def _writes(services: Services, runs: Sequence[Document], since: datetime, now: datetime) -> list[Write]:
     """Return what moves deadlines and reservations of unsettled runs, and the time left to handlers of ended ones."""
-    patches: list[Patch] = []
+    writes: list[Write] = []
     reserved: defaultdict[str, dict[FieldPath, Any]] = defaultdict(dict)
     for document in runs:
         try:
@@ -67,11 +71,11 @@ def _patches(services: Services, runs: Sequence[Document], since: datetime, now:
         begun = max(since, run.deadline_set_at or run.created_at)
         if begun >= now:
             continue
-        moved: dict[FieldPath, Any] = {("deadline_set_at",): to_text(now)}
+        moved = {"deadline_set_at": to_text(now)}
         if not run.terminal:
             deadline_at = run.deadline_at + (now - begun)
-            moved["deadline_at",] = to_text(deadline_at)
+            moved["deadline_at"] = to_text(deadline_at)
             until = deadline_at + timedelta(seconds=services.settings.lease_s)
             reserved[budget_path(run)]["active", run.run_id] = to_text(until)
-        patches.append(Patch(document.path, moved))
-    return [*patches, *(Patch(path, fields) for path, fields in reserved.items())]
+        writes.append(Replace(document.path, document.version, {**document.data, **moved}))
+    return [*writes, *(Patch(path, fields) for path, fields in reserved.items())]
