@@ -15,6 +15,7 @@ import pytest
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
+from convergence.ports.warehouse import WriteMode
 from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 
 DAY = date(2026, 11, 10)
@@ -222,6 +223,58 @@ def test_rows_of_another_credential_are_checked_where_the_file_says_so(tmp_path:
         return counted["rows_processed"], len(await rows(context, f"SELECT 1 FROM {TABLE}"))
 
     assert run_scenario(tmp_path, scenario) == (0 if scope == "run" else left, left)
+
+
+@pytest.mark.parametrize(("least", "status"), [(0, "passed"), (2, "failed")])
+def test_rows_merged_by_key_are_checked_though_their_day_is_not_the_runs(
+    tmp_path: Path, least: int, status: str
+) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        context.run_id = "run_2"
+        context.start_date = context.end_date = date(2025, 1, 1)  # the load gives merged rows the day of the load
+        stage = context.warehouse.stage(TABLE)
+        await stage.write(0, [{**ROWS[0], "id": 7}, {**ROWS[0], "id": 8, "amount": 1}])
+        await context.warehouse.load(stage, dates=None, mode=WriteMode.MERGE, key_fields=["id"])
+        check = {"type": "range", "column": "amount", "min": least, "on_fail": "warn"}
+        result = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+        return result["rows_checked"], await rows(context, "SELECT status, rows_checked FROM org_meta_dq_results")
+
+    assert live(tmp_path, scenario) == (2, [{"status": status, "rows_checked": 2}])
+
+
+VACUOUS = [
+    {"type": "not_null", "column": "id"},
+    {"type": "unique", "column": "id"},
+    {"type": "range", "column": "amount", "min": 0},
+    {"type": "accepted_values", "column": "kind", "values": ["a"]},
+    {"type": "row_count", "source_table": TABLE},
+    {"type": "custom_sql", "sql": f"SELECT id FROM {TABLE} WHERE FALSE"},
+]
+
+
+@pytest.mark.parametrize("check", VACUOUS)
+@pytest.mark.parametrize("scope", ["run", "days"])
+def test_a_check_over_no_rows_is_a_warning_and_not_passed(tmp_path: Path, check: dict[str, Any], scope: str) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        context.run_id, context.start_date, context.end_date = "run_2", date(2025, 1, 1), date(2025, 1, 1)
+        result = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check], "scope": scope})
+        return result, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
+
+    result, (row,) = live(tmp_path, scenario)
+    assert (result["rows_checked"], result["checks_passed"], result["checks_failed"]) == (0, 0, [])
+    assert len(result["warnings"]) == 1
+    assert "checked 0 rows" in result["warnings"][0]
+    assert (row["status"], row["rows_checked"]) == ("empty", 0)
+    assert row["detail"].startswith("checked 0 rows")
+
+
+def test_a_count_that_allows_none_passes_on_an_empty_table(tmp_path: Path) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        context.run_id, context.start_date, context.end_date = "run_2", date(2025, 1, 1), date(2025, 1, 1)
+        check = {"type": "row_count", "max": 0}
+        return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+
+    assert live(tmp_path, scenario)["warnings"] == []
 
 
 def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
-"""`generic.dq_check`: expectations on a table → `org_meta_dq_results`; a failed one stops, warns or sets rows aside."""
+"""`generic.dq_check`: expectations on a table → `org_meta_dq_results`; a failed one stops, warns or sets rows aside.
+
+A check that held because there was no row to look at is `empty`, and a warning: it says nothing about the data.
+"""
 
 from __future__ import annotations
 
@@ -34,6 +37,7 @@ class CheckProcessor:
         rows: list[dict[str, Any]] = []
         failed: list[str] = []
         stopping: list[str] = []
+        empty: list[str] = []
         checked = 0
         for number, check in enumerate(options.checks, 1):
             name = check.name or f"{number:02d}_{check.type}"
@@ -46,13 +50,15 @@ class CheckProcessor:
                     stopping.append(message)
                 elif check.on_fail == "quarantine":
                     await _set_aside(check, name, options, context)
+            elif found.checked_nothing:
+                empty.append(f"{name}: {found.message}")
             rows.append(
                 {
                     "check_name": name,
                     "check_type": check.type,
                     "table_name": options.table,
                     "step_id": context.step_id,
-                    "status": "passed" if found.passed else "failed",
+                    "status": "failed" if not found.passed else "empty" if found.checked_nothing else "passed",
                     "on_fail": check.on_fail,
                     "rows_checked": found.rows_checked,
                     "rows_failed": found.rows_failed,
@@ -66,9 +72,11 @@ class CheckProcessor:
         return {
             "status": SUCCESS,
             "rows_processed": checked,
-            "checks_passed": len(rows) - len(failed),
+            "rows_checked": checked,
+            "checks_passed": len(rows) - len(failed) - len(empty),
             "checks_failed": failed[:FAILED_MAX],
-            "warnings": [f"{options.table}: {message}" for message in failed[:FAILED_MAX]],
+            "checks_empty": empty[:FAILED_MAX],
+            "warnings": [f"{options.table}: {message}" for message in [*failed[:FAILED_MAX], *empty[:FAILED_MAX]]],
         }
 
 

@@ -18,16 +18,30 @@ Parameters = dict[str, Parameter]
 
 
 class Measured(NamedTuple):
-    """`said` is empty when the check passed."""
+    """`message` says what is wrong, or that there was nothing to check; it is empty for a check that passed."""
 
     passed: bool
     rows_checked: int
     rows_failed: int
     message: str
 
+    @property
+    def checked_nothing(self) -> bool:
+        """Whether the check held because there was no row, which proves nothing."""
+        return self.passed and bool(self.message)
+
 
 async def measure(check: Check, options: CheckFile, schema: TableSchema, context: Context) -> Measured:
     """Make one check. Raises `StepFailed` for a column that the table has not."""
+    found = await _measured(check, options, schema, context)
+    bounds_rows = check.type == "row_count" and not check.source_table  # then an empty table is what it asks about
+    if found.passed and found.rows_checked == 0 and not bounds_rows:
+        where = {"run": "brought by this run, or for its days", "days": "of the run's days", "all": "in the table"}
+        return found._replace(message=f"checked 0 rows: there is none {where[options.scope]}")
+    return found
+
+
+async def _measured(check: Check, options: CheckFile, schema: TableSchema, context: Context) -> Measured:
     names = {column.name for column in schema.columns}
     for column in check.columns:
         if column not in names:
@@ -96,8 +110,11 @@ def _slice(options: CheckFile, context: Context) -> tuple[str, Parameters]:
     days = {"first_day": Parameter("DATE", context.start_date), "last_day": Parameter("DATE", context.end_date)}
     if options.scope == "days":
         return where, days
-    return f"{where} AND t.x_pipeline_id = @pipeline_id AND t.x_credential_id = @credential_id", {
+    # Rows merged by key have no day of their own: they are found by the run that brought them.
+    brought = f"(t.x_run_id = @run_id OR {where})"
+    return f"{brought} AND t.x_pipeline_id = @pipeline_id AND t.x_credential_id = @credential_id", {
         **days,
+        "run_id": Parameter("STRING", context.run_id),
         "pipeline_id": Parameter("STRING", context.pipeline_id),
         "credential_id": Parameter("STRING", context.credential_id),
     }
