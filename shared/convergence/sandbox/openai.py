@@ -23,6 +23,7 @@ WIDTHS: Final = {"1d": DAY, "1h": 3600, "1m": 60}
 LIMITS: Final = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}  # default, most
 COST_LIMITS: Final = (7, 180)
 COST_GROUPS: Final = ("project_id", "line_item", "api_key_id")
+KEYS_SINCE: Final = 1_764_979_200  # costs of earlier days cannot be grouped by key
 BUCKETS_WHEN_OPEN: Final = 1  # without end_time the answer is the bucket of start_time
 
 Results = Callable[[int, int], list[dict[str, Any]]]  # bucket start and end → its results
@@ -90,6 +91,7 @@ def answer(request: Request) -> Response:
     query = Query(request.query)
     try:
         if path == "costs":
+            _refuse_early_keys(query)
             return _page(request, query, "1d", COST_LIMITS, lambda start, end: _costs(query, start, end))
         area, _, name = path.partition("/")
         kind = KINDS.get(name) if area == "usage" else None
@@ -101,6 +103,12 @@ def answer(request: Request) -> Response:
         return _page(request, query, width, LIMITS[width], lambda start, end: _usage(kind, query, start, end))
     except Refused as refusal:
         return refusal.response
+
+
+def _refuse_early_keys(query: Query) -> None:
+    if "api_key_id" in query.many("group_by", COST_GROUPS) and query.whole("start_time") < KEYS_SINCE:
+        message = f"'group_by' with 'api_key_id' is only supported for 'start_time' on or after {KEYS_SINCE}."
+        raise Refused(400, message, param="group_by")
 
 
 def authorise(request: Request) -> Response | None:

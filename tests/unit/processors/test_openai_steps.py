@@ -7,7 +7,7 @@ import csv
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -19,6 +19,7 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.openai import billing, cost, reconciliation, seed_csv, usage, validation
 from convergence.sandbox import Sandbox
+from convergence.sandbox.bill import charges
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.kinds import KINDS
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
@@ -326,3 +327,37 @@ def test_fields_that_the_api_adds_later_are_kept() -> None:
     result = {"object": "x", "model": "gpt-4o", "input_tokens": 3, "input_video_tokens": 2}
     (row,) = asyncio.run(extract_from(bucket(DAYS[0], result), bucket(DAYS[1])))
     assert (row["input_tokens"], row["other_fields"]) == (3, '{"input_video_tokens":2}')
+
+
+KEYS_FROM = date(2025, 12, 6)  # Unix 1764979200
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "without_key"),
+    [
+        (KEYS_FROM - timedelta(days=2), KEYS_FROM + timedelta(days=1), 2),
+        (KEYS_FROM - timedelta(days=2), KEYS_FROM - timedelta(days=1), 2),
+        (KEYS_FROM, KEYS_FROM + timedelta(days=1), 0),
+    ],
+)
+def test_costs_of_days_that_know_no_keys_are_asked_for_without_them(first: date, last: date, without_key: int) -> None:
+    async def work(here: World) -> tuple[list[dict[str, Any]], list[tuple[date, Decimal]]]:
+        await here.billing()
+        sql = "SELECT usage_date, api_key_id, amount FROM openai_billing_daily_raw"
+        billed = []
+        for day in days_between(first, last):
+            start = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
+            billed.append((day, sum((charge.amount for charge in charges(start, start + 86_400)), Decimal(0))))
+        return await here.rows(sql), billed
+
+    rows, billed = in_world(work, start_date=first, end_date=last)
+    days = days_between(first, last)
+    keyed = {day: any(row["api_key_id"] for row in rows if row["usage_date"] == day) for day in days}
+    assert keyed == {day: number >= without_key for number, day in enumerate(days)}
+    sums = [(day, sum((row["amount"] for row in rows if row["usage_date"] == day), Decimal(0))) for day in days]
+    assert sums == billed
+    assert all(amount > 0 for _, amount in billed)
+
+
+def days_between(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=number) for number in range((last - first).days + 1)]

@@ -108,6 +108,15 @@ def test_a_bad_argument_is_400_and_named(params: dict[str, Any], param: str) -> 
     assert (answer.status_code, answer.json()["error"]["param"]) == (400, param)
 
 
+def test_costs_before_december_6th_2025_cannot_be_grouped_by_key() -> None:
+    epoch = 1_764_979_200
+    refused = get("costs", start_time=epoch - 86_400, end_time=epoch + 86_400, group_by="api_key_id")
+    assert (refused.status_code, refused.json()["error"]["param"]) == (400, "group_by")
+    assert str(epoch) in refused.json()["error"]["message"]
+    assert get("costs", start_time=epoch, group_by="api_key_id").status_code == 200
+    assert get("costs", start_time=epoch - 86_400, group_by="project_id").status_code == 200
+
+
 def test_a_wrong_key_is_401_and_a_key_without_the_scope_403() -> None:
     assert get("costs", key="sk-other", start_time=START).status_code == 401
     refused = get("costs", key="sk-proj-1", start_time=START)

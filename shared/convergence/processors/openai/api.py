@@ -38,14 +38,21 @@ async def connect(context: Context, settings: ApiSettings) -> RestClient:
 
 
 async def daily(
-    client: RestClient, path: str, context: Context, *, group_by: Sequence[str], page_days: int, exact: bool = False
+    client: RestClient,
+    path: str,
+    context: Context,
+    *,
+    group_by: Sequence[str],
+    page_days: int,
+    exact: bool = False,
+    between: tuple[date, date] | None = None,
 ) -> AsyncIterator[list[tuple[date, dict[str, Any]]]]:
-    """Yield one page after the other as (day, result), for all days of the run.
+    """Yield one page after the other as (day, result), for all days of the run, or those `between` (both inclusive).
 
     Raises `StepFailed` when a day comes twice, was not asked for, or is past and missing: a green run never holds
     more or less than it should.
     """
-    first, last = context.start_date, context.end_date
+    first, last = between or (context.start_date, context.end_date)
     params = [
         ("start_time", str(_midnight(first))),
         ("end_time", str(_midnight(last + timedelta(days=1)))),

@@ -1,9 +1,13 @@
-"""`openai.billing`: what the provider itself charges, per day, line item and project → `openai_billing_daily_raw`."""
+"""`openai.billing`: what the provider itself charges, per day, line item and project → `openai_billing_daily_raw`.
+
+Costs can be grouped by API key from 2025-12-06 on only: one earlier day in a request is refused with 400 for good
+(langwatch/langwatch#7579). Earlier days are asked for without the key; their rows have a NULL `api_key_id`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import date
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from datetime import date, timedelta
 from typing import Any, Final
 
 from convergence.errors import StepFailed
@@ -17,6 +21,8 @@ from convergence.processors.settings import settings
 
 PATH: Final = "/organization/costs"
 GROUP_BY: Final = ("project_id", "line_item", "api_key_id")
+GROUP_BY_BEFORE_KEYS: Final = ("project_id", "line_item")
+KEYS_SINCE: Final = date(2025, 12, 6)  # 1764979200
 
 
 class BillingProcessor(TableProcessor):
@@ -32,14 +38,31 @@ class BillingProcessor(TableProcessor):
         """Yield one page after the other."""
         options = settings(ApiSettings, step_config)
         self._client = client = await connect(context, options)
-        pages = daily(client, PATH, context, group_by=GROUP_BY, page_days=options.page_days, exact=True)
-        async for page in pages:
-            yield [_row(day, result) for day, result in page]
+        for first, last, group_by in _requests(context.start_date, context.end_date):
+            pages = daily(
+                client,
+                PATH,
+                context,
+                group_by=group_by,
+                page_days=options.page_days,
+                exact=True,
+                between=(first, last),
+            )
+            async for page in pages:
+                yield [_row(day, result) for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
         """Say how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}
+
+
+def _requests(first: date, last: date) -> Iterator[tuple[date, date, Sequence[str]]]:
+    """Yield (first day, last day, group_by): the days before the API knew keys, and those from then on."""
+    if first < KEYS_SINCE:
+        yield first, min(last, KEYS_SINCE - timedelta(days=1)), GROUP_BY_BEFORE_KEYS
+    if last >= KEYS_SINCE:
+        yield max(first, KEYS_SINCE), last, GROUP_BY
 
 
 def _row(day: date, result: Mapping[str, Any]) -> Row:
