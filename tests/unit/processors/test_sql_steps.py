@@ -239,7 +239,7 @@ def test_rows_merged_by_key_are_checked_though_their_day_is_not_the_runs(
         result = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
         return result["rows_checked"], await rows(context, "SELECT status, rows_checked FROM org_meta_dq_results")
 
-    assert live(tmp_path, scenario) == (2, [{"status": status, "rows_checked": 2}])
+    assert run_scenario(tmp_path, scenario) == (2, [{"status": status, "rows_checked": 2}])
 
 
 VACUOUS = [
@@ -260,7 +260,7 @@ def test_a_check_over_no_rows_is_a_warning_and_not_passed(tmp_path: Path, check:
         result = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check], "scope": scope})
         return result, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
 
-    result, (row,) = live(tmp_path, scenario)
+    result, (row,) = run_scenario(tmp_path, scenario)
     assert (result["rows_checked"], result["checks_passed"], result["checks_failed"]) == (0, 0, [])
     assert len(result["warnings"]) == 1
     assert "checked 0 rows" in result["warnings"][0]
@@ -274,7 +274,7 @@ def test_a_count_that_allows_none_passes_on_an_empty_table(tmp_path: Path) -> No
         check = {"type": "row_count", "max": 0}
         return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
 
-    assert live(tmp_path, scenario)["warnings"] == []
+    assert run_scenario(tmp_path, scenario)["warnings"] == []
 
 
 def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:

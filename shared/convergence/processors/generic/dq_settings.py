@@ -65,8 +65,8 @@ class Check(Settings):
 
 
 class CheckFile(Settings):
-    """What is looked at: `scope: run` at the rows that this pipeline and credential brought in this run or for its days,
-    `days` at all rows of these days, whichever pipeline brought them, `all` at the whole table."""
+    """What is looked at: `scope: run` at the rows that this pipeline and credential brought in this run, or for its
+    days; `days` at all rows of these days, whichever pipeline brought them; `all` at the whole table."""
 
     table: str
     checks: tuple[Check, ...] = Field(min_length=1)
