@@ -54,7 +54,7 @@ class PushSink:
 
 
 def answering(handler: Handler, topic: str) -> Answering:
-    """Return the edge of a handler: its `Ack` is 204, its `Retry` 503, an error 500 (design: engine.md §2)."""
+    """Return the edge of a handler: its `Ack` is 204, its `Retry` 503, an error 500 (design: docs/engine.md §2)."""
 
     async def answer(path: str, headers: Mapping[str, str], body: bytes) -> int:
         delivery = read_envelope(body, topic).delivery

@@ -41,7 +41,7 @@ def decide(
     crashes_max: int,
     condition: Callable[[], bool],
 ) -> Decision:
-    """Return what to do with a delivery made for `epoch` (design: engine.md §6, in its order).
+    """Return what to do with a delivery made for `epoch` (design: docs/engine.md §6, in its order).
 
     `leased` says whether an owner may be alive, `isolated` whether nothing else runs in this process. `condition` is
     asked only when everything else allows a start.

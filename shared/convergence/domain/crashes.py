@@ -1,4 +1,4 @@
-"""Deaths of processes while they ran a step (design: scheduler.md §7).
+"""Deaths of processes while they ran a step (design: docs/engine.md §13).
 
 A process that dies takes everything it ran with it, so its death says little about one of its steps. A step is
 suspect only when it was there at deaths of processes that had proven themselves; then it runs alone, and only deaths

@@ -1,4 +1,4 @@
-"""The two state machines (design: engine.md §4). Nothing else says which status may follow which."""
+"""The two state machines (design: docs/engine.md §4). Nothing else says which status may follow which."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ async def announce(services: Services, dead_letter: Create) -> None:
 
 
 async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
-    """Handle what the bus gave up on: it proves that deliveries failed, not that the step did (engine.md §7).
+    """Handle what the bus gave up on: it proves that deliveries failed, not that the step did (docs/engine.md §7).
 
     A step that failed fails its run, one that is done wakes the next, anything else is left to the reconciler.
     """

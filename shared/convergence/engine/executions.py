@@ -1,4 +1,4 @@
-"""Who is at work in this process: many deliveries beside each other, or one alone (design: scheduler.md §7)."""
+"""Who is at work in this process: many deliveries beside each other, or one alone (design: docs/engine.md §13)."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Is everybody done that a step waits for? Asked after each finished sibling, so it must be cheap.
 
-Read naively, d finishers × d siblings is quadratic (design: engine.md §6, wide joins). Here each process goes around
-the siblings once: it stops at the first that is not done, and the next look begins there, for what is done stays
+Read naively, d finishers × d siblings is quadratic (design: docs/engine.md §6, wide joins). Here each process goes
+around the siblings once: it stops at the first that is not done, and the next look begins there, for what is done stays
 done. While that one sibling is not done, one read answers; in all a join costs a process O(d) reads, however many
 finish. This is only about time: whether a step may start is decided at its claim. The end of a run has no claim, so
 nothing less than every last step's own document decides it.

@@ -1,4 +1,4 @@
-"""Send again what was lost, and fail what is over its deadline (design: engine.md §8).
+"""Send again what was lost, and fail what is over its deadline (design: docs/engine.md §8).
 
 Never fails a step: only its owner, or a claim that finds it over the crash limit, may do that.
 """

@@ -169,7 +169,7 @@ async def _next_epoch(
     steps: Mapping[str, StoredStep],
     applied: Mapping[str, Applied],
 ) -> tuple[Run, list[Write]]:
-    """Return the run in its next epoch and what goes into the one commit that makes it so (engine.md §7).
+    """Return the run in its next epoch and what goes into the one commit that makes it so (docs/engine.md §7).
 
     Every step that is not done gets the new epoch, absent ones too: a message of the old epoch that is still under
     way must find nothing that it could begin.

@@ -164,7 +164,7 @@ async def commit(documents: Documents, writes: Sequence[Write], token: str) -> l
     """Commit; after a conflict or a lost answer, recognise the own write by its `token`.
 
     The first write carries the token. A commit whose answer was lost may have been applied; asking is the
-    only way to know (design: engine.md §2).
+    only way to know (design: docs/engine.md §2).
 
     Raises:
         Conflict: somebody else wrote.

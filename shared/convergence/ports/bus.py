@@ -1,4 +1,4 @@
-"""Messages are hints (design: engine.md §1): each may be lost, late, doubled or out of order."""
+"""Messages are hints (design: docs/engine.md §1): each may be lost, late, doubled or out of order."""
 
 from __future__ import annotations
 

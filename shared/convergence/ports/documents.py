@@ -1,4 +1,4 @@
-"""Versioned documents: the one place where state survives (design: engine.md §2).
+"""Versioned documents: the one place where state survives (design: docs/engine.md §2).
 
 A path alternates collection and id: `runs/r1`, `runs/r1/steps/extract`. Data is JSON: str, int, float, bool,
 None, list, dict with str keys. Times are stored as text by `convergence.domain.times`, so they sort.

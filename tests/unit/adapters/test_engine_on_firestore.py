@@ -1,4 +1,4 @@
-"""The engine runs on Firestore as it is, and costs there what the design says (engine.md §11)."""
+"""The engine runs on Firestore as it is, and costs there what the design says (docs/engine.md §11)."""
 
 from __future__ import annotations
 

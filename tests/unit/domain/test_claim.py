@@ -1,4 +1,4 @@
-"""What a delivery leads to, case by case (design: engine.md §6)."""
+"""What a delivery leads to, case by case (design: docs/engine.md §6)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the death of a process says about the steps that it ran (design: scheduler.md §7)."""
+"""What the death of a process says about the steps that it ran (design: docs/engine.md §13)."""
 
 from __future__ import annotations
 

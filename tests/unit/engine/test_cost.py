@@ -1,4 +1,4 @@
-"""What a step costs in reads, writes and messages, counted exactly (design: engine.md §11)."""
+"""What a step costs in reads, writes and messages, counted exactly (design: docs/engine.md §11)."""
 
 from __future__ import annotations
 

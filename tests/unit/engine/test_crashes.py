@@ -1,4 +1,4 @@
-"""Processes die while steps run: which steps are blamed, which go on (design: scheduler.md §7)."""
+"""Processes die while steps run: which steps are blamed, which go on (design: docs/engine.md §13)."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ Target = Literal["embedded", "gcp"]
 
 _TABLE_IS_NAMED_ONLY: Final = frozenset({"generic.procedure_executor", "generic.noop"})  # they load no rows there
 _REPLACES: Final = frozenset({"overwrite", "write_truncate", "truncate", "replace"})
-EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: engine.md §6)
+EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: docs/engine.md §6)
 
 
 def check_processors(loaded: LoadedPipeline, target: Target) -> tuple[list[ConfigError], list[ConfigError]]:

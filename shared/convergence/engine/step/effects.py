@@ -2,7 +2,7 @@
 
 A process may die after the warehouse committed and before the state did; the replay is a new epoch and must know what
 took effect in those before. So each write has a name that does not depend on the epoch, its job id is a hash of run,
-step, epoch and name, and before a write the same name is closed in every earlier epoch (design: scheduler.md §6).
+step, epoch and name, and before a write the same name is closed in every earlier epoch (design: docs/engine.md §12).
 """
 
 from __future__ import annotations

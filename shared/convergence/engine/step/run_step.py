@@ -1,4 +1,4 @@
-"""One delivery of a step: look, decide, act (design: engine.md §6)."""
+"""One delivery of a step: look, decide, act (design: docs/engine.md §6)."""
 
 from __future__ import annotations
 
