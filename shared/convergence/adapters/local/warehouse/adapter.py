@@ -6,8 +6,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from convergence.adapters.local import warehouse_ledger as ledger
-from convergence.adapters.local.warehouse import tables
+from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse.diagnose import diagnose

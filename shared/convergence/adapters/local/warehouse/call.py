@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
-from convergence.adapters.local import warehouse_ledger as ledger
+from convergence.adapters.local.warehouse import ledger
 from convergence.adapters.local.warehouse.lineage import settle_lineage
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.session import Job

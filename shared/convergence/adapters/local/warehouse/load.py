@@ -7,7 +7,7 @@ from datetime import UTC
 from typing import Any
 
 from convergence.adapters.googlesql.types import column_type
-from convergence.adapters.local import warehouse_ledger as ledger
+from convergence.adapters.local.warehouse import ledger
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse.session import Job
