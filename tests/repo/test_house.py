@@ -18,8 +18,8 @@ DDL = re.compile(r"\b(CREATE|ALTER|DROP)\s+(OR\s+REPLACE\s+)?(TEMP\s+)?(TABLE|VI
 # A merge on BigQuery keeps its staged rows in a temporary table, whose columns are the schema file's.
 DDL_ALLOWED = {"adapters/local/documents/adapter.py", "adapters/gcp/warehouse/load.py"}
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CHANGELOG.md", "LICENSE", "Makefile", "README.md", "SECURITY.md", "configs", "docs",
-    "functions", "infra", "pyproject.toml", "shared", "tests",
+    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md",
+    "configs", "docs", "functions", "infra", "pyproject.toml", "shared", "tests",
 }  # fmt: skip
 
 
@@ -91,6 +91,6 @@ def test_every_error_code_is_explained() -> None:
 
 
 def test_documents_link_only_to_what_is_there() -> None:
-    for page in [ROOT / "README.md", ROOT / "SECURITY.md", *(ROOT / "docs").rglob("*.md")]:
+    for page in [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]:
         for target in re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", page.read_text()):
             assert (page.parent / target).exists(), f"{page.relative_to(ROOT)} links to {target}"
