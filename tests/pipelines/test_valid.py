@@ -10,7 +10,7 @@ import pytest
 
 from convergence.config.catalog import Catalog
 from convergence.config.model.json_schema import pipeline_json_schema
-from convergence.config.resolve import resolve_handler, resolve_results
+from convergence.config.resolve import resolve_end_step, resolve_results
 from convergence.config.yaml.source import read_yaml
 from convergence.domain.plan import Plan
 from tests.unit.config.builders import VALID, a_plan
@@ -91,7 +91,7 @@ def test_a_switch_written_as_text_is_a_boolean() -> None:
 
 def test_a_handler_is_filled_when_the_run_has_ended() -> None:
     plan = plan_of("cloud/gcp/cost/export")
-    handler = resolve_handler(plan.handlers[0], plan, {"failed_step": "extract_export", "error_message": "{date}!"})
+    handler = resolve_end_step(plan.end_steps[0], plan, {"failed_step": "extract_export", "error_message": "{date}!"})
     assert handler.config["config"]["to_emails"] == ["boss@example.com", "ops@example.com"]
     assert handler.config["config"]["message"] == (
         "acme-gcp-export of 2026-03-04 stopped at extract_export:\n{date}!\n"
@@ -156,9 +156,9 @@ def test_an_older_transformer_gets_typed_sql_and_a_write_mode() -> None:
 
 def test_notification_settings_beside_config_are_moved_into_it() -> None:
     plan = plan_of("older/mails")
-    assert [step.trigger for step in plan.handlers] == ["on_failure", "on_success", "on_completion", "always"]
+    assert [step.trigger for step in plan.end_steps] == ["on_failure", "on_success", "on_completion", "always"]
     ended = {"status": "failed", "finished_at": "2026-03-05T02:00:00Z"}
-    mail = resolve_handler(plan.handlers[0], plan, ended).config["config"]
+    mail = resolve_end_step(plan.end_steps[0], plan, ended).config["config"]
     assert mail["to_emails"] == "admin@example.com"
     assert mail["message"] == "failed at 2026-03-05T02:00:00Z"
 

@@ -225,7 +225,7 @@ def test_without_publishing_again_on_redelivery_runs_hang(
 
     def forgetful(**question: Any) -> claim.Decision:
         decision = decide(**question)
-        return claim.Decision.DROP if decision is claim.Decision.SETTLE else decision
+        return claim.Decision.DROP if decision is claim.Decision.WAKE_DEPENDENTS else decision
 
     monkeypatch.setattr(run_step, "decide", forgetful)
     assert breaks(tmp_path / "key", **only_redelivery) is not None

@@ -141,7 +141,7 @@ class World:
                 sole_process=self.embedded, execution_max_s=3600, proven_after_s=PROVEN_AFTER_S, isolation_wait_s=3600
             ),
         )
-        process.services.memory.routines_synced = True  # there are none
+        process.services.cache.routines_synced = True  # there are none
         if self.embedded:
             self.spawn(self._start_up(process))
         else:
@@ -364,7 +364,7 @@ class World:
                 raise self.violated(f"{run_id}/{step_id} started while {name} is {status}")
         key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
         others = self.executions.setdefault(key, [])
-        mine = (process, process.services.memory.leases[key])
+        mine = (process, process.services.cache.leases[key])
         owns = mine[1].held.step.leased(self.clock.now())  # one that froze after its claim finds out at its next write
         for other, lease in others:
             if owns and not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):

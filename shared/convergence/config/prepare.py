@@ -40,7 +40,7 @@ class PreparedStep(NamedTuple):
     fill: Fill | None
     enabled: Fill | None
     when: expression.Expression | None  # with names that the plan replaces
-    later: tuple[Deferred, ...]
+    deferred: tuple[Deferred, ...]
     uses: tuple[Use, ...]
 
 
@@ -56,12 +56,12 @@ class Prepared(NamedTuple):
     mistakes: tuple[ConfigError, ...] = ()
 
 
-def is_late(name: str) -> bool:
+def is_deferred(name: str) -> bool:
     """True for a name that is known when the step starts."""
     return name.startswith("results.")
 
 
-def is_late_in_handler(name: str) -> bool:
+def is_deferred_in_end_step(name: str) -> bool:
     """True for a name that is known when a handler step starts."""
     return name.startswith("results.") or name in ENDING
 
@@ -70,7 +70,7 @@ def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
     """Compile a pipeline. A cycle or an unknown dependency is left to `checks`."""
     types = _types(pipeline)
     mistakes: list[ConfigError] = []
-    compiler = Compiler(is_late, types)
+    compiler = Compiler(is_deferred, types)
     pipeline_id = compiler.compile(pipeline.pipeline_id, ("pipeline_id",)) or (lambda _: pipeline.pipeline_id)
     uses = list(compiler.uses)
     variables = _variables(pipeline, types, positions, mistakes)
@@ -170,7 +170,7 @@ def _step(
     mistakes: list[ConfigError],
 ) -> PreparedStep:
     at: KeyPath = ("steps", index)
-    deferred = is_late if step.trigger is None else is_late_in_handler
+    deferred = is_deferred if step.trigger is None else is_deferred_in_end_step
     config = {
         name: block for name in _BLOCKS if name in step.model_fields_set and (block := getattr(step, name)) is not None
     }
@@ -208,7 +208,7 @@ def _step(
         fill=_whole(config, live) if live else None,
         enabled=enabled,
         when=when,
-        later=tuple(compiler.later),
+        deferred=tuple(compiler.deferred),
         uses=tuple(compiler.uses),
     )
 

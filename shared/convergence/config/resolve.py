@@ -15,18 +15,18 @@ from convergence.config.conditions import expression
 from convergence.config.cron import zone
 from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters.dates import date_names
-from convergence.config.prepare import PreparedStep, is_late, is_late_in_handler
+from convergence.config.prepare import PreparedStep, is_deferred, is_deferred_in_end_step
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.templates.compiled import Scope, Use
-from convergence.config.templates.deferred import deferred_texts, resolve_handler, resolve_results
-from convergence.config.templates.missing_names import Explanation
+from convergence.config.templates.deferred import deferred_texts, resolve_end_step, resolve_results
+from convergence.config.templates.missing_names import MissingNames
 from convergence.config.templates.sizes import PLAN_MAX, TooLarge, Values, Weights
 from convergence.config.templates.template import NoValue, lookup
 from convergence.config.yaml.positions import KeyPath
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import ConfigError, ConfigErrors
 
-__all__ = ["ResolveRequest", "resolve", "resolve_handler", "resolve_results"]
+__all__ = ["ResolveRequest", "resolve", "resolve_end_step", "resolve_results"]
 
 _NOTHING_TO_KNOW: Mapping[str, Any] = {}
 
@@ -69,7 +69,7 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     try:
         scope["pipeline_id"] = core["pipeline_id"] = prepared.pipeline_id(scope)
     except LookupError as error:
-        Explanation(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
+        MissingNames(loaded, scope).mistake(Use(str(error.args[0]), ("pipeline_id",), 0), mistakes)
     except TooLarge as error:
         mistakes.append(loaded.positions.problem(("pipeline_id",), str(error)))
     steps = tuple(step.plan or _step(step, loaded, scope, mistakes) for step in prepared.steps)
@@ -181,11 +181,11 @@ def _step(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mistakes
                 when = _when(prepared.when, scope)
             if prepared.fill is not None:
                 config = prepared.fill(scope)
-            if prepared.later:
-                late = is_late if step.trigger is None else is_late_in_handler
-                deferred = deferred_texts(prepared.later, 2, late, scope)
+            if prepared.deferred:
+                is_known_later = is_deferred if step.trigger is None else is_deferred_in_end_step
+                deferred = deferred_texts(prepared.deferred, 2, is_known_later, scope)
         except (LookupError, ValueError) as error:
-            problem = Explanation(loaded, scope).step(prepared, error, mistakes)
+            problem = MissingNames(loaded, scope).step(prepared, error, mistakes)
             config, deferred = _NOTHING_TO_KNOW, ()
     return PlanStep(**prepared.fixed, enabled=enabled, when=when, config=config, deferred=deferred, problem=problem)
 
@@ -199,7 +199,7 @@ def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mista
         mistakes.append(loaded.positions.problem(at, str(error)))
         return False
     except LookupError as error:
-        Explanation(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
+        MissingNames(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
         return False
     if isinstance(value, bool):
         return value

@@ -17,7 +17,7 @@ class Decision(Enum):
     """The next act."""
 
     DROP = "nothing to do; acknowledge"
-    SETTLE = "the step is done; wake those that wait, then acknowledge"
+    WAKE_DEPENDENTS = "the step is done; wake those that wait, then acknowledge"
     FAIL_RUN = "the step failed; make sure the run has"
     WAIT = "not due; deliver again"
     SKIP = "its condition is false"
@@ -49,7 +49,7 @@ def decide(
     if epoch != run.epoch or run.terminal != (planned.trigger is not None):
         return Decision.DROP
     if step is not None:
-        decided = _known(step, epoch=epoch, leased=leased, now=now, handler=planned.trigger is not None)
+        decided = _known(step, epoch=epoch, leased=leased, now=now, end_step=planned.trigger is not None)
         if decided is not None:
             return decided
     if not all(dependency is not None and dependency.done for dependency in dependencies):
@@ -65,12 +65,12 @@ def decide(
     return Decision.ISOLATE if step is not None and suspect(step) and not isolated else Decision.CLAIM
 
 
-def _known(step: Step, *, epoch: int, leased: bool, now: datetime, handler: bool) -> Decision | None:
+def _known(step: Step, *, epoch: int, leased: bool, now: datetime, end_step: bool) -> Decision | None:
     """Decide by what the step's document says already; None when it may start."""
     if step.done:
-        return Decision.DROP if handler else Decision.SETTLE
+        return Decision.DROP if end_step else Decision.WAKE_DEPENDENTS
     if step.status is StepStatus.FAILED:
-        return Decision.DROP if handler else Decision.FAIL_RUN
+        return Decision.DROP if end_step else Decision.FAIL_RUN
     if step.epoch > epoch:
         return Decision.DROP
     if leased:  # also a replayed step whose former owner may still be at work

@@ -31,7 +31,7 @@ RELEASED: Final[Mapping[str, Any]] = {
 }
 
 
-def counted(step: Step, now: datetime) -> dict[str, Any]:
+def count_crash(step: Step, now: datetime) -> dict[str, Any]:
     """Return what changes on a running step whose owner is found dead.
 
     It waits longer each time, up to a minute: so one that kills young processes gets into one that has been up for
@@ -58,7 +58,7 @@ def suspect(step: Step) -> bool:
     return step.crashes_when_proven >= SUSPECT_AFTER
 
 
-def told(step: Step) -> str:
+def crash_report(step: Step) -> str:
     """Return what is known of the deaths, for people."""
     alone = f", {step.crashes_when_isolated} of them while it ran alone" if step.crashes_when_isolated else ""
     return f"its process died {times(step.crashes)}{alone}"

@@ -71,7 +71,7 @@ _DEFAULTS: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Plan:
-    """Steps in an order in which they could run one by one; handlers come last."""
+    """Steps in an order in which they could run one by one; end steps come last."""
 
     pipeline: str  # path under configs/, for example `openai/cost/usage_cost`
     pipeline_id: str
@@ -90,7 +90,7 @@ class Plan:
 
     @cached_property
     def graph(self) -> tuple[PlanStep, ...]:
-        """The steps that decide the run: all but handlers."""
+        """The steps that decide the run: all but end steps."""
         return tuple(step for step in self.steps if step.trigger is None)
 
     @cached_property
@@ -109,7 +109,7 @@ class Plan:
         return tuple(step.step_id for step in self.sinks)
 
     @cached_property
-    def handlers(self) -> tuple[PlanStep, ...]:
+    def end_steps(self) -> tuple[PlanStep, ...]:
         """Steps outside the graph, started once when the run is terminal."""
         return tuple(step for step in self.steps if step.trigger is not None)
 

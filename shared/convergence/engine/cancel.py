@@ -6,7 +6,7 @@ from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.finish_run import announce
 from convergence.engine.services import Services
-from convergence.engine.store import release, require_run, write_run
+from convergence.engine.store import release_write, require_run, write_run
 from convergence.errors import Conflict
 
 
@@ -22,10 +22,10 @@ async def cancel(services: Services, org: str, run_id: str, *, reason: str = "ca
         token = services.ids.new("t")
         cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), reason=reason, token=token)
         try:
-            await write_run(services, cancelled, stored.version, release(cancelled))
+            await write_run(services, cancelled, stored.version, release_write(cancelled))
         except Conflict:
             continue
-        for (leased_run, _), lease in list(services.memory.leases.items()):
+        for (leased_run, _), lease in list(services.cache.leases.items()):
             if leased_run == run_id:
                 lease.stop("the run is cancelled")
         await announce(services, cancelled)

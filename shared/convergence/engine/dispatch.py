@@ -167,7 +167,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
             raise
         return again
     run = stored.run
-    services.memory.remember(run.run_id, run.plan_epoch, prepared.plan)
+    services.cache.remember(run.run_id, run.plan_epoch, prepared.plan)
     await publish_events(services.bus, [run_event(run)])
     await publish_ready(services.bus, run, [step.step_id for step in prepared.plan.roots])
     return run
@@ -179,7 +179,7 @@ async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     until = run.deadline_at + timedelta(seconds=services.settings.lease_s)
     plan = Create(plan_path(run), prepared.plan.to_data())
     for attempt in range(1, _RESERVE_ATTEMPTS + 1):
-        async with services.memory.gate(run.org):  # callers in this process need not race each other
+        async with services.cache.lock(run.org):  # callers in this process need not race each other
             usage, version = await read_usage(services, budget_path(run))
             reserved = usage.reserve(
                 run.run_id, prepared.limits, now=services.clock.now(), until=until, counted=True, token=run.token

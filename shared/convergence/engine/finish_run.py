@@ -14,7 +14,7 @@ from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release, write, write_run
+from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release_write, write, write_run
 from convergence.errors import Conflict
 from convergence.ports.documents import Write
 
@@ -50,7 +50,7 @@ async def _end(
             ended = changed(ended, error=error)
         once = [await _once(services, run)] if run.run_once and to is RunStatus.COMPLETED else []
         try:
-            await write_run(services, ended, version, release(run), *extra, *once)
+            await write_run(services, ended, version, release_write(run), *extra, *once)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:
@@ -61,18 +61,18 @@ async def _end(
         return
 
 
-async def announce(services: Services, run: Run, *, handlers: bool = True) -> None:
-    """Tell that a run is terminal, and start the handlers that wait for it."""
+async def announce(services: Services, run: Run, *, end_steps: bool = True) -> None:
+    """Tell that a run is terminal, and start the end steps that wait for it."""
     await publish_events(services.bus, [run_event(run)])
-    if not handlers:
+    if not end_steps:
         return
     plan = await read_plan(services, run)
-    await publish_ready(services.bus, run, [step.step_id for step in matching_handlers(run, plan)])
+    await publish_ready(services.bus, run, [step.step_id for step in matching_end_steps(run, plan)])
 
 
-def matching_handlers(run: Run, plan: Plan) -> list[PlanStep]:
-    """Return the handler steps that this end of the run calls for."""
-    return [step for step in plan.handlers if step.trigger in _MATCHING[run.status]]
+def matching_end_steps(run: Run, plan: Plan) -> list[PlanStep]:
+    """Return the end steps that this end of the run calls for."""
+    return [step for step in plan.end_steps if step.trigger in _MATCHING[run.status]]
 
 
 def error_data(code: str, message: str, *, step_id: str | None, at: datetime) -> dict[str, Any]:

@@ -16,8 +16,8 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.times import from_text, to_text
-from convergence.engine.dead_letter import announce as announce_letter
-from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_handlers
+from convergence.engine.dead_letter import announce as announce_dead_letter
+from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_end_steps
 from convergence.engine.messages import publish_ready
 from convergence.engine.services import Services
 from convergence.engine.step.lease import is_leased
@@ -25,7 +25,7 @@ from convergence.engine.store import (
     StoredRun,
     StoredStep,
     budget_path,
-    dead_letter,
+    dead_letter_write,
     read_all_steps,
     read_plan,
     read_run,
@@ -169,19 +169,19 @@ async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
     run, now = stored.run, services.clock.now()
     message = f"Pipeline execution timed out after {plan.timeout_s:g}s; raise timeout_minutes, or replay it"
     error = error_data("run.timeout", message, step_id=None, at=now)
-    dead = dead_letter(run, _RUN_STEP, "", error, 1, now)
+    dead = dead_letter_write(run, _RUN_STEP, "", error, 1, now)
     await fail_run(services, stored, error, dead)
-    await announce_letter(services, dead)
+    await announce_dead_letter(services, dead)
 
 
 async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps) -> None:
-    """After the end: see the handlers done, count the rows, tell once more, and look no further."""
+    """After the end: see the end steps done, count the rows, tell once more, and look no further."""
     run, now = stored.run, services.clock.now()
     waiting: list[str] = []
-    for handler in matching_handlers(run, plan):
-        known = steps.get(record_id(handler, run.epoch))
+    for end_step in matching_end_steps(run, plan):
+        known = steps.get(record_id(end_step, run.epoch))
         if known is None or not (known.step.done or known.step.status is StepStatus.FAILED):
-            waiting.append(handler.step_id)
+            waiting.append(end_step.step_id)
     ended_at = max(run.finished_at or now, run.deadline_set_at or run.finished_at or now)
     if waiting and now < ended_at + timedelta(seconds=plan.timeout_s):
         await publish_ready(services.bus, run, waiting)
@@ -190,10 +190,10 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(said for step in graph for said in step.warnings)
-    await announce(services, run, handlers=False)
+    await announce(services, run, end_steps=False)
     closed = changed(run, totals=totals, warnings=warnings)
     await _put_off(services, StoredRun(closed, stored.version), None)
-    services.memory.forget(run)
+    services.cache.forget(run)
 
 
 async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> None:

@@ -13,7 +13,7 @@ async def ensure_routines(services: Services) -> None:
     """
     if not services.settings.sole_process:
         return
-    async with services.memory.gate("procedures of all orgs"):
-        if not services.memory.routines_synced:
+    async with services.cache.lock("procedures of all orgs"):
+        if not services.cache.routines_synced:
             await services.warehouse.sync_routines(load_procedures(services.configs_dir))
-            services.memory.routines_synced = True
+            services.cache.routines_synced = True

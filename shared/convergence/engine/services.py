@@ -81,13 +81,13 @@ class ProcessCache:
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
-        self._gates: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    def gate(self, org: str) -> asyncio.Lock:
-        """Return the lock that lets callers of one org reserve one after the other, as long as one is held."""
-        lock = self._gates.get(org)
+    def lock(self, name: str) -> asyncio.Lock:
+        """Return the lock of this name (an org whose reservations take turns, say); it lives as long as it is used."""
+        lock = self._locks.get(name)
         if lock is None:
-            lock = self._gates[org] = asyncio.Lock()
+            lock = self._locks[name] = asyncio.Lock()
         return lock
 
     def plan(self, run_id: str, epoch: int) -> Plan | None:
@@ -132,7 +132,7 @@ class Services:
     env: str = "dev"
     project_id: str = "local-dev-project"
     settings: EngineSettings = field(default_factory=EngineSettings)
-    memory: ProcessCache = field(default_factory=ProcessCache)
+    cache: ProcessCache = field(default_factory=ProcessCache)
     notifications: Callable[[], Mapping[str, Any]] = dict  # who hears of an end that its pipeline does not handle
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # why nothing can be written now, when that is known
     # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.

@@ -66,7 +66,7 @@ def once_path(run: Run) -> str:
 async def read_run(services: Services, run_id: str) -> StoredRun | None:
     """Return the run, or None."""
     document = await services.documents.get(f"runs/{run_id}")
-    return None if document is None else StoredRun(services.memory.runs.of(document), document.version)
+    return None if document is None else StoredRun(services.cache.runs.of(document), document.version)
 
 
 async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
@@ -85,7 +85,7 @@ async def write_run(services: Services, run: Run, version: int, *extra: Write) -
     """
     writes = [write(run.path, version, run.to_data()), *extra]
     versions = await commit(services.documents, writes, run.token)
-    services.memory.runs.keep(run.path, versions[0], run)
+    services.cache.runs.keep(run.path, versions[0], run)
     return StoredRun(run, versions[0])
 
 
@@ -93,7 +93,7 @@ async def read_steps(services: Services, run: Run, records: Sequence[str]) -> li
     """Return the steps' documents as of one moment."""
     documents = await services.documents.get_many([step_path(run, record) for record in records])
     return [
-        None if document is None else StoredStep(services.memory.steps.of(document), document.version)
+        None if document is None else StoredStep(services.cache.steps.of(document), document.version)
         for document in documents
     ]
 
@@ -113,12 +113,12 @@ async def read_all_steps(services: Services, run: Run) -> dict[str, StoredStep]:
 
 async def read_plan(services: Services, run: Run) -> Plan:
     """Return the pinned plan; one read per process and run."""
-    plan = services.memory.plan(run.run_id, run.plan_epoch)
+    plan = services.cache.plan(run.run_id, run.plan_epoch)
     if plan is None:
         document = await services.documents.get(plan_path(run))
         assert document is not None, f"run {run.run_id} has no plan {run.plan_epoch}"
         plan = Plan.from_data(document.data)
-        services.memory.remember(run.run_id, run.plan_epoch, plan)
+        services.cache.remember(run.run_id, run.plan_epoch, plan)
     return plan
 
 
@@ -138,12 +138,14 @@ def write(path: str, version: int, data: dict[str, Any]) -> Create | Replace:
     return Create(path, data) if version == 0 else Replace(path, version, data)
 
 
-def release(run: Run) -> Patch:
+def release_write(run: Run) -> Patch:
     """Return the write that gives back a run's reservation; harmless when it is gone."""
     return Patch(budget_path(run), unset=(("active", run.run_id),))
 
 
-def dead_letter(run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime) -> Create:
+def dead_letter_write(
+    run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime
+) -> Create:
     """Return the write of a dead letter: one for each final failure of a step in an epoch."""
     data = {
         "org": run.org,

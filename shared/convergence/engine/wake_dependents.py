@@ -15,7 +15,7 @@ async def wake_dependents(services: Services, stored: StoredRun, plan: Plan, pla
 
     Repeating it is harmless: a hint too many is dropped at the claim, finishing twice changes nothing.
     """
-    run, fan_in = stored.run, services.memory.fan_in
+    run, fan_in = stored.run, services.cache.fan_in
     ready = []
     for name in planned.children:
         if fan_in.woken(run, name):
@@ -30,4 +30,4 @@ async def wake_dependents(services: Services, stored: StoredRun, plan: Plan, pla
                 fan_in.mark_woken(run, name)
     if not planned.children and await fan_in.complete(services.documents, run, FINISH, plan.sink_ids, planned.step_id):
         await finish_run(services, stored)
-        services.memory.forget(run)
+        services.cache.forget(run)

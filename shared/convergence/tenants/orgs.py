@@ -11,12 +11,20 @@ from typing import Any, Final, Self
 from convergence.domain.quota import Limits
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
-from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Documents, Order, Replace
 
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
 _ATTEMPTS: Final = 8
+_STATUS: Final[Mapping[str, str]] = {  # what a billing system's words mean for an org
+    "trialing": "TRIAL",
+    "active": "ACTIVE",
+    "past_due": "SUSPENDED",
+    "paused": "SUSPENDED",
+    "incomplete": "SUSPENDED",
+    "canceled": "CANCELLED",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -123,3 +131,10 @@ def check_slug(slug: str) -> None:
 def path(slug: str) -> str:
     """Return the path of an org's document."""
     return f"orgs/{slug}"
+
+
+def subscription_status(word: str) -> str:
+    """Return the status for a billing system's word. Raises `InvalidInput` for an unknown one."""
+    if word not in _STATUS:
+        raise InvalidInput(f"{word!r} is not a subscription status.{did_you_mean(word, _STATUS)}")
+    return _STATUS[word]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convergence.config.resolve import resolve, resolve_handler, resolve_results
+from convergence.config.resolve import resolve, resolve_end_step, resolve_results
 from convergence.domain.plan import PlanStep
 from convergence.errors import ConfigErrors, StepFailed
 from tests.unit.config.builders import a_pipeline, a_plan, a_request, a_step, config_of
@@ -253,8 +253,8 @@ steps:
     )
     plan = a_plan(loaded)
     ended = {"status": "completed", "results": {"a": {"rows": 5}}}
-    assert resolve_handler(plan.handlers[0], plan, ended).config["config"] == {"x": "5 rows, completed"}
-    assert resolve_handler(plan.handlers[0], plan, {}).config["config"] == {"x": " rows, "}
+    assert resolve_end_step(plan.end_steps[0], plan, ended).config["config"] == {"x": "5 rows, completed"}
+    assert resolve_end_step(plan.end_steps[0], plan, {}).config["config"] == {"x": " rows, "}
 
 
 def test_the_credential_of_the_request_is_the_one_that_rows_will_carry() -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan, PlanStep, topological_order
 from convergence.domain.quota import Limits, Usage
-from convergence.domain.retry import DELAY_MAX_S, delay_s
 from convergence.domain.status import RunStatus
+from convergence.engine.step.finish_step import DELAY_MAX_S, delay_s
 from convergence.errors import QuotaExceeded
 from tests.unit.domain.test_status import T0, a_run
 
@@ -85,7 +85,7 @@ def test_a_plan_survives_its_trip_through_json() -> None:
     again = Plan.from_data(orjson.loads(orjson.dumps(plan.to_data())))
     assert again == plan
     assert ([s.step_id for s in again.roots], again.sink_ids) == (["a"], ("b",))
-    assert [s.step_id for s in again.handlers] == ["h"]
+    assert [s.step_id for s in again.end_steps] == ["h"]
 
 
 def test_the_same_move_is_the_same_event_and_another_move_is_not() -> None:

@@ -70,7 +70,7 @@ def test_a_pipelines_own_limit_a_minute_holds_for_calls_and_messages_of_all_proc
 
     async def scenario() -> None:
         first = await engine.start(idempotency_key="a")
-        engine.services = replace(engine.services, memory=ProcessCache())  # another process
+        engine.services = replace(engine.services, cache=ProcessCache())  # another process
         await engine.start()
         with pytest.raises(
             RateLimited, match=r"p/d/n runs at most 2 times a minute .*rate_limit_per_minute"

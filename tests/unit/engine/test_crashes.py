@@ -41,8 +41,8 @@ class Server:
 
     def _boot(self) -> Services:
         self._boots += 1
-        boot = replace(self._engine.services, settings=EMBEDDED, owner=f"boot{self._boots}", memory=ProcessCache())
-        boot.memory.executions.up_s()
+        boot = replace(self._engine.services, settings=EMBEDDED, owner=f"boot{self._boots}", cache=ProcessCache())
+        boot.cache.executions.up_s()
         return boot
 
     async def deliver(self, run_id: str, step_id: str = "load_a") -> Answer | None:

@@ -18,7 +18,7 @@ from convergence.domain.run import Run
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
 from convergence.engine.services import Services
-from convergence.engine.store import dead_letter, plan_path
+from convergence.engine.store import dead_letter_write, plan_path
 from convergence.engine.views import runs as views
 from convergence.errors import InvalidInput, NotFound
 from convergence.ports.documents import Create
@@ -261,10 +261,10 @@ def test_a_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None:
     old = world.run()
     newer = world.run("run_2", epoch=1)
     world.put(
-        dead_letter(old, "extract", "shop.extract", error, 3, T0),
-        dead_letter(a_run("run_2"), "load", "shop.load", error, 1, T0),
+        dead_letter_write(old, "extract", "shop.extract", error, 3, T0),
+        dead_letter_write(a_run("run_2"), "load", "shop.load", error, 1, T0),
     )
-    world.put(dead_letter(newer, "load", "shop.load", error, 1, T0 + timedelta(seconds=1)))
+    world.put(dead_letter_write(newer, "load", "shop.load", error, 1, T0 + timedelta(seconds=1)))
     found = world.see(views.dead_letters, "acme")["dead_letters"]
     assert [(item["letter_id"], item["attempts"], item["replayed"]) for item in found] == [
         ("run_2.load.1", 1, False),

@@ -19,9 +19,8 @@ from convergence.errors import Conflict, IntegrationInactive, InvalidInput, NotF
 from convergence.ports.warehouse import Scope
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.onboarding import onboard
-from convergence.tenants.orgs import Org
+from convergence.tenants.orgs import Org, subscription_status
 from convergence.tenants.plans import limits_of, load_plans
-from convergence.tenants.subscriptions import subscription_status
 from tests.unit.tenants.conftest import Tenants
 
 CONFIGS = Path(__file__).parents[3] / "configs"

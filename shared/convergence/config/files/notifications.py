@@ -57,7 +57,7 @@ def with_notifications(
         return plan
     added: list[PlanStep] = []
     for event, trigger in EVENTS.items():
-        if not {step.trigger for step in plan.handlers}.isdisjoint({trigger, "on_completion", "always"}):
+        if not {step.trigger for step in plan.end_steps}.isdisjoint({trigger, "on_completion", "always"}):
             continue
         channels = _channels(settings, event, chosen.get(trigger, ()), profile)
         added += [_handler(channel, trigger, settings, profile) for channel in channels if channel in CHANNELS]

@@ -46,14 +46,14 @@ class Deferred(NamedTuple):
 class Compiler:
     """Compiles the values of one step, or the variables; remembers every name they mention.
 
-    `late` tells the names that are filled when the step starts; `types` are GoogleSQL types of names.
+    `is_deferred` recognises names that are filled when the step starts; `types` are GoogleSQL types of names.
     """
 
-    deferred: Callable[[str], bool]
+    is_deferred: Callable[[str], bool]
     types: Mapping[str, str]
     given: Collection[str] = ()
     uses: list[Use] = field(default_factory=list)
-    later: list[Deferred] = field(default_factory=list)
+    deferred: list[Deferred] = field(default_factory=list)
     mistakes: list[tuple[KeyPath, Mistake]] = field(default_factory=list)
 
     def compile(self, value: Any, path: KeyPath, *, sql: bool = False) -> Fill | None:
@@ -82,7 +82,7 @@ class Compiler:
         """The value of an optional procedure parameter: without a value it is null, and the default holds."""
         template = parse(value) if isinstance(value, str) else None
         slot = template.whole if template is not None else None
-        if slot is None or self.deferred(slot.name):
+        if slot is None or self.is_deferred(slot.name):
             return None
         self.uses.append(Use(slot.name, path, slot.start, optional=True))
         name = slot.name
@@ -107,8 +107,8 @@ class Compiler:
         if path[-1] in _ENDPOINTS:
             template = _customers(template)
         self.uses.extend(Use(slot.name, path, slot.start) for slot in template.slots)
-        if any(self.deferred(slot.name) for slot in template.slots):
-            self.later.append(Deferred(path, template.parts))
+        if any(self.is_deferred(slot.name) for slot in template.slots):
+            self.deferred.append(Deferred(path, template.parts))
             return _constant(None)
         return fill_text(template, path_text(path))
 
@@ -121,15 +121,15 @@ class Compiler:
         for part in statement.parts:
             if not isinstance(part, str):
                 self.uses.append(Use(part.name, path, part.offset))
-                if self.deferred(part.name) and len(self.mistakes) <= FINDINGS_MAX:
+                if self.is_deferred(part.name) and len(self.mistakes) <= FINDINGS_MAX:
                     message = f"{{{part.name}}} cannot name a table: it is known only when the step starts"
                     self.mistakes.append((path, Mistake(message, text.count("\n", 0, part.offset))))
         for bound in statement.bound:
             self.uses.append(Use(bound.name, path, bound.offset))
-            if self.deferred(bound.name):
+            if self.is_deferred(bound.name):
                 at = (*path, "parameters", bound.parameter)
-                self.later.append(Deferred(at, (Slot(bound.name, bound.offset),), sql=True))
-        early = tuple(bound for bound in statement.bound if not self.deferred(bound.name))
+                self.deferred.append(Deferred(at, (Slot(bound.name, bound.offset),), sql=True))
+        early = tuple(bound for bound in statement.bound if not self.is_deferred(bound.name))
         return _fill_sql(Statement(statement.parts, early, statement.native, ()))
 
 

@@ -51,7 +51,7 @@ def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) ->
     return replace(step, config=config, deferred=())
 
 
-def resolve_handler(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
+def resolve_end_step(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
     """Return a handler step with the run's end filled in.
 
     `extra`: status, error_message, failed_step, started_at, … and `results`. What the end of the run does not give

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from convergence.config.loader import LoadedPipeline
-from convergence.config.prepare import PreparedStep, is_late, is_late_in_handler
+from convergence.config.prepare import PreparedStep, is_deferred, is_deferred_in_end_step
 from convergence.config.templates.builtin_names import ENDING, is_profile
 from convergence.config.templates.compiled import Scope, Use
 from convergence.config.templates.template import NoValue, lookup
 from convergence.errors import ConfigError, did_you_mean
 
 
-class Explanation:
+class MissingNames:
     """Of names that `scope` lacks."""
 
     """The slow path: says in full what a name without a value is about."""
@@ -21,7 +21,7 @@ class Explanation:
 
     def step(self, prepared: PreparedStep, error: Exception, mistakes: list[ConfigError]) -> str | None:
         """Return the step's problem, or add mistakes that refuse the run."""
-        deferred = is_late if prepared.step.trigger is None else is_late_in_handler
+        deferred = is_deferred if prepared.step.trigger is None else is_deferred_in_end_step
         missing = [
             use for use in prepared.uses if not use.optional and not deferred(use.name) and self._lacks(use.name)
         ]

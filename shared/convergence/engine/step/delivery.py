@@ -40,7 +40,7 @@ class StepDelivery:
         return self.held.step
 
     @property
-    def handler(self) -> bool:
+    def is_end_step(self) -> bool:
         """True for a step outside the graph."""
         return self.planned.trigger is not None
 
@@ -65,6 +65,6 @@ class StepDelivery:
         step = self.step.advance(to, at=self.now() if at is None else at, reason=reason, token=token, **changes)
         path = step_path(self.run, record_id(self.planned, self.run.epoch))
         versions = await commit(services.documents, [write(path, self.held.version, step.to_data()), *extra], token)
-        services.memory.steps.keep(path, versions[0], step)
+        services.cache.steps.keep(path, versions[0], step)
         await publish_events(services.bus, [step_event(self.run, self.plan, self.planned, step)])
         return changed(self, held=StoredStep(step, versions[0]))

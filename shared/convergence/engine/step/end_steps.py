@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from convergence.config.resolve import resolve_handler
+from convergence.config.resolve import resolve_end_step
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
@@ -17,7 +17,7 @@ async def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) 
     """Return the handler with its templates filled from the run's end; reads the run's steps for their results."""
     steps = await read_all_steps(services, run) if planned.deferred else {}
     results = {name: stored.step.result or {} for name, stored in steps.items()}
-    return resolve_handler(planned, plan, {**run.parameters, **_ending(run, results)})
+    return resolve_end_step(planned, plan, {**run.parameters, **_ending(run, results)})
 
 
 def _ending(run: Run, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

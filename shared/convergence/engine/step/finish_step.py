@@ -9,19 +9,19 @@ from typing import Any, Final
 
 from convergence.domain.crashes import NO_LEASE, RELEASED
 from convergence.domain.records import changed
-from convergence.domain.retry import delay_s
 from convergence.domain.status import StepStatus
 from convergence.engine.dead_letter import announce
 from convergence.engine.finish_run import fail_run
 from convergence.engine.messages import publish_ready
 from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.execute import Continued, Failed, Outcome, Stopped, Succeeded
-from convergence.engine.store import StoredStep, dead_letter
+from convergence.engine.store import StoredStep, dead_letter_write
 from convergence.engine.wake_dependents import wake_dependents
 from convergence.errors import Conflict
 from convergence.ports.bus import Ack, Answer, Retry
 
 logger = logging.getLogger(__name__)
+DELAY_MAX_S: Final = 3600.0  # between two attempts
 _SOON_S: Final = 60.0  # what is due later is left to the reconciler
 ACK: Final = Ack()
 
@@ -71,7 +71,7 @@ async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime
 
 async def _wake(delivery: StepDelivery) -> None:
     """Let others go on, unless the run ended meanwhile; a handler is waited for by nobody."""
-    if not delivery.handler:
+    if not delivery.is_end_step:
         await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
 
 
@@ -105,10 +105,10 @@ async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
     if planned.continue_on_failure:
         await _wake(await delivery.move(StepStatus.COMPLETED, "failed; the run goes on", **changes))
         return
-    if delivery.handler:
+    if delivery.is_end_step:
         await delivery.move(StepStatus.FAILED, str(error["message"]), **changes)
         return
-    dead = dead_letter(run, planned.step_id, planned.ps_type, error, delivery.step.failures + 1, now)
+    dead = dead_letter_write(run, planned.step_id, planned.ps_type, error, delivery.step.failures + 1, now)
     await delivery.move(StepStatus.FAILED, str(error["message"]), dead, **changes)
     await fail_run(delivery.services, delivery.stored, error)
     await announce(delivery.services, dead)
@@ -119,3 +119,13 @@ def until_due(delivery: StepDelivery) -> Answer:
     due = delivery.step.not_before
     wait_s = 0.0 if due is None else (due - delivery.now()).total_seconds()
     return Retry("not due", max(0.0, wait_s)) if wait_s <= _SOON_S else ACK
+
+
+def delay_s(*, backoff_s: float, failures: int, fraction: float, at_least_s: float = 0.0) -> float:
+    """Return seconds to wait after the `failures`-th failure (from 1).
+
+    `backoff_s` doubles with each failure; half of it is fixed and half is random (`fraction` in [0, 1)), so that
+    steps which failed together do not come back together. Never less than the other side asked for.
+    """
+    full = min(DELAY_MAX_S, backoff_s * 2.0 ** min(failures - 1, 30))
+    return max(at_least_s, full * (0.5 + fraction / 2))

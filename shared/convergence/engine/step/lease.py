@@ -45,14 +45,14 @@ class Lease:
     async def __aenter__(self) -> Self:
         """Begin."""
         self._task = asyncio.current_task()
-        self._services.memory.leases[self._run.run_id, self._record] = self
+        self._services.cache.leases[self._run.run_id, self._record] = self
         self._arm()
         return self
 
     async def __aexit__(self, *error: object) -> None:
         """End: after this the version in `held` is the one to commit against."""
         self._left = True
-        leases, key = self._services.memory.leases, (self._run.run_id, self._record)
+        leases, key = self._services.cache.leases, (self._run.run_id, self._record)
         if leases.get(key) is self:
             del leases[key]
         if self._timer is not None:

@@ -45,7 +45,7 @@ async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
 
 async def run_step(services: Services, ready: StepReady) -> Answer:
     """Carry a step as far as this process can. Every way out leaves a state from which a repeat goes on."""
-    executions, settings = services.memory.executions, services.settings
+    executions, settings = services.cache.executions, services.settings
     async with executions.beside():
         answer = await _carry(services, ready, isolated=False)
     if answer is not None:
@@ -112,7 +112,7 @@ async def _act(delivery: StepDelivery, decision: Decision, results: Results, *, 
             return ACK
         case Decision.WAIT:
             return until_due(delivery)
-        case Decision.SETTLE:
+        case Decision.WAKE_DEPENDENTS:
             await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
         case Decision.FAIL_RUN:
             await fail_run(delivery.services, delivery.stored, delivery.step.error or {})
@@ -124,7 +124,7 @@ async def _act(delivery: StepDelivery, decision: Decision, results: Results, *, 
             return await _count_death(delivery)
         case Decision.CRASHED:
             attempt = f"attempt {delivery.step.failures + 1} of {delivery.planned.attempts_max}"
-            message = f"{delivery.planned.ps_type}: {attempt}: {crashes.told(delivery.step)}"
+            message = f"{delivery.planned.ps_type}: {attempt}: {crashes.crash_report(delivery.step)}"
             await fail(delivery, delivery.error("step.crashed_often", message))
         case Decision.ISOLATE:
             return None
@@ -138,14 +138,14 @@ async def _act(delivery: StepDelivery, decision: Decision, results: Results, *, 
 async def _count_death(delivery: StepDelivery) -> Answer:
     """Note that an owner died, and let the step rest."""
     now = delivery.now()
-    changes = crashes.counted(delivery.step, now)
+    changes = crashes.count_crash(delivery.step, now)
     reason = f"its process died, {crashes.times(changes['crashes'])} so far"
     return until_due(await delivery.move(StepStatus.RETRYING, reason, at=now, **changes))
 
 
 async def _filled(delivery: StepDelivery, results: Results) -> PlanStep:
     """Return the step with what only its start could tell: results of others, or how the run ended."""
-    if delivery.handler:
+    if delivery.is_end_step:
         return await resolved(delivery.services, delivery.run, delivery.plan, delivery.planned)
     return resolve_results(delivery.planned, results)
 
@@ -167,7 +167,7 @@ async def _claim(delivery: StepDelivery, results: Results, *, isolated: bool) ->
         epoch=delivery.run.epoch,
         lease_owner=services.owner,
         lease_until=now + timedelta(seconds=services.settings.lease_s),
-        lease_proven=services.memory.executions.up_s() >= services.settings.proven_after_s,
+        lease_proven=services.cache.executions.up_s() >= services.settings.proven_after_s,
         lease_isolated=isolated,
         not_before=None,
         started_at=step.started_at or now,

@@ -15,7 +15,7 @@ from convergence.domain.run import Run
 from convergence.domain.status import RUN_TERMINAL, STEP_DONE, STEP_TERMINAL, RunStatus, StepStatus
 from convergence.domain.step import Step
 from convergence.domain.times import to_text
-from convergence.engine.finish_run import matching_handlers
+from convergence.engine.finish_run import matching_end_steps
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, StoredStep, read_all_steps, read_plan, record_id, require_run
 from convergence.engine.views.models import DeadLetterView, History, Letters, Move, RunSummary, RunView, StepView
@@ -109,7 +109,7 @@ async def _page(
 
 def _shown(run: Run, plan: Plan) -> Iterable[PlanStep]:
     """The graph; of the handlers those that may still start, or that this end of the run called for."""
-    return (*plan.graph, *(matching_handlers(run, plan) if run.terminal else plan.handlers))
+    return (*plan.graph, *(matching_end_steps(run, plan) if run.terminal else plan.end_steps))
 
 
 def _summary(run: Run, now: datetime) -> RunSummary:
@@ -197,7 +197,7 @@ def _rests(step: Step, now: datetime) -> bool:
 
 
 def _next(planned: PlanStep, step: Step) -> str:
-    died = f"again, {crashes.told(step)}," if step.crashes else ""
+    died = f"again, {crashes.crash_report(step)}," if step.crashes else ""
     return f"{planned.step_id}: attempt {step.failures + 1} of {planned.attempts_max} {died}".rstrip()
 
 

@@ -31,9 +31,8 @@ from convergence.entry.api.models import (
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Runtime
 from convergence.tenants.onboarding import onboard as onboard_org
-from convergence.tenants.orgs import Org
+from convergence.tenants.orgs import Org, subscription_status
 from convergence.tenants.plans import limits_of
-from convergence.tenants.subscriptions import subscription_status
 
 router = APIRouter(tags=["organizations"], route_class=StrictRoute)
 development = APIRouter(prefix="/admin/dev", tags=["organizations"])
