@@ -1,6 +1,6 @@
 """A bus and its subscribers, in the process and on Pub/Sub: what a test of the bus needs beside the port.
 
-Subscribing is no part of the port (on Google Cloud it is Terraform's), so each world has its own way.
+Subscribing is not part of the port (on Google Cloud it is Terraform's), so each world has its own way.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class BusWorld(Protocol):
         ...
 
     async def topic(self, topic: str) -> None:
-        """Make a topic that nobody listens to."""
+        """Make a topic without subscribers."""
         ...
 
     async def idle(self) -> None:

@@ -102,7 +102,7 @@ def test_a_patch_touches_only_its_fields(documents: Documents) -> None:
     run(scenario())
 
 
-def test_delete_of_an_absent_document_is_no_error_without_a_version(documents: Documents) -> None:
+def test_deleting_an_absent_document_without_a_version_raises_nothing(documents: Documents) -> None:
     async def scenario() -> None:
         await documents.commit([Delete("runs/none")])
         with pytest.raises(Conflict):

@@ -126,7 +126,7 @@ def test_events_are_folded_when_the_file_is_large_enough(run: Callable[..., None
 async def until(condition: Callable[[], bool]) -> None:
     """Let others work until it is so; a deadline says when it never will be."""
     async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the sink tells nobody when it has folded
+        while not condition():  # noqa: ASYNC110 - the sink does not announce that it has folded
             await asyncio.sleep(0.001)
 
 

@@ -1,4 +1,4 @@
-"""Events of a process that ended before anybody opened the warehouse."""
+"""Events of a process that ended before the warehouse was opened."""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ async def reserve(documents: Documents, caller: int, limits: Limits) -> str:
     """Reserve as `dispatch` does, with nothing in this process that would let callers queue up."""
     while True:
         stored = await documents.get(PATH)
-        await asyncio.sleep(0)  # everybody reads before anybody writes
+        await asyncio.sleep(0)  # all read before the first one writes
         usage = Usage(active={}) if stored is None else Usage.from_data(stored.data)
         run_id = f"run{caller}"
         until = NOW + timedelta(hours=1)

@@ -55,7 +55,7 @@ def total_cost(first: date, last: date) -> Decimal:
 class Who(dict[str, Any]):
     """What usage is grouped by; hashable."""
 
-    def __hash__(self) -> int:  # type: ignore[override]  # a key that nobody changes
+    def __hash__(self) -> int:  # type: ignore[override]  # a key that never changes
         return hash(tuple(sorted((name, str(value)) for name, value in self.items())))
 
 

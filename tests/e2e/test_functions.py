@@ -64,7 +64,7 @@ def every(*names: str) -> pytest.MarkDecorator:
 
 
 @every(*NAMES)
-def test_a_function_keeps_poison_as_a_letter_and_ends_when_told(cloud: Cloud, instance: FunctionProcess) -> None:
+def test_a_function_keeps_poison_as_a_dead_letter_and_ends_when_asked(cloud: Cloud, instance: FunctionProcess) -> None:
     topic = TOPICS[instance.name]
     answer = httpx.post(f"{instance.url}/push/{topic}", content=f"poison for {topic}", timeout=30)
     assert answer.status_code == 204, answer.text + instance.message()

@@ -99,7 +99,7 @@ class Laptop:
 
 
 class World:
-    """Both modes, each after a run that nobody disturbed."""
+    """Both modes, each after an undisturbed run."""
 
     def __init__(self, folder: Path, running: Cloud) -> None:
         self.cloud = running

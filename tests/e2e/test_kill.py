@@ -58,7 +58,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
 
 @pytest.fixture(scope="module")
 def undisturbed(world: World) -> Tables:
-    """The rows of a run that nobody disturbs."""
+    """The rows of an undisturbed run."""
     installation = world.installation()
     assert installation.json(*world.words())["status"] == "completed"
     return tables(installation)
@@ -163,7 +163,7 @@ def test_an_interrupted_process_says_that_its_work_can_be_resumed(
     assert tables(installation) == undisturbed
 
 
-def test_while_one_process_writes_others_look_and_a_second_writer_is_told_who_it_is(world: World) -> None:
+def test_while_one_process_writes_others_read_and_a_second_writer_is_told_its_owner(world: World) -> None:
     installation = world.installation()
     world.sandbox.stop_at("/usage/embeddings")
     with installation.started(*world.words()) as process:
@@ -174,7 +174,7 @@ def test_while_one_process_writes_others_look_and_a_second_writer_is_told_who_it
         assert "claimed" in installation.call("logs", run["run_id"]).stdout
         looked = installation.call("history", "acme")
         assert "running" in looked.stdout
-        assert "unfinished" not in looked.stderr  # somebody is at it
+        assert "unfinished" not in looked.stderr  # another process is at work on it
         holder = f"process {process.pid} (run {PIPELINE})"
         for words in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("cancel", run["run_id"])):
             assert holder in installation.call(*words, code=4).stderr

@@ -105,7 +105,7 @@ def test_a_server_goes_on_with_the_runs_of_one_that_was_killed(installation: Ins
         assert status["status"] == "completed"
 
 
-def test_a_slow_and_a_broken_client_hold_up_nobody(installation: Installation) -> None:
+def test_a_slow_and_a_broken_client_hold_up_no_other(installation: Installation) -> None:
 
     with serving(installation) as (_, api):
         port = httpx.URL(api).port
@@ -136,7 +136,7 @@ def test_a_head_without_end_is_refused_and_takes_no_memory(installation: Install
         assert resident_mib(process.pid) < before + 50
 
 
-def test_clients_that_never_read_hold_up_nobody(installation: Installation) -> None:
+def test_clients_that_never_read_hold_up_no_other(installation: Installation) -> None:
     with serving(installation, RATE_LIMIT_ENABLED="false") as (_, api):
         port = httpx.URL(api).port
         assert port is not None
@@ -163,7 +163,7 @@ def test_production_does_not_start_before_every_fault_is_mended(installation: In
     assert "short" not in message
 
 
-def test_a_taken_port_is_told_in_one_line(installation: Installation) -> None:
+def test_a_taken_port_is_reported_in_one_line(installation: Installation) -> None:
     with serving(installation) as (_, api):
         port = str(httpx.URL(api).port)
         message = Installation(installation.data_dir.parent / "other").call("serve", "--port", port, code=2).stderr

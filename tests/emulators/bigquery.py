@@ -59,7 +59,7 @@ class BigQueryServer:
         raise RuntimeError("the emulator did not answer")
 
     def stop(self) -> None:
-        """End it, whatever it is doing: it waits for statements that nobody asks for any more."""
+        """End it, whatever it is doing: it waits for statements whose callers have gone."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()

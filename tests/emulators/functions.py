@@ -41,14 +41,14 @@ def settings(
 
 
 def free_port() -> int:
-    """Return a port that nobody listens on at this moment."""
+    """Return a port that is free at this moment."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
 
 
 class FunctionProcess:
-    """One instance of a function. Its log is a file: a pipe that nobody reads would stop it."""
+    """One instance of a function. Its log is a file: an unread pipe would stop it."""
 
     def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
         self.name, self.log = name, log

@@ -134,7 +134,7 @@ class PubSubServer:
         reader.start()
         while not over.is_set() and not subscription.deleted:
             taken = self.do(self._subscriptions.wait, subscription, first.max_outstanding_messages or 1000, 0.05)
-            if over.is_set():  # nobody hears it: it must not wait for its deadline
+            if over.is_set():  # the caller has gone: it must not wait for its deadline
                 for ack_id, _ in taken:
                     self.do(self._broker.extend, subscription, ack_id, 0)
                 return

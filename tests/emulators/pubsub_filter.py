@@ -16,7 +16,7 @@ BYTES_MAX = 256
 
 
 class BadFilter(ValueError):
-    """The text is no filter; the message says where it stops being one."""
+    """The text is not a filter; the message says where it stops being one."""
 
 
 def parse_filter(text: str) -> Filter:

@@ -86,7 +86,7 @@ def short(name: str) -> str:
 
 
 def check_name(name: str, kind: str) -> None:
-    """Refuse what is no name of this kind (Pub/Sub documentation: "Resource names")."""
+    """Refuse what is not a name of this kind (Pub/Sub documentation: "Resource names")."""
     match = NAME.fullmatch(name)
     if match is None or match[1] != kind or short(name).startswith("goog"):
         raise Refused(INVALID, f"Invalid [{kind}] name: (name={name})")

@@ -49,7 +49,7 @@ class _Recorder:
 
     def __getattr__(self, kind: str) -> Callable[..., Any]:
         def note(path: str, request_serializer: Any, response_deserializer: Any, **_: Any) -> Callable[..., None]:
-            if response_deserializer is None:  # the generic operations of google.longrunning, which nobody asks for
+            if response_deserializer is None:  # the generic operations of google.longrunning, which no test asks for
                 return lambda *_, **__: None
             method = Method(path, kind, _message(request_serializer), _message(response_deserializer))
             self.methods[method.name] = method

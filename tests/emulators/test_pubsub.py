@@ -20,7 +20,7 @@ from tests.emulators.pubsub_broker import Fate
 TOPIC, SUBSCRIPTION, DEAD_LETTERS = (
     "projects/p/topics/topic",
     "projects/p/subscriptions/sub",
-    "projects/p/topics/letters",
+    "projects/p/topics/dead-letters",
 )
 
 
@@ -102,9 +102,9 @@ class TestPull:
             assert not world.pull()
             world.server.advance(1)
 
-    def test_after_the_last_delivery_a_message_moves_to_the_letters_under_its_origin(self, world: World) -> None:
+    def test_after_the_last_delivery_a_message_moves_to_the_dead_letters_under_its_origin(self, world: World) -> None:
         world.topics.create_topic(name=DEAD_LETTERS)
-        world.subs.create_subscription({"name": f"{SUBSCRIPTION}-letters", "topic": DEAD_LETTERS})
+        world.subs.create_subscription({"name": f"{SUBSCRIPTION}-dead-letters", "topic": DEAD_LETTERS})
         world.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 5})
         world.publish(b"1", org="acme")
         for attempt in range(1, 6):
@@ -112,7 +112,7 @@ class TestPull:
             assert taken.delivery_attempt == attempt
             world.nack(taken)
         assert not world.pull()
-        (dead_letter,) = world.pull(f"{SUBSCRIPTION}-letters")
+        (dead_letter,) = world.pull(f"{SUBSCRIPTION}-dead-letters")
         marks = {
             key.removeprefix("CloudPubSubDeadLetterSource"): text
             for key, text in dead_letter.message.attributes.items()
@@ -121,7 +121,7 @@ class TestPull:
         assert datetime.fromisoformat(marks.pop("TopicPublishTime")) <= dead_letter.message.publish_time
         assert marks == {"DeliveryCount": "5", "Subscription": "sub", "SubscriptionProject": "p"}
 
-    def test_without_its_topic_of_letters_a_message_stays(self, world: World) -> None:
+    def test_without_its_dead_letter_topic_a_message_stays(self, world: World) -> None:
         world.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 5})
         world.publish(b"1")
         for _ in range(7):
@@ -179,7 +179,7 @@ class TestPull:
             world.subs.update_subscription(subscription=changed, update_mask={"paths": ["filter"]})
 
 
-def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_nobody_hears(world: World) -> None:
+def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_was_not_answered(world: World) -> None:
     world.subscribe()
     requests: queue.Queue[dict[str, Any]] = queue.Queue()
     requests.put({"subscription": SUBSCRIPTION, "stream_ack_deadline_seconds": 60})
@@ -203,15 +203,15 @@ def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_nobody_hear
         (lambda w: w.topics.create_topic(name=TOPIC), google.AlreadyExists, r"resource=topic\)"),
         (lambda w: w.topics.create_topic(name="topic"), google.InvalidArgument, "name=topic"),
         (lambda w: w.topics.create_topic(name="projects/p/topics/google"), google.InvalidArgument, "google"),
-        (lambda w: w.topics.get_topic(topic=DEAD_LETTERS), google.NotFound, r"resource=letters\)"),
-        (lambda w: w.topics.publish(topic=DEAD_LETTERS, messages=[{"data": b"1"}]), google.NotFound, "letters"),
+        (lambda w: w.topics.get_topic(topic=DEAD_LETTERS), google.NotFound, r"resource=dead-letters\)"),
+        (lambda w: w.topics.publish(topic=DEAD_LETTERS, messages=[{"data": b"1"}]), google.NotFound, "dead-letters"),
         (lambda w: w.topics.publish(topic=TOPIC, messages=[]), google.InvalidArgument, "1 to 1000"),
         (lambda w: w.topics.publish(topic=TOPIC, messages=[{}]), google.InvalidArgument, "empty"),
         (lambda w: w.publish(b"x" * 10_000_000), google.InvalidArgument, "payload size"),
         (lambda w: w.publish(b"x", goog="1"), google.InvalidArgument, "goog"),
         (lambda w: w.subscribe(ack_deadline_seconds=601), google.InvalidArgument, "10 to 600"),
         (lambda w: w.subscribe(filter="org = 1"), google.InvalidArgument, "Invalid filter"),
-        (lambda w: w.subscribe(topic=DEAD_LETTERS), google.NotFound, "letters"),
+        (lambda w: w.subscribe(topic=DEAD_LETTERS), google.NotFound, "dead-letters"),
         (lambda w: w.subscribe(enable_message_ordering=True), google.MethodNotImplemented, "ordering"),
         (
             lambda w: w.subscribe(dead_letter_policy={"dead_letter_topic": DEAD_LETTERS, "max_delivery_attempts": 4}),

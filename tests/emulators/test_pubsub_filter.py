@@ -44,6 +44,6 @@ def test_a_filter_lets_through_what_it_says(text: str, passes: bool) -> None:
         ("attributes:" + "a" * 250, "256 bytes"),
     ],
 )
-def test_what_is_no_filter_is_refused_with_its_place(text: str, complaint: str) -> None:
+def test_what_is_not_a_filter_is_refused_with_its_place(text: str, complaint: str) -> None:
     with pytest.raises(BadFilter, match=complaint):
         parse_filter(text)

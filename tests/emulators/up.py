@@ -76,7 +76,7 @@ def show(running: Cloud, run: dict[str, Any], out: Output) -> None:
 
 
 def _stay(running: Cloud, key: str, folder: Path, out: Output) -> None:
-    """Be Cloud Scheduler until somebody has seen enough."""
+    """Be Cloud Scheduler until interrupted."""
     out.line(f"\nREST API  {running.url}")
     out.line(f"  operator  X-CA-Root-Key: {ROOT_KEY}")
     out.line(f"  org {ORG}  X-API-Key: {key}")

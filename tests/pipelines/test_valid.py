@@ -89,7 +89,7 @@ def test_a_switch_written_as_text_is_a_boolean() -> None:
     assert off.enabled is False
 
 
-def test_a_handler_is_filled_when_the_run_has_ended() -> None:
+def test_an_end_step_is_filled_when_the_run_has_ended() -> None:
     plan = plan_of("cloud/gcp/cost/export")
     handler = resolve_end_step(plan.end_steps[0], plan, {"failed_step": "extract_export", "error_message": "{date}!"})
     assert handler.config["config"]["to_emails"] == ["boss@example.com", "ops@example.com"]

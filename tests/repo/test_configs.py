@@ -103,7 +103,7 @@ def test_the_rules_are_the_missions() -> None:
         ("openai_usage_daily_raw", None),
     ],
 )
-def test_a_table_of_another_name_is_told_what_is_wrong(name: str, said: str | None) -> None:
+def test_the_name_of_a_table_is_checked(name: str, said: str | None) -> None:
     found = NAMING.table_problem(name)
     assert found is said if said is None else said in str(found)
 

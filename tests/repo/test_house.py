@@ -29,7 +29,7 @@ def tracked() -> list[str]:
 
 
 def strings(tree: ast.AST) -> Iterator[str]:
-    """Yield text that is no docstring."""
+    """Yield text that is not a docstring."""
     documented = ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef
     docstrings = {
         id(node.body[0].value)
@@ -62,7 +62,7 @@ def test_no_drawer_is_called_utils() -> None:
 
 
 @pytest.mark.parametrize("path", PYTHON, ids=lambda path: path.relative_to(SOURCE).as_posix())
-def test_a_module_says_why_it_exists_and_fits_a_reader(path: Path) -> None:
+def test_a_module_has_a_docstring_and_fits_a_reader(path: Path) -> None:
     text = path.read_text()
     assert ast.get_docstring(ast.parse(text)), "no docstring"
     assert len(text.splitlines()) <= 400, "more than one reason to change means more than one file"

@@ -1,4 +1,4 @@
-"""Somebody who wants a run: asks until accepted, sometimes cancels, replays what failed, checks what came out."""
+"""A client that wants a run: asks until accepted, sometimes cancels, replays what failed, checks what came out."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Client:
         self.org = org
         self.run_id = ""
         self.content = False
-        self.over_month = False  # then it gives up: nobody waits for the next month
+        self.over_month = False  # then it gives up instead of waiting for the next month
         self._opens_s = 0.0
         self._request = RunRequest(
             org=org,
@@ -41,7 +41,7 @@ class Client:
         self._comes_back = world.rng.random() < world.odds.comes_back
         self._edits = world.rng.random() < 0.5
         self._said: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
-        self._by_letter = not self._edits and world.rng.random() < 0.7
+        self._by_dead_letter = not self._edits and world.rng.random() < 0.7
 
     async def run_scenario(self) -> None:
         world = self._world
@@ -72,7 +72,7 @@ class Client:
     async def _replay(self, services: Any) -> Any:
         dead_letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
         newest = [path for path in dead_letters if path.endswith(f".{self._document['epoch']}")]
-        if self._by_letter and newest:
+        if self._by_dead_letter and newest:
             return await replay_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
         edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
         error = self._document["error"] or {}
@@ -122,8 +122,8 @@ class Client:
             ended = f"{self.run_id}: a healthy run ended as {run['status']}: {run['error']}"
             assert run["status"] == "cancelled" or self._may_fail(run), ended
         self._check_once()
-        self._check_letters()
-        self._check_handlers(run)
+        self._check_dead_letters()
+        self._check_end_steps(run)
 
     def _may_fail(self, run: dict[str, Any]) -> bool:
         """A run whose client only wanted to cancel may have failed before, by a step that was told to."""
@@ -188,8 +188,8 @@ class Client:
                 return rows
         return None
 
-    def _check_letters(self) -> None:
-        """One letter for each final failure, none for anything else."""
+    def _check_dead_letters(self) -> None:
+        """One dead letter for each final failure, none for anything else."""
         failures = []
         for path, data in self._world.state.items():
             if path.startswith(f"runs/{self.run_id}/steps/") and "~" not in path:
@@ -198,9 +198,11 @@ class Client:
         dead_letters = [
             path.split(".")[1] for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")
         ]
-        assert sorted(failures) == sorted(dead_letters), f"{self.run_id}: failed {failures}, letters {dead_letters}"
+        assert sorted(failures) == sorted(dead_letters), (
+            f"{self.run_id}: failed {failures}, dead dead letters {dead_letters}"
+        )
 
-    def _check_handlers(self, run: dict[str, Any]) -> None:
+    def _check_end_steps(self, run: dict[str, Any]) -> None:
         wanted = {
             "completed": {"on_success", "on_completion"},
             "failed": {"on_failure", "on_completion"},

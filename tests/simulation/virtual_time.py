@@ -12,7 +12,7 @@ EPOCH = datetime(2026, 3, 1, tzinfo=UTC)
 
 
 class Stuck(AssertionError):
-    """Nothing is left that could ever happen, yet somebody waits."""
+    """Nothing is left that could ever happen, yet a task still waits."""
 
 
 class _NoSelector(selectors.BaseSelector):

@@ -290,7 +290,7 @@ class World:
     # Invariants that are watched all the time
 
     def violated(self, what: str) -> Violation:
-        """Return what to raise; kept, for whoever runs into it may take it for an answer to try again."""
+        """Return what to raise; kept, because code that runs into it may take it for an answer to try again."""
         violation = Violation(what)
         self.errors.append(violation)
         return violation

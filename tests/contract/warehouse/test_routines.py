@@ -79,7 +79,7 @@ def test_rows_that_contradict_the_run_are_refused_and_nothing_is_written(
     run(check)
 
 
-def test_a_query_that_writes_settles_lineage_too(run: Callable[[Body], None]) -> None:
+def test_a_query_that_writes_fills_lineage_too(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
         await warehouse.query(INSERT, scope=SCOPE, job_id="j1")
         assert (await warehouse.query("SELECT x_run_id FROM cost", scope=SCOPE)).rows == [{"x_run_id": "r1"}]

@@ -1,4 +1,4 @@
-"""A Firestore test server with the adapter on it, and a clock that does something whenever somebody waits."""
+"""A Firestore test server with the adapter on it, and a clock that does something whenever a caller waits."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_a_run_completes_and_its_reservation_returns(engine: FirestoreEngine) ->
     assert engine.started == ["extract_a", "load_b"]
 
 
-def test_a_failed_run_is_listed_and_its_letter_replays_it(engine: FirestoreEngine) -> None:
+def test_a_failed_run_is_listed_and_its_dead_letter_replays_it(engine: FirestoreEngine) -> None:
     engine.pipeline(TWO)
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 

@@ -64,7 +64,7 @@ def test_another_writers_equal_data_is_not_taken_for_the_own(world: FirestoreWor
     asyncio.run(scenario())
 
 
-def test_a_commit_that_was_applied_and_overwritten_is_no_conflict(world: FirestoreWorld) -> None:
+def test_a_commit_that_was_applied_and_overwritten_is_not_a_conflict(world: FirestoreWorld) -> None:
     async def scenario() -> None:
         (first,) = await world.documents.commit([Create("counters/c", {"n": 1})])
 

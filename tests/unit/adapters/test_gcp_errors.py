@@ -52,7 +52,7 @@ FINAL = {
 
 
 class Ticking:
-    """A clock that moves when somebody sleeps."""
+    """A clock that moves when a caller sleeps."""
 
     def __init__(self) -> None:
         self.at = datetime(2026, 1, 1, tzinfo=UTC)
@@ -112,7 +112,7 @@ def test_a_missing_permission_is_final_and_named() -> None:
     assert message in str(ours)
 
 
-def test_a_missing_database_is_no_missing_document() -> None:
+def test_a_missing_database_is_not_a_missing_document() -> None:
     message = "The database (default) does not exist for project p"
     assert type(translated(google.NotFound(message), service="F", doing="y", preconditions=True)) is CloudSetup
 
@@ -131,7 +131,7 @@ def test_no_identity_says_how_to_get_one_and_a_flaky_sign_in_is_waited_for() -> 
         (auth.TimeoutError("slow"), Transient),
     ],
 )
-def test_a_sign_in_that_nobody_answered_is_waited_for(unanswered: Exception, ours: type[Exception]) -> None:
+def test_an_unanswered_sign_in_is_waited_for(unanswered: Exception, ours: type[Exception]) -> None:
     refreshing = auth.RefreshError(unanswered)  # as google.auth.compute_engine raises it
     refreshing.__cause__ = unanswered
     assert type(translated(refreshing, service="BigQuery", doing="y")) is ours

@@ -95,13 +95,13 @@ def test_a_new_key_of_google_is_fetched_but_not_for_every_invented_one() -> None
     google.certificates["k2"] = public_pem(OTHER)
     with pytest.raises(Denied):
         google.check(token(key=OTHER, header={"kid": "k2"}))
-    assert google.fetched == 1  # within a minute nobody makes us ask again
+    assert google.fetched == 1  # within a minute nothing makes us ask again
     google.time += timedelta(seconds=61)
     google.check(token(key=OTHER, header={"kid": "k2"}))
     assert google.fetched == 2
 
 
-def test_a_key_that_is_known_waits_for_nobody_who_invents_one() -> None:
+def test_a_known_key_never_waits_for_an_invented_one() -> None:
     google, invented = Google(), token(header={"kid": "invented"})
 
     async def scenario() -> None:

@@ -72,7 +72,7 @@ def test_a_secret_that_a_step_opened_is_in_no_line(stream: io.StringIO) -> None:
     assert lines(stream)[0]["logging.googleapis.com/labels"]["step_id"] == "extract"
 
 
-def test_a_line_stays_one_entry_whatever_is_said() -> None:
+def test_a_line_stays_one_entry_whatever_it_says() -> None:
     words = ("first\nsecond \ud800 %s", ("x" * 500_000,))  # not logged: pytest's workers cannot carry half a character
     record = logging.LogRecord("convergence.x", logging.WARNING, "here.py", 1, *words, None)
     line = CloudFormatter(project="p1", service="step", version="step-00001").format(record)

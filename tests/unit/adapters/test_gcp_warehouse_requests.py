@@ -34,7 +34,7 @@ LINEAGE = Lineage(org_slug="acme", pipeline_id="Acme/Cost", credential_id="", ru
 
 
 class QuickClock:
-    """Time passes when somebody sleeps."""
+    """Time passes when a caller sleeps."""
 
     def __init__(self) -> None:
         self.at = NOW
@@ -195,7 +195,7 @@ def test_a_job_that_is_there_already_is_the_answer(server: tuple[Recorder, str])
     assert list(recorder.jobs) == ["once"]
 
 
-def test_a_job_that_failed_before_is_no_success_and_the_next_id_is_tried(server: tuple[Recorder, str]) -> None:
+def test_a_job_that_failed_before_is_not_a_success_and_the_next_id_is_tried(server: tuple[Recorder, str]) -> None:
     recorder, address = server
     recorder.errors = {"once": {"reason": "backendError", "message": "lost a machine"}}
     with pytest.raises(Transient, match="lost a machine"):

@@ -116,7 +116,7 @@ def test_a_private_address_in_any_spelling_needs_the_configs_word(address: str) 
 
 @pytest.mark.parametrize("reach", ["public", "loopback", "private"])
 @pytest.mark.parametrize("address", NOWHERE)
-def test_metadata_and_link_local_addresses_are_called_by_nobody(address: str, reach: Reach) -> None:
+def test_metadata_and_link_local_addresses_are_never_called(address: str, reach: Reach) -> None:
     with pytest.raises(StepFailed):
         check_addresses("localhost", [address], reach)
 
@@ -177,7 +177,7 @@ async def unknown(host: str, port: int) -> list[str]:
 
 
 @pytest.mark.parametrize(("resolve", "kind"), [(unknown, Transient), (Rebinding("127.0.0.1"), httpx.ConnectError)])
-def test_a_name_without_address_and_a_dead_port_are_no_answers(resolve: Any, kind: type[Exception]) -> None:
+def test_a_name_without_address_and_a_dead_port_are_connection_errors(resolve: Any, kind: type[Exception]) -> None:
     async def main() -> None:
         async with httpx.AsyncClient(transport=CheckedTransport(resolve)) as client:
             await client.get("http://api.acme.example:1/", extensions={"reach": "private"})

@@ -88,7 +88,7 @@ def test_one_encoding_is_undone_whole(coding: str, body: bytes) -> None:
 @pytest.mark.parametrize(
     "body", [gzip.compress(b"[1]" * 900, mtime=0)[:-9], b"not gzip", gzip.compress(b"1", mtime=0) + b"x"]
 )
-def test_compressed_data_that_is_cut_or_broken_is_no_answer(body: bytes) -> None:
+def test_compressed_data_that_is_cut_or_broken_is_not_an_answer(body: bytes) -> None:
     with pytest.raises(httpx.DecodingError):
         asked(Response(200, body, {"content-encoding": "gzip"}), content)
 

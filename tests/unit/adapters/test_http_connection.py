@@ -180,7 +180,7 @@ def test_bodies_of_known_and_unknown_length_are_sent() -> None:
     assert asyncio.run(main()) == [b"abc", b"ab" + b"c" * 100_000]
 
 
-def test_a_body_that_nobody_takes_waits_at_the_sender() -> None:
+def test_an_unread_body_waits_at_the_sender() -> None:
     size = 64 * WAITING
 
     async def work(client: httpx.AsyncClient, url: str) -> tuple[int, int]:

@@ -76,7 +76,7 @@ def test_a_certificate_of_another_name_ends_the_call(tmp_path: Path) -> None:
         called(other, other)
 
 
-def test_a_certificate_that_nobody_vouches_for_ends_the_call(tmp_path: Path) -> None:
+def test_an_untrusted_certificate_ends_the_call(tmp_path: Path) -> None:
     (tmp_path / "own").mkdir()
     with pytest.raises(httpx.ConnectError, match="certificate"):
         called(certificate(tmp_path, NAME), certificate(tmp_path / "own", NAME))

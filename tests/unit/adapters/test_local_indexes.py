@@ -86,7 +86,7 @@ def engine(tmp_path: Path) -> Engine:
 
 
 async def everything(services: Services) -> None:
-    """Every look at runs, letters, orgs and keys that the product takes."""
+    """Every look at runs, dead letters, orgs and keys that the product takes."""
     await next_check(services)
     await reconcile(services)
     await reconcile(services, everything=True)

@@ -50,7 +50,7 @@ def test_every_place_that_queries_documents_is_known_here() -> None:
     assert {name: count for name, count in found.items() if count} == QUERIES
 
 
-def test_lists_of_runs_and_letters_are_answered_in_every_combination(engine: FirestoreEngine) -> None:
+def test_lists_of_runs_and_dead_letters_are_answered_in_every_combination(engine: FirestoreEngine) -> None:
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 
     async def scenario() -> list[int]:

@@ -65,7 +65,7 @@ def test_a_broken_file_with_an_alias_hides_no_other_pipeline(root: Path) -> None
     assert Catalog(root).get("x/y").path == "c/d"
 
 
-def test_an_unknown_name_is_told_with_the_nearest(root: Path) -> None:
+def test_an_unknown_name_is_reported_with_the_nearest(root: Path) -> None:
     write(root, "openai/cost/usage_cost.yml")
     with pytest.raises(NotFound) as caught:
         Catalog(root).get("openai/cost/usage_cots")
@@ -73,7 +73,7 @@ def test_an_unknown_name_is_told_with_the_nearest(root: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["../secret", "a/../../secret", "/etc/passwd", "a//b", "", "a/b.yml", "a\\b", "a/b\n"])
-def test_a_name_that_is_no_path_is_never_opened(root: Path, name: str) -> None:
+def test_a_name_that_is_not_a_path_is_never_opened(root: Path, name: str) -> None:
     write(root, "a/x.yml")
     write(root.parent, "secret.yml")
     with pytest.raises(NotFound):
@@ -90,7 +90,7 @@ def test_a_link_out_of_the_folder_is_not_followed(root: Path) -> None:
         catalog.get("a/b")
 
 
-def test_a_linked_file_out_of_the_folder_is_no_pipeline(root: Path) -> None:
+def test_a_linked_file_outside_of_the_folder_is_not_a_pipeline(root: Path) -> None:
     outside = write(root.parent, "outside.yml")
     write(root, "a/inside.yml")
     (root / "a" / "linked.yml").symlink_to(outside)

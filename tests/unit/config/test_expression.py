@@ -110,7 +110,7 @@ def test_and_or_stop_at_the_first_that_decides() -> None:
         ("12abc == 1", "nothing here begins with '1'"),
     ],
 )
-def test_what_is_no_condition_is_refused_with_its_place(text: str, message: str) -> None:
+def test_what_is_not_a_condition_is_refused_with_its_place(text: str, message: str) -> None:
     with pytest.raises(ConfigError) as caught:
         parse(text)
     assert message in str(caught.value)

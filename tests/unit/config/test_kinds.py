@@ -1,4 +1,4 @@
-"""Files that are no pipelines: each kind has its place and its own model."""
+"""Files that are not pipelines: each kind has its place and its own model."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def test_a_right_file_of_each_kind_has_no_problem(tmp_path: Path, name: str) -> 
         ("a/schemas/t.json", "STRING", "STRNIG", "t.json"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, name: str, old: str, new: str, message: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, name: str, old: str, new: str, message: str) -> None:
     good = next(text for key, text in GOOD.items() if kind_of(PurePosixPath(key)) is kind_of(PurePosixPath(name)))
     assert old in good
     found = problems(tmp_path, name, good.replace(old, new, 1))

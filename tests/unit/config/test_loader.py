@@ -20,7 +20,7 @@ def test_a_loaded_pipeline_knows_its_file_and_digest() -> None:
     assert loaded.where(("steps", 1, "ps_type")) == "saas/seat_cost.yml:26:5"
 
 
-def test_a_file_that_is_not_there_is_told_by_its_name(tmp_path: Path) -> None:
+def test_a_missing_file_is_reported_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="Pipeline not found: a/b"):
         load_pipeline(tmp_path / "a" / "b.yml", tmp_path)
 
@@ -41,13 +41,13 @@ steps:
     assert [lines.count(line) for line in (2, 3, 4, 6, 7)] == [1, 1, 1, 2, 5]
 
 
-def test_the_same_mistake_is_told_once() -> None:
+def test_the_same_mistake_is_reported_once() -> None:
     with pytest.raises(ConfigErrors) as caught:
         a_pipeline("variables: {x: 1}\ntags: [1, 2]\n")
     assert len({str(problem) for problem in caught.value.problems}) == len(caught.value.problems) == 2
 
 
-def test_a_name_that_will_be_asked_for_is_no_mistake() -> None:
+def test_a_name_that_will_be_asked_for_is_not_a_mistake() -> None:
     assert a_pipeline('variables: {x: "{anything_else}"}').warnings == ()
 
 

@@ -90,7 +90,7 @@ def test_what_does_not_fit_is_refused(given: dict[str, str], message: str) -> No
     assert message in str(caught.value)
 
 
-def test_everything_wrong_is_said_at_once() -> None:
+def test_everything_wrong_is_reported_at_once() -> None:
     with pytest.raises(InvalidInput) as caught:
         resolved(PLAIN, nonsense=1, date="x", force_refresh="y")
     assert str(caught.value).count(";") == 2

@@ -37,7 +37,7 @@ def test_a_config_that_fits_its_model_is_right(config: str) -> None:
         ("{procedure: [a]}", "config.procedure: procedure is"),
     ],
 )
-def test_a_config_that_does_not_fit_is_told_with_its_place(config: str, message: str) -> None:
+def test_a_config_that_does_not_fit_is_reported_with_its_place(config: str, message: str) -> None:
     assert message in problems(config)[0]
 
 

@@ -59,7 +59,7 @@ def test_modules_are_found_by_their_files_without_importing_them() -> None:
 
 
 @pytest.mark.parametrize("name", ["os", "os:system", "generic.noop:Missing", "../../x", "a.b:c", "subprocess:Popen"])
-def test_a_config_file_cannot_import_what_is_no_processor(name: str) -> None:
+def test_a_config_file_cannot_import_what_is_not_a_processor(name: str) -> None:
     before = set(sys.modules)
     with pytest.raises(StepFailed):
         ps_types.load(name)

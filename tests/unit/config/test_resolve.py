@@ -49,7 +49,7 @@ def test_yesterday_is_counted_in_the_schedules_zone() -> None:
     assert (core["date"], core["yesterday"]) == ("2026-01-01", "2026-03-04")
 
 
-def test_steps_come_in_an_order_in_which_they_could_run_and_handlers_last() -> None:
+def test_steps_come_in_an_order_in_which_they_could_run_and_end_steps_last() -> None:
     plan = a_plan(
         a_pipeline(
             """
@@ -98,21 +98,21 @@ def test_names_may_be_dotted() -> None:
     assert config_of(loaded) == {"a": 1, "b": {"a": 1}, "c": "m-acme", "d": "2026-03-04"}
 
 
-def test_a_name_that_nobody_gives_is_refused_with_its_place_and_its_cause() -> None:
+def test_a_name_without_a_source_is_refused_with_its_place_and_its_cause() -> None:
     body = 'variables: {region_name: "{regions}"}\nsteps:\n  - step_id: a\n    ps_type: generic.noop\n'
     message = refused(body + '    config: {x: ["{region_name}"]}')
     assert message.startswith("tests/one.yml:6:18: steps[0].config.x[0]: {regions} has no value")
     assert "(the variable 'region_name' needs it)" in message
 
 
-def test_all_names_without_a_value_are_told_at_once() -> None:
+def test_all_names_without_a_value_are_reported_at_once() -> None:
     body = 'steps:\n  - {step_id: a, ps_type: generic.noop, config: {x: "{one} {two}"}}\n'
     body += '  - {step_id: b, ps_type: generic.noop, config: {x: "{three}"}}'
     message = refused(body)
     assert [f"{{{name}}} has no value" in message for name in ("one", "two", "three")] == [True] * 3
 
 
-def test_a_variable_that_nobody_uses_may_have_no_value() -> None:
+def test_an_unused_variable_needs_no_value() -> None:
     assert a_plan(a_pipeline('variables: {unused: "{nothing_here}"}')).variables == {}
 
 
@@ -233,7 +233,7 @@ def test_filling_results_leaves_the_plan_as_it_was() -> None:
     assert json.dumps(plan.to_data()) == before
 
 
-def test_a_result_that_a_step_did_not_give_is_told() -> None:
+def test_a_result_that_a_step_did_not_give_is_reported() -> None:
     with pytest.raises(StepFailed, match=r"tests/one.yml:6: {results.a.rows} has no value"):
         resolve_results(a_plan(RESULTS).by_id["c"], {"a": {}, "b": {}})
 
@@ -243,7 +243,7 @@ def test_a_step_without_late_names_is_handed_back_as_it_is() -> None:
     assert resolve_results(step, {}) is step
 
 
-def test_a_handler_may_name_the_results_of_every_step() -> None:
+def test_an_end_step_may_name_the_results_of_every_step() -> None:
     loaded = a_pipeline(
         """
 steps:

@@ -51,7 +51,7 @@ def test_a_bare_env_file_is_refused(tmp_path: Path) -> None:
         read_settings(tmp_path)
 
 
-def test_an_unknown_environment_and_a_wrong_value_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unknown_environment_and_a_wrong_value_are_reported(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given(monkeypatch, ENVIRONMENT="prodction")
     with pytest.raises(ConfigErrors, match="Did you mean 'production'"):
         read_settings(tmp_path)

@@ -111,7 +111,7 @@ def test_a_long_text_that_aliases_repeat_counts_each_time(memory: None) -> None:
         a_pipeline(text)
 
 
-def test_of_many_unknown_parameters_a_few_are_told() -> None:
+def test_of_many_unknown_parameters_a_few_are_reported() -> None:
     loaded = a_pipeline("name: x\n")
     given = {f"unknown_{number}": "x" for number in range(95_000)}
     with pytest.raises(InvalidInput) as caught:
@@ -129,7 +129,7 @@ def test_of_many_unknown_parameters_a_few_are_told() -> None:
         + "".join(f"  - {{step_id: s{n}, ps_type: generic.noop, depends_on: [x{n}]}}\n" for n in range(3_000)),
     ],
 )
-def test_of_many_mistakes_a_few_are_told(body: str) -> None:
+def test_of_many_mistakes_a_few_are_reported(body: str) -> None:
     with pytest.raises(ConfigErrors) as caught:
         a_pipeline(body)
     assert len(caught.value.problems) == FINDINGS_MAX + 1
@@ -137,7 +137,7 @@ def test_of_many_mistakes_a_few_are_told(body: str) -> None:
     assert len(str(caught.value)) < 20_000
 
 
-def test_suggestions_are_made_for_mistakes_that_are_told_only(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_suggestions_are_made_only_for_mistakes_that_are_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     """Each looks at all names of the file: five thousand of them took two minutes."""
     loaded = a_pipeline("steps:\n" + "".join(f"  - {{step_id: s{n}, ps_type: generic.noop}}\n" for n in range(100)))
     made: list[str] = []

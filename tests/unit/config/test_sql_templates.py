@@ -92,7 +92,7 @@ def test_identifiers_stand_in_backticks() -> None:
 
 
 @pytest.mark.parametrize("value", ["a`b", "a b", "a.b", "", "a;b", "a.b.c", "ä", 5, ["a"]])
-def test_what_is_no_identifier_is_refused(value: Any) -> None:
+def test_what_is_not_an_identifier_is_refused(value: Any) -> None:
     statement = parse_sql("SELECT 1 FROM `p.{dataset}.t`")
     with pytest.raises(ValueError, match="no identifier"):
         render_sql(statement, {"dataset": value})
@@ -150,7 +150,7 @@ def test_an_expression_may_be_one_bare_template() -> None:
     assert parse_expression("{org} || 'x'").mistakes
 
 
-def test_a_name_without_a_value_is_told() -> None:
+def test_a_name_without_a_value_is_reported() -> None:
     with pytest.raises(NoValue):
         render_sql(parse_sql("SELECT '{nothing}'"), SCOPE)
     with pytest.raises(NoValue):

@@ -66,7 +66,7 @@ def test_a_backslash_takes_a_template_literally(text: str, expected: str) -> Non
 
 
 @pytest.mark.parametrize("text", ["{missing}", "{deep.missing}", "{x.y}", "a{none}"])
-def test_a_name_without_a_value_is_told(text: str) -> None:
+def test_a_name_without_a_value_is_reported(text: str) -> None:
     with pytest.raises(NoValue) as caught:
         filled(text)
     assert caught.value.args[0] == text.strip("a{}")

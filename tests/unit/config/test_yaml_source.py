@@ -125,7 +125,7 @@ def test_an_alias_bomb_is_refused_before_it_grows() -> None:
     assert f"more than {NODES_MAX} values" in refused("\n".join(lines))
 
 
-def test_a_byte_order_mark_is_no_part_of_the_text() -> None:
+def test_a_byte_order_mark_is_not_part_of_the_text() -> None:
     assert read_yaml(b"\xef\xbb\xbfa: 1", "f.yml").data == {"a": 1}
 
 

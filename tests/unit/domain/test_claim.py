@@ -77,7 +77,7 @@ def test_the_condition_is_not_asked_before_the_dependencies_are_done() -> None:
     assert ask(dependencies=[None], condition=condition) is Decision.DROP
 
 
-def test_a_handler_runs_only_once_the_run_is_over_and_never_settles() -> None:
+def test_an_end_step_runs_only_once_the_run_is_over_and_never_ends_it() -> None:
     handler = PlanStep(step_id="h", ps_type="x.y", trigger="on_failure")
     over = a_run(RunStatus.FAILED)
     assert ask(planned=handler, dependencies=[]) is Decision.DROP

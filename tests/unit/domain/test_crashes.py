@@ -47,7 +47,7 @@ def test_two_deaths_of_proven_processes_make_a_suspect_until_an_owner_commits() 
     assert (cleared.crashes, cleared.crashes_when_proven, cleared.crashes_when_isolated) == (0, 0, 0)
 
 
-def test_people_are_told_how_often() -> None:
+def test_messages_say_how_often() -> None:
     assert crash_report(replace(RUNNING, crashes=1)) == "its process died once"
     dead = replace(RUNNING, crashes=7, crashes_when_isolated=5)
     assert crash_report(dead) == "its process died 7 times, 5 of them while it ran alone"

@@ -46,7 +46,7 @@ def test_daily_and_monthly_limits_open_again_with_the_calendar() -> None:
     assert reserved(usage, "r4", days=31, limits=wide).month_count == 1
 
 
-def test_a_replay_is_no_new_run() -> None:
+def test_a_replay_is_not_a_new_run() -> None:
     usage = reserved(reserved(Usage(active={}), "r1"), "r1", counted=False)
     assert (usage.day_count, set(usage.active)) == (1, {"r1"})
     assert Usage.from_data(usage.to_data()) == usage

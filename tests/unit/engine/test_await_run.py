@@ -39,7 +39,7 @@ def test_a_run_that_goes_on_is_returned_as_it_is(engine: Engine) -> None:
     assert 7.2 <= engine.loop.time() < 7.3
 
 
-def test_a_slow_handler_is_not_woken_twice_a_second(engine: Engine) -> None:
+def test_a_slow_end_step_is_not_woken_twice_a_second(engine: Engine) -> None:
     engine.pipeline("""
 steps:
   - {step_id: load_a, ps_type: generic.noop}

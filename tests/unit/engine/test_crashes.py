@@ -15,7 +15,8 @@ from convergence.engine.executions import Executions
 from convergence.engine.messages import StepReady
 from convergence.engine.services import EngineSettings, ProcessCache, Services
 from convergence.engine.step.run_step import run_step
-from convergence.engine.views.runs import dead_letters, status
+from convergence.engine.views.runs import dead_letters as dead_letters_of
+from convergence.engine.views.runs import status
 from convergence.ports.bus import Ack, Answer, Retry
 from convergence.ports.documents import Create
 from convergence.ports.processor import Context
@@ -80,16 +81,20 @@ def test_a_step_that_kills_every_process_is_found_and_says_how_often(engine: Eng
     async def scenario() -> tuple[int, Any, Any]:
         server, run = Server(engine), await engine.start()
         deaths = await server.live_with(run.run_id)
-        return deaths, await status(engine.services, "acme", run.run_id), await dead_letters(engine.services, "acme")
+        return deaths, await status(engine.services, "acme", run.run_id), await dead_letters_of(engine.services, "acme")
 
-    deaths, view, letters = engine.run_scenario(scenario)
+    deaths, view, dead_letters = engine.run_scenario(scenario)
     step = view["steps"][0]
     assert deaths <= 5 + 2 + 5
     told = f"generic.noop: attempt 1 of 1: its process died {deaths} times, 5 of them while it ran alone"
     assert (view["status"], step["status"], step["error_message"]) == ("failed", "failed", told)
     assert (step["attempts"], step["crashes"], step["crashes_when_isolated"]) == (1, deaths, 5)
-    (letter,) = letters["dead_letters"]
-    assert (letter["code"], letter["attempts"], letter["error_message"]) == ("step.crashed_often", 1, told)
+    (dead_letter,) = dead_letters["dead_letters"]
+    assert (dead_letter["code"], dead_letter["attempts"], dead_letter["error_message"]) == (
+        "step.crashed_often",
+        1,
+        told,
+    )
 
 
 def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_step(engine: Engine) -> None:

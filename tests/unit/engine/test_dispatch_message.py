@@ -105,7 +105,7 @@ def test_over_its_quota_a_message_waits_until_a_run_ends(engine: Engine) -> None
     engine.run_scenario(scenario)
 
 
-def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) -> None:
+def test_a_message_that_never_got_a_slot_is_a_dead_letter_in_the_end(engine: Engine) -> None:
     engine.pipeline(one())
 
     async def scenario() -> None:
@@ -133,7 +133,7 @@ def test_a_message_that_never_got_a_slot_is_a_letter_in_the_end(engine: Engine) 
         ({"parameters": {"more": 1}}, "input.invalid", "more"),
     ],
 )
-def test_what_is_refused_for_good_is_a_letter_with_the_reason(
+def test_what_is_refused_for_good_is_a_dead_letter_with_the_reason(
     engine: Engine, fields: dict[str, Any], code: str, reason: str
 ) -> None:
     engine.pipeline(one())
@@ -150,7 +150,7 @@ def test_what_is_refused_for_good_is_a_letter_with_the_reason(
 
 
 @pytest.mark.parametrize("pipeline", ["p/d/n", "p/d/gone"])
-def test_a_secret_in_a_message_is_refused_and_is_in_no_letter(engine: Engine, pipeline: str) -> None:
+def test_a_secret_in_a_message_is_refused_and_is_in_no_dead_letter(engine: Engine, pipeline: str) -> None:
     engine.pipeline("parameters: {token: {type: secret, required: false}, note: {type: string, default: x}}\n" + one())
     reported = asked(pipeline=pipeline, parameters={"token": "sk-very-secret", "note": "y"})
 

@@ -20,7 +20,7 @@ from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, failing, one, returning
 
 
-def test_a_start_looks_at_each_unsettled_run_once_however_many_there_are(engine: Engine) -> None:
+def test_a_start_reads_each_unfinished_run_once_however_many_there_are(engine: Engine) -> None:
     engine.pipeline(one())
 
     async def scenario() -> None:
@@ -60,7 +60,7 @@ async def _blank_step(engine: Engine, run_id: str) -> dict[str, Any]:
     return Step(step_id="load_a").to_data()
 
 
-def test_a_text_that_is_half_a_character_fails_its_step_and_nobody_else(engine: Engine) -> None:
+def test_a_text_that_is_half_a_character_fails_its_step_only(engine: Engine) -> None:
     engine.pipeline(one())
     engine.works["load_a"] = failing(StepFailed("bad \ud800 text"))
 
@@ -147,7 +147,7 @@ def test_a_renewal_that_raises_does_not_end_the_time_limit(engine: Engine, monke
     assert run.error["message"] == "generic.noop: timed out after 70s (the step's timeout)"
 
 
-def test_a_run_that_cannot_be_read_starves_nobody(engine: Engine) -> None:
+def test_a_run_that_cannot_be_read_starves_no_other(engine: Engine) -> None:
     engine.pipeline(one())
 
     async def scenario() -> str:
@@ -225,14 +225,14 @@ def test_a_processor_that_ends_like_a_process_has_failed_and_nothing_else_ends(
     assert (run.status, run.error["code"]) == ("failed", "step.crashed")
 
 
-def test_a_missing_file_is_no_reason_to_try_again(engine: Engine) -> None:
+def test_a_missing_file_is_not_tried_again(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 1}))
     engine.works["load_a"] = failing(FileNotFoundError("prices.csv"))
     engine.run_scenario(engine.run)
     assert engine.started == ["load_a"]
 
 
-def test_why_a_credential_was_refused_is_stored_without_it(engine: Engine) -> None:
+def test_the_reason_for_a_refused_credential_is_stored_without_it(engine: Engine) -> None:
     key = "sk-live-0123456789"
     engine.pipeline("parameters: {api_key: {type: secret, required: true}}\n" + one())
 

@@ -28,7 +28,7 @@ def test_a_message_that_is_not_ours_is_kept_as_it_came(engine: Engine, data: byt
             answer = await handler(engine.services, Delivery(Message(data), "m1", 1, topic))
             assert answer == Ack()
         kept = (await engine.documents.query("dead_letters")).documents  # each topic's message has its own
-        assert [letter.data["error"]["code"] for letter in kept] == ["message.unreadable"] * 2
+        assert [dead_letter.data["error"]["code"] for dead_letter in kept] == ["message.unreadable"] * 2
 
     engine.run_scenario(scenario)
 

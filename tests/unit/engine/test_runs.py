@@ -90,7 +90,7 @@ def test_a_provider_that_says_when_is_not_asked_before(engine: Engine) -> None:
         (returning({"status": "SUCCESS", "x": "y" * 70_000}), "step.bad_result", "a result holds 65536"),
     ],
 )
-def test_a_final_failure_fails_the_run_and_leaves_one_letter(
+def test_a_final_failure_fails_the_run_and_leaves_one_dead_letter(
     engine: Engine, work: Any, code: str, message: str
 ) -> None:
     engine.pipeline(one() + "\n")
@@ -165,7 +165,7 @@ def test_a_step_over_its_time_is_stopped(engine: Engine) -> None:
     assert engine.loop.now_s < 60
 
 
-def test_a_run_over_its_deadline_fails_with_a_letter_of_its_own(engine: Engine) -> None:
+def test_a_run_over_its_deadline_fails_with_a_dead_letter_of_its_own(engine: Engine) -> None:
     engine.pipeline("timeout_minutes: 1\n" + one(retry={"max_attempts": 9, "backoff_seconds": 600}))
     engine.works["load_a"] = failing(Transient("away"))
 
@@ -180,7 +180,7 @@ def test_a_run_over_its_deadline_fails_with_a_letter_of_its_own(engine: Engine) 
     assert [dead_letter.data["step_id"] for dead_letter in dead_letters.documents] == ["_run"]
 
 
-def test_cancel_reaches_a_running_processor_and_wakes_nobody(engine: Engine) -> None:
+def test_cancel_reaches_a_running_processor_and_wakes_no_step(engine: Engine) -> None:
     engine.pipeline(TWO)
     stopped: list[float] = []
 
@@ -220,7 +220,7 @@ def test_a_long_step_keeps_its_lease_to_the_end(engine: Engine) -> None:
     assert engine.started == ["load_a"]
 
 
-def test_handlers_run_once_after_the_end_and_never_change_it(engine: Engine) -> None:
+def test_end_steps_run_once_after_the_end_and_never_change_it(engine: Engine) -> None:
     engine.pipeline("""
 steps:
   - {step_id: load_a, ps_type: generic.noop}

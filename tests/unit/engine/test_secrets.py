@@ -1,4 +1,4 @@
-"""Secrets: sealed at the door, opened in a step, seen nowhere else."""
+"""Secrets: sealed when accepted, opened in a step, seen nowhere else."""
 
 from __future__ import annotations
 

@@ -153,7 +153,7 @@ def test_what_a_failed_run_left_undone_shows_as_cancelled(world: World, left: St
     assert [step["status"] for step in view["steps"]] == ["failed", "cancelled", "pending"]
 
 
-def test_a_handler_that_did_not_end_before_its_run_was_closed_shows_as_cancelled(world: World) -> None:
+def test_an_end_step_that_did_not_end_before_its_run_was_closed_shows_as_cancelled(world: World) -> None:
     failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED)
     world.run(status=RunStatus.FAILED, finished_at=T0, check_at=None, steps=(failed,))
     assert world.see(views.status, "acme", "run_1")["steps"][-1]["status"] == "cancelled"
@@ -168,7 +168,7 @@ def test_unfinished_steps_of_a_cancelled_run_show_as_cancelled(world: World) -> 
     assert (view["status"], view["duration_ms"], view["progress"]) == ("cancelled", 9000, 0)
 
 
-def test_a_failed_run_shows_its_error_and_the_handlers_that_it_called_for(world: World) -> None:
+def test_a_failed_run_shows_its_error_and_the_end_steps_that_it_called_for(world: World) -> None:
     error = {"code": "step.failed", "message": "shop.extract: no", "step_id": "extract"}
     failed = a_step("extract", StepStatus.RUNNING, StepStatus.FAILED, failures=1, error=error)
     ended = a_run("run_1").advance(
@@ -203,7 +203,7 @@ def test_a_step_between_two_slices_is_in_its_first_attempt(world: World) -> None
     assert (view["steps"][0]["attempts"], view["waits_for"]) == (1, None)
 
 
-def test_a_failure_that_stopped_nobody_is_a_warning(world: World) -> None:
+def test_a_failure_that_stopped_no_step_is_a_warning(world: World) -> None:
     kept = a_step("extract", StepStatus.RUNNING, StepStatus.COMPLETED, error={"message": "no rows"})
     world.run(steps=(kept,))
     assert world.see(views.status, "acme", "run_1")["warnings"] == ["extract: no rows"]
@@ -256,7 +256,7 @@ def test_a_history_refuses_what_does_not_exist(world: World, words: dict[str, An
         world.see(views.history, "acme", **words)
 
 
-def test_a_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None:
+def test_a_dead_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None:
     error = {"code": "step.failed", "message": "no"}
     old = world.run()
     newer = world.run("run_2", epoch=1)
@@ -273,7 +273,7 @@ def test_a_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None:
     ]
 
 
-def test_an_unreadable_message_is_a_letter_without_a_run(world: World) -> None:
+def test_an_unreadable_message_is_a_dead_letter_without_a_run(world: World) -> None:
     data = {"org": "acme", "topic": "step-ready", "error": {"code": "message.unreadable", "message": "not JSON"}}
     world.put(Create("dead_letters/message.1", {**data, "data": "eA==", "attributes": {}, "created_at": "2026"}))
     (found,) = world.see(views.dead_letters, "acme")["dead_letters"]

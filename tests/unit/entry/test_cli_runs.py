@@ -20,7 +20,7 @@ from tests.unit.entry.conftest import Cli
 GOOD_FILE = "file=openai/seed/subscription_plans.csv"
 
 
-def test_a_run_is_waited_for_and_told_as_json(acme: Cli) -> None:
+def test_a_run_is_waited_for_and_reported_as_json(acme: Cli) -> None:
     answer = acme("run", "acme", "example/hello", "--json")
     assert (answer.code, answer.err) == (0, "")
     assert answer.data["status"] == "completed"
@@ -43,7 +43,7 @@ def test_the_same_idempotency_key_is_the_same_run(acme: Cli) -> None:
     assert (other.code, "asked for something else" in other.err) == (2, True)
 
 
-def test_a_run_that_nobody_waits_for_is_left_to_resume_and_every_command_says_so(acme: Cli) -> None:
+def test_a_run_without_a_waiting_caller_is_left_to_resume_and_every_command_says_so(acme: Cli) -> None:
     run_id = acme("run", "acme", "example/hello", "--no-wait", "--json").data["run_id"]
     assert {step["status"] for step in acme("status", run_id, "--json").data["steps"]} == {"pending"}
     assert "claimed" not in acme("logs", run_id).out
@@ -134,7 +134,7 @@ def test_a_failed_run_is_replayed_with_other_parameters_from_where_it_failed(acm
     claimed = [
         move["step_id"] for move in acme("logs", run_id, "--json").data["entries"] if move.get("why") == "claimed"
     ]
-    reported = ["notify_email_on_failure", "notify_slack_on_failure"]  # by default, before anybody replayed it
+    reported = ["notify_email_on_failure", "notify_slack_on_failure"]  # by default, before the replay
     assert [step for step in claimed if step not in reported] == ["look", "load_plans", "load_plans"]
     assert acme("dead-letters", "acme", "--json").data["dead_letters"][0]["replayed"] is True
 
@@ -149,7 +149,7 @@ def test_a_replay_says_what_becomes_of_writes_that_took_effect(acme: Cli) -> Non
     assert (again.code, again.data["status"]) == (0, "completed")
 
 
-def test_a_letter_replays_its_run_once(acme: Cli) -> None:
+def test_a_dead_letter_replays_its_run_once(acme: Cli) -> None:
     acme("run", "acme", "shop/load")
     dead_letter = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]
     assert acme("replay", dead_letter).code == 1  # the file is still missing

@@ -30,7 +30,7 @@ def boxes(picture: str) -> dict[str, tuple[float, float]]:
     return {name: (float(x), float(y)) for x, y, name in re.findall(pattern, picture)}
 
 
-def test_mermaid_has_steps_edges_and_handlers_apart() -> None:
+def test_mermaid_shows_steps_edges_and_end_steps_apart() -> None:
     assert mermaid(DIAMOND).splitlines() == [
         "flowchart LR",
         '    s0["first<br/>generic.noop"]',

@@ -88,7 +88,9 @@ def test_a_first_call_that_fails_does_not_fail_the_start(
     assert "waiting for Firestore" in caplog.text
 
 
-def test_what_waits_on_threads_holds_up_nobody_on_a_machine_of_one_cpu(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_what_waits_on_threads_holds_up_no_other_request_on_a_machine_of_one_cpu(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setattr("os.cpu_count", lambda: 1)
     at_once = threading.Barrier(32)
 
@@ -136,7 +138,7 @@ def test_the_audit_log_names_what_the_path_named_and_not_the_path(deployed: Call
     )
 
 
-def test_sigterm_closes_the_gate_and_reaches_the_server_too() -> None:
+def test_sigterm_refuses_new_requests_and_reaches_the_server_too() -> None:
     heard: list[int] = []
     before = signal.signal(signal.SIGTERM, lambda number, _: heard.append(number))
     try:

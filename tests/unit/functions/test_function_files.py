@@ -52,7 +52,7 @@ def test_only_the_dispatcher_is_open_to_the_world() -> None:
         ("name: other", "lives in a folder of another name"),
     ],
 )
-def test_a_mistake_is_told_with_its_place(tmp_path: Path, line: str, complaint: str) -> None:
+def test_a_mistake_is_reported_with_its_place(tmp_path: Path, line: str, complaint: str) -> None:
     key = line.partition(":")[0]
     good = {
         "name": "name: made",

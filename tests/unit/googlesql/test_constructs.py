@@ -230,7 +230,7 @@ def test_usage_is_consolidated_by_dynamic_sql(usage: GoogleSql) -> None:
     ]
 
 
-def test_a_procedure_that_fails_says_why_and_leaves_its_transaction_undone(usage: GoogleSql) -> None:
+def test_a_procedure_that_fails_reports_the_reason_and_undoes_its_transaction(usage: GoogleSql) -> None:
     usage.query("INSERT INTO costs (day, model) VALUES (DATE '2027-01-01', 'kept')")
     with pytest.raises(StepFailed, match=r"sp_consolidate\.sql:\d+:5: sp_consolidate failed: nothing to consolidate"):
         usage.call("sp_consolidate", **arguments(date(2027, 1, 1), date(2027, 1, 31)))

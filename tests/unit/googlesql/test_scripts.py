@@ -307,7 +307,7 @@ def test_an_error_while_running_says_procedure_line_and_what(sql: GoogleSql, bod
         sql.script(body)
 
 
-def test_an_endless_loop_ends_when_nobody_waits(sql: GoogleSql) -> None:
+def test_an_endless_loop_ends_when_its_caller_stops_waiting(sql: GoogleSql) -> None:
     import asyncio
 
     sql.define("DECLARE n INT64 DEFAULT 0; LOOP SET n = n + 1; END LOOP;")

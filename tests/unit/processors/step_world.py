@@ -35,7 +35,7 @@ FIRST, LAST = date(2026, 11, 10), date(2026, 11, 19)
 
 
 class ManualClock:
-    """Time that passes only while somebody waits; `waits` are the seconds asked for."""
+    """Time that passes only while a caller waits; `waits` are the seconds asked for."""
 
     def __init__(self) -> None:
         self.at = NOW

@@ -134,7 +134,7 @@ def test_a_new_field_is_kept() -> None:
 
 
 @pytest.mark.parametrize("amount", [123.45, None, "many", "NaN"])
-def test_an_amount_that_is_no_decimal_text_fails_the_step(amount: Any) -> None:
+def test_an_amount_that_is_not_decimal_text_fails_the_step(amount: Any) -> None:
     with pytest.raises(StepFailed, match=r"no decimal text of cents|which is no number"):
         billing._row(FIRST, {"amount": amount, "currency": "USD"})
 

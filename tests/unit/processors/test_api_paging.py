@@ -200,7 +200,7 @@ def test_what_data_path_names_is_data_even_if_it_is_called_errors(tmp_path: Path
 
 
 @pytest.mark.parametrize("extra", [{"errors": []}, {"errors": 3}, {"success": True}, {"error": None}, {"status": "ok"}])
-def test_what_is_beside_the_records_of_a_good_answer_is_no_error(tmp_path: Path, extra: Any) -> None:
+def test_what_is_beside_the_records_of_a_good_answer_is_not_an_error(tmp_path: Path, extra: Any) -> None:
     _, rows = World(tmp_path, lambda _: answer({"data": things(1, 1), **extra})).run({"pagination": {"type": "none"}})
     assert len(rows) == 1
 

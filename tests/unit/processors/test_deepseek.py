@@ -92,7 +92,7 @@ def test_a_balance_that_rose_asks_for_what_was_paid_in() -> None:
     assert [row["BilledCost"] for row in rows if row["BillingCurrency"] == "USD"] == [Decimal("1.23")]
 
 
-def test_a_currency_that_comes_or_goes_is_told() -> None:
+def test_a_currency_that_comes_or_goes_is_reported() -> None:
     def read(currency: str, number: int = 0, left: str = "5") -> dict[str, Any]:
         day = FIRST + timedelta(days=number)
         return {"currency": currency, "total_balance": Decimal(left), "x_pipeline_run_date": day}

@@ -92,7 +92,9 @@ async def failed(
         await web.stop()
 
 
-def test_a_failure_without_a_handler_is_told_by_mail_and_slack(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_failure_without_an_end_step_is_reported_by_mail_and_slack(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     hearers = Hearers()
     run, _ = asyncio.run(failed(tmp_path, hearers, monkeypatch, profile={}))
     assert run.status == "failed"
@@ -121,7 +123,7 @@ def test_an_org_chooses_channel_and_readers(tmp_path: Path, monkeypatch: pytest.
         ({}, FAILING + OWN),
     ],
 )
-def test_an_org_that_wants_none_and_a_pipeline_with_its_own_handler_get_no_more(
+def test_an_org_that_wants_none_and_a_pipeline_with_its_own_end_step_get_no_more(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, profile: dict[str, str], text: str
 ) -> None:
     hearers = Hearers()

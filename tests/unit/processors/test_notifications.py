@@ -70,7 +70,7 @@ def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: 
     assert "why" in str(mail.get_payload())
 
 
-def test_nobody_named_means_the_administrator(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_recipients_the_administrator_gets_the_mail(monkeypatch: pytest.MonkeyPatch) -> None:
     dead_letters = Letters()
     monkeypatch.setenv("DEFAULT_ADMIN_EMAIL", "admin@example.org")
     asyncio.run(mailed(dead_letters, {"subject": "s", "to_emails": [""]}, monkeypatch))
@@ -90,7 +90,9 @@ def test_a_mail_that_is_not_taken_is_transient(monkeypatch: pytest.MonkeyPatch) 
         ({"to_emails": [f"a{n}@example.org" for n in range(51)]}, "51 recipients"),
     ],
 )
-def test_a_mail_to_nobody_is_refused(change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_mail_without_recipients_is_refused(
+    change: dict[str, Any], message: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("DEFAULT_ADMIN_EMAIL", raising=False)
     with pytest.raises(StepFailed, match=message):
         asyncio.run(mailed(Letters(), {**MAIL, **change}, monkeypatch))

@@ -100,7 +100,7 @@ def test_requests_above_the_step_on_average_take_its_price() -> None:
     assert [price(1), price(3), price(4)] == [5, 5, Decimal("2.5")]  # the step is at 272,000 tokens
 
 
-def test_a_missing_price_is_null_and_says_why_never_zero() -> None:
+def test_a_missing_price_is_null_with_the_reason_never_zero() -> None:
     (unknown,) = cost_rows(used(model="gpt-99", output_tokens=5), BOOK)
     (image,) = cost_rows(used("images", model="gpt-image-1", images=2), BOOK)
     assert [row["price_basis"] for row in (unknown, image)] == ["unknown_model", "no_price"]

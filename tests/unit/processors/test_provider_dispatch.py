@@ -69,7 +69,7 @@ def front(part: str, **config: Any) -> None:
     asyncio.run(ps_types.load(f"genai.payg_{part}").execute({"config": config}, context))
 
 
-def test_what_a_provider_cannot_give_is_said_and_not_invented() -> None:
+def test_what_a_provider_cannot_give_is_reported_and_not_invented() -> None:
     assert list(UNAVAILABLE) == [("deepseek", "usage")]
     with pytest.raises(StepFailed, match="deepseek has no usage: its API gives the prepaid balance only"):
         front("usage", provider="deepseek")
@@ -96,7 +96,7 @@ def test_validation_has_its_older_names(name: str) -> None:
 
 def test_a_stored_key_is_checked_and_never_returned() -> None:
     vault = Vault({"openai": "sk-very-secret", "empty": " "})
-    context = WorldContext(None, None, ManualClock(), secrets=vault)  # type: ignore[arg-type]  # calls nobody
+    context = WorldContext(None, None, ManualClock(), secrets=vault)  # type: ignore[arg-type]  # no HTTP here
     step = ps_types.load("integrations.kms_decrypt")
     result = asyncio.run(step.execute({"config": {"provider": "openai", "context_key": "key"}}, context))
     assert result["opens"] is True

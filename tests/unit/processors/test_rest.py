@@ -287,7 +287,7 @@ def test_a_page_with_more_to_come_but_no_cursor_is_an_error() -> None:
         with_client(Script(Response(200, b'{"data": [], "has_more": true, "next_page": null}')), collect)
 
 
-def test_a_page_that_is_no_object_is_an_error() -> None:
+def test_a_page_that_is_not_an_object_is_an_error() -> None:
     with pytest.raises(StepFailed, match="a page is a list"):
         with_client(Script(Response(200, b"[1, 2]")), collect)
 

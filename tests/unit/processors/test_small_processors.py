@@ -22,7 +22,7 @@ from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 
 def context(**fields: Any) -> WorldContext:
-    """A context for steps that call nobody."""
+    """A context for steps without HTTP calls."""
     return WorldContext(None, None, ManualClock(), **fields)  # type: ignore[arg-type]  # neither client nor tables
 
 
@@ -78,7 +78,7 @@ def test_a_second_name_keeps_a_second_key() -> None:
 
 
 @pytest.mark.parametrize("secret", ["", "   ", "two words"])
-def test_what_is_no_key_is_refused_without_quoting_it(secret: str) -> None:
+def test_what_is_not_a_key_is_refused_without_quoting_it(secret: str) -> None:
     with pytest.raises(StepFailed, match="that is no key") as caught:
         store(secret)
     assert "two words" not in str(caught.value)

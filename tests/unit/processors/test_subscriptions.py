@@ -43,7 +43,7 @@ def test_a_contract_is_cut_where_the_price_changes() -> None:
         ({"seats": 1}, "1 seats, but 2 is the fewest"),
     ],
 )
-def test_what_the_list_does_not_have_is_no_free_seat(changed: dict[str, Any], message: str) -> None:
+def test_what_the_list_does_not_have_is_not_a_free_seat(changed: dict[str, Any], message: str) -> None:
     seats = changed.pop("seats", 5)
     with pytest.raises(StepFailed, match=message):
         cut("2026-05-01", seats=seats, **changed)
@@ -109,7 +109,7 @@ def test_contracts_are_the_orgs_whichever_credential_a_run_has(tmp_path: Path) -
     asyncio.run(work())
 
 
-def test_days_that_a_change_has_reached_and_the_run_does_not_charge_are_told(tmp_path: Path) -> None:
+def test_days_that_a_change_has_reached_and_the_run_does_not_charge_are_reported(tmp_path: Path) -> None:
     async def work() -> None:
         async with installed(tmp_path) as here:
             reported = {"seats": "7", "starts_on": "2026-04-01"}

@@ -71,7 +71,7 @@ def test_azure_wants_a_token_a_version_and_a_known_resource() -> None:
     assert ask("/v1/subscriptions/other", good, **{"api-version": "1"}).status == 404
 
 
-def test_azure_answers_ten_series_where_nobody_asks_for_more() -> None:
+def test_azure_answers_ten_series_unless_asked_for_more() -> None:
     path, good = f"/v1{azure.RESOURCE}/providers/Microsoft.Insights/metrics", {"authorization": f"Bearer {azure.TOKEN}"}
     query = {"api-version": "1", "timespan": "2026-11-10T00:00:00Z/2026-11-11T00:00:00Z"}
     for top, count in ((1, 1), (10, 2)):

@@ -158,7 +158,7 @@ def test_bill_groups_add_up_to_the_ungrouped_bill() -> None:
     assert amounts() == amounts(group_by=["line_item", "project_id", "api_key_id"]) > 0
 
 
-def test_what_is_real_and_what_is_assumed_is_said() -> None:
+def test_the_list_of_endpoints_names_what_is_real_and_what_is_assumed() -> None:
     text = Sandbox.describe()
     assert all(word in text for word in ("CC BY 4.0", "Splitwise", "ISCA 2024", "Assumed", "litellm 1.106.2", "MIT"))
 

@@ -56,7 +56,7 @@ def test_outside_production_the_latest_key_can_be_asked_for(tenants: Tenants) ->
 
 
 @pytest.mark.parametrize("text", ["", "cvk_", "cvk_x", "ü", "runs/r1", "\x00"])
-def test_what_is_no_key_opens_nothing(tenants: Tenants, text: str) -> None:
+def test_what_is_not_a_key_opens_nothing(tenants: Tenants, text: str) -> None:
     assert tenants.run_scenario(lambda: tenants.keys.verify(text)) is None
 
 

@@ -23,7 +23,7 @@ REGISTRY = load_providers(Path(__file__).parents[3] / "configs")
         {},
     ],
 )
-def test_what_the_registry_names_and_what_is_no_address_may_pass(given: dict[str, str]) -> None:
+def test_what_the_registry_names_and_what_is_not_an_address_may_pass(given: dict[str, str]) -> None:
     check_api_urls(REGISTRY, given)
 
 

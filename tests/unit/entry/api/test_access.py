@@ -317,7 +317,7 @@ async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
     return (await api.installation.services.warehouse.query(sql, scope=Scope(dataset=dataset))).rows
 
 
-def test_nobody_hears_of_an_org_only_that_a_key_is_needed(run_scenario: RunScenario) -> None:
+def test_without_a_key_an_answer_names_no_org_only_that_a_key_is_needed(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         assert (await api.ask("POST", "/pipelines/run/acme/shop/open", json={})).status_code == 202
         await api.ask("POST", "/organizations/globex/suspend", headers=ROOT)

@@ -238,7 +238,7 @@ def test_many_small_chunks_and_pipelined_requests_are_served() -> None:
     run_scenario(scenario, BoundedHttp)
 
 
-def test_a_body_that_nobody_reads_does_not_keep_its_connection() -> None:
+def test_an_unread_body_does_not_keep_its_connection() -> None:
     async def scenario(world: World) -> None:
         world.app.reads = False
         reader, writer = await world.connect()

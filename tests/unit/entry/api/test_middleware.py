@@ -79,7 +79,7 @@ def test_the_callers_address_is_what_our_own_proxies_say(run_scenario: RunScenar
     run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=1, FORWARDED_HOPS=hops)
 
 
-def test_methods_that_nobody_routes_make_no_new_series(run_scenario: RunScenario) -> None:
+def test_methods_without_a_route_make_no_new_series(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         for number in range(3):
             await api.client.request(f"INVENTED{number}", "/nowhere")

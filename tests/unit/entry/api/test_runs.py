@@ -87,7 +87,7 @@ def test_an_unknown_parameter_is_refused_by_name_and_nothing_is_stored(run_scena
 
 
 @pytest.mark.parametrize("body", [b"[1]", b"{", b'{"note": NaN}', b'{"note": "\\ud800"}', b"[" * 5000, b"\xff"])
-def test_a_body_that_is_no_json_object_is_the_callers_mistake(run_scenario: RunScenario, body: bytes) -> None:
+def test_a_body_that_is_not_a_json_object_is_the_callers_mistake(run_scenario: RunScenario, body: bytes) -> None:
     async def scenario(api: Api) -> None:
         answer = await api.ask(
             "POST",
@@ -200,7 +200,7 @@ def test_a_replay_says_what_becomes_of_writes_that_took_effect(run_scenario: Run
 
 def test_a_run_in_flight_can_be_cancelled(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
-        await api.installation.worker.close()  # its hints reach nobody from now on
+        await api.installation.worker.close()  # its hints are lost from now on
         answer = await api.ask("POST", "/pipelines/run/acme/shop/cost/daily", org="acme")
         cancelled = await api.ask("POST", f"/pipelines/cancel/acme/{answer.json()['run_id']}", org="acme")
         assert cancelled.json() == {"success": True, "status": "cancelled"}
@@ -220,7 +220,7 @@ def test_several_callers_wait_for_one_run(run_scenario: RunScenario) -> None:
     run_scenario(scenario)
 
 
-def test_logs_steps_transitions_and_download_tell_the_same_story(run_scenario: RunScenario) -> None:
+def test_logs_steps_transitions_and_download_agree(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
 

@@ -49,7 +49,7 @@ def test_onboarding_names_what_is_wrong(run_scenario: RunScenario, body: dict[st
     run_scenario(scenario, orgs=())
 
 
-def test_of_thousands_of_unknown_fields_twenty_are_told(run_scenario: RunScenario) -> None:
+def test_of_thousands_of_unknown_fields_twenty_are_reported(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         answer = await operator(api, "POST", "/onboard", {f"field_{number}": 1 for number in range(20_000)})
         assert answer.status_code == 422
@@ -83,12 +83,12 @@ def test_a_subscription_carries_a_status_and_limits_of_an_outside_plan(run_scena
     run_scenario(scenario)
 
 
-def test_a_set_up_stores_the_key_and_shows_it_to_nobody(run_scenario: RunScenario) -> None:
+def test_a_set_up_stores_the_key_and_never_shows_it(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         body = {"api_key": KEY, "api_base_url": "http://127.0.0.1:9/v1"}
         path = "/integrations/acme/open_ai/setup"
         answer = await api.ask("POST", path, org="acme", json=body, params={"wait": 1})
-        assert answer.status_code == 202  # the key is stored; trying it goes on, for nobody listens there
+        assert answer.status_code == 202  # the key is stored; trying it goes on, the address does not answer
         listed = await api.ask("GET", "/integrations/acme", org="acme")
         (credential,) = listed.json()["credentials"]
         assert (credential["provider"], credential["default"]) == ("openai", True)

@@ -87,10 +87,10 @@ def test_the_handler_gets_the_message_as_it_was_published(endpoint: Endpoint) ->
         {"message": {"data": "", "messageId": "7"}},
     ],
 )
-def test_what_is_no_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: Endpoint, body: Any) -> None:
+def test_what_is_not_a_delivery_is_kept_with_its_bytes_and_acknowledged(endpoint: Endpoint, body: Any) -> None:
     async def scenario() -> tuple[httpx.Response, list[dict[str, Any]]]:
         answer = await endpoint.post(body)
-        await endpoint.post(body)  # comes again: the same letter
+        await endpoint.post(body)  # comes again: the same dead letter
         return answer, await endpoint.dead_letters()
 
     answer, (dead_letter,) = endpoint.engine.run_scenario(scenario)
@@ -148,7 +148,7 @@ def test_age_says_nothing_where_no_limit_is_set(endpoint: Endpoint) -> None:
     assert len(endpoint.handler.seen) == 1
 
 
-def test_of_a_large_letter_the_beginning_is_kept(endpoint: Endpoint) -> None:
+def test_of_a_large_dead_letter_the_beginning_is_kept(endpoint: Endpoint) -> None:
     async def scenario() -> tuple[int, list[dict[str, Any]]]:
         return (await endpoint.post(b"x" * 3_000_000)).status_code, await endpoint.dead_letters()
 
@@ -169,10 +169,10 @@ def test_while_the_store_is_away_a_poisoned_message_waits_too(
 
     monkeypatch.setattr(endpoint.engine.documents, "commit", away)
 
-    async def nobody(slug: str, **limits: int) -> None:
+    async def unused(slug: str, **limits: int) -> None:
         return None
 
-    monkeypatch.setattr(endpoint.engine, "org", nobody)
+    monkeypatch.setattr(endpoint.engine, "org", unused)
     answer = endpoint.engine.run_scenario(lambda: endpoint.post(b"poison"))
     assert (answer.status_code, "waiting for Firestore" in answer.json()["detail"]) == (503, True)
 

@@ -99,7 +99,7 @@ def test_while_the_warehouse_is_away_each_delivery_hears_it_and_comes_again(worl
 @pytest.mark.parametrize(
     "data", [b"poison", b"{}", b'{"type": "run.x", "id": "1", "time": "t", "org": "", "data": {}}']
 )
-def test_what_is_no_event_is_kept_as_a_letter(world: World, data: bytes) -> None:
+def test_what_is_not_an_event_is_kept_as_a_dead_letter(world: World, data: bytes) -> None:
     async def scenario() -> None:
         assert await world.handler(delivery(Message(data))) == Ack()
         (dead_letter,) = (await world.engine.documents.query("dead_letters")).documents
