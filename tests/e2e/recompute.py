@@ -20,7 +20,7 @@ from convergence.sandbox.kinds import KINDS
 PRICES = Path(__file__).parents[2] / "configs" / "openai" / "seed" / "model_pricing.csv"
 EXACT = Context(prec=60)
 UNITS = {"1000000 Tokens": 10**6, "1000000 Characters": 10**6, "1000 Calls": 1000, "Hours": 3600}
-FALLBACK = {"cached_input": "input", "cache_write": "input"}
+FALLBACK = {"cached_input": "input"}
 OTHER = {  # kind of usage → what is counted, kind of charge
     "embeddings": ("input_tokens", "input"),
     "moderations": ("input_tokens", "input"),

@@ -157,7 +157,7 @@ def test_no_two_prices_hold_at_once(provider: str) -> None:
     held: dict[tuple[str, ...], list[tuple[date, date]]] = {}
     with (CONFIGS / provider / "seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
         for row in csv.DictReader(lines):
-            key = (row["model"], row["kind"], row["processing"], row["above_input_tokens"])
+            key = (row["model"], row["kind"], row["processing"], row["above_input_tokens"], row["region"])
             first = date.fromisoformat(row["effective_from"] or "0001-01-01")
             held.setdefault(key, []).append((first, date.fromisoformat(row["effective_to"] or "9999-12-31")))
             assert Decimal(row["price"]) >= 0

@@ -35,7 +35,8 @@ MODELS: Final = {
     "gpt-5.6-luna": "claude-opus-4-8",
     "gpt-5-mini": "claude-opus-4-8",
 }
-GROUPS: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
+GROUPS: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo", "speed")
+FAST_MODE: Final = "fast-mode-2026-02-01"  # the beta that grouping by speed needs
 COST_GROUPS: Final = ("workspace_id", "description")
 # Count → (token type on the bill, key of the price list).
 PRICED: Final = {
@@ -78,6 +79,8 @@ def answer(request: Request) -> Response:
     allowed = GROUPS if usage else COST_GROUPS
     if unknown := [name for name in groups if name not in allowed]:
         return error(400, "invalid_request_error", f"group_by: {unknown[0]!r} is none of {', '.join(allowed)}")
+    if "speed" in groups and FAST_MODE not in request.headers.get("anthropic-beta", "").split(","):
+        return error(400, "invalid_request_error", f"group_by: speed requires the {FAST_MODE} beta header")
     try:
         return _page(query, (lambda a, b: _usage(groups, a, b)) if usage else (lambda a, b: _costs(groups, a, b)))
     except ValueError as problem:
@@ -133,6 +136,7 @@ def message(row: Mapping[str, Any]) -> dict[str, Any]:
         "service_tier": "batch" if row["batch"] else "standard",
         "context_window": "0-200k",
         "inference_geo": "global",
+        "speed": "standard",
         "uncached_input_tokens": row["input_uncached_tokens"],
         "cache_read_input_tokens": row["input_cached_tokens"],
         "5m": written - long,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -14,10 +15,13 @@ import pytest
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
-from convergence.processors.anthropic import billing, usage
+from convergence.processors.anthropic import billing, cost, usage
 from convergence.processors.anthropic.charges import cost_rows, line
 from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.seeded import prices_in
+from convergence.processors.openai import seed_csv
 from convergence.sandbox import Sandbox, anthropic
+from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run
 
@@ -130,7 +134,8 @@ def test_a_bad_count_fails_the_step(change: dict[str, Any], message: str) -> Non
 
 
 def test_a_new_field_is_kept() -> None:
-    assert usage._row(FIRST, {**GOOD, "speed": "fast"})["other_fields"] == '{"speed":"fast"}'
+    row = usage._row(FIRST, {**GOOD, "speed": "fast", "pace": "brisk"})
+    assert (row["speed"], row["other_fields"]) == ("fast", '{"pace":"brisk"}')
 
 
 @pytest.mark.parametrize("amount", [123.45, None, "many", "NaN"])
@@ -183,5 +188,136 @@ def test_an_unknown_model_has_no_cost_and_says_so() -> None:
     assert "cost" not in row
 
 
-def test_a_tier_without_a_price_takes_the_standard_one_and_says_so() -> None:
-    assert priced(service_tier="priority")[0]["price_basis"] == "standard_processing"
+def test_a_discounted_tier_without_a_price_takes_the_standard_one_and_says_so() -> None:
+    assert priced(service_tier="flex")[0]["price_basis"] == "standard_processing"
+
+
+@pytest.mark.parametrize(
+    "dearer",
+    [{"service_tier": "priority"}, {"speed": "fast"}, {"service_tier": "batch", "speed": "fast"}, {"speed": "warp"}],
+)
+def test_a_dearer_processing_without_a_price_has_none(dearer: dict[str, str]) -> None:
+    (row,) = priced(**dearer)
+    assert row["price_basis"] == "no_price"
+    assert "cost" not in row
+
+
+def test_an_unknown_place_of_inference_is_not_priced_as_any() -> None:
+    with pytest.raises(StepFailed, match="'eu' is not known"):
+        priced(inference_geo="eu")
+
+
+# USD per million tokens as on Anthropic's pricing page: base and fast rows; the US factor is 11/10 of either.
+PUBLISHED = {
+    ("claude-opus-4-8", "standard"): ("5", "0.5", "6.25", "10", "25"),
+    ("claude-opus-4-8", "fast"): ("10", "1", "12.5", "20", "50"),
+    ("claude-opus-5-20260701", "fast"): ("10", "1", "12.5", "20", "50"),
+    ("claude-opus-5-5", "fast"): ("8", "0.4", "10", "16", "40"),
+    ("claude-opus-4-6", "standard"): ("5", "0.5", "6.25", "10", "25"),
+    ("claude-sonnet-4-6", "standard"): ("3", "0.3", "3.75", "6", "15"),
+    ("claude-opus-4-8", "batch"): ("2.5", "0.25", "3.125", "5", "12.5"),
+}
+COLUMNS = (
+    *("uncached_input_tokens", "cache_read_input_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"),
+    "output_tokens",
+)
+TOKENS = (7, 1_000_003, 95_537, 41, 1_420)
+
+
+def seeded() -> PriceBook:
+    return PriceBook(prices_in((CONFIGS / "anthropic/seed/model_pricing.csv").read_bytes(), "model_pricing.csv"))
+
+
+@pytest.mark.parametrize("geo", ["us", "global", None])
+@pytest.mark.parametrize(("model", "how"), PUBLISHED)
+def test_fast_and_us_inference_cost_their_own_price_and_multiply(model: str, how: str, geo: str | None) -> None:
+    tier, speed = (how, None) if how == "batch" else ("standard", how)
+    used = {
+        **dict.fromkeys(("workspace_id", "api_key_id", "context_window"), None),
+        "usage_date": date(2026, 11, 10),
+        "usage_kind": "messages",
+        "model": model,
+        "service_tier": tier,
+        "speed": speed,
+        "inference_geo": geo,
+        "web_search_requests": 3,
+        **dict(zip(COLUMNS, TOKENS, strict=True)),
+    }
+    rows = list(cost_rows(used, seeded()))
+    tenths = 11 if geo == "us" else 10  # of millionths of a dollar; searches cost a cent wherever they are made
+    tokens = [
+        Decimal(price) * count * tenths / 10**7 for price, count in zip(PUBLISHED[model, how], TOKENS, strict=True)
+    ]
+    assert [row["cost"] for row in rows] == [*tokens, Decimal("0.03")]
+    assert {row["price_basis"] for row in rows[:-1]} == {"list"}
+    assert {"/us@" in row["price_id"] for row in rows[:-1]} == {geo == "us"}
+
+
+@pytest.mark.parametrize("model", ["claude-opus-4-5", "claude-haiku-4-5", "claude-3-7-sonnet-20250219"])
+def test_models_before_4_6_have_no_us_price(model: str) -> None:
+    book = seeded()
+    listed = book.model(model)
+    assert listed is not None
+    prices = {
+        book.find(listed, "input", "standard", date(2026, 11, 10), Decimal(1), geo).price
+        for geo in ("us", "global")  # type: ignore[union-attr]
+    }
+    assert len(prices) == 1
+
+
+def test_fast_mode_of_a_model_that_the_list_has_no_fast_price_of_is_a_finding() -> None:
+    book = seeded()
+    assert book.find("claude-opus-4-6", "output", "fast", date(2026, 11, 10), Decimal(1)) is None
+
+
+def test_the_report_is_asked_for_speed_with_its_beta_header_and_fast_usage_reaches_the_charges() -> None:
+    fast = {**GOOD, "service_tier": "standard", "context_window": "0-200k", "inference_geo": "us", "speed": "fast"}
+
+    def handle(request: Request) -> Response:
+        refusal = anthropic.authorise(request) or anthropic.answer(request)  # the rules of the API
+        if refusal.status != 200:
+            return refusal
+        body = json.loads(refusal.body)
+        for bucket in body["data"]:
+            bucket["results"] = [fast]
+        return Response(200, json.dumps(body).encode())
+
+    async def story() -> tuple[list[dict[str, Any]], Mapping[str, Any]]:
+        clock, server = ManualClock(), HttpServer(handle)
+        warehouse = DuckDbWarehouse(None, clock=clock)
+        vault = Vault({"anthropic": anthropic.ADMIN_KEY})
+        url = await server.start()
+        try:
+            async with httpx.AsyncClient() as client:
+                day = {"start_date": FIRST, "end_date": FIRST}
+                context = WorldContext(client, warehouse, clock, secrets=vault, provider="anthropic", **day)
+                seed = {
+                    "source": {"file": "anthropic/seed/model_pricing.csv"},
+                    "destination": {"table": "anthropic_model_pricing"},
+                }
+                await seed_csv.get_engine().execute(seed, context)
+                config = {"api_base_url": f"{url}/v1"}
+                table = {"table": "anthropic_usage_daily_raw"}
+                await usage.get_engine().execute({"config": config, "destination": table}, context)
+                result = await cost.get_engine().execute({"destination": {"table": "anthropic_cost_daily"}}, context)
+                sql = "SELECT charge_kind, unit_price, processing FROM anthropic_cost_daily ORDER BY unit_price"
+                return (await context.warehouse.query(sql)).rows, result
+        finally:
+            await server.stop()
+            warehouse.close()
+
+    rows, result = asyncio.run(story())
+    assert {row["processing"] for row in rows} == {"fast"}
+    assert [row["unit_price"] for row in rows] == [Decimal(price) for price in ("1.1", "11", "13.75", "22", "55")]
+    # 3 reads, 5 inputs, 1 and 2 writes, 4 outputs, in millionths of a dollar
+    assert (
+        Decimal(result["total_cost"])
+        == Decimal("3.3") / 10**6 + Decimal(55 + 44 + 220) / 10**6 + Decimal("13.75") / 10**6
+    )
+
+
+def test_the_sandbox_groups_by_speed_with_the_beta_header_only() -> None:
+    query = (("starting_at", "2026-11-10T00:00:00Z"), ("group_by[]", "speed"))
+    path = "/v1/organizations/usage_report/messages"
+    assert anthropic.answer(Request("GET", path, query, {}, b"")).status == 400
+    assert anthropic.answer(Request("GET", path, query, {"anthropic-beta": anthropic.FAST_MODE}, b"")).status == 200

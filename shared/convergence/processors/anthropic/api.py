@@ -35,12 +35,13 @@ class ApiSettings(Settings):
     secret: str = "anthropic"  # noqa: S105 - the name of a secret
 
 
-async def connect(context: Context, settings: ApiSettings) -> RestClient:
-    """Return a client that carries the run's admin key."""
+async def connect(context: Context, settings: ApiSettings, *, beta: str = "") -> RestClient:
+    """Return a client that carries the run's admin key, and asks for a `beta` of the API."""
     headers = {
         "x-api-key": await context.secrets.open(settings.secret),
         "anthropic-version": VERSION,
         "user-agent": "convergence-pipelines",  # the provider asks integrations for a name
+        **({"anthropic-beta": beta} if beta else {}),
     }
     return RestClient(context, settings.api_base_url, headers=headers, service="Anthropic", renew=RENEW)
 

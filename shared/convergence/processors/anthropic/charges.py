@@ -9,7 +9,8 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.genai.charge import charge
-from convergence.processors.genai.pricing import STANDARD, PriceBook
+from convergence.processors.genai.price import STANDARD
+from convergence.processors.genai.pricing import PriceBook
 
 # Column → kind of charge. The counts are disjoint.
 KINDS: Final = {
@@ -22,19 +23,22 @@ KINDS: Final = {
 }
 # The report's word for the length of requests → input tokens that decide the step of the price list.
 WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
+# Where inference ran. Of the others the price list says nothing, so a new place stops instead of being priced as any.
+PLACES: Final = frozenset({None, "global", "us", "not_available"})
 WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
 
 
 def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
     """Yield the rows of `anthropic_cost_daily` for one row of usage, one for each kind of charge.
 
-    Raises `StepFailed` for a context window that no step of a price list is known for.
+    Raises `StepFailed` for a context window that no step of a price list is known for, and for an unknown place.
     """
     if usage["context_window"] not in WINDOWS:
         raise StepFailed(f"{usage['usage_date']}: the context window {usage['context_window']!r} is not known here")
     tokens = Decimal(WINDOWS[usage["context_window"]])
-    processing = usage["service_tier"] or STANDARD
-    place = usage.get("inference_geo")
+    processing, place = _processing(usage), usage.get("inference_geo")
+    if place not in PLACES:
+        raise StepFailed(f"{usage['usage_date']}: the inference_geo {place!r} is not known here")
     listed = None if usage["model"] is None else book.model(usage["model"])
     for column, kind in KINDS.items():
         quantity = int(usage[column] or 0)
@@ -42,6 +46,15 @@ def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
             row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
             found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens, place)
             yield charge(row, quantity, listed=listed, found=found)
+
+
+def _processing(usage: Row) -> str:
+    """Return the processing of the price list. Fast mode is sold with the standard tier only; a fast batch, or a speed
+    that is not known, is a processing without a price, not one at the price of something else."""
+    tier, speed = usage["service_tier"] or STANDARD, usage.get("speed") or STANDARD
+    if speed == STANDARD:
+        return tier
+    return speed if tier == STANDARD else f"{tier} {speed}"
 
 
 def line(item: str | None) -> tuple[str, str, Decimal]:

@@ -22,6 +22,7 @@ class ReportProcessor(TableProcessor):
     date_field = "usage_date"
     path: ClassVar[str]
     group_by: ClassVar[Sequence[str]]
+    beta: ClassVar[str] = ""
 
     def __init__(self) -> None:
         self._client: RestClient | None = None
@@ -33,7 +34,7 @@ class ReportProcessor(TableProcessor):
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
         options = settings(ApiSettings, step_config)
-        self._client = client = await connect(context, options)
+        self._client = client = await connect(context, options, beta=self.beta)
         async for page in daily(client, self.path, context, group_by=self.group_by, page_days=options.page_days):
             yield [self.row(day, result) for day, result in page]
 

@@ -16,7 +16,9 @@ from convergence.processors.anthropic.api import USAGE
 from convergence.processors.anthropic.report import ReportProcessor
 from convergence.processors.generic.api_rows import flatten
 
-GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo")
+GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo", "speed")
+# Without it the report cannot be grouped by speed, and fast usage looks like any other (Admin API, messages report).
+FAST_MODE: Final = "fast-mode-2026-02-01"
 # Path in a result → column.
 COUNTS: Final = {
     "uncached_input_tokens": "uncached_input_tokens",
@@ -33,6 +35,7 @@ class UsageProcessor(ReportProcessor):
 
     path = USAGE
     group_by = GROUP_BY
+    beta = FAST_MODE
 
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
         """Return the row of one result."""

@@ -10,7 +10,8 @@ from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
 from convergence.processors.genai.currency import CURRENCIES
-from convergence.processors.genai.pricing import UNIT_SIZES, Found
+from convergence.processors.genai.price import UNIT_SIZES
+from convergence.processors.genai.pricing import Found
 
 DIGITS: Final = Decimal(1).scaleb(-18)
 _EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)

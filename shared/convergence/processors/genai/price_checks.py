@@ -1,21 +1,20 @@
-"""What a price list may not say. A list that contradicts itself prices nothing: which price is meant, nobody knows."""
+"""What a price list may not say. A list that contradicts itself prices nothing: it leaves open what is meant."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from datetime import date
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from convergence.processors.genai.pricing import Price
+from convergence.processors.genai.price import UNIT_SIZES, Price
 
 SHOWN_MAX: Final = 10
 
 
-def mistakes(prices: Iterable[Price], sizes: Collection[str]) -> list[str]:
-    """Return what is wrong: negative prices, units that are none of `sizes`, periods that end before they begin, two
+def mistakes(prices: Iterable[Price]) -> list[str]:
+    """Return what is wrong: negative prices, units that are not known, periods that end before they begin, two
     prices that hold on one day."""
     spans: dict[tuple[object, ...], list[tuple[date, date]]] = defaultdict(list)
     found = []
@@ -25,8 +24,8 @@ def mistakes(prices: Iterable[Price], sizes: Collection[str]) -> list[str]:
             found.append(f"{price.price_id}: the price {price.price:f} is negative")
         if end <= first:
             found.append(f"{price.price_id}: ends on {end}, before it begins")
-        if price.unit not in sizes:
-            found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, sizes))}")
+        if price.unit not in UNIT_SIZES:
+            found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, UNIT_SIZES))}")
         key = (price.model, price.kind, price.processing, price.above_input_tokens, price.region or "")
         spans[key].append((first, end))
     return found + [message for key, dates in spans.items() for message in _overlaps(key, sorted(dates))]

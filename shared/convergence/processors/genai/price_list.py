@@ -2,7 +2,8 @@
 
     python -m convergence.processors.genai.price_list openai anthropic
 
-The package is a development dependency; runs read the CSV. `pricing.py` says how its columns are read.
+The package is a development dependency; runs read the CSV. `pricing.py` says how its columns are read;
+`price_list_more.py` has what the package lacks.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
+
+from convergence.processors.genai.price_list_more import Line, more_lines
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo, ModelPrice
@@ -56,8 +59,6 @@ KINDS: Final = {
 IGNORED: Final = frozenset({"input_audio_hours"})  # the same price as audio_hours, said twice
 ANY_MODEL: Final = "*"  # calls that the provider's usage reports without a model
 
-Line = dict[str, str]
-
 # A model that is listed without any price costs nothing (moderation).
 FREE: Final[Line] = {"kind": "input", "unit": "1000000 Tokens", "above_input_tokens": "0", "price": "0"}
 
@@ -77,8 +78,8 @@ def price_list(name: str) -> str:
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    for line in lines:
-        writer.writerow({**line, "currency": "USD", "source": SOURCE, "source_version": version(SOURCE)})
+    made = {"currency": "USD", "source": SOURCE, "source_version": version(SOURCE)}
+    writer.writerows(more_lines(name, [{**made, **line} for line in lines]))
     return out.getvalue()
 
 
@@ -136,7 +137,7 @@ def _start(constraint: Any) -> date | None:
 
 
 def _patterns(clause: Any) -> Iterator[str]:
-    """Match rules as words: `name`, `prefix*`, `*part*`, `~regex`."""
+    """Match rules as words: `name`, `prefix*`, `*part*`, `~pattern`."""
     match type(clause).__name__:
         case "ClauseOr":
             for part in clause.or_:
@@ -150,7 +151,7 @@ def _patterns(clause: Any) -> Iterator[str]:
         case "ClauseRegex":
             yield f"~{clause.regex}"
         case other:
-            raise ValueError(f"genai-prices has a new match rule, {other}: teach it to _patterns and to pricing.py")
+            raise ValueError(f"genai-prices has a new match rule, {other}: teach it to _patterns and to model_match.py")
 
 
 def _without_model(lines: list[Line], kind: str) -> list[Line]:

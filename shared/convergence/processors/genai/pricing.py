@@ -2,87 +2,37 @@
 
 Rows are those of `{provider}_model_pricing` (made by `price_list.py`):
 
-- `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~regex`. The most exact
-  one wins: name, then regex, then the longest prefix, then the longest part. Upper and lower case are the same.
+- `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~pattern` (`model_match.py`).
+  The most exact one wins: name, then pattern, then the longest prefix, then the longest part. Upper and lower case are
+  the same.
 - `effective_from` (inclusive) and `effective_to` (exclusive) are days in UTC; empty means open.
 - `above_input_tokens`: the price holds for requests with more input tokens than that; the highest such step wins.
   Aggregated usage knows no single request, so the mean of its requests decides.
 - `region`: the price holds for usage that the provider reports for this place only, and goes before one for any place.
-- A kind or processing without a price of its own takes the nearest one that has; `Found.basis` says so.
+- A kind or processing without a price of its own takes that of a dearer one, if it is a discount on it (cached input,
+  batch, flex); `Found.basis` says so. One that costs more (audio, images, cache writes, fast, priority) has no price
+  then: the usage is a finding, never charged at a cheaper rate.
 """
 
 from __future__ import annotations
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any
 
 from convergence.errors import StepFailed
+from convergence.processors.genai.model_match import fits, is_pattern, rank, unreadable
+from convergence.processors.genai.price import ANY_MODEL, PARENT, UNIT_SIZES, Price, processings
 from convergence.processors.genai.price_checks import SHOWN_MAX, mistakes
-
-# Pricing unit → how much of the consumed unit it holds.
-UNIT_SIZES: Final = {
-    "1000000 Tokens": Decimal(1_000_000),
-    "1000000 Characters": Decimal(1_000_000),
-    "1000 Calls": Decimal(1000),
-    "Hours": Decimal(3600),  # of seconds
-}
-STANDARD: Final = "standard"
-ANY_MODEL: Final = "*"
-
-# A kind that has no price of its own is charged like its parent.
-PARENT: Final = {
-    "cached_input": "input",
-    "cache_write": "input",
-    "cache_write_1h": "cache_write",
-    "input_audio": "input",
-    "input_image": "input",
-    "cached_input_audio": "cached_input",
-    "cached_input_image": "cached_input",
-    "output_audio": "output",
-    "output_image": "output",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Price:
-    """One row of the list; `price` is in `currency` per `unit`."""
-
-    model: str
-    kind: str
-    unit: str
-    processing: str
-    above_input_tokens: int
-    price: Decimal
-    currency: str
-    effective_from: date | None
-    effective_to: date | None
-    source: str
-    source_version: str
-    region: str | None = None
-
-    @property
-    def price_id(self) -> str:
-        """Which row of the list this is, readable: `model/kind/processing/step[/region]@first day`."""
-        where = f"/{self.region}" if self.region else ""
-        since = "open" if self.effective_from is None else self.effective_from.isoformat()
-        return f"{self.model}/{self.kind}/{self.processing}/{self.above_input_tokens}{where}@{since}"
-
-    def holds(self, day: date) -> bool:
-        """Whether the price is in force."""
-        return (self.effective_from is None or self.effective_from <= day) and (
-            self.effective_to is None or day < self.effective_to
-        )
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A price and how it was found: `list`, `standard_processing` (no price for the batch, flex or priority
-    processing) or `parent_kind` (for example cached input charged as input)."""
+    """A price and how it was found: `list`, `standard_processing` (no price for the batch or flex processing) or
+    `parent_kind` (cached input charged as input)."""
 
     price: Price
     basis: str
@@ -100,12 +50,12 @@ class PriceBook:
             price = Price(**{name: row[name] for name in Price.__slots__ if name in row})  # older lists have no region
             self._prices[model, price.kind, price.processing].append(price)
             for pattern in row["model_match"].split() if row["model_match"] else ():
-                target = self._patterns if pattern[0] == "~" or "*" in pattern else self._exact
+                target = self._patterns if is_pattern(pattern) else self._exact
                 target[pattern.lower() if pattern[0] != "~" else pattern] = model
         if not self._prices:
             raise StepFailed(f"the price list is empty; seed it with the pipeline {seeded_by}")
-        wrong = mistakes((price for prices in self._prices.values() for price in prices), UNIT_SIZES)
-        if wrong := wrong + _unreadable(self._patterns):
+        wrong = mistakes(price for prices in self._prices.values() for price in prices)
+        if wrong := wrong + unreadable(self._patterns):
             raise StepFailed(f"the price list contradicts itself: {'; '.join(wrong[:SHOWN_MAX])}")
         self._matched: dict[str, str | None] = {}
 
@@ -142,7 +92,7 @@ class PriceBook:
         """Prices in force of the nearest kind and processing that has any, with how they were found, best first."""
         own: str | None = kind
         while own is not None:
-            for how in dict.fromkeys((processing, STANDARD)):
+            for how in processings(own, processing):
                 here = [
                     price
                     for price in self._prices.get((model, own, how), ())
@@ -156,28 +106,5 @@ class PriceBook:
     def _match(self, name: str) -> str | None:
         if name in self._exact:
             return self._exact[name]
-        fitting = [(_rank(pattern), model) for pattern, model in self._patterns.items() if _fits(pattern, name)]
+        fitting = [(rank(pattern), model) for pattern, model in self._patterns.items() if fits(pattern, name)]
         return max(fitting)[1] if fitting else None
-
-
-def _unreadable(patterns: Mapping[str, str]) -> list[str]:
-    found = []
-    for pattern, model in patterns.items():
-        if pattern[0] == "~":
-            try:
-                re.compile(pattern[1:])
-            except re.error as error:
-                found.append(f"{model}: model_match {pattern!r} is no regular expression ({error})")
-    return found
-
-
-def _fits(pattern: str, name: str) -> bool:
-    if pattern.startswith("~"):
-        return re.search(pattern[1:], name) is not None
-    if pattern.startswith("*"):
-        return pattern.strip("*") in name
-    return name.startswith(pattern.rstrip("*"))
-
-
-def _rank(pattern: str) -> tuple[int, int]:
-    return ({"~": 3, "*": 1}.get(pattern[0], 2), len(pattern))

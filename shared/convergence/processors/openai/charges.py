@@ -12,7 +12,8 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.charge import charge
-from convergence.processors.genai.pricing import STANDARD, PriceBook
+from convergence.processors.genai.price import STANDARD
+from convergence.processors.genai.pricing import PriceBook
 
 # Usage kind → (metric, kind of charge). Completions are split by `_completions`.
 METRICS: Final = {

@@ -5,10 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
-from convergence.processors.genai.pricing import PARENT
+from convergence.processors.genai.price import TOKEN_KINDS
 from convergence.processors.openai.charges import METRICS
 
-CHARGES: Final = frozenset({*PARENT, *PARENT.values(), *(charge for _, charge in METRICS.values())})
+CHARGES: Final = frozenset({*TOKEN_KINDS, *(charge for _, charge in METRICS.values())})
 UNKNOWN: Final = "unknown"
 
 # The bill's unit → how much of our consumed unit it is.
