@@ -48,7 +48,7 @@ class FirestoreEngine(Engine):
             orgs=OrgStore(self.documents),
             credentials=CredentialStore(self.documents, self.services.keyring, self.clock),
         )
-        self.bus._topics.clear()
+        self.bus.detach()
         self.worker = LocalWorker(self.services, self.bus)
         self._messages: Counter[str] = Counter()
         self.bus.tap(STEP_READY, self._count("messages"))

@@ -1,4 +1,4 @@
-"""What only the bus inside the process does: closing ends it at once."""
+"""What only the bus inside the process does: it closes at once and lets go of its subscriptions."""
 
 from __future__ import annotations
 
@@ -29,3 +29,22 @@ def test_a_closed_bus_cancels_its_handlers_and_delivers_nothing_more() -> None:
         assert len(ended) == 1
 
     asyncio.run(scenario())
+
+
+def test_a_detached_subscription_misses_what_is_published_and_hears_again_once_attached() -> None:
+    async def scenario() -> list[bytes]:
+        bus, heard = LocalBus(), list[bytes]()
+
+        async def hear(delivery: Delivery) -> Answer:
+            heard.append(delivery.message.data)
+            return Ack()
+
+        bus.subscribe("t", hear)
+        subscriptions = bus.detach()
+        await bus.publish("t", [Message(b"lost")])
+        bus.attach(subscriptions)
+        await bus.publish("t", [Message(b"heard")])
+        await bus.idle()
+        return heard
+
+    assert asyncio.run(scenario()) == [b"heard"]

@@ -20,14 +20,13 @@ HOUR_S = 3600.0
 async def accepted_before_a_stop(engine: Engine) -> Any:
     """Accept a run, go on for a minute without beginning it, then stop."""
     engine.pipeline("timeout_minutes: 10\n" + one())
-    topics = dict(engine.bus._topics)
-    engine.bus._topics.clear()
+    subscriptions = engine.bus.detach()
     await engine.worker.start()
     run = await engine.start()
     await engine.clock.sleep(30)
     assert engine.worker._passes is not None
     engine.worker._passes.cancel()
-    engine.bus._topics.update(topics)
+    engine.bus.attach(subscriptions)
     return run
 
 
@@ -45,7 +44,7 @@ def test_a_server_that_was_down_for_longer_than_a_runs_timeout_goes_on_with_it(e
         await engine.clock.sleep(2 * HOUR_S)
         for _ in range(starts):
             worker = restarted(engine)
-            engine.bus._topics.clear() if starts > 1 else None
+            engine.bus.detach() if starts > 1 else None
             await worker.start()
         moved = await engine.data(run.path)
         usage = await engine.data("orgs/acme/usage/current")
@@ -63,13 +62,12 @@ def test_a_clock_that_is_set_forward_fails_no_run(engine: Engine, monkeypatch: p
     async def scenario() -> Any:
         run = await accepted_before_a_stop(engine)
         worker = restarted(engine)
-        topics = dict(engine.bus._topics)
-        engine.bus._topics.clear()  # it waits in the process for longer than any hint
+        subscriptions = engine.bus.detach()  # it waits in the process for longer than any hint
         await worker.start()
         await engine.clock.sleep(31)
         now = engine.clock.now
         monkeypatch.setattr(engine.clock, "now", lambda: now() + timedelta(days=1))
-        engine.bus._topics.update(topics)
+        engine.bus.attach(subscriptions)
         return await worker.wait("acme", run.run_id, timeout_s=300)
 
     assert engine.run_scenario(scenario).status == "completed"
@@ -78,7 +76,7 @@ def test_a_clock_that_is_set_forward_fails_no_run(engine: Engine, monkeypatch: p
 def test_in_the_cloud_a_run_that_never_began_gets_its_full_time_once(engine: Engine) -> None:
     async def scenario() -> list[Any]:
         run = await accepted_before_a_stop(engine)
-        engine.bus._topics.clear()
+        engine.bus.detach()
         seen = []
         for _ in range(2):
             await engine.clock.sleep(HOUR_S)

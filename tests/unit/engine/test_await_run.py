@@ -29,7 +29,7 @@ def test_a_run_that_ended_is_returned_with_its_rows_counted(engine: Engine) -> N
 
 def test_a_run_that_goes_on_is_returned_as_it_is(engine: Engine) -> None:
     engine.pipeline(TWO)
-    engine.bus._topics.clear()  # nobody drives it
+    engine.bus.detach()  # nothing drives it
 
     async def scenario() -> Run:
         run = await engine.start()

@@ -59,7 +59,7 @@ def wired(folder: Path) -> tuple[Engine, Counting]:
     ports: Any = counting
     orgs = type(engine.services.orgs)(ports)
     engine.services = replace(engine.services, documents=ports, bus=ports, orgs=orgs)
-    engine.bus._topics.clear()
+    engine.bus.detach()
     engine.worker = LocalWorker(engine.services, engine.bus)
     return engine, counting
 

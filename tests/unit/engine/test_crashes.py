@@ -36,7 +36,7 @@ class Server:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
-        engine.bus._topics.clear()
+        engine.bus.detach()
         self._boots = 0
         self.services = self._boot()
 

@@ -25,7 +25,7 @@ def test_a_start_reads_each_unfinished_run_once_however_many_there_are(engine: E
 
     async def scenario() -> None:
         await engine.org("large", daily=10**6, monthly=10**6, concurrent=10**6)
-        engine.bus._topics.clear()
+        engine.bus.detach()
         for _ in range(250):
             await engine.start(org="large")
         assert await reconcile(engine.services, everything=True) == 250
@@ -37,7 +37,7 @@ def test_owners_of_an_earlier_boot_are_dead_where_one_process_works(engine: Engi
     engine.pipeline(one())
 
     async def scenario() -> Any:
-        engine.bus._topics.clear()
+        engine.bus.detach()
         run = await engine.start()
         until = engine.clock.now() + timedelta(seconds=90)
         engine.bus = type(engine.bus)()
@@ -151,11 +151,10 @@ def test_a_run_that_cannot_be_read_starves_no_other(engine: Engine) -> None:
     engine.pipeline(one())
 
     async def scenario() -> str:
-        topics = dict(engine.bus._topics)
-        engine.bus._topics.clear()
+        subscriptions = engine.bus.detach()
         bad, good = await engine.start(), await engine.start()
         await engine.documents.commit([Patch(f"runs/{bad.run_id}", unset=[("status",)])])
-        engine.bus._topics.update(topics)
+        engine.bus.attach(subscriptions)
         await engine.clock.sleep(61)
         await reconcile(engine.services)
         return (await engine.worker.wait("acme", good.run_id, settled=False)).status

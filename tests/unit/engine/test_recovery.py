@@ -45,12 +45,12 @@ def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatc
         return await query(*arguments, **options)
 
     async def scenario() -> Any:
-        topics = dict(engine.bus._topics)
+        subscriptions = engine.bus.detach()
         await engine.worker.start()
         monkeypatch.setattr(engine.documents, "query", sometimes)
-        engine.bus._topics.clear()
+        engine.bus.detach()
         run = await engine.start()
-        engine.bus._topics.update(topics)
+        engine.bus.attach(subscriptions)
         return await engine.worker.wait("acme", run.run_id, settled=False)
 
     assert engine.run_scenario(scenario).status == "completed"
@@ -61,7 +61,7 @@ def test_staged_rows_are_swept_at_a_start_only_when_no_run_needs_them(engine: En
     swept: list[str] = []
 
     async def scenario() -> None:
-        engine.bus._topics.clear()
+        engine.bus.detach()
         run = await engine.start()
         worker = LocalWorker(engine.services, engine.bus, sweep=lambda: swept.append("now"))
         await worker.start()
@@ -82,19 +82,18 @@ def test_waiting_ends_when_nothing_can_be_written_and_the_run_is_kept(engine: En
         return troubles[0] if troubles else None
 
     async def scenario() -> Any:
-        topics = dict(engine.bus._topics)
-        engine.bus._topics.clear()
+        subscriptions = engine.bus.detach()
         run = await engine.start()
         services = replace(engine.services, trouble=trouble)
         engine.worker = LocalWorker(services, engine.bus)
-        engine.bus._topics.clear()
+        engine.bus.detach()
         await engine.worker.start()
         before = engine.clock.now()
         with pytest.raises(Transient, match=r"state could not be written: disk full\. The run is kept"):
             await engine.worker.wait("acme", run.run_id)
         assert 10 <= (engine.clock.now() - before).total_seconds() < 20
         troubles.clear()
-        engine.bus._topics.update(topics)
+        engine.bus.attach(subscriptions)
         return await engine.worker.wait("acme", run.run_id)
 
     assert engine.run_scenario(scenario).status == "completed"
@@ -105,7 +104,7 @@ def test_a_start_does_not_wait_for_what_was_left(engine: Engine) -> None:
     sent: list[Message] = []
 
     async def scenario() -> None:
-        engine.bus._topics.clear()  # nothing is worked on
+        engine.bus.detach()  # nothing is worked on
         for _ in range(3):
             await engine.start()
         engine.bus.tap(STEP_READY, sent.extend)
@@ -122,7 +121,7 @@ def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
 
     async def scenario() -> Any:
         run = await engine.start()
-        engine.bus._topics.clear()  # every message from here on is lost
+        engine.bus.detach()  # every message from here on is lost
         await engine.clock.sleep(61)
         engine.worker = type(engine.worker)(engine.services, engine.bus)
         assert await reconcile(engine.services) == 1

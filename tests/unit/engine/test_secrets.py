@@ -119,7 +119,7 @@ def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_
     engine.pipeline(PIPELINE)
     Counted.made = []
     engine.services = replace(engine.services, accounts=Counted)
-    engine.bus._topics.clear()
+    engine.bus.detach()
     engine.worker = LocalWorker(engine.services, engine.bus)
 
     async def ask(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

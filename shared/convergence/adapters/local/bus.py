@@ -31,11 +31,14 @@ class _Subscription:
     outstanding: int = 0
 
 
+Subscriptions = dict[str, list[_Subscription]]
+
+
 class LocalBus:
     """`Bus` inside one event loop. Publishing and delivering are O(1); a delayed message is one timer."""
 
     def __init__(self) -> None:
-        self._topics: dict[str, list[_Subscription]] = {}
+        self._topics: Subscriptions = {}
         self._taps: dict[str, list[Tap]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
@@ -57,6 +60,15 @@ class LocalBus:
         policy = RetryPolicy() if policy is None else policy
         subscriptions = self._topics.setdefault(topic, [])
         subscriptions.append(_Subscription(f"{topic}-{len(subscriptions)}", handler, policy, outstanding_max))
+
+    def detach(self) -> Subscriptions:
+        """Drop every subscription and return them for `attach`; what is published meanwhile only taps see."""
+        detached, self._topics = self._topics, {}
+        return detached
+
+    def attach(self, subscriptions: Subscriptions) -> None:
+        """Put subscriptions that `detach` returned back, in place of newer ones of the same topics."""
+        self._topics.update(subscriptions)
 
     def tap(self, topic: str, tap: Tap) -> None:
         """Hand every published batch of `topic` to `tap` at once, in the publisher's turn.
