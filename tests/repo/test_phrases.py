@@ -1,0 +1,77 @@
+"""Phrases that read as translated do not return: documentation has none, code has at most `CODE_MAX`."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+CODE = sorted((ROOT / "shared" / "convergence").rglob("*.py"))
+LIST = Path(__file__).with_name("unwanted_phrases.txt")
+# In all strings and docstrings of the package together. It may only fall: lower it whenever there are fewer.
+CODE_MAX = 212
+
+
+def unwanted() -> list[tuple[re.Pattern[str], str]]:
+    """Return each pattern of the list with what to write instead."""
+    lines = [line for line in LIST.read_text("utf-8").splitlines() if line and not line.startswith("#")]
+    parts = [line.partition("  ") for line in lines]
+    return [(re.compile(pattern, re.IGNORECASE), instead.strip()) for pattern, _, instead in parts]
+
+
+UNWANTED = unwanted()
+
+
+def phrases(text: str) -> Iterator[str]:
+    """Yield the phrases of the list that a text has, each with what to write instead."""
+    flat = re.sub(r"\s+", " ", text)
+    for pattern, instead in UNWANTED:
+        for found in pattern.finditer(flat):
+            yield f"{flat[max(0, found.start() - 30) : found.end() + 20]!r}: {instead}"
+
+
+def prose(page: str) -> str:
+    """Return a page without its code: blocks and what stands between backticks."""
+    text = re.sub(r"^```.*?^```", " ", page, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(r"(`+)(?:(?!\1).)+\1", "`…`", text)
+
+
+def strings(source: str) -> Iterator[str]:
+    """Yield what people read of a module: docstrings, strings and the fixed parts of f-strings; no single words."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and " " in node.value.strip():
+            yield node.value
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_a_page_has_none(page: Path) -> None:
+    assert list(phrases(prose(page.read_text("utf-8")))) == []
+
+
+def test_code_has_no_more_than_recorded() -> None:
+    found = [f"{path.relative_to(ROOT)}: {phrase}" for path in CODE for text in strings(path.read_text("utf-8"))
+             for phrase in phrases(text)]  # fmt: skip
+    assert len(found) <= CODE_MAX, "\n".join(found)
+
+
+@pytest.mark.parametrize(
+    ("text", "number"),
+    [
+        ("this is no dispatch message", 1),
+        ("there is no column k", 0),
+        ("this is no longer so, there are no more of them", 0),
+        ("an own processor", 1),
+        ("Nobody reads it, whoever writes it", 2),
+        ("it is kept as a letter; dead letters are not letters", 2),
+        ("letters, digits, `_`; starting with a letter", 0),
+        ("mend the file", 1),
+        ("a dead\nletter", 0),
+    ],
+)
+def test_the_list_finds_what_it_should(text: str, number: int) -> None:
+    assert len(list(phrases(text))) == number
