@@ -1,4 +1,4 @@
-"""Every error of the product, and who must act on it.
+"""Every error of the product, and who has to act on it.
 
     ConvergenceError
     ├── ConfigError            the author of a file (exit 2)
@@ -6,27 +6,27 @@
     ├── InvalidInput           the caller: a parameter, an argument
     │   └── IntegrationInactive    the caller: set the integration up first
     ├── NotFound               the caller: the name does not exist (or is not theirs)
-    ├── Unauthenticated        the caller: no key, or none that is known
+    ├── Unauthenticated        the caller: no key, or an unknown one
     ├── Denied                 the caller: the key does not allow it
-    ├── Conflict               the caller: somebody else came first; read again
+    ├── Conflict               the caller: another write came first; read again
     ├── QuotaExceeded          the caller: wait or raise the plan
     ├── RateLimited            the caller: slow down
     ├── StepFailed             the owner of the pipeline: final, becomes a dead letter
     │   ├── CredentialRejected     renew the credential
     │   ├── SchemaMismatch         the data does not fit the table
-    │   ├── AppliedBefore          a write took effect with another input: keep it, or write again
-    │   ├── NotDeterministic       a repeated step wrote something else than the first time
-    │   └── LeaseLost              the engine drops this execution: another one owns the step
-    ├── Transient              nobody: the engine retries
-    │   ├── Throttled              the other side said when to come back
-    │   └── StillRunning           a job goes on; ask again under its id
+    │   ├── AppliedBefore          a write took effect with a different input: keep it, or write again
+    │   ├── NotDeterministic       a repeated step wrote something different
+    │   └── LeaseLost              the engine drops this execution: another owns the step
+    ├── Transient              no action: the engine retries
+    │   ├── Throttled              the other side asked for a wait
+    │   └── StillRunning           a job continues; ask again under its id
     ├── StorageLocked          the operator: another process holds the data directory
     ├── StorageUnusable        the operator: the data directory cannot be read or written
     └── CloudSetup             the operator: the cloud project lacks something
         └── PermissionMissing      grant the permission that the message names
 
 Edges (CLI, API, push endpoint) read `code`, `retryable`, `http_status` and `exit_code`; they never look at
-the type. A message says where, what, and what to do next; it holds no secret and no other tenant's name.
+the type. A message states where, what and what to do next; it contains no secret and no other tenant's name.
 """
 
 from __future__ import annotations
@@ -57,18 +57,18 @@ class ConfigError(ConvergenceError):
         super().__init__(": ".join(part for part in (where, path, message) if part))
 
 
-FINDINGS_MAX: Final = 20  # mistakes told at once: more help no author, and a stranger could ask for megabytes of them
+FINDINGS_MAX: Final = 20  # reported at once: more do not help an author, and a stranger could provoke megabytes of them
 
 
 class ConfigErrors(ConfigError):
-    """The mistakes that were found, so that an author mends them in one go: FINDINGS_MAX, and how many more."""
+    """All mistakes that were found, so that an author can fix them in one go; at most FINDINGS_MAX are listed."""
 
     def __init__(self, problems: Sequence[ConfigError]) -> None:
-        told = tuple(problems)
-        if len(told) > FINDINGS_MAX:
-            told = (*told[:FINDINGS_MAX], ConfigError("there are more mistakes: correct these first"))
-        self.problems = told
-        Exception.__init__(self, "\n".join(str(problem) for problem in told))
+        reported = tuple(problems)
+        if len(reported) > FINDINGS_MAX:
+            reported = (*reported[:FINDINGS_MAX], ConfigError("there are more mistakes: correct these first"))
+        self.problems = reported
+        Exception.__init__(self, "\n".join(str(problem) for problem in reported))
         self.message, self.where, self.path = str(self), "", ""
 
 
@@ -81,13 +81,13 @@ class InvalidInput(ConvergenceError):
 
 
 class IntegrationInactive(InvalidInput):
-    """The run needs a provider's credential, and the org has none that works."""
+    """The run needs a provider's credential, and the org does not have a valid one."""
 
     code = "integration.inactive"
 
 
 class NotFound(ConvergenceError):
-    """The named thing does not exist, or belongs to somebody else."""
+    """The named thing does not exist, or belongs to another org."""
 
     code = "not_found"
     http_status = 404
@@ -95,7 +95,7 @@ class NotFound(ConvergenceError):
 
 
 class Unauthenticated(ConvergenceError):
-    """There is no key, or one that opens nothing. Which of the two is not said."""
+    """The key is missing or not valid. The message does not reveal which."""
 
     code = "unauthenticated"
     http_status = 401
@@ -109,14 +109,14 @@ class Denied(ConvergenceError):
 
 
 class Conflict(ConvergenceError):
-    """A precondition did not hold: somebody else wrote first. Read all again, then decide again."""
+    """A precondition did not hold: another writer came first. Read everything again, then decide again."""
 
     code = "conflict"
     http_status = 409
 
 
 class QuotaExceeded(ConvergenceError):
-    """The org has used up a limit of its plan. `retry_after_s`: when it opens again, where that is known."""
+    """The org has used up a limit of its plan. `retry_after_s`: when the limit is lifted, if known."""
 
     code = "quota.exceeded"
     http_status = 429
@@ -138,7 +138,7 @@ class RateLimited(ConvergenceError):
 
 
 class StepFailed(ConvergenceError):
-    """Final: repeating the step changes nothing until somebody acts."""
+    """Final: repeating the step does not help until its cause is fixed."""
 
     code = "step.failed"
     http_status = 422
@@ -157,7 +157,7 @@ class SchemaMismatch(StepFailed):
 
 
 class AppliedBefore(StepFailed):
-    """A write took effect already, with another input than it has now."""
+    """A write already took effect, with an input that differs from today's."""
 
     code = "step.applied_before"
 
@@ -169,13 +169,13 @@ class NotDeterministic(StepFailed):
 
 
 class LeaseLost(StepFailed):
-    """This execution no longer owns its step; whatever it does now must not count."""
+    """This execution no longer owns its step; its effects must not count."""
 
     code = "step.lease_lost"
 
 
 class Transient(ConvergenceError):
-    """May go away by itself: a 5xx, a broken connection, a lock. The engine retries by the step's policy."""
+    """May pass by itself: a 5xx, a broken connection, a lock. The engine retries by the step's policy."""
 
     code = "transient"
     retryable = True
@@ -194,7 +194,7 @@ class Throttled(Transient):
 
 
 class StillRunning(Transient):
-    """A job of the warehouse did not end in the time that its caller waits. It goes on: ask again under its id."""
+    """A warehouse job did not end within its caller's wait. It continues: ask again under its id."""
 
     code = "job.running"
 
@@ -208,7 +208,7 @@ class StorageLocked(ConvergenceError):
 
 
 class StorageUnusable(ConvergenceError):
-    """The data directory cannot be read or written, or what is in it is damaged; the message says what to do."""
+    """The data directory cannot be read or written, or its contents are damaged; the message says what to do."""
 
     code = "storage.unusable"
     http_status = 503
@@ -227,7 +227,7 @@ class PermissionMissing(CloudSetup):
 
 
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Return ` Did you mean 'a' or 'b'?`, or the known names when none is near; empty when there are none."""
+    """Return ` Did you mean 'a' or 'b'?`, or list the known names if none is close; empty if there are none."""
     names = sorted(set(known))
     close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
     if close:

@@ -96,8 +96,11 @@ def test_the_rules_are_the_missions() -> None:
     ("name", "said"),
     [
         ("openai_usage", "is not called {provider}_{domain}_{granularity}_{state}"),
-        ("openai_usage_dayly_raw", "'dayly' is no granularity (hourly, daily, monthly). Did you mean 'daily'?"),
-        ("openai_usage_daily_cooked", "'cooked' is no state"),
+        (
+            "openai_usage_dayly_raw",
+            "'dayly' is not a known granularity (hourly, daily, monthly). Did you mean 'daily'?",
+        ),
+        ("openai_usage_daily_cooked", "'cooked' is not a known state"),
         ("OpenAI_usage_daily_raw", "is not called"),
         ("org_meta_pipeline_runs", None),
         ("openai_usage_daily_raw", None),
@@ -116,7 +119,7 @@ def test_validate_warns_of_names_and_refuses_none(tmp_path: Path) -> None:
     report = Catalog(tmp_path).validate()
     assert report.ok
     assert [warning.where for warning in report.warnings] == ["acme/things.yml:1:10"]
-    assert "'fetch' is no action" in report.warnings[0].message
+    assert "'fetch' is not a known action" in report.warnings[0].message
 
 
 def test_the_standard_table_has_the_65_columns_of_focus_1_3_and_then_ours() -> None:

@@ -1,4 +1,4 @@
-"""The configs folder: pipelines by path or alias, read when asked for and kept until the file changes."""
+"""The configs folder: pipelines by path or alias, read on demand and cached until the file changes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _Stamp = tuple[int, int]  # mtime in ns, size
 
 
 class Catalog:
-    """Pipelines below `root`. Nothing is read before it is asked for.
+    """Pipelines below `root`. Files are read on demand.
 
     A file that changed (time or size) is read again; one that broke raises until it is mended.
     """

@@ -25,7 +25,7 @@ from convergence.errors import ConfigError, ConfigErrors, NotFound
 class LoadedPipeline:
     """A pipeline without mistakes. `file` is relative to the configs folder; `digest` is of the file's bytes.
 
-    `warnings` are no mistakes yet: a processor that is announced but not installed, a name that will be asked for.
+    `warnings` are not mistakes yet: an announced processor that is not installed, a name that the caller has to give.
     """
 
     pipeline: Pipeline
@@ -50,7 +50,7 @@ def load_pipeline(path: Path, root: Path) -> LoadedPipeline:
 
     Raises:
         ConfigErrors: all mistakes of the file.
-        NotFound: there is no such file.
+        NotFound: the file does not exist.
     """
     file = path.relative_to(root).as_posix()
     try:

@@ -1,4 +1,4 @@
-"""What of a pipeline is the same for every run, worked out once per file: order, children, compiled templates."""
+"""The parts of a pipeline that are the same for every run, computed once per file: order, children, templates."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def is_deferred(name: str) -> bool:
 
 
 def is_deferred_in_end_step(name: str) -> bool:
-    """True for a name that is known when a handler step starts."""
+    """True for a name that is known when an end step starts."""
     return name.startswith("results.") or name in ENDING
 
 
@@ -224,7 +224,7 @@ def _when(step: Step, at: KeyPath, positions: Positions, mistakes: list[ConfigEr
 
 
 def _needs(step: Step, uses: list[Use], named: list[expression.Name]) -> tuple[str, ...]:
-    """The steps whose results this one sees: its dependencies and those that it names."""
+    """Return the steps whose results this one sees: its dependencies and those that it names."""
     results = [use.name.split(".")[1] for use in uses if use.name.startswith("results.")]
     results += [name.path[1] for name in named if name.path[0] == "results"]
     return tuple(dict.fromkeys((*step.depends_on, *results)))

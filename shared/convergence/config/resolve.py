@@ -1,7 +1,7 @@
 """From a pipeline and a request to the pinned plan: every template filled, steps in order.
 
-All that is the same for every run was prepared once (`prepare`); here only the templates are filled, so a plan
-of four steps takes microseconds. Parts without templates are shared between plans: nobody may change them.
+What is the same for every run was prepared once (`prepare`); here only the templates are filled, so a plan of
+four steps takes microseconds. Parts without templates are shared between plans and must not be changed.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ _NOTHING_TO_KNOW: Mapping[str, Any] = {}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolveRequest:
-    """Who runs what for whom. `parameters` come from `resolve_parameters`; `profile` is the org's metadata."""
+    """A run to plan for an org. `parameters` come from `resolve_parameters`; `profile` is the org's metadata."""
 
     org_slug: str
     env: str

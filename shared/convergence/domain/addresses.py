@@ -1,7 +1,7 @@
-"""Which addresses a call may go to: never a machine's metadata, a private network only where the caller may.
+"""Rules for the addresses that a call may go to: never instance metadata; private networks only where allowed.
 
-The special-purpose address registries of IANA (RFC 6890 and its updates) say what is not public. The list is written
-out here because `ipaddress` of Python 3.11 misses entries that were added or deprecated since.
+The special-purpose address registries of IANA (RFC 6890 and its updates) define what is not public. The list is
+written out because `ipaddress` of Python 3.11 misses entries that were added or deprecated since.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _Network = IPv4Network | IPv6Network
 # Machines' metadata beside 169.254.169.254, which is link-local: AWS by IPv6, Azure's wire server, Alibaba Cloud.
 _METADATA: Final = frozenset(map(ip_address, ("fd00:ec2::254", "168.63.129.16", "100.100.100.200")))
 
-# No host has such an address, or it is impossible to say whose host answers.
+# No host has such an address, or it is impossible to know which host answers.
 _NOWHERE: Final[tuple[_Network, ...]] = (
     *map(IPv4Network, ("0.0.0.0/8", "169.254.0.0/16", "192.88.99.0/24", "224.0.0.0/4", "255.255.255.255/32")),
     *map(IPv6Network, ("::/128", "fe80::/10", "fec0::/10", "ff00::/8", "100::/64", "100:0:0:1::/64")),
     IPv6Network("64:ff9b:1::/48"),  # local translation (RFC 8215): the operator chooses where the IPv4 address lies
-    IPv6Network("2001::/32"),  # Teredo (RFC 4380): a relay that anybody runs, and an obfuscated address behind it
+    IPv6Network("2001::/32"),  # Teredo (RFC 4380): an arbitrary relay, and an obfuscated address behind it
 )
 _NOT_PUBLIC: Final[tuple[_Network, ...]] = (
     *map(IPv4Network, ("10.0.0.0/8", "100.64.0.0/10", "127.0.0.0/8", "172.16.0.0/12", "192.0.0.0/24", "192.0.2.0/24")),
@@ -39,7 +39,7 @@ _NOT_PUBLIC: Final[tuple[_Network, ...]] = (
     *map(IPv4Network, ("198.51.100.0/24", "203.0.113.0/24", "240.0.0.0/4")),
     *map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20")),
 )
-_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # whatever lies outside is not public
+_GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # everything outside is not public
 
 # IPv6 addresses whose last 32 bits are the IPv4 address that packets go to: compatible and mapped (RFC 4291, section
 # 2.5.5), translated by stateless and by stateful translators (RFC 7915, RFC 6052).
@@ -59,8 +59,7 @@ def check_addresses(host: str, addresses: Iterable[str], reach: Reach) -> None:
             continue
         if reach != "private" and not is_public(address):
             raise StepFailed(
-                f"the host {host!r} has a private address; to call it all the same, set"
-                " config.allow_private_addresses: true"
+                f"the host {host!r} has a private address; to allow it, set config.allow_private_addresses: true"
             )
 
 
@@ -80,7 +79,7 @@ def is_public(address: str) -> bool:
 
 
 def real_address(address: str) -> _Address:
-    """Return the address that packets go to: an IPv4 address inside an IPv6 one is itself."""
+    """Return the address that packets go to: the IPv4 address if an IPv6 one embeds it."""
     parsed = ip_address(address.partition("%")[0])
     if isinstance(parsed, IPv4Address) or parsed in _OWN:
         return parsed
@@ -92,7 +91,7 @@ def real_address(address: str) -> _Address:
 def literal_address(host: str) -> str | None:
     """Return the address that a host spells, None for a name.
 
-    Systems take more for an address than four decimal numbers: `127.1`, `0x7f.1`, `0177.0.0.1`, `2130706433`.
+    Systems accept more than four decimal numbers as an address: `127.1`, `0x7f.1`, `0177.0.0.1`, `2130706433`.
     """
     if ":" in host:
         return str(ip_address(host.partition("%")[0]))

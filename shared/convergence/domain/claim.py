@@ -1,4 +1,4 @@
-"""What a delivery of a step leads to. Pure: the engine reads first, decides here, then acts."""
+"""The decision what to do with a delivery of a step. Pure: the engine reads, decides here, then acts."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from convergence.domain.step import Step
 
 
 class Decision(Enum):
-    """The next act."""
+    """What the engine does next."""
 
     DROP = "nothing to do; acknowledge"
-    WAKE_DEPENDENTS = "the step is done; wake those that wait, then acknowledge"
+    WAKE_DEPENDENTS = "the step is done; wake its dependents, then acknowledge"
     FAIL_RUN = "the step failed; make sure the run has"
     WAIT = "not due; deliver again"
     SKIP = "its condition is false"
-    DIED = "its owner died; count that"
+    DIED = "its owner died; count the crash"
     CRASHED = "its processes died too often while it ran alone"
     ISOLATE = "it has to run alone"
     BROKEN = "its plan cannot be carried out"
@@ -43,8 +43,8 @@ def decide(
 ) -> Decision:
     """Return what to do with a delivery made for `epoch` (design: docs/engine.md §6, in its order).
 
-    `leased` says whether an owner may be alive, `isolated` whether nothing else runs in this process. `condition` is
-    asked only when everything else allows a start.
+    `leased`: an owner may be alive. `isolated`: nothing else runs in this process. `condition` is evaluated only when
+    everything else allows a start.
     """
     if epoch != run.epoch or run.terminal != (planned.trigger is not None):
         return Decision.DROP
@@ -66,7 +66,7 @@ def decide(
 
 
 def _known(step: Step, *, epoch: int, leased: bool, now: datetime, end_step: bool) -> Decision | None:
-    """Decide by what the step's document says already; None when it may start."""
+    """Decide by the step's document; None when the step may start."""
     if step.done:
         return Decision.DROP if end_step else Decision.WAKE_DEPENDENTS
     if step.status is StepStatus.FAILED:

@@ -1,8 +1,8 @@
-"""Deaths of processes while they ran a step (design: docs/engine.md §13).
+"""Counting crashes of processes while they ran a step (design: docs/engine.md §13).
 
-A process that dies takes everything it ran with it, so its death says little about one of its steps. A step is
-suspect only when it was there at deaths of processes that had proven themselves; then it runs alone, and only deaths
-that it meets there count against it. Whatever an owner commits sets all counts to zero.
+A process that dies takes everything it ran with it, so a crash alone does not show which step caused it. A step
+becomes suspect only after crashes of processes that had proven themselves; then it runs alone, and only crashes that
+happen there count against it. Every commit by an owner resets all counts to zero.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ RELEASED: Final[Mapping[str, Any]] = {
 
 
 def count_crash(step: Step, now: datetime) -> dict[str, Any]:
-    """Return what changes on a running step whose owner is found dead.
+    """Return the changes to a running step whose owner was found dead.
 
-    It waits longer each time, up to a minute: so one that kills young processes gets into one that has been up for
-    long enough to prove something.
+    The wait grows each time, up to a minute, so that a step that kills young processes eventually runs in one that
+    has been up long enough to be proven.
     """
     crashes = step.crashes + 1
     alone = step.lease_proven and step.lease_isolated
@@ -49,17 +49,17 @@ def count_crash(step: Step, now: datetime) -> dict[str, Any]:
 
 
 def wait_s(crashes: int) -> float:
-    """Return how long a step rests after its n-th crash in a row."""
+    """Return how long a step waits after its n-th consecutive crash."""
     return min(WAIT_MAX_S, 2.0 ** min(crashes, 10))
 
 
 def suspect(step: Step) -> bool:
-    """True for a step that runs alone from now on."""
+    """True for a step that has to run alone from now on."""
     return step.crashes_when_proven >= SUSPECT_AFTER
 
 
 def crash_report(step: Step) -> str:
-    """Return what is known of the deaths, for people."""
+    """Describe the crashes for people."""
     alone = f", {step.crashes_when_isolated} of them while it ran alone" if step.crashes_when_isolated else ""
     return f"its process died {times(step.crashes)}{alone}"
 

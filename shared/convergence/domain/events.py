@@ -1,4 +1,4 @@
-"""Every transition as one CloudEvent (CloudEvents 1.0, JSON format). Events tell; they never drive a run."""
+"""Every transition as one CloudEvent (CloudEvents 1.0, JSON format). Events report; they never drive a run."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Event = dict[str, Any]
 
 
 def run_event(run: Run) -> Event:
-    """Describe the latest move of a run. The same move gives the same id, so a repeat is recognised."""
+    """Describe the latest move of a run. The same move gives the same id, so repeats are recognised."""
     at, _, reason = run.transitions[-1]
     data: dict[str, Any] = {
         "run_id": run.run_id,

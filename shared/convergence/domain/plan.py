@@ -1,4 +1,4 @@
-"""The pinned plan of a run: what each step is, and who waits for whom. Immutable once stored."""
+"""The pinned plan of a run: its steps and their dependencies. Immutable once stored."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ Trigger = Literal["on_failure", "on_success", "on_completion", "always"]
 class PlanStep:
     """One resolved step. Times in seconds.
 
-    `config` is what the processor gets: `{"config": …, "source": …, "destination": …, "transform": …}` with the keys
+    `config` is passed to the processor: `{"config": …, "source": …, "destination": …, "transform": …}` with the keys
     that the author wrote, templates resolved. `problem` is set instead when a template could not be resolved
-    (a missing piece of the org's profile): the step fails with it, if it ever starts. `deferred` are the texts in
+    (the org's profile lacks a value): the step fails with it if it starts. `deferred` are the texts in
     `config` that are known only when the step starts (`config/templates/deferred.py`), in end steps (`trigger` is set)
-    also those that tell how the run ended.
+    also those that describe how the run ended.
     `needs` are the ancestors whose results the step sees: its dependencies and those that its templates name.
     """
 
@@ -95,12 +95,12 @@ class Plan:
 
     @cached_property
     def roots(self) -> tuple[PlanStep, ...]:
-        """Steps that wait for nobody."""
+        """Steps without dependencies."""
         return tuple(step for step in self.graph if not step.depends_on)
 
     @cached_property
     def sinks(self) -> tuple[PlanStep, ...]:
-        """Steps nobody waits for: when all are done, the run is."""
+        """Steps without dependents: when all of them are done, the run is."""
         return tuple(step for step in self.graph if not step.children)
 
     @cached_property

@@ -35,10 +35,10 @@ class Usage:
     def reserve(
         self, run_id: str, limits: Limits, *, now: datetime, until: datetime, counted: bool, token: str
     ) -> Self:
-        """Return the usage with `run_id` active; `counted` is False for a replay, which is no new run.
+        """Return the usage with `run_id` active; `counted` is False for a replay, which is not a new run.
 
         Raises:
-            QuotaExceeded: names the limit that is reached and when it opens again.
+            QuotaExceeded: names the limit that is reached and when it is lifted.
         """
         today, month = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
         day_count = self.day_count if self.day == today else 0

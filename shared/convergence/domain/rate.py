@@ -1,7 +1,7 @@
 """Token buckets: so many requests a minute, with bursts up to the same number.
 
 `Buckets` are kept by each process for itself: exact sharing would make one document hot, and a limit against floods
-need not be exact. A `Bucket` that a document holds is shared by all processes.
+need not be exact. A `Bucket` stored in a document is shared by all processes.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Bucket(NamedTuple):
 
 
 class Buckets:
-    """One bucket for each caller; the one that was quiet for longest goes over the cap (a full one is as good)."""
+    """One bucket per caller. Over the cap, the longest idle one is dropped: it is full again anyway."""
 
     def __init__(self, per_minute: int, *, callers_max: int = CALLERS_MAX) -> None:
         self.per_minute = per_minute
@@ -50,7 +50,7 @@ class Buckets:
         self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def look(self, caller: str, now: float) -> Taken:
-        """Return what `take` would, and take nothing."""
+        """Return what `take` would return, without taking a token."""
         taken, _ = self._bucket(caller, now).take(self.per_minute, now)
         return taken
 

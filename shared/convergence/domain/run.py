@@ -18,7 +18,7 @@ _FORMER_MAX: Final = 20  # edits that a run remembers
 
 @dataclass(frozen=True, kw_only=True)
 class Run:
-    """What `runs/{run_id}` holds. `check_at` is None only when nothing is left to do for the run."""
+    """What `runs/{run_id}` holds. `check_at` is None only when nothing is left to do."""
 
     run_id: str
     org: str
@@ -26,15 +26,15 @@ class Run:
     pipeline_id: str
     provider: str
     digest: str  # of the pipeline file
-    request_digest: str  # of what the caller asked for: the same idempotency key must mean the same request
+    request_digest: str  # of the request: the same idempotency key must mean the same request
     trigger: str  # manual, schedule, api, replay …
     created_at: datetime
     deadline_at: datetime
     check_at: datetime | None
-    deadline_set_at: datetime | None = None  # when it was set anew: by a replay, or after no worker was there
+    deadline_set_at: datetime | None = None  # when it was last reset: by a replay, or after a time without a worker
     status: RunStatus = RunStatus.PENDING
     epoch: int = 0
-    plan_epoch: int = 0  # the plan document in force; a replay as it was keeps the older one
+    plan_epoch: int = 0  # the plan document in force; a replay without changes keeps the older one
     credential_id: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     sealed: Mapping[str, str] = field(default_factory=dict)  # secret parameters, encrypted

@@ -15,7 +15,7 @@ def checked(name: str, what: str = "name") -> str:
     """Return `name` when it can stand in SQL as an identifier.
 
     Raises:
-        InvalidInput: it has other signs than letters, digits and underscores, or begins with a digit.
+        InvalidInput: it contains anything but letters, digits and underscores, or begins with a digit.
     """
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} cannot be a {what}: letters, digits and underscores only, no digit first.")

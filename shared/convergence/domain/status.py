@@ -1,4 +1,4 @@
-"""The two state machines (design: docs/engine.md §4). Nothing else says which status may follow which."""
+"""The two state machines (design: docs/engine.md §4). Only this file defines which status may follow which."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Final
 
 
 class RunStatus(StrEnum):
-    """Where a run stands."""
+    """The status of a run."""
 
     QUEUED = "queued"
     PENDING = "pending"
@@ -20,7 +20,7 @@ class RunStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """Where a step stands. A pending step has no document; `PENDING` and `CANCELLED` are only shown."""
+    """The status of a step. A pending step has no document; `PENDING` and `CANCELLED` are only shown."""
 
     PENDING = "pending"
     RUNNING = "running"

@@ -1,4 +1,4 @@
-"""A step of a run, from its first claim on. A step that nobody claimed has no document and costs nothing."""
+"""The state of a step, from its first claim on. A step that was never claimed has no document and costs nothing."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from convergence.domain.transitions import RawTransition, appended
 
 
 class Applied(StrEnum):
-    """What a replay says about writes of a step that took effect with another input: take them, or write again."""
+    """What a replay does with writes that took effect with a different input: keep them, or write again."""
 
     KEEP = "keep"
     AGAIN = "again"
 
 
-WARNINGS_MAX: Final = 20  # sentences of one step that a run repeats; a result holds all
+WARNINGS_MAX: Final = 20  # of one step that a run shows; the step's result holds all
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +34,9 @@ class Step:
     kept for the load at the end.
 
     `input` is the digest of what the last claim was given, `epochs` those in which the step was claimed, `writes` how
-    often each name was written in this epoch up to the checkpoint, `applied` the replay's word on writes of earlier
-    epochs. Epochs before `older_epochs` are those of a version that kept none of this and named its writes otherwise.
+    often each name was written in this epoch up to the checkpoint, `applied` the replay's choice for writes of
+    earlier epochs. Epochs before `older_epochs` are those of a release that did not keep this and named writes
+    differently.
     """
 
     step_id: str
@@ -68,13 +69,13 @@ class Step:
 
     @property
     def done(self) -> bool:
-        """True when those that wait for this step may go on."""
+        """True when the step's dependents may start."""
         return self.status in STEP_DONE
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a finished step tells whoever reads the run: the failure that the run went on after, and the sentences
-        of its result's `warnings`."""
+        """What a finished step reports to the run's readers: the failure that was tolerated, and its result's
+        `warnings`."""
         if not self.done:
             return ()
         message = [str(self.error["message"])] if self.error else []
@@ -167,10 +168,10 @@ class Step:
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild from what any release stored (`from_stored`).
 
-        Former ones counted executions begun, as `claims`, and kept no `epochs`: the step counts as claimed in all.
+        Earlier ones counted started executions, as `claims`, and kept no `epochs`: the step counts as claimed in all.
         """
         claims = data.get("claims", 0)
         step = from_stored(cls, data)
         if "epochs" not in data:
             step = changed(step, epochs=tuple(range(step.epoch + 1)), older_epochs=step.epoch + 1)
-        return changed(step, crashes=claims - 1) if claims > 1 else step  # the last one begun may be at work
+        return changed(step, crashes=claims - 1) if claims > 1 else step  # the last one started may still be running

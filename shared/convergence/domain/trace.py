@@ -1,4 +1,4 @@
-"""The request that work belongs to: carried from headers to log lines, and by messages to the next process.
+"""Trace context: carried from request headers to log lines, and by messages to the next process.
 
 Formats: `traceparent` (W3C Trace Context, section 3.2) and Google's older `X-Cloud-Trace-Context`
 (Cloud Trace, "Trace context": TRACE_ID/SPAN_ID;o=OPTIONS, the span in decimal).
@@ -21,7 +21,7 @@ _CLOUD: Final = re.compile(r"([0-9a-fA-F]{32})(?:/(\d{1,20}))?(?:;o=(\d+))?")
 
 @dataclass(frozen=True, slots=True)
 class Trace:
-    """A trace and the span in it that asked for this work; hexadecimal, 32 and 16 digits."""
+    """A trace and the span in it that caused this work; hexadecimal, 32 and 16 digits."""
 
     trace_id: str
     span_id: str
@@ -34,7 +34,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What the process is busy with, in this task: its trace, and the names that log lines carry."""
+    """What the current task works on: its trace, and the labels for log lines."""
 
     trace: Trace | None
     labels: Mapping[str, str]

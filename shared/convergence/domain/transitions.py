@@ -1,4 +1,4 @@
-"""The history inside a document: every move with time and reason, capped so that it never grows without end."""
+"""The history inside a document: every move with time and reason, capped so that it does not grow without limit."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RawTransition = Sequence[str]
 
 
 def appended(history: Sequence[RawTransition], at: datetime, to: str, reason: str) -> list[RawTransition]:
-    """Append; over the cap the oldest after the first ten go, because beginnings and ends explain most."""
+    """Append a move; over the cap, drop the oldest after the first ten: beginnings and ends explain most."""
     kept = list(history) if len(history) < KEPT_MAX else [*history[:KEPT_FIRST], *history[KEPT_FIRST + 1 :]]
     kept.append((to_text(at), to, reason))
     return kept

@@ -1,1 +1,1 @@
-"""What the outside must be able to do: Protocols, each with its contract in the docstring."""
+"""What the core needs from the outside: Protocols, each with its contract in the docstring."""

@@ -32,11 +32,11 @@ class Delivery:
 
 
 class Ack(NamedTuple):
-    """Done: the message goes."""
+    """Done: the bus may drop the message."""
 
 
 class Retry(NamedTuple):
-    """Not done: deliver again after the subscription's backoff. `after_s` is a wish the bus may ignore."""
+    """Not done: deliver again after the subscription's backoff. The bus may ignore `after_s`."""
 
     reason: str
     after_s: float | None = None
@@ -48,7 +48,7 @@ Handler = Callable[[Delivery], Awaitable[Answer]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RetryPolicy:
-    """Backoff of a subscription, in seconds, doubling from the least to the most (Pub/Sub's retry policy)."""
+    """Backoff of a subscription, in seconds, doubling from the minimum to the maximum (Pub/Sub's retry policy)."""
 
     backoff_min_s: float = 1.0
     backoff_max_s: float = 60.0
@@ -82,11 +82,11 @@ class DeliveringBus(Bus, Protocol):
         ...
 
     def tap(self, topic: str, tap: Tap) -> None:
-        """Hand every published batch of `topic` to `tap`, in the publisher's turn."""
+        """Pass every published batch of `topic` to `tap`, synchronously in the publisher."""
         ...
 
     async def drain(self, timeout_s: float) -> bool:
-        """Begin no further delivery and wait for those under way; False when some did not end in time."""
+        """Start no further deliveries and wait for those in progress; False when some did not end in time."""
         ...
 
     async def close(self) -> None:

@@ -1,4 +1,4 @@
-"""Time, ids and chance. The core reads them nowhere else, so a simulation owns all three."""
+"""Time, ids and randomness. The core has no other source of them, so a simulation controls all three."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Clock(Protocol):
 
 
 class Ids(Protocol):
-    """Fresh ids and chance."""
+    """Fresh ids and randomness."""
 
     def new(self, prefix: str) -> str:
         """Return `{prefix}_{random}`: at least 80 random bits, lower case letters and digits, never twice."""

@@ -1,7 +1,7 @@
-"""Which values a column takes, and as what: the one conversion that quarantine, filter and load go by.
+"""The conversion of values to column types that quarantine, filter and load all use.
 
-A value is a JSON value, Decimal, date, time, datetime or bytes. Beside its own type a column takes what says the same
-without loss: a number its text, a STRING any value as JSON text.
+A value is a JSON value, Decimal, date, time, datetime or bytes. A column also accepts other types that
+convert without loss: a number accepts its text, a STRING any value as JSON text.
 
 Times with an offset are instants. A column without a zone (DATE, DATETIME) gets them in UTC, so the day of
 `2026-11-10T23:30:00-05:00` is the 11th; times without an offset are UTC. Numbers are rounded half away from zero to

@@ -1,4 +1,4 @@
-"""Versioned documents: the one place where state survives (design: docs/engine.md §2).
+"""Versioned documents: the only place where state survives (design: docs/engine.md §2).
 
 A path alternates collection and id: `runs/r1`, `runs/r1/steps/extract`. Data is JSON: str, int, float, bool,
 None, list, dict with str keys. Times are stored as text by `convergence.domain.times`, so they sort.
@@ -18,7 +18,7 @@ Operator = Literal["==", "<", "<=", ">", ">=", "in", "array-contains"]
 class Document:
     """A stored document. `data` is the caller's own copy; `version` is opaque and changes with each write.
 
-    An adapter hands over `data` or a function that makes it: many readers only look at the version.
+    An adapter passes `data` or a function that makes it: many readers only need the version.
     """
 
     __slots__ = ("_data", "_make", "path", "version")
@@ -54,9 +54,9 @@ class Replace(NamedTuple):
 
 
 class Patch(NamedTuple):
-    """Set and unset fields of a document that must exist; other fields stay, whoever wrote them.
+    """Set and unset fields of a document that must exist; all other fields stay.
 
-    An unset of an absent field is no error. Parents of a set field are made as needed.
+    Unsetting an absent field is not an error. Parents of a set field are made as needed.
     """
 
     path: str
@@ -134,7 +134,7 @@ class Documents(Protocol):
         A path may occur once. All writes together hold at most 10 MiB (Firestore, quotas: API request).
 
         Raises:
-            Conflict: a precondition did not hold. Which one is not said reliably: read all again.
+            Conflict: a precondition did not hold. Which one is not reliably reported: read everything again.
         """
         ...
 

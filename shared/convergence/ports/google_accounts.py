@@ -1,7 +1,7 @@
 """Customers' own accounts at Google Cloud: access tokens, and queries that run in a customer's project.
 
-One `Accounts` serves one execution of one step and is closed at its end. Nothing of it (a key, a token, a connection)
-is kept for another execution, so no org ever works with another's.
+One `Accounts` serves one execution of one step and is closed at its end. Nothing (a key, a token, a connection) is
+shared with another execution, so an org never works with another's.
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ class Reader(Protocol):
 class Accounts(Protocol):
     """What a service account's JSON key opens.
 
-    Every method raises `StepFailed` when the secret is no such key or leads elsewhere than to Google,
-    `CredentialRejected` when Google does not take it (deleted, disabled), `Transient` when Google is busy.
+    Every method raises `StepFailed` when the secret is not such a key or points to a host other than Google's,
+    `CredentialRejected` when Google rejects it (deleted, disabled), `Transient` when Google is busy.
     """
 
     async def token(self, secret: str, scopes: Sequence[str]) -> str:
@@ -60,8 +60,8 @@ class Accounts(Protocol):
 
         Args:
             secret: The JSON key.
-            project: Where queries run; the key's own project unless said. Their tables may be in any project.
-            location: Where they run, such as `EU`; unless said BigQuery finds it from the tables.
+            project: Where queries run; the key's own project by default. Their tables may be in any project.
+            location: Where they run, such as `EU`; by default BigQuery derives it from the tables.
             url: The root of BigQuery's REST API where it is not Google's own: a stand-in on this machine.
         """
         ...

@@ -24,9 +24,9 @@ class Keyring(Protocol):
         ...
 
     async def stale(self, ciphertext: str) -> bool:
-        """Say whether a ciphertext is under an older version of the key than new ones are: open it and seal it again.
+        """Return whether a ciphertext uses an older key version than new ones do and should be encrypted again.
 
         Raises:
-            Denied: it is no ciphertext of this keyring.
+            Denied: it is not a ciphertext of this keyring.
         """
         ...

@@ -1,4 +1,4 @@
-"""What a processor is, and what the engine hands to it.
+"""The interface of processors: what they implement, and what the engine gives them.
 
 A processor is a module `convergence.processors.{provider}.{domain}` (or one that another package registers
 under the entry point group `convergence.processors`) with a function `get_engine() -> Processor`.
@@ -27,11 +27,11 @@ CONTINUE: Final = "CONTINUE"
 
 
 class Processor(Protocol):
-    """The HOW of one step.
+    """The code that runs one step.
 
     `execute` returns a mapping with `status` (one of the words above). `rows_processed` and `rows_written` are
     added to the run's totals; `error` explains FAILED; `checkpoint` (JSON) goes with CONTINUE; `warnings` (a list of
-    sentences) are shown with the run, which completes all the same; all other keys are the step's named outputs. The
+    sentences) are shown with the run, which still completes; all other keys are the step's named outputs. The
     whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
 
     A class attribute `resumable = True` says that `execute` works in slices and may answer CONTINUE.
@@ -49,7 +49,7 @@ class Processor(Protocol):
 
 
 class StepStage(Protocol):
-    """Rows of one step on their way into one table, which `schema` describes."""
+    """Staged rows of one step for one table, which `schema` describes."""
 
     table: str
     schema: TableSchema
@@ -78,8 +78,8 @@ class StepWarehouse(Protocol):
     def stage(self, table: str) -> StepStage:
         """Return this execution's stage for `table` (a schema file's name).
 
-        Parts staged before a CONTINUE are kept: `load` takes them first. What an execution staged that died or
-        failed is dropped.
+        Parts staged before a CONTINUE are kept: `load` takes them first. Parts of an execution that died or failed are
+        dropped.
         """
         ...
 
@@ -131,15 +131,15 @@ class Secrets(Protocol):
     """Plaintext on demand, only inside the step: `await context.secrets.open("openai")`.
 
     A name is a provider (the run's credential, else the org's only or default one) or a declared parameter of
-    type `secret`. Whatever was opened is scrubbed from the step's results, errors and logs.
+    type `secret`. Opened secrets are redacted from the step's results, errors and logs.
     """
 
     async def open(self, name: str) -> str:
-        """Return the plaintext. Raises `StepFailed` with advice when there is none."""
+        """Return the plaintext. Raises `StepFailed` with advice when it is missing."""
         ...
 
     def mask(self, text: str) -> None:
-        """Mask this text too, as what was opened: a token that was got with it."""
+        """Mask this text as well, such as a token obtained with an opened secret."""
         ...
 
 
@@ -147,7 +147,7 @@ class Credentials(Protocol):
     """The org's stored credentials; the ciphertext never leaves."""
 
     async def store(self, provider: str, plaintext: str, *, name: str = "default") -> str:
-        """Encrypt and keep; the same `name` again rotates it. Return the credential id."""
+        """Encrypt and store; the same `name` again rotates the credential. Return the credential id."""
         ...
 
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
@@ -207,7 +207,7 @@ class Context(Mapping[str, Any]):
 
     @abstractmethod
     def redact(self, value: Any) -> Any:
-        """Return text or JSON with the step's secrets masked; for texts of others that are to be cut."""
+        """Return text or JSON with the step's secrets masked; for third-party texts before they are cut."""
 
     @abstractmethod
     def now(self) -> datetime:
@@ -228,7 +228,7 @@ class Context(Mapping[str, Any]):
 
     @abstractmethod
     def progress(self, *, rows: int, total: int | None = None, note: str = "") -> None:
-        """Report rows so far; shown live, never stored, never awaited."""
+        """Report the rows so far: shown live, never stored or awaited."""
 
     @abstractmethod
     def read_config(self, path: str) -> bytes:

@@ -28,7 +28,7 @@ Row = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A column in the words of a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED."""
+    """A column as in a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED."""
 
     name: str
     type: str
@@ -162,19 +162,19 @@ class Routine:
 
 
 class Stage(Protocol):
-    """Rows on their way. Survives a crash: a stage of the same name holds the parts written before `flush`.
+    """Rows that are not visible yet. Survives a crash: a stage of the same name holds the parts written before `flush`.
 
     The engine gives each execution of a step a stage of its own, so that one which lost its lease can never mix
     its rows into the next one's; a step that went on in slices loads the stages of all its slices together.
     """
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
-        """Store rows as part `part` (from 0); a part written again replaces its earlier self.
+        """Store rows as part `part` (from 0); writing a part again replaces it.
 
         Values: JSON values, Decimal, date, datetime with zone.
 
         Raises:
-            SchemaMismatch: a column that the table has not, or a number that is NaN or infinite: row and column.
+            SchemaMismatch: a column that the table does not have, or a number that is NaN or infinite: row and column.
         """
         ...
 
@@ -187,7 +187,7 @@ class Stage(Protocol):
         ...
 
     async def discard(self, from_part: int = 0) -> None:
-        """Drop this part and all later ones: what an earlier attempt left behind."""
+        """Drop this part and all later ones, which an earlier attempt left behind."""
         ...
 
 
@@ -195,10 +195,10 @@ class Warehouse(Protocol):
     """All methods raise `Transient` when the warehouse cannot be reached or is busy.
 
     A write with a `job_id` (`load`, `query`, `call`) happens once: sent again it answers as the first time. Its
-    `fingerprint`, up to 63 of a-z, 0-9 and `-`, says what it is made of, and is kept with it. Every such write raises
+    `fingerprint`, up to 63 of a-z, 0-9 and `-`, identifies its content, and is stored with it. Every such write raises
 
         AppliedBefore: the job took effect with another `fingerprint`; nothing was written.
-        LeaseLost: `close_job` came first, so the job never will take effect.
+        LeaseLost: `close_job` came first, so the job will never take effect.
     """
 
     async def ensure_dataset(self, dataset: str) -> None:
@@ -224,13 +224,13 @@ class Warehouse(Protocol):
         ...
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
-        """Add rows that are never replaced, such as a log's, one id each; the table is made when it is not there.
+        """Add rows that are never replaced, such as a log's, one id each; the table is created if it is missing.
 
         At least once: rows whose ids came before are left out where the warehouse still knows them, so a repeat may
         show twice. Unlike `load` it adds no lineage: a row brings the columns it has, lineage columns included.
 
         Raises:
-            InvalidInput: as many ids as rows are wanted.
+            InvalidInput: the numbers of ids and rows differ.
             SchemaMismatch: a row does not fit: row (from 1) and column. Rows before it may have been added.
         """
         ...
@@ -283,9 +283,9 @@ class Warehouse(Protocol):
     async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
         """Revoke the job unless it took effect, and return what it did; `scope` is the one it was sent with.
 
-        A job that is running is waited for. Afterwards its fate is settled for ever. None means that it never took
-        effect and never will: a late sender gets `LeaseLost`. Else sending it again, with the `fingerprint` that it
-        had, answers as the first time.
+        A job that is running is waited for. Afterwards its outcome is final. None means that it never took
+        effect and never will: a late sender gets `LeaseLost`. Otherwise sending it again, with the same
+        `fingerprint`, answers as the first time.
 
         Raises:
             StillRunning: the job did not end within `wait_s`; it goes on, and nothing is revoked.
@@ -296,7 +296,7 @@ class Warehouse(Protocol):
         """Create or replace those whose digest changed (all with `force`); return their names.
 
         Raises:
-            ConfigErrors: every construct that cannot run here, with file and line; none was replaced.
+            ConfigErrors: lists every construct that cannot run here, with file and line; no routine was replaced.
         """
         ...
 
@@ -313,13 +313,13 @@ class Warehouse(Protocol):
         ...
 
     async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:
-        """Run the scripts that `dataset` has not seen, in the order of their names; return these.
+        """Run the scripts that were not run in `dataset` yet, in the order of their names; return the names.
 
         Each runs in its own transaction and is recorded with its digest. Tables without a dataset are those of
         `dataset`. A dry run changes nothing; it checks the first script that would run.
 
         Raises:
-            ConfigError: a script that ran was changed since, or has a syntax error.
+            ConfigError: a script was changed after it ran, or has a syntax error.
             StepFailed: a statement failed; the scripts before this one stay.
         """
         ...

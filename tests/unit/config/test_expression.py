@@ -95,9 +95,9 @@ def test_and_or_stop_at_the_first_that_decides() -> None:
     ("text", "message"),
     [
         ("", "a value is expected"),
-        ("mode == 'x'", "'mode' is no name"),
-        ("results.step == 1", "'results.step' is no name"),
-        ("f(1)", "'f' is no name"),
+        ("mode == 'x'", "'mode' is not a name"),
+        ("results.step == 1", "'results.step' is not a name"),
+        ("f(1)", "'f' is not a name"),
         ("1 == 2 == 3", "'==' is not expected"),
         ("(1 == 1", "')' is expected"),
         ("[1, 2", "',' is expected"),

@@ -53,7 +53,7 @@ def test_a_name_that_will_be_asked_for_is_not_a_mistake() -> None:
 
 @pytest.mark.parametrize("name", ["one", "a/b/c/d/e", "a/b c", "a/../b"])
 def test_the_path_has_two_to_four_segments(name: str) -> None:
-    with pytest.raises(ConfigErrors, match="is no pipeline path"):
+    with pytest.raises(ConfigErrors, match="is not a pipeline path"):
         a_pipeline("", name)
 
 

@@ -194,7 +194,7 @@ def test_a_value_that_looks_like_a_template_is_not_filled_again() -> None:
 
 def test_an_identifier_from_a_parameter_is_checked() -> None:
     body = 'steps:\n  - {step_id: a, ps_type: generic.noop, config: {query: "SELECT 1 FROM `{table}`"}}'
-    assert "stands for no identifier" in refused(body, table="x` WHERE 1=1 --")
+    assert "is not an identifier" in refused(body, table="x` WHERE 1=1 --")
 
 
 RESULTS = a_pipeline(

@@ -94,13 +94,13 @@ def test_identifiers_stand_in_backticks() -> None:
 @pytest.mark.parametrize("value", ["a`b", "a b", "a.b", "", "a;b", "a.b.c", "ä", 5, ["a"]])
 def test_what_is_not_an_identifier_is_refused(value: Any) -> None:
     statement = parse_sql("SELECT 1 FROM `p.{dataset}.t`")
-    with pytest.raises(ValueError, match="no identifier"):
+    with pytest.raises(ValueError, match="not an identifier"):
         render_sql(statement, {"dataset": value})
 
 
 @pytest.mark.parametrize("value", ["a..b", ".a", "a.b.c.d.e", "a.b`", "x' OR 1=1"])
 def test_a_whole_table_name_is_checked_part_by_part(value: str) -> None:
-    with pytest.raises(ValueError, match="no identifier"):
+    with pytest.raises(ValueError, match="not an identifier"):
         render_sql(parse_sql("SELECT 1 FROM `{table}`"), {"table": value})
 
 
@@ -158,7 +158,7 @@ def test_a_name_without_a_value_is_reported() -> None:
 
 
 def test_a_value_that_does_not_fit_its_type_is_not_shown() -> None:
-    with pytest.raises(ValueError, match="no DATE") as caught:
+    with pytest.raises(ValueError, match="not a valid DATE") as caught:
         render_sql(parse_sql("SELECT DATE('{x}')"), {"x": "hunter2"})
     assert "hunter2" not in str(caught.value)
 

@@ -69,10 +69,10 @@ def test_numbers_to_the_base_60_are_reported(text: str) -> None:
     ("text", "message"),
     [
         ("a: 014", "014 is octal"),
-        ("a: .inf", ".inf is no finite number"),
+        ("a: .inf", ".inf is not a finite number"),
         ("a: 99999999999999999999", "at most 64 bits"),
-        ("a: !!int x", "x is no finite number"),
-        ("a: !!bool x", "'x' is no boolean"),
+        ("a: !!int x", "x is not a finite number"),
+        ("a: !!bool x", "'x' is not a boolean"),
         ("1: a", "the key 1 as a number"),
         ("null: a", "the key null as a null"),
         ("a: 1\nb: 2\na: 3", "f.yml:3:1: the key 'a' is here twice (first on line 1)"),

@@ -1,4 +1,4 @@
-"""What a model cannot say about one field alone: the graph, the names, the processors."""
+"""Checks that span fields of a pipeline: the graph, the names, the processors."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple
     look = _Look(pipeline, prepared, positions)
     looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates)
     problems = chain(prepared.mistakes, chain.from_iterable(each() for each in looks))
-    # A suggestion costs time: no more of them are made than are told.
+    # Suggestions cost time: only those that are reported are made.
     return list(islice(problems, FINDINGS_MAX + 1)), list(islice(look.warnings(), FINDINGS_MAX))
 
 
@@ -61,10 +61,12 @@ class _Look:
 
     def identity(self) -> Iterator[ConfigError]:
         if not is_pipeline_path(self._pipeline.path):
-            yield self._problem((), f"{self._pipeline.path!r} is no pipeline path: two to four segments below configs/")
+            yield self._problem(
+                (), f"{self._pipeline.path!r} is not a pipeline path: two to four segments below configs/"
+            )
         for index, alias in enumerate(self._pipeline.aliases):
             if not is_pipeline_path(alias):
-                yield self._problem(("aliases", index), f"{alias!r} is no pipeline path: two to four segments")
+                yield self._problem(("aliases", index), f"{alias!r} is not a pipeline path: two to four segments")
         plain = SLOT.sub("x", self._pipeline.pipeline_id)
         if not _PIPELINE_ID.fullmatch(plain):
             yield self._problem(("pipeline_id",), "a pipeline_id has letters, digits, - and _ beside its templates")
@@ -79,14 +81,16 @@ class _Look:
             if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
                 yield self._problem(at, f"{name!r} is set by the engine and cannot be a parameter")
             if spec.type == "secret" and spec.default is not None:
-                yield self._problem((*at, "default"), "a secret has no default: secrets do not belong into files")
+                yield self._problem((*at, "default"), "a secret cannot have a default: secrets do not belong in files")
             if spec.required and spec.default is not None:
-                yield self._problem((*at, "default"), "a required parameter has no default: remove one of the two")
+                yield self._problem(
+                    (*at, "default"), "a required parameter cannot have a default: remove one of the two"
+                )
             if not _fits(spec.type, spec.default):
-                yield self._problem((*at, "default"), f"the default is no {spec.type}")
+                yield self._problem((*at, "default"), f"the default is not a valid {spec.type}")
             for index, value in enumerate(spec.allowed or ()):
                 if not _fits(spec.type, value):
-                    yield self._problem((*at, "allowed", index), f"{value!r} is no {spec.type}")
+                    yield self._problem((*at, "allowed", index), f"{value!r} is not a valid {spec.type}")
 
     def steps(self) -> Iterator[ConfigError]:
         first: dict[str, int] = {}
@@ -100,18 +104,20 @@ class _Look:
                 known = did_you_mean(step.ps_type, ps_types.known_names())
                 yield self._problem((*at, "ps_type"), f"no processor is called {step.ps_type!r}.{known}")
             if step.trigger is not None and step.depends_on:
-                message = "a step with a trigger stands outside the graph: it has no depends_on"
+                message = "a step with a trigger is outside the graph: it cannot have depends_on"
                 yield self._problem((*at, "depends_on"), message)
 
     def graph(self) -> Iterator[ConfigError]:
-        handlers = {step.step_id for step in self._pipeline.steps if step.trigger is not None}
+        end_steps = {step.step_id for step in self._pipeline.steps if step.trigger is not None}
         for index, step in self._numbered:
             for number, dependency in enumerate(step.depends_on):
                 if dependency in self._graph:
                     continue
                 at: KeyPath = ("steps", index, "depends_on", number)
-                if dependency in handlers:
-                    message = f"{dependency!r} has a trigger: it starts when the run has ended, nobody can wait for it"
+                if dependency in end_steps:
+                    message = (
+                        f"{dependency!r} has a trigger: it starts when the run has ended, so no step can depend on it"
+                    )
                 else:
                     message = f"no step is called {dependency!r}.{did_you_mean(dependency, self._graph)}"
                 yield self._problem(at, message)
@@ -162,7 +168,7 @@ class _Look:
             yield self._problem(use.path, message)
         elif root == "results":
             if step is None or not rest or use.path[:1] != ("steps",):
-                yield self._problem(use.path, "results of steps are known in steps only: {results.step.field}")
+                yield self._problem(use.path, "results of steps are known only in steps: {results.step.field}")
             else:
                 yield from self._result(step, rest.partition(".")[0], use.path)
         elif root in {"parameters", "variables"} and rest:
@@ -170,7 +176,7 @@ class _Look:
                 known = did_you_mean(rest, self._givable)
                 yield self._problem(use.path, f"no {root[:-1]} is called {rest!r}.{known}")
         elif root in ENDING and not ending and root not in self._known:
-            yield self._problem(use.path, f"{{{root}}} is known only to handler steps (those with a trigger)")
+            yield self._problem(use.path, f"{{{root}}} is known only to end steps (those with a trigger)")
         elif not (ending and root in ENDING):
             yield from self._slip(root, use.path)
 

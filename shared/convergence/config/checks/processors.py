@@ -1,4 +1,4 @@
-"""What only a step's processor can say: does its `config` fit, may it run for so long. Imports the processors."""
+"""Checks that need the step's processor: its `config` and its timeout. Imports the processors."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def _config(loaded: LoadedPipeline, model: type[BaseModel], step: Step, at: KeyP
 
 
 def _as_resolved(value: Any, at: KeyPath) -> Any:
-    """The shape that a processor gets: SQL is a mapping."""
+    """Return the shape that a processor receives: SQL is a mapping."""
     if isinstance(value, str) and is_sql(at):
         return {"sql": value, "parameters": {}}
     if isinstance(value, Mapping):

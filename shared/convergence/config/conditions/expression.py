@@ -35,7 +35,7 @@ _ORDER: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
 
 @lru_cache(maxsize=2048)
 def parse(text: str) -> Expression:
-    """Return the expression. Raises `ConfigError` (without a place) that says what is wrong and where in the text."""
+    """Return the expression. Raises `ConfigError` (without a place) that names the mistake and its position."""
     if len(text) > LENGTH_MAX:
         raise ConfigError(f"a condition has at most {LENGTH_MAX} characters")
     return Parser(text).expression()
@@ -88,7 +88,7 @@ def evaluate(
     """Return whether the condition holds.
 
     Raises:
-        StepFailed: the whole is no boolean, or values are compared that have no order.
+        StepFailed: the result is not a boolean, or the compared values have no order.
     """
     parsed = parse(expression) if isinstance(expression, str) else expression
     scope = {"parameters": parameters, "results": results, "variables": variables or {}}

@@ -131,7 +131,8 @@ class Parser:
         path = tuple(lexeme.split("."))
         if path[0] not in _ROOTS or len(path) < (3 if path[0] == "results" else 2):
             raise self._wrong(
-                f"{lexeme!r} is no name: use parameters.x, variables.x, results.step.field or {{x}}; text needs quotes",
+                f"{lexeme!r} is not a name: use parameters.x, variables.x, results.step.field or {{x}};"
+                " text needs quotes",
                 position,
             )
         return Name(path)

@@ -1,4 +1,4 @@
-"""The closed tree of a condition: values, names, lists, operations. Nothing else can be said."""
+"""The closed tree of a condition: values, names, lists and operations, nothing else."""
 
 from __future__ import annotations
 

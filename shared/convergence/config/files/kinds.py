@@ -7,7 +7,7 @@ from pathlib import PurePath
 
 
 class Kind(StrEnum):
-    """What a file is, told by its place."""
+    """What a file is, by its location."""
 
     PIPELINE = "pipeline"
     ALERTS = "alerts"

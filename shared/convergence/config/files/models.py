@@ -1,4 +1,4 @@
-"""Models of the files under configs/ that are no pipelines: known keys are checked, with the author's line."""
+"""Models of the files under configs/ that are not pipelines: keys are checked, mistakes carry the author's line."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class _AlertNotification(_Open):
 
 
 class Alert(_Closed):
-    """One rule: when to look, at what, and whom to tell."""
+    """One alert rule: when to check, what, and who is notified."""
 
     id: str
     name: str = ""

@@ -1,4 +1,4 @@
-"""How tables and steps are called: the rules of `system/dataset_types.yml`, for whoever checks names."""
+"""Naming rules for tables and steps, from `system/dataset_types.yml`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Naming:
         self._actions = () if rules is None else rules.step_actions
 
     def table_problem(self, name: str) -> str | None:
-        """Say what is wrong with a table's name; None when nothing is."""
+        """Return what is wrong with a table's name, or None."""
         rules = self._tables
         if rules is None or name in rules.reference or name.startswith(tuple(rules.system_prefixes)):
             return None
@@ -35,22 +35,23 @@ class Naming:
             (words[-1], rules.states, "state"),
         ):
             if word not in allowed:
-                return f"the table {name!r}: {word!r} is no {what} ({', '.join(allowed)}).{did_you_mean(word, allowed)}"
+                known = f"({', '.join(allowed)}).{did_you_mean(word, allowed)}"
+                return f"the table {name!r}: {word!r} is not a known {what} {known}"
         return None
 
     def step_problem(self, step_id: str) -> str | None:
-        """Say what is wrong with a step's id; None when nothing is."""
+        """Return what is wrong with a step's id, or None."""
         action, _, target = step_id.partition("_")
         if not self._actions or (action in self._actions and re.fullmatch(r"[a-z0-9_]+", target)):
             return None
         if action in self._actions:
-            return f"the step {step_id!r} is not called {{action}}_{{target}}, in small letters"
+            return f"the step {step_id!r} is not called {{action}}_{{target}}, in lower case"
         known = ", ".join(self._actions)
-        return f"the step {step_id!r}: {action!r} is no action ({known}).{did_you_mean(action, self._actions)}"
+        return f"the step {step_id!r}: {action!r} is not a known action ({known}).{did_you_mean(action, self._actions)}"
 
 
 def load_naming(root: Path) -> Naming:
-    """Return the rules below `root`. A file that is wrong gives none: `validate` tells its mistakes."""
+    """Return the rules below `root`. An invalid file yields none: `validate` reports its mistakes."""
     file = root / FILE
     if not file.is_file():
         return Naming(None)

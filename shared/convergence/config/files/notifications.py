@@ -1,6 +1,6 @@
-"""Who hears of a run's end when its pipeline has no handler for it: handler steps that are put into the plan.
+"""Default notifications: end steps that are added to plans without end steps of their own.
 
-What is told comes from `configs/notifications/config.json`. A pipeline's `notifications` says otherwise for its runs,
+The defaults come from `configs/notifications/config.json`. A pipeline's `notifications` overrides them for its runs,
 and so does the org's profile: `notify_channels` (email, slack, none), `notify_emails`, `notify_slack_channel`.
 """
 
@@ -31,7 +31,7 @@ class NotificationsFile:
         self._read: tuple[tuple[int, int], Mapping[str, Any]] | None = None
 
     def settings(self) -> Mapping[str, Any]:
-        """Return what stands there; empty when there is no file, or one that breaks the rules: it must stop no run."""
+        """Return the settings; empty without a file or with an invalid one, which must not stop a run."""
         try:
             stat = self._file.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
@@ -41,7 +41,7 @@ class NotificationsFile:
                 found = json.loads(self._file.read_bytes())
                 NotificationSettings.model_validate(found)
                 self._read = (stamp, found)
-        except (OSError, ValueError):  # what is wrong with it, `validate` says
+        except (OSError, ValueError):  # `validate` reports what is wrong with it
             return {}
         return self._read[1]
 
@@ -49,7 +49,7 @@ class NotificationsFile:
 def with_notifications(
     plan: Plan, settings: Mapping[str, Any], chosen: Mapping[str, Sequence[str]], profile: Mapping[str, Any]
 ) -> Plan:
-    """Return the plan with a handler for each end that nobody in it handles.
+    """Return the plan with an end step for each outcome that none of its own covers.
 
     `settings` is the file, `chosen` the pipeline's `notifications`, `profile` the org's.
     """
@@ -60,7 +60,7 @@ def with_notifications(
         if not {step.trigger for step in plan.end_steps}.isdisjoint({trigger, "on_completion", "always"}):
             continue
         channels = _channels(settings, event, chosen.get(trigger, ()), profile)
-        added += [_handler(channel, trigger, settings, profile) for channel in channels if channel in CHANNELS]
+        added += [_end_step(channel, trigger, settings, profile) for channel in channels if channel in CHANNELS]
     return replace(plan, steps=(*plan.steps, *added)) if added else plan
 
 
@@ -79,7 +79,7 @@ def _channels(
     return list(named) or [settings.get("default_provider", "email")]
 
 
-def _handler(channel: str, trigger: Trigger, settings: Mapping[str, Any], profile: Mapping[str, Any]) -> PlanStep:
+def _end_step(channel: str, trigger: Trigger, settings: Mapping[str, Any], profile: Mapping[str, Any]) -> PlanStep:
     given = settings.get(channel) or {}
     config = {key: given[key] for key in _KEYS[channel] if key in given}
     if channel == "email" and profile.get("notify_emails"):

@@ -46,7 +46,7 @@ def load_providers(configs_dir: Path) -> Providers:
 
 
 def provider_name(registry: Providers, name: str) -> str:
-    """Return a provider's own name for its name or alias. Raises `NotFound` with the nearest."""
+    """Return a provider's own name for its name or alias. Raises `NotFound` with the closest names."""
     found = registry.aliases.get(name, name)
     if found not in registry.providers:
         raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")

@@ -92,7 +92,7 @@ def load_table_schema(path: Path) -> TableSchema:
     try:
         data = json.loads(text)
     except json.JSONDecodeError as error:
-        raise ConfigError(f"no JSON: {error.msg}", where=f"{path.name}:{error.lineno}:{error.colno}") from error
+        raise ConfigError(f"not valid JSON: {error.msg}", where=f"{path.name}:{error.lineno}:{error.colno}") from error
     options: Mapping[str, Any] = {}
     fields = data
     if isinstance(data, dict):
@@ -172,14 +172,14 @@ def _column(field: Mapping[str, Any], *, where: str, path: str) -> Column:
         str(field.get("mode", "NULLABLE")).upper(),
     )
     if not isinstance(name, str) or not _NAME.fullmatch(name):
-        raise ConfigError(f"{name!r} is no column name: letters, digits and underscores", where=where, path=path)
+        raise ConfigError(f"{name!r} is not a column name: letters, digits and underscores", where=where, path=path)
     if kind not in TYPES:
-        raise ConfigError(f"{kind!r} is no column type.{did_you_mean(kind, TYPES)}", where=where, path=path)
+        raise ConfigError(f"{kind!r} is not a column type.{did_you_mean(kind, TYPES)}", where=where, path=path)
     if mode not in MODES:
-        raise ConfigError(f"{mode!r} is no mode.{did_you_mean(mode, MODES)}", where=where, path=path)
+        raise ConfigError(f"{mode!r} is not a mode.{did_you_mean(mode, MODES)}", where=where, path=path)
     nested = field.get("fields", [])
     if (kind in {"RECORD", "STRUCT"}) != bool(nested):
-        raise ConfigError("a RECORD has fields, no other type has", where=where, path=path)
+        raise ConfigError("a RECORD has fields, other types do not", where=where, path=path)
     if name in _LINEAGE and (kind != _LINEAGE[name][0] or mode == "REPEATED"):
         raise ConfigError(f"the lineage column {name!r} is {_LINEAGE[name][0]}", where=where, path=path)
     fields = _columns(nested, where=where, path=f"{path}.")

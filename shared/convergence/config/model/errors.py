@@ -1,4 +1,4 @@
-"""Mistakes that the model found, in sentences: pydantic's own words never reach a user."""
+"""Translation of the model's errors to plain sentences: pydantic's messages never reach a user."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def problems_of(error: ValidationError, data: Any, positions: Positions, below: 
     found: dict[str, ConfigError] = {}
     for path, detail in details_of(error, data):
         if detail["input"] is None and path in {("schedule",), ("steps",)}:
-            continue  # the door has said what is wrong
+            continue  # normalization has reported it already
         problem = positions.problem((*below, *path), sentence(detail, path))
         found.setdefault(f"{problem.where} {problem.path}", problem)
         if len(found) > FINDINGS_MAX:

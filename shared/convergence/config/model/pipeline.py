@@ -70,7 +70,7 @@ class Notifications(Model):
 class Step(Model):
     """One step. `config`, `source`, `destination` and `transform` belong to its processor and keep its shape.
 
-    `enabled` is a template when it is text. With `trigger` the step is a handler: it stands outside the graph and is
+    `enabled` is a template when it is text. With `trigger` the step is an end step: it is outside the graph and is
     started once, when the run has ended.
     """
 

@@ -1,4 +1,4 @@
-"""Values of parameters, read by their declared type. Text is read too: a command line has nothing else."""
+"""Conversion of parameters to their declared types. Text is accepted: a command line has nothing else."""
 
 from __future__ import annotations
 

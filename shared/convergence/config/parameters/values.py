@@ -29,7 +29,7 @@ def resolve_parameters(
 
     Text is read by the declared type, so a command line may give everything as text. `zone` is the zone in which
     `fire_time` has its date; without it, the schedule's, else UTC. `scope` gives names to templates in defaults.
-    A value of a `secret` comes back as it was given: the caller seals it.
+    The value of a `secret` is returned unchanged: the caller encrypts it.
 
     Raises:
         InvalidInput: all that is wrong; values of secrets are never shown.
@@ -132,7 +132,7 @@ class _Reading:
 def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wrong: list[str]) -> None:
     """Fill date, start_date and end_date from each other, else with the default date.
 
-    A start that nobody asked for (MONTH_START on the first of a month) takes the assumed end along.
+    An assumed start (MONTH_START on the first of a month) takes the assumed end along.
     """
     day, start, end = (found.get(name) for name in ("date", "start_date", "end_date"))
     if end is None:

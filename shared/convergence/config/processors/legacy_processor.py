@@ -13,7 +13,7 @@ from convergence.ports.processor import SUCCESS, Context
 
 
 class LegacyProcessor:
-    """Runs such a class as a step: validate, then extract → transform → load, each handed what came before.
+    """Runs such a class as a step: validate, then extract → transform → load, each given the previous result.
 
     A method that the class does not have is left out; one that takes no argument gets none. Plain methods run in
     a thread, so they may block. `validate` answering False is a final error. A mapping with a `status` from the

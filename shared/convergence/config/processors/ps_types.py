@@ -72,7 +72,7 @@ ANNOUNCED: Final = frozenset(
 
 
 def canonical(name: str) -> str:
-    """Return today's spelling of a `ps_type`; a name that is no older spelling comes back as it is."""
+    """Return today's spelling of a `ps_type`; other names are returned unchanged."""
     spelled = _SPELLINGS.get(name) or _CLASSES.get(name.lower())
     if spelled is not None:
         return spelled
@@ -114,7 +114,7 @@ def load(name: str) -> Processor:
     """Import the processor's module and make one.
 
     Raises:
-        StepFailed: nobody offers the name, or its module has no `get_engine()`.
+        StepFailed: the name is unknown, or its module does not have `get_engine()`.
     """
     return _maker(name)()
 

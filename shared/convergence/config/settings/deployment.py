@@ -1,6 +1,6 @@
 """The settings of a deployment: environment variables, then the one file of its environment.
 
-Read when somebody asks (`read_settings`), never at import. Values of secrets are in no message and no repr.
+Read on demand (`read_settings`), never at import. Secrets appear in no message and no repr.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ def read_as(kind: type[S], folder: Path = Path()) -> S:
         )
     if (folder / ".env").exists():
         name = FILES[environment]
-        message = f"a bare .env does not say for which environment; call it {name} and set ENVIRONMENT"
+        message = f"a bare .env does not name its environment; call it {name} and set ENVIRONMENT"
         raise ConfigErrors([ConfigError(message, where=".env")])
     try:
         settings = kind(_env_file=folder / FILES[environment], ENVIRONMENT=environment)  # type: ignore[call-arg,arg-type]  # pydantic-settings takes _env_file; the environment is checked above

@@ -56,7 +56,7 @@ def render_sql(statement: Statement, scope: Mapping[str, Any]) -> dict[str, Any]
 
     Raises:
         NoValue: a name has no value.
-        ValueError: a value does not fit its type, or is no identifier; the message is a sentence part.
+        ValueError: a value does not fit its type, or is not an identifier; the message is part of a sentence.
     """
     parameters: dict[str, Any] = {}
     for bound in statement.bound:
@@ -75,5 +75,5 @@ def _identifier(part: Identifier, scope: Mapping[str, Any]) -> str:
     allowed = _DOTTED if part.whole else _IDENTIFIER
     if not isinstance(value, str) or not allowed.fullmatch(value):
         dots = "" if part.whole else " (dots only where the template fills the backticks)"
-        raise ValueError(f"{{{part.name}}} stands for no identifier{dots}: letters, digits, _ and - are allowed")
+        raise ValueError(f"{{{part.name}}} is not an identifier{dots}: letters, digits, _ and - are allowed")
     return value

@@ -47,7 +47,7 @@ def value_of(value: Any, kind: str | None, name: str) -> dict[str, Any]:
     try:
         python_value(kind, value)
     except (ValueError, TypeError, InvalidOperation) as error:
-        raise ValueError(f"the value of {{{name}}} is no {kind}") from error
+        raise ValueError(f"the value of {{{name}}} is not a valid {kind}") from error
     if kind in {"NUMERIC", "BIGNUMERIC"} or (kind == "STRING" and not isinstance(value, str)):
         value = str(value).lower() if isinstance(value, bool) else str(value)
     return {"type": kind, "value": value}

@@ -1,4 +1,4 @@
-"""What a template may name, besides the file's own variables and parameters."""
+"""Names that templates may use besides the file's own variables and parameters."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ IMPLICIT_PARAMETERS: Final[Mapping[str, str]] = {
     "force_refresh": "boolean",
 }
 
-# How a run ended: known to handler steps only, when they start.
+# How a run ended: known only to end steps, when they start.
 ENDING: Final = frozenset(
     {
         *("status", "error", "error_message", "failed_step", "failed_steps", "started_at", "finished_at"),
@@ -54,7 +54,7 @@ def is_profile(name: str) -> bool:
 
 def slip(name: str, known: Iterable[str]) -> str | None:
     """Return the known name that is one slip of the finger away: two letters swapped, one too many or too few, or
-    (in names of eight letters and more) one wrong. A plural and another number are no slips.
+    (in names of eight letters and more) one wrong. A plural and another number do not count as slips.
     """
     return next((other for other in sorted(known) if _one_apart(name, other)), None)
 

@@ -1,6 +1,6 @@
 """Free-form values with templates, compiled once to functions that fill them fast.
 
-A value without templates is shared by all runs as it is; nobody may change it.
+A value without templates is shared by all runs and must not be changed.
 """
 
 from __future__ import annotations

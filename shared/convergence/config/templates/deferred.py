@@ -1,6 +1,6 @@
 """Names that are known only when a step starts: results of earlier steps, and how the run ended.
 
-In the plan such a text is null, and the step's `deferred` says what belongs there:
+In the plan such a text is null, and the step's `deferred` holds the text:
 `[[key path], [part, …], is a query parameter]`, a part being text or `{"name": …}`. Filling never looks for
 templates again, so a value that looks like one stays text.
 """
@@ -37,24 +37,24 @@ def deferred_texts(later: Iterable[Deferred], depth: int, is_deferred: Any, scop
 
 
 def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) -> PlanStep:
-    """Return the step as its processor gets it: texts that name results of earlier steps are filled.
+    """Return the step as its processor receives it, with texts that name results of earlier steps filled.
 
     Raises:
-        StepFailed: an earlier step gave no such result, or a text would be too long.
+        StepFailed: an earlier step did not return such a result, or a text would be too long.
     """
     if not step.deferred:
         return step
     try:
         config = _filled(step, {"results": results})
     except NoValue as error:
-        raise StepFailed(f"{step.where}: {{{error.args[0]}}} has no value: that step gave no such result") from error
+        raise StepFailed(f"{step.where}: {{{error.args[0]}}} has no value: that step did not return it") from error
     return replace(step, config=config, deferred=())
 
 
 def resolve_end_step(step: PlanStep, plan: Plan, extra: Mapping[str, Any]) -> PlanStep:
-    """Return a handler step with the run's end filled in.
+    """Return an end step with the run's outcome filled in.
 
-    `extra`: status, error_message, failed_step, started_at, … and `results`. What the end of the run does not give
+    `extra`: status, error_message, failed_step, started_at, … and `results`. What the run did not produce
     (an error message after a success) is empty text.
     """
     if not step.deferred:
@@ -95,7 +95,7 @@ def _value(name: str, scope: Scope, absent: Any) -> Any:
 
 
 def _place(config: dict[str, Any], path: list[Any], value: Any) -> None:
-    """Set a value; containers on the way are copied, for the plan's own are shared."""
+    """Set a value; containers on the path are copied, because the plan's are shared."""
     container: Any = config
     for key in path[:-1]:
         container[key] = inner = container[key].copy()

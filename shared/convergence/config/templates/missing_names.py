@@ -1,4 +1,4 @@
-"""Why a name has no value: the slow path of `resolve`, which only says in full what went wrong."""
+"""The slow path of `resolve`: a full report on names that have no value."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ from convergence.errors import ConfigError, did_you_mean
 
 
 class MissingNames:
-    """Of names that `scope` lacks."""
-
-    """The slow path: says in full what a name without a value is about."""
+    """Reports names that `scope` lacks."""
 
     def __init__(self, loaded: LoadedPipeline, scope: Scope) -> None:
         self._loaded = loaded
@@ -44,7 +42,7 @@ class MissingNames:
             short = root.removeprefix("integration.")
             message = f"{{{short}}} is not in the org's profile{via}: add it to the integration"
         elif root in ENDING:
-            message = f"{{{root}}} is known only to handler steps (those with a trigger)"
+            message = f"{{{root}}} is known only to end steps (those with a trigger)"
         else:
             message = f"{{{root}}} has no value{via}: give the parameter {root!r}.{did_you_mean(root, self._known())}"
         mistakes.append(self._loaded.positions.problem(use.path, message))
@@ -59,7 +57,7 @@ class MissingNames:
             return True
 
     def _root(self, name: str) -> str:
-        """Follow variables down to the name that is really missing."""
+        """Follow variables to the name that is really missing."""
         by_name = {item.name: item for item in self._loaded.prepared.variables}
         seen: set[str] = set()
         while name in by_name and name not in seen:

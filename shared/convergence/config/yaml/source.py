@@ -42,7 +42,7 @@ def read_yaml(content: bytes | str, file: str) -> Source:
     Mistakes that leave the rest readable (a duplicate key, `02:00` without quotes) are returned as `problems`.
 
     Raises:
-        ConfigErrors: this is no YAML, not one document, or it is over a limit.
+        ConfigErrors: the text is not YAML, not a single document, or over a limit.
     """
     text = _decode(content, file)
     reader = _Reader(text, file)
@@ -228,7 +228,7 @@ class _Reader:
     def _boolean(self, event: _Event) -> Any:
         word = event.value.lower()
         if word not in _TRUE | _FALSE:
-            self._report(event, f"{event.value!r} is no boolean: use true or false")
+            self._report(event, f"{event.value!r} is not a boolean: use true or false")
         return word in _TRUE
 
     def _number(self, event: _Event, tag: str) -> Any:
@@ -246,6 +246,6 @@ class _Reader:
         except ValueError:
             number = math.nan
         if not math.isfinite(number):
-            self._report(event, f"{event.value} is no finite number")
+            self._report(event, f"{event.value} is not a finite number")
             return 0
         return number
