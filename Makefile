@@ -1,4 +1,4 @@
-# Everything a newcomer, a developer and CI do here. Needs python3 (3.11 or later, with venv) and make.
+# Set up, run, check and test Convergence. Needs python3 (3.11 or later, with venv) and make.
 PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
@@ -15,51 +15,51 @@ DATABASE ?= pypi
 .DEFAULT_GOAL := help
 .PHONY: help setup run demo-all test check lint types layout sim bench emulators up-gcp lock audit prices schema clean
 
-help: ## Show this
+help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
 
-run: $(VENV)/run ## The main job: usage of a demo org from an LLM provider to FOCUS cost rows
+run: $(VENV)/run ## Run the main job: a demo org's usage from an LLM provider to FOCUS cost rows
 	@$(BIN)/convergence demo
 
-demo-all: $(VENV)/run ## Every shipped pipeline on replayed figures: rows, cost, reconciliation
+demo-all: $(VENV)/run ## Run every shipped pipeline on replayed data: rows, cost, reconciliation
 	@$(BIN)/convergence demo --all
 
-setup: $(VENV)/dev ## Install what developers need
+setup: $(VENV)/dev ## Install the development environment
 
-test: $(VENV)/dev ## All tests
+test: $(VENV)/dev ## Run all tests
 	$(BIN)/python -m pytest -n 2 --dist worksteal
 
-check: lint types layout test ## Everything CI runs, in this order
+check: lint types layout test ## Run everything CI runs, in the same order
 
-lint: $(VENV)/dev ## Style and format
+lint: $(VENV)/dev ## Check style and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: $(VENV)/dev ## Strict types
+types: $(VENV)/dev ## Check types, strictly
 	$(BIN)/mypy
 
-layout: $(VENV)/dev ## Who may import whom
+layout: $(VENV)/dev ## Check the import rules
 	$(BIN)/lint-imports
 
-sim: $(VENV)/dev ## Simulated worlds SEED … SEED+WORLDS-1 of the engine
+sim: $(VENV)/dev ## Simulate the engine in the worlds SEED … SEED+WORLDS-1
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --worlds $(WORLDS)
 
-bench: $(VENV)/dev ## What the engine costs; SHAPE=chain|fan|many|api|cold|long|load|extract|orgs|procedure|all
+bench: $(VENV)/dev ## Benchmark the engine; SHAPE=chain|fan|many|api|cold|long|load|extract|orgs|procedure|all
 	@$(BIN)/python -m tests.bench $(SHAPE)
 
-emulators: $(VENV)/dev ## Stand-ins for Google's services in an environment of their own (needs a Python 3.13)
+emulators: $(VENV)/dev ## Install emulators of Google's services in a separate environment (needs Python 3.13)
 	@$(BIN)/python -m tests.emulators.environment
 
-up-gcp: $(VENV)/dev ## Google Cloud on this machine: emulators, five functions, the demo; ARGS=--once stops after it
+up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, five functions, the demo; ARGS=--once stops after it
 	@PYTHONPATH=shared $(BIN)/python -m tests.emulators.up $(ARGS)
 
-prices: $(VENV)/dev ## Make the seeded price list again from the published one
+prices: $(VENV)/dev ## Regenerate the seeded price lists from the published one
 	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic
 
-schema: $(VENV)/dev ## Make configs/pipeline.schema.json again from the models
+schema: $(VENV)/dev ## Regenerate configs/pipeline.schema.json from the models
 	$(BIN)/convergence schema --write
 
-lock: $(VENV)/python ## Resolve the locked versions again
+lock: $(VENV)/python ## Resolve and lock the dependencies again
 	$(BIN)/pip install -qq --disable-pip-version-check uv
 	$(COMPILE) --python-version 3.11 --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
 	$(COMPILE) --python-version 3.11 --extra gcp --extra build pyproject.toml -o $(LOCKS)/gcp.txt
@@ -68,14 +68,14 @@ lock: $(VENV)/python ## Resolve the locked versions again
 	$(COMPILE) --python-version 3.13 --override $(LOCKS)/emulators-overrides.in $(LOCKS)/emulators.in \
 		-o $(LOCKS)/emulators.txt
 
-audit: $(VENV)/dev $(VENV)/audit ## Known vulnerabilities of the locked versions; DATABASE=pypi|osv, which must be reachable
+audit: $(VENV)/dev $(VENV)/audit ## Check the locked versions for known vulnerabilities; DATABASE=pypi|osv, which must be reachable
 	@$(BIN)/python -m tests.repo.audit $(VENV)/audit/bin/pip-audit $(DATABASE)
 
 $(VENV)/audit:
 	@$(PYTHON) -m venv $@
 	@$@/bin/pip install -qq --disable-pip-version-check pip-audit==2.10.1 || (rm -rf $@; exit 1)
 
-clean: ## Remove environment and demo data
+clean: ## Remove the environment and the demo data
 	rm -rf $(VENV) .convergence
 
 # Stamps: a second call finds them newer than the locks and installs nothing.

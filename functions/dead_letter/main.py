@@ -1,4 +1,4 @@
-"""The function `dead_letter`: what the bus gave up on. `function.yaml` says the rest."""
+"""The function `dead_letter`: messages the bus could not deliver. Settings are in `function.yaml`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The function `dispatcher`: the REST API, and runs that a message asks for. `function.yaml` says the rest."""
+"""The function `dispatcher`: the REST API, and runs requested by a message. Settings are in `function.yaml`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The function `notifier`: events into the log tables. `function.yaml` says the rest."""
+"""The function `notifier`: writes events into the log tables. Settings are in `function.yaml`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The function `scheduler`: each tick, due schedules and the reconciler. `function.yaml` says the rest."""
+"""The function `scheduler`: starts due schedules and the reconciler on each tick. Settings are in `function.yaml`."""
 
 from pathlib import Path
 

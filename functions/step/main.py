@@ -1,4 +1,4 @@
-"""The function `step`: one delivery of `step-ready`, one processor. `function.yaml` says the rest."""
+"""The function `step`: runs one processor per delivery of `step-ready`. Settings are in `function.yaml`."""
 
 from pathlib import Path
 

@@ -71,9 +71,9 @@ def test_a_function_keeps_poison_as_a_dead_letter_and_ends_when_asked(cloud: Clo
     assert httpx.get(f"{instance.url}/ready", timeout=30).status_code == 200
     assert httpx.post(f"{instance.url}/push/elsewhere", json=delivery(b"{}"), timeout=30).status_code == 404
     assert instance.stop() == 0
-    warned = [json.loads(line) for line in instance.message().splitlines() if "kept as a letter" in line]
+    warned = [json.loads(line) for line in instance.message().splitlines() if "kept as a dead letter" in line]
     assert [(line["severity"], line["message"].split(":")[0]) for line in warned] == [
-        ("WARNING", f"a message of {topic} is kept as a letter")
+        ("WARNING", f"a message of {topic} is kept as a dead letter")
     ]
 
 

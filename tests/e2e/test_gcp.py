@@ -244,7 +244,7 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
     for name in ("killed", "stopped", "lost", "replayed"):
         world.laptop.run(name)
     assert differences(world.laptop.tables(), running.use(tables_of)) == {}
-    assert "this instance stops" in step.message()
+    assert "this instance is stopping" in step.message()
     # One of the poison; of the replayed run one or two, as its two extractions gave up before or after it failed.
     assert set(running.use(dead_letters)) == {"message.unreadable", "transient"}
 

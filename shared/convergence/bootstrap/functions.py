@@ -11,7 +11,7 @@ from convergence.config.files.functions import FunctionFile, read_function
 from convergence.engine.services import Services
 from convergence.engine.topic_handlers import handlers
 from convergence.entry.push.app import Check, Push, create_push
-from convergence.entry.push.concurrency_limit import Gate
+from convergence.entry.push.concurrency_limit import ConcurrencyLimit
 from convergence.entry.push.deliveries import Subscribed
 from convergence.entry.push.function import Function, Parts
 from convergence.entry.push.log_events import LogEvents
@@ -47,7 +47,7 @@ def parts(
     file: FunctionFile, settings: FunctionSettings, services: Callable[[], Services], *, check: Check | None
 ) -> Parts:
     """Return the parts of a function over any services; these are asked for when the first request needs them."""
-    gate = Gate(file.concurrency)
+    concurrency = ConcurrencyLimit(file.concurrency)
     topics = frozenset(trigger.topic for trigger in file.triggers)
     subscriptions = cache(lambda: _subscriptions(topics, services()))
     push = Push(
@@ -55,7 +55,7 @@ def parts(
         services=services,
         subscribed=lambda topic: subscriptions()[topic],
         check=check,
-        gate=gate,
+        concurrency=concurrency,
         limit_s=file.timeout_s - _ANSWER_S,
     )
 
@@ -63,7 +63,7 @@ def parts(
         await services().documents.get("orgs/readiness")
 
     api = _lazily(lambda: _api(settings, services())) if file.http == "public" else None
-    return Parts(gate=gate, push=create_push(push), api=api, warm=warm)
+    return Parts(concurrency=concurrency, push=create_push(push), api=api, warm=warm)
 
 
 def _subscriptions(topics: frozenset[str], services: Services) -> Mapping[str, Subscribed]:

@@ -1,4 +1,4 @@
-"""A pipeline as a picture: Mermaid text, and an SVG with a layout of its own.
+"""Draw a pipeline as Mermaid text, or as an SVG with its own layout.
 
 The layout is the classic layered one (Sugiyama, Tagawa, Toda 1981): a step stands one layer behind the last of its
 dependencies, an edge over several layers goes through a slot in each, and sweeps by the mean place of the
@@ -22,17 +22,17 @@ _CHAR_WIDTH = 7.3  # of the widest usual letters at 12 px
 
 
 def mermaid(loaded: LoadedPipeline) -> str:
-    """Return a Mermaid flowchart: steps left to right, handlers in a box of their own."""
+    """Return a Mermaid flowchart: steps left to right, end steps in a separate box."""
     steps = loaded.pipeline.steps
     number = {step.step_id: f"s{index}" for index, step in enumerate(steps)}
     lines = ["flowchart LR"]
     lines.extend(f"    {number[step.step_id]}{_mermaid_box(step)}" for step in steps if step.trigger is None)
     for step in steps:
         lines.extend(f"    {number[name]} --> {number[step.step_id]}" for name in dict.fromkeys(step.depends_on))
-    handlers = [step for step in steps if step.trigger is not None]
-    if handlers:
-        lines.append('    subgraph handlers ["when the run has ended"]')
-        lines.extend(f"        {number[step.step_id]}{_mermaid_box(step)}" for step in handlers)
+    end_steps = [step for step in steps if step.trigger is not None]
+    if end_steps:
+        lines.append('    subgraph end_steps ["when the run has ended"]')
+        lines.extend(f"        {number[step.step_id]}{_mermaid_box(step)}" for step in end_steps)
         lines.append("    end")
     return "\n".join(lines) + "\n"
 
@@ -40,7 +40,7 @@ def mermaid(loaded: LoadedPipeline) -> str:
 def svg(loaded: LoadedPipeline) -> str:
     """Return a standalone SVG; colours follow the reader's light or dark setting."""
     graph = [step for step in loaded.pipeline.steps if step.trigger is None]
-    handlers = [step for step in loaded.pipeline.steps if step.trigger is not None]
+    end_steps = [step for step in loaded.pipeline.steps if step.trigger is not None]
     boxes, bends = _layout(graph)
     width = max((box.x + box.width for box in boxes.values()), default=0.0)
     height = max((box.y + _BOX_HEIGHT for box in boxes.values()), default=0.0)
@@ -51,11 +51,11 @@ def svg(loaded: LoadedPipeline) -> str:
         for name in dict.fromkeys(step.depends_on)
     ]
     parts += [_box(step, boxes[step.step_id]) for step in graph]
-    if handlers:
+    if end_steps:
         height += _GAP_Y * 2
         parts.append(f'<text class="note" x="{_MARGIN}" y="{height:.0f}">when the run has ended</text>')
         x, top = float(_MARGIN), height + 10
-        for step in handlers:
+        for step in end_steps:
             box = _Place(x, top, _width(step))
             parts.append(_box(step, box))
             x += box.width + _GAP_X / 2
@@ -160,7 +160,7 @@ def _edge(left: _Place, right: _Place, bends: Sequence[_Point]) -> str:
 
 
 def _box(step: Step, place: _Place) -> str:
-    kind = "handler" if step.trigger is not None else "off" if step.enabled is False else "step"
+    kind = "end-step" if step.trigger is not None else "off" if step.enabled is False else "step"
     hint = escape("\n".join(part for part in (step.name, step.description, _detail(step)) if part))
     return (
         f'<g class="{kind}"><title>{hint}</title>'
@@ -199,7 +199,7 @@ _STYLE: Final = """<style>
   rect { fill: light-dark(#f4f7fb, #1c2430); stroke: light-dark(#7f93ad, #5c708c); }
   text { fill: light-dark(#17212e, #e3eaf3); font-weight: 600; }
   .kind, .note { fill: light-dark(#54657a, #9fb0c4); font-weight: 400; font-size: 11px; }
-  .handler rect { stroke-dasharray: 5 4; } .off { opacity: .45; }
+  .end-step rect { stroke-dasharray: 5 4; } .off { opacity: .45; }
   .edge { fill: none; stroke: light-dark(#8a9bb0, #6b7f99); stroke-width: 1.5; }
   #tip path { fill: light-dark(#8a9bb0, #6b7f99); }
 </style>

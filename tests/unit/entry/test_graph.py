@@ -42,7 +42,7 @@ def test_mermaid_shows_steps_edges_and_end_steps_apart() -> None:
         "    s1 --> s3",
         "    s2 --> s3",
         "    s0 --> s3",
-        '    subgraph handlers ["when the run has ended"]',
+        '    subgraph end_steps ["when the run has ended"]',
         '        s4(["mail<br/>on_failure: notify_systems.email_notification"])',
         "    end",
     ]

@@ -22,7 +22,7 @@ from convergence.bootstrap.functions import parts
 from convergence.config.catalog import Catalog
 from convergence.config.files.functions import read_function
 from convergence.config.settings.functions import FunctionSettings
-from convergence.entry.push.concurrency_limit import Gate
+from convergence.entry.push.concurrency_limit import ConcurrencyLimit
 from convergence.entry.push.function import Function, Parts, drain_on_sigterm
 from convergence.errors import Transient
 from convergence.ports.bus import AUDIT_EVENTS, Message
@@ -100,7 +100,7 @@ def test_what_waits_on_threads_holds_up_no_other_request_on_a_machine_of_one_cpu
 
     async def warm() -> None: ...
 
-    function = Function(lambda: Parts(gate=Gate(1), push=app, api=None, warm=warm))
+    function = Function(lambda: Parts(concurrency=ConcurrencyLimit(1), push=app, api=None, warm=warm))
 
     async def asked() -> httpx.Response:
         async with httpx.AsyncClient(transport=httpx.ASGITransport(function), base_url="http://f") as client:
@@ -144,11 +144,11 @@ def test_sigterm_refuses_new_requests_and_reaches_the_server_too() -> None:
     try:
 
         async def scenario() -> bool:
-            gate = Gate(1)
-            drain_on_sigterm(gate, asyncio.get_running_loop())
+            concurrency = ConcurrencyLimit(1)
+            drain_on_sigterm(concurrency, asyncio.get_running_loop())
             signal.raise_signal(signal.SIGTERM)
             await asyncio.sleep(0)
-            return gate.closed
+            return concurrency.closed
 
         assert asyncio.run(scenario())
     finally:

@@ -1,1 +1,1 @@
-"""The REST API: routers by area over the engine's verbs and views; no rule lives here."""
+"""The REST API: routers by area that call the engine and return its views; business rules live elsewhere."""

@@ -1,4 +1,4 @@
-"""The application: routers, errors, middleware. Made by a function, so that nothing happens at import."""
+"""Assemble the API from routers, error handlers and middleware; nothing happens at import."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ from convergence.entry.api.runtime import Runtime
 
 PREFIX: Final = "/api/v1"
 _AREAS: Final = (run, run_status, events, run_control, discovery, integrations, organizations, procedures, migrations)
-_ABOUT: Final = """Pipelines as config: usage and cost of many tenants into one FOCUS table.
+_ABOUT: Final = """Pipelines as config: usage and cost data of many tenants in one FOCUS table.
 
 Errors are RFC 9457 problem documents with a stable `code`. Every answer has an `X-Request-ID`."""
 
 
 def create_app(runtime: Runtime) -> FastAPI:
-    """Return the API over a runtime. Whoever serves it also runs the worker, or another process does."""
+    """Return the API for a runtime. The worker runs in the same process or in another one."""
     app = FastAPI(
         title="Convergence",
         version=version("convergence-pipelines"),
         description=_ABOUT,
         openapi_url="/openapi.json",
-        docs_url=None,  # it would load scripts from elsewhere
+        docs_url=None,  # the page would load scripts from another site
         redoc_url=None,
         redirect_slashes=False,
-        telemetry={"tracing": False, "metrics": False, "logs": False},  # else it asks its settings with each request
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # else it reads its settings on each request
     )
     app.state.runtime = runtime
     for area in _AREAS:

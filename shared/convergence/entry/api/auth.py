@@ -1,4 +1,4 @@
-"""May the caller do this? Keys come in headers; every refusal reads the same, whether the org exists or not."""
+"""Check that a caller may do what a route does; a refusal never reveals whether the org exists."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from fastapi.security import APIKeyHeader
 
 from convergence.config.model.pipeline import Pipeline
 from convergence.entry.api.admission import API_KEY_HEADER, ROOT_KEY_HEADER
-from convergence.entry.api.runtime import Caller, visit_of
+from convergence.entry.api.runtime import Caller, request_state
 from convergence.errors import Denied, NotFound, Unauthenticated
 from convergence.tenants.orgs import SLUG
 
@@ -20,25 +20,25 @@ API_KEY: Final = APIKeyHeader(
 ROOT_KEY: Final = APIKeyHeader(
     name=ROOT_KEY_HEADER, scheme_name="admin_key", description="The operator's key.", auto_error=False
 )
-_NO_KEY: Final = "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator."
+_NO_KEY: Final = "Send a valid key: X-API-Key for an org, X-CA-Root-Key for the operator."
 
 OrgName = Annotated[str, Path(description="The org's slug.", examples=["acme"])]
 
 
 async def identify(
     request: Request,
-    _key: Annotated[str | None, Security(API_KEY)],  # read before the routes; here for the document
+    _key: Annotated[str | None, Security(API_KEY)],  # checked before the routes; listed here for the OpenAPI document
     _root: Annotated[str | None, Security(ROOT_KEY)],
 ) -> Caller:
-    """Return who asks, `nobody` without a key. Raises `Unauthenticated` for a wrong key."""
-    caller = visit_of(request).caller
+    """Return the caller, an anonymous one without a key. Raises `Unauthenticated` for an invalid key."""
+    caller = request_state(request).caller
     if caller is None:
         raise Unauthenticated(_NO_KEY)
     return caller
 
 
 async def _operator(request: Request, _root: Annotated[str | None, Security(ROOT_KEY)]) -> Caller:
-    caller = visit_of(request).caller
+    caller = request_state(request).caller
     if caller is None or caller.kind != "root":
         raise Unauthenticated("Send the operator's key as X-CA-Root-Key.")
     return caller
@@ -46,7 +46,7 @@ async def _operator(request: Request, _root: Annotated[str | None, Security(ROOT
 
 def check_known(caller: Caller) -> None:
     """Raise `Unauthenticated` for a call without a key."""
-    if caller.kind == "nobody":
+    if caller.kind == "anonymous":
         raise Unauthenticated(_NO_KEY)
 
 
@@ -54,7 +54,7 @@ def check(caller: Caller, org: str, scope: str) -> None:
     """Raise unless the caller may do what needs `scope` in `org`."""
     check_known(caller)
     if caller.kind == "org" and caller.org != org:
-        raise Denied(f"This key does not open {org[:60]!r}.")
+        raise Denied(f"This key does not belong to the org {org[:60]!r}.")
     if not caller.may(org, scope):
         raise Denied(f"This key lacks the scope {scope!r}.")
 
@@ -62,16 +62,16 @@ def check(caller: Caller, org: str, scope: str) -> None:
 def check_org(caller: Caller, org: str, scope: str) -> None:
     """Raise unless the caller may do what needs `scope` in `org`, and `org` is a name that an org can have."""
     check(caller, org, scope)
-    if not SLUG.fullmatch(org):  # the operator may ask for anything; a path of documents is made of names only
+    if not SLUG.fullmatch(org):  # the operator may name any org; document paths take valid slugs only
         raise NotFound(f"Unknown org: {org[:60]!r}.")
 
 
 def check_run(caller: Caller, org: str, pipeline: Pipeline) -> None:
-    """Raise unless the caller may run the pipeline: its `requires_auth` and `auth_type` say what that takes."""
-    if not pipeline.requires_auth and caller.kind == "nobody":
+    """Raise unless the caller may run the pipeline: its `requires_auth` and `auth_type` name the key it needs."""
+    if not pipeline.requires_auth and caller.kind == "anonymous":
         return
     if pipeline.auth_type == "admin_key" and caller.kind != "root":
-        raise Denied(f"{pipeline.path} is run with the operator's key only.")
+        raise Denied(f"{pipeline.path} can only be run with the operator's key.")
     check(caller, org, "run")
 
 

@@ -1,7 +1,7 @@
-"""Bounds on what a connection may send before a request is one, and on how long it may take.
+"""Limit what a connection may send before a request is complete, and how long it may take.
 
-uvicorn's parser has no limits of its own: a head without end fills the memory, a slow one keeps its connection for
-ever. The application bounds bodies; here are heads, trailers, chunk extensions, and clients that do not read.
+uvicorn's parser has no limits of its own: an endless head fills the memory, a slow one keeps its connection
+forever. The application limits bodies; this module limits heads, trailers, chunk extensions and unread answers.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from convergence.entry.api.middleware import BODY_S
 
 HEAD_BYTES_MAX: Final = 65_536  # of a head; of trailers and chunk extensions between two pieces of a body
 HEADERS_MAX: Final = 1_000
-_PIECE: Final = 8_192  # bytes parsed at once: a head is refused at most so far behind its limit
-_TOO_LONG: Final = f"The head or the trailers of a request have at most {HEAD_BYTES_MAX:,} bytes."
-_TOO_MANY: Final = f"A request has at most {HEADERS_MAX:,} headers."
+_PIECE: Final = 8_192  # bytes parsed at once: a head may exceed its limit by this much before it is refused
+_TOO_LONG: Final = f"The head and the trailers of a request may have at most {HEAD_BYTES_MAX:,} bytes each."
+_TOO_MANY: Final = f"A request may have at most {HEADERS_MAX:,} headers."
 
 
 class _Phase(Enum):
@@ -35,7 +35,7 @@ class BoundedHttp(HttpToolsProtocol):
     head_s = 10.0  # from its first byte, or from the start of a connection
     body_s = BODY_S + 10.0  # the application answers first where it reads the body
     unread_s = 30.0  # for a client that takes no bytes of its answer
-    farewell_s = 2.0  # for a refused client to read why
+    farewell_s = 2.0  # for a refused client to read the reason
 
     def __init__(self, *arguments: Any, **named: Any) -> None:
         super().__init__(*arguments, **named)
@@ -107,7 +107,7 @@ class BoundedHttp(HttpToolsProtocol):
         self._header_count = 0
 
     def on_response_complete(self) -> None:
-        """Do not wait for ever until a client has taken the last bytes."""
+        """Limit the wait for a client to take the last bytes."""
         super().on_response_complete()
         if self.transport.is_closing():
             self._abort_after(self.unread_s)
@@ -151,14 +151,14 @@ class BoundedHttp(HttpToolsProtocol):
             self._timer = self.loop.call_later(limit_s, self._late, limit_s)
 
     def _late(self, limit_s: float) -> None:
-        if self.flow.read_paused:  # it is we who do not read: requests before this one are still being answered
+        if self.flow.read_paused:  # the server itself stopped reading: earlier requests are still being answered
             self._timer = self.loop.call_later(limit_s, self._late, limit_s)
             return
         what = "head" if self._phase is _Phase.HEAD else "body"
-        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {what} of the request was not here within {limit_s:g} s.")
+        self._refuse(HTTPStatus.REQUEST_TIMEOUT, f"The {what} of the request did not arrive within {limit_s:g} s.")
 
     def _refuse(self, status: HTTPStatus, detail: str) -> None:
-        """Answer, and close when the client had time to read it: bytes that nobody reads would reset the connection."""
+        """Answer, and close when the client had time to read it: unread bytes would reset the connection."""
         if self._refused or self.transport.is_closing():
             return
         self._refused = True

@@ -1,4 +1,4 @@
-"""JSON in and out by orjson: strict UTF-8, no NaN, a depth limit, and a fraction of the time."""
+"""Read and write JSON with orjson: strict UTF-8, no NaN, a depth limit, and a fraction of the time."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is read strictly; anything else than JSON is a 422."""
+    """A route whose body is read strictly; anything other than JSON is a 422."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler over a strict request."""

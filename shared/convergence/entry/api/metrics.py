@@ -1,4 +1,4 @@
-"""Numbers for Prometheus. Labels are route templates, never values: neither orgs nor runs, so they stay few."""
+"""Metrics for Prometheus. Labels are route templates, never orgs or runs, so that they stay few."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Around every request: its id, the limits on body and rate, the answer's headers, the log line, the audit entry.
+"""Give every request an id, limits on body and rate, answer headers, a log line and an audit entry.
 
-Plain ASGI, because this runs for each request, and because a body has to be counted while it comes.
+Plain ASGI, because this runs for each request, and because a body has to be counted while it arrives.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from convergence.entry.api.admission import admit
 from convergence.entry.api.audit import MUTATING, audit
 from convergence.entry.api.problems import problem, problem_of
-from convergence.entry.api.runtime import Runtime, StepDelivery
+from convergence.entry.api.runtime import RequestState, Runtime
 from convergence.errors import ConvergenceError
 
 logger = logging.getLogger("convergence.api")
@@ -29,7 +29,7 @@ _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
 
 
 class RequestMiddleware:
-    """The outermost layer of ours."""
+    """The outermost layer of the application."""
 
     def __init__(self, app: ASGIApp, runtime: Runtime) -> None:
         self._app = app
@@ -41,54 +41,54 @@ class RequestMiddleware:
             await self._app(scope, receive, send)
             return
         request = Request(scope)
-        visit = StepDelivery(self._request_id(request), caller_address(request, self._runtime.settings.FORWARDED_HOPS))
-        scope.setdefault("state", {})["visit"] = visit
-        answer = _Answer(send, visit)
+        state = RequestState(self._request_id(request), caller_address(request, self._runtime.settings.FORWARDED_HOPS))
+        scope.setdefault("state", {})["convergence"] = state
+        answer = _Answer(send, state)
         began = time.perf_counter()
         try:
-            await self._serve(scope, _Body(request, receive), answer, visit)
+            await self._serve(scope, _Body(request, receive), answer, state)
         finally:
-            await self._after(scope, visit, answer.status, time.perf_counter() - began)
+            await self._after(scope, state, answer.status, time.perf_counter() - began)
 
-    async def _serve(self, scope: Scope, body: _Body, answer: _Answer, visit: StepDelivery) -> None:
+    async def _serve(self, scope: Scope, body: _Body, answer: _Answer, state: RequestState) -> None:
         try:
-            await admit(self._runtime, visit, Request(scope))
+            await admit(self._runtime, state, Request(scope))
             if body.announced > BODY_MAX:
-                visit.code = "request.too_large"
-                await problem(visit.request_id, 413, visit.code, TOO_LARGE)(scope, body.receive, answer.send)
+                state.code = "request.too_large"
+                await problem(state.request_id, 413, state.code, TOO_LARGE)(scope, body.receive, answer.send)
                 return
             await self._app(scope, body.receive, answer.send)
-        except ConvergenceError as error:  # over a limit, or the store of keys is out of reach
-            visit.code = error.code
-            await problem_of(visit.request_id, error)(scope, body.receive, answer.send)
-        except Exception as error:  # the edge: a bug is one problem document, and its traceback is in the log
-            logger.exception("request %s failed", visit.request_id, exc_info=error)
+        except ConvergenceError as error:  # over a limit, or the key store is unreachable
+            state.code = error.code
+            await problem_of(state.request_id, error)(scope, body.receive, answer.send)
+        except Exception as error:  # a bug becomes a problem document; its traceback is in the log
+            logger.exception("request %s failed", state.request_id, exc_info=error)
             if answer.status:
                 raise
-            visit.code = "internal"
-            detail = f"A mistake of ours; the log knows it as {visit.request_id}."
-            await problem(visit.request_id, 500, "internal", detail)(scope, body.receive, answer.send)
+            state.code = "internal"
+            detail = f"Internal error; find the details in the log under the request id {state.request_id}."
+            await problem(state.request_id, 500, "internal", detail)(scope, body.receive, answer.send)
 
     def _request_id(self, request: Request) -> str:
         given = request.headers.get("x-request-id", "")
         return given if _REQUEST_ID.fullmatch(given) else self._runtime.services.ids.new("req")
 
-    async def _after(self, scope: Scope, visit: StepDelivery, status: int, seconds: float) -> None:
+    async def _after(self, scope: Scope, state: RequestState, status: int, seconds: float) -> None:
         route = getattr(scope.get("route"), "path", _UNROUTED).replace(":path}", "}")
-        method = scope["method"] if status != 405 and route != _UNROUTED else "(other)"  # a stranger may invent methods
+        method = scope["method"] if status != 405 and route != _UNROUTED else "(other)"  # a client may invent methods
         self._runtime.metrics.answered(method, route, status, seconds)
         if logger.isEnabledFor(logging.INFO):
-            words = (scope["method"], route, status, seconds * 1000, visit.request_id)
+            words = (scope["method"], route, status, seconds * 1000, state.request_id)
             logger.info("%s %s %d %.1f ms %s", *words, extra={"org": scope.get("path_params", {}).get("org")})
-        turned_away = visit.taken is not None and not visit.taken.allowed  # a flood must not be written down
+        turned_away = state.taken is not None and not state.taken.allowed  # a flood must not fill the log
         if scope["method"] in MUTATING and not turned_away:
-            await audit(self._runtime, scope, visit, route, status)
+            await audit(self._runtime, scope, state, route, status)
 
 
 def caller_address(request: Request, hops: int) -> str:
-    """Return who called: what the outermost of our `hops` proxies appended, without one the peer.
+    """Return the client's address: what the outermost of our `hops` proxies appended, or the peer without proxies.
 
-    What stands before it in `X-Forwarded-For` is the caller's own word, which nobody checked.
+    Anything before it in `X-Forwarded-For` was sent by the client and is not verified.
     """
     named = [part.strip() for line in request.headers.getlist("x-forwarded-for") for part in line.split(",")]
     if 0 < hops <= len(named):
@@ -96,7 +96,7 @@ def caller_address(request: Request, hops: int) -> str:
     return request.client.host if request.client is not None else ""
 
 
-TOO_LARGE: Final = f"A body has at most {BODY_MAX:,} bytes."
+TOO_LARGE: Final = f"A body may have at most {BODY_MAX:,} bytes."
 
 
 class _Body:
@@ -111,7 +111,7 @@ class _Body:
         self._complete = False
 
     async def receive(self) -> Message:
-        if self._complete:  # what follows is the wait for a disconnect, and may take as long as the answer
+        if self._complete:  # from here on it waits for a disconnect, which may take as long as the answer
             return await self._receive()
         if self._until is None:
             self._until = asyncio.get_running_loop().time() + BODY_S
@@ -119,7 +119,7 @@ class _Body:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError:
-            raise HTTPException(408, f"The body was not here within {BODY_S:g} s.") from None
+            raise HTTPException(408, f"The body did not arrive within {BODY_S:g} s.") from None
         self._seen += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
         if self._seen > BODY_MAX:
@@ -130,9 +130,9 @@ class _Body:
 class _Answer:
     """The answer on its way out, with the headers that all answers have. `status` is 0 before it began."""
 
-    def __init__(self, send: Send, visit: StepDelivery) -> None:
+    def __init__(self, send: Send, state: RequestState) -> None:
         self._send = send
-        self._visit = visit
+        self._state = state
         self.status = 0
 
     async def send(self, message: Message) -> None:
@@ -143,11 +143,11 @@ class _Answer:
 
     def _headers(self) -> list[tuple[bytes, bytes]]:
         headers: list[tuple[str, Any]] = [
-            ("x-request-id", self._visit.request_id),
+            ("x-request-id", self._state.request_id),
             ("x-content-type-options", "nosniff"),
             ("cache-control", "no-store"),
         ]
-        taken = self._visit.taken
+        taken = self._state.taken
         if taken is not None:
             headers += [
                 ("x-ratelimit-limit", taken.limit),

@@ -1,4 +1,4 @@
-"""What callers send and get, beyond the engine's own views. Unknown fields are refused by name."""
+"""Request and answer bodies, beyond the engine's own views. Unknown fields are refused by name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ Title = Annotated[str, Field(max_length=200)]
 
 
 class Asked(BaseModel):
-    """A body. Types are meant: `false` is no number of hours."""
+    """A body, with strict types: `false` is not a number of hours."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
 
 class LimitsBody(Asked):
-    """Limits that an outside source of plans sets."""
+    """Limits set by an external billing system."""
 
     daily: int = Field(ge=1, le=COUNT_MAX)
     monthly: int = Field(ge=1, le=COUNT_MAX)
@@ -52,7 +52,7 @@ class OnboardBody(Asked):
 
 
 class PatchBody(Asked):
-    """What is given changes; a profile entry that is null goes."""
+    """Only the given fields change; a null removes a profile entry."""
 
     name: Title | None = None
     plan: Title | None = None
@@ -61,7 +61,7 @@ class PatchBody(Asked):
 
 
 class SubscriptionBody(Asked):
-    """The billing system's word, and what it knows of the plan."""
+    """The billing system's status of the subscription, and its plan or limits."""
 
     status: Literal["trialing", "active", "past_due", "paused", "incomplete", "canceled"]
     plan: Title | None = None
@@ -77,14 +77,14 @@ class KeyBody(Asked):
 
 
 class RotateBody(Asked):
-    """How long the old key stays good beside the new one."""
+    """How long the old key stays valid beside the new one."""
 
     overlap_hours: float = Field(default=24, ge=0, le=24 * 30)
 
 
 class ReplayBody(Asked):
-    """`parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` says by step what
-    becomes of writes that took effect with another input: `keep` takes them, `again` writes a second time."""
+    """`parameters` edit those that the run had; `latest` reads the pipeline's file again. `applied` decides per step
+    about writes that took effect with another input: `keep` accepts them, `again` writes a second time."""
 
     parameters: dict[str, Any] | None = None
     latest: bool = False
@@ -92,7 +92,7 @@ class ReplayBody(Asked):
 
 
 class Accepted(BaseModel):
-    """A run that was accepted: `pending` until its steps are seen to move."""
+    """A run that was accepted: `pending` until its first step starts."""
 
     run_id: str = Field(examples=["run_5f0c2d9a4be1c7d83f60"])
     status: str = Field(examples=["pending"])

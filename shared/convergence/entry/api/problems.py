@@ -16,7 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
 from convergence.entry.api.json import Json
-from convergence.entry.api.runtime import visit_of
+from convergence.entry.api.runtime import request_state
 from convergence.errors import FINDINGS_MAX, ConfigErrors, ConvergenceError, InvalidInput
 
 MEDIA_TYPE: Final = "application/problem+json"
@@ -56,7 +56,7 @@ class ProblemResponse(Json):
 
 
 def documented(*statuses: int) -> dict[int | str, dict[str, Any]]:
-    """Return what a route says of its errors; every route may answer 401, 403, 413, 422, 429, 500, 503."""
+    """Return the documented errors of a route; every route may answer 401, 403, 413, 422, 429, 500, 503."""
     schema = {"$ref": "#/components/schemas/Problem"}
     return {
         status: {"description": HTTPStatus(status).phrase, "content": {MEDIA_TYPE: {"schema": schema}}}
@@ -87,7 +87,7 @@ def problem(
 
 
 def problem_of(request_id: str, error: ConvergenceError) -> ProblemResponse:
-    """Return the answer to one of our errors; it knows its own status and code."""
+    """Return the answer to a `ConvergenceError`, which has its own status and code."""
     headers: dict[str, str] = {}
     retry_after_s = getattr(error, "retry_after_s", None)
     if retry_after_s is not None:
@@ -109,20 +109,20 @@ def install(app: FastAPI) -> None:
 
 async def _ours(request: Request, error: Exception) -> Response:
     assert isinstance(error, ConvergenceError), "registered for it"
-    visit = visit_of(request)
-    visit.code = error.code
-    return problem_of(visit.request_id, error)
+    state = request_state(request)
+    state.code = error.code
+    return problem_of(state.request_id, error)
 
 
 async def _invalid(request: Request, error: Exception) -> Response:
-    """Name each field: `body.limits.daily: …`. The values that came are not shown, they may be secrets."""
+    """Name each field: `body.limits.daily: …`. Values are not shown: they may be secrets."""
     assert isinstance(error, RequestValidationError), "registered for it"
-    visit = visit_of(request)
-    visit.code = InvalidInput.code
-    told = islice(error.errors(), FINDINGS_MAX)
-    faults = [{"path": ".".join(map(str, each["loc"])), "message": _sentence(each)} for each in told]
+    state = request_state(request)
+    state.code = InvalidInput.code
+    reported = islice(error.errors(), FINDINGS_MAX)
+    faults = [{"path": ".".join(map(str, each["loc"])), "message": _sentence(each)} for each in reported]
     detail = "; ".join(f"{fault['path']}: {fault['message']}" for fault in faults)
-    return problem(visit.request_id, 422, InvalidInput.code, detail, errors=faults)
+    return problem(state.request_id, 422, InvalidInput.code, detail, errors=faults)
 
 
 def _sentence(error: Mapping[str, Any]) -> str:
@@ -131,12 +131,12 @@ def _sentence(error: Mapping[str, Any]) -> str:
 
 async def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException), "registered for it"
-    visit = visit_of(request)
-    visit.code = _CODES.get(error.status_code, "http")
+    state = request_state(request)
+    state.code = _CODES.get(error.status_code, "http")
     headers = {name.lower(): value for name, value in (error.headers or {}).items()}
     if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
         headers["allow"] = ", ".join(allowed(request.app.openapi(), request.url.path))
-    return problem(visit.request_id, error.status_code, visit.code, error.detail, headers=headers)
+    return problem(state.request_id, error.status_code, state.code, error.detail, headers=headers)
 
 
 def allowed(document: Mapping[str, Any], path: str) -> list[str]:

@@ -1,4 +1,4 @@
-"""What every route works with; made once by whoever starts the API."""
+"""The services and settings that every route works with, created once at start-up."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Runtime:
 
 
 def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: LogLines) -> Runtime:
-    """Return a runtime; keys are kept in clear nowhere, and encrypted only outside production."""
+    """Return a runtime; keys are never stored in plain text, and encrypted copies are kept outside production only."""
     keyring = None if settings.production else services.keyring
     return Runtime(
         services=services,
@@ -52,9 +52,9 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Caller:
-    """Who asks: the operator (`root`), a key of an org, or nobody known."""
+    """Who is calling: the operator (`root`), a key of an org, or a client without a key (`anonymous`)."""
 
-    kind: Literal["root", "org", "nobody"]
+    kind: Literal["root", "org", "anonymous"]
     org: str = ""
     key_id: str = ""
     scopes: tuple[str, ...] = ()
@@ -65,8 +65,8 @@ class Caller:
 
 
 @dataclass(slots=True)
-class StepDelivery:
-    """One request, as its parts learn about it."""
+class RequestState:
+    """The state of one request, filled in as it is processed."""
 
     request_id: str
     client: str
@@ -85,9 +85,9 @@ async def _runtime(request: Request) -> Runtime:
     return runtime_of(request)
 
 
-def visit_of(request: Request) -> StepDelivery:
-    """Return the visit that the edge began."""
-    found: StepDelivery = request.scope["state"]["visit"]
+def request_state(request: Request) -> RequestState:
+    """Return the request's state, which the middleware created."""
+    found: RequestState = request.scope["state"]["convergence"]
     return found
 
 

@@ -1,4 +1,4 @@
-"""Start a run for a caller: what the run and the integration routes have in common."""
+"""Start a run for a caller, as the run and integration routes do."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ Parameters = Annotated[
         examples=[{"start_date": "2026-11-01", "end_date": "2026-11-07"}],
     ),
 ]
-Seconds = Annotated[float, Query(ge=0, le=WAIT_MAX_S, description="Wait so long for the end of the run.")]
-DryRun = Annotated[bool, Query(description="Only say what the run would do.")]
+Seconds = Annotated[float, Query(ge=0, le=WAIT_MAX_S, description="Wait this long for the run to end.")]
+DryRun = Annotated[bool, Query(description="Only report what the run would do.")]
 IDEMPOTENCY_KEY: Final = r"^[\x21-\x7e]{1,200}$"
 IdempotencyKey = Annotated[
     str | None,
@@ -61,7 +61,7 @@ async def start(
         parameters=given,
         credential_id=str(given.get("credential_id") or ""),
         trigger=ANONYMOUS if anonymous else "api",
-        # The blank, which a header cannot have, keeps strangers from taking the run of an org's own key beforehand.
+        # A header cannot contain the space, so anonymous callers cannot claim an idempotency key of the org in advance.
         idempotency_key=f"{ANONYMOUS} {idempotency_key}" if anonymous and idempotency_key else idempotency_key,
         budget=_anonymous_budget(at.settings.ANONYMOUS_RUNS_PER_DAY) if anonymous else None,
     )

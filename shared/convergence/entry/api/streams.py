@@ -1,4 +1,4 @@
-"""How many event streams may be open at once, for an org and in this process."""
+"""Limit the number of open event streams, per org and per process."""
 
 from __future__ import annotations
 
@@ -25,18 +25,18 @@ class Streams:
         self._open: Counter[str] = Counter()
 
     def enter(self, org: str) -> None:
-        """Take a place for a stream of an org. Raises `RateLimited` (the org's are taken) or `Transient` (all are)."""
+        """Reserve a stream for an org. Raises `RateLimited` (the org's limit) or `Transient` (this process's limit)."""
         if self._open[org] >= self._most_per_org:
-            message = f"{org} has {self._most_per_org} event streams open, its most; close one first."
+            message = f"{org} has {self._most_per_org} event streams open, which is the limit; close one first."
             raise RateLimited(message, retry_after_s=_RETRY_S)
         if self._open.total() >= self._most:
             raise _Full(
-                f"This process has {self._most} event streams open, its most; try again, or ask for the status."
+                f"This process has {self._most} event streams open, its limit; try again, or poll the run's status."
             )
         self._open[org] += 1
 
     def leave(self, org: str) -> None:
-        """Give a place back."""
+        """Release a stream."""
         self._open[org] -= 1
         if not self._open[org]:
             del self._open[org]

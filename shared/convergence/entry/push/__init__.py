@@ -1,1 +1,1 @@
-"""Deliveries of Pub/Sub over HTTP: the envelope, the gate, the answer."""
+"""Deliveries of Pub/Sub over HTTP: the envelope, the concurrency limit, the answer."""

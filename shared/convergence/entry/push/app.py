@@ -1,7 +1,7 @@
-"""The push endpoint: `POST /push/{topic}`, and whether the instance is well.
+"""The push endpoint `POST /push/{topic}`, and the instance's health.
 
-204 acknowledges; every other answer brings the message again: 503 later, 500 for a mistake of ours. Before the token
-is checked nothing of the body is read.
+204 acknowledges; after any other answer Pub/Sub delivers again: 503 asks for a later delivery, 500 reports an internal
+error. The body is not read before the token is checked.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from convergence.engine.services import Services
-from convergence.entry.push.concurrency_limit import Gate
+from convergence.entry.push.concurrency_limit import ConcurrencyLimit
 from convergence.entry.push.deliveries import Subscribed, deliver
 from convergence.entry.push.envelope import BODY_MAX
 from convergence.errors import ConvergenceError, NotFound, Throttled, Transient, Unauthenticated, did_you_mean
@@ -36,16 +36,16 @@ Check = Callable[[str], Awaitable[None]]  # a bearer token; raises Unauthenticat
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Push:
-    """What an endpoint needs. `services` and `subscribed` are called when the first delivery was let in.
+    """What an endpoint needs. `services` and `subscribed` are called when the first delivery has been admitted.
 
-    `check` is None where nobody signs, on a developer's machine. `limit_s` is how long a delivery may take.
+    `check` is None where deliveries are not signed, as in development. `limit_s` is how long a delivery may take.
     """
 
     topics: frozenset[str]
     services: Callable[[], Services]
     subscribed: Callable[[str], Subscribed]
     check: Check | None
-    gate: Gate
+    concurrency: ConcurrencyLimit
     limit_s: float
 
 
@@ -57,23 +57,25 @@ def create_push(push: Push) -> Starlette:
         try:
             await _authenticate(push.check, request)
             if topic not in push.topics:
-                raise NotFound(f"this function hears no topic {topic!r}.{did_you_mean(topic, push.topics)}")
+                raise NotFound(
+                    f"this function is not subscribed to the topic {topic!r}.{did_you_mean(topic, push.topics)}"
+                )
         except ConvergenceError as error:
             logger.warning("%s: a delivery is refused: %s", topic[:100], error)
             return _answer(error.http_status, error)
         try:
-            answer = await push.gate.through(_work(push, topic, request), limit_s=push.limit_s)
+            answer = await push.concurrency.run(_work(push, topic, request), limit_s=push.limit_s)
         except _TooLarge as error:
             return _answer(413, error)
         except Transient as error:
             logger.warning("%s: a delivery waits: %s", topic, error)
             return _answer(503, error)
-        except ConvergenceError as error:  # a permission, an index: somebody has to act, and until then it comes again
+        except ConvergenceError as error:  # a permission, an index: delivered again until the operator fixes it
             logger.error("%s: a delivery failed: %s", topic, error, exc_info=error)
             return _answer(500, error)
-        except Exception as error:  # the edge: whatever a handler raises brings the message again
+        except Exception as error:  # the outermost layer: after any error Pub/Sub delivers the message again
             logger.exception("%s: a delivery failed", topic, exc_info=error)
-            return _answer(500, ConvergenceError("a mistake of ours; the log has the traceback"))
+            return _answer(500, ConvergenceError("internal error; the log has the traceback"))
         if isinstance(answer, Retry):
             return _answer(
                 503, Throttled(answer.reason, retry_after_s=_RETRY_S if answer.after_s is None else answer.after_s)
@@ -115,19 +117,19 @@ async def _work(push: Push, topic: str, request: Request) -> Answer:
 
 
 async def _body(request: Request) -> bytes:
-    """Read the body, counted; who stops sending gets no place for ever."""
+    """Read the body with limits on its size and time, so that a stalled client does not keep its slot."""
     pieces, size = [], 0
     try:
         async with asyncio.timeout(_BODY_S):
             async for piece in request.stream():
                 size += len(piece)
                 if size > BODY_MAX:
-                    raise _TooLarge(f"a delivery has at most {BODY_MAX:,} bytes")
+                    raise _TooLarge(f"a delivery may have at most {BODY_MAX:,} bytes")
                 pieces.append(piece)
     except TimeoutError:
-        raise Transient(f"the body did not come within {_BODY_S:g} s") from None
+        raise Transient(f"the body did not arrive within {_BODY_S:g} s") from None
     except ClientDisconnect:
-        raise Transient("the caller hung up before the body was here") from None
+        raise Transient("the client disconnected before the whole body arrived") from None
     return b"".join(pieces)
 
 

@@ -1,4 +1,4 @@
-"""From a body to an answer: read the envelope, refuse what is not ours, call the topic's handler."""
+"""Process one delivery: read the envelope, keep unreadable messages, call the topic's handler."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LABELS: Final = ("org", "pipeline", "run_id", "type")
 
 @dataclass(frozen=True, slots=True)
 class Subscribed:
-    """A topic's handler. A message older than `age_max_s` is kept, not handled; None: age says nothing."""
+    """A topic's handler. A message older than `age_max_s` is kept as a dead letter; None: no limit."""
 
     handler: Handler
     age_max_s: float | None
@@ -31,7 +31,7 @@ class Subscribed:
 async def deliver(
     services: Services, subscribed: Subscribed, topic: str, body: bytes, headers: Mapping[str, str]
 ) -> Answer:
-    """Return the handler's answer; what no handler should see is kept as a letter and acknowledged.
+    """Return the handler's answer; a message that cannot be handled is kept as a dead letter and acknowledged.
 
     Raises what the handler raises.
     """
@@ -45,11 +45,12 @@ async def deliver(
     with working_on(trace_of(attributes, headers), labels):
         version = version_of(delivery.message)
         if version != SCHEMA_VERSION:
-            reason = f"its schema is of version {version!r}; this release reads version {SCHEMA_VERSION}"
+            reason = f"its schema version is {version!r}; this release reads version {SCHEMA_VERSION}"
             return await _keep(services, delivery, reason, "message.other_version")
         age_s = _age_s(services, envelope)
         if subscribed.age_max_s is not None and age_s > subscribed.age_max_s:
-            reason = f"published {timedelta(seconds=round(age_s))} ago; {topic} is heard for {subscribed.age_max_s:g} s"
+            age = timedelta(seconds=round(age_s))
+            reason = f"published {age} ago; the limit of {topic} is {subscribed.age_max_s:g} s"
             return await _keep(services, delivery, reason, "message.too_old")
         return await subscribed.handler(delivery)
 
@@ -59,6 +60,6 @@ def _age_s(services: Services, envelope: Envelope) -> float:
 
 
 async def _keep(services: Services, delivery: Delivery, reason: str, code: str) -> Ack:
-    logger.warning("a message of %s is kept as a letter: %s", delivery.topic, reason)
+    logger.warning("a message of %s is kept as a dead letter: %s", delivery.topic, reason)
     await keep_unreadable(services, delivery, reason, code=code)
     return Ack()

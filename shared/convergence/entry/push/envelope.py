@@ -1,6 +1,6 @@
-"""The body of a push delivery (Pub/Sub, "Receive push messages"): JSON around a message in base64.
+"""The body of a push delivery (Pub/Sub, "Receive push messages"): JSON around a base64 message.
 
-What is inside is untrusted: whoever may publish chose it. Unknown fields are left alone, Google adds some.
+The content is untrusted: any publisher may have chosen it. Unknown fields are ignored, because Google adds some.
 """
 
 from __future__ import annotations
@@ -30,53 +30,53 @@ class Envelope:
 
 
 def read_envelope(body: bytes, topic: str) -> Envelope:
-    """Return the delivery in `body`. Without a dead-letter policy Pub/Sub counts no attempts: then it is the first.
+    """Return the delivery in `body`. Without a dead-letter policy Pub/Sub does not count attempts; then it is 1.
 
     Raises:
-        InvalidInput: this is no push delivery; the message says what is missing.
+        InvalidInput: `body` is not a push delivery; the message names what is missing.
     """
     try:
         outer = orjson.loads(body)
     except orjson.JSONDecodeError as error:
-        raise InvalidInput(f"not a push delivery: no JSON ({error})") from error
+        raise InvalidInput(f"not a push delivery: not JSON ({error})") from error
     inner = outer.get("message") if isinstance(outer, dict) else None
     if not isinstance(inner, dict):
         raise InvalidInput("not a push delivery: it has no object `message`")
     message = Message(_data(inner.get("data", "")), _attributes(inner.get("attributes")))
     number = inner.get("messageId", inner.get("message_id"))
     if not isinstance(number, str) or not number:
-        raise InvalidInput("not a push delivery: `message.messageId` is no text")
+        raise InvalidInput("not a push delivery: `message.messageId` is not a string")
     attempt = outer.get("deliveryAttempt")
     if attempt is not None and type(attempt) is not int:
-        raise InvalidInput("not a push delivery: `deliveryAttempt` is no integer")
+        raise InvalidInput("not a push delivery: `deliveryAttempt` is not an integer")
     delivery = Delivery(message, number, max(1, attempt or 1), topic)
     return Envelope(delivery, _time(inner.get("publishTime", inner.get("publish_time"))))
 
 
 def foreign(body: bytes, topic: str) -> Delivery:
-    """Return a body that is no delivery as one, so that it can be kept like a message."""
+    """Wrap a body that is not a push delivery, so that it can be kept like a message."""
     return Delivery(Message(body), "", 1, topic)
 
 
 def _data(text: Any) -> bytes:
     if not isinstance(text, str):
-        raise InvalidInput("not a push delivery: `message.data` is no text")
+        raise InvalidInput("not a push delivery: `message.data` is not a string")
     try:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError) as error:
-        raise InvalidInput(f"not a push delivery: `message.data` is no base64 ({error})") from error
+        raise InvalidInput(f"not a push delivery: `message.data` is not base64 ({error})") from error
 
 
 def _attributes(given: Any) -> Mapping[str, str]:
     if given is None:
         return {}
     if not isinstance(given, dict) or not all(isinstance(value, str) for value in given.values()):
-        raise InvalidInput("not a push delivery: `message.attributes` are not texts")
+        raise InvalidInput("not a push delivery: `message.attributes` are not strings")
     return given
 
 
 def _time(text: Any) -> datetime:
-    """Return the time; Pub/Sub always says it, and a message without one would never be too old."""
+    """Return the time; Pub/Sub always sends it, and a message without one would never be too old."""
     try:
         at = datetime.fromisoformat(text)
     except (TypeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""A deployed function as an ASGI application, inside the one that functions-framework makes of it."""
+"""A deployed function as an ASGI application, nested in the one that functions-framework creates."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from convergence.domain.trace import trace_of, working_on
 from convergence.entry.push.app import PREFIX
-from convergence.entry.push.concurrency_limit import Gate
+from convergence.entry.push.concurrency_limit import ConcurrencyLimit
 from convergence.errors import ConvergenceError
 
 logger = logging.getLogger(__name__)
@@ -25,17 +25,17 @@ _WARM_S: Final = 5.0
 # BigQuery's client and the look-up of host names wait on threads. Python gives a machine of one CPU five of them: five
 # slow uploads would make every other step's look-up time out.
 _THREADS: Final = 64
-_OUTER: Final = ("app", "endpoint", "path_params", "route", "router")  # what the framework's own routing left
+_OUTER: Final = ("app", "endpoint", "path_params", "route", "router")  # left by the framework's own routing
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
-    """What a function is made of. `api` answers what is no delivery; None: the push endpoint does, with a 404.
+    """What a function is made of. `api` answers requests that are not deliveries; None: they get a 404.
 
     `warm` makes the first calls of the clients, which take seconds in a cold instance.
     """
 
-    gate: Gate
+    concurrency: ConcurrencyLimit
     push: ASGIApp
     api: ASGIApp | None
     warm: Callable[[], Awaitable[None]]
@@ -66,12 +66,12 @@ class Function:
             await app(inner, receive, send)
 
     def _built(self) -> Parts:
-        """Return the parts of the running loop; clients of another loop are of no use."""
+        """Return the parts of the running loop; clients of another loop cannot be used."""
         loop = asyncio.get_running_loop()
         if self._parts is None or self._loop is not loop:
             self._parts, self._loop, self._warmed = self._make(), loop, False
             loop.set_default_executor(ThreadPoolExecutor(_THREADS, "waiting"))
-            drain_on_sigterm(self._parts.gate, loop)
+            drain_on_sigterm(self._parts.concurrency, loop)
         return self._parts
 
 
@@ -80,19 +80,19 @@ async def _warm(parts: Parts) -> None:
         async with asyncio.timeout(_WARM_S):
             await parts.warm()
     except (ConvergenceError, TimeoutError) as error:
-        logger.warning("the first call did not succeed, the instance starts anyway: %s", error)
+        logger.warning("the warm-up call failed, the instance starts anyway: %s", error)
 
 
-def drain_on_sigterm(gate: Gate, loop: asyncio.AbstractEventLoop) -> None:
-    """Close the gate at SIGTERM, then do what would have been done without us: the server stops accepting."""
+def drain_on_sigterm(concurrency: ConcurrencyLimit, loop: asyncio.AbstractEventLoop) -> None:
+    """Drain at SIGTERM, then call the previous signal handler, with which the server stops accepting."""
     if threading.current_thread() is not threading.main_thread():
         return  # a test's server: signals reach the main thread only
     before = signal.getsignal(signal.SIGTERM)
     if not callable(before):
-        return  # no server that would wait for anybody
+        return  # no server to stop
 
-    def heard(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(gate.drain)
+    def on_sigterm(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(concurrency.drain)
         before(number, frame)
 
-    signal.signal(signal.SIGTERM, heard)
+    signal.signal(signal.SIGTERM, on_sigterm)

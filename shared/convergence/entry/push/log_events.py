@@ -1,7 +1,7 @@
-"""Events into the log tables: the deliveries that are in work at one moment share one append.
+"""Write events into the log tables; deliveries in progress at the same time share one append.
 
 A delivery is answered when its row is durable. While one append is under way the next rows gather, so a burst of
-events costs few requests, and a single event waits for nobody.
+events costs few requests, and a single event is written at once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ class LogEvents:
         self._writing: asyncio.Task[None] | None = None
 
     async def __call__(self, delivery: Delivery) -> Answer:
-        """Store the event's row. Raises what the warehouse raises; a repeat shows at most twice, views drop it."""
+        """Store the event's row. Raises what the warehouse raises; a repeat may appear twice; the views remove it."""
         services = self._services
         try:
             row = log_row(delivery.message.data, services.schemas.get, at=services.clock.now())
@@ -62,20 +62,20 @@ class LogEvents:
             await self._services.warehouse.append(
                 SHARED_DATASET, rows[0].table, [row.row for row in rows], ids=[row.row_id for row in rows]
             )
-        except Exception as error:  # noqa: BLE001 - each delivery answers with it; the edge decides what it means
+        except Exception as error:  # noqa: BLE001 - each delivery raises it; the endpoint decides what it means
             if isinstance(error, SchemaMismatch) and len(batch) > 1:
                 for each in batch:  # one of them does not fit: it must not stop the others
                     await self._append([each])
                 return
-            _tell(batch, error)
+            _resolve(batch, error)
         else:
-            _tell(batch, None)
+            _resolve(batch, None)
 
 
-def _tell(batch: Sequence[_Waiting], error: Exception | None) -> None:
+def _resolve(batch: Sequence[_Waiting], error: Exception | None) -> None:
     for _, durable in batch:
         if durable.done():
-            continue  # its delivery was let go
+            continue  # its delivery was cancelled
         if error is None:
             durable.set_result(None)
         else:

@@ -327,7 +327,7 @@ def test_without_a_key_an_answer_names_no_org_only_that_a_key_is_needed(run_scen
         asked.append("/pipelines/run/globex/shop/open")
         answers = [await api.ask("POST", path, json={}) for path in asked if path != "/pipelines/run/acme/shop/open"]
         reported = {(answer.status_code, answer.json()["detail"]) for answer in answers}
-        assert reported == {(401, "Send a key that lives: X-API-Key for an org, X-CA-Root-Key for the operator.")}
+        assert reported == {(401, "Send a valid key: X-API-Key for an org, X-CA-Root-Key for the operator.")}
         assert (await api.ask("POST", "/pipelines/run/globex/shop/open", org="globex", json={})).status_code == 403
 
     run_scenario(scenario, orgs=("acme", "globex"), ANONYMOUS_RUNS_PER_DAY=10)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 
 from convergence.entry.push.app import Check, Push, create_push
-from convergence.entry.push.concurrency_limit import Gate
+from convergence.entry.push.concurrency_limit import ConcurrencyLimit
 from convergence.entry.push.deliveries import Subscribed
 from convergence.ports.bus import Ack, Answer, Delivery
 from tests.unit.engine.conftest import Engine
@@ -54,7 +54,7 @@ class Endpoint:
 
     engine: Engine
     handler: Recorder = field(default_factory=Recorder)
-    gate: Gate = field(default_factory=lambda: Gate(2))
+    concurrency: ConcurrencyLimit = field(default_factory=lambda: ConcurrencyLimit(2))
     check: Check | None = None
     age_max_s: float | None = 3600.0
     asked_services: int = 0
@@ -69,7 +69,7 @@ class Endpoint:
             services=self._services,
             subscribed=lambda _: Subscribed(self.handler, self.age_max_s),
             check=self.check,
-            gate=self.gate,
+            concurrency=self.concurrency,
             limit_s=535.0,
         )
         return create_push(push)

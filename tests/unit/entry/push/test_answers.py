@@ -35,7 +35,7 @@ def says(answer: Answer | Exception) -> Callable[[], Awaitable[Answer]]:
         (Transient("waiting for Firestore: no answer"), 503, "waiting for Firestore"),
         (PermissionMissing("grant datastore.entities.get"), 500, "grant datastore.entities.get"),
         (Denied("not yours"), 500, "not yours"),
-        (RuntimeError("secret"), 500, "a mistake of ours"),
+        (RuntimeError("secret"), 500, "internal error"),
     ],
 )
 def test_an_answer_becomes_a_status(endpoint: Endpoint, answer: Any, status: int, detail: str) -> None:
@@ -221,7 +221,7 @@ def test_over_its_limit_an_instance_refuses_before_it_reads(endpoint: Endpoint) 
         return refused.status_code, refused.json()["detail"], asked
 
     status, detail, asked = endpoint.engine.run_scenario(scenario)
-    assert (status, "2 deliveries in work" in detail, asked) == (503, True, 0)
+    assert (status, "2 deliveries in progress" in detail, asked) == (503, True, 0)
 
 
 def test_a_stopping_instance_lets_quick_ones_finish_and_the_others_go(endpoint: Endpoint) -> None:
@@ -235,7 +235,7 @@ def test_a_stopping_instance_lets_quick_ones_finish_and_the_others_go(endpoint: 
         endpoint.handler.answer = work
         inside = [asyncio.create_task(endpoint.post(envelope())) for _ in range(2)]
         await endpoint.handler.called(2)
-        endpoint.gate.drain()
+        endpoint.concurrency.drain()
         late = await endpoint.post(envelope())
         began = asyncio.get_running_loop().time()
         found = [(await each).status_code for each in inside]

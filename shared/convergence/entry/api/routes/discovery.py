@@ -1,4 +1,4 @@
-"""Which pipelines there are, and whether a file would be one."""
+"""List the pipelines, and validate a pipeline file."""
 
 from __future__ import annotations
 
@@ -93,11 +93,11 @@ async def validate(request: Request, caller: Known) -> Json:
     text = await request.body()
     if not text:
         raise InvalidInput("The body is empty; send the pipeline file.")
-    return Json(await asyncio.to_thread(_verdict, text))  # a large file must not hold up the others
+    return Json(await asyncio.to_thread(_verdict, text))  # a large file must not block other requests
 
 
 def _all(catalog: Catalog) -> list[LoadedPipeline]:
-    """Every pipeline that can be run; a broken file is `validate`'s to tell."""
+    """Return every pipeline that can be run; `validate` reports broken files."""
     found: list[LoadedPipeline] = []
     for name in catalog.names():
         try:

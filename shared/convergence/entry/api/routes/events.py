@@ -1,4 +1,4 @@
-"""A run as it moves, as server-sent events (WHATWG HTML, section 9.2)."""
+"""Stream the transitions of a run as server-sent events (WHATWG HTML, section 9.2)."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from convergence.entry.api.admission import identify, keys_of
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.problems import documented, problem_of
 from convergence.entry.api.routes.run_status import RunId
-from convergence.entry.api.runtime import At, Caller, Runtime, StepDelivery, visit_of
+from convergence.entry.api.runtime import At, Caller, RequestState, Runtime, request_state
 from convergence.entry.api.streams import Streams
 from convergence.errors import ConvergenceError, Denied, NotFound
 
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5
 KEEP_ALIVE_LOOKS: Final = 30
-CHECK_LOOKS: Final = 4  # a key that was revoked ends its streams within two seconds and a look
+CHECK_LOOKS: Final = 4  # a revoked key ends its streams within about two seconds
 EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
     "type": "object",
     "properties": {"id": {"type": "string"}, "event": {"enum": ["move", "end"]}, "data": {"type": "string"}},
@@ -36,17 +36,17 @@ EVENT: Final = {  # as a client sees one; the data is a `Move` as JSON
 class EventStream(StreamingResponse):
     """Server-sent events. The place is taken when the answer begins, so that whatever ends it gives the place back."""
 
-    def __init__(self, events: AsyncIterator[bytes], streams: Streams, org: str, visit: StepDelivery) -> None:
+    def __init__(self, events: AsyncIterator[bytes], streams: Streams, org: str, state: RequestState) -> None:
         super().__init__(events, media_type="text/event-stream")
-        self._streams, self._org, self._visit = streams, org, visit
+        self._streams, self._org, self._state = streams, org, state
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send the events, or say that there is no place."""
+        """Send the events, or answer that too many streams are open."""
         try:
             self._streams.enter(self._org)
         except ConvergenceError as error:
-            self._visit.code = error.code
-            await problem_of(self._visit.request_id, error)(scope, receive, send)
+            self._state.code = error.code
+            await problem_of(self._state.request_id, error)(scope, receive, send)
             return
         try:
             await super().__call__(scope, receive, send)
@@ -72,7 +72,7 @@ async def events(
 ) -> EventStream:
     """Send each move of the run and its steps, then `end` when the run has ended.
 
-    The stream breaks off within seconds when the key is no longer valid or its org may not run any more.
+    The stream ends within seconds when the key is no longer valid or its org may no longer run pipelines.
     """
     await require_run(at.services, org, run_id)
     if caller.kind == "org":
@@ -83,7 +83,7 @@ async def events(
         return await _allowed(at, caller, org, keys)
 
     events = _stream(at, org, run_id, last_event_id, allowed)
-    return EventStream(events, at.streams, org, visit_of(request))
+    return EventStream(events, at.streams, org, request_state(request))
 
 
 async def _allowed(at: Runtime, caller: Caller, org: str, keys: tuple[str | None, str | None]) -> bool:
@@ -101,7 +101,7 @@ async def _allowed(at: Runtime, caller: Caller, org: str, keys: tuple[str | None
 async def _stream(
     at: Runtime, org: str, run_id: str, last_seen: str | None, allowed: Callable[[], Awaitable[bool]]
 ) -> AsyncIterator[bytes]:
-    """Look again and again: it works beside any worker, in this process or elsewhere."""
+    """Poll the store, so that it works with a worker in this process or elsewhere."""
     sent = looks = 0
     quiet = 0
     while True:

@@ -1,4 +1,4 @@
-"""Alive, ready, and how much."""
+"""Liveness, readiness and metrics."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ async def health() -> Json:
 
 @router.get("/ready", response_model=Health, responses=documented())
 async def ready(at: At) -> Json:
-    """Answer when the store can be reached and written and the configs are there; 503 with the reason otherwise."""
+    """Answer when the store is reachable and writable and the configs are present; 503 with the reason otherwise."""
     reason = await at.services.trouble()
     if reason is not None:
         raise Transient(reason)
@@ -44,5 +44,5 @@ async def ready(at: At) -> Json:
     responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}, **documented()},
 )
 async def metrics(at: At) -> Response:
-    """Return numbers for Prometheus."""
+    """Return metrics for Prometheus."""
     return Response(at.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

@@ -1,4 +1,4 @@
-"""Integrations: a provider's credentials, stored and tried by the provider's own pipelines."""
+"""Integrations: a provider's own pipelines store and test its credentials."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Resealed(TypedDict):
 
 @router.get("/{org}", response_model=Credentials, responses=documented(404))
 async def list_all(org: OrgName, at: At, _: Reader) -> Json:
-    """List the org's credentials; nothing of their text."""
+    """List the org's credentials, without their secrets."""
     known = await at.services.orgs.get(org)
     found = await at.services.credentials.all(org)
     return Json({"credentials": [credential_data(each, known) for each in found]})
@@ -50,7 +50,7 @@ async def setup(
     wait: Seconds = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
-    """Run the provider's `auth/setup`: it stores the key encrypted and tries it. The same name again rotates it."""
+    """Run the provider's `auth/setup`: it stores the key encrypted and tests it. A repeated name rotates it."""
     pipeline = f"{_provider(at, provider)}/auth/setup"
     return await starting.start(
         at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
@@ -67,7 +67,7 @@ async def validate(
     wait: Seconds = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
-    """Run the provider's `auth/validate`: it tries the stored key and keeps the outcome with it."""
+    """Run the provider's `auth/validate`: it tests the stored key and records the outcome."""
     pipeline = f"{_provider(at, provider)}/auth/validate"
     return await starting.start(
         at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
@@ -76,7 +76,7 @@ async def validate(
 
 @router.post("/{org}/reseal", response_model=Resealed, responses=documented(404, 409))
 async def reseal(org: OrgName, at: At, _: Admin) -> Json:
-    """Seal the org's credentials again where the key that they are under was rotated; safe to repeat."""
+    """Re-encrypt the org's credentials whose encryption key was rotated; safe to repeat."""
     await at.services.orgs.get(org)
     return Json({"resealed": await at.services.credentials.reseal(org)})
 

@@ -28,7 +28,7 @@ async def execute(
     name: Annotated[str, Path(examples=["001_prices"])],
     at: At,
     _: Operator,
-    dry_run: Annotated[bool, Query(description="Only say what would run.")] = False,
+    dry_run: Annotated[bool, Query(description="Only report what would run.")] = False,
 ) -> Json:
-    """Run a migration in every org's dataset that has not seen it, after those before it; a repeat runs nothing."""
+    """Run a migration in every org's dataset that lacks it, after its predecessors; a repeat runs nothing."""
     return Json({"dry_run": dry_run, "migrated": await migrate(at.services, name, dry_run=dry_run)})

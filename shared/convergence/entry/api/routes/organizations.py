@@ -52,7 +52,7 @@ class Keys(TypedDict):
 
 
 class DevelopmentKey(TypedDict):
-    """A key in clear."""
+    """A key in plain text."""
 
     api_key: str
 
@@ -67,20 +67,20 @@ class Me(TypedDict):
 
 @router.get("/me", response_model=Me, responses=documented())
 async def me(caller: Known) -> Json:
-    """Say whose key this is and what it may do."""
+    """Return whose key this is and what it may do."""
     check_known(caller)
     return Json({"kind": caller.kind, "org": caller.org, "scopes": list(caller.scopes)})
 
 
 @router.post("/organizations/onboard", status_code=201, response_model=Onboarded, responses=documented(409))
 async def onboard(body: OnboardBody, at: At, _: Operator) -> Json:
-    """Create an org with its dataset and tables; the answer shows its first key, once."""
+    """Create an org with its dataset and tables; the answer contains its first key, which is not shown again."""
     services = at.services
     org = Org(
         slug=body.slug,
         name=body.name or body.slug,
         status="ACTIVE",
-        limits=Limits(daily=1, monthly=1, concurrent=1),  # the plan's take their place
+        limits=Limits(daily=1, monthly=1, concurrent=1),  # replaced by the plan's limits
         created_at=services.clock.now(),
         profile={name: value for name, value in body.profile.items() if value is not None},
         plan=body.plan or "STARTER",
@@ -122,7 +122,7 @@ async def patch(org: OrgName, body: PatchBody, at: At, _: Operator) -> Json:
     "/orgs/{org}/subscription", response_model=OrgAnswer, responses=documented(404, 409), include_in_schema=False
 )
 async def subscription(org: OrgName, body: SubscriptionBody, at: At, _: Operator) -> Json:
-    """Take over what the billing system says: its word for the status, its plan or limits."""
+    """Apply what the billing system reports: the subscription's status, its plan or limits."""
     status = subscription_status(body.status)
     edited = await _change(
         at, org, lambda known: replace(_planned(at, known, body.plan, body.limits), subscription=status)
@@ -132,7 +132,7 @@ async def subscription(org: OrgName, body: SubscriptionBody, at: At, _: Operator
 
 @router.post("/organizations/{org}/suspend", response_model=OrgAnswer, responses=documented(404, 409))
 async def suspend(org: OrgName, at: At, _: Operator) -> Json:
-    """Let the org start nothing more; what runs goes on."""
+    """Keep the org from starting runs; current runs continue."""
     return Json(org_data(await _change(at, org, lambda known: replace(known, status="SUSPENDED"))))
 
 
@@ -150,14 +150,14 @@ async def quota(org: OrgName, at: At, _: Reader) -> Json:
 
 @router.get("/organizations/{org}/keys", response_model=Keys, responses=documented(404))
 async def list_keys(org: OrgName, at: At, _: Operator) -> Json:
-    """List the keys of an org; nothing of their text."""
+    """List the keys of an org, without their text."""
     await at.services.orgs.get(org)
     return Json({"keys": [key_data(key) for key in await at.keys.all(org)]})
 
 
 @router.post("/organizations/{org}/keys", status_code=201, response_model=NewKey, responses=documented(404))
 async def create_key(org: OrgName, body: KeyBody, at: At, _: Operator) -> Json:
-    """Create a key; the answer shows it, once."""
+    """Create a key; the answer contains it, and it is not shown again."""
     await at.services.orgs.get(org)
     expires_in = None if body.expires_in_days is None else timedelta(days=body.expires_in_days)
     text, key = await at.keys.create(org, name=body.name, scopes=body.scopes, expires_in=expires_in)
@@ -168,7 +168,7 @@ async def create_key(org: OrgName, body: KeyBody, at: At, _: Operator) -> Json:
     "/organizations/{org}/keys/{key_id}/rotate", status_code=201, response_model=NewKey, responses=documented(404)
 )
 async def rotate_key(org: OrgName, key_id: KeyId, at: At, _: Operator, body: RotateBody | None = None) -> Json:
-    """Create a key like this one, which stays good for the overlap."""
+    """Replace a key by a new one with the same scopes; the old one stays valid for the overlap."""
     overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
     text, key = await at.keys.rotate(org, key_id, overlap=overlap)
     return Json({**key_data(key), "api_key": text}, status_code=201)
@@ -176,13 +176,13 @@ async def rotate_key(org: OrgName, key_id: KeyId, at: At, _: Operator, body: Rot
 
 @router.delete("/organizations/{org}/keys/{key_id}", status_code=204, responses=documented(404))
 async def revoke_key(org: OrgName, key_id: KeyId, at: At, _: Operator) -> None:
-    """End a key at once."""
+    """Revoke a key at once."""
     await at.keys.revoke(org, key_id)
 
 
 @development.get("/api-key/{org}", response_model=DevelopmentKey, responses=documented(404))
 async def development_key(org: OrgName, at: At, _: Operator) -> Json:
-    """Return the org's latest key in clear. In production this route is not there, and neither is the copy."""
+    """Return the org's latest key in plain text. Neither this route nor the stored copy exists in production."""
     return Json({"api_key": await at.keys.development_key(org)})
 
 
@@ -191,7 +191,7 @@ async def _change(at: Runtime, org: str, edit: Any) -> Org:
 
 
 def _planned(at: Runtime, org: Org, plan: str | None, limits: LimitsBody | None) -> Org:
-    """A plan of ours brings its limits; given limits win, and may belong to a plan that only others know."""
+    """Set the plan and its limits; given limits take precedence and may belong to an external plan."""
     if limits is not None:
         return replace(org, plan=org.plan if plan is None else plan, limits=limits.limits())
     if plan is not None:

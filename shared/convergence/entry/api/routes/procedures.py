@@ -17,7 +17,7 @@ from convergence.ports.warehouse import Routine
 
 router = APIRouter(prefix="/procedures", tags=["procedures"])
 ProcedureName = Annotated[str, Path(examples=["sp_genai_convert_focus_1_3"])]
-Force = Annotated[bool, Query(description="Replace it even when its file has not changed.")]
+Force = Annotated[bool, Query(description="Replace the procedure even if its file has not changed.")]
 
 
 class ProcedureAnswer(TypedDict):
@@ -54,7 +54,7 @@ async def files(at: At, _: Operator) -> Json:
 
 @router.post("/sync", response_model=Synced, responses=documented())
 async def sync(at: At, _: Operator, force: Force = False) -> Json:
-    """Bring the warehouse to what the files say."""
+    """Update the warehouse's procedures from their files."""
     routines = load_procedures(at.services.configs_dir)
     return Json({"synced": await at.services.warehouse.sync_routines(routines, force=force)})
 

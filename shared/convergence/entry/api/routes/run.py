@@ -17,7 +17,7 @@ from convergence.errors import Denied, NotFound, Unauthenticated
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
 
 PipelinePath = Annotated[
-    str, Path(description="Two to four segments; an empty one counts for nothing.", examples=["openai/cost/usage_cost"])
+    str, Path(description="Two to four segments; empty ones are ignored.", examples=["openai/cost/usage_cost"])
 ]
 
 
@@ -33,11 +33,11 @@ async def run(
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
-    if caller.kind != "nobody":
+    if caller.kind != "anonymous":
         check(caller, org, "run")
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
-    anonymous = caller.kind == "nobody"
+    anonymous = caller.kind == "anonymous"
     if anonymous and not at.settings.ANONYMOUS_RUNS_PER_DAY:
         raise Unauthenticated(f"{loaded.path} needs a key where ANONYMOUS_RUNS_PER_DAY is 0, as here.")
     try:
@@ -52,5 +52,5 @@ async def run(
             anonymous=anonymous,
         )
     except (NotFound, Denied):
-        check_known(caller)  # nobody hears the same of an org that is not there and of one that may not run
+        check_known(caller)  # without a key, the answer must not reveal whether the org exists
         raise

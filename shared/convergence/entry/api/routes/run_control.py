@@ -1,4 +1,4 @@
-"""Cancel and replay."""
+"""Cancel and replay runs."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ router = APIRouter(prefix="/pipelines", tags=["act"], route_class=StrictRoute)
 
 @router.post("/cancel/{org}/{run_id}", response_model=Cancelled, responses=documented(404))
 async def cancel(org: OrgName, run_id: RunId, at: At, _: Runner) -> Json:
-    """End a run; what is finished stays. A run that ended before stays as it ended."""
+    """Cancel a run; finished steps keep their results, and a run that has already ended is unchanged."""
     run = await cancel_run(at.services, org, run_id)
     return Json({"success": run.status is RunStatus.CANCELLED, "status": run.status.value})
 
 
 @router.post("/replay/{org}/{run_id}", status_code=202, response_model=Accepted, responses=documented(404))
 async def replay(org: OrgName, run_id: RunId, at: At, caller: Runner, body: ReplayBody | None = None) -> Json:
-    """Run a failed or cancelled run again from where it stopped; finished steps are not done again."""
+    """Run a failed or cancelled run again from where it stopped; finished steps do not run again."""
     expected = body or ReplayBody()
     pipeline = (await require_run(at.services, org, run_id)).run.pipeline
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it

@@ -1,4 +1,4 @@
-"""How runs stand and what happened in them."""
+"""The status, history and logs of runs."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Transitions(TypedDict):
 
 @router.get("/status/{org}/{run_id}", response_model=RunView, responses=documented(404))
 async def status(org: OrgName, run_id: RunId, at: At, _: Reader) -> Json:
-    """Return a run with its steps; `waits_for` says why nothing moves."""
+    """Return a run with its steps; `waits_for` names what a stalled run waits for."""
     return Json(await views.status(at.services, org, run_id))
 
 
@@ -119,7 +119,7 @@ async def _entries(at: Runtime, org: str, run_id: str) -> Sequence[dict[str, Any
 
 
 def _logged(at: Runtime, run_id: str) -> Iterator[dict[str, Any]]:
-    """The lines of a run without tracebacks: those are the operator's."""
+    """Return the lines of a run without tracebacks, which are for the operator only."""
     for line in at.log_lines(run_id):
         yield {
             "kind": "log",
