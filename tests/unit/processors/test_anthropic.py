@@ -265,6 +265,23 @@ def test_models_before_4_6_have_no_us_price(model: str) -> None:
     assert len(prices) == 1
 
 
+def test_a_list_without_rows_for_the_us_prices_nothing_there() -> None:
+    rows = prices_in((CONFIGS / "anthropic/seed/model_pricing.csv").read_bytes(), "model_pricing.csv")
+    before = PriceBook([row for row in rows if not row["region"]])
+    used = {
+        **dict.fromkeys((*COLUMNS, "workspace_id", "api_key_id", "context_window", "service_tier"), None),
+        **dict.fromkeys(COLUMNS, 5),
+        "usage_date": date(2026, 11, 10),
+        "usage_kind": "messages",
+        "model": "claude-opus-4-8",
+        "inference_geo": "us",
+        "web_search_requests": 2,
+    }
+    basis = {row["charge_kind"]: row["price_basis"] for row in cost_rows(used, before)}
+    assert basis.pop("web_search") == "list"  # a call costs the same in any place
+    assert set(basis.values()) == {"no_price"}
+
+
 def test_fast_mode_of_a_model_that_the_list_has_no_fast_price_of_is_a_finding() -> None:
     book = seeded()
     assert book.find("claude-opus-4-6", "output", "fast", date(2026, 11, 10), Decimal(1)) is None

@@ -9,7 +9,8 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.genai.charge import charge
-from convergence.processors.genai.price import STANDARD
+from convergence.processors.genai.price import STANDARD, TOKEN_KINDS, Price
+from convergence.processors.genai.price_list_more import US, has_inference_geo
 from convergence.processors.genai.pricing import PriceBook
 
 # Column → kind of charge. The counts are disjoint.
@@ -24,7 +25,7 @@ KINDS: Final = {
 # The report's word for the length of requests → input tokens that decide the step of the price list.
 WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
 # Where inference ran. Of the others the price list says nothing, so a new place stops instead of being priced as any.
-PLACES: Final = frozenset({None, "global", "us", "not_available"})
+PLACES: Final = frozenset({None, "global", US, "not_available"})
 WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
 
 
@@ -45,7 +46,15 @@ def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
         if quantity:
             row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
             found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens, place)
+            if found is not None and _is_dearer_in_the_us(found.price, place):
+                found = None
             yield charge(row, quantity, listed=listed, found=found)
+
+
+def _is_dearer_in_the_us(price: Price, place: str | None) -> bool:
+    """Whether usage in the US would be charged at the price of any place: a list that was seeded before it had rows for
+    the US, or a model that was added to it without them."""
+    return place == US and price.region != US and price.kind in TOKEN_KINDS and has_inference_geo(price.model)
 
 
 def _processing(usage: Row) -> str:
