@@ -8,9 +8,11 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+from convergence.ports.warehouse import Scope
 from convergence.sandbox import anthropic, azure, claude_code, google
 from tests.e2e.recompute import total_cost
-from tests.unit.processors.installation import Here, days, installed
+from tests.unit.processors.installation import ORG, Here, days, installed
+from tests.unit.processors.step_world import CONFIGS
 
 FIRST, LAST = date(2026, 11, 10), date(2026, 11, 13)
 DATES = [FIRST + timedelta(days=number) for number in range(4)]
@@ -170,3 +172,32 @@ def test_days_that_were_never_extracted_do_not_replace_charges(tmp_path: Path) -
         assert await focus(here) == before
 
     in_installation(tmp_path, work)
+
+
+def documented_statement() -> str:
+    return (CONFIGS.parent / "docs/data.md").read_text("utf-8").partition("```sql\n")[2].partition("```")[0]
+
+
+def test_the_documented_statement_says_what_was_compared_with_the_bill_and_what_was_not(tmp_path: Path) -> None:
+    async def work(here: Here) -> list[set[str]]:
+        async def answers() -> set[str]:
+            return {row["answer"] for row in await here.rows(documented_statement())}
+
+        await here.set_up("openai")
+        await here.good("genai/payg/openai", api_base_url=here.url, **RANGE)
+        found = [await answers()]
+        await here.good("openai/cost/usage_cost", api_base_url=here.url, **RANGE)
+        found.append(await answers())
+        await here.good("genai/payg/openai", api_base_url=here.url, **RANGE)  # takes the days over, at the same prices
+        found.append(await answers())
+        # As when the usage has grown since the comparison.
+        grown = "UPDATE cost_data_standard_1_3 SET ListCost = ListCost + 1 WHERE x_Model = 'gpt-4o'"
+        scope = Scope(dataset=f"{ORG}_dev", writable=True)
+        await here.installation.services.warehouse.query(grown, scope=scope, job_id="grown")
+        rows = await here.rows(documented_statement())
+        found.append({row["answer"] for row in rows if row["x_Model"] == "gpt-4o"})
+        found.append({row["answer"] for row in rows if row["x_Model"] != "gpt-4o"})
+        return found
+
+    compared = {"matched", "over"}
+    assert in_installation(tmp_path, work) == [{"not_compared"}, compared, compared, {"changed_since"}, compared]

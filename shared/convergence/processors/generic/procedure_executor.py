@@ -27,6 +27,7 @@ class Procedure(Settings):
 class ProcedureSettings(Settings):
     """`procedure`: a name or {name, dataset}; arguments as a typed list, or as a plain map whose types are guessed.
 
+    `tables`: further tables that are made from their schema files, where they are not there yet.
     `repeatable`: called a second time it leaves the same rows, so a replay with other parameters may call it again.
     """
 
@@ -36,6 +37,7 @@ class ProcedureSettings(Settings):
     procedure: str | Procedure
     parameters: tuple[Argument, ...] = ()
     params: dict[str, Any] = Field(default_factory=dict)
+    tables: tuple[str, ...] = ()
     repeatable: bool = False
 
 
@@ -53,6 +55,8 @@ class ProcedureProcessor:
         options = settings(ProcedureSettings, step_config)
         if "destination" in step_config:
             await context.warehouse.ensure_table(settings(Destination, step_config, "destination").table)
+        for table in options.tables:
+            await context.warehouse.ensure_table(table)
         procedure = options.procedure if isinstance(options.procedure, str) else options.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
         try:
