@@ -87,3 +87,38 @@ def test_a_wrong_section_is_found(text: str, wrong: list[str]) -> None:
 def test_a_missing_file_is_found() -> None:
     text = "see `engine/step/run_step.py`, engine/conclude.py, `configs/acme/x.yml` and runs/{run_id}/plan.json"
     assert list(missing_files(text, ROOT)) == ["engine/conclude.py"]
+
+
+def anchors(page: str) -> set[str]:
+    """Return the anchors of a page's headings, as GitHub makes them."""
+    headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_anchors_exist(page: Path) -> None:
+    for target, anchor in re.findall(r"\]\((?!https?:)([^)#\s]*)#([^)]+)\)", page.read_text("utf-8")):
+        linked = page.parent / target if target else page
+        assert anchor in anchors(linked.read_text("utf-8")), f"{name_of(page)} links to {target}#{anchor}"
+
+
+def rooms(block: str) -> Iterator[str]:
+    """Yield the paths that an indented tree of folders names, except patterns."""
+    parents: list[tuple[int, str]] = []
+    for line in block.splitlines():
+        depth = len(line) - len(line.lstrip())
+        name = line.split()[0].rstrip(",")
+        parents = [parent for parent in parents if parent[0] < depth]
+        if not re.search(r"[{*]", name):
+            path = "".join(parent for _, parent in parents) + name
+            yield path
+            if name.endswith("/"):
+                parents.append((depth, name))
+
+
+def test_the_rooms_of_the_architecture_exist() -> None:
+    page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
+    block = page.partition("## The rooms\n\n```\n")[2].partition("```")[0]
+    named = list(rooms(block))
+    assert len(named) > 20
+    assert [path for path in named if not (ROOT / path).exists()] == []
