@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 from convergence.errors import LeaseLost, Transient
 from convergence.ports.bus import Message
 from convergence.ports.documents import Document, Order, Page, Where, Write
+from tests.simulation.partial_warehouse import PartialWarehouse
 
 if TYPE_CHECKING:
+    from convergence.engine.services import Services
     from tests.simulation.world import World
 
 
@@ -49,6 +51,8 @@ CALM = Odds(
 
 class Process:
     """One machine. It dies or freezes at port calls; everything between two port calls is atomic."""
+
+    services: Services  # set at its boot: a process and its services know each other
 
     def __init__(self, world: World, name: str) -> None:
         self.world = world
@@ -137,17 +141,17 @@ class FaultyBus:
         await self._process.point()
 
 
-class FaultyWarehouse:
+class FaultyWarehouse(PartialWarehouse):
     """The warehouse as a process sees it."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
         self._inner = process.world.warehouse
 
-    def stage(self, *arguments: Any) -> Any:
-        return _Guarded(self._process, self._inner.stage(*arguments))
+    def stage(self, *arguments: Any, **options: Any) -> Any:
+        return _Guarded(self._process, self._inner.stage(*arguments, **options))
 
-    async def ensure_table(self, *arguments: Any) -> None:
+    async def ensure_table(self, *arguments: Any, **options: Any) -> None:
         await self._process.point()
 
     async def load(self, load: Any, *stages: Any) -> Any:

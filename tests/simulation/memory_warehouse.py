@@ -7,7 +7,18 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from convergence.errors import AppliedBefore, LeaseLost
-from convergence.ports.warehouse import Effect, Load, LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
+from convergence.ports.warehouse import (
+    Effect,
+    Load,
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Row,
+    Stage,
+    TableSchema,
+    WriteMode,
+)
+from tests.simulation.partial_warehouse import PartialWarehouse
 
 Answer = TypeVar("Answer", LoadResult, QueryResult)
 AT = datetime(2026, 3, 1, tzinfo=UTC)
@@ -17,20 +28,20 @@ class MemoryStage:
     """Parts by number."""
 
     def __init__(self, parts: dict[int, list[Row]]) -> None:
-        self._parts = parts
+        self.parts = parts
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
-        self._parts[part] = list(rows)
+        self.parts[part] = list(rows)
 
     async def flush(self) -> None:
         return
 
     async def discard(self, from_part: int = 0) -> None:
-        for part in [part for part in self._parts if part >= from_part]:
-            del self._parts[part]
+        for part in [part for part in self.parts if part >= from_part]:
+            del self.parts[part]
 
 
-class MemoryWarehouse:
+class MemoryWarehouse(PartialWarehouse):
     """Rows by dataset, table and slice. Only what a simulated step uses: a statement is the name of a table, to which
     it adds its parameters as a row; so is a procedure."""
 
@@ -45,10 +56,13 @@ class MemoryWarehouse:
     def stage(self, dataset: str, table: TableSchema, name: str) -> MemoryStage:
         return MemoryStage(self._stages.setdefault((dataset, name), {}))
 
-    async def load(self, load: Load, *stages: MemoryStage) -> LoadResult:
+    async def load(self, load: Load, *stages: Stage) -> LoadResult:
+        memory = [stage for stage in stages if isinstance(stage, MemoryStage)]
+        assert len(memory) == len(stages), "a stage of another warehouse"
+
         def work() -> LoadResult:
             assert load.dataset.startswith(load.lineage.org_slug), "a row of one org in another's dataset"
-            rows = [row for stage in stages for part in sorted(stage._parts) for row in stage._parts[part]]
+            rows = [row for stage in memory for part in sorted(stage.parts) for row in stage.parts[part]]
             lineage = load.lineage
             key = (load.dataset, load.table.name, lineage.pipeline_id, lineage.credential_id, load.dates)
             before = self.slices.get(key, [])
@@ -72,8 +86,8 @@ class MemoryWarehouse:
         parameters: Mapping[str, Parameter] | None = None,
         *,
         scope: Any,
-        job_id: str,
-        fingerprint: str,
+        job_id: str | None = None,
+        fingerprint: str = "",
         **_: Any,
     ) -> QueryResult:
         def work() -> QueryResult:
@@ -82,6 +96,7 @@ class MemoryWarehouse:
             self.slices[key] = [*self.slices.get(key, []), row]
             return QueryResult(rows_affected=1)
 
+        assert job_id is not None, "a simulated statement writes"
         return self._once(job_id, fingerprint, work)[0]
 
     async def call(self, procedure: str, arguments: Mapping[str, Parameter], **options: Any) -> QueryResult:

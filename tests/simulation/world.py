@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -53,12 +53,19 @@ class Violation(AssertionError):
 class FixedCatalog:
     """Pipelines by shape, as `Catalog` gives them."""
 
+    def names(self) -> list[str]:
+        return []
+
     def get(self, name: str) -> LoadedPipeline:
         return pipeline(int(name.rpartition("shape")[2]))
 
 
 class AnyTable:
     """A schema for every table name."""
+
+    @property
+    def paths(self) -> Mapping[str, Path]:
+        return {}
 
     def get(self, name: str) -> TableSchema:
         return TableSchema(name, ())
@@ -121,15 +128,15 @@ class World:
     def boot(self) -> None:
         process = Process(self, f"p{self.rng.getrandbits(32):x}")
         documents = FaultyDocuments(process)
-        process.services = Services(  # type: ignore[attr-defined] # a process and its services know each other
+        process.services = Services(
             documents=documents,
             bus=FaultyBus(process),
-            warehouse=FaultyWarehouse(process),  # type: ignore[arg-type] # only what a simulated step uses
+            warehouse=FaultyWarehouse(process),
             keyring=self._keyring,
             clock=self.clock,
             ids=SeededIds(self.rng),
-            catalog=FixedCatalog(),  # type: ignore[arg-type] # two methods less than the real one
-            schemas=AnyTable(),  # type: ignore[arg-type] # as above
+            catalog=FixedCatalog(),
+            schemas=AnyTable(),
             orgs=OrgStore(documents),
             credentials=CredentialStore(documents, self._keyring, self.clock),
             processor=lambda _: SimProcessor(process),
@@ -364,7 +371,9 @@ class World:
                 raise self.violated(f"{run_id}/{step_id} started while {name} is {status}")
         key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
         others = self.executions.setdefault(key, [])
-        mine = (process, process.services.cache.leases[key])
+        own_lease = process.services.cache.leases[key]
+        assert isinstance(own_lease, Lease)
+        mine = (process, own_lease)
         owns = mine[1].held.step.leased(self.clock.now())  # one that froze after its claim finds out at its next write
         for other, lease in others:
             if owns and not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):

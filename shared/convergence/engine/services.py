@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
-from convergence.config.catalog import Catalog
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.step import Step
@@ -120,8 +119,8 @@ class Services:
     keyring: Keyring
     clock: Clock
     ids: Ids
-    catalog: Catalog
-    schemas: TableSchemas
+    catalog: PipelineSource
+    schemas: SchemaSource
     orgs: OrgStore
     credentials: CredentialStore
     processor: Callable[[str], Processor]

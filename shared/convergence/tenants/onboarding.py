@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from convergence.config.files.table_schema import TableSchemas
+from convergence.config.sources import SchemaSource
 from convergence.errors import Conflict
 from convergence.ports.documents import Create, Documents
 from convergence.ports.warehouse import Warehouse
@@ -14,7 +14,7 @@ from convergence.tenants.orgs import Org, check_slug, path
 from convergence.tenants.plans import limits_of
 
 
-def tables_of_orgs(schemas: TableSchemas) -> list[str]:
+def tables_of_orgs(schemas: SchemaSource) -> list[str]:
     """Return the tables that every org has: all with a schema file but those of the system."""
     return [name for name, file in schemas.paths.items() if "system" not in file.parts[-3:]]
 
@@ -22,7 +22,7 @@ def tables_of_orgs(schemas: TableSchemas) -> list[str]:
 async def onboard(
     documents: Documents,
     warehouse: Warehouse,
-    schemas: TableSchemas,
+    schemas: SchemaSource,
     keys: ApiKeyStore,
     org: Org,
     *,

@@ -39,6 +39,9 @@ class Pipelines:
     def __init__(self) -> None:
         self.loaded: dict[str, LoadedPipeline] = {}
 
+    def names(self) -> list[str]:
+        return sorted(self.loaded)
+
     def get(self, name: str) -> LoadedPipeline:
         if name not in self.loaded:
             raise NotFound(f"Pipeline not found: {name}")
@@ -73,12 +76,12 @@ class Engine:
         self.services = Services(
             documents=self.documents,
             bus=self.bus,
-            warehouse=self.warehouse,  # type: ignore[arg-type] # only what these steps use
+            warehouse=self.warehouse,
             keyring=keyring,
             clock=self.clock,
             ids=SeededIds(Random(0)),
-            catalog=self.pipelines,  # type: ignore[arg-type] # `get` is all that the engine asks for
-            schemas=AnyTable(),  # type: ignore[arg-type] # as above
+            catalog=self.pipelines,
+            schemas=AnyTable(),
             orgs=OrgStore(self.documents),
             credentials=CredentialStore(self.documents, keyring, self.clock),
             processor=lambda _: FunctionProcessor(self._work),

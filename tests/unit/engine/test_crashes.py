@@ -99,7 +99,7 @@ def test_a_step_that_kills_every_process_is_found_and_says_how_often(engine: Eng
 
 def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_step(engine: Engine) -> None:
     engine.pipeline(one())
-    engine.works["load_a"] = failing(Died(), times=30)  # type: ignore[arg-type] # killed from outside
+    engine.works["load_a"] = failing(Died(), times=30)
 
     async def scenario() -> tuple[int, Any]:
         server, run, deaths = Server(engine), await engine.start(), 0
@@ -120,7 +120,7 @@ def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_ste
 
 def test_status_shows_the_crashes_and_the_next_try(engine: Engine) -> None:
     engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 1}))
-    engine.works["load_a"] = failing(Died())  # type: ignore[arg-type] # as above
+    engine.works["load_a"] = failing(Died())
 
     async def scenario() -> Any:
         server, run = Server(engine), await engine.start()

@@ -219,7 +219,7 @@ def test_a_processor_that_ends_like_a_process_has_failed_and_nothing_else_ends(
     engine: Engine, error: BaseException
 ) -> None:
     engine.pipeline(TWO)
-    engine.works["extract_a"] = failing(error)  # type: ignore[arg-type] # that is the case
+    engine.works["extract_a"] = failing(error)
     run = engine.run_scenario(engine.run)
     assert (run.status, run.error["code"]) == ("failed", "step.crashed")
 

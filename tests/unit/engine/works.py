@@ -21,7 +21,7 @@ def one(**fields: Any) -> str:
     return "steps: " + orjson.dumps([step]).decode()
 
 
-def failing(error: Exception, times: int = 99) -> Any:
+def failing(error: BaseException, times: int = 99) -> Any:
     calls = iter(range(times))
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

@@ -62,10 +62,15 @@ class WorldWarehouse:
 
     dataset = "acme_test"
 
-    def __init__(self, warehouse: DuckDbWarehouse, context: WorldContext) -> None:
-        self._warehouse, self._context = warehouse, context
+    def __init__(self, warehouse: DuckDbWarehouse | None, context: WorldContext) -> None:
+        self._tables, self._context = warehouse, context
         self.schemas = TableSchemas(context.configs_dir)
         self._jobs = 0
+
+    @property
+    def _warehouse(self) -> DuckDbWarehouse:
+        assert self._tables is not None, "this step was given no tables"
+        return self._tables
 
     async def ensure_table(self, table: str) -> None:
         await self._warehouse.ensure_table(self.dataset, self.schemas.get(table))
@@ -162,9 +167,14 @@ class Vault:
 
 
 class WorldContext(Context):
-    """One step of one run of `acme`. `fields` replace any attribute; `credentials` and `warehouse` too."""
+    """One step of one run of `acme`, with HTTP and tables where given.
 
-    def __init__(self, client: httpx.AsyncClient, tables: DuckDbWarehouse, clock: ManualClock, **fields: Any) -> None:
+    `fields` replace any attribute; `credentials` and `warehouse` too.
+    """
+
+    def __init__(
+        self, client: httpx.AsyncClient | None, tables: DuckDbWarehouse | None, clock: ManualClock, **fields: Any
+    ) -> None:
         self._client, self.clock = client, clock
         self.org_slug, self.run_id, self.step_id = "acme", "run_1", "step_1"
         self.pipeline_id, self.provider, self.credential_id = "acme-openai-cost-usage-cost", "openai", "cred_1"
@@ -203,10 +213,11 @@ class WorldContext(Context):
 
     @property
     def accounts(self) -> RestAccounts:
-        return RestAccounts(lambda: self._client, self.clock, RandomIds())
+        return RestAccounts(lambda: self.http, self.clock, RandomIds())
 
     @property
     def http(self) -> httpx.AsyncClient:
+        assert self._client is not None, "this step was given no HTTP client"
         return self._client
 
     def redact(self, value: Any) -> Any:

@@ -65,7 +65,7 @@ def configs(tmp_path: Path) -> Path:
 
 def test_the_shortest_processor_says_hello(tmp_path: Path) -> None:
     made = module(block("python", "class Hello"), tmp_path)
-    context = WorldContext(None, None, ManualClock())  # type: ignore[arg-type]  # no HTTP here
+    context = WorldContext(None, None, ManualClock())
     assert asyncio.run(made.get_engine().execute({}, context)) == {"status": "SUCCESS", "message": "hello acme"}
 
 

@@ -49,7 +49,7 @@ def charges(*costs: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         warehouse = DuckDbWarehouse(None, clock=clock)
         try:
             await warehouse.sync_routines(load_procedures(CONFIGS))
-            context = WorldContext(None, warehouse, clock)  # type: ignore[arg-type]  # no HTTP here
+            context = WorldContext(None, warehouse, clock)
             await context.warehouse.ensure_table("cost_data_standard_1_3")
             stage = context.warehouse.stage("genai_cost_daily_unified")
             await stage.write(0, list(costs))

@@ -132,7 +132,7 @@ def test_a_signature_of_another_key_is_refused() -> None:
         key = json.dumps({"client_email": google.EMAIL, "private_key": pem, "token_uri": f"{url}/google/token"})
         try:
             async with httpx.AsyncClient() as client:
-                context = WorldContext(client, None, ManualClock(), secrets=Vault({"key": key}), warehouse=Never())  # type: ignore[arg-type]  # never asked
+                context = WorldContext(client, None, ManualClock(), secrets=Vault({"key": key}), warehouse=Never())
                 config = {**EXPORT, "api_base_url": f"{url}/bigquery/v2"}
                 await ps_types.load("gemini.cost").execute({"config": config, "destination": BILLED}, context)
         finally:

@@ -46,7 +46,7 @@ async def mailed(dead_letters: Letters, config: dict[str, Any], monkeypatch: pyt
     monkeypatch.setenv("SMTP_PORT", str(server.sockets[0].getsockname()[1]))
     monkeypatch.setenv("SMTP_SECURITY", "none")
     monkeypatch.setenv("SMTP_FROM", "convergence@example.org")
-    context = WorldContext(None, None, ManualClock())  # type: ignore[arg-type]  # it calls a mail server only
+    context = WorldContext(None, None, ManualClock())  # it calls a mail server only
     try:
         return dict(await email_notification.get_engine().execute({"config": config}, context))
     finally:
@@ -127,7 +127,7 @@ async def posted(response: Response, **config: Any) -> tuple[dict[str, Any], lis
     url = await server.start() + "/services/s3cret"
     try:
         async with httpx.AsyncClient(transport=CheckedTransport()) as client:
-            context = WorldContext(client, None, ManualClock(), secrets=Vault({"slack": url}))  # type: ignore[arg-type]
+            context = WorldContext(client, None, ManualClock(), secrets=Vault({"slack": url}))
             step = {"config": {"message": "why", "allow_private_addresses": True, **config}}
             return dict(await slack_notification.get_engine().execute(step, context)), requests
     finally:

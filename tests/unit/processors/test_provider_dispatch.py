@@ -65,7 +65,7 @@ def test_extraction_and_calculation_in_two_pipelines_give_the_same_cost() -> Non
 
 
 def front(part: str, **config: Any) -> None:
-    context = WorldContext(None, None, ManualClock())  # type: ignore[arg-type]  # refused before anything is called
+    context = WorldContext(None, None, ManualClock())  # refused before anything is called
     asyncio.run(ps_types.load(f"genai.payg_{part}").execute({"config": config}, context))
 
 
@@ -96,7 +96,7 @@ def test_validation_has_its_older_names(name: str) -> None:
 
 def test_a_stored_key_is_checked_and_never_returned() -> None:
     vault = Vault({"openai": "sk-very-secret", "empty": " "})
-    context = WorldContext(None, None, ManualClock(), secrets=vault)  # type: ignore[arg-type]  # no HTTP here
+    context = WorldContext(None, None, ManualClock(), secrets=vault)
     step = ps_types.load("integrations.kms_decrypt")
     result = asyncio.run(step.execute({"config": {"provider": "openai", "context_key": "key"}}, context))
     assert result["opens"] is True

@@ -50,7 +50,7 @@ def with_client(
         base_url = await server.start()
         try:
             async with httpx.AsyncClient(transport=CheckedTransport()) as http:
-                context = WorldContext(http, None, clock)  # type: ignore[arg-type]  # no test here touches a table
+                context = WorldContext(http, None, clock)  # no test here touches a table
                 context.vault.secrets["openai"] = secret
                 headers = {"authorization": f"Bearer {KEY}"}
                 client = RestClient(context, base_url, headers=headers, service="Test", renew="Renew it.", **options)

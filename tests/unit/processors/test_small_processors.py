@@ -23,7 +23,7 @@ from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 def context(**fields: Any) -> WorldContext:
     """A context for steps without HTTP calls."""
-    return WorldContext(None, None, ManualClock(), **fields)  # type: ignore[arg-type]  # neither client nor tables
+    return WorldContext(None, None, ManualClock(), **fields)  # neither client nor tables
 
 
 def test_noop_succeeds_and_gives_its_config_back() -> None:
@@ -94,7 +94,9 @@ class Calls:
     async def ensure_table(self, table: str) -> None:
         self.tables.append(table)
 
-    async def call(self, procedure: str, given: Mapping[str, Parameter], *, wait_s: float) -> QueryResult:
+    async def call(
+        self, procedure: str, given: Mapping[str, Parameter], *, wait_s: float, repeatable: bool = False
+    ) -> QueryResult:
         self.seen.append((procedure, given))
         return QueryResult(columns=("cost",), rows=[{"cost": Decimal("1.50")}] * 30, rows_affected=7)
 

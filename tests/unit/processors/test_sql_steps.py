@@ -47,7 +47,7 @@ def run_scenario(folder: Path, scenario: Scenario) -> Any:
 
     async def main() -> Any:
         fields = {"configs_dir": folder, "start_date": DAY, "end_date": DAY}
-        context = WorldContext(None, warehouse, clock, **fields)  # type: ignore[arg-type]  # no HTTP here
+        context = WorldContext(None, warehouse, clock, **fields)
         stage = context.warehouse.stage(TABLE)
         await stage.write(0, ROWS)
         await context.warehouse.load(stage, dates=[DAY])

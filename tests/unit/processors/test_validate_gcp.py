@@ -39,7 +39,7 @@ def tried(
         vault = Vault({"gcp": key or orjson.dumps(whole).decode()})
         try:
             async with httpx.AsyncClient(transport=CheckedTransport()) as client:
-                context = WorldContext(client, None, ManualClock(), secrets=vault, credentials=vault)  # type: ignore[arg-type]  # no table
+                context = WorldContext(client, None, ManualClock(), secrets=vault, credentials=vault)
                 step = {"config": {"api_base_url": f"{url}{bigquery.ROOT}"}}
                 return await validate_gcp.get_engine().execute(step, context), vault
         except ConvergenceError as error:

@@ -21,12 +21,13 @@ from convergence.errors import InvalidInput, SchemaMismatch, Transient
 from convergence.ports.bus import RUN_EVENTS, Ack, Delivery, Message
 from convergence.ports.warehouse import SHARED_DATASET, Row, Scope, TableSchema
 from tests.contract.test_log_sink import CONFIGS, NOW, SteppedClock, an_event
+from tests.simulation.partial_warehouse import PartialWarehouse
 from tests.unit.engine.conftest import Engine
 
 SCHEMAS = TableSchemas(CONFIGS)
 
 
-class Tables:
+class Tables(PartialWarehouse):
     """A warehouse that appends when the test lets it."""
 
     def __init__(self) -> None:
@@ -54,7 +55,7 @@ class World:
     def __init__(self, engine: Engine) -> None:
         self.tables = Tables()
         self.engine = engine
-        services = replace(engine.services, warehouse=self.tables, schemas=SCHEMAS)  # type: ignore[arg-type]  # what it uses
+        services = replace(engine.services, warehouse=self.tables, schemas=SCHEMAS)
         self.handler = LogEvents(services)
 
     def send(self, *messages: Message) -> list[asyncio.Task[Any]]:

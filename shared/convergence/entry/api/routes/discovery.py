@@ -8,9 +8,9 @@ from typing import Annotated, Any, Final
 from fastapi import APIRouter, Path, Request
 from typing_extensions import TypedDict
 
-from convergence.config.catalog import Catalog
 from convergence.config.checks.processors import check_processors
 from convergence.config.loader import LoadedPipeline, parse_pipeline
+from convergence.config.sources import PipelineSource
 from convergence.entry.api.auth import Known, check
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
@@ -96,7 +96,7 @@ async def validate(request: Request, caller: Known) -> Json:
     return Json(await asyncio.to_thread(_verdict, text))  # a large file must not block other requests
 
 
-def _all(catalog: Catalog) -> list[LoadedPipeline]:
+def _all(catalog: PipelineSource) -> list[LoadedPipeline]:
     """Return every pipeline that can be run; `validate` reports broken files."""
     found: list[LoadedPipeline] = []
     for name in catalog.names():
