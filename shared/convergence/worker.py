@@ -25,12 +25,12 @@ _TROUBLE_MAX_S: Final = 10.0  # a file system may be full for a moment
 
 
 class _Waiting:
-    """Somebody waits for a run; `over` when only its handlers are left."""
+    """A caller that waits for a run; `over` when only its end steps are left."""
 
     def __init__(self) -> None:
         self.moved = asyncio.Event()
         self.over = False
-        self.trouble: str | None = None  # why the run cannot go on for now
+        self.trouble: str | None = None  # the reason why the run cannot continue for now
 
 
 class LocalWorker:
@@ -39,7 +39,7 @@ class LocalWorker:
     def __init__(
         self, services: Services, bus: DeliveringBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
     ) -> None:
-        """`sweep` drops staged rows; called at a start that finds no run unsettled, for then none needs them."""
+        """`sweep` drops staged rows; called at a start that finds no run with work left, when none can need them."""
         self.services = services
         self._sweep = sweep
         self._bus = bus
@@ -48,12 +48,12 @@ class LocalWorker:
         bus.subscribe(DISPATCH, handler[DISPATCH], RetryPolicy())
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
-        self._waiting: dict[str, list[_Waiting]] = {}  # each with an event of its own: nobody clears another's
+        self._waiting: dict[str, list[_Waiting]] = {}  # each with its own event, so that none clears another's
         self._passes: asyncio.Task[None] | None = None
         self._troubled_since: datetime | None = None
 
     async def start(self) -> int:
-        """Begin to take up every run that is not settled, then keep looking. Return how many there are.
+        """Resume every run with work left, then keep reconciling. Return how many there are.
 
         It does not wait for them: with many left, new runs come between.
         """
@@ -65,7 +65,7 @@ class LocalWorker:
         return left
 
     async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, settled: bool = True) -> Run:
-        """Return the run when it is terminal, and with `settled` its handlers are done and its rows counted.
+        """Return the run when it is terminal, and with `settled` its end steps are done and its rows counted.
 
         At the timeout, return it as it is then.
 
@@ -103,7 +103,7 @@ class LocalWorker:
         return run
 
     def _moved(self, messages: Sequence[Message]) -> None:
-        """Wake those who wait for a run: at its moves, and at those of its handlers once it is over."""
+        """Wake the callers that wait for a run: at its moves, and at those of its end steps once it is over."""
         if self._waiting:
             for message in messages:
                 for waiting in self._waiting.get(message.attributes["run_id"], ()):
@@ -136,7 +136,7 @@ class LocalWorker:
                 await self.services.clock.sleep(_PASS_MAX_S)
 
     async def _tell_of_trouble(self) -> None:
-        """Let nobody wait for what cannot be written; steps and reconciler go on trying."""
+        """Stop waiting for what cannot be written; steps and the reconciler keep trying."""
         reason, now = await self.services.trouble(), self.services.clock.now()
         if reason is None:
             self._troubled_since = None

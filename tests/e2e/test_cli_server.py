@@ -113,7 +113,7 @@ def test_the_operator_makes_orgs_keys_and_procedures(cli: Cli) -> None:
 
 def test_a_secret_is_refused_on_the_command_line_before_it_is_sent(cli: Cli) -> None:
     refused = cli("integration", "setup", "operated", "openai", "-p", "api_key=sk-very-secret")
-    assert (refused.code, "is a secret and has no place on a command line" in refused.err) == (2, True)
+    assert (refused.code, "is a secret and does not belong on a command line" in refused.err) == (2, True)
     assert "sk-very-secret" not in refused.err
 
 

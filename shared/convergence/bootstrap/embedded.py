@@ -42,7 +42,7 @@ class EmbeddedOptions:
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     steps_max: int = 256  # they wait for others most of the time
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
-    watch: Watch | None = None  # told of rows as steps report them
+    watch: Watch | None = None  # called with the rows that steps report
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +122,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             configs_dir=options.configs_dir,
             env=options.env,
             project_id=options.project_id,
-            # No function budget here: a step may take as long as its own timeout says.
+            # No function budget here: only a step's own timeout limits it.
             settings=EngineSettings(
                 sole_process=True, execution_max_s=7 * 86_400.0, proven_after_s=30.0, isolation_wait_s=7 * 86_400.0
             ),

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from convergence.config.settings.functions import FunctionSettings
 
-_HINT_AGE_MAX_S: Final = 86_400.0  # a hint of yesterday says nothing that the reconciler did not say since
+_HINT_AGE_MAX_S: Final = 86_400.0  # the reconciler has repeated older hints since
 _ANSWER_S: Final = 5.0  # of the function's time, for the answer
 
 
@@ -46,7 +46,7 @@ def _deployed(folder: Path) -> Parts:
 def parts(
     file: FunctionFile, settings: FunctionSettings, services: Callable[[], Services], *, check: Check | None
 ) -> Parts:
-    """Return the parts of a function over any services; these are asked for when the first request needs them."""
+    """Return the parts of a function over any services; these are created when the first request needs them."""
     concurrency = ConcurrencyLimit(file.concurrency)
     topics = frozenset(trigger.topic for trigger in file.triggers)
     subscriptions = cache(lambda: _subscriptions(topics, services()))
@@ -74,7 +74,7 @@ def _subscriptions(topics: frozenset[str], services: Services) -> Mapping[str, S
 
 
 def _check(settings: FunctionSettings) -> Check | None:
-    """Return how tokens are checked; None where nobody signs, which the settings allow in development only."""
+    """Return how tokens are checked; None without signing, which the settings allow in development only."""
     if not (settings.CONVERGENCE_PUSH_AUDIENCE and settings.CONVERGENCE_PUSH_SERVICE_ACCOUNT):
         return None
     from convergence.adapters.gcp.identity import CERTIFICATES_URL, PushIdentity, fetch_from

@@ -29,7 +29,7 @@ _PAGE: Final = 100
 async def note_alive(services: Services, *, started: bool = False) -> None:
     """Leave the mark, and first make up for the time since the one before, if that was an absence.
 
-    `started` says that this process has just begun: then all of that time was one. Repeating it extends nothing twice.
+    `started`: this process has just started, so all of that time was an absence. A repeat does not extend twice.
     """
     mark, now = await services.documents.get(MARK), services.clock.now()
     if mark is not None:
@@ -59,7 +59,7 @@ async def _extend(services: Services, since: datetime, now: datetime) -> None:
 
 
 def _writes(services: Services, runs: Sequence[Document], since: datetime, now: datetime) -> list[Write]:
-    """Return what moves deadlines and reservations of unsettled runs, and the time left to handlers of ended ones."""
+    """Return writes that move deadlines and reservations of open runs, and the time left to end steps of others."""
     writes: list[Write] = []
     reserved: defaultdict[str, dict[FieldPath, Any]] = defaultdict(dict)
     for document in runs:

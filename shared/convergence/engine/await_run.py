@@ -10,11 +10,11 @@ from convergence.engine.services import Services
 from convergence.engine.store import require_run
 
 _LOOK_S: Final = 0.5
-_LONGEST_S: Final = 8.0  # between two attempts to close a run whose handlers work: each writes it and wakes them
+_LONGEST_S: Final = 8.0  # between two attempts to close a run whose end steps still run: each attempt writes it
 
 
 async def await_run(services: Services, org: str, run_id: str, seconds: float) -> Run:
-    """Return the run when it is terminal, its handlers done and its rows counted; after `seconds`, as it is then.
+    """Return the run when it is terminal, its end steps done and its rows counted; after `seconds`, as it is then.
 
     Looks every half second: one document read each.
     """

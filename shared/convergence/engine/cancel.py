@@ -1,4 +1,4 @@
-"""Cancel a run: one commit. Its unfinished steps show as cancelled; nobody writes them."""
+"""Cancel a run: one commit. Its unfinished steps are shown as cancelled, but not written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Dead letters: of the engine (a step failed for good) and of the bus (deliveries failed)."""
+"""Dead letters of the engine (a step failed for good) and of the bus (deliveries failed)."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _WHY_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote
 
 
 async def announce(services: Services, dead_letter: Create) -> None:
-    """Tell that a letter was written; the document is the truth, losing this loses nothing."""
+    """Publish that a dead letter was written; the document is the truth, so losing this message is harmless."""
     name = dead_letter.path.rpartition("/")[2]
     await services.bus.publish(DEAD_LETTER, [message(orjson.dumps({"letter": name}), kind="engine")])
 
@@ -32,11 +32,13 @@ async def announce(services: Services, dead_letter: Create) -> None:
 async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
     """Handle what the bus gave up on: it proves that deliveries failed, not that the step did (docs/engine.md §7).
 
-    A step that failed fails its run, one that is done wakes the next, anything else is left to the reconciler.
+    A step that failed fails its run, a step that is done wakes its dependents, anything else is left to the reconciler.
     """
     if delivery.message.attributes.get("kind") == "engine":
         return Ack()
-    if delivery.message.attributes.get("kind") == "dispatch":  # its run was never created, so nobody else goes on
+    if (
+        delivery.message.attributes.get("kind") == "dispatch"
+    ):  # its run was never created, so nothing else will report it
         times = delivery.message.attributes.get("CloudPubSubDeadLetterSourceDeliveryCount", "its last")
         reason = f"the run that it asks for could not be created in {times} deliveries; the log has the reasons"
         await keep_unreadable(services, delivery, reason, code="message.given_up")
@@ -64,7 +66,7 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
 async def keep_unreadable(
     services: Services, delivery: Delivery, reason: str, *, code: str = "message.unreadable"
 ) -> None:
-    """Keep a message that nobody handles as it came, raw bytes included; a repeat of it is the same dead letter.
+    """Store an unreadable message as a dead letter, raw bytes included; a repeat yields the same dead letter.
 
     A document holds 1 MiB: of a larger message the beginning is kept, and its size; of a long reason the beginning.
     """
@@ -85,7 +87,7 @@ async def keep_unreadable(
 
 
 def _digest(delivery: Delivery) -> str:
-    """Return what tells one message from every other, also from one with the same bytes."""
+    """Return a digest that identifies a message, also among messages with the same bytes."""
     message = delivery.message
     named = [delivery.topic, delivery.message_id, dict(message.attributes)]
     return hashlib.blake2b(orjson.dumps(named, option=orjson.OPT_SORT_KEYS) + message.data, digest_size=20).hexdigest()

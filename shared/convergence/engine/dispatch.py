@@ -220,7 +220,7 @@ async def _same_request(services: Services, prepared: Prepared) -> Run | None:
         return None
     if stored.run.request_digest != prepared.run.request_digest or stored.run.org != prepared.run.org:
         raise InvalidInput(
-            f"the idempotency key belongs to run {stored.run.run_id}, which asked for something else; use a new key"
+            f"the idempotency key belongs to run {stored.run.run_id}, which was for a different request; use a new key"
         )
     if not stored.run.terminal:
         await publish_ready(services.bus, stored.run, [step.step_id for step in prepared.plan.roots])
@@ -281,7 +281,7 @@ def _run_id(services: Services, request: RunRequest, loaded: LoadedPipeline) -> 
 
 
 def _digest(loaded: LoadedPipeline, request: RunRequest, secrets: Mapping[str, str]) -> str:
-    """Hash what was asked for, not what it came to: the default dates of the same request change at midnight.
+    """Hash the request, not its result: the default dates of the same request change at midnight.
 
     Of secrets only the names: a digest of a key is a hint about the key.
     """

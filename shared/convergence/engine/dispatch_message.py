@@ -1,4 +1,4 @@
-"""A run that is asked for by a message: by a schedule, a backfill or another pipeline (docs/messages.md).
+"""Runs that are requested by a message: by a schedule, a backfill or another pipeline (docs/messages.md).
 
 Who may publish to the topic is the bus's business (on Google Cloud our own service accounts only); so a message names
 its org and carries no key.
@@ -21,7 +21,7 @@ from convergence.engine.services import Services
 from convergence.errors import ConfigError, ConvergenceError, InvalidInput, NotFound
 from convergence.ports.bus import Ack, Answer, Delivery, Message, Retry
 
-KIND: Final = "dispatch"  # attribute; tells a dead letter of this topic from one of a step's
+KIND: Final = "dispatch"  # attribute; distinguishes dead letters of this topic from those of steps
 _HIDDEN: Final = "[secret]"
 Trigger = Literal["schedule", "backfill", "chain", "event"]
 
@@ -33,13 +33,14 @@ class DispatchMessage(BaseModel):
 
     org: str = Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", description="The org's slug.")
     pipeline: Annotated[str, Field(min_length=1, max_length=300, description="The pipeline's path or alias.")]
-    trigger: Trigger = Field(description="What asks for the run; it stands in the run's document.")
+    trigger: Trigger = Field(description="What requested the run; stored in the run's document.")
     idempotency_key: str = Field(
         pattern=r"^[\x21-\x7e]{1,200}$",
-        description="One for each run that is meant, such as a schedule's id with its fire time.",
+        description="One per intended run, such as a schedule's id with its fire time.",
     )
     parameters: dict[str, Any] = Field(
-        default_factory=dict, description="The pipeline's parameters; none of type secret: a message is no safe place."
+        default_factory=dict,
+        description="The pipeline's parameters; none of type secret: a message is not a safe place.",
     )
     credential_id: str = Field(default="", max_length=200, description="The credential of the whole run.")
     fire_time: AwareDatetime | None = Field(
@@ -52,7 +53,7 @@ class DispatchMessage(BaseModel):
 
     @classmethod
     def decode(cls, data: bytes) -> Self:
-        """Parse a message's data. Raises `InvalidInput` that names each field; of values nothing is said."""
+        """Parse a message's data. Raises `InvalidInput` that names each wrong field, without values."""
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
@@ -60,9 +61,9 @@ class DispatchMessage(BaseModel):
             raise InvalidInput(f"not a dispatch message: {'; '.join(faults)}") from None
 
     def request(self) -> RunRequest:
-        """Return what the engine is asked for.
+        """Return the request for the engine.
 
-        The key gets a blank, which no caller of the API can send: nobody can take a schedule's run id beforehand.
+        The key gets a blank, which no caller of the API can send: so a schedule's run id cannot be taken beforehand.
         """
         return RunRequest(
             org=self.org,
@@ -79,7 +80,7 @@ async def on_dispatch(services: Services, delivery: Delivery) -> Answer:
     """Handle one message of the topic `dispatch`.
 
     What waits for something else than an edit (a quota, a lock, the store) is tried again; what is refused for good
-    becomes a letter with the reason.
+    becomes a dead letter with the reason.
     """
     try:
         expected = DispatchMessage.decode(delivery.message.data)
@@ -120,10 +121,10 @@ def _secrets(services: Services, expected: DispatchMessage) -> set[str]:
 
 
 def _without_secrets(services: Services, expected: DispatchMessage, delivery: Delivery) -> Delivery:
-    """Return the delivery as a letter may hold it."""
+    """Return the delivery as a dead letter may store it."""
     try:
         names = _secrets(services, expected)
-    except (NotFound, ConfigError):  # nobody can say which parameters are secret: then all may be
+    except (NotFound, ConfigError):  # it is unknown which parameters are secret: then all may be
         names = set(expected.parameters)
     if not names:
         return delivery

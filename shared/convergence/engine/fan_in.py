@@ -1,10 +1,10 @@
-"""Is everybody done that a step waits for? Asked after each finished sibling, so it must be cheap.
+"""Tracks whether all dependencies of a step are done; checked after each finished sibling, so it must be cheap.
 
 Read naively, d finishers × d siblings is quadratic (design: docs/engine.md §6, wide joins). Here each process goes
 around the siblings once: it stops at the first that is not done, and the next look begins there, for what is done stays
 done. While that one sibling is not done, one read answers; in all a join costs a process O(d) reads, however many
 finish. This is only about time: whether a step may start is decided at its claim. The end of a run has no claim, so
-nothing less than every last step's own document decides it.
+it is decided by the documents of all dependencies.
 """
 
 from __future__ import annotations
@@ -72,7 +72,7 @@ class FanInTracker:
     async def complete(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         """Return True when all `siblings` are done; `me` just committed that it is.
 
-        Of those who share a look only the one that looked is told True; when it fails to act on it, its message
+        Of callers that share a read only the one that made it gets True; when it fails to act on it, its message
         comes again.
         """
         if siblings == (me,):
@@ -95,7 +95,7 @@ class FanInTracker:
 
 
 async def _look(documents: Documents, run: Run, looks: _Looks, siblings: Sequence[str], me: str) -> bool:
-    """Go on around the siblings to the first that is not done; True when there is none."""
+    """Look at the siblings in turn, up to the first that is not done; True when all are."""
     chunk = 1
     while looks.passed < len(siblings):
         size = min(chunk, len(siblings) - looks.passed)

@@ -41,7 +41,7 @@ async def fail_run(services: Services, stored: StoredRun, error: Mapping[str, An
 async def _end(
     services: Services, stored: StoredRun, to: RunStatus, reason: str, *extra: Write, error: Mapping[str, Any] | None
 ) -> None:
-    """Write the terminal status once, whoever else tries at the same time."""
+    """Write the terminal status once, even with concurrent attempts."""
     run, version = stored
     while not run.terminal:
         token = services.ids.new("t")
@@ -62,7 +62,7 @@ async def _end(
 
 
 async def announce(services: Services, run: Run, *, end_steps: bool = True) -> None:
-    """Tell that a run is terminal, and start the end steps that wait for it."""
+    """Publish that a run is terminal, and start its end steps."""
     await publish_events(services.bus, [run_event(run)])
     if not end_steps:
         return

@@ -1,6 +1,6 @@
-"""From an event to its row in a log table. Pure: whoever stores rows decides when and how many at a time.
+"""Conversion of an event to its row in a log table. Pure: the caller decides when to store rows, and how many.
 
-The columns of a log table are the keys of its events; the schema files in configs/system/schemas say which.
+The columns of a log table are the keys of its events; the schema files are in configs/system/schemas.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What travels on the bus: hints for steps, events for everybody else."""
+"""Messages on the bus: hints for steps, events for all other subscribers."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ class StepReady(NamedTuple):
             raise InvalidInput(f"not a step-ready message: {error}") from error
         if not (isinstance(run_id, str) and isinstance(step_id, str) and type(epoch) is int):
             raise InvalidInput("not a step-ready message: run_id and step_id are text, epoch is an integer")
-        # Earlier messages said their version in "v"; now it is an attribute, which the bus's own edge checks.
+        # Earlier messages had their version in "v"; now it is an attribute, which the bus itself checks.
         if fields.get("v", SCHEMA_VERSION) != SCHEMA_VERSION or _RUN_ID.fullmatch(run_id) is None or "/" in step_id:
             raise InvalidInput(f"not a step-ready message of schema version {SCHEMA_VERSION}")
         return cls(run_id, step_id, epoch)
 
 
 def message(data: bytes, **attributes: str) -> Message:
-    """Return a message of ours: it says which version of its schema it has, and which trace it belongs to."""
+    """Return a message with the attributes for its schema version and its trace."""
     trace = current().trace
     if trace is not None:
         attributes[TRACEPARENT] = trace.header()
@@ -55,7 +55,7 @@ def message(data: bytes, **attributes: str) -> Message:
 
 
 def version_of(given: Message) -> str:
-    """Return the schema version of a message; those that were sent before messages said it are of the first."""
+    """Return the schema version of a message; messages without one have the first."""
     return given.attributes.get(_VERSION, SCHEMA_VERSION)
 
 
@@ -68,7 +68,7 @@ async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
 
 
 async def publish_events(bus: Bus, events: Iterable[Event]) -> None:
-    """Tell what happened."""
+    """Publish events."""
     await bus.publish(RUN_EVENTS, [_message(event) for event in events])
 
 

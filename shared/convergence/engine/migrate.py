@@ -9,7 +9,7 @@ from convergence.errors import NotFound, did_you_mean
 
 
 async def migrate(services: Services, up_to: str | None = None, *, dry_run: bool = False) -> dict[str, list[str]]:
-    """Run what each org's dataset has not seen, to the end or `up_to` a name; return dataset → what ran (or would).
+    """Run the pending migrations of each org's dataset, all or `up_to` a name; return dataset → what ran (or would).
 
     Raises:
         NotFound: no migration is called `up_to`.

@@ -41,14 +41,14 @@ from convergence.ports.documents import Order, Patch, Where
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
 _TOTALS: Final = ("rows_processed", "rows_written")
-_RUN_STEP: Final = "_run"  # the letter of a run that failed by its deadline, not by a step
+_RUN_STEP: Final = "_run"  # the dead letter of a run that failed by its deadline, not by a step
 Steps = Mapping[str, StoredStep]
 
 
 async def reconcile(services: Services, *, everything: bool = False) -> int:
-    """Look at every due run (`everything`: at each that is not settled, as after a restart); return how many.
+    """Look at every due run (`everything`: at each with work left, as after a restart); return how many.
 
-    A run that cannot be looked at is put off, so it starves nobody.
+    A run that cannot be read is postponed, so that it does not starve others.
     """
     now = services.clock.now()
     where = [] if everything else [Where("check_at", "<=", to_text(now))]
@@ -69,7 +69,7 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
     return len(found)
 
 
-async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: ARG001 - a tick says nothing but "now"
+async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: ARG001 - a tick has no content
     """Handle one message of the topic `tick`. Ticks that come together do the same work and no harm."""
     await reconcile(services)
     return Ack()
@@ -124,7 +124,7 @@ async def reconcile_run(services: Services, run_id: str) -> None:
 
 
 async def _send_again(services: Services, run: Run, plan: Plan, steps: Steps) -> datetime:
-    """Publish steps that nobody has hold of; return when to look next."""
+    """Publish steps without a live owner; return when to look next."""
     now = services.clock.now()
     soon = now + timedelta(seconds=services.settings.check_every_s)
     ready, times = [], [run.deadline_at]
@@ -144,7 +144,7 @@ async def _send_again(services: Services, run: Run, plan: Plan, steps: Steps) ->
 
 
 async def _admit_late(services: Services, stored: StoredRun, plan: Plan) -> bool:
-    """Give a run that never began a step its full time, once: no worker took it up. False when there is no room."""
+    """Restart the deadline, once, of a run that no worker has begun. False when its quota has no room."""
     run, now, token = stored.run, services.clock.now(), services.ids.new("t")
     deadline_at = now + timedelta(seconds=plan.timeout_s)
     usage, version = await read_usage(services, budget_path(run))
@@ -159,13 +159,13 @@ async def _admit_late(services: Services, stored: StoredRun, plan: Plan) -> bool
     try:
         await write_run(services, again, stored.version, write(budget_path(run), version, reserved.to_data()))
     except Conflict:
-        return True  # whoever wrote decides; the next pass looks again
+        return True  # the other writer decides; the next pass looks again
     await _send_again(services, again, plan, {})
     return True
 
 
 async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
-    """Fail a run past its deadline; it has one letter of its own."""
+    """Fail a run past its deadline, with a dead letter of its own."""
     run, now = stored.run, services.clock.now()
     message = f"Pipeline execution timed out after {plan.timeout_s:g}s; raise timeout_minutes, or replay it"
     error = error_data("run.timeout", message, step_id=None, at=now)
@@ -175,7 +175,7 @@ async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
 
 
 async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps) -> None:
-    """After the end: see the end steps done, count the rows, tell once more, and look no further."""
+    """After the end: wait for the end steps, count the rows, publish again, and stop checking the run."""
     run, now = stored.run, services.clock.now()
     waiting: list[str] = []
     for end_step in matching_end_steps(run, plan):
@@ -197,7 +197,7 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
 
 
 async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> None:
-    """Move check_at; when somebody else moved the run on, that is right as it is."""
+    """Move check_at, unless another writer changed the run meanwhile."""
     token = services.ids.new("t")
     run = changed(stored.run, check_at=until, token=token)
     try:

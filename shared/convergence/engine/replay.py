@@ -49,7 +49,7 @@ async def replay(
 ) -> Run:
     """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
 
-    `applied` says for steps whose writes took effect with another input whether these are kept or written again.
+    `applied` decides, for writes that took effect with a different input, whether they are kept or written again.
 
     With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
     parameters were edited); it must still have the finished steps.
@@ -82,7 +82,7 @@ async def replay(
 
 
 async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
-    """Replay the run of a dead letter. Raises `InvalidInput` for a letter of an older epoch."""
+    """Replay the run of a dead letter. Raises `InvalidInput` for a dead letter of an older epoch."""
     dead_letter = await services.documents.get(f"{DEAD_LETTERS}/{letter_id}")
     if dead_letter is None or dead_letter.data["org"] != org or "run_id" not in dead_letter.data:
         raise NotFound(f"{org} has no dead letter {letter_id!r}; list them with: convergence dead-letters {org}")
@@ -94,7 +94,7 @@ async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
 
 @dataclass(frozen=True, slots=True)
 class _Edit:
-    """What the next epoch runs with; `plan_epoch` is the run's own where nothing changed."""
+    """The plan and parameters of the next epoch; `plan_epoch` stays the run's if nothing changed."""
 
     plan: Plan
     plan_epoch: int
@@ -117,7 +117,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         )
     check_addresses(services, parameters or {})
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
-    kept_secrets = run.sealed.keys() & secret  # one that is no secret any more has to be given again
+    kept_secrets = run.sealed.keys() & secret  # one that is not a secret any more has to be given again
     given = {**run.parameters, **dict.fromkeys(kept_secrets, _SEALED), **(parameters or {})}
     kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.created_at))
     fresh = {name: value for name, value in secrets.items() if value != _SEALED}
@@ -144,11 +144,13 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
 
 
 def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
-    """Finished steps must still be there, or their results would belong to nobody."""
+    """Finished steps must be in the new plan, or their results would be orphaned."""
     graph = {step.step_id for step in plan.graph}
     for name, stored in steps.items():
         if stored.step.done and "~" not in name and name not in graph:
-            raise InvalidInput(f"step {name!r} is finished, but the new plan has no such step; run it afresh instead")
+            raise InvalidInput(
+                f"step {name!r} is finished, but the new plan does not have this step; start a new run instead"
+            )
 
 
 def _check_applied(plan: Plan, steps: Mapping[str, StoredStep], applied: Mapping[str, Applied]) -> None:

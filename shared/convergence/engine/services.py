@@ -1,4 +1,4 @@
-"""Everything a verb of the engine needs, in one record; a new port changes no signature."""
+"""Everything that the engine's functions need, in one record: a new port does not change their signatures."""
 
 from __future__ import annotations
 
@@ -56,16 +56,16 @@ class EngineSettings:
     check_every_s: float = 60.0
     crashes_max: int = 5  # of processes in which a step ran alone
     proven_after_s: float = 0.0  # a process that has been up so long is proven; a function's instance always is
-    isolation_wait_s: float = 50.0  # for the others in this process to end; what is left of 540 s after 480
+    isolation_wait_s: float = 50.0  # for other steps of this process to end: what is left of 540 s after 480
     result_bytes_max: int = 65_536
-    sole_process: bool = False  # embedded: owners of another boot are dead, the data directory's lock says so
+    sole_process: bool = False  # embedded: owners of another boot are dead, because of the data directory's lock
 
 
 class Execution(Protocol):
     """A step that this process executes."""
 
     def stop(self, reason: str) -> None:
-        """End it early."""
+        """Stop it early."""
         ...
 
 
@@ -132,7 +132,7 @@ class Services:
     project_id: str = "local-dev-project"
     settings: EngineSettings = field(default_factory=EngineSettings)
     cache: ProcessCache = field(default_factory=ProcessCache)
-    notifications: Callable[[], Mapping[str, Any]] = dict  # who hears of an end that its pipeline does not handle
-    trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # why nothing can be written now, when that is known
-    # Told of rows as processors report them: (run_id, step_id, rows, total, note). For live displays.
+    notifications: Callable[[], Mapping[str, Any]] = dict  # defaults for outcomes without an end step
+    trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
+    # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -1,4 +1,4 @@
-"""Runs, steps, plans, letters and quotas as documents. Only this file knows their paths."""
+"""Runs, steps, plans, dead letters and quotas as documents. Only this file knows their paths."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from convergence.errors import Conflict, NotFound, Transient
 from convergence.ports.documents import Create, Documents, Patch, Replace, Write
 
 DEAD_LETTERS: Final = "dead_letters"
-ANONYMOUS: Final = "anonymous"  # trigger of a run that a caller without a key asked for
+ANONYMOUS: Final = "anonymous"  # trigger of a run that a caller without a key requested
 
 
 class StoredRun(NamedTuple):
@@ -34,7 +34,7 @@ class StoredStep(NamedTuple):
 
 
 def record_id(planned: PlanStep, epoch: int) -> str:
-    """Return the id of a step's document. Handlers run once in each epoch, so theirs names it."""
+    """Return the id of a step's document. End steps run once per epoch, so their id names it."""
     return planned.step_id if planned.trigger is None else f"{planned.step_id}~{epoch}"
 
 
@@ -49,7 +49,7 @@ def usage_path(org: str) -> str:
 
 
 def budget_path(run: Run) -> str:
-    """Return the path of the quota document that a run counts in: runs without a key have one of their own."""
+    """Return the path of the quota document for a run: runs without a key have a separate one."""
     return f"orgs/{run.org}/usage/anonymous" if run.trigger == ANONYMOUS else usage_path(run.org)
 
 
@@ -70,7 +70,7 @@ async def read_run(services: Services, run_id: str) -> StoredRun | None:
 
 
 async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
-    """Return a run of `org`. Raises `NotFound` also for another org's run: its existence is nobody's business."""
+    """Return a run of `org`. Raises `NotFound` also for another org's run, so as not to reveal that it exists."""
     stored = await read_run(services, run_id)
     if stored is None or stored.run.org != org:
         raise NotFound(f"{org} has no run {run_id!r}. List its runs with: convergence history {org}")
@@ -81,7 +81,7 @@ async def write_run(services: Services, run: Run, version: int, *extra: Write) -
     """Commit a run, read at `version` (0: it is new), and whatever belongs into the same commit.
 
     Raises:
-        Conflict: somebody else moved the run on.
+        Conflict: another writer changed the run.
     """
     writes = [write(run.path, version, run.to_data()), *extra]
     versions = await commit(services.documents, writes, run.token)
@@ -146,7 +146,7 @@ def release_write(run: Run) -> Patch:
 def dead_letter_write(
     run: Run, step_id: str, ps_type: str, error: Mapping[str, Any], attempts: int, at: datetime
 ) -> Create:
-    """Return the write of a dead letter: one for each final failure of a step in an epoch."""
+    """Build the write of a dead letter: one for each final failure of a step in an epoch."""
     data = {
         "org": run.org,
         "run_id": run.run_id,
@@ -163,13 +163,13 @@ def dead_letter_write(
 
 
 async def commit(documents: Documents, writes: Sequence[Write], token: str) -> list[int]:
-    """Commit; after a conflict or a lost answer, recognise the own write by its `token`.
+    """Commit; after a conflict or a lost answer, recognise our own write by its `token`.
 
     The first write carries the token. A commit whose answer was lost may have been applied; asking is the
     only way to know (design: docs/engine.md §2).
 
     Raises:
-        Conflict: somebody else wrote.
+        Conflict: another writer came first.
         Transient: not applied as far as can be seen.
     """
     try:

@@ -1,4 +1,4 @@
-"""Which handler takes which topic: one table for every way in which messages arrive."""
+"""The engine's handlers by topic: one table for all ways in which messages arrive."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wake whom a finished step lets go on, and end the run after its last step."""
+"""Wake the dependents of a finished step, and finish the run after its last step."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ async def main(port: int, broken: list[Plan]) -> None:
 
 
 def plans(arguments: list[str]) -> list[Plan]:
-    """Return what `FAULT=PATH` asks for. Raises `SystemExit` for a fault that nobody knows."""
+    """Parse `FAULT=PATH`. Raises `SystemExit` for an unknown fault."""
     found = [argument.partition("=") for argument in arguments]
     if unknown := [fault for fault, _, _ in found if fault not in NAMES]:
         sys.exit(f"no fault is called {unknown[0]!r}; known are {', '.join(sorted(NAMES))}")

@@ -110,7 +110,7 @@ def _seconds(text: str, name: str) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp())
     except ValueError:
-        raise ValueError(f"{name}: no RFC 3339 time") from None
+        raise ValueError(f"{name}: not an RFC 3339 time") from None
 
 
 def _text(seconds: int) -> str:
@@ -174,7 +174,7 @@ def prices() -> dict[str, dict[str, Any]]:
 
 
 def charges(start: int, end: int) -> Iterator[tuple[dict[str, Any], Decimal]]:
-    """Yield (what a line of the bill says, amount in USD) for each group of requests."""
+    """Yield (description of a line of the bill, amount in USD) for each group of requests."""
     for row in messages(start, end):
         listed = prices()[row["model"]]
         who = {name: row[name] for name in ("workspace_id", "model", "service_tier", "context_window", "inference_geo")}

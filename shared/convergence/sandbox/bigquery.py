@@ -65,7 +65,7 @@ class BigQuery:
         return refusal or _ok(self._job(job, {"state": "DONE"}, configuration))
 
     def _run(self, job: str, body: Mapping[str, Any]) -> Response | None:
-        """Keep the rows of a query under its job; return why it is refused."""
+        """Store the rows of a query under its job; return the reason if it is refused."""
         if body.get("dryRun") and body["query"] == "SELECT 1":
             return None
         if f"`{google.TABLE}`" not in body["query"]:

@@ -34,7 +34,7 @@ def _prices() -> dict[str, dict[str, Any]]:
 
 
 def _price(model: str, key: str, processing: str = "standard") -> Decimal:
-    """The list's price; a processing without own price costs the standard one, cached input at worst full input."""
+    """The list's price; by default a processing mode costs as much as standard, cached input as much as full input."""
     listed = _prices()[model]
     names = [key + _SUFFIX.get(processing, ""), key, "input_cost_per_token"]
     return Decimal(next(listed[name] for name in names if name in listed))
@@ -71,7 +71,7 @@ def _lines(kind: str, row: Result) -> Iterator[tuple[str, int, str | None, Decim
         yield "code interpreter session", int(row["num_sessions"] or 0), None, price
     elif kind == "web_search_calls":
         search = _prices()[model].get("search_context_cost_per_query")
-        if search is not None:  # the list says nothing on the others: they are not on the bill
+        if search is not None:  # the list has no price for the others: they are not on the bill
             price = Decimal(search[f"search_context_size_{row['context_level']}"])
             yield f"{model}, web search", int(row["num_requests"] or 0), None, price
 

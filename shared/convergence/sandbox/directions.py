@@ -1,4 +1,4 @@
-"""What a pipeline must be told so that it asks the sandbox: keys and addresses, by the names of shipped parameters."""
+"""Parameters that point a pipeline to the sandbox: keys and addresses, by the names of shipped parameters."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Answers that went wrong on the way or at the source: every kind of bad input that an extraction must not swallow.
 
-A fault takes a request and its good answer and gives the bad one. Which answers it hits says `Plan`.
+A fault takes a request and its good answer and returns a bad one. `Plan` selects the answers that it hits.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def _changed(response: Response, change: Change) -> Response:
 
 
 def _fields(value: Any, change: Callable[[dict[str, Any], str], bool]) -> bool:
-    """Offer fields to `change`, depth first, until it says that it did something."""
+    """Offer fields to `change`, depth first, until it reports a change."""
     if isinstance(value, list):
         return any(_fields(one, change) for one in value)
     if not isinstance(value, dict):

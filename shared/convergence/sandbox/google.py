@@ -74,7 +74,7 @@ def answer(request: Request) -> Response:
 
 
 def refusal(request: Request) -> Response | None:
-    """Return why a request of a project's data gets none; None when it may go on."""
+    """Return the reason why a request for a project's data is refused; None when it is allowed."""
     if request.headers.get("authorization") != f"Bearer {TOKEN}":
         return error(401, "Request had invalid authentication credentials.", "UNAUTHENTICATED")
     project = request.path.partition("/projects/")[2].partition("/")[0]

@@ -112,7 +112,7 @@ def _refuse_early_keys(query: Query) -> None:
 
 
 def authorise(request: Request) -> Response | None:
-    """Return the refusal of a wrong key (401) or of a key that is no admin key (403), else None."""
+    """Return the refusal of a wrong key (401) or of a key that is not an admin key (403), or None."""
     key = request.headers.get("authorization", "").removeprefix("Bearer ")
     if key == ADMIN_KEY:
         return None

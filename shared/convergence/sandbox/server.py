@@ -45,7 +45,7 @@ class Sandbox:
         return self.base_url
 
     def parameters(self, provider: str) -> dict[str, Any]:
-        """Return what pipelines of a provider must be told to ask this sandbox, by name; it listens already."""
+        """Return the parameters that point a provider's pipelines to this sandbox, by name; it is already listening."""
         return directions.parameters(provider, self.base_url)
 
     async def stop(self) -> None:
@@ -91,7 +91,7 @@ class Sandbox:
         return anthropic.error(529, "overloaded_error", "Overloaded")
 
     def _fault(self, request: Request) -> Response | None:
-        """An extraction begins with the first page of completions. The bill may be asked for beside it: not counted."""
+        """An extraction begins with the first page of completions. Concurrent requests for the bill are not counted."""
         if "/usage/" not in request.path:
             return None
         if request.path.endswith("/completions") and all(name != "page" for name, _ in request.query):

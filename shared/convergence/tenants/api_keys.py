@@ -129,13 +129,13 @@ class ApiKeyStore:
     async def create(
         self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
     ) -> tuple[str, ApiKey]:
-        """Make and store a key; return its text, which nobody can show again."""
+        """Create and store a key; return its text, which cannot be shown again."""
         text, key = self.make(org, name=name, scopes=scopes, expires_in=expires_in)
         await self.keep(text, key)
         return text, key
 
     async def verify(self, text: str) -> ApiKey | None:
-        """Return the live key that `text` is, else None. Time does not depend on how much of it is right."""
+        """Return the valid key with this text, or None. Time does not depend on how much of it is right."""
         if not text.startswith(_PREFIX) or len(text) > _LENGTH_MAX:
             return None
         digest = _digest(text)
@@ -152,7 +152,7 @@ class ApiKeyStore:
         return key
 
     def recently_valid(self, text: str) -> bool:
-        """Return whether `verify` last found this key valid. It opens nothing: it only tells a key from a guess."""
+        """Return whether `verify` last found this key valid. It grants nothing; it only tells a key from a guess."""
         return _digest(text) in self._valid
 
     async def all(self, org: str) -> list[ApiKey]:

@@ -29,7 +29,7 @@ def _check(name: str, value: Any, hosts: set[str]) -> None:
         parts = urlsplit(str(value))
         plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None
     except ValueError:
-        raise InvalidInput(f"{name} is no URL") from None
+        raise InvalidInput(f"{name} is not a URL") from None
     if not plain:
         raise InvalidInput(f"{name} begins with https:// and has neither a port nor a user in production")
     if parts.hostname not in hosts:

@@ -1,4 +1,4 @@
-"""Which credential a run uses: the caller's, else the provider's default or only one."""
+"""Selection of a run's credential: the caller's choice, or the provider's default or only one."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ async def choose_credential(
     the default.
 
     Raises:
-        InvalidInput: the wanted one is not there or belongs to another provider, or there are several and no default.
+        InvalidInput: the requested one does not exist or is another provider's, or there are several and no default.
         IntegrationInactive: a provider that the pipeline needs (`integration_required`) has no working credential.
     """
     if named and not expected:
         if not NAME.fullmatch(named):
             raise InvalidInput(
-                "credential_name has 1 to 100 letters, digits, blanks and . _ - and begins with no blank"
+                "credential_name has 1 to 100 letters, digits, blanks and . _ - and does not begin with a blank"
             )
         return credential_id_of(org.slug, pipeline.provider, named)
     chosen = expected or org.default_credentials.get(pipeline.provider, "")

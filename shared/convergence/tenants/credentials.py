@@ -68,7 +68,7 @@ class CredentialStore:
         raise Conflict(f"the {provider} credential of {org} is being changed by others; try again")
 
     async def find(self, org: str, provider: str, credential_id: str = "") -> Credential | None:
-        """Return the wanted credential of a provider, else its default, else the only one; None when there is none."""
+        """Return the requested credential of a provider, or its default, or its only one; None without any."""
         if not credential_id:
             document = await self._documents.get(f"orgs/{org}")
             credential_id = "" if document is None else document.data["default_credentials"].get(provider, "")
@@ -96,7 +96,7 @@ class CredentialStore:
             cursor = page.cursor
 
     async def any_of(self, orgs: Sequence[str]) -> bool:
-        """Say whether one of these orgs has a stored credential."""
+        """Return whether any of these orgs has a stored credential."""
         for org in orgs:
             if (await self._documents.query(f"orgs/{org}/credentials", limit=1)).documents:
                 return True
@@ -131,7 +131,7 @@ class CredentialStore:
     async def reseal(self, org: str) -> int:
         """Seal again what is under an older version of the key, so that the version can be retired; return how many.
 
-        Safe to repeat, and beside others: a credential that somebody changes meanwhile is read again.
+        Safe to repeat and to run concurrently: a credential that changes meanwhile is read again.
         """
         return sum([await self._reseal(each) for each in await self.all(org)])
 

@@ -1,4 +1,4 @@
-"""Where the warehouse's jobs of an org run and who pays for them, as its plan says (`system/plans.yml`)."""
+"""The project and billing of an org's warehouse jobs, as defined by its plan (`system/plans.yml`)."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convergence.ports.warehouse import JobSettings
 from convergence.tenants.orgs import OrgStore
 from convergence.tenants.plans import load_plans
 
-_REMEMBERED: Final = timedelta(minutes=5)  # so late may a change of plan reach the jobs of a process
+_REMEMBERED: Final = timedelta(minutes=5)  # how long a process may use the settings of a former plan
 _ORGS_MAX: Final = 10_000
 
 
@@ -26,7 +26,7 @@ class PlanJobs:
         self._known: dict[str, tuple[datetime, JobSettings]] = {}
 
     async def __call__(self, org: str) -> JobSettings:
-        """Return the settings of an org's jobs; those of nobody for an org or a plan that is not there."""
+        """Return the settings of an org's jobs; the defaults for an org or a plan that does not exist."""
         now = self._clock.now()
         known = self._known.get(org)
         if known is not None and now < known[0]:

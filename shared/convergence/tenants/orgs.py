@@ -31,8 +31,8 @@ _STATUS: Final[Mapping[str, str]] = {  # what a billing system's words mean for 
 class Org:
     """What `orgs/{slug}` holds. `profile` feeds templates (admin_email, billing_export_table, …).
 
-    `status` is the operator's word (ACTIVE, SUSPENDED), `subscription` the billing system's (ACTIVE, TRIAL, SUSPENDED,
-    CANCELLED); `plan` names where the limits came from, empty when they were set by hand.
+    `status` is set by the operator (ACTIVE, SUSPENDED), `subscription` by the billing system (ACTIVE, TRIAL, SUSPENDED,
+    CANCELLED); `plan` names the source of the limits; empty when they were set by hand.
     """
 
     slug: str
@@ -93,7 +93,7 @@ class OrgStore:
             raise Conflict(f"org {org.slug!r} exists already") from error
 
     async def change(self, slug: str, edit: Callable[[Org], Org], *, token: str) -> Org:
-        """Store `edit` of the org and return it. Raises `NotFound`; `Conflict` when others keep coming first."""
+        """Store `edit` of the org and return it. Raises `NotFound`; `Conflict` when other writers keep coming first."""
         for _ in range(_ATTEMPTS):
             document = await self._documents.get(path(slug)) if SLUG.fullmatch(slug) else None
             if document is None:
@@ -124,7 +124,7 @@ def check_slug(slug: str) -> None:
     """Raise `InvalidInput` unless `slug` may be an org's name."""
     if not SLUG.fullmatch(slug):
         raise InvalidInput(
-            f"{slug[:100]!r} is no org slug: 3 to 50 lower-case letters, digits and _, starting with a letter."
+            f"{slug[:100]!r} is not an org slug: 3 to 50 lower-case letters, digits and _, starting with a letter."
         )
 
 

@@ -31,7 +31,7 @@ def test_an_idempotency_key_gives_the_same_run_and_refuses_another_request(engin
     async def scenario() -> None:
         first = await engine.run(idempotency_key="k")
         assert (await engine.start(idempotency_key="k")).run_id == first.run_id
-        with pytest.raises(InvalidInput, match="asked for something else"):
+        with pytest.raises(InvalidInput, match="was for a different request"):
             await engine.start(idempotency_key="k", parameters={"date": "2026-01-01"})
 
     engine.run_scenario(scenario)

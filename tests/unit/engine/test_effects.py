@@ -177,7 +177,7 @@ def test_a_step_that_writes_something_else_with_the_same_input_is_stopped(engine
 
     run = engine.run_scenario(scenario)
     assert run.error["code"] == "step.not_deterministic"
-    assert 'writes something else: "others"' in run.error["message"]
+    assert 'writes something different: "others"' in run.error["message"]
     assert rows(engine) == ["old"]
 
 

@@ -169,7 +169,7 @@ def test_an_idempotency_key_still_means_the_same_request_after_midnight(engine: 
         first = await engine.run(idempotency_key="k")
         await engine.clock.sleep(86_400)
         assert (await engine.start(idempotency_key="k")).run_id == first.run_id
-        with pytest.raises(InvalidInput, match="asked for something else"):
+        with pytest.raises(InvalidInput, match="was for a different request"):
             await engine.start(idempotency_key="k", parameters={"date": "2026-01-01"})
 
     engine.run_scenario(scenario)

@@ -104,7 +104,7 @@ def test_the_schema_is_that_of_the_models(cli: Cli, configs: Path) -> None:
 
 
 def test_orgs_are_created_listed_and_shown(cli: Cli) -> None:
-    assert "There is no org yet" in cli("org", "list").out
+    assert "There are no orgs yet" in cli("org", "list").out
     cli("org", "create", "acme", "--name", "Acme Inc.", "--daily", "6", "--profile", "admin_email=ops@acme.example")
     assert [org["slug"] for org in cli("org", "list", "--json").data["orgs"]] == ["acme"]
     shown = cli("org", "show", "acme")

@@ -26,7 +26,7 @@ BAD = [
     ((*HELLO, "-p", "start_date=2026-11-05", "-p", "end_date=2026-11-01"), "start_date 2026-11-05 is after end_date"),
     ((*HELLO, "-p", "run_id=x"), "'run_id' is set by the engine"),
     (KEY, "shop/key needs the secret 'api_key'; give it with --secret-from-env api_key=VARIABLE"),
-    ((*KEY, "-p", "api_key=sk-1"), "has no place on a command line"),
+    ((*KEY, "-p", "api_key=sk-1"), "does not belong on a command line"),
     ((*KEY, "--secret-from-env", "api_key=NO_SUCH_VARIABLE"), "the environment has no variable 'NO_SUCH_VARIABLE'"),
     ((*KEY, "--secret-from-env", "api_kye=HOME"), "declares no secret 'api_kye'. Did you mean 'api_key'?"),
     (
@@ -58,7 +58,7 @@ BAD = [
     (("validate", "example/helo"), "there is no file, folder or pipeline 'example/helo'"),
     (("validate", "/etc"), "is not inside the configs folder"),
     (("org", "create", "acme"), "org 'acme' exists already"),
-    (("org", "create", "Acme-1"), "is no org slug"),
+    (("org", "create", "Acme-1"), "is not an org slug"),
     (("org", "create", "beta", "--daily", "0"), "0 is not in the range"),
     (("org", "create", "beta", "--profile", "admin_email"), "--profile takes NAME=VALUE"),
     (("org", "show", "acm"), "Did you mean 'acme'?"),

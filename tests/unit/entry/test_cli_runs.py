@@ -40,7 +40,7 @@ def test_the_same_idempotency_key_is_the_same_run(acme: Cli) -> None:
     first, again = (acme("run", "acme", "example/hello", "--idempotency-key", "k", "--json").data for _ in range(2))
     assert first["run_id"] == again["run_id"]
     other = acme("run", "acme", "example/hello", "-p", "greeting=x", "--idempotency-key", "k")
-    assert (other.code, "asked for something else" in other.err) == (2, True)
+    assert (other.code, "was for a different request" in other.err) == (2, True)
 
 
 def test_a_run_without_a_waiting_caller_is_left_to_resume_and_every_command_says_so(acme: Cli) -> None:
@@ -96,7 +96,7 @@ def test_a_state_file_that_was_only_just_made_reads_as_empty(cli: Cli, tmp_path:
     (tmp_path / ".convergence").mkdir()
     (tmp_path / ".convergence" / "state.db").touch()
     answer = cli("org", "list")
-    assert (answer.code, "There is no org yet" in answer.out) == (0, True)
+    assert (answer.code, "There are no orgs yet" in answer.out) == (0, True)
 
 
 def test_status_without_a_name_is_the_latest_run(acme: Cli) -> None:
@@ -156,7 +156,7 @@ def test_a_dead_letter_replays_its_run_once(acme: Cli) -> None:
     again = acme("replay", dead_letter)
     assert (again.code, "was replayed already" in again.err) == (2, True)
     edited = acme("replay", dead_letter, "-p", GOOD_FILE)
-    assert (edited.code, "a letter is replayed as it was" in edited.err) == (2, True)
+    assert (edited.code, "a dead letter is replayed without changes" in edited.err) == (2, True)
 
 
 def test_only_failed_and_cancelled_runs_are_replayed(acme: Cli) -> None:

@@ -65,7 +65,7 @@ class StepContext(Context):
         self._secrets = secrets
         self._run, self._plan, self._planned, self._lease = run, plan, planned, lease
 
-    # Made when asked for: a step that needs none of them pays for none.
+    # Made on first use: a step pays only for what it needs.
 
     @cached_property
     def logger(self) -> RedactingLogger:
@@ -140,7 +140,7 @@ class StepContext(Context):
         raise KeyError(f"{name}: not in this step's context.{did_you_mean(name, self)}")
 
     def __iter__(self) -> Iterator[str]:
-        """Every name that can be asked for, once."""
+        """Every available name, once."""
         return iter(
             {name: None for scope in (self._core, self.parameters, self.variables, *self._direct) for name in scope}
         )

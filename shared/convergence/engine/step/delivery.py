@@ -55,10 +55,10 @@ class StepDelivery:
     async def move(
         self, to: StepStatus, reason: str, *extra: Write, at: datetime | None = None, **changes: Any
     ) -> Self:
-        """Commit the step's next state, tell about it, and return the visit as it stands then.
+        """Commit the step's next state, publish it, and return the delivery with it.
 
         Raises:
-            Conflict: somebody else wrote the step since it was read.
+            Conflict: the step was written since it was read.
         """
         services = self.services
         token = services.ids.new("t")

@@ -75,8 +75,8 @@ class Effects:
         """Send a write, or take the result that it had in an earlier epoch.
 
         Raises:
-            AppliedBefore: it took effect with another input, and the replay does not say what to do about that.
-            NotDeterministic: with the same input, something else was written.
+            AppliedBefore: it took effect with another input, and the replay does not specify what to do about that.
+            NotDeterministic: with the same input, something different was written.
         """
         async with self._one_by_one:
             await self._lease.check()
@@ -100,7 +100,7 @@ class Effects:
         return done
 
     async def _send(self, intent: Intent, done: list[_Done], send: Send[T], scope: Scope) -> T:
-        await self._lease.check()  # to close took time
+        await self._lease.check()  # closing took time
         own = self._job_id(intent.kind, self._run.epoch, f"{intent.name}/{self._counts[intent.name]}")
         if done and not intent.repeatable:
             same = [each for each in done if self._is_same(each)]
@@ -120,17 +120,17 @@ class Effects:
         if intent.repeatable or (self._step.applied is Applied.KEEP and not self._is_same(done)):
             return known
         if not self._is_same(done):
-            raise AppliedBefore(self._said(intent, done))
+            raise AppliedBefore(self._message(intent, done))
         if known not in {"", self._fingerprint(intent)}:
             raise NotDeterministic(
                 f"{self._planned.step_id}: {self._nth(intent)} took effect at {_time(done)}{_rows(done)}, but with the"
-                f" same input the step now writes something else: {_value(intent.what)}. A step that is repeated must"
-                " write the same in the same order: mend its processor, then start a new run"
+                f" same input the step now writes something different: {_value(intent.what)}."
+                " A repeated step must write the same in the same order: fix its processor, then start a new run"
             )
         return known
 
     def _is_same(self, done: _Done) -> bool:
-        """Say whether a write had this execution's input; older versions did not keep it, but the plan tells."""
+        """Return whether a write had this execution's input; for older releases the plan decides."""
         if done.effect.fingerprint:
             return done.effect.fingerprint.partition("-")[0] == self._step.input
         return self._run.plan_epoch <= done.epoch
@@ -152,7 +152,7 @@ class Effects:
     def _nth(self, intent: Intent) -> str:
         return f"its {intent.kind} number {self._counts[intent.name]}"
 
-    def _said(self, intent: Intent, done: _Done) -> str:
+    def _message(self, intent: Intent, done: _Done) -> str:
         step_id = self._planned.step_id
         return (
             f"{step_id}: {self._nth(intent)} took effect at {_time(done)}{_rows(done)} with another input:"

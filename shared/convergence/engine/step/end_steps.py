@@ -1,4 +1,4 @@
-"""Handler steps see how the run ended: their templates are resolved when it has."""
+"""End steps: their templates may name the run's outcome, so they are resolved when it is known."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from convergence.engine.store import read_all_steps
 
 
 async def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) -> PlanStep:
-    """Return the handler with its templates filled from the run's end; reads the run's steps for their results."""
+    """Return the end step with its templates filled from the run's outcome and the results of its steps."""
     steps = await read_all_steps(services, run) if planned.deferred else {}
     results = {name: stored.step.result or {} for name, stored in steps.items()}
     return resolve_end_step(planned, plan, {**run.parameters, **_ending(run, results)})

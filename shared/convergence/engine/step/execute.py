@@ -1,4 +1,4 @@
-"""Run one processor under its limits, and say in one word how it ended."""
+"""Run one processor within its limits, and return the outcome."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Succeeded:
-    """The processor is done; `skipped` when it said that there was nothing to do."""
+    """The processor is done; `skipped` when it reported that there was nothing to do."""
 
     result: Mapping[str, Any]
     skipped: bool = False
@@ -36,7 +36,7 @@ class Succeeded:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Continued:
-    """The processor did a slice and wants to go on from `checkpoint`; `writes` counts those of this epoch so far."""
+    """The processor did a slice and continues from `checkpoint`; `writes` counts those of this epoch so far."""
 
     result: Mapping[str, Any]
     checkpoint: Any
@@ -91,7 +91,9 @@ async def execute(
             raise  # the process stops
         return _failure(services, planned, RuntimeError(f"a task that it awaited was cancelled {error}"), context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it raises is the step's failure
-        interrupted = _interrupted(services, planned, lease, context)  # some wrap the cancellation in their own error
+        interrupted = _interrupted(
+            services, planned, lease, context
+        )  # some processors wrap the cancellation in their own error
         return interrupted or _failure(services, planned, error, context)
     finally:
         await context.close()
@@ -103,7 +105,7 @@ def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: S
         return None
     task = asyncio.current_task()
     if task is not None and task.cancelling():
-        task.uncancel()  # the lease asked for it; nobody else did
+        task.uncancel()  # only the lease asked for it
     if lease.stopped is not None:
         return Stopped(reason=lease.stopped)
     error = Transient(f"timed out after {lease.limit_s:g}s ({lease.limited_by})")
@@ -124,7 +126,7 @@ def time_limit(services: Services, stored: StoredRun, planned: PlanStep, step: S
 
 
 def _read_answer(services: Services, planned: PlanStep, answer: object, context: StepContext) -> Outcome:
-    """Check what the processor returned; anything but the contract is a final failure that says what was wrong."""
+    """Check what the processor returned; breaking the contract is a final failure that names the mistake."""
     if type(answer) is not dict and not isinstance(answer, Mapping):  # the first is quick, and nearly always true
         return _bad_answer(services, planned, f"returned {type(answer).__name__}, not a mapping with 'status'")
     result = context.redact(answer)

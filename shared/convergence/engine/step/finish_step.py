@@ -1,4 +1,4 @@
-"""Commit how an execution ended, and wake whoever goes on from there."""
+"""Commit the outcome of an execution, and wake the step's dependents."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from convergence.ports.bus import Ack, Answer, Retry
 
 logger = logging.getLogger(__name__)
 DELAY_MAX_S: Final = 3600.0  # between two attempts
-_SOON_S: Final = 60.0  # what is due later is left to the reconciler
+_SOON_S: Final = 60.0  # retries due later are left to the reconciler
 ACK: Final = Ack()
 
 
@@ -33,7 +33,7 @@ async def finish_step(claimed: StepDelivery, held: StoredStep, outcome: Outcome,
         return await _finish_step(delivery, outcome, began, claimed.step.moves)
     except Conflict:
         logger.info(
-            "%s/%s: a newer owner went on; this result is dropped", delivery.run.run_id, delivery.planned.step_id
+            "%s/%s: a newer owner took over; this result is dropped", delivery.run.run_id, delivery.planned.step_id
         )
         return ACK
 
@@ -55,12 +55,12 @@ async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime
             elapsed_s = delivery.step.elapsed_s + (now - began).total_seconds()
             changes = {"result": result, "checkpoint": checkpoint, "elapsed_s": elapsed_s}
             changes["stages"] = (*delivery.step.stages, claimed_at)
-            if checkpoint != delivery.step.checkpoint:  # else the same slice comes again, with the same writes
+            if checkpoint != delivery.step.checkpoint:  # otherwise the same slice repeats, with the same writes
                 changes["writes"] = writes
             await delivery.move(StepStatus.RETRYING, "to be continued", **RELEASED, **changes)
             await publish_ready(delivery.services.bus, delivery.run, [delivery.planned.step_id])
         case Stopped(reason=reason):
-            # Only the owner may end its lease early; then nobody waits for one that is not used any more.
+            # Only the owner may end its lease early; otherwise others would wait for an unused lease to expire.
             await delivery.move(StepStatus.RETRYING, f"stopped: {reason}", **RELEASED)
         case Failed(retryable=True) if delivery.step.failures + 1 < delivery.planned.attempts_max:
             return await _retry(delivery, outcome)
@@ -70,7 +70,7 @@ async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime
 
 
 async def _wake(delivery: StepDelivery) -> None:
-    """Let others go on, unless the run ended meanwhile; a handler is waited for by nobody."""
+    """Wake the dependents, unless the run ended meanwhile; an end step has none."""
     if not delivery.is_end_step:
         await wake_dependents(delivery.services, delivery.stored, delivery.plan, delivery.planned)
 
@@ -97,7 +97,7 @@ async def _retry(delivery: StepDelivery, failed: Failed) -> Answer:
 async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
     """Write the final failure and its dead letter in one commit, then fail the run.
 
-    A handler fails only itself; a step whose failure is tolerated is done, with the error kept. So are the counts of
+    An end step fails alone; a step whose failure is tolerated is done, with the error kept. So are the counts of
     crashes, for those who look.
     """
     now, run, planned = delivery.now(), delivery.run, delivery.planned
@@ -115,7 +115,7 @@ async def fail(delivery: StepDelivery, error: Mapping[str, Any]) -> None:
 
 
 def until_due(delivery: StepDelivery) -> Answer:
-    """Ask for another delivery when the step is due soon; else the reconciler wakes it."""
+    """Ask for another delivery when the step is due soon; otherwise the reconciler wakes it."""
     due = delivery.step.not_before
     wait_s = 0.0 if due is None else (due - delivery.now()).total_seconds()
     return Retry("not due", max(0.0, wait_s)) if wait_s <= _SOON_S else ACK

@@ -1,4 +1,4 @@
-"""Customers' accounts inside one execution: made when first asked for, closed at its end, tokens masked like keys."""
+"""Customers' accounts inside one execution: made on first use, closed at its end, tokens masked like keys."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from convergence.ports.google_accounts import Accounts, Reader
 
 
 class StepAccounts:
-    """What a step gets of `Accounts`; `mask` is told of every token: it is masked like a key."""
+    """The `Accounts` of a step; `mask` is called with every token, which is masked like a key."""
 
     def __init__(self, make: Callable[[], Accounts], mask: Callable[[str], None]) -> None:
         self._make, self._mask = make, mask

@@ -1,4 +1,4 @@
-"""The right to work on a step: renewed while the processor runs, lost when somebody else took over."""
+"""The right to work on a step: renewed while the processor runs, lost when another owner takes over."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ class Lease:
     """Holds a claimed step for as long as the `async with` block runs.
 
     A step shorter than the renewal interval costs no renewal. A renewal reads the run too, so a cancel reaches a
-    running processor: the block is cancelled and `stopped` says why. The same timer watches over `limit`, the seconds
-    that the block may take and whose limit that is: when they are over, `timed_out` is set and the block is cancelled.
+    running processor: the block is cancelled and `stopped` is the reason. The same timer enforces `limit`, the
+    seconds that the block may take and whose limit that is: then `timed_out` is set and the block is cancelled.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class Lease:
 
 
 def is_leased(services: Services, step: Step) -> bool:
-    """True while an owner may be alive. Embedded, an owner of an earlier boot is not: the directory's lock says so."""
+    """True while an owner may be alive. Embedded, owners of earlier boots are dead: this one has the lock."""
     if services.settings.sole_process and step.lease_owner != services.owner:
         return False
     return step.leased(services.clock.now())

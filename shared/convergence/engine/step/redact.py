@@ -15,7 +15,7 @@ MASK: Final = "[secret]"
 _HEAD_MAX: Final = 16  # so much of the beginning of a long secret is enough: others may have cut the rest
 _END: Final = 24  # characters in which a cut head is looked for
 _SHORT: Final = 12  # a shorter one is recognised as a whole
-_COMMON: Final = ("-----BEGIN", "{", "[")  # beginnings that say nothing about a secret
+_COMMON: Final = ("-----BEGIN", "{", "[")  # prefixes that reveal nothing about a secret
 _MARKED: Final = re.compile(r"[.…\"')]{1,24}$")  # how a text shows that it was cut
 _CUT: Final = re.compile(r"(?:%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,6}|u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?[.…\"')]{0,24}$")
 _BASE64_EDGE: Final = 3  # characters beside an encoded secret that hold bits of it
@@ -23,7 +23,7 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]")
 
 
 class Redactor:
-    """Masks what it was told: the secrets of one execution, their parts, and both as encoders write them.
+    """Masks the secrets of one execution, their parts, and encoded forms of both.
 
     A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own.
     The time is linear in the text.

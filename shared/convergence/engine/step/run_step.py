@@ -34,7 +34,7 @@ Results = Mapping[str, Mapping[str, Any]]
 
 
 async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
-    """Handle one message of the topic `step-ready`. What cannot be read is kept as a letter."""
+    """Handle one message of the topic `step-ready`. An unreadable message is kept as a dead letter."""
     try:
         ready = StepReady.decode(delivery.message.data)
     except InvalidInput as error:
@@ -44,7 +44,7 @@ async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
 
 
 async def run_step(services: Services, ready: StepReady) -> Answer:
-    """Carry a step as far as this process can. Every way out leaves a state from which a repeat goes on."""
+    """Carry a step as far as this process can. Every exit leaves a state from which a repeat continues."""
     executions, settings = services.cache.executions, services.settings
     async with executions.beside():
         answer = await _carry(services, ready, isolated=False)
@@ -59,7 +59,7 @@ async def run_step(services: Services, ready: StepReady) -> Answer:
 
 
 async def _carry(services: Services, ready: StepReady, *, isolated: bool) -> Answer | None:
-    """Look until nobody has moved meanwhile, and act; None when the step has to run alone and does not yet."""
+    """Read until no other writer interferes, then act; None when the step has to run alone and does not yet."""
     while True:
         stored = await read_run(services, ready.run_id)
         if stored is None or stored.run.epoch != ready.epoch:
@@ -71,7 +71,7 @@ async def _carry(services: Services, ready: StepReady, *, isolated: bool) -> Ans
         try:
             return await _look(services, stored, plan, planned, isolated=isolated)
         except Conflict:
-            continue  # somebody moved first: read again from the top
+            continue  # another writer came first: read everything again
 
 
 async def _look(
@@ -144,7 +144,7 @@ async def _count_death(delivery: StepDelivery) -> Answer:
 
 
 async def _filled(delivery: StepDelivery, results: Results) -> PlanStep:
-    """Return the step with what only its start could tell: results of others, or how the run ended."""
+    """Return the step with what is known only at its start: results of other steps, or how the run ended."""
     if delivery.is_end_step:
         return await resolved(delivery.services, delivery.run, delivery.plan, delivery.planned)
     return resolve_results(delivery.planned, results)

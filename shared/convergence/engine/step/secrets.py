@@ -35,7 +35,7 @@ class StepSecrets:
         return plaintext
 
     def mask(self, text: str) -> None:
-        """Mask this text too wherever the step says something."""
+        """Mask this text as well in all output of the step."""
         self.redact.add(text)
 
     def __getitem__(self, name: str) -> str:

@@ -217,7 +217,7 @@ class LeasedWarehouse:
 
 def load_intent(load: Load, *, repeatable: bool) -> Intent:
     """Return the intent of a load. A slice that is replaced is the same write wherever it comes in the step's work;
-    rows that are added are only told from others by their number."""
+    appended rows are only distinguished by their number."""
     table, dates = load.table.name, load.dates or ()
     older = "/".join(map(str, (table, load.mode, *dates)))
     if load.mode is WriteMode.APPEND:

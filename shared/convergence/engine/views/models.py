@@ -11,7 +11,7 @@ from typing_extensions import TypedDict
 
 
 class StepView(TypedDict):
-    """One step. `attempts` counts those that began, in the run's epoch; `trigger` is set for a handler.
+    """One step. `attempts` counts those that began, in the run's epoch; `trigger` is set for an end step.
 
     `crashes` counts deaths of its process within the latest attempt, which cost no attempt: of these, how many in a
     process that had proven itself and how many while the step ran alone. `next_attempt_at` is set while it rests.
@@ -53,7 +53,7 @@ class RunSummary(TypedDict):
 
 
 class RunView(RunSummary):
-    """A run with its steps. `progress` is the share of steps that are done, 0 to 100; `waits_for` says why it rests."""
+    """A run with its steps. `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits."""
 
     progress: int
     rows_written: int
@@ -79,7 +79,7 @@ class Move(TypedDict):
 
 
 class DeadLetterView(TypedDict):
-    """A dead letter. `replayed` when its run has gone on in a later epoch."""
+    """A dead letter. `replayed` when its run was replayed in a later epoch."""
 
     letter_id: str
     run_id: str | None

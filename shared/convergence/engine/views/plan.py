@@ -14,7 +14,7 @@ from convergence.engine.views.quota import Used, used
 
 
 class PlannedStep(TypedDict):
-    """One step as it would run; `problem` says why it would fail."""
+    """One step as it would run; `problem` gives the reason why it would fail."""
 
     step_id: str
     ps_type: str

@@ -108,7 +108,7 @@ async def _page(
 
 
 def _shown(run: Run, plan: Plan) -> Iterable[PlanStep]:
-    """The graph; of the handlers those that may still start, or that this end of the run called for."""
+    """Return the graph, and the end steps that may still start or that match the run's outcome."""
     return (*plan.graph, *(matching_end_steps(run, plan) if run.terminal else plan.end_steps))
 
 
@@ -158,7 +158,7 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
 def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
     """Return the step's status, or cancelled for one that the end of its run left where it was.
 
-    Handlers begin after the end; those that are not done when the run is closed are left too.
+    End steps begin after the end; those that are not done when the run is closed are left too.
     """
     left = run.terminal if planned.trigger is None else run.terminal and run.check_at is None
     return StepStatus.CANCELLED if left and step.status not in STEP_TERMINAL else step.status
@@ -173,7 +173,7 @@ def _attempts(step: Step) -> int:
 
 
 def _waits_for(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime) -> str | None:
-    """Say why nothing moves, if so: a queued run waits for room, a running one for a step's next attempt."""
+    """Return what a run waits for, if anything: a queued run for quota, a running one for a step's next attempt."""
     if run.terminal:
         return None
     if run.status is RunStatus.QUEUED:
@@ -202,7 +202,7 @@ def _next(planned: PlanStep, step: Step) -> str:
 
 
 def _warnings(plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:
-    """What the run will be told of when it is closed."""
+    """Return the warnings that the run will get when it is closed."""
     steps = [stored[planned.step_id].step for planned in plan.graph if planned.step_id in stored]
     return [message for step in steps for message in step.warnings]
 

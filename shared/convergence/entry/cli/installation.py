@@ -32,7 +32,7 @@ class Worker(Protocol):
     """Drives runs in this process."""
 
     async def start(self) -> int:
-        """Begin to take up every run that is not settled; return how many there are."""
+        """Resume every run with work left; return how many there are."""
         ...
 
     async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None) -> Run:
@@ -65,7 +65,7 @@ class Sandbox(Protocol):
         ...
 
     def parameters(self, provider: str) -> Mapping[str, Any]:
-        """Return what pipelines of a provider must be told to ask this server, by name; {} for one it has not."""
+        """Return the parameters that point a provider's pipelines to this server, by name; {} for an unknown one."""
         ...
 
     @staticmethod
@@ -78,7 +78,7 @@ class Sandbox(Protocol):
 class Installation:
     """Ways into an installation.
 
-    `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is told of rows as
+    `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is called with rows as
     steps report them. `reader(place)` works beside a writer and makes no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
     `sandbox()` gives a server that is not started yet, and the key that it knows.

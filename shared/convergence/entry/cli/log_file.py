@@ -41,7 +41,7 @@ class JsonFormatter(logging.Formatter):
 class LogFile(RotatingFileHandler):
     """A rotating file that counts what it wrote.
 
-    The library's own asks the file system before each line and formats it twice: a tenth of a small request.
+    The library's class asks the file system before each line and formats it twice: a tenth of a small request.
     """
 
     def __init__(self, path: Path) -> None:
@@ -63,14 +63,14 @@ class LogFile(RotatingFileHandler):
             self._size += len(line)
             self._lost = 0
         except OSError as error:
-            if not self._lost:  # once: on a full disk every line would say so
+            if not self._lost:  # once: on a full disk every line would report it
                 sys.stderr.write(f"{self.baseFilename} cannot be written: {error.strerror}; its lines are lost\n")
             self._lost += 1
             stream, self.stream = self.stream, None  # what it could not write would be tried again when it is closed
             with contextlib.suppress(OSError):
                 if stream is not None:
                     stream.close()
-        except Exception:  # noqa: BLE001 - logging's own contract: a log that cannot be written stops nobody
+        except Exception:  # noqa: BLE001 - logging's own contract: a log that cannot be written must not stop the program
             self.handleError(record)
 
 

@@ -1,4 +1,4 @@
-"""The command `convergence`: its commands by name, each read from its file when it is asked for."""
+"""The command `convergence`: its commands by name, each imported on first use."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def cli() -> None:
 
 
 def run(installation: Installation, argv: Sequence[str], program: str = "convergence") -> int:
-    """Do what `argv` says and return the exit code. The edge: every error ends here, as one message."""
+    """Run the command line `argv` and return the exit code. The edge: every error ends here, as one message."""
     session = Session(installation, program)
     try:
         result = cli.main(args=list(argv), prog_name=program, complete_var=COMPLETE, standalone_mode=False, obj=session)
@@ -114,13 +114,13 @@ def _usage(session: Session, error: click.ClickException) -> int:
 
 
 def _interrupted(session: Session) -> None:
-    """Say what became of the work: it is all in the documents."""
+    """Report that the work is safe: it is all in the documents."""
     session.out.note("Interrupted.")
     session.remind()
 
 
 def _drop_stdout() -> None:
-    """Nobody reads any more; without this the interpreter complains when it flushes at its end."""
+    """The reader is gone; without this the interpreter complains when it flushes at exit."""
     import os
     import sys
 

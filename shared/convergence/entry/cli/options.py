@@ -95,6 +95,6 @@ class Command(click.Command):
 
 
 class SilentCommand(Command):
-    """A command that says itself what is unfinished."""
+    """A command that reports unfinished runs itself."""
 
     reminds = False

@@ -1,4 +1,4 @@
-"""Where words go: results to stdout, everything else to stderr, so that a pipe gets results only."""
+"""Output: results to stdout, everything else to stderr, so that a pipe receives results only."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class Output:
         click.echo(text)
 
     def note(self, text: str) -> None:
-        """Say something beside the result."""
+        """Print a note to stderr."""
         click.echo(text, err=True)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = ()) -> None:
@@ -60,7 +60,7 @@ class Output:
             self.line(text)
 
     def error(self, error: BaseException) -> None:
-        """Say what went wrong, on stderr."""
+        """Print an error to stderr."""
         if self.verbose:
             click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
         if self.json:

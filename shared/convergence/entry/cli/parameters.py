@@ -57,7 +57,7 @@ def read_parameters(
 ) -> dict[str, Any]:
     """Return the parameters of a run of `pipeline`, which declares `specs`.
 
-    With `ask`, a required secret that is not given is asked for on a terminal.
+    With `ask`, a missing required secret is prompted for on a terminal.
 
     Raises:
         InvalidInput: a pair is malformed, a secret stands in `-p` or has no source, or a required one is not given.
@@ -66,7 +66,9 @@ def read_parameters(
     parameters: dict[str, Any] = {**read_pairs("-p", given)}
     for name in parameters:
         if name in secrets:
-            raise InvalidInput(f"{name!r} is a secret and has no place on a command line; use {_HOW.format(name=name)}")
+            raise InvalidInput(
+                f"{name!r} is a secret and does not belong on a command line; use {_HOW.format(name=name)}"
+            )
     for name, source in _sources("--secret-from-env", variables, secrets, pipeline):
         if source not in os.environ:
             raise InvalidInput(f"the environment has no variable {source!r} for the secret {name!r}")

@@ -32,10 +32,10 @@ def profiles_file() -> Path:
 
 
 def find_profile(name: str | None, url: str | None) -> Profile:
-    """Return what `--profile` and `--url` say, with what the environment adds; variables win over the file.
+    """Return the settings of `--profile` and `--url`, completed by the environment; variables override the file.
 
     Raises:
-        InvalidInput: no such profile, or a file that others may read.
+        InvalidInput: the profile does not exist, or other users may read the file.
     """
     known = Profile() if name is None else _read(profiles_file(), name)
     return Profile(
@@ -54,13 +54,13 @@ def _read(file: Path, name: str) -> Profile:
                 raise InvalidInput(f"{file} holds keys and others may read it (mode {mode:04o}); chmod 600 {file}")
             tables: dict[str, Any] = tomllib.load(opened)
     except FileNotFoundError:
-        raise InvalidInput(f"there is no {file}, so no profile {name!r}; docs/cli.md shows one") from None
+        raise InvalidInput(f"there is no {file}, so no profile {name!r}; docs/cli.md shows an example") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError):  # the parser's words may quote a key
-        raise InvalidInput(f"{file} is no TOML; docs/cli.md shows one") from None
+        raise InvalidInput(f"{file} is not valid TOML; docs/cli.md shows an example") from None
     table = tables.get(name)
     if not isinstance(table, dict):
         raise InvalidInput(f"{file} has no profile {name!r}.{did_you_mean(name, tables)}")
     for key, value in table.items():
         if key not in _NAMES or not isinstance(value, str):
-            raise InvalidInput(f"{file}: [{name}] {key} is not known, or no text.{did_you_mean(key, _NAMES)}")
+            raise InvalidInput(f"{file}: [{name}] {key} is unknown, or not text.{did_you_mean(key, _NAMES)}")
     return Profile(**table)

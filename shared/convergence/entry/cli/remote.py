@@ -49,7 +49,9 @@ def replay(
     """Replay a run there."""
     org = server.org
     if "." in name:
-        raise InvalidInput(f"the API replays runs, not letters; replay the letter's run: {name.partition('.')[0]}")
+        raise InvalidInput(
+            f"the API replays runs, not dead letters; replay the dead letter's run: {name.partition('.')[0]}"
+        )
     body: dict[str, Any] = {"latest": latest}
     if applied:
         body["applied"] = applied
@@ -76,7 +78,7 @@ def status(server: Server, org: str, run_id: str) -> RunView:
 
 
 def given(server: Server, pipeline: str, words: Words, *, ask: bool = True) -> dict[str, Any]:
-    """Return the parameters of a call; the server says which are secrets, so that none is taken from the call."""
+    """Return the parameters of a call; the server names the secrets, so that none is read from the command line."""
     known = {each["name"]: each["parameters"] for each in server.open_to_all("/validator/pipelines")["pipelines"]}
     name = "/".join(filter(None, pipeline.split("/")))
     declared = known.get(name)
@@ -105,7 +107,7 @@ def _followed(session: Session, server: Server, org: str, accepted: Mapping[str,
 
 
 def _follow(session: Session, server: Server, org: str, run_id: str) -> RunView:
-    """Show the moves as the server tells them; where its stream breaks off, go on behind the last one."""
+    """Show the moves as the server streams them; if the stream breaks off, continue after the last one."""
     seen = ""
     while True:
         for name, move in server.events(f"/pipelines/events/{quoted(org)}/{quoted(run_id)}", seen):

@@ -30,14 +30,14 @@ class Refused(ConvergenceError):
 
 
 class Unreachable(ConvergenceError):
-    """Nothing answers at the server's address, or what answers is no server of ours."""
+    """Nothing answers at the server's address, or it is not a Convergence server."""
 
     code = "server.unreachable"
     http_status = 503
 
 
 class Server:
-    """The API at one address. Calls with `root=True` show the operator's key, others the org's, else the operator's."""
+    """The API at one address. Calls with `root=True` send the operator's key, others the org's if there is one."""
 
     def __init__(self, profile: Profile, client: httpx.Client | None = None) -> None:
         self._profile = profile
@@ -55,7 +55,7 @@ class Server:
 
         Raises:
             Refused: the server's own refusal.
-            Unreachable: there is no server of ours.
+            Unreachable: no Convergence server answers.
             Unauthenticated: no key is known here.
         """
         answer = self._send(method, path, self._headers(root=root) | request.pop("headers", {}), request)
@@ -82,7 +82,7 @@ class Server:
                     elif line.startswith("data: ") and line != "data: {}":
                         yield name, orjson.loads(line.removeprefix("data: "))
         except httpx.HTTPError:
-            return  # the run goes on; who follows asks for its status next
+            return  # the run continues; the caller asks for its status next
 
     def close(self) -> None:
         """Close the connection."""
@@ -91,7 +91,7 @@ class Server:
 
     @property
     def org(self) -> str:
-        """The org of a call that names none: the environment's or profile's, else the key's. Raises `InvalidInput`."""
+        """The org of a call without one: the environment's or profile's, or else the key's. Raises `InvalidInput`."""
         if not self._org:
             self._org = self.get("/me")["org"]
         if not self._org:
@@ -138,7 +138,7 @@ class Server:
             content = None
         if not isinstance(content, dict):
             what = answer.headers.get("content-type", "nothing")
-            raise Unreachable(f"{self.url} answers {answer.status_code} with {what}; it is no server of this product")
+            raise Unreachable(f"{self.url} answers {answer.status_code} with {what}; it is not a Convergence server")
         if answer.is_success:
             return content
         raise Refused(str(content.get("detail")), str(content.get("code")), answer.status_code)
@@ -152,7 +152,7 @@ def base_url(given: str) -> str:
     """
     parts = urlsplit(given.rstrip("/"))
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
-        raise InvalidInput(f"{given!r} is no address of a server; give one like https://convergence.example")
+        raise InvalidInput(f"{given!r} is not the address of a server; give one like https://convergence.example")
     if parts.scheme == "http" and not _here(parts.hostname):
         raise InvalidInput(f"{given} would carry a key in clear through the network; use https")
     path = parts.path if parts.path.endswith(PREFIX) else parts.path + PREFIX

@@ -132,7 +132,7 @@ class Session:
         return asyncio.run(_until_terminated(work))
 
     def remind(self) -> None:
-        """Say on stderr how many runs an earlier process left unfinished; silent while another one works."""
+        """Report on stderr how many runs an earlier process left unfinished; silent while another one works."""
         if (
             self.url
             or self.profile
@@ -142,7 +142,7 @@ class Session:
             return
         try:
             count = self.count_unfinished()
-        except Exception:  # noqa: BLE001 - a reminder must stop nobody; the command itself meets what is wrong here
+        except Exception:  # noqa: BLE001 - a reminder must not stop the command, which reports the problem itself
             return
         if count:
             self.out.note(f"{runs(count)}; finish {'it' if count == 1 else 'them'} with: {self.command('resume')}")
@@ -161,7 +161,7 @@ def runs(count: int) -> str:
 
 
 async def known_org(services: Services, slug: str) -> Org:
-    """Return an org. Raises `NotFound` with the nearest names: whoever runs this command may see all orgs."""
+    """Return an org. Raises `NotFound` with the closest names: local commands may see all orgs."""
     try:
         return await services.orgs.get(slug)
     except NotFound as error:
@@ -192,7 +192,7 @@ async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:
         came.append(signal.SIGTERM)
         task.cancel()
 
-    with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread: then nobody signals us
+    with contextlib.suppress(RuntimeError, ValueError):  # not in the main thread, which alone receives signals
         loop.add_signal_handler(signal.SIGTERM, terminate)
     try:
         return await work
@@ -213,7 +213,7 @@ def program_name(argument: str) -> str:
 
 
 def _shown(program: str) -> str:
-    """The name where a shell finds it, else the path, relative when it is below this folder."""
+    """The command's name if a shell finds it, otherwise its path, relative if below this folder."""
     path = Path(program).absolute()
     if shutil.which(path.name) == str(path):
         return path.name

@@ -16,7 +16,7 @@ from convergence.errors import InvalidInput
 @click.argument("run_id", metavar="RUN")
 @click.pass_obj
 def command(session: Session, run_id: str) -> int:
-    """Cancel RUN. What is finished stays; `convergence replay` goes on from there.
+    """Cancel RUN. Finished steps stay finished; `convergence replay` continues from there.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""`convergence dead-letters`: what failed for good."""
+"""`convergence dead-letters`: list the steps that failed for good."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from convergence.entry.cli.session import Session, known_org
 @click.command("dead-letters", cls=Command)
 @click.argument("org")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many, at most 500.")
-@click.option("--cursor", metavar="TEXT", help="Go on behind the page that gave this cursor.")
+@click.option("--cursor", metavar="TEXT", help="Continue after the page that returned this cursor.")
 @click.pass_obj
 def command(session: Session, org: str, limit: int, cursor: str | None) -> int:
     """List the dead letters of ORG: steps that failed for good, latest first. Works while another process writes.
@@ -50,7 +50,7 @@ async def _letters(session: Session, org: str, limit: int, cursor: str | None) -
     if not rows:
         session.out.line(f"{org} has no dead letters.")
         return 0
-    session.out.table(("letter", "", "failed (UTC)", "attempts", "code", "error"), rows, right={3})
+    session.out.table(("dead letter", "", "failed (UTC)", "attempts", "code", "error"), rows, right={3})
     if page["cursor"] is not None:
         more = session.command("dead-letters", org, "--limit", str(limit), "--cursor", page["cursor"])
         session.out.note(f"more: {more}")

@@ -14,8 +14,10 @@ from convergence.errors import InvalidInput
 
 @click.command("graph", cls=Command)
 @click.argument("pipeline")
-@click.option("--format", "kind", type=click.Choice(["svg", "mermaid"]), help="By the name of the file, else svg.")
-@click.option("-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file; else stdout.")
+@click.option("--format", "kind", type=click.Choice(["svg", "mermaid"]), help="By the file's suffix; svg by default.")
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, dir_okay=False), help="The file to write; stdout by default."
+)
 @click.pass_obj
 def command(session: Session, pipeline: str, kind: str | None, output: Path | None) -> int:
     """Draw the steps of PIPELINE.

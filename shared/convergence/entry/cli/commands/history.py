@@ -19,7 +19,7 @@ from convergence.entry.cli.session import Session, known_org
 @click.option("--provider", metavar="NAME", help="Only runs of this provider's pipelines.")
 @click.option("--status", "expected", metavar="WORD", help="Only runs with this status.")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many, at most 500.")
-@click.option("--cursor", metavar="TEXT", help="Go on behind the page that gave this cursor.")
+@click.option("--cursor", metavar="TEXT", help="Continue after the page that returned this cursor.")
 @click.pass_obj
 def command(
     session: Session, org: str, provider: str | None, expected: str | None, limit: int, cursor: str | None

@@ -30,7 +30,7 @@ def command() -> None:
 @click.option("--days", type=click.FloatRange(min=0, min_open=True), help="Days until it expires; never without it.")
 @click.pass_obj
 def create(session: Session, org: str, name: str, scopes: Sequence[str], days: float | None) -> int:
-    """Create a key of ORG and print it; nobody can show it again.
+    """Create a key of ORG and print it; it cannot be shown again.
 
     \b
     Example:
@@ -144,7 +144,7 @@ def _new(session: Session, org: str, text: str, key: dict[str, Any]) -> int:
     if session.out.json:
         session.out.data({**key, "api_key": text})
     else:
-        session.out.note(f"{key['key_id']} of {org}; keep it now, nobody can show it again:")
+        session.out.note(f"{key['key_id']} of {org}; keep it now, it cannot be shown again:")
         session.out.line(text)
     return 0
 

@@ -1,4 +1,4 @@
-"""`convergence migrate`: bring every org's dataset to what the migrations say."""
+"""`convergence migrate`: run the pending migrations of every org's dataset."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from convergence.entry.cli.session import Session
 
 @click.command("migrate", cls=Command)
 @click.argument("up_to", metavar="[NAME]", required=False)
-@click.option("--dry-run", is_flag=True, help="Only say what would run, and check the first script.")
+@click.option("--dry-run", is_flag=True, help="Only list what would run, and check the first script.")
 @click.pass_obj
 def command(session: Session, up_to: str | None, dry_run: bool) -> int:
-    """Run the migrations that an org's dataset has not seen: all, or up to NAME.
+    """Run the pending migrations of every org's dataset: all, or up to NAME.
 
     \b
     Example:

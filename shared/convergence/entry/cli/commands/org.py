@@ -55,7 +55,7 @@ def create(
         session.out.data(org)
     else:
         if "api_key" in org:
-            session.out.note("the org's first key; keep it now, nobody can show it again:")
+            session.out.note("the org's first key; keep it now, it cannot be shown again:")
             session.out.line(org["api_key"])
         session.out.line(f"created {slug}; run a pipeline with: {session.command('run', slug, 'PIPELINE')}")
     return 0
@@ -78,7 +78,7 @@ def list_(session: Session) -> int:
         rows = [(org["slug"], org["status"], org["name"], org["created_at"][:10]) for org in orgs]
         session.out.table(("org", "status", "name", "since"), rows)
     else:
-        session.out.line(f"There is no org yet; create one with: {session.command('org', 'create', 'SLUG')}")
+        session.out.line(f"There are no orgs yet; create one with: {session.command('org', 'create', 'SLUG')}")
     return 0
 
 

@@ -106,5 +106,5 @@ def _notes(step: Mapping[str, Any]) -> str:
     if step["when"] is not None:
         notes.append(f"when {step['when']}")
     if step["on_failure"] == "continue":
-        notes.append("the run goes on when it fails")
+        notes.append("the run continues if it fails")
     return "; ".join(notes)

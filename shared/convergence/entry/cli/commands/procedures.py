@@ -56,7 +56,7 @@ def list_(session: Session) -> int:
 @click.option("--force", is_flag=True, help="Replace all, not only those whose file changed.")
 @click.pass_obj
 def sync(session: Session, force: bool) -> int:
-    """Bring the warehouse to what the files say.
+    """Update the warehouse's procedures from their files.
 
     \b
     Example:

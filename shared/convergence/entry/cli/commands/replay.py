@@ -26,7 +26,7 @@ from convergence.errors import InvalidInput
 @click.command("replay", cls=Command)
 @click.argument("name", metavar="RUN|LETTER")
 @parameter_options
-@click.option("--latest", is_flag=True, help="Read the pipeline's file again; else it runs as it was.")
+@click.option("--latest", is_flag=True, help="Use the pipeline's current file instead of the pinned plan.")
 @click.option("--keep", multiple=True, metavar="STEP", help="Take what this step wrote with other parameters.")
 @click.option("--again", multiple=True, metavar="STEP", help="Let this step write a second time, whatever it wrote.")
 @click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
@@ -42,7 +42,7 @@ def command(
     again: Sequence[str],
     wait: bool,
 ) -> int:
-    """Replay a failed or cancelled RUN, or the run of a dead LETTER. Finished steps are not done again.
+    """Replay a failed or cancelled RUN, or the run of a dead LETTER. Finished steps are not repeated.
 
     \b
     Example:
@@ -80,7 +80,9 @@ async def _replay(
         old = (await require_run(services, org, run_id)).run
         edited: dict[str, Any] | None = None
         if dead_letter is not None and (latest or applied or any(words)):
-            raise InvalidInput(f"a letter is replayed as it was; to change something, replay its run: {run_id}")
+            raise InvalidInput(
+                f"a dead letter is replayed without changes; to change something, replay its run: {run_id}"
+            )
         if any(words):
             loaded = services.catalog.get(old.pipeline)
             edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
@@ -99,10 +101,10 @@ async def _replay(
 
 
 async def _letter(services: Services, name: str) -> tuple[str, str] | None:
-    """Return (org, run id) of a dead letter, None when there is none of that name."""
+    """Return (org, run id) of a dead letter, None when it does not exist."""
     document = None if "/" in name else await services.documents.get(f"{DEAD_LETTERS}/{name}")
     if document is None:
         return None
     if "run_id" not in document.data:
-        raise InvalidInput(f"the letter {name} is an unreadable message; no run belongs to it")
+        raise InvalidInput(f"the dead letter {name} is an unreadable message; no run belongs to it")
     return document.data["org"], document.data["run_id"]

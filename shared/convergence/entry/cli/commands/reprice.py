@@ -1,4 +1,4 @@
-"""`convergence reprice`: what another price list makes of past days, and the change itself when it is wanted."""
+"""`convergence reprice`: price past days with another price list: preview the change, or apply it."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _day = click.DateTime(formats=["%Y-%m-%d"])
 @click.option("--from", "first", type=_day, metavar="DATE", required=True, help="First day (UTC).")
 @click.option("--to", "last", type=_day, metavar="DATE", required=True, help="Last day (UTC), included.")
 @click.option("--apply/--dry-run", default=False, help="Write; a dry run, the default, only shows before and after.")
-@click.option("--price-file", metavar="FILE", help="A price list below configs/; else the one that is shipped.")
+@click.option("--price-file", metavar="FILE", help="A price list below configs/; the shipped one by default.")
 @click.option("--credential-id", metavar="ID", default="", help="Whose usage, where the org has several credentials.")
 @click.pass_obj
 def command(

@@ -25,7 +25,7 @@ def command(session: Session) -> int:
       convergence resume
     """
     if session.server() is not None:
-        not_there("be told to resume", "a server finishes by itself what an earlier process left, when it starts")
+        not_there("resume on request", "a server finishes by itself what an earlier process left, when it starts")
     if not session.data_dir.exists():
         return _nothing(session)
     session.check_configs()

@@ -25,7 +25,9 @@ from convergence.ports.bus import RUN_EVENTS, Bus, Message
 @click.argument("pipeline")
 @parameter_options
 @click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
-@click.option("--idempotency-key", metavar="TEXT", help="The same key gives the same run, never a second one.")
+@click.option(
+    "--idempotency-key", metavar="TEXT", help="The same key returns the same run and never starts a second one."
+)
 @click.pass_obj
 def command(
     session: Session,
@@ -49,7 +51,7 @@ def command(
         words = (given, variables, files)
         return remote.run(session, server, org, pipeline, words, wait=wait, idempotency_key=idempotency_key)
     session.check_configs()
-    with session.reading() as services:  # nothing is locked, made or started for a request that is no good
+    with session.reading() as services:  # nothing is locked, created or started for an invalid request
         loaded = services.catalog.get(pipeline)
     parameters = read_parameters(loaded.path, loaded.pipeline.parameters, given, variables, files)
     request = request_for(org, pipeline, parameters, idempotency_key=idempotency_key)
@@ -90,7 +92,7 @@ async def _run(session: Session, request: RunRequest, *, wait: bool) -> int:
 
 
 def later(session: Session, run_id: str, status: str) -> int:
-    """Say that a run is accepted, and who will do the work."""
+    """Report that a run is accepted, and which process will execute it."""
     if session.out.json:
         session.out.data({"run_id": run_id, "status": status})
     else:

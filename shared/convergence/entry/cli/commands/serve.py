@@ -19,7 +19,7 @@ from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
-REQUESTS_S: Final = 10  # for requests under way when it is told to stop
+REQUESTS_S: Final = 10  # for requests in progress when the server is stopped
 STEPS_S: Final = 25.0  # then for steps; what is not done by then is resumed by the next start
 YOUNG_MAX: Final = (
     10_000  # new objects before the collector looks: 2 looks in 4,000 runs of up to 4 ms; else 48 of up to 9
@@ -91,14 +91,14 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         _keep_what_is_loaded()
         await server.serve(sockets=[listening])
         if not await writer.worker.drain(STEPS_S):
-            session.out.note("Some steps were still at work; the next start goes on with them.")
-    gc.unfreeze()  # else what was kept counts as leaked at the end, a line for each
+            session.out.note("Some steps were still running; the next start continues with them.")
+    gc.unfreeze()  # otherwise frozen objects are reported as leaked at exit, one line each
     gc.collect()
     session.out.note("Stopped.")
 
 
 def _keep_what_is_loaded() -> None:
-    """Modules, routes and schemas stay until the end. A full look at them takes 50 ms, in which nobody is served."""
+    """Exclude modules, routes and schemas from collections: a full one takes 50 ms, in which no request is served."""
     gc.collect()
     gc.freeze()
     gc.set_threshold(YOUNG_MAX, *gc.get_threshold()[1:])
@@ -108,9 +108,9 @@ def _say(session: Session, settings: Settings, listening: socket.socket, left: i
     address = _address(listening)
     session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
     if left:
-        session.out.note(f"goes on with {left} run{'s' * (left != 1)} of an earlier process")
+        session.out.note(f"continues {left} run{'s' * (left != 1)} of an earlier process")
     if settings.DISABLE_AUTH:
-        session.out.note("authentication is switched off: everybody is the operator")
+        session.out.note("authentication is switched off: every caller has the operator's rights")
     elif not settings.CONVERGENCE_ROOT_KEY.get_secret_value():
         session.out.note("CONVERGENCE_ROOT_KEY is not set: what the operator does is closed")
 

@@ -69,7 +69,7 @@ def steps_table(out: Output, view: RunView) -> None:
 
 
 def _crashes(step: StepView) -> str | None:
-    if not step["crashes"] or step["status"] == "failed":  # then the error says it
+    if not step["crashes"] or step["status"] == "failed":  # then the error includes it
         return None
     counts = f"crashes: {step['crashes']}, {step['crashes_when_isolated']} of them alone"
     return f"({counts}; next try {step['next_attempt_at'][11:19]})" if step["next_attempt_at"] else f"({counts})"

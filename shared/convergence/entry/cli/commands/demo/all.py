@@ -41,7 +41,7 @@ QUERY: Final = f"SELECT * FROM {TRACKING}"  # noqa: S608 - as above
 
 
 async def run_all(session: Session, start: datetime | None, end: datetime | None) -> int:
-    """Run them and tell rows, cost and reconciliation of each; 1 when one of them did not complete."""
+    """Run them and report rows, cost and reconciliation of each; 1 when one of them did not complete."""
     rows = Rows()
     with session.reading() as services:
         first, last = demo.dates(start, end, services.clock.now())

@@ -23,7 +23,7 @@ _day = click.DateTime(formats=["%Y-%m-%d"])
 def command(session: Session, start: datetime | None, end: datetime | None, everything: bool) -> int:
     """Do the main job once: store a key, load prices, ask for usage and bill, compute cost, write FOCUS rows.
 
-    With OPENAI_ADMIN_KEY in the environment it asks OpenAI; else a sandbox on this machine replays published figures.
+    With OPENAI_ADMIN_KEY in the environment it calls OpenAI; otherwise a local sandbox replays published figures.
 
     \b
     Example:

@@ -1,4 +1,4 @@
-"""What the demo shows of its result, asked from the org's tables as anybody could."""
+"""The figures that the demo shows, read from the org's tables with plain SQL."""
 
 from __future__ import annotations
 

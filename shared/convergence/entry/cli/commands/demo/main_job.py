@@ -75,7 +75,7 @@ async def ensure_org(writer: Writer) -> None:
 async def _run(
     session: Session, writer: Writer, rows: Rows, pipeline: str, asked: Source, parameters: Mapping[str, Any]
 ) -> Run:
-    """Run a pipeline to its end. Those that need the sandbox say so, for whoever has to finish them."""
+    """Run a pipeline to its end. Runs that need the sandbox are marked, in case another process finishes them."""
     request = RunRequest(org=ORG, pipeline=pipeline, parameters=parameters)
     if asked.base_url is not None:
         request = replace(request, parameters={**parameters, "api_base_url": asked.base_url}, trigger=TRIGGER)

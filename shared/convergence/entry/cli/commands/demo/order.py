@@ -8,14 +8,14 @@ from typing import Any, Final
 
 from convergence.config.loader import LoadedPipeline
 
-# The action of a step's name says how far from the source it is: what stores keys comes before what extracts, ...
+# The action in a step's name shows its distance from the source: storing keys comes before extracting, ...
 RANKS: Final = {"store": 0, "extract": 1, "seed": 2, "transform": 2, "load": 2, "calculate": 2}
 LAST: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A pipeline and the parameters that lead it to the sandbox; `lacks` names required ones that nobody knows."""
+    """A pipeline and the parameters that lead it to the sandbox; `lacks` names required ones without a known value."""
 
     name: str
     loaded: LoadedPipeline
@@ -24,7 +24,7 @@ class Planned:
 
 
 def planned(name: str, loaded: LoadedPipeline, known: Mapping[str, Any], days: Mapping[str, str]) -> Planned:
-    """Give a pipeline what it declares of `known`, and the days, unless it tells of today by default (a balance)."""
+    """Give a pipeline its share of the `known` parameters, and the days unless its default is today (a balance)."""
     declared = loaded.pipeline.parameters
     given = {parameter: value for parameter, value in known.items() if parameter in declared}
     lacks = tuple(

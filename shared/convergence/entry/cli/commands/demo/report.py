@@ -22,7 +22,7 @@ QUERY: Final = "SELECT x_Model, SUM(BilledCost) AS cost FROM cost_data_standard_
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """Everything that the demo says about its run."""
+    """Everything that the demo reports about its run."""
 
     source: str
     sandbox: bool
@@ -98,7 +98,7 @@ def _print_reconciliation(out: Output, report: Report) -> None:
         [reason, str(sums.lines), _money(sums.computed), _money(sums.billed), _money(sums.difference)]
         for reason, sums in reasons.items()
     ]
-    out.table(["why they differ", "lines", "computed", "billed", "billed - computed"], rows, right={1, 2, 3, 4})
+    out.table(["reason", "lines", "computed", "billed", "billed - computed"], rows, right={1, 2, 3, 4})
     explained = [row for row in report.figures.differences if row["difference"] and row["explanation"]]
     explained.sort(key=lambda row: -abs(row["difference"]))
     for row in explained[:SHOWN_MAX]:
@@ -108,7 +108,7 @@ def _print_reconciliation(out: Output, report: Report) -> None:
         out.line(f"  … and {len(explained) - SHOWN_MAX} more in openai_cost_daily_reconciled")
     unpriced = report.results.get("calculate_costs", {}).get("unpriced", [])
     if unpriced:
-        out.line(f"  Used, but on no price list of ours: {'; '.join(unpriced)}")
+        out.line(f"  Used, but not on our price list: {'; '.join(unpriced)}")
 
 
 def _print_next(session: Session, run_id: str) -> None:

@@ -1,4 +1,4 @@
-"""Where the demo's figures come from: the provider itself when there is a key, else the sandbox."""
+"""The source of the demo's figures: the provider itself if there is a key, otherwise the sandbox."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ KEY_VARIABLE: Final = "OPENAI_ADMIN_KEY"
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """Where to ask, with which key; `sandbox` tells whether the answers are replayed."""
+    """Which address to call, with which key; `sandbox`: the answers are replayed."""
 
     key: str
     base_url: str | None  # None: the pipeline's default
