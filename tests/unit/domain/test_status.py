@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -17,7 +18,7 @@ from convergence.domain.status import (
     RunStatus,
     StepStatus,
 )
-from convergence.domain.step import Step
+from convergence.domain.step import Applied, Step
 from convergence.domain.times import to_text
 from convergence.domain.transitions import KEPT_MAX, RawTransition, appended
 
@@ -59,14 +60,42 @@ def test_terminal_statuses_are_those_that_lead_nowhere() -> None:
     assert frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED}) == STEP_TERMINAL
 
 
-def test_a_replayed_step_forgets_its_failures_but_keeps_its_lease() -> None:
+def test_a_replayed_step_forgets_all_but_its_lease_and_what_tells_its_writes_apart() -> None:
     until = T0 + timedelta(seconds=90)
+    kept: dict[str, Any] = {
+        "step_id": "s",
+        "lease_owner": "p1",
+        "lease_until": until,
+        "lease_proven": True,
+        "lease_isolated": True,
+        "input": "digest",
+        "epochs": (0,),
+        "older_epochs": 1,
+    }
     step = Step(
-        step_id="s", status=StepStatus.FAILED, failures=3, crashes=2, checkpoint=5, stages=(1,), lease_until=until
+        **kept,
+        status=StepStatus.FAILED,
+        token="t0",
+        crashes=4,
+        crashes_when_proven=3,
+        crashes_when_isolated=2,
+        failures=3,
+        not_before=T0,
+        elapsed_s=60.0,
+        checkpoint=5,
+        stages=(1,),
+        result={"rows_processed": 1},
+        error={"message": "x"},
+        started_at=T0,
+        finished_at=T0,
+        moves=2,
+        writes={"append": 2},
+        applied=Applied.KEEP,
     )
-    again = step.replayed(epoch=1, at=T0, token="t")
-    assert (again.status, again.epoch, again.failures, again.crashes) == (StepStatus.RETRYING, 1, 0, 0)
-    assert (again.checkpoint, again.stages, again.lease_until) == (None, (), until)
+    again = step.replayed(epoch=1, at=T0, token="t1")
+    moved: dict[str, Any] = {"status": StepStatus.RETRYING, "epoch": 1, "token": "t1", "moves": 3}
+    assert again == Step(**kept, **moved, transitions=again.transitions)
+    assert again.transitions[-1][1:] == (StepStatus.RETRYING, "replay 1")
 
 
 @pytest.mark.parametrize("status", [StepStatus.COMPLETED, StepStatus.SKIPPED])

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from hashlib import blake2b
 from typing import Any
 
 import pytest
 
+from convergence.domain.plan import PlanStep
 from convergence.domain.step import Applied, Step
 from convergence.engine.replay import replay
+from convergence.engine.step.effects import job_id
 from convergence.errors import InvalidInput, StepFailed, StillRunning, Transient
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Effect, LoadResult, Parameter, QueryResult, WriteMode
+from tests.unit.domain.test_status import a_run
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
 
@@ -364,3 +368,50 @@ def test_a_word_on_a_step_that_will_not_run_is_refused(engine: Engine) -> None:
             await replay(engine.services, "acme", run.run_id, applied={"load_b": Applied.KEEP})
 
     engine.run_scenario(scenario)
+
+
+def test_a_job_is_named_after_run_step_epoch_and_its_own_name() -> None:
+    run, planned = a_run(), PlanStep(step_id="a", ps_type="generic.noop")
+    first = job_id(run, planned, "query", 0, "n")
+    others = [
+        job_id(replace(run, run_id="run_other"), planned, "query", 0, "n"),
+        job_id(run, replace(planned, step_id="b"), "query", 0, "n"),
+        job_id(run, planned, "call", 0, "n"),
+        job_id(run, planned, "query", 1, "n"),
+        job_id(run, planned, "query", 0, "m"),
+    ]
+    assert first == job_id(run, planned, "query", 0, "n")
+    assert len({first, *others}) == 6
+
+
+def test_a_read_that_is_waited_for_is_another_job_in_each_slice_and_epoch(engine: Engine) -> None:
+    engine.pipeline(LABELLED)
+    seen: list[tuple[int, Any, str]] = []
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        async def noted(sql: str, *given: Any, job_id: str, **options: Any) -> QueryResult:
+            seen.append((context["epoch"], context.checkpoint, job_id))
+            return QueryResult()
+
+        engine.warehouse.query = noted  # type: ignore[method-assign]
+        for _ in range(2):
+            await context.warehouse.query("SELECT 1", {}, wait_s=5.0)
+        if context.checkpoint is None:
+            return {"status": "CONTINUE", "checkpoint": 1}
+        if len(seen) == 4:
+            raise Transient("once more, and the same jobs again")
+        if context["epoch"] == 0:
+            raise StepFailed("to be replayed")
+        return {"status": "SUCCESS"}
+
+    engine.pipeline(one(retry={"max_attempts": 2, "backoff_seconds": 1}))
+    engine.works["load_a"] = work
+
+    async def scenario() -> Any:
+        return await replayed(engine, await engine.run())
+
+    assert engine.run_scenario(scenario).status == "completed"
+    assert [where[:2] for where in seen] == [(0, None)] * 2 + [(0, 1)] * 4 + [(1, None)] * 2 + [(1, 1)] * 2
+    jobs = [job for _, _, job in seen]
+    assert jobs[2:4] == jobs[4:6]
+    assert len(set(jobs)) == 8

@@ -153,7 +153,7 @@ def test_a_run_that_cannot_be_read_starves_no_other(engine: Engine) -> None:
     async def scenario() -> str:
         subscriptions = engine.bus.detach()
         bad, good = await engine.start(), await engine.start()
-        await engine.documents.commit([Patch(f"runs/{bad.run_id}", unset=[("status",)])])
+        await engine.documents.commit([Patch(f"runs/{bad.run_id}", unset=[("digest",)])])
         engine.bus.attach(subscriptions)
         await engine.clock.sleep(61)
         await reconcile(engine.services)

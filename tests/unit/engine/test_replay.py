@@ -53,6 +53,22 @@ def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine:
     assert engine.run_scenario(scenario) == [["failed", "cancelled"]] * 2
 
 
+def test_a_replay_moves_steps_that_never_began_into_its_epoch_too(engine: Engine) -> None:
+    """A message of the old epoch that is still under way must find nothing that it could begin."""
+    engine.pipeline(TWO)
+    engine.works["extract_a"] = failing(StepFailed("x"))
+
+    async def scenario() -> list[Any]:
+        run = await engine.run()
+        assert await engine.documents.get(f"{run.path}/steps/load_b") is None
+        engine.bus.detach()
+        await replay(engine.services, "acme", run.run_id)
+        return [await engine.data(f"{run.path}/steps/{name}") for name in ("extract_a", "load_b")]
+
+    for step in engine.run_scenario(scenario):
+        assert (step["status"], step["epoch"], step["transitions"][-1][-1]) == ("retrying", 1, "replay 1")
+
+
 def test_replay_with_other_parameters_or_the_latest_file(engine: Engine) -> None:
     text = "parameters: {limit: {type: integer, default: 1}}\n"
     engine.pipeline(text + one(config={"limit": "{limit}"}))

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from convergence.engine.cancel import cancel
+from convergence.engine.replay import replay
 from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -163,6 +164,30 @@ def test_a_step_over_its_time_is_stopped(engine: Engine) -> None:
     run = engine.run_scenario(engine.run)
     assert run.error["message"] == "generic.noop: timed out after 30s (the step's timeout)"
     assert engine.loop.now_s < 60
+
+
+def test_a_step_that_goes_on_in_slices_is_stopped_when_they_took_its_time_together(engine: Engine) -> None:
+    engine.pipeline(one(timeout_seconds=70))
+
+    async def endless(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.sleep(30)
+        return {"status": "CONTINUE", "checkpoint": (context.checkpoint or 0) + 1}
+
+    engine.works["load_a"] = endless
+
+    async def scenario() -> Any:
+        run = await engine.run()
+        subscriptions = engine.bus.detach()
+        failed = await engine.data(f"{run.path}/steps/load_a")
+        await replay(engine.services, "acme", run.run_id)
+        again = await engine.data(f"{run.path}/steps/load_a")
+        engine.bus.attach(subscriptions)
+        return run, failed["elapsed_s"], again["elapsed_s"]
+
+    run, failed_s, again_s = engine.run_scenario(scenario)
+    assert run.error["message"] == "generic.noop: timed out after 10s (the step's timeout)"
+    assert engine.started == ["load_a"] * 3
+    assert (failed_s, again_s) == (60.0, 0.0)
 
 
 def test_a_run_over_its_deadline_fails_with_a_dead_letter_of_its_own(engine: Engine) -> None:
