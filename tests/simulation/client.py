@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import RunRequest, dispatch
-from convergence.engine.replay import replay, replay_letter
+from convergence.engine.replay import replay, replay_dead_letter
 from convergence.errors import ConvergenceError, InvalidInput, QuotaExceeded
 from convergence.ports.warehouse import Row
 from tests.simulation.faults import Killed
@@ -73,7 +73,7 @@ class Client:
         dead_letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
         newest = [path for path in dead_letters if path.endswith(f".{self._document['epoch']}")]
         if self._by_dead_letter and newest:
-            return await replay_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
+            return await replay_dead_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
         edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
         error = self._document["error"] or {}
         if error.get("code") == "step.applied_before":

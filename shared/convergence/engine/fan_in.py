@@ -50,8 +50,8 @@ class FanInTracker:
 
     def woken(self, run: Run, child: str) -> bool:
         """True when this process has woken `child` in this epoch already."""
-        memory = self._runs.get((run.run_id, run.epoch))
-        return memory is not None and child in memory.woken
+        state = self._runs.get((run.run_id, run.epoch))
+        return state is not None and child in state.woken
 
     def mark_woken(self, run: Run, child: str) -> None:
         """Remember that `child` was woken. Call it only after the publish returned."""
@@ -62,12 +62,12 @@ class FanInTracker:
         self._runs.pop((run.run_id, run.epoch), None)
 
     def _memory(self, run: Run) -> _Run:
-        memory = self._runs.get((run.run_id, run.epoch))
-        if memory is None:
-            memory = self._runs[run.run_id, run.epoch] = _Run()
+        state = self._runs.get((run.run_id, run.epoch))
+        if state is None:
+            state = self._runs[run.run_id, run.epoch] = _Run()
             if len(self._runs) > _RUNS_MAX:
                 self._runs.popitem(last=False)
-        return memory
+        return state
 
     async def complete(self, documents: Documents, run: Run, child: str, siblings: Sequence[str], me: str) -> bool:
         """Return True when all `siblings` are done; `me` just committed that it is.

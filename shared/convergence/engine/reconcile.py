@@ -189,7 +189,7 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
         return
     graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
-    warnings = tuple(said for step in graph for said in step.warnings)
+    warnings = tuple(warning for step in graph for warning in step.warnings)
     await announce(services, run, end_steps=False)
     closed = changed(run, totals=totals, warnings=warnings)
     await _put_off(services, StoredRun(closed, stored.version), None)

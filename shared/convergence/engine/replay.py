@@ -81,14 +81,14 @@ async def replay(
         return again
 
 
-async def replay_letter(services: Services, org: str, letter_id: str) -> Run:
+async def replay_dead_letter(services: Services, org: str, dead_letter_id: str) -> Run:
     """Replay the run of a dead letter. Raises `InvalidInput` for a dead letter of an older epoch."""
-    dead_letter = await services.documents.get(f"{DEAD_LETTERS}/{letter_id}")
+    dead_letter = await services.documents.get(f"{DEAD_LETTERS}/{dead_letter_id}")
     if dead_letter is None or dead_letter.data["org"] != org or "run_id" not in dead_letter.data:
-        raise NotFound(f"{org} has no dead letter {letter_id!r}; list them with: convergence dead-letters {org}")
+        raise NotFound(f"{org} has no dead letter {dead_letter_id!r}; list them with: convergence dead-letters {org}")
     run = (await require_run(services, org, dead_letter.data["run_id"])).run
     if run.epoch != dead_letter.data["epoch"]:
-        raise InvalidInput(f"letter {letter_id} was replayed already; run {run.run_id} is {run.status}")
+        raise InvalidInput(f"dead letter {dead_letter_id} was replayed already; run {run.run_id} is {run.status}")
     return await replay(services, org, run.run_id)
 
 

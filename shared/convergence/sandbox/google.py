@@ -39,8 +39,8 @@ def error(status: int, message: str, word: str) -> Response:
     """Return an error in the provider's shape; BigQuery's clients read `reason`."""
     reasons = {"PERMISSION_DENIED": "accessDenied", "NOT_FOUND": "notFound", "INVALID_ARGUMENT": "invalidQuery"}
     detail = {"message": message, "reason": reasons.get(word, "authError")}
-    said = {"code": status, "message": message, "status": word, "errors": [detail]}
-    return Response(status, orjson.dumps({"error": said}))
+    detailed = {"code": status, "message": message, "status": word, "errors": [detail]}
+    return Response(status, orjson.dumps({"error": detailed}))
 
 
 @lru_cache(maxsize=1)

@@ -80,8 +80,8 @@ class Query:
         if not text and default is not None:
             return default
         if not text.isdigit():
-            said = "Missing required parameter" if not text else "Invalid type for"
-            raise Refused(400, f"{said}: '{name}'.", param=name)
+            message = "Missing required parameter" if not text else "Invalid type for"
+            raise Refused(400, f"{message}: '{name}'.", param=name)
         return int(text)
 
 

@@ -18,7 +18,7 @@ from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.messages import StepReady
 from convergence.engine.reconcile import reconcile_run
-from convergence.engine.replay import replay_letter
+from convergence.engine.replay import replay_dead_letter
 from convergence.engine.services import INDEXES
 from convergence.engine.step.run_step import on_step_ready, run_step
 from convergence.engine.views.quota import quota_view
@@ -63,7 +63,7 @@ def test_a_failed_run_is_listed_and_its_dead_letter_replays_it(engine: Firestore
         listed = await history(engine.services, "acme", status="failed", provider="p")
         assert [each["run_id"] for each in listed["runs"]] == [run.run_id]
         assert len((await dead_letters(engine.services, "acme"))["dead_letters"]) == 1
-        await replay_letter(engine.services, "acme", f"{run.run_id}.load_b.0")
+        await replay_dead_letter(engine.services, "acme", f"{run.run_id}.load_b.0")
         ended = await engine.worker.wait("acme", run.run_id)
         return ended, await quota_view(engine.services, await engine.services.orgs.get("acme"))
 

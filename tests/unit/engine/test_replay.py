@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from convergence.engine.cancel import cancel
-from convergence.engine.replay import replay, replay_letter
+from convergence.engine.replay import replay, replay_dead_letter
 from convergence.engine.views.runs import status
 from convergence.errors import InvalidInput, NotFound, StepFailed
 from convergence.ports.processor import Context
@@ -24,10 +24,10 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
         run = await engine.run()
         (dead_letter,) = (await engine.documents.query("dead_letters")).documents
         letter_id = dead_letter.path.rpartition("/")[2]
-        await replay_letter(engine.services, "acme", letter_id)
+        await replay_dead_letter(engine.services, "acme", letter_id)
         ended = await engine.worker.wait("acme", run.run_id)
         with pytest.raises(InvalidInput, match="was replayed already"):
-            await replay_letter(engine.services, "acme", letter_id)
+            await replay_dead_letter(engine.services, "acme", letter_id)
         with pytest.raises(InvalidInput, match="only failed and cancelled runs"):
             await replay(engine.services, "acme", run.run_id)
         return ended

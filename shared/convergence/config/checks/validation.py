@@ -64,8 +64,8 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
                 warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
-                said = naming.table_problem(file.stem) if kind is Kind.TABLE_SCHEMA else None
-                warnings.extend([ConfigError(said, where=file.relative_to(root).as_posix())] if said else ())
+                problem = naming.table_problem(file.stem) if kind is Kind.TABLE_SCHEMA else None
+                warnings.extend([ConfigError(problem, where=file.relative_to(root).as_posix())] if problem else ())
         except ConfigErrors as errors:
             problems.extend(errors.problems)
         except ConfigError as error:
@@ -99,8 +99,8 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
 
 def _named(loaded: LoadedPipeline, naming: Naming) -> list[ConfigError]:
     """Steps whose ids break the naming rules of this configs folder."""
-    said = ((index, naming.step_problem(step.step_id)) for index, step in enumerate(loaded.pipeline.steps))
-    return [loaded.positions.problem(("steps", index, "step_id"), problem) for index, problem in said if problem]
+    found = ((index, naming.step_problem(step.step_id)) for index, step in enumerate(loaded.pipeline.steps))
+    return [loaded.positions.problem(("steps", index, "step_id"), problem) for index, problem in found if problem]
 
 
 def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:

@@ -163,8 +163,8 @@ class Effects:
     def _difference(self, epoch: int) -> str:
         former, now = self._run.parameters_in(epoch), self._run.parameters
         changed = [name for name in sorted({*former, *now}) if former.get(name) != now.get(name)]
-        said = [f"{name} was {_value(former.get(name))} and is {_value(now.get(name))}" for name in changed]
-        return "; ".join(said) or "its configuration, or a file that it names, has changed"
+        changes = [f"{name} was {_value(former.get(name))} and is {_value(now.get(name))}" for name in changed]
+        return "; ".join(changes) or "its configuration, or a file that it names, has changed"
 
 
 def job_id(run: Run, planned: PlanStep, kind: str, epoch: int, name: str) -> str:

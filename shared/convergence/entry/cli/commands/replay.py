@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from convergence.domain.step import Applied
-from convergence.engine.replay import replay, replay_letter
+from convergence.engine.replay import replay, replay_dead_letter
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, require_run
 from convergence.entry.cli import remote
@@ -90,7 +90,7 @@ async def _replay(
         await serve(session.installation, session.out, [old], stack)
         working = writer if wait else unheard(writer)
         if dead_letter is not None:
-            again = await replay_letter(working.services, org, name)
+            again = await replay_dead_letter(working.services, org, name)
         else:
             again = await replay(working.services, org, run_id, parameters=edited, latest=latest, applied=applied)
         if not wait:

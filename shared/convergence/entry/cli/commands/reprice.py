@@ -96,7 +96,7 @@ def _print(session: Session, found: Mapping[str, Any]) -> None:
             [row["usage_date"], row["model"] or "-", *(row[name] for name in columns), row["reason"]]
             for row in found["changes"]
         ]
-        out.table(["day", "model", *columns, "why"], changes, right={2, 3, 4})
+        out.table(["day", "model", *columns, "reason"], changes, right={2, 3, 4})
     for warning in found["warnings"]:
         out.line(f"warning: {warning}")
     if found["applied"]:
