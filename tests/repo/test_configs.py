@@ -122,6 +122,19 @@ def test_validate_warns_of_names_and_refuses_none(tmp_path: Path) -> None:
     assert "'fetch' is not a known action" in report.warnings[0].message
 
 
+def test_validate_warns_of_what_is_declared_and_not_active_yet(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "alerts").mkdir()
+    steps = "steps: [{step_id: extract_things, ps_type: generic.noop}]"
+    (tmp_path / "acme/daily.yml").write_text(f'{steps}\nschedule: "0 6 * * *"', "utf-8")
+    (tmp_path / "acme/off.yml").write_text(f'{steps}\nschedule: {{cron: "0 6 * * *", enabled: false}}', "utf-8")
+    (tmp_path / "alerts/none.yml").write_text("version: 1\nalerts: []", "utf-8")
+    report = Catalog(tmp_path).validate()
+    found = sorted(str(warning) for warning in report.warnings)
+    assert [text.partition(" ")[0] for text in found] == ["acme/daily.yml:2:1:", "alerts/none.yml:"]
+    assert all("not active yet" in text for text in found)
+
+
 def test_the_standard_table_has_the_65_columns_of_focus_1_3_and_then_ours() -> None:
     columns = SCHEMAS.get("cost_data_standard_1_3").columns
     assert len(FOCUS) == 65

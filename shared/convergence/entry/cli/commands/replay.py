@@ -75,7 +75,7 @@ async def _replay(
 ) -> int:
     rows = Rows()
     with session.reading() as services:
-        dead_letter = await _letter(services, name)
+        dead_letter = await _dead_letter(services, name)
         org, run_id = dead_letter or await find_run(services, name)
         old = (await require_run(services, org, run_id)).run
         edited: dict[str, Any] | None = None
@@ -100,7 +100,7 @@ async def _replay(
         return await report_end(session.out, writer.services, ended, session.command)
 
 
-async def _letter(services: Services, name: str) -> tuple[str, str] | None:
+async def _dead_letter(services: Services, name: str) -> tuple[str, str] | None:
     """Return (org, run id) of a dead letter, None when it does not exist."""
     document = None if "/" in name else await services.documents.get(f"{DEAD_LETTERS}/{name}")
     if document is None:
