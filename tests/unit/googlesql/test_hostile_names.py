@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from convergence.adapters.googlesql.types import SqlType, from_duckdb, parse_type
-from convergence.adapters.local.duckdb_sql.translate import StatementContext, parse, translate
+from convergence.adapters.local.duckdb_sql.context import StatementContext
+from convergence.adapters.local.duckdb_sql.translate import parse, translate
 from convergence.errors import ConvergenceError
 from convergence.ports.warehouse import Scope
 

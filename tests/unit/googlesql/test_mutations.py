@@ -16,7 +16,8 @@ from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.procedures.parser import parse_procedure
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.duckdb_sql.check import check_procedure, check_statement
-from convergence.adapters.local.duckdb_sql.translate import StatementContext, parse, row_query, translate
+from convergence.adapters.local.duckdb_sql.context import StatementContext
+from convergence.adapters.local.duckdb_sql.translate import parse, row_query, translate
 from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import Scope
 

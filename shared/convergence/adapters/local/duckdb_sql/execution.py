@@ -15,7 +15,7 @@ from convergence.adapters.local.duckdb_sql.variables import Variable, Variables,
 from convergence.errors import ConvergenceError, StepFailed, Transient
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.warehouse.session import Job
     from convergence.adapters.local.warehouse.statements import Outcome, Statements
 

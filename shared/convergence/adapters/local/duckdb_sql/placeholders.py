@@ -11,7 +11,7 @@ from convergence.adapters.local.duckdb_sql.names import Names
 from convergence.errors import InvalidInput, StepFailed, did_you_mean
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
 
 _STRING: Final = SqlType("STRING")
 SYSTEM: Final = {

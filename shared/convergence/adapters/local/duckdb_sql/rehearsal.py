@@ -18,7 +18,8 @@ from convergence.adapters.local.duckdb_sql.variables import Variables
 from convergence.errors import ConvergenceError
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext, Translation
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
+    from convergence.adapters.local.duckdb_sql.translate import Translation
     from convergence.adapters.local.warehouse.session import Job
     from convergence.adapters.local.warehouse.statements import Statements
 

@@ -15,34 +15,19 @@ from convergence.adapters.googlesql.functions import refuse_unknown
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.googlesql.refusal import refusing
-from convergence.adapters.googlesql.types import Catalog, SqlType
+from convergence.adapters.googlesql.types import Catalog
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
+from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
+from convergence.adapters.local.duckdb_sql.rules.base import kind_of
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
-from convergence.adapters.local.duckdb_sql.rules.table import apply_rules, kind_of
+from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
 from convergence.adapters.local.duckdb_sql.rules.text import as_text
 from convergence.adapters.local.duckdb_sql.shape import shape
 from convergence.adapters.local.duckdb_sql.struct_fields import assign_fields
 from convergence.adapters.local.warehouse.fence import Fence
-from convergence.ports.warehouse import Scope
-
-
-@dataclass(frozen=True, slots=True)
-class StatementContext:
-    """What a statement's meaning depends on besides its text and the tables. Hashable: part of the cache's key.
-
-    Parameters (`@name`), script variables and `?` come with their types; names in lower case.
-    """
-
-    scope: Scope
-    project: str
-    parameters: tuple[tuple[str, SqlType], ...] = ()
-    variables: tuple[tuple[str, SqlType], ...] = ()
-    positional: tuple[SqlType, ...] = ()
-    temporary: frozenset[str] = frozenset()
-    in_script: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import call, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import call, function, kind_of, text, typed
 from convergence.errors import StepFailed
 
 _OFFSET: Final = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::?(\d\d))?")

@@ -36,8 +36,8 @@ def call_procedure(
     fingerprint: str = "",
 ) -> Outcome:
     """Run a procedure; see the port. `at` is the time of the call."""
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
 
     with job.transaction():
         known = recorded(job, job_id, fingerprint)
@@ -78,8 +78,8 @@ def rehearse_call(
     scope: Scope,
 ) -> QueryResult:
     """Resolve all names and types of a procedure without running it; see `googlesql.rehearsal`."""
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
 
     tree = routines.procedure(job, procedure)
     rehearsal = Rehearsal(

@@ -52,8 +52,8 @@ def _pending(job: Job, migrations: Sequence[Routine], dataset: str) -> list[Rout
 
 def _run(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope, at: datetime) -> None:
     from convergence.adapters.googlesql.scripts.parser import parse_script
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
 
     body = parse_script(routines.with_project(migration), migration.source)
     context = StatementContext(scope=scope, project=statements.project)
@@ -64,8 +64,8 @@ def _run(job: Job, statements: Statements, routines: Routines, migration: Routin
 
 def _rehearse(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope) -> None:
     from convergence.adapters.googlesql.scripts.parser import parse_script
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext
 
     body = parse_script(routines.with_project(migration), migration.source)
     context = StatementContext(scope=scope, project=statements.project)

@@ -16,7 +16,8 @@ from convergence.adapters.local.warehouse.statements import Statements, check_by
 from convergence.ports.warehouse import Parameter, QueryResult, Scope
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.duckdb_sql.translate import StatementContext, Translation
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
+    from convergence.adapters.local.duckdb_sql.translate import Translation
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +66,7 @@ class Query:
         return translation
 
     def _context(self, statements: Statements) -> StatementContext:
-        from convergence.adapters.local.duckdb_sql.translate import StatementContext
+        from convergence.adapters.local.duckdb_sql.context import StatementContext
 
         types = tuple(sorted((name.lower(), parse_type(each.type)) for name, each in self.parameters.items()))
         return StatementContext(scope=self.scope, project=statements.project, parameters=types)

@@ -21,7 +21,8 @@ from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.duckdb_sql.translate import Parsed, StatementContext, Translation
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
+    from convergence.adapters.local.duckdb_sql.translate import Parsed, Translation
 
 T = TypeVar("T")
 CACHED: Final = 1024

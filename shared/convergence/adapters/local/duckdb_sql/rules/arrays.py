@@ -7,8 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, function, kind_of, typed
 from convergence.adapters.local.duckdb_sql.rules.structs import fit_elements
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, function, kind_of, typed
 from convergence.errors import StepFailed
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text, typed
 from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time
 from convergence.errors import StepFailed
 

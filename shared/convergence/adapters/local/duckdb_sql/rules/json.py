@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text, typed
 from convergence.errors import StepFailed
 
 

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, kind_of, typed
 
 _DECIMALS: Final = ("BIGNUMERIC", "NUMERIC")
 

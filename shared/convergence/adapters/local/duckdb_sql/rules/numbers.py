@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import (
+from convergence.adapters.local.duckdb_sql.rules.base import (
     Rule,
     attempt,
     call,

@@ -8,8 +8,8 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.pivots import order_unpivot
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
 from convergence.adapters.local.duckdb_sql.rules.numbers import ANONYMOUS
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, function, kind_of
 from convergence.errors import StepFailed
 
 

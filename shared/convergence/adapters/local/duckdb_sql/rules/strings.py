@@ -8,7 +8,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, call, cast, function, kind_of, text
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text
 from convergence.errors import StepFailed
 
 # The characters of Unicode's property White_Space.

@@ -10,8 +10,8 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
 from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, function, kind_of
 from convergence.errors import StepFailed
 
 

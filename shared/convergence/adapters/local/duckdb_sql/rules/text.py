@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.patterns import Conversion, format_pieces
-from convergence.adapters.local.duckdb_sql.rules.table import Rule, attempt, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, attempt, call, cast, function, kind_of, text, typed
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
