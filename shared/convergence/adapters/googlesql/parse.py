@@ -11,6 +11,7 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.bigquery import BigQueryParser
 
+from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.errors import StepFailed
 
@@ -49,9 +50,12 @@ def source() -> BigQuery:
 
 
 def parse_statement(sql: str) -> exp.Expr:
-    """Parse exactly one statement. Raises `StepFailed` with line, column and the token."""
+    """Parse exactly one statement. Raises `StepFailed` with line, column and the token, or the limit it is beyond."""
+    check_length(sql)
     try:
-        trees = [tree for tree in source().parse(sql) if tree is not None]
+        tokens = source().tokenize(sql)
+        check_tokens(tokens)
+        trees = [tree for tree in source().parser().parse(tokens, sql) if tree is not None]
     except SqlglotError as error:
         raise StepFailed(_where(error)) from error
     except RecursionError as error:
@@ -60,6 +64,7 @@ def parse_statement(sql: str) -> exp.Expr:
         raise StepFailed("syntax error: the statement has a form that GoogleSQL does not know.") from error
     if len(trees) != 1:
         raise StepFailed(f"One statement is expected, {len(trees)} were given.")
+    check_joins(trees[0])
     for node in trees[0].walk():
         for missing in node.error_messages():
             raise StepFailed(f"syntax error: {missing}.")

@@ -11,8 +11,9 @@ from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.errors import SqlglotError
 from sqlglot.tokenizer_core import Token, TokenType
 
+from convergence.adapters.googlesql.bounds import check_length
 from convergence.adapters.googlesql.scripts.nodes import Text
-from convergence.errors import ConfigError
+from convergence.errors import ConfigError, StepFailed
 
 QUOTED: Final = frozenset({TokenType.STRING, TokenType.RAW_STRING, TokenType.IDENTIFIER, TokenType.BYTE_STRING})
 _OPEN: Final = frozenset({TokenType.L_PAREN, TokenType.L_BRACKET})
@@ -45,6 +46,10 @@ class Tokens:
     """A cursor. Keywords are compared in upper case; quoted names and strings are never keywords."""
 
     def __init__(self, text: str, source: str) -> None:
+        try:
+            check_length(text)
+        except StepFailed as error:
+            raise ConfigError(str(error), where=source) from error
         self.text, self.source = text, source
         self._lines = [0, *(position + 1 for position, sign in enumerate(text) if sign == "\n")]
         try:
