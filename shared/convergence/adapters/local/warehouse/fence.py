@@ -31,6 +31,7 @@ _LEADING: Final[Mapping[str, frozenset[str]]] = {
     "ALTER": frozenset({"ALTER", "TABLE", "VIEW", "IF", "EXISTS"}),
 }
 _NO_QUERY: Final = frozenset({"DROP", "ALTER"})  # they have no plan, and DuckDB refuses subqueries in ALTER
+_REMEMBERED: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"})
 # Procedures are the product's own, the same for every org; INFORMATION_SCHEMA.ROUTINES shows them.
 _SHARED: Final = frozenset({("_convergence", "routines")})
 _VIEW: Final = "SELECT 1 FROM duckdb_views() WHERE schema_name = $dataset AND view_name = $view"
@@ -64,7 +65,13 @@ def run_inside(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> A
 
 
 def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> None:
-    """Let DuckDB resolve a statement and check what it found. Raises like `run_inside`; runs nothing."""
+    """Let DuckDB resolve a statement and check what it found. Raises like `run_inside`; runs nothing.
+
+    The types of the values belong to the verdict, the values do not: where they could matter it is not remembered.
+    """
+    key = (fence, sql, tuple((name, type(value)) for name, value in values.items()))
+    if job.was_admitted(key):
+        return
     kind, words = job.kind_of(sql), words_of(sql)
     _refuse_text_as_sql(words)
     if kind in _LEADING:
@@ -76,9 +83,12 @@ def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> No
         raise Denied(f"{SHARED_DATASET} is outside of what this statement may touch.")  # a view would carry it further
     if kind in _NO_QUERY or (kind == "DELETE" and words[0].upper() == "TRUNCATE"):
         return
-    for scan in scans_of(job, sql, values):
+    scans = scans_of(job, sql, values)
+    for scan in scans:
         if not _is_inside(job, fence, scan, names_logs=names_logs):
             raise Denied(f"{scan} is outside of what this statement may read: {', '.join(sorted(fence.datasets))}.")
+    if kind in _REMEMBERED and all(scan.dataset in fence.datasets for scan in scans):
+        job.admit(key)
 
 
 def _refuse_text_as_sql(words: list[str]) -> None:

@@ -12,13 +12,14 @@ import contextlib
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 
 from convergence.adapters.local.warehouse.errors import cannot_open, ends_the_database, translate_error
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.local.warehouse.verdicts import Verdicts, may_define
 from convergence.errors import ConvergenceError, StepFailed, StorageUnusable, Transient
 
 if TYPE_CHECKING:
@@ -55,8 +56,11 @@ class Job:
     `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, verdicts: Verdicts) -> None:
         self.has_defined = False
+        self._verdicts = verdicts
+        self._version: int | None = None  # of the catalogue that the open transaction sees; None: not certain
+        self._changes = self._has_temporary = False
         self._lock = threading.Lock()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._cancelled = False
@@ -68,7 +72,35 @@ class Job:
             StepFailed: the text is several statements for DuckDB's parser, or none; nothing ran.
             duckdb.Error: DuckDB refused the statement.
         """
-        return self._running.execute(self._statement(sql), dict(values or {}))
+        one = self._statement(sql)
+        if may_define(one.type.name):
+            self._begin_change(sql)
+        elif one.type.name == "TRANSACTION":
+            self._version = None
+        return self._running.execute(one, dict(values or {}))
+
+    def was_admitted(self, key: Hashable) -> bool:
+        """Whether the second wall has let the statement through for the catalogue that this transaction sees."""
+        return self._version is not None and self._verdicts.has(self._version, key)
+
+    def admit(self, key: Hashable) -> None:
+        """Remember that it did, unless the catalogue may have changed."""
+        if self._version is not None:
+            self._verdicts.add(self._version, key)
+
+    def _begin_change(self, sql: str) -> None:
+        self._version = None
+        if sql.startswith("CREATE TEMP"):
+            self._has_temporary = True  # others do not see it; this job's statements are checked each time
+        elif not self._changes:
+            self._verdicts.begin_change()
+            self._changes = True
+
+    def _pin(self, version: int | None) -> None:
+        """Take the transaction's snapshot; it is of `version` when that holds before and after."""
+        self.execute(statement("pin"))
+        certain = not self._has_temporary and version == self._verdicts.version
+        self._version = version if certain else None
 
     def kind_of(self, sql: str) -> str:
         """Return DuckDB's name for the statement's kind, such as SELECT or INSERT. Raises like `execute`."""
@@ -97,12 +129,16 @@ class Job:
             with self._lock:
                 self._cursor = None
             cursor.close()
+            if self._changes:
+                self._verdicts.end_change()
 
     @contextlib.contextmanager
     def transaction(self, *, read_only: bool = False) -> Iterator[None]:
         """Commit what happens inside, or roll it back on any error. `read_only`: DuckDB refuses to write."""
+        version = self._verdicts.version
         self.execute("BEGIN TRANSACTION READ ONLY" if read_only else "BEGIN TRANSACTION")
         try:
+            self._pin(version)
             yield
         except BaseException:
             self.execute("ROLLBACK")
@@ -138,6 +174,7 @@ class Session:
         folder = Path(self._scratch.name) if path is None and self._scratch else _folder(path)
         self.staging, self.logs = folder / "staging", folder / "log"
         self._lock = threading.Lock()
+        self._verdicts = Verdicts()
         self._database: duckdb.DuckDBPyConnection | None = None
         self._closed = self._has_macros = False
         self._at_work = 0  # cursors in use
@@ -193,7 +230,7 @@ class Session:
     ) -> T:
         if self._closed:
             raise Transient("the warehouse is closed")
-        job = Job()
+        job = Job(self._verdicts)
         future = asyncio.get_running_loop().run_in_executor(pool, execute, job, work, googlesql)
         try:
             return await asyncio.shield(future)
@@ -259,10 +296,11 @@ class Session:
         text = Path(__file__).parents[1].joinpath("duckdb_sql", "functions.sql").read_text(encoding="utf-8")
         version = hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
         if database.execute(statement("macros_version")).fetchone() != (version,):
-            _run_all(database, statement("macros_begin"))
-            _run_all(database, text)
-            database.execute(statement("macros_done"), {"version": version})
-            database.execute("COMMIT")
+            with self._verdicts.changing():
+                _run_all(database, statement("macros_begin"))
+                _run_all(database, text)
+                database.execute(statement("macros_done"), {"version": version})
+                database.execute("COMMIT")
         self._has_macros = True
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -287,7 +325,8 @@ class Session:
         except duckdb.Error as error:
             raise cannot_open(error, self._path) from error
         database.execute("SET GLOBAL TimeZone = 'UTC'")
-        _run_all(database, statement("internals"))
+        with self._verdicts.changing():
+            _run_all(database, statement("internals"))
         # From here on SQL reaches no file but staged parts and spooled events, and no network.
         allowed = f"[{quoted(str(self.staging))}, {quoted(str(self.logs))}]"
         database.execute(f"SET allowed_directories = {allowed}")

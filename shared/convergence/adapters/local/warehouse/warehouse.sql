@@ -148,6 +148,9 @@ WHERE (x_run_id = $run OR x_run_id IS NULL)
 -- name: probe
 CREATE OR REPLACE TABLE _convergence.probe AS SELECT now() AS written_at;
 
+-- name: pin
+SELECT 1 FROM _convergence.about LIMIT 0;
+
 -- name: macros_version
 SELECT version FROM _convergence.about;
 
