@@ -90,8 +90,9 @@ def _price(
     prices: list[dict[str, str]], model: str | None, charge: str, processing: str, day: date, mean: Decimal
 ) -> tuple[Decimal, int] | None:
     listed = "*" if model is None else _listed(prices, model)
-    expected = [(charge, processing), (charge, "standard")]
-    expected += [(FALLBACK[charge], how) for how in (processing, "standard")] if charge in FALLBACK else []
+    tokens = charge in {"input", "cached_input", "cache_write", "output"}
+    hows = (processing,) if tokens and processing == "priority" else (processing, "standard")
+    expected = [(kind, how) for kind in (charge, FALLBACK.get(charge)) if kind for how in hows]
     for kind, how in expected:
         fitting = [
             row
