@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.google_accounts.reader import BigQueryReader
 from convergence.adapters.gcp.warehouse.client import Client
-from convergence.adapters.google_accounts_checks import (
+from convergence.adapters.google_accounts.checks import (
     BIGQUERY_SCOPE,
     BIGQUERY_URL,
     ServiceKey,
@@ -15,7 +15,7 @@ from convergence.adapters.google_accounts_checks import (
     job_project,
     read_key,
 )
-from convergence.adapters.google_accounts_tokens import ServiceTokens
+from convergence.adapters.google_accounts.tokens import ServiceTokens
 from convergence.errors import StepFailed
 from convergence.ports.clock import Clock, Ids
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from convergence.adapters.gcp.warehouse.append import Appends
 from convergence.adapters.gcp.warehouse.call import Calls
 from convergence.adapters.gcp.warehouse.client import Client
+from convergence.adapters.gcp.warehouse.closing import Closing
 from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs, SettingsOf
 from convergence.adapters.gcp.warehouse.ledger import Ledger
 from convergence.adapters.gcp.warehouse.load import Loads
@@ -17,7 +18,6 @@ from convergence.adapters.gcp.warehouse.routines import Routines
 from convergence.adapters.gcp.warehouse.stage import BigQueryStage
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
-from convergence.adapters.gcp.warehouse_close import Closing
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.warehouse import (

@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from convergence.adapters.google_accounts_checks import (
+from convergence.adapters.google_accounts.checks import (
     BIGQUERY_SCOPE,
     BIGQUERY_URL,
     bigquery_address,
     job_project,
     read_key,
 )
-from convergence.adapters.google_accounts_tokens import ServiceTokens
+from convergence.adapters.google_accounts.tokens import ServiceTokens
 from convergence.adapters.local.google_accounts.reader import RestReader
 from convergence.ports.clock import Clock, Ids
 

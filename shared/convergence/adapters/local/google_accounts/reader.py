@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import orjson
 
-from convergence.adapters.google_accounts_checks import ROLES
+from convergence.adapters.google_accounts.checks import ROLES
 from convergence.adapters.local.google_accounts.values import query_parameters, rest_rows
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient

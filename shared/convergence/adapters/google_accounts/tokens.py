@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from convergence.adapters.google_accounts_checks import ServiceKey, no_private_key, token_refused
+from convergence.adapters.google_accounts.checks import ServiceKey, no_private_key, token_refused
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, StepFailed, Transient
 

@@ -1,0 +1,1 @@
+"""What the adapters of `Accounts` share: checks of keys and addresses, and tokens."""
