@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.ports.warehouse import Parameter, Routine, Scope
+from convergence.ports.warehouse import Parameter, ProcedureCall, Routine, Scope, Statement
 
 ROWS: Final = 100_000
 ROUNDS: Final = 5
@@ -79,7 +79,7 @@ async def _run(folder: Path) -> dict[str, Any]:
     with contextlib.closing(warehouse):
         await warehouse.ensure_dataset("d")
         for table in TABLES:
-            await warehouse.query(table, scope=SCOPE)
+            await warehouse.query(Statement(table, scope=SCOPE))
         body = "\n".join(f"{google};" for _ in range(4) for google, _ in PAIRS)
         text = f"CREATE PROCEDURE d.sp(p_from DATE, p_to DATE)\nBEGIN\n{body}\nEND"
         await warehouse.sync_routines([Routine("sp", "1", "sp.sql", text)])
@@ -104,7 +104,7 @@ async def _run(folder: Path) -> dict[str, Any]:
 async def _seconds_of_call(warehouse: DuckDbWarehouse, job_id: str) -> float:
     arguments = {"p_from": Parameter("DATE", date(2026, 1, 1)), "p_to": Parameter("DATE", date(2026, 1, 31))}
     begun = time.perf_counter()
-    await warehouse.call("sp", arguments, scope=SCOPE, job_id=job_id)
+    await warehouse.call(ProcedureCall("sp", arguments, scope=SCOPE, job_id=job_id))
     return time.perf_counter() - begun
 
 

@@ -16,7 +16,7 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Denied
 from convergence.ports.bus import Message
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -81,7 +81,7 @@ def run(tmp_path: Path) -> Callable[..., None]:
 
 async def steps(warehouse: DuckDbWarehouse, org: str) -> list[dict[str, Any]]:
     sql = "SELECT run_id, step_id, status, rows_written, attempt, x_org_slug FROM org_meta_step_logs ORDER BY event_id"
-    return (await warehouse.query(sql, scope=Scope(dataset=f"{org}_prod"))).rows
+    return (await warehouse.query(Statement(sql, scope=Scope(dataset=f"{org}_prod")))).rows
 
 
 def test_events_become_rows_of_their_table_and_absent_keys_are_null(run: Callable[..., None]) -> None:
@@ -92,7 +92,7 @@ def test_events_become_rows_of_their_table_and_absent_keys_are_null(run: Callabl
         [step] = await steps(warehouse, "acme")
         assert (step["run_id"], step["step_id"], step["rows_written"], step["attempt"]) == ("r1", "extract", 5, None)
         found = await warehouse.query(
-            "SELECT status, error FROM org_meta_pipeline_runs", scope=Scope(dataset="acme_prod")
+            Statement("SELECT status, error FROM org_meta_pipeline_runs", scope=Scope(dataset="acme_prod"))
         )
         assert found.rows == [{"status": "failed", "error": "no such table"}]
 
@@ -109,7 +109,9 @@ def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
         assert [row["x_org_slug"] for row in await steps(warehouse, "acme")] == ["acme", "acme"]
         assert [row["x_org_slug"] for row in await steps(warehouse, "beta")] == ["beta"]
         with pytest.raises(Denied):
-            await warehouse.query("SELECT * FROM organizations.org_meta_step_logs", scope=Scope(dataset="acme_prod"))
+            await warehouse.query(
+                Statement("SELECT * FROM organizations.org_meta_step_logs", scope=Scope(dataset="acme_prod"))
+            )
 
     run(body)
 

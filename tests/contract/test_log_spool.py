@@ -11,7 +11,7 @@ import pytest
 from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from tests.contract.test_log_sink import CONFIGS, SteppedClock, an_event
 
 SQL = "SELECT step_id FROM organizations.org_meta_step_logs ORDER BY step_id"
@@ -42,7 +42,7 @@ class Process:
             await sink.close()
             found: list[str] = []
             if warehouse.session.is_open:
-                result = await warehouse.query(SQL, scope=Scope(dataset="organizations"))
+                result = await warehouse.query(Statement(SQL, scope=Scope(dataset="organizations")))
                 found = [row["step_id"] for row in result.rows]
             warehouse.close()
             return found

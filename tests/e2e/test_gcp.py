@@ -22,7 +22,7 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.engine.services import Services
 from convergence.entry.cli.output import Output
 from convergence.ports.bus import Message
-from convergence.ports.warehouse import SHARED_DATASET, Scope
+from convergence.ports.warehouse import SHARED_DATASET, Scope, Statement
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation
 from tests.e2e.recompute import total_cost
@@ -56,7 +56,7 @@ async def tables_of(services: Services) -> Tables:
         sql = f"SELECT * EXCEPT (x_ingested_at, x_ingestion_date, x_credential_id) FROM {table}"
         if table == "openai_model_pricing":
             sql = sql.replace("x_credential_id", "x_credential_id, x_run_id, x_pipeline_run_date")
-        result = await services.warehouse.query(sql, scope=Scope(dataset=f"{ORG}_dev"), rows_max=10_000)
+        result = await services.warehouse.query(Statement(sql, scope=Scope(dataset=f"{ORG}_dev"), rows_max=10_000))
         found[table] = sorted(({name: plain(value) for name, value in row.items()} for row in result.rows), key=str)
     return found
 
@@ -168,7 +168,7 @@ def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:
     async def logged(services: Services) -> tuple[list[str], list[str], list[str]]:
         async def column(sql: str) -> list[str]:
             scope = Scope(dataset=SHARED_DATASET)
-            return [str(row["value"]) for row in (await services.warehouse.query(sql, scope=scope)).rows]
+            return [str(row["value"]) for row in (await services.warehouse.query(Statement(sql, scope=scope))).rows]
 
         where = f"WHERE run_id = '{world.run['run_id']}'"
         return (

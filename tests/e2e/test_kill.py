@@ -14,7 +14,7 @@ import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded, reading
 from convergence.engine.views import runs as views
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation, until
 from tests.e2e.gated_sandbox import GatedSandbox, listening
@@ -73,7 +73,7 @@ def tables(installation: Installation) -> Tables:
             found = {}
             for table in TABLES:
                 sql = f"SELECT * EXCEPT (x_ingested_at, x_ingestion_date) FROM {table}"
-                result = await opened.warehouse.query(sql, scope=Scope(dataset="acme_dev"))
+                result = await opened.warehouse.query(Statement(sql, scope=Scope(dataset="acme_dev")))
                 found[table] = sorted(result.rows, key=str)
             return found
 

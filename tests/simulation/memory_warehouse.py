@@ -12,9 +12,11 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
+    ProcedureCall,
     QueryResult,
     Row,
     Stage,
+    Statement,
     TableSchema,
     WriteMode,
 )
@@ -80,27 +82,23 @@ class MemoryWarehouse(PartialWarehouse):
             await stage.discard()
         return LoadResult(result.rows_loaded, result.rows_removed, repeated=known)
 
-    async def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Parameter] | None = None,
-        *,
-        scope: Any,
-        job_id: str | None = None,
-        fingerprint: str = "",
-        **_: Any,
-    ) -> QueryResult:
+    async def query(self, statement: Statement) -> QueryResult:
+        return self._insert(statement.sql, statement.parameters, statement)
+
+    async def call(self, call: ProcedureCall) -> QueryResult:
+        return self._insert(call.procedure, call.arguments, call)
+
+    def _insert(self, table: str, values: Mapping[str, Parameter], asked: Statement | ProcedureCall) -> QueryResult:
         def work() -> QueryResult:
-            key = (scope.dataset, sql, scope.lineage.pipeline_id, scope.lineage.credential_id, None)
-            row = {name: parameter.value for name, parameter in (parameters or {}).items()}
+            lineage = asked.scope.lineage
+            assert lineage is not None
+            key = (asked.scope.dataset, table, lineage.pipeline_id, lineage.credential_id, None)
+            row = {name: parameter.value for name, parameter in values.items()}
             self.slices[key] = [*self.slices.get(key, []), row]
             return QueryResult(rows_affected=1)
 
-        assert job_id is not None, "a simulated statement writes"
-        return self._once(job_id, fingerprint, work)[0]
-
-    async def call(self, procedure: str, arguments: Mapping[str, Parameter], **options: Any) -> QueryResult:
-        return await self.query(procedure, arguments, **options)
+        assert asked.job_id is not None
+        return self._once(asked.job_id, asked.fingerprint, work)[0]
 
     async def close_job(self, job_id: str, *, scope: Any, wait_s: float | None = None) -> Effect | None:
         answer, fingerprint = self._jobs.setdefault(job_id, (None, ""))

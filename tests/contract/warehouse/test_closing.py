@@ -18,8 +18,10 @@ from convergence.ports.warehouse import (
     Effect,
     JobSettings,
     Parameter,
+    ProcedureCall,
     Routine,
     Scope,
+    Statement,
     TableSchema,
     Warehouse,
     WriteMode,
@@ -48,13 +50,13 @@ async def send_overwrite(warehouse: Warehouse, table: TableSchema, job_id: str, 
 
 
 async def send_dml(warehouse: Warehouse, _: TableSchema, job_id: str, fingerprint: str) -> Any:
-    return await warehouse.query(INSERT, scope=OWNER, job_id=job_id, fingerprint=fingerprint)
+    return await warehouse.query(Statement(INSERT, scope=OWNER, job_id=job_id, fingerprint=fingerprint))
 
 
 async def send_call(warehouse: Warehouse, _: TableSchema, job_id: str, fingerprint: str) -> Any:
     await warehouse.sync_routines([PROCEDURE])
     arguments = {"p_id": Parameter("INT64", 7)}
-    return await warehouse.call("sp_add", arguments, scope=OWNER, job_id=job_id, fingerprint=fingerprint)
+    return await warehouse.call(ProcedureCall("sp_add", arguments, scope=OWNER, job_id=job_id, fingerprint=fingerprint))
 
 
 WRITES = pytest.mark.parametrize("send", [send_append, send_overwrite, send_dml, send_call])
@@ -125,10 +127,10 @@ def test_a_job_that_failed_is_revoked_too(run: Callable[[Body], None], usage: Ta
     async def body(warehouse: Warehouse) -> None:
         await warehouse.ensure_table("acme_prod", usage)
         with pytest.raises(Exception, match="no"):
-            await warehouse.query(wrong, scope=OWNER, job_id="j1", fingerprint="a-b")
+            await warehouse.query(Statement(wrong, scope=OWNER, job_id="j1", fingerprint="a-b"))
         assert await warehouse.close_job("j1", scope=OWNER) is None
         with pytest.raises(LeaseLost):
-            await warehouse.query(INSERT, scope=OWNER, job_id="j1", fingerprint="a-b")
+            await warehouse.query(Statement(INSERT, scope=OWNER, job_id="j1", fingerprint="a-b"))
         assert await count(warehouse) == 0
 
     run(body)
@@ -140,7 +142,7 @@ def test_a_write_and_its_closing_at_the_same_time_agree(run: Callable[[Body], No
         for number in range(6):
             job_id = f"j{number}"
             before = await count(warehouse)
-            sent = warehouse.query(INSERT, scope=OWNER, job_id=job_id, fingerprint="a-b")
+            sent = warehouse.query(Statement(INSERT, scope=OWNER, job_id=job_id, fingerprint="a-b"))
             answer, effect = await asyncio.gather(
                 sent, warehouse.close_job(job_id, scope=OWNER), return_exceptions=True
             )

@@ -13,7 +13,7 @@ import pytest
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
-from convergence.ports.warehouse import TableSchema, Warehouse, WriteMode
+from convergence.ports.warehouse import ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
 from tests.contract.warehouse.test_migrations import FIRST, a_migration, columns
 from tests.contract.warehouse.test_routines import INSERT, SCOPE, a_routine
 from tests.contract.warehouse.world import READ, WRITE, Body, StoppedClock, a_load, load, rows_of
@@ -83,7 +83,7 @@ def test_two_writers_of_one_table_wait_for_each_other(run: Callable[[Body], None
     async def body(warehouse: Warehouse) -> None:
         await load(warehouse, usage, [{"id": 0}])
         add = "UPDATE usage SET id = id + 1 WHERE TRUE"
-        await asyncio.gather(*(warehouse.query(add, scope=WRITE) for _ in range(20)))
+        await asyncio.gather(*(warehouse.query(Statement(add, scope=WRITE)) for _ in range(20)))
         assert await rows_of(warehouse, "SELECT id FROM usage") == [(20,)]
 
     run(body)
@@ -92,11 +92,11 @@ def test_two_writers_of_one_table_wait_for_each_other(run: Callable[[Body], None
 def test_bytes_are_estimated_and_bounded(run: Callable[[Body], None], usage: TableSchema) -> None:
     async def body(warehouse: Warehouse) -> None:
         await load(warehouse, usage, [{"id": number} for number in range(100)])
-        result = await warehouse.query("DELETE FROM usage WHERE id > 3", scope=WRITE, dry_run=True)
+        result = await warehouse.query(Statement("DELETE FROM usage WHERE id > 3", scope=WRITE, dry_run=True))
         assert result.tables == ("acme_prod.usage",)
         assert (result.bytes_processed or 0) >= 800
         with pytest.raises(StepFailed, match="its limit is 10"):
-            await warehouse.query("SELECT * FROM usage", scope=READ, bytes_max=10)
+            await warehouse.query(Statement("SELECT * FROM usage", scope=READ, bytes_max=10))
         assert await rows_of(warehouse, "SELECT COUNT(*) FROM usage") == [(100,)]
 
     run(body)
@@ -107,8 +107,10 @@ def test_two_calls_on_one_table_wait_for_each_other(run: Callable[[Body], None])
 
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(again)])
-        await asyncio.gather(*(warehouse.call("sp_fill", {}, scope=SCOPE, job_id=f"j{n}") for n in range(10)))
-        found = await warehouse.query("SELECT cost FROM cost ORDER BY cost", scope=SCOPE)
+        await asyncio.gather(
+            *(warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id=f"j{n}")) for n in range(10))
+        )
+        found = await warehouse.query(Statement("SELECT cost FROM cost ORDER BY cost", scope=SCOPE))
         assert [row["cost"] for row in found.rows] == list(range(10))
 
     run(body)
@@ -119,8 +121,8 @@ def test_a_failing_assert_says_which_and_rolls_the_call_back(run: Callable[[Body
         checks = "ASSERT TRUE AS 'fine';\nASSERT (SELECT MAX(cost) FROM cost) < 1 AS 'costs are below 1';"
         await warehouse.sync_routines([a_routine(f"{INSERT}\n{checks}")])
         with pytest.raises(StepFailed, match=r"procedures/sp_fill\.sql:5:1: costs are below 1"):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
-        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
+        assert (await warehouse.query(Statement("SELECT * FROM cost", scope=SCOPE))).rows == []
 
     run(body)
 
@@ -154,7 +156,7 @@ def test_a_missing_name_comes_with_file_line_and_the_nearest(
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(statement)])
         with pytest.raises(StepFailed, match=message):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
 
     run(body)
 
@@ -201,7 +203,7 @@ def test_row_count_is_all_that_a_merge_changed(run: Callable[[Body], None]) -> N
     async def body(warehouse: Warehouse) -> None:
         both = INSERT + INSERT.replace("2026-01-01", "2026-01-02")
         await warehouse.sync_routines([a_routine(both + MERGE + "SELECT @@row_count AS n;")])
-        assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows == [{"n": 3}]
+        assert (await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))).rows == [{"n": 3}]
 
     run(body)
 
@@ -210,7 +212,7 @@ def test_a_row_that_a_merge_deletes_is_not_counted(run: Callable[[Body], None]) 
     async def body(warehouse: Warehouse) -> None:
         both = INSERT + INSERT.replace("2026-01-01", "2026-01-02")
         await warehouse.sync_routines([a_routine(both + MERGE)])
-        assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows_affected == 4
+        assert (await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))).rows_affected == 4
 
     run(body)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from convergence.errors import ConfigError, StepFailed
-from convergence.ports.warehouse import Routine, Scope, Warehouse
+from convergence.ports.warehouse import Routine, Scope, Statement, Warehouse
 from tests.contract.warehouse.world import Body
 
 
@@ -25,7 +25,7 @@ SECOND = a_migration(
 
 async def columns(warehouse: Warehouse) -> list[str]:
     sql = "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position"
-    result = await warehouse.query(sql, scope=Scope(dataset="org_prod"))
+    result = await warehouse.query(Statement(sql, scope=Scope(dataset="org_prod")))
     return [row["column_name"] for row in result.rows]
 
 

@@ -15,7 +15,7 @@ from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.dispatch import RunRequest, dispatch
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org
 from convergence.worker import LocalWorker
 
@@ -44,7 +44,7 @@ async def rows_after_the_run(folder: Path, address: str | None) -> list[dict[str
             run = await worker.wait("acme", (await dispatch(services, REQUEST)).run_id)
             assert (run.status, run.error) == ("completed", None)
         sql = "SELECT * EXCEPT (x_run_id, x_ingested_at, x_ingestion_date) FROM subscription_cost_daily"
-        found = await services.warehouse.query(f"{sql} ORDER BY usage_date", scope=Scope(dataset="acme_dev"))
+        found = await services.warehouse.query(Statement(f"{sql} ORDER BY usage_date", scope=Scope(dataset="acme_dev")))
         await worker.close()
         return [{name: _plain(value) for name, value in row.items()} for row in found.rows]
 

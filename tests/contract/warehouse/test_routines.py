@@ -12,7 +12,7 @@ import pytest
 
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
-from convergence.ports.warehouse import Lineage, Parameter, Routine, Scope, Warehouse
+from convergence.ports.warehouse import Lineage, Parameter, ProcedureCall, Routine, Scope, Statement, Warehouse
 from tests.contract.warehouse.world import Body
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -48,10 +48,10 @@ INSERT = "INSERT INTO cost (day, cost, x_pipeline_run_date) VALUES (DATE '2026-0
 def test_lineage_that_a_procedure_leaves_out_is_filled_from_the_run(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(INSERT)])
-        result = await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+        result = await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
         assert (result.rows_affected, result.tables) == (1, ("acme_prod.cost",))
         lineage = "x_org_slug, x_pipeline_id, x_credential_id, x_run_id, x_ingested_at, x_ingestion_date"
-        [row] = (await warehouse.query(f"SELECT {lineage} FROM cost", scope=SCOPE)).rows
+        [row] = (await warehouse.query(Statement(f"SELECT {lineage} FROM cost", scope=SCOPE))).rows
         assert list(row.values()) == ["acme", "acme-p", "c1", "r1", NOW, NOW.date()]
 
     run(body)
@@ -73,16 +73,16 @@ def test_rows_that_contradict_the_run_are_refused_and_nothing_is_written(
     async def check(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(body)])
         with pytest.raises(StepFailed, match=message):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
-        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
+        assert (await warehouse.query(Statement("SELECT * FROM cost", scope=SCOPE))).rows == []
 
     run(check)
 
 
 def test_a_query_that_writes_fills_lineage_too(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
-        await warehouse.query(INSERT, scope=SCOPE, job_id="j1")
-        assert (await warehouse.query("SELECT x_run_id FROM cost", scope=SCOPE)).rows == [{"x_run_id": "r1"}]
+        await warehouse.query(Statement(INSERT, scope=SCOPE, job_id="j1"))
+        assert (await warehouse.query(Statement("SELECT x_run_id FROM cost", scope=SCOPE))).rows == [{"x_run_id": "r1"}]
 
     run(body)
 
@@ -92,11 +92,13 @@ def test_a_procedure_sees_only_what_its_caller_may(run: Callable[[Body], None]) 
         await warehouse.ensure_dataset("beta_prod")
         await warehouse.sync_routines([a_routine("SELECT * FROM beta_prod.cost;")])
         with pytest.raises(Denied, match=r"beta_prod\.cost is outside"):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
         await warehouse.sync_routines([a_routine("EXECUTE IMMEDIATE 'DELETE FROM ' || t || ' WHERE TRUE';",
                                                  arguments="t STRING", digest="2")])  # fmt: skip
         with pytest.raises(Denied):
-            await warehouse.call("sp_fill", {"t": Parameter("STRING", "beta_prod.cost")}, scope=SCOPE, job_id="j2")
+            await warehouse.call(
+                ProcedureCall("sp_fill", {"t": Parameter("STRING", "beta_prod.cost")}, scope=SCOPE, job_id="j2")
+            )
 
     run(body)
 
@@ -109,7 +111,7 @@ def test_only_changed_routines_are_replaced_unless_forced(run: Callable[[Body], 
         assert await warehouse.sync_routines([one, changed]) == ["sp_two"]
         assert await warehouse.sync_routines([one, changed], force=True) == ["sp_one", "sp_two"]
         assert await warehouse.list_routines() == [one, changed]
-        assert (await warehouse.call("sp_two", {}, scope=SCOPE, job_id="j1")).rows == [{"f0_": 3}]
+        assert (await warehouse.call(ProcedureCall("sp_two", {}, scope=SCOPE, job_id="j1"))).rows == [{"f0_": 3}]
 
     run(body)
 
@@ -145,13 +147,13 @@ def test_a_dry_run_of_a_call_checks_names_and_runs_nothing(run: Callable[[Body],
             [a_routine(INSERT + "\nSELECT SUM(cost) FROM cost WHERE day > p_day;", arguments="p_day DATE")]
         )
         day = {"p_day": Parameter("DATE", date(2026, 1, 1))}
-        result = await warehouse.call("sp_fill", day, scope=SCOPE, job_id="j1", dry_run=True)
+        result = await warehouse.call(ProcedureCall("sp_fill", day, scope=SCOPE, job_id="j1", dry_run=True))
         assert result.tables == ("acme_prod.cost",)
         assert result.bytes_processed is not None
-        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+        assert (await warehouse.query(Statement("SELECT * FROM cost", scope=SCOPE))).rows == []
         await warehouse.sync_routines([a_routine("SELECT 1;\nSELECT cst FROM cost;", digest="2")])
         with pytest.raises(StepFailed, match=r"sp_fill\.sql:4:1: There is no column 'cst'\. Did you mean 'cost'"):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1", dry_run=True)
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1", dry_run=True))
 
     run(body)
 
@@ -184,7 +186,7 @@ def test_a_call_counts_the_rows_it_inserted_and_updated_but_none_that_it_deleted
 ) -> None:
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(statements)])
-        assert (await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")).rows_affected == affected
+        assert (await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))).rows_affected == affected
 
     run(body)
 
@@ -195,9 +197,9 @@ def test_an_endless_loop_that_is_cancelled_leaves_nothing_and_the_next_call_runs
         endless = f"{INSERT}\nLOOP\n  UPDATE cost SET cost = cost + 1 WHERE TRUE;\nEND LOOP;"
         await warehouse.sync_routines([a_routine(endless), a_routine(INSERT, name="sp_once")])
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1"), 0.3)
-        assert (await warehouse.call("sp_once", {}, scope=SCOPE, job_id="j2")).rows_affected == 1
-        assert (await warehouse.query("SELECT cost FROM cost", scope=SCOPE)).rows == [{"cost": 2}]
+            await asyncio.wait_for(warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1")), 0.3)
+        assert (await warehouse.call(ProcedureCall("sp_once", {}, scope=SCOPE, job_id="j2"))).rows_affected == 1
+        assert (await warehouse.query(Statement("SELECT cost FROM cost", scope=SCOPE))).rows == [{"cost": 2}]
 
     run(body)
 
@@ -207,8 +209,8 @@ def test_a_failing_assert_says_which_and_rolls_the_call_back(run: Callable[[Body
         checks = "ASSERT TRUE AS 'fine';\nASSERT (SELECT MAX(cost) FROM cost) < 1 AS 'costs are below 1';"
         await warehouse.sync_routines([a_routine(f"{INSERT}\n{checks}")])
         with pytest.raises(StepFailed, match=r"procedures/sp_fill\.sql:.* costs are below 1"):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
-        assert (await warehouse.query("SELECT * FROM cost", scope=SCOPE)).rows == []
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
+        assert (await warehouse.query(Statement("SELECT * FROM cost", scope=SCOPE))).rows == []
 
     run(body)
 
@@ -226,7 +228,7 @@ def test_a_missing_name_comes_with_its_file_and_the_nearest(
     async def body(warehouse: Warehouse) -> None:
         await warehouse.sync_routines([a_routine(statement)])
         with pytest.raises(StepFailed, match=message):
-            await warehouse.call("sp_fill", {}, scope=SCOPE, job_id="j1")
+            await warehouse.call(ProcedureCall("sp_fill", {}, scope=SCOPE, job_id="j1"))
 
     run(body)
 
@@ -241,9 +243,9 @@ def test_a_call_of_a_procedure_elsewhere_is_denied(run: Callable[[Body], None], 
         await warehouse.sync_routines([a_routine(INSERT), a_routine(f"CALL {path}();", name="sp_outer")])
         for dry_run in (True, False):
             with pytest.raises(Denied, match="cannot be called"):
-                await warehouse.call("sp_outer", {}, scope=SCOPE, job_id="j1", dry_run=dry_run)
+                await warehouse.call(ProcedureCall("sp_outer", {}, scope=SCOPE, job_id="j1", dry_run=dry_run))
         with pytest.raises(Denied, match="cannot be called"):
-            await warehouse.call(path.replace("`", ""), {}, scope=SCOPE, job_id="j2")
-        assert (await warehouse.query("SELECT COUNT(*) AS n FROM cost", scope=SCOPE)).rows == [{"n": 0}]
+            await warehouse.call(ProcedureCall(path.replace("`", ""), {}, scope=SCOPE, job_id="j2"))
+        assert (await warehouse.query(Statement("SELECT COUNT(*) AS n FROM cost", scope=SCOPE))).rows == [{"n": 0}]
 
     run(body)

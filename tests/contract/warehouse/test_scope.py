@@ -8,6 +8,7 @@ import pytest
 
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import (
+    Statement,
     TableSchema,
     Warehouse,
 )
@@ -38,7 +39,7 @@ def test_what_is_outside_of_the_scope_is_denied(run: Callable[[Body], None], usa
         await warehouse.ensure_table("acme_prod", usage)
         await warehouse.ensure_table("beta_prod", usage)
         with pytest.raises(Denied):
-            await warehouse.query(sql, scope=READ)
+            await warehouse.query(Statement(sql, scope=READ))
 
     run(body)
 
@@ -54,7 +55,7 @@ def test_with_before_a_write_is_refused_by_name(run: Callable[[Body], None], usa
     async def body(warehouse: Warehouse) -> None:
         await warehouse.ensure_table("acme_prod", usage)
         with pytest.raises(StepFailed, match=r"WITH (cannot stand before|stands inside)|syntax error"):
-            await warehouse.query(sql, scope=WRITE)
+            await warehouse.query(Statement(sql, scope=WRITE))
 
     run(body)
 
@@ -83,6 +84,6 @@ def test_nothing_reaches_files_settings_or_the_network(
     async def body(warehouse: Warehouse) -> None:
         await warehouse.ensure_table("acme_prod", usage)
         with pytest.raises((Denied, StepFailed)):
-            await warehouse.query(sql, scope=WRITE)
+            await warehouse.query(Statement(sql, scope=WRITE))
 
     run(body)

@@ -11,6 +11,7 @@ import pytest
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import (
     Parameter,
+    Statement,
     TableSchema,
     Warehouse,
 )
@@ -34,7 +35,7 @@ def test_every_value_comes_back_as_it_was_staged(run: Callable[[Body], None], us
 
     async def body(warehouse: Warehouse) -> None:
         await load(warehouse, usage, [row])
-        [found] = (await warehouse.query(f"SELECT {', '.join(row)} FROM usage", scope=READ)).rows
+        [found] = (await warehouse.query(Statement(f"SELECT {', '.join(row)} FROM usage", scope=READ))).rows
         assert found == row
 
     run(body)

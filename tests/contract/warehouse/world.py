@@ -14,6 +14,7 @@ from convergence.ports.warehouse import (
     Parameter,
     Scope,
     Stage,
+    Statement,
     TableSchema,
     Warehouse,
 )
@@ -82,5 +83,5 @@ async def write_and_load(warehouse: Warehouse, load: Load, stage: Stage, rows: l
 
 
 async def rows_of(warehouse: Warehouse, sql: str, **parameters: Parameter) -> list[tuple[Any, ...]]:
-    result = await warehouse.query(sql, parameters, scope=READ)
+    result = await warehouse.query(Statement(sql, parameters, scope=READ))
     return [tuple(row.values()) for row in result.rows]

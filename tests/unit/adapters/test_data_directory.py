@@ -13,7 +13,7 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.engine.services import Services
 from convergence.errors import ConfigError, StorageLocked, StorageUnusable
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -84,7 +84,7 @@ async def use(services: Services) -> None:
         await services.orgs.create(Org(slug="acme", name="acme", status="ACTIVE", limits=limits, created_at=now))
     await services.credentials.store("acme", "p", "sk-secret", name="default")
     sql = "CREATE OR REPLACE TABLE t AS SELECT 1 AS a"
-    await services.warehouse.query(sql, scope=Scope(dataset="acme_dev", writable=True), job_id="j")
+    await services.warehouse.query(Statement(sql, scope=Scope(dataset="acme_dev", writable=True), job_id="j"))
 
 
 def test_new_and_older_directories_are_closed_to_others(tmp_path: Path) -> None:
@@ -145,7 +145,9 @@ def test_a_new_orgs_dataset_is_there_before_its_first_statement(tmp_path: Path) 
         async with embedded(EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS), "test") as opened:
             sql = "CREATE TABLE t AS SELECT 1 AS a"
             warehouse = opened.services.warehouse
-            await warehouse.query(sql, scope=Scope(dataset="new_dev", writable=True), job_id="j")
-            return list((await warehouse.query("SELECT a FROM new_dev.t", scope=Scope(dataset="new_dev"))).rows)
+            await warehouse.query(Statement(sql, scope=Scope(dataset="new_dev", writable=True), job_id="j"))
+            return list(
+                (await warehouse.query(Statement("SELECT a FROM new_dev.t", scope=Scope(dataset="new_dev")))).rows
+            )
 
     assert asyncio.run(scenario()) == [{"a": 1}]

@@ -26,7 +26,7 @@ from convergence.engine.views.runs import dead_letters, history
 from convergence.errors import StepFailed
 from convergence.ports.bus import DISPATCH, STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org, OrgStore
 from convergence.worker import LocalWorker
 from tests.repo.cost_page import LOOK, RUN, STEP
@@ -230,7 +230,7 @@ def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_
             run = await dispatch(services, request)
             run = await worker.wait("acme", run.run_id)
             sql = "SELECT COUNT(*) FROM subscription_cost_daily"
-            rows = (await opened.warehouse.query(sql, {}, scope=Scope(dataset="acme_dev"))).rows
+            rows = (await opened.warehouse.query(Statement(sql, {}, scope=Scope(dataset="acme_dev")))).rows
             await worker.close()
             await documents.close()
             return run, list(rows[0].values())

@@ -22,7 +22,7 @@ from convergence.entry.api.runtime import runtime
 from convergence.entry.cli.log_file import LogFile
 from convergence.errors import StorageUnusable, Transient
 from convergence.ports.documents import Create
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from tests.contract.test_log_sink import SteppedClock, an_event
 from tests.contract.test_log_spool import Process
 
@@ -45,17 +45,17 @@ def full(size: int) -> Iterator[None]:
 def test_the_warehouse_is_opened_again_once_there_is_room(tmp_path: Path) -> None:
     async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
-        await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
+        await warehouse.query(Statement("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first"))
         assert await warehouse.session.trouble() is None
         with full(1_500_000):
             with pytest.raises(Transient):
-                await warehouse.query(MANY, scope=SCOPE, job_id="many")
+                await warehouse.query(Statement(MANY, scope=SCOPE, job_id="many"))
             reason = await warehouse.session.trouble()
             if reason is not None:
                 assert "File too large" in reason
         assert await warehouse.session.trouble() is None
-        await warehouse.query(MANY, scope=SCOPE, job_id="many")
-        found = await warehouse.query("SELECT COUNT(*) AS n, (SELECT a FROM small) AS a FROM t", scope=SCOPE)
+        await warehouse.query(Statement(MANY, scope=SCOPE, job_id="many"))
+        found = await warehouse.query(Statement("SELECT COUNT(*) AS n, (SELECT a FROM small) AS a FROM t", scope=SCOPE))
         assert found.rows == [{"n": 200_000, "a": 1}]
         warehouse.close()
 
@@ -67,7 +67,7 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
 
     async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
-        await warehouse.query("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first")
+        await warehouse.query(Statement("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first"))
         before = warehouse.session._database
 
         def fails(job: object) -> None:
@@ -75,7 +75,7 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
 
         with pytest.raises(Transient, match="No space left on device"):
             await warehouse.session.write(fails)
-        found = await warehouse.query("SELECT a FROM small", scope=SCOPE)
+        found = await warehouse.query(Statement("SELECT a FROM small", scope=SCOPE))
         assert found.rows == [{"a": 1}]
         assert warehouse.session._database is not before
         warehouse.close()
@@ -146,7 +146,7 @@ def test_a_damaged_journal_is_found_at_start_with_the_way_out(tmp_path: Path) ->
 
     async def run_scenario(break_it: bool) -> None:
         async with embedded(options, "test") as opened:
-            await opened.services.warehouse.query("CREATE TABLE t AS SELECT 1 AS a", scope=SCOPE, job_id="j")
+            await opened.services.warehouse.query(Statement("CREATE TABLE t AS SELECT 1 AS a", scope=SCOPE, job_id="j"))
             if break_it:  # as a process leaves it that dies, but for one byte
                 journal = warehouse.with_name("warehouse.duckdb.wal")
                 left = warehouse.read_bytes(), bytearray(journal.read_bytes())

@@ -26,7 +26,16 @@ from convergence.errors import (
     StillRunning,
     Transient,
 )
-from convergence.ports.warehouse import Column, JobSettings, Lineage, Parameter, QueryResult, Scope, TableSchema
+from convergence.ports.warehouse import (
+    Column,
+    JobSettings,
+    Lineage,
+    Parameter,
+    QueryResult,
+    Scope,
+    Statement,
+    TableSchema,
+)
 
 READ = Scope(dataset="acme_prod")
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -143,7 +152,9 @@ def with_warehouse(address: str, body: Callable[[BigQueryWarehouse], Awaitable[A
 
 def ask(address: str, sql: str = "SELECT 1 AS a", **options: Any) -> QueryResult:
     scope = options.pop("scope", READ)
-    found: QueryResult = with_warehouse(address, lambda warehouse: warehouse.query(sql, scope=scope, **options))
+    found: QueryResult = with_warehouse(
+        address, lambda warehouse: warehouse.query(Statement(sql, scope=scope, **options))
+    )
     return found
 
 
@@ -152,7 +163,7 @@ def test_a_limit_of_bytes_labels_and_the_default_dataset_go_with_the_job(server:
     scope = Scope(dataset="acme_prod", lineage=LINEAGE)
     with_warehouse(
         address,
-        lambda warehouse: warehouse.query("SELECT 1 AS a", scope=scope, bytes_max=10_000_000),
+        lambda warehouse: warehouse.query(Statement("SELECT 1 AS a", scope=scope, bytes_max=10_000_000)),
         labels={"app": "convergence"},
     )
     [sent] = recorder.sent
@@ -170,7 +181,9 @@ def test_the_plan_of_an_org_says_where_its_jobs_run_and_how(server: tuple[Record
 
     for lineage in (LINEAGE, replace(LINEAGE, org_slug="other"), None):
         scope = Scope(dataset="acme_prod", lineage=lineage)
-        with_warehouse(address, lambda made, at=scope: made.query("SELECT 1 AS a", scope=at), settings=settings)
+        with_warehouse(
+            address, lambda made, at=scope: made.query(Statement("SELECT 1 AS a", scope=at)), settings=settings
+        )
     mine, others, nobodys = recorder.sent
     assert (mine["reservation"], mine["query"]["priority"]) == (reservation, "BATCH")
     assert mine["query"]["connectionProperties"] == [{"key": "dataset_project_id", "value": "p"}]
@@ -223,7 +236,7 @@ def test_a_cancelled_caller_cancels_its_job(server: tuple[Recorder, str]) -> Non
 
     async def body(warehouse: BigQueryWarehouse) -> None:
         with pytest.raises(TimeoutError):
-            await asyncio.wait_for(warehouse.query("SELECT 1", scope=READ, job_id="long"), 0.5)
+            await asyncio.wait_for(warehouse.query(Statement("SELECT 1", scope=READ, job_id="long")), 0.5)
 
     with_warehouse(address, body)
     assert recorder.cancelled == ["long"]

@@ -19,7 +19,7 @@ from convergence.adapters.local.warehouse.fence import Fence, run_inside
 from convergence.adapters.local.warehouse.session import Job
 from convergence.domain.sql_names import duckdb_name
 from convergence.errors import ConvergenceError, Denied, StepFailed
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 
 ACME = Fence("acme_dev", writable=True)
 SECRET = "(SELECT max(a) FROM globex_dev.secret)"
@@ -244,7 +244,7 @@ def test_a_read_runs_in_a_transaction_that_cannot_write(world: World) -> None:
 def test_a_name_with_quotes_in_it_is_a_name(world: World) -> None:
     hostile = 'a" SET DATA TYPE BIGINT; CREATE TABLE acme_dev.loot AS SELECT * FROM globex_dev.secret; --'
     sql = f"CREATE TABLE z AS SELECT 1 AS a, 1 AS `{hostile}`"
-    asyncio.run(world.warehouse.query(sql, scope=Scope(dataset="acme_dev", writable=True)))
+    asyncio.run(world.warehouse.query(Statement(sql, scope=Scope(dataset="acme_dev", writable=True))))
     columns = world.do(lambda job: job.execute("SELECT * FROM acme_dev.z").description)
     assert [(name, str(kind)) for name, kind, *_ in columns] == [("a", "BIGINT"), (hostile, "BIGINT")]
     assert world.do(lambda job: job.execute("SELECT count(*) FROM duckdb_tables()").fetchone())[0] == TABLES + 1

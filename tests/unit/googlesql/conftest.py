@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.ports.warehouse import Parameter, QueryResult, Routine, Scope
+from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult, Routine, Scope, Statement
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SCOPE = Scope(dataset="d", writable=True)
@@ -38,7 +38,7 @@ class GoogleSql:
 
     def query(self, sql: str, parameters: dict[str, Parameter] | None = None, **options: Any) -> QueryResult:
         scope = options.pop("scope", SCOPE)
-        result: QueryResult = self.wait(self.warehouse.query(sql, parameters, scope=scope, **options))
+        result: QueryResult = self.wait(self.warehouse.query(Statement(sql, parameters or {}, scope=scope, **options)))
         return result
 
     def value(self, expression: str, **parameters: Parameter) -> Any:
@@ -62,7 +62,7 @@ class GoogleSql:
     ) -> QueryResult:
         self._calls += 1
         job_id = job_id or f"job{self._calls}"
-        result: QueryResult = self.wait(self.warehouse.call(name, arguments, scope=scope, job_id=job_id))
+        result: QueryResult = self.wait(self.warehouse.call(ProcedureCall(name, arguments, scope=scope, job_id=job_id)))
         return result
 
     def script(self, body: str) -> list[tuple[Any, ...]]:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.googlesql.conftest import SCOPE, GoogleSql
 
 from convergence.errors import ConfigErrors, InvalidInput, NotFound, StepFailed
-from convergence.ports.warehouse import Parameter
+from convergence.ports.warehouse import Parameter, ProcedureCall
 
 
 def test_declare_gives_defaults_and_null(sql: GoogleSql) -> None:
@@ -313,7 +313,7 @@ def test_an_endless_loop_ends_when_its_caller_stops_waiting(sql: GoogleSql) -> N
     sql.define("DECLARE n INT64 DEFAULT 0; LOOP SET n = n + 1; END LOOP;")
 
     async def give_up() -> Any:
-        await asyncio.wait_for(sql.warehouse.call("sp_test", {}, scope=SCOPE, job_id="endless"), 0.2)
+        await asyncio.wait_for(sql.warehouse.call(ProcedureCall("sp_test", {}, scope=SCOPE, job_id="endless")), 0.2)
 
     with pytest.raises(TimeoutError):
         sql.wait(give_up())

@@ -13,7 +13,7 @@ from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.views import runs as views
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic, azure, deepseek, google
 from convergence.sandbox.faults import Plan
 from convergence.tenants.orgs import Org
@@ -42,7 +42,9 @@ class Here:
 
     async def rows(self, sql: str) -> list[Mapping[str, Any]]:
         """Ask the org's dataset."""
-        found = await self.installation.services.warehouse.query(sql, scope=Scope(dataset=f"{ORG}_dev"), rows_max=10**6)
+        found = await self.installation.services.warehouse.query(
+            Statement(sql, scope=Scope(dataset=f"{ORG}_dev"), rows_max=10**6)
+        )
         return list(found.rows)
 
     async def set_up(self, *providers: str) -> None:

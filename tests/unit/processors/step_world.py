@@ -22,9 +22,11 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
+    ProcedureCall,
     QueryResult,
     Scope,
     Stage,
+    Statement,
     TableSchema,
     WriteMode,
 )
@@ -112,7 +114,7 @@ class WorldWarehouse:
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=write, lineage=self._lineage() if write else None)
         job_id = self._job() if write or options.get("wait_s") is not None else None
-        return await self._warehouse.query(sql, parameters, scope=scope, job_id=job_id, **options)
+        return await self._warehouse.query(Statement(sql, parameters or {}, scope=scope, job_id=job_id, **options))
 
     async def call(
         self,
@@ -123,7 +125,9 @@ class WorldWarehouse:
         repeatable: bool = False,
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
-        return await self._warehouse.call(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
+        return await self._warehouse.call(
+            ProcedureCall(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
+        )
 
     def _job(self) -> str:
         self._jobs += 1

@@ -18,7 +18,7 @@ import pytest
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
 from convergence.engine.dispatch import RunRequest, dispatch
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.bench import engine
 
@@ -83,7 +83,7 @@ async def good_then_bad(folder: Path, change: Change) -> tuple[Run, list[int]]:
                 run = await dispatch(opened.services, RunRequest(org="org0", pipeline="acme/usage/things"))
                 ended = await opened.worker.wait("org0", run.run_id)
             sql = "SELECT id FROM acme_things_daily_raw ORDER BY id"
-            found = await opened.services.warehouse.query(sql, scope=Scope(dataset="org0_dev"))
+            found = await opened.services.warehouse.query(Statement(sql, scope=Scope(dataset="org0_dev")))
             return ended, [row["id"] for row in found.rows]
     finally:
         await server.stop()

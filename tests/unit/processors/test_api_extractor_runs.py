@@ -10,7 +10,7 @@ from typing import Any
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
 from convergence.engine.dispatch import RunRequest, dispatch
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.bench import engine
 
@@ -79,7 +79,7 @@ async def extracted(folder: Path, things: Things) -> tuple[Run, list[dict[str, A
             ended = await installation.worker.wait("org0", run.run_id)
             await asyncio.wait_for(things.hooked.wait(), 10)  # handlers run behind the end
             sql = "SELECT COUNT(*) AS n, COUNT(DISTINCT id) AS ids FROM acme_things_daily_raw"
-            found = await installation.services.warehouse.query(sql, scope=Scope(dataset="org0_dev"))
+            found = await installation.services.warehouse.query(Statement(sql, scope=Scope(dataset="org0_dev")))
             return ended, found.rows
     finally:
         await server.stop()

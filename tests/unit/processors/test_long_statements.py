@@ -15,7 +15,7 @@ from convergence.domain.run import Run
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.store import read_all_steps
 from convergence.errors import StillRunning
-from convergence.ports.warehouse import QueryResult, Scope
+from convergence.ports.warehouse import QueryResult, Scope, Statement
 from tests.bench import engine
 
 SUM = """
@@ -42,13 +42,13 @@ class Slowly:
         self._query = installation.warehouse.query
         self.asked: Counter[str] = Counter()
 
-    async def query(self, sql: str, *given: Any, **options: Any) -> QueryResult:
-        job_id = options.get("job_id")
-        if options.get("wait_s") is not None:
-            self.asked[job_id] += 1
-            if self.asked[job_id] < 4:
-                raise StillRunning(f"job {job_id} is running")
-        return await self._query(sql, *given, **options)
+    async def query(self, statement: Statement) -> QueryResult:
+        if statement.wait_s is not None:
+            assert statement.job_id is not None
+            self.asked[statement.job_id] += 1
+            if self.asked[statement.job_id] < 4:
+                raise StillRunning(f"job {statement.job_id} is running")
+        return await self._query(statement)
 
 
 async def lived(folder: Path, steps: str) -> tuple[Run, Slowly, list[dict[str, Any]], list[str]]:
@@ -67,7 +67,9 @@ async def lived(folder: Path, steps: str) -> tuple[Run, Slowly, list[dict[str, A
             await installation.worker.start()
             run = await dispatch(services, RunRequest(org="org0", pipeline="acme/usage/sums"))
             ended = await installation.worker.wait("org0", run.run_id)
-        found = await services.warehouse.query("SELECT id FROM acme_sums_daily_raw", scope=Scope(dataset="org0_dev"))
+        found = await services.warehouse.query(
+            Statement("SELECT id FROM acme_sums_daily_raw", scope=Scope(dataset="org0_dev"))
+        )
         (stored,) = (await read_all_steps(services, ended)).values()
         return ended, slowly, found.rows, [str(move) for move in stored.step.transitions]
 

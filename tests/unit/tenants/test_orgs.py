@@ -16,7 +16,7 @@ from convergence.config.loader import parse_pipeline
 from convergence.config.model.pipeline import Pipeline
 from convergence.domain.quota import Limits
 from convergence.errors import Conflict, IntegrationInactive, InvalidInput, NotFound
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.onboarding import onboard
 from convergence.tenants.orgs import Org, subscription_status
@@ -87,7 +87,7 @@ def test_onboarding_makes_tables_org_and_key_and_only_once(tenants: Tenants) -> 
         assert found is not None
         assert found.org == "globex"
         tables = await warehouse.query(
-            "SELECT BilledCost FROM cost_data_standard_1_3", scope=Scope(dataset="globex_dev")
+            Statement("SELECT BilledCost FROM cost_data_standard_1_3", scope=Scope(dataset="globex_dev"))
         )
         assert tables.rows == []
         with pytest.raises(Conflict, match="exists already"):

@@ -26,10 +26,12 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
+    ProcedureCall,
     QueryResult,
     Row,
     Scope,
     Stage,
+    Statement,
     TableSchema,
     WriteMode,
 )
@@ -152,15 +154,17 @@ class LeasedWarehouse:
 
         async def send(job_id: str | None, fingerprint: str) -> QueryResult:
             return await self._services.warehouse.query(
-                sql,
-                parameters,
-                scope=scope,
-                job_id=job_id,
-                rows_max=rows_max,
-                bytes_max=bytes_max,
-                dry_run=dry_run,
-                wait_s=wait_s,
-                fingerprint=fingerprint,
+                Statement(
+                    sql,
+                    parameters or {},
+                    scope=scope,
+                    job_id=job_id,
+                    rows_max=rows_max,
+                    bytes_max=bytes_max,
+                    dry_run=dry_run,
+                    wait_s=wait_s,
+                    fingerprint=fingerprint,
+                )
             )
 
         if write and not dry_run:
@@ -184,7 +188,7 @@ class LeasedWarehouse:
 
         async def send(job_id: str, fingerprint: str) -> QueryResult:
             return await self._services.warehouse.call(
-                procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s, fingerprint=fingerprint
+                ProcedureCall(procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s, fingerprint=fingerprint)
             )
 
         older = "/".join((procedure, *_values(arguments, in_order=True)))

@@ -12,6 +12,7 @@ from pydantic import SecretStr
 
 from convergence.entry.api.runtime import Runtime
 from convergence.entry.api.streams import Streams
+from convergence.ports.warehouse import Statement
 from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, RunScenario
 
 RUN = "/pipelines/run/acme/shop/cost/daily"
@@ -314,7 +315,7 @@ def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(run_scen
 async def query(api: Api, dataset: str, sql: str) -> list[dict[str, Any]]:
     from convergence.ports.warehouse import Scope
 
-    return (await api.installation.services.warehouse.query(sql, scope=Scope(dataset=dataset))).rows
+    return (await api.installation.services.warehouse.query(Statement(sql, scope=Scope(dataset=dataset)))).rows
 
 
 def test_without_a_key_an_answer_names_no_org_only_that_a_key_is_needed(run_scenario: RunScenario) -> None:

@@ -19,7 +19,7 @@ from convergence.engine.log_rows import TABLES, log_row
 from convergence.entry.push.log_events import LogEvents
 from convergence.errors import InvalidInput, SchemaMismatch, Transient
 from convergence.ports.bus import RUN_EVENTS, Ack, Delivery, Message
-from convergence.ports.warehouse import SHARED_DATASET, Row, Scope, TableSchema
+from convergence.ports.warehouse import SHARED_DATASET, Row, Scope, Statement, TableSchema
 from tests.contract.test_log_sink import CONFIGS, NOW, SteppedClock, an_event
 from tests.simulation.partial_warehouse import PartialWarehouse
 from tests.unit.engine.conftest import Engine
@@ -144,7 +144,11 @@ def test_both_ways_into_the_tables_make_the_same_rows(tmp_path: Path) -> None:
                 await warehouse.append("other", row.table, [row.row], ids=[row.row_id])
             for table in names.values():
                 found = [
-                    (await warehouse.query(f"SELECT * FROM {table} ORDER BY event_id", scope=Scope(dataset=d))).rows
+                    (
+                        await warehouse.query(
+                            Statement(f"SELECT * FROM {table} ORDER BY event_id", scope=Scope(dataset=d))
+                        )
+                    ).rows
                     for d in (SHARED_DATASET, "other")
                 ]
                 assert found[0] == found[1] != []

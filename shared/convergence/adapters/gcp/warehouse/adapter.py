@@ -24,12 +24,13 @@ from convergence.ports.warehouse import (
     Effect,
     Load,
     LoadResult,
-    Parameter,
+    ProcedureCall,
     QueryResult,
     Routine,
     Row,
     Scope,
     Stage,
+    Statement,
     TableSchema,
 )
 
@@ -109,54 +110,14 @@ class BigQueryWarehouse:
         check_ids(rows, ids)
         await self._appends.append(dataset, table, rows, ids)
 
-    async def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Parameter] | None = None,
-        *,
-        scope: Scope,
-        job_id: str | None = None,
-        rows_max: int = 10_000,
-        bytes_max: int | None = None,
-        dry_run: bool = False,
-        wait_s: float | None = None,
-        fingerprint: str = "",
-    ) -> QueryResult:
+    async def query(self, statement: Statement) -> QueryResult:
         """Run one GoogleSQL statement; see the port. `bytes_max` is what may be billed, 10 MB a table at least."""
-        check_wait(wait_s, job_id)
-        return await self._queries.query(
-            sql,
-            parameters or {},
-            scope=scope,
-            job_id=job_id,
-            rows_max=rows_max,
-            bytes_max=bytes_max,
-            dry_run=dry_run,
-            wait_s=wait_s,
-            fingerprint=fingerprint,
-        )
+        check_wait(statement.wait_s, statement.job_id)
+        return await self._queries.query(statement)
 
-    async def call(
-        self,
-        procedure: str,
-        arguments: Mapping[str, Parameter],
-        *,
-        scope: Scope,
-        job_id: str,
-        dry_run: bool = False,
-        wait_s: float | None = None,
-        fingerprint: str = "",
-    ) -> QueryResult:
+    async def call(self, call: ProcedureCall) -> QueryResult:
         """Call a stored procedure; see the port."""
-        return await self._calls.call(
-            procedure,
-            arguments,
-            scope=scope,
-            job_id=job_id,
-            dry_run=dry_run,
-            wait_s=wait_s,
-            fingerprint=fingerprint,
-        )
+        return await self._calls.call(call)
 
     async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
         """Revoke the job unless it took effect; see the port."""

@@ -22,7 +22,7 @@ from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import InvalidInput, LeaseLost, StepFailed, did_you_mean
-from convergence.ports.warehouse import SHARED_DATASET, Parameter, QueryResult, Scope
+from convergence.ports.warehouse import SHARED_DATASET, Parameter, ProcedureCall, QueryResult, Scope
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.scripts.nodes import Argument, Procedure
@@ -45,24 +45,15 @@ class Calls:
         self._jobs, self._tables, self._statements = jobs, tables, statements
         self._routines, self._ledger, self._options = routines, ledger, options
 
-    async def call(
-        self,
-        path: str,
-        arguments: Mapping[str, Parameter],
-        *,
-        scope: Scope,
-        job_id: str,
-        dry_run: bool,
-        wait_s: float | None,
-        fingerprint: str,
-    ) -> QueryResult:
+    async def call(self, asked: ProcedureCall) -> QueryResult:
         """Run a procedure; see the port."""
-        procedure = await self._routines.procedure(path)
-        given = _given(procedure, arguments)
+        scope, job_id, fingerprint = asked.scope, asked.job_id, asked.fingerprint
+        procedure = await self._routines.procedure(asked.procedure)
+        given = _given(procedure, asked.arguments)
         reader = Reader(self._statements, scope, self._routines.nested)
         await reader.procedure(procedure)
         reach = reader.reach
-        if dry_run:
+        if asked.dry_run:
             size = await rehearse(self._statements, scope, reach)
             return QueryResult(bytes_processed=size, tables=tuple(sorted(reach.tables)))
         settled = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
@@ -78,7 +69,9 @@ class Calls:
         config = self._statements.config(scope, parameters, **options.config)
         what = f"the procedure {procedure.name}"
         try:
-            ended = await self._jobs.query(job_id, script, config, what=what, project=options.project, wait_s=wait_s)
+            ended = await self._jobs.query(
+                job_id, script, config, what=what, project=options.project, wait_s=asked.wait_s
+            )
         except LeaseLost:
             known = await self._ledger.taken(scope.dataset, job_id, fingerprint)
             return QueryResult(rows_affected=max(0, known.loaded), tables=_named(reach))

@@ -14,11 +14,11 @@ from convergence.adapters.gcp.warehouse.lineage import (
     settle_statements,
     with_lineage,
 )
-from convergence.adapters.gcp.warehouse.statements import Statement, Statements, spelled
+from convergence.adapters.gcp.warehouse.statements import PreparedStatement, Statements, spelled
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
 from convergence.errors import LeaseLost, StepFailed
-from convergence.ports.warehouse import Parameter, QueryResult, Scope
+from convergence.ports.warehouse import Parameter, QueryResult, Scope, Statement
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -41,46 +41,35 @@ class Queries:
         self._jobs, self._tables, self._statements, self._options = jobs, tables, statements, options
         self._ledger = ledger
 
-    async def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Parameter],
-        *,
-        scope: Scope,
-        job_id: str | None,
-        rows_max: int,
-        bytes_max: int | None,
-        dry_run: bool,
-        wait_s: float | None,
-        fingerprint: str,
-    ) -> QueryResult:
+    async def query(self, asked: Statement) -> QueryResult:
         """Run a statement; see the port."""
-        statement = self._statements.prepare(sql, scope, parameters=parameters)
-        parameters = spelled(statement.tree, parameters)
-        options = await self._options.of(scope.lineage, fingerprint=fingerprint)
-        if bytes_max is not None:
-            options.config["maximum_bytes_billed"] = bytes_max
-        if dry_run:
+        scope = asked.scope
+        statement = self._statements.prepare(asked.sql, scope, parameters=asked.parameters)
+        parameters = spelled(statement.tree, asked.parameters)
+        options = await self._options.of(scope.lineage, fingerprint=asked.fingerprint)
+        if asked.bytes_max is not None:
+            options.config["maximum_bytes_billed"] = asked.bytes_max
+        if asked.dry_run:
             config = self._statements.config(scope, parameters, **options.config)
-            size = await self._statements.dry_run(sql, config, statement.touched)
+            size = await self._statements.dry_run(asked.sql, config, statement.touched)
             return QueryResult(bytes_processed=size, tables=statement.touched.names)
-        marked = job_id is not None and scope.writable
-        job_id = job_id or self._jobs.client.ids.new("query")
+        marked = asked.job_id is not None and scope.writable
+        job_id = asked.job_id or self._jobs.client.ids.new("query")
         settled = await self._settled(statement, scope)
         if statement.touched.writes and not statement.defines and (settled or marked):
-            job = _Job(job_id, options, wait_s, fingerprint, marked=marked)
+            job = _Job(job_id, options, asked.wait_s, asked.fingerprint, marked=marked)
             return await self._in_transaction(statement, parameters, scope, settled, job)
         config = self._statements.config(scope, parameters, **options.config)
-        ended = await self._run(job_id, sql, config, statement, options, wait_s)
+        ended = await self._run(job_id, asked.sql, config, statement, options, asked.wait_s)
         if ended.repeated and scope.writable:
-            refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
+            refuse_other(job_id, fingerprint_of(ended.job), asked.fingerprint)
         if statement.defines:
             await self._settle_after(statement, scope, job_id, options)
-        return await self._answer(ended.job, statement, rows_max)
+        return await self._answer(ended.job, statement, asked.rows_max)
 
     async def _in_transaction(
         self,
-        statement: Statement,
+        statement: PreparedStatement,
         parameters: Mapping[str, Parameter],
         scope: Scope,
         settled: list[tuple[str, str]],
@@ -113,7 +102,7 @@ class Queries:
         size = ended.job.total_bytes_processed
         return QueryResult(rows_affected=int(changed or 0), bytes_processed=size, tables=statement.touched.names)
 
-    async def _settle_after(self, statement: Statement, scope: Scope, job_id: str, options: Options) -> None:
+    async def _settle_after(self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options) -> None:
         """Settle the rows that a CREATE TABLE AS made: DDL cannot be in their transaction, so they are there first."""
         settled = await self._settled(statement, scope)
         if not settled or scope.lineage is None:
@@ -123,7 +112,7 @@ class Queries:
         config = self._statements.config(scope, lineage_parameters(scope.lineage), **options.config)
         await self._run(f"{job_id}-lineage", script, config, statement, options, None)
 
-    async def _settled(self, statement: Statement, scope: Scope) -> list[tuple[str, str]]:
+    async def _settled(self, statement: PreparedStatement, scope: Scope) -> list[tuple[str, str]]:
         if scope.lineage is None or not statement.touched.writes:
             return []
         return await with_lineage(self._tables, statement.touched.writes)
@@ -133,7 +122,7 @@ class Queries:
         job_id: str,
         sql: str,
         config: bigquery.QueryJobConfig,
-        statement: Statement,
+        statement: PreparedStatement,
         options: Options,
         wait_s: float | None,
     ) -> Ended:
@@ -146,7 +135,7 @@ class Queries:
         except StepFailed as error:
             raise await self._statements.explained(error, statement.touched) from error
 
-    async def _answer(self, job: AnyJob, statement: Statement, rows_max: int) -> QueryResult:
+    async def _answer(self, job: AnyJob, statement: PreparedStatement, rows_max: int) -> QueryResult:
         size = job.total_bytes_processed
         if statement.touched.writes:
             affected = int(job.num_dml_affected_rows or 0)

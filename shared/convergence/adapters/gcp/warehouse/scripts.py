@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from convergence.adapters.gcp.warehouse.statements import Statement, Statements
+from convergence.adapters.gcp.warehouse.statements import PreparedStatement, Statements
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.types import SqlType
 from convergence.errors import ConvergenceError, Denied, StepFailed
@@ -29,7 +29,7 @@ class Reach:
     writes: set[tuple[str, str]] = field(default_factory=set)
     existing: set[tuple[str, str]] = field(default_factory=set)
     tables: set[str] = field(default_factory=set)
-    parts: list[tuple[Statement, str, dict[str, SqlType]]] = field(default_factory=list)
+    parts: list[tuple[PreparedStatement, str, dict[str, SqlType]]] = field(default_factory=list)
     temporary: set[str] = field(default_factory=set)
 
 

@@ -30,7 +30,7 @@ _PLACE: Final = re.compile(r" at \[[^\[\]]*\]\s*$")
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
+class PreparedStatement:
     """A statement that may run."""
 
     sql: str
@@ -58,7 +58,7 @@ class Statements:
         *,
         parameters: Iterable[str] | None = None,
         temporary: frozenset[str] = frozenset(),
-    ) -> Statement:
+    ) -> PreparedStatement:
         """Parse a statement and check what it touches; `parameters` are the names that have values.
 
         Raises:
@@ -80,7 +80,7 @@ class Statements:
         if parameters is not None:
             _refuse_unbound(tree, {name.lower() for name in parameters})
         touched = check_access(tree, scope, project=self._client.project, temporary=temporary)
-        return Statement(sql, touched, tree)
+        return PreparedStatement(sql, touched, tree)
 
     def config(self, scope: Scope, parameters: Mapping[str, Parameter], **options: Any) -> bigquery.QueryJobConfig:
         """Return a query job's configuration."""

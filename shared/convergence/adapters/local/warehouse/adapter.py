@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from convergence.adapters.local.warehouse import ledger, tables
@@ -25,12 +25,13 @@ from convergence.ports.warehouse import (
     Effect,
     Load,
     LoadResult,
-    Parameter,
+    ProcedureCall,
     QueryResult,
     Routine,
     Row,
     Scope,
     Stage,
+    Statement,
     TableSchema,
     WriteMode,
 )
@@ -105,54 +106,29 @@ class DuckDbWarehouse:
         path = spool_rows(self.session.staging, table, rows, f"{self._appended}")
         await self.session.write(lambda job: append_rows(job, dataset, table, path))
 
-    async def query(
-        self,
-        sql: str,
-        parameters: Mapping[str, Parameter] | None = None,
-        *,
-        scope: Scope,
-        job_id: str | None = None,
-        rows_max: int = 10_000,
-        bytes_max: int | None = None,
-        dry_run: bool = False,
-        wait_s: float | None = None,
-        fingerprint: str = "",
-    ) -> QueryResult:
+    async def query(self, statement: Statement) -> QueryResult:
         """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
-        check_wait(wait_s, job_id)
-        await self._found(scope.dataset)
-        query = Query(sql, parameters or {}, scope, rows_max, bytes_max)
-        at = self._clock.now()
-        if dry_run:
+        check_wait(statement.wait_s, statement.job_id)
+        await self._found(statement.scope.dataset)
+        query, at = Query(statement), self._clock.now()
+        if statement.dry_run:
             return await self.session.read(lambda job: query.dry_run(job, self._statements), googlesql=True)
-        if scope.writable:
-            return await self._write(lambda job: query.write(job, self._statements, job_id, at, fingerprint))
+        if statement.scope.writable:
+            return await self._write(lambda job: query.write(job, self._statements, at))
         return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
 
-    async def call(
-        self,
-        procedure: str,
-        arguments: Mapping[str, Parameter],
-        *,
-        scope: Scope,
-        job_id: str,
-        dry_run: bool = False,
-        wait_s: float | None = None,
-        fingerprint: str = "",
-    ) -> QueryResult:
+    async def call(self, call: ProcedureCall) -> QueryResult:
         """Call a stored procedure; see the port. It always ends: no `StillRunning`."""
-        check_wait(wait_s, job_id)
-        await self._found(scope.dataset)
+        check_wait(call.wait_s, call.job_id)
+        await self._found(call.scope.dataset)
         at = self._clock.now()
-        if dry_run:
+        if call.dry_run:
             return await self.session.read(
-                lambda job: rehearse_call(job, self._statements, self._routines, procedure, arguments, scope),
-                googlesql=True,
+                lambda job: rehearse_call(job, self._statements, self._routines, call), googlesql=True
             )
 
         def work(job: Job) -> QueryResult:
-            given = (job, self._statements, self._routines, procedure, arguments)
-            return call_procedure(*given, scope=scope, job_id=job_id, at=at, fingerprint=fingerprint).as_result()
+            return call_procedure(job, self._statements, self._routines, call, at).as_result()
 
         return await self._write(work)
 

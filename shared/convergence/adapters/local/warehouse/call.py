@@ -16,7 +16,7 @@ from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Outcome, Statements
 from convergence.adapters.local.warehouse.values import from_record, to_record
 from convergence.errors import Denied, InvalidInput, did_you_mean
-from convergence.ports.warehouse import Parameter, QueryResult, Scope
+from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult, Scope
 
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.scripts.nodes import Procedure
@@ -27,33 +27,28 @@ def call_procedure(
     job: Job,
     statements: Statements,
     routines: Routines,
-    procedure: str,
-    arguments: Mapping[str, Parameter],
-    *,
-    scope: Scope,
-    job_id: str,
+    call: ProcedureCall,
     at: datetime,
-    fingerprint: str = "",
 ) -> Outcome:
     """Run a procedure; see the port. `at` is the time of the call."""
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
 
     with job.transaction():
-        known = recorded(job, job_id, fingerprint)
+        known = recorded(job, call.job_id, call.fingerprint)
         if known is not None:
             return known
-        tree = routines.procedure(job, procedure)
+        tree, scope = routines.procedure(job, call.procedure), call.scope
         context = StatementContext(scope=scope, project=statements.project)
         interpreter = Interpreter(
             job,
             statements,
             context,
             lambda path: routines.procedure(job, path),
-            system_variables(statements, scope, job_id, at),
+            system_variables(statements, scope, call.job_id, at),
         )
         with _denials():
-            variables = interpreter.run_procedure(tree, _given(tree, arguments))
+            variables = interpreter.run_procedure(tree, _given(tree, call.arguments))
         if scope.lineage is not None:
             settle_lineage(job, interpreter.execution.written, scope.lineage)
         outcome = interpreter.execution.last or Outcome()
@@ -65,7 +60,7 @@ def call_procedure(
         if interpreter.execution.last is None and out:  # no SELECT: the OUT arguments are the result
             outcome.columns = tuple((name, variables.get(name).type) for name in out)
             outcome.rows = [tuple(variables.get(name).value for name in out)]
-        record(job, job_id, outcome, at, fingerprint)
+        record(job, call.job_id, outcome, at, call.fingerprint)
     return outcome
 
 
@@ -73,25 +68,23 @@ def rehearse_call(
     job: Job,
     statements: Statements,
     routines: Routines,
-    procedure: str,
-    arguments: Mapping[str, Parameter],
-    scope: Scope,
+    call: ProcedureCall,
 ) -> QueryResult:
     """Resolve all names and types of a procedure without running it; see `googlesql.rehearsal`."""
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
 
-    tree = routines.procedure(job, procedure)
+    tree = routines.procedure(job, call.procedure)
     rehearsal = Rehearsal(
         job,
         statements,
-        StatementContext(scope=scope, project=statements.project),
+        StatementContext(scope=call.scope, project=statements.project),
         lambda path: routines.procedure(job, path),
     )
     job.execute("BEGIN TRANSACTION")
     try:
         with _denials():
-            rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, arguments).items()})
+            rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, call.arguments).items()})
     finally:
         job.execute("ROLLBACK")
     return QueryResult(bytes_processed=rehearsal.size, tables=tuple(sorted(rehearsal.tables)))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ from convergence.adapters.local.warehouse.call import record, recorded
 from convergence.adapters.local.warehouse.lineage import settle_lineage
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Statements, check_bytes
-from convergence.ports.warehouse import Parameter, QueryResult, Scope
+from convergence.ports.warehouse import QueryResult, Statement
 
 if TYPE_CHECKING:
     from convergence.adapters.local.duckdb_sql.context import StatementContext
@@ -22,32 +21,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A statement with its parameters and limits; see the port."""
+    """A statement of the port, as it runs on DuckDB."""
 
-    sql: str
-    parameters: Mapping[str, Parameter]
-    scope: Scope
-    rows_max: int
-    bytes_max: int | None
+    statement: Statement
 
     def read(self, job: Job, statements: Statements) -> QueryResult:
         """Run it."""
         with job.transaction(read_only=True):
             translation = self._prepared(job, statements)
-            return statements.run(job, translation, self._values(), self.rows_max).as_result()
+            return statements.run(job, translation, self._values(), self.statement.rows_max).as_result()
 
-    def write(
-        self, job: Job, statements: Statements, job_id: str | None, at: datetime, fingerprint: str = ""
-    ) -> QueryResult:
+    def write(self, job: Job, statements: Statements, at: datetime) -> QueryResult:
         """Run it in a transaction, once for each job id."""
+        job_id, fingerprint = self.statement.job_id, self.statement.fingerprint
         with job.transaction():
             known = recorded(job, job_id, fingerprint) if job_id is not None else None
             if known is not None:
                 return known.as_result()
             translation = self._prepared(job, statements)
-            outcome = statements.run(job, translation, self._values(), self.rows_max)
-            if self.scope.lineage is not None:
-                settle_lineage(job, translation.touched.writes, self.scope.lineage)
+            outcome = statements.run(job, translation, self._values(), self.statement.rows_max)
+            if self.statement.scope.lineage is not None:
+                settle_lineage(job, translation.touched.writes, self.statement.scope.lineage)
             if job_id is not None:
                 record(job, job_id, outcome, at, fingerprint)
         return outcome.as_result()
@@ -60,19 +54,19 @@ class Query:
         return QueryResult(bytes_processed=size, tables=translation.touched.names)
 
     def _prepared(self, job: Job, statements: Statements) -> Translation:
-        translation = statements.prepare(job, self.sql, self._context(statements))
-        if self.bytes_max is not None:
-            check_bytes(statements.estimate_bytes(job, translation), self.bytes_max)
+        translation = statements.prepare(job, self.statement.sql, self._context(statements))
+        if self.statement.bytes_max is not None:
+            check_bytes(statements.estimate_bytes(job, translation), self.statement.bytes_max)
         return translation
 
     def _context(self, statements: Statements) -> StatementContext:
         from convergence.adapters.local.duckdb_sql.context import StatementContext
 
-        types = tuple(sorted((name.lower(), parse_type(each.type)) for name, each in self.parameters.items()))
-        return StatementContext(scope=self.scope, project=statements.project, parameters=types)
+        types = tuple(sorted((name.lower(), parse_type(each.type)) for name, each in self.statement.parameters.items()))
+        return StatementContext(scope=self.statement.scope, project=statements.project, parameters=types)
 
     def _values(self) -> dict[str, Any]:
         return {
             f"p_{name.lower()}": python_value(name, parse_type(each.type), each.value)
-            for name, each in self.parameters.items()
+            for name, each in self.statement.parameters.items()
         }

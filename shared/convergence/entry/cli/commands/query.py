@@ -12,7 +12,7 @@ from convergence.entry.cli.output import Output, cell
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import Denied, InvalidInput, StepFailed
-from convergence.ports.warehouse import QueryResult, Scope
+from convergence.ports.warehouse import QueryResult, Scope, Statement
 
 
 @click.command("query", cls=Command)
@@ -59,7 +59,7 @@ async def _query(session: Session, org: str, sql: str, limit: int) -> QueryResul
         await writer.write_log()
         scope = Scope(dataset=dataset_of(writer.services, org))
         try:
-            return await writer.services.warehouse.query(sql, scope=scope, rows_max=limit)
+            return await writer.services.warehouse.query(Statement(sql, scope=scope, rows_max=limit))
         except (StepFailed, Denied) as error:  # here the statement is what the caller gave
             raise InvalidInput(str(error)) from error
 

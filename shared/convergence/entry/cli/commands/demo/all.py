@@ -19,7 +19,7 @@ from convergence.entry.cli.output import exact, seconds
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.sandbox import TRIGGER
 from convergence.entry.cli.session import Session
-from convergence.ports.warehouse import Parameter, Scope
+from convergence.ports.warehouse import Parameter, Scope, Statement
 
 FOCUS, TRACKING = "cost_data_standard_1_3", "org_cost_tracking"
 COST_SQL: Final = f"""
@@ -111,8 +111,8 @@ async def _told(services: Services, run: Run) -> dict[str, Any]:
 async def _ask(services: Services, table: str, sql: str, run: Run | None = None) -> list[Mapping[str, Any]]:
     dataset = dataset_of(services, demo.ORG)
     await services.warehouse.ensure_table(dataset, services.schemas.get(table))
-    parameters = None if run is None else {"run_id": Parameter("STRING", run.run_id)}
-    return list((await services.warehouse.query(sql, parameters, scope=Scope(dataset=dataset))).rows)
+    parameters = {} if run is None else {"run_id": Parameter("STRING", run.run_id)}
+    return list((await services.warehouse.query(Statement(sql, parameters, scope=Scope(dataset=dataset)))).rows)
 
 
 def _print(session: Session, reported: list[dict[str, Any]], totals: list[Mapping[str, Any]]) -> None:

@@ -11,7 +11,7 @@ from typing import Any, Final
 from convergence.domain.run import Run
 from convergence.engine.dispatch import dataset_of
 from convergence.engine.services import Services
-from convergence.ports.warehouse import Parameter, Scope
+from convergence.ports.warehouse import Parameter, Scope, Statement
 
 _OF_RUN: Final = """
   x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
@@ -85,6 +85,6 @@ async def figures(services: Services, run: Run) -> Figures:
         "last": Parameter("DATE", date.fromisoformat(run.parameters["end_date"])),
     }
     scope = Scope(dataset=dataset_of(services, run.org))
-    costs = await services.warehouse.query(COSTS_SQL, parameters, scope=scope)
-    differences = await services.warehouse.query(RECONCILIATION_SQL, parameters, scope=scope)
+    costs = await services.warehouse.query(Statement(COSTS_SQL, parameters, scope=scope))
+    differences = await services.warehouse.query(Statement(RECONCILIATION_SQL, parameters, scope=scope))
     return Figures(list(costs.rows), list(differences.rows))

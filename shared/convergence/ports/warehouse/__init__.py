@@ -1,0 +1,50 @@
+"""Tables, slices and SQL. The dialect is GoogleSQL on every adapter.
+
+Rows first land in a `Stage`, invisible to readers; `load` makes them visible in one transaction. The seven
+lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a processor.
+"""
+
+from convergence.ports.warehouse.records import (
+    LINEAGE_COLUMNS,
+    SHARED_DATASET,
+    Column,
+    Effect,
+    JobSettings,
+    Lineage,
+    Load,
+    LoadResult,
+    Parameter,
+    ProcedureCall,
+    QueryResult,
+    Routine,
+    Row,
+    Scope,
+    Statement,
+    TableSchema,
+    WriteMode,
+)
+from convergence.ports.warehouse.roles import Routines, Stage, Tables, Warehouse
+
+__all__ = [
+    "LINEAGE_COLUMNS",
+    "SHARED_DATASET",
+    "Column",
+    "Effect",
+    "JobSettings",
+    "Lineage",
+    "Load",
+    "LoadResult",
+    "Parameter",
+    "ProcedureCall",
+    "QueryResult",
+    "Routine",
+    "Routines",
+    "Row",
+    "Scope",
+    "Stage",
+    "Statement",
+    "TableSchema",
+    "Tables",
+    "Warehouse",
+    "WriteMode",
+]

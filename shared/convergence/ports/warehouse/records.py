@@ -1,0 +1,192 @@
+"""Records of the warehouse's port: schemas, loads, statements and results."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import KW_ONLY, dataclass, field
+from datetime import date, datetime
+from enum import StrEnum
+from typing import Any, Final
+
+SHARED_DATASET: Final = "organizations"  # procedures, and the log tables of all orgs
+LINEAGE_COLUMNS: Final = (
+    "x_org_slug",
+    "x_pipeline_id",
+    "x_credential_id",
+    "x_pipeline_run_date",
+    "x_run_id",
+    "x_ingested_at",
+    "x_ingestion_date",
+)
+
+Row = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column as in a BigQuery schema file: GoogleSQL type, mode NULLABLE, REQUIRED or REPEATED."""
+
+    name: str
+    type: str
+    mode: str = "NULLABLE"
+    description: str = ""
+    fields: tuple[Column, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class TableSchema:
+    """A table as its schema file describes it. Lineage columns are included once the file is loaded."""
+
+    name: str
+    columns: tuple[Column, ...]
+    description: str = ""
+    partition_by: str | None = "x_ingestion_date"
+    cluster_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lineage:
+    """Who wrote a row. `credential_id` is empty when no credential was used."""
+
+    org_slug: str
+    pipeline_id: str
+    credential_id: str
+    run_id: str
+    ingested_at: datetime
+
+
+class WriteMode(StrEnum):
+    """What happens to the rows that the slice holds already."""
+
+    OVERWRITE = "overwrite"  # they go; the slice is exactly the staged rows
+    MERGE = "merge"  # those with the same key fields go, others stay
+    APPEND = "append"  # all stay
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Load:
+    """One write: which slices of which table, under which job id.
+
+    A slice is (x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date). Every date of `dates` is a slice
+    of its own, also one without rows. `date_field` names the column with a row's data date (DATE, or a
+    TIMESTAMP taken in UTC); None when `dates` has one entry. `dates=None` is for reference tables: the slice
+    is (org, pipeline, credential) over all dates, and rows carry the date of ingestion.
+    """
+
+    job_id: str
+    dataset: str
+    table: TableSchema
+    lineage: Lineage
+    dates: tuple[date, ...] | None
+    date_field: str | None = None
+    mode: WriteMode = WriteMode.OVERWRITE
+    key_fields: tuple[str, ...] = ()
+    fingerprint: str = ""  # see `Warehouse`
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """A write that took effect: the `fingerprint` it was sent with (empty: by an older version), when it did, and how
+    many rows it wrote (None where the warehouse does not know)."""
+
+    fingerprint: str
+    at: datetime
+    rows: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class LoadResult:
+    """`repeated`: the job id was known, nothing was written, the figures are those of the first time."""
+
+    rows_loaded: int
+    rows_removed: int
+    repeated: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class QueryResult:
+    """Rows as Python values (Decimal, date, datetime with zone, str, int, float, bool, None, list, dict)."""
+
+    columns: tuple[str, ...] = ()
+    rows: list[dict[str, Any]] = field(default_factory=list)
+    rows_affected: int = 0
+    bytes_processed: int | None = None
+    tables: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """A query parameter with its GoogleSQL type, for example `DATE`, `NUMERIC`, `ARRAY<STRING>`."""
+
+    type: str
+    value: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scope:
+    """What a statement may touch. Names without a dataset mean `dataset`.
+
+    A statement that names any other dataset than `dataset` or one of `readable` is `Denied`.
+    """
+
+    dataset: str
+    readable: tuple[str, ...] = ()
+    writable: bool = False
+    lineage: Lineage | None = None  # who asks; set for writes, whose rows are filled with it or refused
+
+
+@dataclass(frozen=True, slots=True)
+class JobSettings:
+    """Where the jobs of an org run and who pays for them; None means the installation's own.
+
+    `reservation`: projects/{p}/locations/{l}/reservations/{r}.
+    """
+
+    project: str | None = None
+    reservation: str | None = None
+    priority: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Routine:
+    """A stored procedure: `name` without dataset, the digest of its source, its file."""
+
+    name: str
+    digest: str
+    source: str
+    definition: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Statement:
+    """One GoogleSQL statement, and how it is to run.
+
+    With a `job_id` a write happens once, however often it is sent; `fingerprint` is then what it is made of. `wait_s`
+    needs a `job_id`: a statement that runs longer goes on, and the same statement sent again waits for it again. None
+    waits to the end. `rows_max` bounds the rows of the result, `bytes_max` what may be read (on BigQuery: billed).
+    """
+
+    sql: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    _: KW_ONLY
+    scope: Scope
+    job_id: str | None = None
+    rows_max: int = 10_000
+    bytes_max: int | None = None
+    dry_run: bool = False
+    wait_s: float | None = None
+    fingerprint: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ProcedureCall:
+    """One call of a stored procedure; the fields that it shares with `Statement` mean the same."""
+
+    procedure: str
+    arguments: Mapping[str, Parameter] = field(default_factory=dict)
+    _: KW_ONLY
+    scope: Scope
+    job_id: str
+    dry_run: bool = False
+    wait_s: float | None = None
+    fingerprint: str = ""

@@ -1,0 +1,166 @@
+"""The roles of a warehouse: tables and queries; stored procedures and migrations."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from convergence.ports.warehouse.records import (
+    Effect,
+    Load,
+    LoadResult,
+    ProcedureCall,
+    QueryResult,
+    Routine,
+    Row,
+    Scope,
+    Statement,
+    TableSchema,
+)
+
+
+class Stage(Protocol):
+    """Rows that are not visible yet. Survives a crash: a stage of the same name holds the parts written before `flush`.
+
+    The engine gives each execution of a step a stage of its own, so that one which lost its lease can never mix
+    its rows into the next one's; a step that went on in slices loads the stages of all its slices together.
+    """
+
+    async def write(self, part: int, rows: Sequence[Row]) -> None:
+        """Store rows as part `part` (from 0); writing a part again replaces it.
+
+        Values: JSON values, Decimal, date, datetime with zone.
+
+        Raises:
+            SchemaMismatch: a column that the table does not have, or a number that is NaN or infinite: row and column.
+        """
+        ...
+
+    async def flush(self) -> None:
+        """Return when all parts written so far survive a crash.
+
+        Small parts may wait in memory until then, so that few and large jobs carry them; `load` flushes by itself.
+        The engine flushes before it commits a checkpoint.
+        """
+        ...
+
+    async def discard(self, from_part: int = 0) -> None:
+        """Drop this part and all later ones, which an earlier attempt left behind."""
+        ...
+
+
+class Tables(Protocol):
+    """Tables and queries. All methods raise `Transient` when the warehouse cannot be reached or is busy.
+
+    A write with a `job_id` (`load`, `query`, `call`) happens once: sent again it answers as the first time. Its
+    `fingerprint`, up to 63 of a-z, 0-9 and `-`, identifies its content, and is stored with it. Every such write raises
+
+        AppliedBefore: the job took effect with another `fingerprint`; nothing was written.
+        LeaseLost: `close_job` came first, so the job will never take effect.
+    """
+
+    async def ensure_dataset(self, dataset: str) -> None:
+        """Create the dataset unless it exists."""
+        ...
+
+    async def ensure_table(self, dataset: str, table: TableSchema) -> None:
+        """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
+        ...
+
+    def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
+        """Return the stage `name`: letters, digits and underscores, unique per run, step and epoch."""
+        ...
+
+    async def load(self, load: Load, *stages: Stage) -> LoadResult:
+        """Make the rows of all `stages` visible and drop these, in one transaction recorded under `load.job_id`.
+
+        A job id that is known changes nothing and answers `repeated`.
+
+        Raises:
+            SchemaMismatch: names column, row (from 1, in staging order) and value type; nothing was changed.
+        """
+        ...
+
+    async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
+        """Add rows that are never replaced, such as a log's, one id each; the table is created if it is missing.
+
+        At least once: rows whose ids came before are left out where the warehouse still knows them, so a repeat may
+        show twice. Unlike `load` it adds no lineage: a row brings the columns it has, lineage columns included.
+
+        Raises:
+            InvalidInput: the numbers of ids and rows differ.
+            SchemaMismatch: a row does not fit: row (from 1) and column. Rows before it may have been added.
+        """
+        ...
+
+    async def query(self, statement: Statement) -> QueryResult:
+        """Run one GoogleSQL statement.
+
+        Raises:
+            StepFailed: the statement is wrong (the message has the nearest names) or over `bytes_max`.
+            Denied: it touches a dataset outside `scope`.
+            StillRunning: it did not end within `wait_s`.
+        """
+        ...
+
+    async def close_job(self, job_id: str, *, scope: Scope, wait_s: float | None = None) -> Effect | None:
+        """Revoke the job unless it took effect, and return what it did; `scope` is the one it was sent with.
+
+        A job that is running is waited for. Afterwards its outcome is final. None means that it never took
+        effect and never will: a late sender gets `LeaseLost`. Otherwise sending it again, with the same
+        `fingerprint`, answers as the first time.
+
+        Raises:
+            StillRunning: the job did not end within `wait_s`; it goes on, and nothing is revoked.
+        """
+        ...
+
+
+class Routines(Protocol):
+    """Stored procedures and migrations. All methods raise `Transient` as those of `Tables` do."""
+
+    async def call(self, call: ProcedureCall) -> QueryResult:
+        """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
+
+        `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
+        filled from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves
+        names and types and says which tables are touched and about how many bytes are read; SQL made at run time is
+        not seen. `wait_s` and `StillRunning` are those of `query`.
+        """
+        ...
+
+    async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
+        """Create or replace those whose digest changed (all with `force`); return their names.
+
+        Raises:
+            ConfigErrors: lists every construct that cannot run here, with file and line; no routine was replaced.
+        """
+        ...
+
+    async def list_routines(self) -> list[Routine]:
+        """Return all routines, by name."""
+        ...
+
+    async def get_routine(self, name: str) -> Routine:
+        """Return the routine of this name (without dataset). Raises `NotFound` with the nearest name."""
+        ...
+
+    async def delete_routine(self, name: str) -> None:
+        """Remove a routine. Raises `NotFound` with the nearest name."""
+        ...
+
+    async def migrate(self, migrations: Sequence[Routine], *, dataset: str, dry_run: bool = False) -> list[str]:
+        """Run the scripts that were not run in `dataset` yet, in the order of their names; return the names.
+
+        Each runs in its own transaction and is recorded with its digest. Tables without a dataset are those of
+        `dataset`. A dry run changes nothing; it checks the first script that would run.
+
+        Raises:
+            ConfigError: a script was changed after it ran, or has a syntax error.
+            StepFailed: a statement failed; the scripts before this one stay.
+        """
+        ...
+
+
+class Warehouse(Tables, Routines, Protocol):
+    """Both roles: what an installation has one of."""
