@@ -17,7 +17,7 @@ from convergence.engine.step.effects import job_id
 from convergence.errors import InvalidInput, StepFailed, StillRunning, Transient
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
-from convergence.ports.warehouse import Effect, LoadResult, Parameter, QueryResult, WriteMode
+from convergence.ports.warehouse import Effect, LoadResult, Parameter, ProcedureCall, QueryResult, Statement, WriteMode
 from tests.unit.domain.test_status import a_run
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
@@ -225,11 +225,11 @@ def test_a_call_that_goes_on_is_the_same_call_in_the_next_slice(engine: Engine) 
     sent: list[str] = []
     real = engine.warehouse.call
 
-    async def slow(procedure: str, arguments: Any, **options: Any) -> QueryResult:
-        sent.append(options["job_id"])
+    async def slow(asked: ProcedureCall) -> QueryResult:
+        sent.append(asked.job_id)
         if len(sent) < 3:
             raise StillRunning("not yet")
-        return await real(procedure, arguments, **options)
+        return await real(asked)
 
     engine.warehouse.call = slow  # type: ignore[method-assign]
 
@@ -268,13 +268,13 @@ def test_writes_of_one_execution_are_sent_one_after_the_other(engine: Engine) ->
     engine.pipeline(LABELLED)
     real, at_once, most = engine.warehouse.query, 0, 0
 
-    async def watched(*given: Any, **options: Any) -> QueryResult:
+    async def watched(statement: Statement) -> QueryResult:
         nonlocal at_once, most
         at_once += 1
         most = max(most, at_once)
         await asyncio.sleep(1)
         at_once -= 1
-        return await real(*given, **options)
+        return await real(statement)
 
     engine.warehouse.query = watched  # type: ignore[method-assign]
 
@@ -389,8 +389,9 @@ def test_a_read_that_is_waited_for_is_another_job_in_each_slice_and_epoch(engine
     seen: list[tuple[int, Any, str]] = []
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        async def noted(sql: str, *given: Any, job_id: str, **options: Any) -> QueryResult:
-            seen.append((context["epoch"], context.checkpoint, job_id))
+        async def noted(statement: Statement) -> QueryResult:
+            assert statement.job_id is not None
+            seen.append((context["epoch"], context.checkpoint, statement.job_id))
             return QueryResult()
 
         engine.warehouse.query = noted  # type: ignore[method-assign]

@@ -8,7 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox import anthropic, azure, claude_code, google
 from tests.e2e.recompute import total_cost
 from tests.unit.processors.installation import ORG, Here, days, installed
@@ -193,7 +193,7 @@ def test_the_documented_statement_says_what_was_compared_with_the_bill_and_what_
         # As when the usage has grown since the comparison.
         grown = "UPDATE cost_data_standard_1_3 SET ListCost = ListCost + 1 WHERE x_Model = 'gpt-4o'"
         scope = Scope(dataset=f"{ORG}_dev", writable=True)
-        await here.installation.services.warehouse.query(grown, scope=scope, job_id="grown")
+        await here.installation.services.warehouse.query(Statement(grown, scope=scope, job_id="grown"))
         rows = await here.rows(documented_statement())
         found.append({row["answer"] for row in rows if row["x_Model"] == "gpt-4o"})
         found.append({row["answer"] for row in rows if row["x_Model"] != "gpt-4o"})
