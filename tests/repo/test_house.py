@@ -59,6 +59,23 @@ def test_no_table_is_described_in_python() -> None:
     assert not found, "tables are described in configs/**/schemas/*.json: " + "; ".join(found)
 
 
+def test_only_the_embedded_warehouse_spells_duckdb() -> None:
+    trees = {path: ast.parse(path.read_text()) for path in PYTHON if {"googlesql", "domain", "ports"} & set(path.parts)}
+    names = [
+        f"{path.relative_to(SOURCE)}: {name}"
+        for path, tree in trees.items()
+        for name in [*strings(tree), *(found for node in ast.walk(tree) for found in spelled(node))]
+        if "duckdb" in name.lower() or "DECIMAL(38" in name
+    ]
+    assert len(trees) > 20
+    assert not names
+
+
+def spelled(node: ast.AST) -> list[str]:
+    """Return the names that a node defines or uses."""
+    return [str(getattr(node, field)) for field in ("id", "attr", "name", "arg", "module") if hasattr(node, field)]
+
+
 def test_no_drawer_is_called_utils() -> None:
     drawers = {"utils", "util", "common", "helpers", "helper", "misc", "manager"}
     assert not [path for path in PYTHON if path.stem in drawers or path.parent.name in drawers]

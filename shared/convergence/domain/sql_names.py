@@ -1,4 +1,4 @@
-"""Names in SQL: the two functions that quote identifiers, and the check for names that need no quoting."""
+"""Names in SQL: quoting for BigQuery, and the check for names that need no quoting."""
 
 from __future__ import annotations
 
@@ -20,11 +20,6 @@ def checked(name: str, what: str = "name") -> str:
     if not _NAME.fullmatch(name):
         raise InvalidInput(f"{name!r} cannot be a {what}: letters, digits and underscores only, no digit first.")
     return name
-
-
-def duckdb_name(*parts: str) -> str:
-    """Return `"dataset"."table"` for DuckDB, whatever the parts contain."""
-    return ".".join('"' + part.replace('"', '""') + '"' for part in parts)
 
 
 def bigquery_name(*parts: str) -> str:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from convergence.adapters.googlesql.fitting import as_json
 from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.rows import rows_of_files
 from convergence.ports.column_values import convert, day_of, type_name
 from convergence.ports.warehouse import Column, TableSchema
@@ -112,7 +113,7 @@ class Loader:
         rows = [{"value": value}]
         self._file.write_bytes(orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z))
         source = rows_of_files(TableSchema("t", (column,)), [str(self._file)])
-        self._database.execute(f'CREATE OR REPLACE TABLE t ("value" {column_type(column).duckdb})')
+        self._database.execute(f'CREATE OR REPLACE TABLE t ("value" {duckdb_type(column_type(column))})')
         self._database.execute(f"INSERT INTO t {source}")
         (found,) = self._database.execute("SELECT value FROM t").fetchone() or ()
         if found is None and column.mode == "REQUIRED":

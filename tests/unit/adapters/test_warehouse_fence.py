@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.clock import SystemClock
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse import fence as fence_module
 from convergence.adapters.local.warehouse import plan
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.fence import Fence, run_inside
 from convergence.adapters.local.warehouse.session import Job
-from convergence.domain.sql_names import duckdb_name
 from convergence.errors import ConvergenceError, Denied, StepFailed
 from convergence.ports.warehouse import Scope, Statement
 

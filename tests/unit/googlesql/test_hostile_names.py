@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from convergence.adapters.googlesql.types import SqlType, from_duckdb, parse_type
+from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.translate import parse, translate
+from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
 from convergence.errors import ConvergenceError
 from convergence.ports.warehouse import Scope
 
@@ -87,4 +88,4 @@ def test_a_fields_name_travels_whole(name: str) -> None:
     kind = SqlType("STRUCT", ((name, SqlType("INT64")), ("n", SqlType("ARRAY", (("", SqlType("STRING")),)))))
     assert parse_type(str(kind)) == kind
     if name:
-        assert from_duckdb(kind.duckdb) == kind
+        assert from_duckdb(duckdb_type(kind)) == kind

@@ -16,11 +16,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse import tables
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.session import Job
-from convergence.domain.sql_names import duckdb_name
 from convergence.errors import ConvergenceError, StepFailed, Transient
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock

@@ -10,7 +10,7 @@ from sqlglot import ErrorLevel, exp
 from sqlglot.dialects.duckdb import DuckDB
 from sqlglot.generators.duckdb import DuckDBGenerator
 
-from convergence.adapters.googlesql.types import BIGNUMERIC, NUMERIC
+from convergence.adapters.local.duckdb_sql.types import BIGNUMERIC, NUMERIC
 from convergence.errors import StepFailed
 
 _PLAIN: Final = re.compile(r"\w+(?:[. ]\w+)*")  # what is written without quotes: date parts, words, function names

@@ -8,10 +8,10 @@ from pathlib import Path
 import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, misfit
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import rows_of_files
 from convergence.adapters.local.warehouse.session import Job
-from convergence.domain.sql_names import duckdb_name
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import Row, TableSchema
 

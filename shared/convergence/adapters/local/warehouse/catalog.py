@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from threading import Lock
 
-from convergence.adapters.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.local.duckdb_sql.types import from_duckdb
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import StepFailed, did_you_mean

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse.lexer import name_of, words_of
 from convergence.adapters.local.warehouse.plan import Scan, scans_of
 from convergence.adapters.local.warehouse.session import Answer, Job
-from convergence.domain.sql_names import duckdb_name
 from convergence.errors import Denied
 from convergence.ports.warehouse import SHARED_DATASET
 

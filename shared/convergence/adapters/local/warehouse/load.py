@@ -7,13 +7,14 @@ from datetime import UTC
 from typing import Any
 
 from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse import ledger
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.stage import NdjsonStage
 from convergence.adapters.warehouse_checks import check_load
-from convergence.domain.sql_names import duckdb_name
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
 
@@ -113,4 +114,4 @@ def _run_date(load: Load) -> tuple[str, dict[str, Any]]:
 
 
 def _type(load: Load, name: str) -> str:
-    return next(column_type(column).duckdb for column in load.table.columns if column.name == name)
+    return next(duckdb_type(column_type(column)) for column in load.table.columns if column.name == name)

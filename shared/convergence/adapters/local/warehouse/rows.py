@@ -7,9 +7,11 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.adapters.googlesql.types import BIGNUMERIC, NUMERIC, SqlType, column_type
+from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.duckdb_sql.types import BIGNUMERIC, NUMERIC, duckdb_type
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.domain.sql_names import checked, duckdb_name
+from convergence.domain.sql_names import checked
 from convergence.ports.column_values import BASE64, CLOCK, MOMENT, WHOLE, type_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
@@ -52,7 +54,7 @@ def _read_type(kind: SqlType) -> str:
         return f"STRUCT({fields})"
     if kind.name == "BYTES":
         return "JSON"  # tells a text from a number whose digits are base64 too
-    return kind.duckdb if kind.name in _AS_IT_IS else "VARCHAR"
+    return duckdb_type(kind) if kind.name in _AS_IT_IS else "VARCHAR"
 
 
 def _value(column: Column, text: str, depth: int = 0) -> str:

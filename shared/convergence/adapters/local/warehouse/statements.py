@@ -8,15 +8,16 @@ from dataclasses import dataclass, field
 from threading import Lock
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from convergence.adapters.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.results import with_whole_arrays
+from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
 from convergence.adapters.local.warehouse.catalog import TableCatalog
 from convergence.adapters.local.warehouse.errors import wrong_statement
 from convergence.adapters.local.warehouse.fence import look_over, run_inside
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Answer, Job
 from convergence.adapters.local.warehouse.values import fetch
-from convergence.domain.sql_names import duckdb_name
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult
 
@@ -170,7 +171,7 @@ def _widen(job: Job, table: tuple[str, str]) -> None:
     query = statement("columns" if dataset else "temporary_columns")
     values = {"dataset": dataset, "table": name} if dataset else {"table": name}
     for column, kind in job.execute(query, values).fetchall():
-        expected = from_duckdb(str(kind)).duckdb
+        expected = duckdb_type(from_duckdb(str(kind)))
         if expected != kind and "STRUCT" not in kind and "TUPLE" not in kind:
             words = {"table": duckdb_name(dataset or "temp", name), "column": duckdb_name(str(column))}
             job.execute(statement("set_type", **words, type=expected))

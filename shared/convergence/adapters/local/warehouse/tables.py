@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.session import Job
-from convergence.domain.sql_names import checked, duckdb_name
+from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
@@ -41,7 +43,7 @@ def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
 
 def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, str]) -> None:
     for column in table.columns:
-        expected = column_type(column).duckdb
+        expected = duckdb_type(column_type(column))
         stored = found.get(column.name)
         if stored is None:
             if column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS:
@@ -70,7 +72,7 @@ def _relax(job: Job, dataset: str, table: TableSchema) -> None:
 def _definition(column: Column) -> str:
     required = column.mode == "REQUIRED" and column.name not in LINEAGE_COLUMNS  # procedures get theirs filled
     name = duckdb_name(checked(column.name, "column"))
-    return f"{name} {column_type(column).duckdb}{' NOT NULL' if required else ''}"
+    return f"{name} {duckdb_type(column_type(column))}{' NOT NULL' if required else ''}"
 
 
 def _plain(duckdb_type: str) -> str:

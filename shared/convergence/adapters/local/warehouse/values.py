@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from convergence.adapters.googlesql.types import SqlType, from_duckdb
+from convergence.adapters.googlesql.types import SqlType
+from convergence.adapters.local.duckdb_sql.types import from_duckdb
 
 if TYPE_CHECKING:
     from convergence.adapters.local.warehouse.session import Answer
