@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
 from convergence.errors import LeaseLost, Transient
 from convergence.ports.bus import Message
 from convergence.ports.documents import Document, Order, Page, Where, Write
+from convergence.ports.keyring import Keyring
 from tests.simulation.partial_warehouse import PartialWarehouse
 
 if TYPE_CHECKING:
@@ -31,6 +32,12 @@ class Odds:
     freeze_max_s: float = 400.0
     unavailable: float = 0.01
     answer_lost: float = 0.02
+    query_lost: float = 0.0  # the answer of the store to a query or a count
+    publish_refused: float = 0.0
+    publish_unanswered: float = 0.0  # the messages are out, the caller is told that they are not
+    warehouse_refused: float = 0.0
+    warehouse_unanswered: float = 0.0  # it took effect, the caller is told that it did not
+    keyring_refused: float = 0.0
     message_lost: float = 0.05
     message_doubled: float = 0.15
     message_delay_max_s: float = 20.0
@@ -47,6 +54,24 @@ CALM = Odds(
     kill=0, freeze=0, unavailable=0, answer_lost=0, message_lost=0, message_doubled=0, message_delay_max_s=0.01,
     message_late=0, write_late=0,
 )  # fmt: skip
+
+
+EVERY_FAULT = Odds(
+    query_lost=0.02, publish_refused=0.01, publish_unanswered=0.01, warehouse_refused=0.005,
+    warehouse_unanswered=0.005, keyring_refused=0.01,
+)  # fmt: skip
+
+# Worlds with few faults show what many at once hide: each of these is left out of a third of the worlds.
+OPTIONAL = (
+    "kill", "freeze", "unavailable", "answer_lost", "query_lost", "publish_refused", "publish_unanswered",
+    "warehouse_refused", "warehouse_unanswered", "keyring_refused", "message_lost", "message_doubled", "message_late",
+    "cancelled",
+)  # fmt: skip
+
+
+def swarm(rng: Random) -> Odds:
+    """Return the faults of one world."""
+    return replace(EVERY_FAULT, **{name: 0.0 for name in OPTIONAL if rng.random() < 1 / 3})
 
 
 class Process:
@@ -76,6 +101,11 @@ class Process:
             if self.dead:
                 raise Killed
 
+    def refuse(self, odds: float, reason: str) -> None:
+        """Raise `Transient` by chance."""
+        if odds and self.world.rng.random() < odds and not self.world.spares(self):
+            raise Transient(reason)
+
 
 class FaultyDocuments:
     """The store as a process sees it: sometimes away, sometimes silent after it did what was asked."""
@@ -100,8 +130,7 @@ class FaultyDocuments:
         await self._before()
         world = self._process.world
         versions = await world.observed_commit(writes)
-        if world.rng.random() < world.odds.answer_lost and not world.spares(self._process):
-            raise Transient("the answer to a commit was lost")
+        self._process.refuse(world.odds.answer_lost, "the answer to a commit was lost")
         await self._process.point()
         return versions
 
@@ -115,18 +144,23 @@ class FaultyDocuments:
         cursor: str | None = None,
     ) -> Page:
         await self._before()
-        return await self._inner.query(collection, where=where, order=order, limit=limit, cursor=cursor)
+        page = await self._inner.query(collection, where=where, order=order, limit=limit, cursor=cursor)
+        await self._answered()
+        return page
 
     async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
         await self._before()
-        return await self._inner.count(collection, where=where)
+        number = await self._inner.count(collection, where=where)
+        await self._answered()
+        return number
+
+    async def _answered(self) -> None:
+        await self._process.point()
+        self._process.refuse(self._process.world.odds.query_lost, "the answer to a query was lost")
 
     async def _before(self) -> None:
         await self._process.point()
-        world = self._process.world
-        refused = world.odds.unavailable and world.rng.random() < world.odds.unavailable
-        if refused and not world.spares(self._process):
-            raise Transient("the store is away")
+        self._process.refuse(self._process.world.odds.unavailable, "the store is away")
 
 
 class FaultyBus:
@@ -136,9 +170,12 @@ class FaultyBus:
         self._process = process
 
     async def publish(self, topic: str, messages: Sequence[Message]) -> None:
-        await self._process.point()
-        self._process.world.broker.accept(topic, messages)
-        await self._process.point()
+        process, odds = self._process, self._process.world.odds
+        await process.point()
+        process.refuse(odds.publish_refused, "the bus is away")
+        process.world.broker.accept(topic, messages)
+        process.refuse(odds.publish_unanswered, "the answer to a publish was lost")
+        await process.point()
 
 
 class FaultyWarehouse(PartialWarehouse):
@@ -171,7 +208,9 @@ class FaultyWarehouse(PartialWarehouse):
             if world.rng.random() < world.odds.write_late:
                 world.spawn(self._late(write))
             raise
+        self._process.refuse(world.odds.warehouse_refused, "the warehouse is away")
         result = await write()
+        self._process.refuse(world.odds.warehouse_unanswered, "the answer of the warehouse was lost")
         await self._process.point()
         return result
 
@@ -183,9 +222,34 @@ class FaultyWarehouse(PartialWarehouse):
 
     async def close_job(self, *arguments: Any, **options: Any) -> Any:
         await self._process.point()
+        self._process.refuse(self._process.world.odds.warehouse_refused, "the warehouse is away")
         effect = await self._inner.close_job(*arguments, **options)
         await self._process.point()
         return effect
+
+
+class FaultyKeyring:
+    """The keyring as a process sees it."""
+
+    def __init__(self, process: Process, inner: Keyring) -> None:
+        self._process = process
+        self._inner = inner
+
+    async def encrypt(self, plaintext: bytes, aad: str) -> str:
+        await self._before()
+        return await self._inner.encrypt(plaintext, aad)
+
+    async def decrypt(self, ciphertext: str, aad: str) -> bytes:
+        await self._before()
+        return await self._inner.decrypt(ciphertext, aad)
+
+    async def stale(self, ciphertext: str) -> bool:
+        await self._before()
+        return await self._inner.stale(ciphertext)
+
+    async def _before(self) -> None:
+        await self._process.point()
+        self._process.refuse(self._process.world.odds.keyring_refused, "the keyring is away")
 
 
 class _Guarded:

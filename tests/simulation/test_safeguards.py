@@ -14,6 +14,7 @@ from convergence.domain import claim, crashes
 from convergence.domain.quota import Limits, Usage
 from convergence.domain.step import Step
 from convergence.engine import finish_run as finish
+from convergence.engine import reconcile
 from convergence.engine.executions import Executions
 from convergence.engine.step import run_step
 from convergence.engine.step.context import StepContext
@@ -21,7 +22,7 @@ from convergence.engine.store import usage_path
 from convergence.ports.documents import Create, Patch, Replace, Write
 from convergence.ports.warehouse import Effect
 from tests.simulation import broker, world
-from tests.simulation.faults import CALM, Odds
+from tests.simulation.faults import CALM, EVERY_FAULT, Odds
 from tests.simulation.memory_warehouse import AT, MemoryWarehouse
 from tests.simulation.pipelines import adding_shapes, fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
 from tests.simulation.world import World
@@ -270,3 +271,16 @@ def test_without_a_rule_of_effects_across_epochs_worlds_break(
 
 def test_with_all_rules_of_effects_the_same_worlds_hold(tmp_path: Path) -> None:
     assert breaks(tmp_path / "key", EFFECTS, worlds=100, shapes=adding_shapes()) is None
+
+
+def test_without_telling_once_more_at_the_close_some_ends_are_never_told(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    odds = replace(EVERY_FAULT, publish_refused=0.3)
+    assert breaks(tmp_path / "key", odds, worlds=6) is None
+
+    async def untold(*given: object, **options: object) -> None:
+        return
+
+    monkeypatch.setattr(reconcile, "announce", untold)
+    assert breaks(tmp_path / "key", odds, worlds=6) is not None

@@ -31,7 +31,19 @@ from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import Org, OrgStore
 from tests.simulation.broker import Broker
 from tests.simulation.client import Client
-from tests.simulation.faults import CALM, FaultyBus, FaultyDocuments, FaultyWarehouse, Killed, Odds, Process, SeededIds
+from tests.simulation.events import check_events
+from tests.simulation.faults import (
+    CALM,
+    FaultyBus,
+    FaultyDocuments,
+    FaultyKeyring,
+    FaultyWarehouse,
+    Killed,
+    Odds,
+    Process,
+    SeededIds,
+    swarm,
+)
 from tests.simulation.memory_warehouse import MemoryWarehouse
 from tests.simulation.pipelines import SHAPES, pipeline
 from tests.simulation.processor import SimProcessor
@@ -89,7 +101,7 @@ class World:
     ) -> None:
         self.seed = seed
         self.rng = Random(seed)
-        self.odds = Odds() if odds is None else odds
+        self.odds = swarm(self.rng) if odds is None else odds
         self.loop = VirtualLoop()
         self.clock = VirtualClock(self.loop, EVENING)
         self.documents = SqliteDocuments(":memory:", self.clock, indexes=INDEXES)
@@ -128,17 +140,18 @@ class World:
     def boot(self) -> None:
         process = Process(self, f"p{self.rng.getrandbits(32):x}")
         documents = FaultyDocuments(process)
+        keyring = FaultyKeyring(process, self._keyring)
         process.services = Services(
             documents=documents,
             bus=FaultyBus(process),
             warehouse=FaultyWarehouse(process),
-            keyring=self._keyring,
+            keyring=keyring,
             clock=self.clock,
             ids=SeededIds(self.rng),
             catalog=FixedCatalog(),
             schemas=AnyTable(),
             orgs=OrgStore(documents),
-            credentials=CredentialStore(documents, self._keyring, self.clock),
+            credentials=CredentialStore(documents, keyring, self.clock),
             processor=lambda _: SimProcessor(process),
             http=_no_http,
             accounts=lambda: RestAccounts(_no_http, self.clock, SeededIds(self.rng)),
@@ -275,6 +288,8 @@ class World:
         await self.clock.sleep(ECHO_S)  # late messages and machines that wake up must find nothing to do
         for client in self.clients if self._reconciles else ():
             client.check()
+        if self._reconciles:
+            check_events(self.broker.events, self.state)
         if self._reconciles and self.quotas.reserved(self.state):
             raise Violation(f"all has ended, reserved is still {self.quotas.reserved(self.state)}")
         if self.errors:
