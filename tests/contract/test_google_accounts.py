@@ -190,7 +190,7 @@ def test_a_table_that_is_not_there_is_final(world: World) -> None:
 def test_what_is_not_json_is_not_a_key(world: World) -> None:
     async def body(there: Google, make: Callable[[], Accounts], url: str) -> Any:
         for secret in ("AIza-secret-of-another-kind", '["x"]', "null", "5", '{"client_email": "a"}'):
-            with pytest.raises(StepFailed, match="no JSON key of a service account") as caught:
+            with pytest.raises(StepFailed, match="not a JSON key of a service account") as caught:
                 await make().token(secret, ("scope",))
             assert secret not in str(caught.value)
 

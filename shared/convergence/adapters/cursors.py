@@ -21,7 +21,7 @@ def place(text: str, length: int) -> list[Any]:
     try:
         values = orjson.loads(base64.urlsafe_b64decode(text))
     except ValueError as error:
-        raise InvalidInput("the cursor is not one of ours; begin without one") from error
+        raise InvalidInput("the cursor is unknown; begin without one") from error
     if not isinstance(values, list) or len(values) != length or any(isinstance(v, list | dict) for v in values):
         raise InvalidInput("the cursor belongs to another list; begin without one")
     return values

@@ -35,7 +35,7 @@ def check_load(load: Load) -> None:
 def check_wait(wait_s: float | None, job_id: str | None) -> None:
     """Raise `InvalidInput` for a bounded wait without an id under which the job is found again."""
     if wait_s is not None and job_id is None:
-        raise InvalidInput("wait_s needs a job_id: without one nobody finds the statement again.")
+        raise InvalidInput("wait_s needs a job_id: without one the statement cannot be found again.")
 
 
 def check_ids(rows: Sequence[Row], ids: Sequence[str]) -> None:

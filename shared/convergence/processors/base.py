@@ -62,7 +62,7 @@ def days(first: date, last: date) -> list[date]:
 
 
 def unfinished(dates: Sequence[date], context: Context) -> list[str]:
-    """Say in a warning that days are not over: what a provider tells of them now is a part (days are UTC)."""
+    """Warn that days are not over: the provider's figures for them are incomplete (days are UTC)."""
     running = [day.isoformat() for day in dates if day >= context.now().date()]
     if not running:
         return []

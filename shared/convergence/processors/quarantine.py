@@ -1,4 +1,4 @@
-"""How rows are told apart in `org_meta_quarantine_rows`: by what they say, and by how many say the same."""
+"""Distinguish rows in `org_meta_quarantine_rows` by their content and a counter for equal rows."""
 
 from __future__ import annotations
 

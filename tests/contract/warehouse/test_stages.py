@@ -29,7 +29,7 @@ from tests.contract.warehouse.world import JAN_1, Body, a_load, load, rows_of, s
         ({"id": 2, "cost": "1" + "0" * 29}, r"row 3: column 'cost' wants NUMERIC"),
         ({"id": 2, "tags": [{"key": "a", "amount": "x"}]}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
         ({"id": 2, "nots": "x"}, r"row 3 has a column 'nots' that the table has not. Did you mean 'note'\?"),
-        ({"id": 2, "cost": float("nan")}, r"row 3: column 'cost' is nan, which is no number"),
+        ({"id": 2, "cost": float("nan")}, r"row 3: column 'cost' is nan, which is not a number"),
         ({"id": 2, "note": None, "tags": [{"key": "a", "amount": float("-inf")}]}, r"row 3: column 'tags' is -inf"),
         ({"id": 2, "tags": "é" * 100}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
         ({"id": 2, "tags": "x" + "é" * 100}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),

@@ -96,7 +96,7 @@ def test_every_error_of_google_becomes_one_of_ours_that_says_what_was_done(kind:
 def test_a_precondition_that_does_not_hold_is_a_conflict(kind: type[Exception]) -> None:
     ours = translated(kind("said"), service="Firestore", doing="runs/r1", preconditions=True)
     assert type(ours) is Conflict
-    assert str(ours).startswith("runs/r1: somebody else wrote first")
+    assert str(ours).startswith("runs/r1: another writer was first")
 
 
 def test_aborted_means_try_again_even_where_preconditions_were_sent() -> None:

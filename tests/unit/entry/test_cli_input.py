@@ -41,7 +41,7 @@ BAD = [
     (("history", "acm"), "Did you mean 'acme'?"),
     (("history", "acme", "--status", "fail"), "no run has the status 'fail'. Did you mean 'failed'?"),
     (("history", "acme", "--limit", "0"), "limit is a number from 1 to 500, not 0"),
-    (("history", "acme", "--cursor", "%%%"), "the cursor is not one of ours"),
+    (("history", "acme", "--cursor", "%%%"), "the cursor is unknown"),
     (("dead-letters", "acm"), "Did you mean 'acme'?"),
     (("query", "acm", "SELECT 1"), "Did you mean 'acme'?"),
     (("query", "acme", "SELECT 1", "--csv", "--json"), "--csv and --json cannot go together"),

@@ -63,13 +63,13 @@ def test_fields_and_elements_of_parameters_are_reached(sql: GoogleSql) -> None:
 @pytest.mark.parametrize(
     ("kind", "given", "message"),
     [
-        ("INT64", "x", r"@p: 'x' is no INT64"),
-        ("INT64", 1.0, r"@p: 1.0 is no INT64"),
-        ("ARRAY<INT64>", [1, "x"], r"@p: 'x' is no INT64"),
+        ("INT64", "x", r"@p: 'x' is not an INT64"),
+        ("INT64", 1.0, r"@p: 1.0 is not an INT64"),
+        ("ARRAY<INT64>", [1, "x"], r"@p: 'x' is not an INT64"),
         ("ARRAY<INT64>", "1", r"@p: ARRAY<INT64> wants a list"),
         ("ARRAY<ARRAY<INT64>>", [[1]], "without lists in it"),
         ("STRUCT<a INT64>", {"aa": 1}, r"@p: STRUCT<a INT64> has no field 'aa'"),
-        ("STRUCT<a INT64>", {"a": "x"}, r"@p\.a: 'x' is no INT64"),
+        ("STRUCT<a INT64>", {"a": "x"}, r"@p\.a: 'x' is not an INT64"),
         ("STRUCT<a INT64>", [1], "wants an object"),
         ("STRUCT<INT64>", {"_field_1": 1}, "need names"),
         ("STRUCT<at TIMESTAMP>", {"at": datetime(2026, 1, 1)}, r"@p\.at: a TIMESTAMP needs a time zone"),

@@ -140,7 +140,7 @@ def test_a_new_field_is_kept() -> None:
 
 @pytest.mark.parametrize("amount", [123.45, None, "many", "NaN"])
 def test_an_amount_that_is_not_decimal_text_fails_the_step(amount: Any) -> None:
-    with pytest.raises(StepFailed, match=r"no decimal text of cents|which is no number"):
+    with pytest.raises(StepFailed, match=r"not a decimal string of cents|which is not a number"):
         billing._row(FIRST, {"amount": amount, "currency": "USD"})
 
 

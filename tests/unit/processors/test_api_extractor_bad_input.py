@@ -110,7 +110,7 @@ FINAL = {
     ),
     "null instead of a list": (second(page("a", data=None)), "'data' is null.*data_optional"),
     "a changed type": (second(page("a", data=[{"id": "many"}])), "id"),
-    "a duplicate page": (second(page("", next="b")), "very records of an earlier page"),
+    "a duplicate page": (second(page("", next="b")), "same records as an earlier page"),
     "a missing list": (second(Response(200, b'{"items": [], "next": "b"}')), "has no 'data'"),
     "a refusal": (second(Response(401)), "401"),
 }  # fmt: skip

@@ -46,7 +46,7 @@ FINAL = {
 }
 IN_DAYS = dict.fromkeys(("last_too_early", "lost_rows"), "the answer has no bucket for 2026-10-")
 IN_COUNTS = {"negative": "is -5; a count is", "changed_type": "'a few'"}
-IN_MONEY = {"unknown_currency": "the currency is 'zzz', which is no code of ISO 4217"}
+IN_MONEY = {"unknown_currency": "the currency is 'zzz', which is not a code of ISO 4217"}
 # Passing trouble: the run completes with every row.
 PASSING = ("truncated", "cut", "slow", "throttled", "server_error", "unavailable")
 CASES = {

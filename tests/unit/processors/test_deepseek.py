@@ -102,6 +102,6 @@ def test_a_currency_that_comes_or_goes_is_reported() -> None:
     (first,) = cost_not_known([read("USD", 2), read("CNY", 2)], {"USD": usd})
     assert first.startswith("the first reading of the balance in CNY")
     (gone,) = cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1)})
-    assert gone.startswith("DeepSeek no longer tells the balance in CNY, 5 at the last reading")
+    assert gone.startswith("DeepSeek no longer reports the balance in CNY, 5 at the last reading")
     assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1, "0")}) == []
     assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY")}) == []  # told the day after it went

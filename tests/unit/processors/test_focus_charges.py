@@ -89,7 +89,7 @@ def test_accounts_are_called_as_the_provider_calls_them() -> None:
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1,5", "", None, True, float("nan")])
 def test_a_bill_over_no_number_is_refused(value: Any) -> None:
-    with pytest.raises(StepFailed, match=r"the bill: the amount is .*, which is no number; nothing was loaded"):
+    with pytest.raises(StepFailed, match=r"the bill: the amount is .*, which is not a number; nothing was loaded"):
         billed_amount(value, "the bill")
 
 

@@ -112,7 +112,7 @@ def test_a_key_that_google_does_not_know_is_refused_and_never_shown() -> None:
     for key, error in (
         (wrong(token_uri="https://evil.example/token"), "leads to 'evil.example', which is not Google's"),
         (wrong(private_key="-----BEGIN"), "cannot be read"),
-        ("sk-no-json", "no JSON key of a service account"),
+        ("sk-no-json", "not a JSON key of a service account"),
     ):
         with pytest.raises(StepFailed, match=error) as caught:
             step("gemini.cost", EXPORT, key)
@@ -181,7 +181,7 @@ def series(day: str, total: float) -> dict[str, Any]:
         ({"timeseries": [{"metadatavalues": [], "data": []}] * 1000}, "1000 series or more"),
         ({"timeseries": [series("2026-11-10", -1)]}, "no count"),
         ({"timeseries": [series("2026-11-10", 1.5)]}, "no count"),
-        ({"timeseries": [series("2026-01-10", 1)]}, "was not asked for"),
+        ({"timeseries": [series("2026-01-10", 1)]}, "was not requested"),
         ({"timeseries": "none"}, "another shape"),
     ],
 )

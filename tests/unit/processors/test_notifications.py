@@ -86,7 +86,7 @@ def test_a_mail_that_is_not_taken_is_transient(monkeypatch: pytest.MonkeyPatch) 
     ("change", "message"),
     [
         ({"to_emails": []}, "DEFAULT_ADMIN_EMAIL is not set"),
-        ({"to_emails": ["nobody"]}, "no mail address"),
+        ({"to_emails": ["nobody"]}, "not a mail address"),
         ({"to_emails": [f"a{n}@example.org" for n in range(51)]}, "51 recipients"),
     ],
 )

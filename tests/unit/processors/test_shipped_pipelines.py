@@ -155,7 +155,7 @@ def test_what_deepseek_cost_is_the_fall_of_its_balance(tmp_path: Path) -> None:
         assert "the first reading" in first["calculate_costs"]["warnings"][0]
         run = await here.run("genai/payg/deepseek", **asks, date="2026-01-01")
         assert run.status == "failed"
-        assert "DeepSeek tells that of now only" in str(run.error)
+        assert "DeepSeek reports the current balance only" in str(run.error)
 
     in_installation(tmp_path, work)
 

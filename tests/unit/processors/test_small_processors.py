@@ -79,7 +79,7 @@ def test_a_second_name_keeps_a_second_key() -> None:
 
 @pytest.mark.parametrize("secret", ["", "   ", "two words"])
 def test_what_is_not_a_key_is_refused_without_quoting_it(secret: str) -> None:
-    with pytest.raises(StepFailed, match="that is no key") as caught:
+    with pytest.raises(StepFailed, match="that is not a key") as caught:
         store(secret)
     assert "two words" not in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
     ("argument", "message"),
     [
         ({"name": "p_x"}, "'p_x' has no value"),
-        ({"name": "p_x", "type": "DATE", "value": "soon"}, "'p_x' is 'soon', which is no DATE"),
+        ({"name": "p_x", "type": "DATE", "value": "soon"}, "'p_x' is 'soon', which is not a DATE"),
         ({"name": "p_x", "type": "DATE; DROP", "value": "x"}, "no GoogleSQL type"),
         ({"name": "p_twice", "value": "x"}, "'p_twice' is given twice"),
     ],

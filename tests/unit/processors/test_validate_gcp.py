@@ -59,7 +59,7 @@ def test_a_good_key_gets_a_token_and_an_answer_and_is_marked_valid() -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"key": "AIza-not-a-service-account"}, "StepFailed.*no JSON key of a service account"),
+        ({"key": "AIza-not-a-service-account"}, "StepFailed.*not a JSON key of a service account"),
         ({"edit": {"private_key": "-----BEGIN"}}, "StepFailed.*private_key.*cannot be read"),
         ({"edit": {"client_email": "other@x.iam.gserviceaccount.com"}}, "CredentialRejected.*store a new key"),
         ({"edit": {"project_id": ""}}, "StepFailed.*set config.project"),

@@ -21,7 +21,7 @@ R = TypeVar("R")
 FAILURES_MAX: Final = 3  # consecutive failures of the channel before it is replaced
 _NEXT: Final = timedelta(
     seconds=10
-)  # between two replacements: while the service itself is away, a new channel helps nobody
+)  # between two replacements: a new channel does not help while the service itself is down
 # gRPC shares connections between channels to one place: a new channel would take over the dead one.
 _OWN: Final = (("grpc.use_local_subchannel_pool", 1),)
 _GRACE_S: Final = 60.0  # calls on a replaced channel may still end
@@ -97,7 +97,7 @@ class Connection(Generic[T]):
     ) -> R:
         """Return what `use` gets from the client, raising our errors (see `translated`).
 
-        `failed` is told of Google's error before it is translated.
+        `failed` is called with Google's error before it is translated.
         """
         client: T | None = None
         try:

@@ -49,7 +49,7 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
         service: The service as its users call it, such as `Firestore`.
         doing: What was asked, without any value that may be secret: `commit of runs/r1`.
         preconditions: The call carried preconditions, so "exists already", "not found" and "failed precondition"
-            mean that somebody else came first.
+            mean that another writer was first.
     """
     if isinstance(error, auth.GoogleAuthError):
         return _signed_out(error, service, doing)
@@ -65,10 +65,10 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
         return CloudSetup(f"{service}: {doing} is not offered there. Look at the endpoint. Google says: {message}")
     if isinstance(error, _AGAIN):
         return Transient(f"waiting for {service} ({doing}): {_name(error)}: {message}")
-    if message.startswith("The database "):  # a NOT_FOUND that is no matter of documents
+    if message.startswith("The database "):  # a NOT_FOUND that is not about a document
         return CloudSetup(f"{service}: {message}")
     if preconditions and isinstance(error, _PRECONDITIONS):
-        return Conflict(f"{doing}: somebody else wrote first; read again")
+        return Conflict(f"{doing}: another writer was first; read again")
     if isinstance(error, google.NotFound):
         return NotFound(f"{service}: {doing}: {message}")
     if isinstance(error, google.Conflict):
@@ -109,7 +109,7 @@ def unapplied(error: Exception) -> bool:
 
 
 def breaks_channel(error: Exception) -> bool:
-    """Say whether the channel itself may be what failed: nobody there, or no answer in time."""
+    """Return whether the channel itself may have failed: no connection, or no answer in time."""
     return isinstance(error, google.ServiceUnavailable | google.DeadlineExceeded)
 
 

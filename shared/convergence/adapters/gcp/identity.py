@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 CERTIFICATES_URL: Final = "https://www.googleapis.com/oauth2/v1/certs"  # key id → X.509 certificate (PEM)
 _ISSUERS: Final = frozenset({"accounts.google.com", "https://accounts.google.com"})
 _SKEW_S: Final = 10
-_AGAIN_S: Final = 60.0  # an unknown key is looked for at most this often: anybody can invent one
+_AGAIN_S: Final = 60.0  # an unknown key is looked up at most this often: any client can invent one
 _KEPT_S: Final = 300.0  # where the answer does not say how long it holds
 _BYTES_MAX: Final = 2**20  # of the answer with the certificates
 _MAX_AGE: Final = re.compile(r"(?:^|[\s,])max-age=(\d{1,9})")
@@ -65,7 +65,7 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
 async def _read(answer: httpx.Response) -> bytes:
     body = bytearray()
     if "content-encoding" in answer.headers:
-        raise Transient("waiting for Google's certificates: the answer is compressed, which was not asked for")
+        raise Transient("waiting for Google's certificates: the answer is compressed, which was not requested")
     async for piece in answer.aiter_bytes():
         body += piece
         if len(body) > _BYTES_MAX:
@@ -88,7 +88,7 @@ class PushIdentity:
         """Return when the token is Pub/Sub's, for us.
 
         Raises:
-            Denied: it is not; which claim is wrong is said, for the operator who mistyped an audience.
+            Denied: it is not; the message names the wrong claim, for the operator who mistyped an audience.
             Transient: Google's certificates cannot be had.
         """
         from google.auth import jwt

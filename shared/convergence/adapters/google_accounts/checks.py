@@ -19,7 +19,7 @@ BIGQUERY_URL: Final = "https://bigquery.googleapis.com/bigquery/v2"
 # A query is a job, and jobs ask for this scope (BigQuery REST API v2, jobs.query and jobs.insert); roles narrow it.
 BIGQUERY_SCOPE: Final = "https://www.googleapis.com/auth/bigquery"
 ROLES: Final = "Give the service account the roles BigQuery Job User and, on the tables, Data Viewer; then replay."
-# Whose answers are Google's own; below googleapis.com there are also files that anybody may put there.
+# Hosts whose answers are Google's own; other names below googleapis.com also serve files that any user uploaded.
 _LABELS: Final = r"(?:\.[a-z0-9-]{1,63}){0,2}"  # a region and a kind of endpoint, as in .us-east1.rep
 _TOKEN_HOSTS: Final = re.compile(rf"(?:accounts\.google|www\.googleapis|oauth2{_LABELS}\.googleapis)\.com")
 _BIGQUERY_HOSTS: Final = re.compile(
@@ -44,7 +44,7 @@ def read_key(secret: str, *, here: bool) -> ServiceKey:
         key: dict[str, Any] = orjson.loads(secret)
         email, private = str(key["client_email"]), str(key["private_key"])
     except (ValueError, KeyError, TypeError):
-        raise StepFailed("Google: the credential is no JSON key of a service account; store one") from None
+        raise StepFailed("Google: the credential is not a JSON key of a service account; store one") from None
     token_uri = str(key.get("token_uri") or TOKEN_URI)
     _checked(token_uri, "the key's token_uri", _TOKEN_HOSTS, here=here)
     named = {name: str(key.get(name) or "") for name in ("private_key_id", "project_id")}
@@ -84,7 +84,7 @@ def no_private_key() -> StepFailed:
 
 
 def token_refused(message: str) -> ConvergenceError:
-    """Return what a refusal by the token service means; `said` is its error and description, and is not repeated."""
+    """Return what a refusal by the token service means; `message` is its error and description, and is not repeated."""
     words = message.lower()
     if "timeframe" in words:
         return CloudSetup("Google (token): the clock of this machine is wrong: set it, then replay")

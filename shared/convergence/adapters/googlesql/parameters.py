@@ -35,7 +35,7 @@ def python_value(name: str, kind: SqlType, value: Any) -> Any:
     if kind.name == "JSON":
         return value if isinstance(value, str) else orjson.dumps(value).decode()
     if kind.name == "INT64" and not _is_integer(value):
-        raise InvalidInput(f"Parameter @{name}: {value!r:.60} is no INT64.")
+        raise InvalidInput(f"Parameter @{name}: {value!r:.60} is not an INT64.")
     return value
 
 

@@ -74,7 +74,7 @@ def parse_type(text: str) -> SqlType:
     tokens = [*_tokens(text), ""]
     kind, position = _parse(tokens, 0, text)
     if tokens[position]:
-        raise InvalidInput(f"{text!r} is no GoogleSQL type: {tokens[position]!r} is not expected there.")
+        raise InvalidInput(f"{text!r} is not a GoogleSQL type: {tokens[position]!r} is not expected there.")
     return kind
 
 
@@ -120,7 +120,7 @@ def _parse_fields(name: str, tokens: list[str], position: int, text: str, depth:
         if tokens[position] == ",":
             position += 1
     if tokens[position] != ">" or (name == "ARRAY" and len(fields) != 1):
-        raise InvalidInput(f"{text!r} is no GoogleSQL type: check its angle brackets.")
+        raise InvalidInput(f"{text!r} is not a GoogleSQL type: check its angle brackets.")
     return SqlType(name, tuple(fields)), position + 1
 
 

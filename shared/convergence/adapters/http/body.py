@@ -1,7 +1,7 @@
 """The body of an answer: decompressed piece by piece and never larger than its limit.
 
 A few hundred bytes can be compressed from gigabytes, and a decoder that returns a whole piece at once has used the
-memory before anybody counts. So decoding is bounded too: at most `PIECE` bytes at a time.
+memory before it can be counted. So decoding is bounded too: at most `PIECE` bytes at a time.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class BoundedBody(httpx.AsyncByteStream):
             self._decoder.check_end()
 
     async def aclose(self) -> None:
-        """Let go of the connection."""
+        """Close the connection."""
         await self._raw.aclose()
 
     def _too_large(self) -> StepFailed:
@@ -91,7 +91,7 @@ class Decoder:
 
 
 def is_compressed(headers: httpx.Headers, host: str) -> bool:
-    """Return whether a body needs decoding. Raises `StepFailed` for an encoding that was not asked for, or several."""
+    """Return whether a body needs decoding. Raises `StepFailed` for an encoding that was not requested, or several."""
     codings = [coding.strip().lower() for coding in headers.get("content-encoding", "").split(",")]
     applied = [coding for coding in codings if coding not in _NONE]
     if not applied:

@@ -37,7 +37,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
     """HTTP/1.1 over checked connections.
 
     Raises what httpx's own transport raises, and `StepFailed` for an address out of reach, an answer that is too large
-    or in an encoding that was not asked for, `Transient` for a name without an address.
+    or in an encoding that was not requested, `Transient` for a name without an address.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class LogSink:
         self._spooled = self._spool.stat().st_size if self._spool.exists() else 0
         self._unreadable = warehouse.session.logs / "events.unreadable.ndjson"
         self._events: list[bytes] = []
-        self.trouble: str | None = None  # why events are not in the file yet
+        self.trouble: str | None = None  # the reason events are not in the file yet
         self._timer: asyncio.TimerHandle | None = None
         self._folding: asyncio.Task[None] | None = None
         self._lock = asyncio.Lock()
@@ -100,7 +100,7 @@ class LogSink:
         self._timer = None
         try:
             self._write()
-        except Transient:  # said by `trouble`; the events are kept
+        except Transient:  # reported by `trouble`; the events are kept
             self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._due)
             return
         if self._spooled >= self._fold_bytes and (self._folding is None or self._folding.done()):
@@ -168,7 +168,7 @@ class LogSink:
     def _show(self, job: Job, org: str) -> None:
         """Give the org its views."""
         if not _ORG.fullmatch(org):
-            return  # no org of ours: its rows are visible to the operator only
+            return  # an unknown org: its rows are visible to the operator only
         dataset = self._dataset_of(org)
         tables.ensure_dataset(job, dataset)
         for table in self._tables:

@@ -103,7 +103,7 @@ async def _page(
     try:
         page = await services.documents.query(collection, where=where, order=order, limit=limit, cursor=cursor)
     except ValueError as error:
-        raise InvalidInput("the cursor is not one of ours; leave it out to begin again") from error
+        raise InvalidInput("the cursor is unknown; leave it out to begin again") from error
     return [(document.path, document.data) for document in page.documents], page.cursor
 
 

@@ -1,4 +1,4 @@
-"""Anthropic's Admin API: how it is addressed, paged and asked for days."""
+"""Anthropic's Admin API: its address, its paging, and how days are requested."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ async def daily(
 ) -> AsyncIterator[list[tuple[date, Result]]]:
     """Yield one page after the other as (day, result), for all days of the run.
 
-    Raises `StepFailed` when a day comes twice, was not asked for, or is past and missing.
+    Raises `StepFailed` when a day is repeated, was not requested, or is past and missing.
     """
     first, last = context.start_date, context.end_date
     params = [

@@ -37,7 +37,7 @@ def _row(day: date, result: Mapping[str, Any]) -> Row:
     amount, currency = result.get("amount"), result.get("currency")
     where = f"Anthropic costs of {day}"
     if not isinstance(amount, str) or not isinstance(currency, str):
-        raise StepFailed(f"{where}: amount {amount!r} {currency!r} is no decimal text of cents")
+        raise StepFailed(f"{where}: amount {amount!r} {currency!r} is not a decimal string of cents")
     cents = billed_amount(amount, where)
     row = {name: result.get(name) for name in COLUMNS}
     # The line as the reconciliation reads it: model and kind of charge.

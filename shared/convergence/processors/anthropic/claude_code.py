@@ -46,13 +46,13 @@ ACTIVITY: Final = {
 
 
 class ClaudeCodeSettings(ApiSettings):
-    """`page_records` is the number of records in one answer; each day is asked for by itself."""
+    """`page_records` is the number of records in one answer; each day is requested separately."""
 
     page_records: int = Field(default=1000, ge=1, le=1000)
 
 
 class ClaudeCodeProcessor(TableProcessor):
-    """Extracts the report of all dates of the run, day by day: the API knows no range."""
+    """Extracts the report of all dates of the run, day by day: the API has no date ranges."""
 
     config_model = ClaudeCodeSettings
     date_field = "usage_date"

@@ -100,7 +100,7 @@ def _rows(answer: Any, resource: str, context: Context) -> list[dict[str, Any]]:
         raise StepFailed(f"Azure Cost Management: the answer has another shape ({error!r})") from error
     for row in found:
         if not context.start_date <= row["usage_date"] <= context.end_date:
-            raise StepFailed(f"Azure Cost Management: {row['usage_date']} was not asked for")
+            raise StepFailed(f"Azure Cost Management: {row['usage_date']} was not requested")
     return found
 
 

@@ -24,7 +24,7 @@ METRICS: Final = {  # metric → (what it counts, unit)
     "GeneratedTokens": ("output tokens", "Tokens"),
     "AzureOpenAIRequests": ("requests", "Requests"),
 }
-SERIES_MAX: Final = 1000  # asked for; without it the API answers ten and says nothing of the rest
+SERIES_MAX: Final = 1000  # requested; without it the API returns ten and does not mention the rest
 KEPT_DAYS: Final = 93
 
 
@@ -79,9 +79,9 @@ def _rows(answer: Any, metric: str, resource: str, context: Context) -> list[Row
 def _row(labels: Mapping[str, str], point: Mapping[str, Any], where: str, context: Context) -> dict[str, Any]:
     day, total = datetime.fromisoformat(point["timeStamp"]).date(), point["total"]
     if not isinstance(total, int | float | Decimal) or isinstance(total, bool) or total < 0 or total != int(total):
-        raise StepFailed(f"{where}: {total!r} on {day} is no count")
+        raise StepFailed(f"{where}: {total!r} on {day} is not a count")
     if not context.start_date <= day <= context.end_date:
-        raise StepFailed(f"{where}: {day} was not asked for")
+        raise StepFailed(f"{where}: {day} was not requested")
     return {
         "usage_date": day,
         "provider": "azure_openai",

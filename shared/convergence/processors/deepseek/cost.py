@@ -41,15 +41,15 @@ class DeepSeekCostProcessor:
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         await context.warehouse.ensure_table(BALANCES)
         if context.start_date != context.end_date:
-            raise StepFailed("DeepSeek tells the balance of now only: run one day, today")
+            raise StepFailed("DeepSeek reports the current balance only: run one day, today")
         now = await self._reading(context, "=")
         if not now:
             raise StepFailed(f"{BALANCES} has no reading of {context.end_date}: extract the balance first")
         for row in now:
             if row["x_ingested_at"].date() != context.end_date:
                 raise StepFailed(
-                    f"the balance for {context.end_date} was read on {row['read_at'].date()}: DeepSeek tells that"
-                    " of now only, so the cost of other days cannot be known. Run it with today's date."
+                    f"the balance for {context.end_date} was read on {row['read_at'].date()}: DeepSeek reports the"
+                    " current balance only, so the cost of other days cannot be known. Run it with today's date."
                 )
         before = {row["currency"]: row for row in await self._reading(context, "<")}
         rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), options, context))]
@@ -83,7 +83,7 @@ class DeepSeekCostProcessor:
 
 
 def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
-    """Say of which currencies the cost is not known: read for the first time, or no longer told."""
+    """Warn about currencies whose cost is unknown: read for the first time, or no longer reported."""
     message = [
         f"the first reading of the balance in {row['currency']}: what it cost is known from the next one on"
         for row in now
@@ -92,8 +92,8 @@ def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
     reported = {row["currency"] for row in now}
     latest = max((row["x_pipeline_run_date"] for row in before.values()), default=None)
     return message + [
-        f"DeepSeek no longer tells the balance in {currency}, {row['total_balance'].normalize():f} at the last reading:"
-        " if it was spent, that cost is missing"
+        f"DeepSeek no longer reports the balance in {currency}, {row['total_balance'].normalize():f} at the last"
+        " reading: if it was spent, that cost is missing"
         for currency, row in before.items()
         if currency not in reported and row["total_balance"] > 0 and row["x_pipeline_run_date"] == latest
     ]

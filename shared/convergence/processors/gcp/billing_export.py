@@ -1,4 +1,4 @@
-"""Rows of Google Cloud's billing export, asked for by SQL under the customer's service account.
+"""Rows of Google Cloud's billing export, queried under the customer's service account.
 
 Source: billing export schema (docs.cloud.google.com, billing/docs/how-to/export-data-bigquery-tables). Late rows and
 corrections keep arriving for days: run days again.
@@ -64,7 +64,7 @@ async def pages(
 ) -> AsyncGenerator[list[Record], None]:
     """Yield rows of all days of the run, a page at a time, as the run's service account may see them.
 
-    Raises `StepFailed` when the table's name is none or a row is not what was asked for.
+    Raises `StepFailed` when the table's name is invalid or a row is not what was requested.
     """
     table = options.billing_export_table
     if not _TABLE.fullmatch(table):
@@ -90,5 +90,5 @@ def _checked(row: Record) -> Record:
     amounts = [row.get(name) for name in AMOUNTS]
     whole = isinstance(row.get("cost"), Decimal) and all(isinstance(each, Decimal | None) for each in amounts)
     if row.keys() != set(COLUMNS) or not isinstance(row["usage_date"], date) or not whole or not row["currency"]:
-        raise StepFailed(f"BigQuery: a row is not what the query asked for; it has {', '.join(map(str, row))}")
+        raise StepFailed(f"BigQuery: a row does not have the columns of the query; it has {', '.join(map(str, row))}")
     return row

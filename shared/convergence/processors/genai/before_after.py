@@ -32,7 +32,7 @@ def compare(day: date, before: Iterable[Mapping[str, Any]], after: Iterable[Mapp
     `before` and `after`: charges with model, charge_kind, consumed_quantity, cost, currency and price_id.
 
     Raises:
-        StepFailed: a model's charges change their currency: then there is no difference to tell.
+        StepFailed: a model's charges change their currency, so that there is no difference to report.
     """
     sides = [_sides(before), _sides(after)]
     models = sorted({model for side in sides for model, _ in side})

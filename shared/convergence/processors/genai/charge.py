@@ -30,8 +30,8 @@ CONSUMED_UNITS: Final = {
 def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: Found | None) -> dict[str, Any]:
     """Return `row` (who used what; with `charge_kind`) with quantity and cost added.
 
-    Without a price, `cost` is absent and `price_basis` says why: `unknown_model`, `no_price` or `unknown_currency`.
-    Never zero.
+    Without a price, `cost` is absent and `price_basis` gives the reason: `unknown_model`, `no_price` or
+    `unknown_currency`. Never zero.
     """
     charged = {
         **row,

@@ -37,7 +37,7 @@ class CostSettings(Settings):
 class CostProcessor(ABC):
     """Prices the usage of all dates of the run, one day at a time: memory is bounded by the largest day.
 
-    A provider names its tables and says what a row of its usage is charged for.
+    A provider names its tables and defines what a row of its usage is charged for.
     """
 
     config_model = CostSettings
@@ -50,7 +50,7 @@ class CostProcessor(ABC):
         """Return the charges of one row of usage."""
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Price, load, and say what has no price."""
+        """Price and load the rows, and report what has no price."""
         options = settings(CostSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
         for table in (self.prices_table, self.usage_table):

@@ -1,4 +1,4 @@
-"""Why a computed cost and a billed one differ. Pure: one pair of figures in, one reason out."""
+"""Find the reason a computed cost and a billed one differ. Pure: one pair of figures in, one reason out."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ AGAIN: Final = "the day is young: run it again"
 
 @dataclass(slots=True)
 class Pair:
-    """Both sides of one day, model and kind of charge; None where a side says nothing.
+    """Both sides of one day, model and kind of charge; None where a side has no figure.
 
     `steps` is what the quantity costs at the cheapest and at the dearest step of the price list, if all is listed.
     """
@@ -58,7 +58,7 @@ def classify(pair: Pair, rounding: Decimal, *, young: bool = False) -> tuple[str
         lowest, highest = pair.steps
         if lowest < highest and lowest - rounding <= pair.billed <= highest + rounding:
             span = f"between {lowest.normalize():f} and {highest.normalize():f}"
-            return "tier", f"the list asks {span}, by the length of a request; the usage tells the mean only"
+            return "tier", f"the list asks {span}, by the length of a request; the usage reports the mean only"
     if not pair.computed:
         return "price", "billed, but free on our price list"
     ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize()
@@ -68,7 +68,7 @@ def classify(pair: Pair, rounding: Decimal, *, young: bool = False) -> tuple[str
 def _without_cost(pair: Pair, *, young: bool) -> tuple[str, str]:
     if pair.computed_quantity is not None:
         if pair.billed is None:
-            return "missing_price", "used, but neither our price list nor the bill says what it costs"
+            return "missing_price", "used, but neither our price list nor the bill has a price for it"
         return "missing_price", WITHOUT_PRICE.get(pair.basis, "our price list does not know it")
     if young:
         return "late_data", f"billed, but the usage API does not show it yet; {AGAIN}"

@@ -6,13 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from convergence.ports.processor import Context
-from convergence.processors.genai.provider_dispatch import FrontSettings, delegate
+from convergence.processors.genai.provider_dispatch import DispatchSettings, delegate
 
 
 class PaygUsageProcessor:
     """Hands the step to the provider's own processor."""
 
-    config_model = FrontSettings
+    config_model = DispatchSettings
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return what the provider's processor returns."""

@@ -56,7 +56,7 @@ KINDS: Final = {
     "web_searches_kcount": ("web_search", "1000 Calls"),
     "storage_searches_kcount": ("file_search", "1000 Calls"),
 }
-IGNORED: Final = frozenset({"input_audio_hours"})  # the same price as audio_hours, said twice
+IGNORED: Final = frozenset({"input_audio_hours"})  # repeats the price of audio_hours
 ANY_MODEL: Final = "*"  # calls that the provider's usage reports without a model
 
 # A model that is listed without any price costs nothing (moderation).

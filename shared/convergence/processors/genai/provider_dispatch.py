@@ -12,7 +12,7 @@ from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
 from convergence.processors.settings import Settings, settings
 
-# Why a part is not there, and what to take instead.
+# The reason a part is missing, and the alternative.
 UNAVAILABLE: Final = {
     ("deepseek", "usage"): (
         "its API gives the prepaid balance only; genai/payg/deepseek records it, and what was spent is the difference"
@@ -21,7 +21,7 @@ UNAVAILABLE: Final = {
 }
 
 
-class FrontSettings(Settings):
+class DispatchSettings(Settings):
     """`provider`; all other keys are those of the provider's own processor. Dates are the run's."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
@@ -32,7 +32,7 @@ class FrontSettings(Settings):
 
 
 def providers(installed: Collection[str] | None = None) -> list[str]:
-    """Return the providers with a processor of their own for usage or cost, by name."""
+    """Return the providers with their own processor for usage or cost, by name."""
     names = ps_types.installed() if installed is None else installed
     parts = {tuple(name.split(".")) for name in names}
     return sorted({part[0] for part in parts if part[1:] in {("usage",), ("cost",)}})
@@ -43,7 +43,7 @@ async def delegate(part: str, step_config: Mapping[str, Any], context: Context) 
 
     Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
     """
-    options = settings(FrontSettings, step_config)
+    options = settings(DispatchSettings, step_config)
     if options.provider not in (known := providers()):
         similar = did_you_mean(options.provider, known)
         raise StepFailed(f"config.provider: no provider is called {options.provider!r}.{similar}")

@@ -85,7 +85,7 @@ class ReconciliationProcessor(ABC):
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Compare and load; the result sums up by reason.
 
-        Raises `StepFailed` over the threshold where the file says fail; the rows are there all the same.
+        Raises `StepFailed` over the threshold if the file sets `fail`; the rows are still written.
         """
         options = settings(ReconciliationSettings, step_config)
         stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)

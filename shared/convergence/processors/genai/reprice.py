@@ -1,6 +1,6 @@
-"""`genai.reprice`: past days at another price list, before and after; it writes only when it is told to.
+"""`genai.reprice`: past days at another price list, before and after; it writes only on request.
 
-Each day's usage is the one that was read last, whichever pipeline did it; "before" is what the charges say now.
+Each day's usage is the one that was read last, whichever pipeline did it; "before" is the current charges.
 """
 
 from __future__ import annotations
@@ -109,7 +109,7 @@ def _pricer(provider: str) -> CostProcessor:
     name = f"{provider}.cost"
     pricer = ps_types.load(name) if ps_types.is_installed(name) else None
     if not isinstance(pricer, CostProcessor):
-        raise StepFailed(f"config.provider: the cost of {provider!r} is not computed from a price list of ours")
+        raise StepFailed(f"config.provider: the cost of {provider!r} is not computed from our price list")
     return pricer
 
 

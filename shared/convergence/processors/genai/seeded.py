@@ -21,14 +21,14 @@ def _amount(text: str) -> Decimal:
     return amount
 
 
-# Columns that are no text; the others are taken as they stand.
+# Columns that are not text; the others are taken unchanged.
 TYPES: Final[dict[str, Any]] = {
     "price": _amount,
     "above_input_tokens": int,
     "effective_from": date.fromisoformat,
     "effective_to": date.fromisoformat,
 }
-# What each line must say, as the schema file of the seeded table demands.
+# Required columns, as in the schema file of the seeded table.
 FILLED: Final = frozenset(
     {"model", "kind", "unit", "processing", "above_input_tokens", "price", "currency", "source", "source_version"}
 )
@@ -42,7 +42,7 @@ async def seeded_prices(context: Context, table: str) -> list[Row]:
 
 
 def prices_in(data: bytes, name: str) -> list[Row]:
-    """Return the rows of a price list that nobody has seeded yet. Raises `StepFailed` with the line that is wrong."""
+    """Return the rows of a price list that is not seeded yet. Raises `StepFailed` with the line that is wrong."""
     rows = [row for batch in batches(data, name) for row in batch]
     missing = sorted({*FILLED, *TYPES, "model_match"} - rows[0].keys())
     if missing:

@@ -1,4 +1,4 @@
-"""`org_cost_tracking`: per day and model, how far our cost and the bill are apart, why, and whether somebody must look.
+"""`org_cost_tracking`: how our cost differs from the bill per day and model, and whether that needs attention.
 
 Pure: rows of a reconciliation in, rows of the table and words for the run out.
 """
@@ -28,7 +28,7 @@ class Threshold:
     ratio: Decimal
 
     def exceeded(self, difference: Decimal, billed: Decimal | None, computed: Decimal | None) -> bool:
-        """Whether somebody must look."""
+        """Whether the difference needs attention."""
         whole = abs(billed or computed or Decimal(0))
         return abs(difference) > self.amount and abs(difference) > self.ratio * whole
 

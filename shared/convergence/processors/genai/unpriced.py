@@ -1,4 +1,4 @@
-"""Usage without a price: listed with the run, set aside for whoever keeps the price list, never priced at zero."""
+"""Usage without a price: listed with the run, set aside for the maintainer of the price list, never priced at zero."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Unpriced:
 
     def __init__(self) -> None:
         self._quantities: dict[tuple[str, str, str], int] = {}
-        self._rows: list[tuple[str, str]] = []  # JSON, why
+        self._rows: list[tuple[str, str]] = []  # JSON, reason
 
     def add(self, charged: Mapping[str, Any]) -> None:
         """Take a row without cost."""
@@ -35,14 +35,14 @@ class Unpriced:
 
     @property
     def kinds(self) -> list[str]:
-        """What has no price, in words: `model: kind of charge (why)`."""
+        """What has no price, in words: `model: kind of charge (reason)`."""
         return [f"{model}: {charge} ({reason})" for reason, model, charge in sorted(self._quantities)]
 
     async def set_aside(self, context: Context, table: str) -> None:
         """Let the quarantine table hold exactly these rows of the credential's days in the run: what has a price now is
         released, whichever pipeline set it aside, as it is the charges of one pipeline that count.
 
-        Raises `StepFailed` for so many that they are no exceptions: then the price list is wrong as a whole.
+        Raises `StepFailed` when there are too many to be exceptions: then the price list as a whole is wrong.
         """
         if len(self._rows) > ROWS_ASIDE_MAX:
             raise StepFailed(

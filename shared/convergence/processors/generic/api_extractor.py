@@ -171,10 +171,10 @@ def _unseen(transform: Transform, progress: Progress) -> list[str]:
     """
     if not progress.unseen or not progress.read:
         return []
-    said = f"transform.field_mapping: none of {progress.read} records has {', '.join(map(repr, progress.unseen))}"
+    unmatched = f"transform.field_mapping: none of {progress.read} records has {', '.join(map(repr, progress.unseen))}"
     if transform.unseen_fields == "stop":
-        raise StepFailed(f"{said}; nothing was loaded")
-    return [said]
+        raise StepFailed(f"{unmatched}; nothing was loaded")
+    return [unmatched]
 
 
 async def _added(transform: Transform, context: Context) -> dict[str, Any]:

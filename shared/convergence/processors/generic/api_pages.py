@@ -26,7 +26,7 @@ class Pages:
         self, options: ApiSettings, service: str, *, credential_param: str = "", short: int = 0, read: int = 0
     ) -> None:
         """`short` and `read` (records of the pages before) let a listing go on in another slice."""
-        self._wanted = options
+        self._options = options
         self._service = service
         self._credential_param = credential_param
         self.short = short
@@ -35,7 +35,7 @@ class Pages:
 
     def first(self, since: str | None) -> Call:
         """Return the call for the first page."""
-        options, url = self._wanted, httpx.URL(self._wanted.address)
+        options, url = self._options, httpx.URL(self._options.address)
         path = url.raw_path.decode("ascii").partition("?")[0]
         call = Call(path, (*url.params.multi_items(), *_texts(options.params)), options.method, options.body)
         paging = options.pagination
@@ -48,27 +48,27 @@ class Pages:
     def records(self, answer: Answer) -> list[Any]:
         """Return the records of a page; an answer without content has none.
 
-        Raises `StepFailed` when `data_path` is not there or null, and for a list whose paging nobody described.
+        Raises `StepFailed` when `data_path` is not there or null, and for a list whose paging is not configured.
         """
         if answer.empty:
             return []
-        found = look(answer.data, self._wanted.data_path)
-        where = repr(self._wanted.data_path) if self._wanted.data_path else "the answer"
-        if found in (ABSENT, None) and self._wanted.data_optional:
+        found = look(answer.data, self._options.data_path)
+        where = repr(self._options.data_path) if self._options.data_path else "the answer"
+        if found in (ABSENT, None) and self._options.data_optional:
             return []
         if found is ABSENT:
             known = did_you_mean(where.strip("'"), answer.data) if isinstance(answer.data, dict) else ""
             raise StepFailed(f"{self._service}: the answer has no {where}; config.data_path is wrong.{known}")
         if found is None:
             raise StepFailed(
-                f"{self._service}: {where} is null. If that is how the API says that there are no records, set"
+                f"{self._service}: {where} is null. If that is how the API reports that there are no records, set"
                 " config.data_optional: true."
             )
         if isinstance(found, dict):
             return [found]
         if not isinstance(found, list):
             raise StepFailed(f"{self._service}: {where} holds a {type(found).__name__}, no list of records")
-        if self._wanted.pagination is None:
+        if self._options.pagination is None:
             raise StepFailed(
                 f"{self._service}: {where} is a list, and config.pagination does not say how it goes on: without it"
                 " only the first page would be loaded. If there is one page only, write pagination: {type: none}."
@@ -80,7 +80,7 @@ class Pages:
 
         Raises `StepFailed` when the answer contradicts itself about what comes next.
         """
-        paging = self._wanted.pagination
+        paging = self._options.pagination
         if paging is None:
             return None
         rows = len(self.records(answer))
@@ -97,7 +97,7 @@ class Pages:
         if more is None and rows == 0 and after is not None and paging.type not in NUMBERED:
             after = self._over_empty(paging, after)
         if more is None and after == call:
-            return None  # told to ask for the same page again: there is no other one
+            return None  # the same page again: there is no next one
         if more and after is None:
             raise StepFailed(
                 f"{self._service}: {paging.more_path!r} says that there is more, but the answer does not say where:"
@@ -149,7 +149,7 @@ class Pages:
             link = match.group(1) if match else None
         if not link:
             return None
-        url = httpx.URL(self._wanted.address).join(call.path).join(str(link))
+        url = httpx.URL(self._options.address).join(call.path).join(str(link))
         # Without the credential: the call adds it, and a checkpoint must not hold it.
         params = tuple(pair for pair in url.params.multi_items() if pair[0] != self._credential_param)
         return Call(str(url.copy_with(query=None)), params, call.method, call.body)

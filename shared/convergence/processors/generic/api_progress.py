@@ -57,7 +57,7 @@ class Progress:
         digest = sha256(orjson.dumps(records, default=str)).hexdigest()[:16]  # the CPU has it in hardware
         if digest in (self.digests if numbered else self.digests[-1:]):
             raise StepFailed(
-                f"{service}: page {self.pages} holds the very records of an earlier page; does the API know the"
+                f"{service}: page {self.pages} holds the same records as an earlier page; does the API know the"
                 " parameter that config.pagination names?"
             )
         self.digests = [*self.digests[:1], digest]

@@ -69,7 +69,7 @@ class Shaper:
         return name
 
     def shape(self, records: Sequence[Any]) -> Shaped:
-        """Return what becomes of a page's records. Raises `StepFailed` for one that is no object."""
+        """Return what becomes of a page's records. Raises `StepFailed` for one that is not an object."""
         known = self._columns.keys()
         if self._passes and set(map(type, records)) <= {dict} and set().union(*records) <= known:
             return Shaped(list(records), [], 0)
@@ -119,7 +119,7 @@ class Shaper:
         return known
 
     def _wrong(self, row: Row) -> str | None:
-        """Say why the load would refuse the row; None when it would not."""
+        """Return the reason the load would refuse the row; None when it would not."""
         for name, column in self._columns.items():
             value = row.get(name)
             try:

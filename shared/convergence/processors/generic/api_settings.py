@@ -14,10 +14,10 @@ from convergence.processors.settings import Settings
 
 PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", "none"]
 
-# What an API usually calls it, where the file does not say.
+# Usual names of parameters, where the file does not name them.
 _PARAMS: Final = {"cursor": "cursor", "next_page_token": "pageToken", "offset": "offset", "page": "page"}
 _TOTALS: Final = {"offset": "rows", "page": "pages"}
-NUMBERED: Final = frozenset(_TOTALS)  # ways of paging that count instead of being told what comes next
+NUMBERED: Final = frozenset(_TOTALS)  # ways of paging that count, without a link to the next page
 _PATHS: Final = {"cursor": "next_cursor", "next_page_token": "nextPageToken"}
 
 
@@ -74,12 +74,12 @@ class Pagination(Settings):
 
     @property
     def path(self) -> str:
-        """Where an answer says what comes next."""
+        """Where an answer names the next page."""
         return self.response_path or _PATHS.get(self.type, "")
 
     @property
     def size(self) -> int | None:
-        """Rows of a full page, where the file says it."""
+        """Rows of a full page, where the file sets it."""
         return self.page_size or self.limit
 
 
@@ -87,7 +87,7 @@ class Incremental(Settings):
     """Ask only for what is new: `param` gets the greatest value that was loaded, less `overlap`.
 
     `cursor_path` is the field of a record. The value is kept nowhere else than in the loaded rows, so it
-    moves in the very commit that makes them visible. `overlap`: days for dates, seconds for times, a number else.
+    moves in the same commit that makes them visible. `overlap`: days for dates, seconds for times, a number else.
     """
 
     cursor_path: str

@@ -40,7 +40,7 @@ def arguments(parameters: Iterable[Argument], params: Mapping[str, Any]) -> dict
             raise StepFailed(f"config.parameters: {argument.name!r} has the type {argument.type!r}, no GoogleSQL type")
         value = argument.default if argument.value in (None, "") and argument.optional else argument.value
         if value is None and not argument.optional:
-            raise StepFailed(f"config.parameters: {argument.name!r} has no value; set one or say optional: true")
+            raise StepFailed(f"config.parameters: {argument.name!r} has no value; set one, or set optional: true")
         found[argument.name] = Parameter(kind, _typed(argument.name, kind, value))
     return found
 
@@ -62,7 +62,7 @@ def _typed(name: str, kind: str, value: Any) -> Any:
     try:
         return readers.get(kind, lambda given: given)(value)
     except (ValueError, ArithmeticError, KeyError) as error:
-        raise StepFailed(f"config.parameters: {name!r} is {value!r}, which is no {kind}") from error
+        raise StepFailed(f"config.parameters: {name!r} is {value!r}, which is not a {kind}") from error
 
 
 def _guess(name: str, value: Any) -> str:

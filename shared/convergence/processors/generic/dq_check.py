@@ -93,7 +93,7 @@ async def _set_aside(check: Check, name: str, options: CheckFile, context: Conte
     sql = f"SELECT TO_JSON_STRING(t) AS row_json FROM {bigquery_name(options.table)} AS t WHERE {condition}"
     found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
     if len(found) > ROWS_ASIDE_MAX:
-        raise StepFailed(f"{options.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: that is no exception")
+        raise StepFailed(f"{options.table}: {name} fails for more than {ROWS_ASIDE_MAX} rows: these are not exceptions")
     fixed: Row = {"table_name": options.table, "step_id": context.step_id, "reason": name}
     stage = context.warehouse.stage(QUARANTINE)
     texts = [row["row_json"] for row in found]

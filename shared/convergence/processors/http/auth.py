@@ -43,7 +43,7 @@ class Auth(Settings):
         if self.type == "oauth2" and not self.token_url:
             raise ValueError("oauth2 needs token_url")
         if self.type != "none" and not (self.provider or self.secret_key):
-            raise ValueError("say whose credential: provider, or secret_key")
+            raise ValueError("name the credential: provider, or secret_key")
         return self
 
 

@@ -84,7 +84,7 @@ class RestClient:
 
         Raises:
             CredentialRejected: 401, or 403 that is not a rate limit.
-            StepFailed: another 4xx, a redirect, an answer that is no JSON or larger than `bytes_max`.
+            StepFailed: another 4xx, a redirect, an answer that is not JSON or is larger than `bytes_max`.
             Throttled, Transient: still busy after all attempts.
         """
         return (await self.ask(Call(path, tuple(params)), exact=exact)).data
@@ -140,7 +140,7 @@ class RestClient:
                 yield answer, call
         finally:
             coming.cancel()
-            await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or nobody needs it
+            await asyncio.gather(coming, return_exceptions=True)  # its error was raised above, or is not needed
 
     async def _once(self, call: Call, *, exact: bool, renewed: bool = False) -> Answer:
         url, headers = self._place(call.path)

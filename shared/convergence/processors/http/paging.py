@@ -12,7 +12,7 @@ import orjson
 from convergence.errors import StepFailed
 
 Params = Sequence[tuple[str, str]]
-Paging = Callable[[Any, Params], Params | None]  # (page, parameters it was asked with) → those of the next page
+Paging = Callable[[Any, Params], Params | None]  # (page, its parameters) → parameters of the next page
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Answer(NamedTuple):
 Following = Callable[[Answer, Call], Call | None]  # the call for the next page; None after the last one
 
 
-PAGES_MAX: Final = 100_000  # of one listing, where nothing else is said
+PAGES_MAX: Final = 100_000  # of one listing, by default
 
 
 class LoopGuard:

@@ -11,7 +11,7 @@ from convergence.processors.settings import Settings, settings
 
 
 class StoreSettings(Settings):
-    """`parameter`: the declared parameter of type secret; `name` tells several keys of one provider apart."""
+    """`parameter`: the declared parameter of type secret; `name` distinguishes several keys of one provider."""
 
     provider: str
     parameter: str = "api_key"
@@ -29,7 +29,7 @@ class StoreProcessor:
         plaintext = (await context.secrets.open(options.parameter)).strip()
         written_as_json = plaintext.startswith("{")  # a service account: its private key has blanks
         if not plaintext or (not written_as_json and any(character.isspace() for character in plaintext)):
-            raise StepFailed(f"the parameter {options.parameter!r} is empty or has blanks inside: that is no key")
+            raise StepFailed(f"the parameter {options.parameter!r} is empty or contains blanks: that is not a key")
         credential_id = await context.credentials.store(options.provider, plaintext, name=options.name)
         return {"status": SUCCESS, "credential_id": credential_id, "provider": options.provider, "rows_written": 1}
 

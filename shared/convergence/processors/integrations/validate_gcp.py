@@ -15,7 +15,7 @@ from convergence.processors.settings import Settings, settings
 
 
 class GcpSettings(Settings):
-    """`project` is the one in which a query is tried: the key's own unless said."""
+    """`project` is the one in which a query is tried: by default the key's own."""
 
     api_base_url: str = ""
     project: str = ""
@@ -31,9 +31,9 @@ class ValidationProcessor:
         """Mark the credential valid, or invalid with the reason.
 
         Raises:
-            StepFailed: the credential is no service account's key, or names no project; it is marked first.
+            StepFailed: the credential is not a service account's key, or names no project; it is marked first.
             CredentialRejected: Google refuses it; it is marked first.
-            Transient: Google is busy, which says nothing about the key.
+            Transient: Google is busy, which does not invalidate the key.
         """
         options = settings(GcpSettings, step_config)
         secret = await context.secrets.open(options.secret)

@@ -2,7 +2,7 @@
 
 The mail server is the installation's, not the file's: SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_FROM and
 SMTP_SECURITY (starttls, ssl, or none for a server on this machine) come from the environment. DEFAULT_ADMIN_EMAIL gets
-what names nobody.
+mail that has no recipients.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class EmailSettings(Settings):
     cc_emails: tuple[str, ...] = ()
     subject: str = Field(min_length=1)
     message: str = Field(default="", max_length=100_000)
-    skip_unless_set_up: bool = False  # no mail server, or nobody to write to, is no failure: of default notifications
+    skip_unless_set_up: bool = False  # default notifications: without a mail server or a recipient the step is skipped
 
     @field_validator("to_emails", "cc_emails", mode="before")
     @classmethod
@@ -50,20 +50,20 @@ class EmailProcessor:
         """Send.
 
         Raises:
-            StepFailed: nobody to write to, an address that is none, or no mail server named.
+            StepFailed: no recipient, an invalid address, or no mail server configured.
             Transient: the server did not take the mail.
         """
         options = settings(EmailSettings, step_config)
         default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
         to = options.to_emails or ((default,) if default else ())
         if options.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
-            return {"status": SKIPPED, "why": "SMTP_HOST is not set, or nobody is named (DEFAULT_ADMIN_EMAIL)"}
+            return {"status": SKIPPED, "why": "SMTP_HOST is not set, or there is no recipient (DEFAULT_ADMIN_EMAIL)"}
         if not to:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
         everybody = [*to, *options.cc_emails]
         for address in everybody:
             if not _ADDRESS.fullmatch(address):
-                raise StepFailed(f"{address!r} is no mail address")
+                raise StepFailed(f"{address!r} is not a mail address")
         if len(everybody) > RECIPIENTS_MAX:
             raise StepFailed(f"{len(everybody)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
         await _send(server_url(to, options.cc_emails), _one_line(options.subject), options.message or options.subject)

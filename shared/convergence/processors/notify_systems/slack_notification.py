@@ -19,7 +19,7 @@ from convergence.ports.processor import SKIPPED, SUCCESS, Context
 from convergence.processors.settings import Settings, settings
 
 SERVICE: Final = "Slack"
-_BYTES_MAX: Final = 2**20  # of an answer, which says "ok"
+_BYTES_MAX: Final = 2**20  # of an answer, which is "ok"
 
 
 class SlackSettings(Settings):

@@ -1,4 +1,4 @@
-"""OpenAI's organization API: how it is addressed, paged and asked for days."""
+"""OpenAI's organization API: its address, its paging, and how days are requested."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ async def daily(
 ) -> AsyncIterator[list[tuple[date, dict[str, Any]]]]:
     """Yield one page after the other as (day, result), for all days of the run, or those `between` (both inclusive).
 
-    Raises `StepFailed` when a day comes twice, was not asked for, or is past and missing: a green run never holds
+    Raises `StepFailed` when a day is repeated, was not requested, or is past and missing: a green run never holds
     more or less than it should.
     """
     first, last = between or (context.start_date, context.end_date)

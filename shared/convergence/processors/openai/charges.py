@@ -77,7 +77,7 @@ def _completions(usage: Usage) -> dict[str, int]:
 def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
     """Yield the rows of `openai_cost_daily` for one row of usage, one for each kind of charge.
 
-    Without a price, `cost` is NULL and `price_basis` says why: `unknown_model` or `no_price`. Never zero.
+    Without a price, `cost` is NULL and `price_basis` gives the reason: `unknown_model` or `no_price`. Never zero.
     """
     requests = _whole(usage, "num_model_requests")
     mean_input = Decimal(_whole(usage, "input_tokens")) / requests if requests else Decimal(0)

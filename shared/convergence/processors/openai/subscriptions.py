@@ -1,7 +1,7 @@
 """`openai.subscriptions`: seats that the org has bought, at dated prices → `subscriptions`.
 
-OpenAI has no API for the seats of ChatGPT plans: the org says what it has bought, once and at every change, and the
-published price list says what a seat costs. What was said before is kept; without `seats` nothing changes.
+OpenAI has no API for the seats of ChatGPT plans: the org records what it has bought, once and at every change, and the
+published price list has the price of a seat. Earlier records are kept; without `seats` nothing changes.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Span:
 
 
 class SubscriptionsProcessor:
-    """Writes all contracts of the org with this provider anew: those kept, and the one that the run tells."""
+    """Writes all contracts of the org with this provider anew: the stored ones and the one given by the run."""
 
     config_model = SubscriptionSettings
 
@@ -71,7 +71,7 @@ class SubscriptionsProcessor:
         contracts: list[Row] = await self._kept(stage.table, context)
         if options.seats is not None:
             if options.starts_on is None:
-                raise StepFailed("config.starts_on: say from which day the seats are paid")
+                raise StepFailed("config.starts_on: set the first day the seats are paid for")
             bought = (
                 [] if options.seats == 0 else await self._bought(options, options.starts_on, options.seats, context)
             )

@@ -62,7 +62,7 @@ FIELDS: Final = frozenset(
 
 
 class UsageSettings(ApiSettings):
-    """`kinds`: the endpoints to ask; all by default."""
+    """`kinds`: the endpoints to query; all by default."""
 
     kinds: tuple[str, ...] = tuple(ENDPOINTS)
 

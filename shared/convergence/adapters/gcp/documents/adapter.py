@@ -1,7 +1,7 @@
 """Documents in Firestore (native mode), through its low-level async client.
 
 The version of a document is its update time in microseconds. No transaction is ever opened: a commit carries its
-preconditions, so nobody waits for a lock. Hidden fields (`documents_values`) never come out.
+preconditions, so there are no waits for locks. Hidden fields (`documents_values`) never come out.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class FirestoreDocuments:
     """`Documents` on Firestore.
 
     A commit is tried again while Firestore is away; one whose answer was lost recognises its own documents. It raises
-    `Transient` where others wrote meanwhile and nobody can tell any more. A Patch may be applied twice.
+    `Transient` where other writes make the outcome unknown. A Patch may be applied twice.
     """
 
     def __init__(
@@ -142,7 +142,7 @@ class FirestoreDocuments:
         if reported is None:
             raise Transient(f"{shown}: the answer of a commit was lost and others wrote since; read again")
         if isinstance(reported, bool):
-            raise Conflict(f"{shown}: somebody else wrote first; read again")
+            raise Conflict(f"{shown}: another writer was first; read again")
         return reported
 
     async def query(

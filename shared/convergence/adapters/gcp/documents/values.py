@@ -44,7 +44,7 @@ def _quoted(name: str) -> str:
 
 
 def fill(fields: Any, data: Mapping[str, Any], depth: int = 1) -> None:
-    """Put `data` into a protobuf map of values. Raises `TypeError` or `ValueError` for what is no JSON."""
+    """Put `data` into a protobuf map of values. Raises `TypeError` or `ValueError` for what is not JSON."""
     for key, item in data.items():
         if not isinstance(key, str):
             raise TypeError(f"a key is text, not {type(key).__name__}")
@@ -52,7 +52,7 @@ def fill(fields: Any, data: Mapping[str, Any], depth: int = 1) -> None:
 
 
 def put(value: Any, item: Any, depth: int = 1) -> None:
-    """Set one protobuf Value. Raises `TypeError` or `ValueError` for what is no JSON."""
+    """Set one protobuf Value. Raises `TypeError` or `ValueError` for what is not JSON."""
     if item is None:
         value.null_value = 0
     elif isinstance(item, str):

@@ -1,4 +1,4 @@
-"""The port's writes as Firestore's, and what a lost answer can still tell.
+"""Translate the port's writes to Firestore's, and find the outcome of a commit whose answer was lost.
 
 Each document carries the mark of the commit that wrote it last. A commit that is tried again after its answer was lost
 meets its own documents and would look like a conflict; the mark says whose they are. It also lets every write change
@@ -30,7 +30,7 @@ def encoded(write: Write, *, root: str, mark: str, sharded: Collection[str]) -> 
         sharded: The collection names whose documents say their shard.
 
     Raises:
-        InvalidInput: the data is no JSON, such as half of a Unicode character.
+        InvalidInput: the data is not JSON, such as half of a Unicode character.
     """
     message = _Message()
     name = f"{root}/{write.path}"
@@ -85,10 +85,10 @@ def shown(writes: Sequence[Write]) -> str:
 
 
 def applied(writes: Sequence[Write], mark: str, stored: Mapping[str, Any]) -> list[int] | bool | None:
-    """Say what the documents tell about a commit whose answer was lost: its versions, False, or None for "unknown".
+    """Return the outcome of a commit whose answer was lost: its versions, False, or None for "unknown".
 
     One document with our mark proves that all was applied, at its update time. A document that still has the version
-    which a Replace asked for proves that nothing was. Where others wrote since, nobody can tell.
+    which a Replace asked for proves that nothing was. Where others wrote since, the outcome is unknown.
     """
     for document in stored.values():
         if document is not None and document.fields[MARK].string_value == mark:

@@ -28,7 +28,7 @@ _API: Final = "/bigquery/v2"  # what Google's client puts behind the address it 
 class GoogleAccounts:
     """Made for one execution. `endpoint` (`host:port`, plain HTTP) stands in for BigQuery.
 
-    Only beside a stand-in may a key or an address lead to this machine: a deployed function asks nobody but Google.
+    Only beside a stand-in may a key or an address lead to this machine: a deployed function connects to Google only.
     """
 
     def __init__(
@@ -70,7 +70,7 @@ class GoogleAccounts:
         return read_key(secret, here=self._endpoint is not None)
 
     def _address(self, url: str) -> str | None:
-        """Return what Google's client is told; None for Google's own address."""
+        """Return the options of Google's client; None for Google's own address."""
         if not url or url.rstrip("/") == BIGQUERY_URL:
             return self._endpoint
         root = str(bigquery_address(url, here=self._endpoint is not None)).rstrip("/")

@@ -93,7 +93,7 @@ def _config(parameters: Mapping[str, Parameter] | None, **options: Any) -> bigqu
 
 
 def _opened(job: AnyJob, page_rows: int) -> tuple[int, Iterator[list[dict[str, Any]]]]:
-    """Return (rows of the whole result, its pages, each asked for when it is wanted)."""
+    """Return (rows of the whole result, its pages, each requested when it is read)."""
     from google.cloud import bigquery
 
     retry = bigquery.DEFAULT_RETRY.with_timeout(TOTAL_S)

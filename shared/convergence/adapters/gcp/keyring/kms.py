@@ -104,7 +104,7 @@ async def _intact(call: Callable[[], Awaitable[T]]) -> T:
 
 
 def foreign() -> Denied:
-    """Return the error of a ciphertext that is somebody else's or was changed; which of the two nobody can tell."""
+    """Return the error of a ciphertext that belongs to another org or was changed; the two cannot be distinguished."""
     return Denied("a credential does not decrypt: it belongs to another org or key. Store the credential again.")
 
 

@@ -1,4 +1,4 @@
-"""One call of a procedure: one transaction under one job id, lineage settled before the commit."""
+"""One call of a procedure: one transaction under one job id, lineage set before the commit."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convergence.adapters.gcp.warehouse.ledger import UNCOUNTED, Ledger, refuse_
 from convergence.adapters.gcp.warehouse.lineage import (
     DECLARED,
     lineage_parameters,
-    settle_statements,
+    lineage_statements,
     with_lineage,
 )
 from convergence.adapters.gcp.warehouse.query import children_of
@@ -27,7 +27,7 @@ from convergence.ports.warehouse import SHARED_DATASET, Parameter, ProcedureCall
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.scripts.nodes import Argument, Procedure
 
-ROWS_MAX: Final = 10_000  # of a procedure's last SELECT, as many as `query` gives unless told
+ROWS_MAX: Final = 10_000  # of a procedure's last SELECT, as many as `query` returns by default
 
 
 class Calls:
@@ -56,10 +56,10 @@ class Calls:
         if asked.dry_run:
             size = await rehearse(self._statements, scope, reach)
             return QueryResult(bytes_processed=size, tables=tuple(sorted(reach.tables)))
-        settled = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
+        derived = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
         out = [each for each in procedure.arguments if each.mode != "IN"]
         reads = not out and not any(dataset for dataset, _ in reach.writes)
-        script = self._script(procedure, scope, settled, out, reads=reads)
+        script = self._script(procedure, scope, derived, out, reads=reads)
         parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
         if not reads:
@@ -81,10 +81,10 @@ class Calls:
             refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
         if reads:
             return await self._selected(ended.job, QueryResult())
-        return await self._answer(ended.job, reach, settled=len(settled), out=bool(out))
+        return await self._answer(ended.job, reach, derived=len(derived), out=bool(out))
 
     def _script(
-        self, procedure: Procedure, scope: Scope, settled: list[tuple[str, str]], out: list[Argument], *, reads: bool
+        self, procedure: Procedure, scope: Scope, derived: list[tuple[str, str]], out: list[Argument], *, reads: bool
     ) -> str:
         project = self._jobs.client.project
         lines = [DECLARED]
@@ -100,18 +100,18 @@ class Calls:
             return call
         lines += ["BEGIN TRANSACTION;", call]
         if scope.lineage is not None:
-            lines += settle_statements(project, settled, scope.lineage)
+            lines += lineage_statements(project, derived, scope.lineage)
         if out:
             selected = ", ".join(f"{_variable(each)} AS {bigquery_name(each.name)}" for each in out)
             lines.append(f"SELECT {selected};")
         lines.append(self._ledger.insert(scope.dataset, "0", str(UNCOUNTED)))
         return "\n".join([*lines, "COMMIT TRANSACTION;"])
 
-    async def _answer(self, job: AnyJob, reach: Reach, *, settled: int, out: bool) -> QueryResult:
+    async def _answer(self, job: AnyJob, reach: Reach, *, derived: int, out: bool) -> QueryResult:
         """Read what the procedure did from the jobs of its statements; ours are the last ones."""
         children = await children_of(self._jobs, job)
         changes = [child.dml_stats for child in children if child.dml_stats is not None]
-        own = changes[: len(changes) - settled - 1]  # the last one marks the ledger
+        own = changes[: len(changes) - derived - 1]  # the last one marks the ledger
         affected = sum(each.inserted_row_count + each.updated_row_count for each in own)
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
         if out and len(selects) > 1:

@@ -101,7 +101,7 @@ class Client:
 
 
 def translate(error: Exception, doing: str) -> ConvergenceError:
-    """Return our error for Google's; a 403 that only says "too often" is no matter of permissions."""
+    """Return our error for Google's; a 403 for "too often" is not about permissions."""
     reason = busy(error)
     if reason is not None:
         return Transient(f"waiting for {SERVICE} ({doing}): {reason}")

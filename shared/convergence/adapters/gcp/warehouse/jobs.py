@@ -1,10 +1,10 @@
 """Jobs under ids that are known beforehand: sent once, found again, cancelled with their caller.
 
-A job id is taken for ever, also by a job that failed. So the id of a job is the first of `id`, `id-1`, `id-2`, … under
+A job id is taken forever, also by a job that failed. So the id of a job is the first of `id`, `id-1`, `id-2`, … under
 which none has failed; each is only passed when BigQuery itself says that its job failed. A job that succeeded is the
 answer, one that runs is waited for ("Running jobs programmatically", BigQuery documentation).
 
-An id is revoked by a job of ours that does nothing and says so in its labels: a write that comes later finds it.
+An id is revoked by a job that does nothing and is labelled as such: a later write finds it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ AnyJob = Any
 Begin = Callable[["bigquery.Client", str], AnyJob]
 SettingsOf = Callable[[str], Awaitable[JobSettings]]  # of an org's jobs
 
-ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before somebody has to look
+ATTEMPTS_MAX: Final = 50  # failed jobs under one id, before the operator has to look
 _FIRST_LOOK_S: Final = 0.1
 _LONGEST_LOOK_S: Final = 3.0
 _CANCEL_S: Final = 10.0
@@ -65,7 +65,7 @@ class Jobs:
     ) -> Ended:
         """Run a job once under `job_id`; one that is there already is waited for.
 
-        `committed` says whether a job that is reported as failed took effect all the same.
+        `committed` tells whether a job that is reported as failed still took effect.
 
         Raises:
             StillRunning: it did not end within `wait_s`; it goes on.

@@ -24,7 +24,7 @@ async def with_lineage(tables: Tables, written: Iterable[tuple[str, str]]) -> li
     return found
 
 
-def settle_statements(project: str, tables: Iterable[tuple[str, str]], lineage: Lineage) -> list[str]:
+def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage: Lineage) -> list[str]:
     """Return the statements that check and fill the rows of this run in each table: each ends with one UPDATE.
 
     Rows of the run are those with its x_run_id, and those without any.
@@ -59,7 +59,7 @@ def settle_statements(project: str, tables: Iterable[tuple[str, str]], lineage: 
 
 
 def lineage_parameters(lineage: Lineage) -> dict[str, Parameter]:
-    """Return the parameters of `settle_statements`."""
+    """Return the parameters of `lineage_statements`."""
     return {
         "convergence_run": Parameter("STRING", lineage.run_id),
         "convergence_org": Parameter("STRING", lineage.org_slug),

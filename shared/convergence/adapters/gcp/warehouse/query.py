@@ -11,7 +11,7 @@ from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.lineage import (
     DECLARED,
     lineage_parameters,
-    settle_statements,
+    lineage_statements,
     with_lineage,
 )
 from convergence.adapters.gcp.warehouse.statements import PreparedStatement, Statements, spelled
@@ -55,16 +55,16 @@ class Queries:
             return QueryResult(bytes_processed=size, tables=statement.touched.names)
         marked = asked.job_id is not None and scope.writable
         job_id = asked.job_id or self._jobs.client.ids.new("query")
-        settled = await self._settled(statement, scope)
-        if statement.touched.writes and not statement.defines and (settled or marked):
+        derived = await self._lineage_tables(statement, scope)
+        if statement.touched.writes and not statement.defines and (derived or marked):
             job = _Job(job_id, options, asked.wait_s, asked.fingerprint, marked=marked)
-            return await self._in_transaction(statement, parameters, scope, settled, job)
+            return await self._in_transaction(statement, parameters, scope, derived, job)
         config = self._statements.config(scope, parameters, **options.config)
         ended = await self._run(job_id, asked.sql, config, statement, options, asked.wait_s)
         if ended.repeated and scope.writable:
             refuse_other(job_id, fingerprint_of(ended.job), asked.fingerprint)
         if statement.defines:
-            await self._settle_after(statement, scope, job_id, options)
+            await self._set_lineage_after(statement, scope, job_id, options)
         return await self._answer(ended.job, statement, asked.rows_max)
 
     async def _in_transaction(
@@ -72,15 +72,15 @@ class Queries:
         statement: PreparedStatement,
         parameters: Mapping[str, Parameter],
         scope: Scope,
-        settled: list[tuple[str, str]],
+        derived: list[tuple[str, str]],
         job: _Job,
     ) -> QueryResult:
-        """Change rows, settle their lineage and mark that it was done, all or nothing."""
+        """Change rows, set their lineage and mark the job as done, all or nothing."""
         lines = [DECLARED, "DECLARE convergence_changed INT64;", "BEGIN TRANSACTION;"]
         lines += [f"{statement.sql.rstrip().rstrip(';')}\n;", "SET convergence_changed = @@row_count;"]
         own = {**parameters}
         if scope.lineage is not None:
-            lines += settle_statements(self._jobs.client.project, settled, scope.lineage)
+            lines += lineage_statements(self._jobs.client.project, derived, scope.lineage)
             own |= lineage_parameters(scope.lineage)
         if job.marked:
             await self._ledger.ensure(scope.dataset)
@@ -102,17 +102,19 @@ class Queries:
         size = ended.job.total_bytes_processed
         return QueryResult(rows_affected=int(changed or 0), bytes_processed=size, tables=statement.touched.names)
 
-    async def _settle_after(self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options) -> None:
-        """Settle the rows that a CREATE TABLE AS made: DDL cannot be in their transaction, so they are there first."""
-        settled = await self._settled(statement, scope)
-        if not settled or scope.lineage is None:
+    async def _set_lineage_after(
+        self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options
+    ) -> None:
+        """Set the lineage of rows that a CREATE TABLE AS made: DDL cannot be in their transaction, so they are there first."""
+        derived = await self._lineage_tables(statement, scope)
+        if not derived or scope.lineage is None:
             return
-        lines = settle_statements(self._jobs.client.project, settled, scope.lineage)
+        lines = lineage_statements(self._jobs.client.project, derived, scope.lineage)
         script = "\n".join([DECLARED, "BEGIN TRANSACTION;", *lines, "COMMIT TRANSACTION;"])
         config = self._statements.config(scope, lineage_parameters(scope.lineage), **options.config)
         await self._run(f"{job_id}-lineage", script, config, statement, options, None)
 
-    async def _settled(self, statement: PreparedStatement, scope: Scope) -> list[tuple[str, str]]:
+    async def _lineage_tables(self, statement: PreparedStatement, scope: Scope) -> list[tuple[str, str]]:
         if scope.lineage is None or not statement.touched.writes:
             return []
         return await with_lineage(self._tables, statement.touched.writes)

@@ -173,7 +173,7 @@ def _described(routine: Routine) -> str:
 
 
 def _routine(name: str, description: str) -> Routine | None:
-    """Return the routine of a description; None for a procedure that somebody else made."""
+    """Return the routine of a description; None for a procedure that was created by other means."""
     try:
         found = orjson.loads(description)
         text = zlib.decompress(base64.b64decode(found["text"])).decode()

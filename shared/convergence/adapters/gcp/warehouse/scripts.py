@@ -1,7 +1,7 @@
 """What of a script is known before it runs: all that it touches, and that its statements resolve.
 
-BigQuery enforces no scope of ours, so SQL that a script makes at run time is refused unless it is a literal: nobody
-could say before what it touches.
+BigQuery does not enforce our scopes, so SQL that a script makes at run time is refused unless it is a literal: what it
+touches cannot be known in advance.
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 BigQuery takes 100,000 load jobs a day from a project and 1,500 for a table ("Quotas and limits"); ten thousand tenants
 share the first, so a job for every batch of 1,000 rows would be too many. Parts therefore wait in memory as JSON lines
-until 16 MiB have come together or somebody flushes: the engine before it commits a checkpoint, `load` before it reads.
+until they reach 16 MiB or a flush is requested: the engine before it commits a checkpoint, `load` before it reads.
 A step costs one load job, and one more for each further 16 MiB and each slice.
 
 A staged row carries its part and place. A part that is written again first loses its stored self (one DELETE).
@@ -147,7 +147,7 @@ class BigQueryStage:
             strange = None if isinstance(value, str | int) else unreal_number(value)
             if strange is not None:
                 raise SchemaMismatch(
-                    f"{self.table.name}: row {number}: column {name!r} is {strange}, which is no number:"
+                    f"{self.table.name}: row {number}: column {name!r} is {strange}, which is not a number:"
                     " leave the value out, or set it to null."
                 )
             column = self._columns[name]

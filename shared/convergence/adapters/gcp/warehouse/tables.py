@@ -63,7 +63,7 @@ class Tables:
         raise Transient(f"{dataset}.{table.name}: others change this table at the same time")
 
     async def find(self, dataset: str, name: str) -> bigquery.Table | None:
-        """Return the table's description, None when there is no such table."""
+        """Return the table's description, None when the table does not exist."""
         from google.api_core.exceptions import NotFound
 
         path = f"{self._client.project}.{dataset}.{name}"
@@ -73,12 +73,12 @@ class Tables:
             return None
 
     async def columns(self, dataset: str, name: str) -> dict[str, SqlType]:
-        """Return the type of each column; empty when there is no such table."""
+        """Return the type of each column; empty when the table does not exist."""
         found = await self.find(dataset, name)
         return {} if found is None else {field.name: sql_type(field) for field in found.schema}
 
     async def names(self, dataset: str) -> list[str]:
-        """Return the names of a dataset's tables; empty when there is no such dataset."""
+        """Return the names of a dataset's tables; empty when the dataset does not exist."""
         from google.api_core.exceptions import NotFound
 
         path = f"{self._client.project}.{dataset}"
@@ -113,11 +113,11 @@ class Tables:
         try:
             await self._client.call(lambda client: client.create_table(expected, **HTTP), doing=doing)
         except Exists:
-            return False  # somebody else was first: look at what it is
+            return False  # another process was first: read what it created
         return True
 
     async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
-        """Add the columns that are missing; False when somebody else changed the table meanwhile."""
+        """Add the columns that are missing; False when the table has been changed meanwhile."""
         from google.api_core.exceptions import PreconditionFailed
 
         stored = {field.name: sql_type(field) for field in found.schema}

@@ -74,7 +74,7 @@ class SqliteDocuments:
         self._clock = clock
         self._read_only = read_only
         self._last_version = 0
-        self._failed: str | None = None  # why the last write did not go through; None after one that did
+        self._failed: str | None = None  # the error of the last write; None if it succeeded
         self._group: list[Joined] = []
         target = f"{Path(path).resolve().as_uri()}?mode=ro" if read_only else str(path)
         self._recent = Recent()
@@ -143,14 +143,14 @@ class SqliteDocuments:
                 self._execute("COMMIT")
 
     async def commit(self, writes: Sequence[Write]) -> list[int]:
-        """Apply all writes or none, in the transaction of everybody who commits at this moment.
+        """Apply all writes or none, in one transaction with all other commits of this moment.
 
-        The first to come waits one turn of the event loop, then writes for all that joined meanwhile. When nobody
-        joined the last few times, it waits only now and then, to see whether there is company again.
+        The first call waits one turn of the event loop, then writes for all that joined meanwhile. When none joined
+        the last few times, it waits only now and then, to see whether others commit again.
         """
         if self._read_only:
             raise StorageLocked("this process opened the state read-only; another process writes to it")
-        prepared = [encoded(write) for write in writes]  # what is no JSON is refused alone, before it joins others
+        prepared = [encoded(write) for write in writes]  # what is not JSON is refused alone, before it joins others
         if self._group:
             joined: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
             self._group.append((prepared, joined))
@@ -178,7 +178,7 @@ class SqliteDocuments:
             if not alone:
                 self._execute("COMMIT")
             self._failed = None
-        except Exception as error:  # noqa: BLE001 - whatever it was: nobody may be left waiting, no transaction open
+        except Exception as error:  # noqa: BLE001 - after any error no caller may be left waiting, no transaction open
             outcomes = [self._undone(error)] * len(group)
         for (_, joined), outcome in zip(group, outcomes, strict=True):
             if joined is None or joined.done():
@@ -190,7 +190,7 @@ class SqliteDocuments:
         return outcomes
 
     async def trouble(self) -> str | None:
-        """Return why nothing can be written; when the last write failed, another is tried first."""
+        """Return the reason nothing can be written; when the last write failed, another is tried first."""
         if self._failed is not None:
             with contextlib.suppress(sqlite3.Error):
                 self._execute("PRAGMA user_version = 0")  # written, though it changes nothing

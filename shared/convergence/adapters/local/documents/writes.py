@@ -20,7 +20,7 @@ class Encoded(NamedTuple):
 
 
 def encoded(write: Write) -> Encoded:
-    """Prepare a write. Raises `InvalidInput` for what is no JSON, such as half of a Unicode character."""
+    """Prepare a write. Raises `InvalidInput` for what is not JSON, such as half of a Unicode character."""
     try:
         if isinstance(write, Create | Replace):
             return Encoded(write, split(write.path), orjson.dumps(write.data).decode())
@@ -38,7 +38,7 @@ def split(path: str) -> Key:
 
 
 def holds(write: Write, stored: int | None) -> bool:
-    """Say whether the precondition of `write` holds for the version `stored` (None: there is no document)."""
+    """Return whether the precondition of `write` holds for the version `stored` (None: there is no document)."""
     if isinstance(write, Create):
         return stored is None
     if isinstance(write, Patch):
@@ -50,7 +50,7 @@ def holds(write: Write, stored: int | None) -> bool:
 
 def conflict(write: Write) -> Conflict:
     """Return the error of a write whose precondition does not hold."""
-    return Conflict(f"{write.path}: somebody else wrote first; read again")
+    return Conflict(f"{write.path}: another writer was first; read again")
 
 
 def patched(data: Data, patch: Patch) -> Data:

@@ -86,7 +86,7 @@ class DuckDbWarehouse:
         await self.ensure_table(load.dataset, load.table)
         finished_at = self._clock.now()
         for stage in folders:
-            await stage.settle(in_order=load.mode is WriteMode.MERGE)
+            await stage.finish_chunks(in_order=load.mode is WriteMode.MERGE)
         result = await self.session.write(lambda job: _load(job, load, folders, finished_at))
         for stage in folders:
             await stage.discard()

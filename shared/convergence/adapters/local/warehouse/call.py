@@ -1,4 +1,4 @@
-"""One call of a procedure: one transaction, once for each job id, lineage settled before the commit."""
+"""One call of a procedure: one transaction, once for each job id, lineage set before the commit."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse import ledger
-from convergence.adapters.local.warehouse.lineage import settle_lineage
+from convergence.adapters.local.warehouse.lineage import set_lineage
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Outcome, Statements
@@ -50,7 +50,7 @@ def call_procedure(
         with _denials():
             variables = interpreter.run_procedure(tree, _given(tree, call.arguments))
         if scope.lineage is not None:
-            settle_lineage(job, interpreter.execution.written, scope.lineage)
+            set_lineage(job, interpreter.execution.written, scope.lineage)
         outcome = interpreter.execution.last or Outcome()
         outcome.rows_affected = interpreter.execution.rows_affected
         outcome.tables = tuple(

@@ -1,4 +1,4 @@
-"""What tables there are and which columns they have, remembered until somebody defines one."""
+"""The tables of the warehouse and their columns, cached until a table is defined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Columns = tuple[tuple[str, SqlType], ...]
 
 
 class TableCatalog:
-    """Columns by table. A job that has defined tables itself looks again: nobody else sees its tables yet."""
+    """Columns by table. A job that has defined tables itself looks again: its tables are not visible to others yet."""
 
     def __init__(self) -> None:
         self._lock = Lock()

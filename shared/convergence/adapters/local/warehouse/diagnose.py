@@ -1,4 +1,4 @@
-"""Why a load was refused: the first row that does not fit, found by reading the staged parts again.
+"""Find the reason a load was refused: the first row that does not fit, found by reading the staged parts again.
 
 The load itself is one statement and fails as a whole; only then is this slower, exact search worth its time.
 """

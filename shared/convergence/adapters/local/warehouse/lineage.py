@@ -13,13 +13,13 @@ from convergence.errors import StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage
 
 
-def settle_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
+def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
     """Check the rows of this run in each written table that has the lineage columns.
 
     Rows of the run are those with its x_run_id, and those without any.
 
     Raises:
-        StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which nobody else can know.
+        StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which cannot be derived.
     """
     for dataset, table in sorted(written):
         if not dataset or not set(LINEAGE_COLUMNS) <= set(stored_columns(job, dataset, table)):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse.call import record, recorded
-from convergence.adapters.local.warehouse.lineage import settle_lineage
+from convergence.adapters.local.warehouse.lineage import set_lineage
 from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Statements, check_bytes
 from convergence.ports.warehouse import QueryResult, Statement
@@ -41,7 +41,7 @@ class Query:
             translation = self._prepared(job, statements)
             outcome = statements.run(job, translation, self._values(), self.statement.rows_max)
             if self.statement.scope.lineage is not None:
-                settle_lineage(job, translation.touched.writes, self.statement.scope.lineage)
+                set_lineage(job, translation.touched.writes, self.statement.scope.lineage)
             if job_id is not None:
                 record(job, job_id, outcome, at, fingerprint)
         return outcome.as_result()

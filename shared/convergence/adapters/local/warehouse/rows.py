@@ -28,7 +28,7 @@ def staged_columns(table: TableSchema) -> list[Column]:
 def rows_of_files(table: TableSchema, files: list[str], columns: list[Column] | None = None) -> str:
     """Return the query that reads JSON files as typed rows; it fails on the first value that does not fit.
 
-    `columns` are those to read, the staged ones unless said.
+    `columns` are those to read, by default the staged ones.
     """
     columns = staged_columns(table) if columns is None else columns
     read = ", ".join(

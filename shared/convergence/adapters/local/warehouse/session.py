@@ -147,13 +147,13 @@ class Job:
         self.execute("COMMIT")
 
     def check(self) -> None:
-        """Raise `Transient` when nobody waits for the job any more."""
+        """Raise `Transient` when the job's caller no longer waits."""
         if self._cancelled:
             raise Transient("the statement was cancelled")
 
     @property
     def cancelled(self) -> bool:
-        """Whether it was told to stop."""
+        """Whether it was asked to stop."""
         return self._cancelled
 
     def cancel(self) -> None:
@@ -178,14 +178,14 @@ class Session:
         self._database: duckdb.DuckDBPyConnection | None = None
         self._closed = self._has_macros = False
         self._at_work = 0  # cursors in use
-        self._failed: str | None = None  # why the last write did not go through; None after one that did
+        self._failed: str | None = None  # the error of the last write; None if it succeeded
         self._invalid = False  # DuckDB has given the open database up
         self._writer = ThreadPoolExecutor(1, thread_name_prefix="warehouse-writer")
         self._readers = ThreadPoolExecutor(READERS, thread_name_prefix="warehouse-reader")
 
     @property
     def is_open(self) -> bool:
-        """Whether somebody has used the database yet."""
+        """Whether the database has been used yet."""
         return self._database is not None
 
     @property
@@ -195,7 +195,7 @@ class Session:
         return journal is not None and journal.exists() and journal.stat().st_size > 0
 
     async def trouble(self) -> str | None:
-        """Return why nothing can be written; when the last write failed, another is tried first."""
+        """Return the reason nothing can be written; when the last write failed, another is tried first."""
         if self._failed is not None:
             with contextlib.suppress(ConvergenceError):
                 await self.write(lambda job: job.execute(statement("probe")))
@@ -236,7 +236,7 @@ class Session:
             return await asyncio.shield(future)
         except asyncio.CancelledError:
             job.cancel()
-            await asyncio.wait([future])  # its transaction is rolled back before anybody goes on
+            await asyncio.wait([future])  # its transaction is rolled back before the next job starts
             future.exception()  # seen: the cancellation is what the caller gets
             raise
 

@@ -53,7 +53,7 @@ class NdjsonStage:
         if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
             raise self._unknown_column(part, rows)
         data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)
-        if b"null" in data:  # JSON knows no NaN: it was written as null, like a value that is really missing
+        if b"null" in data:  # JSON has no NaN: it was written as null, like a value that is really missing
             self._refuse_unreal(part, rows)
         known = self._parts()
         if not known:
@@ -88,10 +88,10 @@ class NdjsonStage:
         return [path for part, path in sorted(self._parts().items()) if part not in inside]
 
     def chunks(self) -> list[Path]:
-        """Return the finished chunks; call `settle` before."""
+        """Return the finished chunks; call `finish_chunks` before."""
         return list(self._chunks)
 
-    async def settle(self, *, in_order: bool = False) -> None:
+    async def finish_chunks(self, *, in_order: bool = False) -> None:
         """Wait for the chunk in the making. `in_order`: rows have to keep their order, so no chunk is used."""
         self._settling = True
         if self._converting is not None:
@@ -132,7 +132,7 @@ class NdjsonStage:
 
     async def _forget_chunks(self) -> None:
         """A part changes: what was copied from it is worth nothing."""
-        await self.settle()
+        await self.finish_chunks()
         for chunk in self._chunks:
             chunk.unlink(missing_ok=True)
         self._chunks, self._loose, self._loose_rows = {}, {}, 0
@@ -154,7 +154,7 @@ class NdjsonStage:
                 if found is not None:
                     raise SchemaMismatch(
                         f"{self.table.name}: row {self._first_row(part) + place}: column {name!r} is {found}, which is"
-                        " no number: leave the value out, or set it to null."
+                        " not a number: leave the value out, or set it to null."
                     )
 
     def _unknown_column(self, part: int, rows: Sequence[Row]) -> SchemaMismatch:

@@ -18,7 +18,7 @@ def ensure_dataset(job: Job, dataset: str) -> None:
 
 
 def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
-    """Create the table, or add its new columns and let go of what is no longer REQUIRED, in one transaction.
+    """Create the table, or add its new columns and relax what is no longer REQUIRED, in one transaction.
 
     Raises:
         SchemaMismatch: a column has another type than the table's, or a new one is REQUIRED.
@@ -36,7 +36,7 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
 
 
 def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
-    """Return DuckDB's type of each column, in the table's order; empty when there is no such table."""
+    """Return DuckDB's type of each column, in the table's order; empty when the table does not exist."""
     rows = job.execute(statement("columns"), {"dataset": dataset, "table": table}).fetchall()
     return dict(rows)
 
