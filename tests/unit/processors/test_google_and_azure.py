@@ -179,8 +179,8 @@ def series(day: str, total: float) -> dict[str, Any]:
     [
         ({"errorCode": "ResourceTypeNotSupported", "errorMessage": "no"}, r"ResourceTypeNotSupported \(no\)"),
         ({"timeseries": [{"metadatavalues": [], "data": []}] * 1000}, "1000 series or more"),
-        ({"timeseries": [series("2026-11-10", -1)]}, "no count"),
-        ({"timeseries": [series("2026-11-10", 1.5)]}, "no count"),
+        ({"timeseries": [series("2026-11-10", -1)]}, "not a count"),
+        ({"timeseries": [series("2026-11-10", 1.5)]}, "not a count"),
         ({"timeseries": [series("2026-01-10", 1)]}, "was not requested"),
         ({"timeseries": "none"}, "another shape"),
     ],
