@@ -64,7 +64,7 @@ class Queries:
         if ended.repeated and scope.writable:
             refuse_other(job_id, fingerprint_of(ended.job), asked.fingerprint)
         if statement.defines:
-            await self._set_lineage_after(statement, scope, job_id, options)
+            await self._set_lineage(statement, scope, job_id, options)
         return await self._answer(ended.job, statement, asked.rows_max)
 
     async def _in_transaction(
@@ -102,10 +102,8 @@ class Queries:
         size = ended.job.total_bytes_processed
         return QueryResult(rows_affected=int(changed or 0), bytes_processed=size, tables=statement.touched.names)
 
-    async def _set_lineage_after(
-        self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options
-    ) -> None:
-        """Set the lineage of rows that a CREATE TABLE AS made: DDL cannot be in their transaction, so they are there first."""
+    async def _set_lineage(self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options) -> None:
+        """Set the lineage of rows that a CREATE TABLE AS made: DDL cannot be part of a transaction."""
         derived = await self._lineage_tables(statement, scope)
         if not derived or scope.lineage is None:
             return
