@@ -10,10 +10,11 @@ COMPILE = $(BIN)/uv pip compile --quiet --universal --no-header --no-annotate --
 SEED   ?= 0
 WORLDS ?= 1
 SHAPE  ?= all
+ENGINE ?= 400
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim bench emulators up-gcp lock audit prices schema clean
+.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -43,6 +44,9 @@ layout: $(VENV)/dev ## Check the import rules
 
 sim: $(VENV)/dev ## Simulate the engine in the worlds SEED … SEED+WORLDS-1
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --worlds $(WORLDS)
+
+mutants: $(VENV)/dev ## What unit tests miss: small changes of domain/ (all) and engine/ (ENGINE of them, drawn by SEED)
+	@$(BIN)/python -m tests.mutants --seed $(SEED) --engine $(ENGINE)
 
 bench: $(VENV)/dev ## Benchmark the engine; SHAPE=chain|fan|many|api|cold|long|load|extract|orgs|procedure|all
 	@$(BIN)/python -m tests.bench $(SHAPE)

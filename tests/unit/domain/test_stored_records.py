@@ -87,3 +87,9 @@ def test_deferred_texts_of_an_older_plan_are_found() -> None:
     step = PlanStep.from_data(old)
     assert step.config == {"config": {"query": None}}
     assert list(step.deferred) == [entry]
+
+
+def test_a_key_of_the_authors_that_is_called_as_deferred_texts_once_were_stays_theirs() -> None:
+    new = {"step_id": "s", "ps_type": "p", "config": {"pending": "mine"}, "deferred": []}
+    assert PlanStep.from_data(new).config == {"pending": "mine"}
+    assert PlanStep.from_data({"step_id": "s", "ps_type": "p"}).config == {}

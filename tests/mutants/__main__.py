@@ -1,0 +1,121 @@
+"""`make mutants SEED=s ENGINE=n`: change the code a little, many times, and show what no unit test notices.
+
+mutmut finds tests by a `src/` layout, so it works on a copy of the tree. It runs all mutants of `domain/` and a sample
+of `engine/` drawn with the seed, each with the unit tests of both folders.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import orjson
+
+ROOT: Final = Path(__file__).parents[2]
+MUTMUT: Final = Path(sys.executable).with_name("mutmut")
+PACKAGE: Final = Path("src") / "convergence"
+BESIDE: Final = ("tests", "configs", "functions", "docs", "infra")  # what tests read
+NO_SUCH: Final = "convergence.nothing"  # makes mutmut write all mutants and time the tests, and stop there
+# mutmut's exit codes, with those of pytest and of the signal for too much processor time.
+ENDS: Final[Mapping[int | None, str]] = {
+    **dict.fromkeys((1, 3), "killed"),
+    0: "survived",
+    **dict.fromkeys((24, -24, 36, 152, 255), "timeout"),
+    **dict.fromkeys((5, 33), "no tests"),
+    None: "not run",
+}
+CONFIG: Final = """
+[tool.pytest.ini_options]
+pythonpath = ["src", "."]
+addopts = "--strict-markers --strict-config --import-mode=importlib"
+markers = ["emulator: as in the project", "integration: as there", "endless: as there", "slow: as there"]
+
+[tool.mutmut]
+source_paths = ["src/convergence"]
+only_mutate = ["src/convergence/domain/*.py", "src/convergence/engine/*.py", "src/convergence/engine/**/*.py"]
+pytest_add_cli_args_test_selection = ["tests/unit/domain", "tests/unit/engine"]
+pytest_add_cli_args = ["-W", "ignore", "-p", "no:unraisableexception"]
+also_copy = ["tests", "configs", "functions", "docs", "infra"]
+"""
+
+
+def main() -> int:
+    """Run the mutants; the exit code is 1 when the tests do not even pass without a change."""
+    parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
+    parser.add_argument("--seed", type=int, default=0, help="draws the sample of engine/ (default 0)")
+    parser.add_argument("--engine", type=int, default=400, help="how many mutants of engine/ (default 400)")
+    parser.add_argument("--only", default="", help="run these instead: a mutant's name, * stands for anything")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
+        copy = Path(folder)
+        copy_tree(copy)
+        _mutmut(copy, "run", "--max-children", "2", NO_SUCH)
+        names = sorted(_ends(copy))
+        if not names:
+            print("mutmut made no mutants:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
+            return 1
+        chosen = [arguments.only] if arguments.only else sample(names, arguments.seed, arguments.engine)
+        _mutmut(copy, "run", "--max-children", "2", *chosen)
+        ended = {name: end for name, end in _ends(copy).items() if end != "not run"}
+        if not ended:
+            print("mutmut ran none:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
+            return 1
+        for name in sorted(name for name, end in ended.items() if end in ("survived", "no tests")):
+            print(f"== {name}: {ended[name]}", _mutmut(copy, "show", name), sep="\n")
+    print(report(ended, arguments.seed))
+    return 0
+
+
+def copy_tree(copy: Path) -> None:
+    """Lay the tree out as mutmut expects it."""
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "shared" / "convergence", copy / PACKAGE, ignore=ignored)
+    for name in BESIDE:
+        shutil.copytree(ROOT / name, copy / name, ignore=ignored)
+    (copy / "pyproject.toml").write_text(CONFIG)
+
+
+def sample(names: list[str], seed: int, engine: int) -> list[str]:
+    """Return all mutants of `domain/` and the seed's choice of those of `engine/`."""
+    domain = [name for name in names if name.startswith("convergence.domain.")]
+    others = sorted(set(names) - set(domain))
+    return domain + sorted(Random(seed).sample(others, min(engine, len(others))))
+
+
+def report(ended: dict[str, str], seed: int) -> str:
+    """Return a line for each folder."""
+    lines = []
+    for folder in ("domain", "engine"):
+        ends = Counter(end for name, end in ended.items() if name.startswith(f"convergence.{folder}."))
+        counts = ", ".join(f"{ends[end]} {end}" for end in ("killed", "survived", "timeout", "no tests", "suspicious"))
+        lines.append(f"{folder}: {ends.total()} mutants, {counts}")
+    return "\n".join([*lines, f"again: make mutants SEED={seed}"])
+
+
+def _mutmut(copy: Path, *arguments: str) -> str:
+    run = subprocess.run([MUTMUT, *arguments], cwd=copy, capture_output=True, text=True, check=False)
+    with (copy / "log").open("a") as log:
+        log.write(run.stdout + run.stderr)
+    return run.stdout
+
+
+def _ends(copy: Path) -> dict[str, str]:
+    return dict(_read(copy))
+
+
+def _read(copy: Path) -> Iterator[tuple[str, str]]:
+    for meta in (copy / "mutants" / PACKAGE).rglob("*.py.meta"):
+        for name, code in orjson.loads(meta.read_bytes())["exit_code_by_key"].items():
+            yield name, ENDS.get(code, "suspicious")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
