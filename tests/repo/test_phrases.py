@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CODE = sorted((ROOT / "shared" / "convergence").rglob("*.py"))
 LIST = Path(__file__).with_name("unwanted_phrases.txt")
 # In all strings and docstrings of the package together. It may only fall: lower it whenever there are fewer.
-CODE_MAX = 82
+CODE_MAX = 3
 
 
 def unwanted() -> list[tuple[re.Pattern[str], str]]:

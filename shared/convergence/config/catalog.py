@@ -24,7 +24,7 @@ _Stamp = tuple[int, int]  # mtime in ns, size
 class Catalog:
     """Pipelines below `root`. Files are read on demand.
 
-    A file that changed (time or size) is read again; one that broke raises until it is mended.
+    A file that changed (time or size) is read again; one that broke raises until it is repaired.
     """
 
     def __init__(self, root: Path) -> None:

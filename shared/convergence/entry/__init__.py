@@ -1,1 +1,1 @@
-"""Ways in: the command line, the API, the dashboard, push endpoints."""
+"""Ways in: the command line, the API and the push endpoints."""

@@ -152,7 +152,7 @@ class ApiKeyStore:
         return key
 
     def recently_valid(self, text: str) -> bool:
-        """Return whether `verify` last found this key valid. It grants nothing; it only tells a key from a guess."""
+        """Return whether `verify` last found this key valid. It grants nothing; it only separates keys from guesses."""
         return _digest(text) in self._valid
 
     async def all(self, org: str) -> list[ApiKey]:

@@ -1,4 +1,4 @@
-"""Sources that are no tables: INFORMATION_SCHEMA, `__TABLES__` and wildcards."""
+"""Sources that are not tables: INFORMATION_SCHEMA, `__TABLES__` and wildcards."""
 
 from __future__ import annotations
 
