@@ -83,4 +83,5 @@ def test_an_end_step_runs_only_once_the_run_is_over_and_never_ends_it() -> None:
     assert ask(planned=handler, dependencies=[]) is Decision.DROP
     assert ask(planned=handler, dependencies=[], run=over) is Decision.CLAIM
     assert ask(planned=handler, dependencies=[], run=over, step=a_step(StepStatus.COMPLETED)) is Decision.DROP
+    assert ask(planned=handler, dependencies=[], run=over, step=a_step(StepStatus.FAILED)) is Decision.DROP
     assert ask(planned=handler, dependencies=[], run=over, now=over.deadline_at) is Decision.CLAIM

@@ -120,3 +120,10 @@ def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
     assert len(history) == KEPT_MAX
     assert [reason for _, _, reason in history[:10]] == [str(number) for number in range(10)]
     assert history[-1] == (to_text(T0 + timedelta(seconds=149)), "running", "149")
+
+
+def test_a_lease_ends_at_its_time() -> None:
+    step = Step(step_id="s", lease_until=T0)
+    assert step.leased(T0 - timedelta(microseconds=1))
+    assert not step.leased(T0)
+    assert not Step(step_id="s").leased(T0)
