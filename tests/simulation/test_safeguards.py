@@ -32,7 +32,7 @@ HARSH = Odds(freeze=0.02, message_doubled=0.4)
 # Processes die as they write, and clients cancel and replay at once.
 EFFECTS = Odds(kill=0.015, write_late=1, cancelled=1, cancelled_after_max_s=200, comes_back=1)
 # Deliveries that sleep through a failure and its replay.
-SLEEPY = Odds(kill=0, freeze=0.06, freeze_max_s=1500, message_doubled=0.8)
+SLEEPY = Odds(kill=0, freeze=0.15, freeze_max_s=1500, message_doubled=1, message_lost=0, cancelled=0)
 # No message is lost and every death is noticed at the ack deadline: here redelivery alone must carry a run.
 DEATHS_ONLY = Odds(kill=0.02, freeze=0, unavailable=0, answer_lost=0, message_lost=0, message_late=0, comes_back=0)
 
