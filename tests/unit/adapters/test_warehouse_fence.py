@@ -303,9 +303,14 @@ def test_an_org_reads_its_own_log_only(world: World) -> None:
         "SELECT l.* FROM (SELECT 'acme') AS o(x_org_slug),"
         " LATERAL (SELECT * FROM organizations.org_meta_step_logs AS l(a, b, c) WHERE o.x_org_slug = 'acme') AS l",
         "SELECT x FROM organizations.org_meta_step_logs AS l(x_org_slug, x, c) WHERE x_org_slug = 'acme'",
+        # A plan of CREATE VIEW does not show what the view reads, and a view of this name would be trusted.
+        "CREATE OR REPLACE VIEW acme_dev.org_meta_step_logs AS SELECT * FROM globex_dev.org_meta_step_logs",
+        "CREATE OR REPLACE VIEW acme_dev.ORG_meta_step_logs AS SELECT * FROM globex_dev.org_meta_step_logs",
+        "ALTER TABLE acme_dev.own RENAME TO org_meta_step_logs",
     ):
         with pytest.raises(Denied):
             world.inside(sql)
+    assert world.inside("SELECT event_id FROM acme_dev.org_meta_step_logs") == [("e1",)]
 
 
 READ = "SELECT a FROM acme_dev.own"

@@ -71,6 +71,8 @@ def test_numbers_to_the_base_60_are_reported(text: str) -> None:
         ("a: 014", "014 is octal"),
         ("a: .inf", ".inf is not a finite number"),
         ("a: 99999999999999999999", "at most 64 bits"),
+        ("a: 0x" + "f" * 300, "at most 64 bits"),
+        ("a: 0b1" + "0" * 5000, "at most 64 bits"),
         ("a: !!int x", "x is not a finite number"),
         ("a: !!bool x", "'x' is not a boolean"),
         ("1: a", "the key 1 as a number"),

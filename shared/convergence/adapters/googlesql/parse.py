@@ -60,7 +60,7 @@ def parse_statement(sql: str) -> exp.Expr:
         raise StepFailed(_where(error)) from error
     except RecursionError as error:
         raise StepFailed("syntax error: the statement is nested too deeply.") from error
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:  # the parser's own mistakes
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # the parser's own mistakes
         raise StepFailed("syntax error: the statement has a form that GoogleSQL does not know.") from error
     if len(trees) != 1:
         raise StepFailed(f"One statement is expected, {len(trees)} were given.")

@@ -241,6 +241,7 @@ class _Reader:
                 integer = int(text, 0)
                 if abs(integer) >= 1 << 63:
                     self._report(event, "an integer has at most 64 bits: write it in quotes")
+                    return 0
                 return integer
             number = float(text)
         except ValueError:

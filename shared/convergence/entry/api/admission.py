@@ -87,12 +87,20 @@ def _check(state: RequestState, taken: Taken, whose: str) -> None:
 
 def _network(address: str) -> str:
     """Return an IPv4 address unchanged, and the network of an IPv6 address."""
-    if ":" not in address:
-        return address
+    text = address.partition("%")[0]
+    if text.startswith("["):  # "[2001:db8::1]:443"
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:  # "203.0.113.7:51234": some proxies append the port
+        text = text.partition(":")[0]
     try:
-        return str(ipaddress.IPv6Network((address.partition("%")[0], _IPV6_NETWORK), strict=False))
+        caller = ipaddress.ip_address(text)
     except ValueError:
         return address
+    if isinstance(caller, ipaddress.IPv6Address):
+        caller = caller.ipv4_mapped or caller
+    if isinstance(caller, ipaddress.IPv4Address):
+        return str(caller)
+    return str(ipaddress.IPv6Network((caller, _IPV6_NETWORK), strict=False))
 
 
 def _now(at: Runtime) -> float:

@@ -96,15 +96,23 @@ def caller_address(request: Request, hops: int) -> str:
     return request.client.host if request.client is not None else ""
 
 
+_LENGTH_DIGITS: Final = len(str(BODY_MAX))
 TOO_LARGE: Final = f"A body may have at most {BODY_MAX:,} bytes."
+
+
+def _announced(length: str) -> int:
+    """Return a `content-length`; digits beyond any body that is taken are not read, however many they are."""
+    digits = length.lstrip("0")
+    if not digits.isascii() or not digits.isdecimal():
+        return 0
+    return int(digits) if len(digits) <= _LENGTH_DIGITS else BODY_MAX + 1
 
 
 class _Body:
     """The body on its way in: counted, and timed as a whole, so that a slow sender holds nothing for long."""
 
     def __init__(self, request: Request, receive: Receive) -> None:
-        length = request.headers.get("content-length", "0")
-        self.announced = int(length) if length.isdecimal() else 0
+        self.announced = _announced(request.headers.get("content-length", "0"))
         self._receive = receive
         self._seen = 0
         self._until: float | None = None

@@ -159,6 +159,32 @@ def test_addresses_of_one_ipv6_network_share_a_limit(run_scenario: RunScenario) 
     run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2, FORWARDED_HOPS=1)
 
 
+@pytest.mark.parametrize(
+    "address", ["203.0.113.7", "203.0.113.7:51234", "::ffff:203.0.113.7", "[::ffff:203.0.113.7]:1"]
+)
+def test_an_ipv4_address_has_its_own_limit_however_a_proxy_writes_it(run_scenario: RunScenario, address: str) -> None:
+    async def scenario(api: Api) -> None:
+        for _ in range(2):
+            await api.ask("GET", "/validator/pipelines/openai", headers={"X-Forwarded-For": "203.0.113.7"})
+        same = await api.ask("GET", "/validator/pipelines/openai", headers={"X-Forwarded-For": address})
+        other = await api.ask("GET", "/validator/pipelines/openai", headers={"X-Forwarded-For": "::ffff:203.0.113.8"})
+        assert (same.status_code, other.status_code) == (429, 200)
+
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2, FORWARDED_HOPS=1)
+
+
+@pytest.mark.parametrize(
+    ("length", "status"), [("0" * 5000, 200), ("0" * 5000 + "9" * 20, 413), ("9" * 5000, 413), ("\u0663", 200)]
+)
+def test_a_content_length_of_any_length_is_read_or_refused(run_scenario: RunScenario, length: str, status: int) -> None:
+    async def scenario(api: Api) -> None:
+        headers = {"content-length": length.encode()}
+        answer = await api.client.get("/health", headers=headers)
+        assert answer.status_code == status
+
+    run_scenario(scenario)
+
+
 def test_an_unreachable_store_is_a_problem_before_the_routes_too(
     run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -30,6 +30,8 @@ _LEADING: Final[Mapping[str, frozenset[str]]] = {
     "DROP": frozenset({"DROP", "TABLE", "VIEW", "IF", "EXISTS"}),
     "ALTER": frozenset({"ALTER", "TABLE", "VIEW", "IF", "EXISTS"}),
 }
+_DEFINING: Final = frozenset({"CREATE", "ALTER"})
+_LOGS: Final = "SELECT lower(table_name) FROM duckdb_tables() WHERE schema_name = $dataset"
 _NO_QUERY: Final = frozenset({"DROP", "ALTER"})  # they have no plan, and DuckDB refuses subqueries in ALTER
 _REMEMBERED: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"})
 # Procedures are the product's own, the same for every org; INFORMATION_SCHEMA.ROUTINES shows them.
@@ -75,7 +77,9 @@ def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> No
     kind, words = job.kind_of(sql), words_of(sql)
     _refuse_text_as_sql(words)
     if kind in _LEADING:
-        _check_target(fence, kind, words)
+        target = _check_target(fence, kind, words)
+        if kind in _DEFINING:
+            _refuse_names_of_logs(job, {target} if kind == "CREATE" else {name_of(word) for word in words})
     elif kind != "SELECT":
         raise Denied(f"A statement of the kind {kind} cannot run here.")
     names_logs = any(name_of(first) == SHARED_DATASET and second == "." for first, second in pairwise(words))
@@ -99,8 +103,18 @@ def _refuse_text_as_sql(words: list[str]) -> None:
             raise Denied(f"The function {name} cannot be used here.")
 
 
-def _check_target(fence: Fence, kind: str, words: list[str]) -> None:
-    """Check the table that a statement writes or defines: its name follows the leading words."""
+def _refuse_names_of_logs(job: Job, names: set[str]) -> None:
+    """A view that is named like a log is taken for the product's own (`_is_own_log`), so no statement may define one.
+
+    DuckDB's plan of CREATE VIEW does not show what the view reads.
+    """
+    logs = {name for (name,) in job.execute(_LOGS, {"dataset": SHARED_DATASET}).fetchall()}
+    if taken := names & logs:
+        raise Denied(f"{min(taken)} is the name of a log; give the table or view another one.")
+
+
+def _check_target(fence: Fence, kind: str, words: list[str]) -> str:
+    """Check the table that a statement writes or defines, and return its name: it follows the leading words."""
     count = next((place for place, word in enumerate(words) if word.upper() not in _LEADING[kind]), len(words))
     leading = {word.upper() for word in words[:count]}
     path, rest = _path(words[count:])
@@ -108,9 +122,10 @@ def _check_target(fence: Fence, kind: str, words: list[str]) -> None:
     if whole or not path or (kind == "DROP" and rest not in ([], [";"])):
         raise Denied(f"A statement that begins with {' '.join(words[: count + 1])[:60]!r} cannot run here.")
     if len(path) == 1 and (path[0] in fence.temporary or leading & {"TEMP", "TEMPORARY"}):
-        return
+        return path[0]
     if len(path) != 2 or path[0] != fence.dataset.lower() or not fence.writable:
         raise Denied(f"{'.'.join(path)} cannot be written by this statement.")
+    return path[-1]
 
 
 def _path(words: list[str]) -> tuple[list[str], list[str]]:

@@ -96,7 +96,7 @@ def _extracted(node: exp.Expr) -> exp.Expr:
         return node
     try:
         groups = re.compile(str(pattern.this)).groups
-    except re.error:
+    except (re.error, OverflowError):
         return node  # RE2 says what is wrong, or reads what Python does not
     if groups > 1:
         raise StepFailed(
