@@ -82,7 +82,7 @@ def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
     refused = cli("replay", accepted["run_id"])
     assert (refused.code, "completed" in refused.err) == (2, True)
     dead_letter = cli("replay", f"{accepted['run_id']}.step.0")
-    assert (dead_letter.code, f"replay the letter's run: {accepted['run_id']}" in dead_letter.err) == (2, True)
+    assert (dead_letter.code, f"replay the dead letter's run: {accepted['run_id']}" in dead_letter.err) == (2, True)
     assert cli("plan", org, HELLO, "--json").data["pipeline"] == HELLO
 
 
@@ -178,7 +178,7 @@ def test_a_profile_names_a_server_and_is_refused_when_others_may_read_it(
     assert "Did you mean 'work'" in cli("org", "list", "--profile", "wrok").err
     file.write_text(f'[work]\nurl = "{server[0]}"\nroot_kee = "{ROOT_KEY}"\n')
     mistyped = cli("org", "list", "--profile", "work")
-    assert (mistyped.code, "root_kee is not known" in mistyped.err, ROOT_KEY in mistyped.err) == (2, True, False)
+    assert (mistyped.code, "root_kee is unknown" in mistyped.err, ROOT_KEY in mistyped.err) == (2, True, False)
 
 
 @pytest.mark.parametrize("url", ["http://convergence.example", "ftp://127.0.0.1", "convergence.example", ""])
@@ -186,4 +186,4 @@ def test_no_key_goes_in_clear_through_a_network(cli: Cli, url: str, monkeypatch:
     if not url:
         monkeypatch.setenv("CONVERGENCE_URL", "http://10.0.0.1:8001")
     refused = cli("org", "list", *(("--url", url) if url else ()))
-    assert (refused.code, "use https" in refused.err or "no address" in refused.err) == (2, True)
+    assert (refused.code, "use https" in refused.err or "is not the address of a server" in refused.err) == (2, True)

@@ -60,7 +60,9 @@ if os.environ.get("DEADLY"):
         write = getattr(DuckDbWarehouse, name)
         async def then_die(self, *given, **options):
             answer = await write(self, *given, **options)
-            if os.environ["DEADLY"] in f"{name} {given[0]}":
+            asked = given[0]
+            text = getattr(asked, "sql", "") or getattr(asked, "procedure", "")
+            if os.environ["DEADLY"] in f"{name} {text}":
                 if os.environ.get("DEADLY_ONCE_FAILED"):
                     await failed.wait()
                 os.kill(os.getpid(), signal.SIGKILL)

@@ -8,7 +8,7 @@ import pytest
 from tests.unit.googlesql.conftest import GoogleSql
 
 from convergence.errors import Denied, StepFailed
-from convergence.ports.warehouse import Scope, Statement
+from convergence.ports.warehouse import Scope
 
 TWO_ROWS = "INSERT INTO t (id, cost) VALUES (1, 1.5), (2, 2)"
 
@@ -127,13 +127,11 @@ def test_truncate_drop_and_views(t: GoogleSql) -> None:
 )
 def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str) -> None:
     with pytest.raises(Denied, match="cannot be written"):
-        t.query(Statement(sql_text, scope=Scope(dataset="d")))
+        t.query(sql_text, scope=Scope(dataset="d"))
     with pytest.raises(Denied, match=r"outside of what|cannot be written"):
         t.query(
-            Statement(
-                sql_text.replace(" t", " d.t").replace(" v ", " d.v "),
-                scope=Scope(dataset="e", readable=("d",), writable=True),
-            )
+            sql_text.replace(" t", " d.t").replace(" v ", " d.v "),
+            scope=Scope(dataset="e", readable=("d",), writable=True),
         )
 
 

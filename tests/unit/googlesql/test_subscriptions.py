@@ -12,7 +12,7 @@ from tests.unit.googlesql.conftest import NOW, GoogleSql
 
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import StepFailed
-from convergence.ports.warehouse import Lineage, Parameter, ProcedureCall, QueryResult, Routine, Scope, Statement
+from convergence.ports.warehouse import Lineage, Parameter, QueryResult, Routine, Scope
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 LINEAGE = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="r1", ingested_at=NOW)
@@ -37,13 +37,11 @@ def subscribe(
 ) -> None:
     ends_on = f"DATE '{ends}'" if ends else "NULL"
     sql.query(
-        Statement(
-            "INSERT INTO subscriptions (subscription_id, provider, plan, seat_type, seats, billing_cycle,"
-            " price_per_seat_month, currency, starts_on, ends_on, x_pipeline_run_date) VALUES"
-            f" ('{name}', 'openai', 'Business', 'standard', {seats}, 'monthly', {price}, 'USD', DATE '{starts}',"
-            f" {ends_on}, DATE '2026-01-01')",
-            scope=SCOPE,
-        )
+        "INSERT INTO subscriptions (subscription_id, provider, plan, seat_type, seats, billing_cycle,"
+        " price_per_seat_month, currency, starts_on, ends_on, x_pipeline_run_date) VALUES"
+        f" ('{name}', 'openai', 'Business', 'standard', {seats}, 'monthly', {price}, 'USD', DATE '{starts}',"
+        f" {ends_on}, DATE '2026-01-01')",
+        scope=SCOPE,
     )
 
 
@@ -51,7 +49,7 @@ def amortise(sql: GoogleSql, start: date, end: date) -> QueryResult:
     texts = {"p_org_slug": "acme", "p_pipeline_id": "p", "p_credential_id": "", "p_run_id": "r1"}
     arguments = {name: Parameter("STRING", value) for name, value in texts.items()}
     arguments |= {"p_start_date": Parameter("DATE", start), "p_end_date": Parameter("DATE", end)}
-    return sql.call(ProcedureCall("sp_subscription_amortise", scope=SCOPE, **arguments))
+    return sql.call("sp_subscription_amortise", scope=SCOPE, **arguments)
 
 
 @pytest.mark.parametrize(("month", "days"), [(1, 31), (2, 28), (4, 30)])
