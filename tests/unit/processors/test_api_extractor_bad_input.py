@@ -113,6 +113,7 @@ FINAL = {
     "a duplicate page": (second(page("", next="b")), "same records as an earlier page"),
     "a missing list": (second(Response(200, b'{"items": [], "next": "b"}')), "has no 'data'"),
     "a refusal": (second(Response(401)), "401"),
+    "a code and a message": (second(page("a", data=[], code=50011, msg="Too many things")), "200 with an error"),
 }  # fmt: skip
 
 
@@ -134,3 +135,26 @@ def test_trouble_that_passes_costs_no_row(tmp_path: Path, response: Response) ->
     run, ids = asyncio.run(good_then_bad(tmp_path, once(response)))
     assert run.status == "completed", run.error
     assert ids == [1, 2, 3, 4, 5]
+
+
+QUARANTINING = PIPELINE.replace("data_path: data", "data_path: data\n      on_bad_row: quarantine")
+
+
+def all_bad(cursor: str, _: int) -> Response:
+    return page(cursor, data=[{"id": f"{cursor}oops"}])
+
+
+def test_a_day_whose_records_are_all_set_aside_keeps_its_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PIPELINE", QUARANTINING)
+    run, ids = asyncio.run(good_then_bad(tmp_path, all_bad))
+    assert run.status == "failed"
+    assert "none of the 3 records fits" in str(run.error)
+    assert ids == [1, 2, 3, 4, 5]
+
+
+def test_records_that_are_set_aside_are_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(f"{__name__}.PIPELINE", QUARANTINING)
+    run, ids = asyncio.run(good_then_bad(tmp_path, second(page("a", data=[{"id": "oops"}, {"id": 4}]))))
+    assert run.status == "completed", run.error
+    assert "1 of 5 records are set aside" in " ".join(run.warnings)
+    assert ids == [1, 2, 4, 5]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from decimal import Decimal
 from typing import Any, Final
 
 import httpx
@@ -17,9 +18,16 @@ _MASKED_MAX: Final = 8_192  # characters of a provider's reason that are looked 
 _SHOWN_MAX: Final = 300
 BUSY: Final = frozenset({408, 425, 429, 500, 502, 503, 504, 529})
 REFUSED: Final = frozenset({401, 403})
+# Words of a `status` that stands around records.
 FAILED: Final = frozenset(
-    {"error", "fail", "failed", "failure"}
-)  # what `status` says beside records that are not there
+    {"error", "fail", "failed", "failure", "denied", "invalid", "limit", "exceeded", "unauthorized", "forbidden"}
+)
+# Fields around records that only errors have, and of what an object consists that is one; without case and marks.
+_ERROR_FIELDS: Final = ("error", "errorcode", "errormessage", "errormsg", "fault", "exception")
+_MESSAGES: Final = frozenset({"message", "msg", "detail", "title", "description", "code", "requestid", "traceid"})
+_NOTHING: Final[tuple[Any, ...]] = (None, "", 0, "0", False, [], {})
+_GOOD_CODES: Final = frozenset({"", "0", *map(str, range(200, 300))})
+_FINE: Final = frozenset({"ok", "okay", "success", "successful", "succeeded", "none"})
 # Reasons that mean "slow down" under other statuses than 429, without case and marks.
 RATE_LIMITS: Final = frozenset(
     {
@@ -96,14 +104,52 @@ def _envelopes(answer: Any, data_path: str) -> Iterator[dict[str, Any]]:
 
 
 def _reports_failure(envelope: dict[str, Any], data_path: str) -> bool:
-    """Whether an object around records says that the request failed. A count in `errors` is not a list of errors."""
+    """Whether an object around records says that the request failed. A count in `errors` is not a list of errors.
+
+    Without `data_path` the answer may itself be the record, and all but its `error` and `success` its fields.
+    """
     if envelope.get("error") or any(envelope.get(name) is False for name in ("success", "ok")):
         return True
     errors = envelope.get("errors")
     if errors and isinstance(errors, list | dict | str):
         return True
-    # Without data_path the answer may itself be the record, and `status` its field.
-    return bool(data_path) and str(envelope.get("status")).lower() in FAILED
+    if not data_path:
+        return False
+    fields = {name.lower().translate(_NO_MARKS): value for name, value in envelope.items()}
+    return (
+        any(fields.get(name) not in _NOTHING for name in _ERROR_FIELDS)
+        or any(str(fields.get(name)).lower() == "false" for name in ("success", "ok"))
+        or any(_is_failure(fields.get(name)) for name in ("status", "statuscode"))
+        or _has_error_code(fields)
+    )
+
+
+def only_tells(answer: Any) -> bool:
+    """Whether an answer is an object that has nothing but a message, as some APIs report errors under 200."""
+    return (
+        isinstance(answer, dict)
+        and bool(answer)
+        and all(name.lower().translate(_NO_MARKS) in _MESSAGES or value is None for name, value in answer.items())
+        and any(value is not None for value in answer.values())
+    )
+
+
+def _is_failure(status: Any) -> bool:
+    if isinstance(status, int | Decimal) and not isinstance(status, bool):
+        return 400 <= status < 600
+    if not isinstance(status, str):
+        return False
+    return (status.isdecimal() and len(status) == 3 and status[0] in "45") or not FAILED.isdisjoint(
+        status.lower().replace("-", "_").replace(" ", "_").split("_")
+    )
+
+
+def _has_error_code(fields: dict[str, Any]) -> bool:
+    """A code beside a message, where neither is a word for success: `{"code": 50011, "msg": "Too Many Requests"}`."""
+    code, message = fields.get("code"), fields.get("msg") or fields.get("message")
+    if not message or _word(message) in _FINE or isinstance(code, bool | float | dict | list | None):
+        return False
+    return str(code).strip() not in _GOOD_CODES and _word(str(code)) not in _FINE
 
 
 def refused(

@@ -59,6 +59,8 @@ class ApiExtractor:
             progress.call = after
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
         warnings = _unseen(transform, progress)
+        if progress.quarantined:
+            warnings.append(f"{progress.quarantined} of {progress.read} records are set aside in {QUARANTINE}")
         return {**await _load(target, progress, stages, dates, context), "warnings": warnings}
 
 
@@ -215,6 +217,11 @@ async def _load(
         keys = ("table_name", "step_id", "row_digest")
         await context.warehouse.load(aside[0], dates=None, mode=WriteMode.MERGE, key_fields=keys)
         context.logger.warning("%d rows of %s are in %s", progress.quarantined, target.table, QUARANTINE)
+        if progress.quarantined == progress.read:
+            raise StepFailed(
+                f"none of the {progress.read} records fits {target.table}: they are in {QUARANTINE}, and the stored"
+                " rows stay. Has the API changed a field?"
+            )
     loaded = await context.warehouse.load(
         stage, dates=dates, date_field=target.date_field or None, mode=target.mode, key_fields=target.key_fields
     )

@@ -8,6 +8,7 @@ from typing import Any, Final
 import httpx
 
 from convergence.errors import StepFailed, did_you_mean
+from convergence.ports.http.answers import only_tells
 from convergence.processors.generic.api_paths import ABSENT, at_path, look
 from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.http.paging import Answer, Call
@@ -54,7 +55,7 @@ class Pages:
             return []
         found = look(answer.data, self._options.data_path)
         where = repr(self._options.data_path) if self._options.data_path else "the answer"
-        if found in (ABSENT, None) and self._options.data_optional:
+        if found in (ABSENT, None) and self._options.data_optional and not only_tells(answer.data):
             return []
         if found is ABSENT:
             known = did_you_mean(where.strip("'"), answer.data) if isinstance(answer.data, dict) else ""
