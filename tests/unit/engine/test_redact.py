@@ -181,3 +181,33 @@ def test_the_time_is_linear_in_a_hostile_text(unit: str) -> None:
         return time.process_time() - started
 
     assert min(seconds(200_000) for _ in range(3)) < 12 * max(min(seconds(50_000) for _ in range(3)), 0.005)
+
+
+TOKEN = "k3y-of-24-characters-0123"
+
+
+@pytest.mark.parametrize(
+    ("credential", "text"),
+    [
+        (f"https://h.example/v1?api_key={TOKEN}", f"Invalid API key: {TOKEN}"),
+        (f"https://{TOKEN}@o1.ingest.example.com/42", f"unknown token {TOKEN}"),
+        (f"https://api.telegram.example/bot123:{TOKEN}/sendMessage", f"Unauthorized: bot123:{TOKEN}"),
+        (f"https://api.telegram.example/bot123:{TOKEN}/sendMessage", f"Unauthorized: {TOKEN}"),
+        (f'{{"webhook": "https://hooks.example.com/services/T/B/{TOKEN}"}}', f"no_service {TOKEN}"),
+        (f'{{"basic": "alice:{TOKEN}"}}', f"bad password {TOKEN}"),
+        (f"Endpoint=https;AccountName=acme;AccountKey={TOKEN}==;Suffix=x", f"bad AccountKey {TOKEN}=="),
+        (f"client_id=abc&client_secret={TOKEN}", f"bad secret {TOKEN}"),
+        (f"[section]\nname = acme\nkey = {TOKEN}", f"bad key {TOKEN}"),
+        ('{"pin": 123456789012}', "bad pin 123456789012"),
+    ],
+)
+def test_every_secret_part_of_a_credential_is_masked(credential: str, text: str) -> None:
+    clean = Redactor({credential})(text)
+    assert TOKEN not in clean
+    assert "123456789012" not in clean
+    assert MASK in clean
+
+
+def test_what_is_not_secret_in_a_connection_string_stays() -> None:
+    clean = Redactor({f"client_id=reporting-app&client_secret={TOKEN}"})("the client reporting-app is not known")
+    assert clean == "the client reporting-app is not known"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from collections.abc import Iterator
-from contextlib import suppress
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import parse_qsl, urlsplit
 
 SHORTEST: Final = 6  # shorter ones would mask half a text by chance
+_TOKEN: Final = 12  # a shorter part of a URL is most often a word of it
+_PAIRS: Final = re.compile(r"[;&\n]")
 # Fields of a credential that are not secret, and whose values (an address, a project, "service_account") are words of
 # messages.
 _OPEN: Final = frozenset(
@@ -20,18 +22,30 @@ _OPEN: Final = frozenset(
 
 
 def parts(secret: str) -> set[str]:
-    """Return the secret and what is secret in it: fields of JSON, the password of `user:password`, a URL's path."""
+    """Return the secret and what is secret in it: fields of JSON, passwords, tokens in URLs, values of `name=value`."""
     whole = secret.strip()
     found = {secret, whole}
-    if whole.startswith(("{", "[")):
-        with suppress(ValueError, RecursionError):
-            found |= set(_leaves(json.loads(whole)))
-    elif "://" in whole:
-        found |= set(_of_url(whole))
-    elif ":" in whole and "\n" not in whole:
-        found.add(whole.partition(":")[2])
+    try:
+        leaves = [*_leaves(json.loads(whole))] if whole.startswith(("{", "[")) else []
+    except (ValueError, RecursionError):
+        leaves = []
+    found |= {part for leaf in leaves or [whole] for part in (leaf, *_of_text(leaf))}
     found |= {body for text in [*found] if (body := _pem_body(text))}
     return {each for each in found if len(each) >= SHORTEST}
+
+
+def _of_text(text: str) -> Iterator[str]:
+    """Yield the parts of a text: of a URL, of `user:password`, of `name=value` pairs as in a connection string."""
+    if "-----BEGIN " in text:
+        return
+    if "://" in text:
+        yield from _of_url(text)
+    elif ":" in text and "\n" not in text:
+        yield text.partition(":")[2]
+    for pair in _PAIRS.split(text):
+        name, equals, value = pair.partition("=")
+        if equals and name.strip().lower() not in _OPEN:
+            yield value.strip()
 
 
 def encoded(part: str) -> Iterator[str]:
@@ -56,6 +70,8 @@ def encoded(part: str) -> Iterator[str]:
 def _leaves(value: Any) -> Iterator[str]:
     if isinstance(value, str):
         yield value
+    elif isinstance(value, int) and not isinstance(value, bool):
+        yield str(value)
     elif isinstance(value, dict):
         for name, item in value.items():
             if name.lower() not in _OPEN:
@@ -70,11 +86,12 @@ def _of_url(text: str) -> Iterator[str]:
         url = urlsplit(text)
     except ValueError:
         return
-    if url.password:
-        yield url.password
-    for path in (url.path, url.path.rpartition("/")[2], url.query):
-        if len(path) >= 12:
+    yield from (each for each in (url.username, url.password) if each)
+    for path in (url.path, url.query, *url.path.split("/")):
+        if len(path) >= _TOKEN:
             yield path
+            yield path.partition(":")[2]
+    yield from (value for _, value in parse_qsl(url.query) if len(value) >= _TOKEN)
 
 
 def _pem_body(text: str) -> str:
