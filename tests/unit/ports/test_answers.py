@@ -57,6 +57,13 @@ def test_an_empty_page_is_none(body: dict[str, Any]) -> None:
     assert read(body) == body
 
 
+def test_a_code_beside_records_is_not_an_error() -> None:
+    body = {"code": 1, "message": "2 results", "data": [{"id": 1}, {"id": 2}]}
+    assert read(body) == body
+    with pytest.raises(StepFailed):
+        read({**body, "data": []})
+
+
 def test_a_record_may_have_a_status_and_a_code() -> None:
     record = {"id": 1, "status": "failed", "code": 404, "message": "of the record"}
     assert read(record, data_path="") == record

@@ -73,8 +73,9 @@ def parsed(
         answer = read_json(body, exact=exact)
     except ValueError as error:
         raise Transient(f"{where} answers with broken JSON ({len(body)} bytes)") from error
+    has_records = bool(_at(answer, data_path))
     for envelope in _envelopes(answer, data_path):
-        if _reports_failure(envelope, data_path):
+        if _reports_failure(envelope, data_path, has_records=has_records):
             if _is_rate_limit(envelope):
                 raise Throttled(
                     f"{where} answers {response.status_code} with a rate limit: {_message(envelope, redact)}",
@@ -94,6 +95,12 @@ def objects(value: Any) -> list[dict[str, Any]]:
     return value
 
 
+def _at(answer: Any, data_path: str) -> Any:
+    for key in data_path.split(".") if data_path else ():
+        answer = answer.get(key) if isinstance(answer, dict) else None
+    return answer
+
+
 def _envelopes(answer: Any, data_path: str) -> Iterator[dict[str, Any]]:
     """Yield the objects around the records, the outermost first."""
     for key in data_path.split("."):
@@ -103,7 +110,7 @@ def _envelopes(answer: Any, data_path: str) -> Iterator[dict[str, Any]]:
         answer = answer.get(key)
 
 
-def _reports_failure(envelope: dict[str, Any], data_path: str) -> bool:
+def _reports_failure(envelope: dict[str, Any], data_path: str, *, has_records: bool) -> bool:
     """Whether an object around records says that the request failed. A count in `errors` is not a list of errors.
 
     Without `data_path` the answer may itself be the record, and all but its `error` and `success` its fields.
@@ -120,7 +127,7 @@ def _reports_failure(envelope: dict[str, Any], data_path: str) -> bool:
         any(fields.get(name) not in _NOTHING for name in _ERROR_FIELDS)
         or any(str(fields.get(name)).lower() == "false" for name in ("success", "ok"))
         or any(_is_failure(fields.get(name)) for name in ("status", "statuscode"))
-        or _has_error_code(fields)
+        or (not has_records and _has_error_code(fields))
     )
 
 
