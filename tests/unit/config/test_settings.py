@@ -121,3 +121,11 @@ def test_the_root_key_has_one_name_and_its_former_one_is_read(
     (tmp_path / ".env.local").write_text(file)
     given(monkeypatch, **{name: "of-the-environment"})
     assert read_settings(tmp_path).CONVERGENCE_ROOT_KEY.get_secret_value() == "of-the-environment"
+
+
+def test_an_empty_variable_counts_as_unset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    empty = dict.fromkeys(Settings.model_fields, "") | {"ENVIRONMENT": "development"}
+    given(monkeypatch, **empty, CA_ROOT_API_KEY=ROOT_KEY)
+    settings = read_settings(tmp_path)
+    assert settings.CONVERGENCE_ROOT_KEY.get_secret_value() == ROOT_KEY
+    assert (settings.PORT, settings.DISABLE_AUTH, settings.RATE_LIMIT_ENABLED) == (8001, False, True)

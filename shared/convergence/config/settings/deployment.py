@@ -28,7 +28,7 @@ S = TypeVar("S", bound="Settings")
 class Settings(BaseSettings):
     """Every setting, under the name of its variable."""
 
-    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(case_sensitive=True, extra="ignore", frozen=True, env_ignore_empty=True)
 
     GCP_PROJECT_ID: str = "local-dev-project"
     CONVERGENCE_ROOT_KEY: SecretStr = Field(default=SecretStr(""), validation_alias=_ROOT_KEY_NAMES)
@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     RATE_LIMIT_REQUESTS_PER_MINUTE: int = Field(default=100, ge=1)
     RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
     ANONYMOUS_RUNS_PER_DAY: int = Field(default=0, ge=0)  # of each org; 0: pipelines without auth need a key too
+    CONNECTIONS_MAX: int = Field(default=1_000, ge=1)  # open at once; `serve` keeps half of its descriptors for itself
     EVENT_STREAMS_MAX: int = Field(default=200, ge=1)  # open at once in this process
     EVENT_STREAMS_PER_ORG: int = Field(default=20, ge=1)
     FORWARDED_HOPS: int = Field(default=0, ge=0, le=5)  # proxies in front that append to X-Forwarded-For

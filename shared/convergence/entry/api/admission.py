@@ -22,6 +22,7 @@ ROOT_KEY_HEADER: Final = "X-CA-Root-Key"
 ROOT: Final = Caller(kind="root", scopes=("admin",))
 ANONYMOUS_CALLER: Final = Caller(kind="anonymous")
 PROBES: Final = frozenset({"/health", "/ready"})  # refusing them would stop a healthy instance
+_KEYLESS: Final = "requests without a key"
 _IPV6_NETWORK: Final = 64  # bits; one subscriber owns a whole network of addresses
 
 
@@ -35,7 +36,7 @@ async def admit(at: Runtime, state: RequestState, request: Request) -> None:
         state.caller = ANONYMOUS_CALLER
         return
     key, root = keys_of(request.headers)
-    guesses = f"failed keys from {_network(state.client)}"
+    guesses = f"failed keys from {network_of(state.client)}"
     limited = at.settings.RATE_LIMIT_ENABLED
     if limited and root is None and key is not None and not at.keys.recently_valid(key):
         _check(state, at.callers.look(guesses, _now(at)), guesses)  # a flood of guesses must not read the store
@@ -45,13 +46,21 @@ async def admit(at: Runtime, state: RequestState, request: Request) -> None:
     if caller is None:
         each, together = guesses, "failed keys"
     elif caller.kind == "anonymous":
-        each, together = f"address {_network(state.client)}", "requests without a key"
+        each, together = f"address {network_of(state.client)}", _KEYLESS
     else:
         each, together = f"org {caller.org}", "keys"
     if caller != ROOT:
         state.taken = at.callers.take(each, _now(at))
         _check(state, state.taken, each)
     _take(at, state, "the operator" if caller == ROOT else together)
+
+
+def admits_refused_head(at: Runtime, address: str) -> bool:
+    """Count a request head that could not be read as a request without a key; False over that limit."""
+    if not at.settings.RATE_LIMIT_ENABLED:
+        return True
+    each = at.callers.take(f"address {address}", _now(at))
+    return each.allowed and at.all_callers.take(_KEYLESS, _now(at)).allowed
 
 
 async def identify(at: Runtime, key: str | None, root: str | None) -> Caller | None:
@@ -85,8 +94,8 @@ def _check(state: RequestState, taken: Taken, whose: str) -> None:
         raise RateLimited(message, retry_after_s=taken.retry_after_s)
 
 
-def _network(address: str) -> str:
-    """Return an IPv4 address unchanged, and the network of an IPv6 address."""
+def network_of(address: str) -> str:
+    """Return how a caller is counted: an IPv4 address unchanged, and the network of an IPv6 address."""
     text = address.partition("%")[0]
     if text.startswith("["):  # "[2001:db8::1]:443"
         text = text[1:].partition("]")[0]

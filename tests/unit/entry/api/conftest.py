@@ -16,7 +16,7 @@ from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.config.settings.deployment import Settings
 from convergence.entry.api.app import create_app
-from convergence.entry.api.runtime import runtime
+from convergence.entry.api.runtime import Runtime, runtime
 from convergence.ports.bus import AUDIT_EVENTS
 
 CONFIGS = Path(__file__).parents[4] / "configs"
@@ -92,6 +92,7 @@ class Api:
 
     client: httpx.AsyncClient
     installation: Embedded
+    at: Runtime
     audited: list[bytes] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -144,10 +145,10 @@ def run_scenario(tmp_path: Path) -> RunScenario:
             async def wait(org: str, run_id: str, seconds: float) -> Any:
                 return await installation.worker.wait(org, run_id, timeout_s=seconds)
 
-            app = create_app(runtime(installation.services, settings, wait=wait, log_lines=lambda _: ()))
-            transport = httpx.ASGITransport(app, client=("192.0.2.7", 4711))
+            at = runtime(installation.services, settings, wait=wait, log_lines=lambda _: ())
+            transport = httpx.ASGITransport(create_app(at), client=("192.0.2.7", 4711))
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-                api = Api(client, installation, audited)
+                api = Api(client, installation, at, audited)
                 for org in orgs:
                     await api.onboard(org)
                 audited.clear()

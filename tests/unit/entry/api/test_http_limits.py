@@ -13,7 +13,9 @@ import pytest
 import uvicorn
 from starlette.types import Receive, Scope, Send
 
+from convergence.entry.api.connections import most_connections
 from convergence.entry.api.http_limits import HEAD_BYTES_MAX, HEADERS_MAX, BoundedHttp
+from convergence.entry.api.http_server import http_config
 
 ENOUGH_S = 20.0
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n"
@@ -37,12 +39,17 @@ class Recording:
         self.answered = asyncio.Event()
         self.answer = b"ok"
         self.reads = True
+        self.began: asyncio.Queue[str] = asyncio.Queue()
+        self.may_answer = asyncio.Event()
+        self.may_answer.set()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         body, more = b"", self.reads
+        self.began.put_nowait(scope["method"])
         while more:
             message = await receive()
             body, more = body + message.get("body", b""), message.get("more_body", False)
+        await self.may_answer.wait()
         self.seen.append({"headers": list(scope["headers"]), "body": body})
         length = str(len(self.answer)).encode()
         await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", length)]})
@@ -75,9 +82,12 @@ class World:
 
 
 @asynccontextmanager
-async def serving(protocol: type[BoundedHttp]) -> AsyncIterator[World]:
+async def serving(
+    protocol: type[BoundedHttp], connections: int = 100, admits_refused: Callable[[str], bool] = lambda _: True
+) -> AsyncIterator[World]:
     app = Recording()
-    config = uvicorn.Config(app, port=0, http=protocol, ws="none", lifespan="off", log_config=None)
+    config = http_config(app, connections=connections, admits_refused=admits_refused, protocol=protocol)
+    config.port = 0
     server = uvicorn.Server(config)
     config.load()
     server.lifespan = config.lifespan_class(config)
@@ -91,9 +101,11 @@ async def serving(protocol: type[BoundedHttp]) -> AsyncIterator[World]:
             each.close()
 
 
-def run_scenario(scenario: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty) -> None:
+def run_scenario(
+    scenario: Callable[[World], Awaitable[None]], protocol: type[BoundedHttp] = Hasty, **options: Any
+) -> None:
     async def whole() -> None:
-        async with asyncio.timeout(ENOUGH_S), serving(protocol) as world:
+        async with asyncio.timeout(ENOUGH_S), serving(protocol, **options) as world:
             await scenario(world)
 
     asyncio.run(whole())
@@ -296,3 +308,78 @@ def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
         writer.close()
 
     run_scenario(scenario)
+
+
+def test_an_idle_connection_gives_way_to_a_new_one() -> None:
+    async def scenario(world: World) -> None:
+        idle = [await world.connect() for _ in range(4)]
+        kept = idle[-1]
+        kept[1].write(GET + b"\r\n")
+        assert await kept[0].readuntil(b"ok")
+        answer = await world.send(GET + b"Connection: close\r\n\r\n")
+        assert reported(answer)[0] == 200
+        assert await idle[0][0].read() == b""  # the oldest
+        kept[1].write(GET + b"\r\n")
+        assert await kept[0].readuntil(b"ok")
+        assert len(world.server.server_state.connections) <= 4
+        for _, writer in idle:
+            writer.close()
+
+    run_scenario(scenario, BoundedHttp, connections=4)
+
+
+def test_a_body_on_its_way_gives_way_and_a_request_at_work_does_not() -> None:
+    async def scenario(world: World) -> None:
+        world.app.may_answer.clear()
+        working, sending = await world.connect(), await world.connect()
+        working[1].write(GET + b"\r\n")
+        assert await world.app.began.get() == "GET"
+        sending[1].write(POST + b"Content-Length: 10\r\n\r\nabc")
+        assert await world.app.began.get() == "POST"
+        third = await world.connect()
+        third[1].write(GET + b"\r\n")
+        with suppress(ConnectionError):
+            assert await sending[0].read() == b""
+        assert await world.app.began.get() == "GET"
+        refused = await world.send()
+        assert reported(refused) == (503, "transient")
+        world.app.may_answer.set()
+        assert await working[0].readuntil(b"ok")
+        assert await third[0].readuntil(b"ok")
+        for _, writer in (working, sending, third):
+            writer.close()
+
+    run_scenario(scenario, BoundedHttp, connections=2)
+
+
+def test_connections_take_at_most_half_of_the_descriptors() -> None:
+    import resource
+
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    assert (most_connections(10**9), most_connections(3)) == (soft // 2, 3)
+
+
+def test_refused_heads_are_counted_and_above_the_limit_not_answered(caplog: pytest.LogCaptureFixture) -> None:
+    counted: list[str] = []
+
+    def admits(address: str) -> bool:
+        counted.append(address)
+        return len(counted) <= 2
+
+    async def scenario(world: World) -> None:
+        bad = (b"no request\r\n\r\n", GET + b"".join(headers(80_000)), b"GET /\x00 HTTP/1.1\r\n\r\n")
+        answers = []
+        for head in bad:
+            try:
+                answers.append(await world.send(head))
+            except ConnectionError:
+                answers.append(b"")
+        assert [answer[9:12] for answer in answers] == [b"400", b"431", b""]
+        assert counted == ["127.0.0.1"] * 3
+        await world.send(GET + b"Connection: close\r\n\r\n")
+        _, writer = await world.connect()
+        writer.close()
+        assert len(counted) == 3  # the application counts what it sees
+
+    run_scenario(scenario, BoundedHttp, admits_refused=admits)
+    assert caplog.records == []

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from convergence.entry.api.admission import admits_refused_head
 from convergence.entry.api.middleware import BODY_MAX
 from convergence.errors import Transient
 from convergence.ports.documents import Document, Documents
@@ -143,6 +144,16 @@ def test_what_a_rate_limit_turns_away_is_not_written_down(run_scenario: RunScena
         for _ in range(10):
             await api.ask("POST", RUN)
         assert len(api.audited) == 2
+
+    run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
+
+
+def test_heads_that_cannot_be_read_count_as_requests_without_a_key(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        assert [admits_refused_head(api.at, "192.0.2.7") for _ in range(3)] == [True, True, False]
+        assert (await api.ask("GET", "/validator/pipelines/openai")).status_code == 429
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).status_code == 200
+        assert admits_refused_head(api.at, "192.0.2.1") is True
 
     run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
 

@@ -8,6 +8,7 @@ import gc
 import signal
 import socket
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, Final
 
 import click
@@ -19,8 +20,7 @@ from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
-REQUESTS_S: Final = 10  # for requests in progress when the server is stopped
-STEPS_S: Final = 25.0  # then for steps; what is not done by then is resumed by the next start
+STEPS_S: Final = 25.0  # for steps, after requests; what is not done by then is resumed by the next start
 YOUNG_MAX: Final = (
     10_000  # new objects before the collector looks: 2 looks in 4,000 runs of up to 4 ms; else 48 of up to 9
 )
@@ -51,8 +51,9 @@ def command(session: Session, host: str, port: int | None) -> int:
 async def _serve(session: Session, settings: Settings, listening: socket.socket) -> None:
     import uvicorn
 
+    from convergence.entry.api.admission import admits_refused_head
     from convergence.entry.api.app import create_app
-    from convergence.entry.api.http_limits import BoundedHttp
+    from convergence.entry.api.http_server import http_config
     from convergence.entry.api.runtime import runtime
 
     class Server(uvicorn.Server):
@@ -69,20 +70,9 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         def log_lines(run_id: str) -> Iterator[dict[str, Any]]:
             return log_file.read_run(log, run_id)
 
-        app = create_app(runtime(writer.services, settings, wait=wait, log_lines=log_lines))
-        config = uvicorn.Config(
-            app,
-            log_config=None,
-            access_log=False,
-            server_header=False,
-            proxy_headers=False,  # FORWARDED_HOPS says which part of X-Forwarded-For is true
-            lifespan="off",
-            http=BoundedHttp,
-            ws="none",
-            timeout_keep_alive=30,
-            timeout_graceful_shutdown=REQUESTS_S,
-        )
-        server = Server(config)
+        at = runtime(writer.services, settings, wait=wait, log_lines=log_lines)
+        refused, most = partial(admits_refused_head, at), settings.CONNECTIONS_MAX
+        server = Server(http_config(create_app(at), connections=most, admits_refused=refused))
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
