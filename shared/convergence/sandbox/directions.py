@@ -1,31 +1,22 @@
-"""Parameters that point a pipeline to the sandbox: keys and addresses, by the names of shipped parameters."""
+"""Parameters that point a provider's pipelines to the sandbox: the registry names them, with placeholders."""
 
 from __future__ import annotations
 
-from typing import Any, Final
+from collections.abc import Mapping
+from typing import Any
 
-from convergence.sandbox import anthropic, azure, deepseek, google, openai
-
-SEATS: Final = {"seats": "5", "starts_on": "2026-01-01"}  # assumed: OpenAI has no API for seats
+from convergence.sandbox import google
 
 
-def parameters(provider: str, url: str) -> dict[str, Any]:
-    """Return parameters for pipelines of `provider`, the secret `api_key` among them; none for one that is not here.
+def parameters(declared: Mapping[str, str | bool], url: str) -> dict[str, Any]:
+    """Return a provider's `sandbox` parameters with `{url}` and `{service_account}` filled in.
 
-    `url` is the sandbox's base URL.
+    `url` is the sandbox's base URL; a service account is a JSON key that this sandbox knows.
     """
-    if provider == "openai":
-        return {"api_key": openai.ADMIN_KEY, "api_base_url": url, **SEATS}
-    if provider == "anthropic":
-        return {"api_key": anthropic.ADMIN_KEY, "api_base_url": url}
-    if provider == "deepseek":
-        return {"api_key": deepseek.KEY, "api_base_url": url, "allow_private_addresses": True}
-    if provider == "azure_openai":
-        token_url = f"{url}/azure/token"
-        where = {"resource_id": azure.RESOURCE, "token_url": token_url, "api_base_url": url}
-        return {"api_key": azure.CREDENTIAL, **where}
-    if provider in {"gemini", "vertex"}:
-        export = {"billing_export_table": google.TABLE, "bigquery_url": f"{url}/bigquery/v2"}
-        metrics = {"vertex_project": google.PROJECT, "monitoring_url": url}
-        return {"api_key": google.service_account(url), **export, **metrics}
-    return {}
+    return {name: _filled(value, url) if isinstance(value, str) else value for name, value in declared.items()}
+
+
+def _filled(value: str, url: str) -> str:
+    if value == "{service_account}":
+        return google.service_account(url)
+    return value.replace("{url}", url)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from convergence.sandbox import anthropic, azure, bigquery, claude_code, deepseek, directions, google, openai, traffic
@@ -44,9 +44,9 @@ class Sandbox:
         self.base_url = await self._server.start(port) + "/v1"
         return self.base_url
 
-    def parameters(self, provider: str) -> dict[str, Any]:
-        """Return the parameters that point a provider's pipelines to this sandbox, by name; it is already listening."""
-        return directions.parameters(provider, self.base_url)
+    def parameters(self, declared: Mapping[str, str | bool]) -> dict[str, Any]:
+        """Return a registered provider's `sandbox` parameters for this sandbox, which is already listening."""
+        return directions.parameters(declared, self.base_url)
 
     async def stop(self) -> None:
         """Close the port."""

@@ -30,6 +30,11 @@ def configs(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_the_central_file_may_be_absent(tmp_path: Path) -> None:
+    own_file(tmp_path, ACME)
+    assert list(load_providers(tmp_path).providers) == ["acme"]
+
+
 def own_file(configs: Path, text: str, provider: str = "acme") -> Path:
     file = configs / provider / "provider.yml"
     file.parent.mkdir()

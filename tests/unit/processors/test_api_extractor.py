@@ -387,6 +387,14 @@ def test_a_call_rate_is_kept_on_the_clock(tmp_path: Path) -> None:
     assert sum(world.clock.waits) == pytest.approx(0.75)
 
 
+def test_a_providers_registered_rate_holds_where_the_step_names_none(tmp_path: Path) -> None:
+    (tmp_path / "registered").mkdir()
+    (tmp_path / "registered" / "provider.yml").write_text("type: saas\nrate_limit_per_minute: 120\n")
+    world = World(tmp_path, paged)
+    world.run({"pagination": {"type": "offset"}}, provider="registered")
+    assert sum(world.clock.waits) == pytest.approx(1.5)
+
+
 def test_a_429_is_left_to_the_engine_where_the_file_says_so(tmp_path: Path) -> None:
     world = World(tmp_path, lambda _: answer({}, 429))
     with pytest.raises(Transient):

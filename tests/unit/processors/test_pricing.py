@@ -15,7 +15,7 @@ from convergence.processors.genai.model_match import fits, unreadable
 from convergence.processors.genai.price import TOKEN_KINDS
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.openai.charges import cost_rows, quantities
-from convergence.processors.openai.lines import line
+from convergence.processors.openai.reconciliation import line
 from tests.unit.processors.step_world import CONFIGS
 
 DAY = date(2026, 11, 10)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -11,9 +12,10 @@ import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
+from convergence.config.files.providers import load_providers
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
-from convergence.processors.genai.provider_dispatch import UNAVAILABLE, providers
+from convergence.processors.genai.provider_dispatch import providers
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
 from tests.unit.processors.test_main_job import plan_of, run
@@ -64,20 +66,29 @@ def test_extraction_and_calculation_in_two_pipelines_give_the_same_cost() -> Non
     assert found[0][1] == found[2][1] > 100
 
 
-def front(part: str, **config: Any) -> None:
+def front(part: str, configs_dir: Path = CONFIGS, **config: Any) -> None:
     context = WorldContext(None, None, ManualClock())  # refused before anything is called
+    context.configs_dir = configs_dir
     asyncio.run(ps_types.load(f"genai.payg_{part}").execute({"config": config}, context))
 
 
-def test_what_a_provider_cannot_give_is_reported_and_not_invented() -> None:
-    assert list(UNAVAILABLE) == [("deepseek", "usage")]
+def test_what_a_provider_does_not_have_is_reported_and_not_invented() -> None:
     with pytest.raises(StepFailed, match="deepseek has no usage: its API gives the prepaid balance only"):
         front("usage", provider="deepseek")
 
 
+def test_a_providers_folder_says_what_it_does_not_have(tmp_path: Path) -> None:
+    (tmp_path / "acme").mkdir()
+    (tmp_path / "acme" / "provider.yml").write_text("type: llm\nunavailable: {usage: ask the bill}\naliases: [ac]\n")
+    for name in ("acme", "ac"):
+        with pytest.raises(StepFailed, match=f"{name} has no usage: ask the bill"):
+            front("usage", tmp_path, provider=name)
+
+
 @pytest.mark.parametrize("provider", providers())
 def test_all_other_parts_have_a_processor(provider: str) -> None:
-    parts = [part for part in ("usage", "cost") if (provider, part) not in UNAVAILABLE]
+    unavailable = load_providers(CONFIGS).providers[provider].unavailable
+    parts = [part for part in ("usage", "cost") if part not in unavailable]
     assert all(ps_types.is_installed(f"{provider}.{part}") for part in parts)
 
 

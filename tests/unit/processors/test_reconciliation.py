@@ -11,7 +11,7 @@ import pytest
 from convergence.errors import StepFailed
 from convergence.processors.genai.differences import Pair, classify
 from convergence.processors.genai.reconciliation import pairs, spread
-from convergence.processors.openai.lines import line
+from convergence.processors.openai.reconciliation import line
 from tests.unit.processors.test_pricing import BOOK
 
 DAY = date(2026, 11, 10)

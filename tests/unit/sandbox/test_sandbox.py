@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from convergence.sandbox import ADMIN_KEY, Sandbox
+from convergence.config.files.providers import load_providers
+from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic, azure, deepseek, google
 from convergence.sandbox.aggregate import DATA, PRICES_FILE, SERVICES, TRACE_FILE, aggregate_trace, extract_prices
 from convergence.sandbox.kinds import KINDS
 from convergence.sandbox.traffic import rows
@@ -170,3 +171,17 @@ def test_the_packaged_figures_are_those_of_the_published_files() -> None:
     prices = extract_prices((SHARED / "prices" / "litellm_1.106.2_subset.json").read_text("utf-8"))
     assert trace == (DATA / TRACE_FILE).read_text("utf-8")
     assert prices == (DATA / PRICES_FILE).read_text("utf-8")
+
+
+def test_the_registry_points_pipelines_to_the_sandbox() -> None:
+    registry = load_providers(Path(__file__).parents[3] / "configs").providers
+    sandbox = Sandbox()
+    sandbox.base_url = "http://127.0.0.1:1/v1"
+    given = {name: sandbox.parameters(provider.sandbox) for name, provider in registry.items()}
+    keys = {"openai": ADMIN_KEY, "anthropic": anthropic.ADMIN_KEY, "deepseek": deepseek.KEY}
+    keys |= {"azure_openai": azure.CREDENTIAL, "vertex": google.service_account(sandbox.base_url)}
+    assert {name: given[name]["api_key"] for name in keys} == keys
+    assert given["azure_openai"]["resource_id"] == azure.RESOURCE
+    assert given["azure_openai"]["token_url"] == "http://127.0.0.1:1/v1/azure/token"
+    assert given["gemini"]["billing_export_table"] == google.TABLE
+    assert given["deepseek"]["allow_private_addresses"] is True

@@ -129,15 +129,21 @@ class NotificationSettings(_Open):
     timeout_seconds: float = Field(default=30, gt=0)
 
 
-class _Provider(_Open):
+class ProviderLine(_Open):
+    """What the registry knows of one provider."""
+
     type: str
     display_name: str = ""
     credential_type: str = "API_KEY"
     api_base_url: str = ""
-    rate_limit_per_minute: int | None = Field(default=None, ge=1)
+    rate_limit_per_minute: int | None = Field(default=None, ge=1)  # calls of `generic.api_extractor` with a credential
+    # Part → the reason why its API does not have it, and the alternative.
+    unavailable: Mapping[Literal["usage", "cost"], Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
+    # Parameters that point its pipelines to the sandbox (`convergence.sandbox.parameters`).
+    sandbox: Mapping[str, str | bool] = Field(default_factory=dict)
 
 
-class Provider(_Provider):
+class Provider(ProviderLine):
     """`{provider}/provider.yml`: a provider's line of the registry in its own folder, whose name is the provider's."""
 
     aliases: _Texts = ()
@@ -148,7 +154,7 @@ class Provider(_Provider):
 class Providers(_Open):
     """`system/providers.yml`, and the whole registry when it is loaded."""
 
-    providers: Mapping[str, _Provider]
+    providers: Mapping[str, ProviderLine]
     aliases: Mapping[str, str] = Field(default_factory=dict)
     provider_groups: Mapping[str, Annotated[tuple[str, ...], Field(strict=False)]] = Field(default_factory=dict)
     api_hosts: Annotated[tuple[str, ...], Field(strict=False)] = ()  # more hosts that tenants may name in production

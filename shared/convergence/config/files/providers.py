@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from convergence.config.files.models import Provider, Providers
+from convergence.config.files.models import Provider, ProviderLine, Providers
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
@@ -25,7 +25,7 @@ def load_providers(configs_dir: Path) -> Providers:
     Raises:
         ConfigErrors: the mistakes of one file, or a provider or an alias that two files name.
     """
-    registry = _read(configs_dir, FILE, Providers)
+    registry = _read(configs_dir, FILE, Providers) if (configs_dir / FILE).exists() else Providers(providers={})
     providers, aliases = dict(registry.providers), dict(registry.aliases)
     groups = {name: list(members) for name, members in registry.provider_groups.items()}
     hosts = [*registry.api_hosts]
@@ -45,8 +45,13 @@ def load_providers(configs_dir: Path) -> Providers:
     return registry.model_copy(update=merged)
 
 
+def provider_of(registry: Providers, name: str) -> ProviderLine | None:
+    """Return a provider's line of the registry, by its name or alias; None for one that is not registered."""
+    return registry.providers.get(registry.aliases.get(name, name))
+
+
 def provider_name(registry: Providers, name: str) -> str:
-    """Return a provider's own name for its name or alias. Raises `NotFound` with the closest names."""
+    """Return a provider's name for its name or alias. Raises `NotFound` with the closest names."""
     found = registry.aliases.get(name, name)
     if found not in registry.providers:
         raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")

@@ -16,10 +16,10 @@ import orjson
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
-from convergence.engine.routines import ensure_routines
 from convergence.engine.services import Services
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
+from convergence.engine.step.routines import ensure_routines
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
     Lineage,

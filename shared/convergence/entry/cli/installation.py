@@ -64,8 +64,8 @@ class Sandbox(Protocol):
         """Close the port."""
         ...
 
-    def parameters(self, provider: str) -> Mapping[str, Any]:
-        """Return the parameters that point a provider's pipelines to this server, by name; {} for an unknown one."""
+    def parameters(self, declared: Mapping[str, str | bool]) -> Mapping[str, Any]:
+        """Return a registered provider's `sandbox` parameters for this server, which is already listening."""
         ...
 
     @staticmethod

@@ -1,24 +1,19 @@
-"""Which processor gives usage and cost of which LLM provider, and what a provider cannot give."""
+"""Which processor gives usage and cost of which LLM provider; the registry says what a provider does not have."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from typing import Any, Final
+from typing import Any, Literal
 
 from pydantic import ConfigDict
 
+from convergence.config.files.providers import load_providers, provider_of
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
 from convergence.processors.settings import Settings, settings
 
-# The reason a part is missing, and the alternative.
-UNAVAILABLE: Final = {
-    ("deepseek", "usage"): (
-        "its API gives the prepaid balance only; genai/payg/deepseek records it, and what was spent is the difference"
-        " of two balances, not split by model, key or kind of token"
-    ),
-}
+Part = Literal["usage", "cost"]
 
 
 class DispatchSettings(Settings):
@@ -38,17 +33,18 @@ def providers(installed: Collection[str] | None = None) -> list[str]:
     return sorted({part[0] for part in parts if part[1:] in {("usage",), ("cost",)}})
 
 
-async def delegate(part: str, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+async def delegate(part: Part, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
     """Let `{provider}.{part}` do the step.
 
-    Raises `StepFailed` for a provider that is unknown, or that cannot give it: nothing is invented.
+    Raises `StepFailed` for a provider that is unknown, or that does not have this part: nothing is invented.
     """
     options = settings(DispatchSettings, step_config)
+    registered = provider_of(load_providers(context.configs_dir), options.provider)
+    if registered and (reason := registered.unavailable.get(part)):
+        raise StepFailed(f"{options.provider} has no {part}: {reason}")
     if options.provider not in (known := providers()):
         similar = did_you_mean(options.provider, known)
         raise StepFailed(f"config.provider: no provider is called {options.provider!r}.{similar}")
-    if reason := UNAVAILABLE.get((options.provider, part)):
-        raise StepFailed(f"{options.provider} has no {part}: {reason}")
     for name, day in (("start_date", context.start_date), ("end_date", context.end_date)):
         given = getattr(options, name)
         if given and given != day.isoformat():

@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import httpx
 
+from convergence.config.files.providers import load_providers, provider_of
 from convergence.config.sql.values import bind
 from convergence.domain.addresses import Reach
 from convergence.errors import StepFailed
@@ -133,13 +134,20 @@ async def connect(options: ApiSettings, context: Context) -> RestClient:
         renew=f"Store a new credential of {name!r}, then replay." if name else "Say how to sign in: config.auth.",
         retry_budget=RetryBudget(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
         bytes_max=options.answer_mib_max * 2**20,
-        requests_per_second=limit.requests_per_second,
+        requests_per_second=limit.requests_per_second or _providers_rate(context),
         credential=f"{name}/{context.credential_id}",
         reach=reach,
         hosts=options.allowed_hosts,
         data_path=options.data_path,
         sign_in=renewal(options.auth, context, reach),
     )
+
+
+def _providers_rate(context: Context) -> float | None:
+    """Return the requests per second that the registry allows for the pipeline's provider; None: no limit."""
+    registered = provider_of(load_providers(context.configs_dir), context.provider)
+    per_minute = registered.rate_limit_per_minute if registered else None
+    return per_minute / 60 if per_minute else None
 
 
 async def _shaper(

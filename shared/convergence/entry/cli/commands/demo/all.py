@@ -7,6 +7,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.config.files.providers import load_providers, provider_of
 from convergence.domain.run import Run
 from convergence.engine.dispatch import RunRequest, dataset_of, dispatch
 from convergence.engine.services import Services
@@ -71,9 +72,12 @@ async def run_all(session: Session, start: datetime | None, end: datetime | None
 def _plans(services: Services, sandbox: Sandbox, first: date, last: date) -> list[Planned]:
     days = {"start_date": first.isoformat(), "end_date": last.isoformat()}
     found = []
+    registry = load_providers(services.configs_dir)
     for name in services.catalog.names():
         loaded = services.catalog.get(name)
-        found.append(planned(name, loaded, sandbox.parameters(loaded.pipeline.provider), days))
+        provider = provider_of(registry, loaded.pipeline.provider)
+        given = sandbox.parameters(provider.sandbox) if provider else {}
+        found.append(planned(name, loaded, given, days))
     return ordered(found)
 
 
