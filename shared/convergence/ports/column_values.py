@@ -14,6 +14,7 @@ import math
 import re
 from base64 import b64encode
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, time
 from decimal import ROUND_HALF_UP, Context, Decimal
 from typing import Any, Final
@@ -81,6 +82,42 @@ def day_of(value: Any) -> date:
     return _moment(value).date()
 
 
+def text_of(value: Any) -> str:
+    """Return a value as a STRING column stores it: a text as it is, an object or a list as JSON with all digits.
+
+    Raises `ValueError` for what has no JSON.
+    """
+    if isinstance(value, str):
+        return value
+    if isinstance(value, date | time):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, bytes):
+        return b64encode(value).decode()
+    try:
+        return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode()
+    except TypeError as error:
+        raise ValueError("not a JSON value") from error
+
+
+def unknown_field(column: Column, value: Any, path: str = "") -> str | None:
+    """Return the path of the first field of an object that its STRUCT column has not; None when it has them all."""
+    path = path or column.name
+    if column.mode == "REPEATED" and isinstance(value, list | tuple):
+        single = replace(column, mode="NULLABLE")
+        return next((found for each in value if (found := unknown_field(single, each, path))), None)
+    if type_name(column) != "STRUCT" or not isinstance(value, Mapping):
+        return None
+    fields = {field.name: field for field in column.fields}
+    for name, inner in value.items():
+        if name not in fields:
+            return f"{path}.{name}"
+        if found := unknown_field(fields[name], inner, f"{path}.{name}"):
+            return found
+    return None
+
+
 def _present(value: Any) -> Any:
     if value is None:
         raise ValueError("no value")
@@ -98,24 +135,12 @@ def _single(column: Column, value: Any) -> Any:
     return _CONVERT[name](value)
 
 
-def _string(value: Any) -> str:
-    if isinstance(value, str):
-        return value
-    if isinstance(value, date | time):
-        return value.isoformat().replace("+00:00", "Z")
-    if isinstance(value, Decimal | bytes):
-        return str(_plain(value))
-    try:
-        return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z).decode()
-    except TypeError as error:
-        raise ValueError("not a JSON value") from error
-
-
 def _plain(value: Any) -> Any:
+    """Return what orjson does not know itself; an exact number stays a number, with its digits."""
     if isinstance(value, Decimal):
-        return str(value)
+        return orjson.Fragment(str(value)) if value.is_finite() else str(value)
     if isinstance(value, bytes):
-        return b64encode(value).decode()
+        return text_of(value)
     if isinstance(value, Mapping):
         return dict(value)
     raise TypeError(f"{type(value).__name__} is not a JSON value")
@@ -198,7 +223,7 @@ def _time(value: Any) -> str:
 
 def _bytes(value: Any) -> str:
     if isinstance(value, bytes):
-        return str(_plain(value))
+        return text_of(value)
     if not isinstance(value, str) or re.fullmatch(BASE64, value, re.ASCII) is None:
         raise ValueError("not base64")
     return value
@@ -211,7 +236,7 @@ def _interval(value: Any) -> str:
 
 
 _CONVERT: Final[Mapping[str, Callable[[Any], Any]]] = {
-    "STRING": _string,
+    "STRING": text_of,
     "BOOL": _bool,
     "INT64": _int64,
     "FLOAT64": _float64,

@@ -29,6 +29,7 @@ from tests.contract.warehouse.world import JAN_1, Body, a_load, load, rows_of, s
         ({"id": 2, "cost": "1" + "0" * 29}, r"row 3: column 'cost' wants NUMERIC"),
         ({"id": 2, "tags": [{"key": "a", "amount": "x"}]}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
         ({"id": 2, "nots": "x"}, r"row 3 has a column 'nots' that the table has not. Did you mean 'note'\?"),
+        ({"id": 2, "tags": [{"key": "a", "valu": 1}]}, r"row 3 has a field 'tags.valu' that the table has not"),
         ({"id": 2, "cost": float("nan")}, r"row 3: column 'cost' is nan, which is not a number"),
         ({"id": 2, "note": None, "tags": [{"key": "a", "amount": float("-inf")}]}, r"row 3: column 'tags' is -inf"),
         ({"id": 2, "tags": "é" * 100}, r"row 3: column 'tags' wants ARRAY<STRUCT<key STRING"),
@@ -49,6 +50,19 @@ def test_what_does_not_fit_is_refused_with_column_and_row_and_the_earlier_slice_
         with pytest.raises(SchemaMismatch, match=message):
             await write_and_load(warehouse, a_load(usage, job_id="j2"), stage, [{"id": 1}, row])
         assert await rows_of(warehouse, "SELECT id, cost FROM usage") == [(1, None)]
+
+    run(body)
+
+
+def test_a_number_inside_an_object_in_a_text_column_keeps_type_and_digits(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
+    exact = Decimal("12345678901.1234567890123")
+
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, usage, [{"id": 1, "note": {"a": [exact]}, "tags": [{"key": {"b": exact}}]}])
+        rows = await rows_of(warehouse, "SELECT note, tags[OFFSET(0)].key AS key FROM usage")
+        assert rows == [(f'{{"a":[{exact}]}}', f'{{"b":{exact}}}')]
 
     run(body)
 

@@ -13,11 +13,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from convergence.adapters.googlesql.fitting import as_json
+from convergence.adapters.googlesql.fitting import as_json, with_texts
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.rows import rows_of_files
-from convergence.ports.column_values import convert, day_of, type_name
+from convergence.ports.column_values import convert, day_of, type_name, unknown_field
 from convergence.ports.warehouse import Column, TableSchema
 
 SCALARS = (
@@ -110,7 +110,7 @@ class Loader:
 
     def load(self, column: Column, value: Any) -> Any:
         """Return the stored value. Raises `duckdb.Error` when it is refused."""
-        rows = [{"value": value}]
+        rows = [with_texts([column], {"value": value})]
         self._file.write_bytes(orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z))
         source = rows_of_files(TableSchema("t", (column,)), [str(self._file)])
         self._database.execute(f'CREATE OR REPLACE TABLE t ("value" {duckdb_type(column_type(column))})')
@@ -127,6 +127,7 @@ def loader(tmp_path_factory: pytest.TempPathFactory) -> Loader:
 
 
 NO_VALUE = object()
+EXACT = Decimal("12345678901.1234567890123")  # a float would round it
 
 
 def converted(column: Column, value: Any) -> Any:
@@ -151,13 +152,15 @@ def loaded(loader: Loader, column: Column, value: Any) -> Any:
 @example(column=Column("value", "BYTES"), value=1234)
 @example(column=Column("value", "INT64"), value="5.0000000000000000001")
 @example(column=Column("value", "FLOAT64"), value=True)
+@example(column=Column("value", "FLOAT64"), value="0e99999")
+@example(column=Column("value", "NUMERIC"), value="00000e12345 ")
 def test_a_value_loads_exactly_when_quarantine_lets_it_through_and_as_the_same(
     loader: Loader, column: Column, value: Any
 ) -> None:
     judged = converted(column, value)
     found = loaded(loader, column, value)
     assert (judged is NO_VALUE) == (found is NO_VALUE), (column, value, judged, found)
-    of_text = type_name(column) != "STRING" or judged == value  # another value as a STRING has more than one spelling
+    of_text = type_name(column) != "STRING" or judged == value  # a float as a STRING has more than one spelling
     if judged is not NO_VALUE and of_text:
         assert loaded(loader, column, judged) == found
 
@@ -175,10 +178,44 @@ def test_a_value_loads_exactly_when_quarantine_lets_it_through_and_as_the_same(
         ("INT64", 1e3, "1000"),
         ("STRING", Decimal("12345678901.123456"), "12345678901.123456"),
         ("STRING", {"a": 1}, '{"a":1}'),
+        ("STRING", {"a": [EXACT, {"b": EXACT}]}, '{"a":[12345678901.1234567890123,{"b":12345678901.1234567890123}]}'),
+        ("STRING", [Decimal(12345678901234567890123), 7], "[12345678901234567890123,7]"),
     ],
 )
 def test_a_value_becomes_one_spelling(kind: str, value: Any, stored: Any) -> None:
     assert convert(Column("x", kind), value) == stored
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "stored"),
+    [
+        (Column("value", "STRING"), {"a": EXACT}, f'{{"a":{EXACT}}}'),
+        (Column("value", "STRING"), [EXACT, {"b": [EXACT]}], f'[{EXACT},{{"b":[{EXACT}]}}]'),
+        (Column("value", "STRING", "REPEATED"), ["x", {"a": EXACT}], ["x", f'{{"a":{EXACT}}}']),
+        (Column("value", "STRUCT", fields=PARTS), {"words": [{"a": EXACT}]}, {"words": [f'{{"a":{EXACT}}}']}),
+    ],
+)
+def test_a_number_inside_an_object_stays_a_number_with_its_digits(
+    loader: Loader, column: Column, value: Any, stored: Any
+) -> None:
+    found = loader.load(column, value)
+    assert (found if not isinstance(found, dict) else {"words": found["words"]}) == stored
+    assert convert(column, value) == found
+
+
+@pytest.mark.parametrize(
+    ("column", "value", "path"),
+    [
+        (Column("tag", "STRUCT", fields=PARTS), {"number": 1, "extra": 2}, "tag.extra"),
+        (Column("tag", "RECORD", "REPEATED", fields=PARTS), [{"number": 1}, {"x": None}], "tag.x"),
+        (Column("tag", "STRUCT", fields=(Column("in", "STRUCT", fields=PARTS),)), {"in": {"y": 1}}, "tag.in.y"),
+        (Column("tag", "STRUCT", fields=PARTS), {"number": {"any": 1}}, None),
+        (Column("tag", "JSON"), {"any": 1}, None),
+        (Column("tag", "STRUCT", fields=PARTS), None, None),
+    ],
+)
+def test_a_field_that_a_struct_has_not_is_found(column: Column, value: Any, path: str | None) -> None:
+    assert unknown_field(column, value) == path
 
 
 @pytest.mark.parametrize("kind", SCALARS)

@@ -268,6 +268,45 @@ def test_a_check_over_no_rows_is_a_warning_and_not_passed(tmp_path: Path, check:
     assert row["detail"].startswith("checked 0 rows")
 
 
+@pytest.mark.parametrize(
+    "check",
+    [
+        {"type": "unique", "columns": ["id", "kind"]},
+        {"type": "range", "columns": ["amount", "id"], "min": -5},
+        {"type": "accepted_values", "column": "kind", "values": ["a"]},
+    ],
+)
+def test_a_check_over_nothing_but_nulls_is_a_warning_and_not_passed(tmp_path: Path, check: dict[str, Any]) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        stage = context.warehouse.stage(TABLE)
+        await stage.write(0, [{"id": 1}, {"id": 2}])
+        await context.warehouse.load(stage, dates=[DAY])
+        result = await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+        return result, await rows(context, "SELECT status, rows_checked, detail FROM org_meta_dq_results")
+
+    result, (row,) = run_scenario(tmp_path, scenario)
+    without = "amount" if check["type"] == "range" else "kind"
+    assert (result["checks_passed"], result["checks_failed"]) == (0, [])
+    assert row == {
+        "status": "empty",
+        "rows_checked": 2,
+        "detail": f"checked no value: {without} is NULL in all 2 rows",
+    }
+    assert result["warnings"] == [f"{TABLE}: 01_{check['type']}: {row['detail']}"]
+
+
+def test_one_value_among_nulls_is_enough_to_check(tmp_path: Path) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        stage = context.warehouse.stage(TABLE)
+        await stage.write(0, [{"id": 1}, {"id": 2, "kind": "a"}])
+        await context.warehouse.load(stage, dates=[DAY])
+        check = {"type": "accepted_values", "column": "kind", "values": ["a"]}
+        return await step(context, "generic.dq_check", {"table": TABLE, "checks": [check]})
+
+    result = run_scenario(tmp_path, scenario)
+    assert (result["checks_passed"], result["warnings"]) == (1, [])
+
+
 def test_a_count_that_allows_none_passes_on_an_empty_table(tmp_path: Path) -> None:
     async def scenario(context: WorldContext) -> Any:
         context.run_id, context.start_date, context.end_date = "run_2", date(2025, 1, 1), date(2025, 1, 1)
@@ -294,6 +333,11 @@ def test_checks_can_stand_in_a_file_of_their_own(tmp_path: Path) -> None:
         ({"table": TABLE, "checks": [{"type": "range", "column": "id"}]}, "range needs min"),
         ({"table": TABLE, "checks": [{"type": "not_null", "column": "kinds"}]}, "no column 'kinds'.*'kind'"),
         ({"table": TABLE, "checks": [{"type": "row_count", "min": 1, "on_fail": "quarantine"}]}, "names no rows"),
+        (
+            {"table": TABLE, "checks": [{"type": "accepted_values", "column": "kind", "values": ["a", None]}]},
+            "every value is accepted",
+        ),
+        ({"table": TABLE, "checks": [{"type": "range", "column": "id", "min": float("nan")}]}, "holds for every value"),
     ],
 )
 def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], message: str) -> None:

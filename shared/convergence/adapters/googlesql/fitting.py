@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import date, datetime, time
 from decimal import Decimal
 from typing import Any
 
 from convergence.adapters.googlesql.types import column_type
-from convergence.ports.column_values import convert
-from convergence.ports.warehouse import Column
+from convergence.ports.column_values import convert, text_of, type_name
+from convergence.ports.warehouse import Column, Row
 
 
 def misfit(column: Column, value: Any) -> str | None:
@@ -40,6 +41,28 @@ def unreal_number(value: Any) -> float | None:
     if isinstance(value, Mapping):
         return unreal_number(list(value.values()))
     return None
+
+
+def with_texts(columns: Sequence[Column], row: Row) -> Row:
+    """Return a row whose objects and lists in STRING columns are JSON text: DuckDB reads their numbers as floats."""
+    changed = {}
+    for column in columns:
+        value = row.get(column.name)
+        if isinstance(value, list | tuple | Mapping) and value:
+            changed[column.name] = _as_text(column, value)
+    return {**row, **changed} if changed else row
+
+
+def _as_text(column: Column, value: Any) -> Any:
+    if column.mode == "REPEATED" and isinstance(value, list | tuple):
+        single = replace(column, mode="NULLABLE")
+        return [_as_text(single, each) for each in value]
+    kind = type_name(column)
+    if kind == "STRING" and isinstance(value, list | tuple | Mapping):
+        return text_of(value)
+    if kind == "STRUCT" and isinstance(value, Mapping):
+        return {field.name: _as_text(field, value[field.name]) for field in column.fields if field.name in value}
+    return value
 
 
 def as_json(value: Any) -> Any:

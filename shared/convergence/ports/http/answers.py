@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
@@ -25,6 +25,8 @@ FAILED: Final = frozenset(
 # Fields around records that only errors have, and of what an object consists that is one; without case and marks.
 _ERROR_FIELDS: Final = ("error", "errorcode", "errormessage", "errormsg", "fault", "exception")
 _MESSAGES: Final = frozenset({"message", "msg", "detail", "title", "description", "code", "requestid", "traceid"})
+_ERROR_WORDS: Final = frozenset({*_ERROR_FIELDS, "errors"})
+_BESIDE_ERRORS: Final = frozenset({"status", "statuscode", "success", "ok", "type", "object"})
 _NOTHING: Final[tuple[Any, ...]] = (None, "", 0, "0", False, [], {})
 _GOOD_CODES: Final = frozenset({"", "0", *map(str, range(200, 300))})
 _FINE: Final = frozenset({"ok", "okay", "success", "successful", "succeeded", "none"})
@@ -139,6 +141,28 @@ def only_tells(answer: Any) -> bool:
         and all(name.lower().translate(_NO_MARKS) in _MESSAGES or value is None for name, value in answer.items())
         and any(value is not None for value in answer.values())
     )
+
+
+def reported_error(record: Mapping[str, Any]) -> str | None:
+    """Return the reason of an error that stands where a record should; None when it reports none.
+
+    A field counts that is named as errors are and holds more than a number: `errors: 3` may be a metric.
+    """
+    for name, value in record.items():
+        if names_error(name) and value and isinstance(value, str | list | dict) and _word(value) not in _FINE:
+            return _reason(value)[:_SHOWN_MAX]
+    return None
+
+
+def names_error(name: str) -> bool:
+    """Whether a field is named as errors are: `error`, `errors`, `error_message`."""
+    return name.lower().translate(_NO_MARKS) in _ERROR_WORDS or name.lower().startswith(("error_", "error."))
+
+
+def has_only_error(record: Mapping[str, Any]) -> bool:
+    """Whether an object has an error and nothing beside that says more about it."""
+    names = {name.lower().translate(_NO_MARKS) for name in record}
+    return reported_error(record) is not None and names <= _ERROR_WORDS | _MESSAGES | _BESIDE_ERRORS
 
 
 def _is_failure(status: Any) -> bool:

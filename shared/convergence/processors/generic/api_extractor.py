@@ -108,7 +108,7 @@ async def _extract(
             context.progress(rows=progress.read)
             if ends:
                 progress.short, progress.guard = pages.short, guard.state
-                progress.unseen = sorted(shaper.unseen)
+                progress.unseen, progress.dropped = sorted(shaper.unseen), shaper.dropped
                 progress.http_calls += client.calls
                 progress.http_retries += client.retries
                 return after
@@ -171,6 +171,7 @@ async def _shaper(
         days=dates if filters else None,
         date_field=target.date_field if dates is not None else "",
         unseen=progress.unseen,
+        dropped=progress.dropped,
     )
 
 
@@ -239,6 +240,7 @@ async def _load(
         "rows_written": loaded.rows_loaded,
         "table": target.table,
         "balance": progress.balance(loaded.rows_loaded, merged=target.mode is WriteMode.MERGE),
+        "fields_dropped": progress.dropped,
         "pages": progress.pages,
         "since": progress.since,
         "http_calls": progress.http_calls,

@@ -8,13 +8,18 @@ from hashlib import blake2b
 from typing import Any, Final, NamedTuple
 
 from convergence.errors import StepFailed, did_you_mean
-from convergence.ports.column_values import convert, day_of
+from convergence.ports.column_values import convert, day_of, type_name
+from convergence.ports.http.answers import names_error
 from convergence.ports.http.json_text import write_json
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
+from convergence.processors.generic.api_fields import count, holds, no_record, split
 from convergence.processors.generic.api_paths import ABSENT, take
 from convergence.processors.generic.api_settings import Transform
 
 OTHER_FIELDS: Final = "other_fields"
+_ADVICE: Final = (
+    "Set config.on_bad_row: quarantine to set such records aside, or map fields to columns (transform.field_mapping)."
+)
 
 
 class Shaped(NamedTuple):
@@ -38,11 +43,12 @@ class Shaper:
         days: Iterable[date] | None = None,
         date_field: str = "",
         unseen: Iterable[str] | None = None,
+        dropped: Mapping[str, int] | None = None,
     ) -> None:
         """`quarantine` (columns of every row there) sorts bad rows out; `days` those of other dates.
 
         `date_field` names the column with the day that a row belongs to. `unseen` are the mapped paths that no record
-        had in the slices before.
+        had in the slices before, `dropped` counts the fields that were left out in them.
         """
         self._table = schema.name
         self._columns = {column.name: column for column in schema.columns if column.name not in LINEAGE_COLUMNS}
@@ -51,8 +57,14 @@ class Shaper:
         self._quarantine = quarantine
         self._days = None if days is None else frozenset(days)
         self._date_field = date_field
+        self.dropped = dict(dropped or {})
+        self._keeps_others = OTHER_FIELDS in self._columns
+        self._structs = {name: column for name, column in self._columns.items() if type_name(column) == "STRUCT"}
+        self._expected = self._columns.keys() - added.keys() - {OTHER_FIELDS}
+        named = (*self._columns, *transform.field_mapping)
+        self._loses_errors = not self._keeps_others and not any(map(names_error, named))
         self.unseen = set(transform.field_mapping if unseen is None else unseen)
-        plain = not (transform.flatten or transform.field_mapping or added)
+        plain = not (transform.flatten or transform.field_mapping or added or self._structs)
         self._passes = plain and quarantine is None and days is None
         for name in (*transform.field_mapping.values(), *added):
             if name not in self._columns:
@@ -69,9 +81,11 @@ class Shaper:
         return name
 
     def shape(self, records: Sequence[Any]) -> Shaped:
-        """Return what becomes of a page's records. Raises `StepFailed` for one that is not an object."""
-        known = self._columns.keys()
-        if self._passes and set(map(type, records)) <= {dict} and set().union(*records) <= known:
+        """Return what becomes of a page's records.
+
+        Raises `StepFailed` for one that is not an object, and, unless bad rows go into quarantine, for an error object.
+        """
+        if self._passes and self._are_rows(records):
             return Shaped(list(records), [], 0)
         rows: list[Row] = []
         bad: list[Row] = []
@@ -79,15 +93,30 @@ class Shaper:
         for record in records:
             if not isinstance(record, dict):
                 raise StepFailed(f"a record is a {type(record).__name__}, not an object; check config.data_path")
-            row = self._row(record)
-            reason = self._wrong(row) if self._quarantine is not None else None
+            row, others = split(self._columns, self._structs, self._row(record))
+            reason = no_record(self._table, self._expected, row, others, dropped=self._loses_errors)
             if reason is not None:
+                if self._quarantine is None:
+                    raise StepFailed(f"a record cannot be loaded: {reason}. {_ADVICE}")
+                bad.append(self._put_aside(record, reason))
+                continue
+            if others:
+                row = self._with_others(row, others)
+            if self._quarantine is not None and (reason := self._wrong(row)) is not None:
                 bad.append(self._put_aside(row, reason))
             elif self._is_outside(row):
                 filtered += 1
             else:
                 rows.append(row)
         return Shaped(rows, bad, filtered)
+
+    def _are_rows(self, records: Sequence[Any]) -> bool:
+        """Whether all records are objects that have columns for all of their fields, and a value in one."""
+        return (
+            set(map(type, records)) <= {dict}
+            and set().union(*records) <= self._columns.keys()
+            and all(any(map(holds, record.values())) for record in records)
+        )
 
     def _row(self, record: dict[str, Any]) -> dict[str, Any]:
         transform = self._transform
@@ -100,23 +129,21 @@ class Shaper:
                 self.unseen.discard(path)
         if transform.flatten:
             row = flatten(row)
-        if picked or self._added:
-            row = {**row, **picked, **self._added}
-        return row if row.keys() <= self._columns.keys() else self._known_fields(row)
+        return {**row, **picked, **self._added} if picked or self._added else row
 
-    def _known_fields(self, row: dict[str, Any]) -> dict[str, Any]:
-        others = {name: value for name, value in row.items() if name not in self._columns}
-        if self._transform.unknown_fields == "stop" and OTHER_FIELDS not in self._columns:
+    def _with_others(self, row: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
+        """Keep fields without a column, count or refuse them."""
+        if self._keeps_others:
+            return {**row, OTHER_FIELDS: write_json(others)}
+        if self._transform.unknown_fields == "stop":
             name = next(iter(others))
             raise StepFailed(
                 f"{self._table} has no column for the field {name!r}.{did_you_mean(name, self._columns)} Map it"
                 f" (transform.field_mapping), add a column, add a column {OTHER_FIELDS!r} (STRING) for all such fields,"
                 " or set transform.unknown_fields: drop."
             )
-        known = {name: value for name, value in row.items() if name in self._columns}
-        if OTHER_FIELDS in self._columns:
-            known[OTHER_FIELDS] = write_json(others)
-        return known
+        count(self.dropped, others)
+        return row
 
     def _wrong(self, row: Row) -> str | None:
         """Return the reason the load would refuse the row; None when it would not."""

@@ -1,6 +1,6 @@
 """`generic.dq_check`: expectations on a table → `org_meta_dq_results`; a failed one stops, warns or sets rows aside.
 
-A check that held because there was no row to look at is `empty`, and a warning: it says nothing about the data.
+A check that held because there was no row, or nothing but NULLs, is `empty`, and a warning: it proves nothing.
 """
 
 from __future__ import annotations

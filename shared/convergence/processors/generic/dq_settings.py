@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any, Final, Literal
 
 import yaml
@@ -59,6 +60,12 @@ class Check(Settings):
             raise ValueError(f"{self.type} needs {' and '.join(missing)}")
         if self.type in {"range", "row_count"} and self.min is None and self.max is None and not self.source_table:
             raise ValueError(f"{self.type} needs min, max" + (" or source_table" if self.type == "row_count" else ""))
+        if any(isinstance(bound, float) and math.isnan(bound) for bound in (self.min, self.max)):
+            raise ValueError(f"{self.type}: a bound that is not a number holds for every value")
+        if None in self.values:
+            raise ValueError(
+                "values: with null among them every value is accepted; a NULL passes anyway (see not_null)"
+            )
         if self.on_fail == "quarantine" and self.type in {"row_count", "freshness", "custom_sql"}:
             raise ValueError(f"{self.type} names no rows: on_fail is stop or warn")
         return self

@@ -18,7 +18,7 @@ Parameters = dict[str, Parameter]
 
 
 class Measured(NamedTuple):
-    """`message` says what is wrong, or that there was nothing to check; it is empty for a check that passed."""
+    """`message` says what is wrong, or that there was no row or no value to check; it is empty for one that passed."""
 
     passed: bool
     rows_checked: int
@@ -27,7 +27,7 @@ class Measured(NamedTuple):
 
     @property
     def checked_nothing(self) -> bool:
-        """Whether the check held because there was no row, which proves nothing."""
+        """Whether the check held because there was no row, or nothing but NULLs: that proves nothing."""
         return self.passed and bool(self.message)
 
 
@@ -63,10 +63,24 @@ async def _measured(check: Check, options: CheckFile, schema: TableSchema, conte
             condition, parameters = bad_rows(check, options, context, schema)
             sql = f"SELECT COUNT(*) AS n FROM {bigquery_name(options.table)} AS t WHERE {condition}"
             failed = await _number(sql, parameters, context)
-            columns = ", ".join(check.columns)
+            if not failed:
+                return Measured(True, rows, 0, await _without_values(check, options, rows, context))
             return Measured(
-                failed == 0, rows, failed, f"{failed} of {rows} rows break {check.type}({columns})" * bool(failed)
+                False, rows, failed, f"{failed} of {rows} rows break {check.type}({', '.join(check.columns)})"
             )
+
+
+async def _without_values(check: Check, options: CheckFile, rows: int, context: Context) -> str:
+    """Say which columns are NULL in every row: a NULL is in every range and list, and breaks nothing."""
+    if not rows or check.type == "not_null":
+        return ""
+    where, parameters = _slice(options, context)
+    names = [bigquery_name(column) for column in check.columns]
+    counts = ", ".join(f"COUNTIF(t.{name} IS NOT NULL) AS {name}" for name in names)
+    sql = f"SELECT {counts} FROM {bigquery_name(options.table)} AS t WHERE {where}"
+    (found,) = (await context.warehouse.query(sql, parameters)).rows
+    empty = [column for column in check.columns if not found[column]]
+    return f"checked no value: {', '.join(empty)} is NULL in all {rows} rows" if empty else ""
 
 
 def bad_rows(

@@ -26,6 +26,7 @@ from convergence.adapters.googlesql.fitting import misfit, unreal_number
 from convergence.adapters.googlesql.types import SqlType
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, did_you_mean
+from convergence.ports.column_values import type_name, unknown_field
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
 
 if TYPE_CHECKING:
@@ -50,6 +51,7 @@ class BigQueryStage:
         self.staged_in = f"{table.name[:200]}__{digest}"
         self._jobs, self._tables, self._labels = jobs, tables, dict(labels)
         self._columns = {column.name: column for column in table.columns if column.name not in LINEAGE_COLUMNS}
+        self._structs = {name for name, column in self._columns.items() if type_name(column) == "STRUCT"}
         self._required = [name for name, column in self._columns.items() if column.mode == "REQUIRED"]
         self._rows: dict[int, int] | None = None  # part → rows, of all parts; None: not looked yet
         self._waiting: dict[int, list[bytes]] = {}
@@ -151,6 +153,8 @@ class BigQueryStage:
                     " leave the value out, or set it to null."
                 )
             column = self._columns[name]
+            if name in self._structs and (path := unknown_field(column, value)):
+                raise SchemaMismatch(f"{self.table.name}: row {number} has a field {path!r} that the table has not.")
             try:
                 found[name] = json_value(column, value)
             except ValueError as error:

@@ -91,8 +91,13 @@ def _matches(pattern: str) -> str:
     return f"regexp_full_match($x, {quoted(pattern)})"
 
 
+# DuckDB takes 1_000 for a number, and 0e99999 for zero; all else that it takes is a number.
+_HUGE_POWER: Final = "regexp_matches($x, '[eE][+-]?[0-9]{5}')"
+_IS_NUMBER: Final = f"NOT contains($x, '_') AND NOT (contains(lower($x), 'e') AND {_HUGE_POWER})"
+
+
 def _exact(duckdb: str) -> tuple[tuple[str, str], ...]:
-    return (("NOT contains($x, '_')", f"CAST($x AS {duckdb})"),)  # all else that DuckDB takes is a number
+    return ((_IS_NUMBER, f"CAST($x AS {duckdb})"),)
 
 
 _TEXT: Final = "json_extract_string($x, '$')"
@@ -109,7 +114,7 @@ _CASES: Final = {
     ),
     "NUMERIC": _exact(NUMERIC),
     "BIGNUMERIC": _exact(BIGNUMERIC),
-    "FLOAT64": (("NOT contains($x, '_') AND isfinite(CAST($x AS DOUBLE))", "CAST($x AS DOUBLE)"),),
+    "FLOAT64": ((f"{_IS_NUMBER} AND isfinite(CAST($x AS DOUBLE))", "CAST($x AS DOUBLE)"),),
     "BOOL": (("lower($x) = 'true'", "true"), ("lower($x) = 'false'", "false")),
     "DATE": (
         ("length($x) = 10 AND CAST(TRY_CAST($x AS DATE) AS VARCHAR) = $x", "CAST($x AS DATE)"),

@@ -15,12 +15,14 @@ from typing import Final
 
 import orjson
 
-from convergence.adapters.googlesql.fitting import as_json, unreal_number
+from convergence.adapters.googlesql.fitting import as_json, unreal_number, with_texts
 from convergence.domain.sql_names import checked
 from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
+from convergence.ports.column_values import type_name, unknown_field
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
 
 _PART: Final = re.compile(r"part-(\d{9})-(\d+)\.json")
+_NESTED: Final = (b'":{', b'":[')  # where a value is an object or a list, or a text looks like one
 
 
 Convert = Callable[[TableSchema, list[Path], Path], Awaitable[None]]
@@ -35,7 +37,10 @@ class NdjsonStage:
     ) -> None:
         self.table = table
         self.folder = folder / checked(dataset, "dataset") / checked(f"{table.name}__{name}", "stage")
-        self._columns = frozenset(column.name for column in table.columns) - frozenset(LINEAGE_COLUMNS)
+        columns = [column for column in table.columns if column.name not in LINEAGE_COLUMNS]
+        self._columns = frozenset(column.name for column in columns)
+        self._structs = [column for column in columns if type_name(column) == "STRUCT"]
+        self._texts = [column for column in columns if type_name(column) in {"STRING", "STRUCT"}]
         self._known: dict[int, Path] | None = None  # part → file; read from the folder once
         self._convert = convert
         self._loose: dict[int, Path] = {}  # written here, in no chunk yet
@@ -48,11 +53,15 @@ class NdjsonStage:
         """Store rows as part `part`; a part written again replaces its earlier self.
 
         Raises:
-            SchemaMismatch: a row has a column that the table has not, or a number that is NaN or infinite.
+            SchemaMismatch: a row has a column or field that the table has not, or a number that is NaN or infinite.
         """
         if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
             raise self._unknown_column(part, rows)
+        self._refuse_unknown_fields(part, rows)
         data = orjson.dumps(rows, default=as_json, option=orjson.OPT_UTC_Z)
+        if any(sign in data for sign in _NESTED):
+            texts = [with_texts(self._texts, row) for row in rows]
+            data = orjson.dumps(texts, default=as_json, option=orjson.OPT_UTC_Z)
         if b"null" in data:  # JSON has no NaN: it was written as null, like a value that is really missing
             self._refuse_unreal(part, rows)
         known = self._parts()
@@ -155,6 +164,16 @@ class NdjsonStage:
                     raise SchemaMismatch(
                         f"{self.table.name}: row {self._first_row(part) + place}: column {name!r} is {found}, which is"
                         " not a number: leave the value out, or set it to null."
+                    )
+
+    def _refuse_unknown_fields(self, part: int, rows: Sequence[Row]) -> None:
+        for place, row in enumerate(rows) if self._structs else ():
+            for column in self._structs:
+                path = unknown_field(column, row.get(column.name))
+                if path is not None:
+                    number = self._first_row(part) + place
+                    raise SchemaMismatch(
+                        f"{self.table.name}: row {number} has a field {path!r} that the table has not."
                     )
 
     def _unknown_column(self, part: int, rows: Sequence[Row]) -> SchemaMismatch:
