@@ -182,6 +182,11 @@ class Transient(ConvergenceError):
     http_status = 503
 
 
+class StorageFault(Transient):
+    """This machine's storage does not work for now: its disk is full, say. No step is to blame, and none pays for it
+    with an attempt."""
+
+
 class Throttled(Transient):
     """The other side asked to wait `retry_after_s` seconds."""
 

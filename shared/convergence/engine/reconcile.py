@@ -132,7 +132,7 @@ async def _send_again(services: Services, run: Run, plan: Plan, steps: Steps) ->
         if _done(steps, planned.step_id) or not all(_done(steps, name) for name in planned.depends_on):
             continue
         step = steps[planned.step_id].step if planned.step_id in steps else None
-        if step is not None and is_leased(services, step):
+        if step is not None and is_leased(services, run.run_id, planned.step_id, step):
             times.append(step.lease_until or soon)
         elif step is not None and step.not_before is not None and step.not_before > now:
             times.append(step.not_before)

@@ -80,6 +80,7 @@ class ProcessCache:
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
+        self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def lock(self, name: str) -> asyncio.Lock:

@@ -48,3 +48,20 @@ def test_a_detached_subscription_misses_what_is_published_and_hears_again_once_a
         return heard
 
     assert asyncio.run(scenario()) == [b"heard"]
+
+
+def test_two_processes_never_give_two_messages_one_id() -> None:
+    async def ids(bus: LocalBus) -> list[str]:
+        heard: list[str] = []
+
+        async def hear(delivery: Delivery) -> Answer:
+            heard.append(delivery.message_id)
+            return Ack()
+
+        bus.subscribe("t", hear)
+        await bus.publish("t", [Message(b"1"), Message(b"2")])
+        await bus.idle()
+        return heard
+
+    seen = [each for _ in range(3) for each in asyncio.run(ids(LocalBus()))]
+    assert len(set(seen)) == 6

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import secrets
 from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -42,6 +43,7 @@ class LocalBus:
         self._taps: dict[str, list[Tap]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._timers: set[asyncio.TimerHandle] = set()
+        self._process = secrets.token_hex(8)  # or two processes would give two messages one id
         self._numbers = itertools.count(1)
         self._closed = False
         self._draining = False
@@ -86,7 +88,7 @@ class LocalBus:
             tap(messages)
         for subscription in self._topics.get(topic, ()):
             for message in messages:
-                self._enqueue(subscription, Delivery(message, str(next(self._numbers)), 1, topic))
+                self._enqueue(subscription, Delivery(message, self._id(), 1, topic))
 
     async def idle(self) -> None:
         """Return when nothing is waiting, running or delayed."""
@@ -113,6 +115,9 @@ class LocalBus:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+
+    def _id(self) -> str:
+        return f"{self._process}-{next(self._numbers)}"
 
     def _enqueue(self, subscription: _Subscription, delivery: Delivery) -> None:
         if self._draining:
@@ -192,4 +197,4 @@ class LocalBus:
         }
         dead_letter = Message(delivery.message.data, attributes)
         for target in self._topics.get(topic, ()):
-            self._enqueue(target, Delivery(dead_letter, str(next(self._numbers)), 1, topic))
+            self._enqueue(target, Delivery(dead_letter, self._id(), 1, topic))

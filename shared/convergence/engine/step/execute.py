@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import socket
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -20,7 +21,7 @@ from convergence.engine.services import Services
 from convergence.engine.step.context import StepContext
 from convergence.engine.step.lease import Lease
 from convergence.engine.store import StoredRun
-from convergence.errors import ConvergenceError, LeaseLost, Throttled, Transient
+from convergence.errors import ConvergenceError, LeaseLost, StorageFault, Throttled, Transient
 from convergence.ports import processor as words
 
 logger = logging.getLogger(__name__)
@@ -45,11 +46,12 @@ class Continued:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Failed:
-    """The processor failed; `error` is {code, message, step_id, at}."""
+    """The processor failed; `error` is {code, message, step_id, at}. `environment`: this machine is to blame."""
 
     error: Mapping[str, Any]
     retryable: bool
     retry_after_s: float = 0.0
+    environment: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +61,9 @@ class Stopped:
     reason: str
 
 
+_MACHINE: Final = frozenset(
+    {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+)
 Outcome = Succeeded | Continued | Failed | Stopped
 
 
@@ -170,7 +175,13 @@ def _failure(services: Services, planned: PlanStep, error: BaseException, contex
         error=_error(services, planned, code, message),
         retryable=error.retryable if isinstance(error, ConvergenceError) else isinstance(error, _connection_errors()),
         retry_after_s=error.retry_after_s if isinstance(error, Throttled) else 0.0,
+        environment=_environment(error),
     )
+
+
+def _environment(error: BaseException) -> bool:
+    """Return whether the machine failed, not the step."""
+    return isinstance(error, StorageFault) or (isinstance(error, OSError) and error.errno in _MACHINE)
 
 
 def _connection_errors() -> tuple[type[Exception], ...]:

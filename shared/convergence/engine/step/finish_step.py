@@ -17,25 +17,42 @@ from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.execute import Continued, Failed, Outcome, Stopped, Succeeded
 from convergence.engine.store import StoredStep, dead_letter_write
 from convergence.engine.wake_dependents import wake_dependents
-from convergence.errors import Conflict
+from convergence.errors import Conflict, ConvergenceError, StorageFault
 from convergence.ports.bus import Ack, Answer, Retry
 
 logger = logging.getLogger(__name__)
+STORAGE_S: Final = 10.0  # between two tries while this machine's storage does not work
 DELAY_MAX_S: Final = 3600.0  # between two attempts
 _SOON_S: Final = 60.0  # retries due later are left to the reconciler
 ACK: Final = Ack()
 
 
 async def finish_step(claimed: StepDelivery, held: StoredStep, outcome: Outcome, *, began: datetime) -> Answer:
-    """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped."""
+    """Commit `outcome` against the version that the lease holds. A newer owner wins: then this result is dropped.
+
+    While the state cannot be written, the outcome is kept: a step that is done is not done again for a full disk.
+    """
     delivery = changed(claimed, held=held)
+    answer: Answer = ACK
+    name = f"{delivery.run.run_id}/{delivery.planned.step_id}"
+    while True:
+        try:
+            return await _finish_step(delivery, outcome, began, claimed.step.moves)
+        except Conflict:
+            logger.info("%s: a newer owner took over; this result is dropped", name)
+            return answer
+        except StorageFault as error:
+            logger.warning("%s: its outcome is not stored yet: %s", name, error)
+            answer = Retry("a part of its outcome may be stored", 0.0)
+            await delivery.services.clock.sleep(STORAGE_S)
+
+
+async def release(claimed: StepDelivery, held: StoredStep) -> None:
+    """Give up a step because its process stops: the next one takes it up at once and counts no crash."""
     try:
-        return await _finish_step(delivery, outcome, began, claimed.step.moves)
-    except Conflict:
-        logger.info(
-            "%s/%s: a newer owner took over; this result is dropped", delivery.run.run_id, delivery.planned.step_id
-        )
-        return ACK
+        await changed(claimed, held=held).move(StepStatus.RETRYING, "its process was stopped", **RELEASED)
+    except ConvergenceError as error:
+        logger.info("%s/%s: not released: %s", claimed.run.run_id, claimed.planned.step_id, error)
 
 
 async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime, claimed_at: int) -> Answer:
@@ -62,6 +79,12 @@ async def _finish_step(delivery: StepDelivery, outcome: Outcome, began: datetime
         case Stopped(reason=reason):
             # Only the owner may end its lease early; otherwise others would wait for an unused lease to expire.
             await delivery.move(StepStatus.RETRYING, f"stopped: {reason}", **RELEASED)
+        case Failed(environment=True, error=error):
+            due = delivery.now() + timedelta(seconds=STORAGE_S)
+            changes = {"error": error, "not_before": due}
+            return until_due(
+                await delivery.move(StepStatus.RETRYING, f"put off: {error['message']}", **RELEASED, **changes)
+            )
         case Failed(retryable=True) if delivery.step.failures + 1 < delivery.planned.attempts_max:
             return await _retry(delivery, outcome)
         case Failed(error=error):

@@ -129,8 +129,14 @@ class Lease:
         return "the step has moved on"
 
 
-def is_leased(services: Services, step: Step) -> bool:
-    """True while an owner may be alive. Embedded, owners of earlier boots are dead: this one has the lock."""
+def is_leased(services: Services, run_id: str, record: str, step: Step) -> bool:
+    """True while an owner may be alive. Embedded, owners of earlier boots are dead: this one has the lock.
+
+    A lease that could not be renewed (the process was stopped, or its disk is full) does not mean that its owner
+    died if that is this process, and it is still at work.
+    """
+    if step.lease_owner == services.owner and (run_id, record) in services.cache.at_work:
+        return True
     if services.settings.sole_process and step.lease_owner != services.owner:
         return False
     return step.leased(services.clock.now())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import Any, Final
@@ -21,7 +22,7 @@ from convergence.engine.services import Services
 from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.end_steps import resolved
 from convergence.engine.step.execute import execute, time_limit
-from convergence.engine.step.finish_step import fail, finish_step, until_due
+from convergence.engine.step.finish_step import fail, finish_step, release, until_due
 from convergence.engine.step.inputs import input_digest
 from convergence.engine.step.lease import Lease, is_leased
 from convergence.engine.store import StoredRun, StoredStep, read_plan, read_run, read_steps, record_id
@@ -78,7 +79,8 @@ async def _look(
     services: Services, stored: StoredRun, plan: Plan, planned: PlanStep, *, isolated: bool
 ) -> Answer | None:
     run = stored.run
-    mine, *needed = await read_steps(services, run, [record_id(planned, run.epoch), *planned.needs])
+    record = record_id(planned, run.epoch)
+    mine, *needed = await read_steps(services, run, [record, *planned.needs])
     found = {name: dep.step for name, dep in zip(planned.needs, needed, strict=True) if dep is not None}
     results = {name: step.result or {} for name, step in found.items()}
     held = StoredStep(Step(step_id=planned.step_id), 0) if mine is None else mine
@@ -90,7 +92,7 @@ async def _look(
             step=None if mine is None else mine.step,
             dependencies=[found.get(name) for name in planned.depends_on],
             epoch=run.epoch,
-            leased=is_leased(services, held.step),
+            leased=is_leased(services, run.run_id, record, held.step),
             now=services.clock.now(),
             isolated=isolated,
             crashes_max=services.settings.crashes_max,
@@ -176,6 +178,15 @@ async def _claim(delivery: StepDelivery, results: Results, *, isolated: bool) ->
     )
     record = record_id(planned, delivery.run.epoch)
     limit = time_limit(services, delivery.stored, planned, step)
-    async with Lease(services, delivery.stored, record, claimed.held, limit=limit) as lease:
-        outcome = await execute(services, delivery.stored, delivery.plan, planned, lease, results)
-    return await finish_step(claimed, lease.held, outcome, began=now)
+    lease = Lease(services, delivery.stored, record, claimed.held, limit=limit)
+    key = (delivery.run.run_id, record)
+    services.cache.at_work.add(key)
+    try:
+        async with lease:
+            outcome = await execute(services, delivery.stored, delivery.plan, planned, lease, results)
+        return await finish_step(claimed, lease.held, outcome, began=now)
+    except asyncio.CancelledError:  # the process stops
+        await release(claimed, lease.held)
+        raise
+    finally:
+        services.cache.at_work.discard(key)

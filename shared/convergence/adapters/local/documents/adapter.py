@@ -23,7 +23,7 @@ from convergence.adapters.local.documents.indexes import FileIndexes
 from convergence.adapters.local.documents.query import Query
 from convergence.adapters.local.documents.recent import Key, Recent, Stored
 from convergence.adapters.local.documents.writes import Encoded, conflict, encoded, holds, patched, split
-from convergence.errors import Conflict, StorageLocked, StorageUnusable, Transient
+from convergence.errors import Conflict, StorageFault, StorageLocked, StorageUnusable
 from convergence.ports.clock import Clock
 from convergence.ports.documents import (
     Create,
@@ -130,7 +130,7 @@ class SqliteDocuments:
         try:
             return self._execute(sql, values)
         except sqlite3.Error as error:
-            raise Transient(f"state could not be read: {error}") from error
+            raise StorageFault(f"state could not be read: {error}") from error
 
     async def get_many(self, paths: Sequence[str]) -> list[Document | None]:
         """Return one entry for each path. One moment: nothing else runs on this thread meanwhile."""
@@ -204,7 +204,7 @@ class SqliteDocuments:
         if not isinstance(error, sqlite3.Error):
             return error
         self._failed = f"state could not be written: {error}"
-        return Transient(self._failed)
+        return StorageFault(self._failed)
 
     def _apply(self, writes: Sequence[Encoded]) -> list[int] | Conflict:
         """Check every precondition, then write: a refused commit leaves no trace, its neighbours go on."""

@@ -7,7 +7,15 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from convergence.errors import ConvergenceError, StepFailed, StorageLocked, StorageUnusable, Transient, did_you_mean
+from convergence.errors import (
+    ConvergenceError,
+    StepFailed,
+    StorageFault,
+    StorageLocked,
+    StorageUnusable,
+    Transient,
+    did_you_mean,
+)
 
 if TYPE_CHECKING:
     import duckdb
@@ -15,7 +23,10 @@ if TYPE_CHECKING:
 _HOLDER: Final = re.compile(r"PID (\d+)")
 # By name, so that this table is readable without importing duckdb. What is not listed is a StepFailed.
 _TRANSIENT: Final = frozenset({"TransactionException", "InterruptException", "ConnectionException"})
-_NO_ROOM: Final = re.compile(r"No space left on device|[Qq]uota exceeded|File too large|Read-only file system")
+_NO_ROOM: Final = re.compile(
+    r"No space left on device|[Qq]uota exceeded|File too large|Read-only file system"
+    r"|Too many open files|Input/output error"
+)
 _NOISE: Final = re.compile(
     r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
 )
@@ -62,7 +73,7 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
         who = f"process {holder.group(1)}" if holder else "another process"
         return StorageLocked(f"The warehouse is in use by {who}. Stop it, or give this one another data directory.")
     if kind == "FatalException" or _NO_ROOM.search(text):
-        return Transient(f"{prefix}the warehouse cannot be written: {text.splitlines()[-1]}")
+        return StorageFault(f"{prefix}the warehouse cannot be written: {text.splitlines()[-1]}")
     if kind in _TRANSIENT:
         return Transient(f"{prefix}the warehouse is busy: {text}")
     if kind == "OutOfMemoryException":

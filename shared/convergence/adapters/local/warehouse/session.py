@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
 from convergence.adapters.local.warehouse.errors import cannot_open, ends_the_database, translate_error
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.verdicts import Verdicts, may_define
-from convergence.errors import ConvergenceError, StepFailed, StorageUnusable, Transient
+from convergence.errors import ConvergenceError, StepFailed, StorageFault, StorageUnusable, Transient
 
 if TYPE_CHECKING:
     import duckdb
@@ -229,7 +229,7 @@ class Session:
         googlesql: bool,
     ) -> T:
         if self._closed:
-            raise Transient("the warehouse is closed")
+            raise StorageFault("the warehouse is closed")
         job = Job(self._verdicts)
         future = asyncio.get_running_loop().run_in_executor(pool, execute, job, work, googlesql)
         try:
@@ -274,7 +274,7 @@ class Session:
         """Give a new cursor; a database that DuckDB has given up is opened again once no cursor is left on it."""
         with self._lock:
             if self._invalid and self._at_work:
-                raise Transient("the warehouse is being opened again after an error")
+                raise StorageFault("the warehouse is being opened again after an error")
             if self._invalid and self._database is not None:
                 self._database.close()
                 self._database, self._has_macros = None, False
