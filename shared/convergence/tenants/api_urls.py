@@ -1,7 +1,8 @@
 """Which APIs a tenant may send its keys to, and so make this installation call.
 
 A caller that could name any address would reach what only this machine can reach (server-side request forgery). So in
-production the registry of providers is the list of hosts; processors check the addresses behind them once more.
+production the registry of providers is the list of hosts. Parameters that say by their names that they are addresses
+are refused here, before anything is stored; the requests themselves are checked by `api_hosts` and the transport.
 """
 
 from __future__ import annotations
@@ -12,19 +13,20 @@ from urllib.parse import urlsplit
 
 from convergence.config.files.models import Providers
 from convergence.errors import InvalidInput, did_you_mean
+from convergence.tenants.api_hosts import registry_hosts
 
 _ENDING: Final = "_url"
 
 
 def check_api_urls(registry: Providers, given: Mapping[str, Any]) -> None:
     """Raise `InvalidInput` for a parameter that names an address outside the registry, or not by https on port 443."""
-    hosts = {urlsplit(each.api_base_url).hostname or "" for each in registry.providers.values()} | {*registry.api_hosts}
+    hosts = registry_hosts(registry)
     for name, value in given.items():
         if name.endswith(_ENDING):
             _check(name, value, hosts)
 
 
-def _check(name: str, value: Any, hosts: set[str]) -> None:
+def _check(name: str, value: Any, hosts: frozenset[str]) -> None:
     try:
         parts = urlsplit(str(value))
         plain = parts.scheme == "https" and parts.port in (None, 443) and parts.username is None

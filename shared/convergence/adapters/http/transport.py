@@ -19,6 +19,7 @@ from convergence.adapters.http.body import BYTES_MAX, BoundedBody, is_compressed
 from convergence.adapters.http.connector import Resolve, connector, resolve
 from convergence.adapters.http.errors import as_httpx
 from convergence.domain.addresses import DEFAULT_REACH, Reach, check_literal
+from convergence.ports.http.hosts import check_host
 
 LINE_MAX: Final = 16 * 1024  # bytes of one header of an answer
 HEADERS_MAX: Final = 128
@@ -34,7 +35,7 @@ _UNASKED: Final = ("accept", "accept-encoding", "content-type", "user-agent")  #
 
 
 class CheckedTransport(httpx.AsyncBaseTransport):
-    """HTTP/1.1 over checked connections.
+    """HTTP/1.1 over checked connections, to hosts that the step may call (`ports.http.hosts`).
 
     Raises what httpx's own transport raises, and `StepFailed` for an address out of reach, an answer that is too large
     or in an encoding that was not requested, `Transient` for a name without an address.
@@ -55,6 +56,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
         url, reach = request.url, request.extensions.get("reach", DEFAULT_REACH)
         if url.scheme not in {"http", "https"}:
             raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https", request=request)
+        check_host(url.raw_host.decode("ascii"))
         reach = self._reach if reach == DEFAULT_REACH else reach
         check_literal(url.raw_host.decode("ascii"), reach)
         _check_headers(request)

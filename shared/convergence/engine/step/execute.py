@@ -10,10 +10,14 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import Any, Final
 
 import orjson
 
+from convergence.config.files.providers import load_providers
+from convergence.config.loader import LoadedPipeline
+from convergence.config.settings.environments import SHORT
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.step import Step
 from convergence.engine.finish_run import error_data
@@ -23,6 +27,8 @@ from convergence.engine.step.lease import Lease
 from convergence.engine.store import StoredRun
 from convergence.errors import ConvergenceError, LeaseLost, StorageFault, Throttled, Transient
 from convergence.ports import processor as words
+from convergence.ports.http.hosts import HostCheck, hosts_checked
+from convergence.tenants.api_hosts import TenantHosts
 
 logger = logging.getLogger(__name__)
 
@@ -80,7 +86,8 @@ async def execute(
     context = StepContext(services, stored.run, plan, planned, lease, results, deadline)
     try:
         processor = services.processor(planned.ps_type)
-        answer = await processor.execute(planned.config, context)
+        with hosts_checked(_hosts(services, stored)):
+            answer = await processor.execute(planned.config, context)
         outcome = _read_answer(services, planned, answer, context)
         if isinstance(outcome, Continued):
             await context.flush()
@@ -102,6 +109,21 @@ async def execute(
         return interrupted or _failure(services, planned, error, context)
     finally:
         await context.close()
+
+
+def _hosts(services: Services, stored: StoredRun) -> HostCheck | None:
+    """Return the check of the hosts that a step may call. Outside production a sandbox may have any address."""
+    if services.env != SHORT["production"]:
+        return None
+    run = stored.run
+
+    def loaded() -> LoadedPipeline | None:
+        try:
+            return services.catalog.get(run.pipeline)
+        except ConvergenceError:  # the file was removed, or broken, after the run began
+            return None
+
+    return TenantHosts(partial(load_providers, services.configs_dir), loaded, run.parameters)
 
 
 def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: StepContext) -> Outcome | None:
