@@ -150,6 +150,10 @@ class CredentialRejected(StepFailed):
     code = "credential.rejected"
 
 
+class PageNotFound(StepFailed):
+    """The provider does not know the address (404)."""
+
+
 class SchemaMismatch(StepFailed):
     """A value does not fit its column; the message names column and row (counted from 1)."""
 

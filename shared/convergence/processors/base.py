@@ -41,18 +41,19 @@ class TableProcessor(ABC):
             rows_read += len(batch)
             context.progress(rows=rows_read)
         dates = None if self.date_field is None else days(context.start_date, context.end_date)
+        outputs = self.outputs()
         loaded = await context.warehouse.load(stage, dates=dates, date_field=self.date_field)
         return {
             "status": SUCCESS,
             "rows_processed": rows_read,
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
-            "warnings": [] if dates is None else unfinished(dates, context),
-            **self.outputs(),
+            **outputs,
+            "warnings": [*([] if dates is None else unfinished(dates, context)), *outputs.get("warnings", ())],
         }
 
     def outputs(self) -> Mapping[str, Any]:
-        """Return further named outputs of the step, asked for at its end."""
+        """Return further named outputs of the step, asked for at its end; `warnings` are added to those of the load."""
         return {}
 
 

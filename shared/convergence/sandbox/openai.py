@@ -21,6 +21,7 @@ from convergence.sandbox.kinds import KINDS, Kind
 DAY: Final = 86_400
 WIDTHS: Final = {"1d": DAY, "1h": 3600, "1m": 60}
 LIMITS: Final = {"1d": (7, 31), "1h": (24, 168), "1m": (60, 1440)}  # default, most
+UNUSED: Final = "decisions"  # an endpoint that the organization has, and no usage of
 COST_LIMITS: Final = (7, 180)
 COST_GROUPS: Final = ("project_id", "line_item", "api_key_id")
 KEYS_SINCE: Final = 1_764_979_200  # costs of earlier days cannot be grouped by key
@@ -94,6 +95,8 @@ def answer(request: Request) -> Response:
             _refuse_early_keys(query)
             return _page(request, query, "1d", COST_LIMITS, lambda start, end: _costs(query, start, end))
         area, _, name = path.partition("/")
+        if area == "usage" and name == UNUSED:
+            return _page(request, query, "1d", LIMITS["1d"], lambda _start, _end: [])
         kind = KINDS.get(name) if area == "usage" else None
         if kind is None:
             return error(404, f"Invalid URL ({request.method} {request.path})")

@@ -188,6 +188,15 @@ def test_an_unknown_model_has_no_cost_and_says_so() -> None:
     assert "cost" not in row
 
 
+def test_counts_that_the_report_adds_later_are_a_finding() -> None:
+    others = '{"cache_creation_ephemeral_24h_input_tokens":9,"server_tool_use_web_fetch_requests":4,"pace":"brisk"}'
+    rows = {row["charge_kind"]: row for row in priced(other_fields=others)}
+    assert rows["input"]["cost"] == 3
+    finding = rows["cache_creation_ephemeral_24h_input_tokens"]
+    assert (finding["consumed_quantity"], finding["price_basis"], len(rows)) == (9, "unknown_kind", 2)
+    assert "cost" not in finding
+
+
 def test_a_discounted_tier_without_a_price_takes_the_standard_one_and_says_so() -> None:
     assert priced(service_tier="flex")[0]["price_basis"] == "standard_processing"
 

@@ -93,7 +93,8 @@ def test_usage_of_all_endpoints_lands_in_one_table_through_pages_a_429_and_a_500
     assert {row["usage_date"] for row in rows} == set(DAYS)
     assert result["rows_written"] == len(rows) == sum(result["rows_by_kind"].values())
     assert (result["http_retries"], waits[0]) == (2, 0.2)  # the 429 waited as asked
-    assert result["http_calls"] == 2 * len(KINDS) + 2  # ten days are two pages of seven
+    assert result["http_calls"] == 2 * (len(KINDS) + 1) + 2  # ten days are two pages of seven; decisions have no rows
+    assert (result["rows_by_kind"]["decisions"], result["warnings"]) == (0, [])
 
 
 def test_running_the_same_days_twice_leaves_the_same_rows() -> None:
@@ -324,9 +325,39 @@ def test_a_count_that_is_none_is_refused_with_day_and_field(count: float) -> Non
 
 
 def test_fields_that_the_api_adds_later_are_kept() -> None:
-    result = {"object": "x", "model": "gpt-4o", "input_tokens": 3, "input_video_tokens": 2}
+    result = {"object": "x", "model": "gpt-4o", "input_tokens": 3, "output_tokens": 0, "input_video_tokens": 2}
     (row,) = asyncio.run(extract_from(bucket(DAYS[0], result), bucket(DAYS[1])))
     assert (row["input_tokens"], row["other_fields"]) == (3, '{"input_video_tokens":2}')
+
+
+@pytest.mark.parametrize(
+    "result", [{"error": {"message": "no data"}}, {}, {"input_tokens": 3}, {"input_tokens": None, "output_tokens": 1}]
+)
+def test_a_result_without_its_counts_is_never_a_row_of_nulls(result: Mapping[str, Any]) -> None:
+    with pytest.raises(StepFailed, match=r"completions on 2026-11-10: a result without (in|out)put_tokens"):
+        asyncio.run(extract_from(bucket(DAYS[0], result), bucket(DAYS[1])))
+
+
+def test_an_endpoint_in_beta_that_the_organization_has_not_is_a_warning() -> None:
+    def handler(request: Request) -> Response:
+        if request.path.endswith(("decisions", "images")):
+            return Response(404, b'{"error": {"message": "Invalid URL"}}')
+        days = [bucket(FIRST), bucket(FIRST + timedelta(days=1))]
+        return Response(200, orjson.dumps({"object": "page", "data": days, "has_more": False, "next_page": None}))
+
+    async def main(*kinds: str) -> Any:
+        server = HttpServer(handler)
+        async with world(end_date=FIRST + timedelta(days=1)) as here:
+            try:
+                return await here.usage(api_base_url=await server.start(), kinds=kinds)
+            finally:
+                await server.stop()
+
+    (warning,) = asyncio.run(main("completions", "decisions"))["warnings"]
+    assert warning.startswith("usage of kind decisions was not read: ")
+    assert "404" in warning
+    with pytest.raises(StepFailed, match="404"):
+        asyncio.run(main("images"))
 
 
 KEYS_FROM = date(2025, 12, 6)  # Unix 1764979200

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -123,6 +124,34 @@ def test_units_other_than_tokens() -> None:
     assert costs(used("moderations", model="omni-moderation-latest", input_tokens=9)) == {"input": Decimal(0)}
 
 
+@pytest.mark.parametrize("kind", ["completions", "embeddings", "moderations"])
+def test_tokens_of_a_kind_that_is_not_known_are_a_finding_and_not_plain_input(kind: str) -> None:
+    fields = {"input_tokens": 1000, "input_cache_write_12h_tokens": 100, "output_tokens": 70 * (kind == "completions")}
+    others = {"input_video_tokens": 300, "output_smell_tokens": 7 * (kind == "completions"), "note": "x"}
+    usage = used(kind, model="gpt-5.6-luna", num_model_requests=1, other_fields=json.dumps(others), **fields)
+    rows = {row["charge_kind"]: row for row in cost_rows(usage, BOOK)}
+    found = {name: (row["consumed_quantity"], row["price_basis"]) for name, row in rows.items() if "cost" not in row}
+    smell = {"output_smell_tokens": (7, "unknown_kind")} if kind == "completions" else {}
+    assert found == {
+        "cache_write_12h": (100, "no_price"),
+        "input_video_tokens": (300, "unknown_kind"),
+        **smell,
+    }
+    assert rows["input"]["consumed_quantity"] == 600
+    assert kind != "completions" or rows["output"]["consumed_quantity"] == 63
+
+
+def test_decisions_have_a_kind_of_their_own_and_no_price_of_other_input() -> None:
+    usage = used("decisions", model="gpt-6-luna", input_tokens=1000, input_cached_tokens=400, output_tokens=3)
+    (row,) = cost_rows(usage, BOOK)
+    assert (row["charge_kind"], row["consumed_quantity"], row["price_basis"]) == ("decision_input", 1000, "no_price")
+
+
+def test_tokens_of_a_kind_of_usage_that_is_charged_by_something_else_are_a_finding() -> None:
+    usage = used("images", model="gpt-image-1", images=2, other_fields='{"sketch_tokens": 5, "zero_tokens": 0}')
+    assert [row["charge_kind"] for row in cost_rows(usage, BOOK)] == ["image", "sketch_tokens"]
+
+
 def test_parts_that_exceed_their_total_are_refused() -> None:
     with pytest.raises(StepFailed, match="2026-11-10, gpt-4o: the parts of input tokens exceed"):
         list(quantities(used(model="gpt-4o", input_tokens=10, input_cached_tokens=11)))
@@ -182,6 +211,8 @@ def test_an_empty_list_names_the_pipeline_that_fills_it() -> None:
     [
         ("gpt-4o, cached input", "tokens", ("gpt-4o", "cached_input", 1)),
         ("gpt-4o, output", "1000_tokens", ("gpt-4o", "output", 1000)),
+        ("gpt-5.6-sol, cache writes", "tokens", ("gpt-5.6-sol", "cache_write", 1)),
+        ("gpt-5.6-sol, cache writes - 12hr", "tokens", ("gpt-5.6-sol", "cache_write_12h", 1)),
         ("code interpreter session", None, ("", "code_interpreter_session", 1)),
         ("Assistants API | storage", None, ("Assistants API | storage", "unknown", 1)),
         (None, None, ("", "unknown", 1)),

@@ -9,7 +9,7 @@ from typing import Any, Final
 import httpx
 import orjson
 
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Throttled, Transient
+from convergence.errors import ConvergenceError, CredentialRejected, PageNotFound, StepFailed, Throttled, Transient
 from convergence.ports.http.json_text import read_json
 from convergence.ports.http.waits import rate_limit_wait_s, retry_after_s
 
@@ -208,9 +208,8 @@ def refused(
         return CredentialRejected(f"{where} {reason} ({status}). {renew}".rstrip())
     if 300 <= status < 400:
         return StepFailed(f"{where} redirects ({status}): set the final base URL")
-    return StepFailed(
-        f"{where} refuses the request ({status}): {'no reason given' if message is None else _message(message, redact)}"
-    )
+    reason = "no reason given" if message is None else _message(message, redact)
+    return (PageNotFound if status == 404 else StepFailed)(f"{where} refuses the request ({status}): {reason}")
 
 
 def _parsed_or_none(body: bytes) -> Any:

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
-from convergence.processors.genai.charge import charge
+from convergence.processors.genai.charge import charge, unknown_counts
 from convergence.processors.genai.price import STANDARD, TOKEN_KINDS, Price
 from convergence.processors.genai.price_list_more import US, has_inference_geo
 from convergence.processors.genai.pricing import PriceBook
@@ -26,6 +26,8 @@ KINDS: Final = {
 WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
 # Where inference ran. Of the others the price list says nothing, so a new place stops instead of being priced as any.
 PLACES: Final = frozenset({None, "global", US, "not_available"})
+# Counted, and never charged for: "the web fetch tool is available at no additional cost" (pricing page).
+FREE: Final = frozenset({"server_tool_use_web_fetch_requests"})
 WHO: Final = ("usage_date", "usage_kind", "workspace_id", "api_key_id", "model")
 
 
@@ -41,14 +43,20 @@ def cost_rows(usage: Row, book: PriceBook) -> Iterator[dict[str, Any]]:
     if place not in PLACES:
         raise StepFailed(f"{usage['usage_date']}: the inference_geo {place!r} is not known here")
     listed = None if usage["model"] is None else book.model(usage["model"])
-    for column, kind in KINDS.items():
-        quantity = int(usage[column] or 0)
+    counts = {kind: int(usage[column] or 0) for column, kind in KINDS.items()} | _unknown(usage)
+    for kind, quantity in counts.items():
         if quantity:
             row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
             found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], tokens, place)
             if found is not None and _is_dearer_in_the_us(found.price, place):
                 found = None
             yield charge(row, quantity, listed=listed, found=found)
+
+
+def _unknown(usage: Row) -> dict[str, int]:
+    """Return counts that are not known here, by the name of their field: they are disjoint from all others."""
+    counts = unknown_counts(usage, ("_tokens", "_requests"))
+    return {name: count for name, count in counts.items() if name not in FREE}
 
 
 def _is_dearer_in_the_us(price: Price, place: str | None) -> bool:

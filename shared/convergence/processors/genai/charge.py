@@ -5,12 +5,14 @@ Money is Decimal; a cost keeps 18 digits behind the point, which every finite pr
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from decimal import ROUND_HALF_EVEN, Context, Decimal
 from typing import Any, Final
 
+from convergence.ports.http.json_text import read_json
 from convergence.processors.genai.currency import CURRENCIES
-from convergence.processors.genai.price import UNIT_SIZES
+from convergence.processors.genai.price import KINDS, UNIT_SIZES
 from convergence.processors.genai.pricing import Found
 
 DIGITS: Final = Decimal(1).scaleb(-18)
@@ -30,8 +32,8 @@ CONSUMED_UNITS: Final = {
 def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: Found | None) -> dict[str, Any]:
     """Return `row` (who used what; with `charge_kind`) with quantity and cost added.
 
-    Without a price, `cost` is absent and `price_basis` gives the reason: `unknown_model`, `no_price` or
-    `unknown_currency`. Never zero.
+    Without a price, `cost` is absent and `price_basis` gives the reason: `unknown_kind`, `unknown_model`, `no_price`
+    or `unknown_currency`. Never zero.
     """
     charged = {
         **row,
@@ -39,7 +41,7 @@ def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: 
         "consumed_unit": CONSUMED_UNITS.get(row["charge_kind"], "Tokens"),
     }
     if found is None:
-        return {**charged, "price_basis": "no_price" if listed else "unknown_model"}
+        return {**charged, "price_basis": _missing(row["charge_kind"], listed)}
     price = found.price
     if price.currency not in CURRENCIES:
         return {**charged, "listed_model": price.model, "price_id": price.price_id, "price_basis": "unknown_currency"}
@@ -57,4 +59,20 @@ def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: 
         "price_id": price.price_id,
         "price_effective_from": price.effective_from,
         "price_source": f"{price.source} {price.source_version}",
+    }
+
+
+def _missing(kind: str, listed: str | None) -> str:
+    if kind not in KINDS:
+        return "unknown_kind"
+    return "no_price" if listed else "unknown_model"
+
+
+def unknown_counts(usage: Mapping[str, Any], endings: tuple[str, ...]) -> dict[str, int]:
+    """Return the counts above zero that a provider has added since: those in `other_fields` with such a name."""
+    others = read_json((usage.get("other_fields") or "{}").encode())
+    return {
+        name: math.ceil(value)
+        for name, value in others.items()
+        if name.endswith(endings) and isinstance(value, int | float | Decimal) and value > 0
     }

@@ -12,6 +12,7 @@ BASES: Final = {
     "standard_processing": ", which is the standard one: the list has none for this processing",
 }
 WITHOUT_PRICE: Final = {
+    "unknown_kind": "no kind of charge is known for it",
     "no_price": "our price list has no price for it",
     "unknown_currency": "our price list has it in a currency that does not exist",
 }

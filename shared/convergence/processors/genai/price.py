@@ -29,9 +29,14 @@ TOKEN_KINDS: Final = frozenset(
     {
         *PARENT,
         *PARENT.values(),
-        *("cache_write", "cache_write_1h", "output", "output_audio", "output_image"),
+        *("cache_write", "cache_write_1h", "cache_write_12h", "output", "output_audio", "output_image"),
+        "decision_input",  # OpenAI's Decisions API charges one price for all input, and none for output
     }
 )
+# All kinds of charge. What is used beside them is a finding: `unknown_kind`.
+KINDS: Final = TOKEN_KINDS | {
+    *("image", "character", "second", "vector_store_byte", "code_interpreter_session", "file_search", "web_search"),
+}
 # Discounts on the standard processing, whose price may stand in for theirs. Others (fast, priority) cost more.
 DISCOUNTED: Final = frozenset({"batch", "flex", "flex_discount"})
 

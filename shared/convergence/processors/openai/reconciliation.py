@@ -23,11 +23,16 @@ FACTORS: Final = {
 }
 
 
+# The bill's words for cache writes → kind of charge.
+WRITES: Final = {"cache_writes": "cache_write", "cache_writes_-_12hr": "cache_write_12h"}
+
+
 def line(item: str | None, unit: str | None) -> tuple[str, str, Decimal]:
     """Return (model or "", kind of charge, factor to our unit); a kind that is not understood is `unknown`."""
     text = item or ""
     model, _, words = text.rpartition(", ")
     charge = words.strip().lower().replace(" ", "_")
+    charge = WRITES.get(charge, charge)
     factor = FACTORS.get(unit or "", Decimal(1))
     return (model, charge, factor) if charge in CHARGES else (text, UNKNOWN, factor)
 

@@ -7,13 +7,14 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.errors import StepFailed
+from convergence.errors import PageNotFound, StepFailed
 from convergence.ports.http.json_text import write_json
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.http.client import RestClient
 from convergence.processors.openai.api import ApiSettings, connect, daily
+from convergence.processors.openai.charges import METRICS
 from convergence.processors.settings import settings
 
 _WHO: Final = ("project_id", "user_id", "api_key_id")
@@ -23,6 +24,7 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "completions": (*_WHO, "model", "batch", "service_tier"),
     "embeddings": (*_WHO, "model"),
     "moderations": (*_WHO, "model"),
+    "decisions": (*_WHO, "model", "batch", "service_tier"),
     "images": (*_WHO, "model", "size", "source"),
     "audio_speeches": (*_WHO, "model"),
     "audio_transcriptions": (*_WHO, "model"),
@@ -31,6 +33,8 @@ ENDPOINTS: Final[Mapping[str, tuple[str, ...]]] = {
     "file_search_calls": (*_WHO, "vector_store_id"),
     "web_search_calls": (*_WHO, "model", "context_level"),
 }
+# Endpoints in public beta: an organization that does not have them yet has no usage of them either.
+BETA: Final = frozenset({"decisions"})
 RENAMED: Final = {"size": "image_size", "source": "image_source"}
 # Fields of a result that have a column; what the API adds later is kept in `other_fields`.
 FIELDS: Final = frozenset(
@@ -39,6 +43,7 @@ FIELDS: Final = frozenset(
         "input_tokens",
         "input_cached_tokens",
         "input_cache_write_tokens",
+        "input_cache_write_12h_tokens",
         "input_uncached_tokens",
         "input_text_tokens",
         "input_cached_text_tokens",
@@ -61,6 +66,14 @@ FIELDS: Final = frozenset(
 )
 
 
+# Counts that each result has (OpenAPI document 2.3.0), beside those of METRICS.
+REQUIRED: Final = {
+    "completions": ("input_tokens", "output_tokens"),
+    "embeddings": ("input_tokens",),
+    "moderations": ("input_tokens",),
+}
+
+
 class UsageSettings(ApiSettings):
     """`kinds`: the endpoints to query; all by default."""
 
@@ -76,6 +89,7 @@ class UsageProcessor(TableProcessor):
     def __init__(self) -> None:
         self._client: RestClient | None = None
         self._rows: dict[str, int] = {}
+        self._warnings: list[str] = []
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page of one endpoint after the other."""
@@ -92,15 +106,25 @@ class UsageProcessor(TableProcessor):
                 group_by=ENDPOINTS[kind],
                 page_days=options.page_days,
             )
-            async for page in pages:
-                rows = [_row(kind, day, result) for day, result in page]
-                self._rows[kind] += len(rows)
-                yield rows
+            try:
+                async for page in pages:
+                    rows = [_row(kind, day, result) for day, result in page]
+                    self._rows[kind] += len(rows)
+                    yield rows
+            except PageNotFound as error:
+                if kind not in BETA:
+                    raise
+                self._warnings.append(f"usage of kind {kind} was not read: {error}")
 
     def outputs(self) -> Mapping[str, Any]:
         """Say how many rows each endpoint gave and how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
-        return {"rows_by_kind": self._rows, "http_calls": self._client.calls, "http_retries": self._client.retries}
+        return {
+            "rows_by_kind": self._rows,
+            "http_calls": self._client.calls,
+            "http_retries": self._client.retries,
+            "warnings": self._warnings,
+        }
 
 
 def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
@@ -113,6 +137,9 @@ def _row(kind: str, day: date, result: Mapping[str, Any]) -> Row:
             row[RENAMED.get(name, name)] = value
         elif name != "object" and value is not None:
             others[name] = value
+    for name in REQUIRED.get(kind, (METRICS[kind][0],) if kind in METRICS else ()):
+        if row.get(name) is None:
+            raise StepFailed(f"OpenAI usage of {kind} on {day}: a result without {name}: {str(dict(result))[:200]}")
     if others:
         row["other_fields"] = write_json(others)
     return row
