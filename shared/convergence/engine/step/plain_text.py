@@ -14,7 +14,7 @@ _ESCAPE: Final = re.compile(
     r"|\\u(?P<unicode>[0-9a-fA-F]{4})"
     r"|(?P<bytes>(?:%[0-9a-fA-F]{2})+|(?:\\x[0-9a-fA-F]{2})+)"
     r"|&(?P<entity>#[0-9]{1,7};|#[xX][0-9a-fA-F]{1,6};|[a-zA-Z]{2,6};)"
-    r"|\\(?P<char>.?)"
+    r"|\\\s*(?P<char>.?)"
     r"|(?P<space>[\s+]+)",
     re.DOTALL,
 )

@@ -8,14 +8,16 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
+from convergence.engine.step.decoded_text import decoded
 from convergence.engine.step.plain_text import PlainText, plain
-from convergence.engine.step.secret_forms import SHORTEST, encoded, parts
+from convergence.engine.step.secret_forms import SHORTEST, encoded, escaped, parts
 
 MASK: Final = "[secret]"
 _HEAD_MAX: Final = 16  # so much of the beginning of a long secret is enough: others may have cut the rest
 _END: Final = 24  # characters in which a cut head is looked for
 _SHORT: Final = 12  # a shorter one is recognised as a whole
-_COMMON: Final = ("-----BEGIN", "{", "[")  # prefixes that reveal nothing about a secret
+_DEPTH_MAX: Final = 2  # of codes inside codes that are decoded; the innermost is recognised by its form
+_COMMON: Final = ("-----begin", "{", "[")  # prefixes that reveal nothing about a secret
 _MARKED: Final = re.compile(r"[.…\"')]{1,24}$")  # how a text shows that it was cut
 _CUT: Final = re.compile(r"(?:%[0-9a-fA-F]?|&[#a-zA-Z0-9]{0,6}|u[0-9a-fA-F]{0,3}|x[0-9a-fA-F]?)?[.…\"')]{0,24}$")
 _BASE64_EDGE: Final = 3  # characters beside an encoded secret that hold bits of it
@@ -25,8 +27,9 @@ _BASE64: Final = re.compile(r"[A-Za-z0-9+/_-]")
 class Redactor:
     """Masks the secrets of one execution, their parts, and encoded forms of both.
 
-    A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own.
-    The time is linear in the text.
+    A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own;
+    what looks like base64, base32 or hex is decoded and searched too (`decoded_text`). Upper and lower case are the
+    same. The time is linear in the text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -43,10 +46,12 @@ class Redactor:
         self._known.add(secret)
         found = parts(secret)
         self._parts |= found
-        shown = {plain(part).text for part in found}
-        coded = {plain(code).text for part in found for code in encoded(part)}
-        whole = plain(secret.strip()).text
-        several = len(shown) > 1  # the whole begins with a name or a brace, which texts may hold
+        shown = {_lower(plain(form).text) for part in found for form in escaped(part)}
+        coded = {_lower(plain(code).text) for part in found for code in encoded(part)}
+        whole = _lower(plain(secret.strip()).text)
+        several = (
+            len({plain(part).text for part in found}) > 1
+        )  # the whole begins with a name or a brace, which texts may hold
         for form, beside in (*((form, 0) for form in shown), *((form, _BASE64_EDGE) for form in coded)):
             if len(form) >= SHORTEST:
                 self._forms.append((form if several and form == whole else _head(form), form, beside))
@@ -64,18 +69,29 @@ class Redactor:
             return [self(item) for item in value]
         return value
 
-    def _text(self, text: str) -> str:
+    def _text(self, text: str, depth: int = 0) -> str:
         if len(text) < SHORTEST:
             return text
         found = [span for part in self._parts for span in _verbatim(text, part)]
         read = plain(text)
+        read = PlainText(_lower(read.text), read.starts, read.ends)
         end = read.text[-_END:]
         for head, form, beside in self._forms:
             if head in read.text:
                 found += _spans(text, read, head, form, beside)
             if form[:SHORTEST] in end:
                 found += _cut_spans(text, read, head, form, beside)
+        if depth < _DEPTH_MAX:
+            found += [(start, end) for start, end, inner in decoded(text) if self._text(inner, depth + 1) != inner]
         return _masked(text, found) if found else text
+
+
+def _lower(text: str) -> str:
+    """Return the text in lower case, each character still one."""
+    lower = text.lower()
+    if len(lower) == len(text):
+        return lower
+    return "".join(low if len(low := char.lower()) == 1 else char for char in text)
 
 
 def _head(form: str) -> str:

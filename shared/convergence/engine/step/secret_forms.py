@@ -10,6 +10,7 @@ from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
 
 SHORTEST: Final = 6  # shorter ones would mask half a text by chance
+_ESCAPES: Final = 3
 _TOKEN: Final = 12  # a shorter part of a URL is most often a word of it
 _PAIRS: Final = re.compile(r"[;&\n]")
 # Fields of a credential that are not secret, and whose values (an address, a project, "service_account") are words of
@@ -48,6 +49,17 @@ def _of_text(text: str) -> Iterator[str]:
             yield value.strip()
 
 
+def escaped(part: str) -> Iterator[str]:
+    """Yield a text, and with a backslash in it also how JSON writes it, up to three times over.
+
+    Where a text has backslashes of its own, undoing escapes gives another result for each number of them.
+    """
+    yield part
+    for _ in range(_ESCAPES if "\\" in part else 0):
+        part = json.dumps(part, ensure_ascii=False)[1:-1]
+        yield part
+
+
 def encoded(part: str) -> Iterator[str]:
     """Yield how a text looks when it, or a longer text around it, was encoded as base64 or hex.
 
@@ -64,7 +76,6 @@ def encoded(part: str) -> Iterator[str]:
             if "+" in core or "/" in core:
                 yield core.replace("+", "-").replace("/", "_")
     yield data.hex()
-    yield data.hex().upper()
 
 
 def _leaves(value: Any) -> Iterator[str]:
