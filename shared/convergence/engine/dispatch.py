@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
@@ -23,6 +23,7 @@ from convergence.domain.rate import Bucket
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.requirements import check_credentials, check_steps
 from convergence.engine.services import Services
 from convergence.engine.step.secrets import parameter_aad
 from convergence.engine.store import (
@@ -77,7 +78,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     Raises:
         NotFound: org or pipeline.
         InvalidInput: a parameter, or the choice of a credential.
-        ConfigErrors: the pipeline's file.
+        ConfigErrors: the pipeline's file, or a step that cannot run.
         Denied: the org may not run.
     """
     org = await services.orgs.get(request.org)
@@ -91,20 +92,18 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     expected = request.credential_id or parameters.get("credential_id", "")
     named = str(parameters.get("credential_name") or "")
     credential_id = await choose_credential(services.credentials, org, loaded.pipeline, expected, named=named)
-    plan = resolve(
-        loaded,
-        ResolveRequest(
-            org_slug=org.slug,
-            env=services.env,
-            project_id=services.project_id,
-            org_dataset=dataset_of(services, org.slug),
-            run_id=run_id,
-            credential_id=credential_id,
-            parameters=parameters,
-            profile=org.profile,
-            fire_time=fire_time,
-        ),
+    asked = ResolveRequest(
+        org_slug=org.slug,
+        env=services.env,
+        project_id=services.project_id,
+        org_dataset=dataset_of(services, org.slug),
+        run_id=run_id,
+        credential_id=credential_id,
+        parameters=parameters,
+        profile=org.profile,
+        fire_time=fire_time,
     )
+    plan, credential_id = await runnable(services, loaded, asked, sealed=set(secrets))
     plan = notified(services, plan, loaded, org.profile)
     run = Run(
         run_id=run_id,
@@ -130,6 +129,29 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     )
     per_minute = loaded.pipeline.rate_limit_per_minute
     return Prepared(accepted, plan, org, org.limits if request.budget is None else request.budget, per_minute)
+
+
+async def runnable(
+    services: Services, loaded: LoadedPipeline, asked: ResolveRequest, *, sealed: set[str]
+) -> tuple[Plan, str]:
+    """Return the plan whose steps can all run, and the run's credential: the one that its steps will open.
+
+    A pipeline of no provider's own (`provider: genai`) whose steps open one credential has this one.
+
+    Raises:
+        ConfigErrors: a step cannot run, or opens a credential that does not exist.
+        IntegrationInactive: a credential that a step opens is invalid.
+    """
+    plan = resolve(loaded, asked)
+    openings = check_steps(services, loaded, plan, asked.parameters)
+    found = await check_credentials(
+        services.credentials, plan, openings, org=asked.org_slug, expected=asked.credential_id, sealed=sealed
+    )
+    used = {each.credential_id: each for each in found.values()}
+    own = found.get(plan.provider) or (next(iter(used.values())) if len(used) == 1 else None)
+    if own is None or asked.credential_id:
+        return plan, asked.credential_id
+    return resolve(loaded, replace(asked, credential_id=own.credential_id)), own.credential_id
 
 
 def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Mapping[str, Any]) -> Plan:

@@ -8,14 +8,22 @@ from datetime import timedelta
 from typing import Any, Final
 
 from convergence.config.parameters.values import resolve_parameters
-from convergence.config.resolve import ResolveRequest, resolve
+from convergence.config.resolve import ResolveRequest
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Applied, Step
-from convergence.engine.dispatch import check_addresses, check_runnable, dataset_of, notified, seal, split_secrets
+from convergence.engine.dispatch import (
+    check_addresses,
+    check_runnable,
+    dataset_of,
+    notified,
+    runnable,
+    seal,
+    split_secrets,
+)
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -133,8 +141,9 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         fire_time=run.created_at,
     )
     changes = [*sorted(parameters or {}), *(["the pipeline's latest file"] if latest else [])]
+    plan, _ = await runnable(services, loaded, request, sealed={*kept_secrets, *secrets})
     return _Edit(
-        plan=notified(services, resolve(loaded, request), loaded, request.profile),
+        plan=notified(services, plan, loaded, request.profile),
         plan_epoch=epoch,
         digest=loaded.digest,
         parameters=kept,

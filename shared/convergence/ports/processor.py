@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
@@ -34,8 +34,16 @@ class Processor(Protocol):
     sentences) are shown with the run, which still completes; all other keys are the step's named outputs. The
     whole result is JSON and at most 64 KiB: larger data goes to the warehouse.
 
-    A class attribute `resumable = True` says that `execute` works in slices and may answer CONTINUE.
-    A class attribute `config_model` (a pydantic model) lets `validate` check the step's `config`.
+    What a processor may say about itself, as class attributes; a run is refused where a step does not fit them:
+
+    - `resumable = True`: `execute` works in slices and may answer CONTINUE.
+    - `config_model`, `source_model`, `destination_model`, `transform_model`: pydantic models of the step's blocks.
+      With a `destination_model` the step needs a destination, unless there is a `fixed_table` (the name of the table
+      that it loads otherwise) or `destination_optional = True`.
+    - `lands_raw = True`: it loads tables that have no schema file, too.
+    - `tries_credential = True`: it finds out whether a credential works, so it may open an invalid one.
+
+    A `config_model` may have the methods of `UsesCredentials`, `StoresCredential`, `UsesTables` and `Delegates`.
     """
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -45,6 +53,42 @@ class Processor(Protocol):
             Transient: retried by the step's policy.
             StepFailed: final.
         """
+        ...
+
+
+@runtime_checkable
+class UsesCredentials(Protocol):
+    """A step's settings that know which credentials it opens."""
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return names for `Secrets.open`; of each group the first one that exists is opened."""
+        ...
+
+
+@runtime_checkable
+class StoresCredential(Protocol):
+    """A step's settings that know whose credential it stores."""
+
+    def stores(self) -> str:
+        """Return the provider: later steps find its credential."""
+        ...
+
+
+@runtime_checkable
+class UsesTables(Protocol):
+    """A step's settings that name tables beside its destination."""
+
+    def uses_tables(self) -> Sequence[str]:
+        """Return names of tables that need a schema file."""
+        ...
+
+
+@runtime_checkable
+class Delegates(Protocol):
+    """A step's settings whose work other processors do."""
+
+    def delegates(self, configs_dir: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return each `ps_type` and its `config`. Raises `StepFailed` where there is no such processor."""
         ...
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
-from convergence.processors.settings import Destination, settings
+from convergence.processors.settings import Destination, table_of
 
 
 class TableProcessor(ABC):
@@ -20,6 +20,8 @@ class TableProcessor(ABC):
     of its own, so a day without rows is emptied too. `date_field = None` loads a reference table.
     """
 
+    destination_model = Destination
+    fixed_table: str = ""  # where a step without a destination loads its rows
     date_field: str | None = None
 
     @abstractmethod
@@ -32,7 +34,7 @@ class TableProcessor(ABC):
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Extract, transform and load; the result counts rows."""
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         rows_read, part = 0, 0
         async for batch in self.extract(step_config, context):
             rows = self.transform(batch, step_config, context)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from convergence.errors import StepFailed
 
@@ -16,10 +16,36 @@ class Settings(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+class CredentialSettings(Settings):
+    """A section whose `secret` names the credential that the step opens: a provider, or a parameter of type secret."""
+
+    secret: str
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the name, as `UsesCredentials` wants it."""
+        return ((self.secret,),) if self.secret else ()
+
+
 class Destination(Settings):
-    """Where rows go: a table with a schema file of the same name."""
+    """Where rows go: a table with a schema file of the same name.
+
+    `dataset`, `dataset_type`, `schema_ref`, `schema_template` and `table_config` of older files say nothing that the
+    org and the table's schema file do not say; rows go to the org's dataset.
+    """
 
     table: str
+    dataset: str = ""
+    dataset_type: str = ""
+    schema_ref: str = ""
+    schema_template: str = ""
+    table_config: Mapping[str, Any] = Field(default_factory=dict)
+
+
+def table_of(step_config: Mapping[str, Any], fixed: str = "") -> str:
+    """Return `destination.table`, or without a destination the processor's fixed table. Raises `StepFailed`."""
+    if fixed and not step_config.get("destination"):
+        return fixed
+    return settings(Destination, step_config, "destination").table
 
 
 S = TypeVar("S", bound=Settings)

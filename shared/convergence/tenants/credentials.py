@@ -159,6 +159,11 @@ class CredentialStore:
         return [Patch(f"orgs/{org}", {("default_credentials", provider): credential_id})]
 
 
+def advice(org: str, provider: str) -> str:
+    """Return how a missing credential is stored."""
+    return f"{org} has no credential for {provider!r}; store one with: convergence run {org} {provider}/auth/setup."
+
+
 def credential_id_of(org: str, provider: str, name: str) -> str:
     """Return the id of a name, the same for the same name: a repeated set-up rotates instead of piling up."""
     digest = hashlib.blake2b(f"{org}/{provider}/{name}".encode(), digest_size=8).hexdigest()

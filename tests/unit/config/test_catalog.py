@@ -136,11 +136,19 @@ def test_one_alias_leads_to_one_pipeline(root: Path) -> None:
     assert messages == ["the alias 'a/one' leads to a/one already", "the alias 'x/y' leads to a/one already"]
 
 
-def test_a_processor_that_is_not_there_yet_is_a_warning(root: Path) -> None:
+def test_a_processor_that_is_not_there_yet_is_a_mistake(root: Path) -> None:
     write(root, "a/b.yml", HELLO.replace("generic.noop", "cloud.focus_converter"))
+    (problem,) = Catalog(root).validate().problems
+    assert str(problem) == (
+        "a/b.yml:3:26: steps[0].ps_type: the processor 'cloud.focus_converter' is not part of this installation yet"
+    )
+
+
+def test_a_switched_off_step_may_wait_for_its_processor(root: Path) -> None:
+    write(root, "a/b.yml", HELLO.replace("generic.noop", "cloud.focus_converter, enabled: false"))
     report = Catalog(root).validate()
     assert report.ok
-    assert "is not installed yet" in str(report.warnings[0])
+    assert "is not part of this installation yet" in str(report.warnings[0])
 
 
 def test_the_files_of_this_repository_are_right() -> None:

@@ -66,7 +66,17 @@ def test_validate_shows_all_mistakes_of_all_files(cli: Cli, configs: Path) -> No
     assert {problem["where"].partition(":")[0] for problem in problems} == {"shop/one.yml", "shop/two.yml"}
 
 
-def test_a_plan_shows_order_limits_and_tables_and_changes_no_file(acme: Cli, tmp_path: Path) -> None:
+def test_a_plan_that_could_not_run_is_refused_as_a_run_would_be(acme: Cli) -> None:
+    planned, run = acme("plan", "acme", "openai/cost/usage_cost"), acme("run", "acme", "openai/cost/usage_cost")
+    assert planned.code == run.code == 2
+    assert planned.err == run.err
+    assert "acme has no credential for 'openai'; store one with: convergence run acme openai/auth/setup" in run.err
+
+
+def test_a_plan_shows_order_limits_and_tables_and_changes_no_file(acme: Cli, configs: Path, tmp_path: Path) -> None:
+    key = configs / "shop" / "key.yml"
+    key.write_text(key.read_text().replace("config: {provider: shop}", "config: {provider: openai}"))
+    assert acme("run", "acme", "shop/key", "--secret-from-env", "api_key=HOME").code == 0
     before = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     answer = acme("plan", "acme", "openai/cost/usage_cost", "-p", "date=2026-11-07", "--json")
     assert answer.code == 0, answer.err
@@ -74,7 +84,7 @@ def test_a_plan_shows_order_limits_and_tables_and_changes_no_file(acme: Cli, tmp
     assert steps.index("extract_usage") < steps.index("calculate_costs") < steps.index("convert_focus")
     assert answer.data["dates"] == {"start_date": "2026-11-07", "end_date": "2026-11-07"}
     assert "cost_data_standard_1_3" in answer.data["tables"]["written"]
-    assert answer.data["limits"]["daily"] == {"used": 0, "limit": 100}
+    assert answer.data["limits"]["daily"] == {"used": 1, "limit": 100}
     assert "calculate_costs" in acme("plan", "acme", "openai/cost/usage_cost").out
     after = {file: file.read_bytes() for file in tmp_path.rglob("*") if file.is_file()}
     changed = {file.name for file in after.keys() | before.keys() if before.get(file) != after.get(file)}

@@ -153,10 +153,6 @@ class _Look:
                 yield from self._use(use, None, ending=False)
 
     def warnings(self) -> Iterator[ConfigError]:
-        for index, step in self._numbered:
-            if step.ps_type in ps_types.ANNOUNCED and not ps_types.is_installed(step.ps_type):
-                message = f"the processor {step.ps_type!r} is not installed yet: this step cannot run"
-                yield self._problem(("steps", index, "ps_type"), message)
         own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")
         if not _KEBAB.fullmatch(SLOT.sub("x", own)):
             yield self._problem(("pipeline_id",), f"{own!r} is better written in kebab-case")

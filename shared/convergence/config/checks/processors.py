@@ -1,21 +1,20 @@
-"""Checks that need the step's processor: its `config` and its timeout. Imports the processors."""
+"""Checks of a file's steps that need their processors: blocks, tables and timeouts. Imports the processors."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from itertools import islice
+from functools import partial
+from pathlib import Path
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ValidationError
-
+from convergence.config.checks.steps import BLOCKS, StepCheck
 from convergence.config.loader import LoadedPipeline
-from convergence.config.model.errors import details_of, sentence
 from convergence.config.model.pipeline import Step
 from convergence.config.processors import ps_types
+from convergence.config.sources import SchemaSource
 from convergence.config.templates.compiled import is_sql
-from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import FINDINGS_MAX, ConfigError, StepFailed, did_you_mean
+from convergence.errors import FINDINGS_MAX, ConfigError
 
 Target = Literal["embedded", "gcp"]
 
@@ -24,29 +23,32 @@ _REPLACES: Final = frozenset({"overwrite", "write_truncate", "truncate", "replac
 EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: docs/engine.md §6)
 
 
-def check_processors(loaded: LoadedPipeline, target: Target) -> tuple[list[ConfigError], list[ConfigError]]:
-    """Return mistakes and warnings of the steps whose processors are installed."""
+def check_processors(
+    loaded: LoadedPipeline, target: Target, schemas: SchemaSource | None = None, configs_dir: Path = Path("configs")
+) -> tuple[list[ConfigError], list[ConfigError]]:
+    """Return mistakes and warnings of the steps; what is wrong with one that is switched off is a warning.
+
+    Without `schemas` tables are not looked up.
+    """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
+    check = StepCheck(ps_types.load, schemas, configs_dir)
     for index, step in enumerate(loaded.pipeline.steps):
-        if not ps_types.is_installed(step.ps_type):
-            continue
         at: KeyPath = ("steps", index)
-        try:
-            processor = ps_types.load(step.ps_type)
-        except (ImportError, StepFailed) as error:
-            problems.append(loaded.positions.problem((*at, "ps_type"), f"the processor cannot be loaded: {error}"))
-            continue
-        model = getattr(processor, "config_model", None)
-        if isinstance(model, type) and issubclass(model, BaseModel):
-            problems.extend(islice(_config(loaded, model, step, (*at, "config")), FINDINGS_MAX))
+        blocks = {name: block for name in BLOCKS if (block := getattr(step, name))}
+        found = check(step.ps_type, as_resolved(blocks, at), partial(_report, loaded, at)).problems
+        (warnings if step.enabled is False else problems).extend(found)
         if len(problems) > FINDINGS_MAX:
             break
-        if _too_long(step, processor):
+        if _too_long(step):
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings
             where.append(loaded.positions.problem((*at, "timeout_s"), f"{message}: a deployed function ends there"))
     return problems, [*warnings, *_replaced_twice(loaded)]
+
+
+def _report(loaded: LoadedPipeline, at: KeyPath, path: KeyPath, message: str) -> ConfigError:
+    return loaded.positions.problem((*at, *path), message)
 
 
 def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
@@ -65,42 +67,18 @@ def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
             yield loaded.positions.problem(("steps", index, "destination", "table"), message)
 
 
-def _too_long(step: Step, processor: object) -> bool:
-    asked = "timeout_s" in step.model_fields_set and step.timeout_s > EXECUTION_MAX_S
-    return asked and not getattr(processor, "resumable", False)
+def _too_long(step: Step) -> bool:
+    if "timeout_s" not in step.model_fields_set or step.timeout_s <= EXECUTION_MAX_S:
+        return False
+    return ps_types.is_installed(step.ps_type) and not getattr(ps_types.load(step.ps_type), "resumable", False)
 
 
-def _config(loaded: LoadedPipeline, model: type[BaseModel], step: Step, at: KeyPath) -> Iterator[ConfigError]:
-    """Mistakes of the config. A value with templates may become anything: its type is not judged here."""
-    config = _as_resolved(dict(step.config), at)
-    try:
-        model.model_validate(config)
-    except ValidationError as error:
-        for path, detail in details_of(error, config):
-            if _templated(config, path):
-                continue
-            message = sentence(detail, path)
-            if detail["type"] == "extra_forbidden":
-                known = did_you_mean(str(path[-1]), model.model_fields if len(path) == 1 else ())
-                message = f"{step.ps_type} has no {path[-1]!r} here.{known}"
-            yield loaded.positions.problem((*at, *path), message)
-
-
-def _as_resolved(value: Any, at: KeyPath) -> Any:
+def as_resolved(value: Any, at: KeyPath) -> Any:
     """Return the shape that a processor receives: SQL is a mapping."""
     if isinstance(value, str) and is_sql(at):
         return {"sql": value, "parameters": {}}
     if isinstance(value, Mapping):
-        return {key: _as_resolved(inner, (*at, key)) for key, inner in value.items()}
+        return {key: as_resolved(inner, (*at, key)) for key, inner in value.items()}
     if isinstance(value, list):
-        return [_as_resolved(inner, (*at, index)) for index, inner in enumerate(value)]
+        return [as_resolved(inner, (*at, index)) for index, inner in enumerate(value)]
     return value
-
-
-def _templated(config: Any, path: KeyPath) -> bool:
-    for key in path:
-        try:
-            config = config[key]
-        except (LookupError, TypeError):
-            return False
-    return isinstance(config, str) and parse(config) is not None

@@ -15,6 +15,7 @@ from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
 from convergence.config.files.providers import FILE as PROVIDERS_FILE
 from convergence.config.files.providers import load_providers
+from convergence.config.files.table_schema import TableSchemas, load_table_schema
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
@@ -50,6 +51,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
     warnings: list[ConfigError] = []
     pipelines: list[LoadedPipeline] = []
     naming = load_naming(root)
+    schemas = _schemas(root, problems)
     for file in files:
         kind = kind_of(file.relative_to(root))
         if kind is Kind.OTHER:
@@ -59,7 +61,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
             if kind is Kind.PIPELINE:
                 loaded = load_pipeline(file, root)
                 pipelines.append(loaded)
-                wrong, doubtful = check_processors(loaded, target)
+                wrong, doubtful = check_processors(loaded, target, schemas, root)
                 problems.extend(wrong)
                 warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming), *_inactive(loaded)])
             else:
@@ -78,11 +80,20 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
     return Report(dict(checked), tuple(problems), tuple(warnings))
 
 
+def _schemas(root: Path, problems: list[ConfigError]) -> TableSchemas | None:
+    """Return the tables, or None where two files describe one: then no look-up can be right."""
+    schemas = TableSchemas(root)
+    try:
+        schemas.check_names()
+    except ConfigError as error:
+        problems.append(error)
+        return None
+    return schemas
+
+
 def _check(file: Path, root: Path, kind: Kind) -> None:
     name = file.relative_to(root).as_posix()
     if kind is Kind.TABLE_SCHEMA:
-        from convergence.config.files.table_schema import load_table_schema
-
         load_table_schema(file)
         return
     if kind is Kind.PROCEDURE:

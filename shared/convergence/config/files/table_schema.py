@@ -138,6 +138,10 @@ class TableSchemas:
             self._loaded[name] = load_table_schema(path)
         return self._loaded[name]
 
+    def check_names(self) -> None:
+        """Raise `ConfigError` where two files describe one table."""
+        _ = self.paths
+
     @cached_property
     def paths(self) -> Mapping[str, Path]:
         """Files by table name."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from convergence.config.sql.values import type_of, value_of
 from convergence.config.templates.compiled import Deferred, Scope
@@ -18,6 +18,8 @@ from convergence.config.templates.template import NoValue, lookup, text_of
 from convergence.config.yaml.positions import path_text
 from convergence.domain.plan import Plan, PlanStep
 from convergence.errors import StepFailed
+
+LATER: Final = "{results}"
 
 
 def deferred_texts(later: Iterable[Deferred], depth: int, is_deferred: Any, scope: Scope) -> tuple[Any, ...]:
@@ -34,6 +36,14 @@ def deferred_texts(later: Iterable[Deferred], depth: int, is_deferred: Any, scop
                 done.append(joined([text_of(lookup(scope, part.name), part.name)], scope, path_text(path)))
         entries.append([list(path[depth:]), done, sql])
     return tuple(entries)
+
+
+def with_templates(step: PlanStep) -> Mapping[str, Any]:
+    """Return the step's blocks with a template in the place of each text that is known only later: for checks."""
+    blocks = dict(step.config)
+    for path, *_ in step.deferred:
+        _place(blocks, path, LATER)
+    return blocks
 
 
 def resolve_results(step: PlanStep, results: Mapping[str, Mapping[str, Any]]) -> PlanStep:

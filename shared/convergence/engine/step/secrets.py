@@ -6,6 +6,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed, did_you_mean
+from convergence.tenants.credentials import Credential, advice
 
 
 class StepSecrets:
@@ -22,14 +23,10 @@ class StepSecrets:
         if name in run.sealed:
             plaintext = (await self._services.keyring.decrypt(run.sealed[name], parameter_aad(run.org, name))).decode()
         else:
-            expected = run.credential_id if name == run.provider else ""
-            credential = await self._services.credentials.find(run.org, name, expected)
+            credential = await chosen(self._services, run, name)
             if credential is None:
                 similar = did_you_mean(name, run.sealed) if run.sealed else ""
-                raise StepFailed(
-                    f"{run.org} has no credential for {name!r}; store one with: "
-                    f"convergence run {run.org} {name}/auth/setup.{similar}"
-                )
+                raise StepFailed(advice(run.org, name) + similar)
             plaintext = await self._services.credentials.open(credential)
         self.redact.add(plaintext)
         return plaintext
@@ -58,10 +55,18 @@ class StepCredentials:
 
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation."""
-        expected = self._run.credential_id if provider == self._run.provider else ""
-        credential = await self._services.credentials.find(self._run.org, provider, expected)
+        credential = await chosen(self._services, self._run, provider)
         if credential is not None:
             await self._services.credentials.mark(credential, valid=valid, reason=self._secrets.redact(reason))
+
+
+async def chosen(services: Services, run: Run, provider: str) -> Credential | None:
+    """Return the provider's credential in this run: the run's own where it is the provider's, else the default."""
+    find = services.credentials.find
+    if provider == run.provider or not run.credential_id:
+        return await find(run.org, provider, run.credential_id)
+    own = await find(run.org, provider, run.credential_id)
+    return own if own is not None and own.provider == provider else await find(run.org, provider)
 
 
 def parameter_aad(org: str, name: str) -> str:

@@ -12,7 +12,7 @@ from convergence.ports.processor import Context
 from convergence.processors.base import days
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
-from convergence.processors.settings import Settings
+from convergence.processors.settings import CredentialSettings
 
 BASE_URL: Final = "https://api.anthropic.com/v1"
 VERSION: Final = "2023-06-01"
@@ -27,7 +27,7 @@ RENEW: Final = (
 Result = dict[str, Any]
 
 
-class ApiSettings(Settings):
+class ApiSettings(CredentialSettings):
     """Keys of every step that calls the API. `page_days` is the number of days in one answer, at most 31."""
 
     api_base_url: str = BASE_URL

@@ -25,6 +25,7 @@ COLUMNS: Final = (
 class BillingProcessor(ReportProcessor):
     """Extracts the cost report of all dates of the run. Priority tier is never on it."""
 
+    fixed_table = "anthropic_billing_daily_raw"
     path = COST
     group_by = GROUP_BY
 

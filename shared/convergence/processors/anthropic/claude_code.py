@@ -55,6 +55,7 @@ class ClaudeCodeProcessor(TableProcessor):
     """Extracts the report of all dates of the run, day by day: the API has no date ranges."""
 
     config_model = ClaudeCodeSettings
+    fixed_table = "anthropic_claude_code_daily_raw"
     date_field = "usage_date"
 
     def __init__(self) -> None:

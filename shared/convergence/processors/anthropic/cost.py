@@ -14,6 +14,7 @@ from convergence.processors.genai.pricing import PriceBook
 class AnthropicCostProcessor(CostProcessor):
     """Prices what `anthropic.usage` extracted."""
 
+    fixed_table = "anthropic_cost_daily"
     prices_table = "anthropic_model_pricing"
     usage_table = "anthropic_usage_daily_raw"
     seeded_by = "anthropic/auth/setup"

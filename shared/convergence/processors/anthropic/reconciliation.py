@@ -9,6 +9,7 @@ from convergence.processors.genai.reconciliation import Line, ReconciliationProc
 class AnthropicReconciliation(ReconciliationProcessor):
     """Compares `anthropic.cost` with `anthropic.billing`."""
 
+    fixed_table = "anthropic_cost_daily_reconciled"
     computed_table = "anthropic_cost_daily"
     billed_table = "anthropic_billing_daily_raw"
     prices_table = "anthropic_model_pricing"

@@ -33,6 +33,7 @@ COUNTS: Final = {
 class UsageProcessor(ReportProcessor):
     """Extracts the messages report of all dates of the run."""
 
+    fixed_table = "anthropic_usage_daily_raw"
     path = USAGE
     group_by = GROUP_BY
     beta = FAST_MODE

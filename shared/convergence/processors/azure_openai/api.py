@@ -10,7 +10,7 @@ from pydantic import field_validator
 from convergence.ports.processor import Context
 from convergence.processors.http.auth import Auth, renewal, signed
 from convergence.processors.http.client import RestClient
-from convergence.processors.settings import Settings
+from convergence.processors.settings import CredentialSettings
 
 BASE_URL: Final = "https://management.azure.com"
 SCOPE: Final = "https://management.azure.com/.default"
@@ -25,7 +25,7 @@ _RESOURCE: Final = re.compile(
 )
 
 
-class AzureSettings(Settings):
+class AzureSettings(CredentialSettings):
     """`resource_id`: the Azure OpenAI account, `/subscriptions/…/providers/Microsoft.CognitiveServices/accounts/…`.
 
     The credential is `{"client_id": …, "client_secret": …}`; `token_url` is that of the Entra tenant.

@@ -37,6 +37,7 @@ class AzureOpenAICostProcessor(TableProcessor):
     """Extracts one row for each day and meter."""
 
     config_model = AzureCostSettings
+    fixed_table = "genai_billing_daily_raw"
     date_field = "usage_date"
 
     def __init__(self) -> None:

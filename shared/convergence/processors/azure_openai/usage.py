@@ -32,6 +32,7 @@ class AzureOpenAIUsageProcessor(TableProcessor):
     """Extracts one sum for each day, deployment and metric."""
 
     config_model = AzureSettings
+    fixed_table = "genai_metrics_daily_raw"
     date_field = "usage_date"
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:

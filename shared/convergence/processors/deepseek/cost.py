@@ -16,7 +16,7 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 BALANCES: Final = "deepseek_balance_daily_raw"
 
@@ -31,6 +31,8 @@ class DeepSeekCostProcessor:
     """Compares the run's reading with the one before; the first reading has nothing to be compared with."""
 
     config_model = BalanceSettings
+    destination_model = Destination
+    fixed_table = "genai_billing_daily_raw"
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return what was spent by currency.
@@ -38,7 +40,7 @@ class DeepSeekCostProcessor:
         Raises `StepFailed` for a day whose balance was not read on that day, and for a balance that rose.
         """
         options = settings(BalanceSettings, step_config)
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         await context.warehouse.ensure_table(BALANCES)
         if context.start_date != context.end_date:
             raise StepFailed("DeepSeek reports the current balance only: run one day, today")

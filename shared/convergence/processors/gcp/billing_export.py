@@ -18,7 +18,7 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
-from convergence.processors.settings import Settings
+from convergence.processors.settings import CredentialSettings
 
 AMOUNTS: Final = ("quantity", "cost", "credits", "list_cost")
 COLUMNS: Final = (
@@ -46,7 +46,7 @@ ORDER BY 1, 2, 3, 5, 7, 8
 Record = dict[str, Any]
 
 
-class ExportSettings(Settings):
+class ExportSettings(CredentialSettings):
     """`billing_export_table`: `project.dataset.gcp_billing_export_v1_…`. `job_project` pays for the query: the
     export's own unless said. `bytes_max` is what a query may bill at most."""
 

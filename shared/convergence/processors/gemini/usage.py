@@ -8,6 +8,7 @@ from convergence.processors.genai.export_rows import ExportProcessor
 class GeminiUsageProcessor(ExportProcessor):
     """Rows of the export whose service is Gemini API."""
 
+    fixed_table = "genai_metrics_daily_raw"
     provider = "gemini"
     services = ("Gemini API", "Generative Language API")
     part = "usage"

@@ -21,7 +21,7 @@ from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
 from convergence.processors.genai.unpriced import Unpriced
 from convergence.processors.quarantine import TABLE as QUARANTINE
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 ROWS_PER_DAY_MAX: Final = 1_000_000
 SHOWN_MAX: Final = 50
@@ -41,6 +41,8 @@ class CostProcessor(ABC):
     """
 
     config_model = CostSettings
+    destination_model = Destination
+    fixed_table: str  # of the charges
     prices_table: str
     usage_table: str
     seeded_by: str  # the pipeline that loads the price list
@@ -52,7 +54,7 @@ class CostProcessor(ABC):
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Price and load the rows, and report what has no price."""
         options = settings(CostSettings, step_config)
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         for table in (self.prices_table, self.usage_table):
             await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
         book = PriceBook(await seeded_prices(context, self.prices_table), seeded_by=self.seeded_by)
@@ -84,6 +86,14 @@ class CostProcessor(ABC):
             "unpriced": missing[:SHOWN_MAX],
             "warnings": [f"{message}; their rows are in {QUARANTINE}"] if missing else [],
         }
+
+    async def has_usage(self, step_config: Mapping[str, Any], context: Context) -> bool:
+        """True when the pipeline whose usage is priced has brought usage of this provider on any day."""
+        options = settings(CostSettings, step_config)
+        await context.warehouse.ensure_table(self.usage_table)
+        sql = f"SELECT 1 AS found FROM {self.usage_table} WHERE x_pipeline_id = @pipeline_id LIMIT 1"  # noqa: S608 - our own name
+        parameters = {"pipeline_id": Parameter("STRING", options.usage_pipeline_id or context.pipeline_id)}
+        return bool((await context.warehouse.query(sql, parameters)).rows)
 
     async def _usage(self, context: Context, options: CostSettings, day: date) -> list[Row]:
         parameters = {

@@ -7,16 +7,23 @@ from typing import Any
 
 from convergence.ports.processor import Context
 from convergence.processors.genai.provider_dispatch import DispatchSettings, delegate
+from convergence.processors.settings import settings
+
+
+class CostDispatch(DispatchSettings):
+    """For cost."""
+
+    part = "cost"
 
 
 class PaygCostProcessor:
     """Hands the step to the provider's own processor."""
 
-    config_model = DispatchSettings
+    config_model = CostDispatch
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return what the provider's processor returns."""
-        return await delegate("cost", step_config, context)
+        return await delegate(settings(CostDispatch, step_config), step_config, context)
 
 
 def get_engine() -> PaygCostProcessor:

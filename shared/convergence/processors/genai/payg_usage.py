@@ -7,16 +7,23 @@ from typing import Any
 
 from convergence.ports.processor import Context
 from convergence.processors.genai.provider_dispatch import DispatchSettings, delegate
+from convergence.processors.settings import settings
+
+
+class UsageDispatch(DispatchSettings):
+    """For usage."""
+
+    part = "usage"
 
 
 class PaygUsageProcessor:
     """Hands the step to the provider's own processor."""
 
-    config_model = DispatchSettings
+    config_model = UsageDispatch
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return what the provider's processor returns."""
-        return await delegate("usage", step_config, context)
+        return await delegate(settings(UsageDispatch, step_config), step_config, context)
 
 
 def get_engine() -> PaygUsageProcessor:

@@ -24,7 +24,7 @@ from convergence.processors.genai.charge import CONSUMED_UNITS, DIGITS
 from convergence.processors.genai.differences import Pair, classify
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 ROWS_MAX: Final = 1_000_000
 
@@ -74,6 +74,8 @@ class ReconciliationProcessor(ABC):
     """Compares all dates of the run. A provider names its tables, and reads the lines of its bill."""
 
     config_model = ReconciliationSettings
+    destination_model = Destination
+    fixed_table: str  # of what was compared
     computed_table: str
     billed_table: str
     prices_table: str
@@ -88,7 +90,7 @@ class ReconciliationProcessor(ABC):
         Raises `StepFailed` over the threshold if the file sets `fail`; the rows are still written.
         """
         options = settings(ReconciliationSettings, step_config)
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         for table in (self.computed_table, self.billed_table, self.prices_table):
             await context.warehouse.ensure_table(table)
         computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))

@@ -22,7 +22,7 @@ from convergence.processors.genai.cost import CostProcessor
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.genai.seeded import prices_in, seeded_prices
 from convergence.processors.genai.unpriced import Unpriced
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 DAYS_MAX: Final = 184
 CHANGES_BYTES_MAX: Final = 36_000  # of a result's 64 KiB; the days take up to 20,000
@@ -57,6 +57,7 @@ class RepriceProcessor:
     """Prices the days of the run anew, one day at a time: memory is bounded by the largest day."""
 
     config_model = RepriceSettings
+    destination_model = Destination
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return before and after by day, and by day and model where they differ.
@@ -71,7 +72,7 @@ class RepriceProcessor:
         for table in (pricer.prices_table, pricer.usage_table, UNIFIED):
             await context.warehouse.ensure_table(table)
         book = PriceBook(await self._prices(context, options, pricer), seeded_by=pricer.seeded_by)
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config))
         compared: list[dict[str, Any]] = []
         unpriced, read = Unpriced(), 0
         for part, day in enumerate(dates):

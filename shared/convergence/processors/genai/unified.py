@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 PROCEDURE: Final = "sp_genai_consolidate_unified"
 # An org has the tables of those providers that it uses; the procedure reads all, so the others are made, empty.
@@ -22,11 +22,13 @@ class UnifiedProcessor:
     """Calls the procedure for the days of the run."""
 
     config_model = Settings
+    destination_model = Destination
+    fixed_table = "genai_usage_cost_daily_unified"
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return rows and cost by provider and currency."""
         settings(Settings, step_config)
-        table = settings(Destination, step_config, "destination").table
+        table = table_of(step_config, self.fixed_table)
         for name in (*SOURCES, FOCUS, table):
             await context.warehouse.ensure_table(name)
         texts = {

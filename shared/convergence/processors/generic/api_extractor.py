@@ -41,6 +41,8 @@ class ApiExtractor:
     """One listing of one API."""
 
     config_model = ApiSettings
+    destination_model = ApiDestination
+    transform_model = Transform
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

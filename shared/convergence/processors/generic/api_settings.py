@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -138,6 +139,10 @@ class ApiSettings(Settings):
         if self.method == "GET" and self.body is not None:
             raise ValueError("a GET has no body; set method: POST")
         return self
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the names under which the credential is looked for."""
+        return (self.auth.names,) if self.auth is not None and self.auth.type != "none" else ()
 
     @property
     def address(self) -> str:

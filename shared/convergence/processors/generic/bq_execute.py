@@ -42,6 +42,8 @@ class ExecuteProcessor:
     """Without a destination the statement may change tables of the org; with one it must give rows."""
 
     config_model = ExecuteSettings
+    destination_model = Target
+    destination_optional = True
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

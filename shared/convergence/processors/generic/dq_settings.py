@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 import yaml
@@ -87,6 +88,10 @@ class CheckSettings(Settings):
     checks: tuple[Check, ...] = ()
     scope: Scope = "run"
     dq_config: str = ""
+
+    def uses_tables(self) -> Sequence[str]:
+        """Return the table that is checked."""
+        return (self.table,) if self.table else ()
 
     @model_validator(mode="after")
     def _one_place(self) -> CheckSettings:

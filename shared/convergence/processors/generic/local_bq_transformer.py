@@ -50,6 +50,7 @@ class TransformerProcessor:
     """Rows of a SELECT replace, extend or merge into the slice that the destination names."""
 
     config_model = TransformerSettings
+    destination_model = Target
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:

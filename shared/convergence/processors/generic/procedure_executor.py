@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from pydantic import ConfigDict, Field
@@ -12,7 +12,7 @@ from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import SHARED_DATASET
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.bq_execute import WAIT_S
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 ROWS_SHOWN_MAX: Final = 20
 
@@ -40,11 +40,17 @@ class ProcedureSettings(Settings):
     tables: tuple[str, ...] = ()
     repeatable: bool = False
 
+    def uses_tables(self) -> Sequence[str]:
+        """Return `tables`: each is made from its schema file."""
+        return self.tables
+
 
 class ProcedureProcessor:
     """One call, in one transaction, once however often the step is repeated."""
 
     config_model = ProcedureSettings
+    destination_model = Destination
+    destination_optional = True
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -53,8 +59,8 @@ class ProcedureProcessor:
         The table that it writes, `destination.table`, is made from its schema file first.
         """
         options = settings(ProcedureSettings, step_config)
-        if "destination" in step_config:
-            await context.warehouse.ensure_table(settings(Destination, step_config, "destination").table)
+        if step_config.get("destination"):
+            await context.warehouse.ensure_table(table_of(step_config))
         for table in options.tables:
             await context.warehouse.ensure_table(table)
         procedure = options.procedure if isinstance(options.procedure, str) else options.procedure.name

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from datetime import date
 from typing import Any, Final
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import field_validator, model_validator
 
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.base import days
-from convergence.processors.settings import Settings
+from convergence.processors.settings import Destination
 
 _OLDER_MODES: Final = {
     "write_truncate": "overwrite",
@@ -23,19 +22,15 @@ _OLDER_MODES: Final = {
 }
 
 
-class Target(Settings):
+class Target(Destination):
     """`write_mode`: merge when there are `key_fields`, else overwrite: the run's days are replaced as a whole.
 
-    `date_field` is the column with a row's data date. `schema_ref` and `table_config` of older files say nothing that
-    the table's schema file does not say.
+    `date_field` is the column with a row's data date.
     """
 
-    table: str
     key_fields: tuple[str, ...] = ()
     write_mode: WriteMode | None = None
     date_field: str = ""
-    schema_ref: str = ""
-    table_config: Mapping[str, Any] = Field(default_factory=dict)
 
     @field_validator("write_mode", mode="before")
     @classmethod

@@ -46,13 +46,18 @@ class Auth(Settings):
             raise ValueError("name the credential: provider, or secret_key")
         return self
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Where the credential is looked for, in this order."""
+        return tuple(name for name in (self.provider, self.secret_key) if name)
+
 
 async def open_secret(auth: Auth, context: Context) -> str:
     """Return the credential: the one of `provider`, else what `secret_key` names.
 
     Raises `StepFailed` when there is neither.
     """
-    names = [name for name in (auth.provider, auth.secret_key) if name]
+    names = auth.names
     for name in names[:-1]:
         try:
             return (await context.secrets.open(name)).strip()

@@ -5,7 +5,7 @@ Older files decrypt a key here and use it later; today each step opens the key i
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convergence.errors import StepFailed
@@ -18,6 +18,10 @@ class DecryptSettings(Settings):
 
     provider: str
     context_key: str = ""
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the provider."""
+        return ((self.provider,),)
 
 
 class DecryptProcessor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from convergence.errors import StepFailed
@@ -16,6 +16,14 @@ class StoreSettings(Settings):
     provider: str
     parameter: str = "api_key"
     name: str = "default"
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the parameter that holds the key."""
+        return ((self.parameter,),)
+
+    def stores(self) -> str:
+        """Return the provider whose credential is there afterwards."""
+        return self.provider
 
 
 class StoreProcessor:

@@ -11,10 +11,10 @@ from typing import Any
 
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.ports.processor import SUCCESS, Context
-from convergence.processors.settings import Settings, settings
+from convergence.processors.settings import CredentialSettings, settings
 
 
-class GcpSettings(Settings):
+class GcpSettings(CredentialSettings):
     """`project` is the one in which a query is tried: by default the key's own."""
 
     api_base_url: str = ""
@@ -26,6 +26,7 @@ class ValidationProcessor:
     """Asks what a query would cost."""
 
     config_model = GcpSettings
+    tries_credential = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Mark the credential valid, or invalid with the reason.

@@ -5,7 +5,7 @@ Plain HTTP instead of a library: the webhook's URL holds its secret and may be t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -16,13 +16,13 @@ from convergence.errors import CredentialRejected, StepFailed, Throttled, Transi
 from convergence.ports.http.urls import checked_url
 from convergence.ports.http.waits import retry_after_s
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.settings import Settings, settings
+from convergence.processors.settings import CredentialSettings, settings
 
 SERVICE: Final = "Slack"
 _BYTES_MAX: Final = 2**20  # of an answer, which is "ok"
 
 
-class SlackSettings(Settings):
+class SlackSettings(CredentialSettings):
     """`webhook_url`, or `secret`: the provider whose credential is the URL (by default the one of `slack`)."""
 
     message: str = Field(min_length=1, max_length=40_000)
@@ -32,6 +32,10 @@ class SlackSettings(Settings):
     secret: str = "slack"  # noqa: S105 - the name of a secret
     allow_private_addresses: bool = False
     skip_unless_set_up: bool = False  # without a stored webhook nothing fails: of default notifications
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the stored webhook's name, where a step must have one."""
+        return () if self.webhook_url or self.skip_unless_set_up else super().opens()
 
 
 class SlackProcessor:

@@ -12,7 +12,7 @@ from convergence.ports.processor import Context
 from convergence.processors.base import days
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
-from convergence.processors.settings import Settings
+from convergence.processors.settings import CredentialSettings
 
 BASE_URL: Final = "https://api.openai.com/v1"
 RENEW: Final = (
@@ -21,7 +21,7 @@ RENEW: Final = (
 )
 
 
-class ApiSettings(Settings):
+class ApiSettings(CredentialSettings):
     """Keys of every step that calls the API. `page_days` is the number of days in one answer."""
 
     api_base_url: str = BASE_URL

@@ -29,6 +29,7 @@ class BillingProcessor(TableProcessor):
     """Extracts the bill of all dates of the run; amounts are Decimal from the digits of the answer."""
 
     config_model = ApiSettings
+    fixed_table = "openai_billing_daily_raw"
     date_field = "usage_date"
 
     def __init__(self) -> None:

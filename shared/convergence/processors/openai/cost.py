@@ -14,6 +14,7 @@ from convergence.processors.openai.charges import cost_rows
 class OpenAICostProcessor(CostProcessor):
     """Prices what `openai.usage` extracted."""
 
+    fixed_table = "openai_cost_daily"
     prices_table = "openai_model_pricing"
     usage_table = "openai_usage_daily_raw"
     seeded_by = "openai/auth/setup"

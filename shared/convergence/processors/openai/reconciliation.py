@@ -40,6 +40,7 @@ def line(item: str | None, unit: str | None) -> tuple[str, str, Decimal]:
 class OpenAIReconciliation(ReconciliationProcessor):
     """Compares `openai.cost` with `openai.billing`."""
 
+    fixed_table = "openai_cost_daily_reconciled"
     computed_table = "openai_cost_daily"
     billed_table = "openai_billing_daily_raw"
     prices_table = "openai_model_pricing"

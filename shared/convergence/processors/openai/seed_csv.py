@@ -26,6 +26,9 @@ class SeedSource(Settings):
 class SeedProcessor(TableProcessor):
     """Loads a CSV with a header line; an empty field is NULL. The table's schema decides types."""
 
+    config_model = Settings
+    source_model = SeedSource
+
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield batches of rows. Raises `StepFailed` that names the bad lines; then nothing is loaded."""
         name = settings(SeedSource, step_config, "source").file

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Row
-from convergence.processors.settings import Destination, Settings, settings
+from convergence.processors.settings import Destination, Settings, settings, table_of
 
 PLANS: Final = "openai_subscription_plans"
 ONE_DAY: Final = timedelta(days=1)
@@ -58,6 +58,8 @@ class SubscriptionsProcessor:
     """Writes all contracts of the org with this provider anew: the stored ones and the one given by the run."""
 
     config_model = SubscriptionSettings
+    destination_model = Destination
+    fixed_table = "subscriptions"
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return how many contracts and seats there are.
@@ -65,7 +67,7 @@ class SubscriptionsProcessor:
         Raises `StepFailed` when nothing was ever bought, or a day of the contract has no price.
         """
         options = settings(SubscriptionSettings, step_config)
-        stage = context.warehouse.stage(settings(Destination, step_config, "destination").table)
+        stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
         for table in (stage.table, PLANS):
             await context.warehouse.ensure_table(table)
         contracts: list[Row] = await self._kept(stage.table, context)

@@ -84,6 +84,7 @@ class UsageProcessor(TableProcessor):
     """Extracts the usage of all dates of the run."""
 
     config_model = UsageSettings
+    fixed_table = "openai_usage_daily_raw"
     date_field = "usage_date"
 
     def __init__(self) -> None:

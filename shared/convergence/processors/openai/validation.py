@@ -16,6 +16,7 @@ class ValidationProcessor:
     """Asks for one day of usage."""
 
     config_model = ApiSettings
+    tries_credential = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Mark the credential valid, or invalid with the reason.

@@ -8,6 +8,7 @@ from convergence.processors.genai.export_rows import ExportProcessor
 class VertexCostProcessor(ExportProcessor):
     """Rows of the export whose service is Vertex AI."""
 
+    fixed_table = "genai_billing_daily_raw"
     provider = "vertex"
     services = ("Vertex AI",)
     part = "cost"

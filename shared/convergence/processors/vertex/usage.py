@@ -17,7 +17,7 @@ from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
-from convergence.processors.settings import Settings, settings
+from convergence.processors.settings import CredentialSettings, settings
 
 BASE_URL: Final = "https://monitoring.googleapis.com/v3"
 SCOPE: Final = "https://www.googleapis.com/auth/monitoring.read"
@@ -25,7 +25,7 @@ METRIC: Final = "aiplatform.googleapis.com/publisher/online_serving/token_count"
 RENEW: Final = "Give the service account the role Monitoring Viewer, then replay."
 
 
-class VertexSettings(Settings):
+class VertexSettings(CredentialSettings):
     """`project`: whose calls are counted."""
 
     project: str
@@ -37,6 +37,7 @@ class VertexUsageProcessor(TableProcessor):
     """Extracts one sum for each day, model and type of token."""
 
     config_model = VertexSettings
+    fixed_table = "genai_metrics_daily_raw"
     date_field = "usage_date"
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:

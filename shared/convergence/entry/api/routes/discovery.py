@@ -11,6 +11,7 @@ from typing_extensions import TypedDict
 from convergence.config.checks.processors import check_processors
 from convergence.config.loader import LoadedPipeline, parse_pipeline
 from convergence.config.sources import PipelineSource
+from convergence.engine.services import Services
 from convergence.entry.api.auth import Known, check
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
@@ -87,13 +88,13 @@ async def of_provider(provider: Annotated[str, Path(examples=["openai"])], at: A
 
 
 @router.post("/validate", response_model=Verdict, responses=documented(), openapi_extra={"requestBody": YAML})
-async def validate(request: Request, caller: Known) -> Json:
+async def validate(request: Request, caller: Known, at: At) -> Json:
     """Check a pipeline file, sent as the body: every mistake with its line. Nothing is stored."""
     check(caller, caller.org, "read")
     text = await request.body()
     if not text:
         raise InvalidInput("The body is empty; send the pipeline file.")
-    return Json(await asyncio.to_thread(_verdict, text))  # a large file must not block other requests
+    return Json(await asyncio.to_thread(_verdict, text, at.services))  # a large file must not block other requests
 
 
 def _all(catalog: PipelineSource) -> list[LoadedPipeline]:
@@ -129,12 +130,12 @@ def _data(loaded: LoadedPipeline) -> PipelineAnswer:
     }
 
 
-def _verdict(text: bytes) -> Verdict:
+def _verdict(text: bytes, services: Services) -> Verdict:
     try:
         loaded = parse_pipeline(text, "posted/pipeline", file="pipeline.yml")
     except ConfigErrors as errors:
         return {"valid": False, "problems": _mistakes(errors.problems), "warnings": []}
-    wrong, doubtful = check_processors(loaded, "embedded")
+    wrong, doubtful = check_processors(loaded, "embedded", services.schemas, services.configs_dir)
     return {"valid": not wrong, "problems": _mistakes(wrong), "warnings": _mistakes([*loaded.warnings, *doubtful])}
 
 

@@ -1,0 +1,164 @@
+"""What a step needs before it may run: an installed processor, blocks that fit its models, tables with a schema.
+
+One check for all: `validate` passes a file's steps with their templates, dispatch (and with it `plan` and dry runs)
+those of the plan. Credentials are looked up by the engine, which knows the org (`engine/requirements.py`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import BaseModel, ValidationError
+
+from convergence.config.model.errors import details_of, sentence, without
+from convergence.config.sources import SchemaSource
+from convergence.config.templates.template import parse
+from convergence.config.yaml.positions import KeyPath
+from convergence.errors import FINDINGS_MAX, ConfigError, NotFound, StepFailed, did_you_mean
+from convergence.ports.processor import Delegates, Processor, StoresCredential, UsesCredentials, UsesTables
+
+Report = Callable[[KeyPath, str], ConfigError]  # path below the step, message
+
+BLOCKS: Final = ("config", "source", "destination", "transform")
+_OPTIONAL: Final = frozenset({"destination", "transform"})  # their absence is no mistake of the block's model
+
+
+@dataclass(slots=True)
+class Needs:
+    """What was found out about a step. `opens`: groups of credentials, of which one each has to exist."""
+
+    problems: list[ConfigError] = field(default_factory=list)
+    opens: tuple[tuple[str, ...], ...] = ()
+    stores: str = ""
+    tries_credential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class StepCheck:
+    """Checks steps; without `schemas` tables are not looked up."""
+
+    load: Callable[[str], Processor]
+    schemas: SchemaSource | None
+    configs_dir: Path
+
+    def __call__(self, ps_type: str, blocks: Mapping[str, Any], report: Report) -> Needs:
+        """Check one step. A value that still has a template may become anything: its type is not judged."""
+        needs = Needs()
+        self._look(ps_type, blocks, report, needs)
+        del needs.problems[FINDINGS_MAX + 1 :]
+        return needs
+
+    def _look(self, ps_type: str, blocks: Mapping[str, Any], report: Report, needs: Needs) -> None:
+        try:
+            processor = self.load(ps_type)
+        except (ImportError, StepFailed) as error:
+            message = str(error) if isinstance(error, StepFailed) else f"the processor cannot be loaded: {error}"
+            needs.problems.append(report(("ps_type",), message))
+            return
+        needs.tries_credential = needs.tries_credential or getattr(processor, "tries_credential", False)
+        settings = {name: _block(processor, ps_type, name, blocks, report, needs.problems) for name in BLOCKS}
+        needs.problems += self._tables(processor, settings, blocks, report)
+        config: Any = settings["config"]
+        if isinstance(config, UsesCredentials):
+            needs.opens += tuple(group for names in config.opens() if (group := tuple(filter(_known, names))))
+        if isinstance(config, StoresCredential) and _known(config.stores()):
+            needs.stores = config.stores()
+        if isinstance(config, Delegates):
+            self._delegated(config, blocks, report, needs)
+
+    def _delegated(self, config: Delegates, blocks: Mapping[str, Any], report: Report, needs: Needs) -> None:
+        try:
+            for ps_type, inner in config.delegates(self.configs_dir):
+                self._look(ps_type, {**blocks, "config": inner}, report, needs)
+        except StepFailed as error:
+            if not any(_templated(blocks, ("config", key)) for key in blocks.get("config", ())):
+                needs.problems.append(report(("config",), str(error)))
+
+    def _tables(
+        self, processor: Processor, settings: Mapping[str, Any], blocks: Mapping[str, Any], report: Report
+    ) -> Iterator[ConfigError]:
+        """Yield what is wrong with the tables that the step loads or makes."""
+        config, destination = settings["config"], settings["destination"]
+        named: list[tuple[KeyPath, str]] = []
+        if destination is not None:
+            named.append((("destination", "table"), getattr(destination, "table", "")))
+        elif fixed := getattr(processor, "fixed_table", ""):
+            named.append((("ps_type",), fixed))
+        elif _needs_destination(processor) and not blocks.get("destination"):
+            yield report((), "the step needs `destination: {table: …}`: where its rows go")
+        if isinstance(config, UsesTables):
+            named += [(("config",), table) for table in config.uses_tables()]
+        for at, table in named:
+            if self.schemas is None or not _known(table) or getattr(processor, "lands_raw", False):
+                continue
+            try:
+                self.schemas.get(table)
+            except NotFound as error:
+                yield report(at, f"the table {table!r} has no schema. {error}")
+            except ConfigError as error:
+                yield error
+
+
+def _needs_destination(processor: Processor) -> bool:
+    return hasattr(processor, "destination_model") and not getattr(processor, "destination_optional", False)
+
+
+def _block(
+    processor: Processor,
+    ps_type: str,
+    name: str,
+    blocks: Mapping[str, Any],
+    report: Report,
+    problems: list[ConfigError],
+) -> BaseModel | None:
+    """Return a block as its processor's model, as far as it can be known; add what is wrong to `problems`."""
+    model = getattr(processor, f"{name}_model", None)
+    given = blocks.get(name)
+    if not (isinstance(model, type) and issubclass(model, BaseModel)) or (name in _OPTIONAL and not given):
+        return None
+    given = dict(given or {})
+    try:
+        return model.model_validate(given)
+    except ValidationError as error:
+        found = list(islice(_mistakes(model, ps_type, name, error, given, report), FINDINGS_MAX))
+        problems += found
+        return None if found else _without_templates(model, given, error)
+
+
+def _mistakes(
+    model: type[BaseModel], ps_type: str, block: str, error: ValidationError, given: Mapping[str, Any], report: Report
+) -> Iterator[ConfigError]:
+    for path, detail in details_of(error, given):
+        if _templated(given, path):
+            continue
+        message = sentence(detail, path)
+        if detail["type"] == "extra_forbidden":
+            known = did_you_mean(str(path[-1]), model.model_fields if len(path) == 1 else ())
+            message = f"{ps_type} has no {path[-1]!r} here.{known}"
+        yield report((block, *path), message)
+
+
+def _without_templates(model: type[BaseModel], given: Mapping[str, Any], error: ValidationError) -> BaseModel | None:
+    """Return the settings without the values that only their templates make wrong."""
+    try:
+        return model.model_validate(without(given, error))
+    except ValidationError:
+        return None
+
+
+def _templated(block: Any, path: KeyPath) -> bool:
+    for key in path:
+        try:
+            block = block[key]
+        except (LookupError, TypeError):
+            return False
+    return isinstance(block, str) and parse(block) is not None
+
+
+def _known(name: Any) -> bool:
+    """True for a name that is there and has no template."""
+    return isinstance(name, str) and bool(name) and parse(name) is None
