@@ -20,7 +20,6 @@ from convergence.sandbox.kinds import KINDS
 PRICES = Path(__file__).parents[2] / "configs" / "openai" / "seed" / "model_pricing.csv"
 EXACT = Context(prec=60)
 UNITS = {"1000000 Tokens": 10**6, "1000000 Characters": 10**6, "1000 Calls": 1000, "Hours": 3600}
-FALLBACK = {"cached_input": "input"}
 OTHER = {  # kind of usage → what is counted, kind of charge
     "embeddings": ("input_tokens", "input"),
     "moderations": ("input_tokens", "input"),
@@ -91,20 +90,18 @@ def _price(
 ) -> tuple[Decimal, int] | None:
     listed = "*" if model is None else _listed(prices, model)
     tokens = charge in {"input", "cached_input", "cache_write", "output"}
-    hows = (processing,) if tokens and processing == "priority" else (processing, "standard")
-    expected = [(kind, how) for kind in (charge, FALLBACK.get(charge)) if kind for how in hows]
-    for kind, how in expected:
-        fitting = [
-            row
-            for row in prices
-            if (row["model"], row["kind"], row["processing"]) == (listed, kind, how)
-            and (row["effective_from"] or "0") <= day.isoformat() < (row["effective_to"] or "9")
-            and (row["above_input_tokens"] == "0" or mean > int(row["above_input_tokens"]))
-        ]
-        if fitting:
-            best = max(fitting, key=lambda row: int(row["above_input_tokens"]))
-            return Decimal(best["price"]), UNITS[best["unit"]]
-    return None
+    how = processing if tokens else "standard"
+    fitting = [
+        row
+        for row in prices
+        if (row["model"], row["kind"], row["processing"]) == (listed, charge, how)
+        and (row["effective_from"] or "0") <= day.isoformat() < (row["effective_to"] or "9")
+        and (row["above_input_tokens"] == "0" or mean > int(row["above_input_tokens"]))
+    ]
+    if not fitting:
+        return None
+    best = max(fitting, key=lambda row: int(row["above_input_tokens"]))
+    return Decimal(best["price"]), UNITS[best["unit"]]
 
 
 def _listed(prices: list[dict[str, str]], model: str) -> str | None:

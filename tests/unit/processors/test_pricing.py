@@ -13,7 +13,8 @@ import pytest
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.model_match import fits, unreadable
-from convergence.processors.genai.price import TOKEN_KINDS
+from convergence.processors.genai.price import KINDS
+from convergence.processors.genai.price_list_dates import from_introduction
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.openai.charges import cost_rows, quantities
 from convergence.processors.openai.reconciliation import line
@@ -79,7 +80,7 @@ def test_input_is_a_total_so_cached_and_written_tokens_are_charged_once() -> Non
         ({"service_tier": "priority"}, "4.25"),
         ({"service_tier": "default"}, "2.5"),
         ({"batch": True, "service_tier": "priority"}, "1.25"),  # a batch has no tier
-        ({"batch": True, "usage_date": date(2026, 10, 13)}, "2.5"),  # the list knows batch prices from the 14th on
+        ({"batch": True, "usage_date": date(2026, 10, 13)}, "1.25"),  # genai-prices learned of it a day later
     ],
 )
 def test_processing_and_day_choose_the_price(fields: dict[str, Any], price: str) -> None:
@@ -110,10 +111,93 @@ def test_a_missing_price_is_null_with_the_reason_never_zero() -> None:
     assert not {"cost", "unit_price"} & (unknown.keys() | image.keys())
 
 
-def test_a_kind_without_own_price_is_charged_like_the_wider_one_and_says_so() -> None:
+def test_a_cache_read_without_a_discount_has_a_row_that_says_so() -> None:
     usage = used(model="gpt-4o-search-preview", input_tokens=1_000_000, input_cached_tokens=1_000_000)
     (row,) = cost_rows(usage, BOOK)
-    assert (row["charge_kind"], row["cost"], row["price_basis"]) == ("cached_input", Decimal("2.5"), "parent_kind")
+    assert (row["charge_kind"], row["cost"], row["price_basis"]) == ("cached_input", Decimal("2.5"), "list")
+    assert row["price_source"] == "genai-prices, as input 0.2.3"
+    batch = {**usage, "model": "gpt-4o", "batch": True}
+    (row,) = cost_rows(batch, BOOK)
+    assert (row["charge_kind"], row["cost"], row["price_basis"]) == ("cached_input", Decimal("1.25"), "list")
+    assert row["price_source"] == "genai-prices, as standard 0.2.3"
+
+
+@pytest.mark.parametrize(
+    ("model", "processing", "day", "price"),
+    [  # of a million tokens of input; None: no price
+        ("gpt-4o", "batch", "2024-04-14", None),
+        ("gpt-4o", "batch", "2024-04-15", "1.25"),
+        ("o3", "batch", "2025-06-09", "5"),  # half of 10, the standard price until then
+        ("o3", "batch", "2025-06-10", "1"),
+        ("o3", "flex", "2025-04-16", None),
+        ("o3", "flex", "2025-04-17", "5"),
+        ("o3", "priority", "2025-06-25", None),
+        ("o3", "priority", "2025-06-26", "3.5"),
+        ("gpt-4o-2024-05-13", "priority", "2025-07-01", "8.75"),  # twice that of later snapshots, openai.com
+        ("gpt-4o-2024-08-06", "priority", "2025-07-01", "4.25"),
+        ("gpt-4.1", "fast", "2026-07-29", None),
+        ("gpt-4.1", "fast", "2026-07-30", "3.5"),
+        ("gpt-5.6-sol", "fast", "2026-08-20", "10"),  # openai.com/api-fast-mode before the standard price fell
+        ("gpt-5.6-sol", "fast", "2026-08-21", "8"),
+        ("gpt-4", "flex", "2026-11-10", None),  # never offered
+    ],
+)
+def test_a_processing_has_its_price_from_the_day_that_the_provider_introduced_it(
+    model: str, processing: str, day: str, price: str | None
+) -> None:
+    tier = {"batch": True} if processing == "batch" else {"service_tier": processing}
+    usage = used(model=model, usage_date=date.fromisoformat(day), input_tokens=1_000_000, num_model_requests=10, **tier)
+    (row,) = cost_rows(usage, BOOK)
+    assert row.get("cost") == (None if price is None else Decimal(price))
+    assert price is not None or row["price_basis"] == "no_price"
+
+
+@pytest.mark.parametrize(
+    ("day", "tokens", "price"),
+    [
+        (date(2024, 10, 7), 1, None),
+        (date(2024, 10, 8), 1, "2.5"),
+        (date(2026, 3, 12), 200_001, "5"),  # half of the price that long requests had then
+        (date(2026, 3, 13), 200_001, "2.5"),
+    ],
+)
+def test_a_derived_price_follows_the_steps_of_its_standard_price(day: date, tokens: int, price: str | None) -> None:
+    found = PriceBook(listed("anthropic")).find("claude-opus-4-6", "input", "batch", day, Decimal(tokens))
+    assert (found and found.price.price) == (price and Decimal(price))
+
+
+def line_of(**changes: str) -> dict[str, str]:
+    line = {"model": "m", "kind": "input", "processing": "standard", "above_input_tokens": "0", "price": "3"}
+    return {**line, "effective_from": "", "effective_to": "", "source": "s", **changes}
+
+
+def test_a_factor_without_an_end_is_not_rounded() -> None:
+    lines = [
+        line_of(effective_to="2026-01-01", price="1"),
+        line_of(effective_from="2026-01-01", price="3"),
+        line_of(processing="batch", effective_from="2026-10-14", price="2"),
+    ]
+    with pytest.raises(ValueError, match="2/3 has no end as a decimal"):
+        list(from_introduction("openai", lines))
+
+
+@pytest.mark.parametrize(
+    ("requests", "total", "basis", "price"),
+    [
+        (1, 300_000, "list", "5"),
+        (10, 272_000, "list", "2.5"),  # no request can be longer than all of them
+        (10, 272_001, "mean_context", "2.5"),
+        (2, 700_000, "mean_context", "5"),
+        (0, 300_000, "mean_context", "2.5"),
+    ],
+)
+def test_a_price_by_the_mean_length_of_requests_says_so(requests: int, total: int, basis: str, price: str) -> None:
+    usage = used(model="gpt-5.4", input_tokens=total, output_tokens=1, num_model_requests=requests)
+    rows = list(cost_rows(usage, BOOK))
+    assert [row["price_basis"] for row in rows] == [basis, basis]
+    assert rows[0]["unit_price"] == Decimal(price)
+    flat = used(model="gpt-4o", input_tokens=total, num_model_requests=requests)
+    assert [row["price_basis"] for row in cost_rows(flat, BOOK)] == ["list"]
 
 
 def test_units_other_than_tokens() -> None:
@@ -185,6 +269,7 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
     ("changes", "message"),
     [
         ({"price": Decimal(-1)}, "is negative"),
+        ({"kind": "inputs"}, "the kind 'inputs' is none of cache_write"),
         ({"unit": "dozen"}, "the unit 'dozen' is none of '1000000 Tokens'"),
         ({"effective_from": DAY, "effective_to": DAY}, "before it begins"),
         ({"effective_from": DAY}, "two prices hold on 2026-11-10"),
@@ -239,39 +324,30 @@ def test_every_pattern_of_the_shipped_lists_can_be_used_and_matches_as_a_regular
     assert [word for word in patterns if fits(word, name)] == [r"~^claude-sonnet-5-\d{8}$"]
 
 
-# Kind → the kind whose price it may take. All others have their own price or none.
-MAY_TAKE = {"cached_input": "input", "cached_input_audio": "input_audio", "cached_input_image": "input_image"}
-
-
-@pytest.mark.parametrize("kind", sorted(TOKEN_KINDS))
-@pytest.mark.parametrize("only", sorted(TOKEN_KINDS))
-def test_no_kind_is_charged_at_the_price_of_a_cheaper_one(kind: str, only: str) -> None:
+@pytest.mark.parametrize("kind", sorted(KINDS))
+@pytest.mark.parametrize("only", sorted(KINDS))
+def test_no_kind_is_charged_at_the_price_of_another(kind: str, only: str) -> None:
     line = {**next(listed()), "model": "m", "model_match": "m", "kind": only, "price": Decimal(7)}
     found = PriceBook([line]).find("m", kind, "standard", DAY, Decimal(1))
-    if only == kind or only == MAY_TAKE.get(kind):
-        assert found is not None
-        assert found.basis == ("list" if only == kind else "parent_kind")
-    else:
-        assert found is None
+    assert (found is not None and found.basis) == (only == kind and "list")
 
 
 @pytest.mark.parametrize(
-    ("kind", "processing", "stands_in"),
+    ("kind", "processing", "has_price"),
     [
-        ("input", "batch", True),
-        ("output", "flex", True),
+        ("input", "batch", False),
+        ("output", "flex", False),
         ("input", "priority", False),
         ("cache_write", "fast", False),
-        ("output_audio", "priority", False),
-        ("web_search", "fast", True),
+        ("web_search", "fast", True),  # calls, seconds and characters have one price
         ("second", "priority", True),
         ("input", "something new", False),
     ],
 )
-def test_the_standard_price_stands_in_for_discounts_only(kind: str, processing: str, stands_in: bool) -> None:
+def test_the_standard_price_of_tokens_stands_in_for_no_other(kind: str, processing: str, has_price: bool) -> None:
     line = {**next(listed()), "model": "m", "model_match": "m", "kind": kind, "processing": "standard"}
     found = PriceBook([line]).find("m", kind, processing, DAY, Decimal(1))
-    assert (found is not None and found.basis) == (stands_in and "standard_processing")
+    assert (found is not None and found.basis) == (has_price and "list")
 
 
 @pytest.mark.parametrize(
@@ -315,9 +391,10 @@ def theirs(name: str, day: date, processing: str, **counts: int) -> Decimal:
     return answer.total_price
 
 
-@pytest.mark.parametrize(("processing", "most"), [("standard", 500), ("batch", 500), ("flex", 500), ("priority", 40)])
+@pytest.mark.parametrize(("processing", "most"), [("standard", 500), ("batch", 70), ("flex", 30), ("priority", 30)])
 def test_every_model_costs_what_the_package_says_on_any_day_and_size(processing: str, most: int) -> None:
-    """Where the list has no price, the package takes that of a cheaper kind or processing; that is not compared."""
+    """The package has no price of a processing before it learned of it, and takes the standard one; nor has the list
+    of a processing that a model does not have. Neither is compared."""
     pytest.importorskip("genai_prices")
     differences, compared = [], 0
     writes = {row["model"] for row in listed() if row["kind"] == "cache_write"}
@@ -336,7 +413,7 @@ def test_every_model_costs_what_the_package_says_on_any_day_and_size(processing:
                 }
                 expected = theirs(name, day, processing, **counts)
                 rows = list(cost_rows(usage, BOOK))
-                if processing == "priority" and not all("cost" in row for row in rows):
+                if processing != "standard" and (day != DAY or not all("cost" in row for row in rows)):
                     continue
                 ours = sum((row["cost"] for row in rows if "cost" in row), Decimal(0))
                 compared += expected > 0

@@ -60,6 +60,7 @@ class CostProcessor(ABC):
         book = PriceBook(await seeded_prices(context, self.prices_table), seeded_by=self.seeded_by)
         dates = days(context.start_date, context.end_date)
         read, totals, unpriced = 0, defaultdict[str, Decimal](Decimal), Unpriced()
+        by_mean: set[str] = set()
         for part, day in enumerate(dates):
             usage = await self._usage(context, options, day)
             rows = [row for used in usage for row in self.cost_rows(used, book)]
@@ -68,6 +69,7 @@ class CostProcessor(ABC):
             for row in rows:
                 if "cost" in row:
                     totals[row["currency"]] += row["cost"]
+                    by_mean |= {row["listed_model"]} if row["price_basis"] == "mean_context" else set()
                 else:
                     unpriced.add(row)
             context.progress(rows=read, note=day.isoformat())
@@ -84,6 +86,7 @@ class CostProcessor(ABC):
             "table": stage.table,
             **_sums(totals),
             "unpriced": missing[:SHOWN_MAX],
+            "priced_by_mean_length": sorted(by_mean)[:SHOWN_MAX],
             "warnings": [f"{message}; their rows are in {QUARANTINE}"] if missing else [],
         }
 

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Final
 
-# What to add when our price is not the list's own.
+# What to add when our price is not surely the list's own. The last two are of charges that earlier releases computed.
 BASES: Final = {
+    "mean_context": ", by the mean length of requests",
     "parent_kind": ", which is the price of a wider kind: the list has none of its own",
     "standard_processing": ", which is the standard one: the list has none for this processing",
 }

@@ -1,4 +1,4 @@
-"""One row of a price list, and which kinds and processings may take the price of another."""
+"""One row of a price list, the kinds of charge, and their units."""
 
 from __future__ import annotations
 
@@ -17,9 +17,7 @@ UNIT_SIZES: Final = {
 STANDARD: Final = "standard"
 ANY_MODEL: Final = "*"
 
-# A kind that has no price of its own is charged like its parent, where the parent is the dearer one: a cache read is a
-# discount on the input. The other kinds (audio, images, cache writes) cost more than plain input or output; without a
-# price of their own they have none.
+# A read from the cache → what it costs where a provider gives no discount on it.
 PARENT: Final = {
     "cached_input": "input",
     "cached_input_audio": "input_audio",
@@ -37,8 +35,6 @@ TOKEN_KINDS: Final = frozenset(
 KINDS: Final = TOKEN_KINDS | {
     *("image", "character", "second", "vector_store_byte", "code_interpreter_session", "file_search", "web_search"),
 }
-# Discounts on the standard processing, whose price may stand in for theirs. Others (fast, priority) cost more.
-DISCOUNTED: Final = frozenset({"batch", "flex", "flex_discount"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,11 +68,6 @@ class Price:
         )
 
 
-def processings(kind: str, processing: str) -> tuple[str, ...]:
-    """Return the processings whose price holds for usage of this one, nearest first.
-
-    A call, a second or a character is charged the same whatever the processing of its tokens.
-    """
-    if processing != STANDARD and (processing in DISCOUNTED or kind not in TOKEN_KINDS):
-        return processing, STANDARD
-    return (processing,)
+def list_processing(kind: str, processing: str) -> str:
+    """Return the processing under which the list has a kind: calls, seconds and characters have one price in all."""
+    return processing if kind in TOKEN_KINDS else STANDARD

@@ -8,14 +8,14 @@ from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from convergence.processors.genai.price import UNIT_SIZES, Price
+from convergence.processors.genai.price import KINDS, UNIT_SIZES, Price
 
 SHOWN_MAX: Final = 10
 
 
 def mistakes(prices: Iterable[Price]) -> list[str]:
-    """Return what is wrong: negative prices, units that are not known, periods that end before they begin, two
-    prices that hold on one day."""
+    """Return what is wrong: negative prices, unknown kinds and units, periods that end before they begin, two prices
+    that hold on one day."""
     spans: dict[tuple[object, ...], list[tuple[date, date]]] = defaultdict(list)
     found = []
     for price in prices:
@@ -24,6 +24,8 @@ def mistakes(prices: Iterable[Price]) -> list[str]:
             found.append(f"{price.price_id}: the price {price.price:f} is negative")
         if end <= first:
             found.append(f"{price.price_id}: ends on {end}, before it begins")
+        if price.kind not in KINDS:
+            found.append(f"{price.price_id}: the kind {price.kind!r} is none of {', '.join(sorted(KINDS))}")
         if price.unit not in UNIT_SIZES:
             found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, UNIT_SIZES))}")
         key = (price.model, price.kind, price.processing, price.above_input_tokens, price.region or "")

@@ -17,6 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from convergence.processors.genai.price import PARENT
+from convergence.processors.genai.price_list_dates import from_introduction
 from convergence.processors.genai.price_list_more import Line, more_lines
 
 if TYPE_CHECKING:
@@ -59,6 +61,8 @@ KINDS: Final = {
 IGNORED: Final = frozenset({"input_audio_hours"})  # repeats the price of audio_hours
 ANY_MODEL: Final = "*"  # calls that the provider's usage reports without a model
 
+HALVED: Final = frozenset({"batch", "flex"})  # processings that discount the standard price
+
 # A model that is listed without any price costs nothing (moderation).
 FREE: Final[Line] = {"kind": "input", "unit": "1000000 Tokens", "above_input_tokens": "0", "price": "0"}
 
@@ -73,13 +77,14 @@ def price_list(name: str) -> str:
     from genai_prices.data_snapshot import get_snapshot
 
     (provider,) = (provider for provider in get_snapshot().providers if provider.id == name)
-    lines = [line for model in provider.models for line in _model_lines(model)]
-    lines += _without_model(lines, "file_search")
+    made = {"currency": "USD", "source": SOURCE, "source_version": version(SOURCE)}
+    lines = [{**made, **line} for model in provider.models for line in _model_lines(model)]
+    lines += [{**made, **line} for line in _without_model(lines, "file_search")]
+    lines = list(from_introduction(name, [*lines, *cached_as(lines)]))
     out = io.StringIO()
     writer = csv.DictWriter(out, COLUMNS, lineterminator="\n")
     writer.writeheader()
-    made = {"currency": "USD", "source": SOURCE, "source_version": version(SOURCE)}
-    writer.writerows(more_lines(name, [{**made, **line} for line in lines]))
+    writer.writerows(more_lines(name, lines))
     return out.getvalue()
 
 
@@ -152,6 +157,35 @@ def _patterns(clause: Any) -> Iterator[str]:
             yield f"~{clause.regex}"
         case other:
             raise ValueError(f"genai-prices has a new match rule, {other}: teach it to _patterns and to model_match.py")
+
+
+def cached_as(lines: list[Line]) -> list[Line]:
+    """Return lines for reads from the cache that the package lists without a price.
+
+    Where a batch or flex price has none, the standard price of the read holds, and where a model has none, reads cost
+    as much as other input, as the package computes both.
+    """
+    found = []
+    for line in lines:
+        for child, parent in PARENT.items():
+            if line["kind"] == parent and not _listed(lines, line, child):
+                own = _listed(lines, {**line, "processing": "standard"}, child) if line["processing"] in HALVED else []
+                found += [{**line, "kind": child, "source": f"{line['source']}, as {parent}"}] if not own else []
+                if own and line["above_input_tokens"] == "0":
+                    dates = {name: line[name] for name in ("processing", "effective_from", "effective_to")}
+                    found += [{**one, **dates, "source": f"{one['source']}, as standard"} for one in own]
+    return found
+
+
+def _listed(lines: list[Line], line: Line, kind: str) -> list[Line]:
+    """Return the lines of another kind that hold with this one: of its model and processing, on its first day."""
+    return [
+        one
+        for one in lines
+        if (one["model"], one["processing"], one["kind"]) == (line["model"], line["processing"], kind)
+        and one["effective_from"] <= line["effective_from"]
+        and (not one["effective_to"] or line["effective_from"] < one["effective_to"])
+    ]
 
 
 def _without_model(lines: list[Line], kind: str) -> list[Line]:

@@ -7,17 +7,16 @@ Rows are those of `{provider}_model_pricing` (made by `price_list.py`):
   the same.
 - `effective_from` (inclusive) and `effective_to` (exclusive) are days in UTC; empty means open.
 - `above_input_tokens`: the price holds for requests with more input tokens than that; the highest such step wins.
-  Aggregated usage knows no single request, so the mean of its requests decides.
+  Where a row of usage adds up requests of several lengths, their mean decides, and `Found.basis` says so.
 - `region`: the price holds for usage that the provider reports for this place only, and goes before one for any place.
-- A kind or processing without a price of its own takes that of a dearer one, if it is a discount on it (cached input,
-  batch, flex); `Found.basis` says so. One that costs more (audio, images, cache writes, fast, priority) has no price
-  then: the usage is a finding, never charged at a cheaper rate.
+- Model, kind, processing and day have a row of the list, or there is no price and the usage is a finding. No other
+  kind or processing stands in for them. Calls, seconds and characters cost the same in any processing.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -25,14 +24,14 @@ from typing import Any
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.model_match import fits, is_pattern, rank, unreadable
-from convergence.processors.genai.price import ANY_MODEL, PARENT, UNIT_SIZES, Price, processings
+from convergence.processors.genai.price import ANY_MODEL, UNIT_SIZES, Price, list_processing
 from convergence.processors.genai.price_checks import SHOWN_MAX, mistakes
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A price and how it was found: `list`, `standard_processing` (no price for the batch or flex processing) or
-    `parent_kind` (cached input charged as input)."""
+    """A price and how it was found: `list`, or `mean_context` where the length of requests is known as a mean only and
+    the price depends on it."""
 
     price: Price
     basis: str
@@ -68,40 +67,40 @@ class PriceBook:
         return self._matched[name]
 
     def find(
-        self, model: str, kind: str, processing: str, day: date, input_tokens: Decimal, region: str | None = None
+        self,
+        model: str,
+        kind: str,
+        processing: str,
+        day: date,
+        input_tokens: Decimal,
+        region: str | None = None,
+        longest: Decimal | None = None,
     ) -> Found | None:
-        """Return the price in force; `input_tokens` is the mean per request. None when there is none on that day."""
-        for price, basis in self._candidates(model, kind, processing, day, region):
+        """Return the price in force; None when there is none on that day.
+
+        `input_tokens` are those of a request. If they are a mean, `longest` is the most that one of the requests can
+        have.
+        """
+        here = self._in_force(model, kind, processing, day, region)
+        depends = longest is not None and any(0 < price.above_input_tokens < longest for price in here)
+        for price in here:
             if price.above_input_tokens == 0 or input_tokens > price.above_input_tokens:
-                return Found(price, basis)
+                return Found(price, "mean_context" if depends else "list")
         return None
 
     def span(self, model: str, kind: str, processing: str, day: date) -> tuple[Decimal, Decimal] | None:
         """Return the lowest and the highest price of one token, call, … that any step has on that day; None without."""
-        found = [price for price, _ in self._candidates(model, kind, processing, day)]
-        prices = [
-            price.price / UNIT_SIZES[price.unit]
-            for price in found
-            if (price.kind, price.processing) == (found[0].kind, found[0].processing)
-        ]
+        prices = [price.price / UNIT_SIZES[price.unit] for price in self._in_force(model, kind, processing, day)]
         return (min(prices), max(prices)) if prices else None
 
-    def _candidates(
-        self, model: str, kind: str, processing: str, day: date, region: str | None = None
-    ) -> Iterator[tuple[Price, str]]:
-        """Prices in force of the nearest kind and processing that has any, with how they were found, best first."""
-        own: str | None = kind
-        while own is not None:
-            for how in processings(own, processing):
-                here = [
-                    price
-                    for price in self._prices.get((model, own, how), ())
-                    if price.holds(day) and (not price.region or price.region == region)
-                ]
-                here.sort(key=lambda price: (bool(price.region), price.above_input_tokens), reverse=True)
-                basis = "list" if how == processing else "standard_processing"
-                yield from ((price, basis if own == kind else "parent_kind") for price in here)
-            own = PARENT.get(own)
+    def _in_force(self, model: str, kind: str, processing: str, day: date, region: str | None = None) -> list[Price]:
+        """Return the prices of all steps, the place's own first, then the highest step first."""
+        here = [
+            price
+            for price in self._prices.get((model, kind, list_processing(kind, processing)), ())
+            if price.holds(day) and (not price.region or price.region == region)
+        ]
+        return sorted(here, key=lambda price: (bool(price.region), price.above_input_tokens), reverse=True)
 
     def _match(self, name: str) -> str | None:
         if name in self._exact:

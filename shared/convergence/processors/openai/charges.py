@@ -89,11 +89,14 @@ def cost_rows(usage: Usage, book: PriceBook) -> Iterator[dict[str, Any]]:
     Without a price, `cost` is NULL and `price_basis` gives the reason. Never zero.
     """
     requests = _whole(usage, "num_model_requests")
-    mean_input = Decimal(_whole(usage, "input_tokens")) / requests if requests else Decimal(0)
+    total_input = Decimal(_whole(usage, "input_tokens"))
+    mean_input = total_input / requests if requests else Decimal(0)
+    longest = None if requests == 1 else total_input
     processing = "batch" if usage["batch"] else _processing(usage["service_tier"] or "")
     listed = book.model(usage["model"])
     for kind, quantity in quantities(usage):
-        found = None if listed is None else book.find(listed, kind, processing, usage["usage_date"], mean_input)
+        day = usage["usage_date"]
+        found = None if listed is None else book.find(listed, kind, processing, day, mean_input, longest=longest)
         row = {name: usage[name] for name in WHO} | {"charge_kind": kind, "processing": processing}
         yield charge(row, quantity, listed=listed, found=found)
 
