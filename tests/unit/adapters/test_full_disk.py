@@ -83,7 +83,9 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
     asyncio.run(scenario())
 
 
-def test_ready_reports_the_reason_why_nothing_can_be_written(tmp_path: Path) -> None:
+def test_ready_reports_the_reason_why_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.entry.api.readiness.KEPT_S", 0.0)
+
     async def scenario() -> None:
         options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
         async with embedded(options, "test") as opened:

@@ -23,6 +23,7 @@ from convergence.errors import ConvergenceError
 
 logger = logging.getLogger("convergence.api")
 BODY_MAX: Final = 1_048_576
+KEYLESS_BODY_MAX: Final = 65_536  # it is read before the route can refuse the caller
 BODY_S: Final = 60.0  # for the whole body
 _UNROUTED: Final = "(none)"
 _REQUEST_ID: Final = re.compile(r"[A-Za-z0-9._-]{1,100}")
@@ -53,9 +54,11 @@ class RequestMiddleware:
     async def _serve(self, scope: Scope, body: _Body, answer: _Answer, state: RequestState) -> None:
         try:
             await admit(self._runtime, state, Request(scope))
-            if body.announced > BODY_MAX:
+            if state.caller is None or state.caller.kind == "anonymous":
+                body.most = KEYLESS_BODY_MAX
+            if body.announced > body.most:
                 state.code = "request.too_large"
-                await problem(state.request_id, 413, state.code, TOO_LARGE)(scope, body.receive, answer.send)
+                await problem(state.request_id, 413, state.code, body.too_large)(scope, body.receive, answer.send)
                 return
             await self._app(scope, body.receive, answer.send)
         except ConvergenceError as error:  # over a limit, or the key store is unreachable
@@ -97,7 +100,6 @@ def caller_address(request: Request, hops: int) -> str:
 
 
 _LENGTH_DIGITS: Final = len(str(BODY_MAX))
-TOO_LARGE: Final = f"A body may have at most {BODY_MAX:,} bytes."
 
 
 def _announced(length: str) -> int:
@@ -113,6 +115,7 @@ class _Body:
 
     def __init__(self, request: Request, receive: Receive) -> None:
         self.announced = _announced(request.headers.get("content-length", "0"))
+        self.most = BODY_MAX
         self._receive = receive
         self._seen = 0
         self._until: float | None = None
@@ -130,9 +133,14 @@ class _Body:
             raise HTTPException(408, f"The body did not arrive within {BODY_S:g} s.") from None
         self._seen += len(message.get("body", b""))
         self._complete = not message.get("more_body", False)
-        if self._seen > BODY_MAX:
-            raise HTTPException(413, TOO_LARGE)
+        if self._seen > self.most:
+            raise HTTPException(413, self.too_large)
         return message
+
+    @property
+    def too_large(self) -> str:
+        without = " of a request without a valid key" if self.most < BODY_MAX else ""
+        return f"A body{without} may have at most {self.most:,} bytes."
 
 
 class _Answer:

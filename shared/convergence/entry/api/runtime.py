@@ -13,6 +13,7 @@ from convergence.domain.rate import Buckets, Taken
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.entry.api.metrics import Metrics
+from convergence.entry.api.readiness import Readiness
 from convergence.entry.api.streams import Streams
 from convergence.tenants.api_keys import ApiKeyStore
 
@@ -32,6 +33,7 @@ class Runtime:
     callers: Buckets
     all_callers: Buckets  # of one kind together
     streams: Streams
+    readiness: Readiness
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -46,6 +48,7 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
         log_lines=log_lines,
         callers=Buckets(settings.RATE_LIMIT_REQUESTS_PER_MINUTE),
         all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
+        readiness=Readiness(services),
         streams=Streams(most=settings.EVENT_STREAMS_MAX, most_per_org=settings.EVENT_STREAMS_PER_ORG),
     )
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 
 import pytest
 
 from convergence.entry.api.admission import admits_refused_head
-from convergence.entry.api.middleware import BODY_MAX
+from convergence.entry.api.middleware import BODY_MAX, KEYLESS_BODY_MAX
 from convergence.errors import Transient
 from convergence.ports.documents import Document, Documents
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
@@ -146,6 +147,43 @@ def test_what_a_rate_limit_turns_away_is_not_written_down(run_scenario: RunScena
         assert len(api.audited) == 2
 
     run_scenario(scenario, RATE_LIMIT_ENABLED=True, RATE_LIMIT_REQUESTS_PER_MINUTE=2)
+
+
+def test_a_body_without_a_valid_key_is_small(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        for headers in ({}, {"X-API-Key": "cvk_wrong"}):
+            for content in (b" " * (KEYLESS_BODY_MAX + 1), pieces(2)):
+                answer = await api.ask("POST", RUN, headers=headers | JSON, content=content)
+                assert (answer.status_code, answer.json()["code"]) == (413, "request.too_large")
+                assert "without a valid key may have at most 65,536 bytes" in answer.json()["detail"]
+            small = b" " * (KEYLESS_BODY_MAX - 2) + b"{}"
+            assert (await api.ask("POST", RUN, headers=headers | JSON, content=small)).status_code == 401
+
+    run_scenario(scenario)
+
+
+def test_probes_look_once_a_second_however_many_there_are(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looks: list[str] = []
+
+    async def scenario(api: Api) -> None:
+        real = api.installation.services.catalog.names
+
+        def names() -> list[str]:
+            looks.append("names")
+            return real()
+
+        monkeypatch.setattr(api.installation.services.catalog, "names", names)
+        answers = await asyncio.gather(*(api.client.get("/ready") for _ in range(20)))
+        assert {answer.status_code for answer in answers} == {200}
+        assert len(looks) == 1
+        monkeypatch.setattr("convergence.entry.api.readiness.KEPT_S", 0.0)
+        api.at.readiness._until = 0.0
+        await api.client.get("/ready")
+        assert len(looks) == 2
+
+    run_scenario(scenario)
 
 
 def test_heads_that_cannot_be_read_count_as_requests_without_a_key(run_scenario: RunScenario) -> None:

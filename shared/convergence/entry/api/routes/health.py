@@ -30,11 +30,9 @@ async def health() -> Json:
 @router.get("/ready", response_model=Health, responses=documented())
 async def ready(at: At) -> Json:
     """Answer when the store is reachable and writable and the configs are present; 503 with the reason otherwise."""
-    reason = await at.services.trouble()
+    reason = await at.readiness.reason()
     if reason is not None:
         raise Transient(reason)
-    await at.services.documents.get("orgs/readiness")
-    at.services.catalog.names()
     return Json({"status": "ok"})
 
 
