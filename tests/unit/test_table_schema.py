@@ -94,8 +94,47 @@ def test_tables_are_found_by_name_in_schema_and_seed_folders(tmp_path: Path) -> 
 def test_two_files_for_one_table_are_refused(tmp_path: Path) -> None:
     for folder in ("a", "b"):
         written(tmp_path / folder / "schemas", [{"name": "a", "type": "INT64"}])
-    with pytest.raises(ConfigError, match=r"two files describe the table 'usage': the other is a/schemas/usage\.json"):
+    with pytest.raises(
+        ConfigError,
+        match=r"b/schemas/usage\.json:1: two files describe the table 'usage': the other is a/schemas/usage\.json:1",
+    ):
         TableSchemas(tmp_path).get("usage")
+
+
+SEVERAL = """{
+ "version": "1.0",
+ "inherits": "base",
+ "schemas": {
+  "base": {"fields": [{"name": "day", "type": "DATE"}, {"name": "cost", "type": "FLOAT64"}]},
+  "billing": {"partition_by": "day", "fields": [{"name": "cost", "type": "NUMERIC"}, {"name": "s", "type": "STRING"}]},
+  "plain": [{"name": "a", "type": "INT64"}]
+ }
+}"""
+
+
+def test_a_file_may_describe_several_tables_that_inherit_fields(tmp_path: Path) -> None:
+    written(tmp_path / "aws" / "schemas", SEVERAL, "billing_raw")
+    schemas = TableSchemas(tmp_path)
+    assert sorted(schemas.paths) == ["base", "billing", "plain"]
+    billing = schemas.get("billing")
+    assert [(column.name, column.type) for column in billing.columns[:3]] == [
+        *(("day", "DATE"), ("cost", "NUMERIC"), ("s", "STRING"))
+    ]
+    assert (billing.name, billing.partition_by) == ("billing", "day")
+    assert schemas.get("plain").columns[2].name == "a"
+
+
+def test_two_files_of_one_name_may_describe_different_tables_but_not_the_same(tmp_path: Path) -> None:
+    written(tmp_path / "aws" / "schemas", SEVERAL, "billing_raw")
+    written(tmp_path / "oci" / "schemas", SEVERAL.replace("billing", "oci").replace("plain", "other"), "billing_raw")
+    with pytest.raises(ConfigError, match=r"oci/schemas/billing_raw\.json:5: .*'base': the other is aws/schemas/.*:5$"):
+        TableSchemas(tmp_path).get("billing")
+
+
+def test_what_a_table_inherits_must_be_there(tmp_path: Path) -> None:
+    path = written(tmp_path, SEVERAL.replace('"inherits": "base"', '"inherits": "bass"'))
+    with pytest.raises(ConfigError, match=r"inherits names 'bass', .* Did you mean 'base'"):
+        load_table_schema(path, "billing")
 
 
 def test_every_schema_file_of_the_product_loads() -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
 _SUFFIXES = (".yml", ".yaml")
 _Stamp = tuple[int, int]  # mtime in ns, size
+_Names = tuple[tuple[str, ...], str]  # aliases; provider/domain/file
 
 
 class Catalog:
@@ -31,24 +32,22 @@ class Catalog:
         self.root = root
         self._folder = str(root)
         self._loaded: dict[str, tuple[_Stamp, LoadedPipeline]] = {}
-        self._aliases: dict[str, tuple[_Stamp, tuple[str, ...]]] = {}
+        self._names: dict[str, tuple[_Stamp, _Names]] = {}
 
     def names(self) -> list[str]:
         """Return the paths of all pipelines, sorted; aliases are not among them."""
         return sorted(file.relative_to(self.root).with_suffix("").as_posix() for file in self._files())
 
     def get(self, name: str) -> LoadedPipeline:
-        """Return the pipeline at a path or alias.
+        """Return the pipeline at a path, or the one that has the name as an alias, or as `provider/domain/file`.
 
         Raises:
             NotFound: with the nearest names.
+            InvalidInput: two files have the name.
             ConfigErrors: all mistakes of its file.
         """
         if _NAME.fullmatch(name):
-            found = self._at(name)
-            if found is None:
-                path = self.aliases().get(name)
-                found = self._at(path) if path is not None else None
+            found = self._at(name) or self._by_other_name(name)
             if found is not None:
                 return found
         names = [*self.names(), *self.aliases()]
@@ -60,18 +59,32 @@ class Catalog:
         raise NotFound(f"Pipeline not found: {name[:200]}" + (f".{known}" if known else ""))
 
     def aliases(self) -> dict[str, str]:
-        """Return alias → path. Files that do not mention aliases are not parsed; broken ones have none."""
+        """Return alias → path; an alias of two files leads to the first. Broken files have none."""
         found: dict[str, str] = {}
+        for path, (aliases, _) in self._other_names():
+            for alias in aliases:
+                found.setdefault(alias, path)
+        return found
+
+    def _by_other_name(self, name: str) -> LoadedPipeline | None:
+        """Return the pipeline with this alias, else the one with this provider, domain and file name."""
+        known = list(self._other_names())
+        by_alias = [path for path, (aliases, _) in known if name in aliases]
+        paths = by_alias or [path for path, (_, own) in known if name == own]
+        if len(paths) > 1:
+            raise InvalidInput(f"{name!r} may be {' or '.join(paths)}: name one of them")
+        return self._at(paths[0]) if paths else None
+
+    def _other_names(self) -> Iterator[tuple[str, _Names]]:
+        """Yield each path with its aliases and `provider/domain/file`. A file is parsed again when it changes."""
         for file in self._files():
             path = file.relative_to(self.root).with_suffix("").as_posix()
             stat = file.stat()
             stamp = (stat.st_mtime_ns, stat.st_size)
-            known = self._aliases.get(path)
+            known = self._names.get(path)
             if known is None or known[0] != stamp:
-                known = self._aliases[path] = (stamp, self._read_aliases(path, file))
-            for alias in known[1]:
-                found.setdefault(alias, path)
-        return found
+                known = self._names[path] = (stamp, self._read_names(path))
+            yield path, known[1]
 
     def validate(self, paths: Sequence[Path | str] | None = None, *, target: Target = "embedded") -> Report:
         """Check files of every kind below the configs folder: all, or those at or below `paths`.
@@ -107,14 +120,16 @@ class Catalog:
             return loaded
         return None
 
-    def _read_aliases(self, path: str, file: Path) -> tuple[str, ...]:
-        if b"aliases" not in file.read_bytes():
-            return ()
+    def _read_names(self, path: str) -> _Names:
         try:
             loaded = self._at(path)
         except ConfigErrors:
-            return ()
-        return loaded.pipeline.aliases if loaded is not None else ()
+            return (), ""
+        if loaded is None:
+            return (), ""
+        pipeline = loaded.pipeline
+        own = "/".join(filter(None, (pipeline.provider, pipeline.domain, path.rpartition("/")[2])))
+        return pipeline.aliases, own
 
     def _files(self) -> Iterator[Path]:
         for suffix in _SUFFIXES:

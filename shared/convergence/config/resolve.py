@@ -115,6 +115,7 @@ def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:
         "domain": pipeline.domain,
         "pipeline": loaded.path,
         "pipeline_id": "",
+        "fire_date": at.date().isoformat(),
         **date_names(day, start, end, yesterday),
     }
 

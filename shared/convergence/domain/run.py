@@ -47,6 +47,7 @@ class Run:
     totals: Mapping[str, int] = field(default_factory=dict)
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
+    created_by: str = ""  # the key's id, or how it was started on this machine; empty in runs of earlier releases
     former: Sequence[Mapping[str, Any]] = ()  # {"until": epoch, "parameters": …} that a replay edited, oldest first
 
     @cached_property
@@ -94,6 +95,7 @@ class Run:
             "digest": self.digest,
             "request_digest": self.request_digest,
             "trigger": self.trigger,
+            "created_by": self.created_by,
             "created_at": to_text(self.created_at),
             "deadline_at": to_text(self.deadline_at),
             "deadline_set_at": None if self.deadline_set_at is None else to_text(self.deadline_set_at),

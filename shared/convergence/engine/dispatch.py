@@ -56,6 +56,7 @@ class RunRequest:
     parameters: Mapping[str, Any] = field(default_factory=dict)
     credential_id: str = ""
     trigger: str = "manual"
+    created_by: str = ""
     budget: Limits | None = None  # for runs without a key, which have their own; None: the org's limits
     idempotency_key: str | None = None
     fire_time: datetime | None = None  # a schedule's; dates are computed from it
@@ -114,6 +115,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         digest=loaded.digest,
         request_digest=_digest(loaded, request, secrets),
         trigger=request.trigger,
+        created_by=request.created_by or request.trigger,
         created_at=now,
         deadline_at=now + timedelta(seconds=plan.timeout_s),
         check_at=now + timedelta(seconds=services.settings.check_every_s),

@@ -75,6 +75,11 @@ def matching_end_steps(run: Run, plan: Plan) -> list[PlanStep]:
     return [step for step in plan.end_steps if step.trigger in _MATCHING[run.status]]
 
 
+def run_timed_out(timeout_s: float) -> str:
+    """Return what a run, and a step that it cut off, say when the run has had its time."""
+    return f"Pipeline execution timed out after {timeout_s:g}s"
+
+
 def error_data(code: str, message: str, *, step_id: str | None, at: datetime) -> dict[str, Any]:
     """Return the shape in which errors are stored, which an error's text must never prevent.
 

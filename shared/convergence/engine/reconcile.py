@@ -17,7 +17,7 @@ from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
-from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_end_steps
+from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_end_steps, run_timed_out
 from convergence.engine.messages import publish_ready
 from convergence.engine.services import Services
 from convergence.engine.step.lease import is_leased
@@ -167,7 +167,7 @@ async def _admit_late(services: Services, stored: StoredRun, plan: Plan) -> bool
 async def _time_out(services: Services, stored: StoredRun, plan: Plan) -> None:
     """Fail a run past its deadline, with a dead letter of its own."""
     run, now = stored.run, services.clock.now()
-    message = f"Pipeline execution timed out after {plan.timeout_s:g}s; raise timeout_minutes, or replay it"
+    message = f"{run_timed_out(plan.timeout_s)}; raise timeout_minutes, or replay it"
     error = error_data("run.timeout", message, step_id=None, at=now)
     dead = dead_letter_write(run, _RUN_STEP, "", error, 1, now)
     await fail_run(services, stored, error, dead)

@@ -79,6 +79,7 @@ class ProcessCache:
         self.runs = Decoded(Run.from_data)
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
+        self.routines_failed: set[str] = set()  # procedures whose file is wrong
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -194,6 +194,10 @@ class Credentials(Protocol):
         """Encrypt and store; the same `name` again rotates the credential. Return the credential id."""
         ...
 
+    async def status(self, provider: str) -> str:
+        """Return what is known of the credential of this run: stored (never tried), valid, invalid; missing."""
+        ...
+
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation on the credential of this run."""
         ...

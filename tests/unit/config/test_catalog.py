@@ -136,6 +136,27 @@ def test_one_alias_leads_to_one_pipeline(root: Path) -> None:
     assert messages == ["the alias 'a/one' leads to a/one already", "the alias 'x/y' leads to a/one already"]
 
 
+def test_a_pipeline_is_found_by_the_provider_and_domain_of_its_file(root: Path) -> None:
+    write(root, "cloud/gcp/cost/billing.yml", HELLO + "provider: gcp\ndomain: cost\n")
+    assert Catalog(root).get("gcp/cost/billing").path == "cloud/gcp/cost/billing"
+
+
+def test_a_name_that_two_files_have_names_both(root: Path) -> None:
+    for folder in ("a", "b"):
+        write(root, f"{folder}/billing.yml", HELLO + "provider: gcp\ndomain: cost\naliases: [x/y]\n")
+    for name in ("gcp/cost/billing", "x/y"):
+        with pytest.raises(InvalidInput, match=f"'{name}' may be a/billing or b/billing: name one of them"):
+            Catalog(root).get(name)
+
+
+def test_two_schema_files_for_one_table_are_a_mistake_of_validate(root: Path) -> None:
+    for folder in ("a", "b"):
+        (root / folder / "schemas").mkdir(parents=True)
+        (root / folder / "schemas" / "t.json").write_text('[{"name": "a", "type": "INT64"}]')
+    (problem,) = Catalog(root).validate().problems
+    assert str(problem) == "b/schemas/t.json:1: two files describe the table 't': the other is a/schemas/t.json:1"
+
+
 def test_a_processor_that_is_not_there_yet_is_a_mistake(root: Path) -> None:
     write(root, "a/b.yml", HELLO.replace("generic.noop", "cloud.focus_converter"))
     (problem,) = Catalog(root).validate().problems

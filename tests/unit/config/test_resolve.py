@@ -28,6 +28,7 @@ def test_the_built_in_names_are_pinned() -> None:
         **dict.fromkeys(("project_id", "gcp_project_id", "project"), "project-1"),
         **dict.fromkeys(("org_dataset", "dataset"), "acme_prod"),
         **dict.fromkeys(("date", "run_date", "pipeline_run_date", "yesterday"), "2026-03-04"),
+        "fire_date": "2026-03-05",
         **dict.fromkeys(("start_date", "end_date"), "2026-03-04"),
         "year": "2026",
         "month": "03",
@@ -273,3 +274,9 @@ def test_an_optional_value_is_never_blamed_for_what_another_lacks() -> None:
 def test_resolving_twice_gives_equal_plans() -> None:
     request = a_request(RESULTS)
     assert resolve(RESULTS, request) == resolve(RESULTS, request)
+
+
+def test_a_date_in_two_braces_is_the_day_on_which_the_run_starts() -> None:
+    loaded = a_step('{one: "{date}", two: "{{date}}", three: "of {{ date }}"}')
+    assert config_of(loaded) == {"one": "2026-03-04", "two": "2026-03-05", "three": "of 2026-03-05"}
+    assert config_of(loaded, {"date": "2026-01-01"})["two"] == "2026-03-05"

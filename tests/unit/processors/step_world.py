@@ -166,6 +166,10 @@ class Vault:
         self.stored[provider, name] = plaintext
         return f"cred_{provider}_{name}"
 
+    async def status(self, provider: str) -> str:
+        words = {name: "valid" if valid else "invalid" for name, valid, _ in self.marks}
+        return words.get(provider, "stored" if provider in self.secrets else "missing")
+
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         self.marks.append((provider, valid, reason))
 

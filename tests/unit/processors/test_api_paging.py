@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.generic.api_settings import ApiSettings
+from convergence.processors.generic.api_settings import ApiSettings, Pagination
 from convergence.processors.settings import settings
 from convergence.sandbox.http import Request, Response
 from tests.unit.processors.test_api_extractor import Handler, World, answer, failing, things
@@ -212,3 +212,24 @@ def test_nothing_at_data_path_is_an_empty_page_only_where_the_file_says_so(
     assert "StepFailed" in failing(tmp_path, lambda _: answer(body), {"data_path": path})
     config = {"data_path": path, "data_optional": True, "pagination": {"type": "none"}}
     assert World(tmp_path, lambda _: answer(body)).run(config)[1] == []
+
+
+@pytest.mark.parametrize(
+    ("given", "kind"),
+    [
+        ({"param": "pageToken"}, "next_page_token"),
+        ({"token_param": "page_token", "response_path": "next"}, "next_page_token"),
+        ({"response_path": "nextPageToken"}, "next_page_token"),
+        ({"param": "after", "response_path": "meta.next"}, "cursor"),
+        ({"param": "offset", "limit": 100}, "offset"),
+        ({"param": "page", "page_size": 50}, "page"),
+    ],
+)
+def test_a_type_that_the_keys_make_plain_may_be_left_out(given: dict[str, Any], kind: str) -> None:
+    assert Pagination.model_validate(given).type == kind
+
+
+@pytest.mark.parametrize("given", [{"response_path": "links.next"}, {"page_size": 50}, {}])
+def test_a_type_that_several_fit_must_be_written(given: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="type is missing, and the other keys fit several"):
+        Pagination.model_validate(given)

@@ -15,7 +15,7 @@ from convergence.ports.warehouse import Parameter, QueryResult
 from convergence.processors.generic import noop, procedure_executor
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.procedure_executor import ProcedureSettings
-from convergence.processors.integrations import kms_store
+from convergence.processors.integrations import kms_decrypt, kms_store
 from convergence.processors.openai.seed_csv import batches
 from convergence.processors.settings import Destination, settings
 from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
@@ -145,3 +145,29 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
 def test_a_bad_argument_is_refused_by_name(argument: dict[str, Any], message: str) -> None:
     with pytest.raises(StepFailed, match=message):
         arguments([Argument.model_validate(argument)], {"p_twice": 1})
+
+
+def decrypted(provider: str, *marks: bool, **config: Any) -> Mapping[str, Any]:
+    vault = Vault({provider: "key"})
+    vault.marks += [(provider, valid, "") for valid in marks]
+    given = {"config": {"provider": provider, **config}}
+    return asyncio.run(kms_decrypt.get_engine().execute(given, context(secrets=vault, credentials=vault)))
+
+
+def test_require_valid_wants_a_credential_that_was_found_valid() -> None:
+    assert decrypted("openai", True, require_valid=True)["opens"] is True
+    assert decrypted("openai")["warnings"] == []
+    for marks, word in (((), "stored"), ((False,), "invalid")):
+        message = (
+            f"is {word}, and config.require_valid wants a valid one; try it with: convergence integration validate"
+        )
+        with pytest.raises(StepFailed, match=f"{message} acme openai"):
+            decrypted("openai", *marks, require_valid=True)
+
+
+def test_a_credential_that_nothing_can_try_is_accepted_with_a_warning() -> None:
+    assert decrypted("crm", require_valid=True)["warnings"] == [
+        "the credential of 'crm' was never tried: nothing here can"
+    ]
+    with pytest.raises(StepFailed, match="is invalid"):
+        decrypted("crm", False, require_valid=True)

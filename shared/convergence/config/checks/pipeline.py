@@ -54,7 +54,8 @@ class _Look:
         self._problem = positions.problem
         self._numbered = list(enumerate(pipeline.steps))
         self._graph = {step.step_id: step.depends_on for step in pipeline.steps if step.trigger is None}
-        self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS}
+        force = pipeline.execution.force_param
+        self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS, *([force] if force else [])}
         self._known = {*BUILT_INS, *self._givable}
         self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for, of the last one asked
         self._slips: dict[str, str | None] = {}
@@ -70,10 +71,6 @@ class _Look:
         plain = SLOT.sub("x", self._pipeline.pipeline_id)
         if not _PIPELINE_ID.fullmatch(plain):
             yield self._problem(("pipeline_id",), "a pipeline_id has letters, digits, - and _ beside its templates")
-        force = self._pipeline.execution.force_param
-        if force is not None and force not in self._pipeline.parameters and force not in IMPLICIT_PARAMETERS:
-            known = did_you_mean(force, {*self._pipeline.parameters, *IMPLICIT_PARAMETERS})
-            yield self._problem(("execution", "force_param"), f"no parameter is called {force!r}.{known}")
 
     def parameters(self) -> Iterator[ConfigError]:
         for name, spec in self._pipeline.parameters.items():

@@ -15,7 +15,7 @@ from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
 from convergence.config.files.providers import FILE as PROVIDERS_FILE
 from convergence.config.files.providers import load_providers
-from convergence.config.files.table_schema import TableSchemas, load_table_schema
+from convergence.config.files.table_schema import TableSchemas, load_table_schema, tables_in
 from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
@@ -66,7 +66,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
                 warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming), *_inactive(loaded)])
             else:
                 _check(file, root, kind)
-                problem = naming.table_problem(file.stem) if kind is Kind.TABLE_SCHEMA else None
+                problem = _names_of_tables(file, naming) if kind is Kind.TABLE_SCHEMA else None
                 if kind is Kind.ALERTS:
                     problem = "alerts are checked, but not active yet: no alert will be sent"
                 warnings.extend([ConfigError(problem, where=file.relative_to(root).as_posix())] if problem else ())
@@ -94,7 +94,8 @@ def _schemas(root: Path, problems: list[ConfigError]) -> TableSchemas | None:
 def _check(file: Path, root: Path, kind: Kind) -> None:
     name = file.relative_to(root).as_posix()
     if kind is Kind.TABLE_SCHEMA:
-        load_table_schema(file)
+        for table in tables_in(file):
+            load_table_schema(file, table)
         return
     if kind is Kind.PROCEDURE:
         if not file.read_bytes().strip():
@@ -108,6 +109,10 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
         problems += problems_of(error, source.data, source.positions)
     if problems:
         raise ConfigErrors(problems)
+
+
+def _names_of_tables(file: Path, naming: Naming) -> str | None:
+    return "; ".join(filter(None, map(naming.table_problem, tables_in(file)))) or None
 
 
 def _named(loaded: LoadedPipeline, naming: Naming) -> list[ConfigError]:

@@ -35,6 +35,13 @@ class Normalizer:
         if normal != written:
             self.origins[normal] = written
 
+    def written(self, normal: KeyPath) -> KeyPath:
+        """Return where a normalised key stands in the file."""
+        for cut in range(len(normal), 0, -1):
+            if normal[:cut] in self.origins:
+                return self.origins[normal[:cut]] + normal[cut:]
+        return normal
+
     def place(self, found: dict[str, Any], normal: KeyPath, written: KeyPath, value: Any) -> None:
         """Put a value under the last key of `normal`, once."""
         target = str(normal[-1])

@@ -14,6 +14,7 @@ from convergence.config.dialects import schedules as schedule_dialects
 from convergence.config.dialects.normalization import SINGLE_KEYS, Normalizer, seconds
 from convergence.config.dialects.parameters import parameters
 from convergence.config.dialects.steps import steps
+from convergence.config.files.older_providers import current
 from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.config.yaml.source import Source
 from convergence.errors import ConfigError, did_you_mean
@@ -79,8 +80,11 @@ def _pipeline_value(normalizer: Normalizer, key: str, value: Any) -> Any:
         return parameters(normalizer, (key,), value)
     if key == "notifications":
         return _channels(normalizer, value)
+    if key == "provider" and isinstance(value, str):
+        return current(value)
     if key == "integration_required":
-        return value if isinstance(value, list) else [value] if isinstance(value, str) else []
+        listed = value if isinstance(value, list) else [value] if isinstance(value, str) else []
+        return [current(each) if isinstance(each, str) else each for each in listed]
     if key == "output_tables":
         return [_table(table) for table in value] if isinstance(value, list) else value
     if key == "default_date_offset":

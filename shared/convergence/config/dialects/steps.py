@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
+from convergence.config.dialects import config_keys
 from convergence.config.dialects.normalization import SINGLE_KEYS, Normalizer, processor_name, seconds
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import did_you_mean
@@ -88,6 +89,7 @@ def _step(normalizer: Normalizer, written: Any, index: int, at: KeyPath) -> Any:
             normalizer.place(found, (*here, target), (*at, key), _value(normalizer, (*at, key), key, value))
     for block, name, key, value in inner:
         _into_block(normalizer, found, (*here, block, name), (*at, key), value)
+    config_keys.move(normalizer, found, here)
     _write_mode(normalizer, found, here)
     if found.get("step_id") is None:
         normalizer.report(at, "a step needs a step_id")
@@ -116,8 +118,8 @@ def _write_mode(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) ->
     destination = found.get("destination")
     if isinstance(destination, Mapping) and "mode" in destination and "write_mode" not in destination:
         found["destination"] = {("write_mode" if key == "mode" else key): value for key, value in destination.items()}
-        written = normalizer.origins.get((*here, "destination"), (*here, "destination"))
-        normalizer.came_from((*here, "destination", "write_mode"), (*written, "mode"))
+        written = normalizer.written((*here, "destination", "mode"))
+        normalizer.came_from((*here, "destination", "write_mode"), written)
 
 
 def _value(normalizer: Normalizer, at: KeyPath, key: str, value: Any) -> Any:

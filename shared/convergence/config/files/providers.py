@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from convergence.config.files.models import Provider, ProviderLine, Providers
+from convergence.config.files.older_providers import current
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
@@ -47,12 +48,12 @@ def load_providers(configs_dir: Path) -> Providers:
 
 def provider_of(registry: Providers, name: str) -> ProviderLine | None:
     """Return a provider's line of the registry, by its name or alias; None for one that is not registered."""
-    return registry.providers.get(registry.aliases.get(name, name))
+    return registry.providers.get(registry.aliases.get(name, current(name)))
 
 
 def provider_name(registry: Providers, name: str) -> str:
     """Return a provider's name for its name or alias. Raises `NotFound` with the closest names."""
-    found = registry.aliases.get(name, name)
+    found = registry.aliases.get(name, current(name))
     if found not in registry.providers:
         raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")
     return found

@@ -1,7 +1,8 @@
 """BigQuery table schemas as files: JSON in, `TableSchema` out, lineage columns appended.
 
-Two forms are read: BigQuery's plain list of fields, and an object with `description`, `partition_by` (or
-`time_partitioning`), `cluster_by` (or `clustering`) and `fields`.
+Three forms are read: BigQuery's plain list of fields; an object with `description`, `partition_by` (or
+`time_partitioning`), `cluster_by` (or `clustering`) and `fields`; and the older `{version, inherits, schemas: {table:
+{fields}}}`, several tables in one file, of which one may inherit the fields of others.
 """
 
 from __future__ import annotations
@@ -82,19 +83,17 @@ _LINEAGE: Final = {
 }
 
 
-def load_table_schema(path: Path) -> TableSchema:
-    """Read one schema file; the table is called like the file.
+def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
+    """Read one schema file; the table is called like the file. Of a file with several tables, `name` is the one.
 
     Raises:
         ConfigError: no JSON, an unknown key, type or mode, or a column twice; `where` is `file:line` when known.
     """
-    text = path.read_text(encoding="utf-8")
-    try:
-        data = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ConfigError(f"not valid JSON: {error.msg}", where=f"{path.name}:{error.lineno}:{error.colno}") from error
+    data = _json(path)
     options: Mapping[str, Any] = {}
     fields = data
+    if name is not None and holds_tables(data):
+        data = _inherited(data["schemas"], data.get("inherits"), name, where=path.name)
     if isinstance(data, dict):
         options = data
         _check_keys(data, _TABLE_KEYS, where=path.name)
@@ -109,12 +108,70 @@ def load_table_schema(path: Path) -> TableSchema:
         if name not in known
     )
     return TableSchema(
-        name=path.stem,
+        name=name or path.stem,
         columns=columns + lineage,
         description=options.get("description", ""),
         partition_by=_partition(options),
         cluster_by=_cluster(options),
     )
+
+
+def tables_in(path: Path) -> list[str]:
+    """Return the names of the tables that a schema file describes: its own, or those under `schemas`."""
+    content = path.read_bytes()
+    if b'"schemas"' not in content:
+        return [path.stem]
+    data = _json(path)
+    return list(data["schemas"]) if holds_tables(data) else [path.stem]
+
+
+def holds_tables(data: Any) -> bool:
+    """True for the older form `{version, inherits, schemas: {name: {fields}}}`."""
+    return isinstance(data, dict) and isinstance(data.get("schemas"), dict)
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ConfigError(f"not valid JSON: {error.msg}", where=f"{path.name}:{error.lineno}:{error.colno}") from error
+
+
+def _inherited(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> dict[str, Any]:
+    """Return one table of a file with several, with the fields of those that it inherits in front of its own."""
+    found: dict[str, Any] = {}
+    fields: dict[str, Any] = {}
+    for each in _line(tables, shared, name, where=where):
+        table = {"fields": tables[each]} if isinstance(tables[each], list) else dict(tables[each])
+        table.pop("inherits", None)
+        own = table.pop("fields", None)
+        if not isinstance(own, list) or not all(isinstance(field, dict) for field in own):
+            raise ConfigError(f"the table {each!r} needs a list of fields", where=where, path=f"schemas.{each}")
+        fields.update({str(field.get("name")): field for field in own})
+        found = table
+    return {**found, "fields": list(fields.values())}
+
+
+def _line(tables: Mapping[str, Any], shared: Any, name: str, *, where: str) -> list[str]:
+    """Return what a table is made of, the most general one first."""
+    line: list[str] = []
+    waiting = [name]
+    while waiting:
+        each = waiting.pop()
+        if each in line:
+            continue
+        if not isinstance(tables.get(each), list | dict):
+            message = f"inherits names {each!r}, which this file does not describe.{did_you_mean(str(each), tables)}"
+            raise ConfigError(message, where=where, path=f"schemas.{name}")
+        line.insert(0, each)
+        own = tables[each].get("inherits", ()) if isinstance(tables[each], dict) else ()
+        above = own or (() if each in _names(shared) else shared)
+        waiting += _names(above)
+    return line
+
+
+def _names(given: Any) -> list[Any]:
+    return [given] if isinstance(given, str) else list(given or ())
 
 
 class TableSchemas:
@@ -135,7 +192,7 @@ class TableSchemas:
             path = self.paths.get(name)
             if path is None:
                 raise NotFound(f"No schema file is called {name}.json.{did_you_mean(name, self.paths)}")
-            self._loaded[name] = load_table_schema(path)
+            self._loaded[name] = load_table_schema(path, name)
         return self._loaded[name]
 
     def check_names(self) -> None:
@@ -149,11 +206,20 @@ class TableSchemas:
         for path in sorted(self._root.rglob("*.json")):
             if path.parent.name not in {"schemas", "seed"}:
                 continue
-            if path.stem in found:
-                first, second = (str(each.relative_to(self._root)) for each in (found[path.stem], path))
-                raise ConfigError(f"two files describe the table {path.stem!r}: the other is {first}", where=second)
-            found[path.stem] = path
+            for name in tables_in(path):
+                if name in found:
+                    first, second = (_place(each, self._root, name) for each in (found[name], path))
+                    raise ConfigError(f"two files describe the table {name!r}: the other is {first}", where=second)
+                found[name] = path
         return found
+
+
+def _place(path: Path, root: Path, name: str) -> str:
+    """Return `file:line` of a table."""
+    text = path.read_text(encoding="utf-8")
+    key = re.search(rf'"{re.escape(name)}"\s*:', text) if tables_in(path) != [path.stem] else None
+    number = 1 if key is None else text.count("\n", 0, key.start()) + 1
+    return f"{path.relative_to(root).as_posix()}:{number}"
 
 
 def _columns(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:

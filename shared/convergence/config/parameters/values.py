@@ -36,7 +36,8 @@ def resolve_parameters(
     """
     today = fire_time.astimezone(_zone(loaded, zone)).date()
     assumed = (today + timedelta(days=loaded.pipeline.default_date_offset)).isoformat()
-    dates = date_names(assumed, assumed, assumed, (today - timedelta(days=1)).isoformat())
+    yesterday = (today - timedelta(days=1)).isoformat()
+    dates = {**date_names(assumed, assumed, assumed, yesterday), "fire_date": today.isoformat()}
     reading = _Reading(loaded, today, {**dates, **(scope or {})})
     for name, value in given.items():
         reading.take(name, value)
@@ -72,6 +73,9 @@ class _Reading:
         self.refused: set[str] = set()
         declared = loaded.pipeline.parameters
         implicit = {name: _IMPLICIT[name] for name in IMPLICIT_PARAMETERS if name not in declared}
+        force = loaded.pipeline.execution.force_param
+        if force is not None and force not in declared:
+            implicit[force] = _LIKE[bool]
         self.specs: Mapping[str, ParameterSpec] = {**implicit, **declared}
 
     def take(self, name: str, value: Any) -> None:

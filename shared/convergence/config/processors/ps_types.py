@@ -37,6 +37,8 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "generic.procedure_exec": "generic.procedure_executor",
     "generic.bq_procedure": "generic.procedure_executor",
     "bigquery_to_bigquery": "gcp.bq_etl",
+    "gcp_api_extractor": "gcp.api_extractor",
+    "cloud.gcp.api_extractor": "gcp.api_extractor",
     "gcp.bigquery_to_bigquery": "gcp.bq_etl",
     "gcp.external_bq_extractor": "gcp.bq_etl",
     "cloud.gcp.external_bq_extractor": "gcp.bq_etl",
@@ -45,6 +47,8 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "shared.slack_notification": "notify_systems.slack_notification",
 }
 _CLASSES: Final[Mapping[str, str]] = {
+    "gcpapiextractor": "gcp.api_extractor",
+    "apiextractor": "generic.api_extractor",
     "externalbqextractor": "gcp.bq_etl",
     "openaiusageprocessor": "openai.usage",
     "openaicostprocessor": "openai.cost",
@@ -108,6 +112,11 @@ def is_installed(name: str) -> bool:
     if class_name and _NAME.fullmatch(name):
         return (FOLDER / (module.replace(".", "/") + ".py")).is_file() or module in _registered()
     return module in _modules(FOLDER) or module in _registered()
+
+
+def is_shipped(name: str) -> bool:
+    """True for a processor of the product, here or announced."""
+    return name in ANNOUNCED or name in _modules(FOLDER)
 
 
 def load(name: str) -> Processor:

@@ -16,7 +16,9 @@ BUILT_INS: Final[Mapping[str, str]] = {
         ),
         "STRING",
     ),
-    **dict.fromkeys(("date", "run_date", "pipeline_run_date", "yesterday", "start_date", "end_date"), "DATE"),
+    **dict.fromkeys(
+        ("date", "run_date", "pipeline_run_date", "yesterday", "start_date", "end_date", "fire_date"), "DATE"
+    ),
     "start_ts": "TIMESTAMP",
     "end_ts": "TIMESTAMP",
 }

@@ -23,6 +23,10 @@ SLOT: Final = re.compile(
 )
 
 
+# In files that write `{{name}}`, `{{date}}` is the day on which the run starts; `{date}` is the run's data date.
+_DOUBLE: Final[Mapping[str | None, str]] = {"date": "fire_date"}
+
+
 class Slot(NamedTuple):
     """The place of a value. `start` is the offset of the template in its text."""
 
@@ -70,7 +74,7 @@ def parse(text: str) -> Template | None:
         if literal:
             parts.append(literal)
         if not backslashes % 2:
-            parts.append(Slot(match["a"] or match["b"], match.start("template")))
+            parts.append(Slot(_DOUBLE.get(match["a"], match["a"]) or match["b"], match.start("template")))
         position = match.end()
     if position == 0:
         return None

@@ -20,7 +20,7 @@ from convergence.config.loader import LoadedPipeline
 from convergence.config.settings.environments import SHORT
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.step import Step
-from convergence.engine.finish_run import error_data
+from convergence.engine.finish_run import error_data, run_timed_out
 from convergence.engine.services import Services
 from convergence.engine.step.context import StepContext
 from convergence.engine.step.lease import Lease
@@ -67,6 +67,7 @@ class Stopped:
     reason: str
 
 
+RUN_DEADLINE: Final = "the run's deadline"
 _MACHINE: Final = frozenset(
     {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EMFILE, errno.ENFILE, errno.ENOMEM}
 )
@@ -95,7 +96,7 @@ async def execute(
     except LeaseLost as error:
         return Stopped(reason=str(error))
     except asyncio.CancelledError as error:
-        interrupted = _interrupted(services, planned, lease, context)
+        interrupted = _interrupted(services, plan, planned, lease, context)
         if interrupted is not None:
             return interrupted
         task = asyncio.current_task()
@@ -104,7 +105,7 @@ async def execute(
         return _failure(services, planned, RuntimeError(f"a task that it awaited was cancelled {error}"), context)
     except (Exception, SystemExit) as error:  # noqa: BLE001 - foreign code: whatever it raises is the step's failure
         interrupted = _interrupted(
-            services, planned, lease, context
+            services, plan, planned, lease, context
         )  # some processors wrap the cancellation in their own error
         return interrupted or _failure(services, planned, error, context)
     finally:
@@ -126,7 +127,9 @@ def _hosts(services: Services, stored: StoredRun) -> HostCheck | None:
     return TenantHosts(partial(load_providers, services.configs_dir), loaded, run.parameters)
 
 
-def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: StepContext) -> Outcome | None:
+def _interrupted(
+    services: Services, plan: Plan, planned: PlanStep, lease: Lease, context: StepContext
+) -> Outcome | None:
     """Return the outcome when it was the lease that ended the execution."""
     if lease.stopped is None and not lease.timed_out:
         return None
@@ -135,7 +138,10 @@ def _interrupted(services: Services, planned: PlanStep, lease: Lease, context: S
         task.uncancel()  # only the lease asked for it
     if lease.stopped is not None:
         return Stopped(reason=lease.stopped)
-    error = Transient(f"timed out after {lease.limit_s:g}s ({lease.limited_by})")
+    if lease.limited_by == RUN_DEADLINE:
+        error = Transient(run_timed_out(plan.timeout_s))
+    else:
+        error = Transient(f"timed out after {lease.limit_s:g}s ({lease.limited_by})")
     return _failure(services, planned, error, context)
 
 
@@ -147,7 +153,7 @@ def time_limit(services: Services, stored: StoredRun, planned: PlanStep, step: S
         (services.settings.execution_max_s, "the longest execution in one go; longer steps must be resumable"),
     ]
     if planned.trigger is None:
-        limits.append((left, "the run's deadline"))
+        limits.append((left, RUN_DEADLINE))
     seconds, which = min(limits)
     return max(0.001, seconds), which
 

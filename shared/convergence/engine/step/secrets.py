@@ -53,6 +53,11 @@ class StepCredentials:
         self._secrets.redact.add(plaintext)
         return await self._services.credentials.store(self._run.org, provider, plaintext, name=name)
 
+    async def status(self, provider: str) -> str:
+        """Return `stored`, `valid` or `invalid`; `missing` without a credential."""
+        credential = await chosen(self._services, self._run, provider)
+        return "missing" if credential is None else credential.status
+
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation."""
         credential = await chosen(self._services, self._run, provider)

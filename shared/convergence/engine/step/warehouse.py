@@ -183,7 +183,7 @@ class LeasedWarehouse:
     ) -> QueryResult:
         """Call a stored procedure on the org's dataset."""
         await self._lease.check()
-        await ensure_routines(self._services)
+        await ensure_routines(self._services, procedure)
         scope = self._scope(write=True)
 
         async def send(job_id: str, fingerprint: str) -> QueryResult:

@@ -5,7 +5,7 @@ Times are text as `domain.times` writes it (UTC), durations are milliseconds.
 
 from __future__ import annotations
 
-from typing import NotRequired  # pydantic reads them on Python 3.11 only from there
+from typing import Any, NotRequired  # pydantic reads them on Python 3.11 only from there
 
 from typing_extensions import TypedDict
 
@@ -53,8 +53,15 @@ class RunSummary(TypedDict):
 
 
 class RunView(RunSummary):
-    """A run with its steps. `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits."""
+    """A run with its steps. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
 
+    `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits.
+    """
+
+    provider: str
+    domain: str
+    parameters: dict[str, Any]
+    created_by: str
     progress: int
     rows_written: int
     waits_for: str | None

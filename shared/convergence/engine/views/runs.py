@@ -39,6 +39,10 @@ async def status(services: Services, org: str, run_id: str) -> RunView:
     summary["records_processed"] = sum(step["rows_processed"] for step in graph)
     return {
         **summary,
+        "provider": run.provider,
+        "domain": plan.domain,
+        "parameters": dict(run.parameters),
+        "created_by": run.created_by or run.trigger,
         "progress": 100 if run.status is RunStatus.COMPLETED else 100 * done // max(1, len(graph)),
         "rows_written": sum(step["rows_written"] for step in graph),
         "waits_for": _waits_for(run, plan, stored, now),

@@ -10,6 +10,8 @@ from fastapi import Request
 from fastapi.routing import APIRoute
 from starlette.responses import Response
 
+from convergence.errors import InvalidInput
+
 
 class Json(Response):
     """An answer that is JSON already: it is not validated a second time."""
@@ -27,13 +29,23 @@ class _StrictRequest(Request):
 
 
 class StrictRoute(APIRoute):
-    """A route whose body is read strictly; anything other than JSON is a 422."""
+    """A route whose body is read strictly; anything other than JSON is a 422, and so is a key that nothing reads."""
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         """Return FastAPI's handler over a strict request."""
         handler = super().get_route_handler()
 
         async def strictly(request: Request) -> Response:
-            return await handler(_StrictRequest(request.scope, request.receive))
+            strict = _StrictRequest(request.scope, request.receive)
+            if self.body_field is None and request.method != "GET":
+                await _refuse_keys(strict)
+            return await handler(strict)
 
         return strictly
+
+
+async def _refuse_keys(request: Request) -> None:
+    """Raise `InvalidInput` for a body with content where the route takes none."""
+    if await request.body() and (given := await request.json()):
+        named = ", ".join(str(key)[:100] for key in list(given)[:5]) if isinstance(given, dict) else "a list or value"
+        raise InvalidInput(f"this request has no body; yours has: {named}")

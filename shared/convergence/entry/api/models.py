@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AliasChoices, BaseModel, ConfigDict, Field
 
 from convergence.domain.quota import Limits
 from convergence.domain.times import to_text
@@ -39,15 +39,16 @@ class LimitsBody(Asked):
 
 
 class OnboardBody(Asked):
-    """A new org."""
+    """A new org; `org_slug` is the older name of `slug`."""
 
     model_config = ConfigDict(
         json_schema_extra={"examples": [{"slug": "acme", "name": "Acme Inc.", "plan": "STARTER"}]},
     )
 
-    slug: str = Field(pattern=r"^[a-z][a-z0-9_]{2,49}$")
+    slug: str = Field(pattern=r"^[a-z][a-z0-9_]{2,49}$", validation_alias=AliasChoices("slug", "org_slug"))
     name: Title = ""
     plan: Title = "STARTER"
+    status: Literal["ACTIVE", "TRIAL", "SUSPENDED"] = "ACTIVE"
     profile: Profile = Field(default_factory=dict)
 
 

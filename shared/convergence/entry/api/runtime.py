@@ -62,6 +62,11 @@ class Caller:
     key_id: str = ""
     scopes: tuple[str, ...] = ()
 
+    @property
+    def name(self) -> str:
+        """Return what is recorded with what the caller starts: the key's id, else the kind."""
+        return self.key_id or self.kind
+
     def may(self, org: str, scope: str) -> bool:
         """True when the caller may do what needs `scope` in `org`."""
         return self.kind == "root" or (self.org == org and (scope in self.scopes or "admin" in self.scopes))

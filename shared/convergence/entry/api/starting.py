@@ -51,6 +51,7 @@ async def start(
     wait_s: float,
     dry_run: bool,
     idempotency_key: str | None,
+    created_by: str,
     anonymous: bool = False,
 ) -> Json:
     """Dispatch and answer 202; 200 with the whole run when it ended within `wait_s`, or with the plan."""
@@ -61,6 +62,7 @@ async def start(
         parameters=given,
         credential_id=str(given.get("credential_id") or ""),
         trigger=ANONYMOUS if anonymous else "api",
+        created_by=created_by,
         # A header cannot contain the space, so anonymous callers cannot claim an idempotency key of the org in advance.
         idempotency_key=f"{ANONYMOUS} {idempotency_key}" if anonymous and idempotency_key else idempotency_key,
         budget=_anonymous_budget(at.settings.ANONYMOUS_RUNS_PER_DAY) if anonymous else None,

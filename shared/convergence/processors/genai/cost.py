@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
@@ -28,10 +29,21 @@ SHOWN_MAX: Final = 50
 
 
 class CostSettings(Settings):
-    """`usage_pipeline_id`: whose usage is priced; by default that of this pipeline."""
+    """`usage_pipeline_id`: whose usage is priced; by default that of this pipeline.
+
+    `source_table` and `pricing_table` are other tables of the same columns than the provider's own. `pricing_source`
+    of older files says what holds anyway: prices are read from the table.
+    """
 
     on_unknown_model: Literal["fail", "warn"] = "fail"
     usage_pipeline_id: str = ""
+    source_table: str = ""
+    pricing_table: str = ""
+    pricing_source: Literal["", "table", "bigquery", "seed"] = ""
+
+    def uses_tables(self) -> Sequence[str]:
+        """Return the tables that the file names."""
+        return tuple(filter(None, (self.source_table, self.pricing_table)))
 
 
 class CostProcessor(ABC):
@@ -55,9 +67,10 @@ class CostProcessor(ABC):
         """Price and load the rows, and report what has no price."""
         options = settings(CostSettings, step_config)
         stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
-        for table in (self.prices_table, self.usage_table):
+        prices_table = options.pricing_table or self.prices_table
+        for table in (prices_table, self._source(options)):
             await context.warehouse.ensure_table(table)  # not there yet means empty, which has its own message
-        book = PriceBook(await seeded_prices(context, self.prices_table), seeded_by=self.seeded_by)
+        book = PriceBook(await seeded_prices(context, prices_table), seeded_by=self.seeded_by)
         dates = days(context.start_date, context.end_date)
         read, totals, unpriced = 0, defaultdict[str, Decimal](Decimal), Unpriced()
         by_mean: set[str] = set()
@@ -90,11 +103,16 @@ class CostProcessor(ABC):
             "warnings": [f"{message}; their rows are in {QUARANTINE}"] if missing else [],
         }
 
+    def _source(self, options: CostSettings) -> str:
+        return options.source_table or self.usage_table
+
     async def has_usage(self, step_config: Mapping[str, Any], context: Context) -> bool:
         """True when the pipeline whose usage is priced has brought usage of this provider on any day."""
         options = settings(CostSettings, step_config)
-        await context.warehouse.ensure_table(self.usage_table)
-        sql = f"SELECT 1 AS found FROM {self.usage_table} WHERE x_pipeline_id = @pipeline_id LIMIT 1"  # noqa: S608 - our own name
+        await context.warehouse.ensure_table(self._source(options))
+        sql = (
+            f"SELECT 1 AS found FROM {bigquery_name(self._source(options))} WHERE x_pipeline_id = @pipeline_id LIMIT 1"  # noqa: S608 - our own name
+        )
         parameters = {"pipeline_id": Parameter("STRING", options.usage_pipeline_id or context.pipeline_id)}
         return bool((await context.warehouse.query(sql, parameters)).rows)
 
@@ -105,7 +123,7 @@ class CostProcessor(ABC):
             "credential_id": Parameter("STRING", context.credential_id),
         }
         sql = (
-            f"SELECT * FROM {self.usage_table} WHERE usage_date = @day"  # noqa: S608 - our own name
+            f"SELECT * FROM {bigquery_name(self._source(options))} WHERE usage_date = @day"  # noqa: S608 - our own name
             " AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id"
         )
         rows = (await context.warehouse.query(sql, parameters, rows_max=ROWS_PER_DAY_MAX)).rows
@@ -119,12 +137,12 @@ class CostProcessor(ABC):
         """Stop before a day that was never extracted replaces charges of usage that another pipeline has brought."""
         parameters = {"day": Parameter("DATE", day), "credential_id": Parameter("STRING", context.credential_id)}
         sql = (
-            f"SELECT DISTINCT x_pipeline_id FROM {self.usage_table}"  # noqa: S608 - our own name
+            f"SELECT DISTINCT x_pipeline_id FROM {bigquery_name(self._source(options))}"  # noqa: S608 - our own name
             " WHERE usage_date = @day AND x_credential_id = @credential_id ORDER BY x_pipeline_id LIMIT 1"
         )
         for other in (await context.warehouse.query(sql, parameters)).rows:
             raise StepFailed(
-                f"{self.usage_table} has usage of {day} from {other['x_pipeline_id']}, none from"
+                f"{self._source(options)} has usage of {day} from {other['x_pipeline_id']}, none from"
                 f" {options.usage_pipeline_id}: run that one for this day first, or its charges would be lost"
             )
 

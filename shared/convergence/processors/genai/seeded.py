@@ -6,6 +6,7 @@ from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
@@ -36,6 +37,7 @@ FILLED: Final = frozenset(
 
 async def seeded_prices(context: Context, table: str) -> list[Row]:
     """Return the rows of `table` (a provider's price list) of the latest seeding; none when there was none."""
+    table = bigquery_name(table)
     latest = f"SELECT x_run_id FROM {table} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"  # noqa: S608 - our own name
     sql = f"SELECT * FROM {table} WHERE x_run_id = ({latest})"  # noqa: S608 - as above
     return list((await context.warehouse.query(sql, rows_max=ROWS_MAX)).rows)

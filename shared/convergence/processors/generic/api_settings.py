@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -19,6 +20,7 @@ PaginationKind = Literal["cursor", "offset", "page", "link", "next_page_token", 
 _PARAMS: Final = {"cursor": "cursor", "next_page_token": "pageToken", "offset": "offset", "page": "page"}
 _TOTALS: Final = {"offset": "rows", "page": "pages"}
 NUMBERED: Final = frozenset(_TOTALS)  # ways of paging that count, without a link to the next page
+_TOKENS: Final = frozenset({"pagetoken", "nextpagetoken"})
 _PATHS: Final = {"cursor": "next_cursor", "next_page_token": "nextPageToken"}
 
 
@@ -30,6 +32,9 @@ class Pagination(Settings):
     link: the URL at `response_path`, else the header `Link: <…>; rel="next"` (RFC 8288).
     offset, page: until a page is empty; or until the number at `total_path` is reached, which counts what
     `total_counts` says: rows (offset), pages (page).
+
+    Without `type`, the name of the parameter says which: a token (pageToken), a number (page, offset), or with a
+    `response_path` any other name, which is a cursor's.
 
     `more_path` (true or false on every page, as in `has_more`) comes before all that. `empty_page`: whether a page
     without records ends a listing by cursor, token or link; without `more_path` only. `max_pages`: a longer listing is
@@ -49,6 +54,16 @@ class Pagination(Settings):
     page_size_param: str = "limit"
     start: int | None = Field(default=None, ge=0)  # number of the first page or row
     max_pages: int = Field(default=PAGES_MAX, ge=1)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_type(cls, value: Any) -> Any:
+        if not isinstance(value, dict) or value.get("type") is not None:
+            return value
+        kind = _kind(value)
+        if kind is None:
+            raise ValueError("type is missing, and the other keys fit several: say cursor, offset, page, link or none")
+        return {**value, "type": kind}
 
     @model_validator(mode="after")
     def _total_of_numbers(self) -> Pagination:
@@ -82,6 +97,17 @@ class Pagination(Settings):
     def size(self) -> int | None:
         """Rows of a full page, where the file sets it."""
         return self.page_size or self.limit
+
+
+def _kind(given: Mapping[str, Any]) -> PaginationKind | None:
+    """Return the way of paging that the keys of older files, which have no type, can only mean."""
+    name = re.sub(r"[^a-z]", "", str(given.get("token_param") or given.get("param") or "").lower())
+    path = re.sub(r"[^a-z]", "", str(given.get("response_path") or "").lower())
+    if name in _TOKENS or path.endswith("nextpagetoken"):
+        return "next_page_token"
+    if path:
+        return "cursor" if name else None  # a path alone may lead to a cursor or to a link
+    return "offset" if name in {"offset", "skip"} else "page" if name in {"page", "pagenumber"} else None
 
 
 class Incremental(Settings):

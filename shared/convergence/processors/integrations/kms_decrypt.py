@@ -8,16 +8,21 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.processors.settings import Settings, settings
 
 
 class DecryptSettings(Settings):
-    """`context_key` of older files names nothing any more: a credential is opened by its provider."""
+    """`require_valid`: the credential must have been tried and found valid, where the provider has a way to try it.
+
+    `context_key` of older files names nothing any more: a credential is opened by its provider.
+    """
 
     provider: str
     context_key: str = ""
+    require_valid: bool = False
 
     def opens(self) -> Sequence[Sequence[str]]:
         """Return the provider."""
@@ -34,7 +39,24 @@ class DecryptProcessor:
         options = settings(DecryptSettings, step_config)
         if not (await context.secrets.open(options.provider)).strip():
             raise StepFailed(f"the credential of {options.provider!r} is empty; store it again")
-        return {"status": SUCCESS, "provider": options.provider, "credential_id": context.credential_id, "opens": True}
+        known = await context.credentials.status(options.provider) if options.require_valid else "valid"
+        if known != "valid" and (known != "stored" or _can_be_tried(options.provider)):
+            raise StepFailed(
+                f"the credential of {options.provider!r} is {known}, and config.require_valid wants a valid one; try it"
+                f" with: convergence integration validate {context.org_slug} {options.provider}"
+            )
+        never_tried = [f"the credential of {options.provider!r} was never tried: nothing here can"]
+        return {
+            "status": SUCCESS,
+            "provider": options.provider,
+            "credential_id": context.credential_id,
+            "opens": True,
+            "warnings": never_tried if known == "stored" else [],
+        }
+
+
+def _can_be_tried(provider: str) -> bool:
+    return any(map(ps_types.is_installed, (f"{provider}.validation", f"integrations.validate_{provider}")))
 
 
 def get_engine() -> DecryptProcessor:

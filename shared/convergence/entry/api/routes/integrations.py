@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
@@ -15,6 +16,8 @@ from convergence.entry.api.models import Accepted, CredentialAnswer, credential_
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.api.starting import IdempotencyKey, Parameters, Seconds
+from convergence.errors import InvalidInput
+from convergence.ports.http.json_text import write_json
 
 router = APIRouter(prefix="/integrations", tags=["integrations"], route_class=StrictRoute)
 ProviderName = Annotated[str, Path(description="A provider or an alias of one.", examples=["openai"])]
@@ -45,15 +48,16 @@ async def setup(
     org: OrgName,
     provider: ProviderName,
     at: At,
-    _: Admin,
+    caller: Admin,
     parameters: Parameters = None,
     wait: Seconds = 0,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run the provider's `auth/setup`: it stores the key encrypted and tests it. A repeated name rotates it."""
     pipeline = f"{_provider(at, provider)}/auth/setup"
+    given = _with_credential(at, pipeline, parameters or {})
     return await starting.start(
-        at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
+        at, org, pipeline, given, wait_s=wait, dry_run=False, idempotency_key=idempotency_key, created_by=caller.name
     )
 
 
@@ -62,7 +66,7 @@ async def validate(
     org: OrgName,
     provider: ProviderName,
     at: At,
-    _: Admin,
+    caller: Admin,
     parameters: Parameters = None,
     wait: Seconds = 0,
     idempotency_key: IdempotencyKey = None,
@@ -70,7 +74,14 @@ async def validate(
     """Run the provider's `auth/validate`: it tests the stored key and records the outcome."""
     pipeline = f"{_provider(at, provider)}/auth/validate"
     return await starting.start(
-        at, org, pipeline, parameters, wait_s=wait, dry_run=False, idempotency_key=idempotency_key
+        at,
+        org,
+        pipeline,
+        parameters,
+        wait_s=wait,
+        dry_run=False,
+        idempotency_key=idempotency_key,
+        created_by=caller.name,
     )
 
 
@@ -85,6 +96,19 @@ async def reseal(org: OrgName, at: At, _: Admin) -> Json:
 async def delete(org: OrgName, provider: ProviderName, credential_id: Annotated[str, Path()], at: At, _: Admin) -> None:
     """Remove a credential."""
     await at.services.credentials.delete(org, _provider(at, provider), credential_id)
+
+
+def _with_credential(at: Runtime, pipeline: str, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the parameters with an older body's `credential` under the name of the pipeline's one secret."""
+    specs = at.services.catalog.get(pipeline).pipeline.parameters
+    secrets = [name for name, spec in specs.items() if spec.type == "secret" and spec.required]
+    if "credential" not in given or "credential" in specs or len(secrets) != 1:
+        return dict(given)
+    if secrets[0] in given:
+        raise InvalidInput(f"credential says the same as {secrets[0]}: give one of them")
+    value = given["credential"]
+    text = value if isinstance(value, str) else write_json(value)
+    return {secrets[0]: text, **{name: each for name, each in given.items() if name != "credential"}}
 
 
 def _provider(at: Runtime, name: str) -> str:

@@ -9,11 +9,11 @@ from typing_extensions import TypedDict
 
 from convergence.engine.migrate import migrate
 from convergence.entry.api.auth import Operator
-from convergence.entry.api.json import Json
+from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At
 
-router = APIRouter(prefix="/migrations", tags=["procedures"])
+router = APIRouter(prefix="/migrations", tags=["procedures"], route_class=StrictRoute)
 
 
 class Migrated(TypedDict):

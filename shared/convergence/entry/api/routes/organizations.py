@@ -79,7 +79,7 @@ async def onboard(body: OnboardBody, at: At, _: Operator) -> Json:
     org = Org(
         slug=body.slug,
         name=body.name or body.slug,
-        status="ACTIVE",
+        status=body.status,
         limits=Limits(daily=1, monthly=1, concurrent=1),  # replaced by the plan's limits
         created_at=services.clock.now(),
         profile={name: value for name, value in body.profile.items() if value is not None},

@@ -49,6 +49,7 @@ async def run(
             wait_s=wait,
             dry_run=dry_run,
             idempotency_key=idempotency_key,
+            created_by=caller.name,
             anonymous=anonymous,
         )
     except (NotFound, Denied):

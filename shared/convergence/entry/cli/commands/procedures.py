@@ -7,6 +7,7 @@ from typing import Any
 import click
 
 from convergence.config.files.procedures import load_procedures
+from convergence.engine import procedures
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
@@ -56,30 +57,34 @@ def list_(session: Session) -> int:
 @click.option("--force", is_flag=True, help="Replace all, not only those whose file changed.")
 @click.pass_obj
 def sync(session: Session, force: bool) -> int:
-    """Update the warehouse's procedures from their files.
+    """Update the warehouse's procedures from their files. One that is wrong does not stop the others; then exit 1.
 
     \b
     Example:
       convergence procedures sync --force
     """
 
-    async def work() -> list[str]:
+    async def work() -> dict[str, Any]:
         session.check_configs()
         routines = load_procedures(session.configs_dir)
         async with session.writing("procedures sync") as writer:
-            return await writer.services.warehouse.sync_routines(routines, force=force)
+            done = await procedures.sync(writer.services.warehouse, routines, force=force)
+            return {"synced": done.synced, "failed": {name: str(error) for name, error in done.failed.items()}}
 
     server = session.server(writes=True)
     if server is None:
-        synced = session.go(work())
+        answer = session.go(work())
     else:
         asked = {"force": "true" if force else "false"}
-        synced = server.ask("POST", "/procedures/sync", root=True, params=asked)["synced"]
+        answer = server.ask("POST", "/procedures/sync", root=True, params=asked)
+    synced, failed = answer["synced"], answer.get("failed", {})
     if session.out.json:
-        session.out.data({"synced": synced})
+        session.out.data({"synced": synced, "failed": failed})
     else:
         session.out.line("\n".join(f"synced {name}" for name in synced) or "nothing has changed")
-    return 0
+        for name, reason in failed.items():
+            session.out.note(f"failed {name}: {reason}")
+    return 1 if failed else 0
 
 
 @command.command("delete", cls=Command)

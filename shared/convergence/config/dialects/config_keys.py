@@ -1,0 +1,58 @@
+"""Keys that older files have inside `config`, moved to the block that they belong to.
+
+Only for processors of the product: the `config` of others is theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+from convergence.config.dialects.normalization import Normalizer
+from convergence.config.files.older_providers import current
+from convergence.config.processors import ps_types
+from convergence.config.yaml.positions import KeyPath
+
+_BLOCKS: Final = ("source", "destination", "transform")
+# ps_type ("" for all) → key of `config` → (block, key)
+MOVED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
+    "": {"destination_table": ("destination", "table")},
+    "openai.seed_csv": {"csv_file": ("source", "file")},
+}
+
+
+def move(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
+    """Move what stands in `config` of the normalised step `found`, which is at `here`; rename its provider."""
+    config, ps_type = found.get("config"), found.get("ps_type")
+    if not isinstance(config, Mapping) or not isinstance(ps_type, str) or not ps_types.is_shipped(ps_type):
+        return
+    kept = dict(config)
+    for block in _BLOCKS:
+        if isinstance(kept.get(block), Mapping):
+            _put(normalizer, found, (*here, block), (*here, "config", block), kept.pop(block))
+    for key, (block, name) in {**MOVED[""], **MOVED.get(ps_type, {})}.items():
+        if key in kept:
+            inner = {name: kept.pop(key)}
+            _put(normalizer, found, (*here, block), (*here, "config", key), inner, name=name)
+    if isinstance(kept.get("provider"), str):
+        kept["provider"] = current(kept["provider"])
+    if kept != config:
+        found["config"] = kept
+
+
+def _put(
+    normalizer: Normalizer, found: dict[str, Any], block: KeyPath, was: KeyPath, value: Any, *, name: str = ""
+) -> None:
+    """Put `value` into the block; a key that is there already is a mistake."""
+    there = found.get(str(block[-1])) or {}
+    written = normalizer.written(was)
+    if not isinstance(there, Mapping):
+        return  # the wrong type of the block itself is reported by the model
+    if twice := there.keys() & value.keys():
+        normalizer.report(written, f"{written[-1]} says the same as {block[-1]}.{min(twice)}: keep one of them")
+        return
+    for key in value:
+        normalizer.came_from((*block, key), written if name else (*written, key))
+    if not there and not name:
+        normalizer.came_from(block, written)
+    found[str(block[-1])] = {**there, **value}
