@@ -50,7 +50,7 @@ def _audio(lines: Iterable[Line]) -> Iterator[Line]:
     plain = [line for line in lines if line["model"] in AUDIO]
     listed = {line["model"]: line for line in plain}
     for model, prices in AUDIO.items():
-        for kind, price in prices.items():
+        for kind, price in prices.items() if model in listed else ():
             if any(line["kind"] == kind for line in plain if line["model"] == model):
                 raise ValueError(f"genai-prices lists {kind} of {model} now: take it out of AUDIO")
             yield {**listed[model], "kind": kind, "price": price, **LITELLM}

@@ -46,10 +46,12 @@ WHERE usage_date = @day AND x_credential_id = @credential_id AND x_pipeline_id =
 
 
 class RepriceSettings(Settings):
-    """`price_file` is a CSV below configs/; empty means the list as it was seeded. `apply` writes the new charges."""
+    """`price_file` is a CSV below configs/; empty means the list as it was seeded, or with `candidate` the one that
+    `genai.price_refresh` made. `apply` writes the new charges."""
 
     provider: str
     price_file: str = ""
+    candidate: bool = False
     apply: bool = Field(default=False, strict=False)
 
 
@@ -65,7 +67,7 @@ class RepriceProcessor:
         Raises `StepFailed` for a provider whose cost is not computed from a price list.
         """
         options = settings(RepriceSettings, step_config)
-        pricer = _pricer(options.provider)
+        pricer = pricer_of(options.provider)
         dates = days(context.start_date, context.end_date)
         if len(dates) > DAYS_MAX:
             raise StepFailed(f"{len(dates)} days at once; re-price at most {DAYS_MAX}, range after range")
@@ -103,10 +105,13 @@ class RepriceProcessor:
     async def _prices(self, context: Context, options: RepriceSettings, pricer: CostProcessor) -> list[Row]:
         if options.price_file:
             return prices_in(context.read_config(options.price_file), options.price_file)
-        return await seeded_prices(context, pricer.prices_table)
+        table = f"{pricer.prices_table}_candidate" if options.candidate else pricer.prices_table
+        await context.warehouse.ensure_table(table)
+        return await seeded_prices(context, table)
 
 
-def _pricer(provider: str) -> CostProcessor:
+def pricer_of(provider: str) -> CostProcessor:
+    """Return what prices a provider's usage. Raises `StepFailed` where its cost does not come from a price list."""
     name = f"{provider}.cost"
     pricer = ps_types.load(name) if ps_types.is_installed(name) else None
     if not isinstance(pricer, CostProcessor):

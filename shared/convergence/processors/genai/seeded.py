@@ -49,10 +49,11 @@ def prices_in(data: bytes, name: str) -> list[Row]:
     missing = sorted({*FILLED, *TYPES, "model_match"} - rows[0].keys())
     if missing:
         raise StepFailed(f"{name}:1: a price list has the columns {', '.join(missing)} too")
-    return [_typed(row, f"{name}:{number}") for number, row in enumerate(rows, 2)]
+    return [typed(row, f"{name}:{number}") for number, row in enumerate(rows, 2)]
 
 
-def _typed(row: Row, where: str) -> Row:
+def typed(row: Row, where: str) -> Row:
+    """Return a row of text with the types of the table. Raises `StepFailed` for what is none of them."""
     if empty := sorted(column for column in FILLED if row[column] is None):
         raise StepFailed(f"{where}: {' and '.join(empty)} must not be empty")
     found = dict(row)
