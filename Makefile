@@ -38,6 +38,7 @@ lint: $(VENV)/dev ## Check style and format
 
 types: $(VENV)/dev ## Check types, strictly
 	$(BIN)/mypy
+	$(BIN)/mypy --package tests
 
 layout: $(VENV)/dev ## Check the import rules
 	$(BIN)/lint-imports

@@ -49,7 +49,7 @@ class LocalWorker:
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
         self._waiting: dict[str, list[_Waiting]] = {}  # each with its own event, so that none clears another's
-        self._passes: asyncio.Task[None] | None = None
+        self.reconciling: asyncio.Task[None] | None = None  # until `close`
         self._troubled_since: datetime | None = None
 
     async def start(self) -> int:
@@ -61,11 +61,11 @@ class LocalWorker:
         left = await count_unsettled(self.services)
         if self._sweep is not None and not left:
             self._sweep()
-        self._passes = asyncio.create_task(self._reconcile())
+        self.reconciling = asyncio.create_task(self._reconcile())
         return left
 
-    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, settled: bool = True) -> Run:
-        """Return the run when it is terminal, and with `settled` its end steps are done and its rows counted.
+    async def wait(self, org: str, run_id: str, *, timeout_s: float | None = None, with_end_steps: bool = True) -> Run:
+        """Return the run when it is terminal, and with `with_end_steps` its end steps are done and its rows counted.
 
         At the timeout, return it as it is then.
 
@@ -78,8 +78,8 @@ class LocalWorker:
             async with asyncio.timeout(timeout_s):
                 while True:
                     waiting.moved.clear()
-                    run = await (self._settled(org, run_id) if settled else self._run(org, run_id))
-                    if run.check_at is None or (run.terminal and not settled):
+                    run = await (self._ended(org, run_id) if with_end_steps else self._run(org, run_id))
+                    if run.check_at is None or (run.terminal and not with_end_steps):
                         return run
                     waiting.over = run.terminal
                     await waiting.moved.wait()
@@ -95,7 +95,7 @@ class LocalWorker:
     async def _run(self, org: str, run_id: str) -> Run:
         return (await require_run(self.services, org, run_id)).run
 
-    async def _settled(self, org: str, run_id: str) -> Run:
+    async def _ended(self, org: str, run_id: str) -> Run:
         run = await self._run(org, run_id)
         if run.terminal:  # the reconciler would come by in a minute; who waits wants the totals now
             await reconcile_run(self.services, run_id)
@@ -116,9 +116,9 @@ class LocalWorker:
 
     async def close(self) -> None:
         """Stop. Steps that still run stay claimed: the next start takes them up."""
-        if self._passes is not None:
-            self._passes.cancel()
-            await asyncio.gather(self._passes, return_exceptions=True)
+        if self.reconciling is not None:
+            self.reconciling.cancel()
+            await asyncio.gather(self.reconciling, return_exceptions=True)
         await self._bus.close()
 
     async def _reconcile(self) -> None:

@@ -74,7 +74,7 @@ async def found(installation: Embedded) -> None:
 async def one(installation: Embedded, shape: str, org: str = "org0") -> None:
     """Start a run and wait for its end."""
     run = await dispatch(installation.services, RunRequest(org=org, pipeline=f"bench/shape/{shape}"))
-    ended = await installation.worker.wait(org, run.run_id, settled=False)
+    ended = await installation.worker.wait(org, run.run_id, with_end_steps=False)
     assert ended.status == "completed", ended
 
 

@@ -19,8 +19,12 @@ from tests.simulation.virtual_time import VirtualLoop
 class BusWorld(Protocol):
     """One bus, its subscribers, and the time that they run in."""
 
-    bus: Bus
     slack_s: float  # how late a delivery may be
+
+    @property
+    def bus(self) -> Bus:
+        """The bus under test."""
+        ...
 
     async def subscribe(
         self, topic: str, handler: Handler, policy: RetryPolicy | None = None, *, outstanding_max: int = 1000

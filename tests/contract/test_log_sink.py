@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,40 +13,8 @@ from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Denied
-from convergence.ports.bus import Message
 from convergence.ports.warehouse import Scope, Statement
-
-CONFIGS = Path(__file__).parents[2] / "configs"
-NOW = datetime(2026, 3, 1, tzinfo=UTC)
-
-
-class SteppedClock:
-    """Time passes when the test says so."""
-
-    def __init__(self) -> None:
-        self.passed = asyncio.Event()
-
-    def now(self) -> datetime:
-        return NOW
-
-    async def sleep(self, seconds: float) -> None:
-        await self.passed.wait()
-
-
-def an_event(number: int = 1, *, org: str = "acme", kind: str = "step", **data: Any) -> Message:
-    values = {"run_id": "r1", "pipeline": "a/b", "pipeline_id": "acme-b", "status": "completed", "epoch": 0} | data
-    if kind == "step":
-        values = {"step_id": "extract", "rows_written": 5} | values
-    event = {
-        "specversion": "1.0",
-        "id": f"e{number}",
-        "type": f"{kind}.completed",
-        "time": "2026-02-28T10:00:00.000000Z",
-        "org": org,
-        "data": values,
-    }
-    return Message(json.dumps(event).encode())
-
+from tests.contract.log_events import CONFIGS, SteppedClock, an_event
 
 Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
 
@@ -119,17 +85,12 @@ def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
 def test_events_are_folded_when_the_file_is_large_enough(run: Callable[..., None]) -> None:
     async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
         sink.accept([an_event(1), an_event(2)])
-        await until(lambda: sink._folding is not None and sink._folding.done())
+        sink.write_due()
+        assert sink.folding is not None
+        await sink.folding
         assert len(await steps(warehouse, "acme")) == 2
 
     run(body, fold_bytes=1)
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Let others work until it is so; a deadline says when it never will be."""
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the sink does not announce that it has folded
-            await asyncio.sleep(0.001)
 
 
 def test_a_value_of_another_type_does_not_spoil_the_batch(run: Callable[..., None]) -> None:

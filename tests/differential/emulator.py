@@ -25,9 +25,9 @@ def answer(client: Any, statement: dict[str, Any]) -> dict[str, Any]:
 
 
 def main() -> None:
-    from google.api_core.client_options import ClientOptions  # type: ignore[import-not-found]
-    from google.auth.credentials import AnonymousCredentials  # type: ignore[import-not-found]
-    from google.cloud import bigquery  # type: ignore[import-not-found,import-untyped]
+    from google.api_core.client_options import ClientOptions
+    from google.auth.credentials import AnonymousCredentials
+    from google.cloud import bigquery
 
     options = ClientOptions(api_endpoint=f"http://{sys.argv[1]}")
     client = bigquery.Client(project="p", credentials=AnonymousCredentials(), client_options=options)

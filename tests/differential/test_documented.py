@@ -92,9 +92,9 @@ def test_an_example_gives_what_is_printed(ours: GoogleSql, tables: Any, example:
         result = ours.query(example["sql"])
         columns, rows = result.columns, [list(row.values()) for row in result.rows]
     except ConvergenceError as error:
-        columns, rows, said = (), [], str(error)
+        columns, rows, error_text = (), [], str(error)
     else:
-        said = ""
+        error_text = ""
     finally:
         for name in made:
             ours.query(f"DROP TABLE `{name}`")
@@ -102,12 +102,12 @@ def test_an_example_gives_what_is_printed(ours: GoogleSql, tables: Any, example:
     ordered = re.search(r"\bORDER BY\b", example["sql"].rpartition(")")[2]) is not None
     printed = Table(example["columns"], example["rows"])
     if listed is None:
-        assert said == ""
+        assert error_text == ""
         assert same_table(columns, rows, printed, ordered=ordered), f"{rows} instead of {example['rows']}"
     elif "error" in listed:
-        assert said.startswith(listed["error"]), f"said {said!r}, gave {rows}"
+        assert error_text.startswith(listed["error"]), f"the error was {error_text!r}, the rows {rows}"
     else:
-        assert said == ""
+        assert error_text == ""
         assert listed["answer"] in {"", digest(rows)}, f"another answer than listed: {rows}"
         same = same_table(columns, rows, printed, ordered=ordered)
         assert not (same and listed["answer"]), "it gives what is printed: take it off the list"

@@ -12,10 +12,10 @@ import pytest
 from convergence.bootstrap import installation
 from convergence.entry.cli.main import run
 from tests.e2e.conftest import Installation
-from tests.e2e.test_serve import ROOT_KEY, serving
-from tests.unit.entry.conftest import Said
+from tests.e2e.serving import ROOT_KEY, serving
+from tests.unit.entry.conftest import CliResult
 
-Cli = Callable[..., Said]
+Cli = Callable[..., CliResult]
 HELLO = "example/hello"
 
 
@@ -39,11 +39,11 @@ def cli(
     for name in ("CONVERGENCE_API_KEY", "CONVERGENCE_ORG", "CONVERGENCE_DATA_DIR"):
         monkeypatch.delenv(name, raising=False)
 
-    def call(*argv: str) -> Said:
+    def call(*argv: str) -> CliResult:
         capsys.readouterr()
         code = run(installation(), argv)
         captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
+        return CliResult(code, captured.out, captured.err)
 
     return call
 
@@ -58,11 +58,16 @@ def org(cli: Cli, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureReques
     return slug
 
 
-def test_a_run_is_followed_to_its_end_and_looked_at(cli: Cli, org: str, tmp_path: Path) -> None:
+def test_a_run_is_followed_to_its_end(cli: Cli, org: str, tmp_path: Path) -> None:
     done = cli("run", org, HELLO)
     assert done.code == 0, done.err
     assert done.out.startswith(f"completed  {HELLO}  run_")
     assert re.search(r"\d\d:\d\d:\d\d\.\d{3}  \w+ +completed   done", done.err)
+    assert list(tmp_path.iterdir()) == [], "nothing was made here"
+
+
+def test_a_finished_run_is_looked_at(cli: Cli, org: str) -> None:
+    done = cli("run", org, HELLO)
     run_id = done.out.split()[2]
     assert cli("status").out.splitlines()[0] == done.out.splitlines()[0]
     assert cli("status", run_id, "--json").data["status"] == "completed"
@@ -70,7 +75,6 @@ def test_a_run_is_followed_to_its_end_and_looked_at(cli: Cli, org: str, tmp_path
     assert run_id in cli("history", org).out
     assert "completed: all steps done" in cli("logs", run_id).out
     assert {each["kind"] for each in cli("logs", "--json").data["entries"]} == {"move"}
-    assert list(tmp_path.iterdir()) == [], "nothing was made here"
 
 
 def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
@@ -86,7 +90,7 @@ def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
     assert cli("plan", org, HELLO, "--json").data["pipeline"] == HELLO
 
 
-def test_the_operator_makes_orgs_keys_and_procedures(cli: Cli) -> None:
+def test_the_operator_makes_orgs(cli: Cli) -> None:
     made = cli("org", "create", "operated", "--name", "Operated", "--concurrent", "3", "--profile", "admin_email=a@b.c")
     assert (made.code, made.out.startswith("cvk_")) == (0, True)
     assert cli("org", "create", "operated").code == 1
@@ -97,13 +101,24 @@ def test_the_operator_makes_orgs_keys_and_procedures(cli: Cli) -> None:
         0,
     )
     assert "operated" in cli("org", "list").out
-    key = cli("key", "create", "operated", "--name", "ci", "--scope", "read", "--json").data
+
+
+def test_the_operator_makes_rotates_and_revokes_keys(cli: Cli) -> None:
+    assert cli("org", "create", "keyed").code == 0
+    key = cli("key", "create", "keyed", "--name", "ci", "--scope", "read", "--json").data
     assert (key["api_key"][:4], key["scopes"]) == ("cvk_", ["read"])
-    assert cli("key", "rotate", "operated", key["key_id"], "--json").data["scopes"] == ["read"]
-    assert cli("key", "revoke", "operated", key["key_id"]).out == f"revoked {key['key_id']}\n"
-    assert len(cli("key", "list", "operated", "--json").data["keys"]) == 3
-    assert cli("integration", "list", "operated", "--json").data == {"credentials": []}
-    assert cli("integration", "delete", "operated", "openai", "cred_0").code == 2
+    assert cli("key", "rotate", "keyed", key["key_id"], "--json").data["scopes"] == ["read"]
+    assert cli("key", "revoke", "keyed", key["key_id"]).out == f"revoked {key['key_id']}\n"
+    assert len(cli("key", "list", "keyed", "--json").data["keys"]) == 3
+
+
+def test_an_org_without_credentials_has_an_empty_list(cli: Cli) -> None:
+    assert cli("org", "create", "bare").code == 0
+    assert cli("integration", "list", "bare", "--json").data == {"credentials": []}
+    assert cli("integration", "delete", "bare", "openai", "cred_0").code == 2
+
+
+def test_the_operator_synchronises_and_removes_procedures(cli: Cli) -> None:
     synced = cli("procedures", "sync", "--json").data["synced"]
     assert synced
     assert {each["state"] for each in cli("procedures", "list", "--json").data["procedures"]} == {"current"}
@@ -121,7 +136,7 @@ def test_a_secret_is_refused_on_the_command_line_before_it_is_sent(cli: Cli) -> 
     ("argv", "step"),
     [
         (("query", "acme", "SELECT 1"), "where the data directory is"),
-        (("demo",), "leave --url and --profile out"),
+        (("demo",), "omit --url and --profile"),
         (("resume",), "finishes by itself"),
         (("dead-letters", "acme"), "history acme --status failed"),
         (("migrate",), "name the last one"),

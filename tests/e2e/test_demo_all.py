@@ -14,7 +14,7 @@ import pytest
 from convergence.config.catalog import Catalog
 from convergence.sandbox import anthropic, bill
 from tests.e2e.conftest import ROOT, Installation
-from tests.unit.processors.test_shipped_pipelines import FIRST, LAST, expected
+from tests.unit.processors.expected_costs import FIRST, LAST, expected
 
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
 OF_USAGE = "FROM cost_data_standard_1_3 WHERE x_Processing IS NOT NULL"  # seats have none

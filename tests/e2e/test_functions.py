@@ -67,11 +67,11 @@ def every(*names: str) -> pytest.MarkDecorator:
 def test_a_function_keeps_poison_as_a_dead_letter_and_ends_when_asked(cloud: Cloud, instance: FunctionProcess) -> None:
     topic = TOPICS[instance.name]
     answer = httpx.post(f"{instance.url}/push/{topic}", content=f"poison for {topic}", timeout=30)
-    assert answer.status_code == 204, answer.text + instance.message()
+    assert answer.status_code == 204, answer.text + instance.output()
     assert httpx.get(f"{instance.url}/ready", timeout=30).status_code == 200
     assert httpx.post(f"{instance.url}/push/elsewhere", json=delivery(b"{}"), timeout=30).status_code == 404
     assert instance.stop() == 0
-    warned = [json.loads(line) for line in instance.message().splitlines() if "kept as a dead letter" in line]
+    warned = [json.loads(line) for line in instance.output().splitlines() if "kept as a dead letter" in line]
     assert [(line["severity"], line["message"].split(":")[0]) for line in warned] == [
         ("WARNING", f"a message of {topic} is kept as a dead letter")
     ]
@@ -91,7 +91,7 @@ def test_while_firestore_is_away_deliveries_return_and_the_service_says_why(
     assert (answer.status_code, answer.json()["code"]) == (503, "transient")
     assert "Firestore" in answer.json()["detail"]
     assert "retry-after" in answer.headers
-    assert any("Firestore" in json.loads(line)["message"] for line in instance.message().splitlines())
+    assert any("Firestore" in json.loads(line)["message"] for line in instance.output().splitlines())
     assert httpx.post(url, json=body, timeout=120).status_code == 204
 
 
@@ -104,7 +104,7 @@ def test_a_missing_permission_is_an_error_that_names_it(cloud: Cloud, instance: 
     finally:
         cloud.firestore.faults.clear()
     assert answer.status_code == 500
-    (line,) = [line for line in map(json.loads, instance.message().splitlines()) if line["severity"] == "ERROR"]
+    (line,) = [line for line in map(json.loads, instance.output().splitlines()) if line["severity"] == "ERROR"]
     assert "datastore.entities.get" in line["stack_trace"]
     assert "projects/emulated" in line["stack_trace"]
     assert line["serviceContext"]["service"] == "step"

@@ -226,9 +226,7 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
     sandbox.stop_at("/usage/moderations")
     stopped = world.begin("stopped")
     sandbox.wait_for(step.process, patience_s=_PATIENCE_S)
-    began = time.monotonic()
-    step.stop()
-    assert 8 < time.monotonic() - began < 15  # Cloud Run kills after ten seconds; this machine may be busy
+    assert step.stop() == 0  # it ended by itself: Cloud Run would kill it
     sandbox.release()
     step.start()
 
@@ -244,7 +242,7 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
     for name in ("killed", "stopped", "lost", "replayed"):
         world.laptop.run(name)
     assert differences(world.laptop.tables(), running.use(tables_of)) == {}
-    assert "this instance is stopping" in step.message()
+    assert "this instance is stopping" in step.output()
     # One of the poison; of the replayed run one or two, as its two extractions gave up before or after it failed.
     assert set(running.use(dead_letters)) == {"message.unreadable", "transient"}
 

@@ -70,7 +70,7 @@ def tables(installation: Installation) -> Tables:
     async def read() -> Tables:
         options = EmbeddedOptions(data_dir=installation.data_dir, configs_dir=ROOT / "configs")
         async with embedded(options, "compare") as opened:
-            found = {}
+            found: dict[str, list[Mapping[str, Any]]] = {}
             for table in TABLES:
                 sql = f"SELECT * EXCEPT (x_ingested_at, x_ingestion_date) FROM {table}"
                 result = await opened.warehouse.query(Statement(sql, scope=Scope(dataset="acme_dev")))

@@ -103,8 +103,8 @@ class World:
         """Run the pipeline in a process that dies at the write; return the run's id."""
         words = ("--configs", str(self.configs), "run", "acme", "example/fill")
         with self.installation.started(*words, PYTHONPATH=self._path, DEADLY=write, **more) as process:
-            _, said = process.communicate()
-        assert process.returncode == -signal.SIGKILL, said
+            _, output = process.communicate()
+        assert process.returncode == -signal.SIGKILL, output
         run_id: str = self.installation.json("status")["run_id"]
         return run_id
 
@@ -158,8 +158,8 @@ def test_with_other_parameters_the_replay_asks(world: Callable[..., World], word
     lived = world(INSERT)
     run_id = lived.killed("query INSERT")
     lived.call("cancel", run_id)
-    said = lived.call("replay", run_id, "-p", "label=second", code=1)
-    assert 'label was "first" and is "second"' in said
+    output = lived.call("replay", run_id, "-p", "label=second", code=1)
+    assert 'label was "first" and is "second"' in output
     assert lived.values(COUNT) == [1000, 1]
     lived.call("replay", run_id, word, "fill")
     assert lived.values(COUNT) == left

@@ -10,7 +10,7 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import PATIENCE_S, Installation, environment
-from tests.e2e.test_serve import OPERATOR, ROOT_KEY, serving
+from tests.e2e.serving import OPERATOR, ROOT_KEY, serving
 
 # Parameters of a pipeline, plans and cursors are judged by what is installed, not by the document: 422 is their answer.
 CHECKS = """

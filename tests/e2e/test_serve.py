@@ -15,9 +15,12 @@ import httpx
 import pytest
 
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
+from tests.e2e.serving import OPERATOR, ROOT_KEY, serving
 
-ROOT_KEY = "root-key-of-the-tests-with-more-than-32-characters"
-OPERATOR = {"X-CA-Root-Key": ROOT_KEY}
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    return Installation(tmp_path / "data")
 
 
 @contextmanager
@@ -40,24 +43,9 @@ def sandbox() -> Iterator[tuple[str, str]]:
         process.communicate()
 
 
-@contextmanager
-def serving(installation: Installation, **more: str) -> Iterator[tuple[subprocess.Popen[str], str]]:
-    """A server on a free port, and the URL of its API."""
-    with installation.started("serve", "--port", "0", **({"CONVERGENCE_ROOT_KEY": ROOT_KEY} | more)) as process:
-        assert process.stdout is not None
-        line = process.stdout.readline()
-        assert line.startswith("serving  http://"), (line, process.communicate())
-        yield process, line.split()[1]
-
-
 def resident_mib(pid: int) -> int:
     status = Path(f"/proc/{pid}/status").read_text()
     return int(status.partition("VmRSS:")[2].split()[0]) // 1024
-
-
-@pytest.fixture
-def installation(tmp_path: Path) -> Installation:
-    return Installation(tmp_path / "data")
 
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason="the walkthrough is made of curl, which is not installed")
@@ -178,5 +166,5 @@ def test_a_server_that_opened_its_warehouse_at_start_ends_quietly(installation: 
     assert (installation.data_dir / "warehouse" / "warehouse.duckdb.wal").stat().st_size > 0  # repeated at the start
     with serving(installation) as (process, _):
         process.send_signal(signal.SIGTERM)
-        _, said = process.communicate(timeout=PATIENCE_S)
-    assert (process.returncode, said.splitlines()) == (0, ["Stopped."])
+        _, output = process.communicate(timeout=PATIENCE_S)
+    assert (process.returncode, output.splitlines()) == (0, ["Stopped."])

@@ -44,7 +44,13 @@ class BigQueryServer:
         subprocess.run([python, "-c", _IMPORT, *EXTENSIONS], check=True, env=home, capture_output=True)
         data = self._folder / "data"
         data.mkdir(exist_ok=True)
-        command = [python, "-P", Path(__file__).with_name("bigquery_process.py"), "--host", "127.0.0.1"]
+        command: list[str | Path] = [
+            python,
+            "-P",
+            Path(__file__).with_name("bigquery_process.py"),
+            "--host",
+            "127.0.0.1",
+        ]
         command += ["--port", str(port)]
         command += ["--grpc-port", str(_free_port()), "--project", "p", "--data-dir", data]
         self._process = subprocess.Popen(command, env=home, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)

@@ -45,7 +45,7 @@ class Indexes:
         ordered = [sort for sort in sorts if sort.path != NAME]
         if not ordered and not arrays and all(self._has(collection, path, "ASCENDING") for path in equal):
             return  # nothing, or equality alone: indexes of single fields are merged
-        if not ordered and not equal and len(arrays) == 1 and self._has(collection, *arrays, "CONTAINS"):
+        if not ordered and not equal and len(arrays) == 1 and self._has(collection, next(iter(arrays)), "CONTAINS"):
             return
         alone = len(ordered) == 1 and not equal and not arrays and sorts[-1].descending == ordered[0].descending
         if alone and self._has(collection, ordered[0].path, _direction(ordered[0])):

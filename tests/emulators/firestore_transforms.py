@@ -13,7 +13,7 @@ def transformed(document: Any, transform: Any, at: int) -> Any:
     """Apply one transform in place and return its result, a Value."""
     kind = transform.WhichOneof("transform_type")
     value_type = type(document).DESCRIPTOR.fields_by_name["fields"].message_type.fields_by_name["value"]
-    result = value_type.message_type._concrete_class()
+    result = value_type.message_type._concrete_class()  # noqa: SLF001 - protobuf names it nowhere else
     old = lookup(document, transform.field_path)
     if kind == "set_to_server_value":
         result.timestamp_value.seconds, result.timestamp_value.nanos = at // 1_000_000, at % 1_000_000 * 1000
@@ -43,7 +43,7 @@ def _number(result: Any, old: Any | None, given: Any, kind: str) -> None:
         result.CopyFrom(given)
         return
     numbers = [getattr(value, value.WhichOneof("value_type")) for value in (old, given)]
-    made = {"increment": sum, "maximum": max, "minimum": min}[kind](numbers)
+    made = sum(numbers) if kind == "increment" else max(numbers) if kind == "maximum" else min(numbers)
     if isinstance(made, int):
         result.integer_value = min(max(made, -(2**63)), 2**63 - 1)
     else:

@@ -91,11 +91,11 @@ class FunctionProcess:
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
             assert self._process is not None, f"{self.name} was not started"
-            assert self._process.poll() is None, f"{self.name} ended:\n{self.message()}"
-            assert time.monotonic() < deadline, f"{self.name} never answered:\n{self.message()}"
+            assert self._process.poll() is None, f"{self.name} ended:\n{self.output()}"
+            assert time.monotonic() < deadline, f"{self.name} never answered:\n{self.output()}"
             os.sched_yield()
 
-    def message(self) -> str:
+    def output(self) -> str:
         """Return its log so far."""
         return self.log.read_text("utf-8", "replace") if self.log.exists() else ""
 

@@ -164,7 +164,7 @@ class Broker:
 
     def take(self, subscription: Subscription, most: int) -> list[tuple[str, Held]]:
         """Lease up to `most` messages: (ack id, message)."""
-        taken = []
+        taken: list[tuple[str, Held]] = []
         while subscription.ready and len(taken) < most:
             held = subscription.ready.popleft()
             held.deliveries += 1

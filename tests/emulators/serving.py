@@ -69,8 +69,8 @@ def methods_of(transport: type[Any]) -> dict[str, Method]:
     recorder = _Recorder()
     channel = grpc.insecure_channel("localhost:1")  # never used
     made = transport(channel=channel)
-    made._logged_channel = recorder  # the stubs sit behind it; a test watches these private names
-    made._stubs.clear()
+    made._logged_channel = recorder  # noqa: SLF001 - the stubs sit behind it; a test watches these private names
+    made._stubs.clear()  # noqa: SLF001 - as above
     for name in dir(transport):
         if isinstance(getattr(transport, name), property):
             getattr(made, name)
@@ -109,8 +109,8 @@ class Faults:
 
     def deny(self, permission: str, resource: str, times: float = 1) -> None:
         """Refuse calls as Google does where a role is missing."""
-        said = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
-        self.refuse("*", times, "PERMISSION_DENIED", said)
+        refusal = f"Permission '{permission}' denied on resource '{resource}' (or it may not exist)."
+        self.refuse("*", times, "PERMISSION_DENIED", refusal)
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
@@ -125,7 +125,7 @@ class Faults:
         return None
 
 
-class Server(grpc.GenericRpcHandler):
+class Server(grpc.GenericRpcHandler):  # type: ignore[misc] # gRPC ships no types
     """Serves `handlers`, by method name, on 127.0.0.1. What a handler does not know is UNIMPLEMENTED.
 
     `calls` counts RPCs by method; `counts` is for what the handlers bill: documents, messages.

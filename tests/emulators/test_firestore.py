@@ -41,7 +41,8 @@ def server() -> Iterator[FirestoreServer]:
 def client(server: FirestoreServer) -> Iterator[firestore.Client]:
     client = firestore.Client(project="p", credentials=AnonymousCredentials())
     channel = grpc.insecure_channel(server.start())
-    client._firestore_api_internal = FirestoreClient(transport=FirestoreGrpcTransport(channel=channel))
+    api = FirestoreClient(transport=FirestoreGrpcTransport(channel=channel))
+    client._firestore_api_internal = api  # noqa: SLF001 - the client takes no channel
     yield client
     channel.close()
 
@@ -123,7 +124,8 @@ def test_queries_filter_order_page_and_count(client: firestore.Client) -> None:
     assert ids(c.order_by("n", direction="DESCENDING").start_after({"n": 4}).limit(2)) == [3, 2]
     assert ids(c.order_by("n").offset(4)) == [4, 5]
     assert ids(c.where(filter=FieldFilter("none", "!=", "x"))) == []
-    assert c.where(filter=FieldFilter("n", "<", 4)).count().get()[0][0].value == 4
+    counted: Any = c.where(filter=FieldFilter("n", "<", 4)).count()
+    assert counted.get()[0][0].value == 4
     assert [found.to_dict() for found in c.select(["n"]).limit(1).stream()] == [{"n": 0}]
     client.document("x/y/c/z").set({"n": 9})
     assert len(list(client.collection_group("c").stream())) == 7

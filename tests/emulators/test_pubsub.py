@@ -10,7 +10,8 @@ from typing import Any
 import grpc
 import pytest
 from google.api_core import exceptions as google
-from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.protobuf.field_mask_pb2 import FieldMask
+from google.pubsub_v1 import PublisherClient, SubscriberClient, types
 from google.pubsub_v1.services.publisher.transports.grpc import PublisherGrpcTransport
 from google.pubsub_v1.services.subscriber.transports.grpc import SubscriberGrpcTransport
 
@@ -38,7 +39,9 @@ class World:
         self.subs.create_subscription({"name": name, "topic": TOPIC, **spec})
 
     def publish(self, *data: bytes, **attributes: str) -> None:
-        self.topics.publish(topic=TOPIC, messages=[{"data": each, "attributes": attributes} for each in data])
+        self.topics.publish(
+            topic=TOPIC, messages=[types.PubsubMessage(data=each, attributes=attributes) for each in data]
+        )
 
     def pull(self, name: str = SUBSCRIPTION, *, most: int = 100, ack: bool = False) -> list[Any]:
         taken = list(self.subs.pull(subscription=name, max_messages=most, return_immediately=True).received_messages)
@@ -172,18 +175,18 @@ class TestPull:
 
     def test_an_update_changes_what_may_change(self, world: World) -> None:
         world.subscribe()
-        changed = {"name": SUBSCRIPTION, "ack_deadline_seconds": 60, "filter": "attributes:org"}
-        world.subs.update_subscription(subscription=changed, update_mask={"paths": ["ack_deadline_seconds"]})
+        changed = types.Subscription(name=SUBSCRIPTION, ack_deadline_seconds=60, filter="attributes:org")
+        world.subs.update_subscription(subscription=changed, update_mask=FieldMask(paths=["ack_deadline_seconds"]))
         assert world.subs.get_subscription(subscription=SUBSCRIPTION).ack_deadline_seconds == 60
         with pytest.raises(google.InvalidArgument, match="filter"):
-            world.subs.update_subscription(subscription=changed, update_mask={"paths": ["filter"]})
+            world.subs.update_subscription(subscription=changed, update_mask=FieldMask(paths=["filter"]))
 
 
 def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_was_not_answered(world: World) -> None:
     world.subscribe()
-    requests: queue.Queue[dict[str, Any]] = queue.Queue()
+    requests: Any = queue.Queue()
     requests.put({"subscription": SUBSCRIPTION, "stream_ack_deadline_seconds": 60})
-    stream = world.subs.streaming_pull(requests=iter(requests.get, None))
+    stream: Any = world.subs.streaming_pull(requests=iter(requests.get, None))
     world.publish(b"1")
     (first,) = next(iter(stream)).received_messages
     requests.put({"modify_deadline_ack_ids": [first.ack_id], "modify_deadline_seconds": [0]})
@@ -198,7 +201,7 @@ def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_was_not_ans
 
 
 @pytest.mark.parametrize(
-    ("call", "error", "said"),
+    ("call", "error", "message"),
     [
         (lambda w: w.topics.create_topic(name=TOPIC), google.AlreadyExists, r"resource=topic\)"),
         (lambda w: w.topics.create_topic(name="topic"), google.InvalidArgument, "name=topic"),
@@ -227,7 +230,7 @@ def test_a_stream_delivers_at_once_takes_answers_and_gives_back_what_was_not_ans
     ],
 )
 def test_a_mistake_is_refused_as_google_refuses_it(
-    world: World, call: Callable[[World], Any], error: type[Exception], said: str
+    world: World, call: Callable[[World], Any], error: type[Exception], message: str
 ) -> None:
-    with pytest.raises(error, match=said):
+    with pytest.raises(error, match=message):
         call(world)

@@ -89,7 +89,7 @@ class Admin:
     async def repoint(self, name: str, url: str) -> None:
         """Push to another url from now on, as a new deployment does."""
         path = f"{self._root}/subscriptions/{self._prefix}{name}"
-        await self.subscriber.modify_push_config(subscription=path, push_config={"push_endpoint": url})
+        await self.subscriber.modify_push_config(subscription=path, push_config=types.PushConfig(push_endpoint=url))
 
     async def subscriptions(self) -> dict[str, types.Subscription]:
         """Return the subscriptions of the project by name."""

@@ -17,7 +17,7 @@ STEP: Final = {"reads": 3, "writes": 2, "messages": 1, "events": 2}
 RUN: Final = {"reads": 2, "writes": 5, "messages": 0, "events": 2}  # a run's start and end
 LOOK: Final = {"reads": 6, "writes": 1, "messages": 0, "events": 1}  # the reconciler closes a run of five steps
 
-# Assumed, and said on the page.
+# Assumed, and stated on the page.
 STEP_S: Final = 0.2  # a step that mostly waits
 STEP_AT_ONCE: Final = 8  # steps in work on one vCPU, of the 16 that functions/step/function.yaml allows
 STEP_GIB: Final = 2.0

@@ -93,7 +93,7 @@ def test_the_rules_are_the_missions() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "said"),
+    ("name", "message"),
     [
         ("openai_usage", "is not called {provider}_{domain}_{granularity}_{state}"),
         (
@@ -106,9 +106,9 @@ def test_the_rules_are_the_missions() -> None:
         ("openai_usage_daily_raw", None),
     ],
 )
-def test_the_name_of_a_table_is_checked(name: str, said: str | None) -> None:
+def test_the_name_of_a_table_is_checked(name: str, message: str | None) -> None:
     found = NAMING.table_problem(name)
-    assert found is said if said is None else said in str(found)
+    assert found is message if message is None else message in str(found)
 
 
 def test_validate_warns_of_names_and_refuses_none(tmp_path: Path) -> None:
@@ -177,9 +177,9 @@ def test_no_two_prices_hold_at_once(provider: str) -> None:
             first = date.fromisoformat(row["effective_from"] or "0001-01-01")
             held.setdefault(key, []).append((first, date.fromisoformat(row["effective_to"] or "9999-12-31")))
             assert Decimal(row["price"]) >= 0
-    for key, spans in held.items():
+    for named, spans in held.items():
         spans.sort()
-        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), key
+        assert all(end <= begin for (_, end), (begin, _) in pairwise(spans)), named
 
 
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])

@@ -14,7 +14,7 @@ PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 CODE = sorted((ROOT / "shared" / "convergence").rglob("*.py"))
 LIST = Path(__file__).with_name("unwanted_phrases.txt")
 # In all strings and docstrings of the package together. It may only fall: lower it whenever there are fewer.
-CODE_MAX = 3
+CODE_MAX = 1
 
 
 def unwanted() -> list[tuple[re.Pattern[str], str]]:
@@ -71,6 +71,11 @@ def test_code_has_no_more_than_recorded() -> None:
         ("letters, digits, `_`; starting with a letter", 0),
         ("mend the file", 1),
         ("a dead\nletter", 0),
+        ("the ledger says that it did; the message says when", 1),
+        ("a name that is none, a column it has not.", 2),
+        ("a table wants the rows, and a reader wants to see them", 1),
+        ("what lives in the folder lies below it; a live owner", 2),
+        ("never in clear, not any more, it belongs into the file", 3),
     ],
 )
 def test_the_list_finds_what_it_should(text: str, number: int) -> None:

@@ -118,7 +118,7 @@ def rooms(block: str) -> Iterator[str]:
 
 def test_the_rooms_of_the_architecture_exist() -> None:
     page = (ROOT / "docs" / "architecture.md").read_text("utf-8")
-    block = page.partition("## The rooms\n\n```\n")[2].partition("```")[0]
+    block = page.partition("## The folders\n\n```\n")[2].partition("```")[0]
     named = list(rooms(block))
     assert len(named) > 20
     assert [path for path in named if not (ROOT / path).exists()] == []

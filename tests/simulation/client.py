@@ -40,7 +40,7 @@ class Client:
         self._cancels_after_s = world.rng.uniform(0, after_s) if cancels else None
         self._comes_back = world.rng.random() < world.odds.comes_back
         self._edits = world.rng.random() < 0.5
-        self._said: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
+        self._effects: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
         self._by_dead_letter = not self._edits and world.rng.random() < 0.7
 
     async def run_scenario(self) -> None:
@@ -77,8 +77,8 @@ class Client:
         edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
         error = self._document["error"] or {}
         if error.get("code") == "step.applied_before":
-            self._said.setdefault(error["step_id"], self._world.rng.choice(list(Applied)))
-        applied = {step_id: said for step_id, said in self._said.items() if not self._is_done(step_id)}
+            self._effects.setdefault(error["step_id"], self._world.rng.choice(list(Applied)))
+        applied = {step_id: effect for step_id, effect in self._effects.items() if not self._is_done(step_id)}
         return await replay(services, self.org, self.run_id, parameters=edited, applied=applied)
 
     def _is_done(self, step_id: str) -> bool:
@@ -162,15 +162,15 @@ class Client:
     def _check_added(self, step_id: str, config: Mapping[str, Any], document: dict[str, Any]) -> None:
         """Each row is there, and was made with the parameters of the epoch that completed the step, unless the client
         asked to keep what was there, or to write it again."""
-        added, said = self._added(step_id), self._said.get(step_id)
+        added, effect = self._added(step_id), self._effects.get(step_id)
         if document["status"] == "skipped" or document["error"] is not None:
             assert not added, f"{step_id} left rows, but did nothing"
             return
         assert {name for name, _ in added} == set(expected_rows(config)), f"{self.run_id}/{step_id}: rows {added}"
-        if said is None:
+        if effect is None:
             label = document["result"]["label"]
             assert all(each == label for _, each in added), f"{self.run_id}/{step_id}: {added}, completed with {label}"
-        if said is not Applied.AGAIN:
+        if effect is not Applied.AGAIN:
             assert len(added) == len(expected_rows(config)), f"{self.run_id}/{step_id}: written twice: {added}"
 
     def _check_once(self) -> None:

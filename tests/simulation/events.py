@@ -10,17 +10,17 @@ import orjson
 
 def check_events(sent: Iterable[bytes], state: Mapping[str, Mapping[str, Any]]) -> None:
     """Compare all events with the documents as they are in the end."""
-    told: dict[str, dict[str, Any]] = {}
+    reported: dict[str, dict[str, Any]] = {}
     for data in set(sent):
         event = orjson.loads(data)
-        assert told.setdefault(event["id"], event) == event, f"{event['id']} was told in two ways"
-    for event in told.values():
+        assert reported.setdefault(event["id"], event) == event, f"{event['id']} was reported in two ways"
+    for event in reported.values():
         _check_move(event, state)
     for path, run in state.items():
         if path.startswith("runs/") and path.count("/") == 1:
-            last = told.get(f"{run['run_id']}#{run['moves']}")
-            assert last is not None, f"{path}: no event told that it is {run['status']}"
-            assert last["data"]["status"] == run["status"], f"{path} is {run['status']}, told was {last}"
+            last = reported.get(f"{run['run_id']}#{run['moves']}")
+            assert last is not None, f"{path}: no event reported that it is {run['status']}"
+            assert last["data"]["status"] == run["status"], f"{path} is {run['status']}, reported was {last}"
 
 
 def _check_move(event: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> None:
@@ -28,8 +28,8 @@ def _check_move(event: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]
     cause, _, number = event["id"].rpartition("#")
     run_id, _, record = cause.partition(".")
     document = state[f"runs/{run_id}/steps/{record}" if record else f"runs/{run_id}"]
-    told = [event["time"], event["data"]["status"], event["data"]["why"]]
+    reported = [event["time"], event["data"]["status"], event["data"]["why"]]
     made, moves = document["transitions"], document["moves"]
     assert int(number) <= moves, f"{event['id']} tells of a move that was not made"
     if len(made) == moves:
-        assert list(made[int(number) - 1]) == told, f"{event['id']}: {told}, made was {made[int(number) - 1]}"
+        assert list(made[int(number) - 1]) == reported, f"{event['id']}: {reported}, made was {made[int(number) - 1]}"

@@ -34,9 +34,9 @@ class Odds:
     answer_lost: float = 0.02
     query_lost: float = 0.0  # the answer of the store to a query or a count
     publish_refused: float = 0.0
-    publish_unanswered: float = 0.0  # the messages are out, the caller is told that they are not
+    publish_unanswered: float = 0.0  # the messages are out, the caller gets an error
     warehouse_refused: float = 0.0
-    warehouse_unanswered: float = 0.0  # it took effect, the caller is told that it did not
+    warehouse_unanswered: float = 0.0  # it took effect, the caller gets an error
     keyring_refused: float = 0.0
     message_lost: float = 0.05
     message_doubled: float = 0.15

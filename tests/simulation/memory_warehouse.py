@@ -50,7 +50,7 @@ class MemoryWarehouse(PartialWarehouse):
     def __init__(self) -> None:
         self.slices: dict[tuple[Any, ...], list[Row]] = {}
         self._stages: dict[tuple[str, str], dict[int, list[Row]]] = {}
-        self._jobs: dict[str, tuple[Any, str]] = {}  # answer (None: revoked) and fingerprint
+        self.jobs: dict[str, tuple[Any, str]] = {}  # answer (None: revoked) and fingerprint
 
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         return
@@ -101,16 +101,16 @@ class MemoryWarehouse(PartialWarehouse):
         return self._once(asked.job_id, asked.fingerprint, work)[0]
 
     async def close_job(self, job_id: str, *, scope: Any, wait_s: float | None = None) -> Effect | None:
-        answer, fingerprint = self._jobs.setdefault(job_id, (None, ""))
+        answer, fingerprint = self.jobs.setdefault(job_id, (None, ""))
         if answer is None:
             return None
         return Effect(fingerprint, AT, answer.rows_loaded if isinstance(answer, LoadResult) else answer.rows_affected)
 
     def _once(self, job_id: str, fingerprint: str, work: Callable[[], Answer]) -> tuple[Answer, bool]:
-        if job_id not in self._jobs:
-            self._jobs[job_id] = (work(), fingerprint)
-            return self._jobs[job_id][0], False
-        answer, known = self._jobs[job_id]
+        if job_id not in self.jobs:
+            self.jobs[job_id] = (work(), fingerprint)
+            return self.jobs[job_id][0], False
+        answer, known = self.jobs[job_id]
         if answer is None:
             raise LeaseLost(f"job {job_id} was revoked")
         if known != fingerprint:

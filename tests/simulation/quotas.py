@@ -23,7 +23,7 @@ class Quotas:
         self._months: Counter[tuple[str, str]] = Counter()
         self._touched: set[str] = set()
         self._going: defaultdict[str, set[str]] = defaultdict(set)
-        self.refused: Counter[str] = Counter()  # by the first word of the limit, told by the clients
+        self.refused: Counter[str] = Counter()  # by the first word of the limit, as clients saw it
 
     def note(self, before: State, state: State) -> None:
         """Count what a commit did; `before` holds what it wrote as it was, `state` everything as it is."""

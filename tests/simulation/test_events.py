@@ -23,14 +23,14 @@ def test_repeats_of_what_happened_are_right() -> None:
 
 
 @pytest.mark.parametrize(
-    ("sent", "said"),
+    ("sent", "message"),
     [
-        ([event(1)], "no event told that it is completed"),
+        ([event(1)], "no event reported that it is completed"),
         ([event(1), event(2, status="failed")], "made was"),
-        ([event(2), event(2, why="other")], "told in two ways"),
+        ([event(2), event(2, why="other")], "reported in two ways"),
         ([event(2), event(3)], "a move that was not made"),
     ],
 )
-def test_what_is_wrong_is_seen(sent: list[bytes], said: str) -> None:
-    with pytest.raises(AssertionError, match=said):
+def test_what_is_wrong_is_seen(sent: list[bytes], message: str) -> None:
+    with pytest.raises(AssertionError, match=message):
         check_events(sent, STATE)

@@ -72,8 +72,8 @@ def no_version_precondition(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_epoch_check(patch: pytest.MonkeyPatch) -> None:
-    known = claim._known
-    patch.setattr(claim, "_known", lambda step, **question: known(replace(step, epoch=0), **question))
+    known = claim.decide_known
+    patch.setattr(claim, "decide_known", lambda step, **question: known(replace(step, epoch=0), **question))
 
 
 def no_count(patch: pytest.MonkeyPatch) -> None:
@@ -222,7 +222,7 @@ def test_redelivery_alone_carries_a_run_when_no_message_is_lost(
 def test_without_publishing_again_on_redelivery_runs_hang(
     only_redelivery: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    decide = run_step.decide
+    decide = claim.decide
 
     def forgetful(**question: Any) -> claim.Decision:
         decision = decide(**question)
@@ -236,7 +236,7 @@ def no_closing(patch: pytest.MonkeyPatch) -> None:
     """Only look whether a write of an earlier epoch took effect."""
 
     async def look_up(self: MemoryWarehouse, job_id: str, **_: Any) -> Effect | None:
-        known = self._jobs.get(job_id)
+        known = self.jobs.get(job_id)
         return None if known is None else Effect(known[1], AT, None)
 
     patch.setattr(MemoryWarehouse, "close_job", look_up)

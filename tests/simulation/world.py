@@ -281,7 +281,7 @@ class World:
             if self.errors:
                 break
             if self.loop.now_s > CALM_MAX_S:
-                raise Violation(f"not settled after {self.loop.now_s / 3600:.0f} hours: {self._open_runs()}")
+                raise Violation(f"not finished after {self.loop.now_s / 3600:.0f} hours: {self._open_runs()}")
             await self.clock.sleep(120)
         if self.errors:
             raise Violation(f"a task of the engine raised {self.errors[0]!r}")

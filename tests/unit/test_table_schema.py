@@ -68,7 +68,7 @@ def test_records_hold_fields(tmp_path: Path) -> None:
         ([{"name": "a", "type": "INT64", "mdoe": "REQUIRED"}], "unknown key 'mdoe'. Did you mean 'mode'"),
         ([{"name": "a", "type": "INT64", "mode": "REQUIRD"}], "'REQUIRD' is not a mode. Did you mean 'REQUIRED'"),
         ([{"name": "a b", "type": "INT64"}], "'a b' is not a column name"),
-        ([{"name": "a", "type": "INT64"}, {"name": "A", "type": "STRING"}], "the column 'A' is there twice"),
+        ([{"name": "a", "type": "INT64"}, {"name": "A", "type": "STRING"}], "the column 'A' appears twice"),
         ([{"name": "a", "type": "RECORD"}], "a RECORD has fields"),
         ([{"name": "a", "type": "RECORD", "fields": [{"name": "b", "type": "X"}]}], r"a\.b: 'X' is not a column type"),
         ([{"name": "x_run_id", "type": "INT64"}], "the lineage column 'x_run_id' is STRING"),

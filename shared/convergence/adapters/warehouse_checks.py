@@ -13,7 +13,8 @@ def check_load(load: Load) -> None:
     """Refuse a load that contradicts itself.
 
     Raises:
-        InvalidInput: many dates without a date field, a merge without keys, columns the table has not, or a date field
+        InvalidInput: many dates without a date field, a merge without keys, columns the table does not have, or a date
+        field
             that holds no dates.
     """
     names = {column.name: column for column in load.table.columns}

@@ -13,17 +13,17 @@ from cronsim import CronSim, CronSimError
 from convergence.errors import InvalidInput, did_you_mean
 
 _SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
-_REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start serves to check an expression
+_REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
 
 
 def check_cron(text: str) -> str | None:
     """Return what is wrong with a cron expression, None when nothing is."""
     fields = text.split()
     if len(fields) != 5:
-        return f"a cron has five fields (minute hour day month weekday), this has {len(fields)}: {text!r}"
+        return f"a cron has five fields (minute hour day month weekday), this one has {len(fields)}: {text!r}"
     for field, (name, size) in zip(fields, _SIZES.items(), strict=True):
         for step in re.findall(r"/([0-9]+)", field, re.ASCII):
-            if len(step) > 2 or int(step) >= size:  # CronSim takes it for the first value alone
+            if len(step) > 2 or int(step) >= size:  # CronSim reads it as the first value alone
                 return f"{name} is wrong in the cron {text!r}: a step of {step[:20]} is longer than the field"
     try:
         next(CronSim(text, _REFERENCE))

@@ -81,7 +81,7 @@ def parse_pipeline(text: bytes | str, name: str, *, file: str | None = None) -> 
     content = text if isinstance(text, bytes) else text.encode()
     digest = hashlib.sha256(content).hexdigest()
     loaded = LoadedPipeline(pipeline, name, digest, positions.file, positions, tuple(warnings))
-    loaded.__dict__["prepared"] = prepared  # a cached_property's own place: it is worked out already
+    loaded.__dict__["prepared"] = prepared  # where cached_property keeps its value: it is already known
     return loaded
 
 

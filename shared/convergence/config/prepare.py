@@ -138,7 +138,7 @@ def _variables(
     if cycle:
         trail = " → ".join(cycle)
         at = ("variables", cycle[0]) if cycle[0] in pipeline.variables else ("parameters", cycle[0], "default")
-        mistakes.append(positions.problem(at, f"variables name each other in a circle: {trail}"))
+        mistakes.append(positions.problem(at, f"variables refer to each other in a circle: {trail}"))
     return tuple(prepared[name] for name in order)
 
 

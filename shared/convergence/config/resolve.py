@@ -121,7 +121,7 @@ def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:
 
 
 def _too_large(loaded: LoadedPipeline, variables: Mapping[str, Any], steps: Sequence[PlanStep]) -> list[ConfigError]:
-    """Return the mistake of a plan whose values are named so often that it would not fit."""
+    """Return the mistake of a plan whose values are used so often that it would be too large."""
     weights = Weights()
     size = weights.of(variables)
     if size > PLAN_MAX:
@@ -162,7 +162,7 @@ def _variables(loaded: LoadedPipeline, scope: Values, given: Mapping[str, Any]) 
                 variables[name] = scope[name] = item.fill(scope)
                 scope.check(variables[name])
             except LookupError:
-                scope.pop(name, None)  # missed only by those who use it
+                scope.pop(name, None)  # reported only where it is used
             except TooLarge as error:
                 raise ConfigErrors([loaded.positions.problem(_variable_at(loaded, name), str(error))]) from error
     return variables
@@ -206,7 +206,7 @@ def _enabled(prepared: PreparedStep, loaded: LoadedPipeline, scope: Scope, mista
         return value
     if isinstance(value, str) and value.strip().lower() in {"true", "false"}:
         return value.strip().lower() == "true"
-    mistakes.append(loaded.positions.problem(at, f"enabled comes out as {value!r}: true or false is needed"))
+    mistakes.append(loaded.positions.problem(at, f"enabled resolves to {value!r}: it must be true or false"))
     return False
 
 

@@ -49,7 +49,7 @@ def decide(
     if epoch != run.epoch or run.terminal != (planned.trigger is not None):
         return Decision.DROP
     if step is not None:
-        decided = _known(step, epoch=epoch, leased=leased, now=now, end_step=planned.trigger is not None)
+        decided = decide_known(step, epoch=epoch, leased=leased, now=now, end_step=planned.trigger is not None)
         if decided is not None:
             return decided
     if not all(dependency is not None and dependency.done for dependency in dependencies):
@@ -65,7 +65,7 @@ def decide(
     return Decision.ISOLATE if step is not None and suspect(step) and not isolated else Decision.CLAIM
 
 
-def _known(step: Step, *, epoch: int, leased: bool, now: datetime, end_step: bool) -> Decision | None:
+def decide_known(step: Step, *, epoch: int, leased: bool, now: datetime, end_step: bool) -> Decision | None:
     """Decide by the step's document; None when the step may start."""
     if step.done:
         return Decision.DROP if end_step else Decision.WAKE_DEPENDENTS

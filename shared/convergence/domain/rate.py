@@ -54,6 +54,10 @@ class Buckets:
         taken, _ = self._bucket(caller, now).take(self.per_minute, now)
         return taken
 
+    def __len__(self) -> int:
+        """Return how many callers are known."""
+        return len(self._buckets)
+
     def take(self, caller: str, now: float) -> Taken:
         """Take a token if there is one. `now` is in seconds and never goes back by much."""
         taken, self._buckets[caller] = self._bucket(caller, now).take(self.per_minute, now)

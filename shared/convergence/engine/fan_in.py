@@ -43,7 +43,7 @@ class _Run:
 
 
 class FanInTracker:
-    """Witnesses and released joins of this process, for the runs it saw last."""
+    """Witnesses and woken joins of this process, for the runs it saw last."""
 
     def __init__(self) -> None:
         self._runs: OrderedDict[tuple[str, int], _Run] = OrderedDict()

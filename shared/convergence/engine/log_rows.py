@@ -38,7 +38,7 @@ def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetim
     """Return the row of an event, `at` being when it is stored. A value of another type than its column's is NULL.
 
     Raises:
-        InvalidInput: not an event that belongs into a log table.
+        InvalidInput: not an event that belongs in a log table.
     """
     try:
         event = orjson.loads(data)

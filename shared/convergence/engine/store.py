@@ -78,7 +78,7 @@ async def require_run(services: Services, org: str, run_id: str) -> StoredRun:
 
 
 async def write_run(services: Services, run: Run, version: int, *extra: Write) -> StoredRun:
-    """Commit a run, read at `version` (0: it is new), and whatever belongs into the same commit.
+    """Commit a run, read at `version` (0: it is new), and whatever belongs in the same commit.
 
     Raises:
         Conflict: another writer changed the run.

@@ -1,8 +1,8 @@
 """Draw a pipeline as Mermaid text, or as an SVG with its own layout.
 
 The layout is the classic layered one (Sugiyama, Tagawa, Toda 1981): a step stands one layer behind the last of its
-dependencies, an edge over several layers goes through a slot in each, and sweeps by the mean place of the
-neighbours take crossings out. Time: O(sweeps × edges × log) for graphs as large as pipelines are.
+dependencies, an edge over several layers goes through a slot in each, and sweeps by the mean place of the neighbours
+remove crossings. Time: O(sweeps × edges × log) for graphs as large as pipelines are.
 """
 
 from __future__ import annotations
@@ -185,7 +185,7 @@ def _detail(step: Step) -> str:
     if step.retry.max_attempts > 1:
         parts.append(f"{step.retry.max_attempts} attempts")
     if step.on_failure == "continue":
-        parts.append("the run goes on when it fails")
+        parts.append("the run continues if it fails")
     return ", ".join(parts)
 
 

@@ -102,7 +102,7 @@ def text_of(value: Any) -> str:
 
 
 def unknown_field(column: Column, value: Any, path: str = "") -> str | None:
-    """Return the path of the first field of an object that its STRUCT column has not; None when it has them all."""
+    """Return the path of the first field that the STRUCT column does not have; None when it has them all."""
     path = path or column.name
     if column.mode == "REPEATED" and isinstance(value, list | tuple):
         single = replace(column, mode="NULLABLE")

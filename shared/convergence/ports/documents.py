@@ -103,7 +103,7 @@ class Index(NamedTuple):
     Collection `runs` is not `runs/r1/steps`: a collection below others is meant by its last name, `steps`.
     `sharded`: the field moves with the clock in every document, and more than 500 of them may be written in a second
     (Firestore, best practices: sequential values). `array`: the one of the fields that holds a list. `descending`: the
-    queries want the last field's greatest value first.
+    queries ask for the last field's greatest value first.
     """
 
     collection: str

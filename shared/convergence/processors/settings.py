@@ -29,8 +29,8 @@ class CredentialSettings(Settings):
 class Destination(Settings):
     """Where rows go: a table with a schema file of the same name.
 
-    `dataset`, `dataset_type`, `schema_ref`, `schema_template` and `table_config` of older files say nothing that the
-    org and the table's schema file do not say; rows go to the org's dataset.
+    `dataset`, `dataset_type`, `schema_ref`, `schema_template` and `table_config` of older files add nothing to the
+    org and the table's schema file; rows go to the org's dataset.
     """
 
     table: str

@@ -44,7 +44,7 @@ class ApiKey:
         return f"api_keys/{self.digest}"
 
     def live(self, now: datetime) -> bool:
-        """True while the key opens anything."""
+        """True while the key is valid."""
         return self.revoked_at is None and (self.expires_at is None or now < self.expires_at)
 
     def may(self, scope: str) -> bool:
@@ -88,7 +88,7 @@ class ApiKeyStore:
         self._clock = clock
         self._keyring = keyring
         self._random_text = random_text
-        self._valid: OrderedDict[str, None] = OrderedDict()  # digests that opened something lately
+        self._valid: OrderedDict[str, None] = OrderedDict()  # digests of keys that were valid lately
 
     def make(
         self, org: str, *, name: str, scopes: Iterable[str] = SCOPES, expires_in: timedelta | None = None
@@ -105,7 +105,7 @@ class ApiKeyStore:
         if not expected:
             raise InvalidInput(f"a key needs a scope: {', '.join(SCOPES)}")
         if expires_in is not None and expires_in <= timedelta(0):
-            raise InvalidInput("a key expires in the future")
+            raise InvalidInput("the expiry of a key must be in the future")
         text = _PREFIX + self._random_text(32)
         digest, now = _digest(text), self._clock.now()
         expires_at = None if expires_in is None else now + expires_in
@@ -121,7 +121,7 @@ class ApiKeyStore:
         return text, key
 
     async def keep(self, text: str, key: ApiKey, *extra: Create) -> None:
-        """Store what `make` returned, and whatever belongs into the same commit. Raises `Conflict`."""
+        """Store what `make` returned, and whatever belongs in the same commit. Raises `Conflict`."""
         await self._documents.commit([*extra, Create(key.path, key.to_data())])
         if self._keyring is not None:
             await self._keep_copy(self._keyring, key.org, text)
@@ -193,7 +193,7 @@ class ApiKeyStore:
         """Return the text of the org's latest key. Raises `NotFound` where none is kept."""
         document = None if self._keyring is None else await self._documents.get(_copy_path(org))
         if self._keyring is None or document is None:
-            raise NotFound(f"no key of {org} is kept here")
+            raise NotFound(f"this installation keeps no key of {org}")
         return (await self._keyring.decrypt(document.data["ciphertext"], _aad(org))).decode()
 
     async def _get(self, org: str, key_id: str) -> ApiKey:
@@ -209,7 +209,7 @@ class ApiKeyStore:
         try:
             await self._documents.commit([Create(path, data) if known is None else Replace(path, known.version, data)])
         except Conflict:
-            return  # another new key came first: a later one is kept all the same
+            return  # another new key came first: it is still kept
 
 
 def same_text(given: str, expected: str) -> bool:

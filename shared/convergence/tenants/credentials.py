@@ -103,7 +103,7 @@ class CredentialStore:
         return False
 
     async def delete(self, org: str, provider: str, credential_id: str) -> None:
-        """Remove a credential; when it was the default, none is until the next set-up. Raises `NotFound`."""
+        """Remove a credential; without the default one there is no default until the next set-up. Raises `NotFound`."""
         known = {each.credential_id: each for each in await self.all(org, provider)}
         if credential_id not in known:
             raise NotFound(

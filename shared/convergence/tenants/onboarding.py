@@ -15,7 +15,7 @@ from convergence.tenants.plans import limits_of
 
 
 def tables_of_orgs(schemas: SchemaSource) -> list[str]:
-    """Return the tables that every org has: all with a schema file but those of the system."""
+    """Return the tables that every org has: all with a schema file except those of the system."""
     return [name for name, file in schemas.paths.items() if "system" not in file.parts[-3:]]
 
 

@@ -1,4 +1,4 @@
-"""Jobs that are closed: what took effect is told, what did not never will."""
+"""Jobs that are closed: what took effect is reported, what did not never will."""
 
 from __future__ import annotations
 

@@ -14,8 +14,8 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import ProcedureCall, Statement, TableSchema, Warehouse, WriteMode
-from tests.contract.warehouse.test_migrations import FIRST, a_migration, columns
-from tests.contract.warehouse.test_routines import INSERT, SCOPE, a_routine
+from tests.contract.warehouse.migrations import FIRST, a_migration, columns
+from tests.contract.warehouse.routines import INSERT, SCOPE, a_routine
 from tests.contract.warehouse.world import READ, WRITE, Body, StoppedClock, a_load, load, rows_of
 
 MERGE = """
@@ -73,7 +73,7 @@ def test_a_wrong_value_among_many_parts_is_found_by_its_number(run: Callable[[Bo
         stage = warehouse.stage("acme_prod", usage, "s")
         for part, rows in enumerate(parts_of(30)):
             await stage.write(part, rows if part != 7 else [*rows[:500], {"id": 1, "cost": "free"}, *rows[501:]])
-        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' wants NUMERIC, got text \('free'\)"):
+        with pytest.raises(SchemaMismatch, match=r"row 7501: column 'cost' must be NUMERIC, got text \('free'\)"):
             await warehouse.load(a_load(usage), stage)
 
     run(body)

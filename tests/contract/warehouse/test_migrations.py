@@ -7,26 +7,15 @@ from collections.abc import Callable
 import pytest
 
 from convergence.errors import ConfigError, StepFailed
-from convergence.ports.warehouse import Routine, Scope, Statement, Warehouse
+from convergence.ports.warehouse import Warehouse
+from tests.contract.warehouse.migrations import FIRST, a_migration, columns
 from tests.contract.warehouse.world import Body
 
-
-def a_migration(name: str, text: str) -> Routine:
-    return Routine(name, text, f"migrations/{name}.sql", text)
-
-
-FIRST = a_migration("001_prices", "CREATE TABLE `{project_id}.org_prod.prices` (model STRING, price NUMERIC);")
 SECOND = a_migration(
     "002_currency",
     "ALTER TABLE prices ADD COLUMN IF NOT EXISTS currency STRING;\n"
     "UPDATE prices SET currency = 'USD' WHERE currency IS NULL;",
 )
-
-
-async def columns(warehouse: Warehouse) -> list[str]:
-    sql = "SELECT column_name FROM INFORMATION_SCHEMA.COLUMNS ORDER BY ordinal_position"
-    result = await warehouse.query(Statement(sql, scope=Scope(dataset="org_prod")))
-    return [row["column_name"] for row in result.rows]
 
 
 def test_migrations_run_once_in_the_order_of_their_names(run: Callable[[Body], None]) -> None:

@@ -1,28 +1,20 @@
-"""Stored procedures through the port: kept, called once, lineage settled."""
+"""Stored procedures through the port: kept, called once, lineage filled in."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import pytest
 
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import ConfigErrors, Denied, NotFound, StepFailed
-from convergence.ports.warehouse import Lineage, Parameter, ProcedureCall, Routine, Scope, Statement, Warehouse
+from convergence.ports.warehouse import Parameter, ProcedureCall, Statement, Warehouse
+from tests.contract.warehouse.routines import INSERT, NOW, SCOPE, a_routine
 from tests.contract.warehouse.world import Body
-
-NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-LINEAGE = Lineage(org_slug="acme", pipeline_id="acme-p", credential_id="c1", run_id="r1", ingested_at=NOW)
-SCOPE = Scope(dataset="acme_prod", writable=True, lineage=LINEAGE)
-
-
-def a_routine(body: str, *, name: str = "sp_fill", arguments: str = "", digest: str = "1") -> Routine:
-    text = f"CREATE OR REPLACE PROCEDURE `{{project_id}}.organizations`.{name}({arguments})\nBEGIN\n{body}\nEND;"
-    return Routine(name, digest, f"procedures/{name}.sql", text)
 
 
 @pytest.fixture
@@ -40,9 +32,6 @@ def run(run: Callable[[Body], None], tmp_path: Path) -> Callable[[Body], None]:
         run(main)
 
     return with_table
-
-
-INSERT = "INSERT INTO cost (day, cost, x_pipeline_run_date) VALUES (DATE '2026-01-01', 2, DATE '2026-01-01');"
 
 
 def test_lineage_that_a_procedure_leaves_out_is_filled_from_the_run(run: Callable[[Body], None]) -> None:

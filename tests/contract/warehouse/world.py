@@ -45,7 +45,7 @@ Body = Callable[[Warehouse], Awaitable[None]]
 
 
 def a_lineage(**changes: Any) -> Lineage:
-    values = {
+    values: dict[str, Any] = {
         "org_slug": "acme",
         "pipeline_id": "acme-usage",
         "credential_id": "c1",

@@ -31,7 +31,7 @@ from convergence.tenants.orgs import Org, OrgStore
 from convergence.worker import LocalWorker
 from tests.repo.cost_page import LOOK, RUN, STEP
 from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
-from tests.unit.engine.test_cost import chain
+from tests.unit.engine.shapes import chain
 from tests.unit.engine.works import TWO, failing, one
 
 CONFIGS = Path(__file__).parents[3] / "configs"

@@ -132,14 +132,14 @@ def test_contended_increments_with_lost_answers_are_each_counted_once(world: Fir
 def test_while_the_server_is_down_the_error_says_what_is_waited_for_and_then_all_goes_on(world: FirestoreWorld) -> None:
     async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", {"n": 1})])
-        first = world.documents._connection.client()
+        first = world.documents.connection.client()
         world.server.stop()
         with pytest.raises(Transient, match=r"waiting for Firestore \(read of runs/r1\): UNAVAILABLE"):
             await world.documents.get("runs/r1")
         assert world.clock.waits > 3
         world.restart()
         assert await data(world, "runs/r1") == {"n": 1}
-        assert world.documents._connection.client() is not first
+        assert world.documents.connection.client() is not first
 
     asyncio.run(scenario())
 
@@ -192,7 +192,7 @@ def test_all_json_comes_back_whatever_firestore_itself_could_not_store(world: Fi
         assert await data(world, "runs/r1") == HARD
         await world.documents.commit([Patch("runs/r1", {("a`b\\c.d", "__x__"): [[0]]}, unset=[("",), ("_shard",)])])
         stored = await data(world, "runs/r1")
-        assert stored["a`b\\c.d"] == {**HARD["a`b\\c.d"], "__x__": [[0]]}  # type: ignore[dict-item]
+        assert stored["a`b\\c.d"] == {**HARD["a`b\\c.d"], "__x__": [[0]]}
         assert stored.keys() == HARD.keys() - {"", "_shard"}
         assert type(stored["float"]) is float
 

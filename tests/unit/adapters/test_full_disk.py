@@ -8,6 +8,7 @@ import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -23,8 +24,8 @@ from convergence.entry.cli.log_file import LogFile
 from convergence.errors import StorageUnusable, Transient
 from convergence.ports.documents import Create
 from convergence.ports.warehouse import Scope, Statement
-from tests.contract.test_log_sink import SteppedClock, an_event
-from tests.contract.test_log_spool import Process
+from tests.contract.log_events import SteppedClock, an_event
+from tests.contract.log_process import Process
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 MANY = "CREATE OR REPLACE TABLE t AS SELECT md5(CAST(n AS STRING)) AS a FROM UNNEST(GENERATE_ARRAY(1, 200000)) AS n"
@@ -68,7 +69,7 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
     async def scenario() -> None:
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
         await warehouse.query(Statement("CREATE TABLE small AS SELECT 1 AS a", scope=SCOPE, job_id="first"))
-        before = warehouse.session._database
+        before = warehouse.session.opened
 
         def fails(job: object) -> None:
             raise duckdb.FatalException("FATAL Error: Failed to create checkpoint: No space left on device")
@@ -77,7 +78,7 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
             await warehouse.session.write(fails)
         found = await warehouse.query(Statement("SELECT a FROM small", scope=SCOPE))
         assert found.rows == [{"a": 1}]
-        assert warehouse.session._database is not before
+        assert warehouse.session.opened == before + 1
         warehouse.close()
 
     asyncio.run(scenario())
@@ -109,12 +110,12 @@ def test_events_are_kept_until_they_are_written(tmp_path: Path) -> None:
     async def scenario() -> None:
         schemas, clock = TableSchemas(CONFIGS), SteppedClock()
         names = {"runs": "org_meta_pipeline_runs", "steps": "org_meta_step_logs", "audit": "org_audit_logs"}
-        tables = {kind: schemas.get(name) for kind, name in names.items()}
+        tables: dict[str, Any] = {kind: schemas.get(name) for kind, name in names.items()}
         warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=clock)
         sink = LogSink(warehouse, **tables, dataset_of="{}_dev".format, clock=clock)
         with full(10):
             sink.accept([an_event(1), an_event(2)])
-            sink._due()  # as its timer does
+            sink.write_due()  # as its timer does
             assert sink.trouble is not None
             assert "File too large" in sink.trouble
         sink.accept([an_event(3)])
@@ -134,8 +135,8 @@ def test_a_log_that_cannot_be_written_says_so_once(tmp_path: Path, capsys: pytes
     with full((tmp_path / "log").stat().st_size):
         for _ in range(50):
             handler.emit(record)
-    said = capsys.readouterr().err
-    assert said == f"{tmp_path / 'log'} cannot be written: File too large; its lines are lost\n"
+    message = capsys.readouterr().err
+    assert message == f"{tmp_path / 'log'} cannot be written: File too large; its lines are lost\n"
     handler.emit(record)
     handler.close()
     assert (tmp_path / "log").read_text() == "hello\n" * 2

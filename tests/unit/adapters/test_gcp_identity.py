@@ -31,9 +31,13 @@ class Google:
         self.fetched = 0
         self.certificates = {"k1": public_pem(KEY)}
         self.time = datetime(2026, 3, 1, tzinfo=UTC)
-        self.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=self.fetch, clock=self)
+        self.fetch = self.known
+        self.identity = PushIdentity(audience=AUDIENCE, service_account=ACCOUNT, fetch=self.fetched_now, clock=self)
 
-    async def fetch(self) -> Certificates:
+    async def fetched_now(self) -> Certificates:
+        return await self.fetch()
+
+    async def known(self) -> Certificates:
         self.fetched += 1
         return Certificates(dict(self.certificates), 3600)
 
@@ -114,7 +118,7 @@ def test_a_known_key_never_waits_for_an_invented_one() -> None:
             await never.wait()
             raise AssertionError("it hangs")
 
-        google.identity._fetch = hang
+        google.fetch = hang
         stranger = asyncio.create_task(google.identity.check(invented))
         await asked.wait()
         await asyncio.wait_for(google.identity.check(token()), 5)
@@ -160,8 +164,12 @@ def test_those_who_wait_for_certificates_share_one_fetch_and_its_failure() -> No
         (httpx.Response(200, json=["k"]), None),
     ],
 )
-def test_certificates_are_kept_as_long_as_google_says_and_waited_for(answer: httpx.Response, kept_s: float) -> None:
-    fetch = fetch_from(transport=httpx.MockTransport(lambda _: answer))
+def test_certificates_are_kept_as_long_as_google_says_and_waited_for(
+    answer: httpx.Response, kept_s: float | None
+) -> None:
+    async def fetch() -> Certificates:
+        return await fetch_from(transport=httpx.MockTransport(lambda _: answer))()
+
     if kept_s is None:
         with pytest.raises(Transient, match="Google's certificates"):
             asyncio.run(fetch())

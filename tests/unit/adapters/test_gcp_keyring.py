@@ -168,8 +168,8 @@ def test_a_wire_that_always_changes_bytes_is_transient_not_a_wrong_credential(
         with pytest.raises(Transient, match="changed on their way"):
             await keyring.decrypt(sealed, "a")
         server.garbled = 0
-        said = "The checksum in field ciphertext_crc32c did not match the data in field ciphertext."
-        server.faults.refuse("Decrypt", code="INVALID_ARGUMENT", message=said)
+        refusal = "The checksum in field ciphertext_crc32c did not match the data in field ciphertext."
+        server.faults.refuse("Decrypt", code="INVALID_ARGUMENT", message=refusal)
         assert await keyring.decrypt(sealed, "a") == b"sk"
 
     run_scenario(scenario)

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from operator import methodcaller
 from typing import Any
 
 import pytest
@@ -181,9 +182,8 @@ def test_the_plan_of_an_org_says_where_its_jobs_run_and_how(server: tuple[Record
 
     for lineage in (LINEAGE, replace(LINEAGE, org_slug="other"), None):
         scope = Scope(dataset="acme_prod", lineage=lineage)
-        with_warehouse(
-            address, lambda made, at=scope: made.query(Statement("SELECT 1 AS a", scope=at)), settings=settings
-        )
+        statement = Statement("SELECT 1 AS a", scope=scope)
+        with_warehouse(address, methodcaller("query", statement), settings=settings)
     mine, others, nobodys = recorder.sent
     assert (mine["reservation"], mine["query"]["priority"]) == (reservation, "BATCH")
     assert mine["query"]["connectionProperties"] == [{"key": "dataset_project_id", "value": "p"}]

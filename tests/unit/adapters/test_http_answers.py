@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import gzip
-import tracemalloc
 import zlib
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -17,14 +16,7 @@ from convergence.adapters.http.body import MEMBERS_MAX, PIECE, Decoder
 from convergence.adapters.http.client import StepClient
 from convergence.errors import StepFailed, Transient
 from convergence.sandbox.http import HttpServer, Response
-
-MIB = 2**20
-
-
-def bomb(mib: int) -> bytes:
-    """Return `mib` MiB of zeros, compressed without ever being in memory."""
-    made = zlib.compressobj(9, wbits=31)
-    return b"".join([made.compress(bytes(MIB)) for _ in range(mib)]) + made.flush()
+from tests.unit.adapters.bombs import MIB, bomb, peak_mib
 
 
 def asked(response: Response, work: Callable[[httpx.AsyncClient, str], Awaitable[Any]]) -> Any:
@@ -42,15 +34,6 @@ def asked(response: Response, work: Callable[[httpx.AsyncClient, str], Awaitable
 
 async def content(client: httpx.AsyncClient, url: str) -> bytes:
     return (await client.get(url, extensions={"bytes_max": 4 * MIB})).content
-
-
-def peak_mib(work: Callable[[], Any]) -> float:
-    tracemalloc.start()
-    try:
-        work()
-        return tracemalloc.get_traced_memory()[1] / MIB
-    finally:
-        tracemalloc.stop()
 
 
 def test_a_bomb_of_300_mib_ends_the_call_before_memory_is_used() -> None:

@@ -37,15 +37,15 @@ OLD_INDEX = (
 
 def plan(documents: SqliteDocuments, sql: str) -> list[str]:
     """What SQLite does for a statement."""
-    return [row[3] for row in documents._db.execute(f"EXPLAIN QUERY PLAN {sql}")]
+    return [row[3] for row in documents.connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
 
 
 def traced(documents: SqliteDocuments, work: Callable[[], Coroutine[Any, Any, None]]) -> list[str]:
     """The queries that `work` makes, values filled in."""
     found: list[str] = []
-    documents._db.set_trace_callback(found.append)
+    documents.connection.set_trace_callback(found.append)
     asyncio.run(work())
-    documents._db.set_trace_callback(None)
+    documents.connection.set_trace_callback(None)
     return [sql for sql in found if "json_extract" in sql or "COUNT" in sql]
 
 
@@ -110,9 +110,9 @@ def test_no_query_of_the_product_sorts_or_reads_a_whole_table(engine: Engine) ->
     async def scenario() -> None:
         for _ in range(3):
             await engine.run()
-        engine.documents._db.set_trace_callback(found.append)
+        engine.documents.connection.set_trace_callback(found.append)
         await everything(engine.services)
-        engine.documents._db.set_trace_callback(None)
+        engine.documents.connection.set_trace_callback(None)
         queries = {sql for sql in found if sql.startswith("SELECT") and ("ORDER BY" in sql or "COUNT" in sql)}
         assert len(queries) > 30
         for sql in queries:
@@ -136,13 +136,13 @@ def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
         nonlocal spent
         spent = 0
         services = engine.services
-        engine.documents._db.set_progress_handler(count, 10)
+        engine.documents.connection.set_progress_handler(count, 10)
         await next_check(services)
         await reconcile(services)
         await views.history(services, "acme", status="failed")
         await views.history(services, "acme", provider="other")
         await quota_view(services, await services.orgs.get("acme"))
-        engine.documents._db.set_progress_handler(None, 0)
+        engine.documents.connection.set_progress_handler(None, 0)
         return spent
 
     async def scenario() -> tuple[int, int]:

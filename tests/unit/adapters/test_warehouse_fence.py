@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from convergence.adapters.local.warehouse import fence as fence_module
 from convergence.adapters.local.warehouse import plan
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.local.warehouse.fence import Fence, run_inside
-from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.job import Job
 from convergence.errors import ConvergenceError, Denied, StepFailed
 from convergence.ports.warehouse import Scope, Statement
 
@@ -40,7 +41,10 @@ class World:
             "CREATE MACRO acme_dev.peek(x) AS (SELECT count(*) FROM globex_dev.secret WHERE a = x)",
             "CREATE MACRO acme_dev.peek_all(x) AS TABLE SELECT * FROM globex_dev.secret",
         ):
-            self.do(lambda job, sql=sql: job.execute(sql))
+            self.execute(sql)
+
+    def execute(self, sql: str) -> Any:
+        return self.do(lambda job: job.execute(sql))
 
     def do(self, work: Callable[[Job], Any]) -> Any:
         return asyncio.run(self.warehouse.session.write(work, googlesql=True))
@@ -254,7 +258,7 @@ def test_a_name_with_quotes_in_it_is_a_name(world: World) -> None:
 def test_one_call_is_one_statement(world: World) -> None:
     for sql in ("SELECT 1; SELECT 2", "", "-- nothing"):
         with pytest.raises(StepFailed, match="one statement at a time"):
-            world.do(lambda job, sql=sql: job.execute(sql))
+            world.execute(sql)
 
 
 def test_the_connection_reaches_no_file_no_extension_and_no_variable(world: World) -> None:
@@ -280,7 +284,7 @@ def test_the_connection_reaches_no_file_no_extension_and_no_variable(world: Worl
         "FROM sql",
     ):
         with pytest.raises(ConvergenceError):
-            world.do(lambda job, sql=sql: job.execute(sql))
+            world.execute(sql)
 
 
 def test_an_org_reads_its_own_log_only(world: World) -> None:
@@ -295,7 +299,7 @@ def test_an_org_reads_its_own_log_only(world: World) -> None:
             for org in ("acme", "globex")
         ),
     ):
-        world.do(lambda job, sql=sql: job.execute(sql))
+        world.execute(sql)
     assert world.inside("SELECT event_id FROM acme_dev.org_meta_step_logs") == [("e1",)]
     for sql in (
         "SELECT event_id FROM globex_dev.org_meta_step_logs",
@@ -365,7 +369,7 @@ def test_what_is_defined_again_is_checked_again(world: World, sql: str, definiti
     for _ in range(2):
         assert world.inside(sql) == [(1,)]
     for definition in definitions:
-        world.do(lambda job, definition=definition: job.execute(definition))
+        world.execute(definition)
     for _ in range(2):
         with pytest.raises(Denied):
             world.inside(sql)
@@ -384,7 +388,7 @@ def test_a_job_checks_again_what_it_has_defined_itself(world: World) -> None:
         "CREATE TEMP VIEW usage AS SELECT * FROM globex_dev.secret",
     ):
         with pytest.raises(Denied):
-            world.do(lambda job, definition=definition: work(job, definition))
+            world.do(partial(work, definition=definition))
     assert world.inside(READ) == [(1,)]  # both are rolled back
 
 

@@ -133,7 +133,7 @@ def test_one_alias_leads_to_one_pipeline(root: Path) -> None:
         write(root, name, HELLO + "aliases: [x/y]\n")
     write(root, "a/three.yml", HELLO + "aliases: [a/one]\n")
     messages = [problem.message for problem in Catalog(root).validate().problems]
-    assert messages == ["the alias 'a/one' leads to a/one already", "the alias 'x/y' leads to a/one already"]
+    assert messages == ["the alias 'a/one' already leads to a/one", "the alias 'x/y' already leads to a/one"]
 
 
 def test_a_pipeline_is_found_by_the_provider_and_domain_of_its_file(root: Path) -> None:

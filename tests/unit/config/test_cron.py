@@ -36,7 +36,7 @@ def test_usual_crons_are_right(cron: str) -> None:
     ("cron", "message"),
     [
         ("", "five fields"),
-        ("0 2 * *", "this has 4"),
+        ("0 2 * *", "this one has 4"),
         ("60 * * * *", "minute is wrong"),
         ("0 0 30 2 *", "day-of-month is wrong"),
         ("@daily", "five fields"),

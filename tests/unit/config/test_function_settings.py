@@ -9,7 +9,7 @@ import pytest
 from convergence.config.settings.deployment import read_as
 from convergence.config.settings.functions import FunctionSettings
 from convergence.errors import ConfigErrors
-from tests.unit.config.test_settings import PRODUCTION, given
+from tests.unit.config.environment import PRODUCTION, given
 
 SIGNED = {
     "CONVERGENCE_PUSH_AUDIENCE": "https://step.example",
@@ -43,7 +43,7 @@ def test_production_starts_signed_and_without_stand_ins(tmp_path: Path, monkeypa
 @pytest.mark.parametrize("name", STAND_INS)
 def test_production_refuses_a_stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     given(monkeypatch, **PRODUCTION, **SIGNED, **{name: STAND_INS[name]})
-    with pytest.raises(ConfigErrors, match=rf"{name}: a stand-in.*\(production\)"):
+    with pytest.raises(ConfigErrors, match=rf"{name}: this is a stand-in.*\(production\)"):
         read_as(FunctionSettings, tmp_path)
 
 
@@ -53,7 +53,7 @@ def test_unsigned_deliveries_are_for_development_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, environment: str, name: str
 ) -> None:
     given(monkeypatch, **(PRODUCTION | SIGNED | {"ENVIRONMENT": environment, name: ""}))
-    with pytest.raises(ConfigErrors, match=rf"{name}: deliveries must be signed.*\({environment}\)"):
+    with pytest.raises(ConfigErrors, match=rf"{name}: must be set: deliveries are signed.*\({environment}\)"):
         read_as(FunctionSettings, tmp_path)
 
 
@@ -61,7 +61,7 @@ def test_a_deployment_whose_environment_was_forgotten_does_not_start_unsigned(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     given(monkeypatch, K_REVISION="dispatcher-00001-abc")
-    with pytest.raises(ConfigErrors, match="deliveries must be signed"):
+    with pytest.raises(ConfigErrors, match="must be set: deliveries are signed"):
         read_as(FunctionSettings, tmp_path)
     given(monkeypatch, **SIGNED)
     assert not read_as(FunctionSettings, tmp_path).production

@@ -80,7 +80,7 @@ def test_an_own_module_without_a_processor_is_not_among_the_names(tmp_path: Path
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "helper.py").write_text("x = 1\n")
     (tmp_path / "mine" / "usage.py").write_text("def get_engine():\n    ...\n")
-    assert set(ps_types._walk(tmp_path)) == {"mine.usage"}
+    assert set(ps_types.modules_below(tmp_path)) == {"mine.usage"}
 
 
 async def run(older: type, config: dict[str, Any]) -> Any:

@@ -170,7 +170,7 @@ def test_a_switch_may_be_a_template(text: Any, expected: bool) -> None:
 
 def test_a_switch_must_come_out_as_a_boolean() -> None:
     body = 'steps:\n  - {step_id: a, ps_type: generic.noop, enabled: "{run_it}"}'
-    assert "enabled comes out as 'maybe'" in refused(body, run_it="maybe")
+    assert "enabled resolves to 'maybe'" in refused(body, run_it="maybe")
     assert "{run_it} has no value" in refused(body)
 
 
@@ -219,7 +219,7 @@ def test_results_of_ancestors_are_filled_when_the_step_starts() -> None:
     plan = a_plan(RESULTS)
     planned = plan.by_id["c"]
     assert planned.needs == ("b", "a")
-    answers = {"a": {"rows": 3, "names": ["x"], "day": "2026-01-01"}, "b": {"rows": 4}}
+    answers: dict[str, dict[str, Any]] = {"a": {"rows": 3, "names": ["x"], "day": "2026-01-01"}, "b": {"rows": 4}}
     config = resolve_results(planned, answers).config["config"]
     assert (config["whole"], config["part"]) == (3, "acme has 4 rows")
     assert config["fixed"] == {"deep": [1, {"x": ["x"]}]}

@@ -8,25 +8,13 @@ import pytest
 
 from convergence.config.settings.deployment import Settings, read_settings
 from convergence.errors import ConfigErrors
-
-ROOT_KEY = "kkkk" + "0123456789abcdefghijklmnopqr"
-PRODUCTION = {
-    "ENVIRONMENT": "production",
-    "CONVERGENCE_ROOT_KEY": ROOT_KEY,
-    "KMS_KEY_NAME": "projects/p/locations/l/keyRings/r/cryptoKeys/k",
-    "CORS_ORIGINS": "https://a.example, https://b.example",
-}
+from tests.unit.config.environment import PRODUCTION, ROOT_KEY, given
 
 
 @pytest.fixture(autouse=True)
 def empty(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in (*Settings.model_fields, "CA_ROOT_API_KEY"):
         monkeypatch.delenv(name, raising=False)
-
-
-def given(monkeypatch: pytest.MonkeyPatch, **values: str) -> None:
-    for name, value in values.items():
-        monkeypatch.setenv(name, value)
 
 
 def test_without_anything_it_is_development_on_port_8001(tmp_path: Path) -> None:

@@ -122,8 +122,8 @@ def test_comments_and_literal_braces_are_left_alone(sql: str) -> None:
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("SELECT {x}", "{x} stands bare in SQL"),
-        ("SELECT a{x}b", "stands bare"),
+        ("SELECT {x}", "{x} is unquoted in SQL"),
+        ("SELECT a{x}b", "is unquoted"),
         ("SELECT 'a{x}'", "only a part of a quoted text"),
         ("SELECT '{x}{y}'", "only a part"),
         ("SELECT b'{x}'", "only a part"),

@@ -12,7 +12,7 @@ from convergence.domain.claim import Decision, decide
 from convergence.domain.plan import PlanStep
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
-from tests.unit.domain.test_status import T0, a_run
+from tests.unit.domain.runs import T0, a_run
 
 RUNNING = a_run(RunStatus.RUNNING)
 PLANNED = PlanStep(step_id="s", ps_type="generic.noop", depends_on=("d",))

@@ -12,7 +12,7 @@ from convergence.domain.crashes import RELEASED, count_crash, crash_report, susp
 from convergence.domain.records import changed
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
-from tests.unit.domain.test_status import T0
+from tests.unit.domain.runs import T0
 
 RUNNING = Step(step_id="s", status=StepStatus.RUNNING, lease_owner="boot1", lease_until=T0)
 

@@ -41,4 +41,4 @@ def test_memory_is_bounded() -> None:
     buckets = Buckets(1, callers_max=10)
     for n in range(1000):
         buckets.take(str(n), 0.0)
-    assert len(buckets._buckets) == 10
+    assert len(buckets) == 10

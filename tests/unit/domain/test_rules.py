@@ -1,4 +1,4 @@
-"""Quotas, delays, plans, events."""
+"""Quotas, plans, events."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from convergence.domain.events import run_event
 from convergence.domain.plan import Plan, PlanStep, topological_order
 from convergence.domain.quota import Limits, Usage
 from convergence.domain.status import RunStatus
-from convergence.engine.step.finish_step import DELAY_MAX_S, delay_s
 from convergence.errors import QuotaExceeded
-from tests.unit.domain.test_status import T0, a_run
+from tests.unit.domain.runs import T0, a_run
 
 LIMITS = Limits(daily=2, monthly=3, concurrent=1)
 
@@ -50,17 +49,6 @@ def test_a_replay_is_not_a_new_run() -> None:
     usage = reserved(reserved(Usage(active={}), "r1"), "r1", counted=False)
     assert (usage.day_count, set(usage.active)) == (1, {"r1"})
     assert Usage.from_data(usage.to_data()) == usage
-
-
-@given(failures=st.integers(1, 200), backoff=st.floats(0.01, 600), fraction=st.floats(0, 0.999999))
-def test_a_delay_doubles_within_its_bounds(failures: int, backoff: float, fraction: float) -> None:
-    wait = delay_s(backoff_s=backoff, failures=failures, fraction=fraction)
-    full = min(DELAY_MAX_S, backoff * 2.0 ** min(failures - 1, 30))
-    assert full / 2 <= wait <= full
-
-
-def test_a_delay_is_never_shorter_than_the_provider_asked_for() -> None:
-    assert delay_s(backoff_s=1, failures=1, fraction=0, at_least_s=42) == 42
 
 
 @given(st.dictionaries(st.integers(0, 9).map(str), st.lists(st.integers(0, 9).map(str), max_size=4), max_size=10))

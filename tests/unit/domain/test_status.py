@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -21,15 +21,7 @@ from convergence.domain.status import (
 from convergence.domain.step import Applied, Step
 from convergence.domain.times import to_text
 from convergence.domain.transitions import KEPT_MAX, RawTransition, appended
-
-T0 = datetime(2026, 1, 1, tzinfo=UTC)
-
-
-def a_run(status: RunStatus = RunStatus.PENDING) -> Run:
-    return Run(
-        run_id="r1", org="acme", pipeline="a/b", pipeline_id="acme-b", provider="a", digest="d", request_digest="q",
-        trigger="manual", created_at=T0, deadline_at=T0 + timedelta(minutes=30), check_at=T0, status=status,
-    )  # fmt: skip
+from tests.unit.domain.runs import T0, a_run
 
 
 @pytest.mark.parametrize("before", RunStatus)

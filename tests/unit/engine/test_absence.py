@@ -24,8 +24,8 @@ async def accepted_before_a_stop(engine: Engine) -> Any:
     await engine.worker.start()
     run = await engine.start()
     await engine.clock.sleep(30)
-    assert engine.worker._passes is not None
-    engine.worker._passes.cancel()
+    assert engine.worker.reconciling is not None
+    engine.worker.reconciling.cancel()
     engine.bus.attach(subscriptions)
     return run
 

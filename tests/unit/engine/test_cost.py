@@ -15,6 +15,7 @@ from convergence.ports.bus import Message
 from convergence.ports.documents import Document, Documents, Page, Write
 from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
+from tests.unit.engine.shapes import chain
 
 
 class Counting:
@@ -78,13 +79,7 @@ def cost_of(engine: Engine, counting: Counting, steps: str) -> Counter[str]:
         await engine.bus.idle()
         return Counter(counting.counts)
 
-    return engine.run_scenario(scenario)  # type: ignore[no-any-return] # it returns what the scenario does
-
-
-def chain(length: int) -> str:
-    return "".join(
-        f"  - {{step_id: s{i}, ps_type: generic.noop{f', depends_on: s{i - 1}' if i else ''}}}\n" for i in range(length)
-    )
+    return engine.run_scenario(scenario)
 
 
 def test_a_step_of_a_chain_costs_two_reads_two_writes_one_message_and_two_events(tmp_path: Path) -> None:

@@ -38,9 +38,9 @@ class Server:
         self._engine = engine
         engine.bus.detach()
         self._boots = 0
-        self.services = self._boot()
+        self.services = self.boot()
 
-    def _boot(self) -> Services:
+    def boot(self) -> Services:
         self._boots += 1
         boot = replace(self._engine.services, settings=EMBEDDED, owner=f"boot{self._boots}", cache=ProcessCache())
         boot.cache.executions.up_s()
@@ -51,7 +51,7 @@ class Server:
         try:
             return await run_step(self.services, StepReady(run_id, step_id, 0))
         except Died:
-            self.services = self._boot()
+            self.services = self.boot()
             return None
 
     async def live_with(self, run_id: str, step_id: str = "load_a", *, deaths_max: int = 40) -> int:
@@ -86,14 +86,14 @@ def test_a_step_that_kills_every_process_is_found_and_says_how_often(engine: Eng
     deaths, view, dead_letters = engine.run_scenario(scenario)
     step = view["steps"][0]
     assert deaths <= 5 + 2 + 5
-    told = f"generic.noop: attempt 1 of 1: its process died {deaths} times, 5 of them while it ran alone"
-    assert (view["status"], step["status"], step["error_message"]) == ("failed", "failed", told)
+    message = f"generic.noop: attempt 1 of 1: its process died {deaths} times, 5 of them while it ran alone"
+    assert (view["status"], step["status"], step["error_message"]) == ("failed", "failed", message)
     assert (step["attempts"], step["crashes"], step["crashes_when_isolated"]) == (1, deaths, 5)
     (dead_letter,) = dead_letters["dead_letters"]
     assert (dead_letter["code"], dead_letter["attempts"], dead_letter["error_message"]) == (
         "step.crashed_often",
         1,
-        told,
+        message,
     )
 
 
@@ -108,7 +108,7 @@ def test_a_server_that_is_killed_thirty_times_soon_after_its_starts_fails_no_ste
             deaths += answer is None
             if isinstance(answer, Retry):
                 await engine.clock.sleep(answer.after_s or 10.0)
-                server.services = server._boot()  # each process is young when the step is due
+                server.services = server.boot()  # each process is young when the step is due
         assert isinstance(await server.deliver(run.run_id), Retry)
         await engine.clock.sleep(60)
         assert await server.deliver(run.run_id) == Ack()

@@ -17,29 +17,15 @@ from convergence.engine.step.effects import job_id
 from convergence.errors import InvalidInput, StepFailed, StillRunning, Transient
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
-from convergence.ports.warehouse import Effect, LoadResult, Parameter, ProcedureCall, QueryResult, Statement, WriteMode
-from tests.unit.domain.test_status import a_run
+from convergence.ports.warehouse import Effect, LoadResult, ProcedureCall, QueryResult, Statement
+from tests.unit.domain.runs import a_run
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
+from tests.unit.engine.writes import append, call, insert
 
 PARAMETERS = "parameters: {label: {type: string, default: old}}\n"
 LABELLED = PARAMETERS + one(config={"label": "{label}"})
 Add = Callable[[Context, str], Awaitable[Any]]
-
-
-async def append(context: Context, table: str = "rows") -> Any:
-    stage = context.warehouse.stage(table)
-    await stage.write(0, [{"label": context.parameters.get("label")}])
-    return await context.warehouse.load(stage, dates=None, mode=WriteMode.APPEND)
-
-
-async def insert(context: Context, table: str = "rows") -> Any:
-    label = Parameter("STRING", context.parameters.get("label"))
-    return await context.warehouse.query(table, {"label": label}, write=True)
-
-
-async def call(context: Context, table: str = "rows") -> Any:
-    return await context.warehouse.call(table, {"label": Parameter("STRING", context.parameters.get("label"))})
 
 
 ADDING = pytest.mark.parametrize("add", [append, insert, call])
@@ -225,11 +211,11 @@ def test_a_call_that_goes_on_is_the_same_call_in_the_next_slice(engine: Engine) 
     sent: list[str] = []
     real = engine.warehouse.call
 
-    async def slow(asked: ProcedureCall) -> QueryResult:
-        sent.append(asked.job_id)
+    async def slow(call: ProcedureCall) -> QueryResult:
+        sent.append(call.job_id)
         if len(sent) < 3:
             raise StillRunning("not yet")
-        return await real(asked)
+        return await real(call)
 
     engine.warehouse.call = slow  # type: ignore[method-assign]
 
@@ -323,7 +309,7 @@ def test_a_write_of_an_older_version_is_recognised(engine: Engine) -> None:
         data = {name: value for name, value in stored.data.items() if name not in new}
         await engine.documents.commit([Replace(stored.path, stored.version, data)])
         older = blake2b(f"{run.run_id}/load_a/0/rows/append/1/null".encode(), digest_size=16).hexdigest()
-        engine.warehouse._jobs = {f"load_{older}": (LoadResult(1, 0), "")}
+        engine.warehouse.jobs = {f"load_{older}": (LoadResult(1, 0), "")}
         return await replayed(engine, run)
 
     assert engine.run_scenario(scenario).status == "completed"

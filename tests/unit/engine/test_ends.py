@@ -33,7 +33,8 @@ def test_a_join_whose_message_was_not_published_is_woken_by_the_next_delivery(
 ) -> None:
     engine.pipeline(JOIN)
     refusals = iter([Transient("the bus is away")])
-    publish, sent = engine.bus.publish, []
+    publish = engine.bus.publish
+    sent: list[Any] = []
 
     async def sometimes(topic: str, messages: list[Message]) -> None:
         if topic == STEP_READY:

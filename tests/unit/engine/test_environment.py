@@ -81,7 +81,7 @@ def test_a_step_that_cannot_renew_its_lease_for_a_while_is_not_counted_as_dead(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine.pipeline(one())
-    renew = Lease._renew_once
+    renew = Lease.renew_once
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         await context.sleep(FULL_S * 2 / 3)
@@ -93,7 +93,7 @@ def test_a_step_that_cannot_renew_its_lease_for_a_while_is_not_counted_as_dead(
         return await renew(lease)
 
     engine.works["load_a"] = work
-    monkeypatch.setattr(Lease, "_renew_once", full)
+    monkeypatch.setattr(Lease, "renew_once", full)
 
     async def scenario() -> Any:
         run = await engine.run()

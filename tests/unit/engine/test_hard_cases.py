@@ -113,20 +113,20 @@ def test_a_renewal_moves_the_lease_and_ends_with_it(engine: Engine, monkeypatch:
     engine.pipeline(one(timeout_minutes=30))
     engine.works["load_a"] = slow(100)
     renewals: list[float] = []
-    renew_once = lease_module.Lease._renew_once
+    renew_once = lease_module.Lease.renew_once
 
     async def counted(self: Any) -> Any:
         renewals.append(engine.loop.now_s)
         await asyncio.sleep(15)  # a store that is slow: the last renewal is under way when the step ends
         return await renew_once(self)
 
-    monkeypatch.setattr(lease_module.Lease, "_renew_once", counted)
+    monkeypatch.setattr(lease_module.Lease, "renew_once", counted)
 
     async def scenario() -> Any:
         run = await engine.start()
         await engine.clock.sleep(60)
         step = await engine.data(f"runs/{run.run_id}/steps/load_a")
-        ended = await engine.worker.wait("acme", run.run_id, settled=False)
+        ended = await engine.worker.wait("acme", run.run_id, with_end_steps=False)
         await engine.clock.sleep(200)
         return step, ended
 
@@ -142,7 +142,7 @@ def test_a_renewal_that_raises_does_not_end_the_time_limit(engine: Engine, monke
     async def broken(self: Any) -> Any:
         raise ValueError("not what anybody expected")
 
-    monkeypatch.setattr(lease_module.Lease, "_renew_once", broken)
+    monkeypatch.setattr(lease_module.Lease, "renew_once", broken)
     run = engine.run_scenario(engine.run)
     assert run.error["message"] == "generic.noop: timed out after 70s (the step's timeout)"
 
@@ -157,7 +157,7 @@ def test_a_run_that_cannot_be_read_starves_no_other(engine: Engine) -> None:
         engine.bus.attach(subscriptions)
         await engine.clock.sleep(61)
         await reconcile(engine.services)
-        return (await engine.worker.wait("acme", good.run_id, settled=False)).status
+        return (await engine.worker.wait("acme", good.run_id, with_end_steps=False)).status
 
     assert engine.run_scenario(scenario) == "completed"
 

@@ -16,8 +16,8 @@ from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Effect
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.test_effects import append, call, insert
 from tests.unit.engine.works import failing, one
+from tests.unit.engine.writes import append, call, insert
 
 LEASE_S = 90.0
 Act = Callable[[Context], Awaitable[Any]]
@@ -38,7 +38,7 @@ def lapsing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> Engine:
     async def away(self: Lease) -> str | None:
         raise Transient("the store is away")
 
-    monkeypatch.setattr(Lease, "_renew_once", away)
+    monkeypatch.setattr(Lease, "renew_once", away)
     return engine
 
 
@@ -60,7 +60,8 @@ def watched(engine: Engine) -> list[str]:
 @pytest.mark.parametrize(("lives_s", "refused"), [(LEASE_S - 1, False), (LEASE_S, True)])
 def test_an_expired_lease_reaches_no_warehouse(lapsing: Engine, act: Act, lives_s: float, refused: bool) -> None:
     lapsing.pipeline(one(timeout_minutes=30))
-    reached, lost = watched(lapsing), []
+    reached = watched(lapsing)
+    lost: list[Any] = []
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         if not lost:
@@ -79,7 +80,8 @@ def test_an_expired_lease_reaches_no_warehouse(lapsing: Engine, act: Act, lives_
 
 def test_staged_rows_are_not_loaded_once_the_lease_is_gone(lapsing: Engine) -> None:
     lapsing.pipeline(one(timeout_minutes=30))
-    reached, lost = watched(lapsing), []
+    reached = watched(lapsing)
+    lost: list[Any] = []
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         if not lost:
@@ -229,6 +231,7 @@ def test_an_owner_that_was_followed_by_another_stops(engine: Engine) -> None:
         run = await engine.start()
         await engine.clock.sleep(1)
         lease = engine.services.cache.leases[run.run_id, "load_a"]
+        assert isinstance(lease, Lease)
         path = f"{run.path}/steps/load_a"
         stored = await engine.documents.get(path)
         assert stored is not None
@@ -246,6 +249,7 @@ def test_a_lease_is_as_long_as_the_settings_say(engine: Engine) -> None:
 
     async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         lease = engine.services.cache.leases[context.run_id, "load_a"]
+        assert isinstance(lease, Lease)
         until.append(lease.held.step.lease_until)
         return {"status": "SUCCESS"}
 

@@ -51,7 +51,7 @@ def test_a_reconciler_pass_that_fails_is_not_the_last(engine: Engine, monkeypatc
         engine.bus.detach()
         run = await engine.start()
         engine.bus.attach(subscriptions)
-        return await engine.worker.wait("acme", run.run_id, settled=False)
+        return await engine.worker.wait("acme", run.run_id, with_end_steps=False)
 
     assert engine.run_scenario(scenario).status == "completed"
 
@@ -125,6 +125,6 @@ def test_what_the_bus_lost_is_sent_again(engine: Engine) -> None:
         await engine.clock.sleep(61)
         engine.worker = type(engine.worker)(engine.services, engine.bus)
         assert await reconcile(engine.services) == 1
-        return await engine.worker.wait("acme", run.run_id, settled=False)
+        return await engine.worker.wait("acme", run.run_id, with_end_steps=False)
 
     assert engine.run_scenario(scenario).status == "completed"

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 
 from convergence.engine.step.redact import MASK, Redactor
-from tests.unit.engine.test_redact import ENCODINGS, b64
+from tests.unit.engine.encodings import ENCODINGS, b64
 
 SECRETS = 25  # for each pair
 ALPHABETS = (

@@ -42,7 +42,7 @@ def test_a_secret_parameter_is_opened_stored_and_found_again_but_never_shown(
 
     async def scenario() -> Any:
         run = await engine.run(parameters={"api_key": KEY})
-        rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
+        rows = engine.documents.connection.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
     run, everything = engine.run_scenario(scenario)
@@ -133,7 +133,7 @@ def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_
 
     async def scenario() -> Any:
         run = await engine.run(parameters={"api_key": KEY})
-        rows = engine.documents._db.execute("SELECT body FROM documents").fetchall()
+        rows = engine.documents.connection.execute("SELECT body FROM documents").fetchall()
         return run, "".join(body for (body,) in rows)
 
     run, everything = engine.run_scenario(scenario)

@@ -43,7 +43,7 @@ steps:
 
 
 @dataclass(frozen=True)
-class Said:
+class CliResult:
     """What a command answered."""
 
     code: int
@@ -56,7 +56,7 @@ class Said:
         return json.loads(self.out)
 
 
-Cli = Callable[..., Said]
+Cli = Callable[..., CliResult]
 
 
 @pytest.fixture
@@ -76,11 +76,11 @@ def cli(tmp_path: Path, configs: Path, capsys: pytest.CaptureFixture[str], monke
     for name in ("CONVERGENCE_DATA_DIR", "CONVERGENCE_CONFIGS", "OPENAI_ADMIN_KEY"):
         monkeypatch.delenv(name, raising=False)
 
-    def call(*argv: str) -> Said:
+    def call(*argv: str) -> CliResult:
         capsys.readouterr()
         code = run(installation(), argv)
         captured = capsys.readouterr()
-        return Said(code, captured.out, captured.err)
+        return CliResult(code, captured.out, captured.err)
 
     return call
 

@@ -88,8 +88,8 @@ def test_a_refused_run_stores_nothing(acme: Cli) -> None:
 def test_no_command_that_only_looks_makes_a_data_directory(cli: Cli, tmp_path: Path) -> None:
     for argv in (("status",), ("logs",), ("history", "acme"), ("dead-letters", "acme"), ("org", "list"), ("resume",)):
         cli(*argv)
-    for argv in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("validate",), ("cancel", "run_x")):
-        cli(*argv)
+    for words in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("validate",), ("cancel", "run_x")):
+        cli(*words)
     assert not (tmp_path / ".convergence").exists()
 
 

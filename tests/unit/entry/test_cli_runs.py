@@ -219,8 +219,8 @@ def test_a_second_writer_is_refused_by_name_and_readers_go_on(acme: Cli, tmp_pat
         for argv in (("run", "acme", "example/hello"), ("query", "acme", "SELECT 1"), ("org", "create", "beta")):
             answer = acme(*argv)
             assert (answer.code, "(run openai/cost/usage_cost)" in answer.err) == (4, True)
-        for argv in (("status",), ("logs",), ("history", "acme"), ("dead-letters", "acme"), ("org", "list")):
-            assert acme(*argv).code == 0
+        for words in (("status",), ("logs",), ("history", "acme"), ("dead-letters", "acme"), ("org", "list")):
+            assert acme(*words).code == 0
         assert acme("plan", "acme", "example/hello").code == 0
     finally:
         holder.unlock()

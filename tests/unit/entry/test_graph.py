@@ -81,7 +81,11 @@ def test_lines_that_need_not_cross_do_not() -> None:
             before = f"{name}{level - 1}" if level else ""
             chains += f"  - {{step_id: {name}{level}, ps_type: generic.noop, depends_on: [{before}]}}\n"
     at = boxes(svg(a_pipeline(f"steps:\n{chains}")))
-    orders = [sorted("abc", key=lambda name, level=level: at[f"{name}{level}"][1]) for level in range(3)]
+
+    def order(level: int) -> list[str]:
+        return sorted("abc", key=lambda name: at[f"{name}{level}"][1])
+
+    orders = [order(level) for level in range(3)]
     assert orders[0] == orders[1] == orders[2]
 
 

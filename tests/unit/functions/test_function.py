@@ -52,7 +52,8 @@ class Deployed:
         async def main(_: Request) -> Function:
             return function
 
-        self.app = functions_framework.aio._create_asgi_app_with_function(main, "http", enable_id_logging=False)
+        framework: Any = functions_framework.aio  # the public way reads `main` from a file
+        self.app = framework._create_asgi_app_with_function(main, "http", enable_id_logging=False)  # noqa: SLF001
 
     def ask(self, method: str, path: str, **request: Any) -> httpx.Response:
         async def asked() -> httpx.Response:

@@ -49,7 +49,7 @@ def test_only_the_dispatcher_is_open_to_the_world() -> None:
         ("timeout_s: 90", "the ack deadline must be longer than timeout_s"),
         ("cpu: 0.5", "concurrency over 1 needs a cpu of at least 1"),
         ("memory: 4", "memory"),
-        ("name: other", "lives in a folder of another name"),
+        ("name: other", "is in a folder with another name"),
     ],
 )
 def test_a_mistake_is_reported_with_its_place(tmp_path: Path, line: str, complaint: str) -> None:

@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import pytest
 from sqlglot import exp
-from tests.unit.googlesql.test_semantics import rows_of_the_page
+from tests.unit.googlesql.documented import rows_of_the_page
 
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.procedures.parser import parse_procedure
@@ -190,7 +190,7 @@ def test_a_statement_nested_too_deeply_is_refused() -> None:
         ("SELECT IEEE_DIVIDE(0)", "IEEE_DIVIDE takes 2 arguments, found 1"),
         ("SELECT [1][0, 1]", "A subscript is one position"),
         ("SELECT * FROM UNNEST([1], [2])", "UNNEST takes one array"),
-        ("UPDATE t SET 'a', i = 1 WHERE TRUE", "SET wants column = value"),
+        ("UPDATE t SET 'a', i = 1 WHERE TRUE", "SET takes column = value"),
         ("SELECT REGEXP_EXTRACT('a')", "syntax error"),
         ("SELECT REGEXP_EXTRACT('a', 'a{99999999999999999999}')", "syntax error"),
     ],

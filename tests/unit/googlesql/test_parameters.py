@@ -1,4 +1,4 @@
-"""Query parameters of every type, and what is said of a value that is none of its type."""
+"""Query parameters of every type, and the error for a value of another type."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_fields_and_elements_of_parameters_are_reached(sql: GoogleSql) -> None:
         ("INT64", "x", r"@p: 'x' is not an INT64"),
         ("INT64", 1.0, r"@p: 1.0 is not an INT64"),
         ("ARRAY<INT64>", [1, "x"], r"@p: 'x' is not an INT64"),
-        ("ARRAY<INT64>", "1", r"@p: ARRAY<INT64> wants a list"),
+        ("ARRAY<INT64>", "1", r"@p: ARRAY<INT64> takes a list"),
         ("ARRAY<ARRAY<INT64>>", [[1]], "without lists in it"),
         ("STRUCT<a INT64>", {"aa": 1}, r"@p: STRUCT<a INT64> has no field 'aa'"),
         ("STRUCT<a INT64>", {"a": "x"}, r"@p\.a: 'x' is not an INT64"),
-        ("STRUCT<a INT64>", [1], "wants an object"),
+        ("STRUCT<a INT64>", [1], "takes an object"),
         ("STRUCT<INT64>", {"_field_1": 1}, "need names"),
         ("STRUCT<at TIMESTAMP>", {"at": datetime(2026, 1, 1)}, r"@p\.at: a TIMESTAMP needs a time zone"),
         ("STRNG", "x", "Did you mean 'STRING'"),

@@ -238,7 +238,10 @@ def test_call_passes_in_out_and_inout(sql: GoogleSql) -> None:
 
 def test_arguments_are_typed_and_checked(sql: GoogleSql) -> None:
     sql.define("SELECT p_day, p_list;", "IN p_day DATE, p_list ARRAY<STRING>")
-    arguments = {"p_day": Parameter("STRING", "2026-01-02"), "p_list": Parameter("ARRAY<STRING>", ["a"])}
+    arguments: dict[str, Any] = {
+        "p_day": Parameter("STRING", "2026-01-02"),
+        "p_list": Parameter("ARRAY<STRING>", ["a"]),
+    }
     assert sql.call(**arguments).rows == [{"p_day": date(2026, 1, 2), "p_list": ["a"]}]
     with pytest.raises(InvalidInput, match="needs a value for its parameter 'p_list'"):
         sql.call(p_day=arguments["p_day"])
@@ -297,7 +300,7 @@ def test_what_cannot_run_is_refused_by_place_and_name_before_it_is_stored(
         ("SELECT 1 FROM UNNEST([1]) AS n WHERE n = nn;", r"sp_test\.sql:3:1: There is no column 'nn'"),
         ("COMMIT TRANSACTION;", r"sp_test\.sql:3:1: COMMIT TRANSACTION without"),
         ("EXECUTE IMMEDIATE 'SELECT @x';", r"parameter @x has no value"),
-        ("EXECUTE IMMEDIATE 'SELECT ?' USING 1, 2;", r"1 times \?, and 2 values"),
+        ("EXECUTE IMMEDIATE 'SELECT ?' USING 1, 2;", r"has 1 placeholders and 2 values"),
         ("LEAVE nowhere;", r"No loop or block is called 'nowhere'"),
         ("SELECT @@error.mesage;", r"No system variable is called @@error.mesage. Did you mean 'error.message'"),
     ],

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from tests.unit.googlesql.conftest import GoogleSql
+from tests.unit.googlesql.documented import rows_of_the_page
 from tests.unit.googlesql.shown import shown
 
 from convergence.errors import StepFailed
-
-PAGE = Path(__file__).parents[3] / "docs" / "googlesql.md"
-ROW = re.compile(r"^\| (`+) ?(?P<sql>.+?) ?\1 \| `(?P<result>.+?)` \| ")
-
-
-def rows_of_the_page() -> list[tuple[str, str]]:
-    rows = (ROW.match(line) for line in PAGE.read_text(encoding="utf-8").splitlines())
-    return [(row["sql"].replace("\\|", "|"), row["result"].replace("\\|", "|")) for row in rows if row]
 
 
 @pytest.fixture(scope="module")

@@ -145,7 +145,7 @@ def test_nothing_changes_in_a_scope_that_only_reads(t: GoogleSql, sql_text: str)
         ("SELECT CAST(DATE '2026-01-01' AS STRING FORMAT 'YYYY')", "CAST … FORMAT cannot run here"),
         ("SELECT FARM_FINGERPRINT('x')", "FARM_FINGERPRINT cannot run here"),
         ("SELECT FORMAT(name) FROM t", "FORMAT needs a literal pattern"),
-        ("SELECT 1; SELECT 2", "One statement is expected, 2 were given"),
+        ("SELECT 1; SELECT 2", "One statement is expected, but 2 were given"),
         ("SELECT * FROM d.INFORMATION_SCHEMA.TABELS", "Did you mean 'TABLES'"),
         ("SELECT * FROM `d.nothing_*`", "No table of d begins with 'nothing_'"),
         ("SELECT\n  1 +", "line 2, column 5: syntax error"),

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.unit.googlesql.conftest import NOW, GoogleSql
@@ -47,7 +48,7 @@ def subscribe(
 
 def amortise(sql: GoogleSql, start: date, end: date) -> QueryResult:
     texts = {"p_org_slug": "acme", "p_pipeline_id": "p", "p_credential_id": "", "p_run_id": "r1"}
-    arguments = {name: Parameter("STRING", value) for name, value in texts.items()}
+    arguments: dict[str, Any] = {name: Parameter("STRING", value) for name, value in texts.items()}
     arguments |= {"p_start_date": Parameter("DATE", start), "p_end_date": Parameter("DATE", end)}
     return sql.call("sp_subscription_amortise", scope=SCOPE, **arguments)
 

@@ -63,7 +63,7 @@ class Here:
     def asks(self, provider: str) -> dict[str, Any]:
         """Return the parameters that lead a pay-as-you-go pipeline to the sandbox."""
         export = {"billing_export_table": google.TABLE, "bigquery_url": f"{self.url}/bigquery/v2"}
-        return {
+        known: dict[str, dict[str, Any]] = {
             "gemini": export,
             "vertex": {**export, "vertex_project": google.PROJECT, "monitoring_url": self.url},
             "azure_openai": {
@@ -72,7 +72,8 @@ class Here:
                 "api_base_url": self.url,
             },
             "deepseek": {"api_base_url": self.url, "allow_private_addresses": True},
-        }.get(provider, {"api_base_url": self.url})
+        }
+        return known.get(provider, {"api_base_url": self.url})
 
 
 @asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-from collections.abc import Callable, Mapping
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -17,74 +16,11 @@ import pytest
 from convergence.adapters.http.transport import CheckedTransport
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.processors.generic.api_extractor import ApiExtractor
 from convergence.sandbox.http import HttpServer, Request, Response
-from tests.unit.processors.step_world import CONFIGS, ManualClock, Vault, WorldContext
-
-DAY = date(2026, 11, 10)
-FIELDS = [
-    {"name": "id", "type": "INT64", "mode": "REQUIRED"},
-    {"name": "day", "type": "DATE"},
-    {"name": "seen_at", "type": "TIMESTAMP"},
-    {"name": "amount", "type": "NUMERIC"},
-    {"name": "user_name", "type": "STRING"},
-    {"name": "source", "type": "STRING"},
-]
-Handler = Callable[[Request], Response]
-
-
-def answer(body: Any, status: int = 200, **headers: str) -> Response:
-    return Response(status, json.dumps(body).encode(), headers)
-
-
-class World:
-    """A server, a warehouse and a step; `requests` are those that were made."""
-
-    def __init__(self, folder: Path, handler: Handler) -> None:
-        self.folder, self.handler = folder, handler
-        self.requests: list[Request] = []
-        self.clock = ManualClock()
-        self.vault = Vault({"acme": "k3y"})
-        schemas = folder / "acme" / "schemas"
-        schemas.mkdir(parents=True, exist_ok=True)
-        (schemas / "acme_things_daily_raw.json").write_text(json.dumps(FIELDS))
-        quarantine = CONFIGS / "system/schemas/org_meta_quarantine_rows.json"
-        (schemas / quarantine.name).write_text(quarantine.read_text())
-
-    def _record(self, request: Request) -> Response:
-        self.requests.append(request)
-        return self.handler(request)
-
-    def run(self, config: Mapping[str, Any], *, times: int = 1, **parts: Any) -> tuple[dict[str, Any], list[Any]]:
-        """Run the step (again and again while it says CONTINUE); return its last result and the table's rows."""
-        return asyncio.run(self._run(config, times, parts))
-
-    async def _run(self, config: Mapping[str, Any], times: int, parts: dict[str, Any]) -> Any:
-        server, warehouse = HttpServer(self._record), DuckDbWarehouse(None, clock=self.clock)
-        base = await server.start()
-        url = base + config.get("url", "/things")
-        step = {
-            "config": {"allow_private_addresses": True, "data_path": "data", **config, "url": url},
-            "destination": {"table": "acme_things_daily_raw", **parts.pop("destination", {})},
-            "transform": parts.pop("transform", {}),
-        }
-        fields = {"configs_dir": self.folder, "secrets": self.vault, "start_date": DAY, "end_date": DAY, **parts}
-        try:
-            async with httpx.AsyncClient(transport=CheckedTransport()) as client:
-                for _ in range(times):
-                    context = WorldContext(client, warehouse, self.clock, **fields)
-                    result = dict(await ApiExtractor().execute(step, context))
-                    assert result["status"] == "SUCCESS", result
-                rows = await context.warehouse.query("SELECT * FROM acme_things_daily_raw ORDER BY id")
-                return result, rows.rows
-        finally:
-            await server.stop()
-            warehouse.close()
-
-
-def things(first: int, last: int) -> list[dict[str, Any]]:
-    return [{"id": number, "day": "2026-11-10"} for number in range(first, last + 1)]
+from tests.unit.processors.extraction import DAY, FIELDS, NONE, Handler, World, answer, failing, things
+from tests.unit.processors.step_world import CONFIGS, WorldContext
 
 
 def paged(request: Request) -> Response:
@@ -131,9 +67,6 @@ def whole(**changes: Any) -> Handler:
     return lambda _: answer({"data": [{**things(1, 1)[0], **changes}]})
 
 
-NONE = {"pagination": {"type": "none"}}
-
-
 @pytest.mark.parametrize(
     ("auth", "header", "value"),
     [
@@ -172,14 +105,14 @@ def test_oauth2_asks_for_a_token_first(tmp_path: Path) -> None:
         server = HttpServer(handler)
         base = await server.start()
         auth = {"type": "oauth2", "provider": "acme", "token_url": f"{base}/token"}
-        await world._run({**NONE, "auth": auth}, 1, {})
+        await world.run_async({**NONE, "auth": auth}, 1, {})
         await server.stop()
 
     asyncio.run(main())
 
 
-@pytest.mark.parametrize(("lives", "said"), [(1, None), (0, "does not know the credential")])
-def test_an_expired_token_is_fetched_again_once_for_a_call(tmp_path: Path, lives: int, said: str | None) -> None:
+@pytest.mark.parametrize(("lives", "message"), [(1, None), (0, "does not know the credential")])
+def test_an_expired_token_is_fetched_again_once_for_a_call(tmp_path: Path, lives: int, message: str | None) -> None:
     tokens: list[str] = []
     used: dict[str, int] = {}
 
@@ -198,15 +131,15 @@ def test_an_expired_token_is_fetched_again_once_for_a_call(tmp_path: Path, lives
         server = HttpServer(handler)
         auth = {"type": "oauth2", "provider": "acme", "token_url": f"{await server.start()}/token"}
         try:
-            return await world._run({"pagination": {"type": "offset"}, "auth": auth}, 1, {})
+            return await world.run_async({"pagination": {"type": "offset"}, "auth": auth}, 1, {})
         finally:
             await server.stop()
 
-    if said is None:
+    if message is None:
         assert len(asyncio.run(main())[1]) == 7
         assert tokens == ["t0", "t1", "t2", "t3"]
     else:
-        with pytest.raises(CredentialRejected, match=said):
+        with pytest.raises(CredentialRejected, match=message):
             asyncio.run(main())
         assert tokens == ["t0", "t1"]
 
@@ -217,12 +150,6 @@ def test_the_further_name_of_a_credential_is_used_when_the_first_has_none(tmp_pa
     assert world.requests[0].headers["authorization"] == "Bearer k3y"
 
 
-def failing(tmp_path: Path, handler: Handler, config: Mapping[str, Any] | None = None, **parts: Any) -> str:
-    with pytest.raises(ConvergenceError) as caught:
-        World(tmp_path, handler).run({**NONE, **(config or {})}, **parts)
-    return f"{type(caught.value).__name__}: {caught.value}"
-
-
 @pytest.mark.parametrize(
     ("response", "message"),
     [
@@ -230,7 +157,7 @@ def failing(tmp_path: Path, handler: Handler, config: Mapping[str, Any] | None =
         (Response(200, b"<html>", content_type="text/html"), "StepFailed.*instead of JSON"),
         (answer({"error": {"message": "quota"}}), "StepFailed.*200 with an error: quota"),
         (answer({"items": []}), "StepFailed.*has no 'data'"),
-        (answer({"data": 3}), "StepFailed.*no list of records"),
+        (answer({"data": 3}), "StepFailed.*not a list of records"),
         (answer({"data": [3]}), "StepFailed.*record is a int"),
         (answer({"data": [{"id": "many"}]}), "SchemaMismatch.*id"),
         (answer({"data": [{"id": 1, "idd": 2}]}), "StepFailed.*no column for the field 'idd'.*'id'"),
@@ -406,7 +333,7 @@ def test_a_long_extraction_goes_on_in_slices_with_a_checkpoint_of_plain_json(tmp
     world = World(tmp_path, paged)
 
     async def main() -> list[Any]:
-        server, warehouse = HttpServer(world._record), DuckDbWarehouse(None, clock=world.clock)
+        server, warehouse = HttpServer(world.record), DuckDbWarehouse(None, clock=world.clock)
         base, checkpoint, seen = await server.start(), None, []
         step = {
             "config": {"url": base + "/things", "data_path": "data", "allow_private_addresses": True,
@@ -469,8 +396,8 @@ def test_a_mapped_field_that_no_record_has_is_a_warning_or_a_stop(tmp_path: Path
     result, _ = World(tmp_path, whole()).run(NONE, transform=mapping)
     assert result["warnings"] == ["transform.field_mapping: none of 1 records has 'usage.costs'"]
     assert World(tmp_path, lambda _: answer({"data": []})).run(NONE, transform=mapping)[0]["warnings"] == []
-    said = failing(tmp_path, whole(), transform={**mapping, "unseen_fields": "stop"})
-    assert "none of 1 records has 'usage.costs'; nothing was loaded" in said
+    message = failing(tmp_path, whole(), transform={**mapping, "unseen_fields": "stop"})
+    assert "none of 1 records has 'usage.costs'; nothing was loaded" in message
 
 
 def test_two_fields_for_one_column_are_refused(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from convergence.errors import StepFailed
 from convergence.processors.generic.api_settings import ApiSettings, Pagination
 from convergence.processors.settings import settings
 from convergence.sandbox.http import Request, Response
-from tests.unit.processors.test_api_extractor import Handler, World, answer, failing, things
+from tests.unit.processors.extraction import Handler, World, answer, failing, things
 
 CURSOR = {"type": "cursor", "param": "after", "response_path": "next"}
 TOKEN = {**CURSOR, "type": "next_page_token"}
@@ -103,7 +103,7 @@ def test_a_page_that_has_more_and_names_no_next_one_is_an_error(tmp_path: Path) 
 
     for pagination in (*KINDS.values(), {"type": "none"}):
         message = failing(tmp_path, handler, {"pagination": {**pagination, "more_path": "has_more"}})
-        assert "says that there is more" in message
+        assert "does not name the next page" in message
 
 
 @pytest.mark.parametrize("given", [{}, {"has_more": None}, {"has_more": "no"}])
@@ -141,7 +141,7 @@ def test_the_total_counts_pages_or_rows_as_the_file_says(
 
 def test_a_total_of_rows_that_is_read_as_pages_is_an_error_that_names_the_setting(tmp_path: Path) -> None:
     message = failing(tmp_path, numbered(7, 3), {"pagination": {"type": "page", "total_path": "rows"}})
-    assert "says 7 pages; see pagination.total_counts" in message
+    assert "is 7 pages; see pagination.total_counts" in message
 
 
 @pytest.mark.parametrize(

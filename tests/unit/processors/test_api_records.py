@@ -14,7 +14,7 @@ from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import Transform
 from convergence.processors.http.paging import Call
-from tests.unit.processors.test_api_extractor import FIELDS, NONE, World, answer, things
+from tests.unit.processors.extraction import FIELDS, NONE, World, answer, things
 
 DROP = {"unknown_fields": "drop"}
 ERROR = {"error": {"message": "no data of this org"}}

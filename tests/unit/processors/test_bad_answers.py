@@ -41,7 +41,7 @@ FINAL = {
     "unauthorised": r"does not know the credential \(401\)",
     "bomb": "sends more than 64 MiB in one answer",
     "endless": "repeats its cursor|comes twice",
-    "no_cursor": "says 'has_more' but names no 'next_page'",
+    "no_cursor": "has 'has_more' but no 'next_page'",
     "duplicate_page": "comes twice|belongs to 2026-10-01",
 }
 IN_DAYS = dict.fromkeys(("last_too_early", "lost_rows"), "the answer has no bucket for 2026-10-")
@@ -106,7 +106,7 @@ def test_passing_trouble_costs_no_row(report: str, fault: str, all_of: AllOf) ->
 
 
 CLOUDS = {
-    "gemini": ("/queries", "genai_billing_daily_raw", "totalRows|says 15 rows, but its pages hold 14"),
+    "gemini": ("/queries", "genai_billing_daily_raw", "totalRows|reports 15 rows, but its pages hold 14"),
     "azure_openai": ("CostManagement/query", "genai_billing_daily_raw", ""),
 }
 IN_CLOUDS = ("html", "error_200", "unauthorised", "bomb")

@@ -19,7 +19,7 @@ from convergence.processors.http.client import RestClient
 from convergence.processors.notify_systems.slack_notification import SlackProcessor
 from convergence.sandbox import google
 from convergence.sandbox.http import HttpServer, Response
-from tests.unit.adapters.test_http_answers import bomb, peak_mib
+from tests.unit.adapters.bombs import bomb, peak_mib
 from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 

@@ -13,8 +13,8 @@ import pytest
 from convergence.errors import StepFailed
 from convergence.processors.genai.tracking import Threshold, tracked, warnings
 from convergence.processors.openai import cost, reconciliation
+from tests.unit.processors.openai_world import World, in_world
 from tests.unit.processors.step_world import LAST, NOW
-from tests.unit.processors.test_openai_steps import World, in_world
 
 THRESHOLD = Threshold(Decimal("0.01"), Decimal("0.01"))
 DAY = date(2026, 11, 10)

@@ -15,8 +15,8 @@ from convergence.config.files.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.deepseek.cost import cost_not_known
 from convergence.sandbox import Sandbox, deepseek
+from tests.unit.processors.plans import plan_of, run
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, Vault, WorldContext
-from tests.unit.processors.test_main_job import plan_of, run
 
 
 async def balance(key: str) -> tuple[Any, list[dict[str, Any]]]:
@@ -104,4 +104,4 @@ def test_a_currency_that_comes_or_goes_is_reported() -> None:
     (gone,) = cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1)})
     assert gone.startswith("DeepSeek no longer reports the balance in CNY, 5 at the last reading")
     assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY", 1, "0")}) == []
-    assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY")}) == []  # told the day after it went
+    assert cost_not_known([read("USD", 2)], {"USD": usd, "CNY": read("CNY")}) == []  # reported the day after it went

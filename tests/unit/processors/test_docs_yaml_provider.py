@@ -17,8 +17,8 @@ from convergence.config.loader import load_pipeline
 from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest, resolve
 from convergence.sandbox.http import HttpServer, Request, Response
+from tests.unit.processors.plans import run
 from tests.unit.processors.step_world import CONFIGS, FIRST, NOW, ManualClock, Vault, WorldContext
-from tests.unit.processors.test_main_job import run
 
 PAGE = (Path(__file__).parents[3] / "docs" / "writing-pipelines.md").read_text("utf-8")
 SECTION = PAGE.partition("## A provider without Python")[2].partition("\n## ")[0]

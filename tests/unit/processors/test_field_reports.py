@@ -13,13 +13,14 @@ import pytest
 
 from convergence.processors.anthropic import billing
 from convergence.processors.anthropic.charges import cost_rows as anthropic_rows
-from convergence.processors.anthropic.reconciliation import line as anthropic_line
-from convergence.processors.anthropic.usage import _row as anthropic_usage
+from convergence.processors.anthropic.charges import line as anthropic_line
+from convergence.processors.anthropic.usage import usage_row as anthropic_usage
 from convergence.processors.genai.differences import Pair, classify
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.openai import billing as openai_billing
 from convergence.processors.openai.charges import cost_rows as openai_rows
-from tests.unit.processors.test_pricing import BOOK, listed, used
+from tests.unit.processors.price_book import BOOK, listed
+from tests.unit.processors.usage_rows import used
 
 DAY = date(2026, 11, 10)
 ANTHROPIC = PriceBook(listed("anthropic"))
@@ -57,7 +58,7 @@ def dollars(rows: list[dict[str, Any]]) -> Decimal | str:
 
 
 def billed(amount: str) -> Decimal:
-    row = billing._row(DAY, {"amount": amount, "currency": "USD", "model": "m", "token_type": "output_tokens"})
+    row = billing.bill_row(DAY, {"amount": amount, "currency": "USD", "model": "m", "token_type": "output_tokens"})
     assert anthropic_line(row["line_item"])[:2] == ("m", "output")
     amount_usd: Decimal = row["amount"]
     return amount_usd
@@ -86,7 +87,7 @@ TOTAL = {"input_tokens": 130_213, "input_cached_tokens": 130_000, "output_tokens
         ),
         (
             "langwatch 7579: OpenAI's amount is in dollars",
-            openai_billing._row(DAY, {"amount": {"value": Decimal("0.06"), "currency": "usd"}})["amount"],
+            openai_billing.bill_row(DAY, {"amount": {"value": Decimal("0.06"), "currency": "usd"}})["amount"],
             Decimal("0.06"),
         ),
         (

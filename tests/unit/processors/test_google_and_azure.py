@@ -31,7 +31,7 @@ def step(ps_type: str, config: Mapping[str, Any], key: str | None = None, change
     async def main() -> Any:
         clock, sandbox = ManualClock(), Sandbox(faults=False)
         warehouse = DuckDbWarehouse(None, clock=clock)
-        server = HttpServer(lambda request: (changed or keep)(request, sandbox._answer(request)))
+        server = HttpServer(lambda request: (changed or keep)(request, sandbox.answer(request)))
         url = await server.start() + "/v1"
         secret = key if key is not None else google.service_account(url)
         try:
@@ -182,7 +182,7 @@ def series(day: str, total: float) -> dict[str, Any]:
         ({"timeseries": [series("2026-11-10", -1)]}, "not a count"),
         ({"timeseries": [series("2026-11-10", 1.5)]}, "not a count"),
         ({"timeseries": [series("2026-01-10", 1)]}, "was not requested"),
-        ({"timeseries": "none"}, "another shape"),
+        ({"timeseries": "none"}, "unexpected shape"),
     ],
 )
 def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], message: str) -> None:
@@ -198,7 +198,7 @@ def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], 
 
 
 def test_days_that_azure_no_longer_keeps_are_refused() -> None:
-    with pytest.raises(StepFailed, match="Azure Monitor keeps 93 days; it has nothing of 2026-01-01 any more"):
+    with pytest.raises(StepFailed, match="Azure Monitor keeps 93 days; it no longer has data for 2026-01-01"):
         step("azure_openai.usage", AZURE, azure.CREDENTIAL, start_date=date(2026, 1, 1))
 
 

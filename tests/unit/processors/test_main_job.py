@@ -14,13 +14,9 @@ import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
-from convergence.config.loader import load_pipeline
-from convergence.config.parameters.values import resolve_parameters
-from convergence.config.processors import ps_types
-from convergence.config.resolve import ResolveRequest, resolve
-from convergence.domain.plan import Plan
 from convergence.sandbox import ADMIN_KEY, Sandbox
-from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, Vault, WorldContext
+from tests.unit.processors.plans import plan_of, run
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
 
 MANDATORY = {
     name
@@ -30,31 +26,6 @@ MANDATORY = {
     )
     if level == "M"
 }
-
-
-def plan_of(pipeline: str, **parameters: Any) -> Plan:
-    loaded = load_pipeline(CONFIGS / f"{pipeline}.yml", CONFIGS)
-    resolved = resolve_parameters(loaded, parameters, fire_time=NOW)
-    request = ResolveRequest(
-        org_slug="acme",
-        env="test",
-        project_id="local",
-        org_dataset="acme_test",
-        run_id="run_1",
-        fire_time=NOW,
-        credential_id="cred_1",
-        parameters=resolved,
-    )
-    return resolve(loaded, request)
-
-
-async def run(plan: Plan, context: WorldContext) -> dict[str, Mapping[str, Any]]:
-    context.pipeline_id = plan.pipeline_id
-    results: dict[str, Mapping[str, Any]] = {}
-    for step in plan.steps:
-        assert step.problem is None
-        results[step.step_id] = await ps_types.load(step.ps_type).execute(step.config, context)
-    return results
 
 
 async def main_job(*, times: int = 1) -> tuple[dict[str, Mapping[str, Any]], list[dict[str, Any]], Vault]:

@@ -27,7 +27,7 @@ MAIL = {
 }
 
 
-class Letters:
+class Mailbox:
     """Takes every mail, or refuses all."""
 
     def __init__(self, *, refuses: bool = False) -> None:
@@ -39,9 +39,9 @@ class Letters:
         return "451 busy" if self._refuses else "250 OK"
 
 
-async def mailed(dead_letters: Letters, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+async def mailed(mailbox: Mailbox, config: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: SMTP(dead_letters, loop=loop), "127.0.0.1", 0)
+    server = await loop.create_server(lambda: SMTP(mailbox, loop=loop), "127.0.0.1", 0)
     monkeypatch.setenv("SMTP_HOST", "127.0.0.1")
     monkeypatch.setenv("SMTP_PORT", str(server.sockets[0].getsockname()[1]))
     monkeypatch.setenv("SMTP_SECURITY", "none")
@@ -55,14 +55,14 @@ async def mailed(dead_letters: Letters, config: dict[str, Any], monkeypatch: pyt
 
 
 def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_letters = Letters()
-    result = asyncio.run(mailed(dead_letters, MAIL, monkeypatch))
+    mailbox = Mailbox()
+    result = asyncio.run(mailed(mailbox, MAIL, monkeypatch))
     assert result == {"status": "SUCCESS", "recipients": 2}
-    assert sorted(one for envelope in dead_letters.got for one in envelope.rcpt_tos) == [
+    assert sorted(one for envelope in mailbox.got for one in envelope.rcpt_tos) == [
         "ann@example.org",
         "bob@example.org",
     ]
-    content = dead_letters.got[0].content
+    content = mailbox.got[0].content
     assert isinstance(content, bytes)
     mail = message_from_bytes(content)
     assert mail["Subject"] == "run failed Bcc: x@example.org"
@@ -71,15 +71,15 @@ def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: 
 
 
 def test_without_recipients_the_administrator_gets_the_mail(monkeypatch: pytest.MonkeyPatch) -> None:
-    dead_letters = Letters()
+    mailbox = Mailbox()
     monkeypatch.setenv("DEFAULT_ADMIN_EMAIL", "admin@example.org")
-    asyncio.run(mailed(dead_letters, {"subject": "s", "to_emails": [""]}, monkeypatch))
-    assert dead_letters.got[0].rcpt_tos == ["admin@example.org"]
+    asyncio.run(mailed(mailbox, {"subject": "s", "to_emails": [""]}, monkeypatch))
+    assert mailbox.got[0].rcpt_tos == ["admin@example.org"]
 
 
 def test_a_mail_that_is_not_taken_is_transient(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(Transient):
-        asyncio.run(mailed(Letters(refuses=True), MAIL, monkeypatch))
+        asyncio.run(mailed(Mailbox(refuses=True), MAIL, monkeypatch))
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def test_a_mail_without_recipients_is_refused(
 ) -> None:
     monkeypatch.delenv("DEFAULT_ADMIN_EMAIL", raising=False)
     with pytest.raises(StepFailed, match=message):
-        asyncio.run(mailed(Letters(), {**MAIL, **change}, monkeypatch))
+        asyncio.run(mailed(Mailbox(), {**MAIL, **change}, monkeypatch))
 
 
 def test_without_a_mail_server_the_step_says_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,83 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import csv
-import json
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
-from typing import Any, NamedTuple
+from typing import Any
 
 import httpx
 import orjson
 import pytest
 
-from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import CredentialRejected, StepFailed
-from convergence.processors.openai import billing, cost, reconciliation, seed_csv, usage, validation
-from convergence.sandbox import Sandbox
+from convergence.processors.openai import validation
 from convergence.sandbox.bill import charges
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.kinds import KINDS
-from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW, ManualClock, WorldContext
+from tests.unit.processors.openai_world import World, in_world, world
+from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, NOW
 
 DAYS = [FIRST + timedelta(days=day) for day in range((LAST - FIRST).days + 1)]
-
-
-class World(NamedTuple):
-    """A context, and the sandbox it may call."""
-
-    context: WorldContext
-    base_url: str
-    sandbox: Sandbox
-
-    async def seed(self) -> None:
-        source = {"file": "openai/seed/model_pricing.csv"}
-        await self.run(seed_csv, source=source, destination={"table": "openai_model_pricing"})
-
-    async def usage(self, **config: Any) -> Mapping[str, Any]:
-        config = {"api_base_url": self.base_url, **config}
-        return await self.run(usage, config=config, destination={"table": "openai_usage_daily_raw"})
-
-    async def cost(self, **config: Any) -> Mapping[str, Any]:
-        config = {"on_unknown_model": "warn", **config}
-        return await self.run(cost, config=config, destination={"table": "openai_cost_daily"})
-
-    async def billing(self) -> Mapping[str, Any]:
-        config = {"api_base_url": self.base_url}
-        return await self.run(billing, config=config, destination={"table": "openai_billing_daily_raw"})
-
-    async def reconciliation(self) -> Mapping[str, Any]:
-        return await self.run(reconciliation, destination={"table": "openai_cost_daily_reconciled"})
-
-    async def run(self, module: Any, **step_config: Any) -> Mapping[str, Any]:
-        result: Mapping[str, Any] = await module.get_engine().execute(step_config, self.context)
-        json.dumps(result)
-        return result
-
-    async def rows(self, sql: str) -> list[dict[str, Any]]:
-        return (await self.context.warehouse.query(sql)).rows
-
-
-@asynccontextmanager
-async def world(**fields: Any) -> AsyncIterator[World]:
-    clock, sandbox = ManualClock(), Sandbox()
-    warehouse = DuckDbWarehouse(None, clock=clock)
-    base_url = await sandbox.start()
-    try:
-        async with httpx.AsyncClient() as client:
-            yield World(WorldContext(client, warehouse, clock, **fields), base_url, sandbox)
-    finally:
-        await sandbox.stop()
-        warehouse.close()
-
-
-def in_world(work: Callable[[World], Awaitable[Any]], **fields: Any) -> Any:
-    async def main() -> Any:
-        async with world(**fields) as found:
-            return await work(found)
-
-    return asyncio.run(main())
 
 
 def test_usage_of_all_endpoints_lands_in_one_table_through_pages_a_429_and_a_500() -> None:
@@ -246,8 +187,8 @@ def test_the_reconciliation_explains_every_difference_to_the_bill() -> None:
         return result, await here.rows("SELECT * FROM openai_cost_daily_reconciled")
 
     result, rows = in_world(work)
-    settled = [row for row in rows if (NOW.date() - row["usage_date"]).days > 3]  # later ones may be late data
-    reasons = {(row["model"], row["charge_kind"]): row["reason"] for row in settled if row["reason"] != "match"}
+    final = [row for row in rows if (NOW.date() - row["usage_date"]).days > 3]  # later ones may be late data
+    reasons = {(row["model"], row["charge_kind"]): row["reason"] for row in final if row["reason"] != "match"}
     assert reasons == {
         (None, "file_search"): "not_billed",
         (None, "vector_store_byte"): "missing_price",

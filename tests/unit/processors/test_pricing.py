@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
@@ -18,38 +16,8 @@ from convergence.processors.genai.price_list_dates import from_introduction
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.openai.charges import cost_rows, quantities
 from convergence.processors.openai.reconciliation import line
-from tests.unit.processors.step_world import CONFIGS
-
-DAY = date(2026, 11, 10)
-
-
-def listed(provider: str = "openai") -> Iterator[dict[str, Any]]:
-    """The seed's rows as the warehouse gives them back."""
-    with (CONFIGS / f"{provider}/seed/model_pricing.csv").open(encoding="utf-8", newline="") as lines:
-        for row in csv.DictReader(lines):
-            dates = {
-                name: date.fromisoformat(row[name]) if row[name] else None
-                for name in ("effective_from", "effective_to")
-            }
-            above = int(row["above_input_tokens"])
-            yield {**row, **dates, "price": Decimal(row["price"]), "above_input_tokens": above}
-
-
-BOOK = PriceBook(listed())
-
-NOTHING = dict.fromkeys(
-    (
-        *("project_id", "user_id", "api_key_id", "model", "batch", "service_tier", "input_tokens"),
-        *("input_cached_tokens", "input_cache_write_tokens", "input_audio_tokens", "input_image_tokens"),
-        *("input_cached_audio_tokens", "input_cached_image_tokens", "output_tokens", "output_audio_tokens"),
-        *("output_image_tokens", "num_requests", "num_model_requests", "images", "characters", "seconds"),
-        *("usage_bytes", "num_sessions"),
-    )
-)
-
-
-def used(kind: str = "completions", **fields: Any) -> dict[str, Any]:
-    return {**NOTHING, "usage_date": DAY, "usage_kind": kind, **fields}
+from tests.unit.processors.price_book import BOOK, listed
+from tests.unit.processors.usage_rows import DAY, used
 
 
 def costs(usage: dict[str, Any]) -> dict[str, Decimal | None]:
@@ -269,8 +237,8 @@ def test_a_charge_names_the_row_of_the_list_that_priced_it() -> None:
     ("changes", "message"),
     [
         ({"price": Decimal(-1)}, "is negative"),
-        ({"kind": "inputs"}, "the kind 'inputs' is none of cache_write"),
-        ({"unit": "dozen"}, "the unit 'dozen' is none of '1000000 Tokens'"),
+        ({"kind": "inputs"}, "the kind 'inputs' is not one of cache_write"),
+        ({"unit": "dozen"}, "the unit 'dozen' is not one of '1000000 Tokens'"),
         ({"effective_from": DAY, "effective_to": DAY}, "before it begins"),
         ({"effective_from": DAY}, "two prices hold on 2026-11-10"),
         ({"model": "n", "model_match": "n ~n["}, r"n: model_match '~n\[' cannot be used"),

@@ -1,4 +1,4 @@
-"""One front for all LLM providers, and the pipelines in two halves; what a provider cannot give is said."""
+"""`genai.payg_*` for all LLM providers, pipelines in two halves, and what a provider does not have."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
 from convergence.processors.genai.provider_dispatch import providers
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic
+from tests.unit.processors.plans import plan_of, run
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, Vault, WorldContext
-from tests.unit.processors.test_main_job import plan_of, run
 
 DATES = {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat()}
 

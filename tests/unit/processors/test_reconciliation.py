@@ -12,7 +12,7 @@ from convergence.errors import StepFailed
 from convergence.processors.genai.differences import Pair, classify
 from convergence.processors.genai.reconciliation import pairs, spread
 from convergence.processors.openai.reconciliation import line
-from tests.unit.processors.test_pricing import BOOK
+from tests.unit.processors.price_book import BOOK
 
 DAY = date(2026, 11, 10)
 ROUNDING = Decimal("0.000001")

@@ -52,7 +52,7 @@ def test_charges_in_two_currencies_are_not_compared() -> None:
         compare(FIRST, [charge()], [charge(currency="EUR")])
     unpriced = charge(model="o", cost=None)
     one_currency(compare(FIRST, [charge(currency="EUR"), unpriced], [charge(currency="EUR"), unpriced]))
-    with pytest.raises(StepFailed, match="charges in EUR and USD, which have no sum"):
+    with pytest.raises(StepFailed, match="charges in EUR and USD, which cannot be added up"):
         one_currency(compare(FIRST, [], [charge(), charge(model="n", currency="EUR")]))
 
 
@@ -72,7 +72,7 @@ def test_a_price_file_that_cannot_be_read_names_its_line(line: str, message: str
     )
     with pytest.raises(StepFailed, match=message):
         prices_in(f"{header}\n{line}\n".encode(), "list.csv")
-    with pytest.raises(StepFailed, match="a price list has the columns"):
+    with pytest.raises(StepFailed, match="a price list must also have the columns"):
         prices_in(b"model,price\nm,1\n", "list.csv")
 
 

@@ -219,8 +219,8 @@ def test_a_small_answer_that_swells_past_the_cap_is_refused() -> None:
 
 def test_a_dead_host_is_transient_and_the_message_shows_no_key() -> None:
     async def call(client: RestClient) -> None:
-        client._base_url, client._own = "http://127.0.0.1:9", ("http", "127.0.0.1", 9)
-        await client.get("/x")
+        headers = {"authorization": f"Bearer {KEY}"}
+        await RestClient(client.context, "http://127.0.0.1:9", headers=headers, service="Test").get("/x")
 
     with pytest.raises(Transient, match="cannot be reached") as caught:
         with_client(Script(GOOD), call)
@@ -283,7 +283,7 @@ def test_a_repeating_cursor_is_an_error_instead_of_an_endless_loop() -> None:
 
 
 def test_a_page_with_more_to_come_but_no_cursor_is_an_error() -> None:
-    with pytest.raises(StepFailed, match="names no 'next_page'"):
+    with pytest.raises(StepFailed, match="but no 'next_page'"):
         with_client(Script(Response(200, b'{"data": [], "has_more": true, "next_page": null}')), collect)
 
 
@@ -294,7 +294,7 @@ def test_a_page_that_is_not_an_object_is_an_error() -> None:
 
 def test_a_secret_is_masked_before_a_providers_reason_is_cut() -> None:
     async def work(client: RestClient) -> Any:
-        client._context.secrets.mask(KEY)
+        client.context.secrets.mask(KEY)
         return await client.get("/x")
 
     reason = "x" * 295 + " " + KEY  # of which four characters would be left
@@ -307,9 +307,9 @@ def test_an_access_token_is_masked_like_the_secret_it_was_got_with() -> None:
     token = "ya29.a-token-that-lives-for-an-hour"
 
     async def work(client: RestClient) -> Any:
-        auth = Auth(type="oauth2", provider="openai", token_url=client._base_url + "/token")
-        await signed(auth, client._context, "loopback")
-        return client._context.redact(f"got {token}")
+        auth = Auth(type="oauth2", provider="openai", token_url=client.base_url + "/token")
+        await signed(auth, client.context, "loopback")
+        return client.context.redact(f"got {token}")
 
     answer = Response(200, b'{"access_token": "%b"}' % token.encode())
     got, _, _ = with_client(Script(answer), work, secret="id:the-client-secret")

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from convergence.ports.warehouse import Scope, Statement
-from convergence.sandbox import anthropic, azure, claude_code, google
-from tests.e2e.recompute import total_cost
+from convergence.sandbox import azure, claude_code, google
+from tests.unit.processors.expected_costs import DATES, FIRST, LAST, expected
 from tests.unit.processors.installation import ORG, Here, days, installed
 from tests.unit.processors.step_world import CONFIGS
 
-FIRST, LAST = date(2026, 11, 10), date(2026, 11, 13)
-DATES = [FIRST + timedelta(days=number) for number in range(4)]
 RANGE = days(FIRST, LAST)
 PROVIDERS = ("openai", "anthropic", "gemini", "vertex", "azure_openai")
 
@@ -26,31 +23,6 @@ def in_installation(folder: Path, work: Any) -> Any:
             return await work(here)
 
     return asyncio.run(main())
-
-
-def expected(provider: str) -> Decimal:
-    """The provider's cost from raw figures, sharing no line of code with the pipelines."""
-    if provider == "openai":
-        return total_cost(FIRST, LAST)
-    if provider == "azure_openai":
-        return sum((cost for day in DATES for _, cost in azure.charges(day).values()), Decimal(0))
-    if provider in {"gemini", "vertex"}:
-        service = {"gemini": "Gemini API", "vertex": "Vertex AI"}[provider]
-        rows = google.export(FIRST, LAST, [service])
-        return sum((Decimal(str(row["cost"])) + Decimal(str(row["credits"])) for row in rows), Decimal(0))
-    start = int(datetime(2026, 11, 10, tzinfo=UTC).timestamp())
-    prices = {  # USD per million tokens, Anthropic's published list; batch is half
-        "claude-haiku-4-5": (1, "0.1", "1.25", 2, 5),
-        "claude-sonnet-4-5": (3, "0.3", "3.75", 6, 15),
-        "claude-opus-4-8": (5, "0.5", "6.25", 10, 25),
-    }
-    total = Decimal(0)
-    for row in anthropic.messages(start, start + 4 * anthropic.DAY):
-        share = Decimal("0.5") if row["service_tier"] == "batch" else Decimal(1)
-        for name, price in zip(anthropic.PRICED, prices[row["model"]], strict=True):
-            total += row[name] * Decimal(price) * share / 1_000_000
-        total += row["web_search_requests"] * Decimal("0.01")
-    return total
 
 
 async def focus(here: Here) -> dict[str, Decimal]:

@@ -138,7 +138,7 @@ def test_arguments_take_the_type_that_the_author_wrote() -> None:
     [
         ({"name": "p_x"}, "'p_x' has no value"),
         ({"name": "p_x", "type": "DATE", "value": "soon"}, "'p_x' is 'soon', which is not a DATE"),
-        ({"name": "p_x", "type": "DATE; DROP", "value": "x"}, "no GoogleSQL type"),
+        ({"name": "p_x", "type": "DATE; DROP", "value": "x"}, "not a GoogleSQL type"),
         ({"name": "p_twice", "value": "x"}, "'p_twice' is given twice"),
     ],
 )

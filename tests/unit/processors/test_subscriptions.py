@@ -102,7 +102,7 @@ def test_contracts_are_the_orgs_whichever_credential_a_run_has(tmp_path: Path) -
             await here.good("openai/subscriptions", **april)
             assert await here.rows("SELECT COUNT(*) AS n FROM subscriptions") == [{"n": 2}]  # a price of each span
             assert await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3") == before
-            # A contract that was told by mistake can be taken back whole.
+            # A contract that was entered by mistake can be taken back whole.
             await here.good("openai/subscriptions", seats="0", starts_on="2026-04-01", **april)
             assert await here.rows("SELECT 1 FROM cost_data_standard_1_3") == []
 

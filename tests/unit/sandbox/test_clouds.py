@@ -20,7 +20,7 @@ DAY = date(2026, 11, 10)
 
 def ask(path: str, headers: dict[str, str], body: bytes = b"", method: str = "GET", **query: Any) -> Response:
     pairs = [(name.replace("__", "."), str(value)) for name, value in query.items()]
-    return Sandbox(faults=False)._answer(Request(method, path, pairs, headers, body))
+    return Sandbox(faults=False).answer(Request(method, path, pairs, headers, body))
 
 
 def claude(**query: Any) -> Response:
@@ -68,12 +68,13 @@ def test_azure_wants_a_token_a_version_and_a_known_resource() -> None:
     path, good = f"/v1{azure.RESOURCE}/providers/Microsoft.Insights/metrics", {"authorization": f"Bearer {azure.TOKEN}"}
     assert ask(path, {}).status == 401
     assert ask(path, good).status == 400
-    assert ask("/v1/subscriptions/other", good, **{"api-version": "1"}).status == 404
+    version: dict[str, Any] = {"api-version": "1"}
+    assert ask("/v1/subscriptions/other", good, **version).status == 404
 
 
 def test_azure_answers_ten_series_unless_asked_for_more() -> None:
     path, good = f"/v1{azure.RESOURCE}/providers/Microsoft.Insights/metrics", {"authorization": f"Bearer {azure.TOKEN}"}
-    query = {"api-version": "1", "timespan": "2026-11-10T00:00:00Z/2026-11-11T00:00:00Z"}
+    query: dict[str, Any] = {"api-version": "1", "timespan": "2026-11-10T00:00:00Z/2026-11-11T00:00:00Z"}
     for top, count in ((1, 1), (10, 2)):
         page = orjson.loads(ask(path, good, **query, metricnames="GeneratedTokens", top=top).body)
         assert len(page["value"][0]["timeseries"]) == count

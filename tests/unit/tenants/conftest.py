@@ -45,9 +45,8 @@ class Tenants:
 
     def org(self, slug: str = "acme", **changes: Any) -> Org:
         limits = Limits(daily=1, monthly=1, concurrent=1)
-        return Org(
-            **{"slug": slug, "name": slug, "status": "ACTIVE", "limits": limits, "created_at": self.clock.at} | changes
-        )
+        values: dict[str, Any] = {"slug": slug, "name": slug, "status": "ACTIVE", "limits": limits}
+        return Org(**(values | {"created_at": self.clock.at} | changes))
 
     def run_scenario(self, scenario: Callable[[], Any]) -> Any:
         async def whole() -> Any:

@@ -127,7 +127,7 @@ def _packed(message: Message, room: int, path: str) -> tuple[PubsubMessage, int]
 
 
 def _over_limits(message: Message) -> str:
-    """Say which limit of attributes a message breaks; empty when none."""
+    """Return which limit of attributes a message breaks; empty when none."""
     attributes = message.attributes
     if not message.data and not attributes:
         return "it has neither data nor attributes"

@@ -58,11 +58,11 @@ def translated(error: Exception, *, service: str, doing: str, preconditions: boo
         return PermissionMissing(f"{service}: {doing} is not allowed. Grant what Google names: {message}")
     if isinstance(error, google.Unauthorized):
         return CloudSetup(
-            f"{service}: Google does not accept this identity ({doing}). Look at the service account and"
+            f"{service}: Google does not accept this identity ({doing}). Check the service account and"
             f" the machine's clock. Google says: {message}"
         )
     if isinstance(error, google.MethodNotImplemented):
-        return CloudSetup(f"{service}: {doing} is not offered there. Look at the endpoint. Google says: {message}")
+        return CloudSetup(f"{service}: {doing} is not offered there. Check the endpoint. Google says: {message}")
     if isinstance(error, _AGAIN):
         return Transient(f"waiting for {service} ({doing}): {_name(error)}: {message}")
     if message.startswith("The database "):  # a NOT_FOUND that is not about a document
@@ -90,9 +90,9 @@ def _signed_out(error: auth.GoogleAuthError, service: str, doing: str) -> Conver
 
 
 def _passes(error: BaseException | None) -> bool:
-    """Say whether a sign-in may succeed later. The libraries mark few errors so; an unanswered request is another.
+    """Return whether a sign-in may succeed later. The libraries mark few errors so; an unanswered request is another.
 
-    A `TransportError` that carries an answer is none of these: the other side spoke, and refused.
+    A `TransportError` that carries an answer is none of these: the other side answered, and refused.
     """
     while error is not None:
         if isinstance(error, auth.GoogleAuthError) and error.retryable:
@@ -104,7 +104,7 @@ def _passes(error: BaseException | None) -> bool:
 
 
 def unapplied(error: Exception) -> bool:
-    """Say whether a failed call is known to have changed nothing."""
+    """Return whether a failed call is known to have changed nothing."""
     return isinstance(error, _UNAPPLIED)
 
 

@@ -55,7 +55,7 @@ def fetch_from(url: str = CERTIFICATES_URL, transport: httpx.AsyncBaseTransport 
         except (httpx.HTTPError, json.JSONDecodeError) as error:
             raise Transient(f"waiting for Google's certificates ({url}): {error!r}") from error
         if not isinstance(found, dict) or not all(isinstance(each, str) for each in found.values()):
-            raise Transient(f"waiting for Google's certificates: {url} answered something else")
+            raise Transient(f"waiting for Google's certificates: {url} gave another answer")
         kept = _MAX_AGE.search(answer.headers.get("cache-control", ""))
         return Certificates(found, float(kept[1]) if kept is not None else _KEPT_S)
 
@@ -89,7 +89,7 @@ class PushIdentity:
 
         Raises:
             Denied: it is not; the message names the wrong claim, for the operator who mistyped an audience.
-            Transient: Google's certificates cannot be had.
+            Transient: Google's certificates are not available.
         """
         from google.auth import jwt
         from google.auth.exceptions import GoogleAuthError
@@ -100,7 +100,7 @@ class PushIdentity:
             claims = jwt.decode(token, certificates, clock_skew_in_seconds=_SKEW_S)
         except (GoogleAuthError, ValueError, TypeError, RecursionError, binascii.Error) as error:
             # The library's words may repeat the token; ours do not.
-            raise Denied(f"the token is not a valid one of Google's ({type(error).__name__})") from None
+            raise Denied(f"the token is not a valid token of Google's ({type(error).__name__})") from None
         for claim, fits in (
             ("iss", claims.get("iss") in _ISSUERS),
             ("aud", claims.get("aud") == self._audience),
@@ -108,12 +108,12 @@ class PushIdentity:
             ("email_verified", claims.get("email_verified") is True),
         ):
             if not fits:
-                raise Denied(f"the token's {claim} is another one than this function expects")
+                raise Denied(f"the token's {claim} is not the one that this function expects")
 
     async def _for_key(self, key_id: str) -> Mapping[str, str]:
         """Return certificates that are not too old, fetched again for a key that they lack, if not just now.
 
-        Those who wait at one moment share a fetch and its failure. Who has a known key never waits for a stranger's.
+        Callers that wait at one moment share a fetch and its failure. A known key never waits for an unknown one.
         """
         age_s = self._age_s()
         if age_s > self._kept_s or (key_id not in self._certificates and age_s > _AGAIN_S):
@@ -130,7 +130,7 @@ class PushIdentity:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._fetching = None
         if not task.cancelled():
-            task.exception()  # seen, even where all who waited were let go
+            task.exception()  # seen, even where all who waited were cancelled
 
     def _age_s(self) -> float:
         if self._fetched_at is None:

@@ -29,7 +29,7 @@ _BIGQUERY_HOSTS: Final = re.compile(
 
 @dataclass(frozen=True, slots=True, repr=False)
 class ServiceKey:
-    """What is used of a service account's key; whatever else its file says is ignored. Never shown."""
+    """What is used of a service account's key; everything else in its file is ignored. Never shown."""
 
     email: str
     private_key: str
@@ -71,7 +71,7 @@ def _checked(text: str, what: str, hosts: re.Pattern[str], *, here: bool) -> htt
 
 
 def job_project(key: ServiceKey, project: str) -> str:
-    """Return where queries run. Raises `StepFailed` when neither the step nor the key says it."""
+    """Return where queries run. Raises `StepFailed` when neither the step nor the key names it."""
     found = project or key.project
     if not found:
         raise StepFailed("the key names no project_id: set config.project, the project to ask")
@@ -79,7 +79,7 @@ def job_project(key: ServiceKey, project: str) -> str:
 
 
 def no_private_key() -> StepFailed:
-    """Return the error of a key whose private half is none."""
+    """Return the error of a key whose private_key cannot be read."""
     return StepFailed("Google: the private_key of the service account cannot be read; store the whole JSON key")
 
 
@@ -96,7 +96,7 @@ def token_refused(message: str) -> ConvergenceError:
 
 _REFUSALS: Final = (
     ("disabled", "it is disabled: enable it, or store a new key of another"),
-    ("not found", "it does not exist any more: store a new key of another"),
+    ("not found", "it no longer exists: store a new key of another"),
     ("signature", "this key of it was deleted or disabled: store a new key"),
     ("scope", "it may not ask for this scope: store a new key of an account that may"),
 )

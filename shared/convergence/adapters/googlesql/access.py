@@ -75,7 +75,7 @@ def refuse_kind(tree: exp.Expr) -> None:
     if not known:
         raise StepFailed(f"{_kind(tree)} cannot run here.")
     if not isinstance(tree, QUERIES) and tree.args.get("with_") is not None:
-        raise StepFailed(f"WITH cannot stand before {_kind(tree)}: put it behind, before the SELECT.")
+        raise StepFailed(f"WITH cannot come before {_kind(tree)}: put it before the SELECT inside.")
 
 
 def _refuse_other_source(table: exp.Table) -> None:
@@ -91,7 +91,7 @@ def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], s
             raise Denied(f"{dataset}.{name} is outside of what this statement may read: {', '.join(sorted(readable))}.")
     for dataset, name in sorted(writes):
         if name.endswith("*"):
-            raise StepFailed(f"{dataset}.{name} stands for many tables, which can only be read together.")
+            raise StepFailed(f"{dataset}.{name} is a wildcard: its tables can only be read.")
         if dataset and (not scope.writable or dataset != scope.dataset):
             allowed = f"only {scope.dataset} may be written" if scope.writable else "this statement may only read"
             raise Denied(f"{dataset}.{name} cannot be written: {allowed}.")

@@ -15,13 +15,13 @@ from convergence.ports.warehouse import Column, Row
 
 
 def misfit(column: Column, value: Any) -> str | None:
-    """Say what is wrong with a value for a column, None when it can be stored."""
+    """Return what is wrong with a value for a column, None when it can be stored."""
     try:
         convert(column, value)
     except ValueError:
         if value is None:
             return "is REQUIRED, but has no value"
-        return f"wants {column_type(column)}, got {_shown(value)}"
+        return f"must be {column_type(column)}, got {_shown(value)}"
     return None
 
 

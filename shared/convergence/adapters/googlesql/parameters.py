@@ -20,13 +20,14 @@ def python_value(name: str, kind: SqlType, value: Any) -> Any:
     """Return a parameter's value; the cast to its type happens in SQL.
 
     Raises:
-        InvalidInput: a TIMESTAMP without a zone, no integer, no list, an object with other fields than the type's.
+        InvalidInput: a TIMESTAMP without a zone, not an integer, not a list, an object with other fields than the
+        type's.
     """
     if value is None:
         return None
     if kind.name == "ARRAY":
         if not isinstance(value, list | tuple) or kind.element.name == "ARRAY":
-            raise InvalidInput(f"Parameter @{name}: {kind} wants a list, without lists in it; got {value!r:.60}.")
+            raise InvalidInput(f"Parameter @{name}: {kind} takes a list, without lists in it; got {value!r:.60}.")
         return [python_value(name, kind.element, each) for each in value]
     if kind.name == "STRUCT":
         return _struct(name, kind, value)
@@ -45,7 +46,7 @@ def _struct(name: str, kind: SqlType, value: Any) -> dict[str, Any]:
     if "" in fields:
         raise InvalidInput(f"Parameter @{name}: the fields of {kind} need names.")
     if not isinstance(value, Mapping):
-        raise InvalidInput(f"Parameter @{name}: {kind} wants an object, got {value!r:.60}.")
+        raise InvalidInput(f"Parameter @{name}: {kind} takes an object, got {value!r:.60}.")
     for given in value:
         if given not in fields:
             raise InvalidInput(f"Parameter @{name}: {kind} has no field {given!r}.{did_you_mean(str(given), fields)}")

@@ -61,9 +61,9 @@ def parse_statement(sql: str) -> exp.Expr:
     except RecursionError as error:
         raise StepFailed("syntax error: the statement is nested too deeply.") from error
     except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:  # the parser's own mistakes
-        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not know.") from error
+        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not have.") from error
     if len(trees) != 1:
-        raise StepFailed(f"One statement is expected, {len(trees)} were given.")
+        raise StepFailed(f"One statement is expected, but {len(trees)} were given.")
     check_joins(trees[0])
     for node in trees[0].walk():
         for missing in node.error_messages():

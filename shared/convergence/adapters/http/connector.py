@@ -2,7 +2,7 @@
 
 A name that is resolved twice may resolve differently (DNS rebinding): to a public address for the check, to a private
 one for the call. So a name is resolved once for each connection, its addresses are checked, and aiohttp connects to
-one of them, while host header and TLS still speak of the name. aiohttp does not resolve what looks like an address;
+one of them, while host header and TLS still use the name. aiohttp does not resolve what looks like an address;
 the transport checks such hosts before the call. Every socket is checked once more when it is made, so that no path
 around resolver and transport ends at a private address.
 """
@@ -58,7 +58,7 @@ class _Connector(aiohttp.TCPConnector):
 
     @property
     def closed(self) -> bool:
-        """True also when the loop has ended: nothing can be closed then, and aiohttp has nothing to complain about."""
+        """True also when the loop has ended: nothing can be closed then, and aiohttp does not warn about it."""
         return super().closed or self._loop.is_closed()
 
     def __del__(self, *modules: Any) -> None:
@@ -117,7 +117,7 @@ def _sockets(reach: Reach) -> SocketFactoryType:
     def make(info: AddrInfoType) -> socket.socket:
         family, kind, proto, _, address = info
         if not may_connect(str(address[0]), reach):
-            raise PermissionError(errno.EPERM, f"the address {address[0]} is not to be called")
+            raise PermissionError(errno.EPERM, f"the address {address[0]} may not be called")
         return socket.socket(family=family, type=kind, proto=proto)
 
     return make

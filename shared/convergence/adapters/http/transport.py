@@ -64,7 +64,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             response = await self._pool(reach, url.scheme).handle_async_request(request)
         try:
             if response.status_code < 200:
-                raise httpx.RemoteProtocolError("the answer leaves HTTP/1.1", request=request)
+                raise httpx.RemoteProtocolError("the answer switches to another protocol", request=request)
             compressed = is_compressed(response.headers, url.host)
         except BaseException:
             await response.aclose()

@@ -97,7 +97,7 @@ class LocalBus:
             await self._quiet.wait()
 
     async def drain(self, timeout_s: float) -> bool:
-        """Begin no delivery more and wait for those under way; False when some were not done in time.
+        """Start no further delivery and wait for those under way; False when some did not end in time.
 
         What is published meanwhile is still seen by taps; as a hint it is lost, as any may be.
         """
@@ -142,7 +142,7 @@ class LocalBus:
             self._watch(subscription)
         try:
             answer: Answer = await subscription.handler(delivery)
-        except Exception as error:  # the edge: whatever a handler raises means "deliver again"
+        except Exception as error:  # whatever a handler raises means "deliver again"
             logger.warning("%s: delivery %d failed", subscription.name, delivery.attempt, exc_info=error)
             answer = Retry(type(error).__name__)
         finally:

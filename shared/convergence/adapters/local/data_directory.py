@@ -102,7 +102,7 @@ class DataDirectory:
             file.close()
 
     def _close_to_others(self) -> None:
-        """Take all rights of others from what earlier releases made; other files in the folder stay as they are.
+        """Remove other users' rights to files of earlier releases; other files in the folder stay as they are.
 
         The key is left out: a key that others could read is refused by the keyring, not hidden.
         """

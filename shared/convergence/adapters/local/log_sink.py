@@ -1,7 +1,7 @@
 """The operational log: run events, spooled to a file, folded into the warehouse in bulk.
 
-The loop only appends bytes; DuckDB reads the file on the writer's thread. Seldom and much is cheap, often and little
-is not: DuckDB holds Python's lock while it plans, and every step would wait for it. The log tables describe, they
+The loop only appends bytes; DuckDB reads the file on the writer's thread. Few large writes are cheap, many small ones
+are not: DuckDB holds Python's lock while it plans, and every step would wait for it. The log tables describe, they
 decide nothing; what a killed process had not spooled yet (a second's worth) is missing from them.
 """
 
@@ -19,8 +19,8 @@ from typing import Final
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse import tables
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import ConvergenceError, StepFailed, Transient
 from convergence.ports.bus import Message
 from convergence.ports.clock import Clock
@@ -63,7 +63,7 @@ class LogSink:
         self._events: list[bytes] = []
         self.trouble: str | None = None  # the reason events are not in the file yet
         self._timer: asyncio.TimerHandle | None = None
-        self._folding: asyncio.Task[None] | None = None
+        self.folding: asyncio.Task[None] | None = None  # the fold that was begun last
         self._lock = asyncio.Lock()
         self._orgs: set[str] = set()
 
@@ -72,7 +72,7 @@ class LogSink:
         for message in messages:
             self._events.append(message.data)
         if self._timer is None:
-            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self._due)
+            self._timer = asyncio.get_running_loop().call_later(self._interval_s, self.write_due)
 
     async def flush(self) -> None:
         """Fold everything into the tables. Raises what the warehouse raises; the file stays for the next time."""
@@ -90,21 +90,22 @@ class LogSink:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        if self._folding is not None:
-            await asyncio.gather(self._folding, return_exceptions=True)
+        if self.folding is not None:
+            await asyncio.gather(self.folding, return_exceptions=True)
         self._write()
         if self._warehouse.session.is_open or self._spooled >= self._fold_bytes:
             await self.flush()
 
-    def _due(self) -> None:
+    def write_due(self) -> None:
+        """Write what has gathered, and begin a fold when the file is large enough: what the timer calls."""
         self._timer = None
         try:
             self._write()
         except Transient:  # reported by `trouble`; the events are kept
-            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self._due)
+            self._timer = asyncio.get_running_loop().call_later(_AGAIN_S, self.write_due)
             return
-        if self._spooled >= self._fold_bytes and (self._folding is None or self._folding.done()):
-            self._folding = asyncio.get_running_loop().create_task(self._fold_later())
+        if self._spooled >= self._fold_bytes and (self.folding is None or self.folding.done()):
+            self.folding = asyncio.get_running_loop().create_task(self._fold_later())
 
     async def _fold_later(self) -> None:
         with contextlib.suppress(ConvergenceError):  # the file stays; the next fold tries again

@@ -57,7 +57,7 @@ class _Look:
         force = pipeline.execution.force_param
         self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS, *([force] if force else [])}
         self._known = {*BUILT_INS, *self._givable}
-        self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for, of the last one asked
+        self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for
         self._slips: dict[str, str | None] = {}
 
     def identity(self) -> Iterator[ConfigError]:
@@ -95,7 +95,8 @@ class _Look:
             at: KeyPath = ("steps", index)
             if step.step_id in first:
                 before = f"step {first[step.step_id] + 1}"
-                yield self._problem((*at, "step_id"), f"{before} is called {step.step_id!r} too: ids differ")
+                message = f"{before} is called {step.step_id!r} as well: step ids must be unique"
+                yield self._problem((*at, "step_id"), message)
             first.setdefault(step.step_id, index)
             if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
                 known = did_you_mean(step.ps_type, ps_types.known_names())

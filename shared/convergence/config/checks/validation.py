@@ -24,7 +24,7 @@ from convergence.errors import ConfigError, ConfigErrors
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """What was looked at and what is wrong. `checked` counts files by kind."""
+    """What was checked and what is wrong. `checked` counts files by kind."""
 
     checked: dict[Kind, int]
     problems: tuple[ConfigError, ...]
@@ -101,7 +101,7 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
         if not file.read_bytes().strip():
             raise ConfigError("the procedure's file is empty", where=name)
         return
-    source = read_yaml(file.read_bytes(), name)  # JSON is YAML, and so has lines too
+    source = read_yaml(file.read_bytes(), name)  # JSON is YAML, so its mistakes have lines too
     problems = list(source.problems)
     try:
         MODELS[kind].model_validate(source.data)
@@ -131,13 +131,13 @@ def _inactive(loaded: LoadedPipeline) -> list[ConfigError]:
 
 
 def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:
-    """Aliases that name two pipelines, or one that has the path itself."""
+    """Aliases of two pipelines, or of one whose path is another pipeline's alias."""
     taken = {loaded.path: loaded.path for loaded in pipelines}
     problems = []
     for loaded in pipelines:
         for index, alias in enumerate(loaded.pipeline.aliases):
             if taken.setdefault(alias, loaded.path) != loaded.path:
-                message = f"the alias {alias!r} leads to {taken[alias]} already"
+                message = f"the alias {alias!r} already leads to {taken[alias]}"
                 problems.append(loaded.positions.problem(("aliases", index), message))
     return problems
 

@@ -5,8 +5,8 @@
     value ← 'text' | "text" | number | true | false | null | [value, …] | ( or ) | name
     name ← parameters.x | variables.x | results.step.field | {x}       (quotes round {x} change nothing)
 
-Words may be in capitals; `=` and `<>` are the older signs of `==` and `!=`. A name without a value is null, which
-equals only null and is in no order with anything. Text and numbers are never equal. Nothing is called, nothing
+Words may be in capitals; `=` and `<>` are older spellings of `==` and `!=`. A name without a value is null, which
+equals only null and cannot be ordered. Text and numbers are never equal. Nothing is called, nothing
 is evaluated as Python.
 """
 
@@ -88,7 +88,7 @@ def evaluate(
     """Return whether the condition holds.
 
     Raises:
-        StepFailed: the result is not a boolean, or the compared values have no order.
+        StepFailed: the result is not a boolean, or the compared values cannot be ordered.
     """
     parsed = parse(expression) if isinstance(expression, str) else expression
     scope = {"parameters": parameters, "results": results, "variables": variables or {}}
@@ -128,13 +128,13 @@ def _compare(sign: str, left: Any, right: Any) -> bool:
         elif right is None:
             found = False
         else:
-            raise StepFailed(f"when: `{sign}` looks into a list or a text, not into {type(right).__name__}")
+            raise StepFailed(f"when: `{sign}` needs a list or a text on its right, not {type(right).__name__}")
         return found == (sign == "in")
     if left is None or right is None:
         return False
     numbers = _is_number(left) and _is_number(right)
     if not numbers and not (isinstance(left, str) and isinstance(right, str)):
-        raise StepFailed(f"when: {type(left).__name__} and {type(right).__name__} have no order (`{sign}`)")
+        raise StepFailed(f"when: {type(left).__name__} and {type(right).__name__} cannot be ordered (`{sign}`)")
     return _ORDER[sign](left, right)
 
 

@@ -1,4 +1,4 @@
-"""The door at which a written file is translated: it keeps the mistakes, and where each key came from."""
+"""Translates a written file into the normal form; keeps the mistakes, and where each key came from."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Normalizer:
         target = str(normal[-1])
         if target in found:
             first = self.origins.get(normal, normal)[-1]
-            self.report(written, f"{written[-1]} says the same as {first}: keep one of them")
+            self.report(written, f"{written[-1]} means the same as {first}: keep one of them")
             return
         found[target] = value
         self.came_from(normal, written)
@@ -59,7 +59,7 @@ def seconds(normalizer: Normalizer, at: KeyPath, value: Any) -> Any:
         normalizer.report(at, f"{at[-1]} is a number, not {value!r}")
         return 60.0
     if value <= 0:
-        normalizer.report(at, f"{at[-1]} is more than 0")
+        normalizer.report(at, f"{at[-1]} must be more than 0")
         return 60.0
     return float(value * 60 if at[-1] == "timeout_minutes" else value)
 

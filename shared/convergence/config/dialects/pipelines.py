@@ -1,4 +1,4 @@
-"""Older and wider forms of a pipeline file, translated at the door into the one normalised form of `model`.
+"""Older and wider forms of a pipeline file, translated into the one normal form of `model`.
 
 Every written key is looked up in a table here; a key that no table has is a mistake. The tables also make the
 JSON Schema, so that what the editor completes is what is accepted.

@@ -21,7 +21,7 @@ KEYS: Final = frozenset({"cron", "default_cron", "type", "time", "minute", "day_
 
 
 def normalise(written: Any, report: Report) -> dict[str, Any] | None:
-    """Return `{cron, timezone, enabled}`, or None after telling `report` what is wrong."""
+    """Return `{cron, timezone, enabled}`, or None after reporting what is wrong."""
     if isinstance(written, str):
         written = {"cron": written}
     if not isinstance(written, Mapping):

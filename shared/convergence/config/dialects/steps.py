@@ -106,7 +106,7 @@ def _into_block(normalizer: Normalizer, found: dict[str, Any], normal: KeyPath, 
         return  # the wrong type of the block itself is reported by the model
     copy = dict(block)
     if normal[-1] in copy:
-        normalizer.report(written, f"{written[-1]} says the same as {normal[-2]}.{normal[-1]}: keep one of them")
+        normalizer.report(written, f"{written[-1]} means the same as {normal[-2]}.{normal[-1]}: keep one of them")
         return
     copy[str(normal[-1])] = value
     found[str(normal[-2])] = copy
@@ -166,7 +166,7 @@ def _retry(normalizer: Normalizer, at: KeyPath, value: Any) -> Any:
         if target is None:
             normalizer.report((*at, key), f"retry has no {key!r}.{did_you_mean(key, RETRY_KEYS)}")
         elif target in found:
-            normalizer.report((*at, key), f"{key} says the same as {target}: keep one of them")
+            normalizer.report((*at, key), f"{key} means the same as {target}: keep one of them")
         else:
             more = 1 if key == "max_retries" and isinstance(inner, int) else 0
             found[target] = inner + more if more else inner

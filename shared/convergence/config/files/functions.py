@@ -1,6 +1,6 @@
 """`functions/{name}/function.yaml`: what a deployed function listens to, and what its instances have.
 
-The one description of a function. The app reads its limits here, the infrastructure makes subscriptions of it.
+The one description of a function. The app reads its limits here, the infrastructure makes subscriptions from it.
 """
 
 from __future__ import annotations
@@ -35,10 +35,10 @@ class Trigger(Model):
 
 
 class FunctionFile(Model):
-    """One function. `http: public` opens it to callers without an identity of ours: they show an API key.
+    """One function. `http: public` opens it to callers without a Google identity of ours: they send an API key.
 
-    `concurrency` is the most requests one instance has in work; more than one needs a whole CPU (Cloud Run,
-    "Maximum concurrent requests").
+    `concurrency` is the largest number of requests that one instance works on at a time; more than one needs a whole
+    CPU (Cloud Run, "Maximum concurrent requests").
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]*$")
@@ -59,7 +59,7 @@ class FunctionFile(Model):
             if trigger.ack_deadline_s <= self.timeout_s:
                 raise ValueError(f"{trigger.topic}: the ack deadline must be longer than timeout_s")
             if trigger.backoff_min_s > trigger.backoff_max_s:
-                raise ValueError(f"{trigger.topic}: backoff_min_s is over backoff_max_s")
+                raise ValueError(f"{trigger.topic}: backoff_min_s exceeds backoff_max_s")
         return self
 
 
@@ -76,5 +76,5 @@ def read_function(folder: Path) -> FunctionFile:
     except ValidationError as error:
         raise ConfigErrors([*source.problems, *problems_of(error, source.data, source.positions)]) from None
     if found.name != folder.name:
-        raise ConfigErrors([ConfigError(f"{found.name!r} lives in a folder of another name", where=where, path="name")])
+        raise ConfigErrors([ConfigError(f"{found.name!r} is in a folder with another name", where=where, path="name")])
     return found

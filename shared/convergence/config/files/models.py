@@ -17,7 +17,7 @@ class _Closed(BaseModel):
 
 
 class _Open(BaseModel):
-    """Known keys are checked, further ones are kept for who reads them."""
+    """Known keys are checked, others are kept for their readers."""
 
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
@@ -174,7 +174,7 @@ class _DatasetType(_Open):
 
 
 class TableNames(_Closed):
-    """`{provider}_{domain}_{granularity}_{state}`, and which tables are called otherwise."""
+    """`{provider}_{domain}_{granularity}_{state}`, and which tables have other names."""
 
     granularities: Annotated[_Texts, Field(min_length=1)]
     states: Annotated[_Texts, Field(min_length=1)]

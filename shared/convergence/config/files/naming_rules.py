@@ -16,7 +16,7 @@ FILE: Final = "system/dataset_types.yml"
 
 
 class Naming:
-    """The rules of one configs folder. A folder without the file has none, and every name is good."""
+    """The rules of one configs folder. A folder without the file has none: every name is allowed."""
 
     def __init__(self, rules: DatasetTypes | None) -> None:
         self._tables = None if rules is None else rules.tables

@@ -67,7 +67,7 @@ def with_notifications(
 def _channels(
     settings: Mapping[str, Any], event: str, chosen: Sequence[str], profile: Mapping[str, Any]
 ) -> Sequence[str]:
-    """Return the channels of an event: the pipeline's, else the org's, else the file's; of an event that is on."""
+    """Return the channels of an event: the pipeline's, else the org's, else the file's; of an event that is enabled."""
     if chosen:
         return chosen
     rules = [rule for rule in settings.get("event_triggers", ()) if rule.get("event") == event]

@@ -84,10 +84,10 @@ _LINEAGE: Final = {
 
 
 def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
-    """Read one schema file; the table is called like the file. Of a file with several tables, `name` is the one.
+    """Read one schema file; the table has the file's name. Of a file with several tables, `name` is the one.
 
     Raises:
-        ConfigError: no JSON, an unknown key, type or mode, or a column twice; `where` is `file:line` when known.
+        ConfigError: not JSON, an unknown key, type or mode, or a column twice; `where` is `file:line` when known.
     """
     data = _json(path)
     options: Mapping[str, Any] = {}
@@ -229,7 +229,7 @@ def _columns(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:
             raise ConfigError("a field is an object with name and type", where=where, path=f"{path}[{number}]")
         column = _column(field, where=where, path=f"{path}{field.get('name', f'[{number}]')}")
         if column.name.lower() in {other.name.lower() for other in columns}:
-            raise ConfigError(f"the column {column.name!r} is there twice", where=where, path=path)
+            raise ConfigError(f"the column {column.name!r} appears twice", where=where, path=path)
         columns.append(column)
     return tuple(columns)
 

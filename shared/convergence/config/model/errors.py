@@ -49,7 +49,7 @@ def without(normal: Mapping[str, Any], error: ValidationError) -> dict[str, Any]
 
 
 def details_of(error: ValidationError, data: Any) -> list[tuple[KeyPath, ErrorDetails]]:
-    """Return what does not fit, with its path in `data`: of a union, only the branch that came furthest."""
+    """Return what does not fit, with its path in `data`: of a union, only the branch that got furthest."""
     found = []
     for detail in error.errors(include_url=False):
         if detail["type"] == "too_short" and detail["input"]:
@@ -78,7 +78,7 @@ def _drop(data: Any, path: tuple[str | int, ...]) -> None:
         try:
             data = data[key]
         except (LookupError, TypeError):
-            return  # gone already, with a parent
+            return  # already gone with its parent
     if isinstance(data, dict):
         data.pop(path[-1], None)
         if path[-1] in {"step_id", "ps_type"}:
@@ -103,17 +103,19 @@ def sentence(detail: ErrorDetails, path: KeyPath) -> str:
             near = did_you_mean(given, allowed.split(", ")) if isinstance(given, str) else f" Use one of: {allowed}."
             return f"{key} is not {_shown(given)}.{near}"
         case "greater_than" | "greater_than_equal":
-            return f"{key} is {'more than' if kind == 'greater_than' else 'at least'} {_limit(context)}, not {given}"
+            return (
+                f"{key} must be {'more than' if kind == 'greater_than' else 'at least'} {_limit(context)}, not {given}"
+            )
         case "less_than" | "less_than_equal":
-            return f"{key} is at most {_limit(context)}, not {_shown(given)}"
+            return f"{key} must be at most {_limit(context)}, not {_shown(given)}"
         case "too_short":
-            return f"{key} has at least {context['min_length']} entries"
+            return f"{key} must have at least {context['min_length']} entries"
         case "too_long":
-            return f"{key} has at most {context['max_length']} entries, not {context['actual_length']}"
+            return f"{key} may have at most {context['max_length']} entries, not {context['actual_length']}"
         case "string_too_long":
-            return f"{key} has at most {context['max_length']} characters, not {len(given)}"
+            return f"{key} may have at most {context['max_length']} characters, not {len(given)}"
         case "string_pattern_mismatch":
-            return f"{key} begins with a letter and has letters, digits, _ and - only, not {_shown(given)}"
+            return f"{key} must begin with a letter and have only letters, digits, _ and -, not {_shown(given)}"
         case "value_error":
             return str(context["error"])
     return f"{key}: {detail['msg']}"

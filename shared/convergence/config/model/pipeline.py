@@ -28,7 +28,7 @@ class Model(BaseModel):
 
 
 class Retry(Model):
-    """How often a step is tried, the first time included; 1 = no retry. The wait doubles, with jitter."""
+    """How often a step is tried, including the first time; 1 = no retry. The wait doubles, with jitter."""
 
     max_attempts: int = Field(default=1, ge=1, le=20)
     backoff_seconds: float = Field(default=1.0, ge=0, le=3600)
@@ -43,7 +43,7 @@ class Schedule(Model):
 
 
 class ParameterSpec(Model):
-    """What a caller may give. A `secret` is sealed by the engine and never stored in clear; it has no default."""
+    """What a caller may give. A `secret` is sealed by the engine and never stored in plain text; it has no default."""
 
     type: ParameterType = "string"
     required: bool = False

@@ -136,7 +136,7 @@ class _Reading:
 def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wrong: list[str]) -> None:
     """Fill date, start_date and end_date from each other, else with the default date.
 
-    An assumed start (MONTH_START on the first of a month) takes the assumed end along.
+    An assumed start (MONTH_START on the first of a month) moves the assumed end with it.
     """
     day, start, end = (found.get(name) for name in ("date", "start_date", "end_date"))
     if end is None:

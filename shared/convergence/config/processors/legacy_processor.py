@@ -15,8 +15,8 @@ from convergence.ports.processor import SUCCESS, Context
 class LegacyProcessor:
     """Runs such a class as a step: validate, then extract → transform → load, each given the previous result.
 
-    A method that the class does not have is left out; one that takes no argument gets none. Plain methods run in
-    a thread, so they may block. `validate` answering False is a final error. A mapping with a `status` from the
+    A method that the class does not have is skipped; one that takes no argument gets none. Plain methods run in
+    a thread, so they may block. `validate` returning False is a final error. A mapping with a `status` from the
     last method is the step's result; anything else is counted as the rows.
     """
 

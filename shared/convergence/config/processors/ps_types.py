@@ -7,7 +7,7 @@ group `convergence.processors`. Nothing else can be imported from a file: a conf
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from importlib import import_module
 from pathlib import Path
@@ -55,7 +55,7 @@ _CLASSES: Final[Mapping[str, str]] = {
     "anthropicusageprocessor": "anthropic.usage",
     "anthropiccostprocessor": "anthropic.cost",
 }
-# What the product ships in later issues: a file may name them today, running one is refused by name.
+# Processors of later releases: a file may name them today; running one is refused.
 ANNOUNCED: Final = frozenset(
     {
         *("generic.api_extractor", "generic.bq_execute", "generic.bq_loader", "generic.dq_check"),
@@ -103,7 +103,7 @@ def known_names() -> frozenset[str]:
 
 def installed() -> frozenset[str]:
     """Return the names that can be loaded: modules (found by their files, not imported) and entry points."""
-    return _modules(FOLDER) | frozenset(_registered())
+    return modules_below(FOLDER) | frozenset(_registered())
 
 
 def is_installed(name: str) -> bool:
@@ -111,7 +111,7 @@ def is_installed(name: str) -> bool:
     module, _, class_name = name.partition(":")
     if class_name and _NAME.fullmatch(name):
         return (FOLDER / (module.replace(".", "/") + ".py")).is_file() or module in _registered()
-    return module in _modules(FOLDER) or module in _registered()
+    return module in modules_below(FOLDER) or module in _registered()
 
 
 def is_shipped(name: str) -> bool:
@@ -152,14 +152,10 @@ def _maker(name: str) -> Callable[[], Processor]:
 
 
 @lru_cache(maxsize=4)
-def _modules(folder: Path) -> frozenset[str]:
-    return frozenset(_walk(folder))
-
-
-def _walk(folder: Path) -> Iterator[str]:
-    for file in folder.rglob("*.py"):
-        if b"def get_engine(" in file.read_bytes():
-            yield ".".join(file.relative_to(folder).with_suffix("").parts)
+def modules_below(folder: Path) -> frozenset[str]:
+    """Return the names of the modules below `folder` that define `get_engine`, dotted."""
+    files = [file for file in folder.rglob("*.py") if b"def get_engine(" in file.read_bytes()]
+    return frozenset(".".join(file.relative_to(folder).with_suffix("").parts) for file in files)
 
 
 @lru_cache(maxsize=1)

@@ -63,7 +63,7 @@ class Settings(BaseSettings):
         return self.ENVIRONMENT == "production"
 
     def faults(self) -> list[tuple[str, str]]:
-        """Return (setting, what is wrong with it) for all that this environment does not start with."""
+        """Return (setting, what is wrong with it) for everything that prevents a start in this environment."""
         return environment_faults(self)
 
 
@@ -81,7 +81,11 @@ def read_as(kind: type[S], folder: Path = Path()) -> S:
     environment = os.environ.get("ENVIRONMENT", "development")
     if environment not in FILES:
         raise ConfigErrors(
-            [ConfigError(f"{environment!r} is none.{did_you_mean(environment, FILES)}", where="ENVIRONMENT")]
+            [
+                ConfigError(
+                    f"{environment!r} is not an environment.{did_you_mean(environment, FILES)}", where="ENVIRONMENT"
+                )
+            ]
         )
     if (folder / ".env").exists():
         name = FILES[environment]
@@ -98,7 +102,7 @@ def read_as(kind: type[S], folder: Path = Path()) -> S:
 
 
 def environment_faults(settings: Settings) -> list[tuple[str, str]]:
-    """Return (setting, what is wrong with it) for all that staging or production does not start with."""
+    """Return (setting, what is wrong with it) for everything that prevents a start in staging or production."""
     if settings.ENVIRONMENT == "development":
         return []
     checks = [("DISABLE_AUTH", settings.DISABLE_AUTH, "authentication cannot be switched off")]

@@ -28,9 +28,9 @@ class FunctionSettings(Settings):
 
     FORWARDED_HOPS: int = Field(default=1, ge=0, le=5)  # Cloud Run's front end appends who called it
     CONVERGENCE_CONFIGS: Path = Path("configs")
-    CONVERGENCE_PUSH_AUDIENCE: str = ""  # what the tokens of push deliveries are made for
-    CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the address that they are made by
-    CONVERGENCE_CERTIFICATES_URL: str = ""  # whose keys sign these tokens; none: Google's
+    CONVERGENCE_PUSH_AUDIENCE: str = ""  # the audience of the tokens of push deliveries
+    CONVERGENCE_PUSH_SERVICE_ACCOUNT: str = ""  # the service account that they are issued to
+    CONVERGENCE_CERTIFICATES_URL: str = ""  # where the keys are that sign these tokens; empty: Google's
     CONVERGENCE_TOPIC_PREFIX: str = Field(default="", pattern=r"^([a-z][a-z0-9-]*-)?$")
     CONVERGENCE_FIRESTORE_DATABASE: str = "(default)"
     CONVERGENCE_FIRESTORE_ENDPOINT: Endpoint = ""
@@ -41,13 +41,13 @@ class FunctionSettings(Settings):
     K_REVISION: str = _NOWHERE  # set by the platform: its release
 
     def faults(self) -> list[tuple[str, str]]:
-        """Return what a server refuses, and: no stand-ins in production, no unsigned deliveries but in development.
+        """Return what a server refuses, stand-ins in production, and unsigned deliveries outside of development. A
 
-        A deployment whose ENVIRONMENT was forgotten is on no developer's machine.
+        deployment without ENVIRONMENT is not a developer's machine.
         """
         found = super().faults()
         if self.production:
-            found += [(name, "a stand-in of Google's service") for name in _ENDPOINTS if getattr(self, name)]
+            found += [(name, "this is a stand-in for Google's service") for name in _ENDPOINTS if getattr(self, name)]
         if self.ENVIRONMENT != "development" or self.K_REVISION != _NOWHERE:
-            found += [(name, "deliveries must be signed: name it") for name in _PUSH if not getattr(self, name)]
+            found += [(name, "must be set: deliveries are signed") for name in _PUSH if not getattr(self, name)]
         return found

@@ -2,7 +2,7 @@
 
 After "Lexical structure and syntax" of the GoogleSQL reference: single, double and triple quotes, the prefixes
 r, b, rb and br, backslash escapes (in raw strings too a backslash keeps the quote behind it from closing), comments
-`--`, `#` and `/* */`. The pieces joined are the text, always.
+`--`, `#` and `/* */`. Joined, the pieces are always the whole text.
 """
 
 from __future__ import annotations

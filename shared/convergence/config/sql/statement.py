@@ -47,7 +47,7 @@ class Statement(NamedTuple):
 
     @property
     def plain(self) -> bool:
-        """Nothing is to be filled."""
+        """True when there is nothing to fill."""
         return not self.bound and not self.native and all(isinstance(part, str) for part in self.parts)
 
 

@@ -141,7 +141,7 @@ class _Reading:
             self._parts.append(f"@{self._bind(slot.name, kind, piece.start)}")
         elif template.slots:
             self._wrong(
-                f"{{{template.slots[0].name}}} is only a part of a quoted text: a value needs quotes of its own, "
+                f"{{{template.slots[0].name}}} is only a part of a quoted text: a value needs its own quotes, "
                 "for example CONCAT('a-', '{x}')",
                 piece.start,
             )
@@ -189,7 +189,7 @@ class _Reading:
         for match in SLOT.finditer(code):
             name = match["a"] or match["b"]
             self._wrong(
-                f"{match['template']} stands bare in SQL: write a value as '{{{name}}}' (it becomes a query "
+                f"{match['template']} is unquoted in SQL: write a value as '{{{name}}}' (it becomes a query "
                 f"parameter), a table as `{{{name}}}`",
                 match.start(),
             )

@@ -81,7 +81,7 @@ def bind(resolved: str | Mapping[str, Any]) -> tuple[str, dict[str, Parameter]]:
 
     `resolved` is what a step finds under `query`, `sql`, … : `{"sql": …, "parameters": …}`; plain text has none.
     """
-    from convergence.ports.warehouse import Parameter  # its many classes are needed only by who runs the SQL
+    from convergence.ports.warehouse import Parameter  # its many classes are needed only where SQL runs
 
     if isinstance(resolved, str):
         return resolved, {}

@@ -55,8 +55,8 @@ def is_profile(name: str) -> bool:
 
 
 def slip(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that is one slip of the finger away: two letters swapped, one too many or too few, or
-    (in names of eight letters and more) one wrong. A plural and another number do not count as slips.
+    """Return the known name that is one typing error away: two characters swapped, one too many or too few, or
+    (in names of eight characters and more) one wrong. A plural and another number do not count as slips.
     """
     return next((other for other in sorted(known) if _one_apart(name, other)), None)
 

@@ -15,15 +15,15 @@ class TooLarge(ValueError):
 
 
 class Weights:
-    """Sizes of JSON values. Shared lists and mappings are measured once: a few lines of names can mean more than any
-    memory holds. Measured values have to stay alive as long as this does.
+    """Sizes of JSON values. Shared lists and mappings are measured once: a few lines of names can expand to more than
+    any memory holds. Measured values have to stay alive as long as this does.
     """
 
     def __init__(self) -> None:
         self._known: dict[int, tuple[int, int]] = {}  # id → characters and depth
 
     def of(self, value: Any) -> int:
-        """Return about how many characters a value takes, what is shared as often as it is there.
+        """Return about how many characters a value takes, counting a shared part each time it appears.
 
         Raises:
             TooLarge: it is nested deeper than DEPTH_MAX.
@@ -61,7 +61,7 @@ class Values(dict[str, Any]):
             raise TooLarge(f"the value would have more than {PLAN_MAX:,} characters: use fewer or shorter values")
 
     def spend(self, size: int) -> None:
-        """Take `size` characters off. Raises `TooLarge` when none are left."""
+        """Subtract `size` characters from what is left. Raises `TooLarge` when none are left."""
         self.left -= size
         if self.left < 0:
             raise TooLarge(f"the plan would have more than {PLAN_MAX:,} characters: use fewer or shorter values")

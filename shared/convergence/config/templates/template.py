@@ -1,9 +1,9 @@
-r"""Templates: `{name}`, `${name}` and `{{name}}`, with blanks inside the braces if one likes.
+r"""Templates: `{name}`, `${name}` and `{{name}}`, with optional blanks inside the braces.
 
 Only a name between the braces makes a template: letters, digits and underscores, not beginning with a digit,
-followed by further keys behind dots (`{results.extract.rows}`). All other braces mean themselves: `{}`, `{"a": 1}`,
+followed by further keys behind dots (`{results.extract.rows}`). All other braces are literal: `{}`, `{"a": 1}`,
 `{0}`, `\d{4}`. A backslash before a template takes it literally (`\{name}` is the text `{name}`), two
-backslashes are one before a live template; everywhere else a backslash means itself.
+backslashes are one before a live template; everywhere else a backslash is literal.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class Template(NamedTuple):
 
 
 class NoValue(LookupError):
-    """A name stands for nothing. `args[0]` is the name as the template wrote it."""
+    """A name has no value. `args[0]` is the name as the template wrote it."""
 
 
 def parse(text: str) -> Template | None:

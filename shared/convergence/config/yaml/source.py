@@ -1,7 +1,7 @@
 """YAML with the position of every key, and without the traps of the format.
 
-The parser's events are read one by one, so nothing is built before it was counted: deep nesting and alias
-bombs end in an error, not in a full memory (a recursive composer crashes the process on 5,000 open brackets).
+The parser's events are read one by one, so nothing is built before it has been counted: deep nesting and alias
+bombs end in an error instead of filling the memory (a recursive composer crashes the process on 5,000 open brackets).
 Values are JSON: text, numbers, booleans, null, lists, mappings with text keys. Dates stay text.
 """
 
@@ -53,7 +53,7 @@ def read_yaml(content: bytes | str, file: str) -> Source:
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
         tab = mark is not None and line[mark.column :].startswith("\t")
-        message = "a tab cannot indent YAML: use blanks" if tab else _syntax(error)
+        message = "a tab cannot indent YAML: use spaces" if tab else _syntax(error)
         raise ConfigErrors([ConfigError(message, where=where)]) from error
     except yaml.YAMLError as error:
         raise ConfigErrors([ConfigError(f"this is not YAML: {error}", where=file)]) from error
@@ -152,7 +152,7 @@ class _Reader:
 
     def _alias(self, event: _Event) -> Any:
         if event.anchor not in self._anchors:
-            raise self._stop(event, f"the alias *{event.anchor} stands for nothing before it, or for itself")
+            raise self._stop(event, f"the alias *{event.anchor} refers to nothing before it, or to itself")
         value, nodes, characters = self._anchors[event.anchor]
         self._count(event, nodes, characters)
         return value
@@ -174,7 +174,7 @@ class _Reader:
             at = (*path, key)
             if key in found:
                 line = self.marks[at][0]
-                self._report(event, f"the key {key!r} is here twice (first on line {line}): remove one")
+                self._report(event, f"the key {key!r} appears twice (first on line {line}): remove one")
                 self._node(self._next(), (*path, key, "twice"))
                 continue
             self.marks[at] = (event.start_mark.line + 1, event.start_mark.column + 1)

@@ -39,7 +39,7 @@ def decoded(source: str) -> Iterator[Decoded]:
 
 
 def _decoded(decode: Callable[[str], bytes], code: str, unit: int) -> bytes:
-    """Decode all of a code; without its last characters if they are no whole unit, also when padded."""
+    """Decode all of a code; without its last characters if they are not a whole unit, also when padded."""
     for tried in (code + "=" * (-len(code) % unit), code[: len(code) - len(code) % unit]):
         try:
             return decode(tried)

@@ -95,7 +95,7 @@ class Lease:
     async def _renew(self) -> None:
         """Extend the lease, or stop the block. When that fails, it is tried again next time."""
         try:
-            reason = await self._renew_once()
+            reason = await self.renew_once()
         except Exception as error:  # noqa: BLE001 - an execution without renewal and time limit would be worse
             logger.warning("%s/%s: lease not renewed: %s", self._run.run_id, self._record, error)
             reason = None
@@ -104,7 +104,8 @@ class Lease:
         else:
             self._arm()
 
-    async def _renew_once(self) -> str | None:
+    async def renew_once(self) -> str | None:
+        """Extend the lease by one commit; return the reason why the execution has to stop, None to go on."""
         services = self._services
         current = await read_run(services, self._run.run_id)
         if current is None or current.run.epoch != self._run.epoch:

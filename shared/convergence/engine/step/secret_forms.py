@@ -63,7 +63,7 @@ def escaped(part: str) -> Iterator[str]:
 def encoded(part: str) -> Iterator[str]:
     """Yield how a text looks when it, or a longer text around it, was encoded as base64 or hex.
 
-    Where the text lies in the longer one shifts its base64 by 0, 1 or 2 bytes; the characters at both ends that
+    The position of the text in the longer one shifts its base64 by 0, 1 or 2 bytes; the characters at both ends that
     depend on what is beside it are left out.
     """
     data = part.encode("utf-8", "surrogatepass")

@@ -102,7 +102,7 @@ class DeadLetterView(TypedDict):
     topic: NotRequired[str]
 
 
-class Letters(TypedDict):
+class DeadLetters(TypedDict):
     """A page of dead letters, latest first."""
 
     dead_letters: list[DeadLetterView]

@@ -18,7 +18,7 @@ from convergence.domain.times import to_text
 from convergence.engine.finish_run import matching_end_steps
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, StoredStep, read_all_steps, read_plan, record_id, require_run
-from convergence.engine.views.models import DeadLetterView, History, Letters, Move, RunSummary, RunView, StepView
+from convergence.engine.views.models import DeadLetters, DeadLetterView, History, Move, RunSummary, RunView, StepView
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.documents import Order, Where
 
@@ -89,7 +89,7 @@ async def results(services: Services, org: str, run_id: str) -> dict[str, Mappin
     return {item.step.step_id: item.step.result for item in stored.values() if item.step.result is not None}
 
 
-async def dead_letters(services: Services, org: str, *, limit: int = 50, cursor: str | None = None) -> Letters:
+async def dead_letters(services: Services, org: str, *, limit: int = 50, cursor: str | None = None) -> DeadLetters:
     """Return the dead letters of `org`, latest first. Raises `InvalidInput` for a bad limit or cursor."""
     found, following = await _page(services, DEAD_LETTERS, [Where("org", "==", org)], limit, cursor)
     run_ids = sorted({data["run_id"] for _, data in found if "run_id" in data})

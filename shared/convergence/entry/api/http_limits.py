@@ -85,7 +85,7 @@ class BoundedHttp(HttpToolsProtocol):
         self.transport.abort()
 
     def data_received(self, data: bytes) -> None:
-        """Parse piece by piece, and refuse what grows without becoming anything."""
+        """Parse piece by piece, and refuse what grows without becoming complete."""
         self._heard = True
         for start in range(0, len(data), _PIECE):
             if self._refused or self.transport.is_closing():
@@ -95,7 +95,7 @@ class BoundedHttp(HttpToolsProtocol):
             super().data_received(piece)
             if self._unparsed > HEAD_BYTES_MAX:
                 self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE, _TOO_LONG)
-        if self._phase is _Phase.IDLE and self._unparsed:  # line ends before a request, which may go on for ever
+        if self._phase is _Phase.IDLE and self._unparsed:  # line ends before a request, which may go on forever
             self._move(_Phase.HEAD)
         self._watch()
 
@@ -180,6 +180,11 @@ class BoundedHttp(HttpToolsProtocol):
         if self._phase is not _Phase.IDLE:
             limit_s = self.head_s if self._phase is _Phase.HEAD else self.body_s
             self._timer = self.loop.call_later(limit_s, self._late, limit_s)
+
+    @property
+    def timed(self) -> bool:
+        """Whether the client has a limited time for what it is doing."""
+        return self._timer is not None
 
     def _late(self, limit_s: float) -> None:
         if self.flow.read_paused:  # the server itself stopped reading: earlier requests are still being answered

@@ -28,7 +28,7 @@ def http_config(
         log_level="error",  # its warnings are one line for each bad request, which a stranger may send
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # FORWARDED_HOPS says which part of X-Forwarded-For is true
+        proxy_headers=False,  # FORWARDED_HOPS defines which part of X-Forwarded-For is trusted
         lifespan="off",
         http=bounded(doors, admits_refused, protocol),
         ws="none",

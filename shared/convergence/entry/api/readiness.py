@@ -17,16 +17,16 @@ class Readiness:
     def __init__(self, services: Services) -> None:
         self._services = services
         self._lock = asyncio.Lock()
-        self._until = 0.0
+        self.kept_until = 0.0
         self._reason: str | None = None
 
     async def reason(self) -> str | None:
         """Return why nothing can be done, None when all is well. Raises what the store or the configs raise."""
         async with self._lock:
             loop = asyncio.get_running_loop()
-            if loop.time() >= self._until:
+            if loop.time() >= self.kept_until:
                 self._reason = await self._look()
-                self._until = loop.time() + KEPT_S
+                self.kept_until = loop.time() + KEPT_S
             return self._reason
 
     async def _look(self) -> str | None:

@@ -35,6 +35,11 @@ class Streams:
             )
         self._open[org] += 1
 
+    @property
+    def open(self) -> int:
+        """How many streams are open, of all orgs."""
+        return self._open.total()
+
     def leave(self, org: str) -> None:
         """Release a stream."""
         self._open[org] -= 1

@@ -1,4 +1,4 @@
-"""What the command line needs of an installation; `bootstrap` hands it over, because entry knows no adapter."""
+"""What the command line needs of an installation; `bootstrap` hands it over, because entry does not import adapters."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Worker(Protocol):
         ...
 
     async def drain(self, timeout_s: float) -> bool:
-        """Begin no step more and wait for those at work; False when some were not done in time."""
+        """Start no further step and wait for the running ones; False when some did not end in time."""
         ...
 
 
@@ -79,7 +79,7 @@ class Installation:
     """Ways into an installation.
 
     `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is called with rows as
-    steps report them. `reader(place)` works beside a writer and makes no file; a place without data reads as an
+    steps report them. `reader(place)` works beside a writer and creates no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
     `sandbox()` gives a server that is not started yet, and the key that it knows.
     """

@@ -16,7 +16,8 @@ from convergence.errors import ConvergenceError, did_you_mean
 COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 OK, FAILED, BAD_INPUT, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143  # docs/cli.md
 
-# Name → module below convergence.entry.cli.commands; the command is called `command` there, or as behind the colon.
+# Name → module below convergence.entry.cli.commands; the command is called `command` there, or has the name after the
+# colon.
 COMMANDS: Final = {
     "demo": "demo.command",
     "run": "run",
@@ -47,7 +48,7 @@ class Commands(click.Group):
     """A group that imports a command when it is needed: a cold start pays for one, not for all."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return all names, in the order of a first day."""
+        """Return all names, in the order in which a new user needs them."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002 - click's
@@ -78,7 +79,7 @@ def cli() -> None:
 
 
 def run(installation: Installation, argv: Sequence[str], program: str = "convergence") -> int:
-    """Run the command line `argv` and return the exit code. The edge: every error ends here, as one message."""
+    """Run the command line `argv` and return the exit code. Every error ends here, as one message."""
     session = Session(installation, program)
     try:
         result = cli.main(args=list(argv), prog_name=program, complete_var=COMPLETE, standalone_mode=False, obj=session)

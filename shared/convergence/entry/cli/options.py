@@ -1,4 +1,4 @@
-"""Options that every command takes, before or behind its name, and the class of all commands."""
+"""Options that every command takes, before or after its name, and the class of all commands."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
 
 
 class Command(click.Command):
-    """A command with the global options, that first reminds of unfinished runs."""
+    """A command with the global options, that first reports unfinished runs."""
 
     reminds = True
 
@@ -88,7 +88,7 @@ class Command(click.Command):
         self.params = [*self.params, *more]  # an option of its own wins; the global one then stands before the name
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Remind, then do it."""
+        """Report them, then run the command."""
         if self.reminds:
             ctx.find_root().obj.remind()
         return super().invoke(ctx)

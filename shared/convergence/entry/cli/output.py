@@ -29,7 +29,7 @@ COLOURS: Final = {
 
 
 class Output:
-    """How a command speaks: for people, or as JSON for programs."""
+    """How a command prints: for people, or as JSON for programs."""
 
     def __init__(self) -> None:
         self.json = False

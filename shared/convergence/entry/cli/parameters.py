@@ -1,4 +1,4 @@
-"""Parameters from a command line. Secrets come from the environment, a file or a prompt, never from argv in clear:
+"""Parameters from a command line. Secrets come from the environment, a file or a prompt, never from argv in plain text:
 other users of the machine can read a process's arguments, and shells keep them."""
 
 from __future__ import annotations

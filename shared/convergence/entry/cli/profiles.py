@@ -1,4 +1,4 @@
-"""Where a server is and which key opens it: from the call, the environment, or a file that only its owner reads."""
+"""Where a server is and which key it accepts: from the call, the environment, or a file that only its owner reads."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ KEY, ROOT_KEY, URL, ORG = "CONVERGENCE_API_KEY", "CONVERGENCE_ROOT_KEY", "CONVER
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Profile:
-    """A server's address and keys; empty is not given. `org` is the org of a call that names none."""
+    """A server's address and keys; empty means not given. `org` is the org of a call that names none."""
 
     url: str = ""
     api_key: str = field(default="", repr=False)

@@ -23,7 +23,7 @@ async def listen_again(installation: Installation, out: Output, services: Servic
 
 
 async def serve(installation: Installation, out: Output, runs: list[Run], stack: AsyncExitStack) -> None:
-    """Let the sandbox listen on the ports that these runs ask; a port that is taken is left to its owner."""
+    """Let the sandbox listen on the ports that these runs call; a port that is in use is left to its owner."""
     asked = [value for run in runs if run.trigger == TRIGGER for value in run.parameters.values()]
     urls = {value for value in asked if isinstance(value, str) and value.startswith("http://127.0.0.1:")}
     for port in sorted({port for url in urls if (port := urlsplit(url).port) is not None}):

@@ -1,4 +1,4 @@
-"""A running server, as a command speaks to it: the REST API with a key, and its errors as ours."""
+"""A running server, as commands use it: the REST API with a key, and its errors as ours."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ class Server:
         if known.root_key:
             return {"X-CA-Root-Key": known.root_key}
         needed = f"the operator's key as {ROOT_KEY}" if root else f"a key as {KEY}"
-        raise Unauthenticated(f"{self.url} wants {needed}, or in a profile (--profile)")
+        raise Unauthenticated(f"{self.url} needs {needed}, or in a profile (--profile)")
 
     def _send(self, method: str, path: str, headers: Mapping[str, str], request: Mapping[str, Any]) -> httpx.Response:
         import httpx
@@ -145,7 +145,7 @@ class Server:
 
 
 def base_url(given: str) -> str:
-    """Return the address of the API below a server's address. A key travels in clear to this machine only.
+    """Return the address of the API below a server's address. A key is sent unencrypted to this machine only.
 
     Raises:
         InvalidInput: no address, or http to another machine.
@@ -154,7 +154,7 @@ def base_url(given: str) -> str:
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.username:
         raise InvalidInput(f"{given!r} is not the address of a server; give one like https://convergence.example")
     if parts.scheme == "http" and not _here(parts.hostname):
-        raise InvalidInput(f"{given} would carry a key in clear through the network; use https")
+        raise InvalidInput(f"{given} would send a key unencrypted over the network; use https")
     path = parts.path if parts.path.endswith(PREFIX) else parts.path + PREFIX
     return f"{parts.scheme}://{parts.netloc}{path}"
 

@@ -1,4 +1,4 @@
-"""One call of the command: where it works, how it speaks, and how it stops."""
+"""One call of the command: its installation, its output, and how it stops."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
 
 
 class Terminated(BaseException):
-    """SIGTERM came: leave, as after Ctrl-C. No `Exception`, so that nothing on the way takes it for a failure."""
+    """SIGTERM came: leave, as after Ctrl-C. Not an `Exception`, so that nothing on the way treats it as a failure."""
 
 
 class Session:
@@ -82,7 +82,7 @@ class Session:
         """Return the server that this call is for: the one named, or for what `writes` the one that has the data.
 
         Raises:
-            InvalidInput: the profile, or an address that would carry keys in clear.
+            InvalidInput: the profile, or an address that would send keys unencrypted.
             StorageLocked: a server has the data, and no key for it is known.
         """
         profile = find_profile(self.profile, self.url)
@@ -103,7 +103,7 @@ class Session:
             self._server.close()
 
     def reading(self) -> AbstractContextManager[Services]:
-        """Open to look; works beside a writer."""
+        """Open for reading; works beside a writer."""
         return self.installation.reader(self.place)
 
     @asynccontextmanager

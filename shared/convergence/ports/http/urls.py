@@ -9,7 +9,7 @@ from convergence.errors import StepFailed
 
 
 def checked_url(text: str, service: str) -> httpx.URL:
-    """Return the URL. Raises `StepFailed` for one that is none, or that would carry a credential in the clear."""
+    """Return the URL. Raises `StepFailed` for one that is not a URL, or that would carry a credential in the clear."""
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:

@@ -31,10 +31,11 @@ class BillingProcessor(ReportProcessor):
 
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
         """Return the row of one result."""
-        return _row(day, result)
+        return bill_row(day, result)
 
 
-def _row(day: date, result: Mapping[str, Any]) -> Row:
+def bill_row(day: date, result: Mapping[str, Any]) -> Row:
+    """Return the row of one result of the cost report. Raises `StepFailed` for an amount that is not one."""
     amount, currency = result.get("amount"), result.get("currency")
     where = f"Anthropic costs of {day}"
     if not isinstance(amount, str) or not isinstance(currency, str):

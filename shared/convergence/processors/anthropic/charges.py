@@ -24,7 +24,8 @@ KINDS: Final = {
 }
 # The report's word for the length of requests → input tokens that decide the step of the price list.
 WINDOWS: Final = {None: 0, "0-200k": 0, "200k-1M": 200_001}
-# Where inference ran. Of the others the price list says nothing, so a new place stops instead of being priced as any.
+# Where inference ran. The price list does not cover others, so a new place stops the step instead of being priced as
+# any.
 PLACES: Final = frozenset({None, "global", US, "not_available"})
 # Counted, and never charged for: "the web fetch tool is available at no additional cost" (pricing page).
 FREE: Final = frozenset({"server_tool_use_web_fetch_requests"})

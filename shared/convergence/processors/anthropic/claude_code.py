@@ -1,7 +1,7 @@
 """`anthropic.claude_code`: who worked with Claude Code, and with which tokens → `anthropic_claude_code_daily_raw`.
 
 One report, two kinds of rows: `activity` (one for each record: sessions, lines, commits, tools) and `model` (one for
-each model of a record: tokens, estimated cost). A figure stands on rows of one kind only, so any column adds up.
+each model of a record: tokens, estimated cost). A figure is on rows of one kind only, so any column can be added up.
 
 The tokens of API customers are in the messages report too, and the cost is an estimate of the provider's: these rows
 never enter cost tables (platform.claude.com, Admin API, Claude Code Usage Report).
@@ -78,7 +78,7 @@ class ClaudeCodeProcessor(TableProcessor):
                 yield [row for record in records for row in _rows(record, day, seen)]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say how often a call was repeated."""
+        """Return how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}
 
@@ -140,7 +140,7 @@ def _at(metrics: Any, path: tuple[str, ...]) -> Any:
 
 def _count(value: Any, name: str, where: str) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-        raise StepFailed(f"{where}: {name} is {value!r}; a count is a whole number from 0 on")
+        raise StepFailed(f"{where}: {name} is {value!r}; a count is a whole number of 0 or more")
     return value
 
 

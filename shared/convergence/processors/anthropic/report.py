@@ -16,7 +16,7 @@ from convergence.processors.settings import settings
 
 
 class ReportProcessor(TableProcessor):
-    """Extracts one report for all dates of the run; a subclass says which, and what a result becomes."""
+    """Extracts one report for all dates of the run; a subclass defines which one, and what a result becomes."""
 
     config_model = ApiSettings
     date_field = "usage_date"
@@ -29,7 +29,7 @@ class ReportProcessor(TableProcessor):
 
     @abstractmethod
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
-        """Return the row of one result. Raises `StepFailed` for figures that are none."""
+        """Return the row of one result. Raises `StepFailed` for figures that are not numbers."""
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield one page after the other."""
@@ -39,6 +39,6 @@ class ReportProcessor(TableProcessor):
             yield [self.row(day, result) for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say how often a call was repeated."""
+        """Return how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}

@@ -40,16 +40,19 @@ class UsageProcessor(ReportProcessor):
 
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
         """Return the row of one result."""
-        return _row(day, result)
+        return usage_row(day, result)
 
 
-def _row(day: date, result: Mapping[str, Any]) -> Row:
+def usage_row(day: date, result: Mapping[str, Any]) -> Row:
+    """Return the row of one result of the messages report. Raises `StepFailed` for a count that is not one."""
     row: dict[str, Any] = {"usage_date": day, "usage_kind": "messages"}
     others: dict[str, Any] = {}
     for name, value in flatten(result).items():
         if name in COUNTS:
             if not isinstance(value, int) or value < 0:
-                raise StepFailed(f"Anthropic usage of {day}: {name} is {value!r}; a count is a whole number from 0 on")
+                raise StepFailed(
+                    f"Anthropic usage of {day}: {name} is {value!r}; a count is a whole number of 0 or more"
+                )
             row[COUNTS[name]] = value
         elif name in GROUP_BY:
             row[name] = value

@@ -1,7 +1,7 @@
 """`azure_openai.cost`: what Azure charges for one account, by meter and day → `genai_billing_daily_raw`.
 
-Source: Cost Management, Query - Usage. At most two groups and two sums, so a meter's unit is
-not told; pages by POSTing the same body to nextLink.
+Source: Cost Management, Query - Usage. At most two groups and two sums, so the unit of a meter is not returned; pages
+by POSTing the same body to nextLink.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ class AzureOpenAICostProcessor(TableProcessor):
             yield rows
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say what it cost by currency, and how often a call was repeated."""
+        """Return the cost by currency, and how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         cost = {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}
         return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
@@ -98,7 +98,7 @@ def _rows(answer: Any, resource: str, context: Context) -> list[dict[str, Any]]:
             raise StepFailed(f"Azure Cost Management: the answer has no column {missing[0]!r}")
         found = [_row(dict(zip(names, row, strict=True)), resource) for row in answer["properties"]["rows"]]
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
-        raise StepFailed(f"Azure Cost Management: the answer has another shape ({error!r})") from error
+        raise StepFailed(f"Azure Cost Management: the answer has an unexpected shape ({error!r})") from error
     for row in found:
         if not context.start_date <= row["usage_date"] <= context.end_date:
             raise StepFailed(f"Azure Cost Management: {row['usage_date']} was not requested")

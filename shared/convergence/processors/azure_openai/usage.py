@@ -39,7 +39,7 @@ class AzureOpenAIUsageProcessor(TableProcessor):
         """Yield the rows of one metric after the other. Raises `StepFailed` for days that are no longer kept."""
         options = settings(AzureSettings, step_config)
         if (context.now().date() - context.start_date).days > KEPT_DAYS:
-            raise StepFailed(f"Azure Monitor keeps {KEPT_DAYS} days; it has nothing of {context.start_date} any more")
+            raise StepFailed(f"Azure Monitor keeps {KEPT_DAYS} days; it no longer has data for {context.start_date}")
         client = await connect(context, options, "Azure Monitor")
         end = context.end_date + timedelta(days=1)
         for metric in METRICS:
@@ -74,7 +74,7 @@ def _rows(answer: Any, metric: str, resource: str, context: Context) -> list[Row
         return [_row(labels, point, where, context) | {"sku": what, "unit": unit, "account_id": resource}
                 for labels, point in points if point["total"]]  # fmt: skip
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise StepFailed(f"{where}: the answer has another shape ({error!r})") from error
+        raise StepFailed(f"{where}: the answer has an unexpected shape ({error!r})") from error
 
 
 def _row(labels: Mapping[str, str], point: Mapping[str, Any], where: str, context: Context) -> dict[str, Any]:

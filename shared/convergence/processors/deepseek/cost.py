@@ -2,7 +2,7 @@
 
 The provider has no history of usage or cost (api-docs.deepseek.com, Get User Balance). So the cost is the balance of
 the last reading before the run's day, plus what was topped up since, less the balance that this run has read. It
-belongs to the run's day as a whole; granted balance that expires counts as spent. By model or key nothing is known.
+belongs to the run's day as a whole; granted balance that expires counts as spent. Nothing is known by model or key.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ class DeepSeekCostProcessor:
 def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
     """Warn about currencies whose cost is unknown: read for the first time, or no longer reported."""
     message = [
-        f"the first reading of the balance in {row['currency']}: what it cost is known from the next one on"
+        f"the first reading of the balance in {row['currency']}: the cost is known from the next one on"
         for row in now
         if row["currency"] not in before
     ]
@@ -108,8 +108,8 @@ def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Cont
     cost = before["total_balance"] + options.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
-            f"the balance in {currency} rose by {-cost.normalize():f} since {before['x_ingested_at'].date()}: say what"
-            f" was paid in, with the parameter topped_up_{currency.lower()}"
+            f"the balance in {currency} rose by {-cost.normalize():f} since {before['x_ingested_at'].date()}: give what"
+            f" was paid in as the parameter topped_up_{currency.lower()}"
         )
     return {
         "usage_date": context.end_date,

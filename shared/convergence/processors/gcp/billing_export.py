@@ -48,7 +48,7 @@ Record = dict[str, Any]
 
 class ExportSettings(CredentialSettings):
     """`billing_export_table`: `project.dataset.gcp_billing_export_v1_…`. `job_project` pays for the query: the
-    export's own unless said. `bytes_max` is what a query may bill at most."""
+    export's own by default. `bytes_max` is what a query may bill at most."""
 
     billing_export_table: str
     job_project: str = ""

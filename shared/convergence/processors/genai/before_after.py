@@ -1,4 +1,4 @@
-"""What another price list makes of days that have charges already: per day and model before and after. Pure."""
+"""What days with existing charges cost at another price list: per day and model before and after. Pure."""
 
 from __future__ import annotations
 
@@ -95,7 +95,9 @@ def one_currency(rows: Iterable[Mapping[str, Any]]) -> None:
     """Raise `StepFailed` when rows of several currencies have a cost: their sum would be an amount of neither."""
     found = sorted({row["currency"] for row in rows if row["cost_before"] is not None or row["cost_after"] is not None})
     if len(found) > 1:
-        raise StepFailed(f"these days have charges in {' and '.join(found)}, which have no sum: use a list in one")
+        raise StepFailed(
+            f"these days have charges in {' and '.join(found)}, which cannot be added up: use a list in one"
+        )
 
 
 def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:

@@ -148,7 +148,7 @@ class CostProcessor(ABC):
 
 
 def _sums(totals: Mapping[str, Decimal]) -> dict[str, Any]:
-    """Sums of different currencies are never added: then `total_cost` is None, and each stands for itself."""
+    """Sums of different currencies are never added: then `total_cost` is None, and each is reported by itself."""
     texts = {currency: f"{total.normalize():f}" for currency, total in sorted(totals.items())} or {"USD": "0"}
     if len(texts) > 1:
         return {"total_cost": None, "currency": None, "total_cost_by_currency": texts}

@@ -60,7 +60,7 @@ def classify(pair: Pair, rounding: Decimal, *, young: bool = False) -> tuple[str
         lowest, highest = pair.steps
         if lowest < highest and lowest - rounding <= pair.billed <= highest + rounding:
             span = f"between {lowest.normalize():f} and {highest.normalize():f}"
-            return "tier", f"the list asks {span}, by the length of a request; the usage reports the mean only"
+            return "tier", f"the list price is {span}, by the length of a request; the usage reports the mean only"
     if not pair.computed:
         return "price", "billed, but free on our price list"
     ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize()

@@ -36,7 +36,7 @@ class ExportProcessor(TableProcessor):
                 yield [self._row(record) for record in page]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say what it cost by currency."""
+        """Return the cost by currency."""
         return {"cost": {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}}
 
     def _row(self, record: Record) -> Row:

@@ -1,8 +1,8 @@
 r"""The words of `model_match`: which reported model names a row of a price list is for.
 
-`name`, `prefix*`, `*part*`, or `~pattern`. A pattern is a regular expression without repetition but by number: letters,
-digits, `\d`, `\.`, `[…]`, `{4}`, and `^` and `$` at its ends, at most 200 characters. It takes linear time on any name,
-so a mistake in a price list cannot stop a server.
+`name`, `prefix*`, `*part*`, or `~pattern`. A pattern is a regular expression whose only repetition is by number:
+letters, digits, `\d`, `\.`, `[…]`, `{4}`, and `^` and `$` at its ends, at most 200 characters. It takes linear time on
+any name, so a mistake in a price list cannot stop a server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ def unreadable(patterns: Mapping[str, str]) -> list[str]:
 
 
 def fits(word: str, name: str) -> bool:
-    """Whether a name in lower case is meant."""
+    """Whether the rule matches a name in lower case."""
     if word.startswith("~"):
         return re.search(word[1:], name) is not None
     if word.startswith("*"):

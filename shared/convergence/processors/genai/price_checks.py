@@ -1,4 +1,4 @@
-"""What a price list may not say. A list that contradicts itself prices nothing: it leaves open what is meant."""
+"""Mistakes in a price list. A list that contradicts itself prices nothing: what is meant is unclear."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def mistakes(prices: Iterable[Price]) -> list[str]:
         if end <= first:
             found.append(f"{price.price_id}: ends on {end}, before it begins")
         if price.kind not in KINDS:
-            found.append(f"{price.price_id}: the kind {price.kind!r} is none of {', '.join(sorted(KINDS))}")
+            found.append(f"{price.price_id}: the kind {price.kind!r} is not one of {', '.join(sorted(KINDS))}")
         if price.unit not in UNIT_SIZES:
-            found.append(f"{price.price_id}: the unit {price.unit!r} is none of {', '.join(map(repr, UNIT_SIZES))}")
+            found.append(f"{price.price_id}: the unit {price.unit!r} is not one of {', '.join(map(repr, UNIT_SIZES))}")
         key = (price.model, price.kind, price.processing, price.above_input_tokens, price.region or "")
         spans[key].append((first, end))
     return found + [message for key, dates in spans.items() for message in _overlaps(key, sorted(dates))]

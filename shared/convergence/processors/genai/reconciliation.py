@@ -96,7 +96,7 @@ class ReconciliationProcessor(ABC):
         computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))
         billed = await self._rows(context, BILLED_SQL.format(table=self.billed_table))
         found = pairs(computed, billed, self.line)
-        if computed:  # without usage there was no need of a price list yet
+        if computed:  # no price list is needed before there is usage
             spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
         today = context.now().date()
         rows = [
@@ -156,7 +156,7 @@ def pairs(computed: Iterable[Row], billed: Iterable[Row], line: Reader) -> dict[
 
 
 def spread(found: Mapping[Key, Pair], computed: Iterable[Row], book: PriceBook) -> None:
-    """Tell each pair what its quantity costs at the cheapest and the dearest step of the list; a part that is not
+    """Give each pair the cost of its quantity at the cheapest and the dearest step of the list; a part that is not
     listed leaves it out."""
     sums: dict[Key, tuple[Decimal, Decimal] | None] = {}
     for row in computed:

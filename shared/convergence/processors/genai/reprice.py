@@ -70,7 +70,7 @@ class RepriceProcessor:
         pricer = pricer_of(options.provider)
         dates = days(context.start_date, context.end_date)
         if len(dates) > DAYS_MAX:
-            raise StepFailed(f"{len(dates)} days at once; re-price at most {DAYS_MAX}, range after range")
+            raise StepFailed(f"{len(dates)} days at once; re-price at most {DAYS_MAX}, one range at a time")
         for table in (pricer.prices_table, pricer.usage_table, UNIFIED):
             await context.warehouse.ensure_table(table)
         book = PriceBook(await self._prices(context, options, pricer), seeded_by=pricer.seeded_by)

@@ -48,7 +48,7 @@ def prices_in(data: bytes, name: str) -> list[Row]:
     rows = [row for batch in batches(data, name) for row in batch]
     missing = sorted({*FILLED, *TYPES, "model_match"} - rows[0].keys())
     if missing:
-        raise StepFailed(f"{name}:1: a price list has the columns {', '.join(missing)} too")
+        raise StepFailed(f"{name}:1: a price list must also have the columns {', '.join(missing)}")
     return [typed(row, f"{name}:{number}") for number, row in enumerate(rows, 2)]
 
 

@@ -1,6 +1,6 @@
 """`org_cost_tracking`: how our cost differs from the bill per day and model, and whether that needs attention.
 
-Pure: rows of a reconciliation in, rows of the table and words for the run out.
+Pure: rows of a reconciliation in, rows of the table and warnings for the run out.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def _tracked(
     parts: dict[str, Decimal] = defaultdict(Decimal)
     for row in group:
         parts[row["reason"]] += abs(row["difference"])
-    # The largest part; where nothing differs, what is not a plain match says more.
+    # The largest part; where nothing differs, the row that is not a plain match.
     reason = max(sorted(parts), key=lambda part: (parts[part], part != "match"))
     largest = max((row for row in group if row["reason"] == reason), key=lambda row: abs(row["difference"]))
     state = MATCHED if all(row["reason"] == "match" for row in group) else WITHIN
@@ -81,7 +81,7 @@ def _sum(rows: Iterable[Row], column: str) -> Decimal | None:
 
 
 def warnings(rows: Sequence[Row], threshold: Threshold) -> list[str]:
-    """Say what is over the threshold, the largest first, and what is late; nothing when all is well."""
+    """Describe what is over the threshold, the largest first, and what is late; nothing when all is well."""
     message = []
     for state, what in ((OVER, "differ from the bill"), (LATE, "wait for late data; run these days again")):
         found = sorted((row for row in rows if row["state"] == state), key=lambda row: -abs(row["difference"]))

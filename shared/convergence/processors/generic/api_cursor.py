@@ -1,7 +1,7 @@
 """Where an incremental extraction begins: behind the last row that was loaded.
 
 The cursor is read from the loaded rows themselves. So it moves in the commit that makes them visible, and there is no
-second place that could say something else.
+second place that could differ.
 """
 
 from __future__ import annotations
@@ -59,5 +59,7 @@ def step_back(value: Any, overlap: Decimal) -> str:
     if isinstance(value, int | Decimal):
         return f"{value - overlap:f}"
     if overlap:
-        raise StepFailed(f"incremental.overlap: the cursor is a {type(value).__name__}; only dates and numbers go back")
+        raise StepFailed(
+            f"incremental.overlap: the cursor is a {type(value).__name__}; only dates and numbers can overlap"
+        )
     return str(value)

@@ -2,7 +2,7 @@
 
 Pages are staged as they come, memory is bounded by a page and a batch. A long extraction goes on in slices: each
 ends with CONTINUE and a checkpoint, and what was staged until then survives a crash. Rows become visible at once,
-at the end, after the balance read = loaded + quarantined + filtered + duplicate was found to close.
+at the end, after the balance read = loaded + quarantined + filtered + duplicate is known to close.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ async def _shaper(
 
 
 def _unseen(transform: Transform, progress: Progress) -> list[str]:
-    """Say of which mapped fields no record had any: a name that is wrong looks like data that is not there.
+    """Report mapped fields that no record has: a wrong name looks like missing data.
 
     Raises `StepFailed` where the file asks for that.
     """

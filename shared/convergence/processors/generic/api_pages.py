@@ -18,7 +18,7 @@ EMPTY_MAX: Final = 100  # pages without records in a row
 
 
 class Pages:
-    """One listing: what its answers hold and how they follow each other.
+    """One listing: what its answers hold and in which order they follow.
 
     `short` is the number of a page with fewer rows than a full one: only an empty page may come after it.
     """
@@ -68,11 +68,11 @@ class Pages:
         if isinstance(found, dict):
             return [found]
         if not isinstance(found, list):
-            raise StepFailed(f"{self._service}: {where} holds a {type(found).__name__}, no list of records")
+            raise StepFailed(f"{self._service}: {where} holds a {type(found).__name__}, not a list of records")
         if self._options.pagination is None:
             raise StepFailed(
-                f"{self._service}: {where} is a list, and config.pagination does not say how it goes on: without it"
-                " only the first page would be loaded. If there is one page only, write pagination: {type: none}."
+                f"{self._service}: {where} is a list, and config.pagination does not say how to get the next page:"
+                " without it only the first page would be loaded. If there is only one, write pagination: {type: none}."
             )
         return found
 
@@ -101,8 +101,8 @@ class Pages:
             return None  # the same page again: there is no next one
         if more and after is None:
             raise StepFailed(
-                f"{self._service}: {paging.more_path!r} says that there is more, but the answer does not say where:"
-                " the rest cannot be asked for"
+                f"{self._service}: {paging.more_path!r} is true, but the answer does not name the next page:"
+                " the rest cannot be requested"
             )
         return after
 
@@ -182,13 +182,13 @@ class Pages:
             return rows == 0
         total = at_path(answer.data, paging.total_path)
         if not isinstance(total, int) or isinstance(total, bool):
-            raise StepFailed(f"{self._service}: {paging.total_path!r} holds {total!r}, no whole number")
+            raise StepFailed(f"{self._service}: {paging.total_path!r} holds {total!r}, not a whole number")
         if position >= total:
             return True
         if rows == 0:
             counted = "pages" if paging.counts_pages else "rows"
             raise StepFailed(
-                f"{self._service}: pages end at {position}, but {paging.total_path!r} says {total} {counted}; see"
+                f"{self._service}: pages end at {position}, but {paging.total_path!r} is {total} {counted}; see"
                 " pagination.total_counts"
             )
         return False

@@ -113,7 +113,7 @@ def _kind(given: Mapping[str, Any]) -> PaginationKind | None:
 class Incremental(Settings):
     """Ask only for what is new: `param` gets the greatest value that was loaded, less `overlap`.
 
-    `cursor_path` is the field of a record. The value is kept nowhere else than in the loaded rows, so it
+    `cursor_path` is the field of a record. The value is kept in the loaded rows only, so it
     moves in the same commit that makes them visible. `overlap`: days for dates, seconds for times, a number else.
     """
 

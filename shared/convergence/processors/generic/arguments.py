@@ -37,7 +37,9 @@ def arguments(parameters: Iterable[Argument], params: Mapping[str, Any]) -> dict
             raise StepFailed(f"config.parameters: {argument.name!r} is given twice")
         kind = argument.type.upper()
         if not _TYPE.fullmatch(kind):
-            raise StepFailed(f"config.parameters: {argument.name!r} has the type {argument.type!r}, no GoogleSQL type")
+            raise StepFailed(
+                f"config.parameters: {argument.name!r} has {argument.type!r}, which is not a GoogleSQL type"
+            )
         value = argument.default if argument.value in (None, "") and argument.optional else argument.value
         if value is None and not argument.optional:
             raise StepFailed(f"config.parameters: {argument.name!r} has no value; set one, or set optional: true")

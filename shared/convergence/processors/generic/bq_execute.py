@@ -17,7 +17,7 @@ from convergence.processors.settings import Settings, settings
 
 ROWS_MAX: Final = 1_000_000  # of one statement's result: they pass through this process
 BATCH: Final = 10_000
-WAIT_S: Final = 60.0  # for a job, in one go; then the step gives its place to others and comes back
+WAIT_S: Final = 60.0  # for a job, in one go; then the step yields its place and comes back
 
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
@@ -39,7 +39,7 @@ class ExecuteSettings(Settings):
 
 
 class ExecuteProcessor:
-    """Without a destination the statement may change tables of the org; with one it must give rows."""
+    """Without a destination the statement may change tables of the org; with one it must return rows."""
 
     config_model = ExecuteSettings
     destination_model = Target
@@ -88,7 +88,7 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
         count = answer.rows_affected
         return {"status": SUCCESS, "rows_processed": count, "rows_written": count, "rows_returned": len(answer.rows)}
     if len(answer.rows) > ROWS_MAX:
-        raise StepFailed(f"the query gives more than {ROWS_MAX} rows; run it day by day, or write a procedure")
+        raise StepFailed(f"the query returns more than {ROWS_MAX} rows; run it day by day, or write a procedure")
     dates = target.slices(context)
     stage = context.warehouse.stage(target.table)
     for part, start in enumerate(range(0, len(answer.rows), BATCH)):

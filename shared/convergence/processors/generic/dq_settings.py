@@ -31,7 +31,7 @@ class Check(Settings):
     """One expectation.
 
     range: `min`, `max`, both included. row_count: `min`, `max`, or as many as in `source_table`, within `tolerance` (a
-    share). freshness: the latest value of the column is at most `max_age_hours` old. custom_sql: gives no row.
+    share). freshness: the latest value of the column is at most `max_age_hours` old. custom_sql: returns no row.
     """
 
     type: CheckKind
@@ -68,13 +68,13 @@ class Check(Settings):
                 "values: with null among them every value is accepted; a NULL passes anyway (see not_null)"
             )
         if self.on_fail == "quarantine" and self.type in {"row_count", "freshness", "custom_sql"}:
-            raise ValueError(f"{self.type} names no rows: on_fail is stop or warn")
+            raise ValueError(f"{self.type} does not identify rows: on_fail must be stop or warn")
         return self
 
 
 class CheckFile(Settings):
-    """What is looked at: `scope: run` at the rows that this pipeline and credential brought in this run, or for its
-    days; `days` at all rows of these days, whichever pipeline brought them; `all` at the whole table."""
+    """Which rows are checked: `scope: run` the rows that this pipeline and credential brought in this run, or for its
+    days; `days` all rows of these days, whichever pipeline brought them; `all` the whole table."""
 
     table: str
     checks: tuple[Check, ...] = Field(min_length=1)
@@ -98,7 +98,7 @@ class CheckSettings(Settings):
         if bool(self.dq_config) == bool(self.checks):
             raise ValueError("give checks, or dq_config with the file that holds them")
         if self.checks and not self.table:
-            raise ValueError("say which table is checked: table")
+            raise ValueError("set table: the table to check")
         return self
 
 
@@ -109,6 +109,6 @@ def read_checks(options: CheckSettings, context: Context) -> CheckFile:
     try:
         data = yaml.safe_load(context.read_config(options.dq_config))
     except yaml.YAMLError as error:
-        raise StepFailed(f"{options.dq_config}: no YAML: {str(error)[:200]}") from error
+        raise StepFailed(f"{options.dq_config}: not YAML: {str(error)[:200]}") from error
     found = settings(CheckFile, {options.dq_config: data}, options.dq_config)
     return found if not options.table else found.model_copy(update={"table": options.table})

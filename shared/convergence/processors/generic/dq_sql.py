@@ -32,9 +32,9 @@ class Measured(NamedTuple):
 
 
 async def measure(check: Check, options: CheckFile, schema: TableSchema, context: Context) -> Measured:
-    """Make one check. Raises `StepFailed` for a column that the table has not."""
+    """Make one check. Raises `StepFailed` for a column that the table does not have."""
     found = await _measured(check, options, schema, context)
-    bounds_rows = check.type == "row_count" and not check.source_table  # then an empty table is what it asks about
+    bounds_rows = check.type == "row_count" and not check.source_table  # it asks about an empty table
     if found.passed and found.rows_checked == 0 and not bounds_rows:
         where = {"run": "brought by this run, or for its days", "days": "of the run's days", "all": "in the table"}
         return found._replace(message=f"checked 0 rows: there is none {where[options.scope]}")
@@ -55,7 +55,7 @@ async def _measured(check: Check, options: CheckFile, schema: TableSchema, conte
         case "freshness":
             return await _freshness(check, options, rows, context)
         case "custom_sql":
-            assert check.sql is not None, "the model demands it"
+            assert check.sql is not None, "required by the model"
             sql, bound = bind(check.sql)
             failed = len((await context.warehouse.query(sql, bound)).rows)
             return Measured(failed == 0, rows, failed, f"{failed} rows, none expected" if failed else "")
@@ -148,7 +148,7 @@ async def _row_count(check: Check, options: CheckFile, rows: int, context: Conte
 
 
 async def _freshness(check: Check, options: CheckFile, rows: int, context: Context) -> Measured:
-    assert check.max_age_hours is not None, "the model demands it"
+    assert check.max_age_hours is not None, "required by the model"
     where, parameters = _slice(options, context)
     column = bigquery_name(check.columns[0])
     sql = f"SELECT MAX(t.{column}) AS latest FROM {bigquery_name(options.table)} AS t WHERE {where}"

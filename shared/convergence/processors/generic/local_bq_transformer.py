@@ -42,7 +42,7 @@ class TransformerSettings(Settings):
     def statement(self) -> Sql:
         """The SQL, whichever key it stands under."""
         found = self.transformation.sql if self.transformation is not None else self.sql or self.query
-        assert found is not None, "the model demands one"
+        assert found is not None, "required by the model"
         return found
 
 

@@ -18,7 +18,7 @@ ROWS_SHOWN_MAX: Final = 20
 
 
 class Procedure(Settings):
-    """`dataset` is where the procedure lives; only the system's own dataset has procedures."""
+    """`dataset` is the procedure's; only the system's own dataset has procedures."""
 
     name: str
     dataset: str = SHARED_DATASET
@@ -31,7 +31,7 @@ class ProcedureSettings(Settings):
     `repeatable`: called a second time it leaves the same rows, so a replay with other parameters may call it again.
     """
 
-    # Further keys are let through: users' files note provider and dates of the call there.
+    # Further keys are accepted: users' files note provider and dates of the call there.
     model_config = ConfigDict(extra="allow", frozen=True)
 
     procedure: str | Procedure

@@ -42,7 +42,7 @@ class Target(Destination):
         if self.mode is WriteMode.MERGE and not self.key_fields:
             raise ValueError("write_mode merge needs key_fields")
         if self.key_fields and self.mode is not WriteMode.MERGE:
-            raise ValueError(f"key_fields go with write_mode merge; {self.mode} replaces or adds rows without a look")
+            raise ValueError(f"key_fields go with write_mode merge; {self.mode} does not compare rows")
         return self
 
     @property

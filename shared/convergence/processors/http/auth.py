@@ -92,7 +92,7 @@ async def signed(auth: Auth | None, context: Context, reach: Reach) -> tuple[dic
 
 
 def renewal(auth: Auth | None, context: Context, reach: Reach) -> SignIn | None:
-    """Return what gets headers with a new access token; None where the credential is the key itself."""
+    """Return a function that gets headers with a new access token; None where the credential is the key itself."""
     if auth is None or auth.type != "oauth2":
         return None
 

@@ -1,7 +1,7 @@
 """JSON over HTTP for processors: pages, waits, refusals.
 
-A call is repeated in place a few times when the other side is busy or the line breaks; after that the engine
-decides. What cannot get better by repeating ends the step at once, with a message that says what to do.
+A call is repeated in place a few times when the other side is busy or the connection breaks; after that the engine
+decides. What a repetition cannot fix ends the step at once, with a message that says what to do.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class RestClient:
         What stands at `data_path` of an answer is data, whatever it is called. `sign_in` returns headers with a new
         token; it is asked once for a call that is answered 401, because tokens expire while a step works.
         """
-        self._context = context
+        self.context = context
         url = checked_url(base_url, service)
-        self._base_url = base_url.rstrip("/")
+        self.base_url = base_url.rstrip("/")
         self._own = (url.scheme, url.host, url.port)
         self._hosts = frozenset(hosts)
         self._reach = reach
@@ -71,8 +71,8 @@ class RestClient:
         self._encoded: dict[tuple[str, str], str] = {}
         self._service = service
         self._renew = renew
-        self._patience = retry_budget or RetryBudget()
-        self._limits = httpx.Timeout(self._patience.answer_s).as_dict()
+        self._retry_budget = retry_budget or RetryBudget()
+        self._limits = httpx.Timeout(self._retry_budget.answer_s).as_dict()
         self._bytes_max = bytes_max
         self._data_path = data_path
         self._sign_in = sign_in
@@ -98,11 +98,11 @@ class RestClient:
             except Transient as problem:
                 wait_s = self._wait_s(problem, attempt)
                 attempt += 1
-                if wait_s is None or attempt >= self._patience.attempts_max:
+                if wait_s is None or attempt >= self._retry_budget.attempts_max:
                     raise
                 self.retries += 1
-                self._context.logger.info("%s; attempt %d in %.2f s", problem, attempt + 1, wait_s)
-                await self._context.sleep(wait_s)
+                self.context.logger.info("%s; attempt %d in %.2f s", problem, attempt + 1, wait_s)
+                await self.context.sleep(wait_s)
 
     async def pages(self, path: str, params: Params = (), *, paging: Paging, exact: bool = False) -> AsyncIterator[Any]:
         """Yield pages of GET; see `walk`."""
@@ -144,8 +144,8 @@ class RestClient:
 
     async def _once(self, call: Call, *, exact: bool, renewed: bool = False) -> Answer:
         url, headers = self._place(call.path)
-        gate = limiter(self._context.http, (self._context.org_slug, self._credential, url.host))
-        await gate.wait(self._context, self._requests_per_second)
+        pace = limiter(self.context.http, (self.context.org_slug, self._credential, url.host))
+        await pace.wait(self.context, self._requests_per_second)
         self.calls += 1
         request = httpx.Request(
             call.method,
@@ -155,7 +155,7 @@ class RestClient:
             extensions={"reach": self._reach, "timeout": self._limits, "bytes_max": self._bytes_max},
         )
         try:
-            response = await self._context.http.send(request, stream=True)
+            response = await self.context.http.send(request, stream=True)
             try:
                 body = await read_body(response, self._where(call), bytes_max=self._bytes_max)
             finally:
@@ -169,7 +169,7 @@ class RestClient:
             return await self._once(call, exact=exact, renewed=True)
         if response.status_code in {200, 201}:
             data = parsed(
-                response, body, self._where(call), exact=exact, data_path=self._data_path, redact=self._context.redact
+                response, body, self._where(call), exact=exact, data_path=self._data_path, redact=self.context.redact
             )
             return Answer(data, response.headers)
         if response.status_code == 204:
@@ -179,13 +179,12 @@ class RestClient:
             body,
             self._where(call),
             renew=self._renew,
-            now=self._context.now().timestamp(),
-            redact=self._context.redact,
+            now=self.context.now().timestamp(),
+            redact=self.context.redact,
         )
         if isinstance(refusal, Throttled) and refusal.retry_after_s and response.status_code >= 400:
-            gate.pause(
-                self._context.now() + timedelta(seconds=min(refusal.retry_after_s, self._patience.retry_after_max_s))
-            )
+            wait_s = min(refusal.retry_after_s, self._retry_budget.retry_after_max_s)
+            pace.pause(self.context.now() + timedelta(seconds=wait_s))
         raise refusal
 
     def _place(self, path: str) -> tuple[httpx.URL, httpx.Headers]:
@@ -193,7 +192,7 @@ class RestClient:
         if path in self._checked:
             return self._checked[path]
         whole = path.startswith(("http://", "https://"))
-        url = checked_url(path if whole else self._base_url + path, self._service)
+        url = checked_url(path if whole else self.base_url + path, self._service)
         if (url.scheme, url.host, url.port) != self._own and url.host not in self._hosts:
             raise StepFailed(
                 f"{self._service}: a page leads to another host, {url.netloc.decode('ascii')!r}; the credential goes to"
@@ -214,14 +213,14 @@ class RestClient:
         return url.copy_with(query="&".join(self._encoded[pair] for pair in params).encode("ascii"))
 
     def _wait_s(self, problem: Transient, attempt: int) -> float | None:
-        """Seconds to wait; None when the wait is the engine's."""
-        retry_budget = self._patience
+        """Seconds to wait; None when the engine is to wait."""
+        retry_budget = self._retry_budget
         if isinstance(problem, Throttled) and not retry_budget.retry_on_429:
             return None
-        wait_s = self._context.fraction() * min(retry_budget.wait_max_s, retry_budget.wait_base_s * 2**attempt)
+        wait_s = self.context.fraction() * min(retry_budget.wait_max_s, retry_budget.wait_base_s * 2**attempt)
         if isinstance(problem, Throttled) and problem.retry_after_s > 0:
             wait_s = problem.retry_after_s
-        left_s = (self._context.deadline - self._context.now()).total_seconds()
+        left_s = (self.context.deadline - self.context.now()).total_seconds()
         return wait_s if wait_s <= min(retry_budget.retry_after_max_s, left_s) else None
 
     def _where(self, call: Call) -> str:

@@ -14,13 +14,13 @@ Key = tuple[str, str, str]  # org, credential, host
 
 
 class Limiter:
-    """Gives out moments, at least `1 / requests_per_second` apart; a pause holds for all who share the limiter."""
+    """Gives out slots, at least `1 / requests_per_second` apart; a pause holds for all who share the limiter."""
 
     def __init__(self) -> None:
         self._free_at: datetime | None = None
 
     async def wait(self, context: Context, requests_per_second: float | None) -> None:
-        """Wait for the next free moment."""
+        """Wait for the next free slot."""
         now = context.now()
         at = now if self._free_at is None else max(now, self._free_at)
         if requests_per_second:

@@ -48,7 +48,7 @@ PAGES_MAX: Final = 100_000  # of one listing, by default
 class LoopGuard:
     """Finds paging that goes round in circles, in constant memory (R. P. Brent, BIT 20, 1980), and counts pages.
 
-    `state` is JSON: a step that goes on later goes on with it. `pages_max`: a longer listing is taken for endless.
+    `state` is JSON: a step that goes on later goes on with it. `pages_max`: a longer listing counts as endless.
     """
 
     def __init__(self, state: Sequence[Any] = ("", 1, 0), *, pages_max: int = PAGES_MAX) -> None:
@@ -63,7 +63,7 @@ class LoopGuard:
         self._further += 1
         if self._further >= self._pages_max:
             raise StepFailed(
-                f"{where} has more than {self._pages_max} pages, which is taken for paging without an end; nothing was"
+                f"{where} has more than {self._pages_max} pages, which looks like endless paging; nothing was"
                 " loaded. Ask for larger pages or fewer days; generic.api_extractor has pagination.max_pages."
             )
 
@@ -94,7 +94,7 @@ def cursor_paging(*, param: str = "page", cursor: str = "next_page", more: str =
         if not page.get(more):
             return None
         if not page.get(cursor):
-            raise StepFailed(f"a page says {more!r} but names no {cursor!r}: the rest cannot be asked for")
+            raise StepFailed(f"a page has {more!r} but no {cursor!r}: the rest cannot be requested")
         return [*((name, value) for name, value in params if name != param), (param, str(page[cursor]))]
 
     return following

@@ -12,6 +12,6 @@ class RetryBudget:
     attempts_max: int = 5
     wait_base_s: float = 0.5
     wait_max_s: float = 20.0
-    retry_after_max_s: float = 60.0  # a longer wish is left to the engine
+    retry_after_max_s: float = 60.0  # a longer wait is left to the engine
     answer_s: float = 60.0
     retry_on_429: bool = True  # False: a busy answer goes to the engine's retry at once

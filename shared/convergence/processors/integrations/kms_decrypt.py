@@ -17,7 +17,7 @@ from convergence.processors.settings import Settings, settings
 class DecryptSettings(Settings):
     """`require_valid`: the credential must have been tried and found valid, where the provider has a way to try it.
 
-    `context_key` of older files names nothing any more: a credential is opened by its provider.
+    `context_key` of older files is no longer used: a credential is opened by its provider.
     """
 
     provider: str
@@ -30,7 +30,7 @@ class DecryptSettings(Settings):
 
 
 class DecryptProcessor:
-    """Opens, and forgets."""
+    """Opens the credential and discards it."""
 
     config_model = DecryptSettings
 

@@ -1,1 +1,1 @@
-"""Telling people how a run ended."""
+"""Notifications of how a run ended."""

@@ -1,4 +1,4 @@
-"""`notify_systems.email_notification`: a mail by SMTP, usually as a handler step.
+"""`notify_systems.email_notification`: a mail by SMTP, usually as an end step.
 
 The mail server is the installation's, not the file's: SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_FROM and
 SMTP_SECURITY (starttls, ssl, or none for a server on this machine) come from the environment. DEFAULT_ADMIN_EMAIL gets
@@ -60,15 +60,15 @@ class EmailProcessor:
             return {"status": SKIPPED, "why": "SMTP_HOST is not set, or there is no recipient (DEFAULT_ADMIN_EMAIL)"}
         if not to:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
-        everybody = [*to, *options.cc_emails]
-        for address in everybody:
+        recipients = [*to, *options.cc_emails]
+        for address in recipients:
             if not _ADDRESS.fullmatch(address):
                 raise StepFailed(f"{address!r} is not a mail address")
-        if len(everybody) > RECIPIENTS_MAX:
-            raise StepFailed(f"{len(everybody)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
+        if len(recipients) > RECIPIENTS_MAX:
+            raise StepFailed(f"{len(recipients)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
         await _send(server_url(to, options.cc_emails), _one_line(options.subject), options.message or options.subject)
-        context.logger.info("mail to %d recipients", len(everybody))
-        return {"status": SUCCESS, "recipients": len(everybody)}
+        context.logger.info("mail to %d recipients", len(recipients))
+        return {"status": SUCCESS, "recipients": len(recipients)}
 
 
 def server_url(to: tuple[str, ...], cc: tuple[str, ...]) -> str:
@@ -95,7 +95,7 @@ async def _send(url: str, subject: str, message: str) -> None:
 
     mail = apprise.Apprise()
     if not mail.add(url):
-        raise StepFailed("the mail server's settings make no address: check SMTP_HOST and SMTP_PORT")
+        raise StepFailed("the mail server's settings do not make a valid address: check SMTP_HOST and SMTP_PORT")
     if not await mail.async_notify(title=subject, body=message):
         raise Transient("the mail server did not take the mail")
 

@@ -1,4 +1,4 @@
-"""`notify_systems.slack_notification`: a message to a Slack incoming webhook, usually as a handler step.
+"""`notify_systems.slack_notification`: a message to a Slack incoming webhook, usually as an end step.
 
 Plain HTTP instead of a library: the webhook's URL holds its secret and may be that of a compatible service.
 """

@@ -50,10 +50,10 @@ class BillingProcessor(TableProcessor):
                 between=(first, last),
             )
             async for page in pages:
-                yield [_row(day, result) for day, result in page]
+                yield [bill_row(day, result) for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say how often a call was repeated."""
+        """Return how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         return {"http_calls": self._client.calls, "http_retries": self._client.retries}
 
@@ -66,7 +66,8 @@ def _requests(first: date, last: date) -> Iterator[tuple[date, date, Sequence[st
         yield max(first, KEYS_SINCE), last, GROUP_BY
 
 
-def _row(day: date, result: Mapping[str, Any]) -> Row:
+def bill_row(day: date, result: Mapping[str, Any]) -> Row:
+    """Return the row of one result of the costs API. Raises `StepFailed` for an amount that is not one."""
     try:
         amount, currency = result["amount"]["value"], result["amount"]["currency"]
     except (KeyError, TypeError) as error:

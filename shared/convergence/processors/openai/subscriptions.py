@@ -136,7 +136,7 @@ class SubscriptionsProcessor:
 
 
 def _uncharged(options: SubscriptionSettings, first: date) -> list[str]:
-    """Say which days a change has reached that the run does not charge."""
+    """Warn about days that a change affects and the run does not charge."""
     if options.seats is None or options.starts_on is None or options.starts_on >= first:
         return []
     last = (first if options.ends_on is None else min(first, options.ends_on + ONE_DAY)) - ONE_DAY

@@ -118,7 +118,7 @@ class UsageProcessor(TableProcessor):
                 self._warnings.append(f"usage of kind {kind} was not read: {error}")
 
     def outputs(self) -> Mapping[str, Any]:
-        """Say how many rows each endpoint gave and how often a call was repeated."""
+        """Return how many rows each endpoint gave and how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
         return {
             "rows_by_kind": self._rows,

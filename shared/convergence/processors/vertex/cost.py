@@ -1,4 +1,4 @@
-"""`vertex.cost`: cost of the Vertex AI, by SKU, project and day, from the billing export of Google Cloud."""
+"""`vertex.cost`: cost of Vertex AI, by SKU, project and day, from the billing export of Google Cloud."""
 
 from __future__ import annotations
 

@@ -74,7 +74,7 @@ def _rows(series: Any, project: str, context: Context) -> list[Row]:
         ) from error
     for day, tokens in points:
         if tokens < 0 or not context.start_date <= day <= context.end_date:
-            raise StepFailed(f"Cloud Monitoring: {model} has {tokens} {kind} tokens on {day}, which cannot be")
+            raise StepFailed(f"Cloud Monitoring: {model} has {tokens} {kind} tokens on {day}, which is impossible")
     return [
         {
             "usage_date": day,

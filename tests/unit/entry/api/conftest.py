@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 import pytest
+from fastapi import FastAPI
 
 from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
@@ -93,6 +94,7 @@ class Api:
     client: httpx.AsyncClient
     installation: Embedded
     at: Runtime
+    app: FastAPI
     audited: list[bytes] = field(default_factory=list)
     keys: dict[str, str] = field(default_factory=dict)
 
@@ -133,7 +135,7 @@ def run_scenario(tmp_path: Path) -> RunScenario:
         file.write_text(text)
 
     async def whole(scenario: Scenario, given: Mapping[str, Any], orgs: tuple[str, ...]) -> Any:
-        settings = Settings(**({"CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False} | given))
+        settings = Settings(**{"CONVERGENCE_ROOT_KEY": ROOT_KEY, "RATE_LIMIT_ENABLED": False, **given})
         options = EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root)
         async with embedded(options, "tests") as installation:
             await installation.worker.start()
@@ -146,9 +148,10 @@ def run_scenario(tmp_path: Path) -> RunScenario:
                 return await installation.worker.wait(org, run_id, timeout_s=seconds)
 
             at = runtime(installation.services, settings, wait=wait, log_lines=lambda _: ())
-            transport = httpx.ASGITransport(create_app(at), client=("192.0.2.7", 4711))
+            app = create_app(at)
+            transport = httpx.ASGITransport(app, client=("192.0.2.7", 4711))
             async with httpx.AsyncClient(transport=transport, base_url="http://api") as client:
-                api = Api(client, installation, at, audited)
+                api = Api(client, installation, at, app, audited)
                 for org in orgs:
                     await api.onboard(org)
                 audited.clear()

@@ -20,7 +20,7 @@ RUN = "/pipelines/run/acme/shop/cost/daily"
 
 def routes(api: Api) -> list[tuple[str, str]]:
     """Every route of the document, with names that exist in acme filled in."""
-    document = api.client._transport.app.openapi()  # type: ignore[attr-defined]  # the transport of these tests has one
+    document = api.app.openapi()
     return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
 
@@ -222,7 +222,7 @@ def test_open_streams_are_limited_for_an_org_and_for_the_process(
         for stream in streams:
             stream.cancel()  # the client goes away
         await asyncio.gather(*streams, return_exceptions=True)
-        assert not runtime_of(api).streams._open
+        assert runtime_of(api).streams.open == 0
 
     run_scenario(scenario, orgs=("acme", "globex", "initech"), EVENT_STREAMS_MAX=2, EVENT_STREAMS_PER_ORG=1)
 
@@ -239,8 +239,7 @@ def when_open(monkeypatch: pytest.MonkeyPatch) -> asyncio.Event:
 
 
 def runtime_of(api: Api) -> Runtime:
-    found: Runtime = api.client._transport.app.state.runtime  # type: ignore[attr-defined]  # as above
-    return found
+    return api.at
 
 
 def test_the_development_key_can_be_asked_for_but_not_in_production(run_scenario: RunScenario) -> None:

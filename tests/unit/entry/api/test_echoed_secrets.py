@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from convergence.adapters.local.bus import LocalBus
 from convergence.engine.step.redact import MASK
 from convergence.ports.bus import RUN_EVENTS
 from convergence.sandbox.http import HttpServer, Request, Response
-from tests.unit.engine.test_redact import ENCODINGS
+from tests.unit.engine.encodings import ENCODINGS
 from tests.unit.entry.api.conftest import Api, RunScenario
 
 CLIENT_SECRET = "cs-QxZ7/wJ+k9\"Vb3<Nn&5Tt%e'Y0ü~LmR"
@@ -69,6 +70,7 @@ def test_a_secret_that_a_provider_echoes_is_seen_nowhere(
         server = HttpServer(answer)
         (place / "echo.yml").write_text(PIPELINE.format(url=await server.start()))
         services = api.installation.services
+        assert isinstance(services.bus, LocalBus)
         services.bus.tap(RUN_EVENTS, lambda messages: events.extend(each.data.decode() for each in messages))
         client = json.dumps({"client_id": "app-1", "client_secret": CLIENT_SECRET})
         await services.credentials.store("acme", "shop", client, name="default")

@@ -96,7 +96,7 @@ async def serving(
         yield World(app, server, server.servers[0].sockets[0].getsockname()[1])
     finally:
         for connection in list(server.server_state.connections):
-            connection.transport.abort()  # type: ignore[union-attr]  # ours have one
+            connection.transport.abort()
         for each in server.servers:
             each.close()
 
@@ -304,7 +304,7 @@ def test_an_idle_connection_lives_by_the_keep_alive_limit_alone() -> None:
             assert await reader.readuntil(b"ok")
             (connection,) = world.server.server_state.connections
             assert isinstance(connection, BoundedHttp)
-            assert (connection._timer, connection.timeout_keep_alive_task is not None) == (None, True)
+            assert (connection.timed, connection.timeout_keep_alive_task is not None) == (False, True)
         writer.close()
 
     run_scenario(scenario)

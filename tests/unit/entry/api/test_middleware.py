@@ -179,7 +179,7 @@ def test_probes_look_once_a_second_however_many_there_are(
         assert {answer.status_code for answer in answers} == {200}
         assert len(looks) == 1
         monkeypatch.setattr("convergence.entry.api.readiness.KEPT_S", 0.0)
-        api.at.readiness._until = 0.0
+        api.at.readiness.kept_until = 0.0
         await api.client.get("/ready")
         assert len(looks) == 2
 
@@ -227,7 +227,7 @@ def test_an_ipv4_address_has_its_own_limit_however_a_proxy_writes_it(run_scenari
 )
 def test_a_content_length_of_any_length_is_read_or_refused(run_scenario: RunScenario, length: str, status: int) -> None:
     async def scenario(api: Api) -> None:
-        headers = {"content-length": length.encode()}
+        headers = {b"content-length": length.encode()}
         answer = await api.client.get("/health", headers=headers)
         assert answer.status_code == status
 
@@ -256,7 +256,7 @@ def test_a_bug_is_one_problem_without_its_traceback(
     monkeypatch.setattr(logging.getLogger("convergence"), "propagate", True)  # a command before may have ended it
 
     async def scenario(api: Api) -> None:
-        runtime = api.client._transport.app.state.runtime  # type: ignore[attr-defined]  # these tests' transport
+        runtime = api.at
         object.__setattr__(runtime, "log_lines", lambda _: 1 / 0)
         run_id = (await api.run())["run_id"]
         answer = await api.ask("GET", f"/pipelines/logs/acme/{run_id}", org="acme")

@@ -20,7 +20,7 @@ from convergence.entry.push.log_events import LogEvents
 from convergence.errors import InvalidInput, SchemaMismatch, Transient
 from convergence.ports.bus import RUN_EVENTS, Ack, Delivery, Message
 from convergence.ports.warehouse import SHARED_DATASET, Row, Scope, Statement, TableSchema
-from tests.contract.test_log_sink import CONFIGS, NOW, SteppedClock, an_event
+from tests.contract.log_events import CONFIGS, NOW, SteppedClock, an_event
 from tests.simulation.partial_warehouse import PartialWarehouse
 from tests.unit.engine.conftest import Engine
 
@@ -32,12 +32,13 @@ class Tables(PartialWarehouse):
 
     def __init__(self) -> None:
         self.appends: list[tuple[str, list[str]]] = []
-        self.go = asyncio.Event()
+        self.begun, self.go = asyncio.Event(), asyncio.Event()
         self.error: Exception | None = None
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
         assert dataset == SHARED_DATASET
         self.appends.append((table.name, list(ids)))
+        self.begun.set()
         await self.go.wait()
         if self.error is not None:
             raise self.error
@@ -70,9 +71,9 @@ def world(tmp_path: Path) -> World:
 def test_what_comes_while_an_append_is_under_way_goes_together(world: World) -> None:
     async def scenario() -> None:
         first = world.send(an_event(1))
-        await asyncio.sleep(0.01)
+        await world.tables.begun.wait()
         others = world.send(*(an_event(number) for number in (2, 3, 4)), an_event(5, kind="run"))
-        await asyncio.sleep(0.01)
+        await world.engine.clock.sleep(1)  # virtual: whatever can run has run by then
         assert not any(task.done() for task in (*first, *others))
         world.tables.go.set()
         assert await asyncio.gather(*first, *others) == [Ack()] * 5

@@ -70,11 +70,11 @@ class FirestoreDocuments:
         self._root = f"{self._database}/documents"
         self._sharded = {(index.collection, frozenset(index.fields)) for index in indexes if index.sharded}
         self._in_shards = frozenset(collection for collection, _ in self._sharded)
-        self._connection = Connection(partial(_client, endpoint), _close, service="Firestore", clock=clock)
+        self.connection = Connection(partial(_client, endpoint), _close, service="Firestore", clock=clock)
 
     async def close(self) -> None:
         """Close the connection."""
-        await self._connection.close()
+        await self.connection.close()
 
     async def get(self, path: str) -> Document | None:
         """Return the document, or None."""
@@ -221,7 +221,7 @@ class FirestoreDocuments:
         preconditions: bool = False,
         failed: Callable[[Exception], None] | None = None,
     ) -> R:
-        attempt = partial(self._connection.call, ask, doing=doing, preconditions=preconditions, failed=failed)
+        attempt = partial(self.connection.call, ask, doing=doing, preconditions=preconditions, failed=failed)
         return await retried(attempt, clock=self._clock, ids=self._ids, total_s=self._total_s)
 
 

@@ -46,7 +46,7 @@ class Query:
     order: tuple[Order, ...] = ()
 
     def empty(self) -> bool:
-        """Say whether nothing can match: `in` an empty list."""
+        """Return whether nothing can match: `in` an empty list."""
         return any(each.operator == "in" and not each.value for each in self.where)
 
     def fields(self) -> frozenset[str]:

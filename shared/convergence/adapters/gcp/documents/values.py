@@ -92,7 +92,7 @@ def _put_many(value: Any, item: dict[str, Any] | list[Any] | tuple[Any, ...], de
 
 
 def _named(item: dict[Any, Any]) -> bool:
-    """Say whether each key is short enough for a field's name."""
+    """Return whether each key is short enough for a field's name."""
     return not any(
         isinstance(key, str) and len(key) > _SURELY_SHORT and len(key.encode()) >= _NAME_BYTES_MAX for key in item
     )

@@ -55,7 +55,7 @@ class BigQueryReader:
             if rows:
                 yield rows
         if read != total:
-            raise StepFailed(f"BigQuery says {total} rows, but its pages hold {read}")
+            raise StepFailed(f"BigQuery reports {total} rows, but its pages hold {read}")
 
     async def estimate(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> int:
         """Return the bytes of a dry run."""

@@ -104,7 +104,7 @@ class CloudKmsKeyring:
             raise foreign() from error
 
     async def stale(self, ciphertext: str) -> bool:
-        """Say whether a ciphertext is not under the primary version, as it was seen in the last minutes.
+        """Return whether a ciphertext is not under the primary version, as it was seen in the last minutes.
 
         KMS names the version that it encrypted with, so a wrapped throw-away key answers this without the right
         to read keys, whose quota is small (Cloud KMS quotas: read requests).

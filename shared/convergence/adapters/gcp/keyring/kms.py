@@ -94,7 +94,7 @@ class WrappingKey:
 
 
 async def _intact(call: Callable[[], Awaitable[T]]) -> T:
-    """Make a checksum that KMS found wrong a matter of trying again: it says so with INVALID_ARGUMENT."""
+    """Turn a checksum that KMS found wrong into a retry: KMS reports it as INVALID_ARGUMENT."""
     try:
         return await call()
     except InvalidInput as error:

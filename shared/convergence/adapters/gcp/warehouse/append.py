@@ -1,7 +1,7 @@
 """Rows of a log, in trickles: the streaming API over REST (`tabledata.insertAll`), which needs no job.
 
 A row's id lets BigQuery leave out a repetition for about a minute, best effort ("Legacy streaming API"). The Storage
-Write API over gRPC is exactly-once and cheaper, but wants a writer that lives long and a package (google-cloud-
+Write API over gRPC is exactly-once and cheaper, but needs a long-running writer and a package (google-cloud-
 bigquery-storage) that this product does not take; a function lives for one message.
 """
 
@@ -66,7 +66,7 @@ def _checked(table: TableSchema, number: int, row: Row) -> dict[str, Any]:
     for name in row:
         if name not in columns:
             advice = did_you_mean(name, columns)
-            raise SchemaMismatch(f"{table.name}: row {number} has a column {name!r} it has not.{advice}")
+            raise SchemaMismatch(f"{table.name}: row {number}: the table has no column {name!r}.{advice}")
     found: dict[str, Any] = {}
     for name, column in columns.items():
         value = row.get(name)

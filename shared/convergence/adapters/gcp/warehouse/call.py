@@ -56,10 +56,10 @@ class Calls:
         if asked.dry_run:
             size = await rehearse(self._statements, scope, reach)
             return QueryResult(bytes_processed=size, tables=tuple(sorted(reach.tables)))
-        derived = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
+        lineage_tables = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
         out = [each for each in procedure.arguments if each.mode != "IN"]
         reads = not out and not any(dataset for dataset, _ in reach.writes)
-        script = self._script(procedure, scope, derived, out, reads=reads)
+        script = self._script(procedure, scope, lineage_tables, out, reads=reads)
         parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
         if not reads:
@@ -81,10 +81,16 @@ class Calls:
             refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
         if reads:
             return await self._selected(ended.job, QueryResult())
-        return await self._answer(ended.job, reach, derived=len(derived), out=bool(out))
+        return await self._answer(ended.job, reach, lineage_tables=len(lineage_tables), out=bool(out))
 
     def _script(
-        self, procedure: Procedure, scope: Scope, derived: list[tuple[str, str]], out: list[Argument], *, reads: bool
+        self,
+        procedure: Procedure,
+        scope: Scope,
+        lineage_tables: list[tuple[str, str]],
+        out: list[Argument],
+        *,
+        reads: bool,
     ) -> str:
         project = self._jobs.client.project
         lines = [DECLARED]
@@ -100,18 +106,18 @@ class Calls:
             return call
         lines += ["BEGIN TRANSACTION;", call]
         if scope.lineage is not None:
-            lines += lineage_statements(project, derived, scope.lineage)
+            lines += lineage_statements(project, lineage_tables, scope.lineage)
         if out:
             selected = ", ".join(f"{_variable(each)} AS {bigquery_name(each.name)}" for each in out)
             lines.append(f"SELECT {selected};")
         lines.append(self._ledger.insert(scope.dataset, "0", str(UNCOUNTED)))
         return "\n".join([*lines, "COMMIT TRANSACTION;"])
 
-    async def _answer(self, job: AnyJob, reach: Reach, *, derived: int, out: bool) -> QueryResult:
+    async def _answer(self, job: AnyJob, reach: Reach, *, lineage_tables: int, out: bool) -> QueryResult:
         """Read what the procedure did from the jobs of its statements; ours are the last ones."""
         children = await children_of(self._jobs, job)
         changes = [child.dml_stats for child in children if child.dml_stats is not None]
-        own = changes[: len(changes) - derived - 1]  # the last one marks the ledger
+        own = changes[: len(changes) - lineage_tables - 1]  # the last one marks the ledger
         affected = sum(each.inserted_row_count + each.updated_row_count for each in own)
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
         if out and len(selects) > 1:
@@ -125,7 +131,7 @@ class Calls:
         return replace(done, columns=names, rows=port_rows(fields, rows))
 
     async def _explained(self, error: StepFailed, procedure: Procedure, reach: Reach) -> StepFailed:
-        """Return the error with the nearest names; the procedure's file says where to look."""
+        """Return the error with the nearest names; the procedure's file is named first."""
         from convergence.adapters.googlesql.access import Touched
 
         touched = Touched(frozenset(), frozenset(), frozenset(reach.existing))
@@ -138,7 +144,7 @@ def _named(reach: Reach) -> tuple[str, ...]:
 
 
 def _is_statement(child: AnyJob) -> bool:
-    """Say whether a job is a statement, not the condition of an IF or the value of a SET."""
+    """Return whether a job is a statement, not the condition of an IF or the value of a SET."""
     stats = child.script_statistics
     return stats is None or stats.evaluation_kind != "EXPRESSION"
 

@@ -28,7 +28,7 @@ class Loads:
     async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
         """Replace the slices by the staged rows; the stages are flushed and the table is there.
 
-        The job's id decides who loads. A job that failed has rolled back, unless the ledger says otherwise.
+        The job's id decides who loads. A job that failed has rolled back, unless the ledger has it.
         """
         from google.cloud import bigquery
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 
 class _Job(NamedTuple):
-    """Under which id a statement runs, and how; `marked`: the ledger says that it did."""
+    """Under which id a statement runs, and how; `marked`: it is in the ledger."""
 
     job_id: str
     options: Options
@@ -55,10 +55,10 @@ class Queries:
             return QueryResult(bytes_processed=size, tables=statement.touched.names)
         marked = asked.job_id is not None and scope.writable
         job_id = asked.job_id or self._jobs.client.ids.new("query")
-        derived = await self._lineage_tables(statement, scope)
-        if statement.touched.writes and not statement.defines and (derived or marked):
+        lineage_tables = await self._lineage_tables(statement, scope)
+        if statement.touched.writes and not statement.defines and (lineage_tables or marked):
             job = _Job(job_id, options, asked.wait_s, asked.fingerprint, marked=marked)
-            return await self._in_transaction(statement, parameters, scope, derived, job)
+            return await self._in_transaction(statement, parameters, scope, lineage_tables, job)
         config = self._statements.config(scope, parameters, **options.config)
         ended = await self._run(job_id, asked.sql, config, statement, options, asked.wait_s)
         if ended.repeated and scope.writable:
@@ -72,7 +72,7 @@ class Queries:
         statement: PreparedStatement,
         parameters: Mapping[str, Parameter],
         scope: Scope,
-        derived: list[tuple[str, str]],
+        lineage_tables: list[tuple[str, str]],
         job: _Job,
     ) -> QueryResult:
         """Change rows, set their lineage and mark the job as done, all or nothing."""
@@ -80,7 +80,7 @@ class Queries:
         lines += [f"{statement.sql.rstrip().rstrip(';')}\n;", "SET convergence_changed = @@row_count;"]
         own = {**parameters}
         if scope.lineage is not None:
-            lines += lineage_statements(self._jobs.client.project, derived, scope.lineage)
+            lines += lineage_statements(self._jobs.client.project, lineage_tables, scope.lineage)
             own |= lineage_parameters(scope.lineage)
         if job.marked:
             await self._ledger.ensure(scope.dataset)
@@ -104,10 +104,10 @@ class Queries:
 
     async def _set_lineage(self, statement: PreparedStatement, scope: Scope, job_id: str, options: Options) -> None:
         """Set the lineage of rows that a CREATE TABLE AS made: DDL cannot be part of a transaction."""
-        derived = await self._lineage_tables(statement, scope)
-        if not derived or scope.lineage is None:
+        lineage_tables = await self._lineage_tables(statement, scope)
+        if not lineage_tables or scope.lineage is None:
             return
-        lines = lineage_statements(self._jobs.client.project, derived, scope.lineage)
+        lines = lineage_statements(self._jobs.client.project, lineage_tables, scope.lineage)
         script = "\n".join([DECLARED, "BEGIN TRANSACTION;", *lines, "COMMIT TRANSACTION;"])
         config = self._statements.config(scope, lineage_parameters(scope.lineage), **options.config)
         await self._run(f"{job_id}-lineage", script, config, statement, options, None)

@@ -101,7 +101,7 @@ class Routines:
             return [error]
         problems = check_procedure(procedure)
         if procedure.name != routine.name:
-            message = f"the file defines {procedure.name!r}, its name says {routine.name!r}"
+            message = f"the file defines {procedure.name!r}, but its name is {routine.name!r}"
             problems.append(ConfigError(message, where=routine.source))
         if len(_described(routine)) > DESCRIPTION_MAX:
             problems.append(ConfigError("the file is too long to be kept; split the procedure", where=routine.source))

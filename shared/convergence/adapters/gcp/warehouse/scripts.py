@@ -50,7 +50,7 @@ class Reader:
         await self.body(procedure.body, procedure.source, known)
 
     async def body(self, body: Sequence[nodes.Node], source: str, known: dict[str, SqlType]) -> None:
-        """Read statements; `known` are the variables in sight.
+        """Read statements; `known` are the variables in scope.
 
         Raises:
             Denied, StepFailed: the first statement that may not run, with `file:line:column`.
@@ -83,7 +83,7 @@ class Reader:
         elif isinstance(node, nodes.Execute):
             self._statement(_literal(node), where, known)
         elif isinstance(node, nodes.Transaction):
-            raise StepFailed("a call is one transaction already, and BigQuery nests none: leave the statement out.")
+            raise StepFailed("a call is one transaction, and BigQuery does not nest them: remove the statement.")
 
     def _statement(self, sql: str, where: str, known: dict[str, SqlType]) -> None:
         from sqlglot import exp

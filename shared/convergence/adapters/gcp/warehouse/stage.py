@@ -63,7 +63,8 @@ class BigQueryStage:
         """Keep rows as part `part` until the next flush; see the port.
 
         Raises:
-            SchemaMismatch: a row has a column that the table has not, or a value that does not fit: row and column.
+            SchemaMismatch: a row has a column that the table does not have, or a value that does not fit: row and
+            column.
         """
         known = await self._known()
         first = 1 + sum(count for earlier, count in known.items() if earlier < part)
@@ -121,7 +122,7 @@ class BigQueryStage:
         await self.flush()
 
     async def is_empty(self) -> bool:
-        """Say whether nothing was staged; call `flush` before."""
+        """Return whether nothing was staged; call `flush` before."""
         await self._known()
         return not self._stored
 
@@ -154,7 +155,7 @@ class BigQueryStage:
                 )
             column = self._columns[name]
             if name in self._structs and (path := unknown_field(column, value)):
-                raise SchemaMismatch(f"{self.table.name}: row {number} has a field {path!r} that the table has not.")
+                raise SchemaMismatch(f"{self.table.name}: row {number}: the table has no field {path!r}.")
             try:
                 found[name] = json_value(column, value)
             except ValueError as error:
@@ -168,7 +169,7 @@ class BigQueryStage:
             advice = " The warehouse adds the lineage columns itself: leave them out."
         else:
             advice = did_you_mean(name, self._columns)
-        return SchemaMismatch(f"{self.table.name}: row {number} has a column {name!r} that the table has not.{advice}")
+        return SchemaMismatch(f"{self.table.name}: row {number}: the table has no column {name!r}.{advice}")
 
     async def _known(self) -> dict[int, int]:
         """Return the rows of each part, looking once what an earlier process left."""
@@ -215,5 +216,5 @@ def _staged_field(column: Column) -> bigquery.SchemaField:
 
 
 def needs_parsing(kind: SqlType) -> bool:
-    """Say whether a staged column is JSON as text, and has to be parsed on its way into the table."""
+    """Return whether a staged column is JSON as text, and has to be parsed on its way into the table."""
     return kind.name == "JSON"

@@ -102,7 +102,7 @@ class Statements:
             try:
                 return int(client.query(sql, job_config=config, job_retry=None, **HTTP).total_bytes_processed or 0)
             except (google.BadRequest, google.NotFound) as error:
-                raise StepFailed(_said(error)) from error
+                raise StepFailed(_message(error)) from error
 
         try:
             return await self._client.call(send, doing="a dry run")
@@ -144,7 +144,7 @@ def _refuse_unbound(tree: exp.Expr, known: set[str]) -> None:
             raise InvalidInput(f"The statement's parameter @{node.name} has no value.{did_you_mean(node.name, known)}")
 
 
-def _said(error: Any) -> str:
+def _message(error: Any) -> str:
     """Return Google's own sentence without the request that the client puts before it."""
     errors = getattr(error, "errors", None) or [{}]
     text = str(errors[0].get("message") or error.message) if isinstance(errors[0], Mapping) else str(error.message)

@@ -42,7 +42,7 @@ def _json_as_text(column: Column, value: Any) -> Any:
 
 
 def query_parameters(parameters: Mapping[str, Parameter]) -> list[Any]:
-    """Return typed query parameters. Raises `InvalidInput` for a value that is none of its type."""
+    """Return typed query parameters. Raises `InvalidInput` for a value that does not fit its type."""
     found = []
     for name, given in parameters.items():
         kind = parse_type(given.type)

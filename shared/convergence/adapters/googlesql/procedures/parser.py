@@ -33,7 +33,7 @@ def parse_procedure(text: str, source: str) -> nodes.Procedure:
     body = read_block(tokens)
     tokens.accept(";")
     if not tokens.done:
-        raise tokens.error("a file holds one procedure, nothing may follow it")
+        raise tokens.error("a file holds one procedure; nothing may follow it")
     parts = path.split(".")
     if len(parts) < 2:
         raise ConfigError(f"{path!r} names no dataset: write dataset.{path}", where=source)

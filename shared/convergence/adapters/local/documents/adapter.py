@@ -50,7 +50,7 @@ _GET: Final = "SELECT version, body FROM documents WHERE collection = ? AND id =
 _INSERT: Final = "INSERT OR IGNORE INTO documents VALUES (?, ?, ?, ?)"
 _UPDATE: Final = "UPDATE documents SET version = ?, body = ? WHERE collection = ? AND id = ? AND version = ?"
 _DELETE: Final = "DELETE FROM documents WHERE collection = ? AND id = ?"
-_ALONE_MIN: Final = 3  # groups of one in a row, after which a commit no longer waits for company
+_ALONE_MIN: Final = 3  # groups of one in a row, after which a commit no longer waits for others
 _LOOK_AROUND: Final = 16  # but for every sixteenth
 
 Joined = tuple[list[Encoded], asyncio.Future[list[int]] | None]
@@ -81,8 +81,8 @@ class SqliteDocuments:
         self._alone = 0  # groups of one in a row
         self._indexes = FileIndexes(indexes)
         try:
-            self._db = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA busy_timeout = 5000")
+            self.connection = sqlite3.connect(target, uri=read_only, isolation_level=None, check_same_thread=False)
+            self.connection.execute("PRAGMA busy_timeout = 5000")
             if read_only:
                 self._look()
             else:
@@ -92,24 +92,24 @@ class SqliteDocuments:
                 f"the state {path} cannot be opened: {error}. Check that its folder exists, is readable and, for what "
                 "writes, writable, and that its disk has room; restore it from a backup if it is damaged."
             ) from error
-        self._execute = self._db.execute
+        self._execute = self.connection.execute
 
     def _look(self) -> None:
-        if self._db.execute(_HAS_TABLE).fetchone() is None:
-            self._db.close()  # its first writer has only just made the file: nothing is there yet
-            self._db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-            self._db.execute(_TABLE)
-        self._indexes.find(self._db)
+        if self.connection.execute(_HAS_TABLE).fetchone() is None:
+            self.connection.close()  # its first writer has only just made the file: nothing is there yet
+            self.connection = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+            self.connection.execute(_TABLE)
+        self._indexes.find(self.connection)
 
     def _prepare(self, synchronous: str) -> None:
         for pragma in ("journal_mode = WAL", f"synchronous = {synchronous}", "cache_size = -4000"):
-            self._db.execute(f"PRAGMA {pragma}")
-        self._db.execute(_TABLE)
-        self._indexes.build(self._db)
+            self.connection.execute(f"PRAGMA {pragma}")
+        self.connection.execute(_TABLE)
+        self._indexes.build(self.connection)
 
     def close(self) -> None:
         """Close the file; pending commits are refused."""
-        self._db.close()
+        self.connection.close()
 
     async def get(self, path: str) -> Document | None:
         """Return the document, or None."""
@@ -198,7 +198,7 @@ class SqliteDocuments:
         return self._failed
 
     def _undone(self, error: Exception) -> Exception:
-        if self._db.in_transaction:
+        if self.connection.in_transaction:
             self._execute("ROLLBACK")
         self._recent.clear()
         if not isinstance(error, sqlite3.Error):
@@ -207,7 +207,7 @@ class SqliteDocuments:
         return StorageFault(self._failed)
 
     def _apply(self, writes: Sequence[Encoded]) -> list[int] | Conflict:
-        """Check every precondition, then write: a refused commit leaves no trace, its neighbours go on."""
+        """Check every precondition, then write: a refused commit leaves no trace; the others are written."""
         if len(writes) > 1:
             for write, key, _ in writes:
                 row = self._read(key)

@@ -35,7 +35,7 @@ def resolve_aliases(tree: exp.Expr, catalog: Catalog) -> None:
 
 
 def names_of(tree: exp.Expr, catalog: Catalog) -> Names:
-    """Return the names in sight of every node of a statement."""
+    """Return the names in scope of every node of a statement."""
     return Names(tree, {table: tuple(name.lower() for name, _ in found) for table, found in catalog.items()})
 
 

@@ -1,4 +1,4 @@
-"""Types of columns by looking at the tables and arrays in sight; what sqlglot's optimizer leaves open.
+"""Types of columns by looking at the tables and arrays in scope; what sqlglot's optimizer leaves open.
 
 That is: columns of DML, fields of structs and of array elements, members of JSON.
 """

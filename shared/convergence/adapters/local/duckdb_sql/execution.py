@@ -16,7 +16,7 @@ from convergence.errors import ConvergenceError, StepFailed, Transient
 
 if TYPE_CHECKING:
     from convergence.adapters.local.duckdb_sql.context import StatementContext
-    from convergence.adapters.local.warehouse.session import Job
+    from convergence.adapters.local.warehouse.job import Job
     from convergence.adapters.local.warehouse.statements import Outcome, Statements
 
 ROWS_MAX: Final = 100_000  # of one FOR … IN or one result
@@ -31,7 +31,7 @@ class Scope:
 
 
 class Execution:
-    """What one call has at hand and has done so far. `around` is the surroundings of every statement.
+    """What one call has at hand and has done so far. `context` holds for every statement.
 
     `last` is the latest query's answer, `written` the tables that statements wrote; `rows_affected` counts the rows
     inserted and updated. `scopes` are the procedures that run, the innermost last.
@@ -91,7 +91,7 @@ class Execution:
             raise
 
     def is_true(self, condition: Text) -> bool:
-        """Say whether a condition is TRUE; NULL is not."""
+        """Return whether a condition is TRUE; NULL is not."""
         return self.evaluate(condition, SqlType("BOOL")).value is True
 
     def evaluate(self, text: Text, kind: SqlType | None) -> Variable:

@@ -232,7 +232,7 @@ CREATE OR REPLACE MACRO googlesql.element(a, i) AS
 CREATE OR REPLACE MACRO googlesql.element_or_null(a, i) AS CASE WHEN i >= 1 THEN a[i] END;
 
 -- Catalog views, as `dataset.INFORMATION_SCHEMA.*` and `dataset.__TABLES__`.
--- Each reads one dataset: the second wall (`warehouse.plan`) looks for the condition right above the catalogue's list.
+-- Each reads one dataset: the second check (`warehouse.plan`) looks for the condition right above the catalogue's list.
 CREATE OR REPLACE MACRO googlesql.tables(project, dataset) AS TABLE
   SELECT project AS table_catalog, schema_name AS table_schema, table_name, 'BASE TABLE' AS table_type,
     'YES' AS is_insertable_into, 'NO' AS is_typed

@@ -1,4 +1,4 @@
-"""Runs scripts: walks the tree of statements; `execution` does what each of them says."""
+"""Runs scripts: walks the tree of statements; `execution` carries each of them out."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from convergence.errors import StepFailed
 
 if TYPE_CHECKING:
     from convergence.adapters.local.duckdb_sql.context import StatementContext
-    from convergence.adapters.local.warehouse.session import Job
+    from convergence.adapters.local.warehouse.job import Job
     from convergence.adapters.local.warehouse.statements import Statements
 
 DEPTH_MAX: Final = 50  # BigQuery, quotas: procedural language, nesting
@@ -28,7 +28,7 @@ FindProcedure = Callable[[str], nodes.Procedure]
 class Interpreter:
     """One call, from its first statement to its last. Not for use twice.
 
-    `around` is the surroundings of every statement; `find` returns a procedure by the path that CALL names.
+    `context` holds for every statement; `find` returns a procedure by the path that CALL names.
     """
 
     def __init__(
@@ -126,7 +126,7 @@ class Interpreter:
         if len(node.arguments) != len(procedure.arguments):
             raise StepFailed(
                 f"{procedure.name} takes {len(procedure.arguments)} arguments"
-                f" ({', '.join(argument.name for argument in procedure.arguments)}), {len(node.arguments)} were given."
+                f" ({', '.join(argument.name for argument in procedure.arguments)}), not {len(node.arguments)}."
             )
         given: dict[str, Variable] = {}
         targets: list[tuple[str, Variable]] = []

@@ -1,4 +1,4 @@
-"""Which names of a statement are columns and which are script variables: a column in sight wins, as in BigQuery."""
+"""Which names of a statement are columns and which are script variables: a column in scope wins, as in BigQuery."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Seen:
 
 
 class Names:
-    """The columns in sight of any node of one statement."""
+    """The columns in scope of any node of one statement."""
 
     def __init__(self, tree: exp.Expr, columns: Columns) -> None:
         self._tree, self._columns = tree, columns
@@ -37,12 +37,12 @@ class Names:
         return in_sight or name in _aliases_in_sight(node)
 
     def is_source(self, name: str, node: exp.Expr) -> bool:
-        """Whether `name` is a table or alias in sight of `node`."""
+        """Whether `name` is a table or alias in scope of `node`."""
         name = name.lower()
         return any(name in seen.sources for seen in self._in_sight(node))
 
     def _in_sight(self, node: exp.Expr) -> list[Seen]:
-        """Return what each enclosing statement has in sight, innermost first."""
+        """Return what each enclosing statement has in scope, innermost first."""
         return [self.seen_by(statement) for statement, _ in enclosing(node)]
 
     def seen_by(self, statement: exp.Expr) -> Seen:
@@ -135,7 +135,7 @@ _WITH_FIELDS = frozenset({exp.DataType.Type.STRUCT, exp.DataType.Type.UNKNOWN})
 
 
 def enclosing_sources(node: exp.Expr) -> list[exp.Expr]:
-    """Return the sources in sight of a node, those of the innermost statement first."""
+    """Return the sources in scope of a node, those of the innermost statement first."""
     return [source for statement, _ in enclosing(node) for source in sources_of(statement)]
 
 

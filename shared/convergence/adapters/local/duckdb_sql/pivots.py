@@ -61,7 +61,7 @@ def _column(aggregate: exp.Expr, subject: exp.Expr, value: exp.Expr) -> exp.Expr
 def _conditional(function: exp.Expr, condition: exp.Expr) -> exp.Expr:
     """Return the aggregate over the rows for which the condition holds; a NULL is what all others count as."""
     if not isinstance(function, exp.AggFunc) or isinstance(function, _REFUSED):
-        raise StepFailed(f"PIVOT wants an aggregate that ignores NULL, not {function.sql('bigquery')}.")
+        raise StepFailed(f"PIVOT needs an aggregate that ignores NULL, not {function.sql('bigquery')}.")
     if isinstance(function, exp.CountIf):
         function.set("this", exp.and_(condition, function.this))
     elif isinstance(function, exp.Count) and isinstance(function.this, exp.Star):

@@ -75,7 +75,9 @@ class Placeholders:
         found = list(tree.find_all(exp.Placeholder, bfs=False))
         nodes = [node for node in found if not node.this and not node.args.get("kind")]
         if len(nodes) != len(self._context.positional) and (nodes or self._context.positional):
-            raise InvalidInput(f"The statement has {len(nodes)} times ?, and {len(self._context.positional)} values.")
+            raise InvalidInput(
+                f"The statement has {len(nodes)} placeholders and {len(self._context.positional)} values."
+            )
         for number, (node, kind) in enumerate(zip(nodes, self._context.positional, strict=True), 1):
             node.replace(self._typed(f"q_{number}", kind))
 
@@ -87,7 +89,7 @@ class Placeholders:
         if name not in SYSTEM:
             raise StepFailed(f"No system variable is called @@{name}.{did_you_mean(name, SYSTEM)}")
         if not self._context.in_script:
-            raise StepFailed(f"@@{name} has a meaning in scripts only.")
+            raise StepFailed(f"@@{name} is available in scripts only.")
         whole.replace(self._typed(f"s_{name.replace('.', '_')}", SYSTEM[name]))
 
     def _variable(self, column: exp.Column, names: Names) -> None:

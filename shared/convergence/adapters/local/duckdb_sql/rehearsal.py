@@ -20,7 +20,7 @@ from convergence.errors import ConvergenceError
 if TYPE_CHECKING:
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.translate import Translation
-    from convergence.adapters.local.warehouse.session import Job
+    from convergence.adapters.local.warehouse.job import Job
     from convergence.adapters.local.warehouse.statements import Statements
 
 

@@ -28,7 +28,7 @@ def _assign(update: exp.Expr, targets: set[str], columns: dict[str, tuple[str, S
     changed: dict[str, Changes] = {}
     for assignment in list(update.expressions):
         if not isinstance(assignment, exp.EQ) or not isinstance(assignment.this, exp.Column | exp.Dot):
-            raise StepFailed(f"SET wants column = value, found {assignment.sql('bigquery')}.")
+            raise StepFailed(f"SET takes column = value, found {assignment.sql('bigquery')}.")
         path = [part.name for part in _parts(assignment.this)]
         if len(path) > 1 and path[0].lower() in targets and path[1].lower() in columns:
             path = path[1:]

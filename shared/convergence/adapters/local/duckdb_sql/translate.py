@@ -55,7 +55,7 @@ class Translation:
     from_query: bool = False  # … out of a query
     removes: bool = False  # DELETE or TRUNCATE
     merges: bool = False  # MERGE: answers INSERT, UPDATE or DELETE for each row
-    columns: frozenset[str] = frozenset()  # all columns in sight, for messages
+    columns: frozenset[str] = frozenset()  # all columns in scope, for messages
     fence: Fence = field(kw_only=True)
 
     @property

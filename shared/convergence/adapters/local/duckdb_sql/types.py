@@ -57,7 +57,7 @@ def duckdb_type(kind: SqlType) -> str:
 
 
 def from_duckdb(text: str) -> SqlType:
-    """Parse a type as DuckDB prints it. A DECIMAL that is none of ours is the FLOAT64 that its literal meant."""
+    """Parse a type as DuckDB prints it. A DECIMAL that is not one of ours is the FLOAT64 that its literal meant."""
     if text.endswith("[]"):
         return SqlType("ARRAY", (("", from_duckdb(text[:-2])),))
     if text.startswith("STRUCT("):

@@ -15,7 +15,7 @@ from convergence.errors import StepFailed
 
 if TYPE_CHECKING:
     from convergence.adapters.local.duckdb_sql.translate import Translation
-    from convergence.adapters.local.warehouse.session import Job
+    from convergence.adapters.local.warehouse.job import Job
 
 
 class Undo:

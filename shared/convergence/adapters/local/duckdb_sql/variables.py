@@ -48,7 +48,7 @@ class Variables:
         raise StepFailed(f"No variable is called {name!r}.{did_you_mean(name, self.visible())}")
 
     def visible(self) -> dict[str, Variable]:
-        """Return all variables in sight by name in lower case."""
+        """Return all variables in scope by name in lower case."""
         merged: dict[str, Variable] = {}
         for block in self.blocks:
             merged.update(block)

@@ -1,6 +1,6 @@
 """The port `Accounts` over plain HTTP: a signed assertion for a token (RFC 7523, section 2.1), BigQuery's REST API.
 
-No vendor's library: whatever answers as Google does is asked, Google itself or the sandbox.
+No vendor's library: it talks to whatever answers as Google does, Google itself or the sandbox.
 """
 
 from __future__ import annotations

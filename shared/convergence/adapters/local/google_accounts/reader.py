@@ -76,7 +76,7 @@ class RestReader:
             answer = await self._complete(await self._results(answer, page_rows, token), page_rows)
         total = int(answer.get("totalRows") or 0)
         if read != total:
-            raise StepFailed(f"BigQuery says {total} rows, but its pages hold {read}")
+            raise StepFailed(f"BigQuery reports {total} rows, but its pages hold {read}")
 
     async def estimate(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> int:
         """Return the bytes of a dry run."""

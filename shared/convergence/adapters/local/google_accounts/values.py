@@ -22,7 +22,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def query_parameters(parameters: Mapping[str, Parameter]) -> list[dict[str, Any]]:
-    """Return named parameters. Raises `InvalidInput` for a value that is none of its type."""
+    """Return named parameters. Raises `InvalidInput` for a value that does not fit its type."""
     found = []
     for name, given in parameters.items():
         kind = parse_type(given.type)

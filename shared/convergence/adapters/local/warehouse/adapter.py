@@ -10,13 +10,14 @@ from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse.diagnose import diagnose
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.load import load_slices
 from convergence.adapters.local.warehouse.migrations import migrate
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.query import Query
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.rows import rows_of_files
-from convergence.adapters.local.warehouse.session import Job, Session
+from convergence.adapters.local.warehouse.session import Session
 from convergence.adapters.local.warehouse.stage import NdjsonStage
 from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
@@ -40,7 +41,7 @@ from convergence.ports.warehouse import (
 class DuckDbWarehouse:
     """The embedded warehouse. `path` is the database file, None for one in memory (tests).
 
-    Staged rows lie in a folder `staging` beside the file. `project` is the name that SQL may put before a dataset.
+    Staged rows are in a folder `staging` beside the file. `project` is the name that SQL may put before a dataset.
     DuckDB is imported and the file opened on first use. See `warehouse.session` for concurrency.
     """
 

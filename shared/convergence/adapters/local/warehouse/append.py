@@ -9,9 +9,9 @@ import orjson
 
 from convergence.adapters.googlesql.fitting import as_json, misfit
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import rows_of_files
-from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.warehouse import Row, TableSchema
 
@@ -28,9 +28,7 @@ def spool_rows(folder: Path, table: TableSchema, rows: Sequence[Row], name: str)
         for column in given:
             if column not in kinds:
                 advice = did_you_mean(column, kinds)
-                raise SchemaMismatch(
-                    f"{table.name}: row {number} has a column {column!r} that the table has not.{advice}"
-                )
+                raise SchemaMismatch(f"{table.name}: row {number}: the table has no column {column!r}.{advice}")
         for column, described in kinds.items():
             problem = misfit(described, row.get(column))
             if problem is not None:

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse import ledger
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.lineage import set_lineage
 from convergence.adapters.local.warehouse.routines import Routines
-from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Outcome, Statements
 from convergence.adapters.local.warehouse.values import from_record, to_record
 from convergence.errors import Denied, InvalidInput, did_you_mean

@@ -7,8 +7,8 @@ from threading import Lock
 
 from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.duckdb_sql.types import from_duckdb
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import StepFailed, did_you_mean
 
 Name = tuple[str, str]  # (dataset, table); the dataset of a temporary table is ''

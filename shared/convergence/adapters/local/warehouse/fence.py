@@ -1,6 +1,6 @@
-"""The second wall: what DuckDB itself says that a statement does, checked before it runs.
+"""The second check: what DuckDB itself says that a statement does, checked before it runs.
 
-The first wall (`googlesql.access`) reads the tree of our own parser. This one trusts nothing of that: it takes the
+The first check (`googlesql.access`) reads the tree of our own parser. This one trusts nothing of that: it takes the
 text that is about to run and asks DuckDB. Its lexer says what a statement writes (the target follows the verb), its
 binder what it reads: the plan before optimization has every table, with views and macros followed. What is not
 known here is refused. A read runs in a read-only transaction besides (`Job.transaction`).
@@ -14,9 +14,9 @@ from itertools import pairwise
 from typing import Any, Final
 
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.warehouse.job import Answer, Job
 from convergence.adapters.local.warehouse.lexer import name_of, words_of
 from convergence.adapters.local.warehouse.plan import Scan, scans_of
-from convergence.adapters.local.warehouse.session import Answer, Job
 from convergence.errors import Denied
 from convergence.ports.warehouse import SHARED_DATASET
 

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import AppliedBefore, LeaseLost
 from convergence.ports.warehouse import Effect
 

@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from datetime import UTC
 
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.tables import stored_columns
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage

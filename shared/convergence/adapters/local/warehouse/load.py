@@ -10,9 +10,9 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse import ledger
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
-from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.stage import NdjsonStage
 from convergence.adapters.warehouse_checks import check_load
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from convergence.adapters.local.warehouse.call import system_variables
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.routines import Routines
-from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.local.warehouse.tables import ensure_dataset
 from convergence.errors import ConfigError

@@ -1,4 +1,4 @@
-"""The warehouse's own SQL lives in `warehouse.sql`; this reads it, once."""
+"""The warehouse's own SQL is in `warehouse.sql`; this reads it, once."""
 
 from __future__ import annotations
 

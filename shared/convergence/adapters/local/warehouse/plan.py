@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from convergence.adapters.local.warehouse.session import Job
+from convergence.adapters.local.warehouse.job import Job
 from convergence.errors import Denied, StepFailed
 
 # Operators that read nothing by themselves. Whatever else a plan has is refused.

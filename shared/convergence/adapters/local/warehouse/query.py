@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse.call import record, recorded
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.lineage import set_lineage
-from convergence.adapters.local.warehouse.session import Job
 from convergence.adapters.local.warehouse.statements import Statements, check_bytes
 from convergence.ports.warehouse import QueryResult, Statement
 

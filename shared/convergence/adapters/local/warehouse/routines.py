@@ -7,8 +7,8 @@ from threading import Lock
 from typing import TYPE_CHECKING
 
 from convergence.adapters.googlesql.procedures.text import procedure_name, with_project
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
 from convergence.ports.warehouse import Routine
 
@@ -39,7 +39,7 @@ class Routines:
                 continue
             problems += check_procedure(procedure)
             if procedure.name != routine.name:
-                message = f"the file defines {procedure.name!r}, its name says {routine.name!r}"
+                message = f"the file defines {procedure.name!r}, but its name is {routine.name!r}"
                 problems.append(ConfigError(message, where=routine.source))
         if problems:
             raise ConfigErrors(problems)

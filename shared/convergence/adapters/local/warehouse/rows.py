@@ -34,7 +34,7 @@ def rows_of_files(table: TableSchema, files: list[str], columns: list[Column] | 
     read = ", ".join(
         f"{quoted(checked(each.name, 'column'))}: {quoted(_read_type(column_type(each)))}" for each in columns
     )
-    if len(columns) == 1:  # of one column alone DuckDB 2.0 opens every file at once, 32 MiB each
+    if len(columns) == 1:  # when it reads one column alone, DuckDB 2.0 opens every file at once, 32 MiB each
         read += ", 'x_none': 'VARCHAR'"
     quoted_names = [duckdb_name(each.name) for each in columns]
     select = ", ".join(f"{_value(each, name)} AS {name}" for each, name in zip(columns, quoted_names, strict=True))

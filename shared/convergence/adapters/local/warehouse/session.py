@@ -12,14 +12,15 @@ import contextlib
 import hashlib
 import tempfile
 import threading
-from collections.abc import Callable, Hashable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from convergence.adapters.local.warehouse.errors import cannot_open, ends_the_database, translate_error
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.adapters.local.warehouse.verdicts import Verdicts, may_define
+from convergence.adapters.local.warehouse.verdicts import Verdicts
 from convergence.errors import ConvergenceError, StepFailed, StorageFault, StorageUnusable, Transient
 
 if TYPE_CHECKING:
@@ -29,139 +30,6 @@ T = TypeVar("T")
 
 READERS: Final = 2
 CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
-
-
-class Answer(Protocol):
-    """What a statement answers, until the job's next statement."""
-
-    @property
-    def description(self) -> list[tuple[Any, ...]] | None:
-        """Name and type of each column."""
-
-    def fetchone(self) -> Any:
-        """Return the next row as a tuple, None after the last."""
-
-    def fetchmany(self, size: int = ...) -> list[Any]:
-        """Return at most `size` rows."""
-
-    def fetchall(self) -> list[Any]:
-        """Return all rows that are left."""
-
-
-class Job:
-    """One piece of work on its own cursor. `check` is called between statements.
-
-    `execute` is the only way to DuckDB, and takes one statement at a time.
-
-    `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
-    """
-
-    def __init__(self, verdicts: Verdicts) -> None:
-        self.has_defined = False
-        self._verdicts = verdicts
-        self._version: int | None = None  # of the catalogue that the open transaction sees; None: not certain
-        self._changes = self._has_temporary = False
-        self._lock = threading.Lock()
-        self._cursor: duckdb.DuckDBPyConnection | None = None
-        self._cancelled = False
-
-    def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
-        """Run exactly one statement.
-
-        Raises:
-            StepFailed: the text is several statements for DuckDB's parser, or none; nothing ran.
-            duckdb.Error: DuckDB refused the statement.
-        """
-        one = self._statement(sql)
-        if may_define(one.type.name):
-            self._begin_change(sql)
-        elif one.type.name == "TRANSACTION":
-            self._version = None
-        return self._running.execute(one, dict(values or {}))
-
-    def was_admitted(self, key: Hashable) -> bool:
-        """Whether the second wall has let the statement through for the catalogue that this transaction sees."""
-        return self._version is not None and self._verdicts.has(self._version, key)
-
-    def admit(self, key: Hashable) -> None:
-        """Remember that it did, unless the catalogue may have changed."""
-        if self._version is not None:
-            self._verdicts.add(self._version, key)
-
-    def _begin_change(self, sql: str) -> None:
-        self._version = None
-        if sql.startswith("CREATE TEMP"):
-            self._has_temporary = True  # others do not see it; this job's statements are checked each time
-        elif not self._changes:
-            self._verdicts.begin_change()
-            self._changes = True
-
-    def _pin(self, version: int | None) -> None:
-        """Take the transaction's snapshot; it is of `version` when that holds before and after."""
-        self.execute(statement("pin"))
-        certain = not self._has_temporary and version == self._verdicts.version
-        self._version = version if certain else None
-
-    def kind_of(self, sql: str) -> str:
-        """Return DuckDB's name for the statement's kind, such as SELECT or INSERT. Raises like `execute`."""
-        return self._statement(sql).type.name
-
-    @property
-    def _running(self) -> duckdb.DuckDBPyConnection:
-        assert self._cursor is not None, "a job has a cursor while it runs"
-        return self._cursor
-
-    def _statement(self, sql: str) -> duckdb.Statement:
-        statements = self._running.extract_statements(sql)
-        if len(statements) != 1:
-            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
-        return statements[0]
-
-    @contextlib.contextmanager
-    def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
-        """Use `cursor` inside, close it after; whatever is uncommitted then is rolled back."""
-        with self._lock:
-            self._cursor = cursor
-        try:
-            self.check()
-            yield
-        finally:
-            with self._lock:
-                self._cursor = None
-            cursor.close()
-            if self._changes:
-                self._verdicts.end_change()
-
-    @contextlib.contextmanager
-    def transaction(self, *, read_only: bool = False) -> Iterator[None]:
-        """Commit what happens inside, or roll it back on any error. `read_only`: DuckDB refuses to write."""
-        version = self._verdicts.version
-        self.execute("BEGIN TRANSACTION READ ONLY" if read_only else "BEGIN TRANSACTION")
-        try:
-            self._pin(version)
-            yield
-        except BaseException:
-            self.execute("ROLLBACK")
-            raise
-        self.check()
-        self.execute("COMMIT")
-
-    def check(self) -> None:
-        """Raise `Transient` when the job's caller no longer waits."""
-        if self._cancelled:
-            raise Transient("the statement was cancelled")
-
-    @property
-    def cancelled(self) -> bool:
-        """Whether it was asked to stop."""
-        return self._cancelled
-
-    def cancel(self) -> None:
-        """Interrupt the running statement and refuse the next."""
-        with self._lock:
-            self._cancelled = True
-            if self._cursor is not None:
-                self._cursor.interrupt()
 
 
 class Session:
@@ -176,6 +44,7 @@ class Session:
         self._lock = threading.Lock()
         self._verdicts = Verdicts()
         self._database: duckdb.DuckDBPyConnection | None = None
+        self.opened = 0  # how often the file was opened
         self._closed = self._has_macros = False
         self._at_work = 0  # cursors in use
         self._failed: str | None = None  # the error of the last write; None if it succeeded
@@ -280,6 +149,7 @@ class Session:
                 self._database, self._has_macros = None, False
             if self._database is None:
                 self._database = self._connect()
+                self.opened += 1
                 self._invalid = False
             if googlesql and not self._has_macros:
                 self._write_macros(self._database)
@@ -319,7 +189,7 @@ class Session:
                     "allow_community_extensions": False,
                     "allow_persistent_secrets": False,
                     "python_enable_replacements": False,  # or FROM could name a variable of this process
-                    "explain_output": "all",  # the second wall reads the plan as it was bound (`fence`)
+                    "explain_output": "all",  # the second check reads the plan as it was bound (`fence`)
                 },
             )
         except duckdb.Error as error:

@@ -53,7 +53,7 @@ class NdjsonStage:
         """Store rows as part `part`; a part written again replaces its earlier self.
 
         Raises:
-            SchemaMismatch: a row has a column or field that the table has not, or a number that is NaN or infinite.
+            SchemaMismatch: a row has a column or field that the table lacks, or a number that is NaN or infinite.
         """
         if not self._columns.issuperset(set().union(*rows)):  # all names at once: the quickest way through many rows
             raise self._unknown_column(part, rows)
@@ -172,9 +172,7 @@ class NdjsonStage:
                 path = unknown_field(column, row.get(column.name))
                 if path is not None:
                     number = self._first_row(part) + place
-                    raise SchemaMismatch(
-                        f"{self.table.name}: row {number} has a field {path!r} that the table has not."
-                    )
+                    raise SchemaMismatch(f"{self.table.name}: row {number}: the table has no field {path!r}.")
 
     def _unknown_column(self, part: int, rows: Sequence[Row]) -> SchemaMismatch:
         numbered = enumerate(rows, self._first_row(part))
@@ -183,9 +181,9 @@ class NdjsonStage:
             advice = " The warehouse adds the lineage columns itself: leave them out."
         else:
             advice = did_you_mean(name, self._columns)
-        return SchemaMismatch(f"{self.table.name}: row {number} has a column {name!r} that the table has not.{advice}")
+        return SchemaMismatch(f"{self.table.name}: row {number}: the table has no column {name!r}.{advice}")
 
 
 def rows_in(part: Path) -> int:
-    """Return how many rows a part's file holds: its name says so."""
+    """Return how many rows a part's file holds: the number is in its name."""
     return int(part.stem.rpartition("-")[2])

@@ -15,8 +15,8 @@ from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
 from convergence.adapters.local.warehouse.catalog import TableCatalog
 from convergence.adapters.local.warehouse.errors import wrong_statement
 from convergence.adapters.local.warehouse.fence import look_over, run_inside
+from convergence.adapters.local.warehouse.job import Answer, Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Answer, Job
 from convergence.adapters.local.warehouse.values import fetch
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult

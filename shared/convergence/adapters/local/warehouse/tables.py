@@ -5,8 +5,8 @@ from __future__ import annotations
 from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.local.warehouse.session import Job
 from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema

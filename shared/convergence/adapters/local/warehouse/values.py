@@ -14,7 +14,7 @@ from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.duckdb_sql.types import from_duckdb
 
 if TYPE_CHECKING:
-    from convergence.adapters.local.warehouse.session import Answer
+    from convergence.adapters.local.warehouse.job import Answer
 
 Convert = Callable[[Any], Any]
 

@@ -1,4 +1,4 @@
-"""Which statements the second wall has let through, as long as the catalogue stays as it was.
+"""Which statements the second check has let through, as long as the catalogue stays as it was.
 
 A verdict holds for one version of the catalogue. Every statement that may define something begins another version
 before it runs; until its job has ended no version is certain, and nothing is remembered or looked up.
@@ -37,7 +37,7 @@ class Verdicts:
             return None if self._changing else self._version
 
     def begin_change(self) -> None:
-        """Something may be defined from here on."""
+        """From here on something may be defined."""
         with self._lock:
             self._version += 1
             self._changing += 1

@@ -22,15 +22,15 @@ def command(context: click.Context, shell: str) -> int:
     \b
     Example:
       convergence completion fish > ~/.config/fish/completions/convergence.fish
-      eval "$(convergence completion bash)"     # in ~/.bashrc; zsh alike in ~/.zshrc
+      eval "$(convergence completion bash)"     # in ~/.bashrc; likewise for zsh in ~/.zshrc
     """
     from convergence.entry.cli.main import COMPLETE  # which imports this module
 
     session: Session = context.obj
     kind = get_completion_class(shell)
-    assert kind is not None, "the choices are those that click knows"
+    assert kind is not None, "the choices are the shells that click knows"
     root = context.find_root().command
     completing = kind(root, {}, NAME, COMPLETE)
-    # Not `source()`: for bash that asks a bash for its version, and here is perhaps none.
+    # Not `source()`: it asks bash for its version, and there may be no bash here.
     session.out.line((completing.source_template % completing.source_vars()).strip())
     return 0

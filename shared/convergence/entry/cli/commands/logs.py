@@ -56,11 +56,12 @@ def _show(session: Session, org: str, found: str, entries: list[dict[str, Any]],
         return 0
     width = max((len(entry["step_id"] or "") for entry in entries), default=0)
     for entry in entries:
-        session.out.line(f"{entry['at'][:23].replace('T', ' ')}  {(entry['step_id'] or ''):<{width}}  {_said(entry)}")
+        at, step_id = entry["at"][:23].replace("T", " "), entry["step_id"] or ""
+        session.out.line(f"{at}  {step_id:<{width}}  {_description(entry)}")
     return 0
 
 
-def _said(entry: dict[str, Any]) -> str:
+def _description(entry: dict[str, Any]) -> str:
     if entry["kind"] == "move":
         return f"{status(entry['status'])}: {entry['why']}"
     error = f"\n{entry['error']}" if "error" in entry else ""

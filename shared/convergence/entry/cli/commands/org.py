@@ -119,7 +119,7 @@ async def _create(session: Session, slug: str, name: str, limits: Limits, profil
 
 
 def _onboard(server: Server, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> dict[str, Any]:
-    """A server gives a new org its dataset and its first key too."""
+    """A server also gives a new org its dataset and its first key."""
     body = {"slug": slug, "name": name, "profile": profile}
     founded = server.ask("POST", "/organizations/onboard", root=True, json=body)
     edited = {"limits": asdict(limits)}

@@ -24,10 +24,10 @@ from convergence.errors import InvalidInput
 
 
 @click.command("replay", cls=Command)
-@click.argument("name", metavar="RUN|LETTER")
+@click.argument("name", metavar="RUN|DEAD_LETTER")
 @parameter_options
 @click.option("--latest", is_flag=True, help="Use the pipeline's current file instead of the pinned plan.")
-@click.option("--keep", multiple=True, metavar="STEP", help="Take what this step wrote with other parameters.")
+@click.option("--keep", multiple=True, metavar="STEP", help="Accept what this step wrote with other parameters.")
 @click.option("--again", multiple=True, metavar="STEP", help="Let this step write a second time, whatever it wrote.")
 @click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
 @click.pass_obj
@@ -42,7 +42,7 @@ def command(
     again: Sequence[str],
     wait: bool,
 ) -> int:
-    """Replay a failed or cancelled RUN, or the run of a dead LETTER. Finished steps are not repeated.
+    """Replay a failed or cancelled RUN, or the run of a DEAD_LETTER. Finished steps are not repeated.
 
     \b
     Example:

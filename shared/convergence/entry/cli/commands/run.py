@@ -102,7 +102,7 @@ def later(session: Session, run_id: str, status: str) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Unheard:
-    """A bus on which hints for steps are lost, as any hint may be: the work is for another process. Events pass."""
+    """A bus on which hints for steps are lost, as any hint may be: another process does the work. Events pass."""
 
     bus: Bus
 

@@ -30,7 +30,7 @@ def command(session: Session, which: str, write: bool) -> int:
         from convergence.engine import dispatch_message
 
         if write:
-            raise InvalidInput("only the schema of pipelines has a place in the configs folder; leave --write out")
+            raise InvalidInput("only the schema of pipelines has a place in the configs folder; omit --write")
         session.out.line(dispatch_message.schema_text().rstrip("\n"))
         return 0
     if not write:

@@ -59,7 +59,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
     class Server(uvicorn.Server):
         @contextlib.contextmanager
         def capture_signals(self) -> Iterator[None]:
-            yield  # they are heard here, because the steps have to be waited for as well
+            yield  # handled here, because the steps have to be waited for as well
 
     async with session.writing(f"serve {_address(listening)}") as writer:
         log = session.installation.log_file(session.place)
@@ -102,7 +102,7 @@ def _say(session: Session, settings: Settings, listening: socket.socket, left: i
     if settings.DISABLE_AUTH:
         session.out.note("authentication is switched off: every caller has the operator's rights")
     elif not settings.CONVERGENCE_ROOT_KEY.get_secret_value():
-        session.out.note("CONVERGENCE_ROOT_KEY is not set: what the operator does is closed")
+        session.out.note("CONVERGENCE_ROOT_KEY is not set: the operator's routes are disabled")
 
 
 def _address(listening: socket.socket) -> str:

@@ -72,7 +72,7 @@ def _formatted(node: exp.Expr) -> exp.Expr:
 
 
 def _piece(moment: exp.Expr, piece: str, instant: exp.Expr | None) -> exp.Expr:
-    """Return one part of a formatted moment; some elements DuckDB's strftime has not."""
+    """Return one part of a formatted moment; some elements are missing in DuckDB's strftime."""
     if piece in {"%z", "%Ez", "%Z"} and instant is not None:
         return offset_text(instant.copy(), moment.copy(), piece)
     if piece == "%Q":

@@ -48,7 +48,7 @@ def _as_moment(side: exp.Expr, node: exp.Expr) -> exp.Expr:
 
 
 def _moved(kind: str, sign: str = "") -> Rule:
-    """DATE_ADD and its family: what goes in comes out."""
+    """DATE_ADD and its family: the result has the type of the argument."""
 
     def rule(node: exp.Expr) -> exp.Expr:
         moment = _as_date(node.this) if kind == "DATE" else node.this
@@ -138,7 +138,7 @@ def _time_boundaries(node: exp.Expr) -> exp.Expr:
 def _time_truncated(node: exp.Expr) -> exp.Expr:
     unit = _unit(node.args.get("unit"))
     if unit not in {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR"}:
-        raise StepFailed(f"TIME_TRUNC cannot cut to {unit}.")
+        raise StepFailed(f"TIME_TRUNC cannot truncate to {unit}.")
     return call("time_truncated", text(unit.lower()), cast(node.this, "TIME"), kind="TIME")
 
 

@@ -88,10 +88,10 @@ async def _one(session: Session, writer: Writer, rows: Rows, each: Planned) -> d
     request = RunRequest(org=demo.ORG, pipeline=each.name, parameters=each.parameters, trigger=TRIGGER)
     accepted = await dispatch(writer.services, request)
     (ended,) = await follow(writer, [accepted], display(session.out, rows))
-    return await _told(writer.services, ended)
+    return await _report(writer.services, ended)
 
 
-async def _told(services: Services, run: Run) -> dict[str, Any]:
+async def _report(services: Services, run: Run) -> dict[str, Any]:
     view = await views.status(services, run.org, run.run_id)
     bill = await _ask(services, TRACKING, BILL_SQL, run)
     sums = {

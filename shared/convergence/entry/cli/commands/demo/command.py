@@ -32,7 +32,7 @@ def command(session: Session, start: datetime | None, end: datetime | None, ever
       convergence demo --all
     """
     if session.server() is not None:
-        not_there("run the demo", "leave --url and --profile out: it runs in a data directory of this machine")
+        not_there("run the demo", "omit --url and --profile: it runs in a data directory of this machine")
     session.check_configs()
     if everything:
         return session.go(run_all(session, start, end))

@@ -65,7 +65,7 @@ async def run_demo(session: Session, start: datetime | None, end: datetime | Non
 
 
 async def ensure_org(writer: Writer) -> None:
-    """Found the demo's org unless it is there."""
+    """Create the demo's org unless it exists."""
     try:
         await writer.services.orgs.get(ORG)
     except NotFound:

@@ -1,4 +1,4 @@
-"""Which of the shipped pipelines can run here, and in which order: found from their files, not from a list."""
+"""Which of the shipped pipelines can run here, and in which order: derived from their files, not from a list."""
 
 from __future__ import annotations
 
