@@ -159,7 +159,7 @@ def test_require_valid_wants_a_credential_that_was_found_valid() -> None:
     assert decrypted("openai")["warnings"] == []
     for marks, word in (((), "stored"), ((False,), "invalid")):
         message = (
-            f"is {word}, and config.require_valid wants a valid one; try it with: convergence integration validate"
+            f"is {word}, and config.require_valid needs a valid one; try it with: convergence integration validate"
         )
         with pytest.raises(StepFailed, match=f"{message} acme openai"):
             decrypted("openai", *marks, require_valid=True)

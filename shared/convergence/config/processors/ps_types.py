@@ -116,7 +116,7 @@ def is_installed(name: str) -> bool:
 
 def is_shipped(name: str) -> bool:
     """True for a processor of the product, here or announced."""
-    return name in ANNOUNCED or name in _modules(FOLDER)
+    return name in ANNOUNCED or name in modules_below(FOLDER)
 
 
 def load(name: str) -> Processor:

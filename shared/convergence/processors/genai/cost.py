@@ -32,7 +32,7 @@ class CostSettings(Settings):
     """`usage_pipeline_id`: whose usage is priced; by default that of this pipeline.
 
     `source_table` and `pricing_table` are other tables of the same columns than the provider's own. `pricing_source`
-    of older files says what holds anyway: prices are read from the table.
+    of older files has no effect: prices are read from the table.
     """
 
     on_unknown_model: Literal["fail", "warn"] = "fail"

@@ -1,7 +1,7 @@
 """What a newly published price list changes in the list that an org has. Pure.
 
-A published list says what a price is today, seldom since when. So a price that differs without a date of its own holds
-from the day of the comparison, and the earlier one until then: past days keep their prices.
+A published list has the prices of today, seldom since when they hold. So a price that differs without a date of its own
+holds from the day of the comparison, and the earlier one until then: past days keep their prices.
 """
 
 from __future__ import annotations

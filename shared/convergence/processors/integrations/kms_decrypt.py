@@ -42,7 +42,7 @@ class DecryptProcessor:
         known = await context.credentials.status(options.provider) if options.require_valid else "valid"
         if known != "valid" and (known != "stored" or _can_be_tried(options.provider)):
             raise StepFailed(
-                f"the credential of {options.provider!r} is {known}, and config.require_valid wants a valid one; try it"
+                f"the credential of {options.provider!r} is {known}, and config.require_valid needs a valid one; try it"
                 f" with: convergence integration validate {context.org_slug} {options.provider}"
             )
         never_tried = [f"the credential of {options.provider!r} was never tried: nothing here can"]
