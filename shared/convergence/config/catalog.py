@@ -58,6 +58,21 @@ class Catalog:
         known = did_you_mean(name, names)
         raise NotFound(f"Pipeline not found: {name[:200]}" + (f".{known}" if known else ""))
 
+    def at(self, path: Path | str) -> LoadedPipeline:
+        """Return the pipeline of one file, or of a name as for `get`.
+
+        Raises:
+            InvalidInput: the path is a folder, or is not a pipeline's file.
+            Everything that `get` raises.
+        """
+        try:
+            files = self._below(path)
+        except NotFound:
+            return self.get(str(path))
+        if len(files) != 1 or kind_of(files[0].relative_to(self.root)) is not Kind.PIPELINE:
+            raise InvalidInput(f"{str(path)!r} is not the file of one pipeline")
+        return load_pipeline(files[0], self.root)
+
     def aliases(self) -> dict[str, str]:
         """Return alias → path; an alias of two files leads to the first. Broken files have none."""
         found: dict[str, str] = {}

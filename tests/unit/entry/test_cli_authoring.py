@@ -174,3 +174,28 @@ def test_the_exit_codes_are_those_of_the_page() -> None:
         kind = kinds.pop()
         assert kind.exit_code in reported, kind
         kinds += kind.__subclasses__()
+
+
+OLDER = (
+    "pipeline_id: older  # its id\nsteps:\n  - {id: load, type: bq_execute, config: {sql: SELECT 1}, retry_policy: 3}\n"
+)
+
+
+def test_explain_shows_todays_words_and_migrate_config_writes_them(cli: Cli, configs: Path) -> None:
+    file = configs / "shop" / "older.yml"
+    file.write_text(OLDER)
+    shown = cli("validate", "--explain", "configs/shop/older.yml").out
+    assert "step_id: load\n    ps_type: generic.bq_execute" in shown
+    assert cli("validate", "--explain", "shop/older", "--json").data["shop/older"]["steps"][0]["step_id"] == "load"
+    assert cli("migrate-config", "shop/older", "--print").out.startswith("# its id\npipeline_id: older\n")
+    assert file.read_text() == OLDER
+    assert cli("migrate-config", "configs/shop/older.yml").out == "rewrote shop/older.yml\n"
+    assert "max_attempts: 3" in file.read_text()
+    assert [each.name for each in file.parent.iterdir() if "older" in each.name] == ["older.yml"]
+
+
+def test_what_is_not_one_pipeline_cannot_be_explained(cli: Cli) -> None:
+    assert "name the file" in cli("validate", "--explain").err
+    assert "is not the file of one pipeline" in cli("migrate-config", "system/plans.yml").err
+    assert "is not the file of one pipeline" in cli("migrate-config", "openai").err
+    assert "Did you mean 'shop/load'" in cli("migrate-config", "shop/laod").err

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "dead-letters": "dead_letters",
     "query": "query",
     "validate": "validate",
+    "migrate-config": "migrate_config",
     "plan": "plan",
     "graph": "graph",
     "schema": "schema",

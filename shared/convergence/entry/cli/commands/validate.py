@@ -5,24 +5,30 @@ from __future__ import annotations
 import click
 
 from convergence.config.catalog import Catalog
+from convergence.config.dialects.current_form import current_text
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session
-from convergence.errors import ConfigError
+from convergence.errors import ConfigError, InvalidInput
 
 
 @click.command("validate", cls=Command)
 @click.argument("paths", metavar="[PATH]...", nargs=-1)
+@click.option("--explain", is_flag=True, help="Show each pipeline in today's words, as the engine reads it.")
 @click.pass_obj
-def command(session: Session, paths: tuple[str, ...]) -> int:
+def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
     """Check files, folders or pipelines by name; without PATH everything below the configs folder.
 
     \b
     Example:
       convergence validate
       convergence validate openai/cost/usage_cost configs/anthropic
+      convergence validate --explain openai/cost/usage_cost
     """
     session.check_configs()
-    report = Catalog(session.configs_dir).validate(paths or None)
+    catalog = Catalog(session.configs_dir)
+    if explain:
+        return _explain(session, catalog, paths)
+    report = catalog.validate(paths or None)
     if session.out.json:
         session.out.data(
             {
@@ -38,6 +44,19 @@ def command(session: Session, paths: tuple[str, ...]) -> int:
     report.raise_problems()
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
     session.out.line(f"ok  {counted or 'nothing to check there'}")
+    return 0
+
+
+def _explain(session: Session, catalog: Catalog, paths: tuple[str, ...]) -> int:
+    if not paths:
+        raise InvalidInput("name the file: convergence validate --explain FILE")
+    shown = [catalog.at(path) for path in paths]
+    if session.out.json:
+        session.out.data({loaded.path: loaded.pipeline.model_dump(mode="json") for loaded in shown})
+        return 0
+    for loaded in shown:
+        session.out.line(f"# {loaded.file}")
+        session.out.line(current_text(loaded).rstrip("\n"))
     return 0
 
 
