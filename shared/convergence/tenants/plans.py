@@ -7,6 +7,7 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from convergence.config.files.models import Plan, Plans
+from convergence.config.files.shipped import own_or_shipped
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.domain.quota import Limits
@@ -17,7 +18,7 @@ FILE = "system/plans.yml"
 
 def load_plans(configs_dir: Path) -> dict[str, Plan]:
     """Return plan → what it allows. Raises `ConfigErrors` with the file's mistakes."""
-    source = read_yaml((configs_dir / FILE).read_bytes(), FILE)
+    source = read_yaml(own_or_shipped(configs_dir, FILE).read_bytes(), FILE)
     if source.problems:
         raise ConfigErrors(source.problems)
     try:

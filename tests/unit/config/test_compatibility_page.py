@@ -17,7 +17,7 @@ from convergence.config.processors import ps_types
 PAGE = (Path(__file__).parents[3] / "docs" / "compatibility.md").read_text()
 RENAMED = [
     key
-    for table in (PIPELINE_KEYS, STEP_KEYS, RETRY_KEYS, SPEC_KEYS, TYPES, ps_types._SPELLINGS, OLDER)
+    for table in (PIPELINE_KEYS, STEP_KEYS, RETRY_KEYS, SPEC_KEYS, TYPES, ps_types.SPELLINGS, OLDER)
     for key, current in table.items()
     if key != current
 ]
@@ -28,11 +28,11 @@ def test_an_older_word_is_on_the_page(word: str) -> None:
     assert re.search(rf"(?<![\w.]){re.escape(word)}(?!\w)", PAGE) or f".{word}`" in PAGE
 
 
-@pytest.mark.parametrize("name", sorted(ps_types._CLASSES))
+@pytest.mark.parametrize("name", sorted(ps_types.CLASSES))
 def test_an_older_class_is_on_the_page(name: str) -> None:
     assert f"`{name}`" in PAGE.lower()
 
 
-@pytest.mark.parametrize("name", sorted({*ps_types._SPELLINGS.values(), *ps_types._CLASSES.values()}))
+@pytest.mark.parametrize("name", sorted({*ps_types.SPELLINGS.values(), *ps_types.CLASSES.values()}))
 def test_what_it_is_called_today_is_on_the_page_too(name: str) -> None:
     assert f"`{name}`" in PAGE

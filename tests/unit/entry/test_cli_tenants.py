@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 from tests.unit.entry.conftest import Cli
@@ -55,3 +56,17 @@ def test_migrations_run_once_in_every_orgs_dataset(acme: Cli, configs: Path) -> 
     assert acme("migrate").out == "acme_dev  002_kind\n"
     assert acme("query", "acme", "SELECT kind FROM notes", "--json").data["rows"] == []
     assert acme("migrate", "003").code == 2
+
+
+def test_a_configs_folder_with_one_pipeline_is_enough(cli: Cli, configs: Path, tmp_path: Path) -> None:
+    shutil.rmtree(configs)
+    (configs / "mine").mkdir(parents=True)
+    (configs / "mine" / "hello.yml").write_text(
+        "pipeline_id: hello\nprovider: mine\nsteps:\n"
+        "  - {step_id: say, ps_type: generic.bq_execute, config: {query: SELECT 1 AS one}}\n"
+    )
+    assert cli("validate").code == 0
+    assert cli("org", "create", "acme").code == 0
+    ran = cli("run", "acme", "mine/hello", "--wait")
+    assert ran.code == 0, ran.err
+    assert cli("query", "acme", "SELECT COUNT(*) AS runs FROM org_meta_pipeline_runs").code == 0

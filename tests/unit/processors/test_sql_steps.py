@@ -84,6 +84,30 @@ def test_rows_of_a_query_go_into_a_table_with_lineage_and_replace_its_slice(tmp_
     assert row["x_org_slug"] == "acme"
 
 
+LINEAGE = "'{org}' AS x_org_slug, '{run}' AS x_run_id, CURRENT_TIMESTAMP() AS x_ingested_at"
+
+
+def test_a_statement_may_bring_the_lineage_itself_where_it_is_the_runs_own(tmp_path: Path) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        async def loaded(org: str, run: str, day: str) -> Any:
+            own = LINEAGE.format(org=org, run=run)
+            sql = f"SELECT day, id, {own}, DATE '{day}' AS x_pipeline_run_date FROM {TABLE}"
+            return await step(
+                context, "generic.bq_execute", {"query": sql}, destination={"table": "acme_sums_daily_unified"}
+            )
+
+        assert (await loaded("acme", context.run_id, "2026-11-10"))["rows_written"] == 3
+        for wrong, named in (
+            (("globex", context.run_id, "2026-11-10"), "x_org_slug 'globex', this run has 'acme'"),
+            (("acme", "run_0", "2026-11-10"), "x_run_id 'run_0'"),
+            (("acme", context.run_id, "2026-11-11"), "x_pipeline_run_date 2026-11-11, which is not a day of this run"),
+        ):
+            with pytest.raises(StepFailed, match=named):
+                await loaded(*wrong)
+
+    run_scenario(tmp_path, scenario)
+
+
 def test_a_statement_without_destination_changes_the_orgs_tables(tmp_path: Path) -> None:
     async def scenario(context: WorldContext) -> Any:
         config = {"sql": {"sql": f"DELETE FROM {TABLE} WHERE id = 2", "parameters": {}}}

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 
 from convergence.config.files.models import Provider, ProviderLine, Providers
 from convergence.config.files.older_providers import current
+from convergence.config.files.shipped import own_or_shipped
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors, NotFound, did_you_mean
@@ -65,7 +66,7 @@ def _own_files(configs_dir: Path) -> Iterator[tuple[str, str]]:
 
 
 def _read(configs_dir: Path, file: str, model: type[Model]) -> Model:
-    source = read_yaml((configs_dir / file).read_bytes(), file)
+    source = read_yaml(own_or_shipped(configs_dir, file).read_bytes(), file)
     if source.problems:
         raise ConfigErrors(source.problems)
     try:

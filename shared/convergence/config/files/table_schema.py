@@ -14,6 +14,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+from convergence.config.files.shipped import shipped_configs
 from convergence.errors import ConfigError, NotFound, did_you_mean
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
@@ -175,7 +176,10 @@ def _names(given: Any) -> list[Any]:
 
 
 class TableSchemas:
-    """All schema files below a configs folder, by name: `**/schemas/*.json` and `**/seed/*.json`. Read on demand."""
+    """All schema files below a configs folder, by name: `**/schemas/*.json` and `**/seed/*.json`. Read on demand.
+
+    The system's own tables are there without a file: those of the package are taken.
+    """
 
     def __init__(self, root: Path) -> None:
         self._root = root
@@ -211,6 +215,8 @@ class TableSchemas:
                     first, second = (_place(each, self._root, name) for each in (found[name], path))
                     raise ConfigError(f"two files describe the table {name!r}: the other is {first}", where=second)
                 found[name] = path
+        for path in sorted((shipped_configs() / "system" / "schemas").glob("*.json")):
+            found.setdefault(path.stem, path)
         return found
 
 

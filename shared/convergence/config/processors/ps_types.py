@@ -26,7 +26,7 @@ FOLDER: Final = Path(__file__).parents[2] / "processors"
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(:[A-Za-z_][A-Za-z0-9_]*)?")
 
 # Spellings of older files; class names match without case.
-_SPELLINGS: Final[Mapping[str, str]] = {
+SPELLINGS: Final[Mapping[str, str]] = {
     "api_extractor": "generic.api_extractor",
     "bq_transformer": "generic.local_bq_transformer",
     "local_bq_transformer": "generic.local_bq_transformer",
@@ -46,7 +46,7 @@ _SPELLINGS: Final[Mapping[str, str]] = {
     "shared.email_notification": "notify_systems.email_notification",
     "shared.slack_notification": "notify_systems.slack_notification",
 }
-_CLASSES: Final[Mapping[str, str]] = {
+CLASSES: Final[Mapping[str, str]] = {
     "gcpapiextractor": "gcp.api_extractor",
     "apiextractor": "generic.api_extractor",
     "externalbqextractor": "gcp.bq_etl",
@@ -77,7 +77,7 @@ ANNOUNCED: Final = frozenset(
 
 def canonical(name: str) -> str:
     """Return today's spelling of a `ps_type`; other names are returned unchanged."""
-    spelled = _SPELLINGS.get(name) or _CLASSES.get(name.lower())
+    spelled = SPELLINGS.get(name) or CLASSES.get(name.lower())
     if spelled is not None:
         return spelled
     return name.removeprefix(GROUP + ".")
@@ -89,7 +89,7 @@ def from_class(class_name: str, module: str | None) -> str:
     A known class name gives today's processor; else the class itself, `module:Class`, where the module is below
     `convergence.processors` (whatever stands before `processors.` in its path does not matter).
     """
-    known = _CLASSES.get(class_name.lower())
+    known = CLASSES.get(class_name.lower())
     if known is not None or not module:
         return known or class_name
     inner = re.sub(r"^.*\bprocessors\.", "", module)

@@ -10,7 +10,7 @@ from pydantic import AliasChoices, Field
 from convergence.config.sql.values import bind
 from convergence.errors import StepFailed, StillRunning
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
-from convergence.ports.warehouse import Parameter
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Row
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings, settings
@@ -19,6 +19,13 @@ ROWS_MAX: Final = 1_000_000  # of one statement's result: they pass through this
 BATCH: Final = 10_000
 WAIT_S: Final = 60.0  # for a job, in one go; then the step yields its place and comes back
 
+# Lineage that a statement may bring → what it must be.
+_OWN: Final = {
+    "x_org_slug": "org_slug",
+    "x_pipeline_id": "pipeline_id",
+    "x_run_id": "run_id",
+    "x_credential_id": "credential_id",
+}
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
 
@@ -92,7 +99,8 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
     dates = target.slices(context)
     stage = context.warehouse.stage(target.table)
     for part, start in enumerate(range(0, len(answer.rows), BATCH)):
-        await stage.write(part, answer.rows[start : start + BATCH])
+        rows = answer.rows[start : start + BATCH]
+        await stage.write(part, [without_lineage(row, context) for row in rows])
     loaded = await context.warehouse.load(
         stage, dates=dates, date_field=target.date_field or None, mode=target.mode, key_fields=target.key_fields
     )
@@ -103,6 +111,24 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
         "table": target.table,
         "bytes_processed": answer.bytes_processed,
     }
+
+
+def without_lineage(row: Row, context: Context) -> Row:
+    """Return a row without the lineage that its statement brought; the warehouse adds it.
+
+    Raises `StepFailed` where it is not the run's own: another org, pipeline, run, credential or day.
+    """
+    brought = [name for name in LINEAGE_COLUMNS if name in row]
+    if not brought:
+        return row
+    own = {name: getattr(context, field) for name, field in _OWN.items()}
+    for name in brought:
+        value = row[name]
+        if name in own and value not in {None, own[name]}:
+            raise StepFailed(f"the statement gives {name} {value!r}, this run has {own[name]!r}: leave the column out")
+        if name == "x_pipeline_run_date" and value is not None and not context.start_date <= value <= context.end_date:
+            raise StepFailed(f"the statement gives {name} {value}, which is not a day of this run")
+    return {name: value for name, value in row.items() if name not in LINEAGE_COLUMNS}
 
 
 def get_engine() -> ExecuteProcessor:

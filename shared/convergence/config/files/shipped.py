@@ -1,0 +1,19 @@
+"""The product's own configs, for what a configs folder of your own need not have: system tables, providers, plans."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).parents[2]
+
+
+def shipped_configs() -> Path:
+    """Return the folder: inside the installed package, in a checkout beside `shared/`."""
+    inside = _PACKAGE / "configs"
+    return inside if inside.is_dir() else _PACKAGE.parents[1] / "configs"
+
+
+def own_or_shipped(configs_dir: Path, file: str) -> Path:
+    """Return the path of a file below the configs folder, or the product's own where it is not there."""
+    own = configs_dir / file
+    return own if own.exists() else shipped_configs() / file
