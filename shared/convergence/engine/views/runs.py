@@ -95,7 +95,7 @@ async def dead_letters(services: Services, org: str, *, limit: int = 50, cursor:
     run_ids = sorted({data["run_id"] for _, data in found if "run_id" in data})
     runs = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids])
     epochs = {run_id: run.data["epoch"] for run_id, run in zip(run_ids, runs, strict=True) if run is not None}
-    return {"dead_letters": [_letter_view(path, data, epochs) for path, data in found], "cursor": following}
+    return {"dead_letters": [_dead_letter_view(path, data, epochs) for path, data in found], "cursor": following}
 
 
 async def _page(
@@ -215,7 +215,7 @@ def _move(step_id: str | None, at: str, to: str, reason: str) -> Move:
     return {"at": at, "step_id": step_id, "status": str(to), "why": reason}
 
 
-def _letter_view(path: str, data: Mapping[str, Any], epochs: Mapping[str, int]) -> DeadLetterView:
+def _dead_letter_view(path: str, data: Mapping[str, Any], epochs: Mapping[str, int]) -> DeadLetterView:
     epoch = data.get("epoch")
     view: DeadLetterView = {
         "letter_id": path.rpartition("/")[2],

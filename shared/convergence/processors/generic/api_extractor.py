@@ -13,23 +13,17 @@ from contextlib import aclosing
 from datetime import date
 from typing import Any, Final
 
-import httpx
-
-from convergence.config.files.providers import load_providers, provider_of
 from convergence.config.sql.values import bind
-from convergence.domain.addresses import Reach
 from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
 from convergence.ports.warehouse import TableSchema, WriteMode
+from convergence.processors.generic.api_connection import connect, service_name
 from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
-from convergence.processors.http.auth import renewal, signed
-from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import Call, LoopGuard
-from convergence.processors.http.retry_budget import RetryBudget
 from convergence.processors.settings import settings
 
 QUARANTINE: Final = "org_meta_quarantine_rows"
@@ -77,7 +71,7 @@ async def _extract(
 ) -> Call | None:
     """Stage pages until the last one (None) or the end of the slice (the call for the next page)."""
     client = await connect(options, context)
-    service = _service(options)
+    service = service_name(options)
     hidden = options.auth.param if options.auth is not None and options.auth.type == "query" else ""
     pages = Pages(options, service, credential_param=hidden, short=progress.short, read=progress.read)
     call = progress.call or pages.first(progress.since)
@@ -115,41 +109,6 @@ async def _extract(
                 progress.http_retries += client.retries
                 return after
     raise AssertionError("a walk ends with a page that has no successor")
-
-
-async def connect(options: ApiSettings, context: Context) -> RestClient:
-    """Return a client with the credential, the limits and the reach that the settings name."""
-    reach: Reach = "private" if options.allow_private_addresses else "public"
-    service = _service(options)
-    url = httpx.URL(options.address)
-    if options.allowed_hosts and url.host not in options.allowed_hosts:
-        raise StepFailed(f"{service}: the host {url.host!r} is not among config.allowed_hosts")
-    headers, params = await signed(options.auth, context, reach)
-    limit = options.rate_limit
-    name = options.auth.provider or options.auth.secret_key if options.auth is not None else ""
-    return RestClient(
-        context,
-        str(url.copy_with(raw_path=b"/")).rstrip("/"),
-        headers={**{key.lower(): value for key, value in options.headers.items()}, **headers},
-        params=params,
-        service=service,
-        renew=f"Store a new credential of {name!r}, then replay." if name else "Say how to sign in: config.auth.",
-        retry_budget=RetryBudget(attempts_max=limit.max_retries + 1, retry_on_429=limit.retry_on_429),
-        bytes_max=options.answer_mib_max * 2**20,
-        requests_per_second=limit.requests_per_second or _providers_rate(context),
-        credential=f"{name}/{context.credential_id}",
-        reach=reach,
-        hosts=options.allowed_hosts,
-        data_path=options.data_path,
-        sign_in=renewal(options.auth, context, reach),
-    )
-
-
-def _providers_rate(context: Context) -> float | None:
-    """Return the requests per second that the registry allows for the pipeline's provider; None: no limit."""
-    registered = provider_of(load_providers(context.configs_dir), context.provider)
-    per_minute = registered.rate_limit_per_minute if registered else None
-    return per_minute / 60 if per_minute else None
 
 
 async def _shaper(
@@ -248,12 +207,6 @@ async def _load(
         "http_calls": progress.http_calls,
         "http_retries": progress.http_retries,
     }
-
-
-def _service(options: ApiSettings) -> str:
-    if options.auth is not None and options.auth.provider:
-        return options.auth.provider
-    return httpx.URL(options.address).host or "the API"
 
 
 def get_engine() -> ApiExtractor:
