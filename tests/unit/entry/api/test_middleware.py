@@ -346,7 +346,7 @@ def test_procedures_are_synchronised_listed_and_removed(run_scenario: RunScenari
         files = (await api.ask("GET", "/procedures/files", headers=ROOT)).json()["procedures"]
         synced = (await api.ask("POST", "/procedures/sync", headers=ROOT)).json()["synced"]
         assert sorted(synced) == [each["name"] for each in files]
-        assert (await api.ask("POST", "/procedures/sync", headers=ROOT)).json() == {"synced": []}
+        assert (await api.ask("POST", "/procedures/sync", headers=ROOT)).json() == {"synced": [], "failed": {}}
         path = f"/procedures/{synced[0]}"
         assert (await api.ask("POST", path, headers=ROOT, params={"force": "true"})).json() == {"synced": [synced[0]]}
         assert (await api.ask("GET", path, headers=ROOT)).json() in files
