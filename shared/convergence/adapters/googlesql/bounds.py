@@ -41,7 +41,7 @@ def check_tokens(tokens: Sequence[Token]) -> None:
     for kind in kinds:
         depth = depth + 1 if kind in _OPEN else max(depth - 1, 0) if kind in _CLOSED else depth
         deepest = max(deepest, depth)
-    _check(deepest, NESTING_MAX, "brackets and CASEs inside of each other")
+    _check(deepest, NESTING_MAX, "nested brackets and CASEs")
 
 
 def check_joins(tree: exp.Expr) -> None:

@@ -1,4 +1,4 @@
-"""No mistake of a parser, an optimizer or a rule leaves the translation as one: the statement is refused instead."""
+"""A mistake of the parser, the optimizer or a rule becomes a refusal of the statement."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ class LogSink:
             await self.flush()
 
     def _write(self) -> None:
-        """Append what is kept to the file; line ends come first, so a torn line spoils nothing but itself."""
+        """Append what is kept to the file; line ends come first, so a torn line damages only itself."""
         if not self._events:
             return
         lines = b"".join(b"\n" + event for event in self._events)

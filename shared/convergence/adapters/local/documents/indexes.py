@@ -39,7 +39,7 @@ class FileIndexes:
         self._usable = tuple(declared)
 
     def build(self, db: sqlite3.Connection) -> None:
-        """Make the file's indexes what is declared: others go, also older forms of the same name."""
+        """Make the file's indexes those declared; drop all others, also older forms of the same name."""
         expected = {index_name(index): index_statement(index) for index in self._usable}
         stored: dict[str, str] = dict(db.execute(_STORED).fetchall())
         if stored == expected:

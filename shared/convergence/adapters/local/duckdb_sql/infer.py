@@ -1,7 +1,7 @@
 """Types of expressions, as far as they can be known before running: the rules for NUMERIC need them.
 
-sqlglot's optimizer does it on a copy; nodes keep their numbers there, so types travel back. A type that stays
-unknown costs precision nowhere silently: rules that depend on it take DuckDB's own types then.
+sqlglot's optimizer does it on a copy; nodes keep their numbers there, so types travel back. A type that stays unknown
+never costs precision silently: rules that depend on it take DuckDB's own types then.
 """
 
 from __future__ import annotations

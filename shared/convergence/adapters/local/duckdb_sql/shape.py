@@ -84,7 +84,7 @@ def _delete(tree: exp.Expr) -> exp.Expr:
 
 
 def _create(tree: exp.Expr) -> exp.Expr:
-    """CLONE and COPY are copies; a materialized view is a view; keys that are not enforced go."""
+    """CLONE and COPY are copies; a materialized view is a view; keys that are not enforced are dropped."""
     clone = tree.args.get("clone")
     if clone is not None:
         tree.set("clone", None)

@@ -1,4 +1,4 @@
-"""`UPDATE t SET s.a = 9`: the struct is written anew with one other field."""
+"""`UPDATE t SET s.a = 9`: the struct is rewritten with one field changed."""
 
 from __future__ import annotations
 

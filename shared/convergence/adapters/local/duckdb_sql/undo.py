@@ -62,6 +62,6 @@ class Undo:
             self._repeat(translation, values)
 
     def close(self) -> None:
-        """The script ended: a transaction that is still open was never committed, and goes."""
+        """The script ended: a transaction that is still open was never committed, and is dropped."""
         if self._began is not None:
             self._restore(self._began)

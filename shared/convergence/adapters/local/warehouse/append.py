@@ -40,7 +40,7 @@ def spool_rows(folder: Path, table: TableSchema, rows: Sequence[Row], name: str)
 
 
 def append_rows(job: Job, dataset: str, table: TableSchema, file: Path) -> None:
-    """Insert the spooled rows in one statement; the file goes."""
+    """Insert the spooled rows in one statement, and remove the file."""
     source = rows_of_files(table, [str(file)], columns=list(table.columns))
     into = duckdb_name(dataset, table.name)
     try:

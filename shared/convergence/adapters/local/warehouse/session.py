@@ -33,7 +33,7 @@ CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in m
 
 
 class Session:
-    """Opens the database on first use, so that a process that never asks it pays nothing."""
+    """Opens the database on first use, so that a process that never uses it pays nothing."""
 
     def __init__(self, path: Path | None, *, threads: int, memory_mib: int) -> None:
         self._path = path

@@ -140,7 +140,7 @@ class NdjsonStage:
         return parts
 
     async def _forget_chunks(self) -> None:
-        """A part changes: what was copied from it is worth nothing."""
+        """A part changed: chunks that hold a copy of it are dropped."""
         await self.finish_chunks()
         for chunk in self._chunks:
             chunk.unlink(missing_ok=True)
