@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import re
 import shutil
 import signal
 import socket
@@ -168,3 +170,14 @@ def test_a_server_that_opened_its_warehouse_at_start_ends_quietly(installation: 
         process.send_signal(signal.SIGTERM)
         _, output = process.communicate(timeout=PATIENCE_S)
     assert (process.returncode, output.splitlines()) == (0, ["Stopped."])
+
+
+def test_a_server_does_not_start_on_a_cut_warehouse(installation: Installation) -> None:
+    with serving(installation) as (process, _):
+        process.send_signal(signal.SIGTERM)
+        process.communicate(timeout=PATIENCE_S)
+    file = installation.data_dir / "warehouse" / "warehouse.duckdb"
+    os.truncate(file, file.stat().st_size - 1)
+    message = installation.call("serve", "--port", "0", code=1).stderr
+    assert re.search(r"warehouse\.duckdb (is cut|cannot be opened)", message)
+    assert "Restore the data directory from a backup" in message

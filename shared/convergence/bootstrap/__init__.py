@@ -42,7 +42,8 @@ def installation() -> Installation:
     @asynccontextmanager
     async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
         async with embedded(options(place, watch), purpose) as installation:
-            yield Writer(installation.services, installation.worker, installation.log.flush)
+            warehouse = installation.warehouse.session
+            yield Writer(installation.services, installation.worker, installation.log.flush, warehouse.look)
 
     def sandbox() -> tuple[Sandbox, str]:
         from convergence.sandbox import ADMIN_KEY, Sandbox

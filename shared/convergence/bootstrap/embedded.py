@@ -90,7 +90,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         if not directory.key.exists() and await credentials.any_of(await orgs.slugs()):
             raise missing(directory.key)
         if warehouse.session.has_journal:  # left by a process that died: damage is found here, not by every run
-            await warehouse.session.read(lambda _: None)
+            await warehouse.session.look()
         log = LogSink(
             warehouse,
             runs=schemas.get("org_meta_pipeline_runs"),

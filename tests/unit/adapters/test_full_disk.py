@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +22,7 @@ from convergence.config.settings.deployment import Settings
 from convergence.entry.api.app import create_app
 from convergence.entry.api.runtime import runtime
 from convergence.entry.cli.log_file import LogFile
-from convergence.errors import StorageUnusable, Transient
+from convergence.errors import StorageFault, StorageUnusable, Transient
 from convergence.ports.documents import Create
 from convergence.ports.warehouse import Scope, Statement
 from tests.contract.log_events import SteppedClock, an_event
@@ -85,7 +86,7 @@ def test_a_database_that_duckdb_has_given_up_is_opened_again(tmp_path: Path, mon
 
 
 def test_ready_reports_the_reason_why_nothing_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("convergence.entry.api.readiness.KEPT_S", 0.0)
+    monkeypatch.setattr("convergence.entry.api.fresh.KEPT_S", 0.0)
 
     async def scenario() -> None:
         options = EmbeddedOptions(data_dir=tmp_path, configs_dir=CONFIGS)
@@ -162,6 +163,41 @@ def test_a_damaged_journal_is_found_at_start_with_the_way_out(tmp_path: Path) ->
     warehouse.with_name("warehouse.duckdb.wal").write_bytes(kept[0][1])
     with pytest.raises(StorageUnusable, match=r"warehouse\.duckdb cannot be opened: .*WAL.*Restore .* from a backup"):
         asyncio.run(run_scenario(break_it=False))
+
+
+@pytest.mark.parametrize("left", [0.5, 0.9, 0.999])
+def test_a_cut_warehouse_is_found_when_it_is_opened_with_the_way_out(tmp_path: Path, left: float) -> None:
+    file = tmp_path / "w.duckdb"
+
+    async def opened() -> None:
+        warehouse = DuckDbWarehouse(file, clock=SteppedClock())
+        try:
+            await warehouse.query(Statement(MANY, scope=SCOPE, job_id="many"))
+        finally:
+            warehouse.close()
+
+    asyncio.run(opened())
+    os.truncate(file, int(file.stat().st_size * left))
+    with pytest.raises(StorageUnusable, match=r"w\.duckdb (is cut|cannot be opened): .*Restore .* from a backup"):
+        asyncio.run(opened())
+
+
+def test_a_file_that_is_damaged_while_it_is_open_fails_no_step(tmp_path: Path) -> None:
+    import duckdb
+
+    async def scenario() -> None:
+        warehouse = DuckDbWarehouse(tmp_path / "w.duckdb", clock=SteppedClock())
+
+        def fails(job: object) -> None:
+            raise duckdb.IOException(
+                f'Could not read enough bytes from file "{tmp_path}/w.duckdb": attempted to read 4'
+            )
+
+        with pytest.raises(StorageFault, match=r"is damaged.*Restore the data directory"):
+            await warehouse.session.write(fails)
+        warehouse.close()
+
+    asyncio.run(scenario())
 
 
 def test_a_line_of_the_log_that_cannot_be_read_is_set_aside(tmp_path: Path) -> None:

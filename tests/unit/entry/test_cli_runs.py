@@ -63,7 +63,9 @@ def test_without_waiting_hints_for_steps_are_lost_and_events_pass(tmp_path: Path
             published.append(topic)
 
     with reading(EmbeddedOptions(data_dir=tmp_path / "nowhere")) as services:
-        bus = unheard(Writer(replace(services, bus=Recorder()), cast("Worker", None), cast("Any", None))).services.bus
+        bus = unheard(
+            Writer(replace(services, bus=Recorder()), cast("Worker", None), cast("Any", None), cast("Any", None))
+        ).services.bus
         for topic in (STEP_READY, RUN_EVENTS):
             asyncio.run(bus.publish(topic, [Message(b"{}")]))
     assert published == [RUN_EVENTS]

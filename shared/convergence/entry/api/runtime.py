@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from fastapi import Depends, Request
 
+from convergence.config.loader import LoadedPipeline
 from convergence.config.settings.deployment import Settings
 from convergence.domain.rate import Buckets, Taken
 from convergence.domain.run import Run
 from convergence.engine.services import Services
+from convergence.entry.api.fresh import Fresh, find_pipelines, find_trouble
 from convergence.entry.api.metrics import Metrics
-from convergence.entry.api.readiness import Readiness
 from convergence.entry.api.streams import Streams
 from convergence.tenants.api_keys import ApiKeyStore
 
@@ -33,7 +35,8 @@ class Runtime:
     callers: Buckets
     all_callers: Buckets  # of one kind together
     streams: Streams
-    readiness: Readiness
+    trouble: Fresh[str | None]
+    pipelines: Fresh[list[LoadedPipeline]]
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -48,7 +51,8 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
         log_lines=log_lines,
         callers=Buckets(settings.RATE_LIMIT_REQUESTS_PER_MINUTE),
         all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
-        readiness=Readiness(services),
+        trouble=Fresh(partial(find_trouble, services)),
+        pipelines=Fresh(partial(find_pipelines, services.catalog)),
         streams=Streams(most=settings.EVENT_STREAMS_MAX, most_per_org=settings.EVENT_STREAMS_PER_ORG),
     )
 

@@ -46,11 +46,15 @@ class Worker(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Writer:
-    """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date."""
+    """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date.
+
+    `look_at_warehouse` raises `StorageUnusable` for a damaged file, which is opened at its first use otherwise.
+    """
 
     services: Services
     worker: Worker
     write_log: Callable[[], Awaitable[None]]
+    look_at_warehouse: Callable[[], Awaitable[None]]
 
 
 class Sandbox(Protocol):

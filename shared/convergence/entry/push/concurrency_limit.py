@@ -2,7 +2,8 @@
 
 A delivery over the limit is refused before anything is read or claimed. After SIGTERM Cloud Run gives ten seconds
 (container contract, "Instance shutdown"): new ones are refused, current ones may finish, the rest are cancelled. A
-cancelled one keeps its claim until the lease expires and the reconciler dispatches the step again.
+cancelled one gives its claim up, or, if it cannot any more, keeps it until the lease expires; the reconciler
+dispatches the step again.
 """
 
 from __future__ import annotations

@@ -162,7 +162,7 @@ def test_a_body_without_a_valid_key_is_small(run_scenario: RunScenario) -> None:
     run_scenario(scenario)
 
 
-def test_probes_look_once_a_second_however_many_there_are(
+def test_what_anyone_may_ask_is_looked_up_once_a_second(
     run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     looks: list[str] = []
@@ -175,11 +175,14 @@ def test_probes_look_once_a_second_however_many_there_are(
             return real()
 
         monkeypatch.setattr(api.installation.services.catalog, "names", names)
-        answers = await asyncio.gather(*(api.client.get("/ready") for _ in range(20)))
-        assert {answer.status_code for answer in answers} == {200}
-        assert len(looks) == 1
-        monkeypatch.setattr("convergence.entry.api.readiness.KEPT_S", 0.0)
-        api.at.readiness.kept_until = 0.0
+        monkeypatch.setattr("convergence.entry.api.fresh.KEPT_S", 3600.0)
+        for path in ("/ready", "/api/v1/validator/pipelines"):
+            looks.clear()
+            answers = await asyncio.gather(*(api.client.get(path) for _ in range(20)))
+            assert {answer.status_code for answer in answers} == {200}
+            assert len(looks) == 1
+        monkeypatch.setattr("convergence.entry.api.fresh.KEPT_S", 0.0)
+        api.at.trouble.kept_until = 0.0
         await api.client.get("/ready")
         assert len(looks) == 2
 

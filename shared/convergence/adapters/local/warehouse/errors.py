@@ -27,6 +27,11 @@ _NO_ROOM: Final = re.compile(
     r"No space left on device|[Qq]uota exceeded|File too large|Read-only file system"
     r"|Too many open files|Input/output error"
 )
+_DAMAGED: Final = re.compile(r'Could not read enough bytes from file "[^"]*\.duckdb"|Corrupt database file')
+_WAY_OUT: Final = (
+    "Restore the data directory from a backup; without one, move {path} and its .wal away, and replay the runs whose "
+    "rows are needed: the state is whole, and the next run makes a new warehouse"
+)
 _NOISE: Final = re.compile(
     r"\n\nLINE \d+:.*|\nPossible solutions:.*|\n\nSee also.*|\nTry setting .*| Use TRY\(\.\.\.\).*", re.DOTALL
 )
@@ -54,13 +59,14 @@ def ends_the_database(error: BaseException | None) -> duckdb.Error | None:
 def cannot_open(error: duckdb.Error, path: Path | None) -> ConvergenceError:
     """Return the error of a database file that does not open: in use, no room on its disk, or damaged."""
     known = translate_error(error)
-    if isinstance(known, StorageLocked | Transient):
+    if isinstance(known, StorageLocked | Transient) and not _DAMAGED.search(str(error)):
         return known
-    return StorageUnusable(
-        f"the warehouse {path} cannot be opened: {plain_message(error)}. Restore the data directory from a backup; "
-        f"without one, move {path} and its .wal away, and replay the runs whose rows are needed: the state is whole, "
-        "and the next run makes a new warehouse"
-    )
+    return damaged(path, f"cannot be opened: {plain_message(error)}")
+
+
+def damaged(path: Path | None, reason: str) -> StorageUnusable:
+    """Return the error of a database file that is not whole, with the way out."""
+    return StorageUnusable(f"the warehouse {path} {reason}. {_WAY_OUT.format(path=path)}")
 
 
 def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError:
@@ -74,6 +80,8 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
         return StorageLocked(f"The warehouse is in use by {who}. Stop it, or give this one another data directory.")
     if kind == "FatalException" or _NO_ROOM.search(text):
         return StorageFault(f"{prefix}the warehouse cannot be written: {text.splitlines()[-1]}")
+    if _DAMAGED.search(text):
+        return StorageFault(f"{prefix}the warehouse is damaged: {text}. {_WAY_OUT.format(path='its file')}")
     if kind in _TRANSIENT:
         return Transient(f"{prefix}the warehouse is busy: {text}")
     if kind == "OutOfMemoryException":

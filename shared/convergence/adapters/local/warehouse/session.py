@@ -17,7 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from convergence.adapters.local.warehouse.errors import cannot_open, ends_the_database, translate_error
+from convergence.adapters.local.warehouse.errors import cannot_open, damaged, ends_the_database, translate_error
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.verdicts import Verdicts
@@ -30,6 +30,9 @@ T = TypeVar("T")
 
 READERS: Final = 2
 CHECKPOINT_AT: Final = "4MiB"  # of journal; until then replaced slices lie in memory and in the file (default: 16 MiB)
+
+
+_HEADERS: Final = 3 * 4_096  # bytes of a database file before its first block
 
 
 class Session:
@@ -62,6 +65,10 @@ class Session:
         """Whether an earlier process left writes that the next opening has to repeat."""
         journal = None if self._path is None else self._path.with_name(f"{self._path.name}.wal")
         return journal is not None and journal.exists() and journal.stat().st_size > 0
+
+    async def look(self) -> None:
+        """Open the database. Raises `StorageUnusable` for a damaged one."""
+        await self.read(lambda _: None)
 
     async def trouble(self) -> str | None:
         """Return the reason nothing can be written; when the last write failed, another is tried first."""
@@ -194,6 +201,8 @@ class Session:
             )
         except duckdb.Error as error:
             raise cannot_open(error, self._path) from error
+        if self._path is not None:
+            _check_size(database, self._path)
         database.execute("SET GLOBAL TimeZone = 'UTC'")
         with self._verdicts.changing():
             _run_all(database, statement("internals"))
@@ -203,6 +212,15 @@ class Session:
         database.execute("SET enable_external_access = false")
         database.execute("SET lock_configuration = true")
         return database
+
+
+def _check_size(database: duckdb.DuckDBPyConnection, path: Path) -> None:
+    """Raise `StorageUnusable` for a file that was cut: DuckDB would notice at the first row that is missing."""
+    row = database.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    blocks, size = _HEADERS + (int(row[0]) if row else 0), path.stat().st_size
+    if size < blocks:
+        database.close()
+        raise damaged(path, f"is cut: {size:,} bytes are left of at least {blocks:,}")
 
 
 def _run_all(database: duckdb.DuckDBPyConnection, script: str) -> None:

@@ -10,7 +10,6 @@ from typing_extensions import TypedDict
 
 from convergence.config.checks.processors import check_processors
 from convergence.config.loader import LoadedPipeline, parse_pipeline
-from convergence.config.sources import PipelineSource
 from convergence.engine.services import Services
 from convergence.entry.api.auth import Known, check
 from convergence.entry.api.json import Json
@@ -72,13 +71,13 @@ class Verdict(TypedDict):
 @router.get("/pipelines", response_model=Pipelines, responses=documented())
 async def pipelines(at: At) -> Json:
     """List all pipelines. No key needed."""
-    return Json({"pipelines": [_data(loaded) for loaded in _all(at.services.catalog)]})
+    return Json({"pipelines": [_data(loaded) for loaded in await at.pipelines.get()]})
 
 
 @router.get("/pipelines/{provider}", response_model=Pipelines, responses=documented(404))
 async def of_provider(provider: Annotated[str, Path(examples=["openai"])], at: At) -> Json:
     """List the pipelines of a provider. No key needed."""
-    known = _all(at.services.catalog)
+    known = await at.pipelines.get()
     found = [_data(loaded) for loaded in known if loaded.pipeline.provider == provider]
     if not found:
         raise NotFound(
@@ -95,17 +94,6 @@ async def validate(request: Request, caller: Known, at: At) -> Json:
     if not text:
         raise InvalidInput("The body is empty; send the pipeline file.")
     return Json(await asyncio.to_thread(_verdict, text, at.services))  # a large file must not block other requests
-
-
-def _all(catalog: PipelineSource) -> list[LoadedPipeline]:
-    """Return every pipeline that can be run; `validate` reports broken files."""
-    found: list[LoadedPipeline] = []
-    for name in catalog.names():
-        try:
-            found.append(catalog.get(name))
-        except ConfigErrors:
-            continue
-    return found
 
 
 def _data(loaded: LoadedPipeline) -> PipelineAnswer:

@@ -30,7 +30,7 @@ async def health() -> Json:
 @router.get("/ready", response_model=Health, responses=documented())
 async def ready(at: At) -> Json:
     """Answer when the store is reachable and writable and the configs are present; 503 with the reason otherwise."""
-    reason = await at.readiness.reason()
+    reason = await at.trouble.get()
     if reason is not None:
         raise Transient(reason)
     return Json({"status": "ok"})

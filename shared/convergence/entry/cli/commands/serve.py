@@ -62,6 +62,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
             yield  # handled here, because the steps have to be waited for as well
 
     async with session.writing(f"serve {_address(listening)}") as writer:
+        await writer.look_at_warehouse()  # a damaged file is found here, not by every run
         log = session.installation.log_file(session.place)
 
         async def wait(org: str, run_id: str, seconds: float) -> Run:
