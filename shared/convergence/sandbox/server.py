@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from convergence.sandbox import anthropic, azure, bigquery, claude_code, deepseek, directions, google, openai, traffic
+from convergence.sandbox import (
+    anthropic,
+    azure,
+    bigquery,
+    claude_code,
+    deepseek,
+    directions,
+    google,
+    openai,
+    prices,
+    traffic,
+)
 from convergence.sandbox.faults import Plan
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.sandbox.openai import ADMIN_KEY
@@ -72,6 +83,8 @@ class Sandbox:
             return self.bigquery.answer(request)
         if google.is_ours(request.path):
             return google.answer(request)
+        if prices.is_ours(request.path):
+            return prices.answer(request)
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
         if anthropic.is_ours(request.path):

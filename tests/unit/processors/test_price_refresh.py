@@ -53,6 +53,13 @@ def spans(rows: list[dict[str, Any]]) -> list[tuple[str, date | None, date | Non
             [("1", None, NEXT), ("2", NEXT, None)],
             ("dated", "1", "1", NEXT),
         ),
+        ([row("1", BEFORE)], [row("1")], [("1", BEFORE, None)], None),  # no date is not an earlier date
+        (
+            [row("1", BEFORE)],
+            [row("2")],
+            [("1", BEFORE, TODAY), ("2", TODAY, None)],
+            ("changed", "1", "2", TODAY),
+        ),
         (  # what changed without a date stays as it was recorded
             [row("1", None, BEFORE), row("2", BEFORE)],
             [row("2")],

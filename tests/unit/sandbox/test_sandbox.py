@@ -57,6 +57,15 @@ def test_every_kind_of_usage_has_figures_and_its_own_object_name(kind: str) -> N
     assert all(result[metric] > 0 for metric in KINDS[kind].metrics if "cache_write" not in metric)
 
 
+def test_the_published_price_lists_need_no_key_and_agree_with_each_other() -> None:
+    first, second = (get(f"../prices/{name}.json", key="none").json() for name in ("genai", "litellm"))
+    (models,) = [one["models"] for one in first if one["id"] == "openai"]
+    prices = {model["id"]: model["prices"] for model in models}
+    assert prices["gpt-4o"] == {"input_mtok": 2.5, "output_mtok": 10, "cache_read_mtok": 1.25}
+    assert second["gpt-4o"]["input_cost_per_token"] == 2.5e-06
+    assert get("../prices/other.json", key="none").status_code == 404
+
+
 def test_pages_hold_the_asked_number_of_buckets_and_cover_the_range_once() -> None:
     async def walk(client: httpx.AsyncClient) -> list[int]:
         params: dict[str, Any] = {"start_time": START, "end_time": START + 5 * DAY, "limit": 2}

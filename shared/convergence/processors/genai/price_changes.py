@@ -48,7 +48,7 @@ def _timeline(old: Sequence[Row], new: Sequence[Row], today: date) -> tuple[Sequ
     before, after = _on(old, today), _on(new, today)
     if _values(old) == _values(new) or after is None:
         return old, ""
-    if {row["effective_from"] for row in new} - {row["effective_from"] for row in old}:
+    if {row["effective_from"] for row in new} - {row["effective_from"] for row in old} - {None}:
         return new, DATED
     if before is not None and all(before[name] == after[name] for name in ("price", "unit", "currency")):
         return old, ""
