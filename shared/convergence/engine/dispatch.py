@@ -163,7 +163,7 @@ def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Ma
         "on_failure": tuple(dict.fromkeys((*chosen.on_failure, *chosen.on_completion))),
         "on_success": tuple(dict.fromkeys((*chosen.on_success, *chosen.on_completion))),
     }
-    return with_notifications(plan, services.notifications(), channels, profile)
+    return with_notifications(plan, services.notifications(plan.core["org_slug"]), channels, profile)
 
 
 async def dispatch(services: Services, request: RunRequest) -> Run:

@@ -107,6 +107,10 @@ class ProcessCache:
         self.fan_in.forget(run)
 
 
+def _no_notifications(_: str) -> Mapping[str, Any]:
+    return {}
+
+
 async def _no_trouble() -> str | None:
     return None
 
@@ -134,7 +138,9 @@ class Services:
     project_id: str = "local-dev-project"
     settings: EngineSettings = field(default_factory=EngineSettings)
     cache: ProcessCache = field(default_factory=ProcessCache)
-    notifications: Callable[[], Mapping[str, Any]] = dict  # defaults for outcomes without an end step
+    notifications: Callable[[str], Mapping[str, Any]] = (
+        _no_notifications  # of an org: defaults for outcomes without an end step
+    )
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

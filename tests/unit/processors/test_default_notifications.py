@@ -58,6 +58,9 @@ async def failed(
     profile: Mapping[str, str],
     text: str = FAILING,
     mail_server: str = "127.0.0.1",
+    shared: Mapping[str, Any] | None = None,
+    own: Mapping[str, Any] | None = None,
+    runs: int = 1,
 ) -> tuple[Run, dict[str, str]]:
     """Let a pipeline fail under the shipped settings; return the run and the handlers' status."""
     root = engine.configs(folder)
@@ -66,7 +69,9 @@ async def failed(
     settings = json.loads((CONFIGS / "notifications" / "config.json").read_text())
     settings["slack"] = {"allow_private_addresses": True}
     (root / "notifications").mkdir()
-    (root / "notifications" / "config.json").write_text(json.dumps(settings))
+    (root / "notifications" / "config.json").write_text(json.dumps({**settings, **(shared or {})}))
+    if own is not None:
+        (root / "notifications" / "org0.json").write_text(json.dumps(own))
     loop = asyncio.get_running_loop()
     smtp = await loop.create_server(lambda: SMTP(hearers, loop=loop), "127.0.0.1", 0)
     web = HttpServer(hearers.hook)
@@ -82,8 +87,9 @@ async def failed(
             await services.orgs.change("org0", lambda org: replace(org, profile=profile), token="t")
             await services.credentials.store("org0", "slack", f"{url}/s3cret", name="default")
             await opened.worker.start()
-            run = await dispatch(services, RunRequest(org="org0", pipeline="acme/usage/sums"))
-            ended = await opened.worker.wait("org0", run.run_id)
+            for _ in range(runs):
+                run = await dispatch(services, RunRequest(org="org0", pipeline="acme/usage/sums"))
+                ended = await opened.worker.wait("org0", run.run_id)
             steps = await read_all_steps(services, ended)
             return ended, {name: stored.step.status.value for name, stored in steps.items() if "notify" in name}
     finally:
@@ -165,3 +171,81 @@ def test_a_settings_file_that_broke_stops_no_run(tmp_path: Path) -> None:
     for text in ("{", "[]", '{"event_triggers": 3}'):
         (tmp_path / "notifications" / "config.json").write_text(text)
         assert file.settings() == {}
+
+
+def events(**cooldown: int) -> dict[str, Any]:
+    return {"event_triggers": [{"event": "pipeline_failure", "providers": ["email"], **cooldown}]}
+
+
+def test_an_org_has_a_file_of_its_own_with_sender_prefix_and_retries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearers = Hearers()
+    own = {
+        **events(),
+        "email": {"to_emails": ["ann@example.org"], "from_name": "Cost Desk"},
+        "subject_prefix": "[PROD {x}]",
+        "retry_config": {"max_retries": 4, "initial_delay_seconds": 2},
+    }
+    asyncio.run(failed(tmp_path, hearers, monkeypatch, profile={}, own=own))
+    (envelope,) = hearers.mails
+    assert envelope.rcpt_tos == ["ann@example.org"]
+    assert isinstance(envelope.content, bytes)
+    mail = message_from_bytes(envelope.content)
+    assert mail["Subject"] == "[PROD {x}] org0-acme-usage-sums failed"
+    assert "Cost Desk" in mail["From"]
+    assert hearers.texts == []
+
+
+def test_within_the_cooldown_the_next_failure_is_not_mailed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hearers = Hearers()
+    shared = events(cooldown_seconds=600)
+    _, steps = asyncio.run(failed(tmp_path, hearers, monkeypatch, profile={}, shared=shared, runs=2))
+    assert (len(hearers.mails), list(steps.values())) == (1, ["skipped"])
+
+
+CHECKED = """
+pipeline_id: "{org_slug}-acme-usage-sums"
+steps:
+  - step_id: check_it
+    ps_type: generic.dq_check
+    config: {table: org_cost_tracking, checks: [{type: row_count, min: 5}]}
+"""
+
+
+@pytest.mark.parametrize(
+    ("event", "text", "mails"),
+    [
+        ("data_quality_failure", CHECKED, 1),
+        ("data_quality_failure", FAILING, 0),
+        ("system_error", FAILING, 0),
+    ],
+)
+def test_an_event_may_stand_for_some_failures_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, event: str, text: str, mails: int
+) -> None:
+    hearers = Hearers()
+    shared = {"event_triggers": [{"event": event, "providers": ["email"]}]}
+    asyncio.run(failed(tmp_path, hearers, monkeypatch, profile={}, shared=shared, text=text))
+    assert len(hearers.mails) == mails
+
+
+RECIPIENTS = (
+    FAILING
+    + """  - step_id: tell
+    ps_type: notify_systems.email_notification
+    trigger: on_failure
+    config: {to_emails: ["{admin_email}", "ops@example.org"], subject: s}
+"""
+)
+
+
+def test_a_recipient_without_a_value_does_not_keep_the_mail_from_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hearers = Hearers()
+    asyncio.run(failed(tmp_path, hearers, monkeypatch, profile={}, text=RECIPIENTS))
+    assert [mail.rcpt_tos for mail in hearers.mails] == [["ops@example.org"]]
+    hearers.mails.clear()
+    asyncio.run(failed(tmp_path / "b", hearers, monkeypatch, profile={"admin_email": "a@example.org"}, text=RECIPIENTS))
+    assert sorted(one for mail in hearers.mails for one in mail.rcpt_tos) == ["a@example.org", "ops@example.org"]

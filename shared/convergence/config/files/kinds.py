@@ -30,7 +30,7 @@ def kind_of(path: PurePath) -> Kind:
         return Kind.ALERTS
     if parts[0] == "notify_systems" and yaml and path.stem == "config":
         return Kind.NOTIFIER
-    if path.as_posix() == "notifications/config.json":
+    if parts[0] == "notifications" and len(parts) == 2 and suffix == ".json":
         return Kind.NOTIFICATIONS
     if parts[0] == "system" and yaml:
         named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans"}

@@ -118,8 +118,17 @@ class _EventTrigger(_Closed):
     cooldown_seconds: int = Field(default=0, ge=0)
 
 
+class _RetryConfig(_Open):
+    max_attempts: int | None = Field(default=None, ge=1, le=20)
+    max_retries: int | None = Field(default=None, ge=0, le=19)
+    backoff_seconds: float | None = Field(default=None, ge=0, le=3600)
+    initial_delay_seconds: float | None = Field(default=None, ge=0, le=3600)
+    retry_delay_seconds: float | None = Field(default=None, ge=0, le=3600)
+    delay_seconds: float | None = Field(default=None, ge=0, le=3600)
+
+
 class NotificationSettings(_Open):
-    """`notifications/config.json`."""
+    """`notifications/config.json`, and `notifications/{org}.json`."""
 
     enabled: bool = True
     default_provider: str = "email"
@@ -127,6 +136,9 @@ class NotificationSettings(_Open):
     slack: Mapping[str, Any] | None = None
     event_triggers: Annotated[tuple[_EventTrigger, ...], Field(strict=False)] = ()
     timeout_seconds: float = Field(default=30, gt=0)
+    from_name: str = ""
+    subject_prefix: str = ""
+    retry_config: _RetryConfig | None = None
 
 
 class ProviderLine(_Open):

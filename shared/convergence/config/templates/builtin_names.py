@@ -35,7 +35,7 @@ IMPLICIT_PARAMETERS: Final[Mapping[str, str]] = {
 # How a run ended: known only to end steps, when they start.
 ENDING: Final = frozenset(
     {
-        *("status", "error", "error_message", "failed_step", "failed_steps", "started_at", "finished_at"),
+        *("status", "error", "error_message", "error_code", "failed_step", "failed_steps", "started_at", "finished_at"),
         *("execution_timestamp", "duration_seconds", "records_processed", "trigger_by"),
     }
 )

@@ -22,6 +22,7 @@ Filled = tuple[bool, Any]
 
 _NO_SQL_BELOW: Final = frozenset({"params", "headers", "body"})  # of HTTP requests
 _ENDPOINTS: Final = frozenset({"endpoint", "url"})
+_RECIPIENTS: Final = frozenset({"to_emails", "cc_emails"})
 _PARAMETER_LISTS: Final = ("parameters", "query_params", "params")
 
 
@@ -63,10 +64,15 @@ class Compiler:
         if isinstance(value, Mapping):
             return self._mapping(value, path)
         if isinstance(value, list | tuple):
-            filled = [(index, self.compile(item, (*path, index))) for index, item in enumerate(value)]
+            filled = [(index, self._item(item, (*path, index))) for index, item in enumerate(value)]
             live = tuple((index, fill) for index, fill in filled if fill is not None)
             return _fill_list(list(value), live) if live else None
         return None
+
+    def _item(self, value: Any, path: KeyPath) -> Fill | None:
+        """One entry of a list; a recipient without a value is null, so that the others are reached."""
+        fill = self._optional(value, path) if path[-2] in _RECIPIENTS else None
+        return fill or self.compile(value, path)
 
     def _mapping(self, value: Mapping[str, Any], path: KeyPath) -> Fill | None:
         live = []
@@ -79,7 +85,7 @@ class Compiler:
         return _fill_mapping(dict(value), tuple(live)) if live else None
 
     def _optional(self, value: Any, path: KeyPath) -> Fill | None:
-        """The value of an optional procedure parameter: without a value it is null, and the default holds."""
+        """What may be absent, such as an optional procedure parameter: without a value it is null."""
         template = parse(value) if isinstance(value, str) else None
         slot = template.whole if template is not None else None
         if slot is None or self.is_deferred(slot.name):

@@ -10,6 +10,7 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
 from convergence.engine.services import Services
+from convergence.engine.step.cooldown import rested
 from convergence.engine.store import read_all_steps
 
 
@@ -17,7 +18,7 @@ async def resolved(services: Services, run: Run, plan: Plan, planned: PlanStep) 
     """Return the end step with its templates filled from the run's outcome and the results of its steps."""
     steps = await read_all_steps(services, run) if planned.deferred else {}
     results = {name: stored.step.result or {} for name, stored in steps.items()}
-    return resolve_end_step(planned, plan, {**run.parameters, **_ending(run, results)})
+    return await rested(services, run, resolve_end_step(planned, plan, {**run.parameters, **_ending(run, results)}))
 
 
 def _ending(run: Run, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:
@@ -27,6 +28,7 @@ def _ending(run: Run, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         "status": run.status.value,
         "run_id": run.run_id,
         "error_message": error.get("message", ""),
+        "error_code": error.get("code", ""),
         "failed_step": error.get("step_id") or "",
         "started_at": to_text(run.started_at or run.created_at),
         "finished_at": to_text(finished_at),

@@ -18,21 +18,22 @@ from pydantic import Field, field_validator
 from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.settings import Settings, settings
+from convergence.processors.notify_systems.notice import Notice
+from convergence.processors.settings import settings
 
 _ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 RECIPIENTS_MAX: Final = 50
 SECURITY: Final = {"starttls": ("mailtos", "starttls"), "ssl": ("mailtos", "ssl"), "none": ("mailto", "insecure")}
 
 
-class EmailSettings(Settings):
-    """`to_emails` is a list, or text with commas."""
+class EmailSettings(Notice):
+    """`to_emails` is a list, or text with commas. `from_name` is shown before the sender's address."""
 
     to_emails: tuple[str, ...] = ()
     cc_emails: tuple[str, ...] = ()
+    from_name: str = Field(default="", max_length=200)
     subject: str = Field(min_length=1)
     message: str = Field(default="", max_length=100_000)
-    skip_unless_set_up: bool = False  # default notifications: without a mail server or a recipient the step is skipped
 
     @field_validator("to_emails", "cc_emails", mode="before")
     @classmethod
@@ -54,6 +55,8 @@ class EmailProcessor:
             Transient: the server did not take the mail.
         """
         options = settings(EmailSettings, step_config)
+        if options.unsent:
+            return {"status": SKIPPED, "why": options.unsent}
         default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
         to = options.to_emails or ((default,) if default else ())
         if options.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
@@ -66,12 +69,25 @@ class EmailProcessor:
                 raise StepFailed(f"{address!r} is not a mail address")
         if len(recipients) > RECIPIENTS_MAX:
             raise StepFailed(f"{len(recipients)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
-        await _send(server_url(to, options.cc_emails), _one_line(options.subject), options.message or options.subject)
+        url = server_url(to, options.cc_emails, options.from_name)
+        await _send(url, _one_line(options.subject), options.message or options.subject)
         context.logger.info("mail to %d recipients", len(recipients))
-        return {"status": SUCCESS, "recipients": len(recipients)}
+        warnings = _missing(step_config.get("config") or {})
+        return {"status": SUCCESS, "recipients": len(recipients), **({"warnings": warnings} if warnings else {})}
 
 
-def server_url(to: tuple[str, ...], cc: tuple[str, ...]) -> str:
+def _missing(config: Mapping[str, Any]) -> list[str]:
+    """Say which entries of the lists had no value: their templates name what the org's profile does not have."""
+    return [
+        f"config.{key}[{index}] has no value; the mail went to the others"
+        for key in ("to_emails", "cc_emails")
+        if isinstance(config.get(key), list)
+        for index, each in enumerate(config[key])
+        if not each
+    ]
+
+
+def server_url(to: tuple[str, ...], cc: tuple[str, ...], from_name: str = "") -> str:
     """Return the address of mail server and recipients as apprise takes it. Raises `StepFailed` without SMTP_HOST."""
     name = os.environ.get
     host, user, password = name("SMTP_HOST", ""), name("SMTP_USERNAME", ""), name("SMTP_PASSWORD", "")
@@ -85,9 +101,11 @@ def server_url(to: tuple[str, ...], cc: tuple[str, ...]) -> str:
     port = name("SMTP_PORT", "465" if word == "ssl" else "587")
     sender = name("SMTP_FROM", user if "@" in user else to[0])
     query = {"smtp": host, "mode": mode, "from": sender, "to": ",".join(to), "format": "text"}
+    if from_name:
+        query["name"] = " ".join(from_name.split())
     if cc:
         query["cc"] = ",".join(cc)
-    return f"{scheme}://{login}{host}:{port}/?{urlencode(query)}"
+    return f"{scheme}://{login}{host}:{port}/?{urlencode(query, quote_via=quote)}"
 
 
 async def _send(url: str, subject: str, message: str) -> None:

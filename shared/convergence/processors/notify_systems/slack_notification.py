@@ -16,22 +16,21 @@ from convergence.errors import CredentialRejected, StepFailed, Throttled, Transi
 from convergence.ports.http.urls import checked_url
 from convergence.ports.http.waits import retry_after_s
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
+from convergence.processors.notify_systems.notice import Notice
 from convergence.processors.settings import CredentialSettings, settings
 
 SERVICE: Final = "Slack"
 _BYTES_MAX: Final = 2**20  # of an answer, which is "ok"
 
 
-class SlackSettings(CredentialSettings):
+class SlackSettings(Notice, CredentialSettings):
     """`webhook_url`, or `secret`: the provider whose credential is the URL (by default the one of `slack`)."""
 
     message: str = Field(min_length=1, max_length=40_000)
-    subject: str = ""
     channel: str = ""
     webhook_url: str = ""
     secret: str = "slack"  # noqa: S105 - the name of a secret
     allow_private_addresses: bool = False
-    skip_unless_set_up: bool = False  # without a stored webhook nothing fails: of default notifications
 
     def opens(self) -> Sequence[Sequence[str]]:
         """Return the stored webhook's name, where a step must have one."""
@@ -51,6 +50,8 @@ class SlackProcessor:
             Throttled, Transient: the engine may repeat the step.
         """
         options = settings(SlackSettings, step_config)
+        if options.unsent:
+            return {"status": SKIPPED, "why": options.unsent}
         try:
             url = _webhook(options.webhook_url or await context.secrets.open(options.secret))
         except StepFailed as error:
