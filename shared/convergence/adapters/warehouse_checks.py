@@ -1,4 +1,4 @@
-"""What every warehouse refuses before it does anything: arguments that contradict themselves."""
+"""What all warehouses have in common: arguments that contradict themselves are refused, views have the same parts."""
 
 from __future__ import annotations
 
@@ -6,7 +6,12 @@ from collections.abc import Sequence
 
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.column_values import type_name
-from convergence.ports.warehouse import Load, Row, WriteMode
+from convergence.ports.warehouse import Load, Row, TableSchema, WriteMode
+
+
+def current_parts(table: TableSchema) -> list[str]:
+    """Return the columns that part the view `{table}_current`: in each part the pipeline that wrote last counts."""
+    return ["x_org_slug", "x_credential_id", "x_pipeline_run_date", *(table.current_by or ())]
 
 
 def check_load(load: Load) -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any
+
+import orjson
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
@@ -23,6 +26,7 @@ class TableProcessor(ABC):
     destination_model = Destination
     fixed_table: str = ""  # where a step without a destination loads its rows
     date_field: str | None = None
+    key_columns: Sequence[str] = ()  # what tells the rows of a day apart; with them each row gets a `row_id`
 
     @abstractmethod
     def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
@@ -38,6 +42,8 @@ class TableProcessor(ABC):
         rows_read, part = 0, 0
         async for batch in self.extract(step_config, context):
             rows = self.transform(batch, step_config, context)
+            if self.key_columns:
+                rows = [{**row, "row_id": row_id(row, self.key_columns)} for row in rows]
             await stage.write(part, rows)
             part += 1
             rows_read += len(batch)
@@ -57,6 +63,12 @@ class TableProcessor(ABC):
     def outputs(self) -> Mapping[str, Any]:
         """Return further named outputs of the step, asked for at its end; `warnings` are added to those of the load."""
         return {}
+
+
+def row_id(row: Row, key_columns: Sequence[str]) -> str:
+    """Return 16 hexadecimal digits made of the key: the same row has the same id in every pipeline and every load."""
+    key = [None if row.get(name) is None else str(row[name]) for name in key_columns]
+    return hashlib.sha256(orjson.dumps(key)).hexdigest()[:16]
 
 
 def days(first: date, last: date) -> list[date]:

@@ -21,6 +21,7 @@ from convergence.sandbox.aggregate import DATA, PRICES_FILE
 from convergence.sandbox.http import Request, Response
 from convergence.sandbox.openai import Query
 
+ORGANIZATION: Final = "org_sandbox"
 ADMIN_KEY: Final = "sk-ant-admin-sandbox"
 PREFIX: Final = "/v1/organizations/"
 DAY: Final = 86_400
@@ -103,7 +104,8 @@ def _page(query: Query, results: Results) -> Response:
         for at in range(first, last, DAY)
     ]
     following = "page_" + base64.urlsafe_b64encode(last.to_bytes(8, "big")).decode() if last < end else None
-    return Response(200, orjson.dumps({"data": data, "has_more": following is not None, "next_page": following}))
+    page = {"data": data, "has_more": following is not None, "next_page": following}
+    return Response(200, orjson.dumps(page), {"anthropic-organization-id": ORGANIZATION})
 
 
 def _seconds(text: str, name: str) -> int:

@@ -19,6 +19,7 @@ from convergence.sandbox.openai import Query
 
 SUBSCRIPTION: Final = "/subscriptions/00000000-0000-0000-0000-00000000c0de"
 RESOURCE: Final = f"{SUBSCRIPTION}/resourceGroups/sandbox/providers/Microsoft.CognitiveServices/accounts/sandbox-openai"
+ACCOUNT: Final = "/providers/Microsoft.Billing/billingAccounts/00000000-sandbox"
 CREDENTIAL: Final = '{"client_id": "sandbox-app", "client_secret": "sandbox-secret"}'
 TOKEN: Final = "eyJ.sandbox"  # noqa: S105 - of the sandbox
 TOKEN_PATH: Final = "/v1/azure/token"  # noqa: S105 - an address
@@ -55,6 +56,9 @@ def answer(request: Request) -> Response:
         return error(400, "MissingApiVersionParameter", "The api-version query parameter is required.")
     if path == f"{RESOURCE}/providers/Microsoft.Insights/metrics":
         return _metric(query)
+    if path == f"{SUBSCRIPTION}/providers/Microsoft.Billing/billingProperty/default":
+        found = {"billingAccountId": ACCOUNT, "billingAccountDisplayName": "Sandbox Ltd"}
+        return Response(200, orjson.dumps({"id": path, "name": "default", "properties": found}))
     if path == f"{SUBSCRIPTION}/providers/Microsoft.CostManagement/query" and request.method == "POST":
         return _costs(request, query, orjson.loads(request.body))
     return error(404, "ResourceNotFound", f"The resource {path} was not found.")
@@ -105,16 +109,20 @@ def _metric(query: Query) -> Response:
 
 
 def _costs(request: Request, query: Query, body: dict[str, Any]) -> Response:
-    period = body["timePeriod"]
+    period, groups = body["timePeriod"], [one["name"] for one in body["dataset"]["grouping"]]
     rows = [
-        [orjson.Fragment(f"{cost:f}".encode()), count, int(f"{day:%Y%m%d}"), *METERS[kind][:2], "USD"]
+        [
+            *(orjson.Fragment(f"{cost:f}".encode()), count, int(f"{day:%Y%m%d}")),
+            *({"Meter": METERS[kind][0], "MeterId": METERS[kind][1], "UnitOfMeasure": "1K"}[name] for name in groups),
+            "USD",
+        ]
         for day in _days(period["from"][:10], period["to"][:10], inclusive=True)
         for kind, (count, cost) in charges(day).items()
     ]
     at = int(query.one("$skiptoken", "0"))
     address = f"http://{request.headers['host']}{request.path}?api-version={query.one('api-version')}"
     link = f"{address}&$skiptoken={at + PAGE_ROWS}" if at + PAGE_ROWS < len(rows) else None
-    names = ("Cost", "UsageQuantity", "UsageDate", "Meter", "MeterId", "Currency")
+    names = ("Cost", "UsageQuantity", "UsageDate", *groups, "Currency")
     columns = [{"name": name, "type": "Number" if name in names[:3] else "String"} for name in names]
     page = {"properties": {"columns": columns, "rows": rows[at : at + PAGE_ROWS], "nextLink": link}}
     return Response(200, orjson.dumps(page))

@@ -19,7 +19,11 @@ from convergence.sandbox.openai import Query
 ROOT: Final = "/v1/bigquery/v2"
 _JOBS_MAX: Final = 1_000
 _BYTES: Final = 10_485_760  # what a query of the export would read: the least that BigQuery bills
-_TYPES: Final = {"usage_date": "DATE", **dict.fromkeys(("quantity", "cost", "credits", "list_cost"), "BIGNUMERIC")}
+_AMOUNTS: Final = (
+    *("quantity", "consumed_quantity", "cost", "credits", "grants", "list_cost"),
+    *("list_price", "effective_price", "price_quantity"),
+)
+_TYPES: Final = {"usage_date": "DATE", **dict.fromkeys(_AMOUNTS, "BIGNUMERIC")}
 
 
 def is_ours(path: str) -> bool:

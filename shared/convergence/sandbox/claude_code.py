@@ -19,7 +19,6 @@ from convergence.sandbox.openai import Query
 
 PATH: Final = anthropic.PREFIX + "usage_report/claude_code"
 LIMIT: Final = (20, 1000)  # records in one answer: default, most
-ORGANIZATION: Final = "org_sandbox"
 TERMINALS: Final = {"user_1": "vscode", "user_2": "iTerm.app", "user_3": "tmux"}
 # Count of the messages report → name here.
 TOKENS: Final = {
@@ -70,7 +69,7 @@ def _record(day: date, user: str, models: dict[str, dict[str, int]], requests: i
     return {
         "date": f"{day.isoformat()}T00:00:00Z",
         "actor": {"type": "user_actor", "email_address": f"{user}@sandbox.example"},
-        "organization_id": ORGANIZATION,
+        "organization_id": anthropic.ORGANIZATION,
         "customer_type": "subscription" if user == "user_3" else "api",
         "terminal_type": TERMINALS[user],
         "core_metrics": {

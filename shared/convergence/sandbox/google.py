@@ -1,7 +1,8 @@
 """Google's side: tokens for service accounts, Cloud Monitoring, and the rows of the billing export.
 
 Shapes follow RFC 7523 and Monitoring API v3; `sandbox/bigquery.py` answers queries. Tokens of models are those of the
-chat half of the traffic, under one model of this provider, priced by LiteLLM's list; the credit is assumed.
+chat half of the traffic, under one model of this provider, priced by LiteLLM's list; contract, discount, credit, label
+and region are assumed.
 """
 
 from __future__ import annotations
@@ -26,7 +27,12 @@ MODEL: Final = "gemini-2.5-flash"
 EMAIL: Final = f"convergence@{PROJECT}.iam.gserviceaccount.com"
 TOKEN: Final = "ya29.sandbox"  # noqa: S105 - of the sandbox
 TOKEN_PATH: Final = "/v1/google/token"  # noqa: S105 - an address
-CREDIT: Final = Decimal("-0.1")  # of the cost of uncached input
+PROMOTION: Final = Decimal("-0.1")  # of the cost of uncached input
+DISCOUNT: Final = Decimal("-0.05")  # of the cost of output
+CONTRACT: Final = Decimal("0.9")  # of the list price: negotiated
+PRICED: Final = 1_000_000  # tokens that a price of the export is for
+REGION: Final = "europe-west1"
+LABELS: Final = '[{"key":"team","value":"search"}]'
 SKUS: Final = {  # kind of token → (SKU, its words, key of the price list)
     "input": ("SBX-INPUT", f"Generate content input token count {MODEL}", "input_cost_per_token"),
     "cached": ("SBX-CACHED", f"Generate content cached input token count {MODEL}", "cache_read_input_token_cost"),
@@ -119,7 +125,10 @@ def export(first: date, last: date, services: list[str]) -> list[dict[str, str |
         service = SERVICES[day.toordinal() % 2]
         for kind, quantity in tokens(day).items() if service in services else ():
             sku, words, key = SKUS[kind]
-            cost = quantity * Decimal(anthropic.prices()[f"gemini/{MODEL}"][key])
+            listed = Decimal(anthropic.prices()[f"gemini/{MODEL}"][key])
+            cost = quantity * listed * CONTRACT
+            promotion = cost * PROMOTION if kind == "input" else Decimal(0)
+            discount = cost * DISCOUNT if kind == "output" else Decimal(0)
             values = {
                 "usage_date": day.isoformat(),
                 "billing_account_id": ACCOUNT,
@@ -130,9 +139,23 @@ def export(first: date, last: date, services: list[str]) -> list[dict[str, str |
                 "unit": "count",
                 "currency": "USD",
                 "quantity": str(quantity),
+                "consumed_quantity": str(quantity),
+                "consumed_unit": "count",
                 "cost": f"{cost:f}",
-                "credits": f"{cost * CREDIT:f}" if kind == "input" else "0",
-                "list_cost": f"{cost:f}",
+                "credits": f"{promotion + discount:f}",
+                "grants": f"{promotion:f}",
+                "grant_names": "Welcome credit" if promotion else None,
+                "list_cost": f"{quantity * listed:f}",
+                "list_price": f"{listed * PRICED:f}",
+                "effective_price": f"{listed * CONTRACT * PRICED:f}",
+                "price_quantity": str(PRICED),
+                "project_name": "Sandbox",
+                "cost_type": "regular",
+                "invoice_month": f"{day:%Y%m}",
+                "region": REGION,
+                "labels": LABELS,
+                "resource_id": None,
+                "resource_name": None,
             }
             rows.append({**values})
     return rows

@@ -29,6 +29,7 @@ BUCKETS_WHEN_OPEN: Final = 1  # without end_time the answer is the bucket of sta
 
 Results = Callable[[int, int], list[dict[str, Any]]]  # bucket start and end → its results
 
+ORGANIZATION: Final = "org-sandbox"
 ADMIN_KEY: Final = "sk-admin-sandbox"
 PROJECT_KEY_PREFIX: Final = "sk-proj-"
 
@@ -143,7 +144,8 @@ def _page(request: Request, query: Query, width: str, limits: tuple[int, int], r
     ]
     more = last < end
     body = {"object": "page", "data": buckets, "has_more": more, "next_page": _cursor(last) if more else None}
-    return Response(200, orjson.dumps(body), {"x-request-id": f"req_{zlib.crc32(request.path.encode()):08x}"})
+    headers = {"openai-organization": ORGANIZATION, "x-request-id": f"req_{zlib.crc32(request.path.encode()):08x}"}
+    return Response(200, orjson.dumps(body), headers)
 
 
 def _cursor(at: int) -> str:

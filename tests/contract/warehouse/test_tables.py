@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -10,11 +12,12 @@ import pytest
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import (
+    Column,
     TableSchema,
     Warehouse,
     WriteMode,
 )
-from tests.contract.warehouse.world import FIELDS, Body, load, rows_of
+from tests.contract.warehouse.world import FIELDS, NOW, Body, a_lineage, load, rows_of
 
 
 def test_a_table_gains_new_columns_but_never_another_type(
@@ -34,5 +37,36 @@ def test_a_table_gains_new_columns_but_never_another_type(
         assert await rows_of(warehouse, "SELECT id, added FROM usage ORDER BY id") == [(1, None), (2, "x")]
         with pytest.raises(SchemaMismatch, match="column 'day' is STRING in the schema file, but DATE in the table"):
             await warehouse.ensure_table("acme_prod", load_table_schema(other))
+
+    run(body)
+
+
+def test_the_current_view_has_a_day_once_from_the_pipeline_that_wrote_last(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
+    narrow = replace(usage, current_by=())
+    wide = replace(narrow, columns=(*usage.columns, Column("added", "STRING")))
+
+    async def body(warehouse: Warehouse) -> None:
+        other = a_lineage(pipeline_id="other", ingested_at=NOW + timedelta(hours=1))
+        await load(warehouse, narrow, [{"id": 1}, {"id": 2}], job_id="j1")
+        await load(warehouse, narrow, [{"id": 2}, {"id": 3}], job_id="j2", lineage=other)
+        assert await rows_of(warehouse, "SELECT id FROM usage ORDER BY id") == [(1,), (2,), (2,), (3,)]
+        assert await rows_of(warehouse, "SELECT id FROM usage_current ORDER BY id") == [(2,), (3,)]
+        again = a_lineage(ingested_at=NOW + timedelta(hours=2))
+        await load(warehouse, wide, [{"id": 4, "added": "x"}], job_id="j3", lineage=again)
+        assert await rows_of(warehouse, "SELECT id, added FROM usage_current") == [(4, "x")]
+
+    run(body)
+
+
+def test_a_column_that_is_no_longer_required_takes_null(run: Callable[[Body], None], usage: TableSchema) -> None:
+    first, *others = usage.columns
+    relaxed = replace(usage, columns=(replace(first, mode="NULLABLE"), *others))
+
+    async def body(warehouse: Warehouse) -> None:
+        await load(warehouse, usage, [{"id": 1}], job_id="j1")
+        await load(warehouse, relaxed, [{"id": None}], job_id="j2", mode=WriteMode.APPEND)
+        assert await rows_of(warehouse, "SELECT id FROM usage ORDER BY id") == [(None,), (1,)]
 
     run(body)

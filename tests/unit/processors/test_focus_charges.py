@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import shutil
 from collections.abc import Mapping, Sequence
-from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
+from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
-from convergence.ports.warehouse import Parameter
 from convergence.processors.genai.billed import billed_amount
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
 
@@ -41,7 +43,7 @@ def charge(provider: str, price: str, price_id: str) -> dict[str, Any]:
     return {**COST, "provider": provider, "unit_price": price, "cost": price, "price_id": price_id}
 
 
-def charges(*costs: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+def charges(*costs: Mapping[str, Any], configs: Path = CONFIGS) -> Sequence[Mapping[str, Any]]:
     """Return what the procedure makes of rows of `genai_cost_daily_unified`."""
 
     async def main() -> Sequence[Mapping[str, Any]]:
@@ -50,14 +52,12 @@ def charges(*costs: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         try:
             await warehouse.sync_routines(load_procedures(CONFIGS))
             context = WorldContext(None, warehouse, clock)
-            await context.warehouse.ensure_table("cost_data_standard_1_3")
+            context.configs_dir = configs
             stage = context.warehouse.stage("genai_cost_daily_unified")
             await stage.write(0, list(costs))
             await context.warehouse.load(stage, dates=[FIRST], date_field="usage_date")
-            names = ("org_slug", "pipeline_id", "credential_id", "run_id")
-            arguments = {f"p_{name}": Parameter("STRING", getattr(context, name)) for name in names}
-            arguments |= {f"p_{name}": Parameter("DATE", date(2026, 11, 10)) for name in ("start_date", "end_date")}
-            await context.warehouse.call("sp_genai_convert_focus_1_3", arguments)
+            step = {"config": {"provider": "gemini"}, "destination": {"table": "cost_data_standard_1_3"}}
+            await ps_types.load("genai.focus").execute(step, context)
             return (await context.warehouse.query("SELECT * FROM cost_data_standard_1_3 ORDER BY BilledCost")).rows
         finally:
             warehouse.close()
@@ -73,6 +73,41 @@ def test_two_prices_of_two_places_have_two_ids_of_one_sku() -> None:
     assert found == [(sku, f"{sku}/standard/0"), (sku, f"{sku}/standard/0/us")]
 
 
+def test_what_is_counted_is_a_meter_in_words() -> None:
+    kinds = {
+        "cached_input": ("Tokens", "Cached Input Tokens"),
+        "web_search": ("Calls", "Web Search Calls"),
+        "image": ("Images", "Images"),
+        "second": ("Seconds", "Seconds"),
+    }
+    rows = charges(
+        *(
+            {**charge("openai", str(number), f"m/1/{kind}/standard/0@open"), "charge_kind": kind, "consumed_unit": unit}
+            for number, (kind, (unit, _)) in enumerate(kinds.items(), 1)
+        )
+    )
+    assert {row["x_ChargeKind"]: row["SkuMeter"] for row in rows} == {kind: meter for kind, (_, meter) in kinds.items()}
+
+
+def test_a_provider_that_the_registry_does_not_name_stops_the_step() -> None:
+    with pytest.raises(StepFailed, match="focus_providers has no row of acme_llm"):
+        charges(charge("acme_llm", "1", "m/1/input/standard/0@open"))
+
+
+def test_a_providers_own_file_is_enough_for_its_charges(tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    names = {"service_provider": "Acme AI", "invoice_issuer": "Acme Inc", "publisher": "Acme AI", "service": "Acme API"}
+    names |= {"host_provider": "Acme Cloud", "billing_account_type": "Wallet", "sub_account_type": "Room"}
+    (configs / "acme_llm").mkdir()
+    (configs / "acme_llm/provider.yml").write_text(json.dumps({"type": "llm", "focus": names}), "utf-8")
+    (row,) = charges(charge("acme_llm", "1", "m/1/input/standard/0@open"), configs=configs)
+    assert [row[name] for name in ("ServiceProviderName", "InvoiceIssuerName", "HostProviderName")] == [
+        *("Acme AI", "Acme Inc", "Acme Cloud")
+    ]
+    assert (row["BillingAccountType"], row["SubAccountType"]) == ("Wallet", "Room")
+
+
 def test_accounts_are_called_as_the_provider_calls_them() -> None:
     providers = ("anthropic", "azure_openai", "gemini", "openai")
     rows = charges(
@@ -81,7 +116,7 @@ def test_accounts_are_called_as_the_provider_calls_them() -> None:
     found = {row["x_Provider"]: (row["BillingAccountType"], row["SubAccountType"]) for row in rows}
     assert found == {
         "anthropic": ("Organization", "Workspace"),
-        "azure_openai": ("Subscription", "Resource"),
+        "azure_openai": ("Billing Account", "Subscription"),
         "gemini": ("Billing Account", "Project"),
         "openai": ("Organization", "Project"),
     }

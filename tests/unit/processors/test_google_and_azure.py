@@ -151,7 +151,7 @@ class Never:
 
 
 def test_azure_pages_and_its_refusals() -> None:
-    assert step("azure_openai.cost", AZURE, azure.CREDENTIAL)["http_calls"] == 3  # 30 rows, ten a page
+    assert step("azure_openai.cost", AZURE, azure.CREDENTIAL)["http_calls"] == 7  # 1 + 2 × 30 rows, ten a page
     with pytest.raises(CredentialRejected, match="refuses the client"):
         step("azure_openai.cost", AZURE, '{"client_id": "sandbox-app", "client_secret": "wrong"}')
     with pytest.raises(StepFailed, match="must read /subscriptions/ID"):

@@ -82,8 +82,14 @@ async def stored(here: Here) -> dict[str, list[Any]]:
 
 
 async def focus(here: Here) -> Decimal:
-    (row,) = await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3")
-    return Decimal(row["cost"])
+    """What was computed; residuals make up for it, so that the whole stays the bill."""
+    computed, whole = [
+        (await here.rows(f"SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3 {where}"))[0]["cost"]
+        for where in ("WHERE x_CostOrigin <> 'residual'", "")
+    ]
+    (bill,) = await here.rows("SELECT SUM(amount) AS amount FROM openai_billing_daily_raw")
+    assert whole == bill["amount"]
+    return Decimal(computed)
 
 
 def dearer(folder: Path) -> Path:

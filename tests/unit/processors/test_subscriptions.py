@@ -78,13 +78,17 @@ async def scenario(here: Here) -> None:
         "SELECT EXTRACT(MONTH FROM ChargePeriodStart) AS month, SUM(BilledCost) AS cost, COUNT(*) AS n"
         " FROM cost_data_standard_1_3 GROUP BY 1 ORDER BY 1"
     )
-    # USD 30 until 2026-04-01, then 25. A day is what has accrued by its end less the day before: nine digits.
-    april = round(Decimal(7 * 30) / 30, 9) + 7 * 25 - round(Decimal(7 * 25) / 30, 9)
-    march = 7 * 30 - round(Decimal(7 * 30 * 10) / 31, 9)
+    # USD 30 until 2026-04-01, then 25. A day is the part of the seats that has accrued by its end less the day before,
+    # to twelve digits.
+    april = round(Decimal(7) / 30, 12) * 30 + (7 - round(Decimal(7) / 30, 12)) * 25
+    march = (7 - round(Decimal(7 * 10) / 31, 12)) * 30
     assert [(row["month"], row["cost"], row["n"]) for row in months] == [(3, march, 21), (4, april, 30), (5, 250, 31)]
     rows = await here.rows("SELECT * FROM cost_data_standard_1_3")
-    off = max(abs(row["ListUnitPrice"] * row["PricingQuantity"] - row["ListCost"]) for row in rows)
-    assert off < Decimal("1e-15"), off
+    for row in rows:
+        assert row["ListUnitPrice"] * row["PricingQuantity"] == row["ListCost"] == row["ContractedCost"]
+    assert {(row["SkuId"], row["SkuPriceId"], row["x_PriceBasis"]) for row in rows} == {
+        ("openai/ChatGPT Business/standard", "openai/ChatGPT Business/standard/monthly", "list")
+    }
     await here.good(pipeline, seats="0", starts_on="2026-05-16", **march_to_may)
     (ended,) = await here.rows(
         "SELECT COUNT(*) AS n FROM cost_data_standard_1_3 WHERE ChargePeriodStart >= '2026-05-01'"
@@ -120,3 +124,28 @@ def test_days_that_a_change_has_reached_and_the_run_does_not_charge_are_reported
             assert whole["store_subscriptions"]["warnings"] == []
 
     asyncio.run(work())
+
+
+def test_a_price_of_the_orgs_own_stands_beside_the_list_price(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            may = days(date(2026, 5, 1), date(2026, 5, 31))
+            own = {"seats": "5", "starts_on": "2026-05-01", "price_per_seat_month": "20", "billing_account_id": "org-1"}
+            await here.good("openai/subscriptions", **own, billing_cycle="annual", **may)
+            rows = await here.rows("SELECT * FROM cost_data_standard_1_3")
+            assert {(row["ListUnitPrice"], row["ContractedUnitPrice"], row["x_PriceBasis"]) for row in rows} == {
+                (Decimal(25), Decimal(20), "contract")
+            }
+            assert {(row["SkuPriceId"], row["BillingAccountId"]) for row in rows} == {
+                ("openai/ChatGPT Business/standard/annual", "org-1")
+            }
+            sums = {name: sum(row[name] for row in rows) for name in ("ListCost", "ContractedCost", "BilledCost")}
+            assert sums == {"ListCost": 125, "ContractedCost": 100, "BilledCost": 100}
+
+    asyncio.run(work())
+
+
+def test_an_own_price_paid_by_the_year_needs_no_list_price_of_that_cycle() -> None:
+    options = {"plan": "Team", "starts_on": "2026-05-01", "billing_cycle": "annual", "price_per_seat_month": "20"}
+    (span,) = spans(PLANS, SubscriptionSettings.model_validate(options), date(2026, 5, 1), 5)
+    assert span.price == 25

@@ -20,7 +20,7 @@ BEGIN
     usage_date, provider, service_name, provider_name, billing_account_id, project_id, user_id, api_key_id,
     usage_kind, model, charge_kind, processing, above_input_tokens, consumed_quantity, consumed_unit,
     pricing_quantity, pricing_unit, unit_price, cost, currency, price_basis, price_source,
-    price_effective_from, price_id,
+    price_effective_from, price_id, region, source_table, source_pipeline_id, source_row_id,
     x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
   SELECT
@@ -28,7 +28,7 @@ BEGIN
     'anthropic',
     'Anthropic API',
     'Anthropic',
-    p_org_slug,  -- the report does not name the organization
+    COALESCE(account_id, p_org_slug),  -- usage of earlier releases does not name the organization
     workspace_id,
     CAST(NULL AS STRING),  -- the report does not name users
     api_key_id,
@@ -48,6 +48,10 @@ BEGIN
     price_source,
     price_effective_from,
     price_id,
+    region,
+    'anthropic_usage_daily_raw',
+    source_pipeline_id,
+    source_row_id,
     p_org_slug,
     p_pipeline_id,
     p_credential_id,

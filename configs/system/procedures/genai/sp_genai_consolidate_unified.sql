@@ -2,7 +2,8 @@
 -- p_end_date of the pipeline.
 --
 -- Several pipelines may have brought the same usage (openai/cost/usage_cost and genai/payg/openai, for example): of each
--- provider, credential and day the rows of one pipeline are taken, those that were written last.
+-- provider, credential and day the rows of one pipeline are taken, those that were written last. What the bill has beyond
+-- the charges, or short of them, is a row of the kind residual.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_consolidate_unified(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -39,22 +40,29 @@ BEGIN
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
     UNION ALL
     SELECT
-      usage_date, provider, 'charge', account_id, sub_account_id, NULL, NULL, NULL, sku, 'standard',
+      usage_date, provider, 'charge', account_id, sub_account_id, NULL, NULL, NULL, sku, NULL,
       quantity, unit, cost, currency, 'provider_bill', x_pipeline_id, x_credential_id, x_ingested_at
-    FROM genai_billing_daily_raw
+    FROM genai_billing_daily_raw_current
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
     UNION ALL
     SELECT
       usage_date, provider, 'metric', account_id, sub_account_id, NULL, NULL, model, sku, NULL,
       quantity, unit, NULL, NULL, NULL, x_pipeline_id, x_credential_id, x_ingested_at
-    FROM genai_metrics_daily_raw
+    FROM genai_metrics_daily_raw_current
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
+    UNION ALL
+    SELECT
+      usage_date, provider, 'residual', account_id, NULL, NULL, NULL, model, charge_kind, NULL,
+      NULL, NULL, difference, currency, class, x_pipeline_id, x_credential_id, x_ingested_at
+    FROM genai_residual_daily_reconciled
+    WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date AND difference <> 0
   ),
   ranked AS (
     SELECT
       *,
       FIRST_VALUE(source_pipeline_id) OVER (
-        PARTITION BY provider, row_kind, source_credential_id, usage_date
+        -- a residual goes with the charges that it completes
+        PARTITION BY provider, IF(row_kind = 'residual', 'charge', row_kind), source_credential_id, usage_date
         ORDER BY brought_at DESC, source_pipeline_id
       ) AS latest_pipeline_id
     FROM brought

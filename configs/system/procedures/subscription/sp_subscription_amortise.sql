@@ -2,8 +2,9 @@
 -- p_end_date, whichever pipeline wrote them, so that pipelines of several providers never count a seat twice.
 --
 -- A day costs what has accrued by its end less what had accrued the day before, both rounded to nine places: so the
--- days of a month add up to its price exactly, whatever its length. A contract that begins or ends inside a month pays
--- for its own days only. Seats paid by the year cost the same as by the month: the price is always that of a month.
+-- days of a month add up to its price exactly, whatever its length; its quantity, to twelve places, adds up to the seats
+-- in the same way. A contract that begins or ends inside a month pays for its own days only. The price is always that of
+-- a month, also for seats that are paid by the year.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_subscription_amortise(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -21,6 +22,7 @@ BEGIN
 
   INSERT INTO subscription_cost_daily (
     usage_date, subscription_id, provider, plan, seat_type, seats, price_per_seat_month, cost, currency,
+    billing_cycle, pricing_quantity, list_price_per_seat_month, billing_account_id, source_pipeline_id, source_row_id,
     x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
   WITH days AS (
@@ -31,7 +33,14 @@ BEGIN
     FROM UNNEST(GENERATE_DATE_ARRAY(p_start_date, p_end_date)) AS day
   ),
   covered AS (
-    SELECT s.*, d.day, d.day_of_month, d.days_in_month, s.seats * s.price_per_seat_month AS month_price
+    SELECT
+      s.*,
+      d.day,
+      d.day_of_month,
+      d.days_in_month,
+      s.seats * s.price_per_seat_month AS month_price,
+      ROUND(CAST(s.seats AS BIGNUMERIC) * d.day_of_month / d.days_in_month, 12)
+        - ROUND(CAST(s.seats AS BIGNUMERIC) * (d.day_of_month - 1) / d.days_in_month, 12) AS quantity
     FROM subscriptions AS s
     JOIN days AS d ON d.day >= s.starts_on AND (s.ends_on IS NULL OR d.day <= s.ends_on)
     WHERE s.x_org_slug = p_org_slug
@@ -46,6 +55,12 @@ BEGIN
     price_per_seat_month,
     ROUND(month_price * day_of_month / days_in_month, 9) - ROUND(month_price * (day_of_month - 1) / days_in_month, 9),
     currency,
+    billing_cycle,
+    quantity,
+    COALESCE(list_price_per_seat_month, price_per_seat_month),
+    billing_account_id,
+    x_pipeline_id,
+    row_id,
     p_org_slug,
     p_pipeline_id,
     p_credential_id,

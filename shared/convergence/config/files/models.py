@@ -141,6 +141,18 @@ class NotificationSettings(_Open):
     retry_config: _RetryConfig | None = None
 
 
+class FocusNames(_Closed):
+    """What FOCUS charges call a provider; the columns of `focus_providers`."""
+
+    service_provider: str
+    invoice_issuer: str
+    publisher: str
+    host_provider: str
+    service: str
+    billing_account_type: str
+    sub_account_type: str
+
+
 class ProviderLine(_Open):
     """What the registry knows of one provider."""
 
@@ -153,6 +165,7 @@ class ProviderLine(_Open):
     unavailable: Mapping[Literal["usage", "cost"], Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     # Parameters that point its pipelines to the sandbox (`convergence.sandbox.parameters`).
     sandbox: Mapping[str, str | bool] = Field(default_factory=dict)
+    focus: FocusNames | None = None
 
 
 class Provider(ProviderLine):

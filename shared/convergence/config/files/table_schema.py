@@ -1,7 +1,8 @@
 """BigQuery table schemas as files: JSON in, `TableSchema` out, lineage columns appended.
 
 Three forms are read: BigQuery's plain list of fields; an object with `description`, `partition_by` (or
-`time_partitioning`), `cluster_by` (or `clustering`) and `fields`; and the older `{version, inherits, schemas: {table:
+`time_partitioning`), `cluster_by` (or `clustering`), `current_by` (columns that part the view `{table}_current`) and
+`fields`; and the older `{version, inherits, schemas: {table:
 {fields}}}`, several tables in one file, of which one may inherit the fields of others.
 """
 
@@ -70,6 +71,7 @@ _TABLE_KEYS: Final = frozenset(
         "timePartitioning",
         "cluster_by",
         "clustering",
+        "current_by",
         "labels",
     }
 )
@@ -114,6 +116,7 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         description=options.get("description", ""),
         partition_by=_partition(options),
         cluster_by=_cluster(options),
+        current_by=_current(options, known, where=path.name),
     )
 
 
@@ -226,6 +229,15 @@ def _place(path: Path, root: Path, name: str) -> str:
     key = re.search(rf'"{re.escape(name)}"\s*:', text) if tables_in(path) != [path.stem] else None
     number = 1 if key is None else text.count("\n", 0, key.start()) + 1
     return f"{path.relative_to(root).as_posix()}:{number}"
+
+
+def _current(options: Mapping[str, Any], known: set[str], *, where: str) -> tuple[str, ...] | None:
+    columns = options.get("current_by")
+    if columns is None:
+        return None
+    if not isinstance(columns, list) or not set(columns) <= known:
+        raise ConfigError("current_by is a list of the table's own columns, which may be empty", where=where)
+    return tuple(columns)
 
 
 def _columns(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:

@@ -30,6 +30,7 @@ COMMANDS: Final = {
     "cancel": "cancel",
     "dead-letters": "dead_letters",
     "query": "query",
+    "trace": "trace",
     "validate": "validate",
     "migrate-config": "migrate_config",
     "plan": "plan",

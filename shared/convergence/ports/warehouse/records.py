@@ -35,13 +35,23 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class TableSchema:
-    """A table as its schema file describes it. Lineage columns are included once the file is loaded."""
+    """A table as its schema file describes it. Lineage columns are included once the file is loaded.
+
+    With `current_by` the table has a view `{name}_current`: of each org, credential, date and value of these columns
+    the rows of the pipeline that wrote last, so that a day which several pipelines loaded is there once.
+    """
 
     name: str
     columns: tuple[Column, ...]
     description: str = ""
     partition_by: str | None = "x_ingestion_date"
     cluster_by: tuple[str, ...] = ()
+    current_by: tuple[str, ...] | None = None
+
+    @property
+    def current_view(self) -> str | None:
+        """Name of the view; None for a table without one."""
+        return None if self.current_by is None else f"{self.name}_current"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -24,6 +24,8 @@ RENEW: Final = (
     " anthropic/auth/setup, then replay."
 )
 
+ACCOUNT: Final = "anthropic-organization-id"  # header of every answer ("API overview", response headers)
+
 Result = dict[str, Any]
 
 

@@ -28,6 +28,7 @@ class BillingProcessor(ReportProcessor):
     fixed_table = "anthropic_billing_daily_raw"
     path = COST
     group_by = GROUP_BY
+    key_columns = ("usage_date", *COLUMNS, "currency")
 
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
         """Return the row of one result."""

@@ -10,6 +10,7 @@ class AnthropicReconciliation(ReconciliationProcessor):
     """Compares `anthropic.cost` with `anthropic.billing`."""
 
     fixed_table = "anthropic_cost_daily_reconciled"
+    usage_table = "anthropic_usage_daily_raw"
     computed_table = "anthropic_cost_daily"
     billed_table = "anthropic_billing_daily_raw"
     prices_table = "anthropic_model_pricing"

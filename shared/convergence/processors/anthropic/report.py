@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
-from convergence.processors.anthropic.api import ApiSettings, connect, daily
+from convergence.processors.anthropic.api import ACCOUNT, ApiSettings, connect, daily
 from convergence.processors.base import TableProcessor
 from convergence.processors.http.client import RestClient
 from convergence.processors.settings import settings
@@ -36,7 +36,8 @@ class ReportProcessor(TableProcessor):
         options = settings(ApiSettings, step_config)
         self._client = client = await connect(context, options, beta=self.beta)
         async for page in daily(client, self.path, context, group_by=self.group_by, page_days=options.page_days):
-            yield [self.row(day, result) for day, result in page]
+            account = {"account_id": client.answered.get(ACCOUNT)} if self.key_columns else {}
+            yield [{**self.row(day, result), **account} for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
         """Return how often a call was repeated."""

@@ -37,6 +37,7 @@ class UsageProcessor(ReportProcessor):
     path = USAGE
     group_by = GROUP_BY
     beta = FAST_MODE
+    key_columns = ("usage_date", "usage_kind", *GROUP_BY)
 
     def row(self, day: date, result: Mapping[str, Any]) -> Row:
         """Return the row of one result."""

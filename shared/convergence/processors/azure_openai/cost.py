@@ -1,11 +1,12 @@
 """`azure_openai.cost`: what Azure charges for one account, by meter and day → `genai_billing_daily_raw`.
 
-Source: Cost Management, Query - Usage. At most two groups and two sums, so the unit of a meter is not returned; pages
-by POSTing the same body to nextLink.
+Source: Cost Management, Query - Usage: at most two groups and two sums, so the meters' units are asked for on their
+own; pages by POSTing the same body to nextLink. Billing, Billing Property - Get: which account pays for a subscription.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
@@ -19,17 +20,25 @@ from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
 from convergence.processors.genai.billed import billed_amount, billed_currency
+from convergence.processors.genai.charge import EXACT
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import Answer, Call
 from convergence.processors.settings import settings
 
 API_VERSION: Final = "2023-11-01"
-COLUMNS: Final = ("Cost", "UsageQuantity", "UsageDate", "Meter", "MeterId", "Currency")
+ACCOUNT_API_VERSION: Final = "2020-05-01"
+QUANTITY_DIGITS, PRICE_DIGITS = Decimal(1).scaleb(-6), Decimal(1).scaleb(-12)  # their product keeps every digit
+_UNIT: Final = re.compile(r"(\d+)([KM]?)(?:/\w+)?")  # 1, 1K, 1M, 1K/Month
+_SIZES: Final = {"": 1, "K": 1_000, "M": 1_000_000}
 
 
 class AzureCostSettings(AzureSettings):
-    """`cost_type`: as invoiced, or with reservations spread over their term."""
+    """`cost_type`: as invoiced, or with reservations spread over their term.
 
+    `billing_account_id`: who pays for the subscription; Azure is asked for it where it is not given.
+    """
+
+    billing_account_id: str = ""
     cost_type: Literal["ActualCost", "AmortizedCost"] = "ActualCost"
 
 
@@ -39,6 +48,7 @@ class AzureOpenAICostProcessor(TableProcessor):
     config_model = AzureCostSettings
     fixed_table = "genai_billing_daily_raw"
     date_field = "usage_date"
+    key_columns = ("usage_date", "provider", "account_id", "sub_account_id", "resource_id", "sku_id", "sku", "currency")
 
     def __init__(self) -> None:
         self._client: RestClient | None = None
@@ -48,13 +58,25 @@ class AzureOpenAICostProcessor(TableProcessor):
         """Yield one page after the other."""
         options = settings(AzureCostSettings, step_config)
         self._client = client = await connect(context, options, "Azure Cost Management")
-        path = f"{options.subscription}/providers/Microsoft.CostManagement/query"
-        call = Call(path, (("api-version", API_VERSION),), "POST", _body(options, context))
-        async for answer, _ in client.walk(call, _following, exact=True):
-            rows = _rows(answer.data, options.resource_id, context)
+        account = await _account(client, options)
+        units: dict[str, str] = {}
+        async for page in self._query(client, options, context, ("MeterId", "UnitOfMeasure")):
+            units.update((row["MeterId"], row["UnitOfMeasure"]) for row in page)
+        async for page in self._query(client, options, context, ("Meter", "MeterId")):
+            rows = _rows(page, options.resource_id, context, account, units)
             for row in rows:
                 self._cost[row["currency"]] = self._cost.get(row["currency"], Decimal(0)) + row["cost"]
             yield rows
+
+    async def _query(
+        self, client: RestClient, options: AzureCostSettings, context: Context, groups: tuple[str, str]
+    ) -> AsyncIterator[list[dict[str, Any]]]:
+        """Yield pages of rows by day and `groups`."""
+        path = f"{options.subscription}/providers/Microsoft.CostManagement/query"
+        call = Call(path, (("api-version", API_VERSION),), "POST", _body(options, context, groups))
+        columns = {"Cost", "UsageQuantity", "UsageDate", "Currency", *groups}
+        async for answer, _ in client.walk(call, _following, exact=True):
+            yield _page(answer.data, columns)
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the cost by currency, and how often a call was repeated."""
@@ -63,7 +85,26 @@ class AzureOpenAICostProcessor(TableProcessor):
         return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
 
 
-def _body(options: AzureCostSettings, context: Context) -> dict[str, Any]:
+async def _account(client: RestClient, options: AzureCostSettings) -> dict[str, str | None]:
+    """Return id and name of the billing account.
+
+    Raises `StepFailed` where Azure does not tell it: agreements of the type Enterprise do not support the question.
+    """
+    if options.billing_account_id:
+        return {"account_id": options.billing_account_id, "account_name": None}
+    path = f"{options.subscription}/providers/Microsoft.Billing/billingProperty/default"
+    try:
+        answer = await client.get(path, (("api-version", ACCOUNT_API_VERSION),))
+        found = answer["properties"]
+        return {"account_id": str(found["billingAccountId"]), "account_name": found.get("billingAccountDisplayName")}
+    except (StepFailed, KeyError, TypeError) as error:
+        raise StepFailed(
+            f"Azure does not say which billing account pays for {options.subscription} ({error}): set"
+            " config.billing_account_id"
+        ) from error
+
+
+def _body(options: AzureCostSettings, context: Context, groups: tuple[str, str]) -> dict[str, Any]:
     return {
         "type": options.cost_type,
         "timeframe": "Custom",
@@ -77,7 +118,7 @@ def _body(options: AzureCostSettings, context: Context) -> dict[str, Any]:
                 "totalCost": {"name": "Cost", "function": "Sum"},
                 "usage": {"name": "UsageQuantity", "function": "Sum"},
             },
-            "grouping": [{"type": "Dimension", "name": "Meter"}, {"type": "Dimension", "name": "MeterId"}],
+            "grouping": [{"type": "Dimension", "name": name} for name in groups],
             "filter": {"dimensions": {"name": "ResourceId", "operator": "In", "values": [options.resource_id]}},
         },
     }
@@ -91,12 +132,25 @@ def _following(answer: Answer, call: Call) -> Call | None:
     return Call(str(url.copy_with(query=None)), tuple(url.params.multi_items()), call.method, call.body)
 
 
-def _rows(answer: Any, resource: str, context: Context) -> list[dict[str, Any]]:
+def _page(answer: Any, columns: set[str]) -> list[dict[str, Any]]:
     try:
         names = [column["name"] for column in answer["properties"]["columns"]]
-        if missing := sorted(set(COLUMNS) - set(names)):
+        if missing := sorted(columns - set(names)):
             raise StepFailed(f"Azure Cost Management: the answer has no column {missing[0]!r}")
-        found = [_row(dict(zip(names, row, strict=True)), resource) for row in answer["properties"]["rows"]]
+        return [dict(zip(names, row, strict=True)) for row in answer["properties"]["rows"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepFailed(f"Azure Cost Management: the answer has another shape ({error!r})") from error
+
+
+def _rows(
+    page: Sequence[Mapping[str, Any]],
+    resource: str,
+    context: Context,
+    account: Mapping[str, str | None],
+    units: Mapping[str, str],
+) -> list[dict[str, Any]]:
+    try:
+        found = [{**_row(row, resource, units.get(row["MeterId"], "")), **account} for row in page]
     except (KeyError, TypeError, ValueError, InvalidOperation) as error:
         raise StepFailed(f"Azure Cost Management: the answer has an unexpected shape ({error!r})") from error
     for row in found:
@@ -105,20 +159,51 @@ def _rows(answer: Any, resource: str, context: Context) -> list[dict[str, Any]]:
     return found
 
 
-def _row(row: Mapping[str, Any], resource: str) -> dict[str, Any]:
+def _row(row: Mapping[str, Any], resource: str, unit: str) -> dict[str, Any]:
     day: date = datetime.strptime(str(int(row["UsageDate"])), "%Y%m%d").replace(tzinfo=UTC).date()
     where = f"Azure Cost Management of {day}"
+    quantity, cost = Decimal(str(row["UsageQuantity"])), billed_amount(row["Cost"], where)
     return {
         "usage_date": day,
         "provider": "azure_openai",
-        "account_id": resource.split("/")[2],
-        "sub_account_id": resource,
+        "sub_account_id": resource.split("/")[2],
+        "resource_id": resource,
+        "resource_name": resource.rpartition("/")[2],
+        "resource_type": "Microsoft.CognitiveServices/accounts",
         "service": "Azure OpenAI",
         "sku_id": row["MeterId"],
         "sku": row["Meter"],
-        "quantity": Decimal(str(row["UsageQuantity"])),
-        "cost": billed_amount(row["Cost"], where),
+        "quantity": quantity,
+        "unit": unit or None,
+        "cost": cost,
         "currency": billed_currency(row["Currency"], where),
+        **_priced(quantity, cost, unit),
+    }
+
+
+def _priced(quantity: Decimal, cost: Decimal, unit: str) -> dict[str, Any]:
+    """Return quantities in FOCUS units and the unit price that the bill has; nothing where there is no unit.
+
+    The query has no list price, so it is taken to be the one that was charged.
+    """
+    size = _UNIT.fullmatch(unit.replace(" ", ""))
+    if size is None or quantity <= 0 or cost < 0:
+        return {}
+    block = int(size[1]) * _SIZES[size[2]]
+    priced = (quantity / block).quantize(QUANTITY_DIGITS, context=EXACT)
+    if not priced:
+        return {}
+    price = (cost / priced).quantize(PRICE_DIGITS, context=EXACT)
+    product = EXACT.multiply(priced, price)
+    return {
+        "pricing_quantity": priced,
+        "pricing_unit": "Units" if block == 1 else f"{block} Units",
+        "consumed_quantity": quantity,
+        "consumed_unit": "Units",
+        "list_unit_price": price,
+        "contracted_unit_price": price,
+        "list_cost": product,
+        "contracted_cost": product,
     }
 
 

@@ -16,14 +16,18 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
+from convergence.processors.base import row_id
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 BALANCES: Final = "deepseek_balance_daily_raw"
+KEY: Final = ("usage_date", "provider", "currency")
 
 
 class BalanceSettings(Settings):
-    """`topped_up`: what was paid in since the reading before, by currency."""
+    """`topped_up`: what was paid in since the reading before, by currency. `billing_account_id`: the account that is
+    billed; the API does not name it."""
 
+    billing_account_id: str = ""
     topped_up: dict[str, Decimal] = Field(default_factory=dict)
 
 
@@ -54,7 +58,8 @@ class DeepSeekCostProcessor:
                     " current balance only, so the cost of other days cannot be known. Run it with today's date."
                 )
         before = {row["currency"]: row for row in await self._reading(context, "<")}
-        rows = [spent for row in now if (spent := _spent(row, before.get(row["currency"]), options, context))]
+        found = [_spent(row, before.get(row["currency"]), options, context) for row in now]
+        rows = [{**spent, "row_id": row_id(spent, KEY)} for spent in found if spent]
         await stage.write(0, rows)
         loaded = await context.warehouse.load(stage, dates=[context.end_date], date_field="usage_date")
         return {
@@ -114,8 +119,8 @@ def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Cont
     return {
         "usage_date": context.end_date,
         "provider": "deepseek",
+        "account_id": options.billing_account_id or None,
         "service": "DeepSeek API",
-        "sku_id": "prepaid-balance",
         "sku": "Prepaid balance",
         "cost": cost,
         "currency": currency,

@@ -12,11 +12,13 @@ from typing import Any, Final
 
 from convergence.ports.http.json_text import read_json
 from convergence.processors.genai.currency import CURRENCIES
-from convergence.processors.genai.price import KINDS, UNIT_SIZES
+from convergence.processors.genai.price import KINDS, UNIT_SIZES, Price
 from convergence.processors.genai.pricing import Found
 
 DIGITS: Final = Decimal(1).scaleb(-18)
-_EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
+QUANTITY_DIGITS: Final = Decimal(1).scaleb(-9)  # with the nine of a price, their product keeps every digit
+PRICE_DIGITS: Final = Decimal(1).scaleb(-9)
+EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 CONSUMED_UNITS: Final = {
     "image": "Images",
@@ -45,15 +47,17 @@ def charge(row: Mapping[str, Any], quantity: int, *, listed: str | None, found: 
     price = found.price
     if price.currency not in CURRENCIES:
         return {**charged, "listed_model": price.model, "price_id": price.price_id, "price_basis": "unknown_currency"}
-    pricing_quantity = _EXACT.divide(Decimal(quantity), UNIT_SIZES[price.unit])
+    unit, unit_price = _unit(price)
+    pricing_quantity = EXACT.divide(Decimal(quantity), UNIT_SIZES.get(unit, Decimal(1)))
+    pricing_quantity = pricing_quantity.quantize(QUANTITY_DIGITS, context=EXACT)
     return {
         **charged,
         "listed_model": price.model,
-        "pricing_quantity": pricing_quantity.quantize(DIGITS, context=_EXACT),
-        "pricing_unit": price.unit,
+        "pricing_quantity": pricing_quantity,
+        "pricing_unit": unit,
         "above_input_tokens": price.above_input_tokens,
-        "unit_price": price.price,
-        "cost": _EXACT.multiply(pricing_quantity, price.price).quantize(DIGITS, context=_EXACT),
+        "unit_price": unit_price,
+        "cost": EXACT.multiply(pricing_quantity, unit_price),  # exact: nothing is rounded after the factors
         "currency": price.currency,
         "price_basis": found.basis,
         "price_id": price.price_id,
@@ -76,3 +80,13 @@ def unknown_counts(usage: Mapping[str, Any], endings: tuple[str, ...]) -> dict[s
         for name, value in others.items()
         if name.endswith(endings) and isinstance(value, int | float | Decimal) and value > 0
     }
+
+
+def _unit(price: Price) -> tuple[str, Decimal]:
+    """Return (unit, price of one): an hour's price as that of a second where this is exact, because a count of seconds
+    is not a finite number of hours."""
+    if price.unit == "Hours":
+        second = EXACT.divide(price.price, UNIT_SIZES[price.unit])
+        if second == second.quantize(PRICE_DIGITS, context=EXACT):
+            return "Seconds", second
+    return price.unit, price.price

@@ -26,6 +26,7 @@ from convergence.processors.settings import Destination, Settings, settings, tab
 
 ROWS_PER_DAY_MAX: Final = 1_000_000
 SHOWN_MAX: Final = 50
+PLACELESS: Final = (None, "global", "not_available")  # places that are not a region
 
 
 class CostSettings(Settings):
@@ -59,6 +60,17 @@ class CostProcessor(ABC):
     usage_table: str
     seeded_by: str  # the pipeline that loads the price list
 
+    def charges(self, usage: Row, book: PriceBook) -> Iterable[dict[str, Any]]:
+        """Return the charges of one row of usage, each with the account and the raw row that it comes from."""
+        place = usage.get("inference_geo")
+        source = {
+            "account_id": usage.get("account_id"),
+            "region": None if place in PLACELESS else place,
+            "source_pipeline_id": usage.get("x_pipeline_id"),
+            "source_row_id": usage.get("row_id"),
+        }
+        return [{**row, **source} for row in self.cost_rows(usage, book)]
+
     @abstractmethod
     def cost_rows(self, usage: Row, book: PriceBook) -> Iterable[dict[str, Any]]:
         """Return the charges of one row of usage."""
@@ -76,7 +88,7 @@ class CostProcessor(ABC):
         by_mean: set[str] = set()
         for part, day in enumerate(dates):
             usage = await self._usage(context, options, day)
-            rows = [row for used in usage for row in self.cost_rows(used, book)]
+            rows = [row for used in usage for row in self.charges(used, book)]
             await stage.write(part, rows)
             read += len(usage)
             for row in rows:

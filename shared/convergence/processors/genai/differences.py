@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
@@ -33,6 +33,11 @@ class Pair:
     billed: Decimal | None = None
     billed_quantity: Decimal | None = None
     steps: tuple[Decimal, Decimal] | None = None
+    # The raw rows behind both sides, and the pipelines that loaded them.
+    usage_rows: set[str] = field(default_factory=set)
+    usage_pipeline: str | None = None
+    bill_rows: set[str] = field(default_factory=set)
+    bill_pipeline: str | None = None
 
     @property
     def difference(self) -> Decimal:

@@ -5,14 +5,23 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import aclosing
 from decimal import Decimal
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
+
+import orjson
 
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.gcp.billing_export import ExportSettings, Record, pages
 from convergence.processors.genai.billed import billed_currency
+from convergence.processors.genai.charge import EXACT, PRICE_DIGITS, QUANTITY_DIGITS
+from convergence.processors.genai.focus_units import focus_unit
 from convergence.processors.settings import settings
+
+KEY: Final = (
+    *("usage_date", "provider", "account_id", "sub_account_id", "service", "sku_id", "unit", "currency", "cost_type"),
+    *("invoice_month", "region", "tags", "resource_id", "list_unit_price", "contracted_unit_price", "grant_names"),
+)
 
 
 class ExportProcessor(TableProcessor):
@@ -25,6 +34,7 @@ class ExportProcessor(TableProcessor):
     part: ClassVar[Literal["usage", "cost"]]
 
     def __init__(self) -> None:
+        self.key_columns = KEY if self.part == "cost" else ()
         self._cost: dict[str, Decimal] = {}
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
@@ -54,7 +64,51 @@ class ExportProcessor(TableProcessor):
         self._cost[record["currency"]] = self._cost.get(record["currency"], Decimal(0)) + net
         money = {
             "cost": net,
+            "grants": record["grants"],
+            "grant_names": record["grant_names"],
+            "contracted_cost": record["cost"],
             "list_cost": record["list_cost"],
             "currency": billed_currency(record["currency"], "BigQuery"),
         }
-        return {**names, **where, **what, **money, "service": record["service"]}
+        facts = {
+            "service": record["service"],
+            "sub_account_name": record["project_name"],
+            "region": record["region"],
+            "resource_id": record["resource_id"],
+            "resource_name": record["resource_name"],
+            "resource_type": record["resource_id"] and record["service"],
+            "tags": _tags(record["labels"]),
+            "cost_type": record["cost_type"],
+            "invoice_month": record["invoice_month"],
+        }
+        return {**names, **where, **what, **money, **facts, **_priced(record)}
+
+
+def _tags(labels: str | None) -> str | None:
+    """Return labels as a JSON object; a label without a value is true (FOCUS, key/value format)."""
+    pairs = orjson.loads(labels) if labels else []
+    return orjson.dumps({pair["key"]: pair["value"] or True for pair in pairs}).decode() if pairs else None
+
+
+def _priced(record: Record) -> Row:
+    """Return quantities and unit prices in FOCUS units, and the costs they multiply to; nothing without a price block.
+
+    A price holds for `price_quantity` units: 0.30 for 1,000,000. Quantity and price are rounded to nine digits, their
+    product is not.
+    """
+    size, listed, effective = record["price_quantity"], record["list_price"], record["effective_price"]
+    if not size or listed is None or effective is None or record["quantity"] is None or not record["unit"]:
+        return {}
+    quantity = (record["quantity"] / size).quantize(QUANTITY_DIGITS, context=EXACT)
+    listed, effective = (price.quantize(PRICE_DIGITS, context=EXACT) for price in (listed, effective))
+    consumed = record["consumed_quantity"]
+    return {
+        "pricing_quantity": quantity,
+        "pricing_unit": focus_unit(record["unit"], size),
+        "consumed_quantity": None if consumed is None else consumed.quantize(QUANTITY_DIGITS, context=EXACT),
+        "consumed_unit": None if consumed is None else focus_unit(record["consumed_unit"] or record["unit"]),
+        "list_unit_price": listed,
+        "contracted_unit_price": effective,
+        "list_cost": EXACT.multiply(quantity, listed),
+        "contracted_cost": EXACT.multiply(quantity, effective),
+    }

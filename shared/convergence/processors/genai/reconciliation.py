@@ -9,6 +9,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
@@ -30,23 +31,18 @@ ROWS_MAX: Final = 1_000_000
 
 COMPUTED_SQL: Final = """
 SELECT usage_date, model, listed_model, charge_kind, processing, SUM(cost) AS cost, SUM(consumed_quantity) AS quantity,
-  STRING_AGG(DISTINCT price_basis, ' ' ORDER BY price_basis) AS basis
+  STRING_AGG(DISTINCT price_basis, ' ' ORDER BY price_basis) AS basis,
+  STRING_AGG(DISTINCT source_row_id, ' ') AS row_ids, MAX(source_pipeline_id) AS pipeline_id
 FROM {table}
 WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
 GROUP BY usage_date, model, listed_model, charge_kind, processing
 """
-# The bill that was read last, whichever pipeline did it: of each day the lines of one pipeline.
+# The bill that was read last, whichever pipeline did it.
 BILLED_SQL: Final = """
-WITH bill AS (
-  SELECT *, FIRST_VALUE(x_pipeline_id) OVER (
-    PARTITION BY usage_date ORDER BY x_ingested_at DESC, x_pipeline_id
-  ) AS latest_pipeline_id
-  FROM {table}
-  WHERE usage_date BETWEEN @first AND @last AND x_credential_id = @credential_id
-)
-SELECT usage_date, line_item, quantity_unit, currency, SUM(amount) AS amount, SUM(quantity) AS quantity
-FROM bill
-WHERE x_pipeline_id = latest_pipeline_id
+SELECT usage_date, line_item, quantity_unit, currency, SUM(amount) AS amount, SUM(quantity) AS quantity,
+  STRING_AGG(DISTINCT row_id, ' ') AS row_ids, MAX(x_pipeline_id) AS pipeline_id, MAX(account_id) AS account_id
+FROM {table}_current
+WHERE usage_date BETWEEN @first AND @last AND x_credential_id = @credential_id
 GROUP BY usage_date, line_item, quantity_unit, currency
 """
 
@@ -70,12 +66,22 @@ class ReconciliationSettings(Settings):
     late_days: int = Field(default=3, ge=0)
 
 
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Both sides, and their pairs by day, model ("" without one) and kind of charge."""
+
+    computed: Sequence[Row]
+    billed: Sequence[Row]
+    pairs: Mapping[Key, Pair]
+
+
 class ReconciliationProcessor(ABC):
     """Compares all dates of the run. A provider names its tables, and reads the lines of its bill."""
 
     config_model = ReconciliationSettings
     destination_model = Destination
     fixed_table: str  # of what was compared
+    usage_table: str
     computed_table: str
     billed_table: str
     prices_table: str
@@ -91,17 +97,11 @@ class ReconciliationProcessor(ABC):
         """
         options = settings(ReconciliationSettings, step_config)
         stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
-        for table in (self.computed_table, self.billed_table, self.prices_table):
-            await context.warehouse.ensure_table(table)
-        computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))
-        billed = await self._rows(context, BILLED_SQL.format(table=self.billed_table))
-        found = pairs(computed, billed, self.line)
-        if computed:  # no price list is needed before there is usage
-            spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
+        compared = await self.compared(context)
         today = context.now().date()
         rows = [
             _row(key, pair, options.rounding, young=(today - key[0]).days <= options.late_days)
-            for key, pair in sorted(found.items())
+            for key, pair in sorted(compared.pairs.items())
         ]
         await stage.write(0, rows)
         dates = days(context.start_date, context.end_date)
@@ -116,13 +116,24 @@ class ReconciliationProcessor(ABC):
             raise StepFailed("; ".join(warnings))
         return {
             "status": SUCCESS,
-            "rows_processed": len(computed) + len(billed),
+            "rows_processed": len(compared.computed) + len(compared.billed),
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
             **_summary(rows),
             "states": _counts(tracked),
             "warnings": warnings,
         }
+
+    async def compared(self, context: Context) -> Compared:
+        """Read the pipeline's computed cost and the latest bill of the days of the run."""
+        for table in (self.computed_table, self.billed_table, self.prices_table):
+            await context.warehouse.ensure_table(table)
+        computed = await self._rows(context, COMPUTED_SQL.format(table=self.computed_table))
+        billed = await self._rows(context, BILLED_SQL.format(table=self.billed_table))
+        found = pairs(computed, billed, self.line)
+        if computed:  # without usage there was no need of a price list yet
+            spread(found, computed, PriceBook(await seeded_prices(context, self.prices_table)))
+        return Compared(computed, billed, found)
 
     async def _rows(self, context: Context, sql: str) -> Sequence[Row]:
         parameters = {
@@ -144,12 +155,16 @@ def pairs(computed: Iterable[Row], billed: Iterable[Row], line: Reader) -> dict[
             pair.computed = (pair.computed or Decimal(0)) + row["cost"]
         pair.computed_quantity = (pair.computed_quantity or Decimal(0)) + Decimal(row["quantity"])
         pair.basis = " ".join(sorted({*pair.basis.split(), *row["basis"].split()}))
+        pair.usage_rows.update((row.get("row_ids") or "").split())
+        pair.usage_pipeline = row.get("pipeline_id")
     for row in billed:
         if row["currency"] != "USD":
             raise StepFailed(f"the bill of {row['usage_date']} is in {row['currency']}; the price list is in USD")
         model, charge, factor = line(row["line_item"], row["quantity_unit"])
         pair = found[row["usage_date"], model, charge]
         pair.billed = (pair.billed or Decimal(0)) + row["amount"]
+        pair.bill_rows.update((row.get("row_ids") or "").split())
+        pair.bill_pipeline = row.get("pipeline_id")
         if row["quantity"] is not None:
             pair.billed_quantity = (pair.billed_quantity or Decimal(0)) + row["quantity"] * factor
     return found

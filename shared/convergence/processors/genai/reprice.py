@@ -79,7 +79,7 @@ class RepriceProcessor:
         unpriced, read = Unpriced(), 0
         for part, day in enumerate(dates):
             usage = await _rows(context, USAGE_SQL.format(table=pricer.usage_table), day, options)
-            charges = [charge for used in usage for charge in pricer.cost_rows(used, book)]
+            charges = [charge for used in usage for charge in pricer.charges(used, book)]
             for charge in charges:
                 if "cost" not in charge:
                     unpriced.add(charge)

@@ -14,7 +14,10 @@ from convergence.processors.settings import Destination, Settings, settings, tab
 
 PROCEDURE: Final = "sp_genai_consolidate_unified"
 # An org has the tables of those providers that it uses; the procedure reads all, so the others are made, empty.
-SOURCES: Final = ("openai_cost_daily", "anthropic_cost_daily", "genai_billing_daily_raw", "genai_metrics_daily_raw")
+SOURCES: Final = (
+    *("openai_cost_daily", "anthropic_cost_daily", "genai_billing_daily_raw", "genai_metrics_daily_raw"),
+    "genai_residual_daily_reconciled",
+)
 FOCUS: Final = "cost_data_standard_1_3"
 
 

@@ -78,6 +78,7 @@ class RestClient:
         self._sign_in = sign_in
         self.calls = 0
         self.retries = 0
+        self.answered = httpx.Headers()  # of the latest good answer: providers name the account there
 
     async def get(self, path: str, params: Params = (), *, exact: bool = False) -> Any:
         """Return the parsed answer, None for one without content; with `exact`, numbers with a point are Decimal.
@@ -168,6 +169,7 @@ class RestClient:
             self._checked = {}
             return await self._once(call, exact=exact, renewed=True)
         if response.status_code in {200, 201}:
+            self.answered = response.headers
             data = parsed(
                 response, body, self._where(call), exact=exact, data_path=self._data_path, redact=self.context.redact
             )

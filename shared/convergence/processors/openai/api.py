@@ -29,6 +29,9 @@ class ApiSettings(CredentialSettings):
     secret: str = "openai"  # noqa: S105 - the name of a secret
 
 
+ACCOUNT: Final = "openai-organization"  # header of every answer ("Debugging requests", API reference)
+
+
 async def connect(context: Context, settings: ApiSettings) -> RestClient:
     """Return a client that carries the run's admin key."""
     key = await context.secrets.open(settings.secret)

@@ -16,7 +16,7 @@ from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.genai.billed import billed_amount, billed_currency
 from convergence.processors.http.client import RestClient
-from convergence.processors.openai.api import ApiSettings, connect, daily
+from convergence.processors.openai.api import ACCOUNT, ApiSettings, connect, daily
 from convergence.processors.settings import settings
 
 PATH: Final = "/organization/costs"
@@ -31,6 +31,7 @@ class BillingProcessor(TableProcessor):
     config_model = ApiSettings
     fixed_table = "openai_billing_daily_raw"
     date_field = "usage_date"
+    key_columns = ("usage_date", "project_id", "api_key_id", "line_item", "quantity_unit", "currency")
 
     def __init__(self) -> None:
         self._client: RestClient | None = None
@@ -50,7 +51,8 @@ class BillingProcessor(TableProcessor):
                 between=(first, last),
             )
             async for page in pages:
-                yield [bill_row(day, result) for day, result in page]
+                account = {"account_id": client.answered.get(ACCOUNT)}
+                yield [{**bill_row(day, result), **account} for day, result in page]
 
     def outputs(self) -> Mapping[str, Any]:
         """Return how often a call was repeated."""

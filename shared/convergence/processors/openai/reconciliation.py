@@ -41,6 +41,7 @@ class OpenAIReconciliation(ReconciliationProcessor):
     """Compares `openai.cost` with `openai.billing`."""
 
     fixed_table = "openai_cost_daily_reconciled"
+    usage_table = "openai_usage_daily_raw"
     computed_table = "openai_cost_daily"
     billed_table = "openai_billing_daily_raw"
     prices_table = "openai_model_pricing"

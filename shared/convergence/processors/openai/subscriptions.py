@@ -17,16 +17,20 @@ from pydantic import Field, field_validator
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Row
+from convergence.processors.base import row_id
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 PLANS: Final = "openai_subscription_plans"
+KEY: Final = ("provider", "subscription_id", "seat_type", "starts_on")
 ONE_DAY: Final = timedelta(days=1)
 
 
 class SubscriptionSettings(Settings):
     """What was bought from `starts_on` to `ends_on` (both included; open without). Empty text is not given.
 
-    `seats: 0` ends the subscription. `price_per_seat_month` is a price of the org's own; else the list's.
+    `seats: 0` ends the subscription. `price_per_seat_month` is a price of the org's own; else the list's. With a price
+    of its own a contract may be paid by the year although the list has no such price; the list price is then the
+    monthly one. `billing_account_id`: the organization at OpenAI.
     """
 
     subscription_id: str = "chatgpt"
@@ -37,6 +41,7 @@ class SubscriptionSettings(Settings):
     starts_on: date | None = None
     ends_on: date | None = None
     price_per_seat_month: Decimal | None = Field(default=None, ge=0)
+    billing_account_id: str = ""
 
     @field_validator("seats", "starts_on", "ends_on", "price_per_seat_month", mode="before")
     @classmethod
@@ -80,6 +85,7 @@ class SubscriptionsProcessor:
             contracts = [*_until(contracts, options, options.starts_on), *bought]
         elif not contracts:
             raise StepFailed("no seats of OpenAI are known: run it once with plan, seats and starts_on")
+        contracts = [{**row, "row_id": row_id(row, KEY)} for row in contracts]
         await stage.write(0, contracts)
         loaded = await context.warehouse.load(stage, dates=None)
         await self._forget_earlier(stage.table, context)
@@ -127,6 +133,8 @@ class SubscriptionsProcessor:
                 "price_per_seat_month": span.price
                 if options.price_per_seat_month is None
                 else options.price_per_seat_month,
+                "list_price_per_seat_month": span.price,
+                "billing_account_id": options.billing_account_id or None,
                 "currency": span.currency,
                 "starts_on": span.first,
                 "ends_on": span.last,
@@ -166,6 +174,10 @@ def spans(plans: Sequence[Row], options: SubscriptionSettings, starts_on: date, 
         if (row["plan"], row["seat_type"], row["billing_cycle"])
         == (options.plan, options.seat_type, options.billing_cycle)
     ]
+    if not fitting and options.price_per_seat_month is not None:
+        fitting = [row for row in plans if (row["plan"], row["seat_type"]) == (options.plan, options.seat_type)]
+        cycles = sorted({row["billing_cycle"] for row in fitting}, key=lambda cycle: cycle != "monthly")
+        fitting = [row for row in fitting if row["billing_cycle"] == cycles[0]]
     what = f"{options.plan}, {options.seat_type} seats paid {options.billing_cycle}"
     if not fitting:
         known = sorted({f"{row['plan']}, {row['seat_type']} seats paid {row['billing_cycle']}" for row in plans})

@@ -13,7 +13,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.http.client import RestClient
-from convergence.processors.openai.api import ApiSettings, connect, daily
+from convergence.processors.openai.api import ACCOUNT, ApiSettings, connect, daily
 from convergence.processors.openai.charges import METRICS
 from convergence.processors.settings import settings
 
@@ -72,6 +72,11 @@ REQUIRED: Final = {
     "embeddings": ("input_tokens",),
     "moderations": ("input_tokens",),
 }
+KEY: Final = (
+    "usage_date",
+    "usage_kind",
+    *dict.fromkeys(RENAMED.get(name, name) for names in ENDPOINTS.values() for name in names),
+)
 
 
 class UsageSettings(ApiSettings):
@@ -86,6 +91,7 @@ class UsageProcessor(TableProcessor):
     config_model = UsageSettings
     fixed_table = "openai_usage_daily_raw"
     date_field = "usage_date"
+    key_columns = KEY
 
     def __init__(self) -> None:
         self._client: RestClient | None = None
@@ -109,7 +115,8 @@ class UsageProcessor(TableProcessor):
             )
             try:
                 async for page in pages:
-                    rows = [_row(kind, day, result) for day, result in page]
+                    account = {"account_id": client.answered.get(ACCOUNT)}
+                    rows = [{**_row(kind, day, result), **account} for day, result in page]
                     self._rows[kind] += len(rows)
                     yield rows
             except PageNotFound as error:

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Final
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.values import sql_type
 from convergence.adapters.googlesql.types import SqlType, column_type
-from convergence.domain.sql_names import checked
+from convergence.adapters.warehouse_checks import current_parts
+from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, Transient
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
@@ -57,7 +58,7 @@ class Tables:
                 done = await self._create(dataset, table)
             else:
                 done = await self._widen(dataset, table, found)
-            if done:
+            if done and await self._ensure_view(dataset, table):
                 self._ensured.add((dataset, table))
                 return
         raise Transient(f"{dataset}.{table.name}: others change this table at the same time")
@@ -116,11 +117,48 @@ class Tables:
             return False  # another process was first: read what it created
         return True
 
+    async def _ensure_view(self, dataset: str, table: TableSchema) -> bool:
+        """Create the view of the rows that were written last, anew when columns are missing in it; False when another
+        process has changed it meanwhile."""
+        from google.api_core.exceptions import Conflict as Exists
+        from google.api_core.exceptions import PreconditionFailed
+        from google.cloud import bigquery
+
+        name = table.current_view
+        if name is None:
+            return True
+        view = await self.find(dataset, name)
+        if view is not None and {column.name for column in table.columns} <= {field.name for field in view.schema}:
+            return True
+        parts = ", ".join(map(bigquery_name, current_parts(table)))
+        source = bigquery_name(self._client.project, dataset, table.name)
+        expected = bigquery.Table(f"{self._client.project}.{dataset}.{name}") if view is None else view
+        expected.view_query = (
+            f"SELECT * FROM {source} WHERE TRUE QUALIFY x_pipeline_id = FIRST_VALUE(x_pipeline_id)"
+            f" OVER (PARTITION BY {parts} ORDER BY x_ingested_at DESC, x_pipeline_id)"
+        )
+        doing = f"creating the view {dataset}.{name}"
+        try:
+            if view is None:
+                await self._client.call(lambda client: client.create_table(expected, **HTTP), doing=doing)
+            else:
+                await self._client.call(
+                    lambda client: client.update_table(expected, ["view_query"], **HTTP), doing=doing
+                )
+        except (Exists, PreconditionFailed):
+            return False
+        return True
+
     async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
-        """Add the columns that are missing; False when the table has been changed meanwhile."""
+        """Add the columns that are missing, and relax those that are no longer REQUIRED.
+
+        False when the table has been changed meanwhile.
+        """
         from google.api_core.exceptions import PreconditionFailed
 
         stored = {field.name: sql_type(field) for field in found.schema}
+        free = {column.name for column in table.columns if column.mode != "REQUIRED"}
+        relaxed = {field.name for field in found.schema if field.mode == "REQUIRED" and field.name in free}
         added = []
         for column in table.columns:
             if column.name not in stored:
@@ -131,15 +169,22 @@ class Tables:
                     f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
                     f" but {stored[column.name]} in the table. Give the new type a new column."
                 )
-        if not added:
+        if not added and not relaxed:
             return True
-        found.schema = [*found.schema, *added]  # sent with the etag that was read
+        kept = [_relaxed(field) if field.name in relaxed else field for field in found.schema]
+        found.schema = [*kept, *added]  # sent with the etag that was read
         doing = f"adding columns to {dataset}.{table.name}"
         try:
             await self._client.call(lambda client: client.update_table(found, ["schema"], **HTTP), doing=doing)
         except PreconditionFailed:
             return False
         return True
+
+
+def _relaxed(field: bigquery.SchemaField) -> bigquery.SchemaField:
+    from google.cloud import bigquery
+
+    return bigquery.SchemaField.from_api_repr({**field.to_api_repr(), "mode": "NULLABLE"})
 
 
 def _refuse_required(dataset: str, table: TableSchema, column: Column) -> None:

@@ -7,6 +7,7 @@ from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.warehouse_checks import current_parts
 from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
@@ -33,6 +34,17 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
+        _ensure_view(job, dataset, table)
+
+
+def _ensure_view(job: Job, dataset: str, table: TableSchema) -> None:
+    """Create the view of the rows that were written last; anew when the table has got new columns."""
+    view = table.current_view
+    if view is None or stored_columns(job, dataset, view) == stored_columns(job, dataset, table.name):
+        return
+    parts = ", ".join(map(duckdb_name, current_parts(table)))
+    names = {"view": duckdb_name(dataset, view), "table": duckdb_name(dataset, table.name)}
+    job.execute(statement("current_view", **names, parts=parts))
 
 
 def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:

@@ -24,6 +24,10 @@ CREATE SCHEMA IF NOT EXISTS {dataset};
 -- name: create_table
 CREATE TABLE {table} ({columns});
 
+-- name: current_view
+CREATE OR REPLACE VIEW {view} AS SELECT * FROM {table}
+QUALIFY x_pipeline_id = first_value(x_pipeline_id) OVER (PARTITION BY {parts} ORDER BY x_ingested_at DESC, x_pipeline_id);
+
 -- name: required_columns
 SELECT column_name FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table AND NOT is_nullable;

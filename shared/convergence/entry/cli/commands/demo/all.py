@@ -37,6 +37,31 @@ SELECT COALESCE(x_Provider, ProviderName) AS provider, BillingCurrency AS curren
   SUM(BilledCost) AS cost
 FROM {FOCUS} GROUP BY provider, currency ORDER BY provider, currency
 """  # noqa: S608 - as above
+# Each provider's bill as it was read last, beside the charges made of it; seats have no bill.
+CLOSED_SQL: Final = f"""
+WITH lines AS (
+  SELECT 'openai' AS provider, account_id, usage_date, currency, amount FROM openai_billing_daily_raw_current
+  UNION ALL
+  SELECT 'anthropic', account_id, usage_date, currency, amount FROM anthropic_billing_daily_raw_current
+  UNION ALL
+  SELECT provider, account_id, usage_date, currency, cost FROM genai_billing_daily_raw_current
+),
+bill AS (
+  SELECT provider, account_id, usage_date, currency, SUM(amount) AS billed FROM lines
+  GROUP BY provider, account_id, usage_date, currency
+),
+charges AS (
+  SELECT x_Provider AS provider, BillingAccountId AS account_id, DATE(ChargePeriodStart) AS usage_date,
+    BillingCurrency AS currency, SUM(BilledCost) AS cost
+  FROM {FOCUS} WHERE x_UsageKind <> 'subscription'
+  GROUP BY provider, account_id, usage_date, currency
+)
+SELECT provider, account_id AS account, usage_date AS day, currency, cost, billed,
+  COALESCE(billed, 0) - COALESCE(cost, 0) AS difference
+FROM charges FULL JOIN bill USING (provider, account_id, usage_date, currency)
+ORDER BY provider, account, day, currency
+"""  # noqa: S608 - as above
+BILLS: Final = ("openai_billing_daily_raw", "anthropic_billing_daily_raw", "genai_billing_daily_raw")
 
 QUERY: Final = f"SELECT * FROM {TRACKING}"  # noqa: S608 - as above
 
@@ -58,14 +83,25 @@ async def run_all(session: Session, start: datetime | None, end: datetime | None
                 await _one(session, writer, rows, each) for each in _plans(writer.services, sandbox, first, last)
             ]
             totals = await _ask(writer.services, FOCUS, TOTALS_SQL)
+            dataset = dataset_of(writer.services, demo.ORG)
+            for bill in BILLS:
+                await writer.services.warehouse.ensure_table(dataset, writer.services.schemas.get(bill))
+            closed = await _ask(writer.services, FOCUS, CLOSED_SQL)
         finally:
             await sandbox.stop()
     if session.out.json:
         session.out.data(
-            {"org": demo.ORG, "start_date": first, "end_date": last, "pipelines": reported, "totals": totals}
+            {
+                "org": demo.ORG,
+                "start_date": first,
+                "end_date": last,
+                "pipelines": reported,
+                "totals": totals,
+                "bills": closed,
+            }
         )
     else:
-        _print(session, reported, totals)
+        _print(session, reported, totals, closed)
     return 0 if all(each["status"] in {"completed", "not run"} for each in reported) else 1
 
 
@@ -119,7 +155,9 @@ async def _ask(services: Services, table: str, sql: str, run: Run | None = None)
     return list((await services.warehouse.query(Statement(sql, parameters, scope=Scope(dataset=dataset)))).rows)
 
 
-def _print(session: Session, reported: list[dict[str, Any]], totals: list[Mapping[str, Any]]) -> None:
+def _print(
+    session: Session, reported: list[dict[str, Any]], totals: list[Mapping[str, Any]], closed: list[Mapping[str, Any]]
+) -> None:
     out = session.out
     cells = [_cells(each) for each in reported]
     headers = ["pipeline", "status", "rows", "cost", "billed", "billed - computed", "days and models", "time"]
@@ -129,6 +167,9 @@ def _print(session: Session, reported: list[dict[str, Any]], totals: list[Mappin
             out.line(f"  {each['pipeline']}: {message}")
     out.line("\nAll charges of the org, to the last digit, each day of a provider once")
     out.table(["provider", "currency", "charges", "cost"], [list(row.values()) for row in totals], right={2, 3})
+    out.line("\nCharges against the bill, per provider, account and day")
+    headers = ["provider", "account", "day", "currency", "charges", "billed", "billed - charges"]
+    out.table(headers, [list(row.values()) for row in closed], right={4, 5, 6})
     out.line(f"\nIs a number right?  {session.command('query', demo.ORG, QUERY)}")
 
 

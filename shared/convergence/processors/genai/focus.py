@@ -1,0 +1,116 @@
+"""`genai.focus`: charges of LLM providers, or of seats, as FOCUS 1.3 → `cost_data_standard_1_3`.
+
+Writes what the procedures read beside the charges: the providers' names out of the registry, and for usage that was
+priced here what the bill has beyond it. Then it calls the procedure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from decimal import Decimal
+from typing import Any, Final, Literal
+
+from convergence.config.files.providers import load_providers
+from convergence.errors import StepFailed
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter
+from convergence.processors.base import days
+from convergence.processors.genai.residuals import residual_rows
+from convergence.processors.settings import Destination, Settings, settings, table_of
+
+NAMES: Final = "focus_providers"
+RESIDUALS: Final = "genai_residual_daily_reconciled"
+# Kind of charge → procedure, tables that it reads.
+PROCEDURES: Final = {
+    "usage": ("sp_genai_convert_focus_1_3", ("genai_cost_daily_unified", RESIDUALS)),
+    "seats": ("sp_subscription_convert_focus_1_3", ("subscription_cost_daily",)),
+}
+
+
+class FocusSettings(Settings):
+    """`kind`: charges of usage, or of seats. `provider`: the pipeline's own by default."""
+
+    kind: Literal["usage", "seats"] = "usage"
+    provider: str = ""
+
+
+class FocusProcessor:
+    """Converts the days of the run."""
+
+    config_model = FocusSettings
+    destination_model = Destination
+    fixed_table = "cost_data_standard_1_3"
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return how many charges there are, and the residuals by class.
+
+        Raises `StepFailed` for a provider whose registry entry has no `focus` names.
+        """
+        options = settings(FocusSettings, step_config)
+        table = table_of(step_config, self.fixed_table)
+        procedure, tables = PROCEDURES[options.kind]
+        for name in (*tables, NAMES, "org_cost_tracking", table):
+            await context.warehouse.ensure_table(name)
+        provider = options.provider or context.provider
+        await self._load_names(provider, context)
+        classes = await self._load_residuals(provider, context) if options.kind == "usage" else {}
+        texts = {
+            "p_org_slug": context.org_slug,
+            "p_pipeline_id": context.pipeline_id,
+            "p_credential_id": context.credential_id,
+            "p_run_id": context.run_id,
+        }
+        dates = {"p_start_date": context.start_date, "p_end_date": context.end_date}
+        arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
+        arguments |= {name: Parameter("DATE", day) for name, day in dates.items()}
+        answer = await context.warehouse.call(procedure, arguments, repeatable=True)
+        return {
+            "status": SUCCESS,
+            "rows_processed": answer.rows_affected,
+            "rows_written": answer.rows_affected,
+            "table": table,
+            "residuals": {name: f"{amount:f}" for name, amount in sorted(classes.items())},
+        }
+
+    async def _load_names(self, provider: str, context: Context) -> None:
+        registry = load_providers(context.configs_dir)
+        rows = [
+            {
+                "provider": provider,
+                "service_provider_name": facts.focus.service_provider,
+                "invoice_issuer_name": facts.focus.invoice_issuer,
+                "publisher_name": facts.focus.publisher,
+                "host_provider_name": facts.focus.host_provider,
+                "service_name": facts.focus.service,
+                "billing_account_type": facts.focus.billing_account_type,
+                "sub_account_type": facts.focus.sub_account_type,
+            }
+            for provider, facts in sorted(registry.providers.items())
+            if facts.focus is not None
+        ]
+        if not any(row["provider"] == provider for row in rows):
+            raise StepFailed(
+                f"the provider {provider!r} has no `focus` names: add them to system/providers.yml, or to its"
+                " own provider.yml"
+            )
+        stage = context.warehouse.stage(NAMES)
+        await stage.write(0, rows)
+        await context.warehouse.load(stage, dates=None)
+
+    async def _load_residuals(self, provider: str, context: Context) -> dict[str, Decimal]:
+        rows = await residual_rows(provider, context)
+        stage = context.warehouse.stage(RESIDUALS)
+        await stage.write(0, rows)
+        await context.warehouse.load(
+            stage, dates=days(context.start_date, context.end_date), date_field="usage_date", repeatable=True
+        )
+        classes: dict[str, Decimal] = {}
+        for row in rows:
+            if row["difference"]:
+                classes[row["class"]] = classes.get(row["class"], Decimal(0)) + row["difference"]
+        return classes
+
+
+def get_engine() -> FocusProcessor:
+    """Return the processor."""
+    return FocusProcessor()
