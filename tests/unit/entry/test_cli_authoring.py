@@ -130,6 +130,35 @@ def test_a_query_answers_as_table_csv_and_json_with_every_digit(acme: Cli) -> No
     assert acme("query", "acme", sql).out.splitlines()[1].split() == ["a,b", "1.5", "2026-11-07"]
 
 
+def test_times_in_csv_are_to_the_second_in_utc(acme: Cli) -> None:
+    sql = "SELECT TIMESTAMP '2026-11-07 01:02:03.456789+02:00' AS at"
+    assert acme("query", "acme", sql, "--csv").out == "at\n2026-11-06T23:02:03Z\n"
+
+
+def test_a_query_writes_parquet_with_the_types_of_its_columns(acme: Cli, tmp_path: Path) -> None:
+    import duckdb
+
+    file = tmp_path / "rows.parquet"
+    sql = (
+        "SELECT n, CAST(n AS BIGNUMERIC) / 3 AS money, CAST(NULL AS STRING) AS nothing, DATE '2026-11-07' AS day,"
+        " TIMESTAMP '2026-11-07 01:02:03+00:00' AS at FROM UNNEST(GENERATE_ARRAY(1, 9)) AS n ORDER BY n"
+    )
+    told = acme("query", "acme", sql, "--parquet", str(file), "--limit", "3", "--json").data
+    assert told == {"file": str(file), "rows": 3}
+    found = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{file}')").fetchall()
+    assert {name: kind for name, kind, *_ in found} == {
+        "n": "BIGINT",
+        "money": "DECIMAL(38,18)",
+        "nothing": "VARCHAR",
+        "day": "DATE",
+        "at": "TIMESTAMP WITH TIME ZONE",
+    }
+    assert [row[0] for row in duckdb.sql(f"SELECT n FROM read_parquet('{file}')").fetchall()] == [1, 2, 3]
+    refused = acme("query", "acme", "SELECT * FROM organizations.secrets", "--parquet", str(tmp_path / "no.parquet"))
+    assert refused.code == 2
+    assert [path.name for path in tmp_path.glob("*.parquet*")] == ["rows.parquet"]
+
+
 def test_a_query_is_cut_at_its_limit_and_says_so(acme: Cli) -> None:
     answer = acme(
         "query", "acme", "SELECT n FROM UNNEST(GENERATE_ARRAY(1, 9)) AS n ORDER BY n", "--limit", "3", "--csv"

@@ -45,6 +45,7 @@ BAD = [
     (("dead-letters", "acm"), "Did you mean 'acme'?"),
     (("query", "acm", "SELECT 1"), "Did you mean 'acme'?"),
     (("query", "acme", "SELECT 1", "--csv", "--json"), "--csv and --json cannot go together"),
+    (("query", "acme", "SELECT 1", "--csv", "--parquet", "x"), "--csv and --parquet cannot go together"),
     (("query", "acme", "SELECT 1", "--limit", "0"), "0 is not in the range"),
     (("query", "acme", "SELEC 1"), "line 1, column 7: syntax error"),
     (("query", "acme", "SELECT * FROM cost_data"), "There is no table"),

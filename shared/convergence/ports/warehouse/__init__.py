@@ -23,7 +23,7 @@ from convergence.ports.warehouse.records import (
     TableSchema,
     WriteMode,
 )
-from convergence.ports.warehouse.roles import Routines, Stage, Tables, Warehouse
+from convergence.ports.warehouse.roles import ParquetWriter, Routines, Stage, Tables, Warehouse
 
 __all__ = [
     "LINEAGE_COLUMNS",
@@ -35,6 +35,7 @@ __all__ = [
     "Load",
     "LoadResult",
     "Parameter",
+    "ParquetWriter",
     "ProcedureCall",
     "QueryResult",
     "Routine",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from pathlib import Path
+from typing import Protocol, runtime_checkable
 
 from convergence.ports.warehouse.records import (
     Effect,
@@ -158,6 +159,18 @@ class Routines(Protocol):
         Raises:
             ConfigError: a script was changed after it ran, or has a syntax error.
             StepFailed: a statement failed; the scripts before this one stay.
+        """
+        ...
+
+
+@runtime_checkable
+class ParquetWriter(Protocol):
+    """A warehouse that writes results to files of this machine; the embedded one does."""
+
+    async def write_parquet(self, statement: Statement, path: Path) -> int:
+        """Write the result of a SELECT with the column types that it has, at most `rows_max` rows; return their number.
+
+        An existing file is replaced, once the new one is complete. Raises what `Tables.query` raises.
         """
         ...
 

@@ -54,7 +54,7 @@ class DuckDbWarehouse:
         self._routines = Routines(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
         self._datasets: set[str] = set()
-        self._appended = 0
+        self._appended = self._exported = 0
 
     def close(self) -> None:
         """Wait for running statements and close the file."""
@@ -117,6 +117,23 @@ class DuckDbWarehouse:
         if statement.scope.writable:
             return await self._write(lambda job: query.write(job, self._statements, at))
         return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
+
+    async def write_parquet(self, statement: Statement, path: Path) -> int:
+        """Write the result of a SELECT to a file; see `ParquetWriter`."""
+        await self._found(statement.scope.dataset)
+        self._exported += 1
+        folder = self.session.staging / f"export_{self._exported}"  # DuckDB itself may write there only
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            rows = await self.session.read(
+                lambda job: Query(statement).export(job, self._statements, folder / "rows"), googlesql=True
+            )
+            part = path.with_name(f"{path.name}.part")
+            shutil.move(folder / "rows", part)
+            part.replace(path)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+        return rows
 
     async def call(self, call: ProcedureCall) -> QueryResult:
         """Call a stored procedure; see the port. It always ends: no `StillRunning`."""

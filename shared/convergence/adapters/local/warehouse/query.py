@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from convergence.adapters.googlesql.parameters import python_value
@@ -11,7 +12,9 @@ from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse.call import record, recorded
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.lineage import set_lineage
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.statements import Statements, check_bytes
+from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult, Statement
 
 if TYPE_CHECKING:
@@ -30,6 +33,17 @@ class Query:
         with job.transaction(read_only=True):
             translation = self._prepared(job, statements)
             return statements.run(job, translation, self._values(), self.statement.rows_max).as_result()
+
+    def export(self, job: Job, statements: Statements, path: Path) -> int:
+        """Write the result of a SELECT without parameters to a Parquet file that DuckDB may write; return its rows."""
+        with job.transaction(read_only=True):
+            translation = self._prepared(job, statements)
+            if not translation.is_query or len(translation.statements) != 1:
+                raise StepFailed("Only the result of one SELECT can be written to a file.")
+            statements.describe(job, translation, {})  # what the statement may touch is checked there
+            words = {"source": translation.sql, "rows": str(self.statement.rows_max), "file": quoted(str(path))}
+            (rows,) = job.execute(statement("result_file", **words)).fetchone()
+        return int(rows)
 
     def write(self, job: Job, statements: Statements, at: datetime) -> QueryResult:
         """Run it in a transaction, once for each job id."""

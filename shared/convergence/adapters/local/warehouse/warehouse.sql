@@ -56,6 +56,9 @@ SELECT * FROM read_parquet({files})
 -- name: chunk
 COPY ({source}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw);
 
+-- name: result_file
+COPY (SELECT * FROM ({source}) LIMIT {rows}) TO {file} (FORMAT parquet);
+
 -- name: insert_staged
 INSERT INTO {table} BY NAME SELECT * FROM staged
 QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY rowid DESC) = 1;

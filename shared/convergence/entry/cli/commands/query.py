@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import click
 
@@ -12,19 +15,25 @@ from convergence.entry.cli.output import Output, cell
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import Denied, InvalidInput, StepFailed
-from convergence.ports.warehouse import QueryResult, Scope, Statement
+from convergence.ports.warehouse import ParquetWriter, QueryResult, Scope, Statement
 
 
 @click.command("query", cls=Command)
 @click.argument("org")
 @click.argument("sql")
 @click.option("--csv", "as_csv", is_flag=True, help="As CSV, with a header.")
+@click.option(
+    "--parquet",
+    "parquet",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    help="To this Parquet file, with the types of the columns.",
+)
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Rows at most.")
 @click.pass_obj
-def command(session: Session, org: str, sql: str, as_csv: bool, limit: int) -> int:
+def command(session: Session, org: str, sql: str, as_csv: bool, parquet: Path | None, limit: int) -> int:
     """Run one GoogleSQL SELECT on the dataset of ORG. `-` reads the statement from stdin.
 
-    Numbers of type NUMERIC are text in JSON, digit by digit.
+    Numbers of type NUMERIC are text in JSON, digit by digit; times in CSV are YYYY-MM-DDTHH:mm:ssZ, as FOCUS has them.
 
     \b
     Example:
@@ -32,9 +41,17 @@ def command(session: Session, org: str, sql: str, as_csv: bool, limit: int) -> i
     """
     if as_csv and session.out.json:
         raise InvalidInput("--csv and --json cannot go together")
+    if parquet is not None and as_csv:
+        raise InvalidInput("--csv and --parquet cannot go together")
     if session.server() is not None:
         not_there("run SQL", "ask BigQuery, or run this where the data directory is")
-    result = session.go(_query(session, org, sys.stdin.read() if sql == "-" else sql, limit))
+    text = sys.stdin.read() if sql == "-" else sql
+    if parquet is not None:
+        written = session.go(_write(session, org, text, limit, parquet))
+        found = {"file": str(parquet), "rows": written}
+        session.out.data(found) if session.out.json else session.out.line(f"{written} rows in {parquet}")
+        return 0
+    result = session.go(_query(session, org, text, limit))
     if as_csv:
         write_csv(session.out, result)
     elif session.out.json:
@@ -64,6 +81,21 @@ async def _query(session: Session, org: str, sql: str, limit: int) -> QueryResul
             raise InvalidInput(str(error)) from error
 
 
+async def _write(session: Session, org: str, sql: str, limit: int, path: Path) -> int:
+    with session.reading() as services:
+        await known_org(services, org)
+    async with session.writing(f"query {org}") as writer:
+        await writer.write_log()
+        warehouse = writer.services.warehouse
+        if not isinstance(warehouse, ParquetWriter):
+            raise InvalidInput("this warehouse writes no files: export the table there")
+        scope = Scope(dataset=dataset_of(writer.services, org))
+        try:
+            return await warehouse.write_parquet(Statement(sql, scope=scope, rows_max=limit), path)
+        except (StepFailed, Denied) as error:
+            raise InvalidInput(str(error)) from error
+
+
 def write_csv(out: Output, result: QueryResult) -> None:
     """Print CSV as RFC 4180 has it, but with the line ends of this system."""
     import csv
@@ -72,5 +104,12 @@ def write_csv(out: Output, result: QueryResult) -> None:
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(result.columns)
-    writer.writerows([cell(row[name]) for name in result.columns] for row in result.rows)
+    writer.writerows([_csv_cell(row[name]) for name in result.columns] for row in result.rows)
     out.line(text.getvalue().rstrip("\n"))
+
+
+def _csv_cell(value: Any) -> str:
+    """Return a value as CSV has it: times to the second in UTC, because readers of FOCUS files know no other form."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return cell(value)
