@@ -39,8 +39,9 @@ async def runs(provider: str, *pipelines: str) -> list[Any]:
             for pipeline in pipelines:
                 given = {} if pipeline.endswith("cost_calculation") else {"api_base_url": base_url}
                 results = await run(plan_of(pipeline, **given, **DATES), context)
-                sql = "SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3 WHERE x_pipeline_id = 'x'".replace(
-                    "'x'", f"'{context.pipeline_id}'"
+                sql = (
+                    "SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3"
+                    f" WHERE x_CostOrigin <> 'residual' AND x_pipeline_id = '{context.pipeline_id}'"
                 )
                 has_cost = "convert_focus" in results
                 rows = (await context.warehouse.query(sql)).rows if has_cost else []
