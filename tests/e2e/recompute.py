@@ -14,7 +14,7 @@ from decimal import Context, Decimal
 from pathlib import Path
 from typing import Any
 
-from convergence.sandbox import traffic
+from convergence.sandbox import bill, traffic
 from convergence.sandbox.kinds import KINDS
 
 PRICES = Path(__file__).parents[2] / "configs" / "openai" / "seed" / "model_pricing.csv"
@@ -49,6 +49,13 @@ def total_cost(first: date, last: date) -> Decimal:
                         cost = EXACT.multiply(EXACT.divide(Decimal(quantity), Decimal(price[1])), price[0])
                         total = EXACT.add(total, cost.quantize(Decimal("1e-18"), context=EXACT))
     return total
+
+
+def billed(first: date, last: date) -> Decimal:
+    """Return the whole bill of the sandbox, in USD, from `first` to `last`."""
+    start = int(datetime(first.year, first.month, first.day, tzinfo=UTC).timestamp())
+    end = start + ((last - first).days + 1) * 86_400
+    return sum((charge.amount for charge in bill.charges(start, end)), Decimal(0))
 
 
 class Who(dict[str, Any]):

@@ -6,15 +6,14 @@ import re
 import resource
 import shlex
 import subprocess
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
 import pytest
 
-from convergence.sandbox import bill
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
-from tests.e2e.recompute import total_cost
+from tests.e2e.recompute import billed, total_cost
 
 FIRST, LAST = date(2026, 3, 2), date(2026, 3, 8)
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
@@ -47,17 +46,10 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> Demo:
     return Demo(tmp_path_factory.mktemp("demo") / "data")
 
 
-def billed() -> Decimal:
-    """The bill of the sandbox, from its raw figures."""
-    start = int(datetime(FIRST.year, FIRST.month, FIRST.day, tzinfo=UTC).timestamp())
-    end = start + ((LAST - FIRST).days + 1) * 86_400
-    return sum((charge.amount for charge in bill.charges(start, end)), Decimal(0))
-
-
 def test_the_printed_sum_is_the_bill_and_the_computed_part_an_independent_computation(demo: Demo) -> None:
     printed = re.search(r"to the last digit: ([\d.]+) USD", demo.first.stdout)
     assert printed is not None, demo.first.stdout
-    assert Decimal(printed[1]) == billed() > 100
+    assert Decimal(printed[1]) == billed(FIRST, LAST) > 100
     computed = [row for row in demo.rows("demo", FOCUS) if row["x_CostOrigin"] == "computed"]
     assert sum(Decimal(str(row["BilledCost"])) for row in computed) == total_cost(FIRST, LAST) > 100
 
@@ -107,7 +99,7 @@ def test_a_second_demo_leaves_the_same_rows_and_tells_them_as_json(demo: Demo) -
     before = charges()
     again = demo.json("demo", *DAYS)
     assert charges() == before
-    assert Decimal(again["total_cost"]) == billed()
+    assert Decimal(again["total_cost"]) == billed(FIRST, LAST)
     assert sum(Decimal(row["cost"]) for row in again["costs"]) == Decimal(again["total_cost"])
     assert {"429", "500"} <= {word for retry in again["retries"] for word in re.findall(r"\d{3}", retry["message"])}
     assert set(again["reconciliation"]["by_reason"]) >= {"match", "price"}

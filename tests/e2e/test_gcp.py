@@ -25,7 +25,7 @@ from convergence.ports.bus import Message
 from convergence.ports.warehouse import SHARED_DATASET, Scope, Statement
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.conftest import ROOT, Installation
-from tests.e2e.recompute import total_cost
+from tests.e2e.recompute import billed
 from tests.emulators.bigquery import required
 from tests.emulators.cloud import ORG, Cloud, cloud, demo
 from tests.emulators.pubsub_broker import Fate, Published
@@ -155,13 +155,11 @@ def test_the_rows_are_those_of_the_embedded_mode(world: World) -> None:
     assert all(here.values())
 
 
-def test_the_demo_prints_the_sum_of_an_independent_computation(
-    world: World, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_the_demo_prints_the_sum_of_the_bill(world: World, capsys: pytest.CaptureFixture[str]) -> None:
     show(world.cloud, world.run, Output())
     printed = re.search(r"to the last digit: ([\d.]+) USD", capsys.readouterr().out)
     assert printed is not None
-    assert Decimal(printed[1]) == total_cost(*map(date.fromisoformat, RUNS["undisturbed"])) > 30
+    assert Decimal(printed[1]) == billed(*map(date.fromisoformat, RUNS["undisturbed"])) > 30
 
 
 def test_every_move_and_every_call_is_in_the_log_tables(world: World) -> None:
