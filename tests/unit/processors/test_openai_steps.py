@@ -153,6 +153,7 @@ def test_what_has_no_price_is_listed_and_kept_without_a_cost() -> None:
     assert {row["charge_kind"] for row in rows} == {"image", "code_interpreter_session", "vector_store_byte"}
     assert all(row["unit_price"] is None for row in rows)
     assert "gpt-image-1: image (no_price)" in result["unpriced"]
+    assert result["priced_by_mean_length"] == ["gpt-5.6-luna"]
     assert "gpt-image-1: image (no_price)" in result["warnings"][0]
 
 

@@ -196,6 +196,8 @@ def test_a_run_shows_changes_disagreements_and_what_past_days_would_cost_and_app
                 assert set(again["changes_by_kind"]) == {"gone"}
                 refused = await here.run("genai/prices/openai", **{**asks, "prices_url": f"{url}/broken"})
                 assert "not a price list of openai" in str(refused.error)
+                refused = await here.run("genai/prices/openai", **{**asks, "second_url": "https://x:abc"})
+                assert "LiteLLM's list is not a URL" in str(refused.error)
                 assert await current(here, "openai_model_pricing") == prices
                 repriced = await here.good("genai/reprice/openai", price_file="", apply=True, **days(FIRST, LAST))
                 assert repriced["calculate_costs"]["difference"] == looked["calculate_preview"]["difference"]

@@ -107,7 +107,10 @@ async def _published(options: RefreshSettings, context: Context, left_out: list[
 
 
 async def _json(url: str, service: str, context: Context) -> Any:
-    address = httpx.URL(url)
+    try:
+        address = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise StepFailed(f"the address of {service}'s list is not a URL: {url[:200]!r}") from error
     client = RestClient(
         context,
         str(address.copy_with(raw_path=b"/")).rstrip("/"),
