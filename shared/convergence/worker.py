@@ -12,15 +12,27 @@ from typing import Final
 from convergence.domain.run import Run
 from convergence.engine.absence import note_alive
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
+from convergence.engine.schedules.sync import sync_all
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
+from convergence.engine.tick import admit_due, fire_schedules
 from convergence.engine.topic_handlers import handlers
 from convergence.errors import Transient
-from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, DeliveringBus, Message, RetryPolicy
+from convergence.ports.bus import (
+    DEAD_LETTER,
+    DISPATCH,
+    QUEUE_CHANGED,
+    RUN_EVENTS,
+    STEP_READY,
+    DeliveringBus,
+    Message,
+    RetryPolicy,
+)
 
 logger = logging.getLogger(__name__)
 _PASS_MAX_S: Final = 5.0
 _PASS_MIN_S: Final = 0.2
+_SYNC_EVERY_S: Final = 60.0
 _TROUBLE_MAX_S: Final = 10.0  # a file system may be full for a moment
 
 
@@ -37,20 +49,31 @@ class LocalWorker:
     """Handlers on the bus of this process, and the reconciler beside them."""
 
     def __init__(
-        self, services: Services, bus: DeliveringBus, *, steps_max: int = 64, sweep: Callable[[], None] | None = None
+        self,
+        services: Services,
+        bus: DeliveringBus,
+        *,
+        steps_max: int = 64,
+        sweep: Callable[[], None] | None = None,
+        schedules: bool = False,
     ) -> None:
-        """`sweep` drops staged rows; called at a start that finds no run with work left, when none can need them."""
+        """With `schedules`, due schedules fire here.
+
+        `sweep` drops staged rows; called at a start that finds no run with work left, when none can need them."""
         self.services = services
         self._sweep = sweep
         self._bus = bus
         handler = handlers(services)
         bus.subscribe(STEP_READY, handler[STEP_READY], RetryPolicy(), outstanding_max=steps_max)
         bus.subscribe(DISPATCH, handler[DISPATCH], RetryPolicy())
+        bus.subscribe(QUEUE_CHANGED, handler[QUEUE_CHANGED], RetryPolicy(), outstanding_max=16)
+        self._schedules = schedules
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
         self._waiting: dict[str, list[_Waiting]] = {}  # each with its own event, so that none clears another's
         self.reconciling: asyncio.Task[None] | None = None  # until `close`
         self._troubled_since: datetime | None = None
+        self._synced_at: datetime | None = None
 
     async def start(self) -> int:
         """Resume every run with work left, then keep reconciling. Return how many there are.
@@ -147,9 +170,20 @@ class LocalWorker:
                 waiting.trouble = reason
                 waiting.moved.set()
 
+    async def _sync(self) -> None:
+        """Follow the pipelines' files: at the start, then once a minute."""
+        now = self.services.clock.now()
+        if self._synced_at is None or (now - self._synced_at).total_seconds() >= _SYNC_EVERY_S:
+            await sync_all(self.services)
+            self._synced_at = now
+
     async def _pass(self) -> None:
         due = await next_check(self.services)
         wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
         await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
         await note_alive(self.services)
         await reconcile(self.services)
+        if self._schedules:
+            await self._sync()
+            await fire_schedules(self.services)
+        await admit_due(self.services)

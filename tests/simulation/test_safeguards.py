@@ -91,7 +91,7 @@ def no_limit_at_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_release(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(finish, "release_write", lambda run: Patch(usage_path(run.org)))
+    patch.setattr(finish, "release_writes", lambda run: [Patch(usage_path(run.org))])
 
 
 def no_reservation_at_a_replay(patch: pytest.MonkeyPatch) -> None:

@@ -36,6 +36,7 @@ def installation() -> Installation:
             env=place.env,
             project_id=place.project_id,
             synchronous=place.synchronous,
+            schedules=place.schedules,
             watch=watch,
         )
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
+from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.environments import SHORT
@@ -42,6 +43,7 @@ class EmbeddedOptions:
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     steps_max: int = 256  # they wait for others most of the time
     processor: Callable[[str], Processor] | None = None  # other processors than the installed ones, for benches
+    schedules: bool = False  # fire those that are due; for a process that stays
     watch: Watch | None = None  # called with the rows that steps report
 
 
@@ -128,11 +130,14 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             ),
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,
+            providers=ProviderRegistry(options.configs_dir).get,
         )
         closing.push_async_callback(log.close)
         bus.tap(RUN_EVENTS, log.accept)
         bus.tap(AUDIT_EVENTS, log.accept)
-        worker = LocalWorker(services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages)
+        worker = LocalWorker(
+            services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages, schedules=options.schedules
+        )
         closing.push_async_callback(worker.close)
         yield Embedded(services, worker, warehouse, log)
 

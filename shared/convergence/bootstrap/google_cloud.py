@@ -5,6 +5,7 @@ from __future__ import annotations
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
+from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.functions import FunctionSettings
@@ -67,7 +68,8 @@ def google_cloud(settings: FunctionSettings) -> Services:
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,
+        providers=ProviderRegistry(settings.CONVERGENCE_CONFIGS).get,
         env=settings.env,
         project_id=project,
-        settings=EngineSettings(),
+        settings=EngineSettings(runs_max=settings.CONVERGENCE_RUNS_MAX),
     )

@@ -12,8 +12,22 @@ from cronsim import CronSim, CronSimError
 
 from convergence.errors import InvalidInput, did_you_mean
 
+_NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
 _SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
+
+
+def full_cron(text: str) -> str:
+    """Return the five fields that a form such as `@daily` stands for; any other text as it is."""
+    return _NAMED.get(text.strip().lower(), text)
 
 
 def check_cron(text: str) -> str | None:
@@ -53,4 +67,10 @@ def fire_times(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
     fires once (Debian cron's rules, as CronSim follows them).
     """
     for fire in CronSim(cron, after.astimezone(zone(timezone))):
+        yield fire.astimezone(UTC)
+
+
+def fire_times_before(cron: str, timezone: str, before: datetime) -> Iterator[datetime]:
+    """Yield the fire times before `before`, latest first, in UTC."""
+    for fire in CronSim(cron, before.astimezone(zone(timezone)), reverse=True):
         yield fire.astimezone(UTC)

@@ -8,12 +8,15 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Final, Self
 
+from convergence.domain.queue import QueuePlace
 from convergence.domain.records import changed, from_stored
 from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
 
+NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
 _FORMER_MAX: Final = 20  # edits that a run remembers
+_ORIGIN: Final = ("schedule_id", "backfill_id", "caps")  # written only where they say something
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,11 @@ class Run:
     moves: int = 0
     created_by: str = ""  # the key's id, or how it was started on this machine; empty in runs of earlier releases
     former: Sequence[Mapping[str, Any]] = ()  # {"until": epoch, "parameters": …} that a replay edited, oldest first
+    fire_time: datetime | None = None  # the instant that dates are computed from; None: `created_at`
+    schedule_id: str = ""
+    backfill_id: str = ""
+    caps: tuple[str, ...] = ()  # paths of the caps in which it holds a place
+    queue: QueuePlace | None = None  # while it is queued
 
     @cached_property
     def path(self) -> str:
@@ -59,6 +67,11 @@ class Run:
     def terminal(self) -> bool:
         """True when only a replay can change the status."""
         return self.status in RUN_TERMINAL
+
+    @property
+    def dated(self) -> datetime:
+        """The instant that the run's dates are computed from."""
+        return self.created_at if self.fire_time is None else self.fire_time
 
     def parameters_in(self, epoch: int) -> Mapping[str, Any]:
         """Return the parameters that an epoch had."""
@@ -86,7 +99,7 @@ class Run:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {
+        data: dict[str, Any] = {
             "run_id": self.run_id,
             "org": self.org,
             "pipeline": self.pipeline,
@@ -117,6 +130,12 @@ class Run:
             "moves": self.moves,
             "former": self.former,
         }
+        data |= {name: value for name in _ORIGIN if (value := getattr(self, name))}
+        if self.fire_time is not None:
+            data["fire_time"] = to_text(self.fire_time)
+        if self.queue is not None:
+            data["queue"] = self.queue.to_data()
+        return data
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:

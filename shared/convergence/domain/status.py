@@ -17,6 +17,7 @@ class RunStatus(StrEnum):
     COMPLETED = "completed"
     FAILED = "failed"
     CANCELLED = "cancelled"
+    SKIPPED = "skipped"  # an instant of a schedule that was not run; the reason is in its one transition
 
 
 class StepStatus(StrEnum):
@@ -34,13 +35,14 @@ class StepStatus(StrEnum):
 R, S = RunStatus, StepStatus
 
 RUN_NEXT: Final[Mapping[RunStatus, frozenset[RunStatus]]] = {
-    R.QUEUED: frozenset({R.PENDING, R.FAILED, R.CANCELLED}),
+    R.QUEUED: frozenset({R.PENDING, R.VALIDATING, R.FAILED, R.CANCELLED}),
     R.PENDING: frozenset({R.VALIDATING, R.RUNNING, R.COMPLETED, R.FAILED, R.CANCELLED}),
     R.VALIDATING: frozenset({R.RUNNING, R.COMPLETED, R.FAILED, R.CANCELLED}),
     R.RUNNING: frozenset({R.COMPLETED, R.FAILED, R.CANCELLED}),
     R.COMPLETED: frozenset(),
     R.FAILED: frozenset(),
     R.CANCELLED: frozenset(),
+    R.SKIPPED: frozenset(),
 }
 # Replay is the only way out of a terminal status.
 RUN_REPLAY: Final = frozenset({R.FAILED, R.CANCELLED})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.finish_run import announce
 from convergence.engine.services import Services
-from convergence.engine.store import release_write, require_run, write_run
+from convergence.engine.store import StoredRun, release_writes, require_run, write_run
 from convergence.errors import Conflict
+from convergence.ports.documents import Replace, Write
 
 
 async def cancel(services: Services, org: str, run_id: str, *, reason: str = "cancelled on request") -> Run:
@@ -19,14 +21,29 @@ async def cancel(services: Services, org: str, run_id: str, *, reason: str = "ca
         stored = await require_run(services, org, run_id)
         if stored.run.terminal:
             return stored.run
-        token = services.ids.new("t")
-        cancelled = stored.run.advance(RunStatus.CANCELLED, at=services.clock.now(), reason=reason, token=token)
+        cancelled = _cancelled(services, stored.run, reason, services.ids.new("t"))
         try:
-            await write_run(services, cancelled, stored.version, release_write(cancelled))
+            await write_run(services, cancelled, stored.version, *release_writes(stored.run))
         except Conflict:
             continue
-        for (leased_run, _), lease in list(services.cache.leases.items()):
-            if leased_run == run_id:
-                lease.stop("the run is cancelled")
-        await announce(services, cancelled)
+        await announce_cancelled(services, cancelled)
         return cancelled
+
+
+def cancellation(services: Services, stored: StoredRun, reason: str, token: str) -> tuple[Run, list[Write]]:
+    """Return the cancelled run and the writes that cancel it, for a commit that does more; announce it afterwards."""
+    cancelled = _cancelled(services, stored.run, reason, token)
+    return cancelled, [Replace(cancelled.path, stored.version, cancelled.to_data()), *release_writes(stored.run)]
+
+
+async def announce_cancelled(services: Services, run: Run) -> None:
+    """Stop what this process executes of a cancelled run, and publish its end."""
+    for (leased_run, _), lease in list(services.cache.leases.items()):
+        if leased_run == run.run_id:
+            lease.stop("the run is cancelled")
+    await announce(services, run)
+
+
+def _cancelled(services: Services, run: Run, reason: str, token: str) -> Run:
+    moved = run.advance(RunStatus.CANCELLED, at=services.clock.now(), reason=reason, token=token)
+    return changed(moved, queue=None)

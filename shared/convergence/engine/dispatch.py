@@ -23,17 +23,17 @@ from convergence.domain.rate import Bucket
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.queue.enqueue import enqueue
+from convergence.engine.queue.reservation import check_turn, reserve, reserved_until
 from convergence.engine.requirements import check_credentials, check_steps
 from convergence.engine.services import Services
 from convergence.engine.step.secrets import parameter_aad
 from convergence.engine.store import (
     StoredRun,
-    budget_path,
     once_path,
     plan_path,
     rate_path,
     read_run,
-    read_usage,
     write,
     write_run,
 )
@@ -43,6 +43,7 @@ from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.orgs import RUNNABLE, Org
 
+SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
 _RESERVE_ATTEMPTS: Final = 12
 _PRODUCTION: Final = SHORT["production"]
 
@@ -60,6 +61,8 @@ class RunRequest:
     budget: Limits | None = None  # for runs without a key, which have their own; None: the org's limits
     idempotency_key: str | None = None
     fire_time: datetime | None = None  # a schedule's; dates are computed from it
+    queue: bool = False  # wait for room instead of being refused
+    queued: Run | None = None  # the run that is about to be admitted; it keeps its id and its secrets
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +91,10 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     check_addresses(services, request.parameters)
     now = services.clock.now()
     fire_time = now if request.fire_time is None else request.fire_time
-    parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, request.parameters, fire_time=fire_time))
-    run_id = _run_id(services, request, loaded)
+    sealed = {} if request.queued is None else dict(request.queued.sealed)
+    given = {**request.parameters, **dict.fromkeys(sealed, SEALED)}
+    parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=fire_time))
+    run_id = _run_id(services, request, loaded) if request.queued is None else request.queued.run_id
     expected = request.credential_id or parameters.get("credential_id", "")
     named = str(parameters.get("credential_name") or "")
     credential_id = await choose_credential(services.credentials, org, loaded.pipeline, expected, named=named)
@@ -121,7 +126,8 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         check_at=now + timedelta(seconds=services.settings.check_every_s),
         credential_id=credential_id,
         parameters=parameters,
-        sealed=await seal(services, org.slug, secrets),
+        sealed=sealed or await seal(services, org.slug, secrets),
+        fire_time=request.fire_time,
         run_once=loaded.pipeline.execution.run_once,
     )
     token = services.ids.new("t")
@@ -185,8 +191,11 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     await _check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
-    except (Conflict, QuotaExceeded, RateLimited):  # the same request, sent twice at once, may have the last place
+    except (Conflict, QuotaExceeded, RateLimited) as error:
+        # The same request, sent twice at once, may have the last place.
         again = None if request.idempotency_key is None else await _same_request(services, prepared)
+        if again is None and request.queue and isinstance(error, QuotaExceeded):
+            return await enqueue(services, prepared.run)
         if again is None:
             raise
         return again
@@ -200,18 +209,15 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times."""
     run = prepared.run
-    until = run.deadline_at + timedelta(seconds=services.settings.lease_s)
+    until = reserved_until(services, run.deadline_at)
     plan = Create(plan_path(run), prepared.plan.to_data())
+    await check_turn(services, run)
     for attempt in range(1, _RESERVE_ATTEMPTS + 1):
         async with services.cache.lock(run.org):  # callers in this process need not race each other
-            usage, version = await read_usage(services, budget_path(run))
-            reserved = usage.reserve(
-                run.run_id, prepared.limits, now=services.clock.now(), until=until, counted=True, token=run.token
-            )
+            reserved = await reserve(services, run, prepared.limits, until=until, counted=True)
             try:
-                writes: list[Write] = [plan, write(budget_path(run), version, reserved.to_data())]
-                writes += await _take_turn(services, run, prepared.per_minute)
-                return await write_run(services, run, 0, *writes)
+                turn = await take_turn(services, run, prepared.per_minute)
+                return await write_run(services, reserved.run, 0, plan, *reserved.writes, *turn)
             except Conflict:
                 if attempt == _RESERVE_ATTEMPTS or await services.documents.get(run.path) is not None:
                     raise
@@ -219,7 +225,7 @@ async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def _take_turn(services: Services, run: Run, per_minute: int | None) -> list[Write]:
+async def take_turn(services: Services, run: Run, per_minute: int | None) -> list[Write]:
     """Return the write that counts a run of a pipeline with a limit per minute. Raises `RateLimited`.
 
     The bucket is a document, so that the limit holds for all processes together.

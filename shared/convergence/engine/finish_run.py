@@ -12,9 +12,9 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
-from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.messages import publish_events, publish_queue_changed, publish_ready
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release_write, write, write_run
+from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release_writes, write, write_run
 from convergence.errors import Conflict
 from convergence.ports.documents import Write
 
@@ -45,12 +45,12 @@ async def _end(
     run, version = stored
     while not run.terminal:
         token = services.ids.new("t")
-        ended = run.advance(to, at=services.clock.now(), reason=reason, token=token)
+        ended = changed(run.advance(to, at=services.clock.now(), reason=reason, token=token), queue=None)
         if error is not None:
             ended = changed(ended, error=error)
         once = [await _once(services, run)] if run.run_once and to is RunStatus.COMPLETED else []
         try:
-            await write_run(services, ended, version, release_write(run), *extra, *once)
+            await write_run(services, ended, version, *release_writes(run), *extra, *once)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:
@@ -66,6 +66,7 @@ async def announce(services: Services, run: Run, *, end_steps: bool = True) -> N
     await publish_events(services.bus, [run_event(run)])
     if not end_steps:
         return
+    await publish_queue_changed(services.bus, run.org, run.run_id)
     plan = await read_plan(services, run)
     await publish_ready(services.bus, run, [step.step_id for step in matching_end_steps(run, plan)])
 

@@ -12,11 +12,37 @@ from convergence.domain.events import Event
 from convergence.domain.run import Run
 from convergence.domain.trace import TRACEPARENT, current
 from convergence.errors import InvalidInput
-from convergence.ports.bus import RUN_EVENTS, STEP_READY, Bus, Message
+from convergence.ports.bus import QUEUE_CHANGED, RUN_EVENTS, STEP_READY, Bus, Message
 
 SCHEMA_VERSION: Final = "1"
+_SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")  # no other is the name of a document in every store
 _VERSION: Final = "schema_version"  # attribute; a message without it is of version 1
+
+
+class QueueChanged(NamedTuple):
+    """Look at this org's queue now; `run_id` is a run that has just ended, if that is the reason."""
+
+    org: str
+    run_id: str = ""
+
+    def encode(self) -> bytes:
+        """Return the message's data."""
+        return orjson.dumps({"org": self.org, "run_id": self.run_id})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Parse a message's data. Raises `InvalidInput` for anything that is not one of ours."""
+        try:
+            fields = orjson.loads(data)
+            org, run_id = fields["org"], fields["run_id"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidInput(f"not a queue-changed message: {error}") from error
+        if not (isinstance(org, str) and _SLUG.fullmatch(org) and isinstance(run_id, str)):
+            raise InvalidInput("not a queue-changed message: org and run_id are text")
+        if run_id and _RUN_ID.fullmatch(run_id) is None:
+            raise InvalidInput("not a queue-changed message: run_id is not a run's")
+        return cls(org, run_id)
 
 
 class StepReady(NamedTuple):
@@ -65,6 +91,11 @@ async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
     messages = [message(StepReady(run.run_id, step, run.epoch).encode(), **attributes) for step in step_ids]
     if messages:
         await bus.publish(STEP_READY, messages)
+
+
+async def publish_queue_changed(bus: Bus, org: str, run_id: str = "") -> None:
+    """Hint that a queued run may start now: one was added, or one has ended."""
+    await bus.publish(QUEUE_CHANGED, [message(QueueChanged(org, run_id).encode(), org=org)])
 
 
 async def publish_events(bus: Bus, events: Iterable[Event]) -> None:

@@ -19,27 +19,26 @@ from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
 from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_end_steps, run_timed_out
 from convergence.engine.messages import publish_ready
+from convergence.engine.queue.enqueue import check_queued
+from convergence.engine.queue.reservation import reserve, reserved_until
 from convergence.engine.services import Services
 from convergence.engine.step.lease import is_leased
 from convergence.engine.store import (
     StoredRun,
     StoredStep,
-    budget_path,
     dead_letter_write,
     read_all_steps,
     read_plan,
     read_run,
-    read_usage,
     record_id,
-    write,
     write_run,
 )
 from convergence.errors import Conflict, ConvergenceError, QuotaExceeded
-from convergence.ports.bus import Ack, Answer, Delivery
 from convergence.ports.documents import Order, Patch, Where
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
+_AT_ONCE: Final = 32  # runs that are looked at together: a pass over 10,000 must not take minutes of waiting
 _TOTALS: Final = ("rows_processed", "rows_written")
 _RUN_STEP: Final = "_run"  # the dead letter of a run that failed by its deadline, not by a step
 Steps = Mapping[str, StoredStep]
@@ -63,16 +62,10 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
             break
         cursor = page.cursor
         await asyncio.sleep(0)  # many may be left or due at once: requests and steps come between them
-    for run_id in found:
-        await _guarded(services, run_id)
+    for at in range(0, len(found), _AT_ONCE):
+        await asyncio.gather(*(_guarded(services, run_id) for run_id in found[at : at + _AT_ONCE]))
         await asyncio.sleep(0)
     return len(found)
-
-
-async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: ARG001 - a tick has no content
-    """Handle one message of the topic `tick`. Ticks that come together do the same work and no harm."""
-    await reconcile(services)
-    return Ack()
 
 
 async def count_unsettled(services: Services) -> int:
@@ -104,6 +97,9 @@ async def reconcile_run(services: Services, run_id: str) -> None:
     if stored is None or stored.run.check_at is None:
         return
     run, now = stored.run, services.clock.now()
+    if run.queue is not None:
+        await check_queued(services, stored)
+        return
     plan = await read_plan(services, run)
     steps = await read_all_steps(services, run)
     if run.terminal:
@@ -147,17 +143,17 @@ async def _admit_late(services: Services, stored: StoredRun, plan: Plan) -> bool
     """Restart the deadline, once, of a run that no worker has begun. False when its quota has no room."""
     run, now, token = stored.run, services.clock.now(), services.ids.new("t")
     deadline_at = now + timedelta(seconds=plan.timeout_s)
-    usage, version = await read_usage(services, budget_path(run))
-    until = deadline_at + timedelta(seconds=services.settings.lease_s)
     limits = (await services.orgs.get(run.org)).limits
-    try:
-        reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
-    except QuotaExceeded:
-        return False
     soon = now + timedelta(seconds=services.settings.check_every_s)
     again = changed(run, deadline_at=deadline_at, deadline_set_at=now, check_at=soon, token=token)
     try:
-        await write_run(services, again, stored.version, write(budget_path(run), version, reserved.to_data()))
+        until = reserved_until(services, deadline_at)
+        reserved = await reserve(services, again, limits, until=until, counted=False)
+    except QuotaExceeded:
+        return False
+    again = reserved.run
+    try:
+        await write_run(services, again, stored.version, *reserved.writes)
     except Conflict:
         return True  # the other writer decides; the next pass looks again
     await _send_again(services, again, plan, {})

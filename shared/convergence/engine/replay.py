@@ -5,17 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
-from typing import Any, Final
+from typing import Any
 
 from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
 from convergence.domain.records import changed
-from convergence.domain.run import Run
+from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Applied, Step
 from convergence.engine.dispatch import (
+    SEALED,
     check_addresses,
     check_runnable,
     dataset_of,
@@ -25,16 +26,15 @@ from convergence.engine.dispatch import (
     split_secrets,
 )
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.queue.reservation import reserve, reserved_until
 from convergence.engine.services import Services
 from convergence.engine.store import (
     DEAD_LETTERS,
     StoredRun,
     StoredStep,
-    budget_path,
     plan_path,
     read_all_steps,
     read_plan,
-    read_usage,
     require_run,
     step_path,
     write,
@@ -42,8 +42,6 @@ from convergence.engine.store import (
 )
 from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Write
-
-_SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
 
 
 async def replay(
@@ -114,6 +112,7 @@ class _Edit:
 
 async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> _Edit:
     epoch = run.epoch + 1
+    latest = latest or run.plan_epoch == NO_PLAN  # it ended before it was admitted: its file was not read yet
     if parameters is None and not latest:
         plan = await read_plan(services, run)
         return _Edit(plan, run.plan_epoch, run.digest, run.parameters, run.sealed, f"replay {epoch}")
@@ -126,9 +125,9 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
     check_addresses(services, parameters or {})
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
     kept_secrets = run.sealed.keys() & secret  # one that is not a secret any more has to be given again
-    given = {**run.parameters, **dict.fromkeys(kept_secrets, _SEALED), **(parameters or {})}
-    kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.created_at))
-    fresh = {name: value for name, value in secrets.items() if value != _SEALED}
+    given = {**run.parameters, **dict.fromkeys(kept_secrets, SEALED), **(parameters or {})}
+    kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.dated))
+    fresh = {name: value for name, value in secrets.items() if value != SEALED}
     request = ResolveRequest(
         org_slug=run.org,
         env=services.env,
@@ -138,7 +137,7 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
         credential_id=run.credential_id,
         parameters=kept,
         profile=(await services.orgs.get(run.org)).profile,
-        fire_time=run.created_at,
+        fire_time=run.dated,
     )
     changes = [*sorted(parameters or {}), *(["the pipeline's latest file"] if latest else [])]
     plan, _ = await runnable(services, loaded, request, sealed={*kept_secrets, *secrets})
@@ -198,17 +197,15 @@ async def _next_epoch(
         deadline_at=deadline_at,
         deadline_set_at=now,
         check_at=now + timedelta(seconds=services.settings.check_every_s),
+        queue=None,
         error=None,
         totals={},
         warnings=(),
     )
     limits = (await services.orgs.get(run.org)).limits
-    usage, version = await read_usage(services, budget_path(run))
-    until = deadline_at + timedelta(seconds=services.settings.lease_s)
-    reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=False, token=token)
-    writes: list[Write] = [
-        write(budget_path(run), version, reserved.to_data()),
-    ]
+    until = reserved_until(services, deadline_at)
+    reserved = await reserve(services, again, limits, until=until, counted=run.plan_epoch == NO_PLAN)
+    again, writes = reserved.run, reserved.writes
     if edit.plan_epoch != run.plan_epoch:
         writes.append(Create(plan_path(again), edit.plan.to_data()))
     for planned in edit.plan.graph:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
+from convergence.config.files.models import Providers
 from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
@@ -37,12 +38,19 @@ INDEXES: Final = (
     Index("runs", ("org", "status", "created_at"), descending=True),
     Index("runs", ("org", "provider", "created_at"), descending=True),
     Index("runs", ("org", "provider", "status", "created_at"), descending=True),
+    Index("runs", ("queue.org", "queue.pool", "queue.rank")),
+    Index("runs", ("queue.held_after",)),
+    Index("schedules", ("due_at",), sharded=True),
+    Index("schedules", ("org", "pipeline")),
+    Index("org_queues", ("ready", "virtual_start")),
+    Index("org_queues", ("next_check_at",)),
+    Index("org_queues", ("blocked_on", "virtual_start"), array="blocked_on"),
     Index("dead_letters", ("org", "created_at"), descending=True),
     Index("api_keys", ("org", "created_at")),
     Index("orgs", ("slug",)),
 )
 # Collections of large or busy documents, which are searched through the indexes above and no others.
-UNINDEXED: Final = ("runs", "plan", "steps", "usage", "dead_letters", "once")
+UNINDEXED: Final = ("runs", "plan", "steps", "usage", "dead_letters", "once", "schedules", "org_queues", "caps")
 _PLANS_MAX: Final = 500
 
 
@@ -58,6 +66,9 @@ class EngineSettings:
     proven_after_s: float = 0.0  # a process that has been up so long is proven; a function's instance always is
     isolation_wait_s: float = 50.0  # for other steps of this process to end: what is left of 540 s after 480
     result_bytes_max: int = 65_536
+    queue_timeout_s: float = 86_400.0  # a run that waits longer than this for its start fails
+    runs_max: int | None = None  # active at once, over all orgs; None: no such cap
+    cap_shards: int = 1  # documents that each cap is spread over: about two for each run that starts in a second
     sole_process: bool = False  # embedded: owners of another boot are dead, because of the data directory's lock
 
 
@@ -80,6 +91,7 @@ class ProcessCache:
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
         self.routines_failed: set[str] = set()  # procedures whose file is wrong
+        self.queues: set[str] = set()  # orgs that are known to have a queue
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -109,6 +121,10 @@ class ProcessCache:
 
 def _no_notifications(_: str) -> Mapping[str, Any]:
     return {}
+
+
+def _no_providers() -> Providers:
+    return Providers(providers={})
 
 
 async def _no_trouble() -> str | None:
@@ -141,6 +157,7 @@ class Services:
     notifications: Callable[[str], Mapping[str, Any]] = (
         _no_notifications  # of an org: defaults for outcomes without an end step
     )
+    providers: Callable[[], Providers] = _no_providers  # the merged registry
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.quota import Usage
-from convergence.domain.run import Run
+from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.step import Step
 from convergence.domain.times import to_text
 from convergence.engine.services import Services
@@ -112,7 +112,9 @@ async def read_all_steps(services: Services, run: Run) -> dict[str, StoredStep]:
 
 
 async def read_plan(services: Services, run: Run) -> Plan:
-    """Return the pinned plan; one read per process and run."""
+    """Return the pinned plan; one read per process and run. A run that was never admitted has one without steps."""
+    if run.plan_epoch == NO_PLAN:
+        return Plan(run.pipeline, run.pipeline_id, run.digest, run.provider, "", 0.0, ())
     plan = services.cache.plan(run.run_id, run.plan_epoch)
     if plan is None:
         document = await services.documents.get(plan_path(run))
@@ -138,9 +140,12 @@ def write(path: str, version: int, data: dict[str, Any]) -> Create | Replace:
     return Create(path, data) if version == 0 else Replace(path, version, data)
 
 
-def release_write(run: Run) -> Patch:
-    """Return the write that gives back a run's reservation; harmless when it is gone."""
-    return Patch(budget_path(run), unset=(("active", run.run_id),))
+def release_writes(run: Run) -> list[Write]:
+    """Return the writes that give back a run's reservation and its places in caps; harmless when they are gone."""
+    if run.queue is not None:
+        return []
+    caps = [Patch(path, unset=(("held", run.run_id),)) for path in run.caps]
+    return [Patch(budget_path(run), unset=(("active", run.run_id),)), *caps]
 
 
 def dead_letter_write(

@@ -6,10 +6,11 @@ from functools import partial
 
 from convergence.engine.dead_letter import on_dead_letter
 from convergence.engine.dispatch_message import on_dispatch
-from convergence.engine.reconcile import on_tick
+from convergence.engine.queue.handler import on_queue_changed
 from convergence.engine.services import Services
 from convergence.engine.step.run_step import on_step_ready
-from convergence.ports.bus import DEAD_LETTER, DISPATCH, STEP_READY, TICK, Handler
+from convergence.engine.tick import on_tick
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, TICK, Handler
 
 
 def handlers(services: Services) -> dict[str, Handler]:
@@ -18,5 +19,6 @@ def handlers(services: Services) -> dict[str, Handler]:
         STEP_READY: partial(on_step_ready, services),
         DEAD_LETTER: partial(on_dead_letter, services),
         DISPATCH: partial(on_dispatch, services),
+        QUEUE_CHANGED: partial(on_queue_changed, services),
         TICK: partial(on_tick, services),
     }

@@ -12,6 +12,7 @@ RUN_EVENTS: Final = "run-events"
 AUDIT_EVENTS: Final = "audit-events"
 DISPATCH: Final = "dispatch"
 TICK: Final = "tick"
+QUEUE_CHANGED: Final = "queue-changed"
 
 
 class Message(NamedTuple):

@@ -12,6 +12,7 @@ from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.clock import Clock
 from convergence.ports.documents import Create, Delete, Documents, Patch, Replace, Where, Write
 from convergence.ports.keyring import Keyring
+from convergence.tenants.schedule_requests import schedule_request
 
 _ATTEMPTS: Final = 5
 
@@ -61,7 +62,8 @@ class CredentialStore:
             }
             write = Create(path, data) if known is None else Replace(path, known.version, data)
             try:
-                await self._documents.commit([write, *await self._default(org, provider, credential_id)])
+                request = schedule_request(org, _unique("stored", data["ciphertext"]))
+                await self._documents.commit([write, *await self._default(org, provider, credential_id), request])
             except Conflict:
                 continue
             return credential_id
@@ -109,7 +111,8 @@ class CredentialStore:
             raise NotFound(
                 f"{org} has no {provider} credential {credential_id[:100]!r}.{did_you_mean(credential_id, known)}"
             )
-        writes: list[Write] = [Delete(known[credential_id].path)]
+        request = schedule_request(org, _unique("deleted", known[credential_id].ciphertext))
+        writes: list[Write] = [Delete(known[credential_id].path), request]
         document = await self._documents.get(f"orgs/{org}")
         if document is not None and document.data["default_credentials"].get(provider) == credential_id:
             writes.append(Patch(f"orgs/{org}", unset=[("default_credentials", provider)]))
@@ -124,9 +127,9 @@ class CredentialStore:
         """Record the outcome of a validation."""
         status = "valid" if valid else "invalid"
         checked = to_text(self._clock.now())
-        await self._documents.commit(
-            [Patch(credential.path, {("status",): status, ("why",): reason, ("checked_at",): checked})]
-        )
+        patch = Patch(credential.path, {("status",): status, ("why",): reason, ("checked_at",): checked})
+        request = schedule_request(credential.org, _unique(f"{status} {checked}", credential.ciphertext))
+        await self._documents.commit([patch, request] if status != credential.status else [patch])
 
     async def reseal(self, org: str) -> int:
         """Seal again what is under an older version of the key, so that the version can be retired; return how many.
@@ -172,6 +175,11 @@ def credential_id_of(org: str, provider: str, name: str) -> str:
 
 def _credential(org: str, credential_id: str, data: Mapping[str, Any]) -> Credential:
     return Credential(org, credential_id, data["provider"], data["name"], data["status"], data["ciphertext"])
+
+
+def _unique(change: str, ciphertext: str) -> str:
+    """Return a name that no other change of a credential has: no two ciphertexts are equal."""
+    return hashlib.blake2b(f"{change}\n{ciphertext}".encode(), digest_size=10).hexdigest()
 
 
 def _aad(org: str, credential_id: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 from convergence.config.sources import SchemaSource
@@ -11,7 +10,8 @@ from convergence.ports.documents import Create, Documents
 from convergence.ports.warehouse import Warehouse
 from convergence.tenants.api_keys import ApiKey, ApiKeyStore
 from convergence.tenants.orgs import Org, check_slug, path
-from convergence.tenants.plans import limits_of
+from convergence.tenants.plans import on_plan
+from convergence.tenants.schedule_requests import schedule_request
 
 
 def tables_of_orgs(schemas: SchemaSource) -> list[str]:
@@ -38,7 +38,7 @@ async def onboard(
         Conflict: the org exists.
     """
     check_slug(org.slug)
-    founded = replace(org, limits=limits_of(configs_dir, org.plan)) if org.plan else org
+    founded = on_plan(configs_dir, org, org.plan) if org.plan else org
     if await documents.get(path(org.slug)) is not None:
         raise Conflict(f"org {org.slug!r} exists already")
     await warehouse.ensure_dataset(dataset)
@@ -46,7 +46,7 @@ async def onboard(
         await warehouse.ensure_table(dataset, schemas.get(name))
     text, key = keys.make(org.slug, name="first")
     try:
-        await keys.keep(text, key, Create(path(org.slug), founded.to_data()))
+        await keys.keep(text, key, Create(path(org.slug), founded.to_data()), schedule_request(org.slug, "created"))
     except Conflict as error:
         raise Conflict(f"org {org.slug!r} exists already") from error
     return founded, key, text

@@ -12,7 +12,8 @@ from convergence.domain.quota import Limits
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
 from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
-from convergence.ports.documents import Create, Documents, Order, Replace
+from convergence.ports.documents import Create, Documents, Order, Replace, Write
+from convergence.tenants.schedule_requests import schedule_request
 
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
@@ -44,6 +45,8 @@ class Org:
     default_credentials: Mapping[str, str] = field(default_factory=dict)  # provider → credential id
     subscription: str = "ACTIVE"
     plan: str = ""
+    weight: float = 1.0  # the org's share where orgs compete for the same places; the plan's
+    demo: bool = False  # its credentials are the sandbox's, so nothing of it runs by itself
     token: str = ""
 
     def to_data(self) -> dict[str, Any]:
@@ -62,6 +65,8 @@ class Org:
             "default_credentials": self.default_credentials,
             "subscription": self.subscription,
             "plan": self.plan,
+            "weight": self.weight,
+            "demo": self.demo,
             "token": self.token,
         }
 
@@ -88,7 +93,7 @@ class OrgStore:
         """Store a new org. Raises `InvalidInput` for a bad slug, `Conflict` when it exists."""
         check_slug(org.slug)
         try:
-            await self._documents.commit([Create(path(org.slug), org.to_data())])
+            await self._documents.commit([Create(path(org.slug), org.to_data()), schedule_request(org.slug, "created")])
         except Conflict as error:
             raise Conflict(f"org {org.slug!r} exists already") from error
 
@@ -100,9 +105,13 @@ class OrgStore:
                 raise NotFound(f"Unknown org: {slug[:100]!r}.")
             if document.data.get("token") == token:
                 return Org.from_data(document.data)  # stored before, its answer was lost
-            edited = replace(edit(Org.from_data(document.data)), token=token)
+            before = Org.from_data(document.data)
+            edited = replace(edit(before), token=token)
+            writes: list[Write] = [Replace(path(slug), document.version, edited.to_data())]
+            if (edited.status, edited.subscription) != (before.status, before.subscription):
+                writes.append(schedule_request(slug, token))
             try:
-                await self._documents.commit([Replace(path(slug), document.version, edited.to_data())])
+                await self._documents.commit(writes)
             except Conflict:
                 continue
             return edited

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -12,6 +13,7 @@ from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.domain.quota import Limits
 from convergence.errors import ConfigErrors, InvalidInput, did_you_mean
+from convergence.tenants.orgs import Org
 
 FILE = "system/plans.yml"
 
@@ -27,10 +29,11 @@ def load_plans(configs_dir: Path) -> dict[str, Plan]:
         raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
 
 
-def limits_of(configs_dir: Path, plan: str) -> Limits:
-    """Return a plan's limits. Raises `InvalidInput` with the plans there are."""
+def on_plan(configs_dir: Path, org: Org, plan: str) -> Org:
+    """Return the org on a plan, with its limits and its weight. Raises `InvalidInput` with the plans there are."""
     plans = load_plans(configs_dir)
     if plan not in plans:
         raise InvalidInput(f"there is no plan {plan!r}.{did_you_mean(plan, plans)}")
     found = plans[plan]
-    return Limits(daily=found.daily, monthly=found.monthly, concurrent=found.concurrent)
+    limits = Limits(daily=found.daily, monthly=found.monthly, concurrent=found.concurrent)
+    return replace(org, plan=plan, limits=limits, weight=found.weight)

@@ -48,7 +48,7 @@ def test_a_step_moves_only_along_its_table(before: StepStatus, after: StepStatus
 
 
 def test_terminal_statuses_are_those_that_lead_nowhere() -> None:
-    assert frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED}) == RUN_TERMINAL
+    assert frozenset({RunStatus.COMPLETED, RunStatus.FAILED, RunStatus.CANCELLED, RunStatus.SKIPPED}) == RUN_TERMINAL
     assert frozenset({StepStatus.COMPLETED, StepStatus.FAILED, StepStatus.SKIPPED}) == STEP_TERMINAL
 
 

@@ -27,7 +27,7 @@ def test_there_are_five_functions_and_each_is_twenty_lines_at_most() -> None:
 
 def test_every_topic_of_the_engine_has_exactly_one_function() -> None:
     heard = sorted(trigger.topic for each in functions().values() for trigger in each.triggers)
-    published = {bus.STEP_READY, bus.DEAD_LETTER, bus.RUN_EVENTS, bus.AUDIT_EVENTS}
+    published = {bus.STEP_READY, bus.QUEUE_CHANGED, bus.DEAD_LETTER, bus.RUN_EVENTS, bus.AUDIT_EVENTS}
     assert len(heard) == len(set(heard))
     assert set(heard) == published | {"dispatch", "tick"}
     dead_letters = {trigger.dead_letter_topic for each in functions().values() for trigger in each.triggers}

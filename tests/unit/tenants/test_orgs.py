@@ -20,7 +20,7 @@ from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.onboarding import onboard
 from convergence.tenants.orgs import Org, subscription_status
-from convergence.tenants.plans import limits_of, load_plans
+from convergence.tenants.plans import load_plans, on_plan
 from tests.unit.tenants.conftest import Tenants
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -38,7 +38,11 @@ def test_the_three_plans_allow_what_they_promise() -> None:
     limits = {name: (plan.daily, plan.monthly, plan.concurrent) for name, plan in load_plans(CONFIGS).items()}
     assert limits == {"STARTER": (6, 180, 2), "PROFESSIONAL": (20, 600, 5), "SCALE": (100, 3000, 20)}
     with pytest.raises(InvalidInput, match="Did you mean 'STARTER'"):
-        limits_of(CONFIGS, "STARTR")
+        on_plan(
+            CONFIGS,
+            Org(slug="acme", name="", status="ACTIVE", limits=Limits(daily=1, monthly=1, concurrent=1), created_at=NOW),
+            "STARTR",
+        )
 
 
 @pytest.mark.parametrize(

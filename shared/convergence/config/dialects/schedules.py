@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from datetime import datetime, tzinfo
+from functools import partial
 from typing import Any, Final
 
-from convergence.config.cron import check_cron, zone
+from convergence.config.cron import check_cron, full_cron, zone
 from convergence.errors import InvalidInput, did_you_mean
 
 Report = Callable[[str | None, str], None]  # key within the schedule (None: the schedule itself), message
@@ -17,11 +19,16 @@ _TYPES: Final[Mapping[str, frozenset[str]]] = {
     "daily": frozenset({"time"}),
     "monthly": frozenset({"time", "day_of_month"}),
 }
-KEYS: Final = frozenset({"cron", "default_cron", "type", "time", "minute", "day_of_month", "timezone", "enabled"})
+_WHEN: Final = frozenset({"cron", "default_cron", "type", "time", "minute", "day_of_month"})
+_PLAIN: Final = frozenset({"enabled", "jitter_minutes", "missed", "overlap", "queue_max", "parameters"})
+_TIMES: Final = frozenset({"start", "end", "blackouts", "starting_deadline"})
+KEYS: Final = _WHEN | _PLAIN | _TIMES | {"timezone"}
+_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_DURATION: Final = re.compile(r"([0-9]{1,7})\s*([smhd])", re.ASCII)
 
 
 def normalise(written: Any, report: Report) -> dict[str, Any] | None:
-    """Return `{cron, timezone, enabled}`, or None after reporting what is wrong."""
+    """Return the schedule in the model's words, or None after reporting what is wrong."""
     if isinstance(written, str):
         written = {"cron": written}
     if not isinstance(written, Mapping):
@@ -42,7 +49,63 @@ def normalise(written: Any, report: Report) -> dict[str, Any] | None:
         return None
     if cron is None or wrong:
         return None
-    return {"cron": cron, "timezone": timezone, "enabled": written.get("enabled", True)}
+    plain = {key: written[key] for key in sorted(_PLAIN & set(written))}
+    return {
+        "cron": cron,
+        "timezone": timezone,
+        "enabled": True,
+        **plain,
+        **_times(written, zone(str(timezone)), report),
+    }
+
+
+def _times(written: Mapping[str, Any], where: tzinfo, report: Report) -> dict[str, Any]:
+    """Return the keys that hold times and durations, read."""
+    found: dict[str, Any] = {}
+    for key in ("start", "end"):
+        if key in written:
+            found[key] = _moment(written[key], where, partial(report, key))
+    if "starting_deadline" in written:
+        found["starting_deadline_s"] = _duration(written["starting_deadline"], report)
+    if "blackouts" in written:
+        found["blackouts"] = _blackouts(written["blackouts"], where, report)
+    return {key: value for key, value in found.items() if value is not None}
+
+
+def _moment(value: Any, where: tzinfo, report: Callable[[str], None]) -> datetime | None:
+    """Read a date or a time; without an offset it is in the schedule's zone."""
+    try:
+        read = datetime.fromisoformat(str(value))
+    except ValueError:
+        report(f"a date or a time such as 2026-12-24 or 2026-12-24T18:00, not {str(value)[:100]!r}")
+        return None
+    return read if read.tzinfo is not None else read.replace(tzinfo=where)
+
+
+def _duration(value: Any, report: Report) -> int | None:
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    if match is not None:
+        return int(match[1]) * _UNITS[match[2]]
+    if isinstance(value, int) and not isinstance(value, bool):
+        return value
+    report("starting_deadline", f'a duration such as "24h", "90m" or a number of seconds, not {str(value)[:100]!r}')
+    return None
+
+
+def _blackouts(value: Any, where: tzinfo, report: Report) -> list[dict[str, Any]] | None:
+    found = []
+    for each in value if isinstance(value, list) else [value]:
+        if not isinstance(each, Mapping) or not {"start", "end"} <= set(each) <= {"start", "end", "reason"}:
+            report("blackouts", "each blackout has start, end and, if you like, reason")
+            return None
+        start, end = (_moment(each[key], where, partial(report, "blackouts")) for key in ("start", "end"))
+        if start is None or end is None:
+            return None
+        if end <= start:
+            report("blackouts", f"a blackout ends after it starts, not {each['start']} … {each['end']}")
+            return None
+        found.append({"start": start, "end": end, "reason": str(each.get("reason", ""))})
+    return found
 
 
 def _cron(written: Mapping[str, Any], report: Report) -> str | None:
@@ -52,12 +115,12 @@ def _cron(written: Mapping[str, Any], report: Report) -> str | None:
         return None
     if ways[0] != "type":
         cron = written[ways[0]]
-        for key in sorted(KEYS & set(written) - {ways[0], "timezone", "enabled"}):
+        for key in sorted(_WHEN & set(written) - {ways[0]}):
             report(key, f"{key} goes with `type`, not with a cron")
         if not isinstance(cron, str):
             report(ways[0], "a cron is text: write it in quotes")
             return None
-        return cron
+        return full_cron(cron)
     return _from_type(written, report)
 
 

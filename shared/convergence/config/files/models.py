@@ -161,6 +161,8 @@ class ProviderLine(_Open):
     credential_type: str = "API_KEY"
     api_base_url: str = ""
     rate_limit_per_minute: int | None = Field(default=None, ge=1)  # calls of `generic.api_extractor` with a credential
+    max_concurrent_runs: int | None = Field(default=None, ge=1)  # of all orgs, at once
+    max_concurrent_runs_per_credential: int | None = Field(default=None, ge=1)
     # Part → the reason why its API does not have it, and the alternative.
     unavailable: Mapping[Literal["usage", "cost"], Annotated[str, Field(min_length=1)]] = Field(default_factory=dict)
     # Parameters that point its pipelines to the sandbox (`convergence.sandbox.parameters`).

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
@@ -47,6 +48,22 @@ def load_providers(configs_dir: Path) -> Providers:
     return registry.model_copy(update=merged)
 
 
+class ProviderRegistry:
+    """The merged registry of a configs folder, read again when one of its files changes."""
+
+    def __init__(self, configs_dir: Path) -> None:
+        self._root = configs_dir
+        self._read: tuple[list[tuple[str, int, int]], Providers] | None = None
+
+    def get(self) -> Providers:
+        """Return it. Raises what `load_providers` raises."""
+        files = [FILE, *(file for _, file in _own_files(self._root))]
+        stamps = [(file, stat.st_mtime_ns, stat.st_size) for file in files if (stat := _stat(self._root / file))]
+        if self._read is None or self._read[0] != stamps:
+            self._read = (stamps, load_providers(self._root))
+        return self._read[1]
+
+
 def provider_of(registry: Providers, name: str) -> ProviderLine | None:
     """Return a provider's line of the registry, by its name or alias; None for one that is not registered."""
     return registry.providers.get(registry.aliases.get(name, current(name)))
@@ -58,6 +75,13 @@ def provider_name(registry: Providers, name: str) -> str:
     if found not in registry.providers:
         raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")
     return found
+
+
+def _stat(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:
+        return None
 
 
 def _own_files(configs_dir: Path) -> Iterator[tuple[str, str]]:

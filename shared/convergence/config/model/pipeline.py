@@ -6,6 +6,7 @@ Nothing here knows YAML or an older form. Times are in seconds, lists are tuples
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -34,12 +35,29 @@ class Retry(Model):
     backoff_seconds: float = Field(default=1.0, ge=0, le=3600)
 
 
+class Blackout(Model):
+    """A time without firings: dates or times in the schedule's zone, the end not included."""
+
+    start: datetime
+    end: datetime
+    reason: Text = ""
+
+
 class Schedule(Model):
-    """When the pipeline runs by itself: a cron of five fields in an IANA time zone."""
+    """When the pipeline runs by itself: a cron of five fields in a time zone, and what becomes of missed times."""
 
     cron: str
     timezone: str = "UTC"
     enabled: bool = True
+    jitter_minutes: int = Field(default=0, ge=0, le=1440)
+    starting_deadline_s: int = Field(default=86_400, ge=60, le=31_536_000)
+    missed: Literal["all", "last", "none"] = "last"
+    overlap: Literal["skip", "queue", "cancel_running"] = "skip"
+    queue_max: int = Field(default=1, ge=1, le=100)
+    start: datetime | None = None
+    end: datetime | None = None
+    blackouts: Annotated[tuple[Blackout, ...], Field(strict=False, max_length=100)] = ()
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
 
 
 class ParameterSpec(Model):

@@ -40,6 +40,7 @@ class Settings(BaseSettings):
     RATE_LIMIT_REQUESTS_PER_MINUTE: int = Field(default=100, ge=1)
     RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE: int = Field(default=10_000, ge=1)
     ANONYMOUS_RUNS_PER_DAY: int = Field(default=0, ge=0)  # of each org; 0: pipelines without auth need a key too
+    CONVERGENCE_RUNS_MAX: int | None = Field(default=None, ge=1)  # active at once, over all orgs; None: no such cap
     CONNECTIONS_MAX: int = Field(default=1_000, ge=1)  # open at once; `serve` keeps half of its descriptors for itself
     EVENT_STREAMS_MAX: int = Field(default=200, ge=1)  # open at once in this process
     EVENT_STREAMS_PER_ORG: int = Field(default=20, ge=1)

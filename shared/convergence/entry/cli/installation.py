@@ -18,7 +18,8 @@ Watch = Callable[[str, str, int, int | None, str], None]
 class Place:
     """Where an installation lives. `synchronous` FULL survives a power cut, NORMAL a killed process.
 
-    Datasets end in `env`; `project_id` is what SQL may put before a dataset.
+    Datasets end in `env`; `project_id` is what SQL may put before a dataset. With `schedules`, a writer starts what is
+    due by itself.
     """
 
     data_dir: Path
@@ -26,6 +27,7 @@ class Place:
     env: str = "dev"
     project_id: str = "local-dev-project"
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
+    schedules: bool = False
 
 
 class Worker(Protocol):

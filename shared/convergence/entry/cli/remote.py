@@ -14,7 +14,7 @@ from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput, NotFound, did_you_mean
 
-_ENDED: Final = frozenset({"completed", "failed", "cancelled"})
+_ENDED: Final = frozenset({"completed", "failed", "cancelled", "skipped"})
 Words = tuple[Sequence[str], Sequence[str], Sequence[str]]  # -p, --secret-from-env, --secret-from-file
 
 

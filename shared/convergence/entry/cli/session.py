@@ -107,13 +107,16 @@ class Session:
         return self.installation.reader(self.place)
 
     @asynccontextmanager
-    async def writing(self, purpose: str, watch: Watch | None = None) -> AsyncIterator[Writer]:
+    async def writing(
+        self, purpose: str, watch: Watch | None = None, *, schedules: bool = False
+    ) -> AsyncIterator[Writer]:
         """Open to write, with the log going to its file, and the sandbox of unfinished demo runs listening again.
 
         Raises:
             StorageLocked: another process writes.
         """
-        async with self.installation.writer(self.place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
+        place = replace(self.place, schedules=schedules)
+        async with self.installation.writer(place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
             handler = write_to(self.installation.log_file(self.place), to_stderr=self.out.verbose)
             stack.callback(stop, handler)
             await listen_again(self.installation, self.out, writer.services, stack)

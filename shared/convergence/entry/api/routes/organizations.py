@@ -32,7 +32,7 @@ from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Runtime
 from convergence.tenants.onboarding import onboard as onboard_org
 from convergence.tenants.orgs import Org, subscription_status
-from convergence.tenants.plans import limits_of
+from convergence.tenants.plans import on_plan
 
 router = APIRouter(tags=["organizations"], route_class=StrictRoute)
 development = APIRouter(prefix="/admin/dev", tags=["organizations"])
@@ -195,5 +195,5 @@ def _planned(at: Runtime, org: Org, plan: str | None, limits: LimitsBody | None)
     if limits is not None:
         return replace(org, plan=org.plan if plan is None else plan, limits=limits.limits())
     if plan is not None:
-        return replace(org, plan=plan, limits=limits_of(at.services.configs_dir, plan))
+        return on_plan(at.services.configs_dir, org, plan)
     return org

@@ -21,7 +21,7 @@ from convergence.entry.api.runtime import At, Runtime
 router = APIRouter(prefix="/pipelines", tags=["state"])
 
 RunId = Annotated[str, Path(description="The run's id.", examples=["run_5f0c2d9a4be1c7d83f60"])]
-Status = Literal["queued", "pending", "validating", "running", "completed", "failed", "cancelled"]
+Status = Literal["queued", "pending", "validating", "running", "completed", "failed", "cancelled", "skipped"]
 
 
 class Entry(TypedDict):

@@ -138,10 +138,12 @@ def _ask(server: Server, slug: str) -> dict[str, Any]:
     }
 
 
-async def create_org(services: Services, slug: str, name: str, limits: Limits, profile: dict[str, str]) -> Org:
+async def create_org(
+    services: Services, slug: str, name: str, limits: Limits, profile: dict[str, str], *, demo: bool = False
+) -> Org:
     """Store a new org. Raises `InvalidInput` for a bad slug, `Conflict` when it exists."""
     now = services.clock.now()
-    org = Org(slug=slug, name=name or slug, status="ACTIVE", limits=limits, created_at=now, profile=profile)
+    org = Org(slug=slug, name=name or slug, status="ACTIVE", limits=limits, created_at=now, profile=profile, demo=demo)
     await services.orgs.create(org)
     return org
 

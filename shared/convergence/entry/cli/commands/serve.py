@@ -31,7 +31,8 @@ YOUNG_MAX: Final = (
 @click.option("--port", type=click.IntRange(0, 65_535), help="Port; 0 takes a free one (default 8001; PORT).")
 @click.pass_obj
 def command(session: Session, host: str, port: int | None) -> int:
-    """Serve the REST API until Ctrl-C or SIGTERM; runs that an earlier process left are finished too.
+    """Serve the REST API and run what is scheduled, until Ctrl-C or SIGTERM; runs that an earlier process left are
+    finished too.
 
     The operator's key is the variable CONVERGENCE_ROOT_KEY; docs/api.md has all settings.
 
@@ -61,7 +62,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         def capture_signals(self) -> Iterator[None]:
             yield  # handled here, because the steps have to be waited for as well
 
-    async with session.writing(f"serve {_address(listening)}") as writer:
+    async with session.writing(f"serve {_address(listening)}", schedules=True) as writer:
         await writer.look_at_warehouse()  # a damaged file is found here, not by every run
         log = session.installation.log_file(session.place)
 

@@ -69,7 +69,7 @@ async def ensure_org(writer: Writer) -> None:
     try:
         await writer.services.orgs.get(ORG)
     except NotFound:
-        await create_org(writer.services, ORG, "Demo", LIMITS, {"admin_email": "ops@demo.example"})
+        await create_org(writer.services, ORG, "Demo", LIMITS, {"admin_email": "ops@demo.example"}, demo=True)
 
 
 async def _run(

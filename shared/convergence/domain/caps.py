@@ -1,0 +1,64 @@
+"""Caps: how many runs may be active at once over all orgs. Each is a set of leases with expiry, never a counter."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any, Final, NamedTuple, Self
+
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
+
+GLOBAL: Final = "global"
+
+
+class Cap(NamedTuple):
+    """A limit in force. Its places are spread over `shards` documents, as one takes about a write a second."""
+
+    name: str
+    limit: int
+    shards: int = 1
+
+    def paths(self) -> list[str]:
+        """Return where its documents are."""
+        return [f"caps/{self.name}.{shard}" for shard in range(self.shards)]
+
+    def share(self, shard: int) -> int:
+        """Return how many places a shard has."""
+        return self.limit // self.shards + (shard < self.limit % self.shards)
+
+
+@dataclass(frozen=True, kw_only=True)
+class CapShard:
+    """What `caps/{name}.{shard}` holds: run id → time after which its place is void."""
+
+    held: Mapping[str, datetime] = field(default_factory=dict)
+    token: str = ""
+
+    def active(self, now: datetime, *, but: str = "") -> dict[str, datetime]:
+        """Return the places that are taken, without that of the run `but`."""
+        return {run: until for run, until in self.held.items() if until > now and run != but}
+
+    def taken(self, run_id: str, *, now: datetime, until: datetime, token: str) -> Self:
+        """Return the shard with a place for `run_id`, without those that are void."""
+        return replace(self, held={**self.active(now, but=run_id), run_id: until}, token=token)
+
+    def to_data(self) -> dict[str, Any]:
+        """Return JSON."""
+        return {"held": {run: to_text(until) for run, until in self.held.items()}, "token": self.token}
+
+    @classmethod
+    def from_data(cls, data: Mapping[str, Any]) -> Self:
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, data)
+
+
+def provider_cap(provider: str) -> str:
+    """Return the name of a provider's cap."""
+    return f"provider-{provider}"
+
+
+def credential_cap(credential_id: str) -> str:
+    """Return the name of a credential's cap."""
+    return f"credential-{credential_id}"

@@ -1,0 +1,168 @@
+"""What a schedule does with its undecided instants: a pure function of the schedule, its active runs and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from convergence.domain.records import changed
+from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Schedule, Timing, jitter_of
+
+COUNTED_MAX: Final = 5_000  # missed instants that are counted one by one; of more, the count says "at least"
+_LOOK_AGAIN_S: Final = 60
+
+
+class Instants(Protocol):
+    """The instants of a timing, in UTC, around changes of clocks as docs/scheduling.md says."""
+
+    def after(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+        """Yield those strictly later than `at`, ascending."""
+        ...
+
+    def before(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+        """Yield those strictly earlier than `at`, descending."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """The schedule after it, and what else goes into the same commit."""
+
+    schedule: Schedule
+    fires: datetime | None = None
+    held_after: str = ""  # the run that the fired one waits for
+    skips: tuple[LastSkip, ...] = ()
+    cancels: tuple[str, ...] = ()
+
+
+def next_slot(instants: Instants, timing: Timing, after: datetime) -> datetime | None:
+    """Return the first instant strictly later than `after` within the schedule's start and end."""
+    if timing.start is not None and after < timing.start:
+        after = timing.start - timedelta(microseconds=1)
+    found = next(instants.after(timing, after), None)
+    return None if found is None or (timing.end is not None and found > timing.end) else found
+
+
+def moved(instants: Instants, schedule: Schedule, decided_through: datetime) -> Schedule:
+    """Return the schedule at its next slot after everything through `decided_through` is decided."""
+    through = max(decided_through, schedule.decided_through or decided_through)
+    return placed(changed(schedule, decided_through=through), next_slot(instants, schedule.timing, through))
+
+
+def placed(schedule: Schedule, slot: datetime | None) -> Schedule:
+    """Return the schedule with `slot` as its next undecided instant."""
+    if slot is None:
+        return changed(schedule, slot=None, due_at=None)
+    delay = jitter_of(schedule.org, schedule.pipeline, schedule.timing.jitter_s)
+    return changed(schedule, slot=slot, due_at=slot + timedelta(seconds=delay))
+
+
+def decide(
+    instants: Instants, schedule: Schedule, active_runs: Sequence[str], now: datetime, *, refusal: str = ""
+) -> Decision | None:
+    """Decide the slots that are due; None when none is.
+
+    Args:
+        instants: The schedule's calendar.
+        schedule: As stored.
+        active_runs: Those of `schedule.active_runs` that have not ended, oldest first.
+        now: The present.
+        refusal: The reason why the org may not run; then every due slot is skipped.
+    """
+    slot, timing = schedule.slot, schedule.timing
+    if slot is None or schedule.due_at is None or schedule.due_at > now:
+        return None
+    schedule = changed(schedule, active_runs=tuple(active_runs))
+    horizon = now - timedelta(seconds=jitter_of(schedule.org, schedule.pipeline, timing.jitter_s))
+    if refusal:
+        return _skip_all(instants, schedule, slot, horizon, refusal)
+    late = now - slot > timedelta(seconds=timing.starting_deadline_s)
+    if timing.missed is Missed.LAST:
+        last = _last(instants, timing, slot, horizon)
+        skips = _skips(instants, timing, slot, last, "a later firing was due too (missed: last)")
+        return _fire(instants, schedule, last, skips, late=False, now=now)
+    if timing.missed is Missed.NONE and late:
+        limit = min(horizon, now - timedelta(seconds=timing.starting_deadline_s, microseconds=1))
+        return _skip_all(instants, schedule, slot, limit, "it was late (missed: none)")
+    return _fire(instants, schedule, slot, (), late=late and timing.missed is Missed.ALL, now=now)
+
+
+def _fire(
+    instants: Instants, schedule: Schedule, slot: datetime, skips: tuple[LastSkip, ...], *, late: bool, now: datetime
+) -> Decision:
+    timing, active = schedule.timing, schedule.active_runs
+    blackout = _blackout(timing.blackouts, slot)
+    if blackout is not None:
+        reason = "it was in a blackout" + (f": {blackout.reason}" if blackout.reason else "")
+        return _decided(instants, schedule, slot, [*skips, _one(slot, reason)])
+    if not active:
+        return _decided(instants, schedule, slot, skips, fires=slot)
+    if timing.overlap is Overlap.CANCEL_RUNNING:
+        return _decided(instants, schedule, slot, skips, fires=slot, cancels=active)
+    if timing.overlap is Overlap.QUEUE:
+        if len(active) > timing.queue_max:
+            return _decided(instants, schedule, slot, [*skips, _one(slot, "the schedule's queue was full")])
+        return _decided(instants, schedule, slot, skips, fires=slot, held_after=active[-1])
+    if late:  # a catch-up must not skip itself: its next firing stays undecided while the one before runs
+        waiting = changed(schedule, due_at=now + timedelta(seconds=_LOOK_AGAIN_S))
+        return Decision(schedule=waiting)
+    return _decided(instants, schedule, slot, [*skips, _one(slot, f"run {active[-1]} was still active")])
+
+
+def _decided(
+    instants: Instants,
+    schedule: Schedule,
+    slot: datetime,
+    skips: Sequence[LastSkip],
+    *,
+    fires: datetime | None = None,
+    held_after: str = "",
+    cancels: Sequence[str] = (),
+) -> Decision:
+    after = moved(instants, schedule, slot)
+    if skips:
+        after = changed(after, last_skip=skips[-1])
+    if fires is not None:
+        after = changed(after, last_fired_at=fires)
+    return Decision(schedule=after, fires=fires, held_after=held_after, skips=tuple(skips), cancels=tuple(cancels))
+
+
+def _skip_all(instants: Instants, schedule: Schedule, slot: datetime, until: datetime, reason: str) -> Decision:
+    last = _last(instants, schedule.timing, slot, until)
+    return _decided(instants, schedule, last, [_range(instants, schedule.timing, slot, last, reason)])
+
+
+def _last(instants: Instants, timing: Timing, slot: datetime, until: datetime) -> datetime:
+    """Return the last instant from `slot` on that is not later than `until`."""
+    if timing.end is not None:
+        until = min(until, timing.end)
+    found = next(instants.before(timing, until + timedelta(microseconds=1)), None)
+    return slot if found is None else max(slot, found)
+
+
+def _skips(instants: Instants, timing: Timing, slot: datetime, last: datetime, reason: str) -> tuple[LastSkip, ...]:
+    """Return the skip of every instant from `slot` to before `last`, none when there is none."""
+    if slot >= last:
+        return ()
+    before_last = next(instants.before(timing, last), slot)
+    return (_range(instants, timing, slot, max(slot, before_last), reason),)
+
+
+def _range(instants: Instants, timing: Timing, first: datetime, last: datetime, reason: str) -> LastSkip:
+    count = 1
+    for instant in instants.after(timing, first):
+        if instant > last or count >= COUNTED_MAX:
+            break
+        count += 1
+    more = " (and earlier ones, not counted)" if count >= COUNTED_MAX else ""
+    return LastSkip(first=first, last=last, count=count, reason=reason + more)
+
+
+def _one(slot: datetime, reason: str) -> LastSkip:
+    return LastSkip(first=slot, last=slot, count=1, reason=reason)
+
+
+def _blackout(blackouts: Sequence[Blackout], slot: datetime) -> Blackout | None:
+    return next((each for each in blackouts if each.start <= slot < each.end), None)

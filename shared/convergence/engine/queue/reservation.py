@@ -1,0 +1,125 @@
+"""A run's places: among the org's concurrent runs, and in the caps that hold over all orgs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from convergence.config.files.providers import provider_of
+from convergence.domain.caps import GLOBAL, Cap, CapShard, credential_cap, provider_cap
+from convergence.domain.queue import NO_POOL
+from convergence.domain.quota import Limits
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.engine.services import Services
+from convergence.engine.store import budget_path, read_usage, write
+from convergence.errors import QuotaExceeded
+from convergence.ports.documents import Order, Where, Write
+
+
+class CapReached(QuotaExceeded):
+    """A cap over all orgs has no free place; `cap` is its name."""
+
+    def __init__(self, cap: Cap) -> None:
+        """Name the cap and its limit."""
+        subject, _, name = cap.name.partition("-")
+        what = "of the installation" if cap.name == GLOBAL else f"of {subject} {name}"
+        super().__init__(
+            f"Concurrent run limit {what} ({cap.limit}) reached; the run can start when another one ends.",
+            retry_after_s=60,
+        )
+        self.cap = cap.name
+
+
+def caps_of(services: Services, provider: str, credential_id: str) -> list[Cap]:
+    """Return the caps in force for runs of a provider with a credential; none unless configured."""
+    settings = services.settings
+    caps = []
+    if settings.runs_max is not None:
+        caps.append(Cap(GLOBAL, settings.runs_max, settings.cap_shards))
+    found = provider_of(services.providers(), provider)
+    if found is not None and found.max_concurrent_runs is not None:
+        caps.append(Cap(provider_cap(provider), found.max_concurrent_runs, settings.cap_shards))
+    if found is not None and found.max_concurrent_runs_per_credential is not None and credential_id:
+        caps.append(Cap(credential_cap(credential_id), found.max_concurrent_runs_per_credential))
+    return caps
+
+
+def pool_of(services: Services, provider: str, credential_id: str) -> str:
+    """Return the pool of runs that share every cap."""
+    caps = [cap for cap in caps_of(services, provider, credential_id) if cap.name != GLOBAL]
+    if not caps:
+        return NO_POOL
+    return f"{provider}.{credential_id}" if any(cap.name == credential_cap(credential_id) for cap in caps) else provider
+
+
+@dataclass(frozen=True, slots=True)
+class Reservation:
+    """The run with its places, and the writes that take them."""
+
+    run: Run
+    writes: list[Write] = field(default_factory=list)
+
+
+async def reserve(services: Services, run: Run, limits: Limits, *, until: datetime, counted: bool) -> Reservation:
+    """Find room for a run until `until`; `counted` is False for one that is not a new run.
+
+    Raises:
+        CapReached: a cap has no room.
+        QuotaExceeded: the org has no room.
+    """
+    now = services.clock.now()
+    usage, version = await read_usage(services, budget_path(run))
+    reserved = usage.reserve(run.run_id, limits, now=now, until=until, counted=counted, token=run.token)
+    writes: list[Write] = [write(budget_path(run), version, reserved.to_data())]
+    taken: list[str] = []
+    for cap in caps_of(services, run.provider, run.credential_id):
+        found = await _place(services, cap, run, now, until)
+        writes.append(found)
+        taken.append(found.path)
+    return Reservation(changed(run, caps=tuple(taken)), writes)
+
+
+async def check_turn(services: Services, run: Run) -> None:
+    """Let no new run pass queued ones of other orgs, where a cap makes them wait for each other.
+
+    Raises:
+        CapReached: there are some, so this one has to queue.
+    """
+    caps = caps_of(services, run.provider, run.credential_id)
+    if not caps:
+        return
+    page = await services.documents.query(
+        "org_queues", where=[Where("ready", "==", True)], order=[Order("virtual_start")], limit=1
+    )
+    if page.documents:
+        raise CapReached(caps[0])
+
+
+def reserved_until(services: Services, deadline_at: datetime) -> datetime:
+    """Return when a reservation becomes void: work stops at the deadline, so no live run outlives it."""
+    return deadline_at + timedelta(seconds=services.settings.lease_s)
+
+
+async def free_places(services: Services, caps: Sequence[Cap]) -> dict[str, int]:
+    """Return how many places each cap has left."""
+    now, free = services.clock.now(), {}
+    for cap in caps:
+        documents = await services.documents.get_many(cap.paths())
+        held = [CapShard() if each is None else CapShard.from_data(each.data) for each in documents]
+        free[cap.name] = sum(max(0, cap.share(shard) - len(each.active(now))) for shard, each in enumerate(held))
+    return free
+
+
+async def _place(services: Services, cap: Cap, run: Run, now: datetime, until: datetime) -> Write:
+    paths = cap.paths()
+    documents = await services.documents.get_many(paths)
+    first = int(services.ids.fraction() * cap.shards) if cap.shards > 1 else 0
+    for shard in (*range(first, cap.shards), *range(first)):
+        document = documents[shard]
+        held = CapShard() if document is None else CapShard.from_data(document.data)
+        if len(held.active(now, but=run.run_id)) < cap.share(shard):
+            taken = held.taken(run.run_id, now=now, until=until, token=run.token)
+            return write(paths[shard], 0 if document is None else document.version, taken.to_data())
+    raise CapReached(cap)

@@ -1,0 +1,231 @@
+"""Bring an org's schedules in line with the pipelines' files and with its credentials.
+
+Wanted are those of each pipeline with a `schedule`: one for every usable credential of its provider, or a single one
+when no step opens a credential. What an org changed itself stays.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from convergence.config.loader import LoadedPipeline
+from convergence.config.model import pipeline as model
+from convergence.domain.records import changed
+from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
+from convergence.engine.schedules.edit import from_now, new_schedule, stopped
+from convergence.engine.schedules.store import StoredSchedule, schedules_of
+from convergence.engine.services import Services
+from convergence.engine.store import commit
+from convergence.errors import ConfigErrors, Conflict, NotFound
+from convergence.ports.documents import Create, Delete, Replace, Write
+from convergence.tenants.orgs import RUNNABLE, Org
+from convergence.tenants.schedule_requests import REQUESTS
+
+DEFAULT: Final = "default"
+_PAGE: Final = 100
+GONE: Final = "its pipeline's file has no schedule any more"
+NO_CREDENTIAL: Final = "its credential is gone"
+
+
+@dataclass(slots=True)
+class Synced:
+    """What a sync changed."""
+
+    created: int = 0
+    updated: int = 0
+    stopped: int = 0
+
+
+async def sync_org(services: Services, slug: str) -> Synced:
+    """Sync one org. Conflicts are left to the next sync: another one does the same work."""
+    org = await services.orgs.get(slug)
+    wanted = await _wanted(services, org)
+    done = Synced()
+    known = {each.schedule.schedule_id: each for each in await schedules_of(services, slug, deleted=True)}
+    for schedule_id, schedule in wanted.items():
+        await _sync_one(services, schedule, known.get(schedule_id), done)
+    for schedule_id, stored in known.items():
+        if stored.schedule.from_pipeline and schedule_id not in wanted:
+            await _stop(services, stored, _reason(services, org, stored.schedule), done)
+        elif not stored.schedule.from_pipeline:
+            await _check_own(services, org, stored, done)
+    return done
+
+
+async def sync_requested(services: Services) -> int:
+    """Sync the orgs whose credentials or status changed; return how many."""
+    synced: set[str] = set()
+    while True:
+        page = await services.documents.query(REQUESTS, limit=_PAGE)
+        for slug in dict.fromkeys(document.data["org"] for document in page.documents):
+            try:
+                await sync_org(services, slug)
+            except NotFound:
+                continue
+            synced.add(slug)
+        if page.documents:  # those that came meanwhile are not among them
+            await services.documents.commit([Delete(document.path) for document in page.documents])
+        if len(page.documents) < _PAGE:
+            return len(synced)
+
+
+async def sync_all(services: Services) -> Synced:
+    """Sync every org."""
+    total = Synced()
+    for slug in await services.orgs.slugs():
+        done = await sync_org(services, slug)
+        total.created += done.created
+        total.updated += done.updated
+        total.stopped += done.stopped
+    return total
+
+
+def timing_of(schedule: model.Schedule) -> Timing:
+    """Return the timing of a pipeline's schedule."""
+    return Timing(
+        cron=schedule.cron,
+        timezone=schedule.timezone,
+        jitter_s=schedule.jitter_minutes * 60,
+        starting_deadline_s=schedule.starting_deadline_s,
+        missed=Missed(schedule.missed),
+        overlap=Overlap(schedule.overlap),
+        queue_max=schedule.queue_max,
+        start=schedule.start,
+        end=schedule.end,
+        blackouts=tuple(Blackout(start=each.start, end=each.end, reason=each.reason) for each in schedule.blackouts),
+    )
+
+
+async def _wanted(services: Services, org: Org) -> dict[str, Schedule]:
+    """Return the schedules that the pipelines' files give an org, by id."""
+    if _refusal(org):
+        return {}
+    found: dict[str, Schedule] = {}
+    usable: dict[str, list[str]] = {}
+    for each in await services.credentials.all(org.slug):
+        if each.status != "invalid":
+            usable.setdefault(each.provider, []).append(each.credential_id)
+    for loaded in _scheduled(services):
+        pipeline = loaded.pipeline
+        assert pipeline.schedule is not None, "_scheduled() returns no others"
+        credentials = usable.get(pipeline.provider, []) if pipeline.integration_required else [""]
+        for credential_id in credentials:
+            schedule = new_schedule(
+                services,
+                org=org.slug,
+                pipeline=loaded.path,
+                provider=pipeline.provider,
+                timing=timing_of(pipeline.schedule),
+                name=DEFAULT,
+                credential_id=credential_id,
+            )
+            enabled = pipeline.schedule.enabled and not org.demo
+            found[schedule.schedule_id] = changed(
+                schedule,
+                from_pipeline=True,
+                enabled=enabled,
+                state=_state(enabled=enabled),
+                parameters=dict(pipeline.schedule.parameters),
+            )
+    return found
+
+
+def _scheduled(services: Services) -> list[LoadedPipeline]:
+    """Return the pipelines with a schedule; a file with mistakes keeps its schedules until it is repaired."""
+    found = []
+    for name in services.catalog.names():
+        try:
+            loaded = services.catalog.get(name)
+        except (ConfigErrors, NotFound):
+            continue
+        if loaded.pipeline.schedule is not None:
+            found.append(loaded)
+    return found
+
+
+def _refusal(org: Org) -> str:
+    if org.status not in RUNNABLE:
+        return f"the org is {org.status}"
+    return "" if org.subscription in RUNNABLE else f"the org's subscription is {org.subscription}"
+
+
+def _reason(services: Services, org: Org, schedule: Schedule) -> str:
+    refusal = _refusal(org)
+    if refusal:
+        return refusal
+    try:
+        loaded = services.catalog.get(schedule.pipeline)
+    except NotFound:
+        return "its pipeline is gone"
+    except ConfigErrors:
+        return ""
+    return GONE if loaded.pipeline.schedule is None else NO_CREDENTIAL
+
+
+async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule | None, done: Synced) -> None:
+    now, token = services.clock.now(), services.ids.new("t")
+    if stored is None:
+        made = from_now(changed(wanted, token=token), now)
+        await _commit(services, [Create(made.path, made.to_data())], token)
+        done.created += 1
+        return
+    known = stored.schedule
+    merged = _merged(known, wanted)
+    if merged == known:
+        return
+    after = changed(merged, token=token, updated_at=now)
+    if merged.timing != known.timing or merged.state is not known.state:
+        after = changed(from_now(after, now), revision=known.revision + 1)
+    await _commit(services, [Replace(after.path, stored.version, after.to_data())], token)
+    done.updated += 1
+
+
+def _merged(known: Schedule, wanted: Schedule) -> Schedule:
+    """Return the stored schedule with the file's definition, but for what the org has overridden."""
+    timing: dict[str, Any] = {} if "timing" in known.overridden else {"timing": wanted.timing}
+    parameters: dict[str, Any] = {} if "parameters" in known.overridden else {"parameters": wanted.parameters}
+    enabled = known.enabled if "enabled" in known.overridden else wanted.enabled
+    reason = "" if known.state in (ScheduleState.STOPPED, ScheduleState.DELETED) else known.reason
+    merged = changed(known, **timing, **parameters, enabled=enabled, state=_state(enabled=enabled), reason=reason)
+    return changed(merged, provider=wanted.provider)
+
+
+def _state(*, enabled: bool) -> ScheduleState:
+    return ScheduleState.ENABLED if enabled else ScheduleState.PAUSED
+
+
+async def _stop(services: Services, stored: StoredSchedule, reason: str, done: Synced) -> None:
+    if not reason or stored.schedule.state in (ScheduleState.STOPPED, ScheduleState.DELETED):
+        return
+    now, token = services.clock.now(), services.ids.new("t")
+    after, writes = stopped(services, stored.schedule, reason, now)
+    after = changed(after, token=token, updated_at=now)
+    await _commit(services, [Replace(after.path, stored.version, after.to_data()), *writes], token)
+    done.stopped += 1
+
+
+async def _check_own(services: Services, org: Org, stored: StoredSchedule, done: Synced) -> None:
+    """Stop a schedule of the org's own whose org, pipeline or credential is gone; start it when they are back."""
+    schedule = stored.schedule
+    reason = _refusal(org)
+    if not reason and schedule.pipeline not in services.catalog.names():
+        reason = "its pipeline is gone"
+    if not reason and schedule.credential_id:
+        known = {each.credential_id for each in await services.credentials.all(org.slug, schedule.provider)}
+        reason = "" if schedule.credential_id in known else NO_CREDENTIAL
+    if reason:
+        await _stop(services, stored, reason, done)
+    elif schedule.state is ScheduleState.STOPPED:
+        now, token = services.clock.now(), services.ids.new("t")
+        state = _state(enabled=schedule.enabled)
+        after = from_now(changed(schedule, state=state, reason="", token=token, updated_at=now), now)
+        await _commit(services, [Replace(after.path, stored.version, after.to_data())], token)
+        done.updated += 1
+
+
+async def _commit(services: Services, writes: list[Write], token: str) -> None:
+    try:
+        await commit(services.documents, writes, token)
+    except Conflict:
+        return  # another sync, a tick or an edit was first; the next sync sees the result

@@ -1,0 +1,321 @@
+"""Admission: limits and caps hold, nothing is forgotten, and orgs get their share."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.config.files.models import ProviderLine, Providers
+from convergence.domain.run import Run
+from convergence.domain.schedule import Priority
+from convergence.domain.status import RunStatus
+from convergence.engine.cancel import cancel
+from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.finish_run import finish_run
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.enqueue import enqueue
+from convergence.engine.queue.wake import wake, wake_after, wake_due
+from convergence.engine.reconcile import reconcile
+from convergence.engine.replay import replay
+from convergence.engine.services import EngineSettings
+from convergence.engine.store import read_run
+from convergence.errors import QuotaExceeded
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import one
+
+
+async def queue_run(engine: Engine, org: str = "acme", priority: Priority = Priority.SCHEDULED, **more: Any) -> Run:
+    await engine.clock.sleep(0.001)  # they are ranked by time
+    prepared = await prepare(engine.services, RunRequest(org=org, pipeline="p/d/n", **more))
+    return await enqueue(engine.services, prepared.run, priority)
+
+
+async def status(engine: Engine, run: Run) -> RunStatus:
+    found = await read_run(engine.services, run.run_id)
+    assert found is not None
+    return found.run.status
+
+
+async def end(engine: Engine, run_id: str) -> None:
+    stored = await read_run(engine.services, run_id)
+    assert stored is not None
+    await finish_run(engine.services, stored)
+    stored = await read_run(engine.services, run_id)
+    assert stored is not None
+    await wake_after(engine.services, stored.run)
+
+
+def still(engine: Engine) -> None:
+    """Let no message be delivered: the test moves everything itself."""
+    engine.bus.detach()
+
+
+def test_runs_over_the_orgs_limit_wait_and_start_when_one_ends(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        runs = [await queue_run(engine, "small") for _ in range(3)]
+        assert (await admission_pass(engine.services)).runs == 1
+        running = [run for run in runs if await status(engine, run) is RunStatus.RUNNING]
+        assert len(running) == 1
+        queue = await engine.data("org_queues/small")
+        assert "ready" not in queue, "a blocked org must not stand at the head of the ready ones"
+        assert "Concurrent pipeline limit (1) reached" in queue["reason"]
+        assert (await admission_pass(engine.services)).runs == 0
+        await end(engine, running[0].run_id)
+        assert (await admission_pass(engine.services)).runs == 1
+
+    engine.run_scenario(scenario)
+
+
+def test_a_lost_hint_is_made_up_for_within_a_minute(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        first, second = [await queue_run(engine, "small") for _ in range(2)]
+        await admission_pass(engine.services)
+        stored = await read_run(engine.services, first.run_id)
+        assert stored is not None
+        await finish_run(engine.services, stored)  # and its hint is lost
+        assert (await admission_pass(engine.services)).runs == 0
+        await engine.clock.sleep(61)
+        assert await wake_due(engine.services) == 1
+        assert (await admission_pass(engine.services)).runs == 1
+        assert await status(engine, second) is RunStatus.RUNNING
+
+    engine.run_scenario(scenario)
+
+
+def test_priorities_come_first_and_the_lowest_never_starves(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("big", concurrent=1, daily=1000)
+        backfill = await queue_run(engine, "big", Priority.BACKFILL)
+        scheduled = [await queue_run(engine, "big") for _ in range(12)]
+        urgent = await queue_run(engine, "big", Priority.INTERACTIVE)
+        order = []
+        for _ in range(14):
+            await admission_pass(engine.services)
+            (active,) = (await engine.data("orgs/big/usage/current"))["active"]
+            order.append(active)
+            await end(engine, active)
+        assert order[0] == urgent.run_id
+        assert order.index(backfill.run_id) == 7, "every eighth admission is for the least urgent class"
+        rest = [run.run_id for run in scheduled]
+        assert [each for each in order if each in rest] == rest
+
+    engine.run_scenario(scenario)
+
+
+def test_a_provider_cap_holds_over_all_orgs_and_blocks_only_its_own_runs(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.pipeline(one(), "q/d/n")
+    registry = Providers(providers={"p": ProviderLine(type="llm", max_concurrent_runs=2)})
+    engine.services = replace(engine.services, providers=lambda: registry)
+    still(engine)
+
+    async def scenario() -> None:
+        runs = []
+        for number in range(4):
+            await engine.org(f"org{number}")
+            runs.append(await queue_run(engine, f"org{number}"))
+        assert (await admission_pass(engine.services)).runs == 2
+        running = [run for run in runs if await status(engine, run) is RunStatus.RUNNING]
+        assert len((await engine.data("caps/provider-p.0"))["held"]) == 2
+        blocked = await engine.data("org_queues/org3")
+        assert blocked["blocked_on"] == ["provider-p"]
+        with pytest.raises(QuotaExceeded, match=r"provider p \(2\)"):
+            await engine.start(org="acme")
+        await end(engine, running[0].run_id)
+        assert len((await engine.data("caps/provider-p.0"))["held"]) == 1
+        assert (await admission_pass(engine.services)).runs == 1
+
+    engine.run_scenario(scenario)
+
+
+def test_a_direct_start_over_the_limit_queues_when_it_asks_to(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        await engine.start(org="small")
+        with pytest.raises(QuotaExceeded):
+            await engine.start(org="small")
+        waiting = await engine.start(org="small", queue=True, idempotency_key="k1")
+        assert waiting.status is RunStatus.QUEUED
+        again = await engine.start(org="small", queue=True, idempotency_key="k1")
+        assert again.run_id == waiting.run_id
+
+    engine.run_scenario(scenario)
+
+
+def test_a_queued_run_is_cancelled_and_its_place_in_the_line_is_gone(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        run = await queue_run(engine)
+        await cancel(engine.services, "acme", run.run_id)
+        assert await status(engine, run) is RunStatus.CANCELLED
+        assert (await admission_pass(engine.services)).runs == 0
+        assert (await engine.data("org_queues/acme"))["waiting_pools"] == {}
+        again = await replay(engine.services, "acme", run.run_id)
+        assert (again.status, again.plan_epoch) == (RunStatus.RUNNING, 1)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_run_that_waited_a_day_fails_with_a_dead_letter(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        await engine.start(org="small")
+        waiting = await engine.start(org="small", queue=True)
+        await engine.clock.sleep(86_401)
+        await reconcile(engine.services)
+        found = await read_run(engine.services, waiting.run_id)
+        assert found is not None
+        assert found.run.error is not None
+        assert (found.run.status, found.run.error["code"]) == (RunStatus.FAILED, "queue.timeout")
+        assert await engine.documents.get(f"dead_letters/{waiting.run_id}._run.0") is not None
+
+    engine.run_scenario(scenario)
+
+
+def test_a_run_whose_pipeline_broke_while_it_waited_fails_and_the_next_one_starts(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.pipeline(one(), "p/d/other")
+    still(engine)
+
+    async def scenario() -> None:
+        broken = await queue_run(engine)
+        prepared = await prepare(engine.services, RunRequest(org="acme", pipeline="p/d/other"))
+        good = await enqueue(engine.services, prepared.run, Priority.SCHEDULED)
+        del engine.pipelines.loaded["p/d/n"]
+        assert (await admission_pass(engine.services)).runs == 1
+        assert await status(engine, broken) is RunStatus.FAILED
+        assert await status(engine, good) is RunStatus.RUNNING
+
+    engine.run_scenario(scenario)
+
+
+def test_two_passes_at_once_admit_each_run_once(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        other = replace(engine.services, owner="boot2", cache=type(engine.services.cache)())
+        for number in range(6):
+            await engine.org(f"org{number}", concurrent=2)
+            for _ in range(3):
+                await queue_run(engine, f"org{number}")
+        done = await asyncio.gather(admission_pass(engine.services), admission_pass(other))
+        assert sum(each.runs for each in done) == 12
+        for number in range(6):
+            assert len((await engine.data(f"orgs/org{number}/usage/current"))["active"]) == 2
+
+    engine.run_scenario(scenario)
+
+
+def test_an_enqueue_between_the_look_and_the_commit_is_not_forgotten(engine: Engine) -> None:
+    """The queue is read before its runs: clearing it fails when a run came in between."""
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        run = await queue_run(engine)
+        await cancel(engine.services, "acme", run.run_id)
+        query = engine.documents.query
+        added: list[Run] = []
+
+        async def enqueuing(collection: str, **asked: Any) -> Any:
+            page = await query(collection, **asked)
+            if collection == "runs" and not added:
+                added.append(await queue_run(engine))
+            return page
+
+        engine.documents.query = enqueuing  # type: ignore[method-assign]
+        await admission_pass(engine.services)
+        assert await status(engine, added[0]) is RunStatus.RUNNING
+
+    engine.run_scenario(scenario)
+
+
+@pytest.fixture
+def capped(tmp_path: Path) -> Engine:
+    return Engine(tmp_path, EngineSettings(runs_max=20))
+
+
+async def _fair(engine: Engine, waiting: dict[str, int], weights: dict[str, float]) -> list[str]:
+    """Queue runs, then end the oldest active one at a time; return the orgs in the order of admission."""
+    for org, runs in waiting.items():
+        await engine.org(org, concurrent=1000, daily=100_000, monthly=100_000)
+        weight = weights.get(org, 1.0)
+        await engine.services.orgs.change(org, lambda each, w=weight: replace(each, weight=w), token=f"w-{org}")
+        for _ in range(runs):
+            await queue_run(engine, org)
+    order: list[str] = []
+    active: list[str] = []
+    seen: set[str] = set()
+    while len(order) < sum(waiting.values()):
+        await admission_pass(engine.services)
+        held = (await engine.data("caps/global.0"))["held"]
+        fresh = sorted(held.keys() - seen)
+        seen |= held.keys()
+        active += fresh
+        order += [(await engine.data(f"runs/{run_id}"))["org"] for run_id in fresh]
+        await end(engine, active.pop(0))
+    return order
+
+
+def test_light_orgs_are_served_before_a_heavy_one_takes_its_second_share(capped: Engine) -> None:
+    capped.pipeline(one())
+    still(capped)
+
+    async def scenario() -> None:
+        light = {f"light{number:02}": 3 for number in range(15)}
+        order = await _fair(capped, {"heavy": 120, **light}, {})
+        last = max(at for at, org in enumerate(order) if org != "heavy")
+        assert order[:last].count("heavy") < 20
+        assert sum(org == "heavy" for org in order) == 120
+
+    capped.run_scenario(scenario)
+
+
+def test_throughput_follows_the_weights(capped: Engine) -> None:
+    capped.pipeline(one())
+    still(capped)
+
+    async def scenario() -> None:
+        order = await _fair(capped, {"one": 60, "two": 60, "four": 60}, {"one": 1, "two": 2, "four": 4})
+        share = Counter(order[20:90])  # while all three wait
+        assert share["two"] / share["one"] == pytest.approx(2, rel=0.15)
+        assert share["four"] / share["one"] == pytest.approx(4, rel=0.15)
+
+    capped.run_scenario(scenario)
+
+
+def test_waking_an_org_never_admits(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        run = await queue_run(engine)
+        await wake(engine.services, "acme")
+        assert await status(engine, run) is RunStatus.QUEUED
+
+    engine.run_scenario(scenario)

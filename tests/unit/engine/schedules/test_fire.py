@@ -1,0 +1,317 @@
+"""Ticks: each due instant makes one run or one recorded skip, whatever fails and however many tick."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.domain.schedule import Missed, Overlap, Schedule, ScheduleState, Timing, scheduled_run_id
+from convergence.domain.status import RunStatus
+from convergence.engine.schedules import edit
+from convergence.engine.schedules.fire import fire_due
+from convergence.engine.schedules.store import read_schedule, schedules_of
+from convergence.engine.store import read_run
+from convergence.engine.tick import admit_due
+from convergence.errors import Transient
+from convergence.tenants.orgs import Org
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import one
+
+
+async def add(engine: Engine, org: str = "acme", name: str = "nightly", **timing: Any) -> Schedule:
+    schedule = edit.new_schedule(
+        engine.services,
+        org=org,
+        pipeline="p/d/n",
+        provider="p",
+        name=name,
+        timing=Timing(**({"cron": "0 * * * *"} | timing)),
+    )
+    return await edit.create(engine.services, schedule)
+
+
+def suspended(org: Org) -> Org:
+    return replace(org, status="SUSPENDED")
+
+
+async def stored(engine: Engine, schedule: Schedule) -> Schedule:
+    found = await read_schedule(engine.services, schedule.schedule_id)
+    assert found is not None
+    return found.schedule
+
+
+async def run_of(engine: Engine, run_id: str) -> Run:
+    found = await read_run(engine.services, run_id)
+    assert found is not None, run_id
+    return found.run
+
+
+def test_a_due_schedule_makes_a_queued_run_that_is_admitted_and_ends(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        assert schedule.slot is not None
+        await engine.clock.sleep((schedule.slot - engine.clock.now()).total_seconds() + 1)
+        assert (await fire_due(engine.services)).fired == 1
+        run = await run_of(engine, scheduled_run_id(schedule.schedule_id, schedule.slot))
+        assert run.status is RunStatus.QUEUED
+        assert run.fire_time == schedule.slot
+        await engine.worker.start()
+        ended = await engine.worker.wait("acme", run.run_id)
+        assert ended.status is RunStatus.COMPLETED
+        assert ended.schedule_id == schedule.schedule_id
+        assert [move[1] for move in ended.transitions] == ["queued", "validating", "running", "completed"]
+
+    engine.run_scenario(scenario)
+
+
+def test_many_ticks_at_once_make_one_run(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.clock.sleep(3601)
+        done = await asyncio.gather(*(fire_due(engine.services) for _ in range(5)))
+        assert sum(each.fired for each in done) == 1
+        runs = (await engine.documents.query("runs", limit=10)).documents
+        assert len(runs) == 1
+        assert (await stored(engine, schedule)).active_runs == (runs[0].data["run_id"],)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_lost_answer_of_the_firings_commit_makes_no_second_run(engine: Engine) -> None:
+    engine.pipeline(one())
+    lost = iter([True])
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.clock.sleep(3601)
+        commit = engine.documents.commit
+
+        async def losing(writes: Any) -> Any:
+            answer = await commit(writes)
+            if len(writes) > 1 and next(lost, False):
+                raise Transient("the answer was lost")
+            return answer
+
+        engine.documents.commit = losing  # type: ignore[method-assign]
+        await fire_due(engine.services)
+        engine.documents.commit = commit  # type: ignore[method-assign]
+        assert (await fire_due(engine.services)).fired == 0
+        assert len((await engine.documents.query("runs", limit=10)).documents) == 1
+        assert (await stored(engine, schedule)).slot == (schedule.slot or schedule.created_at) + timedelta(hours=1)
+
+    engine.run_scenario(scenario)
+
+
+def test_thirty_firings_of_several_orgs_are_one_commit(engine: Engine) -> None:
+    engine.pipeline(one())
+    commits = []
+
+    async def scenario() -> None:
+        for number in range(3):
+            await engine.org(f"org{number}")
+            for each in range(10):
+                await add(engine, org=f"org{number}", name=f"n{each}")
+        await engine.clock.sleep(3601)
+        commit = engine.documents.commit
+
+        async def counting(writes: Any) -> Any:
+            commits.append(len(writes))
+            return await commit(writes)
+
+        engine.documents.commit = counting  # type: ignore[method-assign]
+        assert (await fire_due(engine.services)).fired == 30
+
+    engine.run_scenario(scenario)
+    assert sorted(commits) == [1, 1, 1, 63], "three queues are created once; 30 schedules, 30 runs, 3 marks"
+
+
+def test_a_skip_is_recorded_as_a_run_that_was_not_started(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    engine.bus.detach()  # nothing starts by itself
+
+    async def scenario() -> None:
+        schedule = await add(engine, overlap=Overlap.SKIP)
+        await engine.clock.sleep(3601)
+        await fire_due(engine.services)
+        await engine.clock.sleep(3600)
+        assert (await fire_due(engine.services)).skipped == 1
+        after = await stored(engine, schedule)
+        assert after.last_skip is not None
+        skipped = await run_of(engine, scheduled_run_id(schedule.schedule_id, after.last_skip.last))
+        assert skipped.status is RunStatus.SKIPPED
+        assert skipped.terminal
+        assert skipped.check_at is None
+        assert "was still active" in skipped.transitions[-1][2]
+
+    engine.run_scenario(scenario)
+
+
+def test_overlap_queue_starts_the_second_run_after_the_first(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    subscriptions = engine.bus.detach()
+
+    async def scenario() -> None:
+        schedule = await add(engine, overlap=Overlap.QUEUE)
+        await engine.clock.sleep(3601)
+        await fire_due(engine.services)
+        await engine.clock.sleep(3600)
+        await fire_due(engine.services)
+        first, second = (await stored(engine, schedule)).active_runs
+        held = await run_of(engine, second)
+        assert held.queue is not None
+        assert held.queue.held_after == first
+        assert not held.queue.rank
+        engine.bus.attach(subscriptions)
+        await engine.worker.start()
+        ended = await engine.worker.wait("acme", second)
+        before = await run_of(engine, first)
+        assert ended.status is RunStatus.COMPLETED
+        assert before.finished_at is not None
+        assert ended.started_at is not None
+        assert ended.started_at >= before.finished_at
+
+    engine.run_scenario(scenario)
+
+
+def test_overlap_cancel_running_ends_the_earlier_run_in_the_same_commit(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    engine.bus.detach()  # nothing starts by itself
+
+    async def scenario() -> None:
+        schedule = await add(engine, overlap=Overlap.CANCEL_RUNNING)
+        await engine.clock.sleep(3601)
+        await fire_due(engine.services)
+        await admit_due(engine.services)
+        await engine.clock.sleep(3600)
+        (first,) = (await stored(engine, schedule)).active_runs
+        await fire_due(engine.services)
+        assert (await run_of(engine, first)).status is RunStatus.CANCELLED
+        assert len((await stored(engine, schedule)).active_runs) == 1
+        assert first not in (await engine.data("orgs/acme/usage/current"))["active"]
+
+    engine.run_scenario(scenario)
+
+
+def test_a_pause_records_what_was_due_and_resuming_does_not_fire_it(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.clock.sleep(3601)
+        paused = await edit.pause(engine.services, "acme", schedule.schedule_id)
+        assert (paused.state, paused.slot, paused.due_at) == (ScheduleState.PAUSED, None, None)
+        assert paused.last_skip is not None
+        assert paused.last_skip.reason == "the schedule was paused"
+        assert (await fire_due(engine.services)).fired == 0
+        resumed = await edit.resume(engine.services, "acme", schedule.schedule_id)
+        assert resumed.slot is not None
+        assert resumed.slot > engine.clock.now()
+
+    engine.run_scenario(scenario)
+
+
+def test_resuming_with_catch_up_leaves_the_missed_firings_to_the_policy(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine, missed=Missed.LAST)
+        await engine.clock.sleep(3601)
+        await fire_due(engine.services)
+        await edit.pause(engine.services, "acme", schedule.schedule_id)
+        await engine.clock.sleep(3 * 3600)
+        await edit.resume(engine.services, "acme", schedule.schedule_id, catch_up=True)
+        run_id = (await stored(engine, schedule)).last_run
+        await engine.worker.start()
+        await engine.worker.wait("acme", run_id)
+        done = await fire_due(engine.services)
+        assert (done.fired, done.skipped) == (1, 1)
+
+    engine.run_scenario(scenario)
+
+
+def test_an_edit_of_the_time_decides_what_was_due_by_the_old_one(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.clock.sleep(3601)
+        daily = Timing(cron="30 5 * * *")
+        await edit.edit_schedule(
+            engine.services, "acme", schedule.schedule_id, lambda each: changed(each, timing=daily)
+        )
+        after = await stored(engine, schedule)
+        assert after.last_run == scheduled_run_id(schedule.schedule_id, schedule.slot or schedule.created_at)
+        assert after.slot is not None
+        assert (after.slot.hour, after.slot.minute) == (5, 30)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_deleted_schedule_that_is_created_again_does_not_fire_an_instant_twice(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.clock.sleep(3601)
+        await fire_due(engine.services)
+        await edit.delete(engine.services, "acme", schedule.schedule_id)
+        assert not await schedules_of(engine.services, "acme")
+        again = await add(engine)
+        assert again.decided_through is not None
+        assert again.slot is not None
+        assert again.slot > again.decided_through
+        assert again.active_runs, "the run that is under way still counts for its overlap"
+
+    engine.run_scenario(scenario)
+
+
+def test_a_suspended_org_is_stopped_at_its_next_firing(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine)
+        await engine.services.orgs.change("acme", suspended, token="t_suspend")
+        await engine.clock.sleep(3601)
+        done = await fire_due(engine.services)
+        assert (done.fired, done.skipped) == (0, 1)
+        after = await stored(engine, schedule)
+        assert (after.state, after.reason, after.due_at) == (ScheduleState.STOPPED, "the org is SUSPENDED", None)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_schedule_whose_pipeline_is_gone_stops_and_holds_up_no_other(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.pipeline(one(), "p/d/other")
+
+    async def scenario() -> None:
+        broken = await add(engine)
+        other = await edit.create(
+            engine.services,
+            edit.new_schedule(
+                engine.services,
+                org="acme",
+                pipeline="p/d/other",
+                provider="p",
+                name="x",
+                timing=Timing(cron="0 * * * *"),
+            ),
+        )
+        del engine.pipelines.loaded["p/d/n"]
+        await engine.clock.sleep(3601)
+        assert (await fire_due(engine.services)).fired == 1
+        assert (await stored(engine, broken)).state is ScheduleState.STOPPED
+        assert (await stored(engine, other)).last_run
+
+    engine.run_scenario(scenario)
