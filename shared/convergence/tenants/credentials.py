@@ -51,18 +51,19 @@ class CredentialStore:
         now = to_text(self._clock.now())
         for _ in range(_ATTEMPTS):
             known = await self._documents.get(path)
+            ciphertext = await self._keyring.encrypt(plaintext.encode(), _aad(org, credential_id))
             data = {
                 "provider": provider,
                 "name": name,
                 "status": "stored",
-                "ciphertext": await self._keyring.encrypt(plaintext.encode(), _aad(org, credential_id)),
+                "ciphertext": ciphertext,
                 "created_at": now if known is None else known.data["created_at"],
                 "rotated_at": None if known is None else now,
                 "why": "",
             }
             write = Create(path, data) if known is None else Replace(path, known.version, data)
             try:
-                request = schedule_request(org, _unique("stored", data["ciphertext"]))
+                request = schedule_request(org, _unique("stored", ciphertext))
                 await self._documents.commit([write, *await self._default(org, provider, credential_id), request])
             except Conflict:
                 continue
