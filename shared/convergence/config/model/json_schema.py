@@ -81,7 +81,7 @@ def pipeline_json_schema() -> dict[str, Any]:
                 ),
             ]
         },
-        "Schedule": _schedule(),
+        "Schedule": _schedule(model["$defs"]["Schedule"]["properties"]),
         "Parameters": {
             "anyOf": [
                 {"type": "object", "additionalProperties": {"anyOf": [{"$ref": "#/$defs/Parameter"}, _ANY]}},
@@ -135,7 +135,9 @@ def _either(keys: Mapping[str, str], *targets: str) -> list[dict[str, Any]]:
     ]
 
 
-def _schedule() -> dict[str, Any]:
+def _schedule(properties: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the schema of a schedule; `properties` are the model's, whose keys are mostly written as they are."""
+    blackout = {"type": "object", "required": ["start", "end"], "properties": dict.fromkeys(("start", "end"), _TEXT)}
     own: dict[str, Any] = {
         "cron": _TEXT,
         "default_cron": _TEXT,
@@ -145,6 +147,13 @@ def _schedule() -> dict[str, Any]:
         "day_of_month": {"type": "integer", "minimum": 1, "maximum": 31},
         "timezone": _TEXT,
         "enabled": {"type": "boolean"},
+        "starting_deadline": {
+            "anyOf": [{"type": "integer", "minimum": 60}, {"type": "string", "pattern": "^[0-9]+ ?[smhd]$"}]
+        },
+        "start": _TEXT,
+        "end": _TEXT,
+        "blackouts": {"anyOf": [{"type": "array", "maxItems": 100, "items": blackout}, blackout]},
+        "parameters": {"type": "object"},
     }
     keys = {key: key for key in sorted(schedule_dialects.KEYS)}
-    return {"anyOf": [{"type": "string", "description": "a cron of five fields"}, _object(keys, own, {})]}
+    return {"anyOf": [{"type": "string", "description": "a cron of five fields"}, _object(keys, own, properties)]}
