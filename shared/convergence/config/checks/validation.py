@@ -63,7 +63,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
                 pipelines.append(loaded)
                 wrong, doubtful = check_processors(loaded, target, schemas, root)
                 problems.extend(wrong)
-                warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming), *_inactive(loaded)])
+                warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
                 problem = _names_of_tables(file, naming) if kind is Kind.TABLE_SCHEMA else None
@@ -119,15 +119,6 @@ def _named(loaded: LoadedPipeline, naming: Naming) -> list[ConfigError]:
     """Steps whose ids break the naming rules of this configs folder."""
     found = ((index, naming.step_problem(step.step_id)) for index, step in enumerate(loaded.pipeline.steps))
     return [loaded.positions.problem(("steps", index, "step_id"), problem) for index, problem in found if problem]
-
-
-def _inactive(loaded: LoadedPipeline) -> list[ConfigError]:
-    """Keys that are declared, but do nothing yet."""
-    schedule = loaded.pipeline.schedule
-    if schedule is None or not schedule.enabled:
-        return []
-    message = "schedules are checked, but not active yet: start runs with cron and the CLI, the API or a message"
-    return [loaded.positions.problem(("schedule",), message)]
 
 
 def _across(pipelines: Sequence[LoadedPipeline]) -> list[ConfigError]:
