@@ -42,10 +42,24 @@ def check_cron(text: str) -> str | None:
     try:
         next(CronSim(text, _REFERENCE))
     except CronSimError as error:
+        if _is_each_right(fields):  # 30 February
+            return f"the cron {text!r} never fires"
         return f"{str(error).removeprefix('Bad ').strip()} is wrong in the cron {text!r}"
     except StopIteration:
         return f"the cron {text!r} never fires"
     return None
+
+
+def _is_each_right(fields: list[str]) -> bool:
+    """Return whether each field is right beside stars, so that only their combination is wrong."""
+    for index, field in enumerate(fields):
+        alone = ["*"] * len(fields)
+        alone[index] = field
+        try:
+            CronSim(" ".join(alone), _REFERENCE)
+        except CronSimError:
+            return False
+    return True
 
 
 @lru_cache(maxsize=256)

@@ -1,11 +1,12 @@
 """Bring an org's schedules in line with the pipelines' files and with its credentials.
 
-Wanted are those of each pipeline with a `schedule`: one for every usable credential of its provider, or a single one
-when no step opens a credential. What an org changed itself stays.
+Wanted are those of each pipeline with a `schedule` of which a run would be accepted now: one for every usable
+credential of its provider, or a single one when no step opens a credential. What an org changed itself stays.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,11 +14,13 @@ from convergence.config.loader import LoadedPipeline
 from convergence.config.model import pipeline as model
 from convergence.domain.records import changed
 from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
+from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.requirements import check_steps
 from convergence.engine.schedules.edit import from_now, new_schedule, stopped
 from convergence.engine.schedules.store import StoredSchedule, schedules_of
 from convergence.engine.services import Services
 from convergence.engine.store import commit
-from convergence.errors import ConfigErrors, Conflict, NotFound
+from convergence.errors import ConfigErrors, Conflict, ConvergenceError, NotFound
 from convergence.ports.documents import Create, Delete, Replace, Write
 from convergence.tenants.orgs import RUNNABLE, Org
 from convergence.tenants.schedule_requests import REQUESTS
@@ -40,14 +43,14 @@ class Synced:
 async def sync_org(services: Services, slug: str) -> Synced:
     """Sync one org. Conflicts are left to the next sync: another one does the same work."""
     org = await services.orgs.get(slug)
-    wanted = await _wanted(services, org)
+    wanted, reasons = await _wanted(services, org)
     done = Synced()
     known = {each.schedule.schedule_id: each for each in await schedules_of(services, slug, deleted=True)}
     for schedule_id, schedule in wanted.items():
         await _sync_one(services, schedule, known.get(schedule_id), done)
     for schedule_id, stored in known.items():
         if stored.schedule.from_pipeline and schedule_id not in wanted:
-            await _stop(services, stored, _reason(services, org, stored.schedule), done)
+            await _stop(services, stored, await _reason(services, org, stored.schedule, reasons), done)
         elif not stored.schedule.from_pipeline:
             await _check_own(services, org, stored, done)
     return done
@@ -97,38 +100,58 @@ def timing_of(schedule: model.Schedule) -> Timing:
     )
 
 
-async def _wanted(services: Services, org: Org) -> dict[str, Schedule]:
-    """Return the schedules that the pipelines' files give an org, by id."""
+async def _wanted(services: Services, org: Org) -> tuple[dict[str, Schedule], dict[str, str]]:
+    """Return the schedules that the pipelines' files give an org, by id; and why pipelines give it none, by path."""
     if _refusal(org):
-        return {}
+        return {}, {}
     found: dict[str, Schedule] = {}
-    usable: dict[str, list[str]] = {}
-    for each in await services.credentials.all(org.slug):
-        if each.status != "invalid":
-            usable.setdefault(each.provider, []).append(each.credential_id)
+    reasons: dict[str, str] = {}
     for loaded in _scheduled(services):
-        pipeline = loaded.pipeline
-        assert pipeline.schedule is not None, "_scheduled() returns no others"
-        credentials = usable.get(pipeline.provider, []) if pipeline.integration_required else [""]
+        written = loaded.pipeline.schedule
+        assert written is not None, "_scheduled() returns no others"
+        try:
+            credentials = await _credentials(services, org, loaded)
+        except ConvergenceError as error:
+            reasons[loaded.path] = str(error)
+            continue
         for credential_id in credentials:
             schedule = new_schedule(
                 services,
                 org=org.slug,
                 pipeline=loaded.path,
-                provider=pipeline.provider,
-                timing=timing_of(pipeline.schedule),
+                provider=loaded.pipeline.provider,
+                timing=timing_of(written),
                 name=DEFAULT,
                 credential_id=credential_id,
             )
-            enabled = pipeline.schedule.enabled and not org.demo
+            enabled = written.enabled and not org.demo
             found[schedule.schedule_id] = changed(
                 schedule,
                 from_pipeline=True,
                 enabled=enabled,
                 state=_state(enabled=enabled),
-                parameters=dict(pipeline.schedule.parameters),
+                parameters=dict(written.parameters),
             )
-    return found
+    return found, reasons
+
+
+async def _credentials(services: Services, org: Org, loaded: LoadedPipeline) -> list[str]:
+    """Return the credentials with which a run would be accepted now, one schedule for each; [""] when none is opened.
+
+    Raises what `prepare` raises: then no run would be accepted.
+    """
+    provider = loaded.pipeline.provider
+    usable = [each for each in await services.credentials.all(org.slug, provider) if each.status != "invalid"]
+    first = usable[0].credential_id if usable else ""
+    written = loaded.pipeline.schedule
+    given = {} if written is None else dict(written.parameters)
+    prepared = await prepare(
+        services, RunRequest(org=org.slug, pipeline=loaded.path, parameters=given, credential_id=first)
+    )
+    openings = check_steps(services, loaded, prepared.plan, prepared.run.parameters)
+    if usable and any(provider in opening.names for opening in openings):
+        return [each.credential_id for each in usable]
+    return [""]
 
 
 def _scheduled(services: Services) -> list[LoadedPipeline]:
@@ -150,7 +173,8 @@ def _refusal(org: Org) -> str:
     return "" if org.subscription in RUNNABLE else f"the org's subscription is {org.subscription}"
 
 
-def _reason(services: Services, org: Org, schedule: Schedule) -> str:
+async def _reason(services: Services, org: Org, schedule: Schedule, reasons: Mapping[str, str]) -> str:
+    """Return why an org has a schedule no more; empty when it keeps it, as while its file has mistakes."""
     refusal = _refusal(org)
     if refusal:
         return refusal
@@ -160,7 +184,10 @@ def _reason(services: Services, org: Org, schedule: Schedule) -> str:
         return "its pipeline is gone"
     except ConfigErrors:
         return ""
-    return GONE if loaded.pipeline.schedule is None else NO_CREDENTIAL
+    if loaded.pipeline.schedule is None:
+        return GONE
+    known = {each.credential_id for each in await services.credentials.all(org.slug, schedule.provider)}
+    return reasons.get(schedule.pipeline, "") if schedule.credential_id in {"", *known} else NO_CREDENTIAL
 
 
 async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule | None, done: Synced) -> None:

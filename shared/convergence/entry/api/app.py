@@ -23,11 +23,23 @@ from convergence.entry.api.routes import (
     run,
     run_control,
     run_status,
+    scheduler,
 )
 from convergence.entry.api.runtime import Runtime
 
 PREFIX: Final = "/api/v1"
-_AREAS: Final = (run, run_status, events, run_control, discovery, integrations, organizations, procedures, migrations)
+_AREAS: Final = (
+    run,
+    run_status,
+    events,
+    run_control,
+    scheduler,
+    discovery,
+    integrations,
+    organizations,
+    procedures,
+    migrations,
+)
 _ABOUT: Final = """Pipelines as config: usage and cost data of many tenants in one FOCUS table.
 
 Errors are RFC 9457 problem documents with a stable `code`. Every answer has an `X-Request-ID`."""

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Final
 from fastapi import Body, Header, Query
 
 from convergence.domain.quota import Limits
+from convergence.domain.status import RunStatus
 from convergence.engine.dispatch import RunRequest, dispatch, prepare
 from convergence.engine.store import ANONYMOUS
 from convergence.engine.views import runs as views
@@ -29,6 +30,7 @@ Parameters = Annotated[
     ),
 ]
 Seconds = Annotated[float, Query(ge=0, le=WAIT_MAX_S, description="Wait this long for the run to end.")]
+Queue = Annotated[bool, Query(description="Over the org's limit, wait in its queue instead of getting a 429.")]
 DryRun = Annotated[bool, Query(description="Only report what the run would do.")]
 IDEMPOTENCY_KEY: Final = r"^[\x21-\x7e]{1,200}$"
 IdempotencyKey = Annotated[
@@ -53,6 +55,7 @@ async def start(
     idempotency_key: str | None,
     created_by: str,
     anonymous: bool = False,
+    queue: bool = False,
 ) -> Json:
     """Dispatch and answer 202; 200 with the whole run when it ended within `wait_s`, or with the plan."""
     given = dict(parameters or {})
@@ -65,6 +68,7 @@ async def start(
         created_by=created_by,
         # A header cannot contain the space, so anonymous callers cannot claim an idempotency key of the org in advance.
         idempotency_key=f"{ANONYMOUS} {idempotency_key}" if anonymous and idempotency_key else idempotency_key,
+        queue=queue and not anonymous,
         budget=_anonymous_budget(at.settings.ANONYMOUS_RUNS_PER_DAY) if anonymous else None,
     )
     if dry_run:
@@ -75,7 +79,8 @@ async def start(
         run = await at.wait(org, run.run_id, wait_s)
         if run.terminal:
             return Json(await views.status(at.services, org, run.run_id))
-    return Json({"run_id": run.run_id, "status": run.status.value if run.terminal else "pending"}, status_code=202)
+    shown = run.status.value if run.terminal or run.status is RunStatus.QUEUED else "pending"
+    return Json({"run_id": run.run_id, "status": shown}, status_code=202)
 
 
 def _anonymous_budget(per_day: int) -> Limits:

@@ -29,6 +29,8 @@ COMMANDS: Final = {
     "reprice": "reprice",
     "cancel": "cancel",
     "dead-letters": "dead_letters",
+    "schedule": "schedule",
+    "queue": "queue",
     "query": "query",
     "trace": "trace",
     "validate": "validate",

@@ -11,7 +11,7 @@ from convergence.entry.api.auth import Known, OrgName, check, check_known, check
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.runtime import At
-from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Seconds
+from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Queue, Seconds
 from convergence.errors import Denied, NotFound, Unauthenticated
 
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
@@ -30,6 +30,7 @@ async def run(
     parameters: Parameters = None,
     wait: Seconds = 0,
     dry_run: DryRun = False,
+    queue: Queue = False,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
@@ -51,6 +52,7 @@ async def run(
             idempotency_key=idempotency_key,
             created_by=caller.name,
             anonymous=anonymous,
+            queue=queue,
         )
     except (NotFound, Denied):
         check_known(caller)  # without a key, the answer must not reveal whether the org exists

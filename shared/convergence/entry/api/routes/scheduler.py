@@ -1,0 +1,266 @@
+"""Schedules of orgs, and the queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated, Any, Literal
+
+from fastapi import APIRouter, Path, Query
+from pydantic import AwareDatetime, Field, field_validator
+from typing_extensions import TypedDict
+
+from convergence.config.cron import check_cron, full_cron, zone
+from convergence.config.files.providers import provider_of
+from convergence.domain.records import changed
+from convergence.domain.schedule import Missed, Overlap, Schedule, Timing
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.wake import wake_due
+from convergence.engine.schedules import edit
+from convergence.engine.schedules.store import require_schedule, schedules_of
+from convergence.engine.schedules.views import (
+    NEXT_MAX,
+    NextView,
+    QueueView,
+    ScheduleView,
+    next_firings,
+    queue_views,
+    schedule_view,
+)
+from convergence.entry.api.auth import Admin, Known, Operator, OrgName, Reader, check, check_known
+from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Accepted, Asked
+from convergence.entry.api.problems import documented
+from convergence.entry.api.runtime import At, Caller, Runtime
+from convergence.errors import InvalidInput, NotFound
+
+router = APIRouter(prefix="/scheduler", tags=["scheduler"], route_class=StrictRoute)
+ScheduleId = Annotated[str, Path(pattern=r"^sch_[0-9a-f]{20}$", examples=["sch_0f3a5c7e9b1d24680f3a"])]
+
+
+class Schedules(TypedDict):
+    """Schedules of an org, by pipeline."""
+
+    schedules: list[ScheduleView]
+
+
+class Overview(TypedDict):
+    """Schedules and waiting runs."""
+
+    schedules: list[ScheduleView]
+    queue: list[QueueView]
+
+
+class Firings(TypedDict):
+    """The next firings of a schedule."""
+
+    firings: list[NextView]
+
+
+class Success(TypedDict):
+    """The change is stored; `schedule` is what it is now."""
+
+    success: bool
+    schedule: ScheduleView
+
+
+class Processed(TypedDict):
+    """What a pass over the queue did: runs that started, and orgs that still wait."""
+
+    admitted: int
+    waiting: int
+
+
+class TimingBody(Asked):
+    """What may change about a schedule. Only the given fields change."""
+
+    cron_expression: str | None = Field(default=None, max_length=200, examples=["0 6 * * *"])
+    timezone: str | None = Field(default=None, max_length=100, examples=["Europe/Berlin"])
+    is_enabled: bool | None = None
+    parameters: dict[str, Any] | None = None
+    jitter_minutes: int | None = Field(default=None, ge=0, le=1440)
+    starting_deadline_minutes: int | None = Field(default=None, ge=1, le=525_600)
+    missed: Literal["all", "last", "none"] | None = None
+    overlap: Literal["skip", "queue", "cancel_running"] | None = None
+    queue_max: int | None = Field(default=None, ge=1, le=100)
+    paused_until: AwareDatetime | None = None
+    catch_up: bool = Field(default=False, description="With is_enabled: decide what was missed while it was paused.")
+
+    @field_validator("cron_expression")
+    @classmethod
+    def _fires(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
+        wrong = check_cron(full_cron(value))
+        if wrong:
+            raise ValueError(wrong)
+        return full_cron(value)
+
+    @field_validator("timezone")
+    @classmethod
+    def _exists(cls, value: str | None) -> str | None:
+        try:
+            zone(value or "UTC")
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    def timing(self, before: Timing) -> Timing:
+        """Return the timing with the given fields."""
+        given: dict[str, Any] = {
+            "cron": self.cron_expression,
+            "timezone": self.timezone,
+            "jitter_s": None if self.jitter_minutes is None else self.jitter_minutes * 60,
+            "starting_deadline_s": None
+            if self.starting_deadline_minutes is None
+            else int(timedelta(minutes=self.starting_deadline_minutes).total_seconds()),
+            "missed": None if self.missed is None else Missed(self.missed),
+            "overlap": None if self.overlap is None else Overlap(self.overlap),
+            "queue_max": self.queue_max,
+        }
+        return changed(before, **{name: value for name, value in given.items() if value is not None})
+
+
+class ScheduleBody(TimingBody):
+    """A schedule of the org's own, beside those of the pipelines' files."""
+
+    pipeline: str = Field(min_length=1, max_length=300, examples=["openai/cost/usage_cost"])
+    name: str = Field(pattern=r"^[a-z][a-z0-9_-]{0,49}$", examples=["weekly"])
+    cron_expression: str = Field(max_length=200, examples=["0 6 * * 1"])
+    credential_id: str = Field(default="", max_length=200)
+
+
+class TriggerBody(Asked):
+    """The schedule to run now."""
+
+    schedule_id: str = Field(pattern=r"^sch_[0-9a-f]{20}$")
+
+
+@router.get("/queue", response_model=Overview)
+async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_length=50)] = None) -> Json:
+    """Return schedules and waiting runs: of the caller's org, for the operator of one org or of all that wait."""
+    check_known(caller)
+    slug = caller.org if caller.kind == "org" and org is None else org
+    if slug is not None:
+        check(caller, slug, "read")
+        views = [
+            schedule_view(each.schedule, at.services.clock.now()) for each in await schedules_of(at.services, slug)
+        ]
+        return Json({"schedules": views, "queue": await queue_views(at.services, [slug])})
+    return Json({"schedules": [], "queue": await queue_views(at.services)})
+
+
+@router.post("/trigger", status_code=202, response_model=Accepted, responses=documented(404))
+async def trigger(at: At, caller: Known, body: TriggerBody) -> Json:
+    """Run what a schedule runs, now. Its own firings are unchanged."""
+    org = await _org_of(at, caller, body.schedule_id, "run")
+    run = await edit.trigger(at.services, org, body.schedule_id)
+    return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)
+
+
+@router.post("/queue/process", response_model=Processed)
+async def process(at: At, _: Operator) -> Json:
+    """Look at every org whose limits may have opened, and start what fits."""
+    await wake_due(at.services)
+    done = await admission_pass(at.services)
+    return Json({"admitted": done.runs, "waiting": len(await queue_views(at.services))})
+
+
+@router.put("/schedule/{schedule_id}", response_model=Success, responses=documented(404, 409))
+async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) -> Json:
+    """Change a schedule; what the org changes stays when the pipeline's file changes."""
+    org = await _org_of(at, caller, schedule_id, "admin")
+    schedule = await _changed(at, org, schedule_id, body)
+    return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
+
+
+@router.get("/schedules/{org}", response_model=Schedules)
+async def index(org: OrgName, at: At, _: Reader) -> Json:
+    """List the schedules of an org."""
+    now = at.services.clock.now()
+    await at.services.orgs.get(org)
+    return Json({"schedules": [schedule_view(each.schedule, now) for each in await schedules_of(at.services, org)]})
+
+
+@router.post("/schedules/{org}", status_code=201, response_model=ScheduleView, responses=documented(404, 409))
+async def create(org: OrgName, at: At, _: Admin, body: ScheduleBody) -> Json:
+    """Add a schedule of the org's own for a pipeline."""
+    await at.services.orgs.get(org)
+    loaded = at.services.catalog.get(body.pipeline)
+    await _check_credential(at, org, loaded.pipeline.provider, body.credential_id)
+    schedule = edit.new_schedule(
+        at.services,
+        org=org,
+        pipeline=loaded.path,
+        provider=loaded.pipeline.provider,
+        timing=body.timing(Timing(cron=body.cron_expression)),
+        name=body.name,
+        credential_id=body.credential_id,
+    )
+    made = await edit.create(at.services, changed(schedule, parameters=body.parameters or {}))
+    if body.is_enabled is False:
+        made = await edit.pause(at.services, org, made.schedule_id)
+    return Json(schedule_view(made, at.services.clock.now()), status_code=201)
+
+
+@router.get("/schedules/{org}/{schedule_id}", response_model=ScheduleView, responses=documented(404))
+async def show(org: OrgName, schedule_id: ScheduleId, at: At, _: Reader) -> Json:
+    """Return a schedule."""
+    stored = await require_schedule(at.services, org, schedule_id)
+    return Json(schedule_view(stored.schedule, at.services.clock.now()))
+
+
+@router.delete("/schedules/{org}/{schedule_id}", response_model=Success, responses=documented(404, 409))
+async def remove(org: OrgName, schedule_id: ScheduleId, at: At, _: Admin) -> Json:
+    """Remove a schedule that the org added; those of pipelines' files are paused instead."""
+    schedule = await edit.delete(at.services, org, schedule_id)
+    return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
+
+
+@router.get("/schedules/{org}/{schedule_id}/next", response_model=Firings, responses=documented(404))
+async def following(
+    org: OrgName, schedule_id: ScheduleId, at: At, _: Reader, count: Annotated[int, Query(ge=1, le=NEXT_MAX)] = 5
+) -> Json:
+    """Return the next firings, in UTC and as the clock shows them in the schedule's zone."""
+    stored = await require_schedule(at.services, org, schedule_id)
+    return Json({"firings": next_firings(stored.schedule, count)})
+
+
+async def _changed(at: Runtime, org: str, schedule_id: str, body: TimingBody) -> Schedule:
+    def new(schedule: Schedule) -> Schedule:
+        timing = body.timing(schedule.timing)
+        parameters = schedule.parameters if body.parameters is None else body.parameters
+        overridden = {
+            *schedule.overridden,
+            *(["timing"] if timing != schedule.timing else []),
+            *(["parameters"] if body.parameters is not None else []),
+        }
+        return changed(schedule, timing=timing, parameters=parameters, overridden=tuple(sorted(overridden)))
+
+    schedule = await edit.edit_schedule(at.services, org, schedule_id, new)
+    if body.paused_until is not None:
+        return await edit.pause(at.services, org, schedule_id, until=body.paused_until)
+    if body.is_enabled is False:
+        return await edit.pause(at.services, org, schedule_id)
+    if body.is_enabled:
+        return await edit.resume(at.services, org, schedule_id, catch_up=body.catch_up)
+    return schedule
+
+
+async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> str:
+    """Return the org of a schedule. For an org's key, a schedule of another org does not exist."""
+    check_known(caller)
+    document = await at.services.documents.get(f"schedules/{schedule_id}")
+    org = "" if document is None else str(document.data["org"])
+    if not org or (caller.kind == "org" and caller.org != org):
+        raise NotFound(f"there is no schedule {schedule_id!r}")
+    check(caller, org, scope)
+    return org
+
+
+async def _check_credential(at: Runtime, org: str, provider: str, credential_id: str) -> None:
+    if not credential_id:
+        return
+    found = await at.services.credentials.find(org, provider, credential_id)
+    if found is None or found.provider != provider:
+        registered = provider_of(at.services.providers(), provider)
+        raise InvalidInput(f"{org} has no {registered.display_name if registered else provider} credential of this id")

@@ -1,0 +1,143 @@
+"""Schedules and the queue over the API: who may see and change what."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from convergence.engine.schedules.sync import sync_requested
+from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
+
+DAILY = {"pipeline": "shop/cost/daily", "name": "nightly", "cron_expression": "0 2 * * *", "timezone": "Europe/Berlin"}
+
+
+async def added(api: Api, **more: Any) -> dict[str, Any]:
+    answer = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json={**DAILY, **more})
+    assert answer.status_code == 201, answer.text
+    found: dict[str, Any] = answer.json()
+    return found
+
+
+def test_a_schedule_is_added_shown_changed_paused_and_removed(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        schedule = await added(api)
+        path = f"/scheduler/schedules/acme/{schedule['schedule_id']}"
+        assert (schedule["is_enabled"], schedule["cron_expression"]) == (True, "0 2 * * *")
+        firings = (await api.ask("GET", f"{path}/next", org="acme", params={"count": 3})).json()["firings"]
+        assert [each["local"][11:] for each in firings] == ["02:00"] * 3
+        changed = {"cron_expression": "@hourly", "overlap": "queue"}
+        put = f"/scheduler/schedule/{schedule['schedule_id']}"
+        answer = await api.ask("PUT", put, org="acme", json=changed)
+        assert answer.json()["success"] is True
+        assert answer.json()["schedule"]["cron_expression"] == "0 * * * *"
+        paused = (await api.ask("PUT", put, org="acme", json={"is_enabled": False})).json()["schedule"]
+        assert (paused["is_enabled"], paused["next_run_at"]) == (False, None)
+        assert (await api.ask("DELETE", path, org="acme")).status_code == 200
+        assert (await api.ask("GET", path, org="acme")).status_code == 404
+        assert (await api.ask("GET", "/scheduler/schedules/acme", org="acme")).json() == {"schedules": []}
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "reason"),
+    [
+        ("cron_expression", "0 2 30 2 *", "never fires"),
+        ("cron_expression", "0 2 * *", "five fields"),
+        ("timezone", "Europe/Berln", "Did you mean 'Europe/Berlin'"),
+    ],
+)
+def test_a_bad_cron_or_zone_is_refused_with_field_and_reason(
+    run_scenario: RunScenario, field: str, value: str, reason: str
+) -> None:
+    async def scenario(api: Api) -> None:
+        answer = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json={**DAILY, field: value})
+        assert answer.status_code == 422
+        assert field in answer.text
+        assert reason in answer.json()["detail"] + answer.text
+
+    run_scenario(scenario)
+
+
+def test_another_orgs_schedule_does_not_exist(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        schedule = await added(api)
+        name = schedule["schedule_id"]
+        for method, path, body in (
+            ("PUT", f"/scheduler/schedule/{name}", {"is_enabled": False}),
+            ("POST", "/scheduler/trigger", {"schedule_id": name}),
+        ):
+            answer = await api.ask(method, path, org="globex", json=body)
+            missing = await api.ask(
+                method,
+                path.replace(name, "sch_" + "0" * 20),
+                org="globex",
+                json={key: "sch_" + "0" * 20 if key == "schedule_id" else value for key, value in body.items()},
+            )
+            assert (answer.status_code, missing.status_code) == (404, 404)
+            assert answer.json()["code"] == missing.json()["code"]
+        refused = await api.ask("GET", f"/scheduler/schedules/acme/{name}", org="globex")
+        assert refused.status_code == 403
+        assert (await api.ask("POST", "/scheduler/queue/process", org="acme")).status_code == 401
+        assert (await api.ask("POST", "/scheduler/queue/process", headers=ROOT)).json() == {
+            "admitted": 0,
+            "waiting": 0,
+        }
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_a_triggered_schedule_runs_and_a_run_over_the_limit_waits_when_it_asks_to(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        schedule = await added(api, parameters={"note": "by schedule"})
+        answer = await api.ask("POST", "/scheduler/trigger", org="acme", json={"schedule_id": schedule["schedule_id"]})
+        assert answer.status_code == 202
+        run = await api.installation.worker.wait("acme", answer.json()["run_id"])
+        assert run.parameters["note"] == "by schedule"
+        limits = {"limits": {"daily": 100, "monthly": 100, "concurrent": 1}}
+        await api.ask("PATCH", "/organizations/acme", headers=ROOT, json=limits)
+        api.installation.services.bus.detach()  # type: ignore[attr-defined]  # no step moves
+        path = "/pipelines/run/acme/shop/cost/daily"
+        assert (await api.ask("POST", path, org="acme")).status_code == 202
+        assert (await api.ask("POST", path, org="acme")).status_code == 429
+        waiting = await api.ask("POST", path, org="acme", params={"queue": "true"})
+        assert (waiting.status_code, waiting.json()["status"]) == (202, "queued")
+        queue = (await api.ask("GET", "/scheduler/queue", org="acme")).json()["queue"]
+        assert [(each["org"], each["waiting"]) for each in queue] == [("acme", 1)]
+        state = (await api.ask("GET", f"/pipelines/status/acme/{waiting.json()['run_id']}", org="acme")).json()
+        assert state["status"] == "queued"
+        assert state["steps"] == []
+
+    run_scenario(scenario)
+
+
+def test_a_secret_is_not_a_parameter_of_a_schedule(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        body = {**DAILY, "pipeline": "openai/auth/setup", "parameters": {"api_key": "sk-secret"}}
+        answer = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=body)
+        assert answer.status_code == 422
+        assert "no secrets" in answer.json()["detail"]
+        assert "sk-secret" not in answer.text
+
+    run_scenario(scenario)
+
+
+def test_a_new_credential_brings_the_schedules_of_its_providers_pipelines(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        services = api.installation.services
+        await sync_requested(services)
+        before = (await api.ask("GET", "/scheduler/schedules/acme", org="acme")).json()["schedules"]
+        assert [each["pipeline"] for each in before if each["is_enabled"]] == []
+        credential_id = await services.credentials.store("acme", "openai", "sk-admin-x", name="main")
+        assert await sync_requested(services) == 1
+        found = (await api.ask("GET", "/scheduler/schedules/acme", org="acme")).json()["schedules"]
+        enabled = {each["pipeline"]: each["credential_id"] for each in found if each["is_enabled"]}
+        assert enabled == {"openai/cost/usage_cost": credential_id}
+        await services.credentials.delete("acme", "openai", credential_id)
+        await sync_requested(services)
+        found = (await api.ask("GET", "/scheduler/schedules/acme", org="acme")).json()["schedules"]
+        after = {each["pipeline"]: (each["state"], each["reason"]) for each in found}
+        assert after["openai/cost/usage_cost"] == ("stopped", "its credential is gone")
+
+    run_scenario(scenario)
