@@ -28,13 +28,17 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
     public = {"/health", "/ready", "/metrics", "/api/v1/validator/pipelines", "/api/v1/validator/pipelines/{provider}"}
     public |= {"/api/v1/me"}  # it tells of the key alone
     public |= {"/api/v1/validator/validate"}  # any org's key may check a file of its own
+    public |= {"/api/v1/scheduler/queue"}  # it answers for the key's own org
 
     async def scenario(api: Api) -> None:
         run_id = (await api.run())["run_id"]
         keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
         real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
         real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
-        ghost = real | {"org": "nobody_here", "run_id": "run_0", "key_id": "key_0"}
+        weekly = {"pipeline": "shop/cost/daily", "name": "weekly", "cron_expression": "0 6 * * 1"}
+        added = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=weekly)
+        real |= {"schedule_id": added.json()["schedule_id"]}
+        ghost = real | {"org": "nobody_here", "run_id": "run_0", "key_id": "key_0", "schedule_id": "sch_" + "0" * 20}
         walked = 0
         for method, path in routes(api):
             if path in public:
@@ -42,7 +46,8 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
             answers = []
             for names in (real, ghost):
                 url = path.format(**names).removeprefix("/api/v1")
-                answer = await api.ask(method, url, org="globex", json={} if method != "GET" else None)
+                body = {"schedule_id": names["schedule_id"]} if url == "/scheduler/trigger" else {}
+                answer = await api.ask(method, url, org="globex", json=body if method != "GET" else None)
                 answers.append((answer.status_code, answer.json()["code"]))
                 assert "exist" not in answer.text
             assert answers[0] == answers[1], (method, path)
