@@ -57,7 +57,7 @@ async def schedules_of(services: Services, org: str, *, deleted: bool = False) -
 async def change(
     services: Services, org: str, schedule_id: str, edit: Callable[[Schedule], tuple[Schedule, list[Write]]]
 ) -> Schedule:
-    """Store `edit` of a schedule, with the writes that belong into the same commit; return it.
+    """Store `edit` of a schedule, with the writes of the same commit; return it.
 
     Raises:
         NotFound: the org has no such schedule.

@@ -27,7 +27,7 @@ from convergence.tenants.schedule_requests import REQUESTS
 
 DEFAULT: Final = "default"
 _PAGE: Final = 100
-GONE: Final = "its pipeline's file has no schedule any more"
+GONE: Final = "its pipeline's file no longer has a schedule"
 NO_CREDENTIAL: Final = "its credential is gone"
 
 
