@@ -2,7 +2,7 @@
 
 A delivery over the limit is refused before anything is read or claimed. After SIGTERM Cloud Run gives ten seconds
 (container contract, "Instance shutdown"): new ones are refused, current ones may finish, the rest are cancelled. A
-cancelled one gives its claim up, or, if it cannot any more, keeps it until the lease expires; the reconciler
+cancelled one gives its claim up, or, if it no longer can, keeps it until the lease expires; the reconciler
 dispatches the step again.
 """
 
