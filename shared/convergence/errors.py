@@ -15,6 +15,7 @@
     │   ├── CredentialRejected     renew the credential
     │   ├── SchemaMismatch         the data does not fit the table
     │   ├── AppliedBefore          a write took effect with a different input: keep it, or write again
+    │   ├── PartlyCommitted        a procedure failed behind a COMMIT of its own: look at its tables first
     │   ├── NotDeterministic       a repeated step wrote something different
     │   └── LeaseLost              the engine drops this execution: another owns the step
     ├── Transient              no action: the engine retries
@@ -164,6 +165,12 @@ class AppliedBefore(StepFailed):
     """A write already took effect, with an input that differs from today's."""
 
     code = "step.applied_before"
+
+
+class PartlyCommitted(StepFailed):
+    """A procedure with transactions of its own failed after one of them was committed; it is not repeated by itself."""
+
+    code = "step.partly_committed"
 
 
 class NotDeterministic(StepFailed):

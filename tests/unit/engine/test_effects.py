@@ -14,10 +14,11 @@ from convergence.domain.plan import PlanStep
 from convergence.domain.step import Applied, Step
 from convergence.engine.replay import replay
 from convergence.engine.step.effects import job_id
-from convergence.errors import InvalidInput, StepFailed, StillRunning, Transient
+from convergence.errors import InvalidInput, PartlyCommitted, StepFailed, StillRunning, Transient
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Effect, LoadResult, ProcedureCall, QueryResult, Statement
+from tests.simulation.memory_warehouse import AT
 from tests.unit.domain.runs import a_run
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
@@ -231,6 +232,50 @@ def test_a_call_that_goes_on_is_the_same_call_in_the_next_slice(engine: Engine) 
     assert engine.run_scenario(engine.run).status == "completed"
     assert len(set(sent)) == 1
     assert len(rows(engine)) == 2
+
+
+@pytest.mark.parametrize(
+    ("option", "repeatable", "status", "calls"),
+    [
+        ({}, False, "failed", 1),
+        ({"applied": {"load_a": Applied.KEEP}}, False, "failed", 1),
+        ({"applied": {"load_a": Applied.AGAIN}}, False, "completed", 2),
+        ({}, True, "completed", 2),
+    ],
+    ids=["nothing", "keep", "again", "repeatable"],
+)
+def test_a_call_that_was_partly_committed_is_not_repeated_without_a_word(
+    engine: Engine, option: dict[str, Any], repeatable: bool, status: str, calls: int
+) -> None:
+    engine.pipeline(LABELLED)
+    asked: list[ProcedureCall] = []
+    real = engine.warehouse.call
+
+    async def half(call: ProcedureCall) -> QueryResult:
+        asked.append(call)
+        if len(asked) == 1:
+            raise PartlyCommitted("it failed after 1 of its changes were committed")
+        return await real(call)
+
+    async def closed(job_id: str, **_: Any) -> Effect | None:
+        return Effect("", AT, None, partial=True) if job_id == asked[0].job_id else None
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.warehouse.call("rows", {}, repeatable=repeatable)
+        return {"status": "SUCCESS"}
+
+    engine.warehouse.call, engine.warehouse.close_job = half, closed  # type: ignore[method-assign,assignment]
+    engine.works["load_a"] = work
+
+    async def scenario() -> Any:
+        return await replayed(engine, await engine.run(), **option)
+
+    run = engine.run_scenario(scenario)
+    assert (run.status, len(asked)) == (status, calls)
+    assert [call.repeatable for call in asked] == [repeatable] * calls
+    if status == "failed":
+        assert run.error["code"] == "step.partly_committed"
+        assert "--again load_a" in run.error["message"]
 
 
 def test_a_file_that_the_config_names_is_part_of_the_input(engine: Engine) -> None:

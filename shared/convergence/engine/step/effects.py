@@ -21,7 +21,7 @@ from convergence.domain.run import Run
 from convergence.domain.step import Applied
 from convergence.engine.services import Services
 from convergence.engine.step.inputs import digest
-from convergence.errors import AppliedBefore, NotDeterministic, StillRunning
+from convergence.errors import AppliedBefore, NotDeterministic, PartlyCommitted, StillRunning
 from convergence.ports.warehouse import Effect, Scope
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Effects:
         Raises:
             AppliedBefore: it took effect with another input, and the replay does not specify what to do about that.
             NotDeterministic: with the same input, something different was written.
+            PartlyCommitted: it failed behind a COMMIT of its own, and the replay does not say to run it again.
         """
         async with self._one_by_one:
             await self._lease.check()
@@ -103,9 +104,12 @@ class Effects:
         await self._lease.check()  # closing took time
         own = self._job_id(intent.kind, self._run.epoch, f"{intent.name}/{self._counts[intent.name]}")
         if done and not intent.repeatable:
-            same = [each for each in done if self._is_same(each)]
+            whole = [each for each in done if not each.effect.partial]
+            same = [each for each in whole if self._is_same(each)]
             if same or self._step.applied is not Applied.AGAIN:
-                last = (same or done)[-1]
+                if not whole:
+                    raise PartlyCommitted(self._half(intent, done[-1]))
+                last = (same or whole)[-1]
                 return await send(last.job_id, self._accepted(intent, last))
         try:
             return await send(own, self._fingerprint(intent))
@@ -158,6 +162,13 @@ class Effects:
             f"{step_id}: {self._nth(intent)} took effect at {_time(done)}{_rows(done)} with another input:"
             f" {self._difference(done.epoch)}. Replay the run with --keep {step_id} to take what was written, with"
             f" --again {step_id} to write a second time, or with the former parameters"
+        )
+
+    def _half(self, intent: Intent, done: _Done) -> str:
+        step_id = self._planned.step_id
+        return (
+            f"{step_id}: {self._nth(intent)} failed at {_time(done)} after a part of its work was committed. Look at"
+            f" what it wrote, then replay the run with --again {step_id} to call it a second time"
         )
 
     def _difference(self, epoch: int) -> str:

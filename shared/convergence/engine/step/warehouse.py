@@ -188,7 +188,15 @@ class LeasedWarehouse:
 
         async def send(job_id: str, fingerprint: str) -> QueryResult:
             return await self._services.warehouse.call(
-                ProcedureCall(procedure, arguments, scope=scope, job_id=job_id, wait_s=wait_s, fingerprint=fingerprint)
+                ProcedureCall(
+                    procedure,
+                    arguments,
+                    scope=scope,
+                    job_id=job_id,
+                    wait_s=wait_s,
+                    fingerprint=fingerprint,
+                    repeatable=repeatable,
+                )
             )
 
         older = "/".join((procedure, *_values(arguments, in_order=True)))

@@ -97,11 +97,13 @@ class Load:
 @dataclass(frozen=True, slots=True)
 class Effect:
     """A write that took effect: the `fingerprint` it was sent with (empty: by an older version), when it did, and how
-    many rows it wrote (None where the warehouse does not know)."""
+    many rows it wrote (None where the warehouse does not know). `partial`: a procedure that commits by itself failed
+    after a COMMIT, so sending it again raises `PartlyCommitted`."""
 
     fingerprint: str
     at: datetime
     rows: int | None
+    partial: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,8 @@ class Statement:
 
 @dataclass(frozen=True, slots=True)
 class ProcedureCall:
-    """One call of a stored procedure; the fields that it shares with `Statement` mean the same."""
+    """One call of a stored procedure; the fields that it shares with `Statement` mean the same. `repeatable`: it may
+    run again after it failed behind a COMMIT of its own."""
 
     procedure: str
     arguments: Mapping[str, Parameter] = field(default_factory=dict)
@@ -200,3 +203,4 @@ class ProcedureCall:
     dry_run: bool = False
     wait_s: float | None = None
     fingerprint: str = ""
+    repeatable: bool = False

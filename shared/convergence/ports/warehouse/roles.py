@@ -121,12 +121,19 @@ class Routines(Protocol):
     """Stored procedures and migrations. All methods raise `Transient` as those of `Tables` do."""
 
     async def call(self, call: ProcedureCall) -> QueryResult:
-        """Call a stored procedure in one transaction, once per `job_id`; return its last SELECT.
+        """Call a stored procedure, once per `job_id`; return its last SELECT.
+
+        It is one transaction, unless it has transactions of its own (or DDL on permanent tables): then each of its
+        COMMITs counts, and lineage is settled in front of each. What it touches is known and checked before it runs.
 
         `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
-        filled from `scope.lineage`; rows that contradict it are refused and nothing is written. A dry run resolves
-        names and types and says which tables are touched and about how many bytes are read; SQL made at run time is
-        not seen. `wait_s` and `StillRunning` are those of `query`.
+        filled from `scope.lineage`; rows that contradict it are refused and not committed. A dry run resolves names and
+        types and says which tables are touched and about how many bytes are read. `wait_s` and `StillRunning` are
+        those of `query`.
+
+        Raises:
+            Denied: it touches a dataset outside `scope`, or SQL that it makes is not known before the call.
+            PartlyCommitted: it failed after a COMMIT of its own, now or before; `repeatable` allows it to run again.
         """
         ...
 
