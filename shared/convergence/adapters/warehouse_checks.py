@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from convergence.errors import InvalidInput, did_you_mean
+from convergence.errors import InvalidInput, PartlyCommitted, did_you_mean
 from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Load, Row, TableSchema, WriteMode
 
@@ -48,3 +48,12 @@ def check_ids(rows: Sequence[Row], ids: Sequence[str]) -> None:
     """Raise `InvalidInput` unless every appended row has an id."""
     if len(rows) != len(ids):
         raise InvalidInput(f"{len(rows)} rows were given with {len(ids)} ids; each row needs one.")
+
+
+def partly_committed(procedure: str, commits: int, cause: Exception | None = None) -> PartlyCommitted:
+    """Return the refusal to repeat a procedure that failed after that many of its own COMMITs."""
+    because = f" ({cause})" if cause is not None else ""
+    return PartlyCommitted(
+        f"{procedure} failed after {commits} of its changes were committed{because}. It is not repeated by itself: look"
+        " at what it wrote, then replay with --again. A step with `repeatable: true` is repeated."
+    )

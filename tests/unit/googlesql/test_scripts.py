@@ -163,9 +163,19 @@ def test_raise_alone_passes_the_error_on_with_its_place(sql: GoogleSql) -> None:
         sql.script(body)
 
 
-def test_an_error_undoes_the_open_transaction_before_its_handler_runs(sql: GoogleSql) -> None:
+@pytest.mark.parametrize(
+    ("handler", "seen", "kept"),
+    [
+        ("INSERT INTO t VALUES (3); COMMIT TRANSACTION;", [2, 3], [2, 3]),
+        ("SELECT 1;", [2], [1]),  # never committed: gone when the script ends
+        ("ROLLBACK TRANSACTION; INSERT INTO t VALUES (3);", [1, 3], [1, 3]),
+    ],
+)
+def test_a_transaction_stays_open_in_the_handler_of_an_error(
+    sql: GoogleSql, handler: str, seen: list[int], kept: list[int]
+) -> None:
     sql.query("CREATE TABLE t (id INT64)")
-    body = """
+    body = f"""
       INSERT INTO t VALUES (1);
       BEGIN
         BEGIN TRANSACTION;
@@ -174,10 +184,17 @@ def test_an_error_undoes_the_open_transaction_before_its_handler_runs(sql: Googl
         SELECT ERROR('stop');
         COMMIT TRANSACTION;
       EXCEPTION WHEN ERROR THEN
-        INSERT INTO t VALUES (3);
+        {handler}
       END;
       SELECT ARRAY_AGG(id ORDER BY id) FROM t;"""
-    assert sql.script(body) == [([1, 3],)]
+    assert sql.script(body) == [(seen,)]
+    assert sql.rows("SELECT id FROM t ORDER BY id") == [(each,) for each in kept]
+
+
+def test_a_handler_without_a_transaction_cannot_roll_back(sql: GoogleSql) -> None:
+    with pytest.raises(StepFailed, match=r"sp_test\.sql:7:1: ROLLBACK TRANSACTION without a transaction"):
+        sql.script("BEGIN\nBEGIN TRANSACTION; COMMIT TRANSACTION;\nSELECT ERROR('x');\nEXCEPTION WHEN ERROR THEN"
+                   "\nROLLBACK TRANSACTION;\nEND;")  # fmt: skip
 
 
 def test_what_ran_outside_of_a_transaction_stays_when_a_later_statement_fails(sql: GoogleSql) -> None:

@@ -124,7 +124,7 @@ class Routines(Protocol):
         """Call a stored procedure, once per `job_id`; return its last SELECT.
 
         It is one transaction, unless it has transactions of its own (or DDL on permanent tables): then each of its
-        COMMITs counts, and lineage is settled in front of each. What it touches is known and checked before it runs.
+        COMMITs counts, and lineage is completed in front of each. What it touches is known and checked before it runs.
 
         `rows_affected` counts inserted and updated rows, not deleted ones. Rows of the run without full lineage are
         filled from `scope.lineage`; rows that contradict it are refused and not committed. A dry run resolves names and

@@ -1,4 +1,4 @@
-"""One call of a procedure: one transaction under one job id, lineage set before the commit."""
+"""One call of a procedure: its text, folded and checked, as one script under one job id."""
 
 from __future__ import annotations
 
@@ -6,26 +6,23 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from convergence.adapters.gcp.warehouse.jobs import AnyJob, JobOptions, Jobs, fingerprint_of
-from convergence.adapters.gcp.warehouse.ledger import UNCOUNTED, Ledger, refuse_other
-from convergence.adapters.gcp.warehouse.lineage import (
-    DECLARED,
-    lineage_parameters,
-    lineage_statements,
-    with_lineage,
-)
+from convergence.adapters.gcp.warehouse.jobs import AnyJob, Ended, JobOptions, Jobs, fingerprint_of
+from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
+from convergence.adapters.gcp.warehouse.lineage import lineage_parameters, with_lineage
 from convergence.adapters.gcp.warehouse.query import children_of
 from convergence.adapters.gcp.warehouse.routines import Routines
-from convergence.adapters.gcp.warehouse.scripts import Reach, Reader, rehearse
+from convergence.adapters.gcp.warehouse.scripts import rehearse
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import port_rows
-from convergence.domain.sql_names import bigquery_name, checked
-from convergence.errors import InvalidInput, LeaseLost, StepFailed, did_you_mean
-from convergence.ports.warehouse import SHARED_DATASET, Parameter, ProcedureCall, QueryResult, Scope
+from convergence.adapters.warehouse_checks import partly_committed
+from convergence.errors import InvalidInput, LeaseLost, PartlyCommitted, StepFailed, Transient, did_you_mean
+from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult
 
 if TYPE_CHECKING:
-    from convergence.adapters.googlesql.scripts.nodes import Argument, Procedure
+    from convergence.adapters.gcp.warehouse.call_script import CallScript
+    from convergence.adapters.googlesql.procedures.reach import Reach
+    from convergence.adapters.googlesql.scripts.nodes import Procedure
 
 ROWS_MAX: Final = 10_000  # of a procedure's last SELECT, as many as `query` returns by default
 
@@ -47,82 +44,93 @@ class Calls:
 
     async def call(self, asked: ProcedureCall) -> QueryResult:
         """Run a procedure; see the port."""
-        scope, job_id, fingerprint = asked.scope, asked.job_id, asked.fingerprint
+        scope = asked.scope
         procedure = await self._routines.procedure(asked.procedure)
-        given = _given(procedure, asked.arguments)
-        reader = Reader(self._statements, scope, self._routines.nested)
-        await reader.procedure(procedure)
-        reach = reader.reach
+        options = await self._options.of(scope.lineage, fingerprint=asked.fingerprint)
+        script = await self._script(procedure, asked, options.project or self._jobs.client.project)
         if asked.dry_run:
-            size = await rehearse(self._statements, scope, reach)
-            return QueryResult(bytes_processed=size, tables=tuple(sorted(reach.tables)))
-        lineage_tables = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
-        out = [each for each in procedure.arguments if each.mode != "IN"]
-        reads = not out and not any(dataset for dataset, _ in reach.writes)
-        script = self._script(procedure, scope, lineage_tables, out, reads=reads)
-        parameters = {f"convergence_arg_{name}": value for name, value in given.items()}
+            size = await rehearse(self._statements, scope, script.reach)
+            return QueryResult(bytes_processed=size, tables=tuple(sorted(script.reach.tables)))
+        parameters = {f"convergence_arg_{name}": value for name, value in _lowered(asked.arguments).items()}
         parameters |= lineage_parameters(scope.lineage) if scope.lineage is not None else {}
-        if not reads:
+        if not script.reads:
             await self._ledger.ensure(scope.dataset)
-            parameters |= self._ledger.parameters(job_id, fingerprint)
-        options = await self._options.of(scope.lineage, fingerprint=fingerprint)
+            parameters |= self._ledger.parameters(asked.job_id, asked.fingerprint)
         config = self._statements.config(scope, parameters, **options.config)
         what = f"the procedure {procedure.name}"
+
+        async def committed() -> bool:
+            return not script.reads and await self._committed(asked, procedure)
+
         try:
             ended = await self._jobs.query(
-                job_id, script, config, what=what, project=options.project, wait_s=asked.wait_s
+                asked.job_id,
+                script.sql,
+                config,
+                what=what,
+                project=options.project,
+                wait_s=asked.wait_s,
+                committed=committed,
             )
         except LeaseLost:
-            known = await self._ledger.taken(scope.dataset, job_id, fingerprint)
-            return QueryResult(rows_affected=max(0, known.loaded), tables=_named(reach))
-        except StepFailed as error:
-            raise await self._explained(error, procedure, reach) from error
+            known = await self._ledger.taken(scope.dataset, asked.job_id, asked.fingerprint)
+            return QueryResult(rows_affected=max(0, known.loaded), tables=_named(script.reach))
+        except PartlyCommitted:
+            raise
+        except (StepFailed, Transient) as error:
+            if script.reach.by_itself and not script.reads:
+                await self._committed(asked, procedure, cause=error)
+            if isinstance(error, StepFailed):
+                raise await self._explained(error, procedure, script.reach) from error
+            raise
         if ended.repeated:
-            refuse_other(job_id, fingerprint_of(ended.job), fingerprint)
-        if reads:
+            refuse_other(asked.job_id, fingerprint_of(ended.job), asked.fingerprint)
+        if script.reads:
             return await self._selected(ended.job, QueryResult())
-        return await self._answer(ended.job, reach, lineage_tables=len(lineage_tables), out=bool(out))
+        return await self._answer(asked, ended, script)
 
-    def _script(
-        self,
-        procedure: Procedure,
-        scope: Scope,
-        lineage_tables: list[tuple[str, str]],
-        out: list[Argument],
-        *,
-        reads: bool,
-    ) -> str:
-        project = self._jobs.client.project
-        lines = [DECLARED]
-        for each in out:
-            start = f" DEFAULT @convergence_arg_{each.name.lower()}" if each.mode == "INOUT" else ""
-            lines.append(f"DECLARE {_variable(each)} {each.type}{start};")
-        values = ", ".join(
-            _variable(each) if each.mode != "IN" else f"@convergence_arg_{each.name.lower()}"
-            for each in procedure.arguments
-        )
-        call = f"CALL {bigquery_name(project, SHARED_DATASET, procedure.name)}({values});"
-        if reads:  # nothing to roll back; the job's own result is then the last SELECT
-            return call
-        lines += ["BEGIN TRANSACTION;", call]
-        if scope.lineage is not None:
-            lines += lineage_statements(project, lineage_tables, scope.lineage)
-        if out:
-            selected = ", ".join(f"{_variable(each)} AS {bigquery_name(each.name)}" for each in out)
-            lines.append(f"SELECT {selected};")
-        lines.append(self._ledger.insert(scope.dataset, "0", str(UNCOUNTED)))
-        return "\n".join([*lines, "COMMIT TRANSACTION;"])
+    async def _script(self, procedure: Procedure, asked: ProcedureCall, running: str) -> CallScript:
+        """Fold, check and compose; `running` is the project in which the job runs."""
+        from convergence.adapters.gcp.warehouse.call_script import compose_call
+        from convergence.adapters.googlesql.procedures.fold import fold_procedure, known_arguments
+        from convergence.adapters.googlesql.procedures.reach import read_folded
 
-    async def _answer(self, job: AnyJob, reach: Reach, *, lineage_tables: int, out: bool) -> QueryResult:
-        """Read what the procedure did from the jobs of its statements; ours are the last ones."""
-        children = await children_of(self._jobs, job)
+        scope, project, given = asked.scope, self._jobs.client.project, _given(procedure, asked.arguments)
+        called = await self._routines.called_by(procedure.body, procedure.source)
+        system = {"@@project_id": running, "@@dataset_id": scope.dataset, "@@dataset_project_id": project}
+        folded = fold_procedure(procedure, known_arguments(procedure, given), called.__getitem__, system)
+        reach = read_folded(folded, scope, project=project)
+        derived = await with_lineage(self._tables, reach.writes) if scope.lineage is not None else []
+        return compose_call(folded, reach, scope, derived, self._ledger, project=project)
+
+    async def _committed(self, asked: ProcedureCall, procedure: Procedure, *, cause: Exception | None = None) -> bool:
+        """Say whether a call whose job failed took effect as a whole.
+
+        Raises:
+            PartlyCommitted: it failed behind a COMMIT of its own, and may not run again.
+        """
+        marked = await self._ledger.find(asked.scope.dataset, asked.job_id)
+        if marked is None or not marked.commits:
+            return marked is not None
+        if asked.repeatable:
+            return False
+        raise partly_committed(procedure.name, marked.commits, cause) from cause
+
+    async def _answer(self, asked: ProcedureCall, ended: Ended, script: CallScript) -> QueryResult:
+        """Read what the procedure did from the jobs of its statements, without what statements of ours did."""
+        children = await children_of(self._jobs, ended.job)
         changes = [child.dml_stats for child in children if child.dml_stats is not None]
-        own = changes[: len(changes) - lineage_tables - 1]  # the last one marks the ledger
-        affected = sum(each.inserted_row_count + each.updated_row_count for each in own)
+        own_rows = 0
+        if script.reach.by_itself:
+            marked = await self._ledger.find(asked.scope.dataset, asked.job_id)
+            own_rows = marked.own_rows + 1 if marked is not None else 0  # and the mark itself
+        else:
+            changes = changes[: -script.completed - 1]  # ours are the last ones, the ledger's the very last
+        affected = sum(each.inserted_row_count + each.updated_row_count for each in changes) - own_rows
         selects = [child for child in children if child.statement_type == "SELECT" and _is_statement(child)]
-        if out and len(selects) > 1:
+        if script.out and len(selects) > 1:
             selects.pop()  # the OUT arguments are the answer only where the procedure selected nothing
-        done = QueryResult(rows_affected=affected, tables=_named(reach))
+        done = QueryResult(rows_affected=affected, tables=_named(script.reach))
         return await self._selected(selects[-1], done) if selects else done
 
     async def _selected(self, job: AnyJob, done: QueryResult) -> QueryResult:
@@ -149,8 +157,8 @@ def _is_statement(child: AnyJob) -> bool:
     return stats is None or stats.evaluation_kind != "EXPRESSION"
 
 
-def _variable(argument: Argument) -> str:
-    return f"convergence_out_{checked(argument.name, 'argument')}"
+def _lowered(arguments: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    return {name.lower(): parameter for name, parameter in arguments.items()}
 
 
 def _given(procedure: Procedure, arguments: Mapping[str, Parameter]) -> dict[str, Parameter]:
@@ -159,7 +167,7 @@ def _given(procedure: Procedure, arguments: Mapping[str, Parameter]) -> dict[str
     Raises:
         InvalidInput: one is missing, or the procedure has none of that name.
     """
-    given = {name.lower(): parameter for name, parameter in arguments.items()}
+    given = _lowered(arguments)
     names = {argument.name.lower(): argument for argument in procedure.arguments}
     for name in given:
         if name not in names:

@@ -24,7 +24,8 @@ class Closing:
         job = await self._jobs.close(job_id, config, project=options.project, wait_s=wait_s)
         marked = await self._ledger.find(scope.dataset, job_id)
         if marked is not None:
-            return Effect(marked.fingerprint, marked.at, None if marked.loaded == UNCOUNTED else marked.loaded)
+            rows = None if marked.loaded == UNCOUNTED else marked.loaded
+            return Effect(marked.fingerprint, marked.at, rows, partial=marked.commits > 0)
         if job is None:
             return None
         return Effect(fingerprint_of(job), job.ended or self._jobs.client.clock.now(), job.num_dml_affected_rows)

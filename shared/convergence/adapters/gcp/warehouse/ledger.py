@@ -26,6 +26,8 @@ _LOADS: Final = (
     Column("rows_loaded", "INT64", "REQUIRED"),
     Column("finished_at", "TIMESTAMP", "REQUIRED"),
     Column("fingerprint", "STRING"),  # of rows that an older version wrote: NULL
+    Column("commits", "INT64"),  # of a procedure that commits by itself: after which COMMIT; NULL when it has ended
+    Column("own_rows", "INT64"),  # of such a procedure when it has ended: rows that statements of ours changed
 )
 UNCOUNTED: Final = -1  # rows of a call: only the jobs of its statements know them
 _MIGRATIONS: Final = (
@@ -37,12 +39,14 @@ _MIGRATIONS: Final = (
 
 
 class Marked(NamedTuple):
-    """A write in the ledger."""
+    """A write in the ledger. `commits`: how far a procedure came that is not known to have ended, else 0."""
 
     loaded: int
     removed: int
     at: datetime
     fingerprint: str
+    commits: int = 0
+    own_rows: int = 0
 
 
 def refuse_other(job_id: str, known: str, fingerprint: str) -> None:
@@ -75,6 +79,22 @@ class Ledger:
             f"VALUES (@convergence_job, {removed}, {loaded}, @convergence_finished_at, @convergence_fingerprint);"
         )
 
+    def insert_commit(self, dataset: str) -> str:
+        """Return the statement that marks one COMMIT of a procedure; the variable convergence_commits counts them."""
+        return self._insert_call(dataset, "convergence_commits", "NULL")
+
+    def insert_end(self, dataset: str) -> str:
+        """Return the statement that marks the end of a procedure that commits by itself."""
+        return self._insert_call(dataset, "NULL", "convergence_own")
+
+    def _insert_call(self, dataset: str, commits: str, own_rows: str) -> str:
+        return (
+            f"INSERT INTO {self._loads(dataset)}"
+            " (job_id, rows_removed, rows_loaded, finished_at, fingerprint, commits, own_rows)\n"
+            f"VALUES (@convergence_job, 0, {UNCOUNTED}, @convergence_finished_at, @convergence_fingerprint,"
+            f" {commits}, {own_rows});"
+        )
+
     def parameters(self, job_id: str, fingerprint: str) -> dict[str, Parameter]:
         """Return the parameters of `insert`."""
         return {
@@ -84,13 +104,14 @@ class Ledger:
         }
 
     async def find(self, dataset: str, job_id: str) -> Marked | None:
-        """Return the mark of a write that was committed."""
+        """Return the mark of a write that was committed, or, of a procedure that has not ended, of its last COMMIT."""
         await self.ensure(dataset)
-        columns = "rows_loaded, rows_removed, finished_at, fingerprint"
-        sql = f"SELECT {columns} FROM {self._loads(dataset)} WHERE job_id = @job_id LIMIT 1"
+        columns = "rows_loaded, rows_removed, finished_at, fingerprint, COALESCE(commits, 0), COALESCE(own_rows, 0)"
+        latest = "ORDER BY commits IS NOT NULL, commits DESC LIMIT 1"  # FALSE comes first
+        sql = f"SELECT {columns} FROM {self._loads(dataset)} WHERE job_id = @job_id {latest}"
         rows = await self._read(sql, job_id=job_id)
-        for loaded, removed, at, fingerprint in rows:
-            return Marked(int(loaded), int(removed), at, fingerprint or "")
+        for loaded, removed, at, fingerprint, commits, own_rows in rows:
+            return Marked(int(loaded), int(removed), at, fingerprint or "", int(commits), int(own_rows))
         return None
 
     async def taken(self, dataset: str, job_id: str, fingerprint: str) -> Marked:

@@ -10,7 +10,9 @@ from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage, Parameter
 
-DECLARED: Final = "DECLARE convergence_foreign, convergence_dateless INT64;"
+DECLARED: Final = "DECLARE convergence_foreign, convergence_dateless INT64; DECLARE convergence_refused STRING;"
+# A handler of the author's may have caught the refusal: nothing was committed, and the call still fails.
+REFUSED_STAYS: Final = "IF convergence_refused IS NOT NULL THEN RAISE USING MESSAGE = convergence_refused; END IF;"
 _OF_RUN: Final = "(x_run_id = @convergence_run OR x_run_id IS NULL)"
 _MISSING: Final = " OR ".join(f"{name} IS NULL" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date")
 
@@ -45,10 +47,11 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
             f" WHERE {_OF_RUN} AND x_org_slug <> @convergence_org);",
             f"SET convergence_dateless = (SELECT COUNT(*) FROM {table}"
             f" WHERE {_OF_RUN} AND x_pipeline_run_date IS NULL);",
-            "IF convergence_foreign > 0 THEN RAISE USING MESSAGE ="
+            "IF convergence_foreign > 0 THEN SET convergence_refused ="
             f" CONCAT({_quoted(where)}, CAST(convergence_foreign AS STRING), {_quoted(foreign)}); END IF;",
-            "IF convergence_dateless > 0 THEN RAISE USING MESSAGE ="
+            "IF convergence_dateless > 0 THEN SET convergence_refused ="
             f" CONCAT({_quoted(where)}, CAST(convergence_dateless AS STRING), {_quoted(dateless)}); END IF;",
+            REFUSED_STAYS,
             f"UPDATE {table} SET x_run_id = @convergence_run, x_org_slug = @convergence_org,"
             " x_pipeline_id = COALESCE(x_pipeline_id, @convergence_pipeline),"
             " x_credential_id = COALESCE(x_credential_id, @convergence_credential),"

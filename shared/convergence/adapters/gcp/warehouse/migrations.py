@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
 from convergence.adapters.gcp.warehouse.ledger import Ledger
 from convergence.adapters.gcp.warehouse.routines import Routines
-from convergence.adapters.gcp.warehouse.scripts import Reader, rehearse
+from convergence.adapters.gcp.warehouse.scripts import rehearse
 from convergence.adapters.gcp.warehouse.statements import Statements
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.googlesql.procedures.text import with_project
@@ -20,7 +20,7 @@ from convergence.errors import ConfigError, StepFailed
 from convergence.ports.warehouse import Parameter, Routine, Scope
 
 if TYPE_CHECKING:
-    from convergence.adapters.gcp.warehouse.scripts import Reach
+    from convergence.adapters.googlesql.procedures.reach import Reach
 
 
 class Migrations:
@@ -46,7 +46,7 @@ class Migrations:
         scope = Scope(dataset=dataset, writable=True)
         if dry_run:
             for migration in pending[:1]:  # later ones may need what this one makes
-                reach = await self._read(migration, scope)
+                reach, _ = await self._read(migration, scope)
                 await rehearse(self._statements, scope, reach)
             return [migration.name for migration in pending]
         for migration in pending:
@@ -62,8 +62,7 @@ class Migrations:
         return sorted((each for each in migrations if each.name not in done), key=lambda each: each.name)
 
     async def _run(self, migration: Routine, scope: Scope) -> None:
-        reach = await self._read(migration, scope)
-        text = with_project(migration, self._jobs.client.project).rstrip()
+        reach, text = await self._read(migration, scope)
         record = (
             f"INSERT INTO {self._ledger.migrations} (dataset, name, digest, applied_at)\n"
             "VALUES (@convergence_dataset, @convergence_name, @convergence_digest, @convergence_at);"
@@ -86,10 +85,18 @@ class Migrations:
             explained = await self._statements.explained(error, touched)
             raise StepFailed(f"{migration.source}: {explained}") from error
 
-    async def _read(self, migration: Routine, scope: Scope) -> Reach:
+    async def _read(self, migration: Routine, scope: Scope) -> tuple[Reach, str]:
+        """Return what a migration touches, and the text that is sent: dynamic SQL is a literal in it."""
+        from convergence.adapters.gcp.warehouse.composed import Composer
+        from convergence.adapters.googlesql.procedures.fold import fold_script
+        from convergence.adapters.googlesql.procedures.reach import read_folded
         from convergence.adapters.googlesql.scripts.parser import parse_script
 
-        body = parse_script(with_project(migration, self._jobs.client.project), migration.source)
-        reader = Reader(self._statements, scope, self._routines.nested)
-        await reader.body(body, migration.source, {})
-        return reader.reach
+        project = self._jobs.client.project
+        text = with_project(migration, project).rstrip()
+        body = parse_script(text, migration.source)
+        called = await self._routines.called_by(body, migration.source)
+        system = {"@@project_id": project, "@@dataset_id": scope.dataset, "@@dataset_project_id": project}
+        folded = fold_script(body, migration.source, called.__getitem__, system)
+        reach = read_folded(folded, scope, project=project)
+        return reach, Composer(reach).script(folded, text)

@@ -17,13 +17,13 @@ from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.googlesql.procedures.text import procedure_name, with_project
 from convergence.adapters.googlesql.types import SqlType
-from convergence.errors import ConfigError, ConfigErrors, NotFound, StepFailed, did_you_mean
+from convergence.errors import ConfigError, ConfigErrors, Denied, NotFound, StepFailed, did_you_mean
 from convergence.ports.warehouse import SHARED_DATASET, Routine
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
-    from convergence.adapters.googlesql.scripts.nodes import Procedure
+    from convergence.adapters.googlesql.scripts.nodes import Node, Procedure
 
 DESCRIPTION_MAX: Final = 16_384  # characters ("Quotas and limits", BigQuery)
 
@@ -70,13 +70,30 @@ class Routines:
             raise NotFound(f"No procedure is called {name!r}.{did_you_mean(name, known)}")
         return found
 
-    async def procedure(self, path: str, *, nested: bool = False) -> Procedure:
+    async def procedure(self, path: str) -> Procedure:
         """Return the tree of the one that `path` names. Raises `NotFound`; `Denied` for one that is elsewhere."""
-        return self.parsed(await self.get(procedure_name(path, self._client.project, nested=nested)))
+        return self.parsed(await self.get(procedure_name(path, self._client.project)))
 
-    async def nested(self, path: str) -> Procedure:
-        """Return the tree of the one that a CALL in SQL names. Raises like `procedure`; `Denied` for a bare name."""
-        return await self.procedure(path, nested=True)
+    async def called_by(self, body: Sequence[Node], source: str) -> dict[str, Procedure]:
+        """Return the procedures that statements call, and those that these call, by the paths that name them.
+
+        Raises:
+            NotFound, Denied: as `procedure` does, with the place of the CALL.
+        """
+        from convergence.adapters.googlesql.scripts.walk import calls_of
+
+        found: dict[str, Procedure] = {}
+        waiting = [(call, source) for call in calls_of(body)]
+        while waiting:
+            call, source = waiting.pop()
+            if call.procedure in found:
+                continue
+            try:
+                procedure = found[call.procedure] = await self.procedure(call.procedure)
+            except (NotFound, Denied) as error:
+                raise type(error)(f"{source}:{call.at.line}:{call.at.column}: {error}") from error
+            waiting += [(each, procedure.source) for each in calls_of(procedure.body)]
+        return found
 
     async def delete(self, name: str) -> None:
         """Remove a procedure. Raises `NotFound`."""

@@ -57,7 +57,6 @@ class Statements:
         scope: Scope,
         *,
         parameters: Iterable[str] | None = None,
-        temporary: frozenset[str] = frozenset(),
     ) -> PreparedStatement:
         """Parse a statement and check what it touches; `parameters` are the names that have values.
 
@@ -66,20 +65,11 @@ class Statements:
             Denied: it reaches outside of its scope.
             InvalidInput: a parameter has no value.
         """
-        from sqlglot import exp
+        from convergence.adapters.googlesql.checked import check_statement
 
-        from convergence.adapters.googlesql.access import check_access
-        from convergence.adapters.googlesql.functions import refuse_unknown
-        from convergence.adapters.googlesql.parse import parse_statement
-
-        tree = parse_statement(sql)
-        refuse_unknown(tree)
-        if isinstance(tree, exp.Delete) and tree.args.get("tables"):  # DELETE t … is DELETE FROM t …
-            tree.set("this", tree.args["tables"][0])
-            tree.set("tables", None)
+        tree, touched = check_statement(sql, scope, project=self._client.project)
         if parameters is not None:
             _refuse_unbound(tree, {name.lower() for name in parameters})
-        touched = check_access(tree, scope, project=self._client.project, temporary=temporary)
         return PreparedStatement(sql, touched, tree)
 
     def config(self, scope: Scope, parameters: Mapping[str, Parameter], **options: Any) -> bigquery.QueryJobConfig:

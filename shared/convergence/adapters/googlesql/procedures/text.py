@@ -12,10 +12,8 @@ _PLACEHOLDER: Final = re.compile(r"\{(\w+)\}")
 _BACKTICKS: Final = re.compile(r"`[^`\n]*`")
 
 
-def procedure_name(path: str, project: str, *, nested: bool = False) -> str:
+def procedure_name(path: str, project: str) -> str:
     """Return the name of the procedure that `path` (`[[project.]organizations.]name`) means.
-
-    `nested`: the CALL stands in SQL that BigQuery reads, where a bare name means the caller's default dataset.
 
     Raises:
         Denied: the path leads to another project or dataset: what is there has not been checked.
@@ -23,8 +21,6 @@ def procedure_name(path: str, project: str, *, nested: bool = False) -> str:
     *place, name = path.split(".")
     if (place and place[-1] != SHARED_DATASET) or place[:-1] not in ([], [project]):
         raise Denied(f"The procedure {path} cannot be called: only those of {project}.{SHARED_DATASET} can.")
-    if nested and not place:
-        raise Denied(f"CALL {path}: without a dataset BigQuery looks in the org's own; write {SHARED_DATASET}.{path}.")
     return name
 
 

@@ -52,3 +52,12 @@ def bodies_of(node: nodes.Node) -> list[Sequence[nodes.Node]]:
     if isinstance(node, nodes.Block):
         return [node.body, node.handler or ()]
     return []
+
+
+def calls_of(body: Sequence[nodes.Node]) -> Iterator[nodes.Call]:
+    """Yield every CALL."""
+    for node in body:
+        if isinstance(node, nodes.Call):
+            yield node
+        for inner in bodies_of(node):
+            yield from calls_of(inner)

@@ -37,10 +37,17 @@ class Execution:
     inserted and updated. `scopes` are the procedures that run, the innermost last.
     """
 
-    def __init__(self, job: Job, statements: Statements, context: StatementContext, system: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        job: Job,
+        statements: Statements,
+        context: StatementContext,
+        system: Mapping[str, Any],
+        complete: Callable[[], None] | None = None,
+    ) -> None:
         self.job, self._statements = job, statements
         self.context = replace(context, in_script=True)
-        self.undo = Undo(job, lambda translation, values: statements.execute(job, translation, values))
+        self.undo = Undo(job, lambda translation, values: statements.execute(job, translation, values), complete)
         self.scopes: list[Scope] = []
         self._frames: list[Frame] = []
         self.system: dict[str, Any] = {f"s_{name.replace('.', '_')}": value for name, value in system.items()}
@@ -74,8 +81,8 @@ class Execution:
         if translation.is_query:
             self.last = outcome
             return outcome
-        self.undo.wrote(translation, {name: values[name] for name in translation.parameters})
         self.written |= translation.touched.writes
+        self.undo.wrote(translation, {name: values[name] for name in translation.parameters})
         if not translation.defines:
             self.rows_affected += outcome.rows_affected - outcome.rows_deleted
             self.system["s_row_count"] = outcome.rows_affected

@@ -28,7 +28,8 @@ FindProcedure = Callable[[str], nodes.Procedure]
 class Interpreter:
     """One call, from its first statement to its last. Not for use twice.
 
-    `context` holds for every statement; `find` returns a procedure by the path that CALL names.
+    `context` holds for every statement; `find` returns a procedure by the path that CALL names; `complete`
+    makes the commits of a procedure that decides itself what is committed (`undo`).
     """
 
     def __init__(
@@ -38,8 +39,9 @@ class Interpreter:
         context: StatementContext,
         find: FindProcedure,
         system: Mapping[str, Any],
+        complete: Callable[[], None] | None = None,
     ) -> None:
-        self.execution = Execution(job, statements, context, system)
+        self.execution = Execution(job, statements, context, system, complete)
         self._find = find
         self._errors: list[ScriptError] = []
 
@@ -146,12 +148,11 @@ class Interpreter:
         if sql is None:
             raise StepFailed("EXECUTE IMMEDIATE got NULL instead of SQL.")
         body = parse_script(sql, "EXECUTE IMMEDIATE")
-        if len(body) != 1 or not isinstance(body[0], nodes.Sql | nodes.Call):
-            raise StepFailed("EXECUTE IMMEDIATE runs one SQL statement; blocks, variables and jumps stay outside.")
+        if len(body) != 1 or not isinstance(body[0], nodes.Sql):
+            raise StepFailed(
+                "EXECUTE IMMEDIATE runs one SQL statement: CALL, blocks, variables and jumps stay outside."
+            )
         used = [(name, self.execution.evaluate(value, None)) for name, value in node.using]
-        if isinstance(body[0], nodes.Call):
-            self._call(body[0])
-            return
         context = replace(
             self.execution.context,
             parameters=tuple((name.lower(), variable.type) for name, variable in used if name),

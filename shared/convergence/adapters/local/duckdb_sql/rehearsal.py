@@ -5,10 +5,11 @@ Tables that the procedure itself creates are made empty, in a transaction that t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from convergence.adapters.googlesql.procedures.fold import Folded
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.nodes import Text
 from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of
@@ -27,18 +28,16 @@ if TYPE_CHECKING:
 class Rehearsal:
     """`tables` and `size` (bytes) are what the statements seen so far touch and read."""
 
-    def __init__(
-        self, job: Job, statements: Statements, context: StatementContext, find: Callable[[str], nodes.Procedure]
-    ) -> None:
-        self._job, self._statements, self._find = job, statements, find
+    def __init__(self, job: Job, statements: Statements, context: StatementContext) -> None:
+        self._job, self._statements = job, statements
         self._context = replace(context, in_script=True)
         self._variables = Variables()
-        self._source = ""
+        self._folded = Folded("", ())
         self._seen: set[str] = set()
         self.tables: set[str] = set()
         self.size = 0
 
-    def procedure(self, procedure: nodes.Procedure, types: Mapping[str, SqlType]) -> None:
+    def procedure(self, procedure: Folded, types: Mapping[str, SqlType]) -> None:
         """Go through a procedure and those that it calls, each once.
 
         Raises:
@@ -47,18 +46,18 @@ class Rehearsal:
         if procedure.name in self._seen:
             return
         self._seen.add(procedure.name)
-        outer = self._variables, self._source
-        self._variables, self._source = Variables(), procedure.source
+        outer = self._variables, self._folded
+        self._variables, self._folded = Variables(), procedure
         for argument in procedure.arguments:
             kind = argument.type or types.get(argument.name.lower(), SqlType("STRING"))
             self._variables.declare(argument.name, kind, None)
         self._body(procedure.body)
-        self._variables, self._source = outer
+        self._variables, self._folded = outer
 
-    def script(self, body: Sequence[nodes.Node], source: str) -> None:
+    def script(self, script: Folded) -> None:
         """Go through a script. Raises `ScriptError` like `procedure`."""
-        self._source = source
-        self._body(body)
+        self._folded = script
+        self._body(script.body)
 
     def _body(self, body: Sequence[nodes.Node]) -> None:
         for node in body:
@@ -68,7 +67,7 @@ class Rehearsal:
             except ScriptError:
                 raise
             except ConvergenceError as error:
-                raise ScriptError(str(error), (Frame(self._source, node.at),)) from error
+                raise ScriptError(str(error), (Frame(self._folded.source, node.at),)) from error
 
     def _node(self, node: nodes.Node) -> None:
         for text in expressions_of(node):
@@ -81,7 +80,9 @@ class Rehearsal:
             for name in node.names:
                 self._variables.declare(name, kind, None)
         elif isinstance(node, nodes.Call):
-            self.procedure(self._find(node.procedure), {})
+            self.procedure(self._folded.calls[node], {})
+        elif isinstance(node, nodes.Execute):
+            self._execute(node)
         elif isinstance(node, nodes.ForIn):
             with self._variables.block():
                 self._variables.declare(node.name, SqlType("STRUCT", self._columns_of(node.query)), None)
@@ -91,17 +92,26 @@ class Rehearsal:
                 with self._variables.block():
                     self._body(body)
 
-    def _sql(self, text: Text) -> None:
-        translation = self._prepare(text.sql)
+    def _sql(self, text: Text, context: StatementContext | None = None) -> None:
+        translation = self._prepare(text.sql, context)
         if translation.creates is None:
             return
         self._statements.define_empty(self._job, translation)
         if translation.temporary:
             self._context = replace(self._context, temporary=self._context.temporary | {translation.temporary})
 
-    def _prepare(self, sql: str) -> Translation:
-        visible = self._variables.visible()
-        context = replace(self._context, variables=tuple((name, each.type) for name, each in visible.items()))
+    def _execute(self, node: nodes.Execute) -> None:
+        sql = self._folded.texts[node]
+        if sql is not None:
+            used = [(name.lower(), self._type_of(value)) for name, value in node.using]
+            named = tuple((name, kind) for name, kind in used if name)
+            positional = tuple(kind for name, kind in used if not name)
+            self._sql(replace(node.at, sql=sql), replace(self._context, parameters=named, positional=positional))
+
+    def _prepare(self, sql: str, context: StatementContext | None = None) -> Translation:
+        if context is None:
+            visible = self._variables.visible()
+            context = replace(self._context, variables=tuple((name, each.type) for name, each in visible.items()))
         translation = self._statements.prepare(self._job, sql, context)
         self._statements.explain(self._job, translation, dict.fromkeys(translation.parameters))
         self.tables |= set(translation.touched.names)

@@ -1,4 +1,7 @@
-"""One call of a procedure: one transaction, once for each job id, lineage set before the commit."""
+"""One call of a procedure: once for each job id, lineage set before each commit.
+
+It is one transaction, unless the procedure has transactions of its own; as in BigQuery, each COMMIT then counts.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 from convergence.adapters.googlesql.parameters import python_value
 from convergence.adapters.googlesql.types import parse_type
 from convergence.adapters.local.warehouse import ledger
+from convergence.adapters.local.warehouse.commits import Commits
 from convergence.adapters.local.warehouse.job import Job
-from convergence.adapters.local.warehouse.lineage import set_lineage
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.statements import Outcome, Statements
 from convergence.adapters.local.warehouse.values import from_record, to_record
@@ -19,6 +22,8 @@ from convergence.errors import Denied, InvalidInput, did_you_mean
 from convergence.ports.warehouse import Parameter, ProcedureCall, QueryResult, Scope
 
 if TYPE_CHECKING:
+    from convergence.adapters.googlesql.procedures.fold import Folded
+    from convergence.adapters.googlesql.procedures.reach import Reach
     from convergence.adapters.googlesql.scripts.nodes import Procedure
     from convergence.adapters.local.duckdb_sql.variables import Variable
 
@@ -34,11 +39,14 @@ def call_procedure(
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
 
-    with job.transaction():
-        known = recorded(job, call.job_id, call.fingerprint)
+    commits = Commits(job, call, at)
+    with commits.told(), job.transaction():
+        known = recorded(job, call.job_id, call.fingerprint, repeatable=call.repeatable)
         if known is not None:
             return known
         tree, scope = routines.procedure(job, call.procedure), call.scope
+        given = _given(tree, call.arguments)
+        _, reach = _folded(job, statements, routines, tree, call)
         context = StatementContext(scope=scope, project=statements.project)
         interpreter = Interpreter(
             job,
@@ -46,11 +54,12 @@ def call_procedure(
             context,
             lambda path: routines.procedure(job, path),
             system_variables(statements, scope, call.job_id, at),
+            commits.complete if reach.by_itself else None,
         )
+        commits.written = interpreter.execution.written
         with _denials():
-            variables = interpreter.run_procedure(tree, _given(tree, call.arguments))
-        if scope.lineage is not None:
-            set_lineage(job, interpreter.execution.written, scope.lineage)
+            variables = interpreter.run_procedure(tree, given)
+        commits.complete_end()
         outcome = interpreter.execution.last or Outcome()
         outcome.rows_affected = interpreter.execution.rows_affected
         outcome.tables = tuple(
@@ -70,24 +79,35 @@ def rehearse_call(
     routines: Routines,
     call: ProcedureCall,
 ) -> QueryResult:
-    """Resolve all names and types of a procedure without running it; see `googlesql.rehearsal`."""
+    """Resolve all names and types of a procedure without running it; see `duckdb_sql.rehearsal`."""
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
 
     tree = routines.procedure(job, call.procedure)
-    rehearsal = Rehearsal(
-        job,
-        statements,
-        StatementContext(scope=call.scope, project=statements.project),
-        lambda path: routines.procedure(job, path),
-    )
+    types = {name: each.type for name, each in _given(tree, call.arguments).items()}
+    folded, _ = _folded(job, statements, routines, tree, call)
+    rehearsal = Rehearsal(job, statements, StatementContext(scope=call.scope, project=statements.project))
     job.execute("BEGIN TRANSACTION")
     try:
         with _denials():
-            rehearsal.procedure(tree, {name: each.type for name, each in _given(tree, call.arguments).items()})
+            rehearsal.procedure(folded, types)
     finally:
         job.execute("ROLLBACK")
     return QueryResult(bytes_processed=rehearsal.size, tables=tuple(sorted(rehearsal.tables)))
+
+
+def _folded(
+    job: Job, statements: Statements, routines: Routines, tree: Procedure, call: ProcedureCall
+) -> tuple[Folded, Reach]:
+    """Know what a call touches before it runs, and check it: as on BigQuery, what is not known is refused."""
+    from convergence.adapters.googlesql.procedures.fold import fold_procedure, known_arguments
+    from convergence.adapters.googlesql.procedures.reach import read_folded
+
+    project = statements.project
+    system = {"@@project_id": project, "@@dataset_id": call.scope.dataset, "@@dataset_project_id": project}
+    known = known_arguments(tree, {name.lower(): value for name, value in call.arguments.items()})
+    folded = fold_procedure(tree, known, lambda path: routines.procedure(job, path), system)
+    return folded, read_folded(folded, call.scope, project=project)
 
 
 @contextmanager
@@ -103,9 +123,9 @@ def _denials() -> Iterator[None]:
         raise
 
 
-def recorded(job: Job, job_id: str, fingerprint: str) -> Outcome | None:
+def recorded(job: Job, job_id: str, fingerprint: str, *, repeatable: bool = False) -> Outcome | None:
     """Return what the job answered the first time, None when it has not run; raises as `ledger.find` does."""
-    found = ledger.find(job, job_id, fingerprint)
+    found = ledger.find(job, job_id, fingerprint, repeatable=repeatable)
     if found is None:
         return None
     columns, rows = from_record(found)

@@ -10,25 +10,32 @@ import orjson
 
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.warehouse_checks import partly_committed
 from convergence.errors import AppliedBefore, LeaseLost
 from convergence.ports.warehouse import Effect
 
 _REVOKED: Final = {"revoked": True}
+_COMMITS: Final = "commits"  # of a procedure that commits by itself and is not known to have ended
 
 
-def find(job: Job, job_id: str, fingerprint: str) -> dict[str, Any] | None:
-    """Return what a job answered, None when it has not run.
+def find(job: Job, job_id: str, fingerprint: str, *, repeatable: bool = False) -> dict[str, Any] | None:
+    """Return what a job answered, None when it has not run, or may run again: it is `repeatable` and did not end.
 
     Raises:
         LeaseLost: it was revoked.
+        PartlyCommitted: it is a procedure that failed behind a COMMIT of its own.
         AppliedBefore: it took effect with another input.
     """
     known = _read(job, job_id)
     if known is None:
         return None
     answer, effect = known
-    if answer == _REVOKED:
+    if answer.get("revoked"):
         raise LeaseLost(f"job {job_id} was revoked: the next owner of its step went on")
+    if effect.partial:
+        if repeatable:
+            return None
+        raise partly_committed(str(answer["procedure"]), answer[_COMMITS])
     if effect.fingerprint != fingerprint:
         raise AppliedBefore(f"job {job_id} took effect on {effect.at:%Y-%m-%d %H:%M} UTC with another input")
     return answer
@@ -40,6 +47,11 @@ def note(job: Job, job_id: str, answer: Mapping[str, Any], at: datetime, fingerp
     job.execute(statement("job_done"), values)
 
 
+def note_commit(job: Job, job_id: str, procedure: str, commits: int, at: datetime, fingerprint: str) -> None:
+    """Keep that a procedure came to one of its COMMITs, in the transaction that ends there."""
+    note(job, job_id, {"procedure": procedure, _COMMITS: commits}, at, fingerprint)
+
+
 def close(job: Job, job_id: str, at: datetime) -> Effect | None:
     """Return what a job did; revoke it when it did nothing yet."""
     with job.transaction():
@@ -47,7 +59,9 @@ def close(job: Job, job_id: str, at: datetime) -> Effect | None:
         if known is None:
             note(job, job_id, _REVOKED, at, "")
             return None
-    answer, effect = known
+        answer, effect = known
+        if effect.partial:  # it ran, and never will again
+            note(job, job_id, answer | _REVOKED, effect.at, effect.fingerprint)
     return None if answer == _REVOKED else effect
 
 
@@ -57,4 +71,5 @@ def _read(job: Job, job_id: str) -> tuple[dict[str, Any], Effect] | None:
         return None
     text, at, fingerprint = row
     answer: dict[str, Any] = orjson.loads(text)
-    return answer, Effect(fingerprint or "", at, answer.get("rows_loaded", answer.get("rows_affected")))
+    rows = answer.get("rows_loaded", answer.get("rows_affected"))
+    return answer, Effect(fingerprint or "", at, rows, partial=_COMMITS in answer)

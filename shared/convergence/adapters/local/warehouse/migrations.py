@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import TYPE_CHECKING
 
 from convergence.adapters.local.warehouse.call import system_variables
 from convergence.adapters.local.warehouse.job import Job
@@ -13,6 +14,9 @@ from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.local.warehouse.tables import ensure_dataset
 from convergence.errors import ConfigError
 from convergence.ports.warehouse import Routine, Scope
+
+if TYPE_CHECKING:
+    from convergence.adapters.googlesql.procedures.fold import Folded
 
 
 def migrate(
@@ -51,27 +55,37 @@ def _pending(job: Job, migrations: Sequence[Routine], dataset: str) -> list[Rout
 
 
 def _run(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope, at: datetime) -> None:
-    from convergence.adapters.googlesql.scripts.parser import parse_script
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.interpreter import Interpreter
 
-    body = parse_script(routines.with_project(migration), migration.source)
+    body = _folded(job, statements, routines, migration, scope).body
     context = StatementContext(scope=scope, project=statements.project)
     system = system_variables(statements, scope, f"migration_{migration.name}", at)
     interpreter = Interpreter(job, statements, context, lambda path: routines.procedure(job, path), system)
     interpreter.run_script(body, migration.source)
 
 
-def _rehearse(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope) -> None:
+def _folded(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope) -> Folded:
+    """Parse a migration and check what it touches, as on BigQuery."""
+    from convergence.adapters.googlesql.procedures.fold import fold_script
+    from convergence.adapters.googlesql.procedures.reach import read_folded
     from convergence.adapters.googlesql.scripts.parser import parse_script
+
+    project, body = statements.project, parse_script(routines.with_project(migration), migration.source)
+    system = {"@@project_id": project, "@@dataset_id": scope.dataset, "@@dataset_project_id": project}
+    folded = fold_script(body, migration.source, lambda path: routines.procedure(job, path), system)
+    read_folded(folded, scope, project=project)
+    return folded
+
+
+def _rehearse(job: Job, statements: Statements, routines: Routines, migration: Routine, scope: Scope) -> None:
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.rehearsal import Rehearsal
 
-    body = parse_script(routines.with_project(migration), migration.source)
-    context = StatementContext(scope=scope, project=statements.project)
-    rehearsal = Rehearsal(job, statements, context, lambda path: routines.procedure(job, path))
+    folded = _folded(job, statements, routines, migration, scope)
+    rehearsal = Rehearsal(job, statements, StatementContext(scope=scope, project=statements.project))
     job.execute("BEGIN TRANSACTION")
     try:
-        rehearsal.script(body, migration.source)
+        rehearsal.script(folded)
     finally:
         job.execute("ROLLBACK")

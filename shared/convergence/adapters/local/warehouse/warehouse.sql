@@ -12,7 +12,7 @@ CREATE TABLE IF NOT EXISTS _convergence.about (version VARCHAR NOT NULL);
 SELECT result, finished_at, fingerprint FROM _convergence.jobs WHERE job_id = $job_id;
 
 -- name: job_done
-INSERT INTO _convergence.jobs (job_id, result, finished_at, fingerprint) VALUES ($job_id, $result, $finished_at, $fingerprint);
+INSERT OR REPLACE INTO _convergence.jobs (job_id, result, finished_at, fingerprint) VALUES ($job_id, $result, $finished_at, $fingerprint);
 
 -- name: columns
 SELECT column_name, data_type FROM duckdb_columns()
