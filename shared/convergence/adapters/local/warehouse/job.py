@@ -8,8 +8,9 @@ from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
 from convergence.adapters.local.warehouse.named_sql import statement
+from convergence.adapters.local.warehouse.parses import Parses
 from convergence.adapters.local.warehouse.verdicts import Verdicts, may_define
-from convergence.errors import StepFailed, Transient
+from convergence.errors import Transient
 
 if TYPE_CHECKING:
     import duckdb
@@ -40,9 +41,9 @@ class Job:
     `has_defined` says that it created, altered or dropped tables, which others do not see before it commits.
     """
 
-    def __init__(self, verdicts: Verdicts) -> None:
+    def __init__(self, verdicts: Verdicts, parses: Parses) -> None:
         self.has_defined = False
-        self._verdicts = verdicts
+        self._verdicts, self._parses = verdicts, parses
         self._version: int | None = None  # of the catalogue that the open transaction sees; None: not certain
         self._changes = self._has_temporary = False
         self._lock = threading.Lock()
@@ -96,10 +97,7 @@ class Job:
         return self._cursor
 
     def _statement(self, sql: str) -> duckdb.Statement:
-        statements = self._running.extract_statements(sql)
-        if len(statements) != 1:
-            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
-        return statements[0]
+        return self._parses.one(self._running, sql)
 
     @contextlib.contextmanager
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:

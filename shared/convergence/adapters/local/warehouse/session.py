@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Final, TypeVar
 from convergence.adapters.local.warehouse.errors import cannot_open, damaged, ends_the_database, translate_error
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.local.warehouse.parses import Parses
 from convergence.adapters.local.warehouse.verdicts import Verdicts
 from convergence.errors import ConvergenceError, StepFailed, StorageFault, StorageUnusable, Transient
 
@@ -45,7 +46,7 @@ class Session:
         folder = Path(self._scratch.name) if path is None and self._scratch else _folder(path)
         self.staging, self.logs = folder / "staging", folder / "log"
         self._lock = threading.Lock()
-        self._verdicts = Verdicts()
+        self._verdicts, self._parses = Verdicts(), Parses()
         self._database: duckdb.DuckDBPyConnection | None = None
         self.opened = 0  # how often the file was opened
         self._closed = self._has_macros = False
@@ -106,7 +107,7 @@ class Session:
     ) -> T:
         if self._closed:
             raise StorageFault("the warehouse is closed")
-        job = Job(self._verdicts)
+        job = Job(self._verdicts, self._parses)
         future = asyncio.get_running_loop().run_in_executor(pool, execute, job, work, googlesql)
         try:
             return await asyncio.shield(future)
