@@ -12,24 +12,59 @@ import orjson
 
 from convergence.adapters.googlesql.types import SqlType
 from convergence.adapters.local.duckdb_sql.types import from_duckdb
+from convergence.errors import StepFailed
 
 if TYPE_CHECKING:
     from convergence.adapters.local.warehouse.job import Answer
 
 Convert = Callable[[Any], Any]
+RESULT_BYTES_MAX: Final = 100_000_000  # of text, bytes, arrays and structs; BigQuery bounds one row by that
+_BATCH: Final = 1_000  # rows
+_WIDE: Final = frozenset({"STRING", "BYTES", "JSON", "ARRAY", "STRUCT"})
 
 
 def fetch(answer: Answer, rows_max: int) -> tuple[tuple[tuple[str, SqlType], ...], list[tuple[Any, ...]]]:
-    """Return (name, type) of the columns and at most `rows_max` rows of the statement that just ran."""
+    """Return (name, type) of the columns and at most `rows_max` rows of the statement that just ran.
+
+    Raises:
+        StepFailed: the rows are larger than `RESULT_BYTES_MAX`, or hold a date that GoogleSQL has not.
+    """
     described = [(str(column[0]), from_duckdb(str(column[1]))) for column in answer.description or []]
     convert = [_converter(kind) for _, kind in described]
-    rows = answer.fetchmany(rows_max)
+    wide = [place for place, (_, kind) in enumerate(described) if kind.name in _WIDE]
+    rows = _fetch_bounded(answer, rows_max, wide) if wide else answer.fetchmany(rows_max)
     if any(convert):
         rows = [
             tuple(value if change is None else change(value) for change, value in zip(convert, row, strict=True))
             for row in rows
         ]
     return tuple(described), rows
+
+
+def _fetch_bounded(answer: Answer, rows_max: int, wide: Sequence[int]) -> list[tuple[Any, ...]]:
+    rows: list[tuple[Any, ...]] = []
+    size = 0
+    while len(rows) < rows_max:
+        wanted = min(_BATCH, rows_max - len(rows))
+        batch = answer.fetchmany(wanted)
+        rows += batch
+        size += sum(_size(row[place]) for row in batch for place in wide)
+        if size > RESULT_BYTES_MAX:
+            raise StepFailed(f"The result has more than {RESULT_BYTES_MAX:,} bytes. Select fewer rows or columns.")
+        if len(batch) < wanted:
+            break
+    return rows
+
+
+def _size(value: Any) -> int:
+    """Return about how many bytes a value has; of what has a fixed size eight."""
+    if isinstance(value, str | bytes):
+        return len(value)
+    if isinstance(value, list | tuple):
+        return sum(map(_size, value))
+    if isinstance(value, dict):
+        return sum(map(_size, value.values()))
+    return 8
 
 
 def _converter(kind: SqlType) -> Convert | None:
@@ -57,8 +92,18 @@ def _or_none(convert: Convert) -> Convert:
     return lambda value: None if value is None else convert(value)
 
 
+def _in_calendar(value: Any) -> Any:
+    """Return a moment; one that Python has no value for comes from DuckDB as text."""
+    if isinstance(value, str):
+        raise StepFailed(f"{value} is before the year 1 or after 9999.")
+    return value
+
+
 _CONVERT: Final[dict[str, Convert]] = {
-    "TIMESTAMP": lambda value: value.astimezone(UTC),
+    "TIMESTAMP": lambda value: _in_calendar(value).astimezone(UTC),
+    "DATE": _in_calendar,
+    "DATETIME": _in_calendar,
+    "TIME": _in_calendar,
     "FLOAT64": float,
     "JSON": orjson.loads,
     "INT64": int,
