@@ -67,6 +67,14 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     return Touched(frozenset(reads), frozenset(writes), frozenset(existing))
 
 
+def check_references(tree: exp.Expr, scope: Scope, *, project: str) -> None:
+    """Raise `Denied` when a foreign key names a table outside of the scope; what it refers to is not read."""
+    for reference in tree.find_all(exp.Reference):
+        for table in reference.find_all(exp.Table):
+            dataset = _dataset(table, scope, project)
+            _check_datasets({(dataset, table.name)}, set(), scope)
+
+
 def refuse_kind(tree: exp.Expr) -> None:
     """Raise `StepFailed` for a kind of statement that cannot run here, by name."""
     known = isinstance(tree, QUERIES + WRITES + DEFINITIONS)

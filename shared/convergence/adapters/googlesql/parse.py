@@ -3,17 +3,32 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from functools import cache
 from typing import ClassVar
 
 from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
+from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.bigquery import BigQueryParser
 
 from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.errors import StepFailed
+
+
+def _without_reading(make: Callable[..., exp.Expr]) -> Callable[..., exp.Expr]:
+    """The parser would count a pattern's groups with Python's syntax of patterns, which is not RE2's."""
+
+    def made(args: list[exp.Expr], dialect: Dialect) -> exp.Expr:
+        if len(args) < 2:
+            raise IndexError("a pattern is missing")
+        node = make([args[0], exp.Literal.string(""), *args[2:]], dialect)
+        node.set("expression", args[1])
+        return node
+
+    return made
 
 
 class _GoogleSql(BigQuery):
@@ -36,7 +51,10 @@ class _GoogleSql(BigQuery):
                 raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
             return parsed
 
-        FUNCTIONS: ClassVar = {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING}
+        FUNCTIONS: ClassVar = {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING} | {
+            name: _without_reading(BigQueryParser.FUNCTIONS[name])
+            for name in ("REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_SUBSTR")
+        }
         FUNCTION_PARSERS: ClassVar = {
             name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING
         } | {"JSON_OBJECT": _json_object}

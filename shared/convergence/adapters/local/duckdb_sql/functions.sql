@@ -27,6 +27,23 @@ CREATE OR REPLACE MACRO googlesql.bignumeric_divide_or_null(a, b) AS list_transf
     + CAST(our_x.f * 1000000000 + our_x.g + CASE WHEN our_x.r >= our_x.d - our_x.r THEN 1 ELSE 0 END AS DECIMAL(19, 0))
       * 0.000000000000000001::DECIMAL(18, 18)) AS DECIMAL(38, 18)))[1];
 CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS googlesql.bignumeric_divide_or_null(a, googlesql.nonzero(b));
+-- A FLOAT64 that is not finite although what it was computed of is (`ok`).
+CREATE OR REPLACE MACRO googlesql.bounded(r, ok) AS CASE WHEN isfinite(r) OR r IS NULL OR NOT (ok) THEN r ELSE error('FLOAT64 overflow') END;
+CREATE OR REPLACE MACRO googlesql.bounded_or_null(r, ok) AS CASE WHEN isfinite(r) OR NOT (ok) THEN r END;
+-- DuckDB's cube root is off in the last place; one step of Newton's corrects it.
+CREATE OR REPLACE MACRO googlesql.cube_root(x) AS list_transform([{'x': x, 'r': cbrt(x)}], lambda our_x:
+  CASE WHEN our_x.r = 0 OR NOT isfinite(our_x.r) THEN our_x.r ELSE our_x.r - (our_x.r * our_x.r * our_x.r - our_x.x) / (3 * our_x.r * our_x.r) END)[1];
+-- Shifts of 64 bits, without the sign.
+CREATE OR REPLACE MACRO googlesql.signed(u) AS CAST(CASE WHEN u >= 9223372036854775808 THEN u - 18446744073709551616 ELSE u END AS BIGINT);
+CREATE OR REPLACE MACRO googlesql.unsigned(x) AS CASE WHEN x < 0 THEN CAST(x AS HUGEINT) + 18446744073709551616 ELSE CAST(x AS HUGEINT) END;
+CREATE OR REPLACE MACRO googlesql.shift_left_or_null(x, n) AS
+  CASE WHEN n >= 64 THEN x * 0 WHEN n >= 0 THEN googlesql.signed((googlesql.unsigned(x) << CAST(n AS INTEGER)) % 18446744073709551616) END;
+CREATE OR REPLACE MACRO googlesql.shift_left(x, n) AS
+  CASE WHEN n < 0 THEN error('a shift cannot be negative') ELSE googlesql.shift_left_or_null(x, n) END;
+CREATE OR REPLACE MACRO googlesql.shift_right_or_null(x, n) AS
+  CASE WHEN n >= 64 THEN x * 0 WHEN n >= 0 THEN googlesql.signed(googlesql.unsigned(x) >> CAST(n AS INTEGER)) END;
+CREATE OR REPLACE MACRO googlesql.shift_right(x, n) AS
+  CASE WHEN n < 0 THEN error('a shift cannot be negative') ELSE googlesql.shift_right_or_null(x, n) END;
 -- Where types are not known before: DuckDB's own decide.
 CREATE OR REPLACE MACRO googlesql.divide
   (a DECIMAL(38, 9), b DECIMAL(38, 9)) AS googlesql.numeric_divide(a, b),
@@ -50,7 +67,7 @@ CREATE OR REPLACE MACRO googlesql.multiply
   (a BIGINT, b DECIMAL(38, 9)) AS CAST(a * b AS DECIMAL(38, 9)),
   (a DOUBLE, b DECIMAL(38, 9)) AS a * CAST(b AS DOUBLE),
   (a DECIMAL(38, 9), b DOUBLE) AS CAST(a AS DOUBLE) * b,
-  (a DOUBLE, b DOUBLE) AS a * b,
+  (a DOUBLE, b DOUBLE) AS googlesql.bounded(a * b, isfinite(a) AND isfinite(b)),
   (a BIGINT, b BIGINT) AS a * b;
 -- DuckDB rounds decimals to a constant number of places only.
 CREATE OR REPLACE MACRO googlesql.round_decimal(x, n) AS list_transform([{'x': x, 'n': n}], lambda our_e:
@@ -69,12 +86,42 @@ CREATE OR REPLACE MACRO googlesql.finite_or_null(r, a) AS CASE WHEN isfinite(r) 
 CREATE OR REPLACE MACRO googlesql.sized(n) AS
   CASE WHEN n IS NULL THEN NULL WHEN n < 0 THEN error('a length cannot be negative') ELSE n END;
 CREATE OR REPLACE MACRO googlesql.sized_or_null(n) AS CASE WHEN n >= 0 THEN n END;
+-- REPEAT, LPAD and RPAD give at most 1 MiB, as in BigQuery.
+CREATE OR REPLACE MACRO googlesql.pad_length(n) AS CAST(CASE WHEN n > 1048576 THEN error('LPAD and RPAD give 1 MB at most') ELSE googlesql.sized(n) END AS INTEGER);
+CREATE OR REPLACE MACRO googlesql.pad_length_or_null(n) AS CAST(CASE WHEN n BETWEEN 0 AND 1048576 THEN n END AS INTEGER);
+CREATE OR REPLACE MACRO googlesql.repeated(s, n) AS
+  repeat(s, CASE WHEN CAST(strlen(s) AS HUGEINT) * n > 1048576 THEN error('REPEAT gives 1 MB at most') ELSE googlesql.sized(n) END);
+CREATE OR REPLACE MACRO googlesql.repeated_or_null(s, n) AS repeat(s, CASE WHEN CAST(strlen(s) AS HUGEINT) * n <= 1048576 AND n >= 0 THEN n END);
+CREATE OR REPLACE MACRO googlesql.grows(s, new) AS strlen(s) > 0 AND CAST(strlen(s) + 1 AS HUGEINT) * strlen(new) > 67108864;
+CREATE OR REPLACE MACRO googlesql.replaced(s, old, new) AS
+  replace(s, old, CASE WHEN strlen(new) > strlen(old) AND googlesql.grows(s, new) THEN error('REPLACE would give more than 64 MB') ELSE new END);
+CREATE OR REPLACE MACRO googlesql.replaced_or_null(s, old, new) AS replace(s, old, CASE WHEN strlen(new) <= strlen(old) OR NOT googlesql.grows(s, new) THEN new END);
+CREATE OR REPLACE MACRO googlesql.replacement(s, new) AS CASE WHEN googlesql.grows(s, new) THEN error('REGEXP_REPLACE would give more than 64 MB') ELSE new END;
+CREATE OR REPLACE MACRO googlesql.replacement_or_null(s, new) AS CASE WHEN NOT googlesql.grows(s, new) THEN new END;
+CREATE OR REPLACE MACRO googlesql.ascii_or_null(s) AS CASE WHEN s = '' THEN 0 WHEN unicode(s) < 128 THEN CAST(unicode(s) AS BIGINT) END;
+CREATE OR REPLACE MACRO googlesql.ascii(s) AS
+  CASE WHEN s <> '' AND unicode(s) > 127 THEN error('ASCII: the first character is not an ASCII character') ELSE googlesql.ascii_or_null(s) END;
+CREATE OR REPLACE MACRO googlesql.character(n) AS CASE WHEN n = 0 THEN '' ELSE chr(CAST(n AS INTEGER)) END;
+CREATE OR REPLACE MACRO googlesql.distinct_characters_or_null(s) AS
+  CASE WHEN len(list_distinct(regexp_extract_all(s, '(?s).'))) = length(s) THEN s END;
+CREATE OR REPLACE MACRO googlesql.distinct_characters(s) AS CASE WHEN len(list_distinct(regexp_extract_all(s, '(?s).'))) < length(s)
+  THEN error('TRANSLATE: a source character is there twice') ELSE s END;
 
 -- Text of values.
 CREATE OR REPLACE MACRO googlesql.numeric_text(x) AS regexp_replace(CAST(x AS VARCHAR), '\.?0+$', '');
 CREATE OR REPLACE MACRO googlesql.float_text(x) AS replace(regexp_replace(CAST(CAST(x AS DOUBLE) AS VARCHAR), '\.0$', ''), 'nan', 'NaN');
 CREATE OR REPLACE MACRO googlesql.float_literal(x) AS
   CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE 'CAST("' || googlesql.float_text(x) || '" AS FLOAT64)' END;
+CREATE OR REPLACE MACRO googlesql.float_shown(x) AS CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE googlesql.float_text(x) END;
+-- FORMAT: a text in quotes that it does not hold, digits in threes, and a number of its sign and digits.
+CREATE OR REPLACE MACRO googlesql.string_literal(s) AS CASE WHEN contains(s, '"') AND NOT contains(s, '''')
+  THEN '''' || replace(substr(CAST(to_json(s) AS VARCHAR), 2, length(CAST(to_json(s) AS VARCHAR)) - 2), '\"', '"') || '''' ELSE CAST(to_json(s) AS VARCHAR) END;
+CREATE OR REPLACE MACRO googlesql.thousands(t) AS
+  ltrim(reverse(regexp_replace(reverse(split_part(t, '.', 1)), '([0-9]{3})', '\1,', 'g')), ',') || substr(t, length(split_part(t, '.', 1)) + 1);
+CREATE OR REPLACE MACRO googlesql.sign_of(x, plus) AS CASE WHEN x < 0 THEN '-' ELSE plus END;
+CREATE OR REPLACE MACRO googlesql.zeros_left(t, n) AS CASE WHEN length(t) >= n THEN t ELSE lpad(t, CAST(n AS INTEGER), '0') END;
+CREATE OR REPLACE MACRO googlesql.number_text(sign, digits, n) AS
+  sign || CASE WHEN n = 0 OR NOT regexp_matches(digits, '^[0-9]') THEN digits ELSE googlesql.zeros_left(digits, n - length(sign)) END;
 -- Fractions of a second have three digits or six.
 CREATE OR REPLACE MACRO googlesql.moment_text(t) AS
   regexp_replace(regexp_replace(regexp_replace(t, '(\.(?:\d{3})?\d)([+-]|$)', '\100\2'), '(\.(?:\d{3})?\d\d)([+-]|$)', '\10\2'), '\.000$', '');
@@ -93,6 +140,20 @@ CREATE OR REPLACE MACRO googlesql.text
   (x HUGEINT) AS CAST(x AS VARCHAR), (x VARCHAR) AS x, (x BOOLEAN) AS CAST(x AS VARCHAR), (x DATE) AS CAST(x AS VARCHAR),
   (x TIMESTAMP) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x TIMESTAMPTZ) AS googlesql.moment_text(CAST(x AS VARCHAR)),
   (x TIME) AS googlesql.moment_text(CAST(x AS VARCHAR)), (x BLOB) AS decode(x);
+CREATE OR REPLACE MACRO googlesql.only_int64
+  (x BIGINT) AS x, (x DOUBLE) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x DECIMAL(38, 9)) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x VARCHAR) AS error('FORMAT: the value does not have the type of the conversion; CAST it');
+CREATE OR REPLACE MACRO googlesql.only_float64
+  (x DOUBLE) AS x, (x BIGINT) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x DECIMAL(38, 9)) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x VARCHAR) AS error('FORMAT: the value does not have the type of the conversion; CAST it');
+CREATE OR REPLACE MACRO googlesql.only_string
+  (x VARCHAR) AS x, (x BIGINT) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x DOUBLE) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x DECIMAL(38, 9)) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x DATE) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x TIMESTAMP) AS error('FORMAT: the value does not have the type of the conversion; CAST it'), (x TIMESTAMPTZ) AS error('FORMAT: the value does not have the type of the conversion; CAST it');
+CREATE OR REPLACE MACRO googlesql.literal
+  (x DECIMAL(38, 18)) AS 'NUMERIC "' || googlesql.numeric_text(x) || '"', (x DOUBLE) AS googlesql.float_literal(x), (x BIGINT) AS CAST(x AS VARCHAR),
+  (x VARCHAR) AS googlesql.string_literal(x), (x BOOLEAN) AS CAST(x AS VARCHAR), (x DATE) AS 'DATE "' || x || '"',
+  (x BLOB) AS error('FORMAT: %T of BYTES cannot be used here'), (x TIMESTAMP) AS 'DATETIME "' || googlesql.text(x) || '"', (x TIMESTAMPTZ) AS 'TIMESTAMP "' || googlesql.text(x) || '"';
+CREATE OR REPLACE MACRO googlesql.shown
+  (x DOUBLE) AS googlesql.float_shown(x), (x DECIMAL(38, 18)) AS googlesql.numeric_text(x), (x BIGINT) AS CAST(x AS VARCHAR), (x VARCHAR) AS x,
+  (x BOOLEAN) AS CAST(x AS VARCHAR), (x DATE) AS CAST(x AS VARCHAR), (x TIMESTAMP) AS googlesql.text(x), (x TIMESTAMPTZ) AS googlesql.text(x),
+  (x TIME) AS googlesql.text(x), (x BLOB) AS decode(x);
 CREATE OR REPLACE MACRO googlesql.hexadecimal(t) AS
   CAST(CASE WHEN starts_with(t, '-') THEN -1 ELSE 1 END * CAST(lower(ltrim(t, '+-')) AS HUGEINT) AS BIGINT);
 CREATE OR REPLACE MACRO googlesql.int64_of(t) AS
@@ -102,9 +163,66 @@ CREATE OR REPLACE MACRO googlesql.int64_of(t) AS
 CREATE OR REPLACE MACRO googlesql.int64_of_or_null(t) AS
   CASE WHEN regexp_full_match(trim(t), '[+-]?[0-9]+') THEN CAST(t AS BIGINT)
   WHEN regexp_full_match(trim(t), '[+-]?0[xX][0-9a-fA-F]+') THEN googlesql.hexadecimal(trim(t)) END;
-CREATE OR REPLACE MACRO googlesql.bool_of_or_null(t) AS CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false END;
+CREATE OR REPLACE MACRO googlesql.bool_of_or_null(t) AS CASE lower(t) WHEN 'true' THEN true WHEN 'false' THEN false END;
 CREATE OR REPLACE MACRO googlesql.bool_of(t) AS
-  CASE lower(trim(t)) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN t IS NULL THEN NULL ELSE error('Bad bool value: ' || t) END END;
+  CASE lower(t) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN t IS NULL THEN NULL ELSE error('Bad bool value: ' || t) END END;
+-- Texts that are read as values: only what GoogleSQL reads (`rules.casts` has the same patterns for literals).
+CREATE OR REPLACE MACRO googlesql.date_of
+  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}') THEN CAST(x AS DATE) ELSE error('Invalid date: ' || x) END,
+  (x DATE) AS CAST(x AS DATE), (x TIMESTAMP) AS CAST(x AS DATE), (x TIMESTAMPTZ) AS CAST(x AS DATE);
+CREATE OR REPLACE MACRO googlesql.date_of_or_null
+  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}') THEN TRY_CAST(x AS DATE) END,
+  (x DATE) AS CAST(x AS DATE), (x TIMESTAMP) AS CAST(x AS DATE), (x TIMESTAMPTZ) AS CAST(x AS DATE);
+CREATE OR REPLACE MACRO googlesql.datetime_of
+  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?)?') THEN CAST(upper(x) AS TIMESTAMP) ELSE error('Invalid datetime: ' || x) END,
+  (x DATE) AS CAST(x AS TIMESTAMP), (x TIMESTAMP) AS CAST(x AS TIMESTAMP), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMP);
+CREATE OR REPLACE MACRO googlesql.datetime_of_or_null
+  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?)?') THEN TRY_CAST(upper(x) AS TIMESTAMP) END,
+  (x DATE) AS CAST(x AS TIMESTAMP), (x TIMESTAMP) AS CAST(x AS TIMESTAMP), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMP);
+CREATE OR REPLACE MACRO googlesql.time_of
+  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?') THEN CAST(x AS TIME) ELSE error('Invalid time: ' || x) END,
+  (x TIME) AS x, (x TIMESTAMP) AS CAST(x AS TIME), (x TIMESTAMPTZ) AS CAST(x AS TIME);
+CREATE OR REPLACE MACRO googlesql.time_of_or_null
+  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?') THEN TRY_CAST(x AS TIME) END,
+  (x TIME) AS x, (x TIMESTAMP) AS CAST(x AS TIME), (x TIMESTAMPTZ) AS CAST(x AS TIME);
+CREATE OR REPLACE MACRO googlesql.timestamp_of
+  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) ELSE error('Invalid timestamp: ' || x) END,
+  (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMPTZ);
+CREATE OR REPLACE MACRO googlesql.timestamp_of_or_null
+  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN TRY_CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) END,
+  (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMPTZ);
+CREATE OR REPLACE MACRO googlesql.float64_of(t) AS
+  CASE WHEN t IS NULL THEN NULL WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*') OR regexp_full_match(t, '\s*[+-]?(?i:nan|inf|infinity)\s*')) THEN CAST(trim(t, e' \t\n\v\f\r') AS DOUBLE) ELSE error('Invalid float64: ' || t) END;
+CREATE OR REPLACE MACRO googlesql.float64_of_or_null(t) AS
+  CASE WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*') OR regexp_full_match(t, '\s*[+-]?(?i:nan|inf|infinity)\s*')) THEN TRY_CAST(trim(t, e' \t\n\v\f\r') AS DOUBLE) END;
+CREATE OR REPLACE MACRO googlesql.numeric_of(t) AS
+  CASE WHEN t IS NULL THEN NULL WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 9)) ELSE error('Invalid numeric: ' || t) END;
+CREATE OR REPLACE MACRO googlesql.numeric_of_or_null(t) AS
+  CASE WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN TRY_CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 9)) END;
+CREATE OR REPLACE MACRO googlesql.bignumeric_of(t) AS
+  CASE WHEN t IS NULL THEN NULL WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 18)) ELSE error('Invalid bignumeric: ' || t) END;
+CREATE OR REPLACE MACRO googlesql.bignumeric_of_or_null(t) AS
+  CASE WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN TRY_CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 18)) END;
+CREATE OR REPLACE MACRO googlesql.to_int64
+  (x VARCHAR) AS googlesql.int64_of(x), (x BIGINT) AS x, (x HUGEINT) AS CAST(x AS BIGINT), (x DOUBLE) AS CAST(round(x) AS BIGINT), (x DECIMAL(38, 9)) AS CAST(x AS BIGINT), (x BOOLEAN) AS CAST(x AS BIGINT);
+CREATE OR REPLACE MACRO googlesql.to_float64
+  (x VARCHAR) AS googlesql.float64_of(x), (x BIGINT) AS CAST(x AS DOUBLE), (x HUGEINT) AS CAST(x AS DOUBLE), (x DOUBLE) AS CAST(x AS DOUBLE), (x DECIMAL(38, 9)) AS CAST(x AS DOUBLE);
+CREATE OR REPLACE MACRO googlesql.to_numeric
+  (x VARCHAR) AS googlesql.numeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 9)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO googlesql.to_bignumeric
+  (x VARCHAR) AS googlesql.bignumeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 18)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
+CREATE OR REPLACE MACRO googlesql.to_bool
+  (x VARCHAR) AS googlesql.bool_of(x), (x BIGINT) AS CAST(x AS BOOLEAN), (x BOOLEAN) AS x;
+CREATE OR REPLACE MACRO googlesql.to_int64_or_null
+  (x VARCHAR) AS googlesql.int64_of_or_null(x), (x BIGINT) AS x, (x HUGEINT) AS CAST(x AS BIGINT), (x DOUBLE) AS CAST(round(x) AS BIGINT), (x DECIMAL(38, 9)) AS CAST(x AS BIGINT), (x BOOLEAN) AS CAST(x AS BIGINT);
+CREATE OR REPLACE MACRO googlesql.to_float64_or_null
+  (x VARCHAR) AS googlesql.float64_of_or_null(x), (x BIGINT) AS CAST(x AS DOUBLE), (x HUGEINT) AS CAST(x AS DOUBLE), (x DOUBLE) AS CAST(x AS DOUBLE), (x DECIMAL(38, 9)) AS CAST(x AS DOUBLE);
+CREATE OR REPLACE MACRO googlesql.to_numeric_or_null
+  (x VARCHAR) AS googlesql.numeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 9)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
+CREATE OR REPLACE MACRO googlesql.to_bignumeric_or_null
+  (x VARCHAR) AS googlesql.bignumeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 18)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
+CREATE OR REPLACE MACRO googlesql.to_bool_or_null
+  (x VARCHAR) AS googlesql.bool_of_or_null(x), (x BIGINT) AS CAST(x AS BOOLEAN), (x BOOLEAN) AS x;
 CREATE OR REPLACE MACRO googlesql.int32(n) AS CAST(n AS INTEGER);
 CREATE OR REPLACE MACRO googlesql.pad_left(s, n) AS CASE WHEN length(s) >= n THEN s ELSE lpad(s, n, ' ') END;
 CREATE OR REPLACE MACRO googlesql.pad_right(s, n) AS CASE WHEN length(s) >= n THEN s ELSE rpad(s, n, ' ') END;
@@ -112,7 +230,7 @@ CREATE OR REPLACE MACRO googlesql.pad_right(s, n) AS CASE WHEN length(s) >= n TH
 CREATE OR REPLACE MACRO googlesql.tail(s, p) AS CASE WHEN p > 0 OR (p < 0 AND -p <= length(s)) THEN substr(s, p) ELSE s END;
 -- The group of a pattern that is extracted: its only one, or all. Escaped signs and classes hold no groups.
 CREATE OR REPLACE MACRO googlesql.pattern_groups(p) AS
-  len(regexp_extract_all(regexp_replace(p, '\\.|\[(?:\\.|[^\]])*\]', '', 'g'), '\((?:\?P?<|[^?]|$)'));
+  len(regexp_extract_all(regexp_replace(p, '\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]', '', 'g'), '\((?:\?P?<|[^?]|$)'));
 CREATE OR REPLACE MACRO googlesql.pattern_group_or_null(p) AS CASE WHEN googlesql.pattern_groups(p) < 2 THEN googlesql.pattern_groups(p) END;
 CREATE OR REPLACE MACRO googlesql.pattern_group(p) AS CASE WHEN googlesql.pattern_groups(p) > 1
   THEN error('REGEXP_EXTRACT: a pattern may have one group') ELSE coalesce(googlesql.pattern_groups(p), 0) END;
@@ -131,7 +249,7 @@ CREATE OR REPLACE MACRO googlesql.session_user() AS 'embedded';
 
 -- JSON held as text: what is no JSON gives NULL, as JSON_EXTRACT_SCALAR does.
 CREATE OR REPLACE MACRO googlesql.json_scalar(j, p) AS
-  json_extract_string(json_value(CASE WHEN json_valid(j) THEN j END, p), '$');
+  json_extract_string(nullif(nullif(nullif(json_value(CASE WHEN json_valid(j) THEN j END, p), 'NaN'), 'Infinity'), '-Infinity'), '$');
 CREATE OR REPLACE MACRO googlesql.json_fragment(j, p) AS json_extract(CASE WHEN json_valid(j) THEN j END, p);
 CREATE OR REPLACE MACRO googlesql.json_strings(j, p) AS
   CASE WHEN json_type(googlesql.json_fragment(j, p)) = 'ARRAY'
@@ -164,9 +282,11 @@ CREATE OR REPLACE MACRO googlesql.inexact(t) AS len(list_filter(
   lambda our_n: googlesql.digits(our_n) <> googlesql.digits(CAST(TRY_CAST(our_n AS DOUBLE) AS VARCHAR))
     AND NOT (regexp_full_match(our_n, '-?[0-9]+') AND coalesce(TRY_CAST(our_n AS HUGEINT) BETWEEN -9223372036854775808 AND 18446744073709551615, false))
     OR coalesce(NOT isfinite(TRY_CAST(our_n AS DOUBLE)), true))) > 0;
+-- DuckDB takes NaN and Infinity for JSON.
+CREATE OR REPLACE MACRO googlesql.has_words(t) AS regexp_matches(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i)nan|inf');
 CREATE OR REPLACE MACRO googlesql.parse_json(t) AS
-  CASE WHEN googlesql.inexact(t) THEN error('PARSE_JSON: a number cannot be held exactly; wide_number_mode=>"round" rounds it') ELSE json(t) END;
-CREATE OR REPLACE MACRO googlesql.parse_json_or_null(t) AS CASE WHEN NOT googlesql.inexact(t) THEN json(t) END;
+  CASE WHEN googlesql.has_words(t) THEN error('PARSE_JSON: NaN and Infinity are not JSON') WHEN googlesql.inexact(t) THEN error('PARSE_JSON: a number cannot be held exactly; wide_number_mode=>"round" rounds it') ELSE json(t) END;
+CREATE OR REPLACE MACRO googlesql.parse_json_or_null(t) AS CASE WHEN NOT googlesql.has_words(t) AND NOT googlesql.inexact(t) THEN json(t) END;
 CREATE OR REPLACE MACRO googlesql.json_type(j) AS
   CASE json_type(j) WHEN 'VARCHAR' THEN 'string' WHEN 'BOOLEAN' THEN 'boolean' WHEN 'NULL' THEN 'null' WHEN 'OBJECT' THEN 'object'
   WHEN 'ARRAY' THEN 'array' ELSE CASE WHEN j IS NULL THEN NULL ELSE 'number' END END;
@@ -182,16 +302,67 @@ CREATE OR REPLACE MACRO googlesql.json_string(j) AS
 CREATE OR REPLACE MACRO googlesql.json_bool(j) AS
   CASE WHEN json_type(j) = 'BOOLEAN' THEN CAST(CAST(j AS VARCHAR) AS BOOLEAN)
   WHEN j IS NULL THEN NULL ELSE error('The provided JSON input is not a boolean') END;
-CREATE OR REPLACE MACRO googlesql.json_time(x) AS
-  to_json(strftime(x, '%Y-%m-%dT%H:%M:%S') || rtrim(rtrim(strftime(x, '.%f'), '0'), '.'));
+CREATE OR REPLACE MACRO googlesql.json_time(x) AS to_json(replace(googlesql.moment_text(CAST(x AS VARCHAR)), ' ', 'T'));
+-- Numbers as TO_JSON and TO_JSON_STRING write them: text for what is not finite; for the latter also beyond 2^53 and with a fraction.
+CREATE OR REPLACE MACRO googlesql.json_float(x) AS CASE WHEN isfinite(x) OR x IS NULL THEN googlesql.float_text(x)
+  ELSE '"' || replace(googlesql.float_text(x), 'inf', 'Infinity') || '"' END;
+CREATE OR REPLACE MACRO googlesql.json_wide(x, t) AS
+  CASE WHEN x BETWEEN -9007199254740992 AND 9007199254740992 AND x = trunc(x) THEN t ELSE '"' || t || '"' END;
 
 -- Dates and times.
+-- GoogleSQL has the years 1 to 9999.
+CREATE OR REPLACE MACRO googlesql.in_range
+  (x DATE) AS CASE WHEN (year(x) BETWEEN 1 AND 9999) IS NOT FALSE THEN x ELSE error('a date before the year 1 or after 9999') END,
+  (x TIMESTAMP) AS CASE WHEN (year(x) BETWEEN 1 AND 9999) IS NOT FALSE THEN x ELSE error('a date before the year 1 or after 9999') END,
+  (x TIMESTAMPTZ) AS CASE WHEN (year(x) BETWEEN 1 AND 9999) IS NOT FALSE THEN x ELSE error('a date before the year 1 or after 9999') END;
+CREATE OR REPLACE MACRO googlesql.in_range_or_null
+  (x DATE) AS CASE WHEN year(x) BETWEEN 1 AND 9999 THEN x END, (x TIMESTAMP) AS CASE WHEN year(x) BETWEEN 1 AND 9999 THEN x END, (x TIMESTAMPTZ) AS CASE WHEN year(x) BETWEEN 1 AND 9999 THEN x END;
 CREATE OR REPLACE MACRO googlesql.moved
-  (d DATE, i INTERVAL) AS CAST(d + i AS DATE), (d TIMESTAMP, i INTERVAL) AS d + i, (d TIMESTAMPTZ, i INTERVAL) AS d + i;
-CREATE OR REPLACE MACRO googlesql.shifted(d, n) AS CAST(d + CAST(n AS INTEGER) AS DATE);
+  (d DATE, i INTERVAL) AS googlesql.in_range(CAST(d + i AS DATE)), (d TIMESTAMP, i INTERVAL) AS googlesql.in_range(d + i),
+  (d TIMESTAMPTZ, i INTERVAL) AS googlesql.in_range(d + i);
+CREATE OR REPLACE MACRO googlesql.shifted(d, n) AS googlesql.in_range(CAST(d + CAST(n AS INTEGER) AS DATE));
+CREATE OR REPLACE MACRO googlesql.moved_or_null
+  (d DATE, i INTERVAL) AS googlesql.in_range_or_null(CAST(d + i AS DATE)), (d TIMESTAMP, i INTERVAL) AS googlesql.in_range_or_null(d + i),
+  (d TIMESTAMPTZ, i INTERVAL) AS googlesql.in_range_or_null(d + i);
+CREATE OR REPLACE MACRO googlesql.shifted_or_null(d, n) AS googlesql.in_range_or_null(CAST(d + CAST(n AS INTEGER) AS DATE));
+CREATE OR REPLACE MACRO googlesql.date_from_parts(y, m, d) AS make_date(CASE WHEN y < 1 OR y > 9999 THEN error('a date before the year 1 or after 9999') ELSE y END, m, d);
+CREATE OR REPLACE MACRO googlesql.date_from_parts_or_null(y, m, d) AS make_date(CASE WHEN y BETWEEN 1 AND 9999 THEN y END, m, d);
+CREATE OR REPLACE MACRO googlesql.time_from_parts(h, m, s) AS make_time(CASE WHEN h > 23 OR s > 59 THEN error('a time after 23:59:59') ELSE h END, m, s);
+CREATE OR REPLACE MACRO googlesql.time_from_parts_or_null(h, m, s) AS make_time(CASE WHEN h < 24 AND s < 60 THEN h END, m, s);
+CREATE OR REPLACE MACRO googlesql.datetime_from_parts(y, mo, d, h, m, s) AS googlesql.date_from_parts(y, mo, d) + googlesql.time_from_parts(h, m, s);
+CREATE OR REPLACE MACRO googlesql.datetime_from_parts_or_null(y, mo, d, h, m, s) AS googlesql.date_from_parts_or_null(y, mo, d) + googlesql.time_from_parts_or_null(h, m, s);
+-- strptime reads these words whatever the format is.
+CREATE OR REPLACE MACRO googlesql.parsed(t, f) AS
+  strptime(CASE WHEN lower(trim(t)) IN ('epoch', 'infinity', '-infinity') THEN error('Failed to parse input string ' || t) ELSE t END, f);
+CREATE OR REPLACE MACRO googlesql.parsed_or_null(t, f) AS try_strptime(CASE WHEN lower(trim(t)) NOT IN ('epoch', 'infinity', '-infinity') THEN t END, f);
+CREATE OR REPLACE MACRO googlesql.floor_divide(a, b) AS (a - ((a % b) + b) % b) // b;
+-- Arrays of numbers and moments, of BigQuery's size at most. The last argument is checked inside of the call: a call with
+-- constants alone would be made while planning.
+CREATE OR REPLACE MACRO googlesql.series_end(a, b, k) AS CASE WHEN k = 0 THEN error('the step of an array cannot be 0')
+  WHEN (CAST(b AS HUGEINT) - CAST(a AS HUGEINT)) // nullif(k, 0) >= 1048575 THEN error('an array cannot be generated with more than 1,048,575 elements') ELSE b END;
+CREATE OR REPLACE MACRO googlesql.series_end_or_null(a, b, k) AS
+  CASE WHEN (CAST(b AS HUGEINT) - CAST(a AS HUGEINT)) // nullif(k, 0) < 1048575 THEN b END;
+CREATE OR REPLACE MACRO googlesql.int_series(a, b, k) AS generate_series(CAST(a AS BIGINT), googlesql.series_end(CAST(a AS BIGINT), CAST(b AS BIGINT), CAST(k AS BIGINT)), CAST(k AS BIGINT));
+CREATE OR REPLACE MACRO googlesql.numeric_series(a, b, k) AS list_transform(googlesql.int_series(0, trunc((CAST(b AS DECIMAL(38, 9)) - a) / CAST(nullif(k, 0) AS DECIMAL(38, 9))) + CASE WHEN (b - a) * sign(k) < 0 THEN -1 ELSE 0 END, CASE WHEN k = 0 THEN 0 ELSE 1 END),
+  lambda our_n: CAST(a + our_n * CAST(k AS DECIMAL(38, 9)) AS DECIMAL(38, 9)));
+CREATE OR REPLACE MACRO googlesql.date_series(a, b, k) AS list_transform(
+  googlesql.int_series(date_diff('day', DATE '1970-01-01', a), date_diff('day', DATE '1970-01-01', b), k), lambda our_n: DATE '1970-01-01' + CAST(our_n AS INTEGER));
+CREATE OR REPLACE MACRO googlesql.timestamp_series(a, b, k) AS
+  list_transform(googlesql.int_series(epoch_us(a), epoch_us(b), k), lambda our_n: make_timestamptz(our_n));
 -- Months from the first date on, not from the one before: 31 January, 28 February, 31 March.
 CREATE OR REPLACE MACRO googlesql.month_dates(a, b, k) AS
-  list_filter(list_transform(generate_series(0, abs(date_diff('month', a, b)) // abs(k)),
+  list_filter(list_transform(googlesql.int_series(0, CASE WHEN k = 0 THEN 0 ELSE abs(date_diff('month', a, b)) // abs(nullif(k, 0)) END, CASE WHEN k = 0 THEN 0 ELSE 1 END),
+    lambda our_n: CAST(a + to_months(CAST(our_n * k AS INTEGER)) AS DATE)), lambda our_d: CASE WHEN k > 0 THEN our_d <= b ELSE our_d >= b END);
+CREATE OR REPLACE MACRO googlesql.int_series_or_null(a, b, k) AS generate_series(CAST(a AS BIGINT), googlesql.series_end_or_null(CAST(a AS BIGINT), CAST(b AS BIGINT), CAST(k AS BIGINT)), CAST(k AS BIGINT));
+CREATE OR REPLACE MACRO googlesql.numeric_series_or_null(a, b, k) AS list_transform(googlesql.int_series_or_null(0, trunc((CAST(b AS DECIMAL(38, 9)) - a) / CAST(nullif(k, 0) AS DECIMAL(38, 9))) + CASE WHEN (b - a) * sign(k) < 0 THEN -1 ELSE 0 END, CASE WHEN k = 0 THEN 0 ELSE 1 END),
+  lambda our_n: CAST(a + our_n * CAST(k AS DECIMAL(38, 9)) AS DECIMAL(38, 9)));
+CREATE OR REPLACE MACRO googlesql.date_series_or_null(a, b, k) AS list_transform(
+  googlesql.int_series_or_null(date_diff('day', DATE '1970-01-01', a), date_diff('day', DATE '1970-01-01', b), k), lambda our_n: DATE '1970-01-01' + CAST(our_n AS INTEGER));
+CREATE OR REPLACE MACRO googlesql.timestamp_series_or_null(a, b, k) AS
+  list_transform(googlesql.int_series_or_null(epoch_us(a), epoch_us(b), k), lambda our_n: make_timestamptz(our_n));
+-- Months from the first date on, not from the one before: 31 January, 28 February, 31 March.
+CREATE OR REPLACE MACRO googlesql.month_dates_or_null(a, b, k) AS
+  list_filter(list_transform(googlesql.int_series_or_null(0, CASE WHEN k = 0 THEN 0 ELSE abs(date_diff('month', a, b)) // abs(nullif(k, 0)) END, CASE WHEN k = 0 THEN 0 ELSE 1 END),
     lambda our_n: CAST(a + to_months(CAST(our_n * k AS INTEGER)) AS DATE)), lambda our_d: CASE WHEN k > 0 THEN our_d <= b ELSE our_d >= b END);
 CREATE OR REPLACE MACRO googlesql.truncated
   (part, d DATE) AS CAST(date_trunc(part, d) AS DATE), (part, d TIMESTAMP) AS date_trunc(part, d), (part, d TIMESTAMPTZ) AS date_trunc(part, d);
@@ -200,9 +371,6 @@ CREATE OR REPLACE MACRO googlesql.week_begin
   (d TIMESTAMP, first) AS date_trunc('day', d) - to_days(CAST((dayofweek(d) - first + 7) % 7 AS INTEGER)),
   (d TIMESTAMPTZ, first) AS date_trunc('day', d) - to_days(CAST((dayofweek(d) - first + 7) % 7 AS INTEGER));
 CREATE OR REPLACE MACRO googlesql.isoyear_begin(d) AS CAST(date_trunc('week', make_date(isoyear(d), 1, 4)) AS DATE);
-CREATE OR REPLACE MACRO googlesql.timestamp_of
-  (x VARCHAR) AS CAST(x AS TIMESTAMPTZ), (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ),
-  (x TIMESTAMPTZ) AS x;
 -- A zone that is a value: a name, or an offset such as +05:30.
 CREATE OR REPLACE MACRO googlesql.zone_minutes(zone) AS list_transform([regexp_extract(zone, '^(?:UTC)?([+-])(\d{1,2}):?(\d\d)?$', ['s', 'h', 'm'])],
   lambda our_x: CASE WHEN our_x.s <> '' THEN CAST(our_x.s || '1' AS INTEGER) * (CAST(our_x.h AS INTEGER) * 60 + CASE WHEN our_x.m = '' THEN 0 ELSE CAST(our_x.m AS INTEGER) END) END)[1];
@@ -215,6 +383,15 @@ CREATE OR REPLACE MACRO googlesql.offset_short(n) AS
   CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');
 CREATE OR REPLACE MACRO googlesql.offset_long(n) AS
   CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');
+CREATE OR REPLACE MACRO googlesql.seconds_text(x, n, short) AS strftime(x, '%S') || CASE WHEN n = 0 THEN ''
+  WHEN short THEN rtrim(rtrim(strftime(x, '.%f'), '0'), '.') ELSE left(strftime(x, '.%f'), n + 1) END;
+CREATE OR REPLACE MACRO googlesql.element_half(x) AS lower(strftime(x, '%p'));
+CREATE OR REPLACE MACRO googlesql.element_epoch(x) AS CAST(googlesql.floor_divide(epoch_us(x), 1000000) AS VARCHAR);
+CREATE OR REPLACE MACRO googlesql.element_iso_day(x) AS lpad(CAST(date_diff('day', googlesql.isoyear_begin(x), CAST(x AS DATE)) + 1 AS VARCHAR), 3, '0');
+CREATE OR REPLACE MACRO googlesql.element_iso_year(x) AS right(CAST(isoyear(x) AS VARCHAR), 2);
+CREATE OR REPLACE MACRO googlesql.element_century(x) AS lpad(CAST(year(x) // 100 AS VARCHAR), 2, '0');
+CREATE OR REPLACE MACRO googlesql.zoned_text(instant, local) AS googlesql.moment_text(CAST(local AS VARCHAR))
+  || regexp_replace(googlesql.offset_long(googlesql.offset_minutes(instant, local)), ':00$', '');
 CREATE OR REPLACE MACRO googlesql.offset_name(n) AS CASE WHEN n = 0 THEN 'UTC' ELSE 'UTC' || CASE WHEN n < 0 THEN '-' ELSE '+' END
   || (abs(n) // 60) || CASE WHEN n % 60 = 0 THEN '' ELSE ':' || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0') END END;
 CREATE OR REPLACE MACRO googlesql.time_truncated(part, t) AS CAST(date_trunc(part, DATE '1970-01-01' + t) AS TIME);
@@ -224,6 +401,7 @@ CREATE OR REPLACE MACRO googlesql.last_day_of(d, part) AS
   ELSE last_day(d) END;
 
 -- Arrays.
+CREATE OR REPLACE MACRO googlesql.array_concat(a, b) AS CASE WHEN a IS NOT NULL AND b IS NOT NULL THEN list_concat(a, b) END;
 CREATE OR REPLACE MACRO googlesql.stored_array(a) AS CASE WHEN a IS NULL THEN [] WHEN list_position(a, NULL) IS NOT NULL
   THEN error('an array with NULL cannot be stored') ELSE a END;
 CREATE OR REPLACE MACRO googlesql.element(a, i) AS

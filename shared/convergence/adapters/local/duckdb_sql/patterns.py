@@ -25,15 +25,23 @@ _SPELLED: Final = {
     "E4Y": "%Y",
     "n": "\n",
     "t": "\t",
-    "E3S": "%S.%g",
-    "E6S": "%S.%f",
-    "Ez": "+00:00",
-    "z": "+0000",
-    "Z": "UTC",
 }
 _PLAIN: Final = frozenset("aAbBdHIjmMpSuUVwWyYG%")
-SPECIAL: Final = re.compile(r"(%%|%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S|%Ez|%z|%Z)")  # elements that need more than strftime
-_ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E[1-6]S|Ez|[a-zA-Z%])")
+SPECIAL: Final = re.compile(
+    r"(%%|%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S|%E\dS|%S\.%f|%P|%s|%J|%g|%C|%Ez|%z|%Z)"
+)  # elements that need more than strftime
+_ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E\dS|Ez|-?[a-zA-Z%])")
+_CLOCKS: Final = frozenset({"H", "I", "k", "l", "M", "p", "P", "R", "S", "T", "X", "s", "-H", "-I", "f"})
+_ZONES: Final = frozenset({"z", "Z", "Ez"})
+_DAYS: Final = frozenset(
+    {"A", "a", "B", "b", "h", "C", "c", "D", "d", "-d", "e", "F", "G", "g", "j", "J", "m", "Q", "s", "U", "u", "V", "W"}
+    | {"w", "x", "Y", "y", "E4Y"}
+)
+# What a value of the type does not have, and its format hence may not ask for.
+_LACKING: Final = {"DATE": _CLOCKS | _ZONES, "TIME": _DAYS | _ZONES, "DATETIME": _ZONES, "TIMESTAMP": frozenset[str]()}
+# What of a regular expression in RE2's syntax holds no groups: quoted text, escaped signs, classes (`[[:alpha:](]`).
+_GROUPLESS: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
+_GROUP: Final = re.compile(r"\((?:\?P?<|[^?]|$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,8 +75,22 @@ def format_pieces(pattern: str) -> Iterator[str | Conversion]:
         if found["letter"] == "%":
             yield "%"
             continue
+        if any(len(found[name] or "") > 4 for name in ("width", "precision")):
+            raise StepFailed(f"FORMAT: {found[0]!r} is wider than 9,999 characters.")
         width, precision = (None if found[name] is None else int(found[name]) for name in ("width", "precision"))
         yield Conversion(found["flags"], width, precision, found["letter"])
+
+
+def groups_of(pattern: str) -> int:
+    """Return how many groups a regular expression captures. RE2 says whether it is one."""
+    return len(_GROUP.findall(_GROUPLESS.sub("", pattern)))
+
+
+def check_elements(pattern: str, kind: str) -> None:
+    """Raise `StepFailed` when a format asks for a part that a value of this type does not have."""
+    for element in _ELEMENT.findall(pattern):
+        if element in _LACKING[kind] or (kind == "DATE" and element[0] == "E" and element[-1] == "S"):
+            raise StepFailed(f"The format element %{element} is not one of {kind}.")
 
 
 def date_format(pattern: str, *, parsing: bool = False) -> str:
@@ -86,8 +108,12 @@ def date_format(pattern: str, *, parsing: bool = False) -> str:
             return "%z" if element != "Z" else "%Z"
         if parsing and element in {"e", "k", "l"}:
             return {"e": "%d", "k": "%H", "l": "%I"}[element]
-        if parsing and element == "E*S":
+        if parsing and (element == "E*S" or (element[0] == "E" and element[-1] == "S")):
             return "%S.%f"
+        if parsing and element == "f":
+            return "%f"
+        if parsing and element in {"-d", "-H", "-I"}:
+            return {"-d": "%d", "-H": "%H", "-I": "%I"}[element]
         if element not in _SPELLED:
             raise StepFailed(f"The format element %{element} cannot be used here.")
         return _SPELLED[element]

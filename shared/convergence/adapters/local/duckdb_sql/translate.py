@@ -10,21 +10,22 @@ from dataclasses import dataclass, field
 
 from sqlglot import exp
 
-from convergence.adapters.googlesql.access import QUERIES, Touched, check_access
+from convergence.adapters.googlesql.access import QUERIES, Touched, check_access, check_references
 from convergence.adapters.googlesql.functions import refuse_unknown
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.googlesql.pseudo_tables import expand_wildcards
 from convergence.adapters.googlesql.refusal import refusing
 from convergence.adapters.googlesql.types import Catalog
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
+from convergence.adapters.local.duckdb_sql.assignments import check_assignments
 from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
 from convergence.adapters.local.duckdb_sql.rules.base import kind_of
+from convergence.adapters.local.duckdb_sql.rules.casts import as_text
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
 from convergence.adapters.local.duckdb_sql.rules.table import apply_rules
-from convergence.adapters.local.duckdb_sql.rules.text import as_text
 from convergence.adapters.local.duckdb_sql.shape import shape
 from convergence.adapters.local.duckdb_sql.struct_fields import assign_fields
 from convergence.adapters.local.warehouse.fence import Fence
@@ -73,7 +74,9 @@ def parse(sql: str, context: StatementContext) -> Parsed:
         StepFailed: it does not parse, is more than one statement, or of a kind that cannot run here.
         Denied: it reaches outside of its scope.
     """
-    tree = shape(parse_statement(sql))
+    raw = parse_statement(sql)
+    check_references(raw, context.scope, project=context.project)
+    tree = shape(raw)
     refuse_unknown(tree)
     touched = check_access(tree, context.scope, project=context.project, temporary=context.temporary)
     return Parsed(tree, touched)
@@ -95,6 +98,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     assign_fields(tree, catalog)
     infer_types(tree, catalog, context.scope.dataset)
     keep_aliases_out(tree, catalog)
+    check_assignments(tree, catalog)
     tree = apply_rules(tree)
     _show_intervals(tree)
     _keep_arrays_whole(tree)

@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import call, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import call, function, text, typed
+from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
 from convergence.errors import StepFailed
 
 _OFFSET: Final = re.compile(r"(?:UTC)?([+-])(\d{1,2})(?::?(\d\d))?")
@@ -54,4 +55,4 @@ def offset_text(instant: exp.Expr, local: exp.Expr, element: str) -> exp.Expr:
 
 def as_instant(node: exp.Expr) -> exp.Expr:
     """Return a DATE, DATETIME, STRING or TIMESTAMP as a TIMESTAMP, in UTC unless it says otherwise."""
-    return node if kind_of(node) == "TIMESTAMP" else call("timestamp_of", node, kind="TIMESTAMP")
+    return as_kind(node, "TIMESTAMP")

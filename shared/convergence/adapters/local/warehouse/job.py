@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.parses import Parses
 from convergence.adapters.local.warehouse.verdicts import Verdicts, may_define
-from convergence.errors import Transient
+from convergence.errors import StepFailed, Transient
 
 if TYPE_CHECKING:
     import duckdb
@@ -97,7 +97,14 @@ class Job:
         return self._cursor
 
     def _statement(self, sql: str) -> duckdb.Statement:
-        return self._parses.one(self._running, sql)
+        known = self._parses.get(sql)
+        if known is not None:
+            return known
+        statements = self._running.extract_statements(sql)
+        if len(statements) != 1:
+            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
+        self._parses.add(sql, statements[0])
+        return statements[0]
 
     @contextlib.contextmanager
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:

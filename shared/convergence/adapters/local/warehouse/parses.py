@@ -5,8 +5,6 @@ from __future__ import annotations
 from threading import Lock
 from typing import TYPE_CHECKING, Final
 
-from convergence.errors import StepFailed
-
 if TYPE_CHECKING:
     import duckdb
 
@@ -21,18 +19,16 @@ class Parses:
         self._lock = Lock()
         self._known: dict[str, duckdb.Statement] = {}
 
-    def one(self, connection: duckdb.DuckDBPyConnection, sql: str) -> duckdb.Statement:
-        """Return the one statement of a text. Raises `StepFailed` when it holds several or none."""
+    def get(self, sql: str) -> duckdb.Statement | None:
+        """Return the one statement of a text, None when it is not known."""
         with self._lock:
-            known = self._known.get(sql)
-        if known is not None:
-            return known
-        statements = connection.extract_statements(sql)
-        if len(statements) != 1:
-            raise StepFailed(f"The warehouse runs one statement at a time; this text is {len(statements)}.")
-        if len(sql) <= LENGTH_MAX:
-            with self._lock:
-                if len(self._known) >= KEPT:
-                    self._known = {}
-                self._known[sql] = statements[0]
-        return statements[0]
+            return self._known.get(sql)
+
+    def add(self, sql: str, parsed: duckdb.Statement) -> None:
+        """Remember what a text was read as, unless it is long."""
+        if len(sql) > LENGTH_MAX:
+            return
+        with self._lock:
+            if len(self._known) >= KEPT:
+                self._known = {}
+            self._known[sql] = parsed

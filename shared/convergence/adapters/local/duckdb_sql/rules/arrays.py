@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, function, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, function, kind_named, kind_of, typed
 from convergence.adapters.local.duckdb_sql.rules.structs import fit_elements
 from convergence.errors import StepFailed
 
@@ -89,6 +89,8 @@ def _aggregate(node: exp.Expr) -> exp.Expr:
     elif isinstance(argument, exp.Order) and isinstance(argument.this, exp.Limit):
         raise StepFailed("LIMIT stands before ORDER BY in an aggregate.")
     node.set("this", argument)
+    if isinstance(node, exp.ArrayAgg):
+        _refuse_arrays([_value_of(argument)])
     if limit is None:
         return node
     if isinstance(node, exp.ArrayConcatAgg):
@@ -102,6 +104,35 @@ def _aggregate(node: exp.Expr) -> exp.Expr:
     return function(
         "array_to_string", function("list_slice", listed, exp.Literal.number(1), limit), separator.copy(), kind="STRING"
     )
+
+
+def _concat(node: exp.Expr) -> exp.Expr:
+    """ARRAY_CONCAT is NULL when an array is; DuckDB takes that for an empty one."""
+    arrays = [node.this, *node.expressions]
+    joined: exp.Expr = arrays[0]
+    for array in arrays[1:]:
+        joined = call("array_concat", joined, array)
+    joined.type = node.type
+    return joined
+
+
+def _elements(node: exp.Expr) -> exp.Expr:
+    """An array literal: structs fit by position, and no element is an array."""
+    _refuse_arrays(node.expressions)
+    return fit_elements(node)
+
+
+def _refuse_arrays(elements: list[exp.Expr]) -> None:
+    if "ARRAY" in {kind_of(element) for element in elements}:
+        raise StepFailed("An array cannot hold arrays: put each into a struct.")
+
+
+def _to_string(node: exp.Expr) -> exp.Expr:
+    kind = node.this.type
+    element = kind_named(kind.expressions[0]) if kind_of(node.this) == "ARRAY" and kind.expressions else ""
+    if element not in {"STRING", ""} and not (isinstance(node.this, exp.Array) and not node.this.expressions):
+        raise StepFailed(f"ARRAY_TO_STRING takes an array of STRING here, not of {element}.")
+    return node
 
 
 def _value_of(argument: exp.Expr) -> exp.Expr:
@@ -152,6 +183,8 @@ def _quantiles(node: exp.Expr) -> exp.Expr:
     if not isinstance(number, exp.Literal):
         raise StepFailed("APPROX_QUANTILES needs a literal number here.")
     parts = int(number.name)
+    if parts < 1:
+        raise StepFailed("APPROX_QUANTILES takes a number of at least 1.")
     fractions = exp.Array(expressions=[exp.Literal.number(f"{step / parts:.10f}") for step in range(parts + 1)])
     return function("quantile_disc", node.this, fractions)
 
@@ -174,7 +207,9 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.ArrayAgg: _aggregate,
     exp.GroupConcat: _aggregate,
     exp.ArrayConcatAgg: _aggregate,
-    exp.Array: fit_elements,
+    exp.Array: _elements,
+    exp.ArrayConcat: _concat,
+    exp.ArrayToString: _to_string,
     exp.IgnoreNulls: _ignore_nulls,
     exp.Struct: _struct,
     exp.AnyValue: _having,

@@ -16,11 +16,12 @@ Rule = Callable[[exp.Expr], exp.Expr]
 def kind_of(node: exp.Expr | None) -> str:
     """Return the GoogleSQL name of a node's type: NUMERIC, STRING, ARRAY, …; '' when it is not known."""
     if isinstance(node, exp.Paren):
-        return kind_of(node.this) if node.type is None else _kind(node.type)
-    return _kind(node.type) if node is not None and node.type is not None else ""
+        return kind_of(node.this) if node.type is None else kind_named(node.type)
+    return kind_named(node.type) if node is not None and node.type is not None else ""
 
 
-def _kind(data_type: exp.DataType) -> str:
+def kind_named(data_type: exp.DataType) -> str:
+    """Return the GoogleSQL name of a type, '' when it has none."""
     return _KINDS.get(data_type.this, "")
 
 
@@ -110,7 +111,11 @@ def without_errors(node: exp.Expr) -> exp.Expr:
 _RAISING: Final = {
     f"googlesql.{name}"
     for name in (
-        "nonzero", "divide", "numeric_divide", "bignumeric_divide", "int64_of", "bool_of", "element", "finite", "sized",
-        "instr", "parse_json", "pattern_group",
+        "nonzero", "divide", "numeric_divide", "bignumeric_divide", "int64_of", "bool_of", "element", "finite",
+        "sized", "instr", "parse_json", "pattern_group", "float64_of", "numeric_of", "bignumeric_of", "date_of",
+        "datetime_of", "time_of", "timestamp_of", "to_int64", "to_float64", "to_numeric", "to_bignumeric",
+        "to_bool", "in_range", "shifted", "moved", "date_from_parts", "datetime_from_parts", "time_from_parts",
+        "parsed", "int_series", "numeric_series", "date_series", "timestamp_series", "month_dates", "repeated",
+        "pad_length", "replaced", "replacement", "bounded", "shift_left", "shift_right", "ascii", "distinct_characters"
     )
 }  # fmt: skip

@@ -1,4 +1,4 @@
-"""Dates and times out of other values and into text: constructors, the present, FORMAT_…, PARSE_…, UNIX_…."""
+"""Dates and times out of other values: constructors, the present, UNIX_…."""
 
 from __future__ import annotations
 
@@ -7,27 +7,55 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.patterns import SPECIAL, date_format
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text, typed
-from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time, offset_text
+from convergence.adapters.local.duckdb_sql.rules.casts import as_kind, as_text
+from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time
 from convergence.errors import StepFailed
-
-# Elements padded with a blank; sqlglot has spelled some of them like strftime already.
-_BLANK_PADDED: Final = {"%e": "%-d", "%k": "%-H", "%l": "%-I", "%-d": "%-d", "%-H": "%-H", "%-I": "%-I"}
 
 
 def _timestamp(node: exp.Expr) -> exp.Expr:
     zone = node.args.get("zone")
     if zone is not None:
-        return instant_of(zone, cast(node.this, "DATETIME"))
-    return call("timestamp_of", node.this, kind="TIMESTAMP")
+        return instant_of(zone, as_kind(node.this, "DATETIME"))
+    return as_kind(node.this, "TIMESTAMP")
 
 
 def _date(node: exp.Expr) -> exp.Expr:
     zone = node.args.get("zone")
     if zone is not None:
         return cast(local_time(zone, as_instant(node.this)), "DATE")
-    return cast(node.this, "DATE")
+    return as_kind(node.this, "DATE")
+
+
+def _from_parts(macro: str, kind: str, *parts: str) -> Rule:
+    def rule(node: exp.Expr) -> exp.Expr:
+        if any(node.args.get(part) is None for part in parts):
+            raise StepFailed(f"{kind} takes {', '.join(parts)}.")
+        return call(macro, *(node.args[part] for part in parts), kind=kind)
+
+    return rule
+
+
+def _time(node: exp.Expr) -> exp.Expr:
+    """TIME of a DATETIME, or of a TIMESTAMP in a zone."""
+    zone = node.args.get("zone")
+    moment = as_kind(node.this, "TIME") if zone is None else local_time(zone, as_instant(node.this))
+    return cast(moment, "TIME")
+
+
+def _time_of_text(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.parent, exp.TimeToStr):
+        return node  # FORMAT_TIME: its own rule
+    return as_kind(node.this, "TIME")
+
+
+def _string(node: exp.Expr) -> exp.Expr:
+    """STRING of a moment; a zone shows the TIMESTAMP there, with its offset."""
+    zone = node.args.get("zone")
+    if zone is None:
+        return call("json_string", node.this, kind="STRING") if kind_of(node.this) == "JSON" else as_text(node.this)
+    instant = as_instant(node.this)
+    return call("zoned_text", instant, local_time(zone, instant.copy()), kind="STRING")
 
 
 def _datetime(node: exp.Expr) -> exp.Expr:
@@ -36,9 +64,9 @@ def _datetime(node: exp.Expr) -> exp.Expr:
     other = node.expression
     if isinstance(node, exp.Datetime) and other is not None:
         if kind_of(other) == "TIME":
-            return typed(exp.Paren(this=exp.Add(this=cast(node.this, "DATE"), expression=other)), "DATETIME")
+            return typed(exp.Paren(this=exp.Add(this=as_kind(node.this, "DATE"), expression=other)), "DATETIME")
         return local_time(other, as_instant(node.this))
-    return cast(node.this, "DATETIME")
+    return as_kind(node.this, "DATETIME")
 
 
 def _now_in(kind: str) -> Rule:
@@ -52,73 +80,17 @@ def _now_in(kind: str) -> Rule:
     return rule
 
 
-def _formatted(node: exp.Expr) -> exp.Expr:
-    """FORMAT_DATE, FORMAT_DATETIME, FORMAT_TIMESTAMP, FORMAT_TIME."""
-    moment, pattern, zone = node.this, node.args.get("format"), node.args.get("zone")
-    instant: exp.Expr | None = None
-    if isinstance(moment, exp.TsOrDsToTimestamp):
-        instant = as_instant(moment.this)
-        moment = local_time(zone or text("UTC"), instant)
-    elif isinstance(moment, exp.TsOrDsToTime):
-        epoch_day = exp.Cast(this=text("1970-01-01"), to=exp.DataType(this=exp.DataType.Type.DATE))
-        moment = exp.Paren(this=exp.Add(this=epoch_day, expression=moment.this))
-    elif isinstance(moment, exp.TsOrDsToDate | exp.TsOrDsToDatetime):
-        moment = cast(moment.this, "DATE" if isinstance(moment, exp.TsOrDsToDate) else "DATETIME")
-    pieces = [_piece(moment, piece, instant) for piece in SPECIAL.split(_literal(pattern, "a format")) if piece]
-    joined = pieces[0] if pieces else text("")
-    for piece in pieces[1:]:
-        joined = exp.DPipe(this=joined, expression=piece)
-    return typed(exp.Paren(this=joined), "STRING")
-
-
-def _piece(moment: exp.Expr, piece: str, instant: exp.Expr | None) -> exp.Expr:
-    """Return one part of a formatted moment; some elements are missing in DuckDB's strftime."""
-    if piece in {"%z", "%Ez", "%Z"} and instant is not None:
-        return offset_text(instant.copy(), moment.copy(), piece)
-    if piece == "%Q":
-        return exp.Cast(this=function("quarter", moment.copy()), to=exp.DataType(this=exp.DataType.Type.TEXT))
-    if piece in _BLANK_PADDED:
-        short = function("strftime", moment.copy(), text(_BLANK_PADDED[piece]))
-        return function("lpad", short, exp.Literal.number(2), text(" "))
-    if piece == "%E*S":
-        fraction = function("rtrim", function("strftime", moment.copy(), text(".%f")), text("0"))
-        seconds = function("strftime", moment.copy(), text("%S"))
-        return exp.DPipe(this=seconds, expression=function("rtrim", fraction, text(".")))
-    return function("strftime", moment.copy(), text(date_format(piece)))
-
-
-def _literal(node: exp.Expr | None, what: str) -> str:
-    if isinstance(node, exp.Literal | exp.RawString):
-        return str(node.this)
-    raise StepFailed(f"{what} has to be a literal here.")
-
-
-def _parsed(kind: str) -> Rule:
-    def rule(node: exp.Expr) -> exp.Expr:
-        pattern = date_format(_literal(node.args.get("format"), "a format"), parsing=True)
-        moment = function("strptime", node.this, text(pattern))
-        zone = node.args.get("zone")
-        if kind == "TIMESTAMP" and zone is not None:
-            return instant_of(zone, cast(moment, "DATETIME"))
-        return cast(moment, kind)
-
-    return rule
-
-
 def _from_unix(node: exp.Expr) -> exp.Expr:
     scale = node.args.get("scale")
     micros = {"0": 1_000_000, "3": 1_000, "6": 1}[scale.name if scale is not None else "0"]
     scaled = exp.Mul(this=cast(node.this, "INT64"), expression=exp.Literal.number(micros))
-    return function("make_timestamptz", scaled, kind="TIMESTAMP")
+    return call("in_range", function("make_timestamptz", scaled), kind="TIMESTAMP")
 
 
 def _to_unix(micros: int) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
-        instant = as_instant(node.this)
-        epoch = cast(function("epoch_us", instant), "FLOAT64") if micros > 1 else function("epoch_us", instant)
-        if micros == 1:
-            return typed(epoch, "INT64")
-        return cast(function("floor", exp.Div(this=epoch, expression=exp.Literal.number(micros), typed=False)), "INT64")
+        epoch = function("epoch_us", as_instant(node.this), kind="INT64")
+        return epoch if micros == 1 else call("floor_divide", epoch, exp.Literal.number(micros), kind="INT64")
 
     return rule
 
@@ -135,10 +107,14 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.CurrentDate: _now_in("DATE"),
     exp.CurrentDatetime: _now_in("DATETIME"),
     exp.CurrentTime: _now_in("TIME"),
-    exp.TimeToStr: _formatted,
-    exp.StrToDate: _parsed("DATE"),
-    exp.StrToTime: _parsed("TIMESTAMP"),
-    exp.ParseDatetime: _parsed("DATETIME"),
+    exp.DateFromParts: _from_parts("date_from_parts", "DATE", "year", "month", "day"),
+    exp.TimestampFromParts: _from_parts(
+        "datetime_from_parts", "DATETIME", "year", "month", "day", "hour", "min", "sec"
+    ),
+    exp.TimeFromParts: _from_parts("time_from_parts", "TIME", "hour", "min", "sec"),
+    exp.Time: _time,
+    exp.TsOrDsToTime: _time_of_text,
+    exp.String: _string,
     exp.UnixToTime: _from_unix,
     exp.UnixSeconds: _to_unix(1_000_000),
     exp.UnixMillis: _to_unix(1_000),

@@ -7,12 +7,21 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import (
+    Rule,
+    call,
+    cast,
+    function,
+    kind_of,
+    text,
+    typed,
+)
+from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
 from convergence.adapters.local.duckdb_sql.zones import as_instant, instant_of, local_time
 from convergence.errors import StepFailed
 
 _DAYS: Final = {"SUNDAY": 0, "MONDAY": 1, "TUESDAY": 2, "WEDNESDAY": 3, "THURSDAY": 4, "FRIDAY": 5, "SATURDAY": 6}
-_MICROS: Final = {
+MICROS: Final = {
     "MICROSECOND": 1,
     "MILLISECOND": 1_000,
     "SECOND": 1_000_000,
@@ -20,10 +29,22 @@ _MICROS: Final = {
     "HOUR": 3_600_000_000,
     "DAY": 86_400_000_000,
 }
+_DATES: Final = frozenset({"DAY", "WEEK", "MONTH", "QUARTER", "YEAR"})
+_CLOCK: Final = frozenset({"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR"})
+# GoogleSQL: the parts of each type that INTERVALs move, and those that are cut to, counted and extracted.
+MOVED: Final = {"DATE": _DATES, "DATETIME": _DATES | _CLOCK, "TIMESTAMP": _CLOCK | {"DAY"}, "TIME": _CLOCK}
+_ISO: Final = _DATES | {"ISOWEEK", "ISOYEAR"}
+_PARTS: Final = {"DATE": _ISO, "DATETIME": _ISO | _CLOCK, "TIMESTAMP": _ISO | _CLOCK, "TIME": _CLOCK}
+_EXTRACTED: Final = {
+    "DATE": _ISO | {"DAYOFWEEK", "DAYOFYEAR"},
+    "DATETIME": _ISO | _CLOCK | {"DAYOFWEEK", "DAYOFYEAR", "DATE", "TIME"},
+    "TIMESTAMP": _ISO | _CLOCK | {"DAYOFWEEK", "DAYOFYEAR", "DATE", "TIME"},
+    "TIME": _CLOCK,
+}
 _INSTANTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
-def _unit(node: exp.Expr | None) -> str:
+def unit_of(node: exp.Expr | None) -> str:
     """Return MONTH, WEEK, …; WEEK(MONDAY) is WEEK, its day is `_first_day`."""
     if isinstance(node, exp.WeekStart):
         return "WEEK"
@@ -34,8 +55,19 @@ def _first_day(node: exp.Expr | None) -> int:
     return _DAYS.get(node.name.upper(), 0) if isinstance(node, exp.WeekStart) else 0
 
 
+def check_part(parts: Mapping[str, frozenset[str]], kind: str, part: str, what: str) -> None:
+    if kind in parts and part not in parts[kind]:
+        raise StepFailed(f"{what} of {kind} takes {', '.join(sorted(parts[kind]))}, not {part}.")
+
+
+def check_interval(kind: str, interval: exp.Expr) -> None:
+    """Raise `StepFailed` when an INTERVAL of this unit cannot be added to the type."""
+    if isinstance(interval, exp.Interval) and isinstance(interval.args.get("unit"), exp.Var):
+        check_part(MOVED, kind, unit_of(interval.args["unit"]), "An INTERVAL beside a value")
+
+
 def _as_date(node: exp.Expr) -> exp.Expr:
-    return cast(node, "DATE") if isinstance(node, exp.Literal) else node
+    return as_kind(node, "DATE") if isinstance(node, exp.Literal) else node
 
 
 def _as_moment(side: exp.Expr, node: exp.Expr) -> exp.Expr:
@@ -44,35 +76,35 @@ def _as_moment(side: exp.Expr, node: exp.Expr) -> exp.Expr:
         return side
     if isinstance(node, exp.TimestampTrunc):
         return as_instant(side)
-    return cast(side, "DATETIME" if isinstance(node, exp.DatetimeTrunc | exp.DatetimeDiff) else "DATE")
+    return as_kind(side, "DATETIME" if isinstance(node, exp.DatetimeTrunc | exp.DatetimeDiff) else "DATE")
 
 
 def _moved(kind: str, sign: str = "") -> Rule:
     """DATE_ADD and its family: the result has the type of the argument."""
 
     def rule(node: exp.Expr) -> exp.Expr:
-        moment = _as_date(node.this) if kind == "DATE" else node.this
-        if isinstance(moment, exp.Literal):
-            moment = cast(moment, kind)
+        moment = as_kind(node.this, kind) if isinstance(node.this, exp.Literal) else node.this
+        known = kind_of(moment)
         amount = node.expression
         if isinstance(amount, exp.Interval):
             interval: exp.Expr = amount
+            unit = unit_of(amount.args.get("unit"))
         else:
-            unit = _unit(node.args.get("unit"))
-            times, unit = (
-                (exp.Mul(this=exp.Paren(this=amount), expression=exp.Literal.number(3)), "MONTH")
-                if unit == "QUARTER"
-                else (amount, unit)
+            unit = unit_of(node.args.get("unit"))
+            number = exp.Paren(this=amount)
+            times = exp.Mul(this=number, expression=exp.Literal.number(3)) if unit == "QUARTER" else number
+            interval = exp.Interval(
+                this=exp.Paren(this=times), unit=exp.Var(this="MONTH" if unit == "QUARTER" else unit)
             )
-            interval = exp.Interval(this=exp.Paren(this=times), unit=exp.Var(this=unit))
+        check_part(MOVED, known or kind, unit, "An INTERVAL beside a value")
         if sign:
             interval = exp.Neg(this=interval)
-        known = kind_of(moment)
-        if known in {"DATETIME", "TIMESTAMP", "TIME"}:
-            return typed(exp.Paren(this=exp.Add(this=moment, expression=interval)), known)
-        if known == "DATE":
-            return cast(exp.Add(this=moment, expression=interval), "DATE")
-        return call("moved", moment, interval, kind=kind)
+        if not known:
+            return call("moved", moment, interval, kind=kind)
+        sum_ = exp.Add(this=moment, expression=interval)
+        if known == "TIME":
+            return typed(exp.Paren(this=sum_), "TIME")
+        return call("in_range", cast(sum_, "DATE") if known == "DATE" else sum_, kind=known)
 
     return rule
 
@@ -87,7 +119,8 @@ def _truncated(node: exp.Expr) -> exp.Expr:
 
 
 def _truncate(moment: exp.Expr, unit: exp.Expr | None, kind: str) -> exp.Expr:
-    name = _unit(unit)
+    name = unit_of(unit)
+    check_part(_PARTS, kind, name, "A cut")
     if name == "WEEK":
         return call("week_begin", moment, exp.Literal.number(_first_day(unit)))
     if name == "ISOYEAR":
@@ -105,7 +138,9 @@ def _boundaries(node: exp.Expr) -> exp.Expr:
     """DATE_DIFF and DATETIME_DIFF count the boundaries between two moments."""
     end, start, unit = node.this, node.expression, node.args.get("unit")
     end, start = (_as_moment(side, node) for side in (end, start))
-    name = _unit(unit)
+    name = unit_of(unit)
+    for side in (end, start):
+        check_part(_PARTS, kind_of(side), name, "A difference")
     if name == "WEEK":
         first = exp.Literal.number(_first_day(unit))
         weeks = [cast(call("week_begin", side, first.copy()), "DATE") for side in (start, end)]
@@ -119,34 +154,35 @@ def _boundaries(node: exp.Expr) -> exp.Expr:
 
 def _elapsed(node: exp.Expr) -> exp.Expr:
     """TIMESTAMP_DIFF counts whole units of time that passed, towards zero."""
-    unit = _unit(node.args.get("unit"))
-    if unit not in _MICROS:
+    unit = unit_of(node.args.get("unit"))
+    if unit not in MICROS:
         raise StepFailed(f"TIMESTAMP_DIFF does not count {unit}; use DATE_DIFF.")
-    end, start = (
-        call("timestamp_of", side) if kind_of(side) != "TIMESTAMP" else side for side in (node.this, node.expression)
-    )
+    end, start = (as_instant(side) for side in (node.this, node.expression))
     micros = exp.Paren(this=exp.Sub(this=function("epoch_us", end), expression=function("epoch_us", start)))
-    whole = exp.IntDiv(this=micros, expression=exp.Literal.number(_MICROS[unit]))
+    whole = exp.IntDiv(this=micros, expression=exp.Literal.number(MICROS[unit]))
     return typed(exp.Paren(this=whole), "INT64")
 
 
 def _time_boundaries(node: exp.Expr) -> exp.Expr:
-    unit = _unit(node.args.get("unit"))
-    return function("date_diff", text(unit.lower()), node.expression, node.this, kind="INT64")
+    unit = unit_of(node.args.get("unit"))
+    check_part(_PARTS, "TIME", unit, "A difference")
+    sides = [as_kind(side, "TIME") for side in (node.expression, node.this)]
+    return function("date_diff", text(unit.lower()), *sides, kind="INT64")
 
 
 def _time_truncated(node: exp.Expr) -> exp.Expr:
-    unit = _unit(node.args.get("unit"))
+    unit = unit_of(node.args.get("unit"))
     if unit not in {"MICROSECOND", "MILLISECOND", "SECOND", "MINUTE", "HOUR"}:
         raise StepFailed(f"TIME_TRUNC cannot truncate to {unit}.")
-    return call("time_truncated", text(unit.lower()), cast(node.this, "TIME"), kind="TIME")
+    return call("time_truncated", text(unit.lower()), as_kind(node.this, "TIME"), kind="TIME")
 
 
 def _extract(node: exp.Expr) -> exp.Expr:
     part, moment = node.this, node.expression
-    name = _unit(part)
+    name = unit_of(part)
     if isinstance(moment, exp.AtTimeZone):
         moment = local_time(moment.args["zone"], as_instant(moment.this))
+    check_part(_EXTRACTED, kind_of(moment), name, "EXTRACT")
     if name == "DATE":
         return cast(moment, "DATE")
     if name == "TIME":
@@ -175,25 +211,15 @@ def _extract(node: exp.Expr) -> exp.Expr:
 
 def _last_day(node: exp.Expr) -> exp.Expr:
     unit = node.args.get("unit")
-    if unit is None or _unit(unit) == "MONTH":
+    check_part(_PARTS, "DATE", unit_of(unit), "LAST_DAY")
+    if unit_of(unit) == "DAY" and unit is not None:
+        raise StepFailed("LAST_DAY takes WEEK, ISOWEEK, MONTH, QUARTER, YEAR or ISOYEAR.")
+    if unit is None or unit_of(unit) == "MONTH":
         return typed(function("last_day", _as_date(node.this)), "DATE")
-    if _unit(unit) == "WEEK":
-        begin = cast(call("week_begin", cast(node.this, "DATE"), exp.Literal.number(_first_day(unit))), "DATE")
+    if unit_of(unit) == "WEEK":
+        begin = cast(call("week_begin", as_kind(node.this, "DATE"), exp.Literal.number(_first_day(unit))), "DATE")
         return call("shifted", begin, exp.Literal.number(6), kind="DATE")
-    return call("last_day_of", _as_date(node.this), text(_unit(unit)), kind="DATE")
-
-
-def _date_array(node: exp.Expr) -> exp.Expr:
-    start, end = (cast(node.args[side], "DATE") for side in ("start", "end"))
-    step = node.args["step"]
-    months = {"MONTH": 1, "QUARTER": 3, "YEAR": 12}.get(_unit(step.args.get("unit")))
-    if months is not None:
-        count = step.this
-        number = exp.Literal.number(count.name) if isinstance(count, exp.Literal) else count
-        times = exp.Mul(this=exp.Paren(this=number), expression=exp.Literal.number(months))
-        return call("month_dates", start, end, exp.Paren(this=times))
-    series = function("generate_series", start, end, step)
-    return exp.Cast(this=series, to=exp.DataType.build("DATE[]", dialect="duckdb"))
+    return call("last_day_of", _as_date(node.this), text(unit_of(unit)), kind="DATE")
 
 
 def _interval(node: exp.Expr) -> exp.Expr:
@@ -220,5 +246,6 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Extract: _extract,
     exp.LastDay: _last_day,
     exp.Interval: _interval,
-    exp.GenerateDateArray: _date_array,
+    exp.TimeAdd: _moved("TIME"),
+    exp.TimeSub: _moved("TIME", "-"),
 }

@@ -8,7 +8,16 @@ from typing import Any, Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.base import (
+    Rule,
+    call,
+    cast,
+    function,
+    kind_named,
+    kind_of,
+    text,
+    typed,
+)
 from convergence.errors import StepFailed
 
 
@@ -97,57 +106,55 @@ def _first_keys(document: str) -> str:
     return json.dumps(value) if seen_twice else document
 
 
-def as_json(node: exp.Expr) -> exp.Expr:
-    """Return the value as JSON, by its type."""
+def as_json(node: exp.Expr, *, wide_as_text: bool = False) -> exp.Expr:
+    """Return the value as JSON, by its type. `wide_as_text`: numbers that FLOAT64 may not hold are strings."""
     kind = kind_of(node)
     if kind in {"NUMERIC", "BIGNUMERIC"}:
-        return cast(call("numeric_text", node), "JSON")
+        written = call("numeric_text", node)
+        return cast(call("json_wide", node.copy(), written) if wide_as_text else written, "JSON")
+    if kind == "INT64" and wide_as_text:
+        return cast(call("json_wide", node, cast(node.copy(), "STRING")), "JSON")
     if kind == "FLOAT64":
-        return cast(call("float_text", node), "JSON")
+        return cast(call("json_float", node), "JSON")
     if kind == "TIMESTAMP":
         local = function("timezone", text("UTC"), node)
         zulu = function("rtrim", cast(call("json_time", local), "STRING"), text('"'))
         return cast(exp.DPipe(this=zulu, expression=text('Z"')), "JSON")
-    if kind == "DATETIME":
+    if kind in {"DATETIME", "TIME"}:
         return call("json_time", node, kind="JSON")
     if kind == "BYTES":
         return function("to_json", function("base64", node), kind="JSON")
     if node.type is not None and kind in {"ARRAY", "STRUCT"} and _needs_care(node.type):
-        return _nested_json(node, node.type)
+        return _nested_json(node, node.type, wide_as_text=wide_as_text)
     return function("to_json", node, kind="JSON")
 
 
-_CARE: Final = frozenset({"NUMERIC", "BIGNUMERIC", "FLOAT64", "TIMESTAMP", "DATETIME", "BYTES"})
+_CARE: Final = frozenset({"INT64", "NUMERIC", "BIGNUMERIC", "FLOAT64", "TIMESTAMP", "DATETIME", "TIME", "BYTES"})
 
 
 def _needs_care(kind: exp.DataType) -> bool:
     """Whether DuckDB writes a value of this type, or some part of it, otherwise than GoogleSQL."""
     parts = [part.args["kind"] if isinstance(part, exp.ColumnDef) else part for part in kind.expressions]
-    return any(isinstance(part, exp.DataType) and (_name(part) in _CARE or _needs_care(part)) for part in parts)
+    return any(isinstance(part, exp.DataType) and (kind_named(part) in _CARE or _needs_care(part)) for part in parts)
 
 
-def _name(kind: exp.DataType) -> str:
-    probe = exp.Null()
-    probe.type = kind
-    return kind_of(probe)
-
-
-def _nested_json(node: exp.Expr, kind: exp.DataType) -> exp.Expr:
+def _nested_json(node: exp.Expr, kind: exp.DataType, *, wide_as_text: bool) -> exp.Expr:
     """Write arrays and structs part by part; the value is bound once by a lambda."""
     name = "our_e" if kind.this is exp.DataType.Type.ARRAY else "our_s"
     bound = exp.to_identifier(name)
     if kind.this is exp.DataType.Type.ARRAY:
         element = exp.Column(this=bound)
         element.type = kind.expressions[0]
-        each = exp.Lambda(this=as_json(element), expressions=[bound.copy()], colon=True)
+        each = exp.Lambda(this=as_json(element, wide_as_text=wide_as_text), expressions=[bound.copy()], colon=True)
         return function("to_json", function("list_transform", node, each), kind="JSON")
     pairs: list[exp.Expr] = []
     for field in kind.expressions:
         if not isinstance(field, exp.ColumnDef):
-            return function("to_json", node, kind="JSON")
+            raise StepFailed("A struct without names of its fields cannot be written as JSON here.")
         value = exp.Dot(this=exp.Column(this=bound.copy()), expression=field.this.copy())
         value.type = field.args["kind"]
-        pairs += [text(field.name), exp.Coalesce(this=as_json(value), expressions=[cast(text("null"), "JSON")])]
+        written = as_json(value, wide_as_text=wide_as_text)
+        pairs += [text(field.name), exp.Coalesce(this=written, expressions=[cast(text("null"), "JSON")])]
     each = exp.Lambda(this=function("json_object", *pairs), expressions=[bound.copy()], colon=True)
     one = function("list_transform", function("list_value", node), each)
     return typed(exp.Anonymous(this="list_extract", expressions=[one, exp.Literal.number(1)]), "JSON")
@@ -157,8 +164,10 @@ def _to_json(node: exp.Expr) -> exp.Expr:
     """TO_JSON and TO_JSON_STRING; SQL NULL is the JSON null."""
     if node.this is None:
         raise StepFailed("TO_JSON and TO_JSON_STRING take a value.")
-    written = exp.Coalesce(this=as_json(node.this), expressions=[cast(text("null"), "JSON")])
-    return typed(written, "JSON") if node.args.get("to_json") else cast(written, "STRING")
+    is_json = bool(node.args.get("to_json"))
+    value = as_json(node.this, wide_as_text=not is_json)
+    written = exp.Coalesce(this=value, expressions=[cast(text("null"), "JSON")])
+    return typed(written, "JSON") if is_json else cast(written, "STRING")
 
 
 def _object(node: exp.Expr) -> exp.Expr:
@@ -167,7 +176,8 @@ def _object(node: exp.Expr) -> exp.Expr:
     if len(pairs) != len(node.expressions) or any(kind_of(key) == "ARRAY" for key, _ in pairs):
         raise StepFailed("JSON_OBJECT takes pairs of key and value here.")
     if all(isinstance(key, exp.Literal) for key, _ in pairs):
-        pairs.sort(key=lambda pair: str(pair[0].name))
+        first = {key.name: (key, value) for key, value in reversed(pairs)}  # of a key that is there twice
+        pairs = [first[name] for name in sorted(first)]
     flat = [
         part
         for key, value in pairs
@@ -182,11 +192,7 @@ def _array(node: exp.Expr) -> exp.Expr:
 
 def _converted(name: str, kind: str) -> Rule:
     def rule(node: exp.Expr) -> exp.Expr:
-        if kind_of(node.this) == "JSON":
-            return call(name, node.this, kind=kind)
-        from convergence.adapters.local.duckdb_sql.rules.text import as_text
-
-        return as_text(node.this) if kind == "STRING" else call(name, node.this, kind=kind)
+        return call(name, node.this, kind=kind)
 
     return rule
 
@@ -207,6 +213,5 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.JSONType: _type,
     exp.Int64: _converted("json_int64", "INT64"),
     exp.Float64: _converted("json_float64", "FLOAT64"),
-    exp.String: _converted("json_string", "STRING"),
     exp.JSONBool: _converted("json_bool", "BOOL"),
 }

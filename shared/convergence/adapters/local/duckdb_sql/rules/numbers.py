@@ -17,13 +17,16 @@ from convergence.adapters.local.duckdb_sql.rules.base import (
     typed,
     without_errors,
 )
+from convergence.adapters.local.duckdb_sql.rules.dates import check_interval
+from convergence.adapters.local.duckdb_sql.rules.overflow import finite
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
-def _is_float_literal(node: exp.Expr) -> bool:
+def is_float_literal(node: exp.Expr) -> bool:
+    """Whether a node is a number with a point or an exponent."""
     return isinstance(node, exp.Literal) and not node.is_string and not node.is_int
 
 
@@ -39,7 +42,7 @@ def decimal_of(*nodes: exp.Expr) -> str:
 
     A FLOAT64 literal beside a decimal is a decimal; a FLOAT64 value makes FLOAT64 of both.
     """
-    kinds = [kind_of(node) for node in nodes if not _is_float_literal(node)]
+    kinds = [kind_of(node) for node in nodes if not is_float_literal(node)]
     if not set(kinds) & _DECIMALS or set(kinds) - _DECIMALS - {"INT64"}:
         return ""
     return "BIGNUMERIC" if "BIGNUMERIC" in kinds else "NUMERIC"
@@ -49,7 +52,7 @@ def _operands(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
     """Return both sides, literals in the type that GoogleSQL gives them."""
     left, right = node.this, node.expression
     if not decimal_of(left, right):
-        left, right = (cast(side, "FLOAT64") if _is_float_literal(side) else side for side in (left, right))
+        left, right = (cast(side, "FLOAT64") if is_float_literal(side) else side for side in (left, right))
     if _is_whole(left) and _is_whole(right):
         left = cast(left, "INT64")
     return left, right
@@ -63,10 +66,25 @@ def _sum(node: exp.Expr) -> exp.Expr:
         return call("shifted", left, days, kind="DATE")
     if isinstance(node, exp.Sub) and kind_of(left) == kind_of(right) and kind_of(left) in _MOMENTS:
         return _interval_between(left, right)
+    moved = _moved(node, left, right)
+    if moved is not None:
+        return moved
     node.set("this", left)
     node.set("expression", right)
     decimal = decimal_of(left, right)
-    return typed(node, decimal) if decimal else node
+    return typed(node, decimal) if decimal else finite(node)
+
+
+def _moved(node: exp.Expr, left: exp.Expr, right: exp.Expr) -> exp.Expr | None:
+    """A moment and an INTERVAL give a moment, of a DATE a DATETIME; None for anything else."""
+    moment, interval = (
+        (left, right) if kind_of(right) == "INTERVAL" or isinstance(right, exp.Interval) else (right, left)
+    )
+    if kind_of(moment) not in _MOMENTS or not (kind_of(interval) == "INTERVAL" or isinstance(interval, exp.Interval)):
+        return None
+    kind = "DATETIME" if kind_of(moment) == "DATE" else kind_of(moment)
+    check_interval(kind, interval)
+    return call("in_range", type(node)(this=left, expression=right), kind=kind)
 
 
 def _interval_between(left: exp.Expr, right: exp.Expr) -> exp.Expr:
@@ -86,12 +104,18 @@ def _product(node: exp.Expr) -> exp.Expr:
         return call("multiply", _bare(left), _bare(right))
     if decimal:
         return cast(exp.Paren(this=product) if isinstance(node.parent, exp.Binary) else product, decimal)
-    return typed(product, kind_of(node))
+    product.parent, product.arg_key = node.parent, node.arg_key
+    return finite(typed(product, kind_of(node)))
 
 
 def _quotient(node: exp.Expr) -> exp.Expr:
     left, right = _operands(node)
-    return _divided(_bare(left), _bare(right))
+    quotient = _divided(_bare(left), _bare(right))
+    if not isinstance(quotient, exp.Paren) or not isinstance(quotient.this, exp.Div):
+        return quotient
+    quotient.parent, quotient.arg_key = node.parent, node.arg_key
+    found = finite(quotient.this)
+    return quotient if found is quotient.this else found
 
 
 def _bare(node: exp.Expr) -> exp.Expr:
@@ -113,16 +137,32 @@ def _safe_divide(node: exp.Expr) -> exp.Expr:
     left, right = _operands(node)
     divisor = exp.Nullif(this=right, expression=exp.Literal.number(0))
     divisor.type = right.type
-    return without_errors(_divided(left, divisor))
+    quotient = _divided(left, divisor)
+    if kind_of(quotient) == "FLOAT64" and isinstance(quotient, exp.Paren):
+        quotient = finite(quotient.this)
+    return without_errors(quotient)
 
 
 def _whole_quotient(node: exp.Expr) -> exp.Expr:
     """DIV: truncated towards zero."""
+    _refuse_floats(node, "DIV")
     decimal = decimal_of(node.this, node.expression)
     if not decimal:
         return node
     quotient = exp.Anonymous(this="trunc", expressions=[_divided(node.this, node.expression)])
     return cast(quotient, decimal)
+
+
+def _refuse_floats(node: exp.Expr, name: str) -> None:
+    if "FLOAT64" in {kind_of(node.this), kind_of(node.expression)} or (
+        is_float_literal(node.this) and is_float_literal(node.expression)
+    ):
+        raise StepFailed(f"{name} takes INT64, NUMERIC or BIGNUMERIC, not FLOAT64.")
+
+
+def _remainder(node: exp.Expr) -> exp.Expr:
+    _refuse_floats(node, "MOD")
+    return node
 
 
 def _safe(operator: type[exp.Expr], rule: Rule) -> Rule:
@@ -133,57 +173,9 @@ def _safe(operator: type[exp.Expr], rule: Rule) -> Rule:
 
 
 def _safe_negate(node: exp.Expr) -> exp.Expr:
-    return attempt(exp.Neg(this=exp.Paren(this=node.this)))
-
-
-def _total(node: exp.Expr) -> exp.Expr:
-    """SUM of INT64 is INT64: DuckDB's is wider, and overflow is an error."""
-    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
-    kind = kind_of(argument)
-    if kind in {"FLOAT64", "INTERVAL"} | _DECIMALS:
-        return typed(node, kind)
-    whole = _with_window(node)
-    wrapped = cast(whole.copy(), "INT64") if kind == "INT64" else call("integral", whole.copy())
-    return _instead(node, whole, wrapped)
-
-
-def _average(node: exp.Expr) -> exp.Expr:
-    """AVG of a decimal is a decimal: the sum divided by the count."""
-    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
-    decimal = kind_of(argument)
-    if decimal not in _DECIMALS:
-        return node
-    whole = _with_window(node)
-    total, count = (_swapped(whole, node, kind) for kind in (exp.Sum, exp.Count))
-    zero = exp.Nullif(this=count, expression=exp.Literal.number(0))
-    return _instead(node, whole, call(f"{decimal.lower()}_divide", total, zero, kind=decimal))
-
-
-def _swapped(whole: exp.Expr, node: exp.Expr, kind: type[exp.Expr]) -> exp.Expr:
-    fresh = kind(this=node.this.copy())
-    if whole is node:
-        return fresh
-    copy = whole.copy()
-    inner = copy
-    while type(inner.this) is not type(node):
-        inner = inner.this
-    inner.set("this", fresh)
-    return copy
-
-
-def _with_window(node: exp.Expr) -> exp.Expr:
-    """Return the aggregate with its FILTER and OVER."""
-    while isinstance(node.parent, exp.Window | exp.Filter | exp.IgnoreNulls) and node.arg_key == "this":
-        node = node.parent
-    return node
-
-
-def _instead(node: exp.Expr, whole: exp.Expr, wrapped: exp.Expr) -> exp.Expr:
-    """Put `wrapped` where the aggregate or, if it has one, its window stands."""
-    if whole is node:
-        return wrapped
-    whole.replace(wrapped)
-    return node
+    kind = kind_of(node.this)
+    value = cast(node.this, "INT64") if kind == "INT64" else exp.Paren(this=node.this)
+    return attempt(typed(exp.Sub(this=exp.Literal.number(0), expression=value), kind))  # TRY(-x) may have 128 bits
 
 
 def _keeping(node: exp.Expr) -> exp.Expr:
@@ -195,7 +187,7 @@ def _keeping(node: exp.Expr) -> exp.Expr:
         node.set("decimals", call("int32", places))
     if kind in _DECIMALS:
         return cast(node.copy(), kind)
-    if _is_float_literal(node.this) or kind == "INT64":
+    if is_float_literal(node.this) or kind == "INT64":
         node.set("this", cast(node.this, "FLOAT64"))
     return typed(node, "FLOAT64") if kind else node
 
@@ -205,16 +197,8 @@ def _sign(node: exp.Expr) -> exp.Expr:
     return cast(node.copy(), kind) if kind in {"INT64", "FLOAT64"} | _DECIMALS else node
 
 
-def _whole_number(node: exp.Expr) -> exp.Expr:
-    """Aggregates that count come wider than INT64."""
-    whole = _with_window(node)
-    return _instead(node, whole, cast(whole.copy(), "INT64"))
-
-
-def _shift(node: exp.Expr) -> exp.Expr:
-    if _is_whole(node.this):
-        node.set("this", cast(node.this, "INT64"))
-    return node
+def _cube_root(node: exp.Expr) -> exp.Expr:
+    return call("cube_root", cast(node.this, "FLOAT64"), kind="FLOAT64")
 
 
 def _ieee_divide(node: exp.Expr) -> exp.Expr:
@@ -222,16 +206,10 @@ def _ieee_divide(node: exp.Expr) -> exp.Expr:
     return typed(exp.Div(this=left, expression=right, typed=False), "FLOAT64")
 
 
-def _bits(node: exp.Expr) -> exp.Expr:
-    if kind_of(node.this) == "BYTES":
-        raise StepFailed("BIT_COUNT of BYTES cannot run here.")
-    return cast(function("bit_count", cast(node.this, "INT64")), "INT64")
-
-
 def _literal(node: exp.Expr) -> exp.Expr:
     """A literal with a point is FLOAT64 where nothing beside it makes it a NUMERIC; in DuckDB it is a DECIMAL."""
-    if not _is_float_literal(node):
-        return node
+    if not is_float_literal(node):
+        return _int64(node)
     whole, parent = node, node.parent
     while isinstance(parent, exp.Paren | exp.Neg | exp.Alias):
         whole, parent = parent, parent.parent
@@ -240,6 +218,28 @@ def _literal(node: exp.Expr) -> exp.Expr:
     else:
         alone = isinstance(parent, exp.PropertyEQ | exp.Struct | exp.AggFunc) or _is_float_column(whole, parent)
     return cast(node.copy(), "FLOAT64") if alone else node
+
+
+def _int64(node: exp.Expr) -> exp.Expr:
+    """An integer literal has 64 bits, its minus included."""
+    if node.is_string or int(node.name) < 2**63:
+        return node
+    if int(node.name) == 2**63 and isinstance(node.parent, exp.Neg):
+        return node  # `_negated` writes it
+    raise StepFailed(f"The integer {node.name} does not fit into INT64; write NUMERIC '{node.name}'.")
+
+
+def _hexadecimal(node: exp.Expr) -> exp.Expr:
+    if node.args.get("is_integer"):
+        return _int64(typed(exp.Literal.number(int(node.name, 16)), "INT64"))
+    return node
+
+
+def _negated(node: exp.Expr) -> exp.Expr:
+    """The least INT64 is no minus before a literal: that would have 128 bits in DuckDB."""
+    if isinstance(node.this, exp.Literal) and node.this.is_int and int(node.this.name) == 2**63:
+        return cast(exp.Literal.string(f"-{2**63}"), "INT64")
+    return node
 
 
 def _is_float_column(whole: exp.Expr, parent: exp.Expr | None) -> bool:
@@ -260,7 +260,7 @@ def float_literals(values: Sequence[exp.Expr]) -> None:
         literal = value
         while isinstance(literal, exp.Paren | exp.Neg):
             literal = literal.this
-        if _is_float_literal(literal):
+        if is_float_literal(literal):
             literal.replace(cast(literal.copy(), "FLOAT64"))
 
 
@@ -280,16 +280,15 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.SafeSubtract: _safe(exp.Sub, _sum),
     exp.SafeMultiply: _safe(exp.Mul, _product),
     exp.SafeNegate: _safe_negate,
-    exp.Sum: _total,
-    exp.Avg: _average,
-    exp.CountIf: _whole_number,
     exp.Round: _keeping,
     exp.Ceil: _keeping,
     exp.Floor: _keeping,
     exp.Trunc: _keeping,
     exp.Sign: _sign,
-    exp.BitwiseLeftShift: _shift,
-    exp.BitwiseCount: _bits,
+    exp.Mod: _remainder,
+    exp.Neg: _negated,
+    exp.HexString: _hexadecimal,
+    exp.Cbrt: _cube_root,
     exp.Literal: _literal,
     exp.IsNan: _is("isnan"),
     exp.IsInf: _is("isinf"),

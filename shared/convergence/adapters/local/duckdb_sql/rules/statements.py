@@ -9,6 +9,7 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.pivots import order_unpivot
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
+from convergence.adapters.local.duckdb_sql.rules.comparisons import order_query
 from convergence.adapters.local.duckdb_sql.rules.numbers import ANONYMOUS
 from convergence.errors import StepFailed
 
@@ -39,6 +40,7 @@ def _delete(node: exp.Expr) -> exp.Expr:
 
 def _select(node: exp.Expr) -> exp.Expr:
     """SELECT AS VALUE of a struct gives its fields as columns in FROM and at the top of a statement."""
+    order_query(node)
     if str(node.args.get("kind") or "").upper() != "VALUE":
         return node
     node.set("kind", None)

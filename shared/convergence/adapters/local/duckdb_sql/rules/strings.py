@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.patterns import groups_of
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, text
 from convergence.errors import StepFailed
 
@@ -54,14 +54,26 @@ def _cut(name: str) -> Rule:
 
 
 def _repeated(node: exp.Expr) -> exp.Expr:
-    return function("repeat", node.this, _sized(node.args["times"]), kind="STRING")
+    return call("repeated", node.this, node.args["times"], kind="STRING")
+
+
+def _replaced(node: exp.Expr) -> exp.Expr:
+    """REPLACE by what is not longer cannot grow."""
+    sought, new = node.expression, node.args["replacement"]
+    if isinstance(sought, exp.Literal) and isinstance(new, exp.Literal) and len(new.name) <= len(sought.name):
+        return node
+    return call("replaced", node.this, sought, new, kind="STRING")
+
+
+def _replaced_pattern(node: exp.Expr) -> exp.Expr:
+    if not isinstance(node.args["replacement"], exp.Literal | exp.RawString):
+        node.set("replacement", call("replacement", node.this.copy(), node.args["replacement"]))
+    return node
 
 
 def _padded(node: exp.Expr) -> exp.Expr:
     """DuckDB takes 32 bits for the length where GoogleSQL gives INT64."""
-    length = node.expression
-    if not isinstance(length, exp.Literal):
-        node.set("expression", call("int32", _sized(length)))
+    node.set("expression", call("pad_length", node.expression))
     return node
 
 
@@ -70,7 +82,35 @@ def _initcap(node: exp.Expr) -> exp.Expr:
 
 
 def _chr(node: exp.Expr) -> exp.Expr:
-    return function("chr", call("int32", node.expressions[0]), kind="STRING")
+    return call("character", node.expressions[0], kind="STRING")
+
+
+def _ascii(node: exp.Expr) -> exp.Expr:
+    return call("ascii", node.this, kind="INT64")
+
+
+def _translated(node: exp.Expr) -> exp.Expr:
+    node.set("from_", call("distinct_characters", node.args["from_"]))
+    return node
+
+
+def _like(node: exp.Expr) -> exp.Expr:
+    """A backslash escapes in every pattern; in DuckDB only where ESCAPE says so, which is slower."""
+    pattern = node.expression
+    if isinstance(node.parent, exp.Escape) or (isinstance(pattern, exp.Literal) and "\\" not in pattern.name):
+        return node
+    if not isinstance(pattern, exp.Any | exp.All):
+        return exp.Escape(this=node.copy(), expression=exp.Literal.string("\\"))
+    listed = pattern.this.expressions if isinstance(pattern.this, exp.Tuple) else [pattern.this]
+    if not isinstance(pattern.this, exp.Tuple | exp.Paren):
+        raise StepFailed("LIKE ANY and LIKE ALL take a list of patterns here.")
+    if all(isinstance(each, exp.Literal) and "\\" not in each.name for each in listed):
+        return node
+    each_ = [
+        _like(type(node)(this=node.this.copy(), expression=each.copy(), negate=node.args.get("negate")))
+        for each in listed
+    ]
+    return exp.paren(exp.or_(*each_) if isinstance(pattern, exp.Any) else exp.and_(*each_))
 
 
 def _unicode(node: exp.Expr) -> exp.Expr:
@@ -89,19 +129,18 @@ def _position(node: exp.Expr) -> exp.Expr:
 
 
 def _extracted(node: exp.Expr) -> exp.Expr:
-    """REGEXP_EXTRACT and REGEXP_EXTRACT_ALL: a pattern has one group at most."""
+    """REGEXP_EXTRACT and REGEXP_EXTRACT_ALL give the pattern's group; it has one at most."""
     pattern = node.expression
     if not isinstance(pattern, exp.Literal | exp.RawString):
         node.set("group", call("int32", call("pattern_group", pattern.copy())))
         return node
-    try:
-        groups = re.compile(str(pattern.this)).groups
-    except (re.error, OverflowError):
-        return node  # RE2 says what is wrong, or reads what Python does not
+    groups = groups_of(str(pattern.this))
     if groups > 1:
         raise StepFailed(
             f"REGEXP_EXTRACT: the pattern {pattern.this!r} has {groups} groups and may have one; (?:…) does not count."
         )
+    if groups or isinstance(node, exp.RegexpExtractAll):
+        node.set("group", exp.Literal.number(groups))
     return node
 
 
@@ -111,9 +150,14 @@ RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     exp.Left: _cut("left"),
     exp.Right: _cut("right"),
     exp.Repeat: _repeated,
+    exp.Replace: _replaced,
+    exp.RegexpReplace: _replaced_pattern,
     exp.Pad: _padded,
     exp.Initcap: _initcap,
     exp.Chr: _chr,
+    exp.Ascii: _ascii,
+    exp.Translate: _translated,
+    exp.Like: _like,
     exp.Unicode: _unicode,
     exp.StrPosition: _position,
     exp.RegexpExtract: _extracted,

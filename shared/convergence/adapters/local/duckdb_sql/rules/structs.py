@@ -11,6 +11,7 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
+from convergence.adapters.local.duckdb_sql.rules.kinds import meet, refuse_mixture
 from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
 from convergence.errors import StepFailed
 
@@ -65,24 +66,35 @@ def _without_names(value: exp.Expr, count: int) -> exp.Expr:
 
 
 def _if(node: exp.Expr) -> exp.Expr:
-    if not isinstance(node.parent, exp.Case) and node.args.get("false") is not None:
+    if isinstance(node.parent, exp.Case):
+        return node
+    if kind_of(node.this) not in {"", "BOOL"} and not isinstance(node.this, exp.Null):
+        raise StepFailed(f"The condition of IF is a BOOL, not {kind_of(node.this)}.")
+    if node.args.get("false") is not None:
+        meet([node.args["true"], node.args["false"]], "IF")
         _fit([node.args["true"], node.args["false"]])
     return node
 
 
 def _case(node: exp.Expr) -> exp.Expr:
     default = node.args.get("default")
-    _fit([each.args["true"] for each in node.args["ifs"]] + ([default] if default is not None else []))
+    values = [each.args["true"] for each in node.args["ifs"]] + ([default] if default is not None else [])
+    meet(values, "CASE")
+    if node.this is not None:
+        meet([node.this, *(each.this for each in node.args["ifs"])], "A comparison")
+    _fit(values)
     return node
 
 
 def _coalesce(node: exp.Expr) -> exp.Expr:
+    meet([node.this, *node.expressions], "COALESCE")
     _fit([node.this, *node.expressions])
     return node
 
 
 def fit_elements(node: exp.Expr) -> exp.Expr:
     """Let the structs of an array literal have the shape of the first."""
+    meet(node.expressions, "An array")
     _fit(node.expressions)
     return node
 
@@ -95,6 +107,8 @@ def _union(node: exp.Expr) -> exp.Expr:
         return node  # all queries of a UNION are looked at once
     branches = [_projections(branch) for branch in branches_of(node)]
     for values in zip(*branches, strict=False):
+        if not any(value.is_star for value in values):
+            refuse_mixture(values, f"{type(node).__name__.upper()} of columns")
         _fit(values)
         float_literals(values)
     return node

@@ -12,20 +12,30 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.rules import (
+    aggregates,
     arrays,
+    bits,
+    casts,
+    comparisons,
+    date_formats,
     date_values,
     dates,
     json,
     math,
     numbers,
+    series,
     statements,
     strings,
     structs,
     text,
 )
+from convergence.adapters.local.duckdb_sql.rules.arguments import check_arguments
 from convergence.adapters.local.duckdb_sql.rules.base import Rule
 
-_MODULES: Final = (numbers, math, dates, date_values, text, strings, json, arrays, statements, structs)
+_MODULES: Final = (
+    numbers, aggregates, bits, math, comparisons, casts, dates, date_values, date_formats, series, text, strings,
+    json, arrays, statements, structs,
+)  # fmt: skip
 _RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     kind: rule for module in _MODULES for kind, rule in module.RULES.items()
 }
@@ -38,6 +48,7 @@ def apply_rules(tree: exp.Expr) -> exp.Expr:
         StepFailed: a construct that cannot be translated, by name.
     """
     for node in reversed(list(tree.walk(bfs=False))):
+        check_arguments(node)
         rule = _RULES.get(type(node))
         if rule is None:
             continue

@@ -1,4 +1,4 @@
-"""Text: casts to and from it, FORMAT, substrings."""
+"""Text: FORMAT and concatenation."""
 
 from __future__ import annotations
 
@@ -9,64 +9,12 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.patterns import Conversion, format_pieces
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, attempt, call, cast, function, kind_of, text, typed
+from convergence.adapters.local.duckdb_sql.rules.casts import as_text
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
-_TEXTS: Final = frozenset({exp.DataType.Type.TEXT, exp.DataType.Type.VARCHAR})
-_RANGES: Final = frozenset(kind for kind in exp.DataType.Type if "RANGE" in kind.value)
-_WHOLE: Final = frozenset({exp.DataType.Type.BIGINT, exp.DataType.Type.INT})
-
-
-def as_text(node: exp.Expr) -> exp.Expr:
-    """Return the node as CAST(… AS STRING) writes it: no zeros after the last digit of a number."""
-    kind = kind_of(node)
-    if kind == "STRING":
-        return node
-    if kind in _DECIMALS:
-        return call("numeric_text", node, kind="STRING")
-    if kind == "FLOAT64":
-        return call("float_text", node, kind="STRING")
-    if kind == "BYTES":
-        return function("decode", node, kind="STRING")
-    if kind in {"ARRAY", "STRUCT"}:
-        raise StepFailed(f"{kind} cannot be cast to STRING; use TO_JSON_STRING.")
-    if kind == "JSON":
-        return function("json_extract_string", node, text("$"), kind="STRING")
-    if kind in {"TIMESTAMP", "DATETIME", "TIME"}:
-        return call("moment_text", cast(node, "STRING"), kind="STRING")
-    if kind == "INTERVAL":
-        return call("interval_text", node, kind="STRING")
-    return cast(node, "STRING") if kind else call("text", node, kind="STRING")
-
-
-def _cast(node: exp.Expr) -> exp.Expr:
-    value, target = node.this, node.args["to"].this
-    if target is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
-        raise StepFailed("CAST AS INTERVAL cannot run here; write INTERVAL 3 DAY.")
-    if node.args["to"].name.upper() == "RANGE" or target in _RANGES:
-        raise StepFailed("The type RANGE cannot be used here.")
-    kind = kind_of(value)
-    if isinstance(value, exp.Parameter):
-        return node  # a typed placeholder
-    if target in _TEXTS:
-        return as_text(value)
-    if kind == "STRING" or value.is_string:
-        if target in _WHOLE:
-            return call("int64_of", value, kind="INT64")
-        if target is exp.DataType.Type.BOOLEAN:
-            return call("bool_of", value, kind="BOOL")
-        if target in {exp.DataType.Type.BINARY, exp.DataType.Type.VARBINARY}:
-            return function("encode", value, kind="BYTES")
-    if target in _WHOLE and kind == "FLOAT64":
-        node.set("this", function("round", value, kind="FLOAT64"))  # half away from zero; DuckDB's cast rounds to even
-    return node
-
-
-def _try_cast(node: exp.Expr) -> exp.Expr:
-    changed = _cast(exp.Cast(this=node.this, to=node.args["to"], format=node.args.get("format")))
-    if isinstance(changed, exp.Cast):
-        return typed(exp.TryCast(this=changed.this, to=changed.args["to"]), kind_of(node))
-    return typed(attempt(changed), kind_of(node))
+# The macro that lets a value of unknown type through when it has the type of the conversion.
+_OF_KIND: Final = dict.fromkeys("dixXo", "only_int64") | dict.fromkeys("fFeEgG", "only_float64") | {"s": "only_string"}
 
 
 def _format(node: exp.Expr) -> exp.Expr:
@@ -92,50 +40,77 @@ def _format(node: exp.Expr) -> exp.Expr:
 
 
 def _converted(piece: Conversion, value: exp.Expr) -> exp.Expr:
-    letter = piece.letter
+    letter, kind = piece.letter, kind_of(value)
+    if isinstance(value, exp.Null) and letter not in "tT":
+        return value
+    if letter in "dixXo" and kind not in {"INT64", ""}:
+        raise StepFailed(f"FORMAT: %{letter} takes INT64, not {kind}.")
+    if letter in "fFeEgG" and kind not in _DECIMALS | {"FLOAT64", ""}:
+        raise StepFailed(f"FORMAT: %{letter} takes FLOAT64 or NUMERIC, not {kind}.")
+    if letter == "s" and kind not in {"STRING", ""}:
+        raise StepFailed(f"FORMAT: %s takes STRING, not {kind}; use %t.")
+    if not kind:
+        value = call(_OF_KIND[letter], value) if letter in _OF_KIND else value
     if letter in "di":
-        return _padded(piece, _integer(piece, value))
-    if letter in "fFeEgG":
-        return _padded(piece, _real(piece, value))
+        digits = cast(function("abs", cast(cast(value, "INT64"), "NUMERIC")), "STRING")
+        digits = function("split_part", digits, text("."), exp.Literal.number(1))
+        return _signed(piece, value, _with_zeros(piece, digits))
     if letter in "xXo":
-        return _padded(piece, function("printf", text(f"%l{letter}"), cast(value, "INT64")))
+        return _signed(piece, value, _based(piece, value))
+    if letter in "fFeEgG":
+        return _signed(piece, value, _real(piece, value))
     if letter == "s":
-        written = as_text(value)
-        return _padded(
-            piece,
-            function("left", written, exp.Literal.number(piece.precision)) if piece.precision is not None else written,
-        )
+        cut = function("left", value, exp.Literal.number(piece.precision)) if piece.precision is not None else value
+        return _padded(piece, as_text(cut))
     if letter in "tT":
         return _padded(piece, _shown(value, literal=letter == "T"))
-    if letter in "pP":
-        return cast(value, "STRING")
-    raise StepFailed(f"FORMAT: %{letter} cannot be used here.")
+    if letter in "pP" and kind == "JSON":
+        return _padded(piece, cast(value, "STRING"))
+    raise StepFailed(f"FORMAT: %{letter}{f' of {kind}' if kind else ''} cannot be used here.")
 
 
-def _integer(piece: Conversion, value: exp.Expr) -> exp.Expr:
-    number = cast(value, "INT64")
-    if "'" in piece.flags:
-        return function("format", text("{:,}"), number)
-    sign = next((flag for flag in "+ " if flag in piece.flags), "")
-    if "0" in piece.flags and piece.width and "-" not in piece.flags:
-        return function("printf", text(f"%{sign}0{piece.width}lld"), number)
-    return (
-        function("printf", text(f"%{sign}lld"), number)
-        if sign
-        else exp.Cast(this=number, to=exp.DataType.build("TEXT"))
-    )
+def _with_zeros(piece: Conversion, digits: exp.Expr) -> exp.Expr:
+    """The precision of an integer is how many digits it has at least."""
+    return digits if piece.precision is None else call("zeros_left", digits, exp.Literal.number(piece.precision))
+
+
+def _based(piece: Conversion, value: exp.Expr) -> exp.Expr:
+    """Hexadecimal or octal digits of the number without its sign."""
+    if "#" in piece.flags or "'" in piece.flags:
+        raise StepFailed(f"FORMAT: the flags {piece.flags!r} of %{piece.letter} cannot be used here.")
+    unsigned = cast(function("abs", cast(value, "INT64")), "INT64")
+    return _with_zeros(piece, function("printf", text(f"%l{piece.letter}"), unsigned))
 
 
 def _real(piece: Conversion, value: exp.Expr) -> exp.Expr:
+    """Digits of the number without its sign. A NUMERIC is never a FLOAT64 in between."""
     places = 6 if piece.precision is None else piece.precision
-    if kind_of(value) in _DECIMALS and piece.letter in "fF" and not piece.flags.strip("-"):
-        rounded = function("round", value, exp.Literal.number(min(places, 9)))
-        return exp.Cast(this=rounded, to=exp.DataType(this=exp.DataType.Type.TEXT))
+    kind = kind_of(value)
+    if "#" in piece.flags:
+        raise StepFailed(f"FORMAT: %{piece.flags}{piece.letter} cannot be used here.")
+    if kind in _DECIMALS:
+        if piece.letter not in "fF":
+            raise StepFailed(f"FORMAT: %{piece.letter} of {kind} cannot be used here; cast it to FLOAT64.")
+        most = 9 if kind == "NUMERIC" else 18
+        rounded = cast(function("round", function("abs", value), exp.Literal.number(min(places, most))), "STRING")
+        return exp.DPipe(this=rounded, expression=text("0" * (places - most))) if places > most else rounded
+    number = function("abs", cast(value, "FLOAT64"))
+    return function("printf", text(f"%.{places}{piece.letter}"), number)
+
+
+def _signed(piece: Conversion, value: exp.Expr, digits: exp.Expr) -> exp.Expr:
+    """Put thousands, sign and zeros to the digits, in the width that the conversion has."""
     if "'" in piece.flags:
-        return function("format", text(f"{{:,.{places}f}}"), cast(value, "FLOAT64"))
-    flags = piece.flags.replace("-", "")
-    width = piece.width if "0" in flags and piece.width else ""
-    return function("printf", text(f"%{flags}{width}.{places}{piece.letter}"), cast(value, "FLOAT64"))
+        if "0" in piece.flags or piece.letter in "eEgG":
+            raise StepFailed(f"FORMAT: %{piece.flags}{piece.letter} cannot be used here.")
+        digits = call("thousands", digits)
+    plus = next((flag for flag in "+ " if flag in piece.flags), "")
+    width = piece.width or 0
+    zeros = width if "0" in piece.flags and "-" not in piece.flags and piece.precision is None else 0
+    if piece.letter in "fFeEgG" and "0" in piece.flags and "-" not in piece.flags:
+        zeros = width
+    sign = call("sign_of", value.copy(), text(plus))
+    return _padded(piece, call("number_text", sign, digits, exp.Literal.number(zeros), kind="STRING"))
 
 
 def _padded(piece: Conversion, written: exp.Expr) -> exp.Expr:
@@ -146,13 +121,16 @@ def _padded(piece: Conversion, written: exp.Expr) -> exp.Expr:
 
 def _shown(value: exp.Expr, *, literal: bool) -> exp.Expr:
     """%t is the value as text, %T as a literal; NULL is the word."""
-    kind, written = kind_of(value), as_text(value)
-    if literal and kind in {"BYTES", "JSON", "INTERVAL", "TIME"}:
-        raise StepFailed(f"FORMAT: %T of {kind} cannot be used here.")
-    if literal and kind == "FLOAT64":
-        written = call("float_literal", value, kind="STRING")
+    kind = kind_of(value)
+    if kind in {"ARRAY", "STRUCT"} or (literal and kind in {"BYTES", "JSON", "INTERVAL", "TIME"}):
+        raise StepFailed(f"FORMAT: %{'T' if literal else 't'} of {kind} cannot be used here.")
+    written = as_text(value)
+    if kind == "FLOAT64":
+        written = call("float_literal" if literal else "float_shown", value, kind="STRING")
+    elif not kind:
+        written = call("literal" if literal else "shown", value, kind="STRING")
     if literal and kind == "STRING":
-        written = cast(function("to_json", written), "STRING")
+        written = call("string_literal", written)
     elif literal and kind in {"DATE", "DATETIME", "TIMESTAMP", "NUMERIC", "BIGNUMERIC"}:
         written = exp.DPipe(this=exp.DPipe(this=text(f'{kind} "'), expression=written), expression=text('"'))
     return exp.Coalesce(this=written, expressions=[text("NULL")])
@@ -178,8 +156,6 @@ def _user(_: exp.Expr) -> exp.Expr:
 
 
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
-    exp.Cast: _cast,
-    exp.TryCast: _try_cast,
     exp.Format: _format,
     exp.Concat: _joined,
     exp.DPipe: _joined,

@@ -1,0 +1,77 @@
+"""SUM, AVG and COUNTIF: their types, and an error for what is too large."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, kind_of, typed
+
+
+def _total(node: exp.Expr) -> exp.Expr:
+    """SUM of INT64 is INT64: DuckDB's is wider, and overflow is an error."""
+    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    kind = kind_of(argument)
+    if kind in {"INTERVAL", "NUMERIC", "BIGNUMERIC"}:
+        return typed(node, kind)
+    whole = with_window(node)
+    if kind == "FLOAT64":
+        return instead(node, whole, call("bounded", whole.copy(), exp.true(), kind=kind))
+    wrapped = cast(whole.copy(), "INT64") if kind == "INT64" else call("integral", whole.copy())
+    return instead(node, whole, wrapped)
+
+
+def _average(node: exp.Expr) -> exp.Expr:
+    """AVG of a decimal is a decimal: the sum divided by the count."""
+    argument = node.this.expressions[0] if isinstance(node.this, exp.Distinct) else node.this
+    decimal = kind_of(argument)
+    whole = with_window(node)
+    if decimal not in {"NUMERIC", "BIGNUMERIC"}:
+        return instead(node, whole, call("bounded", whole.copy(), exp.true(), kind="FLOAT64")) if decimal else node
+    total, count = (swapped(whole, node, kind) for kind in (exp.Sum, exp.Count))
+    zero = exp.Nullif(this=count, expression=exp.Literal.number(0))
+    return instead(node, whole, call(f"{decimal.lower()}_divide", total, zero, kind=decimal))
+
+
+def swapped(whole: exp.Expr, node: exp.Expr, kind: type[exp.Expr]) -> exp.Expr:
+    """Return the aggregate with another function, over the same rows."""
+    fresh = kind(this=node.this.copy())
+    if whole is node:
+        return fresh
+    copy = whole.copy()
+    inner = copy
+    while type(inner.this) is not type(node):
+        inner = inner.this
+    inner.set("this", fresh)
+    return copy
+
+
+def with_window(node: exp.Expr) -> exp.Expr:
+    """Return the aggregate with its FILTER and OVER."""
+    while isinstance(node.parent, exp.Window | exp.Filter | exp.IgnoreNulls) and node.arg_key == "this":
+        node = node.parent
+    return node
+
+
+def instead(node: exp.Expr, whole: exp.Expr, wrapped: exp.Expr) -> exp.Expr:
+    """Put `wrapped` where the aggregate or, if it has one, its window stands."""
+    if whole is node:
+        return wrapped
+    whole.replace(wrapped)
+    return node
+
+
+def _whole_number(node: exp.Expr) -> exp.Expr:
+    """Aggregates that count come wider than INT64, and without rows the count is 0."""
+    whole = with_window(node)
+    count = exp.Coalesce(this=whole.copy(), expressions=[exp.Literal.number(0)])
+    return instead(node, whole, cast(count, "INT64"))
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {
+    exp.Sum: _total,
+    exp.Avg: _average,
+    exp.CountIf: _whole_number,
+}

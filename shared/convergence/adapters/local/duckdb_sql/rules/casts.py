@@ -1,0 +1,138 @@
+"""CAST and SAFE_CAST: the conversions that GoogleSQL has, and the texts that it reads.
+
+DuckDB reads more than that: 'infinity' and 'epoch' as dates, slashes, 24:00:00, offsets it then drops, `1_000`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.local.duckdb_sql.rules.base import (
+    Rule,
+    attempt,
+    call,
+    cast,
+    function,
+    kind_named,
+    kind_of,
+    text,
+    typed,
+)
+from convergence.errors import StepFailed
+
+_DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
+_NUMBERS: Final = _DECIMALS | {"INT64", "FLOAT64"}
+_RANGES: Final = frozenset(kind for kind in exp.DataType.Type if "RANGE" in kind.value)
+# GoogleSQL: "Conversion rules", what each type can be cast to besides itself and STRING.
+_TARGETS: Final[Mapping[str, frozenset[str]]] = {
+    "INT64": _NUMBERS | {"BOOL"},
+    "NUMERIC": _NUMBERS,
+    "BIGNUMERIC": _NUMBERS,
+    "FLOAT64": _NUMBERS,
+    "BOOL": frozenset({"INT64"}),
+    "STRING": _NUMBERS | {"BOOL", "BYTES", "DATE", "DATETIME", "TIME", "TIMESTAMP"},
+    "BYTES": frozenset(),
+    "DATE": frozenset({"DATETIME", "TIMESTAMP"}),
+    "DATETIME": frozenset({"DATE", "TIME", "TIMESTAMP"}),
+    "TIME": frozenset(),
+    "TIMESTAMP": frozenset({"DATE", "DATETIME", "TIME"}),
+    "ARRAY": frozenset(),
+    "STRUCT": frozenset(),
+    "INTERVAL": frozenset(),
+}
+# The macro of `functions.sql` that reads a text as this type.
+_READERS: Final = {
+    "INT64": "int64_of",
+    "FLOAT64": "float64_of",
+    "NUMERIC": "numeric_of",
+    "BIGNUMERIC": "bignumeric_of",
+    "BOOL": "bool_of",
+    "DATE": "date_of",
+    "DATETIME": "datetime_of",
+    "TIME": "time_of",
+    "TIMESTAMP": "timestamp_of",
+}
+_DAY: Final = r"(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}"
+_CLOCK: Final = r"([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?"
+_ZONE: Final = r"[Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*"
+# Literals are checked here, once; the macros have the same patterns for values.
+_TEXTS: Final = {
+    kind: re.compile(pattern, re.ASCII)
+    for kind, pattern in {
+        "DATE": _DAY,
+        "DATETIME": rf"{_DAY}([Tt ]{_CLOCK})?",
+        "TIME": _CLOCK,
+        "TIMESTAMP": rf"{_DAY}([Tt ]{_CLOCK}({_ZONE})?)?",
+    }.items()
+}
+
+
+def as_text(node: exp.Expr) -> exp.Expr:
+    """Return the node as CAST(… AS STRING) writes it: no zeros after the last digit of a number."""
+    kind = kind_of(node)
+    if kind == "STRING":
+        return node
+    if kind in _DECIMALS:
+        return call("numeric_text", node, kind="STRING")
+    if kind == "FLOAT64":
+        return call("float_text", node, kind="STRING")
+    if kind == "BYTES":
+        return function("decode", node, kind="STRING")
+    if kind in {"ARRAY", "STRUCT"}:
+        raise StepFailed(f"{kind} cannot be cast to STRING; use TO_JSON_STRING.")
+    if kind == "JSON":
+        return function("json_extract_string", node, text("$"), kind="STRING")
+    if kind in {"TIMESTAMP", "DATETIME", "TIME"}:
+        return call("moment_text", cast(node, "STRING"), kind="STRING")
+    if kind == "INTERVAL":
+        return call("interval_text", node, kind="STRING")
+    return cast(node, "STRING") if kind else call("text", node, kind="STRING")
+
+
+def as_kind(node: exp.Expr, kind: str) -> exp.Expr:
+    """Return a value in a type; a text that GoogleSQL does not read as one is an error where it runs."""
+    known = kind_of(node)
+    if known == kind or isinstance(node, exp.Null):
+        return cast(node, kind)
+    if known not in {"STRING", ""} or kind not in _READERS:
+        return cast(node, kind)
+    if isinstance(node, exp.Literal) and kind in _TEXTS and _TEXTS[kind].fullmatch(node.name):
+        written = re.sub("^([0-9-]+)t", r"\1T", node.name)
+        return cast(text(re.sub("([0-9])z$", r"\1Z", written)), kind)
+    return call(_READERS[kind] if known or kind in _TEXTS else f"to_{kind.lower()}", node, kind=kind)
+
+
+def _cast(node: exp.Expr) -> exp.Expr:
+    value, target = node.this, node.args["to"]
+    if target.this is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
+        raise StepFailed("CAST AS INTERVAL cannot run here; write INTERVAL 3 DAY.")
+    if target.name.upper() == "RANGE" or target.this in _RANGES:
+        raise StepFailed("The type RANGE cannot be used here.")
+    if isinstance(value, exp.Parameter | exp.Null):
+        return node  # a typed placeholder, or NULL of a type
+    kind, wanted = kind_of(value), kind_named(target)
+    if kind in _TARGETS and wanted not in {"", "STRING", kind} | _TARGETS[kind]:
+        raise StepFailed(f"{kind} cannot be cast to {wanted}.")
+    if wanted == "STRING":
+        return as_text(value)
+    if wanted == "BYTES" and kind == "STRING":
+        return function("encode", value, kind="BYTES")
+    if kind in {"STRING", ""} and wanted in _READERS:
+        return as_kind(value, wanted)
+    if wanted == "INT64" and kind == "FLOAT64":
+        node.set("this", function("round", value, kind="FLOAT64"))  # half away from zero; DuckDB's cast rounds to even
+    return node
+
+
+def _try_cast(node: exp.Expr) -> exp.Expr:
+    changed = _cast(exp.Cast(this=node.this, to=node.args["to"]))
+    if isinstance(changed, exp.Cast):
+        return typed(exp.TryCast(this=changed.this, to=changed.args["to"]), kind_of(changed))
+    return typed(attempt(changed), kind_of(changed))
+
+
+RULES: Final[Mapping[type[exp.Expr], Rule]] = {exp.Cast: _cast, exp.TryCast: _try_cast}
