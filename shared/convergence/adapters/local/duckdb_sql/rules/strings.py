@@ -59,15 +59,20 @@ def _repeated(node: exp.Expr) -> exp.Expr:
 
 def _replaced(node: exp.Expr) -> exp.Expr:
     """REPLACE by what is not longer cannot grow."""
-    sought, new = node.expression, node.args["replacement"]
+    sought, new = node.expression, node.args.get("replacement")
+    if new is None:
+        raise StepFailed("REPLACE takes three arguments.")
     if isinstance(sought, exp.Literal) and isinstance(new, exp.Literal) and len(new.name) <= len(sought.name):
         return node
     return call("replaced", node.this, sought, new, kind="STRING")
 
 
 def _replaced_pattern(node: exp.Expr) -> exp.Expr:
-    if not isinstance(node.args["replacement"], exp.Literal | exp.RawString):
-        node.set("replacement", call("replacement", node.this.copy(), node.args["replacement"]))
+    new = node.args.get("replacement")
+    if new is None:
+        raise StepFailed("REGEXP_REPLACE takes three arguments.")
+    if not isinstance(new, exp.Literal | exp.RawString):
+        node.set("replacement", call("replacement", node.this.copy(), new))
     return node
 
 
