@@ -249,7 +249,7 @@ CREATE OR REPLACE MACRO googlesql.session_user() AS 'embedded';
 
 -- JSON held as text: what is no JSON gives NULL, as JSON_EXTRACT_SCALAR does.
 CREATE OR REPLACE MACRO googlesql.json_scalar(j, p) AS
-  json_extract_string(nullif(nullif(nullif(json_value(CASE WHEN json_valid(j) THEN j END, p), 'NaN'), 'Infinity'), '-Infinity'), '$');
+  json_extract_string(regexp_replace(json_value(CASE WHEN json_valid(j) THEN j END, p), '^-?(NaN|Infinity)$', 'null'), '$');
 CREATE OR REPLACE MACRO googlesql.json_fragment(j, p) AS json_extract(CASE WHEN json_valid(j) THEN j END, p);
 CREATE OR REPLACE MACRO googlesql.json_strings(j, p) AS
   CASE WHEN json_type(googlesql.json_fragment(j, p)) = 'ARRAY'
