@@ -27,7 +27,7 @@ def fetch(answer: Answer, rows_max: int) -> tuple[tuple[tuple[str, SqlType], ...
     """Return (name, type) of the columns and at most `rows_max` rows of the statement that just ran.
 
     Raises:
-        StepFailed: the rows are larger than `RESULT_BYTES_MAX`, or hold a date that GoogleSQL has not.
+        StepFailed: the rows are larger than `RESULT_BYTES_MAX`, or hold a date that GoogleSQL does not have.
     """
     described = [(str(column[0]), from_duckdb(str(column[1]))) for column in answer.description or []]
     convert = [_converter(kind) for _, kind in described]

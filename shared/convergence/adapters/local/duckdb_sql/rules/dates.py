@@ -56,6 +56,7 @@ def _first_day(node: exp.Expr | None) -> int:
 
 
 def check_part(parts: Mapping[str, frozenset[str]], kind: str, part: str, what: str) -> None:
+    """Raise `StepFailed` when the type has no such part; an unknown type has all."""
     if kind in parts and part not in parts[kind]:
         raise StepFailed(f"{what} of {kind} takes {', '.join(sorted(parts[kind]))}, not {part}.")
 

@@ -236,7 +236,7 @@ def _hexadecimal(node: exp.Expr) -> exp.Expr:
 
 
 def _negated(node: exp.Expr) -> exp.Expr:
-    """The least INT64 is no minus before a literal: that would have 128 bits in DuckDB."""
+    """The least INT64 is written as one literal: a minus before a literal would have 128 bits in DuckDB."""
     if isinstance(node.this, exp.Literal) and node.this.is_int and int(node.this.name) == 2**63:
         return cast(exp.Literal.string(f"-{2**63}"), "INT64")
     return node
