@@ -11,6 +11,7 @@ SEED   ?= 0
 WORLDS ?= 1
 SHAPE  ?= all
 ENGINE ?= 400
+JOBS   ?= 2
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
@@ -47,7 +48,7 @@ sim: $(VENV)/dev ## Simulate the engine in the worlds SEED … SEED+WORLDS-1
 	@$(BIN)/python -m tests.simulation --seed $(SEED) --worlds $(WORLDS)
 
 mutants: $(VENV)/dev ## What unit tests miss: small changes of domain/ (all) and engine/ (ENGINE of them, drawn by SEED)
-	@$(BIN)/python -m tests.mutants --seed $(SEED) --engine $(ENGINE)
+	@$(BIN)/python -m tests.mutants --seed $(SEED) --engine $(ENGINE) --jobs $(JOBS)
 
 bench: $(VENV)/dev ## Benchmark the engine; SHAPE=chain|fan|many|api|cold|long|load|extract|orgs|procedure|all
 	@$(BIN)/python -m tests.bench $(SHAPE)

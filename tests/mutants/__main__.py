@@ -7,6 +7,7 @@ of `engine/` drawn with the seed, each with the unit tests of both folders.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -20,7 +21,7 @@ from typing import Final
 import orjson
 
 ROOT: Final = Path(__file__).parents[2]
-MUTMUT: Final = Path(sys.executable).with_name("mutmut")
+MUTMUT: Final = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")  # as its own command does
 PACKAGE: Final = Path("src") / "convergence"
 BESIDE: Final = ("tests", "configs", "functions", "docs", "infra")  # what tests read
 NO_SUCH: Final = "convergence.nothing"  # makes mutmut write all mutants and time the tests, and stop there
@@ -42,7 +43,9 @@ markers = ["emulator: as in the project", "integration: as there", "endless: as 
 source_paths = ["src/convergence"]
 only_mutate = ["src/convergence/domain/*.py", "src/convergence/engine/*.py", "src/convergence/engine/**/*.py"]
 pytest_add_cli_args_test_selection = ["tests/unit/domain", "tests/unit/engine"]
-pytest_add_cli_args = ["-W", "ignore", "-p", "no:unraisableexception"]
+pytest_add_cli_args = ["-W", "ignore", "-p", "no:unraisableexception", "-p", "tests.mutants.fresh_caches"]
+timeout_multiplier = 5.0
+timeout_constant = 3.0
 also_copy = ["tests", "configs", "functions", "docs", "infra"]
 """
 
@@ -52,18 +55,19 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make mutants", description=__doc__)
     parser.add_argument("--seed", type=int, default=0, help="draws the sample of engine/ (default 0)")
     parser.add_argument("--engine", type=int, default=400, help="how many mutants of engine/ (default 400)")
+    parser.add_argument("--jobs", type=int, default=2, help="how many mutants at a time (default 2)")
     parser.add_argument("--only", default="", help="run these instead: a mutant's name, * stands for anything")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
-        copy = Path(folder)
+        copy, jobs = Path(folder), str(arguments.jobs)
         copy_tree(copy)
-        _mutmut(copy, "run", "--max-children", "2", NO_SUCH)
+        _mutmut(copy, "run", "--max-children", jobs, NO_SUCH)
         names = sorted(_ends(copy))
         if not names:
             print("mutmut made no mutants:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
             return 1
         chosen = [arguments.only] if arguments.only else sample(names, arguments.seed, arguments.engine)
-        _mutmut(copy, "run", "--max-children", "2", *chosen)
+        _mutmut(copy, "run", "--max-children", jobs, *chosen)
         ended = {name: end for name, end in _ends(copy).items() if end != "not run"}
         if not ended:
             print("mutmut ran none:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
@@ -101,7 +105,8 @@ def report(ended: dict[str, str], seed: int) -> str:
 
 
 def _mutmut(copy: Path, *arguments: str) -> str:
-    run = subprocess.run([MUTMUT, *arguments], cwd=copy, capture_output=True, text=True, check=False)
+    where = {**os.environ, "PYTHONPATH": str(copy / "mutants")}  # the plugin is found there
+    run = subprocess.run([*MUTMUT, *arguments], cwd=copy, env=where, capture_output=True, text=True, check=False)
     with (copy / "log").open("a") as log:
         log.write(run.stdout + run.stderr)
     return run.stdout

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import datetime
 from enum import Enum
+from functools import cache
 from types import NoneType, UnionType
 from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
@@ -35,20 +36,19 @@ def from_stored(cls: type[T], data: Mapping[str, Any]) -> T:
     Raises:
         TypeError: a field without a default is missing.
     """
-    readers = _READERS.get(cls)
-    if readers is None:
-        hints = get_type_hints(cls)
-        names = [field.name for field in fields(cast("Any", cls)) if field.init]
-        readers = _READERS[cls] = tuple((name, _reader(hints[name])) for name in names)
     values = {}
-    for name, convert in readers:
+    for name, convert in _readers(cast("Any", cls)):
         if name in data:
             value = data[name]
             values[name] = value if convert is None or value is None else convert(value)
     return cls(**values)
 
 
-_READERS: dict[type[Any], tuple[tuple[str, Convert | None], ...]] = {}
+@cache
+def _readers(cls: type[Any]) -> tuple[tuple[str, Convert | None], ...]:
+    """Return the fields of a dataclass, each with what reads its value."""
+    hints = get_type_hints(cls)
+    return tuple((field.name, _reader(hints[field.name])) for field in fields(cls) if field.init)
 
 
 def _reader(hint: Any) -> Convert | None:
