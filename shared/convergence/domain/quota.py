@@ -41,6 +41,8 @@ class Usage:
             QuotaExceeded: names the limit that is reached and when it is lifted.
         """
         today, month = now.strftime("%Y-%m-%d"), now.strftime("%Y-%m")
+        if today < self.day <= (now + timedelta(days=1)).strftime("%Y-%m-%d"):
+            today, month = self.day, self.month  # by a clock ahead of this one the day had begun: its count goes on
         day_count = self.day_count if self.day == today else 0
         month_count = self.month_count if self.month == month else 0
         active = {run: end for run, end in self.active.items() if end > now and run != run_id}

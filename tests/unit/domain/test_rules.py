@@ -45,6 +45,23 @@ def test_daily_and_monthly_limits_open_again_with_the_calendar() -> None:
     assert reserved(usage, "r4", days=31, limits=wide).month_count == 1
 
 
+def test_a_machine_whose_clock_is_behind_does_not_open_the_day_again() -> None:
+    wide = Limits(daily=2, monthly=3, concurrent=99)
+    first_of_month = T0.replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+
+    def at(usage: Usage, run: str, seconds: int, *, counted: bool = True) -> Usage:
+        now = first_of_month + timedelta(seconds=seconds)
+        return usage.reserve(run, wide, now=now, until=now + timedelta(hours=1), counted=counted, token="t")
+
+    usage = at(at(Usage(active={}), "r1", 1), "r1", -2, counted=False)
+    assert (usage.day, usage.day_count, usage.month_count) == (f"{first_of_month:%Y-%m-%d}", 1, 1)
+    usage = at(usage, "r2", -1)
+    with pytest.raises(QuotaExceeded, match="Daily"):
+        at(usage, "r3", 2)
+    long_ago = at(usage, "r3", -2 * 86_400)  # a clock that was set to the far future does not count for ever
+    assert (long_ago.day_count, long_ago.month_count) == (1, 1)
+
+
 def test_a_replay_is_not_a_new_run() -> None:
     usage = reserved(reserved(Usage(active={}), "r1"), "r1", counted=False)
     assert (usage.day_count, set(usage.active)) == (1, {"r1"})
