@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.dispatch_message import KIND, on_dispatch
 from convergence.engine.step.run_step import on_step_ready
-from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, STEP_READY, Ack, Delivery, Message, Retry
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Ack, Delivery, Message, Retry
 from tests.simulation.faults import Killed
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-HANDLERS = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter}
+HANDLERS = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter, DISPATCH: on_dispatch}
 ACK_DEADLINE_S = 600.0
 REDELIVERY_MIN_S = 10.0  # a subscriber that dies is sometimes noticed early
 
@@ -75,6 +76,8 @@ class Broker:
                 self._again(delivery, 1.0 if answer.after_s is None else answer.after_s)
             else:
                 assert isinstance(answer, Ack)
+                if delivery.message.attributes.get("kind") == KIND:
+                    self._world.watch.check_answered(delivery.message)
 
     def _again(self, delivery: Delivery, after_s: float) -> None:
         if delivery.attempt >= self._deliveries_max:

@@ -1,223 +1,158 @@
-"""A client that wants a run: asks until accepted, sometimes cancels, replays what failed, checks what came out."""
+"""A client that wants a run: asks until accepted, sometimes cancels, replays what failed."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+import hashlib
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.replay import replay, replay_dead_letter
 from convergence.errors import ConvergenceError, InvalidInput, QuotaExceeded
-from convergence.ports.warehouse import Row
-from tests.simulation.faults import Killed
-from tests.simulation.pipelines import pipeline
-from tests.simulation.processor import expected_rows
+from tests.simulation.faults import Killed, Process
+from tests.simulation.secret import SECRET
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
+
+T = TypeVar("T")
+# What a healthy engine refuses: a replay that came too late, and an edit of parameters after the file has changed.
+REFUSALS = ("replayed", "is finished", "has changed since")
+ONCE = "runs once"
+TAKEN = "the idempotency key belongs to run"
 
 
 class Client:
     """One request and what became of it."""
 
-    def __init__(self, world: World, number: int, org: str, shape: int) -> None:
-        self._world = world
-        self._shape = shape
+    judges = True  # its run is as it wanted it
+
+    def __init__(self, world: World, number: int, org: str, shape: int, *, label: str | None = None) -> None:
+        self.world = world
+        self.shape = shape
         self.org = org
         self.run_id = ""
         self.content = False
-        self.over_month = False  # then it gives up instead of waiting for the next month
+        self.refused = False  # for good: nothing is wanted any more
         self._opens_s = 0.0
-        self._request = RunRequest(
+        self.request = RunRequest(
             org=org,
             pipeline=f"sim/chaos/shape{shape}",
-            parameters={"api_key": "sk-simulated-plaintext-0123456789"},
+            parameters={"api_key": SECRET} | ({} if label is None else {"label": label}),
             idempotency_key=f"client-{number}",
         )
         cancels, after_s = world.rng.random() < world.odds.cancelled, world.odds.cancelled_after_max_s
-        self._cancels_after_s = world.rng.uniform(0, after_s) if cancels else None
+        self.cancels_after_s = world.rng.uniform(0, after_s) if cancels else None
         self._comes_back = world.rng.random() < world.odds.comes_back
-        self._edits = world.rng.random() < 0.5
-        self._effects: dict[str, Applied] = {}  # about writes that took effect with other parameters, by step
-        self._by_dead_letter = not self._edits and world.rng.random() < 0.7
-
-    async def run_scenario(self) -> None:
-        world = self._world
-        await world.clock.sleep(0 if world.races else world.rng.uniform(0, 300))
-        while not self.run_id:
-            run = await self._ask(lambda services: dispatch(services, self._request))
-            if run is not None:
-                self.run_id = run.run_id
-            elif self.over_month:
-                self.content = True
-                return
-            else:
-                await world.clock.sleep(self._opens_s + world.rng.uniform(0 if world.races else 5, 120))
-        if self._cancels_after_s is not None:
-            await world.clock.sleep(self._cancels_after_s)
-            while await self._ask(lambda services: cancel(services, self.org, self.run_id)) is None:
-                await world.clock.sleep(10)
-            if not self._comes_back:
-                self.content = True
-                return
-        while not self.content:
-            await world.clock.sleep(world.rng.uniform(10, 120))
-            status = self._document["status"]
-            if status in ("failed", "cancelled"):
-                await self._ask(self._replay)
-            self.content = status == "completed"
-
-    async def _replay(self, services: Any) -> Any:
-        dead_letters = [path for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")]
-        newest = [path for path in dead_letters if path.endswith(f".{self._document['epoch']}")]
-        if self._by_dead_letter and newest:
-            return await replay_dead_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
-        edited = {"label": f"e{self._document['epoch'] + 1}"} if self._edits else None
-        error = self._document["error"] or {}
-        if error.get("code") == "step.applied_before":
-            self._effects.setdefault(error["step_id"], self._world.rng.choice(list(Applied)))
-        applied = {step_id: effect for step_id, effect in self._effects.items() if not self._is_done(step_id)}
-        return await replay(services, self.org, self.run_id, parameters=edited, applied=applied)
-
-    def _is_done(self, step_id: str) -> bool:
-        step = self._world.state.get(f"runs/{self.run_id}/steps/{step_id}", {})
-        return step.get("status") in ("completed", "skipped")
-
-    async def _ask(self, call: Any) -> Any:
-        """Return the answer, or None when there was none: no machine, a machine that died, a refusal to retry."""
-        self._opens_s = 0.0
-        process = self._world.any_process()
-        if process is None:
-            return None
-        try:
-            return await call(process.services)
-        except Killed:
-            return None
-        except QuotaExceeded as error:
-            self._world.quotas.refused[f"{str(error).split()[0]} {'replay' if self.run_id else 'run'}"] += 1
-            self.over_month = not self.run_id and "Monthly" in str(error)
-            self._opens_s = error.retry_after_s or 0.0
-            return None
-        except ConvergenceError as error:
-            expected = not isinstance(error, InvalidInput) or any(
-                word in str(error) for word in ("replayed", "is finished")
-            )
-            return None if expected else self._world.errors.append(error)
+        self.edits = world.rng.random() < 0.5
+        self.latest = world.rng.random() < 0.5  # replays with the file as it is then
+        self.effects: dict[str, Applied] = {}  # about writes that took effect with another input, by step
+        self._by_dead_letter = not self.edits and world.rng.random() < 0.5
 
     @property
-    def _document(self) -> dict[str, Any]:
-        return self._world.state[f"runs/{self.run_id}"]
+    def wanted_id(self) -> str:
+        """The id of the run that the request makes: the same for the same key, in every release."""
+        name = f"{self.org}\n{self.request.pipeline}\n{self.request.idempotency_key}"
+        return f"run_{hashlib.blake2b(name.encode(), digest_size=10).hexdigest()}"
 
-    # What must be true in the end
+    @property
+    def document(self) -> dict[str, Any]:
+        """The run."""
+        return self.world.state[f"runs/{self.run_id}"]
 
-    def check(self) -> None:
-        if self.over_month:
+    async def run_scenario(self) -> None:
+        """Live."""
+        world = self.world
+        await world.clock.sleep(0 if world.races else world.rng.uniform(0, 300))
+        while not self.run_id and not self.refused:
+            await self._obtain()
+            if not self.run_id and not self.refused:
+                await world.clock.sleep(self._opens_s + world.rng.uniform(0 if world.races else 5, 120))
+        if self.run_id and self.cancels_after_s is not None:
+            await world.clock.sleep(self.cancels_after_s)
+            while await self.ask(lambda process: cancel(process.services, self.org, self.run_id)) is None:
+                await world.clock.sleep(10)
+        if self.run_id and (self.cancels_after_s is None or self._comes_back):
+            await self._see_it_through()
+        self.content = True
+
+    async def _see_it_through(self) -> None:
+        while self.document["status"] != "completed":
+            if self.document["status"] in ("failed", "cancelled"):
+                await self.ask(self._replay, opens=True)
+            await self.world.clock.sleep(self.world.rng.uniform(10, 120))
+
+    async def _obtain(self) -> None:
+        """Ask once for the run."""
+        mark, known = self._mark(), f"runs/{self.wanted_id}" in self.world.state
+        run = await self.ask(lambda process: dispatch(process.services, self.request), opens=True)
+        if run is None:
             return
-        run = self._document
-        if run["status"] == "completed":
-            self._check_rows(run)
-        else:
-            ended = f"{self.run_id}: a healthy run ended as {run['status']}: {run['error']}"
-            assert run["status"] == "cancelled" or self._may_fail(run), ended
-        self._check_once()
-        self._check_dead_letters()
-        self._check_end_steps(run)
+        self.run_id = run.run_id
+        if mark is not None and not known:
+            raise self.world.violated(f"{self.run_id} was accepted, although {mark} had completed what runs once")
 
-    def _may_fail(self, run: dict[str, Any]) -> bool:
-        """A run whose client only wanted to cancel may have failed before, by a step that was told to, or by a fault at
-        its only attempt."""
-        return self._cancels_after_s is not None and run["error"]["code"] in (
-            "step.failed",
-            "step.crashed_often",
-            "transient",
-        )
+    async def _replay(self, process: Process) -> Any:
+        services = process.services
+        dead_letters = [path for path in self.world.state if path.startswith(f"dead_letters/{self.run_id}.")]
+        newest = [path for path in dead_letters if path.endswith(f".{self.document['epoch']}")]
+        edited = {"label": f"e{self.document['epoch'] + 1}"} if self.edits else None
+        error = self.document["error"] or {}
+        if error.get("code") == "step.applied_before":
+            self.effects.setdefault(error["step_id"], self.world.rng.choice(list(Applied)))
+        if self._by_dead_letter and newest and not self.effects:
+            return await replay_dead_letter(services, self.org, newest[0].removeprefix("dead_letters/"))
+        applied = {step_id: effect for step_id, effect in self.effects.items() if not self._is_done(step_id)}
+        run = await replay(services, self.org, self.run_id, parameters=edited, latest=self.latest, applied=applied)
+        found = self.world.watch.edition_of(self.run_id, run.plan_epoch)
+        if self.latest and (run.plan_epoch != run.epoch or found != process.edition):
+            raise self.world.violated(f"{self.run_id}: asked for edition {process.edition}, replayed with {found}")
+        return run
 
-    def _check_rows(self, run: dict[str, Any]) -> None:
-        for step in pipeline(self._shape).pipeline.steps:
-            document = self._world.state.get(f"runs/{self.run_id}/steps/{step.step_id}")
-            if step.trigger is not None:
-                continue
-            assert document is not None, f"{self.run_id} completed without {step.step_id}"
-            assert document["status"] in ("completed", "skipped"), f"{step.step_id} is {document['status']}"
-            self._check_label(step.step_id, document)
-            if "write" in step.config:
-                self._check_added(step.step_id, step.config, document)
-                continue
-            found = self._rows(step.step_id)
-            if document["status"] == "skipped" or document["error"] is not None:
-                assert found is None, f"{step.step_id} left rows, but did nothing"
-            else:
-                wanted = expected_rows(step.config)
-                assert found == wanted, f"{self.run_id}/{step.step_id}: rows {found}, faultless {wanted}"
+    def _is_done(self, step_id: str) -> bool:
+        step = self.world.state.get(f"runs/{self.run_id}/steps/{step_id}", {})
+        return step.get("status") in ("completed", "skipped")
 
-    def _check_label(self, step_id: str, document: dict[str, Any]) -> None:
-        """What was not done at a replay is done with the parameters of that replay, never with older ones."""
-        label = (document["result"] or {}).get("label")
-        oldest = self._world.unfinished_at.get((self.run_id, step_id), 0)
-        if self._edits and label is not None:
-            assert int(label[1:]) >= oldest, f"{step_id}: replayed in epoch {oldest}, ran with label {label}"
+    def _mark(self) -> str | None:
+        """Return the run that has completed this pipeline, if it runs once."""
+        mark = self.world.state.get(f"once/{self.org}.{self.request.pipeline.replace('/', '.')}")
+        return None if mark is None else str(mark["run_id"])
 
-    def _check_added(self, step_id: str, config: Mapping[str, Any], document: dict[str, Any]) -> None:
-        """Each row is there, and was made with the parameters of the epoch that completed the step, unless the client
-        asked to keep what was there, or to write it again."""
-        added, effect = self._added(step_id), self._effects.get(step_id)
-        if document["status"] == "skipped" or document["error"] is not None:
-            assert not added, f"{step_id} left rows, but did nothing"
-            return
-        assert {name for name, _ in added} == set(expected_rows(config)), f"{self.run_id}/{step_id}: rows {added}"
-        if effect is None:
-            label = document["result"]["label"]
-            assert all(each == label for _, each in added), f"{self.run_id}/{step_id}: {added}, completed with {label}"
-        if effect is not Applied.AGAIN:
-            assert len(added) == len(expected_rows(config)), f"{self.run_id}/{step_id}: written twice: {added}"
+    async def ask(self, call: Callable[[Process], Awaitable[T]], *, opens: bool = False) -> T | None:
+        """Return the answer, or None when there was none: no machine, a machine that died, a refusal to retry.
 
-    def _check_once(self) -> None:
-        """Whatever became of the run: no write happened twice while its input stayed the same."""
-        for step in pipeline(self._shape).pipeline.steps:
-            added = self._added(step.step_id) if "write" in step.config else []
-            assert len(added) == len(set(added)), f"{self.run_id}/{step.step_id}: written twice: {added}"
+        `opens`: the call may start something, which a suspended org must not.
+        """
+        self._opens_s = 0.0
+        process, suspended = self.world.any_process(), self.world.operator.suspended_since
+        if process is None:
+            return None
+        since = suspended.get(self.org)
+        try:
+            answer = await call(process)
+        except Killed:
+            return None
+        except ConvergenceError as error:
+            self._note_refusal(error)
+            return None
+        if opens and since is not None and since == suspended.get(self.org):
+            raise self.world.violated(f"{self.org} was suspended, and was given a run")
+        return answer
 
-    def _added(self, step_id: str) -> list[tuple[str, str]]:
-        return [(row["n"], row["label"]) for row in self._slice(step_id) or ()]
+    def _note_refusal(self, error: ConvergenceError) -> None:
+        text = str(error)
+        if isinstance(error, QuotaExceeded):
+            self.world.quotas.refused[f"{text.split(maxsplit=1)[0]} {'replay' if self.run_id else 'run'}"] += 1
+            self.refused = not self.run_id and "Monthly" in text  # it does not wait for the next month
+            self._opens_s = error.retry_after_s or 0.0
+        elif isinstance(error, InvalidInput):
+            self.latest |= "has changed since" in text
+            self.refused = not self.run_id and ((ONCE in text and self._mark() is not None) or self._is_taken(text))
+            if not self.refused and not any(word in text for word in REFUSALS):
+                self.world.errors.append(error)
 
-    def _rows(self, step_id: str) -> list[str] | None:
-        rows = self._slice(step_id)
-        return None if rows is None else [row["n"] for row in rows]
-
-    def _slice(self, step_id: str) -> list[Row] | None:
-        for key, rows in self._world.warehouse.slices.items():
-            if key[1] == f"rows_{step_id}" and self.run_id in key[2]:
-                assert key[0].startswith(self.org)
-                return rows
-        return None
-
-    def _check_dead_letters(self) -> None:
-        """One dead letter for each final failure, none for anything else."""
-        failures = []
-        for path, data in self._world.state.items():
-            if path.startswith(f"runs/{self.run_id}/steps/") and "~" not in path:
-                moves = [to for _, to, _ in data["transitions"]]
-                failures += [f"{data['step_id']}"] * moves.count("failed")
-        dead_letters = [
-            path.split(".")[1] for path in self._world.state if path.startswith(f"dead_letters/{self.run_id}.")
-        ]
-        assert sorted(failures) == sorted(dead_letters), (
-            f"{self.run_id}: failed {failures}, dead dead letters {dead_letters}"
-        )
-
-    def _check_end_steps(self, run: dict[str, Any]) -> None:
-        wanted = {
-            "completed": {"on_success", "on_completion"},
-            "failed": {"on_failure", "on_completion"},
-            "cancelled": {"on_completion"},
-        }[run["status"]]
-        for step in pipeline(self._shape).pipeline.steps:
-            if step.trigger in wanted:
-                document = self._world.state.get(f"runs/{self.run_id}/steps/{step.step_id}~{run['epoch']}")
-                assert document is not None, f"handler {step.step_id} never ran"
-                refused = (document["error"] or {}).get("code") == "transient"  # the warehouse, at its only attempt
-                assert document["status"] == "completed" or refused, (
-                    f"handler {step.step_id} is {document['status']}: {document['error']}"
-                )
+    def _is_taken(self, text: str) -> bool:
+        """True when another client's run has this client's key."""
+        return TAKEN in text and f"runs/{self.wanted_id}" in self.world.state and self in self.world.rivals

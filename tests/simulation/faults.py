@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from tests.simulation.world import World
 
 
+MAX_SKEW_S = 3.0
+
+
 class Killed(BaseException):
     """The process is dead: this line of execution ends here, whatever it was doing."""
 
@@ -30,6 +33,9 @@ class Odds:
     kill: float = 0.01
     freeze: float = 0.003
     freeze_max_s: float = 400.0
+    slow: float = 0.0  # one call, while the process goes on with its other work
+    slow_max_s: float = 150.0
+    clock_skew_s: float = 0.0  # of each machine, ahead or behind
     unavailable: float = 0.01
     answer_lost: float = 0.02
     query_lost: float = 0.0  # the answer of the store to a query or a count
@@ -48,6 +54,11 @@ class Odds:
     cancelled: float = 0.15
     cancelled_after_max_s: float = 900.0
     comes_back: float = 0.5  # who cancelled, and replays
+    by_message: float = 0.0  # clients that ask through the bus
+    twin: float = 0.0  # worlds in which another client uses the first one's idempotency key
+    key_changed: float = 0.0  # orgs whose stored key is replaced or removed every few minutes
+    suspended: float = 0.0  # orgs that may not run anything for a while
+    deployed: float = 0.0  # worlds that get other pipelines and files, machine after machine
 
 
 CALM = Odds(
@@ -58,14 +69,15 @@ CALM = Odds(
 
 EVERY_FAULT = Odds(
     query_lost=0.02, publish_refused=0.01, publish_unanswered=0.01, warehouse_refused=0.005,
-    warehouse_unanswered=0.005, keyring_refused=0.01,
+    warehouse_unanswered=0.005, keyring_refused=0.01, slow=0.002, clock_skew_s=MAX_SKEW_S, by_message=0.25, twin=0.3,
+    key_changed=0.5, suspended=0.4, deployed=0.5,
 )  # fmt: skip
 
 # Worlds with few faults show what many at once hide: each of these is left out of a third of the worlds.
 OPTIONAL = (
     "kill", "freeze", "unavailable", "answer_lost", "query_lost", "publish_refused", "publish_unanswered",
     "warehouse_refused", "warehouse_unanswered", "keyring_refused", "message_lost", "message_doubled", "message_late",
-    "cancelled",
+    "cancelled", "slow", "clock_skew_s", "by_message", "twin", "key_changed", "suspended", "deployed",
 )  # fmt: skip
 
 
@@ -85,6 +97,9 @@ class Process:
         self.dead = False
         self.born_s = world.loop.now_s
         self.frozen_until_s = 0.0
+        skew_s = world.odds.clock_skew_s
+        self.clock = world.clock if not skew_s else world.clock.skewed(world.rng.uniform(-skew_s, skew_s))
+        self.edition = world.edition  # of the pipelines and files that were installed with it
 
     async def point(self) -> None:
         """Come by here before and after every port call."""
@@ -98,6 +113,10 @@ class Process:
             self.frozen_until_s = max(self.frozen_until_s, world.loop.now_s + rng.uniform(1, odds.freeze_max_s))
         while self.frozen_until_s > world.loop.now_s:
             await world.clock.sleep(self.frozen_until_s - world.loop.now_s)
+            if self.dead:
+                raise Killed
+        if odds.slow and rng.random() < odds.slow and not world.spares(self):
+            await world.clock.sleep(rng.uniform(1, odds.slow_max_s))
             if self.dead:
                 raise Killed
 
@@ -202,6 +221,7 @@ class FaultyWarehouse(PartialWarehouse):
 
     async def _send(self, write: Callable[[], Awaitable[Any]]) -> Any:
         world = self._process.world
+        world.watch.check_owner(self._process)
         try:
             await self._process.point()
         except Killed:

@@ -11,7 +11,13 @@ import yaml
 
 from convergence.config.loader import LoadedPipeline, parse_pipeline
 
-SHAPES = 120
+SHAPES = 160
+WIDTHS = (66, 100, 128, 129, 200, 300)  # of graphs that few worlds can afford
+GIANTS = range(SHAPES, SHAPES + 3 * len(WIDTHS))
+WIDE = ("join", "fan", "sinks")
+EDITIONS = 3  # of each file: later ones have another text, and a step more
+FILE = "notes.txt"  # a file beside the pipelines, another text in each edition
+FORCE = "force"
 
 
 @dataclass
@@ -24,78 +30,30 @@ class StepSpec:
     extra: dict[str, Any] = field(default_factory=dict)
 
 
-@lru_cache(maxsize=1)
-def prompt_shapes() -> list[int]:
-    """Return the pipelines without failures and waits: these need no reconciler while no message is lost."""
-    return [
-        shape
-        for shape in range(SHAPES)
-        if not any(
-            step.config.keys() & {"failures", "fatal_epochs", "poison_epochs"}
-            for step in pipeline(shape).pipeline.steps
-        )
-    ]
-
-
-@lru_cache(maxsize=1)
-def fatal_shapes() -> list[int]:
-    """Return the pipelines that need a replay."""
-    return [
-        shape
-        for shape in range(SHAPES)
-        if any(step.config.get("fatal_epochs", 99) < 9 for step in pipeline(shape).pipeline.steps)
-    ]
-
-
-@lru_cache(maxsize=1)
-def poison_shapes() -> list[int]:
-    """Return the pipelines with a step that kills its process while healthy ones are at work beside it."""
-    return [
-        shape for shape in range(SHAPES) if any(step.step_id == "poison" for step in pipeline(shape).pipeline.steps)
-    ]
-
-
-@lru_cache(maxsize=1)
-def slow_shapes() -> list[int]:
-    """Return the pipelines with a healthy step that takes minutes, and none that kills its process."""
-    return [
-        shape
-        for shape in range(SHAPES)
-        if any(step.config.get("seconds", 0) >= 100 for step in pipeline(shape).pipeline.steps)
-        and not any("poison_epochs" in step.config for step in pipeline(shape).pipeline.steps)
-    ]
-
-
-@lru_cache(maxsize=1)
-def adding_shapes() -> list[int]:
-    """Return the pipelines with steps that go on in slices and would leave rows twice if a write were sent twice."""
-    return [
-        shape
-        for shape in range(SHAPES)
-        if any(
-            "slices" in step.config and step.config.get("write", "merge") != "merge"
-            for step in pipeline(shape).pipeline.steps
-        )
-        and not any("poison_epochs" in step.config for step in pipeline(shape).pipeline.steps)
-    ]
-
-
-@lru_cache(maxsize=SHAPES)
-def pipeline(shape: int) -> LoadedPipeline:
-    """Return the pipeline number `shape`, always the same."""
+@lru_cache(maxsize=EDITIONS * (SHAPES + len(GIANTS)))
+def pipeline(shape: int, edition: int = 0) -> LoadedPipeline:
+    """Return the pipeline number `shape`, always the same in the same edition."""
     rng = Random(shape)
+    hurried = rng.random() < 0.1
     steps = [_step(rng, number, [f"s{i}" for i in range(number)]) for number in range(rng.randint(1, 6))]
-    if rng.random() < 0.1:
-        steps.extend(_wide(rng, len(steps)))
+    if shape in GIANTS:
+        width, kind = divmod(shape - SHAPES, len(WIDE))
+        steps = [StepSpec("s0", [], {"rows": 1}), *_wide(WIDTHS[width], WIDE[kind], "s0")]
+    elif hurried:
+        late = {"max_attempts": 10, "backoff_seconds": 3600}
+        steps.append(StepSpec("stalled", [], {"rows": 1, "stalled_epochs": rng.randint(1, 2)}, {"retry": late}))
+    elif rng.random() < 0.1:
+        steps.extend(_wide(rng.choice([33, 34, 40, 50, 64, 65]), rng.choice(WIDE), f"s{rng.randrange(len(steps))}"))
     elif rng.random() < 0.12:
         steps.extend(_crowd())
+    steps.extend(StepSpec(f"new{number}", [], {"rows": 1}) for number in range(1, edition + 1))
     handlers = [
         {
             "step_id": f"h{i}",
             "ps_type": "generic.noop",
             "timeout_minutes": 300,
             "trigger": trigger,
-            "config": {"rows": 0, "say": "{status}"},
+            "config": {"rows": 0, "say": "{status}", "edition": edition},
         }
         for i, trigger in enumerate(rng.sample(["on_failure", "on_success", "on_completion"], rng.randint(0, 2)))
     ]
@@ -105,10 +63,12 @@ def pipeline(shape: int) -> LoadedPipeline:
             "name": f"Shape {shape}",
             "provider": "sim",
             "domain": "chaos",
-            "timeout_minutes": 600,
+            "timeout_minutes": 90 if hurried else 600,
+            "execution": {"run_once": rng.random() < 0.15, "force_param": FORCE},
             "parameters": {
-                "api_key": {"type": "secret", "required": True},
+                "api_key": {"type": "secret"},
                 "label": {"type": "string", "default": "e0"},
+                FORCE: {"type": "boolean", "default": False},
             },
             "steps": [
                 {
@@ -116,7 +76,7 @@ def pipeline(shape: int) -> LoadedPipeline:
                     "ps_type": "generic.noop",
                     "timeout_minutes": 300,
                     "depends_on": s.depends_on,
-                    "config": s.config,
+                    "config": {**s.config, "edition": edition},
                     **s.extra,
                 }
                 for s in steps
@@ -127,13 +87,19 @@ def pipeline(shape: int) -> LoadedPipeline:
     return parse_pipeline(text, f"sim/chaos/shape{shape}")
 
 
+def shape_of(path: str) -> int:
+    """Return the number of a pipeline."""
+    return int(path.rpartition("shape")[2])
+
+
 def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
     depends_on = rng.sample(earlier, rng.randint(0, min(3, len(earlier)))) if rng.random() < 0.8 else []
     config: dict[str, Any] = {"rows": rng.randint(0, 4)}
     extra: dict[str, Any] = {}
-    match rng.choice(
-        ["plain"] * 6 + ["flaky", "slow", "slices", "fatal", "tolerated", "disabled", "when", "loud", "poison"]
-    ):
+    if rng.random() < 0.4:
+        config["write"] = rng.choice(["append", "sql", "call", "mixed", "merge"])
+    kinds = ["flaky", "slow", "slices", "fatal", "tolerated", "disabled", "when", "loud", "poison"]
+    match rng.choice(["plain"] * 8 + kinds + ["many slices", "late", "creeping", "keyed", "file"]):
         case "flaky":
             config["failures"] = rng.randint(1, 3)
             extra["retry"] = {"max_attempts": 4, "backoff_seconds": rng.choice([1, 30, 200])}
@@ -141,6 +107,8 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
             config["seconds"] = rng.choice([20, 100, 350])
         case "slices":
             config["slices"] = rng.randint(2, 4)
+        case "many slices":
+            config["slices"] = rng.choice([5, 9, 20])
         case "fatal":
             config["fatal_epochs"] = rng.randint(1, 2)
         case "tolerated":
@@ -155,8 +123,16 @@ def _step(rng: Random, number: int, earlier: list[str]) -> StepSpec:
         case "poison":
             config["poison_epochs"] = 1
             config["lives_s"] = rng.choice([0, 10, 45])
-    if rng.random() < 0.4:
-        config["write"] = rng.choice(["append", "sql", "call", "mixed", "merge"])
+        case "late":  # longer than its timeout
+            config |= {"late_epochs": rng.randint(1, 2), "late_s": 1000}
+            extra["timeout_minutes"] = 5
+        case "creeping":  # no slice of it, but all together
+            config |= {"late_epochs": 1, "late_s": 100, "slices": 5}
+            extra["timeout_minutes"] = 5
+        case "keyed":
+            config |= {"keyed": True, "slices": 3, "seconds": 100}
+        case "file":
+            config |= {"file": FILE, "write": rng.choice(["append", "sql", "call", "mixed"]), "pause_s": 60}
     return StepSpec(f"s{number}", depends_on, config, extra)
 
 
@@ -166,10 +142,8 @@ def _crowd() -> list[StepSpec]:
     return [poison, *(StepSpec(f"beside{i}", [], {"rows": 1, "seconds": 350}) for i in range(2))]
 
 
-def _wide(rng: Random, number: int) -> list[StepSpec]:
+def _wide(width: int, kind: str, before: str) -> list[StepSpec]:
     """Return a fan that a join gathers, a fan of last steps, or last steps that wait for nothing."""
-    names = [f"w{i}" for i in range(rng.choice([33, 34, 40, 50, 64, 65]))]
-    shape = rng.choice(["join", "fan", "sinks"])
-    root = [] if shape == "sinks" else [f"s{rng.randrange(number)}"]
-    wide = [StepSpec(name, root, {"rows": 1}) for name in names]
-    return [*wide, StepSpec("join", names, {"rows": 1})] if shape == "join" else wide
+    names = [f"w{i}" for i in range(width)]
+    wide = [StepSpec(name, [] if kind == "sinks" else [before], {"rows": 1}) for name in names]
+    return [*wide, StepSpec("join", names, {"rows": 1})] if kind == "join" else wide

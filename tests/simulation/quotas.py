@@ -22,6 +22,7 @@ class Quotas:
         self._days: Counter[tuple[str, str]] = Counter()
         self._months: Counter[tuple[str, str]] = Counter()
         self._touched: set[str] = set()
+        self._went_back: str | None = None  # a day whose count had begun
         self._going: defaultdict[str, set[str]] = defaultdict(set)
         self.refused: Counter[str] = Counter()  # by the first word of the limit, as clients saw it
 
@@ -33,6 +34,8 @@ class Quotas:
                 continue
             if path.endswith("/usage/current"):
                 self._touched.add(path.split("/")[1])
+                if old is not None and new["day"] < old["day"]:
+                    self._went_back = f"{path}: counted for {old['day']}, then for {new['day']} again"
             elif path.startswith("runs/") and path.count("/") == 1:
                 self._touched.add(new["org"])
                 if new["status"] in RUN_TERMINAL:
@@ -47,6 +50,8 @@ class Quotas:
     def wrong(self, state: State, at: datetime) -> str | None:
         """Return what is wrong with an org that was written since the last look."""
         touched, self._touched = sorted(self._touched), set()
+        if self._went_back is not None:
+            return self._went_back
         return next((fault for org in touched if (fault := self._fault(org, state, at)) is not None), None)
 
     def reserved(self, state: State) -> dict[str, Any]:
@@ -60,7 +65,9 @@ class Quotas:
             return f"{org} has a run and no count of its runs"
         now, limits = to_text(at), self._limits
         held = {run_id for run_id, until in usage["active"].items() if until > now}
-        going = self._going[org]
+        # A run that is past its deadline only waits for the reconciler; its place is given away a lease later.
+        going = {run_id for run_id in self._going[org] if _deadline(state, run_id) > now}
+        held -= self._going[org] - going
         if going - held:
             return f"{org}: {sorted(going - held)} go on without a reservation"
         if held - going:
@@ -74,3 +81,7 @@ class Quotas:
         if created[0] > limits.daily or created[1] > limits.monthly:
             return f"{org}: created (day, month) {created}, allowed {(limits.daily, limits.monthly)}"
         return None
+
+
+def _deadline(state: State, run_id: str) -> str:
+    return str((state[f"runs/{run_id}"] or {})["deadline_at"])

@@ -21,10 +21,10 @@ from convergence.engine.step.context import StepContext
 from convergence.engine.store import usage_path
 from convergence.ports.documents import Create, Patch, Replace, Write
 from convergence.ports.warehouse import Effect
-from tests.simulation import broker, world
+from tests.simulation import broker, removals, shapes, world
 from tests.simulation.faults import CALM, EVERY_FAULT, Odds
 from tests.simulation.memory_warehouse import AT, MemoryWarehouse
-from tests.simulation.pipelines import adding_shapes, fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
+from tests.simulation.shapes import adding_shapes, fatal_shapes, poison_shapes, prompt_shapes, slow_shapes
 from tests.simulation.world import World
 
 WORLDS = 400
@@ -284,3 +284,72 @@ def test_without_telling_once_more_at_the_close_some_ends_are_never_told(
 
     monkeypatch.setattr(reconcile, "announce", untold)
     assert breaks(tmp_path / "key", odds, worlds=6) is not None
+
+
+QUIET = Odds(cancelled=0, kill=0, freeze=0)
+SKEWED = Odds(clock_skew_s=60, cancelled=0, kill=0)
+SUSPENDED = Odds(suspended=1, by_message=0.5)
+AREAS: dict[str, tuple[Odds, Callable[[], Sequence[int]]]] = {
+    "late": (QUIET, shapes.late_shapes),
+    "creeping": (QUIET, shapes.creeping_shapes),
+    "stalled": (QUIET, shapes.stalled_shapes),
+    "deployed": (Odds(deployed=1, cancelled=0.5), fatal_shapes),
+    "files": (replace(EFFECTS, deployed=1), shapes.file_shapes),
+    "keys": (replace(QUIET, key_changed=1), shapes.keyed_shapes),
+    "once": (QUIET, lambda: shapes.once_shapes()[:1]),
+    "suspended": (SUSPENDED, lambda: world.ALL),
+    "twins": (Odds(twin=1), lambda: world.ALL),
+    "slow": (Odds(slow=0.05, unavailable=0.05, cancelled=0.5), adding_shapes),
+    "skewed": (SKEWED, fatal_shapes),
+    "wide": (QUIET, shapes.wide_shapes),
+    "slices": (QUIET, shapes.sliced_shapes),
+}
+
+
+def area_breaks(area: str, key_file: Path, *, worlds: int) -> int | None:
+    """Return the first world of an area that breaks, or None."""
+    odds, chosen = AREAS[area]
+    return breaks(key_file, odds, worlds=worlds, shapes=chosen())
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_with_all_safeguards_the_worlds_of_an_area_hold(area: str, tmp_path: Path) -> None:
+    assert area_breaks(area, tmp_path / "key", worlds=2 if area == "wide" else 8) is None
+
+
+@pytest.mark.parametrize(
+    ("broken", "area"),
+    [
+        (removals.no_time_limit, "late"),
+        (removals.no_time_of_earlier_slices, "creeping"),
+        (removals.no_deadline, "stalled"),
+        (removals.no_latest_file, "deployed"),
+        (removals.no_plan_of_each_epoch, "deployed"),
+        (removals.no_digest_of_files, "files"),
+        (removals.no_fresh_credential, "keys"),
+        (removals.no_once, "once"),
+        (removals.no_suspension, "suspended"),
+        (removals.no_key_of_a_message, "suspended"),
+        (removals.no_dead_letter_of_a_message, "suspended"),
+        (removals.no_run_of_a_key, "twins"),
+        (removals.no_digest_of_a_request, "twins"),
+        (removals.no_lease_check_before_a_write, "slow"),
+        (removals.no_look_beyond_64, "wide"),
+        (removals.no_stages_of_early_slices, "slices"),
+    ],
+)
+def test_without_the_safeguard_of_an_area_its_worlds_break(
+    broken: Break, area: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    broken(monkeypatch)
+    assert area_breaks(area, tmp_path / "key", worlds=60) is not None, f"{broken.__name__}: no world noticed"
+
+
+def test_without_the_day_of_a_clock_ahead_a_day_is_counted_twice(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(world, "EVENINGS", world.EVENINGS[1:])
+    options: dict[str, Any] = {"odds": SKEWED, "shapes": fatal_shapes(), "embedded": False}
+    assert breaks(tmp_path / "key", worlds=20, **options) is None
+    removals.no_day_of_a_clock_ahead(monkeypatch)
+    assert breaks(tmp_path / "key", **options) is not None

@@ -60,6 +60,10 @@ class VirtualClock:
         self._loop = loop
         self._start = start
 
+    def skewed(self, seconds: float) -> VirtualClock:
+        """Return the same clock, that far ahead."""
+        return VirtualClock(self._loop, self._start + timedelta(seconds=seconds))
+
     def now(self) -> datetime:
         return self._start + timedelta(seconds=self._loop.now_s)
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,16 +19,15 @@ from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.config.loader import LoadedPipeline
 from convergence.domain.quota import Limits
 from convergence.domain.status import RUN_TERMINAL
+from convergence.domain.times import to_text
 from convergence.engine.absence import note_alive
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import INDEXES, EngineSettings, Services
-from convergence.engine.step.lease import Lease
 from convergence.errors import ConvergenceError
 from convergence.ports.documents import Order, Write
-from convergence.ports.processor import Context
 from convergence.ports.warehouse import TableSchema
 from convergence.tenants.credentials import CredentialStore
-from convergence.tenants.orgs import Org, OrgStore
+from convergence.tenants.orgs import OrgStore
 from tests.simulation.broker import Broker
 from tests.simulation.client import Client
 from tests.simulation.events import check_events
@@ -45,17 +44,24 @@ from tests.simulation.faults import (
     swarm,
 )
 from tests.simulation.memory_warehouse import MemoryWarehouse
-from tests.simulation.pipelines import SHAPES, pipeline
+from tests.simulation.operator import Operator
+from tests.simulation.other_clients import MessageClient, Twin
+from tests.simulation.outcome import check_outcome
+from tests.simulation.pipelines import FILE, GIANTS, SHAPES, pipeline, shape_of
 from tests.simulation.processor import SimProcessor
 from tests.simulation.quotas import Quotas
+from tests.simulation.secret import SECRET
 from tests.simulation.virtual_time import VirtualClock, VirtualLoop
+from tests.simulation.watch import Watch
 
-SECRET = "sk-simulated-plaintext-0123456789"
-EVENING = datetime(2026, 3, 1, 23, tzinfo=UTC)  # a day's limit opens while the world is hostile
+# A day's limit opens while the world is hostile: an hour after its start, or between requests made at its start.
+EVENINGS = (datetime(2026, 3, 1, 23, tzinfo=UTC), datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC))
 HOSTILE_S = 3 * 3600.0
 CALM_MAX_S = 96 * 3600.0
 ECHO_S = 1000.0
 PROVEN_AFTER_S = 30.0
+OVERDUE_S = 3600.0  # what the calm hours take to end a run whose deadline is over
+ALL = range(SHAPES)
 
 
 class Violation(AssertionError):
@@ -65,11 +71,14 @@ class Violation(AssertionError):
 class FixedCatalog:
     """Pipelines by shape, as `Catalog` gives them."""
 
+    def __init__(self, edition: int) -> None:
+        self._edition = edition
+
     def names(self) -> list[str]:
         return []
 
     def get(self, name: str) -> LoadedPipeline:
-        return pipeline(int(name.rpartition("shape")[2]))
+        return pipeline(shape_of(name), self._edition)
 
 
 class AnyTable:
@@ -92,7 +101,7 @@ class World:
         *,
         key_file: Path,
         odds: Odds | None = None,
-        shapes: Sequence[int] = range(SHAPES),
+        shapes: Sequence[int] = ALL,
         reconciles: bool = True,
         deliveries_max: int | None = None,
         embedded: bool | None = None,
@@ -103,14 +112,16 @@ class World:
         self.rng = Random(seed)
         self.odds = swarm(self.rng) if odds is None else odds
         self.loop = VirtualLoop()
-        self.clock = VirtualClock(self.loop, EVENING)
+        self.clock = VirtualClock(self.loop, self.rng.choice(EVENINGS))
         self.documents = SqliteDocuments(":memory:", self.clock, indexes=INDEXES)
         self.warehouse = MemoryWarehouse()
         self.broker = Broker(self, deliveries_max or self.rng.choice([3, 8, 100]))
         self.state: dict[str, dict[str, Any]] = {}
-        self.unfinished_at: dict[tuple[str, str], int] = {}
+        self.edition = 0
+        self.without_key: set[str] = set()  # runs whose request could not carry a secret
+        self.hostile = True
+        self._folder = key_file.parent
         self._reconciles = reconciles
-        self.executions: dict[tuple[str, str], list[tuple[Process, Lease]]] = {}
         self.orgs = [f"org{number}" for number in range(self.rng.randint(1, 2))]
         # Often enough fewer than there are clients: on a day, in a month, at once.
         self.limits = Limits(
@@ -122,18 +133,38 @@ class World:
         self._committing = 0
         self.races = self.rng.random() < 0.3  # all clients ask at the same moment
         self._keyring = FileKeyring(key_file)
+        self.operator = Operator(self, self._keyring)
         self.errors: list[Any] = []
-        self._processes: list[Process] = []
+        self.watch = Watch(self)
+        self.processes: list[Process] = []
         # One process at a time, whose successor knows that it is dead; its messages die with it.
         self.embedded = self.rng.random() < 0.3 if embedded is None else embedded
         self._burst = self.rng.choice([0, 0, 8, 30]) if burst is None else burst  # young processes to kill
         self._outages = outages
         self._burst_from_s = self.rng.uniform(0, 400)
         self._tasks: set[asyncio.Task[Any]] = set()
-        self.clients = [
-            Client(self, number, self.rng.choice(self.orgs), self.rng.choice(shapes))
-            for number in range(self.rng.randint(1, 4))
+        self.rivals: list[Client] = []  # the same key, different requests
+        self.clients = self._make_clients(shapes)
+
+    def _make_clients(self, shapes: Sequence[int]) -> list[Client]:
+        rng, odds = self.rng, self.odds
+        drawn = [rng.choice(shapes) for _ in range(rng.randint(1, 4))]
+        if shapes is ALL and rng.random() < 0.015:
+            drawn[0] = rng.choice(GIANTS)
+        elif rng.random() < 0.15:
+            drawn = [drawn[0] for _ in drawn]
+        kinds = [MessageClient if rng.random() < odds.by_message else Client for _ in drawn]
+        clients = [
+            kind(self, number, rng.choice(self.orgs), shape)
+            for number, (kind, shape) in enumerate(zip(kinds, drawn, strict=True))
         ]
+        if rng.random() < odds.twin and kinds[0] is Client:
+            first = clients[0]
+            if rng.random() < 0.5:
+                return [*clients, Twin(first)]
+            self.rivals = [first, Client(self, 0, first.org, first.shape, label="e00")]
+            return [*clients, self.rivals[1]]
+        return clients
 
     # Machines
 
@@ -146,17 +177,17 @@ class World:
             bus=FaultyBus(process),
             warehouse=FaultyWarehouse(process),
             keyring=keyring,
-            clock=self.clock,
+            clock=process.clock,
             ids=SeededIds(self.rng),
-            catalog=FixedCatalog(),
+            catalog=FixedCatalog(process.edition),
             schemas=AnyTable(),
             orgs=OrgStore(documents),
-            credentials=CredentialStore(documents, keyring, self.clock),
+            credentials=CredentialStore(documents, keyring, process.clock),
             processor=lambda _: SimProcessor(process),
             http=_no_http,
-            accounts=lambda: RestAccounts(_no_http, self.clock, SeededIds(self.rng)),
+            accounts=lambda: RestAccounts(_no_http, process.clock, SeededIds(self.rng)),
             owner=process.name,
-            configs_dir=Path("configs"),
+            configs_dir=self._files(process.edition),
             settings=EngineSettings(
                 sole_process=self.embedded, execution_max_s=3600, proven_after_s=PROVEN_AFTER_S, isolation_wait_s=3600
             ),
@@ -166,6 +197,14 @@ class World:
             self.spawn(self._start_up(process))
         else:
             self._at_work(process)
+
+    def _files(self, edition: int) -> Path:
+        """Return the folder of the files of an edition, the same for all worlds."""
+        folder = self._folder / f"edition{edition}"
+        if not folder.exists():
+            folder.mkdir()
+            (folder / FILE).write_text(f"edition {edition}")
+        return folder
 
     async def _start_up(self, process: Process) -> None:
         """Begin as the embedded worker does: no request is answered before the time away has been made up for."""
@@ -178,7 +217,7 @@ class World:
             self._at_work(process)
 
     def _at_work(self, process: Process) -> None:
-        self._processes.append(process)
+        self.processes.append(process)
         if self._reconciles:
             self.spawn(self._reconciler(process))
         if self._burst and self.loop.now_s >= self._burst_from_s:
@@ -195,8 +234,8 @@ class World:
         if process.dead:
             return
         process.dead = True
-        if process in self._processes:
-            self._processes.remove(process)
+        if process in self.processes:
+            self.processes.remove(process)
         away_s = self.rng.uniform(1, 30 if self.embedded else 120)
         if self.embedded:
             self.broker.forget()
@@ -221,7 +260,7 @@ class World:
         )
 
     def any_process(self) -> Process | None:
-        return self.rng.choice(self._processes) if self._processes else None
+        return self.rng.choice(self.processes) if self.processes else None
 
     def spawn(self, work: Any) -> None:
         task = self.loop.create_task(work)
@@ -268,7 +307,8 @@ class World:
             self.errors.append(error or context["message"])
 
     async def _scenario(self) -> None:
-        await self._found_orgs()
+        await self.operator.found_orgs()
+        self.operator.begin(self.odds)
         for _ in range(1 if self.embedded else self.rng.randint(1, 3)):
             self.boot()
         if self._burst:
@@ -277,17 +317,20 @@ class World:
             self.spawn(client.run_scenario())
         while not await self._settled():
             if self.loop.now_s > HOSTILE_S:
-                self.odds = CALM
+                self.odds, self.hostile = CALM, False
+            self._check_deadlines()
             if self.errors:
                 break
             if self.loop.now_s > CALM_MAX_S:
-                raise Violation(f"not finished after {self.loop.now_s / 3600:.0f} hours: {self._open_runs()}")
+                left = [(run["run_id"], run["status"], run["check_at"]) for run in self._open_runs()]
+                raise Violation(f"not finished after {self.loop.now_s / 3600:.0f} hours: {left}")
             await self.clock.sleep(120)
         if self.errors:
             raise Violation(f"a task of the engine raised {self.errors[0]!r}")
         await self.clock.sleep(ECHO_S)  # late messages and machines that wake up must find nothing to do
         for client in self.clients if self._reconciles else ():
-            client.check()
+            check_outcome(client)
+        self._check_rivals()
         if self._reconciles:
             check_events(self.broker.events, self.state)
         if self._reconciles and self.quotas.reserved(self.state):
@@ -295,19 +338,31 @@ class World:
         if self.errors:
             raise Violation(f"a task of the engine raised {self.errors[0]!r}")
 
-    async def _found_orgs(self) -> None:
-        for slug in self.orgs:
-            org = Org(slug=slug, name=slug, status="ACTIVE", limits=self.limits, created_at=self.clock.now())
-            await OrgStore(self.documents).create(org)
-
     async def _settled(self) -> bool:
         page = await self.documents.query("runs", order=[Order("check_at")], limit=1)
         closed = not page.documents or not self._reconciles  # only the reconciler closes a run that ended
         return closed and all(client.content for client in self.clients)
 
-    def _open_runs(self) -> list[Any]:
+    def _open_runs(self) -> list[dict[str, Any]]:
         runs = (data for path, data in self.state.items() if path.count("/") == 1 and path.startswith("runs/"))
-        return [(data["run_id"], data["status"], data["check_at"]) for data in runs if data["check_at"]]
+        return [data for data in runs if data["check_at"]]
+
+    def _check_rivals(self) -> None:
+        """A key belongs to one request: of two, only one gets a run."""
+        if len([client.run_id for client in self.rivals if client.run_id]) > 1:
+            raise Violation("two different requests with the same key got a run")
+
+    def _check_deadlines(self) -> None:
+        """In calm hours no run goes on after its deadline."""
+        if self.loop.now_s < HOSTILE_S + OVERDUE_S or not any(self._is_settled(each) for each in self.processes):
+            return
+        late = to_text(self.clock.now() - timedelta(seconds=OVERDUE_S / 2))
+        for run in self._open_runs():
+            if run["status"] not in RUN_TERMINAL and run["deadline_at"] < late:
+                raise Violation(f"{run['run_id']} goes on after its deadline {run['deadline_at']}")
+
+    def _is_settled(self, process: Process) -> bool:
+        return self.loop.now_s - max(process.born_s, process.frozen_until_s) > OVERDUE_S
 
     # Invariants that are watched all the time
 
@@ -330,7 +385,7 @@ class World:
                 self.state[write.path] = document.data
                 self.check_plaintext(orjson.dumps(document.data))
         for path, old in before.items():
-            self._check_move(path, old, self.state.get(path))
+            self.watch.check_move(path, old, self.state.get(path))
         self.quotas.note(before, self.state)
         # Several commits may share a transaction: what they wrote is seen whole when the last of them was looked at.
         wrong = None if self._committing else self.quotas.wrong(self.state, self.clock.now())
@@ -338,69 +393,9 @@ class World:
             raise self.violated(wrong)
         return versions
 
-    def _check_move(self, path: str, old: dict[str, Any] | None, new: dict[str, Any] | None) -> None:
-        if new is None:
-            return
-        kind = path.split("/")
-        if kind[0] == "runs" and len(kind) == 2:
-            ended = old is not None and old["status"] in RUN_TERMINAL
-            if ended and old is not None and new["status"] != old["status"] and new["epoch"] != old["epoch"] + 1:
-                raise self.violated(f"{path}: {old['status']} became {new['status']} without a replay")
-            if old is not None and new["epoch"] > old["epoch"]:
-                self._note_replay(new)
-            if (new["error"] or {}).get("code") == "run.timeout":
-                raise self.violated(f"{path}: ten hours were not enough")
-        elif kind[0] == "runs" and kind[2] == "steps" and old is not None:
-            if (new["error"] or {}).get("code") == "step.crashed_often" and not self._poison(kind[1], new):
-                raise self.violated(f"{path}: a healthy step failed, {new['error']['message']}")
-            done = old["status"] in ("completed", "skipped")
-            if done and new["status"] != old["status"]:
-                raise self.violated(f"{path}: {old['status']} became {new['status']}")
-
-    def _poison(self, run_id: str, step: dict[str, Any]) -> bool:
-        shape = int(self.state[f"runs/{run_id}"]["pipeline"].rpartition("shape")[2])
-        specs = {spec.step_id: spec.config for spec in pipeline(shape).pipeline.steps}
-        return bool(step["epoch"] < specs[step["step_id"]].get("poison_epochs", 0))
-
-    def _note_replay(self, run: dict[str, Any]) -> None:
-        plan = self.state[f"runs/{run['run_id']}/plan/{run['plan_epoch']}"]
-        for step in plan["steps"]:
-            status = self.state.get(f"runs/{run['run_id']}/steps/{step['step_id']}", {}).get("status")
-            if status not in ("completed", "skipped"):
-                self.unfinished_at[run["run_id"], step["step_id"]] = run["epoch"]
-
     def check_plaintext(self, data: bytes) -> None:
         if SECRET.encode() in data:
             raise self.violated("a plaintext secret was stored or sent")
-
-    @contextlib.contextmanager
-    def executing(self, process: Process, context: Context) -> Iterator[None]:
-        """Watch one execution: dependencies done, no other live owner, none beside one that is to be alone."""
-        run_id, step_id = context.run_id, context.step_id
-        run = self.state[f"runs/{run_id}"]
-        planned = self.state[f"runs/{run_id}/plan/{run['plan_epoch']}"]["steps"]
-        spec = next(step for step in planned if step["step_id"] == step_id)
-        for name in spec.get("depends_on", ()):
-            status = self.state.get(f"runs/{run_id}/steps/{name}", {}).get("status")
-            if status not in ("completed", "skipped"):
-                raise self.violated(f"{run_id}/{step_id} started while {name} is {status}")
-        key = (run_id, step_id if "trigger" not in spec else f"{step_id}~{context['epoch']}")
-        others = self.executions.setdefault(key, [])
-        own_lease = process.services.cache.leases[key]
-        assert isinstance(own_lease, Lease)
-        mine = (process, own_lease)
-        owns = mine[1].held.step.leased(self.clock.now())  # one that froze after its claim finds out at its next write
-        for other, lease in others:
-            if owns and not other.dead and lease.stopped is None and lease.held.step.leased(self.clock.now()):
-                raise self.violated(f"{key}: {process.name} started while {other.name} still owns it")
-        beside = [lease for entries in self.executions.values() for other, lease in entries if other is process]
-        if beside and any(lease.held.step.lease_isolated for lease in (mine[1], *beside)):
-            raise self.violated(f"{key}: not alone in {process.name}")
-        others.append(mine)
-        try:
-            yield
-        finally:
-            others.remove(mine)
 
 
 def _no_http() -> Any:
