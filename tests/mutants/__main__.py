@@ -44,7 +44,7 @@ source_paths = ["src/convergence"]
 only_mutate = ["src/convergence/domain/*.py", "src/convergence/engine/*.py", "src/convergence/engine/**/*.py"]
 pytest_add_cli_args_test_selection = ["tests/unit/domain", "tests/unit/engine"]
 pytest_add_cli_args = ["-W", "ignore", "-p", "no:unraisableexception", "-p", "tests.mutants.fresh_caches"]
-timeout_multiplier = 5.0
+timeout_multiplier = 10.0
 timeout_constant = 3.0
 also_copy = ["tests", "configs", "functions", "docs", "infra"]
 """
@@ -56,7 +56,7 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="draws the sample of engine/ (default 0)")
     parser.add_argument("--engine", type=int, default=400, help="how many mutants of engine/ (default 400)")
     parser.add_argument("--jobs", type=int, default=2, help="how many mutants at a time (default 2)")
-    parser.add_argument("--only", default="", help="run these instead: a mutant's name, * stands for anything")
+    parser.add_argument("--only", nargs="*", help="run these instead: mutants' names, * stands for anything")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         copy, jobs = Path(folder), str(arguments.jobs)
@@ -66,7 +66,7 @@ def main() -> int:
         if not names:
             print("mutmut made no mutants:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
             return 1
-        chosen = [arguments.only] if arguments.only else sample(names, arguments.seed, arguments.engine)
+        chosen = arguments.only or sample(names, arguments.seed, arguments.engine)
         _mutmut(copy, "run", "--max-children", jobs, *chosen)
         ended = {name: end for name, end in _ends(copy).items() if end != "not run"}
         if not ended:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convergence.domain.rate import Buckets
+from convergence.domain.rate import Bucket, Buckets, Taken
 
 
 def test_a_burst_of_a_minute_passes_and_the_next_waits_for_one_token() -> None:
@@ -42,3 +42,20 @@ def test_memory_is_bounded() -> None:
     for n in range(1000):
         buckets.take(str(n), 0.0)
     assert len(buckets) == 10
+
+
+def test_the_caller_that_was_idle_longest_is_forgotten_first() -> None:
+    buckets = Buckets(1, callers_max=2)
+    for caller in ("busy", "idle", "busy", "new"):
+        buckets.take(caller, 0.0)
+    assert [buckets.look(caller, 0.0).allowed for caller in ("busy", "idle", "new")] == [False, True, False]
+
+
+def test_an_answer_counts_what_is_left_and_how_long_to_wait() -> None:
+    full = Bucket(2.0, 100.0)
+    taken, left = full.take(120, 100.0)
+    assert (taken, left) == (Taken(True, 120, 1, 0.0, pytest.approx(59.5)), Bucket(1.0, 100.0))
+    empty = Bucket(0.5, 100.0)
+    refused, left = empty.take(120, 100.1)  # two tokens a second: 0.7 by now
+    assert refused == Taken(False, 120, 0, pytest.approx(0.15), pytest.approx(59.65))
+    assert (left.tokens, left.at) == (pytest.approx(0.7), 100.1)

@@ -18,6 +18,8 @@ TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
         ({"traceparent": f"00-{TRACE}-{SPAN}-01"}, f"00-{TRACE}-{SPAN}-01"),
         ({"traceparent": f"01-{TRACE}-{SPAN}-00-of-a-later-version"}, f"00-{TRACE}-{SPAN}-00"),
         ({"x-cloud-trace-context": f"{TRACE}/67667974448284343;o=1"}, f"00-{TRACE}-{SPAN}-01"),
+        ({"x-cloud-trace-context": f"{TRACE}/{2**64 + 5}"}, f"00-{TRACE}-{'0' * 15}5-00"),
+        ({"x-cloud-trace-context": f"{TRACE}/{2**64 - 1}"}, f"00-{TRACE}-{'f' * 16}-00"),
         ({"x-cloud-trace-context": TRACE.upper()}, f"00-{TRACE}-{'0' * 15}1-00"),
         ({"traceparent": "nonsense", "x-cloud-trace-context": f"{TRACE}/1"}, f"00-{TRACE}-{'0' * 15}1-00"),
         ({"traceparent": f"ff-{TRACE}-{SPAN}-01"}, None),
