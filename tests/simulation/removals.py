@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import pytest
 
 from convergence.domain.plan import Plan
 from convergence.domain.quota import Usage
+from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine import dispatch, dispatch_message, reconcile, replay
 from convergence.engine.dispatch_message import DispatchMessage
@@ -20,6 +22,7 @@ from convergence.engine.step.delivery import StepDelivery
 from convergence.engine.step.lease import Lease
 from convergence.engine.store import StoredRun
 from convergence.tenants.credentials import Credential, CredentialStore
+from tests.simulation import client
 
 
 def no_time_limit(patch: pytest.MonkeyPatch) -> None:
@@ -43,12 +46,10 @@ def no_deadline(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_latest_file(patch: pytest.MonkeyPatch) -> None:
-    edit = replay._edit
+    async def pinned(*given: Any, latest: bool, **options: Any) -> Run:
+        return await replay.replay(*given, **options)
 
-    async def pinned(services: Services, run: Any, parameters: Any, *, latest: bool) -> Any:
-        return await edit(services, run, parameters, latest=False)
-
-    patch.setattr(replay, "_edit", pinned)
+    patch.setattr(client, "replay", pinned)
 
 
 def no_plan_of_each_epoch(patch: pytest.MonkeyPatch) -> None:
@@ -65,12 +66,16 @@ def no_digest_of_files(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_fresh_credential(patch: pytest.MonkeyPatch) -> None:
-    find, found = CredentialStore.find, dict[tuple[int, str], Credential | None]()
+    find, found = CredentialStore.find, WeakKeyDictionary[CredentialStore, dict[str, Credential]]()
 
     async def remembered(self: CredentialStore, org: str, provider: str, credential_id: str = "") -> Credential | None:
-        if (id(self), org) not in found:
-            found[id(self), org] = await find(self, org, provider, credential_id)
-        return found[id(self), org]
+        known = found.setdefault(self, {})
+        if org not in known:
+            credential = await find(self, org, provider, credential_id)
+            if credential is None:
+                return None
+            known[org] = credential
+        return known[org]
 
     patch.setattr(CredentialStore, "find", remembered)
 
