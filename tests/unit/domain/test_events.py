@@ -12,7 +12,7 @@ from convergence.domain.events import run_event, step_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
-from tests.unit.domain.test_status import T0, a_run
+from tests.unit.domain.runs import T0, a_run
 
 GRAPH_STEP = PlanStep(step_id="load", ps_type="shop.load")
 END_STEP = replace(GRAPH_STEP, trigger="on_failure")
