@@ -50,3 +50,37 @@ def test_a_migration_that_ran_must_not_change(run: Callable[[Body], None]) -> No
             await warehouse.migrate([changed], dataset="org_prod")
 
     run(body)
+
+
+def test_project_and_dataset_are_filled_in(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        made = a_migration(
+            "001_made",
+            "CREATE TABLE `{project}.{dataset}.prices` (model STRING);\n"
+            "INSERT INTO `{dataset_id}.prices` (model) VALUES ('a');",
+        )
+        assert await warehouse.migrate([made], dataset="org_prod") == ["001_made"]
+        assert await columns(warehouse) == ["model"]
+
+    run(body)
+
+
+def test_a_required_column_may_become_optional(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        made = a_migration("001_made", "CREATE TABLE prices (model STRING NOT NULL);")
+        optional = a_migration(
+            "002_optional",
+            "ALTER TABLE prices ALTER COLUMN model DROP NOT NULL;\nINSERT INTO prices (model) VALUES (NULL);",
+        )
+        assert await warehouse.migrate([made, optional], dataset="org_prod") == ["001_made", "002_optional"]
+
+    run(body)
+
+
+def test_a_placeholder_without_a_value_is_named_with_its_line(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        wrong = a_migration("001_wrong", "SELECT 1;\nALTER TABLE `{project}.{datset}.prices` ADD COLUMN a STRING;")
+        with pytest.raises(ConfigError, match=r"001_wrong\.sql:2: \{datset\} has no value when a migration runs"):
+            await warehouse.migrate([wrong], dataset="org_prod")
+
+    run(body)

@@ -5,8 +5,10 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+from sqlglot import exp
 from tests.unit.googlesql.conftest import GoogleSql
 
+from convergence.adapters.googlesql.parse import parse_statement
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import Scope
 
@@ -275,3 +277,25 @@ def test_an_array_of_the_row_is_joined_without_unnest(sql: GoogleSql) -> None:
 def test_what_gives_another_value_in_duckdb_is_refused(t: GoogleSql, sql_text: str, message: str) -> None:
     with pytest.raises(StepFailed, match=message):
         t.query(sql_text)
+
+
+@pytest.mark.parametrize(
+    ("clauses", "actions"),
+    [
+        ("RENAME COLUMN a TO b, RENAME COLUMN c TO d", 2),
+        ("ADD COLUMN a ARRAY<STRUCT<x INT64, y STRING>> OPTIONS (description = 'a, b'), DROP COLUMN b", 2),
+        ("ALTER COLUMN a SET OPTIONS (description = 'x'), ALTER COLUMN b SET DATA TYPE NUMERIC", 2),
+        ("ALTER COLUMN a SET OPTIONS (description = 'x')", 1),
+        ("ALTER COLUMN a DROP NOT NULL", 1),
+    ],
+)
+def test_an_alter_is_read_with_all_its_clauses_and_its_table(clauses: str, actions: int) -> None:
+    tree = parse_statement(f"ALTER TABLE `p.d.t` {clauses};")
+    assert len(tree.args["actions"]) == actions
+    assert next(table.sql(dialect="bigquery") for table in tree.find_all(exp.Table)) == "`p.d.t`"
+
+
+@pytest.mark.parametrize("clauses", ["RENAME COLUMN a TO b, EXPLODE", "ADD COLUMN a STRING, CLUSTER BY a", ""])
+def test_a_clause_that_cannot_be_read_refuses_the_statement(t: GoogleSql, clauses: str) -> None:
+    with pytest.raises(StepFailed):
+        t.query(f"ALTER TABLE t {clauses}")

@@ -7,12 +7,13 @@ from collections.abc import Callable
 from functools import cache
 from typing import ClassVar
 
-from sqlglot import exp
+from sqlglot import Token, exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.errors import SqlglotError
 from sqlglot.parsers.bigquery import BigQueryParser
 
+from convergence.adapters.googlesql.alter import several_clauses
 from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.errors import StepFailed
@@ -73,7 +74,7 @@ def parse_statement(sql: str) -> exp.Expr:
     try:
         tokens = source().tokenize(sql)
         check_tokens(tokens)
-        trees = [tree for tree in source().parser().parse(tokens, sql) if tree is not None]
+        trees = [_whole(tree, sql, tokens) for tree in source().parser().parse(tokens, sql) if tree is not None]
     except SqlglotError as error:
         raise StepFailed(_where(error)) from error
     except RecursionError as error:
@@ -87,6 +88,19 @@ def parse_statement(sql: str) -> exp.Expr:
         for missing in node.error_messages():
             raise StepFailed(f"syntax error: {missing}.")
     return trees[0]
+
+
+def _whole(tree: exp.Expr, sql: str, tokens: list[Token]) -> exp.Expr:
+    """Return the tree; of an ALTER that the parser gave up on, the one of its clauses."""
+    if not isinstance(tree, exp.Command) or str(tree.this).upper() != "ALTER":
+        return tree
+    return several_clauses(sql, tokens, _one) or tree
+
+
+def _one(sql: str) -> exp.Expr:
+    (tree,) = source().parser().parse(source().tokenize(sql), sql)
+    assert tree is not None, "the clause has words"
+    return tree
 
 
 def _where(error: SqlglotError) -> str:

@@ -93,7 +93,7 @@ class Migrations:
         from convergence.adapters.googlesql.scripts.parser import parse_script
 
         project = self._jobs.client.project
-        text = with_project(migration, project).rstrip()
+        text = with_project(migration, project, scope.dataset).rstrip()
         body = parse_script(text, migration.source)
         called = await self._routines.called_by(body, migration.source)
         system = {"@@project_id": project, "@@dataset_id": scope.dataset, "@@dataset_project_id": project}

@@ -24,16 +24,22 @@ def procedure_name(path: str, project: str) -> str:
     return name
 
 
-def with_project(routine: Routine, project: str) -> str:
-    """Return a routine's text with the project in its place. Raises `ConfigError` for any other placeholder."""
+def with_project(routine: Routine, project: str, dataset: str = "") -> str:
+    """Return a routine's text with the project in its place; a migration's with the dataset that it runs in, too.
+
+    Raises `ConfigError` for any other placeholder.
+    """
+    known = dict.fromkeys(("project_id", "gcp_project_id", "project"), project)
+    if dataset:
+        known |= dict.fromkeys(("dataset", "dataset_id", "org_dataset"), dataset)
 
     def replaced(quoted: re.Match[str]) -> str:
         text = quoted.group(0)
         for name in _PLACEHOLDER.findall(text):
-            if name not in {"project_id", "gcp_project_id", "project"}:
+            if name not in known:
                 line = routine.definition.count("\n", 0, quoted.start()) + 1
-                message = f"{{{name}}} has no value when a procedure is stored: make it a parameter"
-                raise ConfigError(message, where=f"{routine.source}:{line}")
-        return _PLACEHOLDER.sub(project, text)
+                when = "a migration runs" if dataset else "a procedure is stored: make it a parameter"
+                raise ConfigError(f"{{{name}}} has no value when {when}", where=f"{routine.source}:{line}")
+        return _PLACEHOLDER.sub(lambda found: known[found.group(1)], text)
 
     return _BACKTICKS.sub(replaced, routine.definition)

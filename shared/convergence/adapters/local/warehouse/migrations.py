@@ -71,7 +71,7 @@ def _folded(job: Job, statements: Statements, routines: Routines, migration: Rou
     from convergence.adapters.googlesql.procedures.reach import read_folded
     from convergence.adapters.googlesql.scripts.parser import parse_script
 
-    project, body = statements.project, parse_script(routines.with_project(migration), migration.source)
+    project, body = statements.project, parse_script(routines.with_project(migration, scope.dataset), migration.source)
     system = {"@@project_id": project, "@@dataset_id": scope.dataset, "@@dataset_project_id": project}
     folded = fold_script(body, migration.source, lambda path: routines.procedure(job, path), system)
     read_folded(folded, scope, project=project)

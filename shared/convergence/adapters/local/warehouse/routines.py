@@ -84,6 +84,6 @@ class Routines:
                 self._parsed[routine] = parse_procedure(self.with_project(routine), routine.source)
             return self._parsed[routine]
 
-    def with_project(self, routine: Routine) -> str:
+    def with_project(self, routine: Routine, dataset: str = "") -> str:
         """Return the text with the project in its place. Raises `ConfigError` for any other placeholder."""
-        return with_project(routine, self._project)
+        return with_project(routine, self._project, dataset)
