@@ -198,6 +198,10 @@ class Credentials(Protocol):
         """Return what is known of the credential of this run: stored (never tried), valid, invalid; missing."""
         ...
 
+    async def credential_id(self, provider: str) -> str:
+        """Return the id of the credential that this step would open; empty without one."""
+        ...
+
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation on the credential of this run."""
         ...

@@ -140,3 +140,34 @@ def test_accounts_are_made_for_one_execution_closed_at_its_end_and_their_tokens_
     assert run.error["message"] == "generic.noop: refused [secret]"
     assert [accounts.closed for accounts in Counted.made] == [True, True]
     assert "ya29.token" not in everything
+
+
+def test_the_credential_of_an_earlier_decrypt_step_comes_first(engine: Engine) -> None:
+    use_step = "{step_id: use_key, ps_type: generic.noop, depends_on: decrypt_key}"
+    steps = f"{{step_id: decrypt_key, ps_type: generic.noop}}, {use_step}"
+    opened: dict[str, str] = {}
+
+    async def scenario() -> Any:
+        store = engine.services.credentials.store
+        first = await store("acme", "q", "first-key", name="one")
+        second = await store("acme", "q", "second-key", name="two")
+        await store("acme", "z", "other-key", name="one")
+
+        async def decrypt(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+            opened["before"] = await context.secrets.open("q")
+            opened["id"] = await context.credentials.credential_id("q")
+            return {"status": "SUCCESS", "provider": "q", "credential_id": second, "opens": True}
+
+        async def use(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+            opened["after"] = await context["secrets"].open("q")
+            opened["other"] = await context["secrets"].open("z")
+            return {"status": "SUCCESS"}
+
+        engine.works |= {"decrypt_key": decrypt, "use_key": use}
+        engine.pipeline(f"steps: [{steps}]")
+        run = await engine.run()
+        return run.status, first
+
+    status, first = engine.run_scenario(scenario)
+    assert status == "completed"
+    assert opened == {"before": "first-key", "id": first, "after": "second-key", "other": "other-key"}

@@ -166,6 +166,9 @@ class Vault:
         self.stored[provider, name] = plaintext
         return f"cred_{provider}_{name}"
 
+    async def credential_id(self, provider: str) -> str:
+        return f"cred_{provider}" if provider in self.secrets else ""
+
     async def status(self, provider: str) -> str:
         words = {name: "valid" if valid else "invalid" for name, valid, _ in self.marks}
         return words.get(provider, "stored" if provider in self.secrets else "missing")

@@ -60,7 +60,7 @@ class StepContext(Context):
         self.checkpoint = step.checkpoint
         self.deadline = deadline
         self.configs_dir: Path = services.configs_dir
-        self.secrets = secrets = StepSecrets(services, run)
+        self.secrets = secrets = StepSecrets(services, run, results)
         self._redactor = secrets.redact
         self._secrets = secrets
         self._run, self._plan, self._planned, self._lease = run, plan, planned, lease

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.step.redact import Redactor
@@ -12,9 +15,14 @@ from convergence.tenants.credentials import Credential, advice
 class StepSecrets:
     """Opens the run's credentials and its sealed parameters; remembers what was opened, so that it is masked."""
 
-    def __init__(self, services: Services, run: Run) -> None:
+    def __init__(self, services: Services, run: Run, results: Mapping[str, Mapping[str, Any]]) -> None:
         self._services = services
         self._run = run
+        self._decrypted = {
+            str(result["provider"]): str(result["credential_id"])
+            for result in results.values()
+            if result.get("opens") is True and result.get("provider") and result.get("credential_id")
+        }
         self.redact = Redactor()
 
     async def open(self, name: str) -> str:
@@ -23,13 +31,26 @@ class StepSecrets:
         if name in run.sealed:
             plaintext = (await self._services.keyring.decrypt(run.sealed[name], parameter_aad(run.org, name))).decode()
         else:
-            credential = await chosen(self._services, run, name)
+            credential = await self.chosen(name)
             if credential is None:
                 similar = did_you_mean(name, run.sealed) if run.sealed else ""
                 raise StepFailed(advice(run.org, name) + similar)
             plaintext = await self._services.credentials.open(credential)
         self.redact.add(plaintext)
         return plaintext
+
+    async def chosen(self, provider: str) -> Credential | None:
+        """Return the provider's credential in this step.
+
+        It is the one that an earlier step found to open (`integrations.kms_decrypt`, whose result refers to it), else
+        the run's own, else the org's default or only one.
+        """
+        find, run = self._services.credentials.find, self._run
+        for expected in (self._decrypted.get(provider, ""), run.credential_id):
+            own = await find(run.org, provider, expected) if expected else None
+            if own is not None and own.provider == provider:
+                return own
+        return None if run.credential_id and provider == run.provider else await find(run.org, provider)
 
     def mask(self, text: str) -> None:
         """Mask this text as well in all output of the step."""
@@ -55,23 +76,19 @@ class StepCredentials:
 
     async def status(self, provider: str) -> str:
         """Return `stored`, `valid` or `invalid`; `missing` without a credential."""
-        credential = await chosen(self._services, self._run, provider)
+        credential = await self._secrets.chosen(provider)
         return "missing" if credential is None else credential.status
+
+    async def credential_id(self, provider: str) -> str:
+        """Return the id of the provider's credential in this step; empty without one."""
+        credential = await self._secrets.chosen(provider)
+        return "" if credential is None else credential.credential_id
 
     async def mark(self, provider: str, *, valid: bool, reason: str = "") -> None:
         """Record the outcome of a validation."""
-        credential = await chosen(self._services, self._run, provider)
+        credential = await self._secrets.chosen(provider)
         if credential is not None:
             await self._services.credentials.mark(credential, valid=valid, reason=self._secrets.redact(reason))
-
-
-async def chosen(services: Services, run: Run, provider: str) -> Credential | None:
-    """Return the provider's credential in this run: the run's own where it is the provider's, else the default."""
-    find = services.credentials.find
-    if provider == run.provider or not run.credential_id:
-        return await find(run.org, provider, run.credential_id)
-    own = await find(run.org, provider, run.credential_id)
-    return own if own is not None and own.provider == provider else await find(run.org, provider)
 
 
 def parameter_aad(org: str, name: str) -> str:

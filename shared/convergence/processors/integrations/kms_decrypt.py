@@ -35,7 +35,10 @@ class DecryptProcessor:
     config_model = DecryptSettings
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Return a reference. Raises `StepFailed` when there is no credential, or when it does not open."""
+        """Return a reference, by which later steps open the same one.
+
+        Raises `StepFailed` when there is no credential, or when it does not open.
+        """
         options = settings(DecryptSettings, step_config)
         if not (await context.secrets.open(options.provider)).strip():
             raise StepFailed(f"the credential of {options.provider!r} is empty; store it again")
@@ -49,7 +52,7 @@ class DecryptProcessor:
         return {
             "status": SUCCESS,
             "provider": options.provider,
-            "credential_id": context.credential_id,
+            "credential_id": await context.credentials.credential_id(options.provider),
             "opens": True,
             "warnings": never_tried if known == "stored" else [],
         }
