@@ -16,7 +16,11 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
+from convergence.processors.base import row_id
 from convergence.processors.genai.billed import billed_amount
+from convergence.processors.genai.cost import CostProcessor
+from convergence.processors.genai.focus_units import focus_unit
+from convergence.processors.genai.pricing import PriceBook
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
 
 COST: dict[str, Any] = {
@@ -36,6 +40,22 @@ COST: dict[str, Any] = {
     "pricing_unit": "1000000 Tokens",
     "currency": "USD",
     "price_basis": "list",
+}
+
+
+PRICE: dict[str, Any] = {
+    "model": "m",
+    "model_match": "m",
+    "kind": "input",
+    "unit": "1000000 Tokens",
+    "processing": "standard",
+    "above_input_tokens": 0,
+    "price": Decimal(1),
+    "currency": "USD",
+    "effective_from": None,
+    "effective_to": None,
+    "source": "s",
+    "source_version": "1",
 }
 
 
@@ -120,6 +140,49 @@ def test_accounts_are_called_as_the_provider_calls_them() -> None:
         "gemini": ("Billing Account", "Project"),
         "openai": ("Organization", "Project"),
     }
+
+
+class Priced(CostProcessor):
+    """One charge for each row of usage."""
+
+    def cost_rows(self, usage: Mapping[str, Any], book: PriceBook) -> list[dict[str, Any]]:
+        return [{"charge_kind": "input"}]
+
+
+@pytest.mark.parametrize(("place", "region"), [("us", "us"), ("global", None), ("not_available", None), (None, None)])
+def test_a_charge_names_its_raw_row_account_and_a_place_that_is_one(place: str | None, region: str | None) -> None:
+    usage = {"inference_geo": place, "account_id": "org-1", "x_pipeline_id": "p", "row_id": "0f"}
+    book = PriceBook([PRICE])
+    assert list(Priced().charges(usage, book)) == [
+        {
+            "charge_kind": "input",
+            "account_id": "org-1",
+            "region": region,
+            "source_pipeline_id": "p",
+            "source_row_id": "0f",
+        }
+    ]
+
+
+def test_a_row_has_one_id_in_every_pipeline_and_another_one_for_another_key() -> None:
+    first = {"day": FIRST, "model": "m", "tokens": 1}
+    assert row_id(first, ("day", "model")) == row_id({**first, "tokens": 2}, ("day", "model"))
+    ids = {row_id({**first, "model": model}, ("day", "model")) for model in ("m", "n", None, "None")}
+    assert len(ids) == 4
+    assert all(len(each) == 16 for each in ids)
+
+
+@pytest.mark.parametrize(
+    ("unit", "size", "expected"),
+    [
+        ("count", 1_000_000, "1000000 Count"),
+        ("hour", 1, "Hours"),
+        ("gibibyte month", 1, "GiB-Months"),
+        ("token unit", 1000, "1000 Token-Unit"),
+    ],
+)
+def test_units_of_an_export_in_the_words_of_focus(unit: str, size: int, expected: str) -> None:
+    assert focus_unit(unit, Decimal(size)) == expected
 
 
 @pytest.mark.parametrize("value", ["NaN", "Infinity", "1,5", "", None, True, float("nan")])

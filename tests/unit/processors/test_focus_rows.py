@@ -152,6 +152,7 @@ def test_a_residual_says_why_and_a_charge_where_its_cost_comes_from(rows: Sequen
         assert row["ListCost"] == row["ContractedCost"] == row["EffectiveCost"] == row["BilledCost"] != 0
     assert all(row["x_DifferenceClass"] is None for row in rows if row["x_CostOrigin"] != "residual")
     assert {row["x_CostOrigin"] for row in rows} == {"billed", "computed", "residual"}
+    assert all(row["BillingAccountName"] for row in rows)
 
 
 def test_price_times_quantity_is_the_cost_to_the_last_digit(rows: Sequence[Row]) -> None:

@@ -188,7 +188,7 @@ BEGIN
   SELECT
     cost,                                                            -- BilledCost
     billing_account_id,
-    account_name,
+    COALESCE(account_name, billing_account_id),                      -- BillingAccountName: the issuer has names
     billing_account_type,
     currency,
     TIMESTAMP(DATE_ADD(billing_month, INTERVAL 1 MONTH)),            -- BillingPeriodEnd, exclusive

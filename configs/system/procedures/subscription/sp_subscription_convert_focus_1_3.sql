@@ -32,7 +32,7 @@ BEGIN
     AND x_UsageKind = 'subscription';
 
   INSERT INTO cost_data_standard_1_3 (
-    BilledCost, BillingAccountId, BillingAccountType, BillingCurrency, BillingPeriodEnd,
+    BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
     BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,
     ContractedCost, ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceIssuerName, ListCost, ListUnitPrice,
     PricingCategory, PricingCurrency, PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost,
@@ -64,6 +64,7 @@ BEGIN
   SELECT
     paid,                                                            -- BilledCost
     COALESCE(billing_account_id, p_org_slug),                        -- the org's contract, where no account is given
+    COALESCE(billing_account_id, p_org_slug),
     billing_account_type,
     currency,
     TIMESTAMP(DATE_ADD(DATE_TRUNC(usage_date, MONTH), INTERVAL 1 MONTH)),  -- BillingPeriodEnd, exclusive

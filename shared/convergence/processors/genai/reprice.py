@@ -36,13 +36,7 @@ FROM {UNIFIED}
 WHERE usage_date = @day AND provider = @provider AND x_credential_id = @credential_id
 GROUP BY model, charge_kind, currency, price_id
 """  # noqa: S608 - a constant of this file
-USAGE_SQL: Final = """
-SELECT * FROM {table}
-WHERE usage_date = @day AND x_credential_id = @credential_id AND x_pipeline_id = (
-  SELECT x_pipeline_id FROM {table} WHERE usage_date = @day AND x_credential_id = @credential_id
-  ORDER BY x_ingested_at DESC, x_pipeline_id LIMIT 1
-)
-"""
+USAGE_SQL: Final = "SELECT * FROM {table}_current WHERE usage_date = @day AND x_credential_id = @credential_id"
 
 
 class RepriceSettings(Settings):
