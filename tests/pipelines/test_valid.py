@@ -154,6 +154,29 @@ def test_an_older_transformer_gets_typed_sql_and_a_write_mode() -> None:
     }
 
 
+def test_what_stands_inside_config_is_moved_to_its_block() -> None:
+    plan = plan_of("older/inside_config", again="true")
+    decrypt, listed, seed = (plan.by_id[name].config for name in ("decrypt_key", "list_buckets", "seed_prices"))
+    assert (plan.provider, decrypt["config"]["provider"]) == ("gcp", "gcp")
+    assert plan.by_id["list_buckets"].ps_type == "gcp.api_extractor"
+    assert listed["destination"] == {"table": "buckets_raw", "batch_size": 200, "write_mode": "WRITE_APPEND"}
+    assert listed["transform"]["flatten"] is True
+    assert listed["transform"]["add_fields"]["day"]["parameters"]["date"]["value"] == "2026-03-04"
+    assert listed["config"]["url"].endswith("?day=2026-03-05")
+    assert seed == {
+        "config": {},
+        "source": {"file": "openai/seed/model_pricing.csv"},
+        "destination": {"table": "openai_model_pricing"},
+    }
+    assert CATALOG.get("older/inside_config").pipeline.integration_required == ("openai",)
+
+
+def test_a_recipient_without_a_value_is_left_out_and_the_step_can_run() -> None:
+    mail = plan_of("older/inside_config").by_id["mail_failure"]
+    assert mail.problem is None
+    assert mail.config["config"]["to_emails"] == [None, "ops@example.com"]
+
+
 def test_notification_settings_beside_config_are_moved_into_it() -> None:
     plan = plan_of("older/mails")
     assert [step.trigger for step in plan.end_steps] == ["on_failure", "on_success", "on_completion", "always"]

@@ -105,8 +105,9 @@ def test_of_many_callers_exactly_one_gets_the_last_slot(engine: Engine) -> None:
     engine.run_scenario(scenario)
 
 
-def test_run_once_runs_once_until_it_is_forced(engine: Engine) -> None:
-    engine.pipeline("execution: {run_once: true, force_param: again}\nparameters: {again: {type: boolean}}\n" + one())
+@pytest.mark.parametrize("declared", ["parameters: {again: {type: boolean}}\n", ""])
+def test_run_once_runs_once_until_it_is_forced(engine: Engine, declared: str) -> None:
+    engine.pipeline("execution: {run_once: true, force_param: again}\n" + declared + one())
 
     async def scenario() -> None:
         await engine.run()

@@ -190,6 +190,24 @@ def test_a_step_that_goes_on_in_slices_is_stopped_when_they_took_its_time_togeth
     assert (failed_s, again_s) == (60.0, 0.0)
 
 
+def test_a_step_cut_off_by_the_runs_deadline_says_so_in_the_same_words(engine: Engine) -> None:
+    engine.pipeline("timeout_minutes: 1\n" + one())
+
+    async def slow(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.sleep(10_000)
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = slow
+
+    async def scenario() -> Any:
+        run = await engine.run()
+        return run, await engine.data(f"runs/{run.run_id}/steps/load_a")
+
+    run, step = engine.run_scenario(scenario)
+    assert "Pipeline execution timed out after 60s" in run.error["message"]
+    assert "Pipeline execution timed out after 60s" in step["error"]["message"]
+
+
 def test_a_run_over_its_deadline_fails_with_a_dead_letter_of_its_own(engine: Engine) -> None:
     engine.pipeline("timeout_minutes: 1\n" + one(retry={"max_attempts": 9, "backoff_seconds": 600}))
     engine.works["load_a"] = failing(Transient("away"))

@@ -60,6 +60,32 @@ def test_the_front_gives_the_cost_of_the_providers_own_pipeline(provider: str, w
     assert cost == same == Decimal(results["calculate_costs"]["total_cost"]) > 100
 
 
+async def priced_without_a_provider(config: dict[str, Any]) -> tuple[Any, Any]:
+    """Extract OpenAI's usage, and price whatever was extracted."""
+    clock, sandbox = ManualClock(), Sandbox()
+    warehouse, vault = DuckDbWarehouse(None, clock=clock), Vault({"api_key": ADMIN_KEY, "openai": ADMIN_KEY})
+    base_url = await sandbox.start()
+    try:
+        async with httpx.AsyncClient() as client:
+            context = WorldContext(client, warehouse, clock, secrets=vault, credentials=vault)
+            await run(plan_of("openai/auth/setup", api_key=ADMIN_KEY, api_base_url=base_url), context)
+            cost = ps_types.load("genai.payg_cost")
+            nothing = await cost.execute({"config": config}, context)
+            await ps_types.load("openai.usage").execute({"config": {"api_base_url": base_url}}, context)
+            return nothing, await cost.execute({"config": config}, context)
+    finally:
+        await sandbox.stop()
+        warehouse.close()
+
+
+def test_cost_without_a_provider_is_that_of_all_whose_usage_is_here() -> None:
+    nothing, answer = asyncio.run(priced_without_a_provider({"on_unknown_model": "warn"}))
+    assert nothing["tables"] == {}
+    assert "nothing to price" in nothing["warnings"][0]
+    assert list(answer["tables"]) == ["openai_cost_daily"]
+    assert answer["rows_written"] == answer["tables"]["openai_cost_daily"]["rows_written"] > 0
+
+
 def test_extraction_and_calculation_in_two_pipelines_give_the_same_cost() -> None:
     found = asyncio.run(
         runs("openai", "openai/cost/usage_cost", "openai/cost/cost_extract", "openai/cost/cost_calculation")
