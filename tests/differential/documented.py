@@ -31,12 +31,12 @@ def same_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], printed: T
     The documentation leaves columns out at times, or changes their order: those that it prints are compared by name.
     """
     names = [name.lower() for name in columns]
-    wanted = [name.lower() for name in printed.columns]
+    expected = [name.lower() for name in printed.columns]
     if len(rows) != len(printed.rows):
         return False
-    if set(wanted) <= set(names):
-        places = [names.index(name) for name in wanted]
-    elif len(wanted) == len(names):
+    if set(expected) <= set(names):
+        places = [names.index(name) for name in expected]
+    elif len(expected) == len(names):
         places = list(range(len(names)))
     else:
         return False

@@ -69,10 +69,10 @@ def tables() -> dict[str, list[tuple[int, dict[str, str]]]]:
 def define_tables(sql: GoogleSql, example: dict[str, Any], pages: list[tuple[int, dict[str, str]]]) -> list[str]:
     """Make the tables that the example reads and another of its page defines, the nearest before it first."""
     own = ctes_of(example)
-    wanted = {table.name for tree in trees_of(example["sql"]) for table in tree.find_all(exp.Table) if not table.db}
+    missing = {table.name for tree in trees_of(example["sql"]) for table in tree.find_all(exp.Table) if not table.db}
     nearest = sorted(pages, key=lambda page: (page[0] > example["id"], abs(page[0] - example["id"])))
     made = []
-    for name in sorted(name for name in wanted if name.lower() not in own):
+    for name in sorted(name for name in missing if name.lower() not in own):
         query = next((ctes[name.lower()] for _, ctes in nearest if name.lower() in ctes), None)
         if query is None:
             continue

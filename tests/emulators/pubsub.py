@@ -100,7 +100,7 @@ class PubSubServer:
         self.run(asyncio.wait_for(self._broker.idle(), _IDLE_S))
 
     def until(self, condition: Callable[[Counters], bool]) -> None:
-        """Return when the counters are as wanted; fail after a minute."""
+        """Return when the counters are as expected; fail after a minute."""
         counters = self._broker.counters
         self.run(asyncio.wait_for(self._broker.until(lambda: condition(counters)), _IDLE_S))
 

@@ -92,8 +92,8 @@ def _mentioned(pattern: re.Pattern[Any]) -> tuple[list[str], list[str]]:
 
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
     walk(_parser.parse(text, pattern.flags & (re.VERBOSE | re.IGNORECASE | re.DOTALL)))
-    wanted = list(dict.fromkeys(sign for sign in signs if sign != "\x00"))[:10]
-    return [run for run in dict.fromkeys(runs) if len(run) > 1][:6], wanted or ["a"]
+    chosen = list(dict.fromkeys(sign for sign in signs if sign != "\x00"))[:10]
+    return [run for run in dict.fromkeys(runs) if len(run) > 1][:6], chosen or ["a"]
 
 
 def _inner(argument: Any) -> Iterator[Any]:

@@ -184,11 +184,11 @@ def test_the_plan_of_an_org_says_where_its_jobs_run_and_how(server: tuple[Record
         scope = Scope(dataset="acme_prod", lineage=lineage)
         statement = Statement("SELECT 1 AS a", scope=scope)
         with_warehouse(address, methodcaller("query", statement), settings=settings)
-    mine, others, nobodys = recorder.sent
+    mine, others, without_run = recorder.sent
     assert (mine["reservation"], mine["query"]["priority"]) == (reservation, "BATCH")
     assert mine["query"]["connectionProperties"] == [{"key": "dataset_project_id", "value": "p"}]
     assert mine["query"]["defaultDataset"]["projectId"] == "p"
-    assert not {"reservation", "priority", "connectionProperties"} & {*others, *others["query"], *nobodys["query"]}
+    assert not {"reservation", "priority", "connectionProperties"} & {*others, *others["query"], *without_run["query"]}
     assert [job["jobReference"]["projectId"] for job in recorder.jobs.values()] == ["billed", "p", "p"]
 
 

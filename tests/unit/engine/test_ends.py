@@ -1,4 +1,4 @@
-"""Waking what comes next, ending a run, and looking after it: each once, whoever else is at it."""
+"""Waking what comes next, ending a run, and looking after it: each once, also when others do the same."""
 
 from __future__ import annotations
 

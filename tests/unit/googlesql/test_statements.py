@@ -235,10 +235,10 @@ def test_no_name_of_a_user_meets_one_of_ours(sql: GoogleSql) -> None:
     sql.query("CREATE TABLE n2 (e STRING, x NUMERIC, w STRING, s STRING, n INT64, d DATE, i INT64, q NUMERIC)")
     sql.query("INSERT INTO n2 VALUES ('[1.50]', 1, 'ab cd', 's', 3, DATE '2026-01-31', 2, 7)")
     figures = "x.q / 4, INITCAP(x.w), JSON_VALUE_ARRAY(x.e), ROUND(x.q, x.n), INSTR(x.w, 'c', x.i), x.d - x.d"
-    wanted = [(Decimal("1.75"), "Ab Cd", ["1.50"], Decimal(7), 4, "0-0 0 0:0:0")]
+    expected = [(Decimal("1.75"), "Ab Cd", ["1.50"], Decimal(7), 4, "0-0 0 0:0:0")]
     for alias in ("x", "e", "w", "s", "n", "d", "i", "q"):
-        assert sql.rows(f"SELECT {figures.replace('x.', alias + '.')} FROM n2 AS {alias}") == wanted
-        assert sql.rows(f"SELECT {figures.replace('x.', '')} FROM n2 AS {alias}") == wanted
+        assert sql.rows(f"SELECT {figures.replace('x.', alias + '.')} FROM n2 AS {alias}") == expected
+        assert sql.rows(f"SELECT {figures.replace('x.', '')} FROM n2 AS {alias}") == expected
 
 
 def test_a_stored_array_is_neither_null_nor_holds_null(sql: GoogleSql) -> None:

@@ -55,7 +55,7 @@ async def runs(provider: str, *pipelines: str) -> list[Any]:
 @pytest.mark.parametrize(
     ("provider", "whole"), [("openai", "openai/cost/usage_cost"), ("anthropic", "anthropic/usage_cost")]
 )
-def test_the_front_gives_the_cost_of_the_providers_own_pipeline(provider: str, whole: str) -> None:
+def test_payg_gives_the_cost_of_the_providers_own_pipeline(provider: str, whole: str) -> None:
     (_, cost), (results, same) = asyncio.run(runs(provider, whole, f"genai/payg/{provider}"))
     assert cost == same == Decimal(results["calculate_costs"]["total_cost"]) > 100
 
@@ -93,7 +93,7 @@ def test_extraction_and_calculation_in_two_pipelines_give_the_same_cost() -> Non
     assert found[0][1] == found[2][1] > 100
 
 
-def front(part: str, configs_dir: Path = CONFIGS, **config: Any) -> None:
+def dispatch_step(part: str, configs_dir: Path = CONFIGS, **config: Any) -> None:
     context = WorldContext(None, None, ManualClock())  # refused before anything is called
     context.configs_dir = configs_dir
     asyncio.run(ps_types.load(f"genai.payg_{part}").execute({"config": config}, context))
@@ -101,7 +101,7 @@ def front(part: str, configs_dir: Path = CONFIGS, **config: Any) -> None:
 
 def test_what_a_provider_does_not_have_is_reported_and_not_invented() -> None:
     with pytest.raises(StepFailed, match="deepseek has no usage: its API gives the prepaid balance only"):
-        front("usage", provider="deepseek")
+        dispatch_step("usage", provider="deepseek")
 
 
 def test_a_providers_folder_says_what_it_does_not_have(tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_a_providers_folder_says_what_it_does_not_have(tmp_path: Path) -> None:
     (tmp_path / "acme" / "provider.yml").write_text("type: llm\nunavailable: {usage: ask the bill}\naliases: [ac]\n")
     for name in ("acme", "ac"):
         with pytest.raises(StepFailed, match=f"{name} has no usage: ask the bill"):
-            front("usage", tmp_path, provider=name)
+            dispatch_step("usage", tmp_path, provider=name)
 
 
 @pytest.mark.parametrize("provider", providers())
@@ -121,9 +121,9 @@ def test_all_other_parts_have_a_processor(provider: str) -> None:
 
 def test_an_unknown_provider_and_dates_of_its_own_are_mistakes() -> None:
     with pytest.raises(StepFailed, match="Did you mean 'anthropic'"):
-        front("usage", provider="antropic")
+        dispatch_step("usage", provider="antropic")
     with pytest.raises(StepFailed, match="give dates to the run"):
-        front("usage", provider="openai", start_date="2026-01-01")
+        dispatch_step("usage", provider="openai", start_date="2026-01-01")
 
 
 @pytest.mark.parametrize("name", ["openai", "claude"])

@@ -69,9 +69,9 @@ def test_a_run_of_another_org_is_not_found_under_the_own_name(run_scenario: RunS
             ("POST", "replay"),
         ]:
             theirs = await api.ask(method, f"/pipelines/{path}/globex/{run_id}", org="globex")
-            nobodys = await api.ask(method, f"/pipelines/{path}/globex/run_0", org="globex")
-            assert theirs.status_code == nobodys.status_code == 404
-            assert theirs.json()["detail"].replace(run_id, "run_0") == nobodys.json()["detail"]
+            unknown = await api.ask(method, f"/pipelines/{path}/globex/run_0", org="globex")
+            assert theirs.status_code == unknown.status_code == 404
+            assert theirs.json()["detail"].replace(run_id, "run_0") == unknown.json()["detail"]
 
     run_scenario(scenario, orgs=("acme", "globex"))
 
