@@ -143,9 +143,9 @@ def test_a_query_writes_parquet_with_the_types_of_its_columns(acme: Cli, tmp_pat
         "SELECT n, CAST(n AS BIGNUMERIC) / 3 AS money, CAST(NULL AS STRING) AS nothing, DATE '2026-11-07' AS day,"
         " TIMESTAMP '2026-11-07 01:02:03+00:00' AS at FROM UNNEST(GENERATE_ARRAY(1, 9)) AS n ORDER BY n"
     )
-    told = acme("query", "acme", sql, "--parquet", str(file), "--limit", "3", "--json").data
-    assert told == {"file": str(file), "rows": 3}
-    found = duckdb.sql(f"DESCRIBE SELECT * FROM read_parquet('{file}')").fetchall()
+    written = acme("query", "acme", sql, "--parquet", str(file), "--limit", "3", "--json").data
+    assert written == {"file": str(file), "rows": 3}
+    found = duckdb.execute(f"DESCRIBE SELECT * FROM read_parquet('{file}')").fetchall()
     assert {name: kind for name, kind, *_ in found} == {
         "n": "BIGINT",
         "money": "DECIMAL(38,18)",
@@ -153,7 +153,7 @@ def test_a_query_writes_parquet_with_the_types_of_its_columns(acme: Cli, tmp_pat
         "day": "DATE",
         "at": "TIMESTAMP WITH TIME ZONE",
     }
-    assert [row[0] for row in duckdb.sql(f"SELECT n FROM read_parquet('{file}')").fetchall()] == [1, 2, 3]
+    assert [row[0] for row in duckdb.execute(f"SELECT n FROM read_parquet('{file}')").fetchall()] == [1, 2, 3]
     refused = acme("query", "acme", "SELECT * FROM organizations.secrets", "--parquet", str(tmp_path / "no.parquet"))
     assert refused.code == 2
     assert [path.name for path in tmp_path.glob("*.parquet*")] == ["rows.parquet"]
