@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convergence.engine.dispatch_message import DispatchMessage
 from convergence.ports.bus import DISPATCH
@@ -20,7 +20,8 @@ class MessageClient(Client):
     def __init__(self, world: World, number: int, org: str, shape: int) -> None:
         super().__init__(world, number, org, shape)
         key = self.request.idempotency_key or ""
-        asked = DispatchMessage(org=org, pipeline=self.request.pipeline, trigger=TRIGGER, idempotency_key=key)
+        given: Any = {"org": org, "pipeline": self.request.pipeline, "trigger": TRIGGER, "idempotency_key": key}
+        asked = DispatchMessage(**given)
         self.request, self.message = asked.request(), asked.encode()
         world.without_key.add(self.wanted_id)
 

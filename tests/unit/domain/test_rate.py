@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from convergence.domain.rate import Bucket, Buckets, Taken
@@ -52,10 +54,11 @@ def test_the_caller_that_was_idle_longest_is_forgotten_first() -> None:
 
 
 def test_an_answer_counts_what_is_left_and_how_long_to_wait() -> None:
+    near: Any = pytest.approx
     full = Bucket(2.0, 100.0)
     taken, left = full.take(120, 100.0)
-    assert (taken, left) == (Taken(True, 120, 1, 0.0, pytest.approx(59.5)), Bucket(1.0, 100.0))
+    assert (taken, left) == (Taken(True, 120, 1, 0.0, near(59.5)), Bucket(1.0, 100.0))
     empty = Bucket(0.5, 100.0)
     refused, left = empty.take(120, 100.1)  # two tokens a second: 0.7 by now
-    assert refused == Taken(False, 120, 0, pytest.approx(0.15), pytest.approx(59.65))
+    assert refused == Taken(False, 120, 0, near(0.15), near(59.65))
     assert (left.tokens, left.at) == (pytest.approx(0.7), 100.1)

@@ -65,7 +65,7 @@ def test_a_hint_that_was_given_up_fails_the_run_of_a_step_that_failed_and_no_oth
     async def scenario() -> list[Any]:
         run = await engine.run()
         path, seen = run.path, []
-        failed = {("status",): "running", ("error",): None, ("finished_at",): None}
+        failed: dict[tuple[str, ...], Any] = {("status",): "running", ("error",): None, ("finished_at",): None}
         for epoch in (1, 0):
             await engine.documents.commit([Patch(path, failed)])  # as if the run's own commit had been lost
             await on_dead_letter(engine.services, given_up(run.run_id, "load_a", epoch))

@@ -264,7 +264,7 @@ def test_a_call_that_was_partly_committed_is_not_repeated_without_a_word(
         await context.warehouse.call("rows", {}, repeatable=repeatable)
         return {"status": "SUCCESS"}
 
-    engine.warehouse.call, engine.warehouse.close_job = half, closed  # type: ignore[method-assign,assignment]
+    engine.warehouse.call, engine.warehouse.close_job = half, closed  # type: ignore[method-assign]
     engine.works["load_a"] = work
 
     async def scenario() -> Any:

@@ -64,7 +64,12 @@ def test_a_run_gets_the_error_of_the_step_that_failed(engine: Engine) -> None:
     async def scenario() -> Any:
         run = await engine.run()
         now = to_text(engine.clock.now())
-        lost = {("status",): "running", ("error",): None, ("finished_at",): None, ("check_at",): now}
+        lost: dict[tuple[str, ...], Any] = {
+            ("status",): "running",
+            ("error",): None,
+            ("finished_at",): None,
+            ("check_at",): now,
+        }
         await engine.documents.commit([Patch(run.path, lost)])  # as if the run's own commit had been lost
         await reconcile_run(engine.services, run.run_id)
         return run.error, await engine.data(run.path)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -265,7 +266,7 @@ async def _fair(engine: Engine, waiting: dict[str, int], weights: dict[str, floa
     for org, runs in waiting.items():
         await engine.org(org, concurrent=1000, daily=100_000, monthly=100_000)
         weight = weights.get(org, 1.0)
-        await engine.services.orgs.change(org, lambda each, w=weight: replace(each, weight=w), token=f"w-{org}")
+        await engine.services.orgs.change(org, partial(replace, weight=weight), token=f"w-{org}")
         for _ in range(runs):
             await queue_run(engine, org)
     order: list[str] = []
