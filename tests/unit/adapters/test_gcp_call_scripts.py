@@ -18,7 +18,7 @@ from convergence.adapters.googlesql.scripts.parser import parse_script
 from convergence.adapters.googlesql.scripts.walk import bodies_of
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Parameter, Scope
-from tests.contract.warehouse.test_procedures import CASES, FOLDER, KINDS, Case
+from tests.contract.warehouse.procedure_cases import CASES, FOLDER, KINDS, Case
 from tests.contract.warehouse.world import a_lineage
 
 SCOPE: Final = Scope(dataset="acme_prod", writable=True, lineage=a_lineage())
