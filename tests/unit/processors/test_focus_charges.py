@@ -16,6 +16,7 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.procedures import load_procedures
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
+from convergence.ports.warehouse import Parameter
 from convergence.processors.base import row_id
 from convergence.processors.genai.billed import billed_amount
 from convergence.processors.genai.cost import CostProcessor
@@ -140,6 +141,74 @@ def test_accounts_are_called_as_the_provider_calls_them() -> None:
         "gemini": ("Billing Account", "Project"),
         "openai": ("Organization", "Project"),
     }
+
+
+def billed(*lines: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
+    """Return what the procedures make of rows of `genai_billing_daily_raw`."""
+
+    async def main() -> Sequence[Mapping[str, Any]]:
+        clock = ManualClock()
+        warehouse = DuckDbWarehouse(None, clock=clock)
+        try:
+            await warehouse.sync_routines(load_procedures(CONFIGS))
+            context = WorldContext(None, warehouse, clock)
+            await context.warehouse.ensure_table("genai_cost_daily_unified")
+            stage = context.warehouse.stage("genai_billing_daily_raw")
+            await stage.write(0, list(lines))
+            await context.warehouse.load(stage, dates=[FIRST], date_field="usage_date")
+            names = ("org_slug", "pipeline_id", "credential_id", "run_id")
+            arguments = {f"p_{name}": Parameter("STRING", getattr(context, name)) for name in names}
+            arguments |= {f"p_{name}": Parameter("DATE", FIRST) for name in ("start_date", "end_date")}
+            arguments["p_provider"] = Parameter("STRING", "gemini")
+            await context.warehouse.call("sp_genai_consolidate_billed_cost", arguments)
+            step = {"config": {"provider": "gemini"}, "destination": {"table": "cost_data_standard_1_3"}}
+            await ps_types.load("genai.focus").execute(step, context)
+            return (await context.warehouse.query("SELECT * FROM cost_data_standard_1_3 ORDER BY BilledCost")).rows
+        finally:
+            warehouse.close()
+
+    return asyncio.run(main())
+
+
+LINE: dict[str, Any] = {
+    "usage_date": FIRST.isoformat(),
+    "provider": "gemini",
+    "account_id": "A",
+    "service": "Gemini API",
+    "sku_id": "S",
+    "sku": "Words",
+    "cost": "1",
+    "currency": "USD",
+    "cost_type": "regular",
+}
+
+
+def test_taxes_and_adjustments_have_no_sku_and_the_month_is_that_of_the_invoice() -> None:
+    lines = [
+        {**LINE, "cost_type": "tax", "cost": "2", "row_id": "t"},
+        {**LINE, "cost_type": "adjustment", "cost": "3", "row_id": "a"},
+        {**LINE, "cost_type": "rounding_error", "cost": "-0.01", "row_id": "r"},
+        {**LINE, "invoice_month": "202512", "cost": "5", "row_id": "m"},
+    ]
+    rounding, tax, adjustment, later = billed(*lines)
+    assert [row["ChargeCategory"] for row in (rounding, tax, adjustment, later)] == [
+        *("Adjustment", "Tax", "Adjustment", "Usage")
+    ]
+    assert {(row["SkuId"], row["SkuMeter"]) for row in (rounding, tax, adjustment)} == {(None, None)}
+    assert [row["BillingPeriodStart"].month for row in (tax, later)] == [
+        11,
+        12,
+    ]  # billed in December
+    assert (later["ChargePeriodStart"].date(), later["x_SourceRowId"]) == (FIRST, "m")
+
+
+def test_a_row_without_a_price_block_has_its_sku_and_no_price() -> None:
+    (row,) = billed({**LINE, "list_cost": "2", "contracted_cost": "1.5", "grants": "-0.25", "cost": "1.25"})[1:]
+    assert (row["SkuId"], row["SkuMeter"], row["SkuPriceId"]) == ("S", "Words", None)
+    assert [row[name] for name in ("PricingQuantity", "PricingUnit", "ListUnitPrice", "PricingCategory")] == [None] * 4
+    assert [row[name] for name in ("BilledCost", "ContractedCost", "ListCost")] == [
+        *(Decimal("1.5"), Decimal("1.5"), Decimal(2))
+    ]
 
 
 class Priced(CostProcessor):
