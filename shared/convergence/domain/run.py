@@ -16,7 +16,7 @@ from convergence.domain.transitions import RawTransition, appended
 
 NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
 _FORMER_MAX: Final = 20  # edits that a run remembers
-_ORIGIN: Final = ("schedule_id", "backfill_id", "caps")  # written only where they say something
+_ORIGIN: Final = ("timezone", "schedule_id", "backfill_id", "caps")  # written only where they say something
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +53,7 @@ class Run:
     created_by: str = ""  # the key's id, or how it was started on this machine; empty in runs of earlier releases
     former: Sequence[Mapping[str, Any]] = ()  # {"until": epoch, "parameters": …} that a replay edited, oldest first
     fire_time: datetime | None = None  # the instant that dates are computed from; None: `created_at`
+    timezone: str = ""  # in which that instant has its date; empty: the pipeline's schedule's
     schedule_id: str = ""
     backfill_id: str = ""
     caps: tuple[str, ...] = ()  # paths of the caps in which it holds a place

@@ -61,6 +61,7 @@ class RunRequest:
     budget: Limits | None = None  # for runs without a key, which have their own; None: the org's limits
     idempotency_key: str | None = None
     fire_time: datetime | None = None  # a schedule's; dates are computed from it
+    timezone: str = ""  # of that date; empty: the pipeline's schedule's
     queue: bool = False  # wait for room instead of being refused
     queued: Run | None = None  # the run that is about to be admitted; it keeps its id and its secrets
 
@@ -93,7 +94,8 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
     fire_time = now if request.fire_time is None else request.fire_time
     sealed = {} if request.queued is None else dict(request.queued.sealed)
     given = {**request.parameters, **dict.fromkeys(sealed, SEALED)}
-    parameters, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=fire_time))
+    read = resolve_parameters(loaded, given, fire_time=fire_time, zone=request.timezone or None)
+    parameters, secrets = split_secrets(loaded, read)
     run_id = _run_id(services, request, loaded) if request.queued is None else request.queued.run_id
     expected = request.credential_id or parameters.get("credential_id", "")
     named = str(parameters.get("credential_name") or "")
@@ -128,6 +130,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         parameters=parameters,
         sealed=sealed or await seal(services, org.slug, secrets),
         fire_time=request.fire_time,
+        timezone=request.timezone,
         run_once=loaded.pipeline.execution.run_once,
     )
     token = services.ids.new("t")

@@ -126,7 +126,9 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
     secret = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
     kept_secrets = run.sealed.keys() & secret  # one that is not a secret any more has to be given again
     given = {**run.parameters, **dict.fromkeys(kept_secrets, SEALED), **(parameters or {})}
-    kept, secrets = split_secrets(loaded, resolve_parameters(loaded, given, fire_time=run.dated))
+    kept, secrets = split_secrets(
+        loaded, resolve_parameters(loaded, given, fire_time=run.dated, zone=run.timezone or None)
+    )
     fresh = {name: value for name, value in secrets.items() if value != SEALED}
     request = ResolveRequest(
         org_slug=run.org,

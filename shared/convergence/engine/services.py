@@ -42,6 +42,8 @@ INDEXES: Final = (
     Index("runs", ("queue.held_after",)),
     Index("schedules", ("due_at",), sharded=True),
     Index("schedules", ("org", "pipeline")),
+    Index("backfills", ("next_check_at",)),
+    Index("backfills", ("org", "created_at"), descending=True),
     Index("org_queues", ("ready", "virtual_start")),
     Index("org_queues", ("next_check_at",)),
     Index("org_queues", ("blocked_on", "virtual_start"), array="blocked_on"),
@@ -50,7 +52,18 @@ INDEXES: Final = (
     Index("orgs", ("slug",)),
 )
 # Collections of large or busy documents, which are searched through the indexes above and no others.
-UNINDEXED: Final = ("runs", "plan", "steps", "usage", "dead_letters", "once", "schedules", "org_queues", "caps")
+UNINDEXED: Final = (
+    "runs",
+    "plan",
+    "steps",
+    "usage",
+    "dead_letters",
+    "once",
+    "schedules",
+    "org_queues",
+    "caps",
+    "backfills",
+)
 _PLANS_MAX: Final = 500
 
 

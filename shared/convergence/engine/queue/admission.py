@@ -233,6 +233,7 @@ async def _prepared(services: Services, stored: StoredRun) -> Prepared | None:
         credential_id=run.credential_id,
         trigger=run.trigger,
         fire_time=run.dated,
+        timezone=run.timezone,
         queued=run,
     )
     try:

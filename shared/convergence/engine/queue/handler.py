@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convergence.engine.backfills.feed import feed
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.messages import QueueChanged
 from convergence.engine.queue.admission import admission_pass
@@ -30,5 +31,7 @@ async def _after(services: Services, run_id: str) -> bool:
     stored = await read_run(services, run_id)
     if stored is None:
         return False
+    if stored.run.backfill_id:
+        await feed(services, stored.run.backfill_id)
     released = await release_held(services, run_id) if stored.run.schedule_id else 0
     return await wake_after(services, stored.run) or released > 0

@@ -135,6 +135,7 @@ async def trigger(services: Services, org: str, schedule_id: str) -> Run:
         parameters=schedule.parameters,
         credential_id=schedule.credential_id,
         trigger="schedule",
+        timezone=schedule.timing.timezone,
         queue=True,
     )
     return await dispatch(services, request)

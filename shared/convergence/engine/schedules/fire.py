@@ -243,6 +243,7 @@ def _blank_run(services: Services, schedule: Schedule, slot: datetime, token: st
         run_once=loaded.pipeline.execution.run_once,
         token=token,
         fire_time=slot,
+        timezone=schedule.timing.timezone,
         schedule_id=schedule.schedule_id,
     )
 

@@ -13,6 +13,7 @@ from starlette.middleware.cors import CORSMiddleware
 from convergence.entry.api import problems
 from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
+    backfills,
     discovery,
     events,
     health,
@@ -34,6 +35,7 @@ _AREAS: Final = (
     events,
     run_control,
     scheduler,
+    backfills,
     discovery,
     integrations,
     organizations,

@@ -31,6 +31,8 @@ COMMANDS: Final = {
     "dead-letters": "dead_letters",
     "schedule": "schedule",
     "queue": "queue",
+    "backfill": "backfill",
+    "backfills": "backfills",
     "query": "query",
     "trace": "trace",
     "validate": "validate",

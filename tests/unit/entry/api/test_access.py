@@ -37,8 +37,17 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
         real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
         weekly = {"pipeline": "shop/cost/daily", "name": "weekly", "cron_expression": "0 6 * * 1"}
         added = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=weekly)
-        real |= {"schedule_id": added.json()["schedule_id"]}
-        ghost = real | {"org": "nobody_here", "run_id": "run_0", "key_id": "key_0", "schedule_id": "sch_" + "0" * 20}
+        real |= {"schedule_id": added.json()["schedule_id"], "change": "pause"}
+        days = {"from": "2026-01-01", "to": "2026-01-02"}
+        filled = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=days)
+        real |= {"backfill_id": filled.json()["backfill_id"]}
+        ghost = real | {
+            "org": "nobody_here",
+            "run_id": "run_0",
+            "key_id": "key_0",
+            "schedule_id": "sch_" + "0" * 20,
+            "backfill_id": "bf_0",
+        }
         walked = 0
         for method, path in routes(api):
             if path in public:

@@ -1,0 +1,1 @@
+"""Backfills: past days, slice by slice, as queued runs (docs/scheduling.md)."""

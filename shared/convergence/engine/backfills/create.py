@@ -1,0 +1,173 @@
+"""Plan and create backfills: which slices there are, and what earlier runs made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import date
+from typing import Any, Final
+
+from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, Slice, SliceState, Step, slices_of
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
+from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.services import Services
+from convergence.engine.store import commit
+from convergence.errors import InvalidInput
+from convergence.ports.documents import Create, Order, Where
+
+_PAGE: Final = 500
+_PAGES_MAX: Final = 40  # runs that are looked at for what is complete: 20,000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BackfillRequest:
+    """What a caller asks for; both days are included."""
+
+    org: str
+    pipeline: str
+    start: date
+    end: date
+    step: Step = Step.DAY
+    mode: Mode = Mode.MISSING
+    newest_first: bool = True
+    concurrency: int = 1
+    failures_max: int = 10
+    credential_id: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A slice and what the last runs of it were: `missing`, `failed`, `complete` or `active`."""
+
+    slice: Slice
+    state: str
+    rows: int | None  # of the last completed run that covered exactly this slice
+
+
+@dataclass(frozen=True, slots=True)
+class BackfillPlan:
+    """The backfill that would be stored, and what was found out about each slice."""
+
+    backfill: Backfill
+    found: list[Found]
+
+
+async def plan_backfill(services: Services, request: BackfillRequest) -> BackfillPlan:
+    """Check a request as a run of it would be checked, and look up its slices; store nothing.
+
+    Raises:
+        InvalidInput: too many slices, a range that ends before it begins, or what `prepare` raises for its first slice.
+    """
+    _check(request)
+    slices = list(slices_of(request.start, request.end, request.step))
+    first = {**request.parameters, **dates_of(slices[0])}
+    prepared = await prepare(
+        services,
+        RunRequest(org=request.org, pipeline=request.pipeline, parameters=first, credential_id=request.credential_id),
+    )
+    found = await _look_up(services, prepared.run, slices)
+    states = "".join((SliceState.OPEN if _wanted(each, request.mode) else SliceState.COMPLETE).value for each in found)
+    now = services.clock.now()
+    backfill = Backfill(
+        backfill_id=services.ids.new("bf"),
+        org=request.org,
+        pipeline=prepared.run.pipeline,
+        start=request.start.isoformat(),
+        end=request.end.isoformat(),
+        step=request.step,
+        mode=request.mode,
+        states=states,
+        created_at=now,
+        updated_at=now,
+        credential_id=request.credential_id,
+        parameters=dict(request.parameters),
+        newest_first=request.newest_first,
+        concurrency=request.concurrency,
+        failures_max=request.failures_max,
+        next_check_at=now,
+        token=services.ids.new("t"),
+    )
+    return BackfillPlan(backfill, found)
+
+
+async def create_backfill(services: Services, request: BackfillRequest) -> Backfill:
+    """Store a backfill; `feed` starts its runs. Raises what `plan_backfill` raises."""
+    backfill = (await plan_backfill(services, request)).backfill
+    await commit(services.documents, [Create(backfill.path, backfill.to_data())], backfill.token)
+    return backfill
+
+
+def dates_of(of: Slice) -> dict[str, str]:
+    """Return the parameters that a slice sets."""
+    return {"start_date": of.start.isoformat(), "end_date": of.end.isoformat()}
+
+
+def _check(request: BackfillRequest) -> None:
+    if request.start > request.end:
+        raise InvalidInput(f"the first day {request.start} is after the last day {request.end}")
+    days = (request.end - request.start).days + 1
+    count = days if request.step is Step.DAY else sum(1 for _ in slices_of(request.start, request.end, request.step))
+    if count > SLICES_MAX:
+        raise InvalidInput(
+            f"{count:,} slices are more than {SLICES_MAX:,}: choose a shorter range, or weeks or months as the step"
+        )
+    if not 1 <= request.concurrency <= CONCURRENCY_MAX:
+        raise InvalidInput(f"concurrency is a number from 1 to {CONCURRENCY_MAX}, not {request.concurrency}")
+    if request.failures_max < 1:
+        raise InvalidInput("failures_max is at least 1")
+    dated = sorted({"start_date", "end_date", "date"} & set(request.parameters))
+    if dated:
+        raise InvalidInput(f"the slices set {', '.join(dated)}; leave it out of the parameters")
+
+
+def _wanted(found: Found, mode: Mode) -> bool:
+    if mode is Mode.ALL:
+        return True
+    return found.state == "failed" or (mode is Mode.MISSING and found.state == "missing")
+
+
+async def _look_up(services: Services, run: Run, slices: list[Slice]) -> list[Found]:
+    """Return what earlier runs of the pipeline made of each slice: the latest run that covers it decides."""
+    states: dict[int, str] = {}
+    rows: dict[int, int] = {}
+    cursor: str | None = None
+    for _ in range(_PAGES_MAX):
+        page = await services.documents.query(
+            "runs",
+            where=[Where("org", "==", run.org)],
+            order=[Order("created_at", descending=True)],
+            limit=_PAGE,
+            cursor=cursor,
+        )
+        for document in page.documents:
+            data = document.data
+            if data["pipeline"] == run.pipeline and data.get("credential_id", "") == run.credential_id:
+                _note(data, slices, states, rows)
+        cursor = page.cursor
+        if cursor is None or len(states) == len(slices):
+            break
+    return [Found(each, states.get(index, "missing"), rows.get(index)) for index, each in enumerate(slices)]
+
+
+def _note(data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], rows: dict[int, int]) -> None:
+    given = data["parameters"]
+    start, end = given.get("start_date"), given.get("end_date")
+    state = _STATES.get(RunStatus(data["status"]))
+    if start is None or end is None or state is None:
+        return
+    for index, each in enumerate(slices):
+        if index not in states and start <= each.start.isoformat() and each.end.isoformat() <= end:
+            states[index] = state
+            if state == "complete" and (start, end) == (each.start.isoformat(), each.end.isoformat()):
+                rows[index] = int(data.get("totals", {}).get("rows_written", 0))
+
+
+_STATES: Final = {
+    RunStatus.COMPLETED: "complete",
+    RunStatus.FAILED: "failed",
+    RunStatus.CANCELLED: "failed",
+    RunStatus.RUNNING: "active",
+    RunStatus.QUEUED: "active",
+}

@@ -1,0 +1,238 @@
+"""Keep a backfill's window of runs full until every slice is decided.
+
+One commit per round: the object moves and its runs are created together, so that after an acknowledged pause or cancel
+no further run is created.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from convergence.domain.backfill import Backfill, BackfillStatus, SliceState
+from convergence.domain.events import run_event
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.domain.schedule import Priority
+from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
+from convergence.engine.backfills.create import dates_of
+from convergence.engine.cancel import cancel
+from convergence.engine.messages import publish_events, publish_queue_changed
+from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
+from convergence.engine.services import Services
+from convergence.engine.store import commit
+from convergence.errors import ConfigErrors, Conflict, ConvergenceError, InvalidInput, NotFound, did_you_mean
+from convergence.ports.documents import Create, Order, Replace, Where, Write
+
+logger = logging.getLogger(__name__)
+BACKFILLS: Final = "backfills"
+_LOOK_AGAIN_S: Final = 60
+_PAGE: Final = 100
+_ATTEMPTS: Final = 8
+_ENDED: Final = {
+    RunStatus.COMPLETED: SliceState.DONE,
+    RunStatus.FAILED: SliceState.FAILED,
+    RunStatus.CANCELLED: SliceState.CANCELLED,
+}
+
+
+class StoredBackfill(NamedTuple):
+    """A backfill and the version it was read at."""
+
+    backfill: Backfill
+    version: int
+
+
+async def read_backfill(services: Services, backfill_id: str) -> StoredBackfill | None:
+    """Return a backfill, or None."""
+    document = await services.documents.get(f"{BACKFILLS}/{backfill_id}")
+    return None if document is None else StoredBackfill(Backfill.from_data(document.data), document.version)
+
+
+async def require_backfill(services: Services, org: str, backfill_id: str) -> StoredBackfill:
+    """Return a backfill of `org`. Raises `NotFound`, also for another org's."""
+    stored = await read_backfill(services, backfill_id) if backfill_id and "/" not in backfill_id else None
+    if stored is None or stored.backfill.org != org:
+        known = [each.backfill_id for each in await backfills_of(services, org)]
+        raise NotFound(f"{org} has no backfill {backfill_id[:100]!r}.{did_you_mean(backfill_id[:100], known)}")
+    return stored
+
+
+async def backfills_of(services: Services, org: str, *, limit: int = 50) -> list[Backfill]:
+    """Return the backfills of an org, latest first."""
+    page = await services.documents.query(
+        BACKFILLS, where=[Where("org", "==", org)], order=[Order("created_at", descending=True)], limit=limit
+    )
+    return [Backfill.from_data(document.data) for document in page.documents]
+
+
+async def feed_due(services: Services) -> int:
+    """Feed every backfill that is due; return how many."""
+    now = services.clock.now()
+    page = await services.documents.query(
+        BACKFILLS, where=[Where("next_check_at", "<=", to_text(now))], order=[Order("next_check_at")], limit=_PAGE
+    )
+    for document in page.documents:
+        try:
+            await feed(services, document.data["backfill_id"])
+        except ConvergenceError as error:  # one that cannot be fed holds up no other
+            logger.warning("backfill %s: %s", document.data["backfill_id"], error)
+    return len(page.documents)
+
+
+async def feed(services: Services, backfill_id: str) -> Backfill | None:
+    """Take what has ended out of the window, start what fits, and end the backfill when all is decided."""
+    for _ in range(_ATTEMPTS):
+        stored = await read_backfill(services, backfill_id)
+        if stored is None or stored.backfill.next_check_at is None:
+            return None if stored is None else stored.backfill
+        try:
+            return await _round(services, stored)
+        except Conflict:
+            continue
+    return None  # its next check comes within a minute
+
+
+async def pause(services: Services, org: str, backfill_id: str) -> Backfill:
+    """Start no further run of it; those under way go on."""
+
+    def edit(each: Backfill) -> Backfill:
+        _refuse_over(each)
+        return changed(each, status=BackfillStatus.PAUSED)
+
+    return await _change(services, org, backfill_id, edit)
+
+
+async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
+    """Go on with a paused or stopped backfill; one that stopped after failures counts them anew."""
+
+    def edit(each: Backfill) -> Backfill:
+        if each.status not in (BackfillStatus.PAUSED, BackfillStatus.STOPPED):
+            raise InvalidInput(f"backfill {backfill_id} is {each.status}; only a paused or stopped one can go on")
+        failures_max = each.failures_max + each.counts()["failed"] * (each.status is BackfillStatus.STOPPED)
+        return changed(each, status=BackfillStatus.RUNNING, reason="", failures_max=failures_max)
+
+    return await _change(services, org, backfill_id, edit)
+
+
+async def cancel_backfill(services: Services, org: str, backfill_id: str) -> Backfill:
+    """End a backfill and cancel its runs."""
+
+    def edit(each: Backfill) -> Backfill:
+        _refuse_over(each)
+        return changed(each, status=BackfillStatus.CANCELLED, reason="cancelled on request")
+
+    cancelled = await _change(services, org, backfill_id, edit)
+    return await feed(services, backfill_id) or cancelled
+
+
+async def _round(services: Services, stored: StoredBackfill) -> Backfill:
+    backfill, now = stored.backfill, services.clock.now()
+    if backfill.status is BackfillStatus.CANCELLED:
+        await _cancel_window(services, backfill)
+    settled = await _without_ended(services, backfill)
+    failed, token = settled.counts()["failed"], services.ids.new("t")
+    status, reason, indexes = settled.status, settled.reason, list[int]()
+    if status is BackfillStatus.RUNNING and failed >= settled.failures_max:
+        status, reason = BackfillStatus.STOPPED, f"{failed} of its runs failed (failures_max {settled.failures_max})"
+    elif status is BackfillStatus.RUNNING:
+        indexes = settled.next_slices(settled.concurrency - len(settled.window))
+        if not indexes and not settled.window:
+            status = BackfillStatus.DONE
+    try:
+        runs = [_run(services, settled, index, token) for index in indexes]
+    except (NotFound, ConfigErrors) as error:  # its pipeline is gone or wrong
+        runs, indexes, status, reason = [], [], BackfillStatus.STOPPED, str(error)[:1000]
+    waits = bool(settled.window or runs) or status is BackfillStatus.RUNNING
+    after = changed(
+        settled,
+        status=status,
+        reason=reason,
+        states=settled.with_states(dict.fromkeys(indexes, SliceState.RUNNING)),
+        window={**settled.window, **{run.run_id: index for run, index in zip(runs, indexes, strict=True)}},
+        next_check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if waits else None,
+        updated_at=now,
+        token=token,
+    )
+    writes: list[Write] = [Replace(after.path, stored.version, after.to_data())]
+    if runs:
+        await ensure_queue(services, backfill.org)
+        pools = sorted({run.queue.pool for run in runs if run.queue is not None})
+        writes += [Create(run.path, run.to_data()) for run in runs]
+        writes.append(ready_write(backfill.org, pools))
+    await commit(services.documents, writes, token)
+    if runs:
+        await publish_events(services.bus, [run_event(run) for run in runs])
+        await publish_queue_changed(services.bus, backfill.org)
+    return after
+
+
+async def _without_ended(services: Services, backfill: Backfill) -> Backfill:
+    """Return the backfill with the states of the runs that have ended; one that is gone counts as ended."""
+    if not backfill.window:
+        return backfill
+    names = list(backfill.window)
+    documents = await services.documents.get_many([f"runs/{name}" for name in names])
+    ended: dict[int, SliceState] = {}
+    window = dict(backfill.window)
+    for name, document in zip(names, documents, strict=True):
+        state = SliceState.DONE if document is None else _ENDED.get(RunStatus(document.data["status"]))
+        if state is not None:
+            ended[window.pop(name)] = state
+    return changed(backfill, states=backfill.with_states(ended), window=window)
+
+
+def _run(services: Services, backfill: Backfill, index: int, token: str) -> Run:
+    loaded, now = services.catalog.get(backfill.pipeline), services.clock.now()
+    sliced = backfill.slices()[index]
+    key = f"{backfill.backfill_id}\n{index}"
+    run = Run(
+        run_id=f"run_{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}",
+        org=backfill.org,
+        pipeline=loaded.path,
+        pipeline_id=loaded.pipeline.pipeline_id,
+        provider=loaded.pipeline.provider,
+        digest="",
+        request_digest=f"{backfill.backfill_id}@{index}",
+        trigger="backfill",
+        created_at=now,
+        deadline_at=now,
+        check_at=now,
+        credential_id=backfill.credential_id,
+        parameters={**backfill.parameters, **dates_of(sliced)},
+        run_once=loaded.pipeline.execution.run_once,
+        token=token,
+        backfill_id=backfill.backfill_id,
+    )
+    reason = f"slice {sliced.start} … {sliced.end} of backfill {backfill.backfill_id}"
+    return queued(services, run, Priority.BACKFILL, reason, token=token)
+
+
+async def _cancel_window(services: Services, backfill: Backfill) -> None:
+    for run_id in backfill.window:
+        try:
+            await cancel(services, backfill.org, run_id, reason=f"backfill {backfill.backfill_id} was cancelled")
+        except NotFound:
+            continue
+
+
+async def _change(services: Services, org: str, backfill_id: str, edit: Callable[[Backfill], Backfill]) -> Backfill:
+    token, now = services.ids.new("t"), services.clock.now()
+    for _ in range(_ATTEMPTS):
+        backfill, version = await require_backfill(services, org, backfill_id)
+        edited = changed(edit(backfill), token=token, updated_at=now, next_check_at=now)
+        try:
+            await commit(services.documents, [Replace(edited.path, version, edited.to_data())], token)
+        except Conflict:
+            continue
+        return edited
+    raise Conflict(f"backfill {backfill_id} is being changed by others; try again")
+
+
+def _refuse_over(backfill: Backfill) -> None:
+    if backfill.over:
+        raise InvalidInput(f"backfill {backfill.backfill_id} is {backfill.status} already")

@@ -1,0 +1,103 @@
+"""Backfills as people and programs see them."""
+
+from __future__ import annotations
+
+from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
+
+from convergence.domain.backfill import Backfill
+from convergence.domain.times import to_text
+from convergence.engine.backfills.create import BackfillPlan
+
+
+class SliceView(TypedDict):
+    """A slice of a plan. `action`: run, or keep what is there; `rows`: what its last run wrote."""
+
+    start: str
+    end: str
+    state: str
+    action: str
+    rows: int | None
+
+
+class PlanOfBackfill(TypedDict):
+    """What a backfill would do."""
+
+    pipeline: str
+    slices: list[SliceView]
+    runs: int
+    replaced: int
+    rows: int | None
+
+
+class BackfillView(TypedDict):
+    """A backfill and how far it is; `counts` by state of slice, `window` the runs that have not ended."""
+
+    backfill_id: str
+    org: str
+    pipeline: str
+    start: str
+    end: str
+    step: str
+    mode: str
+    order: str
+    concurrency: int
+    failures_max: int
+    status: str
+    reason: str
+    counts: dict[str, int]
+    slices: int
+    progress: int
+    window: list[str]
+    created_at: str
+    updated_at: str
+
+
+def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
+    """Return what would be run and what would be replaced. `rows` is an estimate from the last runs, if there are."""
+    slices: list[SliceView] = []
+    for found, state in zip(plan.found, plan.backfill.states, strict=True):
+        action = "run" if state == "." else "keep"
+        slices.append(
+            {
+                "start": found.slice.start.isoformat(),
+                "end": found.slice.end.isoformat(),
+                "state": found.state,
+                "action": action,
+                "rows": found.rows,
+            }
+        )
+    runs = [each for each in slices if each["action"] == "run"]
+    known = [each["rows"] for each in slices if each["rows"] is not None]
+    return {
+        "pipeline": plan.backfill.pipeline,
+        "slices": slices,
+        "runs": len(runs),
+        "replaced": sum(each["state"] == "complete" for each in runs),
+        "rows": round(sum(known) / len(known) * len(runs)) if known else None,
+    }
+
+
+def backfill_view(backfill: Backfill) -> BackfillView:
+    """Return a backfill as its readers see it."""
+    counts = backfill.counts()
+    total = len(backfill.states)
+    return {
+        "backfill_id": backfill.backfill_id,
+        "org": backfill.org,
+        "pipeline": backfill.pipeline,
+        "start": backfill.start,
+        "end": backfill.end,
+        "step": backfill.step.value,
+        "mode": backfill.mode.value,
+        "order": "newest" if backfill.newest_first else "oldest",
+        "concurrency": backfill.concurrency,
+        "failures_max": backfill.failures_max,
+        "status": backfill.status.value,
+        "reason": backfill.reason,
+        "counts": counts,
+        "slices": total,
+        "progress": 100 * (total - counts["open"] - counts["running"]) // max(1, total),
+        "window": list(backfill.window),
+        "created_at": to_text(backfill.created_at),
+        "updated_at": to_text(backfill.updated_at),
+    }

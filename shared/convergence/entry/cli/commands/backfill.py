@@ -1,0 +1,144 @@
+"""`convergence backfill`: past days of a pipeline, slice by slice."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Any
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from convergence.config.parameters.dates import parse_date
+from convergence.domain.backfill import CONCURRENCY_MAX, Mode, Step
+from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
+from convergence.engine.backfills.feed import feed, require_backfill
+from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
+from convergence.engine.services import Services
+from convergence.engine.tick import admit_due
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.parameters import read_pairs
+from convergence.entry.cli.server import quoted
+from convergence.entry.cli.session import Session, known_org
+from convergence.errors import InvalidInput
+
+_SHOWN_MAX = 40
+_COLUMNS = (
+    TextColumn("{task.description}"),
+    BarColumn(),
+    MofNCompleteColumn(),
+    TextColumn("slices"),
+    TimeRemainingColumn(),
+)
+
+
+@click.command("backfill", cls=Command)
+@click.argument("org")
+@click.argument("pipeline")
+@click.option("--from", "start", required=True, metavar="DATE", help="The first day; also TODAY-n.")
+@click.option("--to", "end", default="YESTERDAY", show_default=True, metavar="DATE", help="The last day.")
+@click.option("--step", type=click.Choice([each.value for each in Step]), default="day", show_default=True)
+@click.option(
+    "--mode",
+    type=click.Choice([each.value for each in Mode]),
+    default="missing",
+    show_default=True,
+    help="Slices that no run completed, those whose last run failed, or all.",
+)
+@click.option("--order", type=click.Choice(["newest", "oldest"]), default="newest", show_default=True)
+@click.option("--concurrency", type=click.IntRange(1, CONCURRENCY_MAX), default=1, show_default=True)
+@click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
+@click.option("--credential-id", default="", help="The credential of the runs.")
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@click.option("--dry-run", is_flag=True, help="Only list the slices and what would happen to them.")
+@click.pass_obj
+def command(session: Session, /, org: str, pipeline: str, dry_run: bool, **given: Any) -> int:
+    """Run PIPELINE for ORG once for each day, week or month of a range.
+
+    \b
+    Example:
+      convergence backfill acme openai/cost/usage_cost --from 2026-01-01 --to 2026-03-31 --dry-run
+      convergence backfill acme openai/cost/usage_cost --from TODAY-30 --concurrency 4
+    """
+    given["parameters"] = read_pairs("--parameter", given["parameters"])
+    server = session.server(writes=not dry_run)
+    if server is not None:
+        names = {"start": "from", "end": "to"}
+        today = date.today()  # noqa: DTZ011 - the caller's own day, as `run` takes it
+        given |= {name: parse_date(given[name], today).isoformat() for name in names}
+        body = {names.get(name, name): value for name, value in given.items()}
+        path = f"/pipelines/backfill/{quoted(org)}/{pipeline}"
+        answer = server.ask("POST", path, json=body, params={"dry_run": str(dry_run).lower()})
+        return _show_plan(session, answer) if dry_run else _show(session, answer)
+    return session.go(_local(session, org, pipeline, given, dry_run=dry_run))
+
+
+async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any], *, dry_run: bool) -> int:
+    if dry_run:
+        with session.reading() as services:
+            plan = await plan_backfill(services, await _request(services, org, pipeline, given))
+            return _show_plan(session, plan_of_backfill(plan))
+    async with session.writing(f"backfill {org}") as writer:
+        services = writer.services
+        backfill = await create_backfill(services, await _request(services, org, pipeline, given))
+        await writer.worker.start()
+        with Progress(*_COLUMNS, console=Console(stderr=True), disable=session.out.json) as progress:
+            bar = progress.add_task(backfill.pipeline, total=len(backfill.states))
+            while True:
+                now = await feed(services, backfill.backfill_id) or backfill
+                counts = now.counts()
+                progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
+                if now.over or not now.window:
+                    break
+                await admit_due(services)
+                await writer.worker.wait(org, next(iter(now.window)))
+        final = (await require_backfill(services, org, backfill.backfill_id)).backfill
+        return _show(session, backfill_view(final))
+
+
+async def _request(services: Services, org: str, pipeline: str, given: dict[str, Any]) -> BackfillRequest:
+    await known_org(services, org)
+    today = services.clock.now().date()
+    try:
+        start, end = parse_date(given["start"], today), parse_date(given["end"], today)
+    except ValueError as error:
+        raise InvalidInput(f"--from and --to: each {error}") from error
+    return BackfillRequest(
+        org=org,
+        pipeline=pipeline,
+        start=start,
+        end=end,
+        step=Step(given["step"]),
+        mode=Mode(given["mode"]),
+        newest_first=given["order"] == "newest",
+        concurrency=given["concurrency"],
+        failures_max=given["failures_max"],
+        credential_id=given["credential_id"],
+        parameters=given["parameters"],
+    )
+
+
+def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
+    if session.out.json:
+        session.out.data(plan)
+        return 0
+    rows = [
+        (each["start"], each["end"], each["state"], each["action"], "" if each["rows"] is None else f"{each['rows']:,}")
+        for each in plan["slices"][:_SHOWN_MAX]
+    ]
+    session.out.table(("from", "to", "state", "action", "rows"), rows, right={4})
+    if len(plan["slices"]) > _SHOWN_MAX:
+        session.out.line(f"… and {len(plan['slices']) - _SHOWN_MAX:,} more")
+    about = "" if plan["rows"] is None else f", about {plan['rows']:,} rows"
+    session.out.line(f"{plan['runs']:,} runs, {plan['replaced']:,} complete slices replaced{about}")
+    return 0
+
+
+def _show(session: Session, view: BackfillView) -> int:
+    if session.out.json:
+        session.out.data(view)
+    else:
+        counts = ", ".join(f"{count:,} {name}" for name, count in view["counts"].items() if count)
+        reason = f" ({view['reason']})" if view["reason"] else ""
+        session.out.line(f"{view['backfill_id']}  {view['status']}{reason}: {counts}")
+    return 1 if view["counts"]["failed"] or view["status"] == "stopped" else 0
