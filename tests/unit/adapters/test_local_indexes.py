@@ -35,6 +35,18 @@ OLD_INDEX = (
 )
 
 
+def nested(fields: dict[str, str]) -> dict[str, Any]:
+    """Return a document with these dotted fields."""
+    data: dict[str, Any] = {}
+    for path, value in fields.items():
+        *parents, name = path.split(".")
+        inner = data
+        for parent in parents:
+            inner = inner.setdefault(parent, {})
+        inner[name] = value
+    return data
+
+
 def plan(documents: SqliteDocuments, sql: str) -> list[str]:
     """What SQLite does for a statement."""
     return [row[3] for row in documents.connection.execute(f"EXPLAIN QUERY PLAN {sql}")]
@@ -57,7 +69,8 @@ def test_every_declared_index_is_walked_in_order_by_its_queries(index: Index) ->
     order = [Order(last, index.descending)]
 
     async def queries() -> None:
-        writes = [Create(f"{index.collection}/{i}", {**dict.fromkeys(equal, "x"), last: f"{i}"}) for i in range(3)]
+        values = [{**dict.fromkeys(equal, "x"), last: f"{i}"} for i in range(3)]
+        writes = [Create(f"{index.collection}/{i}", nested(each)) for i, each in enumerate(values)]
         await documents.commit(writes)
         first = await documents.query(index.collection, where=where, order=order, limit=2)
         rest = await documents.query(index.collection, where=where, order=order, limit=2, cursor=first.cursor)

@@ -20,7 +20,12 @@ from tests.unit.engine.works import failing, one
 
 
 def request(**more: Any) -> BackfillRequest:
-    given = {"org": "acme", "pipeline": "p/d/n", "start": date(2026, 2, 1), "end": date(2026, 2, 5)} | more
+    given: dict[str, Any] = {
+        "org": "acme",
+        "pipeline": "p/d/n",
+        "start": date(2026, 2, 1),
+        "end": date(2026, 2, 5),
+    } | more
     return BackfillRequest(**given)
 
 
