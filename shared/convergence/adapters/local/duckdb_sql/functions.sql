@@ -248,8 +248,10 @@ CREATE OR REPLACE MACRO googlesql.initcap(s) AS
 CREATE OR REPLACE MACRO googlesql.session_user() AS 'embedded';
 
 -- JSON held as text: what is no JSON gives NULL, as JSON_EXTRACT_SCALAR does.
+-- DuckDB takes NaN and Infinity for JSON.
+CREATE OR REPLACE MACRO googlesql.has_words(t) AS regexp_matches(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i)nan|inf');
 CREATE OR REPLACE MACRO googlesql.json_scalar(j, p) AS
-  json_extract_string(regexp_replace(json_value(CASE WHEN json_valid(j) THEN j END, p), '^-?(NaN|Infinity)$', 'null'), '$');
+  json_extract_string(json_value(CASE WHEN NOT json_valid(j) THEN NULL WHEN NOT regexp_matches(j, '(?i)nan|inf') THEN j WHEN NOT googlesql.has_words(j) THEN j END, p), '$');
 CREATE OR REPLACE MACRO googlesql.json_fragment(j, p) AS json_extract(CASE WHEN json_valid(j) THEN j END, p);
 CREATE OR REPLACE MACRO googlesql.json_strings(j, p) AS
   CASE WHEN json_type(googlesql.json_fragment(j, p)) = 'ARRAY'
@@ -282,8 +284,6 @@ CREATE OR REPLACE MACRO googlesql.inexact(t) AS len(list_filter(
   lambda our_n: googlesql.digits(our_n) <> googlesql.digits(CAST(TRY_CAST(our_n AS DOUBLE) AS VARCHAR))
     AND NOT (regexp_full_match(our_n, '-?[0-9]+') AND coalesce(TRY_CAST(our_n AS HUGEINT) BETWEEN -9223372036854775808 AND 18446744073709551615, false))
     OR coalesce(NOT isfinite(TRY_CAST(our_n AS DOUBLE)), true))) > 0;
--- DuckDB takes NaN and Infinity for JSON.
-CREATE OR REPLACE MACRO googlesql.has_words(t) AS regexp_matches(regexp_replace(t, '"(?:[^"\\]|\\.)*"', '""', 'g'), '(?i)nan|inf');
 CREATE OR REPLACE MACRO googlesql.parse_json(t) AS
   CASE WHEN googlesql.has_words(t) THEN error('PARSE_JSON: NaN and Infinity are not JSON') WHEN googlesql.inexact(t) THEN error('PARSE_JSON: a number cannot be held exactly; wide_number_mode=>"round" rounds it') ELSE json(t) END;
 CREATE OR REPLACE MACRO googlesql.parse_json_or_null(t) AS CASE WHEN NOT googlesql.has_words(t) AND NOT googlesql.inexact(t) THEN json(t) END;
