@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
@@ -56,7 +56,6 @@ class Processor(Protocol):
         ...
 
 
-@runtime_checkable
 class UsesCredentials(Protocol):
     """A step's settings that know which credentials it opens."""
 
@@ -65,7 +64,6 @@ class UsesCredentials(Protocol):
         ...
 
 
-@runtime_checkable
 class StoresCredential(Protocol):
     """A step's settings that know whose credential it stores."""
 
@@ -74,7 +72,6 @@ class StoresCredential(Protocol):
         ...
 
 
-@runtime_checkable
 class UsesTables(Protocol):
     """A step's settings that name tables beside its destination."""
 
@@ -83,7 +80,6 @@ class UsesTables(Protocol):
         ...
 
 
-@runtime_checkable
 class Delegates(Protocol):
     """A step's settings whose work other processors do."""
 

@@ -39,13 +39,15 @@ class DispatchSettings(Settings):
         own = self.model_extra or {}
         if not self.provider:
             return [(f"{provider}.{self.part}", own) for provider in _computed(self.part)]
+        if ps_types.is_installed(name := f"{self.provider}.{self.part}"):
+            return [(name, own)]
         registered = provider_of(load_providers(configs_dir), self.provider)
         if registered and (reason := registered.unavailable.get(self.part)):
             raise StepFailed(f"{self.provider} has no {self.part}: {reason}")
         if self.provider not in (known := providers()):
             similar = did_you_mean(self.provider, known)
             raise StepFailed(f"config.provider: no provider is called {self.provider!r}.{similar}")
-        return [(f"{self.provider}.{self.part}", own)]
+        return [(name, own)]
 
 
 def providers(installed: Collection[str] | None = None) -> list[str]:
