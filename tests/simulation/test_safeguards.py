@@ -297,7 +297,7 @@ AREAS: dict[str, tuple[Odds, Callable[[], Sequence[int]]]] = {
     "files": (replace(EFFECTS, deployed=1), shapes.file_shapes),
     "keys": (replace(QUIET, key_changed=1), shapes.keyed_shapes),
     "once": (QUIET, lambda: shapes.once_shapes()[:1]),
-    "suspended": (SUSPENDED, lambda: world.ALL),
+    "suspended": (SUSPENDED, fatal_shapes),
     "twins": (Odds(twin=1), lambda: world.ALL),
     "slow": (Odds(slow=0.05, unavailable=0.05, cancelled=0.5), adding_shapes),
     "skewed": (SKEWED, fatal_shapes),

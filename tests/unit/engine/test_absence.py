@@ -8,6 +8,9 @@ from typing import Any
 
 import pytest
 
+from convergence.domain.times import to_text
+from convergence.engine.absence import MARK, MARK_EVERY_S, note_alive
+from convergence.engine.cancel import cancel
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import EngineSettings
 from convergence.worker import LocalWorker
@@ -86,3 +89,31 @@ def test_in_the_cloud_a_run_that_never_began_gets_its_full_time_once(engine: Eng
         return seen
 
     assert engine.run_scenario(scenario) == [("running", None), ("failed", "run.timeout")]
+
+
+def test_end_steps_of_a_run_that_ended_before_a_stop_keep_their_time(engine: Engine) -> None:
+    async def scenario() -> Any:
+        run = await accepted_before_a_stop(engine)
+        await cancel(engine.services, "acme", run.run_id)
+        before = await engine.data(run.path)
+        await engine.clock.sleep(HOUR_S)
+        await note_alive(engine.services, started=True)
+        return before, await engine.data(run.path), engine.clock.now()
+
+    before, after, now = engine.run_scenario(scenario)
+    assert after == before | {"deadline_set_at": to_text(now)}
+
+
+def test_a_mark_is_not_written_again_before_it_is_due(engine: Engine) -> None:
+    async def scenario() -> list[int]:
+        versions = []
+        for wait_s in (0, 0, MARK_EVERY_S - 1, 1):
+            await engine.clock.sleep(wait_s)
+            await note_alive(engine.services)
+            mark = await engine.documents.get(MARK)
+            assert mark is not None
+            versions.append(mark.version)
+        return versions
+
+    first, at_once, early, due = engine.run_scenario(scenario)
+    assert first == at_once == early != due

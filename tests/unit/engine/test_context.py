@@ -14,8 +14,10 @@ from convergence.domain.step import Applied, Step
 from convergence.engine.replay import replay
 from convergence.engine.step.execute import time_limit
 from convergence.engine.store import StoredRun, read_run
+from convergence.engine.views.runs import status
 from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.processor import Context
+from convergence.ports.warehouse import QueryResult, TableSchema
 from convergence.tenants.orgs import Org
 from tests.simulation.memory_warehouse import MemoryStage
 from tests.unit.engine.conftest import Engine
@@ -195,3 +197,44 @@ def test_what_runs_once_leaves_its_mark_under_org_and_pipeline(engine: Engine) -
 
     run_id, mark = engine.run_scenario(scenario)
     assert mark == {"org": "acme", "run_id": run_id}
+
+
+def test_a_read_is_not_a_job_and_a_load_makes_its_table_first(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.pipeline(one())
+    sent: list[Any] = []
+
+    async def query(statement: Any) -> QueryResult:
+        sent.append((statement.sql, statement.job_id, statement.scope.writable))
+        return QueryResult(rows_affected=0)
+
+    async def ensure_table(dataset: str, table: TableSchema) -> None:
+        sent.append((dataset, table.name))
+
+    monkeypatch.setattr(engine.warehouse, "query", query)
+    monkeypatch.setattr(engine.warehouse, "ensure_table", ensure_table)
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.warehouse.query("SELECT 1", {})
+        await context.warehouse.query("DELETE FROM t", {}, write=True, dry_run=True)
+        stage = context.warehouse.stage("rows")
+        await stage.write(0, [{"n": 1}])
+        await context.warehouse.load(stage, dates=None)
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = work
+    assert engine.run_scenario(engine.run).status == "completed"
+    assert sent == [("SELECT 1", None, False), ("DELETE FROM t", None, True), ("acme_dev", "rows")]
+
+
+def test_a_run_that_has_just_begun_is_shown_without_rows_and_without_a_next_try(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        shown = await status(engine.services, "acme", context.run_id)
+        seen.append((shown["records_processed"], shown["progress"], shown["steps"][0]["next_attempt_at"]))
+        return {"status": "SUCCESS", "rows_processed": 4}
+
+    engine.works["load_a"] = work
+    seen: list[Any] = []
+    engine.run_scenario(engine.run)
+    assert seen == [(0, 0, None)]
