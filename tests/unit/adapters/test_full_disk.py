@@ -182,6 +182,32 @@ def test_a_cut_warehouse_is_found_when_it_is_opened_with_the_way_out(tmp_path: P
         asyncio.run(opened())
 
 
+def test_a_file_that_shrank_when_it_was_closed_is_not_cut(tmp_path: Path) -> None:
+    """A checkpoint cuts free blocks off the end, after it has written how many blocks there are."""
+    import duckdb
+
+    file = tmp_path / "w.duckdb"
+    database = duckdb.connect(str(file))
+    database.execute("CREATE TABLE dropped AS SELECT hash(range) AS a, range AS b FROM range(20000)")
+    database.execute("CHECKPOINT")
+    database.execute("DROP TABLE dropped")
+    database.close()
+    database = duckdb.connect(str(file))
+    blocks = database.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    database.close()
+    assert blocks is not None
+    assert blocks[0] > file.stat().st_size
+
+    async def opened() -> None:
+        warehouse = DuckDbWarehouse(file, clock=SteppedClock())
+        try:
+            assert (await warehouse.query(Statement("SELECT 1 AS one", scope=SCOPE))).rows == [{"one": 1}]
+        finally:
+            warehouse.close()
+
+    asyncio.run(opened())
+
+
 def test_a_file_that_is_damaged_while_it_is_open_fails_no_step(tmp_path: Path) -> None:
     import duckdb
 

@@ -216,8 +216,11 @@ class Session:
 
 
 def _check_size(database: duckdb.DuckDBPyConnection, path: Path) -> None:
-    """Raise `StorageUnusable` for a file that was cut: DuckDB would notice at the first row that is missing."""
-    row = database.execute("SELECT block_size * total_blocks FROM pragma_database_size()").fetchone()
+    """Raise `StorageUnusable` for a file that was cut: DuckDB would notice at the first row that is missing.
+
+    Free blocks do not count: a checkpoint cuts them off the end of the file after it has written how many there are.
+    """
+    row = database.execute("SELECT block_size * used_blocks FROM pragma_database_size()").fetchone()
     blocks, size = _HEADERS + (int(row[0]) if row else 0), path.stat().st_size
     if size < blocks:
         database.close()
