@@ -55,9 +55,9 @@ def test_the_caller_that_was_idle_longest_is_forgotten_first() -> None:
 
 def test_an_answer_counts_what_is_left_and_how_long_to_wait() -> None:
     near: Any = pytest.approx
-    full = Bucket(2.0, 100.0)
+    full = Bucket(5.0, 100.0)
     taken, left = full.take(120, 100.0)
-    assert (taken, left) == (Taken(True, 120, 1, 0.0, near(59.5)), Bucket(1.0, 100.0))
+    assert (taken, left) == (Taken(True, 120, 4, 0.0, near(58.0)), Bucket(4.0, 100.0))
     empty = Bucket(0.5, 100.0)
     refused, left = empty.take(120, 100.1)  # two tokens a second: 0.7 by now
     assert refused == Taken(False, 120, 0, near(0.15), near(59.65))

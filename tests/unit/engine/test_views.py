@@ -278,3 +278,11 @@ def test_an_unreadable_message_is_a_dead_letter_without_a_run(world: World) -> N
     world.put(Create("dead_letters/message.1", {**data, "data": "eA==", "attributes": {}, "created_at": "2026"}))
     (found,) = world.see(views.dead_letters, "acme")["dead_letters"]
     assert (found["run_id"], found["topic"], found["replayed"]) == (None, "step-ready", False)
+
+
+def test_a_step_that_is_due_waits_for_no_time_and_a_run_without_totals_has_no_records(world: World) -> None:
+    due = a_step("extract", StepStatus.RUNNING, StepStatus.RETRYING, failures=1, not_before=T0 + timedelta(seconds=5))
+    world.run(steps=(due,))
+    assert world.see(views.status, "acme", "run_1")["steps"][0]["next_attempt_at"] is None
+    (summary,) = world.see(views.history, "acme")["runs"]
+    assert summary["records_processed"] == 0
