@@ -7,7 +7,8 @@ pause or a deletion.
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
+from typing import Final
 
 from convergence.config.parameters.values import resolve_parameters
 from convergence.domain.firing import Decision, decide, moved, next_slot, placed
@@ -24,6 +25,7 @@ from convergence.errors import Conflict, InvalidInput
 from convergence.ports.documents import Create, Replace, Write
 
 _INSTANTS = CronInstants()
+_PAUSE_MAX: Final = timedelta(days=3660)
 Edit = Callable[[Schedule], tuple[Schedule, list[Write]]]
 
 
@@ -32,6 +34,8 @@ async def pause(services: Services, org: str, schedule_id: str, *, until: dateti
     now = services.clock.now()
     if until is not None and until <= now:
         raise InvalidInput(f"paused_until is a time in the future, not {until.isoformat()}")
+    if until is not None and until - now > _PAUSE_MAX:
+        raise InvalidInput(f"paused_until is at most {_PAUSE_MAX.days} days from now; a pause without it lasts")
 
     def edit(schedule: Schedule) -> tuple[Schedule, list[Write]]:
         decided, writes = _skip_due(services, schedule, now, "the schedule was paused")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
+from convergence.domain.times import to_text
 from convergence.engine.schedules.sync import sync_requested
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
@@ -139,5 +141,41 @@ def test_a_new_credential_brings_the_schedules_of_its_providers_pipelines(run_sc
         found = (await api.ask("GET", "/scheduler/schedules/acme", org="acme")).json()["schedules"]
         after = {each["pipeline"]: (each["state"], each["reason"]) for each in found}
         assert after["openai/cost/usage_cost"] == ("stopped", "its credential is gone")
+
+    run_scenario(scenario)
+
+
+def test_what_only_the_operator_may_run_an_org_can_neither_schedule_nor_trigger_nor_change(
+    run_scenario: RunScenario,
+) -> None:
+    async def scenario(api: Api) -> None:
+        body = {**DAILY, "pipeline": "shop/operator"}
+        refused = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=body)
+        made = await api.ask("POST", "/scheduler/schedules/acme", headers=ROOT, json=body)
+        assert (refused.status_code, made.status_code) == (403, 201)
+        name = made.json()["schedule_id"]
+        put, trigger = f"/scheduler/schedule/{name}", {"schedule_id": name}
+        for change in ({"parameters": {}}, {"cron_expression": "* * * * *"}, {"is_enabled": False}):
+            assert (await api.ask("PUT", put, org="acme", json=change)).status_code == 403
+        assert (await api.ask("POST", "/scheduler/trigger", org="acme", json=trigger)).status_code == 403
+        assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).json()["runs"] == []
+        assert (await api.ask("POST", "/scheduler/trigger", headers=ROOT, json=trigger)).status_code == 202
+
+    run_scenario(scenario)
+
+
+def test_a_pause_until_a_time_ends_by_itself_and_is_not_endless(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        until = to_text(api.installation.services.clock.now() + timedelta(days=3))
+        made = await added(api, paused_until=until)
+        assert (made["paused_until"], made["next_run_at"] > until) == (until, True)
+        put = f"/scheduler/schedule/{made['schedule_id']}"
+        assert (await api.ask("PUT", put, org="acme", json={"is_enabled": True})).json()["schedule"][
+            "paused_until"
+        ] is None
+        again = (await api.ask("PUT", put, org="acme", json={"paused_until": until})).json()["schedule"]
+        assert (again["is_enabled"], again["paused_until"]) == (True, until)
+        for wrong in ("9999-12-31T23:59:59-14:00", "0001-01-01T00:00:00+14:00", "2026-12-27T00:00:00", "1e30"):
+            assert (await api.ask("PUT", put, org="acme", json={"paused_until": wrong})).status_code == 422, wrong
 
     run_scenario(scenario)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated, Any, Literal
 
@@ -26,12 +27,12 @@ from convergence.engine.schedules.views import (
     queue_views,
     schedule_view,
 )
-from convergence.entry.api.auth import Admin, Known, Operator, OrgName, Reader, check, check_known
+from convergence.entry.api.auth import Admin, Known, Operator, OrgName, Reader, check, check_known, check_run
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted, Asked
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Caller, Runtime
-from convergence.errors import InvalidInput, NotFound
+from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
 router = APIRouter(prefix="/scheduler", tags=["scheduler"], route_class=StrictRoute)
 ScheduleId = Annotated[str, Path(pattern=r"^sch_[0-9a-f]{20}$", examples=["sch_0f3a5c7e9b1d24680f3a"])]
@@ -82,7 +83,7 @@ class TimingBody(Asked):
     missed: Literal["all", "last", "none"] | None = None
     overlap: Literal["skip", "queue", "cancel_running"] | None = None
     queue_max: int | None = Field(default=None, ge=1, le=100)
-    paused_until: AwareDatetime | None = None
+    paused_until: AwareDatetime | None = Field(default=None, strict=False, examples=["2026-12-27T00:00:00Z"])
     catch_up: bool = Field(default=False, description="With is_enabled: decide what was missed while it was paused.")
 
     @field_validator("cron_expression")
@@ -182,10 +183,11 @@ async def index(org: OrgName, at: At, _: Reader) -> Json:
 
 
 @router.post("/schedules/{org}", status_code=201, response_model=ScheduleView, responses=documented(404, 409))
-async def create(org: OrgName, at: At, _: Admin, body: ScheduleBody) -> Json:
+async def create(org: OrgName, at: At, caller: Admin, body: ScheduleBody) -> Json:
     """Add a schedule of the org's own for a pipeline."""
     await at.services.orgs.get(org)
     loaded = at.services.catalog.get(body.pipeline)
+    check_run(caller, org, loaded.pipeline)
     await _check_credential(at, org, loaded.pipeline.provider, body.credential_id)
     schedule = edit.new_schedule(
         at.services,
@@ -197,8 +199,8 @@ async def create(org: OrgName, at: At, _: Admin, body: ScheduleBody) -> Json:
         credential_id=body.credential_id,
     )
     made = await edit.create(at.services, changed(schedule, parameters=body.parameters or {}))
-    if body.is_enabled is False:
-        made = await edit.pause(at.services, org, made.schedule_id)
+    if body.paused_until is not None or body.is_enabled is False:
+        made = await edit.pause(at.services, org, made.schedule_id, until=body.paused_until)
     return Json(schedule_view(made, at.services.clock.now()), status_code=201)
 
 
@@ -247,13 +249,19 @@ async def _changed(at: Runtime, org: str, schedule_id: str, body: TimingBody) ->
 
 
 async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> str:
-    """Return the org of a schedule. For an org's key, a schedule of another org does not exist."""
+    """Return the org of a schedule that the caller may run and change.
+
+    For an org's key, a schedule of another org does not exist; one of a pipeline that only the operator may run is the
+    operator's to start and to change.
+    """
     check_known(caller)
     document = await at.services.documents.get(f"schedules/{schedule_id}")
     org = "" if document is None else str(document.data["org"])
-    if not org or (caller.kind == "org" and caller.org != org):
+    if document is None or not org or (caller.kind == "org" and caller.org != org):
         raise NotFound(f"there is no schedule {schedule_id!r}")
     check(caller, org, scope)
+    with suppress(NotFound, ConfigErrors):  # its file is gone or broken: nothing starts either way
+        check_run(caller, org, at.services.catalog.get(str(document.data["pipeline"])).pipeline)
     return org
 
 
