@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from datetime import UTC, datetime, tzinfo
 from functools import lru_cache
+from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
@@ -22,6 +23,7 @@ _NAMED = {
     "@annually": "0 0 1 1 *",
 }
 _SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
+_LONGEST: Final = 200  # characters of an expression; CronSim reads every item of a list
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
 
 
@@ -32,6 +34,8 @@ def full_cron(text: str) -> str:
 
 def check_cron(text: str) -> str | None:
     """Return what is wrong with a cron expression, None when nothing is."""
+    if len(text) > _LONGEST:
+        return f"a cron has at most {_LONGEST} characters, this one has {len(text)}"
     fields = text.split()
     if len(fields) != 5:
         return f"a cron has five fields (minute hour day month weekday), this one has {len(fields)}: {text!r}"
@@ -70,8 +74,8 @@ def zone(name: str) -> tzinfo:
     try:
         return ZoneInfo(name)
     except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError; a path; a folder of the database
-        known = did_you_mean(name, available_timezones()) if name else ""
-        raise InvalidInput(f"no time zone is called {name!r}.{known}") from error
+        known = did_you_mean(name[:100], available_timezones()) if name else ""
+        raise InvalidInput(f"no time zone is called {name[:100]!r}.{known}") from error
 
 
 def fire_times(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:

@@ -38,7 +38,7 @@ def test_usual_crons_are_right(cron: str) -> None:
         ("", "five fields"),
         ("0 2 * *", "this one has 4"),
         ("60 * * * *", "minute is wrong"),
-        ("0 0 30 2 *", "day-of-month is wrong"),
+        ("0 0 30 2 *", "never fires"),
         ("@daily", "five fields"),
         ("0 0 */30 2 MON#5", "never fires"),
         ("0 2 * * XYZ", "day-of-week is wrong"),
@@ -58,3 +58,14 @@ def test_a_wrong_cron_says_which_field(cron: str, message: str) -> None:
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="no time zone"):
         zone(name)
+
+
+@pytest.mark.parametrize("cron", ["*/1," * 200_000 + "1 * * * *", "0-59," * 40 + "1 * * * *", "* " * 500])
+def test_a_cron_is_short_enough_to_be_read_at_once(cron: str) -> None:
+    assert "at most 200 characters" in (check_cron(cron) or "")
+
+
+def test_a_long_name_of_a_zone_is_cut_in_the_message() -> None:
+    with pytest.raises(InvalidInput) as caught:
+        zone("A" * 900_000)
+    assert len(str(caught.value)) < 1_000

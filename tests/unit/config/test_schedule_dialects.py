@@ -39,6 +39,12 @@ def test_a_right_schedule_reports_nothing() -> None:
         ({"type": ["daily"]}, "type: type is one of"),
         ({"cron": "0 1 * * *", "timezone": 5}, "timezone: no time zone is called '5'"),
         ({"cron": "0 1 * * *", "zone": "UTC"}, "zone: a schedule has no 'zone'"),
+        ({"cron": "0 1 * * *", "start": "0001-01-01", "timezone": "Asia/Tokyo"}, "start: a year from 1970 to 2999"),
+        ({"cron": "0 1 * * *", "end": "9999-12-31T23:59:59-12:00"}, "end: a year from 1970 to 2999"),
+        (
+            {"cron": "0 1 * * *", "blackouts": [{"start": "2026-01-01", "end": "9999-12-31"}]},
+            "blackouts: a year from 1970 to 2999",
+        ),
     ],
 )
 def test_a_wrong_schedule_says_which_key(written: Any, message: str) -> None:

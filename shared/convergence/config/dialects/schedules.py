@@ -24,6 +24,7 @@ _PLAIN: Final = frozenset({"enabled", "jitter_minutes", "missed", "overlap", "qu
 _TIMES: Final = frozenset({"start", "end", "blackouts", "starting_deadline"})
 KEYS: Final = _WHEN | _PLAIN | _TIMES | {"timezone"}
 _UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_YEARS: Final = range(1970, 3000)
 _DURATION: Final = re.compile(r"([0-9]{1,7})\s*([smhd])", re.ASCII)
 
 
@@ -78,6 +79,9 @@ def _moment(value: Any, where: tzinfo, report: Callable[[str], None]) -> datetim
         read = datetime.fromisoformat(str(value))
     except ValueError:
         report(f"a date or a time such as 2026-12-24 or 2026-12-24T18:00, not {str(value)[:100]!r}")
+        return None
+    if read.year not in _YEARS:  # nearer to the ends of the calendar, zones and jitter lead out of it
+        report(f"a year from {_YEARS[0]} to {_YEARS[-1]}, not {str(value)[:100]!r}")
         return None
     return read if read.tzinfo is not None else read.replace(tzinfo=where)
 

@@ -83,8 +83,9 @@ async def _decide_page(services: Services, due: Sequence[StoredSchedule], now: d
     for stored in due:
         try:
             firing = await _firing(services, stored, orgs.get(stored.schedule.org), active, now)
-        except ConvergenceError as error:  # one that cannot be decided holds up no other
-            logger.warning("schedule %s: %s", stored.schedule.schedule_id, error)
+        except Exception as error:  # one that cannot be decided holds up no other
+            unforeseen = None if isinstance(error, ConvergenceError) else error
+            logger.warning("schedule %s: %s", stored.schedule.schedule_id, error, exc_info=unforeseen)
             firing = await _stopped(services, stored, str(error), now)
         if firing is not None:
             firings.append(firing)

@@ -6,6 +6,7 @@ credential of its provider, or a single one when no step opens a credential. Wha
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
@@ -27,6 +28,7 @@ from convergence.tenants.schedule_requests import REQUESTS
 
 DEFAULT: Final = "default"
 _PAGE: Final = 100
+logger = logging.getLogger(__name__)
 GONE: Final = "its pipeline's file no longer has a schedule"
 NO_CREDENTIAL: Final = "its credential is gone"
 
@@ -62,22 +64,31 @@ async def sync_requested(services: Services) -> int:
     while True:
         page = await services.documents.query(REQUESTS, limit=_PAGE)
         for slug in dict.fromkeys(document.data["org"] for document in page.documents):
-            try:
-                await sync_org(services, slug)
-            except NotFound:
-                continue
-            synced.add(slug)
-        if page.documents:  # those that came meanwhile are not among them
-            await services.documents.commit([Delete(document.path) for document in page.documents])
-        if len(page.documents) < _PAGE:
+            if await _try(services, slug) is not None:
+                synced.add(slug)
+        done = [Delete(each.path) for each in page.documents if each.data["org"] in synced]
+        if done:  # those that came meanwhile are not among them, and those that failed stay for the next tick
+            await services.documents.commit(done)
+        if len(page.documents) < _PAGE or not done:
             return len(synced)
+
+
+async def _try(services: Services, slug: str) -> Synced | None:
+    """Sync one org; None when that fails, which holds up no other org."""
+    try:
+        return await sync_org(services, slug)
+    except NotFound:
+        return Synced()  # the org is gone
+    except Exception as error:
+        logger.warning("schedules of %s are not up to date: %s", slug, error, exc_info=error)
+        return None
 
 
 async def sync_all(services: Services) -> Synced:
     """Sync every org."""
     total = Synced()
     for slug in await services.orgs.slugs():
-        done = await sync_org(services, slug)
+        done = await _try(services, slug) or Synced()
         total.created += done.created
         total.updated += done.updated
         total.stopped += done.stopped
