@@ -232,6 +232,7 @@ async def _prepared(services: Services, stored: StoredRun) -> Prepared | None:
         parameters=run.parameters,
         credential_id=run.credential_id,
         trigger=run.trigger,
+        created_by=run.created_by,
         fire_time=run.dated,
         timezone=run.timezone,
         queued=run,

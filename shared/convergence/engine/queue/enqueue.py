@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import timedelta
+from typing import Final
 
 from convergence.domain.events import run_event
 from convergence.domain.queue import OrgQueue, QueuePlace, queue_path, rank_of
@@ -18,11 +19,12 @@ from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.reservation import pool_of
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, dead_letter_write, read_run, write_run
-from convergence.errors import Conflict
+from convergence.errors import Conflict, QuotaExceeded
 from convergence.ports.documents import Create, Patch, Where
 
 _RUN_STEP = "_run"
 _LOOK_AGAIN_S = 60
+WAITING_MAX: Final = 1_000  # runs of an org that callers put into its queue; many at once may exceed it by a few
 
 
 def queued(services: Services, run: Run, priority: Priority, reason: str, *, held_after: str = "", token: str) -> Run:
@@ -61,14 +63,32 @@ async def ensure_queue(services: Services, org: str) -> None:
 
 
 async def enqueue(services: Services, run: Run, priority: Priority = Priority.INTERACTIVE) -> Run:
-    """Store a checked run as a queued one, and hint at it; one commit. Return it."""
+    """Store a checked run as a queued one, and hint at it; one commit. Return it.
+
+    Raises:
+        QuotaExceeded: as many runs of the org wait as may.
+    """
     waiting = queued(services, run, priority, f"queued ({run.trigger})", token=run.token)
     assert waiting.queue is not None, "queued() gives it a place"
     await ensure_queue(services, run.org)
+    queue = await services.documents.get(queue_path(run.org))
+    if queue is not None and await count_waiting(services, OrgQueue.from_data(queue.data)) >= WAITING_MAX:
+        raise QuotaExceeded(
+            f"{run.org} has {WAITING_MAX} runs in its queue: wait until some have started, or cancel some"
+        )
     stored = await write_run(services, waiting, 0, ready_write(run.org, [waiting.queue.pool]))
     await publish_events(services.bus, [run_event(stored.run)])
     await publish_queue_changed(services.bus, run.org)
     return stored.run
+
+
+async def count_waiting(services: Services, queue: OrgQueue) -> int:
+    """Count the runs that wait in an org's queue, without those that are held for the end of another run."""
+    waiting = 0
+    for pool in queue.waiting_pools:
+        where = [Where("queue.org", "==", queue.org), Where("queue.pool", "==", pool), Where("queue.rank", ">", "")]
+        waiting += await services.documents.count("runs", where=where)
+    return waiting
 
 
 async def release_held(services: Services, run_id: str) -> int:

@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+import orjson
+
 from convergence.config.parameters.values import resolve_parameters
 from convergence.domain.firing import Decision, decide, moved, next_slot, placed
 from convergence.domain.records import changed
@@ -18,14 +20,16 @@ from convergence.domain.schedule import Schedule, ScheduleState, Timing, schedul
 from convergence.engine.dispatch import RunRequest, dispatch
 from convergence.engine.schedules.fire import fire_due, skip_run
 from convergence.engine.schedules.instants import CronInstants
-from convergence.engine.schedules.store import change, read_schedule, require_schedule
+from convergence.engine.schedules.store import SCHEDULES, change, read_schedule, require_schedule
 from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import Conflict, InvalidInput
-from convergence.ports.documents import Create, Replace, Write
+from convergence.ports.documents import Create, Replace, Where, Write
 
 _INSTANTS = CronInstants()
 _PAUSE_MAX: Final = timedelta(days=3660)
+_SCHEDULES_MAX: Final = 1_000  # of an org; callers at the same time may exceed it by a few
+_PARAMETERS_MAX: Final = 16_384  # bytes: a tick reads a hundred schedules at once
 Edit = Callable[[Schedule], tuple[Schedule, list[Write]]]
 
 
@@ -81,12 +85,13 @@ async def create(services: Services, schedule: Schedule) -> Schedule:
 
     Raises:
         Conflict: there is one of this name for the pipeline and credential.
-        InvalidInput: a parameter.
+        InvalidInput: a parameter, or the org has as many schedules as it may.
     """
     check_parameters(services, schedule)
     now, token = services.clock.now(), services.ids.new("t")
     known = await read_schedule(services, schedule.schedule_id)
     if known is None:
+        await _check_number(services, schedule.org)
         made = _from(changed(schedule, token=token), now)
         await commit(services.documents, [Create(made.path, made.to_data())], token)
         return made
@@ -147,6 +152,9 @@ async def trigger(services: Services, org: str, schedule_id: str) -> Run:
 
 def check_parameters(services: Services, schedule: Schedule) -> None:
     """Check a schedule's parameters against its pipeline. Raises `NotFound` and `InvalidInput`."""
+    size = len(orjson.dumps(dict(schedule.parameters)))
+    if size > _PARAMETERS_MAX:
+        raise InvalidInput(f"parameters of a schedule have at most {_PARAMETERS_MAX} bytes as JSON, these {size}")
     loaded = services.catalog.get(schedule.pipeline)
     secret = [name for name in schedule.parameters if _is_secret(loaded.pipeline.parameters.get(name))]
     if secret:
@@ -217,6 +225,15 @@ def _skip_due(services: Services, schedule: Schedule, now: datetime, reason: str
         return schedule, []
     runs = [skip_run(services, schedule, skip, services.ids.new("t")) for skip in decision.skips]
     return decision.schedule, [Create(run.path, run.to_data()) for run in runs]
+
+
+async def _check_number(services: Services, org: str) -> None:
+    """Raise `InvalidInput` when an org has as many schedules as it may: every tick and sync reads them."""
+    if await services.documents.count(SCHEDULES, where=[Where("org", "==", org)]) >= _SCHEDULES_MAX:
+        raise InvalidInput(
+            f"{org} has {_SCHEDULES_MAX} schedules, those included that were deleted: change one, or use the name of a "
+            "deleted one again"
+        )
 
 
 def _is_due(schedule: Schedule, now: datetime) -> bool:

@@ -13,6 +13,7 @@ from convergence.config.cron import zone
 from convergence.domain.queue import OrgQueue
 from convergence.domain.schedule import Schedule, ScheduleState
 from convergence.domain.times import to_text
+from convergence.engine.queue.enqueue import count_waiting
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.services import Services
 from convergence.ports.documents import Order, Where
@@ -150,13 +151,9 @@ async def queue_views(services: Services, orgs: Sequence[str] | None = None) -> 
 
 
 async def _queue_view(services: Services, queue: OrgQueue) -> QueueView:
-    waiting = 0
-    for pool in queue.waiting_pools:
-        where = [Where("queue.org", "==", queue.org), Where("queue.pool", "==", pool), Where("queue.rank", ">", "")]
-        waiting += await services.documents.count("runs", where=where)
     return {
         "org": queue.org,
-        "waiting": waiting,
+        "waiting": await count_waiting(services, queue),
         "ready": queue.ready,
         "reason": queue.reason,
         "blocked_on": list(queue.blocked_on),

@@ -162,6 +162,42 @@ def test_a_direct_start_over_the_limit_queues_when_it_asks_to(engine: Engine) ->
     engine.run_scenario(scenario)
 
 
+def test_a_queue_takes_so_many_runs_of_an_org_and_no_more(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.engine.queue.enqueue.WAITING_MAX", 3)
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        first = await engine.start(org="small")
+        for number in range(3):
+            await engine.start(org="small", queue=True, idempotency_key=f"k{number}")
+        with pytest.raises(QuotaExceeded, match="small has 3 runs in its queue"):
+            await engine.start(org="small", queue=True)
+        again = await engine.start(org="small", queue=True, idempotency_key="k2")
+        assert again.status is RunStatus.QUEUED
+        await queue_run(engine)  # another org has a queue of its own
+        await end(engine, first.run_id)
+        await admission_pass(engine.services)
+        assert (await engine.start(org="small", queue=True)).status is RunStatus.QUEUED
+
+    engine.run_scenario(scenario)
+
+
+def test_an_admitted_run_still_says_who_asked_for_it(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        run = await queue_run(engine, trigger="api", created_by="key_1")
+        assert (await admission_pass(engine.services)).runs == 1
+        found = await read_run(engine.services, run.run_id)
+        assert found is not None
+        assert (found.run.trigger, found.run.created_by) == ("api", "key_1")
+
+    engine.run_scenario(scenario)
+
+
 def test_a_queued_run_is_cancelled_and_its_place_in_the_line_is_gone(engine: Engine) -> None:
     engine.pipeline(one())
     still(engine)
