@@ -155,7 +155,8 @@ def test_what_only_the_operator_may_run_an_org_can_neither_schedule_nor_trigger_
         assert (refused.status_code, made.status_code) == (403, 201)
         name = made.json()["schedule_id"]
         put, trigger = f"/scheduler/schedule/{name}", {"schedule_id": name}
-        for change in ({"parameters": {}}, {"cron_expression": "* * * * *"}, {"is_enabled": False}):
+        changes: list[dict[str, Any]] = [{"parameters": {}}, {"cron_expression": "* * * * *"}, {"is_enabled": False}]
+        for change in changes:
             assert (await api.ask("PUT", put, org="acme", json=change)).status_code == 403
         assert (await api.ask("POST", "/scheduler/trigger", org="acme", json=trigger)).status_code == 403
         assert (await api.ask("GET", "/pipelines/history/acme", org="acme")).json()["runs"] == []
