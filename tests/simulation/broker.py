@@ -73,7 +73,7 @@ class Broker:
             self._again(delivery, 10.0)
         else:
             if isinstance(answer, Retry):
-                self._again(delivery, 1.0 if answer.after_s is None else answer.after_s)
+                self._again(delivery, min(60.0, 2.0**delivery.attempt) if answer.after_s is None else answer.after_s)
             else:
                 assert isinstance(answer, Ack)
                 if delivery.message.attributes.get("kind") == KIND:

@@ -112,7 +112,7 @@ class World:
         self.rng = Random(seed)
         self.odds = swarm(self.rng) if odds is None else odds
         self.loop = VirtualLoop()
-        self.clock = VirtualClock(self.loop, self.rng.choice(EVENINGS))
+        self.clock = VirtualClock(self.loop, EVENINGS[-1 if self.rng.random() < 0.1 else 0])
         self.documents = SqliteDocuments(":memory:", self.clock, indexes=INDEXES)
         self.warehouse = MemoryWarehouse()
         self.broker = Broker(self, deliveries_max or self.rng.choice([3, 8, 100]))
