@@ -44,6 +44,7 @@ INDEXES: Final = (
     Index("schedules", ("org", "pipeline")),
     Index("backfills", ("next_check_at",)),
     Index("backfills", ("org", "created_at"), descending=True),
+    Index("backfills", ("org", "status")),
     Index("org_queues", ("ready", "virtual_start")),
     Index("org_queues", ("next_check_at",)),
     Index("org_queues", ("blocked_on", "virtual_start"), array="blocked_on"),

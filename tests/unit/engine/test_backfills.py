@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import date
+from datetime import date, timedelta
 from itertools import pairwise
 from typing import Any
 
@@ -11,10 +11,10 @@ import orjson
 import pytest
 
 from convergence.domain.backfill import Backfill, BackfillStatus, Mode, Slice, Step, slices_of
-from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
+from convergence.engine.backfills.create import BackfillRequest, _look_up, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import cancel_backfill, feed, feed_due, pause, read_backfill, resume
 from convergence.engine.backfills.views import backfill_view, plan_of_backfill
-from convergence.errors import InvalidInput
+from convergence.errors import InvalidInput, QuotaExceeded
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one
 
@@ -178,10 +178,15 @@ def test_a_lost_hint_is_made_up_for_by_the_next_check(engine: Engine) -> None:
         ({"concurrency": 21}, "from 1 to 20"),
         ({"parameters": {"start_date": "2026-01-01"}}, "leave it out"),
         ({"parameters": {"nope": 1}}, "no parameter is called"),
+        ({"start": date(1, 1, 1), "end": date(1, 1, 2)}, "of the years 1970 to 2999"),
+        ({"start": date(9999, 12, 30), "end": date(9999, 12, 31)}, "of the years 1970 to 2999"),
+        ({"start": date(1970, 1, 1), "end": date(2999, 12, 31), "step": Step.WEEK}, "more than 1,100 slices"),
+        ({"parameters": {"api_key": "sk-secret"}}, "a backfill holds no secrets: api_key"),
+        ({"parameters": {"note": "x" * 17_000}}, "at most 16384 bytes"),
     ],
 )
 def test_a_wrong_request_is_refused_with_its_limit(engine: Engine, more: dict[str, Any], reason: str) -> None:
-    engine.pipeline(one())
+    engine.pipeline(one() + "\nparameters: {api_key: {type: secret}, note: {type: string, default: ''}}")
 
     async def scenario() -> None:
         with pytest.raises(InvalidInput, match=reason):
@@ -201,5 +206,45 @@ def test_a_backfill_whose_pipeline_is_gone_stops_and_says_so(engine: Engine) -> 
         found = await stored(engine, backfill)
         assert (found.status, found.next_check_at) == (BackfillStatus.STOPPED, None)
         assert "Pipeline not found" in found.reason
+
+    engine.run_scenario(scenario)
+
+
+def test_so_many_backfills_of_an_org_run_at_a_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.engine.backfills.create.RUNNING_MAX", 2)
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        await engine.org("globex")
+        first, _ = [await create_backfill(engine.services, request()) for _ in range(2)]
+        with pytest.raises(QuotaExceeded, match="acme has 2 backfills running"):
+            await create_backfill(engine.services, request())
+        await create_backfill(engine.services, request(org="globex"))
+        await pause(engine.services, "acme", first.backfill_id)
+        await create_backfill(engine.services, request())
+        with pytest.raises(QuotaExceeded, match="acme has 2 backfills running"):
+            await resume(engine.services, "acme", first.backfill_id)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_long_history_is_looked_through_without_looking_at_every_slice(engine: Engine) -> None:
+    engine.pipeline(one())
+    compared = 0
+
+    class Day(date):
+        def isoformat(self) -> str:
+            nonlocal compared
+            compared += 1
+            return super().isoformat()
+
+    async def scenario() -> None:
+        for day in range(1, 21):
+            run = await engine.run(parameters={"date": f"2020-01-{day:02}"})
+        days = [Day(2024, 1, 1) + timedelta(days=n) for n in range(1_000)]
+        assert all(isinstance(day, Day) for day in days)
+        found = await _look_up(engine.services, run, [Slice(day, day) for day in days])
+        assert {each.state for each in found} == {"missing"}
+        assert 20 <= compared < 20 * 40
 
     engine.run_scenario(scenario)

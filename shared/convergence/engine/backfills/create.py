@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
+from itertools import islice
 from typing import Any, Final
 
-from convergence.domain.backfill import CONCURRENCY_MAX, SLICES_MAX, Backfill, Mode, Slice, SliceState, Step, slices_of
+from convergence.domain.backfill import (
+    CONCURRENCY_MAX,
+    SLICES_MAX,
+    Backfill,
+    BackfillStatus,
+    Mode,
+    Slice,
+    SliceState,
+    Step,
+    slices_of,
+)
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.kept_parameters import check_kept
 from convergence.engine.services import Services
 from convergence.engine.store import commit
-from convergence.errors import InvalidInput
+from convergence.errors import InvalidInput, QuotaExceeded
 from convergence.ports.documents import Create, Order, Where
 
 _PAGE: Final = 500
+RUNNING_MAX: Final = 20  # backfills of an org; callers at the same time may exceed it by a few
+_YEARS: Final = range(1970, 3000)
 _PAGES_MAX: Final = 40  # runs that are looked at for what is complete: 20,000
 
 
@@ -58,9 +73,11 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
     """Check a request as a run of it would be checked, and look up its slices; store nothing.
 
     Raises:
-        InvalidInput: too many slices, a range that ends before it begins, or what `prepare` raises for its first slice.
+        InvalidInput: too many slices, a range that ends before it begins, parameters that cannot be kept, or what
+            `prepare` raises for its first slice.
     """
     _check(request)
+    check_kept(services.catalog.get(request.pipeline), request.parameters, "a backfill")
     slices = list(slices_of(request.start, request.end, request.step))
     first = {**request.parameters, **dates_of(slices[0])}
     prepared = await prepare(
@@ -93,10 +110,23 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
 
 
 async def create_backfill(services: Services, request: BackfillRequest) -> Backfill:
-    """Store a backfill; `feed` starts its runs. Raises what `plan_backfill` raises."""
+    """Store a backfill; `feed` starts its runs.
+
+    Raises:
+        QuotaExceeded: as many backfills of the org are running as may.
+        Everything that `plan_backfill` raises.
+    """
+    await check_running(services, request.org)
     backfill = (await plan_backfill(services, request)).backfill
     await commit(services.documents, [Create(backfill.path, backfill.to_data())], backfill.token)
     return backfill
+
+
+async def check_running(services: Services, org: str) -> None:
+    """Raise `QuotaExceeded` when no further backfill of an org may run: every pass looks at each one that does."""
+    where = [Where("org", "==", org), Where("status", "==", BackfillStatus.RUNNING.value)]
+    if await services.documents.count("backfills", where=where) >= RUNNING_MAX:
+        raise QuotaExceeded(f"{org} has {RUNNING_MAX} backfills running: wait until one ends, or pause or cancel one")
 
 
 def dates_of(of: Slice) -> dict[str, str]:
@@ -107,11 +137,13 @@ def dates_of(of: Slice) -> dict[str, str]:
 def _check(request: BackfillRequest) -> None:
     if request.start > request.end:
         raise InvalidInput(f"the first day {request.start} is after the last day {request.end}")
-    days = (request.end - request.start).days + 1
-    count = days if request.step is Step.DAY else sum(1 for _ in slices_of(request.start, request.end, request.step))
-    if count > SLICES_MAX:
+    if request.start.year not in _YEARS or request.end.year not in _YEARS:
+        raise InvalidInput(f"days of a backfill are of the years {_YEARS[0]} to {_YEARS[-1]}")
+    slices = slices_of(request.start, request.end, request.step)
+    if sum(1 for _ in islice(slices, SLICES_MAX + 1)) > SLICES_MAX:
         raise InvalidInput(
-            f"{count:,} slices are more than {SLICES_MAX:,}: choose a shorter range, or weeks or months as the step"
+            f"{request.start} to {request.end} are more than {SLICES_MAX:,} slices: choose a shorter range, or weeks or"
+            " months as the step"
         )
     if not 1 <= request.concurrency <= CONCURRENCY_MAX:
         raise InvalidInput(f"concurrency is a number from 1 to {CONCURRENCY_MAX}, not {request.concurrency}")
@@ -157,10 +189,12 @@ def _note(data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], 
     state = _STATES.get(RunStatus(data["status"]))
     if start is None or end is None or state is None:
         return
-    for index, each in enumerate(slices):
-        if index not in states and start <= each.start.isoformat() and each.end.isoformat() <= end:
+    first = bisect_left(slices, start, key=lambda each: each.start.isoformat())
+    last = bisect_right(slices, end, key=lambda each: each.end.isoformat())
+    for index in range(first, last):  # a run of other days costs nothing more
+        if index not in states:
             states[index] = state
-            if state == "complete" and (start, end) == (each.start.isoformat(), each.end.isoformat()):
+            if state == "complete" and (start, end) == (slices[index].start.isoformat(), slices[index].end.isoformat()):
                 rows[index] = int(data.get("totals", {}).get("rows_written", 0))
 
 

@@ -19,7 +19,7 @@ from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
-from convergence.engine.backfills.create import dates_of
+from convergence.engine.backfills.create import check_running, dates_of
 from convergence.engine.cancel import cancel
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
@@ -108,7 +108,11 @@ async def pause(services: Services, org: str, backfill_id: str) -> Backfill:
 
 
 async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
-    """Go on with a paused or stopped backfill; one that stopped after failures counts them anew."""
+    """Go on with a paused or stopped backfill; one that stopped after failures counts them anew.
+
+    Raises `QuotaExceeded` as `create_backfill` does.
+    """
+    await check_running(services, org)
 
     def edit(each: Backfill) -> Backfill:
         if each.status not in (BackfillStatus.PAUSED, BackfillStatus.STOPPED):

@@ -10,14 +10,13 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
-import orjson
-
 from convergence.config.parameters.values import resolve_parameters
 from convergence.domain.firing import Decision, decide, moved, next_slot, placed
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Schedule, ScheduleState, Timing, schedule_id_of
 from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.kept_parameters import check_kept
 from convergence.engine.schedules.fire import fire_due, skip_run
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, change, read_schedule, require_schedule
@@ -29,7 +28,6 @@ from convergence.ports.documents import Create, Replace, Where, Write
 _INSTANTS = CronInstants()
 _PAUSE_MAX: Final = timedelta(days=3660)
 _SCHEDULES_MAX: Final = 1_000  # of an org; callers at the same time may exceed it by a few
-_PARAMETERS_MAX: Final = 16_384  # bytes: a tick reads a hundred schedules at once
 Edit = Callable[[Schedule], tuple[Schedule, list[Write]]]
 
 
@@ -152,13 +150,8 @@ async def trigger(services: Services, org: str, schedule_id: str) -> Run:
 
 def check_parameters(services: Services, schedule: Schedule) -> None:
     """Check a schedule's parameters against its pipeline. Raises `NotFound` and `InvalidInput`."""
-    size = len(orjson.dumps(dict(schedule.parameters)))
-    if size > _PARAMETERS_MAX:
-        raise InvalidInput(f"parameters of a schedule have at most {_PARAMETERS_MAX} bytes as JSON, these {size}")
     loaded = services.catalog.get(schedule.pipeline)
-    secret = [name for name in schedule.parameters if _is_secret(loaded.pipeline.parameters.get(name))]
-    if secret:
-        raise InvalidInput(f"a schedule holds no secrets: {', '.join(secret)}; store a credential instead")
+    check_kept(loaded, schedule.parameters, "a schedule")
     resolve_parameters(loaded, schedule.parameters, fire_time=services.clock.now())
 
 
@@ -238,10 +231,6 @@ async def _check_number(services: Services, org: str) -> None:
 
 def _is_due(schedule: Schedule, now: datetime) -> bool:
     return schedule.due_at is not None and schedule.due_at <= now
-
-
-def _is_secret(spec: object) -> bool:
-    return getattr(spec, "type", "") == "secret"
 
 
 def _marked(services: Services, now: datetime, edit: Edit) -> Edit:

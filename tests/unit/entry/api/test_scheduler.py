@@ -180,3 +180,24 @@ def test_a_pause_until_a_time_ends_by_itself_and_is_not_endless(run_scenario: Ru
             assert (await api.ask("PUT", put, org="acme", json={"paused_until": wrong})).status_code == 422, wrong
 
     run_scenario(scenario)
+
+
+def test_a_backfill_keeps_no_secret_and_does_not_run_what_is_the_operators(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        days = {"from": "2026-01-01", "to": "2026-01-02"}
+        for query in ({}, {"dry_run": "true"}):
+            body = {**days, "parameters": {"api_key": "sk-secret"}}
+            path = "/pipelines/backfill/acme/openai/auth/setup"
+            answer = await api.ask("POST", path, org="acme", json=body, params=query)
+            assert answer.status_code == 422
+            assert "no secrets" in answer.json()["detail"]
+            assert "sk-secret" not in answer.text
+        path = "/pipelines/backfill/acme/shop/operator"
+        made = await api.ask("POST", path, headers=ROOT, json=days)
+        assert ((await api.ask("POST", path, org="acme", json=days)).status_code, made.status_code) == (403, 202)
+        one = f"/pipelines/backfills/acme/{made.json()['backfill_id']}"
+        assert (await api.ask("POST", f"{one}/pause", org="acme")).status_code == 200
+        assert (await api.ask("POST", f"{one}/resume", org="acme")).status_code == 403
+        assert (await api.ask("POST", f"{one}/resume", headers=ROOT)).status_code == 200
+
+    run_scenario(scenario)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import date
 from typing import Annotated, Any, Literal
 
@@ -19,6 +20,7 @@ from convergence.entry.api.models import Asked
 from convergence.entry.api.problems import documented
 from convergence.entry.api.routes.run import PipelinePath
 from convergence.entry.api.runtime import At
+from convergence.errors import ConfigErrors, NotFound
 
 router = APIRouter(prefix="/pipelines", tags=["backfill"], route_class=StrictRoute)
 BackfillId = Annotated[str, Path(pattern=r"^bf_[0-9a-z]{1,64}$", examples=["bf_0f3a5c7e9b1d24680f3a"])]
@@ -92,7 +94,11 @@ async def show(org: OrgName, backfill_id: BackfillId, at: At, _: Reader) -> Json
 
 @router.post("/backfills/{org}/{backfill_id}/{change}", response_model=BackfillView, responses=documented(404, 409))
 async def change(
-    org: OrgName, backfill_id: BackfillId, change: Literal["pause", "resume", "cancel"], at: At, _: Runner
+    org: OrgName, backfill_id: BackfillId, change: Literal["pause", "resume", "cancel"], at: At, caller: Runner
 ) -> Json:
     """Pause, resume or cancel a backfill; cancelling ends its runs too."""
+    if change == "resume":
+        pipeline = (await require_backfill(at.services, org, backfill_id)).backfill.pipeline
+        with suppress(NotFound, ConfigErrors):  # its file is gone or broken: it stops again
+            check_run(caller, org, at.services.catalog.get(pipeline).pipeline)
     return Json(backfill_view(await _CHANGES[change](at.services, org, backfill_id)))
