@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from convergence.adapters.gcp.warehouse.client import HTTP
@@ -88,8 +88,12 @@ class Queries:
             own |= self._ledger.parameters(job.job_id, job.fingerprint)
         script = "\n".join([*lines, "COMMIT TRANSACTION;", "SELECT convergence_changed;"])
         config = self._statements.config(scope, own, **job.options.config)
+
+        async def committed() -> bool:
+            return job.marked and await self._ledger.find(scope.dataset, job.job_id) is not None
+
         try:
-            ended = await self._run(job.job_id, script, config, statement, job.options, job.wait_s)
+            ended = await self._run(job.job_id, script, config, statement, job.options, job.wait_s, committed)
         except LeaseLost:
             known = await self._ledger.taken(scope.dataset, job.job_id, job.fingerprint)
             return QueryResult(rows_affected=known.loaded, tables=statement.touched.names)
@@ -125,10 +129,12 @@ class Queries:
         statement: PreparedStatement,
         options: Options,
         wait_s: float | None,
+        committed: Callable[[], Awaitable[bool]] | None = None,
     ) -> Ended:
+        project = options.project
         try:
             return await self._jobs.query(
-                job_id, sql, config, what="the statement", project=options.project, wait_s=wait_s
+                job_id, sql, config, what="the statement", project=project, wait_s=wait_s, committed=committed
             )
         except LeaseLost:
             raise

@@ -145,7 +145,8 @@ class Routines:
         # Names without a dataset mean the caller's, so they cannot be resolved when the procedure is made.
         expected._properties["strictMode"] = False  # noqa: SLF001 - the client has no property for this field
         doing = f"storing the procedure {routine.name}"
-        fields = ["body", "arguments", "description", "language", "type_"]
+        # An update replaces the whole routine: a field that is missing gets its default, and strict mode's is on.
+        fields = ["body", "arguments", "description", "language", "type_", "strictMode"]
         try:
             await self._client.call(lambda client: client.create_routine(expected, **HTTP), doing=doing)
         except Conflict:

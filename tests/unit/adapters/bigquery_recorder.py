@@ -1,0 +1,182 @@
+"""BigQuery as a server that records what it is sent, and gives answers that its stand-in never gives."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
+from convergence.adapters.local.clock import RandomIds
+from convergence.ports.warehouse import QueryResult, Scope, Statement
+
+READ: Final = Scope(dataset="acme_prod")
+NOW: Final = datetime(2026, 3, 1, tzinfo=UTC)
+Answer = tuple[int, dict[str, Any]]  # status and body
+
+
+class QuickClock:
+    """Time passes when a caller sleeps."""
+
+    def __init__(self) -> None:
+        self.at = NOW
+
+    def now(self) -> datetime:
+        return self.at
+
+    async def sleep(self, seconds: float) -> None:
+        self.at += timedelta(seconds=seconds)
+
+
+class Recorder:
+    """What the server knows: jobs by id, and other resources by path.
+
+    `state` is DONE or RUNNING, `errors` the errorResult of jobs that failed, `rows` the answers of queries whose text
+    contains a key, as (columns, rows) of strings; of others it is one row, a = 1.
+    """
+
+    def __init__(self) -> None:
+        self.sent: list[dict[str, Any]] = []
+        self.cancelled: list[str] = []
+        self.jobs: dict[str, dict[str, Any]] = {}
+        self.errors: dict[str, dict[str, str]] = {}
+        self.rows: dict[str, tuple[list[tuple[str, str]], list[list[str | None]]]] = {}
+        self.resources: dict[str, dict[str, Any]] = {}
+        self.stored: list[tuple[str, str, dict[str, Any]]] = []  # method, path and body, of all but jobs
+        self.state = "DONE"
+        self.refuse: list[tuple[int, str]] = []  # status and reason of the next answers
+
+    def insert(self, body: dict[str, Any]) -> Answer:
+        if self.refuse:
+            return refused(*self.refuse.pop(0))
+        self.sent.append(body["configuration"])
+        name = body["jobReference"]["jobId"]
+        if name in self.jobs:
+            return refused(409, "duplicate")
+        self.jobs[name] = body
+        return 200, self.job(name)
+
+    def job(self, name: str) -> dict[str, Any]:
+        status: dict[str, Any] = {"state": self.state}
+        if name in self.errors:
+            status["errorResult"] = self.errors[name]
+        return {**self.jobs[name], "status": status, "statistics": {"query": {"totalBytesProcessed": "7"}}}
+
+    def result(self, name: str) -> dict[str, Any]:
+        sql = self.jobs[name]["configuration"]["query"]["query"]
+        default = ([("a", "INTEGER")], [["1"]])
+        columns, rows = next((answer for text, answer in self.rows.items() if text in sql), default)
+        return {
+            "jobComplete": True,
+            "schema": {"fields": [{"name": column, "type": kind} for column, kind in columns]},
+            "rows": [{"f": [{"v": value} for value in row]} for row in rows],
+            "totalRows": str(len(rows)),
+            "jobReference": {"projectId": "p", "jobId": name},
+        }
+
+    def store(self, method: str, path: str, body: dict[str, Any]) -> Answer:
+        """Create (POST to the collection) or replace (PUT) a dataset, a table or a routine."""
+        self.stored.append((method, path, body))
+        references = ("routineReference", "tableReference", "datasetReference")
+        reference: dict[str, str] = next(body[each] for each in references if each in body)
+        if method == "POST":
+            path = f"{path}/{list(reference.values())[-1]}"
+            if path in self.resources:
+                return refused(409, "duplicate")
+        self.resources[path] = body
+        return 200, body
+
+
+def refused(status: int, reason: str) -> Answer:
+    return status, {"error": {"code": status, "message": reason, "errors": [{"reason": reason}]}}
+
+
+class Handler(BaseHTTPRequestHandler):
+    recorder: Recorder
+
+    def do_POST(self) -> None:
+        path, body = self.path_of(), self.body()
+        if path.endswith("/cancel"):
+            name = path.split("/")[-2]
+            self.recorder.cancelled.append(name)
+            self.answer(200, {"job": self.recorder.job(name)})
+        elif path.endswith("/jobs"):
+            self.answer(*self.recorder.insert(body))
+        else:
+            self.answer(*self.recorder.store("POST", path, body))
+
+    def do_PUT(self) -> None:
+        self.answer(*self.recorder.store("PUT", self.path_of(), self.body()))
+
+    def do_GET(self) -> None:
+        path = self.path_of()
+        name = path.split("/")[-1]
+        if "/queries/" in path:
+            self.answer(200, self.recorder.result(name))
+        elif name in self.recorder.jobs:
+            self.answer(200, self.recorder.job(name))
+        elif path in self.recorder.resources:
+            self.answer(200, self.recorder.resources[path])
+        elif path.endswith("/routines"):
+            found = [body for each, body in self.recorder.resources.items() if each.startswith(path)]
+            self.answer(200, {"routines": found})
+        else:
+            self.answer(*refused(404, "notFound"))
+
+    def path_of(self) -> str:
+        return self.path.partition("?")[0]
+
+    def body(self) -> dict[str, Any]:
+        sent: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+        return sent
+
+    def answer(self, status: int, body: dict[str, Any]) -> None:
+        data = json.dumps(body).encode()
+        self.send_response(status)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(data)))
+        self.end_headers()
+        self.wfile.write(data)
+
+    def log_message(self, *args: object) -> None:
+        return
+
+
+@contextmanager
+def recording() -> Iterator[tuple[Recorder, str]]:
+    """Yield a server and its address."""
+    recorder = Recorder()
+    handler = type("Recording", (Handler,), {"recorder": recorder})
+    http = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    thread = threading.Thread(target=http.serve_forever, args=(0.01,))
+    thread.start()
+    yield recorder, f"127.0.0.1:{http.server_port}"
+    http.shutdown()
+    thread.join()
+    http.server_close()
+
+
+def with_warehouse(address: str, body: Callable[[BigQueryWarehouse], Awaitable[Any]], **options: Any) -> Any:
+    async def main() -> Any:
+        warehouse = BigQueryWarehouse(
+            project="p", location="EU", clock=QuickClock(), ids=RandomIds(), endpoint=address, **options
+        )
+        try:
+            return await body(warehouse)
+        finally:
+            warehouse.close()
+
+    return asyncio.run(main())
+
+
+def ask(address: str, sql: str = "SELECT 1 AS a", **options: Any) -> QueryResult:
+    scope = options.pop("scope", READ)
+    found: QueryResult = with_warehouse(
+        address, lambda warehouse: warehouse.query(Statement(sql, scope=scope, **options))
+    )
+    return found
