@@ -13,14 +13,18 @@ MILLION: Final = 1_000_000
 TIB: Final = 2**40
 
 # Counted at the wire by tests/unit/adapters/test_engine_on_firestore.py, one test for each line.
-STEP: Final = {"reads": 3, "writes": 2, "messages": 1, "events": 2}
-RUN: Final = {"reads": 2, "writes": 5, "messages": 0, "events": 2}  # a run's start and end
-LOOK: Final = {"reads": 6, "writes": 1, "messages": 0, "events": 1}  # the reconciler closes a run of five steps
+STEP: Final = {"reads": 3, "writes": 2, "messages": 1, "hints": 0, "events": 2}
+RUN: Final = {"reads": 4, "writes": 5, "messages": 0, "hints": 1, "events": 2}  # a run's start and end
+LOOK: Final = {"reads": 6, "writes": 1, "messages": 0, "hints": 0, "events": 1}  # the reconciler, at a run of five
+TICK: Final = {"reads": 38, "writes": 0, "messages": 0, "hints": 0, "events": 0}  # with nothing to do
 
 # Assumed, and stated on the page.
 STEP_S: Final = 0.2  # a step that mostly waits
 STEP_AT_ONCE: Final = 8  # steps in work on one vCPU, of the 16 that functions/step/function.yaml allows
 STEP_GIB: Final = 2.0
+HINT_S: Final = 0.05  # the scheduler's look at the org whose run has ended
+HINTS_AT_ONCE: Final = 4
+HINT_GIB: Final = 1.0
 EVENT_S: Final = 0.05
 EVENTS_AT_ONCE: Final = 40
 EVENT_GIB: Final = 0.5
@@ -56,7 +60,7 @@ def documents(counted: dict[str, int]) -> float:
 
 def messages(counted: dict[str, int]) -> float:
     """Return what Pub/Sub asks: each message is published once and pushed once."""
-    number = counted["messages"] + counted["events"]
+    number = counted["messages"] + counted["hints"] + counted["events"]
     return number * 2 * PRICE.pubsub_bytes_min * PRICE.pubsub_byte
 
 
@@ -67,8 +71,10 @@ def instance(seconds: float, at_once: int, gib: float) -> float:
 
 def functions(counted: dict[str, int]) -> float:
     """Return what the functions cost that handle counted messages and events."""
+    step = instance(STEP_S, STEP_AT_ONCE, STEP_GIB)
+    hint = instance(HINT_S, HINTS_AT_ONCE, HINT_GIB)
     event = instance(EVENT_S, EVENTS_AT_ONCE, EVENT_GIB)
-    return counted["messages"] * instance(STEP_S, STEP_AT_ONCE, STEP_GIB) + counted["events"] * event
+    return counted["messages"] * step + counted["hints"] * hint + counted["events"] * event
 
 
 def log_rows(counted: dict[str, int]) -> float:
@@ -114,7 +120,7 @@ def a_day() -> str:
         (f"{steps:,} steps", steps * engine(STEP)),
         (f"{runs:,} runs begun and ended", runs * engine(RUN)),
         (f"{runs:,} looks of the reconciler", runs * engine(LOOK)),
-        ("1,440 ticks", 1_440 * instance(1.0, 1, 1.0)),
+        ("1,440 ticks", 1_440 * (instance(1.0, 1, HINT_GIB) + engine(TICK))),
     ]
     total = sum(dollars for _, dollars in parts)
     lines = [f"| a day of {DAY['orgs']:,} orgs | USD |", "| --- | --: |"]
@@ -126,5 +132,12 @@ def a_day() -> str:
     return "\n".join(lines)
 
 
+def idle_minute() -> str:
+    """Return the row of a minute in which nothing is due."""
+    reads = TICK["reads"]
+    day = 1_440 * documents(TICK)
+    return f"| an idle minute | one tick: {reads} reads, since each empty query is billed as one; {day:.2f} USD a day |"
+
+
 if __name__ == "__main__":
-    print(million_steps(), a_day(), sep="\n\n")
+    print(million_steps(), a_day(), idle_minute(), sep="\n\n")

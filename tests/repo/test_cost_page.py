@@ -15,6 +15,7 @@ PAGE = (ROOT / "docs" / "cost.md").read_text()
 def test_the_tables_are_computed() -> None:
     assert cost_page.million_steps() in PAGE
     assert cost_page.a_day() in PAGE
+    assert cost_page.idle_minute() in PAGE
 
 
 def test_a_step_costs_a_quarter_of_a_transition_of_step_functions() -> None:
@@ -22,10 +23,13 @@ def test_a_step_costs_a_quarter_of_a_transition_of_step_functions() -> None:
 
 
 def test_the_assumed_instances_are_the_deployed_ones() -> None:
-    step, notifier = (
-        yaml.safe_load((ROOT / "functions" / name / "function.yaml").read_text()) for name in ("step", "notifier")
+    step, scheduler, notifier = (
+        yaml.safe_load((ROOT / "functions" / name / "function.yaml").read_text())
+        for name in ("step", "scheduler", "notifier")
     )
     assert (step["cpu"], step["memory_mib"] / 1024) == (1, cost_page.STEP_GIB)
+    assert (scheduler["cpu"], scheduler["memory_mib"] / 1024) == (1, cost_page.HINT_GIB)
     assert (notifier["cpu"], notifier["memory_mib"] / 1024) == (1, cost_page.EVENT_GIB)
     assert step["concurrency"] >= cost_page.STEP_AT_ONCE
+    assert scheduler["concurrency"] >= cost_page.HINTS_AT_ONCE
     assert notifier["concurrency"] >= cost_page.EVENTS_AT_ONCE

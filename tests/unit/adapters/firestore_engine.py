@@ -13,7 +13,7 @@ from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.adapters.local.clock import RandomIds, SystemClock
 from convergence.engine.services import INDEXES, UNINDEXED
-from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
+from convergence.ports.bus import QUEUE_CHANGED, RUN_EVENTS, STEP_READY, Message
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 from convergence.worker import LocalWorker
@@ -52,6 +52,7 @@ class FirestoreEngine(Engine):
         self.worker = LocalWorker(self.services, self.bus)
         self._messages: Counter[str] = Counter()
         self.bus.tap(STEP_READY, self._count("messages"))
+        self.bus.tap(QUEUE_CHANGED, self._count("hints"))
         self.bus.tap(RUN_EVENTS, self._count("events"))
 
     def _count(self, kind: str) -> Callable[[Sequence[Message]], None]:
@@ -59,7 +60,7 @@ class FirestoreEngine(Engine):
 
     @property
     def counts(self) -> dict[str, int]:
-        """Return reads, writes, deletes, aggregations, messages and events since the last `forget`."""
+        """Return reads, writes, deletes, aggregations, messages, hints and events since the last `forget`."""
         return {**self.server.counts, **self._messages}
 
     def forget(self) -> None:

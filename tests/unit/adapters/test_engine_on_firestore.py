@@ -21,15 +21,17 @@ from convergence.engine.reconcile import reconcile_run
 from convergence.engine.replay import replay_dead_letter
 from convergence.engine.services import INDEXES
 from convergence.engine.step.run_step import on_step_ready, run_step
+from convergence.engine.tick import on_tick
 from convergence.engine.views.quota import quota_view
 from convergence.engine.views.runs import dead_letters, history
 from convergence.errors import StepFailed
 from convergence.ports.bus import DISPATCH, STEP_READY, Ack, Delivery, Message
+from convergence.ports.bus import TICK as TICK_TOPIC
 from convergence.ports.documents import Patch
 from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org, OrgStore
 from convergence.worker import LocalWorker
-from tests.repo.cost_page import LOOK, RUN, STEP
+from tests.repo.cost_page import LOOK, RUN, STEP, TICK
 from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
 from tests.unit.engine.shapes import chain
 from tests.unit.engine.works import TWO, failing, one
@@ -183,10 +185,11 @@ def cost_of_chain(folder: Path, length: int) -> dict[str, int]:
 def test_the_bill_of_a_chain_is_that_of_the_design(tmp_path: Path) -> None:
     one, ten, thirty = (cost_of_chain(tmp_path / str(length), length) for length in (1, 10, 30))
     # The run, the own document (not there yet, and billed all the same) and the dependency are read.
-    step = {name: (thirty[name] - ten[name]) / 20 for name in ("reads", "writes", "messages", "events")}
+    step = {name: (thirty[name] - ten[name]) / 20 for name in STEP}
     assert step == STEP
-    # Start: org and usage read; run, plan and usage written, run again. End: run and usage. (ADR 6)
-    first = {"reads": 2, "writes": 2, "messages": 1, "events": 2}  # a root has no dependency
+    # Start: org and usage read; run, plan and usage written. End: run and usage written; its hint makes the scheduler
+    # read the run and the org's queue. (ADR 6)
+    first = {"reads": 2, "writes": 2, "messages": 1, "hints": 0, "events": 2}  # a root has no dependency
     assert {name: one[name] - first[name] for name in first} == RUN
 
 
@@ -206,6 +209,16 @@ def test_the_bill_of_a_duplicate_and_of_a_look_of_the_reconciler(engine: Firesto
     duplicate, look = engine.run_scenario(scenario)
     assert duplicate == {"reads": 3}  # run, plan (no longer remembered), step
     assert {name: look.get(name, 0) for name in LOOK} == LOOK
+
+
+def test_the_bill_of_a_tick_with_nothing_to_do(engine: FirestoreEngine) -> None:
+    async def scenario() -> dict[str, int]:
+        engine.forget()
+        await on_tick(engine.services, Delivery(Message(b""), "m", 1, TICK_TOPIC))
+        return engine.counts
+
+    tick = engine.run_scenario(scenario)
+    assert {name: tick.get(name, 0) for name in TICK} == TICK
 
 
 def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_path: Path) -> None:
