@@ -28,12 +28,13 @@ def environment(**more: str) -> dict[str, str]:
 class Installation:
     """A data directory, and the command that works on it."""
 
-    def __init__(self, data_dir: Path) -> None:
+    def __init__(self, data_dir: Path, configs: Path = ROOT / "configs") -> None:
         self.data_dir = data_dir
+        self.configs = configs
 
     def argv(self, *words: str) -> list[str]:
         """The whole command line."""
-        return [*COMMAND, "--data-dir", str(self.data_dir), "--configs", str(ROOT / "configs"), *words]
+        return [*COMMAND, "--data-dir", str(self.data_dir), "--configs", str(self.configs), *words]
 
     @contextmanager
     def started(self, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:

@@ -9,11 +9,12 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, Final
 
 from convergence.domain.run import Run
 from convergence.domain.times import from_text, to_text
+from convergence.engine.queue.reservation import reserved_until
 from convergence.engine.services import Services
 from convergence.engine.store import budget_path, write
 from convergence.errors import Conflict
@@ -75,7 +76,10 @@ def _writes(services: Services, runs: Sequence[Document], since: datetime, now: 
         if not run.terminal:
             deadline_at = run.deadline_at + (now - begun)
             moved["deadline_at"] = to_text(deadline_at)
-            until = deadline_at + timedelta(seconds=services.settings.lease_s)
-            reserved[budget_path(run)]["active", run.run_id] = to_text(until)
+            until = to_text(reserved_until(services, deadline_at))
+            if run.queue is None:  # a queued run holds no place yet
+                reserved[budget_path(run)]["active", run.run_id] = until
+                for path in run.caps:
+                    reserved[path]["held", run.run_id] = until
         writes.append(Replace(document.path, document.version, {**document.data, **moved}))
     return [*writes, *(Patch(path, fields) for path, fields in reserved.items())]

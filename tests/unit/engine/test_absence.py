@@ -11,6 +11,8 @@ import pytest
 from convergence.domain.times import to_text
 from convergence.engine.absence import MARK, MARK_EVERY_S, note_alive
 from convergence.engine.cancel import cancel
+from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import EngineSettings
 from convergence.worker import LocalWorker
@@ -59,6 +61,27 @@ def test_a_server_that_was_down_for_longer_than_a_runs_timeout_goes_on_with_it(e
     assert later <= type(ended).from_data(moved).deadline_at <= later + timedelta(seconds=30)
     assert usage["active"][run.run_id] > moved["deadline_at"]
     assert ended.status == ("completed" if starts == 1 else "running")
+
+
+def test_a_queued_run_of_an_org_that_never_ran_does_not_hold_up_the_start(engine: Engine) -> None:
+    """It holds no place that could be moved; the first server after it must start all the same."""
+
+    async def scenario() -> Any:
+        engine.pipeline(one())
+        engine.bus.detach()
+        await engine.worker.start()
+        prepared = await prepare(engine.services, RunRequest(org="acme", pipeline="p/d/n"))
+        run = await enqueue(engine.services, prepared.run)
+        assert engine.worker.reconciling is not None
+        engine.worker.reconciling.cancel()
+        await engine.clock.sleep(2 * HOUR_S)
+        worker = restarted(engine)
+        await worker.start()
+        return run, await worker.wait("acme", run.run_id, timeout_s=100)
+
+    run, ended = engine.run_scenario(scenario)
+    assert ended.status == "completed"
+    assert run.run_id == ended.run_id
 
 
 def test_a_clock_that_is_set_forward_fails_no_run(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

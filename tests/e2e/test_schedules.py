@@ -1,0 +1,96 @@
+"""A server that is killed around its firings runs each due instant once."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import signal
+from datetime import timedelta
+from functools import partial
+from pathlib import Path
+
+import httpx
+import pytest
+
+from convergence.bootstrap import EmbeddedOptions, embedded, reading
+from convergence.domain.records import changed
+from convergence.domain.schedule import Timing, scheduled_run_id
+from convergence.engine.schedules import edit
+from convergence.ports.documents import Order, Replace, Where
+from tests.e2e.conftest import ROOT, Installation, until
+from tests.e2e.serving import OPERATOR, serving
+
+SCHEDULES = 40
+TICK = """
+pipeline_id: "{org_slug}-shop-tick"
+provider: shop
+steps: [{step_id: look_around, ps_type: generic.noop}]
+"""
+
+
+@pytest.fixture
+def installation(tmp_path: Path) -> Installation:
+    configs = shutil.copytree(ROOT / "configs", tmp_path / "configs")
+    (configs / "shop").mkdir()
+    (configs / "shop" / "tick.yml").write_text(TICK)
+    made = Installation(tmp_path / "data", configs)
+    made.call("org", "create", "acme", "--daily", "1000", "--monthly", "1000", "--concurrent", "3")
+    return made
+
+
+async def add_due_schedules(options: EmbeddedOptions) -> list[str]:
+    """Store schedules that fired last before the server was there; return the runs that they owe."""
+    owed = []
+    async with embedded(options, "schedules for a test") as opened:
+        services = opened.services
+        for number in range(SCHEDULES):
+            schedule = edit.new_schedule(
+                services,
+                org="acme",
+                pipeline="shop/tick",
+                provider="shop",
+                name=f"n{number}",
+                timing=Timing(cron="0 0 1 1 *"),
+            )
+            made = await edit.create(services, schedule)
+            slot = services.clock.now().replace(second=0, microsecond=0) - timedelta(minutes=5)
+            due = changed(made, slot=slot, due_at=slot)
+            document = await services.documents.get(made.path)
+            assert document is not None
+            await services.documents.commit([Replace(made.path, document.version, due.to_data())])
+            owed.append(scheduled_run_id(made.schedule_id, slot))
+    return owed
+
+
+def runs(options: EmbeddedOptions) -> dict[str, str]:
+    """Return the status of every scheduled run by its id."""
+
+    async def read() -> dict[str, str]:
+        with reading(options) as services:
+            page = await services.documents.query(
+                "runs", where=[Where("org", "==", "acme")], order=[Order("created_at", descending=True)], limit=500
+            )
+            found = [document.data for document in page.documents]
+            return {run["run_id"]: run["status"] for run in found if run["trigger"] == "schedule"}
+
+    return asyncio.run(read())
+
+
+def at_least(options: EmbeddedOptions, count: int) -> bool:
+    return len(runs(options)) >= count
+
+
+def test_a_server_killed_around_its_firings_runs_each_instant_once(installation: Installation) -> None:
+    options = EmbeddedOptions(data_dir=installation.data_dir, configs_dir=installation.configs)
+    owed = asyncio.run(add_due_schedules(options))
+    for count in (0, 1, 1, 10, 30):  # before its first firing, in the middle of them, and after
+        with serving(installation) as (process, _):
+            until(partial(at_least, options, count), process, f"{count} scheduled runs")
+            process.send_signal(signal.SIGKILL)
+            process.wait()
+    with serving(installation) as (process, url):
+        until(lambda: list(runs(options).values()).count("completed") == SCHEDULES, process, "all runs are done")
+        answer = httpx.get(f"{url}/scheduler/schedules/acme", headers=OPERATOR, timeout=30).json()
+        mine = [each for each in answer["schedules"] if each["name"] != "default"]
+        assert {each["last_run"] for each in mine} == set(owed)
+    assert set(runs(options)) == set(owed)
