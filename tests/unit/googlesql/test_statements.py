@@ -10,7 +10,7 @@ from tests.unit.googlesql.conftest import GoogleSql
 
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.errors import Denied, StepFailed
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import Parameter, Scope
 
 TWO_ROWS = "INSERT INTO t (id, cost) VALUES (1, 1.5), (2, 2)"
 
@@ -299,3 +299,18 @@ def test_an_alter_is_read_with_all_its_clauses_and_its_table(clauses: str, actio
 def test_a_clause_that_cannot_be_read_refuses_the_statement(t: GoogleSql, clauses: str) -> None:
     with pytest.raises(StepFailed):
         t.query(f"ALTER TABLE t {clauses}")
+
+
+def test_an_assigned_float64_is_not_a_comparison(sql: GoogleSql) -> None:
+    sql.query("CREATE TABLE f AS SELECT 1.5 AS a, CAST('nan' AS FLOAT64) AS b")
+    sql.query("UPDATE f SET a = a + b, b = a WHERE TRUE")
+    sql.query("MERGE f USING (SELECT 1) ON TRUE WHEN MATCHED THEN UPDATE SET a = b")
+    assert sql.rows("SELECT a, b FROM f") == [(1.5, 1.5)]
+
+
+def test_an_offset_from_a_parameter_is_not_negative(sql: GoogleSql) -> None:
+    text = "SELECT LAG(x, @n) OVER (ORDER BY x) AS y FROM UNNEST([1, 2]) AS x ORDER BY x"
+    assert [row["y"] for row in sql.query(text, {"n": Parameter("INT64", 1)}).rows] == [None, 1]
+    for wrong in (-1, None):
+        with pytest.raises(StepFailed, match="an offset in a window"):
+            sql.query(text, {"n": Parameter("INT64", wrong)})

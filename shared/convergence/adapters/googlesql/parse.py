@@ -16,6 +16,7 @@ from sqlglot.parsers.bigquery import BigQueryParser
 from convergence.adapters.googlesql.alter import several_clauses
 from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
 from convergence.adapters.googlesql.functions import RUNNING
+from convergence.adapters.googlesql.json_paths import with_paths
 from convergence.errors import StepFailed
 
 
@@ -52,10 +53,14 @@ class _GoogleSql(BigQuery):
                 raise StepFailed("CAST … FORMAT cannot run here; use FORMAT_DATE or PARSE_DATE.")
             return parsed
 
-        FUNCTIONS: ClassVar = {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING} | {
-            name: _without_reading(BigQueryParser.FUNCTIONS[name])
-            for name in ("REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_SUBSTR")
-        }
+        FUNCTIONS: ClassVar = (
+            {name: make for name, make in BigQueryParser.FUNCTIONS.items() if name in RUNNING}
+            | {
+                name: _without_reading(BigQueryParser.FUNCTIONS[name])
+                for name in ("REGEXP_EXTRACT", "REGEXP_EXTRACT_ALL", "REGEXP_SUBSTR")
+            }
+            | with_paths(BigQueryParser.FUNCTIONS)
+        )
         FUNCTION_PARSERS: ClassVar = {
             name: make for name, make in BigQueryParser.FUNCTION_PARSERS.items() if name in RUNNING
         } | {"JSON_OBJECT": _json_object}

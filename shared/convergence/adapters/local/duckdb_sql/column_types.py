@@ -11,7 +11,7 @@ from sqlglot import exp
 
 from convergence.adapters.googlesql.types import SqlType, parse_type
 from convergence.adapters.local.duckdb_sql.names import cte_of, enclosing_sources, sources_of
-from convergence.errors import InvalidInput
+from convergence.errors import InvalidInput, StepFailed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -31,6 +31,20 @@ def fill_column_types(tree: exp.Expr, catalog: Catalog) -> None:
         kind = _kind(column, names, tables) if names else None
         if kind is not None:
             column.type = exp.DataType.build(str(kind), dialect="bigquery")
+
+
+def refuse_float_joins(tree: exp.Expr, catalog: Catalog) -> None:
+    """Raise `StepFailed` for JOIN … USING a FLOAT64 or STRUCT: DuckDB would join NaN with NaN, and NULL fields."""
+    tables = {name: dict(_lowered(columns)) for name, columns in catalog.items()}
+    for join in tree.find_all(exp.Join):
+        sources = sources_of(join.parent) if join.args.get("using") and join.parent is not None else []
+        for column in join.args.get("using") or []:
+            kinds = {kind.name for each in sources if (kind := _column_of(each, column.name.lower(), tables))}
+            refused = kinds & {"FLOAT64", "STRUCT"}
+            if refused:
+                raise StepFailed(
+                    f"JOIN … USING ({column.name}), a {min(refused)}, cannot run here; write ON a.{column.name} = …."
+                )
 
 
 def _lowered(columns: Sequence[tuple[str, SqlType]]) -> list[tuple[str, SqlType]]:

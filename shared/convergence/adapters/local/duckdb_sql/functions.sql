@@ -30,6 +30,8 @@ CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS googlesql.bignumeri
 -- A FLOAT64 that is not finite although what it was computed of is (`ok`).
 CREATE OR REPLACE MACRO googlesql.bounded(r, ok) AS CASE WHEN isfinite(r) OR r IS NULL OR NOT (ok) THEN r ELSE error('FLOAT64 overflow') END;
 CREATE OR REPLACE MACRO googlesql.bounded_or_null(r, ok) AS CASE WHEN isfinite(r) OR NOT (ok) THEN r END;
+-- Whether a value of a type that is not known before is NaN.
+CREATE OR REPLACE MACRO googlesql.is_nan(x) AS CASE WHEN x IS NOT NULL THEN typeof(x) = 'DOUBLE' AND CAST(x AS VARCHAR) = 'nan' END;
 -- DuckDB's cube root is off in the last place; one step of Newton's corrects it.
 CREATE OR REPLACE MACRO googlesql.cube_root(x) AS list_transform([{'x': x, 'r': cbrt(x)}], lambda our_x:
   CASE WHEN our_x.r = 0 OR NOT isfinite(our_x.r) THEN our_x.r ELSE our_x.r - (our_x.r * our_x.r * our_x.r - our_x.x) / (3 * our_x.r * our_x.r) END)[1];
@@ -98,6 +100,7 @@ CREATE OR REPLACE MACRO googlesql.replaced(s, old, new) AS
 CREATE OR REPLACE MACRO googlesql.replaced_or_null(s, old, new) AS replace(s, old, CASE WHEN strlen(new) <= strlen(old) OR NOT googlesql.grows(s, new) THEN new END);
 CREATE OR REPLACE MACRO googlesql.replacement(s, new) AS CASE WHEN googlesql.grows(s, new) THEN error('REGEXP_REPLACE would give more than 64 MB') ELSE new END;
 CREATE OR REPLACE MACRO googlesql.replacement_or_null(s, new) AS CASE WHEN NOT googlesql.grows(s, new) THEN new END;
+CREATE OR REPLACE MACRO googlesql.row_offset(n, least) AS CASE WHEN n >= least THEN n ELSE error('an offset in a window is not NULL and at least ' || least) END;
 CREATE OR REPLACE MACRO googlesql.ascii_or_null(s) AS CASE WHEN s = '' THEN 0 WHEN unicode(s) < 128 THEN CAST(unicode(s) AS BIGINT) END;
 CREATE OR REPLACE MACRO googlesql.ascii(s) AS
   CASE WHEN s <> '' AND unicode(s) > 127 THEN error('ASCII: the first character is not an ASCII character') ELSE googlesql.ascii_or_null(s) END;
@@ -109,7 +112,9 @@ CREATE OR REPLACE MACRO googlesql.distinct_characters(s) AS CASE WHEN len(list_d
 
 -- Text of values.
 CREATE OR REPLACE MACRO googlesql.numeric_text(x) AS regexp_replace(CAST(x AS VARCHAR), '\.?0+$', '');
-CREATE OR REPLACE MACRO googlesql.float_text(x) AS replace(regexp_replace(CAST(CAST(x AS DOUBLE) AS VARCHAR), '\.0$', ''), 'nan', 'NaN');
+-- CAST(… AS STRING) gives 0 no sign, JSON does.
+CREATE OR REPLACE MACRO googlesql.float_digits(x) AS replace(regexp_replace(CAST(CAST(x AS DOUBLE) AS VARCHAR), '\.0$', ''), 'nan', 'NaN');
+CREATE OR REPLACE MACRO googlesql.float_text(x) AS CASE WHEN x = 0 THEN '0' ELSE googlesql.float_digits(x) END;
 CREATE OR REPLACE MACRO googlesql.float_literal(x) AS
   CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE 'CAST("' || googlesql.float_text(x) || '" AS FLOAT64)' END;
 CREATE OR REPLACE MACRO googlesql.float_shown(x) AS CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE googlesql.float_text(x) END;
@@ -118,7 +123,7 @@ CREATE OR REPLACE MACRO googlesql.string_literal(s) AS CASE WHEN contains(s, '"'
   THEN '''' || replace(substr(CAST(to_json(s) AS VARCHAR), 2, length(CAST(to_json(s) AS VARCHAR)) - 2), '\"', '"') || '''' ELSE CAST(to_json(s) AS VARCHAR) END;
 CREATE OR REPLACE MACRO googlesql.thousands(t) AS
   ltrim(reverse(regexp_replace(reverse(split_part(t, '.', 1)), '([0-9]{3})', '\1,', 'g')), ',') || substr(t, length(split_part(t, '.', 1)) + 1);
-CREATE OR REPLACE MACRO googlesql.sign_of(x, plus) AS CASE WHEN x < 0 THEN '-' ELSE plus END;
+CREATE OR REPLACE MACRO googlesql.sign_of(x, plus) AS CASE WHEN starts_with(CAST(x AS VARCHAR), '-') THEN '-' ELSE plus END;
 CREATE OR REPLACE MACRO googlesql.zeros_left(t, n) AS CASE WHEN length(t) >= n THEN t ELSE lpad(t, CAST(n AS INTEGER), '0') END;
 CREATE OR REPLACE MACRO googlesql.number_text(sign, digits, n) AS
   sign || CASE WHEN n = 0 OR NOT regexp_matches(digits, '^[0-9]') THEN digits ELSE googlesql.zeros_left(digits, n - length(sign)) END;
@@ -228,6 +233,10 @@ CREATE OR REPLACE MACRO googlesql.pad_left(s, n) AS CASE WHEN length(s) >= n THE
 CREATE OR REPLACE MACRO googlesql.pad_right(s, n) AS CASE WHEN length(s) >= n THEN s ELSE rpad(s, n, ' ') END;
 -- A position of 0 or before the beginning means the beginning.
 CREATE OR REPLACE MACRO googlesql.tail(s, p) AS CASE WHEN p > 0 OR (p < 0 AND -p <= length(s)) THEN substr(s, p) ELSE s END;
+CREATE OR REPLACE MACRO googlesql.bytes_from(b, p) AS CASE WHEN p > 0 THEN p WHEN p < 0 AND -p <= octet_length(b) THEN octet_length(b) + p + 1 ELSE 1 END;
+CREATE OR REPLACE MACRO googlesql.bytes_tail(b, p) AS CASE WHEN p IS NOT NULL THEN array_slice(b, googlesql.bytes_from(b, p), octet_length(b)) END;
+CREATE OR REPLACE MACRO googlesql.bytes_part(b, p, n) AS CASE WHEN n = 0 AND p IS NOT NULL AND b IS NOT NULL THEN CAST('' AS BLOB)
+  WHEN n > 0 AND p IS NOT NULL THEN array_slice(b, googlesql.bytes_from(b, p), googlesql.bytes_from(b, p) - 1 + least(n, octet_length(b))) END;
 -- The group of a pattern that is extracted: its only one, or all. Escaped signs and classes hold no groups.
 CREATE OR REPLACE MACRO googlesql.pattern_groups(p) AS
   len(regexp_extract_all(regexp_replace(p, '\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]', '', 'g'), '\((?:\?P?<|[^?]|$)'));
@@ -304,7 +313,7 @@ CREATE OR REPLACE MACRO googlesql.json_bool(j) AS
   WHEN j IS NULL THEN NULL ELSE error('The provided JSON input is not a boolean') END;
 CREATE OR REPLACE MACRO googlesql.json_time(x) AS to_json(replace(googlesql.moment_text(CAST(x AS VARCHAR)), ' ', 'T'));
 -- Numbers as TO_JSON and TO_JSON_STRING write them: text for what is not finite; for the latter also beyond 2^53 and with a fraction.
-CREATE OR REPLACE MACRO googlesql.json_float(x) AS CASE WHEN isfinite(x) OR x IS NULL THEN googlesql.float_text(x)
+CREATE OR REPLACE MACRO googlesql.json_float(x) AS CASE WHEN isfinite(x) OR x IS NULL THEN googlesql.float_digits(x)
   ELSE '"' || replace(googlesql.float_text(x), 'inf', 'Infinity') || '"' END;
 CREATE OR REPLACE MACRO googlesql.json_wide(x, t) AS
   CASE WHEN x BETWEEN -9007199254740992 AND 9007199254740992 AND x = trunc(x) THEN t ELSE '"' || t || '"' END;
@@ -385,6 +394,8 @@ CREATE OR REPLACE MACRO googlesql.offset_long(n) AS
   CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || ':' || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');
 CREATE OR REPLACE MACRO googlesql.seconds_text(x, n, short) AS strftime(x, '%S') || CASE WHEN n = 0 THEN ''
   WHEN short THEN rtrim(rtrim(strftime(x, '.%f'), '0'), '.') ELSE left(strftime(x, '.%f'), n + 1) END;
+CREATE OR REPLACE MACRO googlesql.element_year(x) AS CAST(year(x) AS VARCHAR);
+CREATE OR REPLACE MACRO googlesql.element_year_of_weeks(x) AS CAST(isoyear(x) AS VARCHAR);
 CREATE OR REPLACE MACRO googlesql.element_half(x) AS lower(strftime(x, '%p'));
 CREATE OR REPLACE MACRO googlesql.element_epoch(x) AS CAST(googlesql.floor_divide(epoch_us(x), 1000000) AS VARCHAR);
 CREATE OR REPLACE MACRO googlesql.element_iso_day(x) AS lpad(CAST(date_diff('day', googlesql.isoyear_begin(x), CAST(x AS DATE)) + 1 AS VARCHAR), 3, '0');

@@ -28,7 +28,7 @@ _SPELLED: Final = {
 }
 _PLAIN: Final = frozenset("aAbBdHIjmMpSuUVwWyYG%")
 SPECIAL: Final = re.compile(
-    r"(%%|%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S|%E\dS|%S\.%f|%P|%s|%J|%g|%C|%Ez|%z|%Z)"
+    r"(%%|%Q|%e|%k|%l|%-d|%-H|%-I|%E\*S|%E\dS|%S\.%f|%P|%s|%J|%g|%C|%Y|%G|%Ez|%z|%Z)"
 )  # elements that need more than strftime
 _ELEMENT: Final = re.compile(r"%(E4Y|E\*S|E\dS|Ez|-?[a-zA-Z%])")
 _CLOCKS: Final = frozenset({"H", "I", "k", "l", "M", "p", "P", "R", "S", "T", "X", "s", "-H", "-I", "f"})
@@ -90,7 +90,8 @@ def check_elements(pattern: str, kind: str) -> None:
     """Raise `StepFailed` when a format asks for a part that a value of this type does not have."""
     for element in _ELEMENT.findall(pattern):
         if element in _LACKING[kind] or (kind == "DATE" and element[0] == "E" and element[-1] == "S"):
-            raise StepFailed(f"The format element %{element} is not one of {kind}.")
+            hint = " %c, %R, %T and %X ask for hours too." if element == "H" else ""
+            raise StepFailed(f"The format element %{element} is not one of {kind}.{hint}")
 
 
 def date_format(pattern: str, *, parsing: bool = False) -> str:

@@ -18,6 +18,7 @@ from convergence.adapters.googlesql.refusal import refusing
 from convergence.adapters.googlesql.types import Catalog
 from convergence.adapters.local.duckdb_sql.aliases import keep_aliases_out, resolve_aliases
 from convergence.adapters.local.duckdb_sql.assignments import check_assignments
+from convergence.adapters.local.duckdb_sql.column_types import refuse_float_joins
 from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
@@ -97,6 +98,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     resolve_aliases(tree, catalog)
     assign_fields(tree, catalog)
     infer_types(tree, catalog, context.scope.dataset)
+    refuse_float_joins(tree, catalog)
     keep_aliases_out(tree, catalog)
     check_assignments(tree, catalog)
     tree = apply_rules(tree)

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, function, kind_of, typed
 
 
 def _total(node: exp.Expr) -> exp.Expr:
@@ -18,7 +18,7 @@ def _total(node: exp.Expr) -> exp.Expr:
         return typed(node, kind)
     whole = with_window(node)
     if kind == "FLOAT64":
-        return instead(node, whole, call("bounded", whole.copy(), exp.true(), kind=kind))
+        return instead(node, whole, _bounded(whole, node, argument))
     wrapped = cast(whole.copy(), "INT64") if kind == "INT64" else call("integral", whole.copy())
     return instead(node, whole, wrapped)
 
@@ -29,15 +29,23 @@ def _average(node: exp.Expr) -> exp.Expr:
     decimal = kind_of(argument)
     whole = with_window(node)
     if decimal not in {"NUMERIC", "BIGNUMERIC"}:
-        return instead(node, whole, call("bounded", whole.copy(), exp.true(), kind="FLOAT64")) if decimal else node
+        return instead(node, whole, _bounded(whole, node, argument)) if decimal else node
     total, count = (swapped(whole, node, kind) for kind in (exp.Sum, exp.Count))
     zero = exp.Nullif(this=count, expression=exp.Literal.number(0))
     return instead(node, whole, call(f"{decimal.lower()}_divide", total, zero, kind=decimal))
 
 
-def swapped(whole: exp.Expr, node: exp.Expr, kind: type[exp.Expr]) -> exp.Expr:
+def _bounded(whole: exp.Expr, node: exp.Expr, argument: exp.Expr) -> exp.Expr:
+    """An infinite sum of finite values is an error; infinite values and NaN have the sum that IEEE 754 gives them."""
+    if kind_of(argument) == "INT64":
+        return typed(whole.copy(), "FLOAT64")
+    finite = swapped(whole, node, exp.LogicalAnd, function("isfinite", argument.copy()))
+    return call("bounded", whole.copy(), finite, kind="FLOAT64")
+
+
+def swapped(whole: exp.Expr, node: exp.Expr, kind: type[exp.Expr], argument: exp.Expr | None = None) -> exp.Expr:
     """Return the aggregate with another function, over the same rows."""
-    fresh = kind(this=node.this.copy())
+    fresh = kind(this=(node.this if argument is None else argument).copy())
     if whole is node:
         return fresh
     copy = whole.copy()

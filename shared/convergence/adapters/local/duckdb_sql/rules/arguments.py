@@ -26,13 +26,23 @@ _TAKEN: Final[Mapping[type[exp.Expr], frozenset[str]]] = {
     **dict.fromkeys((exp.Add, exp.Sub), _SUM),
     **dict.fromkeys((exp.Abs, exp.Round, exp.Ceil, exp.Floor, exp.Trunc, exp.Sqrt, exp.Exp, exp.Ln), _NUMBER),
     **dict.fromkeys((exp.Mod, exp.IntDiv, exp.Sum, exp.Avg), _NUMBER | {"INTERVAL"}),
-    exp.LowerHex: frozenset({"BYTES"}),
+    **dict.fromkeys((exp.SHA1Digest, exp.SHA2Digest, exp.MD5Digest, exp.SHA, exp.SHA2, exp.MD5), _TEXT),
+    **dict.fromkeys((exp.LowerHex, exp.ToBase64), frozenset({"BYTES"})),
+    **dict.fromkeys((exp.Unhex, exp.FromBase64, exp.Levenshtein), frozenset({"STRING"})),
 }
+# What has a meaning for BYTES that DuckDB does not have.
+_NO_BYTES: Final = (
+    exp.Repeat, exp.Pad, exp.Replace, exp.RegexpLike, exp.RegexpExtract, exp.RegexpExtractAll, exp.RegexpReplace,
+    exp.Split, exp.Like, exp.Initcap, exp.Ascii, exp.Unicode, exp.Translate, exp.StrPosition, exp.StartsWith,
+    exp.EndsWith, exp.Upper, exp.Lower, exp.Reverse, exp.Left, exp.Right, exp.GroupConcat,
+)  # fmt: skip
 _BOTH: Final = (exp.Binary, exp.And, exp.Or)
 
 
 def check_arguments(node: exp.Expr) -> None:
     """Raise `StepFailed` for an operand whose type is known and wrong."""
+    if isinstance(node, _NO_BYTES) and kind_of(node.this) == "BYTES":
+        raise StepFailed(f"{name_of(node)} of BYTES cannot run here.")
     taken = _TAKEN.get(type(node))
     if taken is None:
         return
@@ -40,12 +50,13 @@ def check_arguments(node: exp.Expr) -> None:
     for side in sides:
         kind = kind_of(side)
         if kind and kind not in taken and not _is_null(side):
-            raise StepFailed(f"{_name(node)} takes {' or '.join(sorted(taken))}, not {kind}.")
+            raise StepFailed(f"{name_of(node)} takes {' or '.join(sorted(taken))}, not {kind}.")
 
 
 def _is_null(side: exp.Expr | None) -> bool:
     return side is None or isinstance(side.unnest(), exp.Null | exp.Distinct | exp.Any | exp.All)
 
 
-def _name(node: exp.Expr) -> str:
+def name_of(node: exp.Expr) -> str:
+    """Return how a function or operator is called in messages."""
     return str(node.sql_name()) if isinstance(node, exp.Func) else node.key.upper()

@@ -1,11 +1,11 @@
-"""Comparisons and order: operands have types that GoogleSQL compares, and NaN is equal to nothing and sorted first.
+"""Comparisons: operands have types that GoogleSQL compares, NaN is equal to nothing, structs are compared by field.
 
-For DuckDB NaN is equal to NaN and above all numbers, and any two types compare as text.
+For DuckDB NaN is equal to NaN and above all numbers, NULL in a struct is a value, and any two types compare as text.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from sqlglot import exp
@@ -13,6 +13,7 @@ from sqlglot import exp
 from convergence.adapters.local.duckdb_sql.rules.aggregates import instead, swapped, with_window
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, function, kind_of, typed
 from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
+from convergence.adapters.local.duckdb_sql.rules.fields import paired_fields, struct_kind
 from convergence.adapters.local.duckdb_sql.rules.kinds import refuse_mixture
 from convergence.errors import StepFailed
 
@@ -20,7 +21,8 @@ _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP", "TIME"})
 _UNORDERED: Final = frozenset({"ARRAY", "STRUCT", "JSON"})
 
 
-def _may_be_nan(node: exp.Expr) -> bool:
+def may_be_nan(node: exp.Expr) -> bool:
+    """Whether a value is a FLOAT64 that can be NaN."""
     while isinstance(node, exp.Paren | exp.Neg | exp.Cast) and kind_of(node) == "FLOAT64":
         if isinstance(node, exp.Cast) and kind_of(node.this) not in {"FLOAT64", ""}:
             return kind_of(node.this) == "STRING"
@@ -43,16 +45,31 @@ def _check(sides: list[exp.Expr], *, ordered: bool) -> None:
 
 
 def _compared(node: exp.Expr) -> exp.Expr:
-    """=, <>, <, <=, >, >=."""
+    """=, <>, <, <=, >, >=; SET a = b compares nothing."""
+    if isinstance(node.parent, exp.Update) and node.arg_key == "expressions":
+        return node
     _check([node.this, node.expression], ordered=not isinstance(node, exp.EQ | exp.NEQ))
+    if isinstance(node, exp.EQ | exp.NEQ) and "STRUCT" in {struct_kind(node.this), struct_kind(node.expression)}:
+        return _structs(node)
+    return _scalars(node)
+
+
+def _structs(node: exp.Expr) -> exp.Expr:
+    """Structs are equal when all their fields are, in order; a NULL among fields that are equal makes NULL of it."""
+    pairs = paired_fields(node.this, node.expression)
+    same = exp.and_(*(_compared(exp.EQ(this=left, expression=right)) for left, right in pairs), copy=False)
+    return typed(exp.paren(exp.not_(exp.paren(same)) if isinstance(node, exp.NEQ) else same), "BOOL")
+
+
+def _scalars(node: exp.Expr) -> exp.Expr:
     left, right = _coerced([node.this, node.expression])
     node.set("this", left)
     node.set("expression", right)
     if isinstance(node, exp.EQ | exp.NEQ):
-        suspect, other = (left, right) if _may_be_nan(left) and _may_be_nan(right) else (None, right)
+        suspect, other = (left, right) if may_be_nan(left) and may_be_nan(right) else (None, right)
     else:
         greater, lesser = (left, right) if isinstance(node, exp.GT | exp.GTE) else (right, left)
-        suspect, other = (greater, lesser) if _may_be_nan(greater) else (None, lesser)
+        suspect, other = (greater, lesser) if may_be_nan(greater) else (None, lesser)
     if suspect is None:
         return node
     is_nan = function("isnan", suspect.copy(), kind="BOOL")
@@ -70,7 +87,7 @@ def _between(node: exp.Expr) -> exp.Expr:
     _check(sides, ordered=True)
     for name, side in zip(names, _coerced(sides), strict=True):
         node.set(name, side)
-    if any(_may_be_nan(side) for side in sides):
+    if any(may_be_nan(side) for side in sides):
         least = _compared(exp.GTE(this=node.this.copy(), expression=node.args["low"].copy()))
         most = _compared(exp.LTE(this=node.this.copy(), expression=node.args["high"].copy()))
         return typed(exp.paren(exp.and_(least, most, copy=False)), "BOOL")
@@ -78,15 +95,22 @@ def _between(node: exp.Expr) -> exp.Expr:
 
 
 def _in(node: exp.Expr) -> exp.Expr:
+    if isinstance(node.parent, exp.Pivot):
+        return node  # FOR … IN names columns or values
     listed = list(node.expressions)
     if listed:
         _check([node.this, *listed], ordered=False)
         first, *others = _coerced([node.this, *listed])
         node.set("this", first)
         node.set("expressions", others)
+        if any(struct_kind(each) for each in (first, *others)):
+            same = [_compared(exp.EQ(this=first.copy(), expression=each)) for each in others]
+            return typed(exp.paren(exp.or_(*same, copy=False)), "BOOL")
     elif kind_of(node.this) in {"ARRAY", "JSON"}:
         raise StepFailed(f"{kind_of(node.this)} cannot be compared.")
-    if not _may_be_nan(node.this) or (listed and not any(map(_may_be_nan, listed))):
+    elif struct_kind(node.this):
+        raise StepFailed("IN (SELECT …) and IN UNNEST(…) of a STRUCT cannot run here; use EXISTS.")
+    if not may_be_nan(node.this) or (listed and not any(map(may_be_nan, listed))):
         return node
     is_nan = exp.If(this=function("isnan", node.this.copy()), true=exp.false())
     return typed(exp.Case(ifs=[is_nan], default=node.copy()), "BOOL")
@@ -94,10 +118,21 @@ def _in(node: exp.Expr) -> exp.Expr:
 
 def _nullif(node: exp.Expr) -> exp.Expr:
     _check([node.this, node.expression], ordered=False)
-    if not (_may_be_nan(node.this) and _may_be_nan(node.expression)):
+    is_struct = struct_kind(node.this) or struct_kind(node.expression)
+    if not is_struct and not (may_be_nan(node.this) and may_be_nan(node.expression)):
         return node
     same = _compared(exp.EQ(this=node.this.copy(), expression=node.expression.copy()))
-    return typed(exp.Case(ifs=[exp.If(this=same, true=exp.Null())], default=node.this.copy()), "FLOAT64")
+    found = exp.Case(ifs=[exp.If(this=same, true=exp.Null())], default=node.this.copy())
+    found.type = node.this.type
+    return found
+
+
+def _is(node: exp.Expr) -> exp.Expr:
+    """IS TRUE and IS FALSE take a BOOL; DuckDB casts."""
+    kind = "" if isinstance(node.this.unnest(), exp.Null) else kind_of(node.this)
+    if isinstance(node.expression, exp.Boolean) and kind not in {"", "BOOL"}:
+        raise StepFailed(f"IS TRUE and IS FALSE take a BOOL, not {kind}.")
+    return node
 
 
 def _least(node: exp.Expr) -> exp.Expr:
@@ -107,7 +142,7 @@ def _least(node: exp.Expr) -> exp.Expr:
     values = _coerced(values)
     node.set("this", values[0])
     node.set("expressions", values[1:])
-    if isinstance(node, exp.Greatest) or not any(map(_may_be_nan, values)):
+    if isinstance(node, exp.Greatest) or not any(map(may_be_nan, values)):
         return node
     greatest = exp.Greatest(
         this=values[0].copy(), expressions=[each.copy() for each in values[1:]], ignore_nulls=node.args["ignore_nulls"]
@@ -120,7 +155,7 @@ def _minimum(node: exp.Expr) -> exp.Expr:
     """MIN is NaN when one value is."""
     if kind_of(node.this) in _UNORDERED:
         raise StepFailed(f"{'MIN' if isinstance(node, exp.Min) else 'MAX'} of {kind_of(node.this)} cannot be taken.")
-    if isinstance(node, exp.Max) or not _may_be_nan(node.this):
+    if isinstance(node, exp.Max) or not may_be_nan(node.this):
         return node
     whole = with_window(node)
     greatest = swapped(whole, node, exp.Max)
@@ -130,65 +165,14 @@ def _minimum(node: exp.Expr) -> exp.Expr:
     )
 
 
-def _order(node: exp.Expr) -> exp.Expr:
-    """The order in windows and aggregates; that of a query follows when its columns are translated."""
-    holder = node.parent
-    if isinstance(holder, exp.Select | exp.SetOperation | exp.Subquery) or isinstance(node.this, exp.Distinct):
-        return node
-    if isinstance(holder, exp.Window) and _is_by_distance(holder.args.get("spec")):
-        return node
-    _put_nan_first(node, lambda value: value)
-    return node
-
-
-def order_query(select: exp.Expr) -> None:
-    """Let NaN be first in the order of a query, which may name a column by its alias or its place."""
-    order = select.args.get("order")
-    if order is None or select.args.get("distinct"):
-        return
-    columns: list[exp.Expr] = list(select.expressions)
-    aliases: dict[str, exp.Expr] = {each.alias.lower(): each.this for each in columns if isinstance(each, exp.Alias)}
-
-    def meant(value: exp.Expr) -> exp.Expr:
-        if isinstance(value, exp.Literal) and value.is_int and 0 < int(value.name) <= len(columns):
-            return columns[int(value.name) - 1].unalias()
-        if isinstance(value, exp.Column) and not value.table:
-            return aliases.get(value.name.lower(), value)
-        return value
-
-    _put_nan_first(order, meant)
-
-
-def _put_nan_first(order: exp.Expr, meant: Callable[[exp.Expr], exp.Expr]) -> None:
-    """Put a key before each FLOAT64 key by which NaN comes before all numbers."""
-    keys: list[exp.Expr] = []
-    for key in order.expressions:
-        value = meant(key.this if isinstance(key, exp.Ordered) else key)
-        if kind_of(value) in _UNORDERED:
-            raise StepFailed(f"ORDER BY {kind_of(value)} is not possible.")
-        if _may_be_nan(value):
-            fresh = key.copy()
-            fresh.set("this", exp.Not(this=function("isnan", value.copy())))
-            keys.append(fresh)
-        keys.append(key)
-    order.set("expressions", keys)
-
-
-def _is_by_distance(spec: exp.Expr | None) -> bool:
-    """Whether a window's frame is RANGE BETWEEN 5 PRECEDING …, which takes one key."""
-    if spec is None or str(spec.args.get("kind")).upper() != "RANGE":
-        return False
-    return any(isinstance(spec.args.get(side), exp.Expr) for side in ("start", "end"))
-
-
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.EQ, exp.NEQ, exp.GT, exp.GTE, exp.LT, exp.LTE), _compared),
     exp.Between: _between,
     exp.In: _in,
+    exp.Is: _is,
     exp.Nullif: _nullif,
     exp.Least: _least,
     exp.Greatest: _least,
     exp.Min: _minimum,
     exp.Max: _minimum,
-    exp.Order: _order,
 }

@@ -15,7 +15,10 @@ from convergence.errors import StepFailed
 
 # Elements padded with a blank; sqlglot has spelled some of them like strftime already.
 _BLANK_PADDED: Final = {"%e": "%-d", "%k": "%-H", "%l": "%-I", "%-d": "%-d", "%-H": "%-H", "%-I": "%-I"}
-_ELEMENTS: Final = {"%P": "half", "%s": "epoch", "%J": "iso_day", "%g": "iso_year", "%C": "century"}
+_ELEMENTS: Final = {"%P": "half", "%s": "epoch", "%J": "iso_day", "%g": "iso_year", "%C": "century"} | {
+    "%Y": "year",
+    "%G": "year_of_weeks",
+}
 _FORMATTED: Final[Mapping[type[exp.Expr], str]] = {
     exp.TsOrDsToDate: "DATE",
     exp.TsOrDsToTime: "TIME",
@@ -62,7 +65,7 @@ def _piece(moment: exp.Expr, piece: str, instant: exp.Expr | None) -> exp.Expr:
             exp.Literal.number(min(fraction, 6)),
             exp.true() if piece == "%E*S" else exp.false(),
         )
-    if piece in {"%P", "%s", "%J", "%g", "%C"}:
+    if piece in _ELEMENTS:
         return call(
             f"element_{_ELEMENTS[piece]}", instant.copy() if instant is not None and piece == "%s" else moment.copy()
         )

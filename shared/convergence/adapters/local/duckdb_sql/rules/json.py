@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.json_paths import written_path
 from convergence.adapters.local.duckdb_sql.rules.base import (
     Rule,
     call,
@@ -20,15 +22,35 @@ from convergence.adapters.local.duckdb_sql.rules.base import (
 )
 from convergence.errors import StepFailed
 
+_KEY: Final = r"\.[\w\-: ]+"
+_POSITION: Final = r"\[ *\d+ *\]"
+_STANDARD: Final = re.compile(rf'\$(?:{_KEY}|\."[^"\\]*"|{_POSITION})*')
+_LEGACY: Final = re.compile(rf"\$(?:{_KEY}|\['[^'\"\\]*'\]|{_POSITION})*")
+
 
 def _path(node: exp.Expr) -> exp.Expr:
     """Return the JSONPath as DuckDB reads it: `$['a b']` is `$."a b"`."""
     path = node.expression
+    _check_path(node)
     if path is None:
         return text("$")
     if isinstance(path, exp.JSONPath):
         return text("".join(_step(step) for step in path.expressions))
     raise StepFailed("A JSONPath has to be a literal here.")
+
+
+def _check_path(node: exp.Expr) -> None:
+    """Refuse a path that BigQuery does not take, or takes in its other JSON functions only."""
+    written = written_path(node)
+    if written is None:
+        return
+    name, path, is_legacy = written
+    if not (_LEGACY if is_legacy else _STANDARD).fullmatch(path):
+        quoted = "$['a.b']" if is_legacy else '$."a.b"'
+        raise StepFailed(
+            f"{name}: {path!r} is not a JSONPath that can be used here. It begins with $, for example $.a[0];"
+            f" a key with other signs is written {quoted}."
+        )
 
 
 def _step(step: exp.Expr) -> str:

@@ -22,6 +22,7 @@ from convergence.adapters.local.duckdb_sql.rules.overflow import finite
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
+_FLOAT_HOLDERS: Final = (exp.PropertyEQ, exp.Struct, exp.AggFunc, exp.Ceil, exp.Floor, exp.Trunc, exp.Round)
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
@@ -161,7 +162,12 @@ def _refuse_floats(node: exp.Expr, name: str) -> None:
 
 
 def _remainder(node: exp.Expr) -> exp.Expr:
+    """Dividing the least INT64 by -1 overflows in DuckDB, although nothing is left over; -1 leaves what 1 does."""
     _refuse_floats(node, "MOD")
+    divisor = node.expression
+    if kind_of(node.this) == kind_of(divisor) == "INT64" and not isinstance(divisor, exp.Literal):
+        one = exp.If(this=exp.EQ(this=divisor.copy(), expression=exp.Literal.number(-1)), true=exp.Literal.number(1))
+        node.set("expression", exp.paren(typed(exp.Case(ifs=[one], default=divisor.copy()), "INT64")))
     return node
 
 
@@ -187,7 +193,7 @@ def _keeping(node: exp.Expr) -> exp.Expr:
         node.set("decimals", call("int32", places))
     if kind in _DECIMALS:
         return cast(node.copy(), kind)
-    if is_float_literal(node.this) or kind == "INT64":
+    if is_float_literal(node.this) or kind in {"INT64", "FLOAT64"}:  # -0.5 would be a decimal, which has no -0
         node.set("this", cast(node.this, "FLOAT64"))
     return typed(node, "FLOAT64") if kind else node
 
@@ -216,7 +222,7 @@ def _literal(node: exp.Expr) -> exp.Expr:
     if isinstance(parent, exp.Array):
         alone = not {kind_of(each) for each in parent.expressions} & _DECIMALS
     else:
-        alone = isinstance(parent, exp.PropertyEQ | exp.Struct | exp.AggFunc) or _is_float_column(whole, parent)
+        alone = isinstance(parent, _FLOAT_HOLDERS) or _is_float_column(whole, parent)
     return cast(node.copy(), "FLOAT64") if alone else node
 
 

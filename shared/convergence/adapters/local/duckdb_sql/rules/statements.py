@@ -9,8 +9,8 @@ from sqlglot import exp
 
 from convergence.adapters.local.duckdb_sql.pivots import order_unpivot
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
-from convergence.adapters.local.duckdb_sql.rules.comparisons import order_query
 from convergence.adapters.local.duckdb_sql.rules.numbers import ANONYMOUS
+from convergence.adapters.local.duckdb_sql.rules.ordering import order_query
 from convergence.errors import StepFailed
 
 

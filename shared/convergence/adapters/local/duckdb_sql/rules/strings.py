@@ -35,12 +35,21 @@ def _sized(node: exp.Expr) -> exp.Expr:
 
 def _substring(node: exp.Expr) -> exp.Expr:
     start, length = node.args.get("start"), node.args.get("length")
+    if kind_of(node.this) == "BYTES":
+        return _part_of_bytes(node.this, start, length)
     if isinstance(start, exp.Literal) and start.is_int and int(start.name) > 0:
         if length is not None:
             node.set("length", _sized(length))
         return node
     tail = call("tail", node.this, start if start is not None else exp.Literal.number(1), kind="STRING")
     return tail if length is None else function("left", tail, _sized(length), kind="STRING")
+
+
+def _part_of_bytes(value: exp.Expr, start: exp.Expr | None, length: exp.Expr | None) -> exp.Expr:
+    first = start if start is not None else exp.Literal.number(1)
+    if length is None:
+        return call("bytes_tail", value, first, kind="BYTES")
+    return call("bytes_part", value, first, _sized(length), kind="BYTES")
 
 
 def _cut(name: str) -> Rule:

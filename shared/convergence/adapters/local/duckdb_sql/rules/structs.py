@@ -10,9 +10,13 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, function, kind_of
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, function, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.comparisons import may_be_nan
+from convergence.adapters.local.duckdb_sql.rules.fields import struct_kind
+from convergence.adapters.local.duckdb_sql.rules.grouping import refuse_ungrouped
 from convergence.adapters.local.duckdb_sql.rules.kinds import meet, refuse_mixture
 from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
+from convergence.adapters.local.duckdb_sql.rules.ordering import order_set
 from convergence.errors import StepFailed
 
 
@@ -81,9 +85,20 @@ def _case(node: exp.Expr) -> exp.Expr:
     values = [each.args["true"] for each in node.args["ifs"]] + ([default] if default is not None else [])
     meet(values, "CASE")
     if node.this is not None:
-        meet([node.this, *(each.this for each in node.args["ifs"])], "A comparison")
+        _check_subject(node)
     _fit(values)
     return node
+
+
+def _check_subject(node: exp.Expr) -> None:
+    """CASE x WHEN …: NaN is equal to nothing, as NULL is."""
+    compared = [node.this, *(each.this for each in node.args["ifs"])]
+    meet(compared, "A comparison")
+    if any(struct_kind(each) for each in compared):
+        raise StepFailed("CASE of a STRUCT cannot run here; write CASE WHEN a = b THEN ….")
+    if may_be_nan(node.this):
+        not_a_number = cast(exp.Literal.string("nan"), "FLOAT64")
+        node.set("this", typed(exp.Nullif(this=node.this.copy(), expression=not_a_number), "FLOAT64"))
 
 
 def _coalesce(node: exp.Expr) -> exp.Expr:
@@ -109,8 +124,11 @@ def _union(node: exp.Expr) -> exp.Expr:
     for values in zip(*branches, strict=False):
         if not any(value.is_star for value in values):
             refuse_mixture(values, f"{type(node).__name__.upper()} of columns")
+        if node.args.get("distinct"):
+            refuse_ungrouped(values, f"{type(node).__name__.upper()} DISTINCT of")
         _fit(values)
         float_literals(values)
+    order_set(node, [branch.selects for branch in branches_of(node)])
     return node
 
 

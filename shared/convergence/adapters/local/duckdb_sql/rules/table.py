@@ -20,21 +20,24 @@ from convergence.adapters.local.duckdb_sql.rules import (
     date_formats,
     date_values,
     dates,
+    grouping,
     json,
     math,
     numbers,
+    ordering,
     series,
     statements,
     strings,
     structs,
     text,
+    windows,
 )
 from convergence.adapters.local.duckdb_sql.rules.arguments import check_arguments
 from convergence.adapters.local.duckdb_sql.rules.base import Rule
 
 _MODULES: Final = (
-    numbers, aggregates, bits, math, comparisons, casts, dates, date_values, date_formats, series, text, strings,
-    json, arrays, statements, structs,
+    numbers, aggregates, bits, math, comparisons, ordering, casts, dates, date_values, date_formats, series, text,
+    strings, json, arrays, statements, structs, grouping, windows,
 )  # fmt: skip
 _RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     kind: rule for module in _MODULES for kind, rule in module.RULES.items()
