@@ -105,6 +105,13 @@ def test_alter_changes_several_columns_at_once(t: GoogleSql) -> None:
     assert columns(t, "renamed") == [("id", "INT64"), ("cost", "NUMERIC"), ("remark", "STRING"), ("more", "BIGNUMERIC")]
 
 
+@pytest.mark.parametrize("name", ["other.renamed", "`other.renamed`", "`local-dev-project.other.renamed`"])
+def test_a_table_is_not_renamed_into_another_dataset(t: GoogleSql, name: str) -> None:
+    with pytest.raises(StepFailed, match="RENAME TO 'renamed': write the new name without a dataset"):
+        t.query(f"ALTER TABLE t RENAME TO {name}")
+    assert t.rows("SELECT COUNT(*) FROM t") == [(2,)]
+
+
 def test_truncate_drop_and_views(t: GoogleSql) -> None:
     t.query("CREATE VIEW thirds AS SELECT cost / 3 AS third FROM t WHERE id = 1")
     assert t.rows("SELECT third FROM thirds") == [(Decimal("0.5"),)]

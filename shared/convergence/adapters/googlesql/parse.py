@@ -89,10 +89,20 @@ def parse_statement(sql: str) -> exp.Expr:
     if len(trees) != 1:
         raise StepFailed(f"One statement is expected, but {len(trees)} were given.")
     check_joins(trees[0])
+    _refuse_moves(trees[0])
     for node in trees[0].walk():
         for missing in node.error_messages():
             raise StepFailed(f"syntax error: {missing}.")
     return trees[0]
+
+
+def _refuse_moves(tree: exp.Expr) -> None:
+    """A new name has no dataset: sqlglot drops one, and the table would be renamed where it is."""
+    for rename in tree.find_all(exp.AlterRename):
+        if isinstance(rename.this, exp.Table) and rename.this.db:
+            raise StepFailed(
+                f"RENAME TO {rename.this.name!r}: write the new name without a dataset; tables stay in theirs."
+            )
 
 
 def _whole(tree: exp.Expr, sql: str, tokens: list[Token]) -> exp.Expr:

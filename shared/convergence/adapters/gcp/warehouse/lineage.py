@@ -29,22 +29,20 @@ async def with_lineage(tables: Tables, written: Iterable[tuple[str, str]]) -> li
 def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage: Lineage) -> list[str]:
     """Return the statements that check and fill the rows of this run in each table: each ends with one UPDATE.
 
-    Rows of the run are those with its x_run_id, and those without any.
+    Rows of the run are those with its x_run_id, and those without any. Those of another org are counted whichever run
+    they name: a statement may set that column too.
     """
     lines: list[str] = []
     for dataset, name in tables:
         table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
-        foreign = (
-            f" rows of run {lineage.run_id} have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
-        )
+        foreign = f" rows have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
         dateless = (
             " rows have no x_pipeline_run_date. Set it to the row's data date:"
             " it decides which rows a later run replaces. Nothing was written."
         )
         lines += [
-            f"SET convergence_foreign = (SELECT COUNT(*) FROM {table}"
-            f" WHERE {_OF_RUN} AND x_org_slug <> @convergence_org);",
+            f"SET convergence_foreign = (SELECT COUNT(*) FROM {table} WHERE x_org_slug <> @convergence_org);",
             f"SET convergence_dateless = (SELECT COUNT(*) FROM {table}"
             f" WHERE {_OF_RUN} AND x_pipeline_run_date IS NULL);",
             "IF convergence_foreign > 0 THEN SET convergence_refused ="

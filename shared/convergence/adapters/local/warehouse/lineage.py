@@ -16,7 +16,8 @@ from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage
 def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
     """Check the rows of this run in each written table that has the lineage columns.
 
-    Rows of the run are those with its x_run_id, and those without any.
+    Rows of the run are those with its x_run_id, and those without any. Those of another org are counted whichever run
+    they name: a statement may set that column too.
 
     Raises:
         StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which cannot be derived.
@@ -30,8 +31,8 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
         foreign, dateless, missing = found or (0, 0, 0)
         if foreign:
             raise StepFailed(
-                f"{dataset}.{table}: {foreign} rows of run {lineage.run_id} have another x_org_slug than"
-                f" {lineage.org_slug!r}. Nothing was written."
+                f"{dataset}.{table}: {foreign} rows have another x_org_slug than {lineage.org_slug!r}."
+                " Nothing was written."
             )
         if dateless:
             raise StepFailed(

@@ -138,10 +138,11 @@ SELECT name, digest, source, definition FROM _convergence.routines WHERE name = 
 DELETE FROM _convergence.routines WHERE name = $name;
 
 -- name: lineage_check
-SELECT count_if(x_org_slug <> $org), count_if(x_pipeline_run_date IS NULL),
-  count_if(x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
-    OR x_ingested_at IS NULL OR x_ingestion_date IS NULL)
-FROM {table} WHERE x_run_id = $run OR x_run_id IS NULL;
+SELECT count_if(x_org_slug <> $org), count_if((x_run_id = $run OR x_run_id IS NULL) AND x_pipeline_run_date IS NULL),
+  count_if((x_run_id = $run OR x_run_id IS NULL)
+    AND (x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
+      OR x_ingested_at IS NULL OR x_ingestion_date IS NULL))
+FROM {table};
 
 -- name: lineage_fill
 UPDATE {table} SET
