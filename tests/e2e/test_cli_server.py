@@ -90,6 +90,15 @@ def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
     assert cli("plan", org, HELLO, "--json").data["pipeline"] == HELLO
 
 
+def test_the_beginning_of_a_runs_id_and_a_wrong_step_are_treated_as_in_this_process(cli: Cli, org: str) -> None:
+    run_id = cli("run", org, HELLO, "--json").data["run_id"]
+    assert cli("status", run_id[:12], "--json").data["run_id"] == run_id
+    assert f"run {run_id} is completed already" in cli("cancel", run_id[:12]).err
+    assert cli("replay", run_id[:12]).code != 0
+    wrong = cli("logs", run_id[:12], "--step", "nope")
+    assert (wrong.code, f"{run_id} has no step 'nope'" in wrong.err) == (2, True)
+
+
 def test_the_operator_makes_orgs(cli: Cli) -> None:
     made = cli("org", "create", "operated", "--name", "Operated", "--concurrent", "3", "--profile", "admin_email=a@b.c")
     assert (made.code, made.out.startswith("cvk_")) == (0, True)

@@ -21,7 +21,7 @@ from convergence.engine.store import read_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.quota import quota_view
 from convergence.entry.cli.commands.resume import unfinished
-from convergence.entry.cli.session import find_run
+from convergence.entry.cli.run_ids import find_run
 from convergence.ports.documents import Create, Index, Order, Where
 from convergence.tenants.api_keys import ApiKeyStore
 from tests.contract.conftest import SteppingClock

@@ -12,7 +12,7 @@ from convergence.engine.reconcile import count_unsettled, next_check, reconcile
 from convergence.engine.views import runs as views
 from convergence.engine.views.quota import quota_view
 from convergence.entry.cli.commands.resume import unfinished
-from convergence.entry.cli.session import find_run
+from convergence.entry.cli.run_ids import find_run
 from convergence.errors import StepFailed
 from convergence.tenants.api_keys import ApiKeyStore
 from tests.unit.adapters.firestore_engine import FirestoreEngine

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import sys
+import types
 from pathlib import Path
 
 import pytest
 
+from convergence.__main__ import main
 from tests.unit.entry.conftest import Cli
 
 HELLO = ("run", "acme", "example/hello")
@@ -131,3 +134,21 @@ def test_errors_are_json_on_stderr_where_a_program_asks(acme: Cli, configs: Path
 
 def test_v_shows_where_an_error_comes_from(acme: Cli) -> None:
     assert "Traceback" in acme("status", "run_x", "-v").err
+
+
+def test_without_a_command_there_is_help_and_no_error(cli: Cli) -> None:
+    for argv in ((), ("org",)):
+        answer = cli(*argv)
+        assert (answer.code, answer.err) == (0, "")
+        assert "Commands:" in answer.out
+
+
+def test_ctrl_c_while_the_program_is_loading_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loading(types.ModuleType):
+        def __getattr__(self, name: str) -> None:
+            raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules, "convergence.bootstrap", Loading("convergence.bootstrap"))
+    with pytest.raises(SystemExit) as ended:
+        main()
+    assert ended.value.code == 130

@@ -14,6 +14,8 @@ from convergence.adapters.local.data_directory import DataDirectory
 from convergence.bootstrap import EmbeddedOptions, reading
 from convergence.entry.cli.commands.run import unheard
 from convergence.entry.cli.installation import Worker, Writer
+from convergence.entry.cli.run_ids import pick
+from convergence.errors import NotFound
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
 from tests.unit.entry.conftest import Cli
 
@@ -108,6 +110,33 @@ def test_status_without_a_name_is_the_latest_run(acme: Cli) -> None:
     assert latest in shown.out
     assert "load_greeting" in shown.out
     assert acme("status", "--json").data["run_id"] == latest
+
+
+def test_the_beginning_of_an_id_is_enough_where_it_is_one_runs(acme: Cli) -> None:
+    first = acme("run", "acme", "example/hello", "--json").data["run_id"]
+    acme("run", "acme", "example/hello")
+    assert acme("status", first[:12], "--json").data["run_id"] == first
+    assert acme("logs", first[:12], "--json").data["run_id"] == first
+    assert f"run {first} is completed already" in acme("cancel", first[:12]).err
+    several = acme("status", "run_")
+    assert (several.code, "'run_' may be any of 2 runs" in several.err, first in several.err) == (2, True, True)
+    assert f"The latest: {acme('status', '--json').data['run_id']}" in acme("status", "nothing").err
+
+
+def test_a_short_beginning_is_no_answer_where_older_runs_are_not_compared() -> None:
+    known = ["run_5f0c2d9a11", "run_aaaaaaaaaa"]
+    assert pick("run_5f0c2d9a", known, complete=False) == known[0]
+    assert pick("run_5", known, complete=True) == known[0]
+    for given in ("run_5", "5f0c2d9a", "", "run_5f0c2d9b"):
+        with pytest.raises(NotFound):
+            pick(given, known, complete=False)
+
+
+def test_logs_of_a_step_that_the_run_does_not_have_are_an_error(acme: Cli) -> None:
+    acme("run", "acme", "example/hello")
+    answer = acme("logs", "--step", "transform_lef")
+    assert (answer.code, answer.out) == (2, "")
+    assert "has no step 'transform_lef'. Did you mean 'transform_left'" in answer.err
 
 
 def test_logs_are_in_order_of_time_and_can_be_of_one_step(acme: Cli) -> None:

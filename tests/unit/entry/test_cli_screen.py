@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import re
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,6 +22,7 @@ from convergence.entry.cli import log_file
 from convergence.entry.cli.bars import Bars, fitting
 from convergence.entry.cli.commands.demo.main_job import dates
 from convergence.entry.cli.commands.status import steps_table
+from convergence.entry.cli.follow import Lines, display
 from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, program_name
@@ -76,12 +78,57 @@ def test_tables_are_aligned_and_plain_in_a_pipe(capsys: pytest.CaptureFixture[st
     assert capsys.readouterr().out == "who    n\na      1\nbob  100\n"
 
 
+@pytest.mark.parametrize("columns", [60, 80, 120])
+def test_no_width_of_a_terminal_cuts_an_error(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    message = "[transient] https://api.acme.example/v1/invoices answers 503 in each of its 3 attempts; replay later"
+    Output().table(("step", "status", ""), [("extract", "failed", message), ("load", "pending", "short")])
+    shown = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().out)
+    assert message in " ".join(shown.split())
+    assert "pending  short\n" in shown
+    below = [line for line in shown.splitlines() if line.startswith("    ")]
+    assert bool(below) == (columns < 120)
+    Output().table(("day", "cost"), [("d" * columns, 195.5)], right={1})
+    assert f"{'d' * columns}  195.5\n" in capsys.readouterr().out
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in below)
+
+
+@pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")])
+def test_a_dumb_terminal_and_no_color_get_plain_text(
+    acme: Cli, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    for variable in ("NO_COLOR", "TERM"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setenv(name, value)
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    coloured = value == "xterm"
+    assert isinstance(display(Output(), Rows()), Bars if coloured else Lines)
+    assert ("\x1b[" in acme("status", "x").err) == coloured
+    assert ("\x1b[" in acme("org", "list").out) == coloured
+
+
 def test_the_demo_takes_the_last_seven_complete_days() -> None:
     now = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
     assert dates(None, None, now) == (date(2026, 11, 14), date(2026, 11, 20))
     assert dates(None, datetime(2026, 3, 8), now) == (date(2026, 3, 2), date(2026, 3, 8))
     with pytest.raises(InvalidInput, match="after its last day"):
         dates(datetime(2026, 11, 21), None, now)
+
+
+def test_bars_show_an_error_over_as_many_lines_as_it_takes() -> None:
+    message = "api.acme.example GET /invoices answers 503 in each of its attempts; replay later"
+    screen = io.StringIO()
+    console = Console(file=screen, width=60, height=30)
+    run: Any = {
+        "pipeline": "acme/usage/hello", "run_id": "run_1", "status": "failed", "progress": 0, "duration_ms": 1,
+        "waits_for": None, "steps": [{**a_step("extract_invoices", "failed"), "error_message": message}],
+    }  # fmt: skip
+    console.print(Bars(Rows(), console).table(run, 10))
+    assert f"extract_invoices: {message}" in " ".join(screen.getvalue().split())
 
 
 def test_more_steps_than_lines_leave_those_that_need_a_look_in_plan_order() -> None:

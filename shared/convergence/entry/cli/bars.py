@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from rich.console import Console, Group, RenderableType
 from rich.live import Live
+from rich.padding import Padding
 from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
@@ -47,22 +48,24 @@ class Bars:
             self._started = True
         shown = [await views.status(services, run.org, run.run_id) for run in runs]
         room = max(4, self._console.height // max(1, len(shown)) - _OTHER_LINES)
-        self._live.update(Group(*(self._table(run, room) for run in shown)), refresh=True)
+        self._live.update(Group(*(self.table(run, room) for run in shown)), refresh=True)
 
     def close(self) -> None:
         """Give the terminal back."""
         self._live.stop()
 
-    def _table(self, run: RunView, room: int) -> RenderableType:
+    def table(self, run: RunView, room: int) -> RenderableType:
+        """Return what is shown of a run, with at most `room` steps."""
         head = Text.assemble(
             (run["pipeline"], "bold"), f"  {run['run_id']}  ", (run["status"], _colour(run["status"])),
             f"  {run['progress']} %  {seconds(run['duration_ms'])}",
         )  # fmt: skip
         table = Table.grid(padding=(0, 2))
-        for step in fitting(run["steps"], room):
+        shown = fitting(run["steps"], room)
+        for step in shown:
             table.add_row(*self._row(run["run_id"], step))
         hidden = len(run["steps"]) - min(room, len(run["steps"]))
-        parts: list[RenderableType] = [head, table]
+        parts: list[RenderableType] = [head, table, *(_error(step) for step in shown if step["error_message"])]
         if hidden:
             parts.append(Text(f"  … and {hidden} more steps", style="bright_black"))
         if run["waits_for"] is not None:
@@ -74,15 +77,22 @@ class Bars:
         word, colour = step["status"], _colour(step["status"])
         shown = max(rows, step["rows_processed"], step["rows_written"])
         attempts = step["attempts"] + (step["next_attempt_at"] is not None and not step["crashes"])
-        message = first_line(step["error_message"] or (note if word == "running" else ""))
         return (
             Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour, no_wrap=True),
             _bar(word, rows, total),
             Text(f"{shown:,} rows" if shown else "", justify="right"),
             Text(f"attempt {attempts} of {step['attempts_max']}" if attempts > 1 else "", style="yellow"),
             Text(seconds(step["duration_ms"]), justify="right"),
-            Text(message, style="bright_black", no_wrap=True, overflow="ellipsis"),
+            Text(
+                first_line(note) if word == "running" else "", style="bright_black", no_wrap=True, overflow="ellipsis"
+            ),
         )
+
+
+def _error(step: StepView) -> RenderableType:
+    """Return what a step failed with, over as many lines as it takes."""
+    message = Text(f"{step['step_id']}: {first_line(step['error_message'] or '')}", style="bright_black")
+    return Padding(message, (0, 0, 0, 4))
 
 
 def fitting(steps: Sequence[StepView], room: int) -> list[StepView]:

@@ -12,7 +12,7 @@ from convergence.engine.services import Services
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunView
 from convergence.entry.cli.installation import Writer
-from convergence.entry.cli.output import Output, first_line, seconds, status
+from convergence.entry.cli.output import Output, first_line, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
 
 TICK_S: Final = 0.1
@@ -71,7 +71,7 @@ def display(out: Output, rows: Rows) -> Display:
     """Return what fits: nothing for programs, bars for a terminal, lines for the rest."""
     if out.json:
         return Silent()
-    if sys.stderr.isatty() and sys.stdout.isatty():
+    if sys.stderr.isatty() and sys.stdout.isatty() and not plain_terminal():
         from convergence.entry.cli.bars import Bars
 
         return Bars(rows)

@@ -93,6 +93,9 @@ def run(installation: Installation, argv: Sequence[str], program: str = "converg
     except ConvergenceError as error:
         session.out.error(error)
         return error.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:
+        session.out.line(error.ctx.get_help())
+        return OK
     except click.ClickException as error:
         session.out.json = session.out.json or "--json" in argv
         return _usage(session, error)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import sys
+import textwrap
 import traceback
 from collections.abc import Collection, Sequence
 from datetime import date, datetime
@@ -28,12 +30,22 @@ COLOURS: Final = {
 }
 
 
+_INDENT: Final = "    "
+_NARROWEST: Final = 20
+
+
+def plain_terminal() -> bool:
+    """True when the terminal cannot show colours and moving bars, or its user does not want them (no-color.org)."""
+    return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
+
+
 class Output:
     """How a command prints: for people, or as JSON for programs."""
 
     def __init__(self) -> None:
         self.json = False
         self.verbose = False
+        self._color = False if plain_terminal() else None  # None: if it is a terminal
 
     def data(self, value: Any) -> None:
         """Print a result as JSON. Decimals are text, digit by digit: a float would not hold money."""
@@ -41,20 +53,23 @@ class Output:
 
     def line(self, text: str = "") -> None:
         """Print a line of a result."""
-        click.echo(text)
+        click.echo(text, color=self._color)
 
     def note(self, text: str) -> None:
         """Print a note to stderr."""
-        click.echo(text, err=True)
+        click.echo(text, err=True, color=self._color)
 
     def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = ()) -> None:
-        """Print a table; columns in `right` are numbers. On a terminal the last column is cut to its width."""
+        """Print a table; columns in `right` are numbers.
+
+        On a terminal a last column of text that does not fit beside the others stands below them: nothing is ever cut.
+        """
         cells = [[cell(value) for value in row] for row in rows]
         widths = [max(len(text) for text in column) for column in zip(headers, *cells, strict=True)]
         room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        self.line(click.style(_row(headers, widths, right, room), bold=True))
+        self.line(click.style(_row(headers, widths, right), bold=True))
         for row in cells:
-            text = _row(row, widths, right, room)
+            text = _fitted(row, widths, right, room)
             for word in COLOURS.keys() & set(row):
                 text = text.replace(word, status(word), 1)
             self.line(text)
@@ -66,7 +81,7 @@ class Output:
         if self.json:
             click.echo(orjson.dumps({"error": _error_data(error)}).decode(), err=True)
         else:
-            click.echo(click.style("Error: ", fg="red", bold=True) + _words(error), err=True)
+            click.echo(click.style("Error: ", fg="red", bold=True) + _words(error), err=True, color=self._color)
 
 
 def status(word: str) -> str:
@@ -111,14 +126,29 @@ def seconds(ms: int | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _row(row: Sequence[str], widths: Sequence[int], right: Collection[int], room: int | None) -> str:
+def _fitted(row: Sequence[str], widths: Sequence[int], right: Collection[int], room: int | None) -> str:
+    """Return a row; when it is wider than `room`, its last cell stands below the others, wrapped. Numbers stay."""
+    line = _row(row, widths, right)
+    if room is None or len(line) <= room or len(row) == 1 or len(row) - 1 in right:
+        return line
+    below = textwrap.fill(
+        row[-1],
+        max(room, _NARROWEST),
+        initial_indent=_INDENT,
+        subsequent_indent=_INDENT,
+        break_on_hyphens=False,
+        break_long_words=False,  # an address stays one word, to be copied
+    )
+    return f"{_row(row[:-1], widths[:-1], right)}\n{below}".rstrip("\n")
+
+
+def _row(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
     last = len(row) - 1
     parts = [
         text.rjust(width) if index in right else text if index == last else text.ljust(width)
         for index, (text, width) in enumerate(zip(row, widths, strict=True))
     ]
-    line = "  ".join(parts)
-    return line if room is None or len(line) <= room else line[: room - 1] + "…"
+    return "  ".join(parts)
 
 
 def _words(error: BaseException) -> str:

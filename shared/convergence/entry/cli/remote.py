@@ -52,19 +52,20 @@ def replay(
         raise InvalidInput(
             f"the API replays runs, not dead letters; replay the dead letter's run: {name.partition('.')[0]}"
         )
+    run_id = server.run_id(name)
     body: dict[str, Any] = {"latest": latest}
     if applied:
         body["applied"] = applied
     if any(words):
-        pipeline = server.get(_status(org, name))["pipeline"]
+        pipeline = server.get(_status(org, run_id))["pipeline"]
         body["parameters"] = given(server, pipeline, words, ask=False)
-    accepted = server.ask("POST", f"/pipelines/replay/{quoted(org)}/{quoted(name)}", json=body)
+    accepted = server.ask("POST", f"/pipelines/replay/{quoted(org)}/{quoted(run_id)}", json=body)
     return _followed(session, server, org, accepted, wait=wait)
 
 
 def cancel(session: Session, server: Server, run_id: str) -> int:
     """Cancel a run there."""
-    org = server.org
+    org, run_id = server.org, server.run_id(run_id)
     answer = server.ask("POST", f"/pipelines/cancel/{quoted(org)}/{quoted(run_id)}")
     if not answer["success"]:
         raise InvalidInput(f"run {run_id} is {answer['status']} already; there is nothing to cancel")

@@ -10,6 +10,7 @@ from urllib.parse import quote, urlsplit
 import orjson
 
 from convergence.entry.cli.profiles import KEY, ORG, ROOT_KEY, Profile
+from convergence.entry.cli.run_ids import RECENT, WHOLE, pick
 from convergence.errors import ConvergenceError, InvalidInput, NotFound, Unauthenticated
 
 if TYPE_CHECKING:
@@ -99,13 +100,18 @@ class Server:
         return self._org
 
     def run_id(self, run_id: str | None) -> str:
-        """Return `run_id`, without one the org's latest run. Raises `NotFound` when there is none."""
-        if run_id is not None:
+        """Return the id of a run that begins with `run_id`, without one of the org's latest run.
+
+        Raises:
+            NotFound: there is none.
+            InvalidInput: there are several.
+        """
+        if run_id is not None and len(run_id) >= WHOLE:
             return run_id
-        runs = self.get(f"/pipelines/history/{quoted(self.org)}", {"limit": 1})["runs"]
-        if not runs:
+        page = self.get(f"/pipelines/history/{quoted(self.org)}", {"limit": 1 if run_id is None else RECENT})
+        if not page["runs"]:
             raise NotFound(f"{self.org} has no run yet")
-        return str(runs[0]["run_id"])
+        return pick(run_id, [str(run["run_id"]) for run in page["runs"]], complete=page["cursor"] is None)
 
     def _headers(self, *, root: bool) -> dict[str, str]:
         known = self._profile

@@ -18,7 +18,6 @@ from typing import Any, Final, Literal, TypeVar
 
 from convergence.config.settings.environments import SHORT
 from convergence.engine.services import Services
-from convergence.engine.store import require_run
 from convergence.entry.cli.installation import Installation, Place, Watch, Writer
 from convergence.entry.cli.log_file import stop, write_to
 from convergence.entry.cli.output import Output
@@ -26,12 +25,10 @@ from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
 from convergence.entry.cli.sandbox import listen_again
 from convergence.entry.cli.server import Server
 from convergence.errors import InvalidInput, NotFound, StorageLocked, did_you_mean
-from convergence.ports.documents import Order
 from convergence.tenants.orgs import Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
-RECENT: Final = 200
 DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
 
 
@@ -170,20 +167,6 @@ async def known_org(services: Services, slug: str) -> Org:
     except NotFound as error:
         known = await services.orgs.slugs()
         raise NotFound(f"{error}.{did_you_mean(slug, known)}" if known else str(error)) from error
-
-
-async def find_run(services: Services, run_id: str | None) -> tuple[str, str]:
-    """Return (org, run id) of a run, of the latest one without an id. Raises `NotFound` with the nearest ids."""
-    document = None if run_id is None or "/" in run_id else await services.documents.get(f"runs/{run_id}")
-    if document is None:
-        recent = await services.documents.query("runs", order=[Order("created_at", descending=True)], limit=RECENT)
-        known = [found.data["run_id"] for found in recent.documents]
-        if run_id is not None or not known:
-            message = "there is no run yet" if run_id is None else f"there is no run {run_id!r}"
-            raise NotFound(f"{message}.{did_you_mean(run_id or '', known)}")
-        document = recent.documents[0]
-    org = str(document.data["org"])
-    return org, (await require_run(services, org, str(document.data["run_id"]))).run.run_id
 
 
 async def _until_terminated(work: Coroutine[Any, Any, T]) -> T:

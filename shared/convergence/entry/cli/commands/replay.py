@@ -18,8 +18,9 @@ from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.rows import Rows
+from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.sandbox import serve
-from convergence.entry.cli.session import Session, find_run
+from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
 

@@ -12,8 +12,9 @@ from convergence.entry.cli import remote
 from convergence.entry.cli.follow import summary
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, seconds
+from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.server import Server
-from convergence.entry.cli.session import Session, find_run
+from convergence.entry.cli.session import Session
 
 
 @click.command("status", cls=Command)
