@@ -80,7 +80,7 @@ def parse_pipeline(text: bytes | str, name: str, *, file: str | None = None) -> 
         raise ConfigErrors(_in_order(problems))
     content = text if isinstance(text, bytes) else text.encode()
     digest = hashlib.sha256(content).hexdigest()
-    loaded = LoadedPipeline(pipeline, name, digest, positions.file, positions, tuple(warnings))
+    loaded = LoadedPipeline(pipeline, name, digest, positions.file, positions, (*source.warnings, *warnings))
     loaded.__dict__["prepared"] = prepared  # where cached_property keeps its value: it is already known
     return loaded
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from convergence.config.conditions import expression
-from convergence.config.model.pipeline import Pipeline, Step
+from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
 from convergence.config.sql.statement import Mistake
 from convergence.config.sql.values import SQL_TYPES, type_of
 from convergence.config.templates.builtin_names import BUILT_INS, ENDING
@@ -16,7 +16,6 @@ from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import PlanStep, topological_order
 from convergence.errors import ConfigError
 
-_BLOCKS = ("config", "source", "destination", "transform")
 _PINNED = frozenset({"", "variables"})  # names in `when` that the plan replaces by their values
 
 
@@ -172,7 +171,7 @@ def _step(
     at: KeyPath = ("steps", index)
     deferred = is_deferred if step.trigger is None else is_deferred_in_end_step
     config = {
-        name: block for name in _BLOCKS if name in step.model_fields_set and (block := getattr(step, name)) is not None
+        name: block for name in BLOCKS if name in step.model_fields_set and (block := getattr(step, name)) is not None
     }
     compiler = Compiler(deferred, types, own_parameters(config))
     fills = [(name, compiler.compile(block, (*at, name))) for name, block in config.items()]

@@ -69,3 +69,73 @@ def test_a_wide_graph_is_checked_quickly_enough_to_be_tested() -> None:
     loaded = a_pipeline("steps:\n  - {step_id: first, ps_type: generic.noop}\n" + rows + join)
     assert len(loaded.prepared.steps) == 502
     assert len(loaded.prepared.steps[0].fixed["children"]) == 500
+
+
+STEP = "steps: [{step_id: run_hello, ps_type: generic.noop, config: {x: %s}}]"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("{{ date | upper }}", "{{ date | upper }}"),
+        ("{{ env_var('X') }}/{date}", "{{ env_var('X') }}"),
+        ("{% if force_refresh %}a{% endif %}", "{% if force_refresh %}"),
+        ("{date", "{date"),
+        ("{date}/{ org_slug/x", "{ org_slug/x"),
+        ("{date:%Y-%m}", "{date:%Y-%m}"),
+        ("{date+1}", "{date+1}"),
+        ("{{ " + "x|" * 40 + " }}", "{{ x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|x|…"),
+    ],
+)
+def test_what_looks_like_a_template_and_is_not_one_is_a_warning(text: str, shown: str) -> None:
+    [warning] = parse_pipeline(STEP % f'"{text}"', "acme/usage/hello").warnings
+    assert warning.path == "steps[0].config.x"
+    assert warning.message.startswith(f"{shown} looks like a template and is not one")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("{date}", "{{date}}", "${date}/{ org_slug }", "{}", "{0}", "{a, b}", r"\d{4}", r"\{date}", "a { b }"),
+        *('{"date": {"a": 1}}', "query { usage(day: 1) { amount } }", "body {color: red}", "{a: 1, date: 2}"),
+    ],
+)
+def test_plain_text_with_braces_is_not_warned_about(text: str) -> None:
+    assert parse_pipeline(STEP % f"'{text}'", "acme/usage/hello").warnings == ()
+
+
+def test_jinja_in_sql_is_warned_about_too() -> None:
+    body = (
+        'steps: [{step_id: run_sql, ps_type: generic.bq_execute, config: {query: "SELECT {% if x %} 1 {% endif %}"}}]'
+    )
+    [warning] = parse_pipeline(body, "acme/usage/hello").warnings
+    assert "{% if x %} looks like" in str(warning)
+
+
+def test_a_mapping_with_a_value_or_an_unknown_key_is_not_taken_for_a_template() -> None:
+    assert not parse_pipeline(STEP % "{date: null, b: 1}", "acme/usage/hello").warnings
+    assert not parse_pipeline(STEP % "{date: 1}", "acme/usage/hello").warnings
+    assert not parse_pipeline(STEP % "{anything: null}", "acme/usage/hello").warnings
+
+
+@pytest.mark.parametrize(("word", "meant"), [("NO", "false"), ("yes", "true"), ("Off", "false")])
+def test_words_that_yaml_reads_as_booleans_are_warned_about(word: str, meant: str) -> None:
+    warnings = parse_pipeline(f"parameters: {{country: {word}}}\n" + STEP % "1", "acme/usage/hello").warnings
+    expected = f'acme/usage/hello.yml:1:23: YAML reads {word} as {meant}: write {meant}, or "{word}" if it is text'
+    assert [str(warning) for warning in warnings] == [expected]
+    assert (
+        parse_pipeline(f'parameters: {{country: "{word}", b: true}}\n' + STEP % "False", "acme/usage/hello").warnings
+        == ()
+    )
+
+
+def test_a_channel_without_a_name_that_is_known_is_warned_about() -> None:
+    body = "notifications: {on_failure: [mail, slack], on_success: none}\n" + STEP % "1"
+    [warning] = parse_pipeline(body, "acme/usage/hello").warnings
+    assert "no channel is called 'mail', so nothing is sent there. Did you mean 'email'?" in str(warning)
+
+
+def test_the_authors_own_keys_at_the_top_hold_anchors() -> None:
+    body = "x-retry: &often {max_attempts: 4}\nsteps: [{step_id: run_hello, ps_type: generic.noop, retry: *often}]"
+    loaded = parse_pipeline(body, "acme/usage/hello")
+    assert (loaded.pipeline.steps[0].retry.max_attempts, loaded.warnings) == (4, ())

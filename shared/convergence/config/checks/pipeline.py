@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
 
+from convergence.config.checks.lookalikes import lookalikes, unquoted
 from convergence.config.conditions import expression
-from convergence.config.model.pipeline import Pipeline, Step
+from convergence.config.files.notifications import CHANNELS
+from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
 from convergence.config.parameters.dates import is_date
 from convergence.config.prepare import Prepared
 from convergence.config.processors import ps_types
@@ -36,7 +38,7 @@ _DECLARED_TYPES: Final = {
 def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple[list[ConfigError], list[ConfigError]]:
     """Return the mistakes and the warnings of a pipeline."""
     look = _Look(pipeline, prepared, positions)
-    looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates)
+    looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates, look.unquoted)
     problems = chain(prepared.mistakes, chain.from_iterable(each() for each in looks))
     # Suggestions cost time: only those that are reported are made.
     return list(islice(problems, FINDINGS_MAX + 1)), list(islice(look.warnings(), FINDINGS_MAX))
@@ -150,10 +152,32 @@ class _Look:
             if use not in seen:
                 yield from self._use(use, None, ending=False)
 
+    def unquoted(self) -> Iterator[ConfigError]:
+        for at, value in self._free():
+            for path, message in unquoted(value, at, self._known):
+                yield self._problem(path, message)
+
     def warnings(self) -> Iterator[ConfigError]:
         own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")
         if not _KEBAB.fullmatch(SLOT.sub("x", own)):
             yield self._problem(("pipeline_id",), f"{own!r} is better written in kebab-case")
+        for event, channels in self._pipeline.notifications:
+            for channel in channels:
+                if channel not in {*CHANNELS, "none"}:
+                    known = did_you_mean(channel, [*CHANNELS, "none"])
+                    message = f"no channel is called {channel!r}, so nothing is sent there.{known}"
+                    yield self._problem(("notifications", event), message)
+        for at, value in self._free():
+            for path, message in lookalikes(value, at, self._known):
+                yield self._problem(path, message)
+
+    def _free(self) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
+        """The parts of the file in which templates work at any depth."""
+        yield ("variables",), self._pipeline.variables
+        for index, step in self._numbered:
+            for block in BLOCKS:
+                if found := getattr(step, block):
+                    yield ("steps", index, block), found
 
     def _use(self, use: Use, step: Step | None, *, ending: bool) -> Iterator[ConfigError]:
         root, _, rest = use.name.partition(".")

@@ -7,9 +7,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from convergence.config.checks.steps import BLOCKS, StepCheck
+from convergence.config.checks.steps import StepCheck
 from convergence.config.loader import LoadedPipeline
-from convergence.config.model.pipeline import Step
+from convergence.config.model.pipeline import BLOCKS, Step
 from convergence.config.processors import ps_types
 from convergence.config.sources import SchemaSource
 from convergence.config.templates.compiled import is_sql

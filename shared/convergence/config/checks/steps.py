@@ -15,6 +15,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from convergence.config.model.errors import details_of, sentence, without
+from convergence.config.model.pipeline import BLOCKS
 from convergence.config.sources import SchemaSource
 from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
@@ -23,7 +24,6 @@ from convergence.ports.processor import Delegates, Processor
 
 Report = Callable[[KeyPath, str], ConfigError]  # path below the step, message
 
-BLOCKS: Final = ("config", "source", "destination", "transform")
 _OPTIONAL: Final = frozenset({"destination", "transform"})  # their absence is no mistake of the block's model
 
 
@@ -99,7 +99,8 @@ class StepCheck:
             try:
                 self.schemas.get(table)
             except NotFound as error:
-                yield report(at, f"the table {table!r} has no schema. {error}")
+                cure = f"describe its columns in schemas/{table}.json beside the pipeline, or correct the name"
+                yield report(at, f"the table {table!r} has no schema. {error} {cure[0].upper()}{cure[1:]}.")
             except ConfigError as error:
                 yield error
 

@@ -28,6 +28,7 @@ _TOKEN: Final = re.compile(
 )
 _ROOTS: Final = frozenset({"parameters", "variables", "results"})
 _SIGNS: Final = {"=": "==", "<>": "!="}
+_WORDS: Final = {"&": "and", "|": "or", "!": "not"}  # of other languages
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _CONSTANTS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "none": None}
 
@@ -46,7 +47,10 @@ class Parser:
         while position < end:
             match = _TOKEN.match(self._text, position)
             if match is None:
-                raise self._wrong(f"nothing here begins with {self._text[position:].strip()[:1]!r}", position)
+                rest = self._text[position:].strip()
+                word = next((word for sign, word in _WORDS.items() if rest.startswith(sign)), None)
+                known = f"; write `{word}`" if word else ""
+                raise self._wrong(f"nothing here begins with {rest[:1]!r}{known}", position)
             kind = match.lastgroup or ""
             lexeme = match[kind]
             yield kind, lexeme.lower() if _is_keyword(kind, lexeme) else lexeme, match.start(kind)

@@ -41,6 +41,7 @@ BLOCK_KEYS: Final[Mapping[str, str]] = {
     "display_name": "name",
     "category": "category",
 }
+OWN: Final = "x-"  # the author's own keys at the top, such as anchors: nothing reads them
 _SCALARS: Final = (str, int, float, bool)
 
 
@@ -55,7 +56,7 @@ def normalise(source: Source, path: str) -> tuple[dict[str, Any], Positions, lis
     single = "steps" not in written and ("processor" in written or "ps_type" in written)
     for key, value in written.items():
         target = PIPELINE_KEYS.get(key)
-        if single and key in SINGLE_KEYS:
+        if key.startswith(OWN) or (single and key in SINGLE_KEYS):
             continue
         if target is None:
             normalizer.report((key,), f"a pipeline has no {key!r}.{did_you_mean(key, PIPELINE_KEYS)}")

@@ -13,7 +13,7 @@ from typing import Any, Final
 from convergence.config.dialects import schedules as schedule_dialects
 from convergence.config.dialects.normalization import SINGLE_KEYS
 from convergence.config.dialects.parameters import SPEC_KEYS, TYPES
-from convergence.config.dialects.pipelines import BLOCK_KEYS, PIPELINE_KEYS
+from convergence.config.dialects.pipelines import BLOCK_KEYS, OWN, PIPELINE_KEYS
 from convergence.config.dialects.steps import LOOSE_KEYS, RETRY_KEYS, STEP_KEYS
 from convergence.config.model.pipeline import Pipeline
 from convergence.config.processors import ps_types
@@ -104,6 +104,7 @@ def pipeline_json_schema() -> dict[str, Any]:
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Pipeline",
         **top,
+        "patternProperties": {f"^{OWN}": {}},
         "anyOf": [{"required": ["steps"]}, {"required": ["processor"]}, {"required": ["ps_type"]}],
         "$defs": defs,
     }

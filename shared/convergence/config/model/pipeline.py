@@ -20,6 +20,12 @@ Text = Annotated[str, Field(max_length=10_000)]
 Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 STEPS_MAX: Final = 5_000
+BLOCKS: Final[tuple[str, ...]] = (
+    "config",
+    "source",
+    "destination",
+    "transform",
+)  # of a step; their shape is its processor's
 
 
 class Model(BaseModel):

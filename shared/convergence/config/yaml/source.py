@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from convergence.config.yaml.positions import KeyPath, Mark, Positions
-from convergence.errors import ConfigError, ConfigErrors
+from convergence.errors import FINDINGS_MAX, ConfigError, ConfigErrors
 
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 64
@@ -34,6 +34,7 @@ class Source(NamedTuple):
     positions: Positions
     raw: dict[KeyPath, str]
     problems: tuple[ConfigError, ...]
+    warnings: tuple[ConfigError, ...] = ()
 
 
 def read_yaml(content: bytes | str, file: str) -> Source:
@@ -49,15 +50,16 @@ def read_yaml(content: bytes | str, file: str) -> Source:
     try:
         data = reader.document()
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        mark = error.context_mark if _open_quote(error) else error.problem_mark or error.context_mark
         where = f"{file}:{mark.line + 1}:{mark.column + 1}" if mark else file
         line = "".join(text.split("\n")[mark.line : mark.line + 1]) if mark else ""
-        tab = mark is not None and line[mark.column :].startswith("\t")
-        message = "a tab cannot indent YAML: use spaces" if tab else _syntax(error)
+        message = _syntax(error, line, mark.column if mark else 0)
         raise ConfigErrors([ConfigError(message, where=where)]) from error
     except yaml.YAMLError as error:
         raise ConfigErrors([ConfigError(f"this is not YAML: {error}", where=file)]) from error
-    return Source(data, Positions(file, reader.marks, reader.blocks), reader.raw, tuple(reader.problems))
+    return Source(
+        data, Positions(file, reader.marks, reader.blocks), reader.raw, tuple(reader.problems), tuple(reader.warnings)
+    )
 
 
 def _decode(content: bytes | str, file: str) -> str:
@@ -73,10 +75,38 @@ def _decode(content: bytes | str, file: str) -> str:
         raise ConfigErrors([ConfigError("the file is not UTF-8", where=f"{file}:{line}")]) from error
 
 
-def _syntax(error: yaml.MarkedYAMLError) -> str:
+def _open_quote(error: yaml.MarkedYAMLError) -> bool:
+    """True when a quote begins at the context's mark, and the rest of the file was read as its text."""
+    return error.context_mark is not None and "quoted scalar" in str(error.context)
+
+
+def _syntax(error: yaml.MarkedYAMLError, line: str, column: int) -> str:
+    """Return the message: what to do where the usual slips are recognised, behind it the parser's own words."""
+    if line[column:].startswith("\t"):
+        return "a tab cannot indent YAML: use spaces"
     problem = str(error.problem or error.context or "this is not YAML").strip()
     context = f" {error.context}" if error.context and error.problem else ""
-    return f"this is not YAML{context}: {problem}"
+    said = f"this is not YAML{context}: {problem}"
+    advice = _advice(problem, str(error.context), line, column)
+    return f"{advice} ({said})" if advice else said
+
+
+def _advice(problem: str, context: str, line: str, column: int) -> str:
+    if "quoted scalar" in context:
+        return "a quote is not closed"
+    if "mapping values are not allowed" in problem:
+        if ": " in line[:column]:
+            return 'a value that contains ": " must be in quotes'
+        return "this line is indented differently from the keys that it belongs to"
+    if "anchor" in context or "alias" in context:
+        return "a value that begins with * or & must be in quotes"
+    if "cannot start any token" in problem:
+        return "a value that begins with %, @ or ` must be in quotes"
+    if line[:column].rstrip().endswith("}"):
+        return "a value that begins with { must be in quotes"
+    if problem.startswith("did not find expected"):
+        return "a quote or a bracket is not closed, or a line is indented differently from those beside it"
+    return ""
 
 
 _Event = Any  # the C parser's events are untyped
@@ -93,6 +123,7 @@ class _Reader:
         self.blocks: dict[KeyPath, int] = {}
         self.raw: dict[KeyPath, str] = {}
         self.problems: list[ConfigError] = []
+        self.warnings: list[ConfigError] = []
 
     def document(self) -> Any:
         self._next()  # the stream starts
@@ -191,7 +222,7 @@ class _Reader:
 
     def _key(self, event: _Event) -> str:
         if not isinstance(event, yaml.ScalarEvent):
-            raise self._stop(event, "a key must be plain text")
+            raise self._stop(event, 'a key must be plain text; a template as a value must be in quotes: "{name}"')
         self._count(event)
         tag = self._tag(event)
         if tag not in {"str", "timestamp", "merge", "value"}:
@@ -229,6 +260,10 @@ class _Reader:
         word = event.value.lower()
         if word not in _TRUE | _FALSE:
             self._report(event, f"{event.value!r} is not a boolean: use true or false")
+        elif word not in {"true", "false"} and len(self.warnings) < FINDINGS_MAX:
+            meant = str(word in _TRUE).lower()
+            message = f'YAML reads {event.value} as {meant}: write {meant}, or "{event.value}" if it is text'
+            self.warnings.append(ConfigError(message, where=self._at(event)))
         return word in _TRUE
 
     def _number(self, event: _Event, tag: str) -> Any:
