@@ -42,6 +42,7 @@ def test_without_anything_given_the_dates_are_yesterday() -> None:
         ({"start_date": "2026-03-01"}, ("2026-03-04", "2026-03-01", "2026-03-04")),
         ({"end_date": "2026-02-01"}, ("2026-02-01", "2026-02-01", "2026-02-01")),
         ({"start_date": "MONTH_START", "end_date": "TODAY"}, ("2026-03-05", "2026-03-01", "2026-03-05")),
+        ({"start_date": "today-5", "end_date": "Yesterday"}, ("2026-03-04", "2026-02-28", "2026-03-04")),
         ({"start_date": "TODAY-5", "end_date": "YESTERDAY"}, ("2026-03-04", "2026-02-28", "2026-03-04")),
         ({"start_date": "YEAR_START", "end_date": "YEAR_END"}, ("2026-12-31", "2026-01-01", "2026-12-31")),
         ({"date": "MONTH_END"}, ("2026-03-31", "2026-03-31", "2026-03-31")),

@@ -68,7 +68,7 @@ BAD = [
     (("org", "show", "acm"), "Did you mean 'acme'?"),
     (("--synchronous", "never", "org", "list"), "'never' is not one of"),
     (("demo", "--start", "2026-11-09", "--end", "2026-11-01"), "is after its last day"),
-    (("demo", "--start", "yesterday"), "does not match the format"),
+    (("demo", "--start", "tomorrow"), "each is a date: YYYY-MM-DD, TODAY-n or one of"),
 ]
 
 
@@ -152,3 +152,12 @@ def test_ctrl_c_while_the_program_is_loading_is_exit_code_130(monkeypatch: pytes
     with pytest.raises(SystemExit) as ended:
         main()
     assert ended.value.code == 130
+
+
+def test_every_date_option_takes_the_words_of_date_parameters(acme: Cli) -> None:
+    for argv in (
+        ("demo", "--start", "today", "--end", "TODAY-7"),
+        ("reprice", "acme", "openai", "--from", "Yesterday", "--to", "today-7"),
+    ):
+        answer = acme(*argv)
+        assert (answer.code, "after" in answer.err) == (2, True), answer.err

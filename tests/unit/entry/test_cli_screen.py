@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -16,6 +19,7 @@ import orjson
 import pytest
 from rich.console import Console
 
+import convergence
 from convergence.engine.step.redact import RedactingLogger, Redactor
 from convergence.engine.views.models import StepView
 from convergence.entry.cli import log_file
@@ -111,12 +115,22 @@ def test_a_dumb_terminal_and_no_color_get_plain_text(
     assert ("\x1b[" in acme("org", "list").out) == coloured
 
 
+def test_a_reader_that_is_gone_is_no_error(tmp_path: Path) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    call = [sys.executable, "-m", "convergence", "--data-dir", str(tmp_path / "data"), "org", "list"]
+    here = {**os.environ, "PYTHONPATH": str(Path(convergence.__file__).parents[1])}
+    ended = subprocess.run(call, stdout=writer, stderr=subprocess.PIPE, text=True, check=False, timeout=120, env=here)
+    os.close(writer)
+    assert (ended.returncode, ended.stderr) == (0, "")
+
+
 def test_the_demo_takes_the_last_seven_complete_days() -> None:
     now = datetime(2026, 11, 21, 0, 30, tzinfo=UTC)
     assert dates(None, None, now) == (date(2026, 11, 14), date(2026, 11, 20))
-    assert dates(None, datetime(2026, 3, 8), now) == (date(2026, 3, 2), date(2026, 3, 8))
+    assert dates(None, "2026-03-08", now) == (date(2026, 3, 2), date(2026, 3, 8))
     with pytest.raises(InvalidInput, match="after its last day"):
-        dates(datetime(2026, 11, 21), None, now)
+        dates("TODAY", None, now)
 
 
 def test_bars_show_an_error_over_as_many_lines_as_it_takes() -> None:

@@ -37,11 +37,16 @@ def is_date(text: str) -> bool:
 
 
 def parse_date(text: str, today: date) -> date:
-    """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`. Raises `ValueError` with what is allowed."""
-    if text in SYMBOLS:
-        return SYMBOLS[text](today)
+    """Return the date of a symbol, `TODAY-n` (n days ago) or `YYYY-MM-DD`; capitals or not.
+
+    Raises:
+        ValueError: it is none of these, or not a day of the calendar; the message has what is allowed.
+    """
+    symbol = text.upper()
+    if symbol in SYMBOLS:
+        return SYMBOLS[symbol](today)
     try:
-        if ago := _DAYS_AGO.fullmatch(text):
+        if ago := _DAYS_AGO.fullmatch(symbol):
             return today - timedelta(days=int(ago[1]))
         if _ISO.fullmatch(text):
             return date.fromisoformat(text)

@@ -64,6 +64,14 @@ class Commands(click.Group):
         command: click.Command = import_module(f"convergence.entry.cli.commands.{COMMANDS[cmd_name]}").command
         return command
 
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command. A reader that is gone (`convergence history acme | head`) is not an error."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            _drop_stdout()
+            return OK
+
     def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
         """Find the command; an unknown one gets the nearest names."""
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -105,9 +113,6 @@ def run(installation: Installation, argv: Sequence[str], program: str = "converg
     except Terminated:
         _interrupted(session)
         return TERMINATED
-    except BrokenPipeError:  # `convergence history acme | head`
-        _drop_stdout()
-        return OK
     except Exception as error:  # noqa: BLE001 - the edge: a bug ends as one line too, the traceback needs -v
         session.out.error(error)
         return FAILED

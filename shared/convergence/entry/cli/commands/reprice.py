@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
@@ -20,14 +19,13 @@ from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
 
 STEP: Final = "calculate_costs"
-_day = click.DateTime(formats=["%Y-%m-%d"])
 
 
 @click.command("reprice", cls=Command)
 @click.argument("org")
 @click.argument("provider")
-@click.option("--from", "first", type=_day, metavar="DATE", required=True, help="First day (UTC).")
-@click.option("--to", "last", type=_day, metavar="DATE", required=True, help="Last day (UTC), included.")
+@click.option("--from", "first", metavar="DATE", required=True, help="First day (UTC), also TODAY-n.")
+@click.option("--to", "last", metavar="DATE", required=True, help="Last day (UTC), included.")
 @click.option("--apply/--dry-run", default=False, help="Write; a dry run, the default, only shows before and after.")
 @click.option("--price-file", metavar="FILE", help="A price list below configs/; the shipped one by default.")
 @click.option("--credential-id", metavar="ID", default="", help="Whose usage, where the org has several credentials.")
@@ -36,8 +34,8 @@ def command(
     session: Session,
     org: str,
     provider: str,
-    first: datetime,
-    last: datetime,
+    first: str,
+    last: str,
     apply: bool,
     price_file: str | None,
     credential_id: str,
@@ -56,8 +54,8 @@ def command(
     with session.reading() as services:
         services.catalog.get(pipeline)
     parameters: dict[str, Any] = {
-        "start_date": first.date().isoformat(),
-        "end_date": last.date().isoformat(),
+        "start_date": first,
+        "end_date": last,
         "apply": apply,
     }
     parameters |= {"price_file": price_file} if price_file is not None else {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
@@ -66,7 +66,7 @@ BILLS: Final = ("openai_billing_daily_raw", "anthropic_billing_daily_raw", "gena
 QUERY: Final = f"SELECT * FROM {TRACKING}"  # noqa: S608 - as above
 
 
-async def run_all(session: Session, start: datetime | None, end: datetime | None) -> int:
+async def run_all(session: Session, start: str | None, end: str | None) -> int:
     """Run them and report rows, cost and reconciliation of each; 1 when one of them did not complete."""
     rows = Rows()
     with session.reading() as services:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
-
 import click
 
 from convergence.entry.cli.commands.demo.all import run_all
@@ -12,15 +10,13 @@ from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session
 
-_day = click.DateTime(formats=["%Y-%m-%d"])
-
 
 @click.command("demo", cls=Command)
-@click.option("--start", type=_day, metavar="DATE", help="First day (UTC); seven days before today without it.")
-@click.option("--end", type=_day, metavar="DATE", help="Last day (UTC); yesterday without it.")
+@click.option("--start", metavar="DATE", help="First day (UTC), also TODAY-n; seven days before today without it.")
+@click.option("--end", metavar="DATE", help="Last day (UTC); yesterday without it.")
 @click.option("--all", "everything", is_flag=True, help="Every shipped pipeline that can run here, on the sandbox.")
 @click.pass_obj
-def command(session: Session, start: datetime | None, end: datetime | None, everything: bool) -> int:
+def command(session: Session, start: str | None, end: str | None, everything: bool) -> int:
     """Do the main job once: store a key, load prices, ask for usage and bill, compute cost, write FOCUS rows.
 
     With OPENAI_ADMIN_KEY in the environment it calls OpenAI; otherwise a local sandbox replays published figures.

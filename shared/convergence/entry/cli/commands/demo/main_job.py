@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from convergence.config.parameters.dates import parse_date
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
@@ -29,16 +30,20 @@ SETUP, USAGE_COST = "openai/auth/setup", "openai/cost/usage_cost"
 DAYS: Final = 7
 
 
-def dates(start: datetime | None, end: datetime | None, now: datetime) -> tuple[date, date]:
+def dates(start: str | None, end: str | None, now: datetime) -> tuple[date, date]:
     """Return the range: the last complete days where nothing is given. Raises `InvalidInput`."""
-    last = now.astimezone(UTC).date() - timedelta(days=1) if end is None else end.date()
-    first = last - timedelta(days=DAYS - 1) if start is None else start.date()
+    today = now.astimezone(UTC).date()
+    try:
+        last = today - timedelta(days=1) if end is None else parse_date(end, today)
+        first = last - timedelta(days=DAYS - 1) if start is None else parse_date(start, today)
+    except ValueError as error:
+        raise InvalidInput(f"--start and --end: each {error}") from error
     if first > last:
         raise InvalidInput(f"the demo's first day {first} is after its last day {last}")
     return first, last
 
 
-async def run_demo(session: Session, start: datetime | None, end: datetime | None) -> int:
+async def run_demo(session: Session, start: str | None, end: str | None) -> int:
     """Do it for the days from `start` to `end` and print the report; return the exit code."""
     rows = Rows()
     with session.reading() as services:
