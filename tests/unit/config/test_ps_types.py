@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
+from convergence.config.checks.validation import validate
 from convergence.config.processors import ps_types
 from convergence.config.processors.legacy_processor import LegacyProcessor
 from convergence.errors import StepFailed
@@ -127,3 +129,44 @@ def anyio_run() -> Any:
     import anyio
 
     return anyio.run
+
+
+MADE = """
+class Own:
+    {how} execute(self, step_config, context):
+        return {{}}
+
+def get_engine():
+    return {what}
+"""
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        ("def get_engine(:\n", "cannot be loaded: SyntaxError: invalid syntax"),
+        ("import numpyy\ndef get_engine(): ...\n", "cannot be loaded: ModuleNotFoundError: No module named 'numpyy'"),
+        ("x = y\ndef get_engine(): ...\n", "cannot be loaded: NameError: name 'y' is not defined"),
+        (MADE.format(how="async def", what="Own"), "returns the class Own, not an object of it: return Own()"),
+        (MADE.format(how="async def", what="1"), "has no `async def execute(step_config, context)`"),
+        ("class Own: ...\n", ".py does not have `def get_engine()`, which returns the processor"),
+        (MADE.format(how="def", what="Own()"), "its `execute` is not async, so the step will fail"),
+        (MADE.format(how="async def", what="Own()"), ""),
+    ],
+)
+def test_what_an_authors_module_lacks_is_named_before_a_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, message: str
+) -> None:
+    name = re.sub(r"\W", "_", tmp_path.name.lower())  # a module is imported once, so each case has its own
+    folder = tmp_path / "processors"
+    folder.mkdir()
+    (folder / f"{name}.py").write_text(code)
+    monkeypatch.setattr(ps_types, "FOLDER", folder)
+    monkeypatch.setattr("convergence.processors.__path__", [str(folder)])
+    file = tmp_path / "acme" / "x.yml"
+    file.parent.mkdir()
+    file.write_text(f"steps: [{{step_id: run_it, ps_type: {name}}}]")
+    found = validate(tmp_path, [file])
+    shown = [str(each) for each in (*found.problems, *found.warnings)]
+    assert len(shown) == bool(message), shown
+    assert all(message in each and each.startswith("acme/x.yml:1:") for each in shown)

@@ -16,7 +16,7 @@ from convergence.engine.step import lease as lease_module
 from convergence.errors import Denied, InvalidInput, StepFailed
 from convergence.ports.documents import Create, Patch
 from convergence.ports.processor import Context
-from tests.unit.engine.conftest import Engine
+from tests.unit.engine.conftest import Engine, FunctionProcessor
 from tests.unit.engine.works import TWO, failing, one, returning
 
 
@@ -99,6 +99,14 @@ def test_a_number_of_rows_that_is_none_is_a_bad_result(engine: Engine, rows: Any
     run = engine.run_scenario(engine.run)
     assert run.error["code"] == "step.bad_result"
     assert run.check_at is None
+
+
+def test_an_execute_that_is_not_async_is_a_bad_result(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(FunctionProcessor, "execute", lambda self, step_config, context: {"status": "SUCCESS"})
+    engine.pipeline(one())
+    run = engine.run_scenario(engine.run)
+    assert run.error["code"] == "step.bad_result"
+    assert "has an `execute` that is not async: write `async def execute`" in run.error["message"]
 
 
 def slow(seconds: float) -> Any:

@@ -101,8 +101,7 @@ class _Look:
                 yield self._problem((*at, "step_id"), message)
             first.setdefault(step.step_id, index)
             if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
-                known = did_you_mean(step.ps_type, ps_types.known_names())
-                yield self._problem((*at, "ps_type"), f"no processor is called {step.ps_type!r}.{known}")
+                yield self._problem((*at, "ps_type"), ps_types.unknown(step.ps_type))
             if step.trigger is not None and step.depends_on:
                 message = "a step with a trigger is outside the graph: it cannot have depends_on"
                 yield self._problem((*at, "depends_on"), message)

@@ -40,6 +40,9 @@ def check_processors(
         (warnings if step.enabled is False else problems).extend(found)
         if len(problems) > FINDINGS_MAX:
             break
+        if not found and not ps_types.is_async(ps_types.load(step.ps_type)):
+            message = "its `execute` is not async, so the step will fail: write `async def execute`"
+            warnings.append(loaded.positions.problem((*at, "ps_type"), message))
         if _too_long(step):
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings

@@ -55,9 +55,8 @@ class StepCheck:
     def _look(self, ps_type: str, blocks: Mapping[str, Any], report: Report, needs: Needs) -> None:
         try:
             processor = self.load(ps_type)
-        except (ImportError, StepFailed) as error:
-            message = str(error) if isinstance(error, StepFailed) else f"the processor cannot be loaded: {error}"
-            needs.problems.append(report(("ps_type",), message))
+        except StepFailed as error:
+            needs.problems.append(report(("ps_type",), str(error)))
             return
         needs.tries_credential = needs.tries_credential or getattr(processor, "tries_credential", False)
         settings = {name: _block(processor, ps_type, name, blocks, report, needs.problems) for name in BLOCKS}

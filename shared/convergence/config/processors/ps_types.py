@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache, partial
 from importlib import import_module
+from inspect import getattr_static, iscoroutinefunction, isfunction, ismethod, unwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -123,9 +124,29 @@ def load(name: str) -> Processor:
     """Import the processor's module and make one.
 
     Raises:
-        StepFailed: the name is unknown, or its module does not have `get_engine()`.
+        StepFailed: the name is unknown, its module cannot be imported, or what it offers is not a processor.
     """
-    return _maker(name)()
+    processor = _maker(name)()
+    if isinstance(processor, type) and isfunction(getattr_static(processor, "execute", None)):
+        made = processor.__name__
+        raise StepFailed(f"get_engine() of {name!r} returns the class {made}, not an object of it: return {made}()")
+    if not callable(getattr(processor, "execute", None)):
+        raise StepFailed(f"what get_engine() of {name!r} returns has no `async def execute(step_config, context)`")
+    return processor
+
+
+def is_async(processor: Processor) -> bool:
+    """True unless `execute` is a plain function, which the engine cannot await."""
+    execute = unwrap(processor.execute)
+    return iscoroutinefunction(execute) or not (isfunction(execute) or ismethod(execute))
+
+
+def unknown(name: str) -> str:
+    """Return the sentence for a name that cannot be loaded."""
+    file = FOLDER / (name.replace(".", "/") + ".py")
+    if _NAME.fullmatch(name) and file.is_file():
+        return f"{file.relative_to(FOLDER.parent)} does not have `def get_engine()`, which returns the processor"
+    return f"no processor is called {name!r}.{did_you_mean(name, known_names())}"
 
 
 @lru_cache(maxsize=256)
@@ -135,9 +156,12 @@ def _maker(name: str) -> Callable[[], Processor]:
     if not _NAME.fullmatch(name) or not is_installed(name):
         if name in ANNOUNCED:
             raise StepFailed(f"the processor {name!r} is not part of this installation yet")
-        raise StepFailed(f"no processor is called {name!r}.{did_you_mean(name, installed())}")
+        raise StepFailed(unknown(name))
     entry = _registered().get(module_name)
-    module: Any = entry.load() if entry is not None else import_module(f"{GROUP}.{module_name}")
+    try:
+        module: Any = entry.load() if entry is not None else import_module(f"{GROUP}.{module_name}")
+    except Exception as error:
+        raise StepFailed(f"the processor {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if class_name:
         older = getattr(module, class_name, None)
         if not isinstance(older, type):

@@ -7,7 +7,7 @@ import errno
 import logging
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
@@ -88,7 +88,10 @@ async def execute(
     try:
         processor = services.processor(planned.ps_type)
         with hosts_checked(_hosts(services, stored)):
-            answer = await processor.execute(planned.config, context)
+            working: object = processor.execute(planned.config, context)
+            if not isinstance(working, Awaitable):
+                return _bad_answer(services, planned, "has an `execute` that is not async: write `async def execute`")
+            answer = await working
         outcome = _read_answer(services, planned, answer, context)
         if isinstance(outcome, Continued):
             await context.flush()
