@@ -41,7 +41,7 @@ INDEXES: Final = (
     Index("runs", ("queue.org", "queue.pool", "queue.rank")),
     Index("runs", ("queue.held_after",)),
     Index("schedules", ("due_at",), sharded=True),
-    Index("schedules", ("org", "pipeline")),
+    Index("schedules", ("org",)),
     Index("backfills", ("next_check_at",)),
     Index("backfills", ("org", "created_at"), descending=True),
     Index("backfills", ("org", "status")),

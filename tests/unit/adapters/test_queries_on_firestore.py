@@ -3,18 +3,37 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from convergence.domain.caps import GLOBAL
+from convergence.domain.schedule import Timing
+from convergence.domain.times import to_text
+from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
+from convergence.engine.backfills.feed import backfills_of, feed_due
+from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.enqueue import enqueue, release_held
+from convergence.engine.queue.reservation import CapReached, check_turn
+from convergence.engine.queue.wake import wake_blocked, wake_due
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
+from convergence.engine.schedules import edit
+from convergence.engine.schedules.fire import fire_due
+from convergence.engine.schedules.store import schedules_of
+from convergence.engine.schedules.sync import sync_requested
+from convergence.engine.schedules.views import queue_views
 from convergence.engine.views import runs as views
 from convergence.engine.views.quota import quota_view
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
 from convergence.errors import StepFailed
+from convergence.ports.documents import Patch
 from convergence.tenants.api_keys import ApiKeyStore
+from convergence.tenants.schedule_requests import schedule_request
 from tests.unit.adapters.firestore_engine import FirestoreEngine
 from tests.unit.engine.works import TWO, failing
 
@@ -23,6 +42,17 @@ SOURCE = Path(__file__).parents[3] / "shared" / "convergence"
 QUERIES = {
     "engine/views/quota.py": 1,
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
+    "engine/backfills/create.py": 2,
+    "engine/backfills/feed.py": 2,
+    "engine/queue/admission.py": 2,
+    "engine/queue/enqueue.py": 2,
+    "engine/queue/reservation.py": 1,
+    "engine/queue/wake.py": 2,
+    "engine/schedules/edit.py": 1,
+    "engine/schedules/fire.py": 1,
+    "engine/schedules/store.py": 1,
+    "engine/schedules/sync.py": 1,
+    "engine/schedules/views.py": 1,
     "engine/reconcile.py": 3,
     "engine/store.py": 1,
     "engine/views/runs.py": 1,
@@ -108,5 +138,55 @@ def test_orgs_keys_and_credentials_are_answered(engine: FirestoreEngine) -> None
         assert await services.orgs.slugs() == ["acme"]
         assert await services.credentials.any_of(["acme"])
         assert len((await services.documents.query("orgs/acme/credentials")).documents) == 2
+
+    engine.run_scenario(scenario)
+
+
+def test_schedules_are_answered(engine: FirestoreEngine) -> None:
+    async def scenario() -> None:
+        services = engine.services
+        engine.bus.detach()
+        now = services.clock.now()
+        timing = Timing(cron="0 * * * *")
+        fresh = edit.new_schedule(services, org="acme", pipeline="p/d/n", provider="p", name="nightly", timing=timing)
+        schedule = await edit.create(services, fresh)
+        assert [each.schedule for each in await schedules_of(services, "acme")] == [schedule]
+        due: dict[tuple[str, ...], str] = {("slot",): to_text(now), ("due_at",): to_text(now)}
+        await services.documents.commit([Patch(schedule.path, due), schedule_request("acme", "test")])
+        assert await sync_requested(services) == 1
+        assert (await fire_due(services)).fired == 1
+        assert [each["org"] for each in await queue_views(services)] == ["acme"]
+
+    engine.run_scenario(scenario)
+
+
+def test_queues_and_caps_are_answered(engine: FirestoreEngine) -> None:
+    async def scenario() -> None:
+        engine.bus.detach()
+        services = replace(engine.services, settings=replace(engine.services.settings, runs_max=1))
+        for _ in range(2):
+            run = (await prepare(services, RunRequest(org="acme", pipeline="p/d/n"))).run
+            await enqueue(services, run)
+        with pytest.raises(CapReached):
+            await check_turn(services, run)
+        assert (await admission_pass(services)).runs == 1
+        assert await release_held(services, run.run_id) == 0
+        assert await wake_blocked(services, GLOBAL, 10) == 0
+        assert await wake_due(services) == 0
+
+    engine.run_scenario(scenario)
+
+
+def test_backfills_are_answered(engine: FirestoreEngine) -> None:
+    engine.pipeline("parameters: {start_date: {type: date, required: true}, end_date: {type: date}}\n" + TWO)
+
+    async def scenario() -> None:
+        services = engine.services
+        engine.bus.detach()
+        request = BackfillRequest(org="acme", pipeline="p/d/n", start=date(2026, 1, 1), end=date(2026, 1, 2))
+        stored = await create_backfill(services, request)
+        assert [each.backfill_id for each in await backfills_of(services, "acme")] == [stored.backfill_id]
+        assert await feed_due(services) == 1
+        assert [each.state for each in (await plan_backfill(services, request)).found] == ["missing", "active"]
 
     engine.run_scenario(scenario)
