@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 import warnings
+from dataclasses import replace
 
 import pytest
 from tests.unit.googlesql.conftest import SCOPE, GoogleSql
@@ -12,7 +13,7 @@ from tests.unit.googlesql.conftest import SCOPE, GoogleSql
 from convergence.adapters.googlesql.parse import parse_statement
 from convergence.adapters.local.warehouse import values
 from convergence.errors import StepFailed
-from convergence.ports.warehouse import Statement
+from convergence.ports.warehouse import ProcedureCall, Statement
 
 ENDLESS = {
     "a cross join": "WITH n AS (SELECT n FROM UNNEST(GENERATE_ARRAY(1, 1000000)) AS n)"
@@ -32,6 +33,28 @@ def test_a_runaway_statement_ends_with_its_time_limit(shared_sql: GoogleSql, sql
         shared_sql.wait(limited())
     assert time.perf_counter() - begun < 20
     assert shared_sql.value("1") == 1
+
+
+@pytest.mark.parametrize("writable", [False, True])
+@pytest.mark.parametrize("sql", ENDLESS.values(), ids=ENDLESS)
+def test_a_statement_has_a_time_limit_of_its_own(shared_sql: GoogleSql, sql: str, writable: bool) -> None:
+    scope = replace(SCOPE, writable=writable)
+    with pytest.raises(StepFailed, match=r"ran longer than 0\.3 s, its time limit"):
+        shared_sql.query(sql, scope=scope, timeout_s=0.3)
+    assert shared_sql.value("1") == 1
+
+
+def test_a_procedure_has_a_time_limit(shared_sql: GoogleSql) -> None:
+    shared_sql.define("LOOP SELECT 1; END LOOP;", name="sp_endless")
+    call = ProcedureCall("sp_endless", {}, scope=SCOPE, job_id="endless", timeout_s=0.3)
+    with pytest.raises(StepFailed, match="its time limit"):
+        shared_sql.wait(shared_sql.warehouse.call(call))
+
+
+def test_a_statement_without_a_limit_has_the_warehouses(monkeypatch: pytest.MonkeyPatch, shared_sql: GoogleSql) -> None:
+    monkeypatch.setattr(shared_sql.warehouse, "_limit_s", 0.3)
+    with pytest.raises(StepFailed, match="its time limit"):
+        shared_sql.query(ENDLESS["a cross join"])
 
 
 def test_a_result_is_bounded_in_bytes(shared_sql: GoogleSql, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -163,6 +163,7 @@ class LeasedWarehouse:
                     bytes_max=bytes_max,
                     dry_run=dry_run,
                     wait_s=wait_s,
+                    timeout_s=self._lease.limit_s,
                     fingerprint=fingerprint,
                 )
             )
@@ -194,6 +195,7 @@ class LeasedWarehouse:
                     scope=scope,
                     job_id=job_id,
                     wait_s=wait_s,
+                    timeout_s=self._lease.limit_s,
                     fingerprint=fingerprint,
                     repeatable=repeatable,
                 )

@@ -176,6 +176,8 @@ class Statement:
     With a `job_id` a write happens once, however often it is sent; `fingerprint` is then what it is made of. `wait_s`
     needs a `job_id`: a statement that runs longer goes on, and the same statement sent again waits for it again. None
     waits to the end. `rows_max` bounds the rows of the result, `bytes_max` what may be read (on BigQuery: billed).
+    `timeout_s` ends a statement that runs longer in this process, with `StepFailed`; None is the warehouse's own limit.
+    BigQuery has its own and takes none.
     """
 
     sql: str
@@ -187,6 +189,7 @@ class Statement:
     bytes_max: int | None = None
     dry_run: bool = False
     wait_s: float | None = None
+    timeout_s: float | None = None
     fingerprint: str = ""
 
 
@@ -202,5 +205,6 @@ class ProcedureCall:
     job_id: str
     dry_run: bool = False
     wait_s: float | None = None
+    timeout_s: float | None = None
     fingerprint: str = ""
     repeatable: bool = False

@@ -273,10 +273,13 @@ CREATE OR REPLACE MACRO googlesql.json_list(j, p) AS
 CREATE OR REPLACE MACRO googlesql.json_marked(j) AS
   replace(regexp_replace(j, '((?:"(?:[^"\\]|\\.)*"|[^"\-0-9])*)(-?[0-9][0-9.eE+-]*|$)', '\1"' || chr(64976) || '\2"', 'g'), '"' || chr(64976) || '"', '');
 CREATE OR REPLACE MACRO googlesql.json_unmarked(j) AS regexp_replace(j, '"' || chr(64976) || '([^"]*)"', '\1', 'g');
-CREATE OR REPLACE MACRO googlesql.json_text_scalar(j, p) AS
+CREATE OR REPLACE MACRO googlesql.json_careful_scalar(j, p) AS
   CASE WHEN NOT starts_with(json_value(CASE WHEN json_valid(j) THEN j END, p), '"')
     AND regexp_matches(json_value(CASE WHEN json_valid(j) THEN j END, p), '[0-9][.eE]')
   THEN ltrim(json_extract_string(googlesql.json_marked(j), p), chr(64976)) ELSE googlesql.json_scalar(j, p) END;
+-- One look decides whether the document may hold a number whose text changes, or NaN; most do not.
+CREATE OR REPLACE MACRO googlesql.json_text_scalar(j, p) AS CASE WHEN regexp_matches(j, '(?i)nan|inf|[0-9][.e]') THEN googlesql.json_careful_scalar(j, p)
+  ELSE json_extract_string(json_value(CASE WHEN json_valid(j) THEN j END, p), '$') END;
 CREATE OR REPLACE MACRO googlesql.json_text_fragment(j, p) AS
   CASE WHEN json_type(CASE WHEN json_valid(j) THEN j END, p) = 'NULL' THEN NULL
   WHEN regexp_matches(j, '[0-9][.eE]')

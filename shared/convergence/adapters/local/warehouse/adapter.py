@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Final
 
 from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
@@ -37,19 +38,29 @@ from convergence.ports.warehouse import (
     WriteMode,
 )
 
+STATEMENT_LIMIT_S: Final = 600.0  # what a step has unless its file says otherwise
+
 
 class DuckDbWarehouse:
     """The embedded warehouse. `path` is the database file, None for one in memory (tests).
 
     Staged rows are in a folder `staging` beside the file. `project` is the name that SQL may put before a dataset.
+    A statement without a time limit of its own ends after `statement_limit_s`.
     DuckDB is imported and the file opened on first use. See `warehouse.session` for concurrency.
     """
 
     def __init__(
-        self, path: Path | None, *, clock: Clock, project: str = "local", threads: int = 2, memory_mib: int = 160
+        self,
+        path: Path | None,
+        *,
+        clock: Clock,
+        project: str = "local",
+        threads: int = 2,
+        memory_mib: int = 160,
+        statement_limit_s: float = STATEMENT_LIMIT_S,
     ) -> None:
         self.session = Session(path, threads=threads, memory_mib=memory_mib)
-        self._clock = clock
+        self._clock, self._limit_s = clock, statement_limit_s
         self._statements = Statements(project)
         self._routines = Routines(project)
         self._ensured: set[tuple[str, TableSchema]] = set()
@@ -111,12 +122,14 @@ class DuckDbWarehouse:
         """Run one GoogleSQL statement; see the port. It runs in this process, so it always ends: no `StillRunning`."""
         check_wait(statement.wait_s, statement.job_id)
         await self._found(statement.scope.dataset)
-        query, at = Query(statement), self._clock.now()
+        query, at, limit_s = Query(statement), self._clock.now(), self._limit(statement)
         if statement.dry_run:
-            return await self.session.read(lambda job: query.dry_run(job, self._statements), googlesql=True)
+            return await self.session.read(
+                lambda job: query.dry_run(job, self._statements), googlesql=True, limit_s=limit_s
+            )
         if statement.scope.writable:
-            return await self._write(lambda job: query.write(job, self._statements, at))
-        return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True)
+            return await self._write(lambda job: query.write(job, self._statements, at), limit_s)
+        return await self.session.read(lambda job: query.read(job, self._statements), googlesql=True, limit_s=limit_s)
 
     async def write_parquet(self, statement: Statement, path: Path) -> int:
         """Write the result of a SELECT to a file; see `ParquetWriter`."""
@@ -126,7 +139,9 @@ class DuckDbWarehouse:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             rows = await self.session.read(
-                lambda job: Query(statement).export(job, self._statements, folder / "rows"), googlesql=True
+                lambda job: Query(statement).export(job, self._statements, folder / "rows"),
+                googlesql=True,
+                limit_s=self._limit(statement),
             )
             part = path.with_name(f"{path.name}.part")
             shutil.move(folder / "rows", part)
@@ -148,7 +163,7 @@ class DuckDbWarehouse:
         def work(job: Job) -> QueryResult:
             return call_procedure(job, self._statements, self._routines, call, at).as_result()
 
-        return await self._write(work)
+        return await self._write(work, self._limit(call))
 
     async def close_job(
         self,
@@ -197,7 +212,10 @@ class DuckDbWarehouse:
             await self.ensure_dataset(dataset)
             self._datasets.add(dataset)
 
-    async def _write(self, work: Callable[[Job], QueryResult]) -> QueryResult:
+    def _limit(self, sent: Statement | ProcedureCall) -> float:
+        return self._limit_s if sent.timeout_s is None else sent.timeout_s
+
+    async def _write(self, work: Callable[[Job], QueryResult], limit_s: float) -> QueryResult:
         def then_forget(job: Job) -> QueryResult:
             try:
                 return work(job)
@@ -205,7 +223,7 @@ class DuckDbWarehouse:
                 if job.has_defined:
                     self._statements.catalog.forget()
 
-        return await self.session.write(then_forget, googlesql=True)
+        return await self.session.write(then_forget, googlesql=True, limit_s=limit_s)
 
 
 def _load(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at: object) -> LoadResult:

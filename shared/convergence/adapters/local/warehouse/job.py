@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Hashable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -49,6 +50,8 @@ class Job:
         self._lock = threading.Lock()
         self._cursor: duckdb.DuckDBPyConnection | None = None
         self._cancelled = False
+        self._begun_at: float | None = None
+        self._expired_s = 0.0  # the limit that it went beyond
 
     def execute(self, sql: str, values: Mapping[str, Any] | None = None) -> Answer:
         """Run exactly one statement.
@@ -110,7 +113,7 @@ class Job:
     def on(self, cursor: duckdb.DuckDBPyConnection) -> Iterator[None]:
         """Use `cursor` inside, close it after; whatever is uncommitted then is rolled back."""
         with self._lock:
-            self._cursor = cursor
+            self._cursor, self._begun_at = cursor, time.monotonic()
         try:
             self.check()
             yield
@@ -136,9 +139,34 @@ class Job:
         self.execute("COMMIT")
 
     def check(self) -> None:
-        """Raise `Transient` when the job's caller no longer waits."""
+        """Raise `Transient` when the job's caller no longer waits, `StepFailed` beyond the time limit."""
         if self._cancelled:
             raise Transient("the statement was cancelled")
+        if self.expired:
+            raise self.too_late()
+
+    @property
+    def expired(self) -> bool:
+        """Whether it ran longer than it may."""
+        return self._expired_s > 0
+
+    def too_late(self) -> StepFailed:
+        """Return the error of a job that ran longer than it may."""
+        return StepFailed(
+            f"The statement ran longer than {self._expired_s:g} s, its time limit."
+            " Read fewer rows or dates, or raise the limit."
+        )
+
+    def seconds_left(self, limit_s: float) -> float:
+        """Return how long it may go on; all of the limit as long as it waits for its turn."""
+        return limit_s if self._begun_at is None else self._begun_at + limit_s - time.monotonic()
+
+    def expire(self, limit_s: float) -> None:
+        """Interrupt the running statement because the job ran longer than it may."""
+        with self._lock:
+            self._expired_s = limit_s
+            if self._cursor is not None:
+                self._cursor.interrupt()
 
     @property
     def cancelled(self) -> bool:

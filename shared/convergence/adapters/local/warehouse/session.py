@@ -21,6 +21,7 @@ from convergence.adapters.local.warehouse.errors import cannot_open, damaged, en
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.local.warehouse.parses import Parses
+from convergence.adapters.local.warehouse.time_limit import limited
 from convergence.adapters.local.warehouse.verdicts import Verdicts
 from convergence.errors import ConvergenceError, StepFailed, StorageFault, StorageUnusable, Transient
 
@@ -78,13 +79,17 @@ class Session:
                 await self.write(lambda job: job.execute(statement("probe")))
         return self._failed
 
-    async def write(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
-        """Run `work` on the writer's thread, after all earlier writers. `googlesql`: it needs the macros."""
-        return await self._run(self._writer, self._write_out, work, googlesql)
+    async def write(self, work: Callable[[Job], T], *, googlesql: bool = False, limit_s: float | None = None) -> T:
+        """Run `work` on the writer's thread, after all earlier writers. `googlesql`: it needs the macros.
 
-    async def read(self, work: Callable[[Job], T], *, googlesql: bool = False) -> T:
-        """Run `work` on a reader's thread."""
-        return await self._run(self._readers, self._execute, work, googlesql)
+        Raises:
+            StepFailed: it ran longer than `limit_s` seconds, its turn not counted.
+        """
+        return await self._run(self._writer, self._write_out, work, googlesql, limit_s)
+
+    async def read(self, work: Callable[[Job], T], *, googlesql: bool = False, limit_s: float | None = None) -> T:
+        """Run `work` on a reader's thread. Raises as `write` does."""
+        return await self._run(self._readers, self._execute, work, googlesql, limit_s)
 
     def close(self) -> None:
         """Wait for running jobs, then close the database. Closing twice is harmless."""
@@ -104,13 +109,15 @@ class Session:
         execute: Callable[[Job, Callable[[Job], T], bool], T],
         work: Callable[[Job], T],
         googlesql: bool,
+        limit_s: float | None,
     ) -> T:
         if self._closed:
             raise StorageFault("the warehouse is closed")
         job = Job(self._verdicts, self._parses)
         future = asyncio.get_running_loop().run_in_executor(pool, execute, job, work, googlesql)
         try:
-            return await asyncio.shield(future)
+            with limited(job, limit_s):
+                return await asyncio.shield(future)
         except asyncio.CancelledError:
             job.cancel()
             await asyncio.wait([future])  # its transaction is rolled back before the next job starts
@@ -129,6 +136,8 @@ class Session:
             cause = ends_the_database(error)
             if cause is not None:
                 self._invalid = True
+            elif job.expired and isinstance(error, Transient | duckdb.InterruptException):
+                raise job.too_late() from error
             elif isinstance(error, duckdb.Error):
                 cause = error
             else:

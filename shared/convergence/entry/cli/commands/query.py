@@ -29,8 +29,18 @@ from convergence.ports.warehouse import ParquetWriter, QueryResult, Scope, State
     help="To this Parquet file, with the types of the columns.",
 )
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Rows at most.")
+@click.option(
+    "--timeout",
+    "timeout_s",
+    type=click.FloatRange(0.1, 86_400),
+    default=600.0,
+    show_default=True,
+    help="Seconds that the statement may take.",
+)
 @click.pass_obj
-def command(session: Session, org: str, sql: str, as_csv: bool, parquet: Path | None, limit: int) -> int:
+def command(
+    session: Session, org: str, sql: str, as_csv: bool, parquet: Path | None, limit: int, timeout_s: float
+) -> int:
     """Run one GoogleSQL SELECT on the dataset of ORG. `-` reads the statement from stdin.
 
     Numbers of type NUMERIC are text in JSON, digit by digit; times in CSV are YYYY-MM-DDTHH:mm:ssZ, as FOCUS has them.
@@ -47,11 +57,11 @@ def command(session: Session, org: str, sql: str, as_csv: bool, parquet: Path | 
         not_there("run SQL", "ask BigQuery, or run this where the data directory is")
     text = sys.stdin.read() if sql == "-" else sql
     if parquet is not None:
-        written = session.go(_write(session, org, text, limit, parquet))
+        written = session.go(_write(session, org, text, limit, timeout_s, parquet))
         found = {"file": str(parquet), "rows": written}
         session.out.data(found) if session.out.json else session.out.line(f"{written} rows in {parquet}")
         return 0
-    result = session.go(_query(session, org, text, limit))
+    result = session.go(_query(session, org, text, limit, timeout_s))
     if as_csv:
         write_csv(session.out, result)
     elif session.out.json:
@@ -69,19 +79,20 @@ def command(session: Session, org: str, sql: str, as_csv: bool, parquet: Path | 
     return 0
 
 
-async def _query(session: Session, org: str, sql: str, limit: int) -> QueryResult:
+async def _query(session: Session, org: str, sql: str, limit: int, timeout_s: float) -> QueryResult:
     with session.reading() as services:
         await known_org(services, org)
     async with session.writing(f"query {org}") as writer:
         await writer.write_log()
         scope = Scope(dataset=dataset_of(writer.services, org))
+        statement = Statement(sql, scope=scope, rows_max=limit, timeout_s=timeout_s)
         try:
-            return await writer.services.warehouse.query(Statement(sql, scope=scope, rows_max=limit))
+            return await writer.services.warehouse.query(statement)
         except (StepFailed, Denied) as error:  # here the statement is what the caller gave
             raise InvalidInput(str(error)) from error
 
 
-async def _write(session: Session, org: str, sql: str, limit: int, path: Path) -> int:
+async def _write(session: Session, org: str, sql: str, limit: int, timeout_s: float, path: Path) -> int:
     with session.reading() as services:
         await known_org(services, org)
     async with session.writing(f"query {org}") as writer:
@@ -90,8 +101,9 @@ async def _write(session: Session, org: str, sql: str, limit: int, path: Path) -
         if not isinstance(warehouse, ParquetWriter):
             raise InvalidInput("this warehouse writes no files: export the table there")
         scope = Scope(dataset=dataset_of(writer.services, org))
+        statement = Statement(sql, scope=scope, rows_max=limit, timeout_s=timeout_s)
         try:
-            return await warehouse.write_parquet(Statement(sql, scope=scope, rows_max=limit), path)
+            return await warehouse.write_parquet(statement, path)
         except (StepFailed, Denied) as error:
             raise InvalidInput(str(error)) from error
 
