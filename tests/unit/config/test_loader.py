@@ -139,3 +139,36 @@ def test_the_authors_own_keys_at_the_top_hold_anchors() -> None:
     body = "x-retry: &often {max_attempts: 4}\nsteps: [{step_id: run_hello, ps_type: generic.noop, retry: *often}]"
     loaded = parse_pipeline(body, "acme/usage/hello")
     assert (loaded.pipeline.steps[0].retry.max_attempts, loaded.warnings) == (4, ())
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("api_key: sk-1", "'api_key' is a secret: secrets do not belong in files"),
+        ("regoin: eu", "no parameter is called 'regoin'. Did you mean 'region'?"),
+    ],
+)
+def test_what_a_schedule_cannot_give_its_runs_is_a_mistake_of_the_file(given: str, message: str) -> None:
+    body = f"""parameters: {{api_key: {{type: secret}}, region: eu}}
+schedule:
+  cron: "0 1 * * *"
+  parameters:
+    region: us
+    {given}
+"""
+    with pytest.raises(ConfigErrors) as caught:
+        a_pipeline(body)
+    [problem] = caught.value.problems
+    assert message in problem.message
+    assert problem.where == "tests/one.yml:7:5"
+    assert "sk-1" not in str(caught.value)
+
+
+def test_a_schedule_may_give_what_a_caller_may() -> None:
+    a_pipeline(
+        """parameters: {region: eu}
+variables: {size: 5}
+schedule: {cron: "0 1 * * *", parameters: {region: us, size: 6, start_date: TODAY-3, force_refresh: true}}
+"""
+    )
+    a_pipeline('schedule: {cron: "0 1 * * *", parameters: {any: 1}}')

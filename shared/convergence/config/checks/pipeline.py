@@ -90,6 +90,16 @@ class _Look:
             for index, value in enumerate(spec.allowed or ()):
                 if not _fits(spec.type, value):
                     yield self._problem((*at, "allowed", index), f"{value!r} is not a valid {spec.type}")
+        yield from self._schedules_parameters()
+
+    def _schedules_parameters(self) -> Iterator[ConfigError]:
+        declared, schedule = self._pipeline.parameters, self._pipeline.schedule
+        for name in () if schedule is None else schedule.parameters:
+            at: KeyPath = ("schedule", "parameters", name)
+            if name in declared and declared[name].type == "secret":
+                yield self._problem(at, f"{name!r} is a secret: secrets do not belong in files; store a credential")
+            elif declared and name not in self._givable:  # a file without parameters takes what its templates name
+                yield self._problem(at, f"no parameter is called {name!r}.{did_you_mean(name, self._givable)}")
 
     def steps(self) -> Iterator[ConfigError]:
         first: dict[str, int] = {}
