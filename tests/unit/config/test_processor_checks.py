@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from convergence.config.checks.processors import check_processors
@@ -70,4 +72,21 @@ def test_two_steps_that_replace_the_same_rows_are_a_warning(second: str, warned:
     loaded = a_pipeline(f"{declared}steps: [{first}, {{step_id: load_b, {second}}}]")
     problems, warnings = check_processors(loaded, "embedded")
     assert problems == []
-    assert ["'load_a' replaces the run's days of 't' too" in str(one) for one in warnings] == [True] * warned
+    replaced = [one for one in warnings if "'load_a' replaces the run's days of 't' too" in str(one)]
+    assert len(replaced) == warned
+
+
+def test_a_procedure_that_no_file_defines_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "system" / "procedures" / "acme" / "sp_hello.sql"
+    file.parent.mkdir(parents=True)
+    file.touch()
+
+    def warned(config: str) -> list[str]:
+        loaded = a_pipeline(STEP + config)
+        return [str(each) for each in check_processors(loaded, "embedded", configs_dir=tmp_path)[1]]
+
+    assert warned("{procedure: sp_hello}") == warned("{procedure: {name: organizations.sp_hello}}") == []
+    assert warned("{procedure: '{anything}'}") == []
+    [warning] = warned("{procedure: {name: sp_helo}}")
+    assert "steps[0].config.procedure: no file below system/procedures defines 'sp_helo'" in warning
+    assert "Did you mean 'sp_hello'?" in warning

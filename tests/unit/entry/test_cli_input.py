@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import types
 from pathlib import Path
@@ -161,3 +162,10 @@ def test_every_date_option_takes_the_words_of_date_parameters(acme: Cli) -> None
     ):
         answer = acme(*argv)
         assert (answer.code, "after" in answer.err) == (2, True), answer.err
+
+
+def test_a_demo_without_the_shipped_pipelines_names_the_way_to_them(cli: Cli, configs: Path) -> None:
+    shutil.rmtree(configs / "openai")
+    answer = cli("demo")
+    assert (answer.code, answer.out) == (2, "")
+    assert "the demo runs the shipped pipelines, and 'configs' does not have openai/cost/usage_cost" in answer.err

@@ -8,17 +8,20 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from convergence.config.checks.steps import StepCheck
+from convergence.config.files.procedures import FOLDER as PROCEDURES
+from convergence.config.files.procedures import procedure_names
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import BLOCKS, Step
 from convergence.config.processors import ps_types
 from convergence.config.sources import SchemaSource
 from convergence.config.templates.compiled import is_sql
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import FINDINGS_MAX, ConfigError
+from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
 
 Target = Literal["embedded", "gcp"]
 
 _TABLE_IS_NAMED_ONLY: Final = frozenset({"generic.procedure_executor", "generic.noop"})  # they load no rows there
+_CALLS: Final = "generic.procedure_executor"
 _REPLACES: Final = frozenset({"overwrite", "write_truncate", "truncate", "replace"})
 EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: docs/engine.md §6)
 
@@ -43,6 +46,7 @@ def check_processors(
         if not found and not ps_types.is_async(ps_types.load(step.ps_type)):
             message = "its `execute` is not async, so the step will fail: write `async def execute`"
             warnings.append(loaded.positions.problem((*at, "ps_type"), message))
+        warnings += _unknown_procedure(loaded, index, step, configs_dir)
         if _too_long(step):
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings
@@ -68,6 +72,19 @@ def _replaced_twice(loaded: LoadedPipeline) -> Iterator[ConfigError]:
         if earlier is not step:
             message = f"{earlier.step_id!r} replaces the run's days of {table!r} too: only the rows of one of them stay"
             yield loaded.positions.problem(("steps", index, "destination", "table"), message)
+
+
+def _unknown_procedure(loaded: LoadedPipeline, index: int, step: Step, configs_dir: Path) -> Iterator[ConfigError]:
+    """Yield a procedure that no file defines; the warehouse may have it from elsewhere."""
+    named = (step.config or {}).get("procedure")
+    name = named.get("name") if isinstance(named, Mapping) else named
+    if step.ps_type != _CALLS or not isinstance(name, str) or "{" in name:
+        return
+    known = procedure_names(configs_dir)
+    if name.rpartition(".")[2] not in known:
+        message = f"no file below {PROCEDURES.as_posix()} defines {name!r}; the step fails unless the warehouse has it."
+        at: KeyPath = ("steps", index, "config", "procedure")
+        yield loaded.positions.problem(at, message + did_you_mean(name, known))
 
 
 def _too_long(step: Step) -> bool:

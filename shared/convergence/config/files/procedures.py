@@ -17,6 +17,11 @@ def load_procedures(root: Path) -> list[Routine]:
     return _load(root, FOLDER)
 
 
+def procedure_names(root: Path) -> frozenset[str]:
+    """Return the names of the procedures below the configs folder `root`, without reading the files."""
+    return frozenset(file.stem for file in (root / FOLDER).rglob("*.sql"))
+
+
 def load_migrations(root: Path) -> list[Routine]:
     """Return the migrations below the configs folder `root`, in the order in which they run: by name."""
     return _load(root, MIGRATIONS)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import click
 
 from convergence.entry.cli.commands.demo.all import run_all
-from convergence.entry.cli.commands.demo.main_job import run_demo
+from convergence.entry.cli.commands.demo.main_job import USAGE_COST, run_demo
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session
+from convergence.errors import InvalidInput
 
 
 @click.command("demo", cls=Command)
@@ -30,6 +31,12 @@ def command(session: Session, start: str | None, end: str | None, everything: bo
     if session.server() is not None:
         not_there("run the demo", "omit --url and --profile: it runs in a data directory of this machine")
     session.check_configs()
+    with session.reading() as services:
+        if USAGE_COST not in services.catalog.names():
+            raise InvalidInput(
+                f"the demo runs the shipped pipelines, and {str(session.configs_dir)!r} does not have {USAGE_COST}; "
+                "name the configs folder of a clone of Convergence with --configs"
+            )
     if everything:
         return session.go(run_all(session, start, end))
     return session.go(run_demo(session, start, end))
