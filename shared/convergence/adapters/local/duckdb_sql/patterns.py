@@ -40,7 +40,7 @@ _DAYS: Final = frozenset(
 # What a value of the type does not have, and its format hence may not ask for.
 _LACKING: Final = {"DATE": _CLOCKS | _ZONES, "TIME": _DAYS | _ZONES, "DATETIME": _ZONES, "TIMESTAMP": frozenset[str]()}
 # What of a regular expression in RE2's syntax holds no groups: quoted text, escaped signs, classes (`[[:alpha:](]`).
-_GROUPLESS: Final = re.compile(r"\\Q.*?(?:\\E|$)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*\]", re.DOTALL)
+_GROUPLESS: Final = re.compile(r"\\Q.*?(?:\\E|\Z)|\\.|\[\^?\]?(?:\[:\^?\w+:\]|\\.|[^\]\\])*(?:\]|\Z)", re.DOTALL)
 _GROUP: Final = re.compile(r"\((?:\?P?<|[^?]|$)")
 
 
