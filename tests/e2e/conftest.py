@@ -28,6 +28,8 @@ def environment(**more: str) -> dict[str, str]:
 class Installation:
     """A data directory, and the command that works on it."""
 
+    patience_s = PATIENCE_S  # for one command
+
     def __init__(self, data_dir: Path, configs: Path = ROOT / "configs") -> None:
         self.data_dir = data_dir
         self.configs = configs
@@ -57,7 +59,12 @@ class Installation:
     def call(self, *words: str, code: int = 0, **more: str) -> subprocess.CompletedProcess[str]:
         """Run a command to its end and check its exit code."""
         done = subprocess.run(
-            self.argv(*words), capture_output=True, text=True, env=environment(**more), timeout=PATIENCE_S, check=False
+            self.argv(*words),
+            capture_output=True,
+            text=True,
+            env=environment(**more),
+            timeout=self.patience_s,
+            check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done

@@ -13,7 +13,7 @@ import pytest
 
 from convergence.config.catalog import Catalog
 from convergence.sandbox import anthropic, bill
-from tests.e2e.conftest import ROOT, Installation
+from tests.e2e.conftest import PATIENCE_S, ROOT, Installation
 from tests.unit.processors.expected_costs import FIRST, LAST, expected
 
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
@@ -25,6 +25,8 @@ BY_PROVIDER = (
 
 class Everything(Installation):
     """An installation on which the demo of all pipelines ran twice."""
+
+    patience_s = 5 * PATIENCE_S  # 27 pipelines in one command
 
     def __init__(self, data_dir: Path) -> None:
         super().__init__(data_dir)
