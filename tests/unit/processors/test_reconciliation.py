@@ -10,7 +10,7 @@ import pytest
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.differences import Pair, classify
-from convergence.processors.genai.reconciliation import pairs, spread
+from convergence.processors.genai.pairs import pairs, spread
 from convergence.processors.openai.reconciliation import line
 from tests.unit.processors.price_book import BOOK
 
@@ -86,6 +86,7 @@ def test_the_steps_of_a_pair_are_those_of_its_own_kind_of_price() -> None:
         "processing": "standard",
         "charge_kind": "input",
         "cost": Decimal("2.5"),
+        "currency": "USD",
         "quantity": Decimal(1_000_000),
         "basis": "list",
     }
@@ -113,6 +114,38 @@ def test_lines_of_one_model_and_charge_are_added_in_our_units() -> None:
     assert second.billed_quantity == 120
 
 
-def test_a_bill_in_another_currency_is_refused() -> None:
-    with pytest.raises(StepFailed, match="is in EUR; the price list is in USD"):
-        pairs([], [billed("gpt-4o, output", "1", 1, "tokens", currency="EUR")], line)
+def priced(currency: str, charge: str = "output", processing: str = "standard") -> dict[str, Any]:
+    figures = {"cost": Decimal(2), "quantity": Decimal(1), "currency": currency, "basis": "list"}
+    return {"usage_date": DAY, "model": "gpt-4o", "charge_kind": charge, "processing": processing, **figures}
+
+
+@pytest.mark.parametrize(
+    ("computed", "lines", "message"),
+    [
+        ([priced("USD")], [billed("gpt-4o, output", "1", 1, "tokens", "EUR")], "priced in USD, not in EUR as the bill"),
+        ([priced("EUR")], [billed("gpt-4o, output", "1", 1, "tokens")], "priced in EUR, not in USD as the bill"),
+        ([priced("EUR")], [billed("gpt-4o, input", "1", 1, "tokens")], "priced in EUR, not in USD as the bill"),
+        ([priced("EUR"), priced("USD", processing="batch")], [], "priced in USD, not in EUR as the other charges"),
+        (
+            [],
+            [billed("gpt-4o, output", "1", 1, "tokens"), billed("gpt-4o, input", "1", 1, "tokens", "EUR")],
+            "is in (EUR and USD|USD and EUR)",
+        ),
+    ],
+)
+def test_amounts_of_two_currencies_are_never_compared(
+    computed: list[dict[str, Any]], lines: list[dict[str, Any]], message: str
+) -> None:
+    with pytest.raises(StepFailed, match=message):
+        pairs(computed, lines, line)
+
+
+def test_a_difference_is_in_the_currency_of_both_sides() -> None:
+    unpriced = {**priced("EUR", "input"), "cost": None, "currency": None, "basis": "no_price"}
+    found = pairs([priced("EUR"), unpriced], [billed("gpt-4o, output", "3", 1, "tokens", "EUR")], line)
+    assert {key[2]: (pair.difference, pair.currency) for key, pair in found.items()} == {
+        "output": (Decimal(1), "EUR"),
+        "input": (Decimal(0), "EUR"),
+    }
+    assert {pair.currency for pair in pairs([priced("EUR")], [], line).values()} == {"EUR"}
+    assert {pair.currency for pair in pairs([unpriced], [], line).values()} == {"USD"}

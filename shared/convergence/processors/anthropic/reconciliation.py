@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from convergence.processors.anthropic.charges import line
-from convergence.processors.genai.reconciliation import Line, ReconciliationProcessor
+from convergence.processors.genai.pairs import Line
+from convergence.processors.genai.reconciliation import ReconciliationProcessor
 
 
 class AnthropicReconciliation(ReconciliationProcessor):

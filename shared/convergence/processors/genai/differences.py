@@ -24,7 +24,8 @@ AGAIN: Final = "the day is young: run it again"
 class Pair:
     """Both sides of one day, model and kind of charge; None where a side has no figure.
 
-    `steps` is what the quantity costs at the cheapest and at the dearest step of the price list, if all is listed.
+    Amounts of both sides are in `currency`. `steps` is what the quantity costs at the cheapest and at the dearest step
+    of the price list, if all is listed.
     """
 
     computed: Decimal | None = None
@@ -33,6 +34,7 @@ class Pair:
     billed: Decimal | None = None
     billed_quantity: Decimal | None = None
     steps: tuple[Decimal, Decimal] | None = None
+    currency: str = ""
     # The raw rows behind both sides, and the pipelines that loaded them.
     usage_rows: set[str] = field(default_factory=set)
     usage_pipeline: str | None = None

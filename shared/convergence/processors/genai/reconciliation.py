@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
 
@@ -23,6 +22,7 @@ from convergence.processors.base import days
 from convergence.processors.genai import tracking
 from convergence.processors.genai.charge import CONSUMED_UNITS, DIGITS
 from convergence.processors.genai.differences import Pair, classify
+from convergence.processors.genai.pairs import Key, Line, pairs, spread
 from convergence.processors.genai.pricing import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
 from convergence.processors.settings import Destination, Settings, settings, table_of
@@ -30,12 +30,13 @@ from convergence.processors.settings import Destination, Settings, settings, tab
 ROWS_MAX: Final = 1_000_000
 
 COMPUTED_SQL: Final = """
-SELECT usage_date, model, listed_model, charge_kind, processing, SUM(cost) AS cost, SUM(consumed_quantity) AS quantity,
+SELECT usage_date, model, listed_model, charge_kind, processing, currency, SUM(cost) AS cost,
+  SUM(consumed_quantity) AS quantity,
   STRING_AGG(DISTINCT price_basis, ' ' ORDER BY price_basis) AS basis,
   STRING_AGG(DISTINCT source_row_id, ' ') AS row_ids, MAX(source_pipeline_id) AS pipeline_id
 FROM {table}
 WHERE usage_date BETWEEN @first AND @last AND x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id
-GROUP BY usage_date, model, listed_model, charge_kind, processing
+GROUP BY usage_date, model, listed_model, charge_kind, processing, currency
 """
 # The bill that was read last, whichever pipeline did it.
 BILLED_SQL: Final = """
@@ -45,10 +46,6 @@ FROM {table}_current
 WHERE usage_date BETWEEN @first AND @last AND x_credential_id = @credential_id
 GROUP BY usage_date, line_item, quantity_unit, currency
 """
-
-Key = tuple[date, str, str]
-Line = tuple[str, str, Decimal]  # model ("" without one), kind of charge, factor from the bill's unit to ours
-Reader = Callable[[str | None, str | None], Line]
 
 
 class ReconciliationSettings(Settings):
@@ -146,48 +143,6 @@ class ReconciliationProcessor(ABC):
         return (await context.warehouse.query(sql, used, rows_max=ROWS_MAX)).rows
 
 
-def pairs(computed: Iterable[Row], billed: Iterable[Row], line: Reader) -> dict[Key, Pair]:
-    """Join both sides by day, model ("" without one) and kind of charge; billed quantities come in our units."""
-    found: dict[Key, Pair] = defaultdict(Pair)
-    for row in computed:
-        pair = found[row["usage_date"], row["model"] or "", row["charge_kind"]]
-        if row["cost"] is not None:
-            pair.computed = (pair.computed or Decimal(0)) + row["cost"]
-        pair.computed_quantity = (pair.computed_quantity or Decimal(0)) + Decimal(row["quantity"])
-        pair.basis = " ".join(sorted({*pair.basis.split(), *row["basis"].split()}))
-        pair.usage_rows.update((row.get("row_ids") or "").split())
-        pair.usage_pipeline = row.get("pipeline_id")
-    for row in billed:
-        if row["currency"] != "USD":
-            raise StepFailed(f"the bill of {row['usage_date']} is in {row['currency']}; the price list is in USD")
-        model, charge, factor = line(row["line_item"], row["quantity_unit"])
-        pair = found[row["usage_date"], model, charge]
-        pair.billed = (pair.billed or Decimal(0)) + row["amount"]
-        pair.bill_rows.update((row.get("row_ids") or "").split())
-        pair.bill_pipeline = row.get("pipeline_id")
-        if row["quantity"] is not None:
-            pair.billed_quantity = (pair.billed_quantity or Decimal(0)) + row["quantity"] * factor
-    return found
-
-
-def spread(found: Mapping[Key, Pair], computed: Iterable[Row], book: PriceBook) -> None:
-    """Give each pair the cost of its quantity at the cheapest and the dearest step of the list; a part that is not
-    listed leaves it out."""
-    sums: dict[Key, tuple[Decimal, Decimal] | None] = {}
-    for row in computed:
-        key = (row["usage_date"], row["model"] or "", row["charge_kind"])
-        listed = row["listed_model"]
-        span = None if listed is None else book.span(listed, row["charge_kind"], row["processing"], row["usage_date"])
-        before = sums.get(key, (Decimal(0), Decimal(0)))
-        quantity = Decimal(row["quantity"])
-        if span is None or before is None:
-            sums[key] = None
-        else:
-            sums[key] = (before[0] + span[0] * quantity, before[1] + span[1] * quantity)
-    for key, steps in sums.items():
-        found[key].steps = steps
-
-
 def _row(key: Key, pair: Pair, rounding: Decimal, *, young: bool) -> dict[str, Any]:
     day, model, charge = key
     reason, explanation = classify(pair, rounding, young=young and charge != "unknown")
@@ -198,7 +153,7 @@ def _row(key: Key, pair: Pair, rounding: Decimal, *, young: bool) -> dict[str, A
         "computed_cost": pair.computed,
         "provider_cost": pair.billed,
         "difference": pair.difference.quantize(DIGITS),
-        "currency": "USD",
+        "currency": pair.currency,
         "computed_quantity": pair.computed_quantity,
         "provider_quantity": pair.billed_quantity,
         "consumed_unit": CONSUMED_UNITS.get(charge, "Tokens"),

@@ -42,7 +42,7 @@ async def residual_rows(provider: str, context: Context) -> list[dict[str, Any]]
                 "model": model or None,
                 "charge_kind": charge,
                 "difference": pair.difference.quantize(DIGITS),
-                "currency": "USD",
+                "currency": pair.currency,
                 "class": reason,
                 "explanation": explanation or None,
                 "source_table": reconciliation.billed_table if billed else reconciliation.usage_table,

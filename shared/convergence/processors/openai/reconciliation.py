@@ -8,8 +8,9 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from convergence.processors.genai.pairs import Line
 from convergence.processors.genai.price import TOKEN_KINDS
-from convergence.processors.genai.reconciliation import Line, ReconciliationProcessor
+from convergence.processors.genai.reconciliation import ReconciliationProcessor
 from convergence.processors.openai.charges import METRICS
 
 CHARGES: Final = frozenset({*TOKEN_KINDS, *(charge for _, charge in METRICS.values())})
