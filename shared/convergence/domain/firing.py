@@ -89,6 +89,13 @@ def decide(
     return _fire(instants, schedule, slot, (), late=late and timing.missed is Missed.ALL, now=now)
 
 
+def skip_come(instants: Instants, schedule: Schedule, now: datetime, reason: str) -> Decision | None:
+    """Skip every undecided slot that has come, also one that only waits for its jitter; None when there is none."""
+    if schedule.slot is None or schedule.slot > now:
+        return None
+    return _skip_all(instants, schedule, schedule.slot, now, reason)
+
+
 def _fire(
     instants: Instants, schedule: Schedule, slot: datetime, skips: tuple[LastSkip, ...], *, late: bool, now: datetime
 ) -> Decision:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final, NamedTuple
@@ -136,6 +137,10 @@ async def _next_org(services: Services, current: _Pass) -> None:
         again = moved  # the queue, a cap or the run has changed: look at the org again, in its place
     except Transient as error:
         logger.warning("queue of %s: %s; it comes again with the next pass", org, error)
+        return
+    except Exception as error:  # an org whose run cannot be looked at holds up no other
+        logger.warning("queue of %s: %s; it comes again in a minute", org, error, exc_info=error)
+        await _put_off(services, queue, document.version, str(error))
         return
     if again is not None:
         heapq.heappush(current.heap, (again, org))
@@ -276,6 +281,11 @@ async def _start(services: Services, stored: StoredRun, prepared: Prepared, move
     services.cache.remember(written.run.run_id, written.run.plan_epoch, prepared.plan)
     await publish_events(services.bus, [run_event(written.run)])
     await publish_ready(services.bus, written.run, [step.step_id for step in prepared.plan.roots])
+
+
+async def _put_off(services: Services, queue: OrgQueue, version: int, reason: str) -> None:
+    with suppress(Conflict, Transient):  # then it comes again with the next pass
+        await _rest(services, queue, version, reason=reason[:1000])
 
 
 async def _rest(

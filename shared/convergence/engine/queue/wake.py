@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from typing import Final
 
@@ -19,6 +19,7 @@ from convergence.ports.documents import Order, Replace, Where
 _PAGE: Final = 100
 _ATTEMPTS: Final = 5
 _MORE: Final = 5  # orgs that are woken beyond the free places of a cap: some of them have other limits
+_WORTH_NOTING: Final = 0.1  # of a mean run time: a smaller change is not
 _WEIGHT_OF_LATEST: Final = 0.2  # in the mean of a pipeline's run times
 
 
@@ -33,8 +34,10 @@ async def wake(services: Services, org: str, ended: Run | None = None) -> bool:
             return False
         queue = OrgQueue.from_data(document.data)
         minutes = queue.minutes if ended is None else _minutes(queue, ended)
-        if not queue.waiting_pools or queue.ready:
+        if not queue.waiting_pools:
             return queue.ready
+        if queue.ready and not _differ(queue.minutes, minutes):
+            return True
         woken = changed(
             queue,
             ready=True,
@@ -97,6 +100,11 @@ async def wake_due(services: Services) -> int:
 async def _wake_all(services: Services, orgs: Iterable[str]) -> None:
     for org in orgs:
         await wake(services, org)
+
+
+def _differ(known: Mapping[str, float], now: Mapping[str, float]) -> bool:
+    """Tell whether a mean has moved enough to be worth a write to a queue that a pass may be about to write."""
+    return any(abs(mean - known.get(name, 0.0)) > _WORTH_NOTING * mean for name, mean in now.items())
 
 
 def _minutes(queue: OrgQueue, run: Run) -> dict[str, float]:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from convergence.config.parameters.values import resolve_parameters
-from convergence.domain.firing import Decision, decide, moved, next_slot, placed
+from convergence.domain.firing import moved, next_slot, placed, skip_come
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Schedule, ScheduleState, Timing, schedule_id_of
@@ -40,7 +40,7 @@ async def pause(services: Services, org: str, schedule_id: str, *, until: dateti
         raise InvalidInput(f"paused_until is at most {_PAUSE_MAX.days} days from now; a pause without it lasts")
 
     def edit(schedule: Schedule) -> tuple[Schedule, list[Write]]:
-        decided, writes = _skip_due(services, schedule, now, "the schedule was paused")
+        decided, writes = skip_due(services, schedule, now, "the schedule was paused")
         if until is None:
             paused = changed(_enabled(placed(decided, None), on=False), paused_until=None)
             return paused, writes
@@ -72,7 +72,7 @@ async def delete(services: Services, org: str, schedule_id: str) -> Schedule:
             raise InvalidInput(
                 "this schedule belongs to the pipeline's file and would come back; pause it instead, which lasts"
             )
-        decided, writes = _skip_due(services, schedule, now, "the schedule was deleted")
+        decided, writes = skip_due(services, schedule, now, "the schedule was deleted")
         return changed(placed(decided, None), state=ScheduleState.DELETED, reason="deleted"), writes
 
     return await change(services, org, schedule_id, _marked(services, now, edit))
@@ -177,13 +177,13 @@ _ROUNDS = 5
 
 
 def from_now(schedule: Schedule, now: datetime) -> Schedule:
-    """Return the schedule at its first instant after now and after everything that was decided."""
+    """Return the schedule at its first instant that is not decided: one that has come already, or the next."""
     return _from(schedule, now)
 
 
 def stopped(services: Services, schedule: Schedule, reason: str, now: datetime) -> tuple[Schedule, list[Write]]:
     """Return the schedule stopped by the system, with what is due recorded as skipped."""
-    decided, writes = _skip_due(services, schedule, now, reason)
+    decided, writes = skip_due(services, schedule, now, reason)
     return changed(placed(decided, None), state=ScheduleState.STOPPED, reason=reason), writes
 
 
@@ -209,11 +209,16 @@ def _from(schedule: Schedule, now: datetime, *, catch_up: bool = False) -> Sched
     through = schedule.decided_through
     if catch_up and through is not None:
         return placed(schedule, next_slot(_INSTANTS, schedule.timing, through))
+    if schedule.slot is not None and schedule.slot <= now:
+        return schedule  # an instant that has come, and waits for a tick or for its jitter, stays to be decided
+    if schedule.paused_until is not None and schedule.paused_until > now:
+        return placed(schedule, next_slot(_INSTANTS, schedule.timing, schedule.paused_until))
     return moved(_INSTANTS, schedule, now)
 
 
-def _skip_due(services: Services, schedule: Schedule, now: datetime, reason: str) -> tuple[Schedule, list[Write]]:
-    decision: Decision | None = decide(_INSTANTS, schedule, schedule.active_runs, now, refusal=reason)
+def skip_due(services: Services, schedule: Schedule, now: datetime, reason: str) -> tuple[Schedule, list[Write]]:
+    """Return the schedule with every instant that has come recorded as skipped, and the writes of the records."""
+    decision = skip_come(_INSTANTS, schedule, now, reason)
     if decision is None:
         return schedule, []
     runs = [skip_run(services, schedule, skip, services.ids.new("t")) for skip in decision.skips]

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
@@ -28,7 +28,7 @@ from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import commit, read_run
-from convergence.errors import Conflict, ConvergenceError, NotFound
+from convergence.errors import Conflict, ConvergenceError, NotFound, Transient
 from convergence.ports.documents import Create, Order, Patch, Replace, Where, Write
 from convergence.tenants.orgs import RUNNABLE, Org
 
@@ -83,6 +83,9 @@ async def _decide_page(services: Services, due: Sequence[StoredSchedule], now: d
     for stored in due:
         try:
             firing = await _firing(services, stored, orgs.get(stored.schedule.org), active, now)
+        except (Transient, Conflict) as error:  # says nothing about the schedule: the next tick decides it
+            logger.warning("schedule %s: %s; the next tick tries again", stored.schedule.schedule_id, error)
+            continue
         except Exception as error:  # one that cannot be decided holds up no other
             unforeseen = None if isinstance(error, ConvergenceError) else error
             logger.warning("schedule %s: %s", stored.schedule.schedule_id, error, exc_info=unforeseen)
@@ -111,17 +114,30 @@ async def _commit(services: Services, batch: Sequence[_Firing], done: Ticked) ->
 
 
 async def _after_conflict(services: Services, firing: _Firing, done: Ticked) -> int:
-    """Move on where the run exists already although the schedule stands still, which it would do forever."""
-    run = firing.run
-    if run is not None and await read_run(services, run.run_id) is not None:
+    """Move on where a run or skip exists already although the schedule stands still, which it would do forever."""
+    made = [*firing.skips, *([] if firing.run is None else [firing.run])]
+    found = await services.documents.get_many([run.path for run in made])
+    known = {run.path for run, document in zip(made, found, strict=True) if document is not None}
+    if known:
         try:
-            await commit(services.documents, firing.writes[:1], firing.token)
+            await _write(services, [_without(firing, known)])
         except Conflict:
             pass
         else:
             return 1
     done.conflicts += 1
     return 0
+
+
+def _without(firing: _Firing, known: set[str]) -> _Firing:
+    """Return the firing without what is stored already; nothing is cancelled for a run that is not new."""
+    if firing.run is not None and firing.run.path in known:
+        return replace(firing, run=None, writes=[firing.writes[0], *_new(firing.skips, known)], cancelled=[])
+    return replace(firing, writes=[each for each in firing.writes if each.path not in known])
+
+
+def _new(skips: Sequence[Run], known: set[str]) -> list[Create]:
+    return [Create(each.path, each.to_data()) for each in skips if each.path not in known]
 
 
 async def _write(services: Services, batch: Sequence[_Firing]) -> None:

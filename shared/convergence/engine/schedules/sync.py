@@ -17,7 +17,7 @@ from convergence.domain.records import changed
 from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
 from convergence.engine.dispatch import RunRequest, prepare
 from convergence.engine.requirements import check_steps
-from convergence.engine.schedules.edit import from_now, new_schedule, stopped
+from convergence.engine.schedules.edit import from_now, new_schedule, skip_due, stopped
 from convergence.engine.schedules.store import StoredSchedule, schedules_of
 from convergence.engine.services import Services
 from convergence.engine.store import commit
@@ -212,10 +212,14 @@ async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule
     merged = _merged(known, wanted)
     if merged == known:
         return
+    skips: list[Write] = []
+    if known.state is ScheduleState.ENABLED and merged.state is ScheduleState.PAUSED:
+        decided, skips = skip_due(services, known, now, "the schedule was paused in its pipeline's file")
+        merged = _merged(decided, wanted)
     after = changed(merged, token=token, updated_at=now)
     if merged.timing != known.timing or merged.state is not known.state:
         after = changed(from_now(after, now), revision=known.revision + 1)
-    await _commit(services, [Replace(after.path, stored.version, after.to_data())], token)
+    await _commit(services, [Replace(after.path, stored.version, after.to_data()), *skips], token)
     done.updated += 1
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from convergence.config.files.models import ProviderLine, Providers
+from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
@@ -26,6 +27,8 @@ from convergence.engine.replay import replay
 from convergence.engine.services import EngineSettings
 from convergence.engine.store import read_run
 from convergence.errors import QuotaExceeded
+from convergence.ports.documents import Delete
+from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
 
@@ -356,3 +359,46 @@ def test_waking_an_org_never_admits(engine: Engine) -> None:
         assert await status(engine, run) is RunStatus.QUEUED
 
     engine.run_scenario(scenario)
+
+
+def test_an_org_whose_runs_cannot_be_looked_at_holds_up_no_other(engine: Engine) -> None:
+    engine.pipeline(one())
+    still(engine)
+
+    async def scenario() -> None:
+        for org in ("gone", "other"):
+            await engine.org(org)
+            await queue_run(engine, org)
+        document = await engine.documents.get("orgs/gone")
+        assert document is not None
+        await engine.documents.commit([Delete("orgs/gone", document.version)])
+        assert (await admission_pass(engine.services)).runs == 1
+        rests = await engine.data("org_queues/gone")
+        assert "ready" not in rests
+        assert "gone" in rests["reason"]
+        assert rests["next_check_at"]
+
+    engine.run_scenario(scenario)
+
+
+def test_run_times_are_learned_while_the_org_is_ready(capped: Engine) -> None:
+    """Under a cap of the installation an org with waiting runs is always ready."""
+    capped.pipeline(one())
+    still(capped)
+
+    async def scenario() -> None:
+        for _ in range(25):
+            await queue_run(capped)
+        await capped.services.orgs.change("acme", _unlimited, token="limits")
+        await admission_pass(capped.services)
+        assert (await capped.data("org_queues/acme"))["ready"]
+        first = next(iter((await capped.data("caps/global.0"))["held"]))
+        await capped.clock.sleep(600)
+        await end(capped, first)
+        assert (await capped.data("org_queues/acme"))["minutes"] == {"p/d/n": 10.0}
+
+    capped.run_scenario(scenario)
+
+
+def _unlimited(org: Org) -> Org:
+    return replace(org, limits=Limits(daily=1000, monthly=1000, concurrent=1000))
