@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from convergence.engine.dead_letter import on_dead_letter
 from convergence.engine.dispatch_message import KIND, on_dispatch
+from convergence.engine.services import Services
 from convergence.engine.step.run_step import on_step_ready
-from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Ack, Delivery, Message, Retry
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, RUN_EVENTS, STEP_READY, Ack, Answer, Delivery, Message, Retry
 from tests.simulation.faults import Killed
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
 
-HANDLERS = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter, DISPATCH: on_dispatch}
+ServiceHandler = Callable[[Services, Delivery], Awaitable[Answer]]
+HANDLERS: dict[str, ServiceHandler] = {STEP_READY: on_step_ready, DEAD_LETTER: on_dead_letter, DISPATCH: on_dispatch}
 ACK_DEADLINE_S = 600.0
 REDELIVERY_MIN_S = 10.0  # a subscriber that dies is sometimes noticed early
 
 
 class Broker:
     """Every message that the engine publishes passes here."""
+
+    handlers: Mapping[str, ServiceHandler] = HANDLERS
 
     def __init__(self, world: World, deliveries_max: int) -> None:
         self._world = world
@@ -64,7 +68,7 @@ class Broker:
             self._later(10.0, delivery)
             return
         try:
-            answer = await HANDLERS[delivery.topic](process.services, delivery)
+            answer = await self.handlers[delivery.topic](process.services, delivery)
         except Killed:
             if self._world.embedded:
                 return

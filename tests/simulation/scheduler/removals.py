@@ -1,0 +1,124 @@
+"""What the scheduler is without one of its safeguards: each makes worlds break (test_scheduler_safeguards.py)."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from convergence.domain.queue import OrgQueue, queue_path
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.engine import cancel, finish_run
+from convergence.engine.backfills import feed
+from convergence.engine.queue import admission, handler
+from convergence.engine.queue.admission import _admit_one, _Pass
+from convergence.engine.schedules import edit, fire
+from convergence.engine.schedules.store import StoredSchedule
+from convergence.engine.services import Services
+from convergence.engine.store import release_writes
+from convergence.errors import ConvergenceError
+from convergence.ports.documents import Replace, Write
+
+Removal = Callable[[pytest.MonkeyPatch], None]
+
+
+def no_version_of_a_schedule(patch: pytest.MonkeyPatch) -> None:
+    commit: Any = vars(fire)["commit"]
+
+    async def unconditional(documents: Any, writes: Sequence[Write], token: str) -> Any:
+        forced: list[Write] = []
+        for write in writes:
+            stored = await documents.get(write.path) if write.path.startswith("schedules/") else None
+            forced.append(
+                Replace(write.path, stored.version, write.data) if stored and isinstance(write, Replace) else write
+            )
+        return await commit(documents, forced, token)
+
+    patch.setattr(fire, "commit", unconditional)
+
+
+def no_memory_of_firings(patch: pytest.MonkeyPatch) -> None:
+    """Neither is a run's id that of its instant, nor does the document of a deleted schedule remember."""
+    numbers = iter(range(10**9))
+    patch.setattr(fire, "scheduled_run_id", lambda schedule_id, slot: f"run_{next(numbers)}")
+    read: Any = vars(edit)["read_schedule"]
+
+    async def forgetful(services: Services, schedule_id: str) -> StoredSchedule | None:
+        stored: StoredSchedule | None = await read(services, schedule_id)
+        return (
+            None if stored is None else StoredSchedule(changed(stored.schedule, decided_through=None), stored.version)
+        )
+
+    patch.setattr(edit, "read_schedule", forgetful)
+
+
+def no_fence_of_enqueues(patch: pytest.MonkeyPatch) -> None:
+    rest: Any = vars(admission)["_rest"]
+
+    async def over_the_latest(services: Services, queue: OrgQueue, version: int, **options: Any) -> None:
+        stored = await services.documents.get(queue.path)
+        await rest(services, queue, version if stored is None else stored.version, **options)
+
+    patch.setattr(admission, "_rest", over_the_latest)
+
+
+def wakes_that_admit(patch: pytest.MonkeyPatch) -> None:
+    async def greedy(services: Services, run: Run) -> bool:
+        stored = await services.documents.get(queue_path(run.org))
+        if stored is not None:
+            own = _Pass(0.0, services.clock.now(), [])
+            await _admit_one(services, own, OrgQueue.from_data(stored.data), stored.version)
+        return True
+
+    patch.setattr(handler, "wake_after", greedy)
+
+
+def no_second_look_at_the_tag(patch: pytest.MonkeyPatch) -> None:
+    def pop(heap: list[tuple[float, str]]) -> tuple[float, str]:
+        return math.inf, heapq.heappop(heap)[1]
+
+    patch.setattr(admission, "heapq", SimpleNamespace(heappop=pop, heappush=heapq.heappush, heapify=heapq.heapify))
+
+
+def no_next_check_of_a_blocked_org(patch: pytest.MonkeyPatch) -> None:
+    for name in ("_RECHECK_S", "_OPENS_MAX_S"):
+        patch.setattr(admission, name, 1e8)
+
+
+def no_release_of_caps(patch: pytest.MonkeyPatch) -> None:
+    def kept(run: Run) -> list[Write]:
+        return [write for write in release_writes(run) if not write.path.startswith("caps/")]
+
+    for module in (finish_run, cancel):
+        patch.setattr(module, "release_writes", kept)
+
+
+def no_single_commit_of_a_backfill(patch: pytest.MonkeyPatch) -> None:
+    commit: Any = vars(feed)["commit"]
+
+    async def in_two(documents: Any, writes: Sequence[Write], token: str) -> Any:
+        await commit(documents, writes[:1], token)
+        return await documents.commit(writes[1:]) if writes[1:] else None
+
+    patch.setattr(feed, "commit", in_two)
+
+
+def no_place_for_instants_that_wait_for_their_jitter(patch: pytest.MonkeyPatch) -> None:
+    def forgetful(schedule: Any, now: datetime, *, catch_up: bool = False) -> Any:
+        return from_(changed(schedule, slot=None), now, catch_up=catch_up)
+
+    from_: Any = vars(edit)["_from"]
+    patch.setattr(edit, "_from", forgetful)
+
+
+def no_patience_with_the_store(patch: pytest.MonkeyPatch) -> None:
+    class Never(ConvergenceError):
+        """Not raised by anything."""
+
+    patch.setattr(fire, "Transient", Never)

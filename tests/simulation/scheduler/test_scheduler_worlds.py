@@ -1,0 +1,81 @@
+"""Schedules, queue and backfills in hostile worlds; without one of their safeguards, worlds break."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from tests.simulation.faults import CALM, EVERY_FAULT, Odds
+from tests.simulation.scheduler import removals, world
+from tests.simulation.scheduler.removals import Removal
+from tests.simulation.scheduler.world import SchedulerWorld, Setting
+
+FIRST = int(os.environ.get("SEED", "0"))
+WORLDS = int(os.environ.get("SCHEDULER_WORLDS", "1" if "SEED" in os.environ else "300"))
+BATCH = 50
+TRIES = 60
+
+FIRING = Setting(schedules=3, backfills=0)
+FED = Setting(schedules=0, backfills=3)
+CAPPED = Setting(schedules=2, backfills=2, runs_max=2, provider_max=1)
+FAIR = Setting(schedules=0, backfills=2, orgs=2, runs_max=1, run_s=(60, 60), passed_over_max=2)
+AREAS: dict[str, tuple[Odds, Setting, float]] = {
+    "firing": (EVERY_FAULT, FIRING, 0.0),
+    "slow": (Odds(slow=0.05, unavailable=0.03), FIRING, 0.0),
+    "skewed": (Odds(kill=0), Setting(schedules=3, backfills=0, recreates=True), 60.0),
+    "fed": (EVERY_FAULT, FED, 0.0),
+    "enqueued": (Odds(slow=0.1, slow_max_s=60), FED, 0.0),
+    "capped": (EVERY_FAULT, CAPPED, 0.0),
+    "fair": (CALM, FAIR, 0.0),
+    "racing": (Odds(kill=0, freeze=0, slow=0.1, slow_max_s=4, answer_lost=0, message_lost=0), FAIR, 0.0),
+}
+
+
+@pytest.mark.parametrize("first", range(FIRST, FIRST + WORLDS, BATCH))
+def test_each_firing_slice_and_place_is_accounted_for(first: int, tmp_path: Path) -> None:
+    for seed in range(first, min(first + BATCH, FIRST + WORLDS)):
+        try:
+            SchedulerWorld(seed, key_file=tmp_path / "key").run()
+        except BaseException as error:
+            raise AssertionError(f"scheduler world {seed} broke ({error})") from error
+
+
+def first_broken(area: str, key_file: Path, worlds: int) -> int | None:
+    """Return the first world of an area that breaks, or None."""
+    odds, setting, skew_s = AREAS[area]
+    for seed in range(worlds):
+        try:
+            SchedulerWorld(seed, key_file=key_file, odds=odds, setting=setting, skew_s=skew_s).run()
+        except AssertionError:
+            return seed
+    return None
+
+
+@pytest.mark.parametrize("area", AREAS)
+def test_with_all_safeguards_the_worlds_of_an_area_hold(area: str, tmp_path: Path) -> None:
+    assert first_broken(area, tmp_path / "key", 10) is None
+
+
+@pytest.mark.parametrize(
+    ("removal", "area"),
+    [
+        (removals.no_version_of_a_schedule, "slow"),
+        (removals.no_memory_of_firings, "skewed"),
+        (removals.no_place_for_instants_that_wait_for_their_jitter, "firing"),
+        (removals.no_patience_with_the_store, "firing"),
+        (removals.no_fence_of_enqueues, "enqueued"),
+        (removals.no_next_check_of_a_blocked_org, "fed"),
+        (removals.no_single_commit_of_a_backfill, "fed"),
+        (removals.no_release_of_caps, "capped"),
+        (removals.wakes_that_admit, "fair"),
+        (removals.no_second_look_at_the_tag, "racing"),
+    ],
+)
+def test_without_a_safeguard_worlds_break(
+    removal: Removal, area: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    removal(monkeypatch)
+    monkeypatch.setattr(world, "CALM_MAX_S", 4 * 3600.0)  # what never ends is seen soon
+    assert first_broken(area, tmp_path / "key", TRIES) is not None, f"{removal.__name__}: no world noticed"
