@@ -10,49 +10,24 @@ from typing import Any
 import pytest
 
 from convergence.domain.records import changed
-from convergence.domain.run import Run
-from convergence.domain.schedule import Missed, Overlap, Schedule, ScheduleState, Timing, scheduled_run_id
+from convergence.domain.schedule import Missed, Overlap, ScheduleState, Timing, scheduled_run_id
 from convergence.domain.status import RunStatus
 from convergence.engine.schedules import edit
 from convergence.engine.schedules.fire import fire_due
-from convergence.engine.schedules.store import read_schedule, schedules_of
+from convergence.engine.schedules.store import schedules_of
 from convergence.engine.schedules.sync import sync_all, sync_requested
-from convergence.engine.store import read_run
 from convergence.engine.tick import admit_due
 from convergence.errors import InvalidInput, Transient
 from convergence.ports.documents import Replace
 from convergence.tenants.orgs import Org
 from convergence.tenants.schedule_requests import schedule_request
 from tests.unit.engine.conftest import Engine
+from tests.unit.engine.schedules.schedules import add, run_of, stored
 from tests.unit.engine.works import one
-
-
-async def add(engine: Engine, org: str = "acme", name: str = "nightly", **timing: Any) -> Schedule:
-    schedule = edit.new_schedule(
-        engine.services,
-        org=org,
-        pipeline="p/d/n",
-        provider="p",
-        name=name,
-        timing=Timing(**({"cron": "0 * * * *"} | timing)),
-    )
-    return await edit.create(engine.services, schedule)
 
 
 def suspended(org: Org) -> Org:
     return replace(org, status="SUSPENDED")
-
-
-async def stored(engine: Engine, schedule: Schedule) -> Schedule:
-    found = await read_schedule(engine.services, schedule.schedule_id)
-    assert found is not None
-    return found.schedule
-
-
-async def run_of(engine: Engine, run_id: str) -> Run:
-    found = await read_run(engine.services, run_id)
-    assert found is not None, run_id
-    return found.run
 
 
 def test_a_due_schedule_makes_a_queued_run_that_is_admitted_and_ends(engine: Engine) -> None:

@@ -17,7 +17,7 @@ from convergence.engine.schedules.sync import sync_org
 from convergence.errors import Transient
 from convergence.ports.documents import Replace
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.schedules.test_fire import add, run_of, stored
+from tests.unit.engine.schedules.schedules import add, run_of, stored
 from tests.unit.engine.works import one
 
 SCHEDULED = 'schedule: {cron: "0 * * * *", jitter_minutes: 50}\n'
