@@ -15,6 +15,7 @@ from convergence.engine.backfills.create import BackfillRequest, _look_up, creat
 from convergence.engine.backfills.feed import cancel_backfill, feed, feed_due, pause, read_backfill, resume
 from convergence.engine.backfills.views import backfill_view, plan_of_backfill
 from convergence.errors import InvalidInput, QuotaExceeded
+from convergence.ports.documents import Replace
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one
 
@@ -246,5 +247,25 @@ def test_a_long_history_is_looked_through_without_looking_at_every_slice(engine:
         found = await _look_up(engine.services, run, [Slice(day, day) for day in days])
         assert {each.state for each in found} == {"missing"}
         assert 20 <= compared < 20 * 40
+
+    engine.run_scenario(scenario)
+
+
+def test_a_backfill_whose_run_is_stored_already_goes_on(engine: Engine) -> None:
+    """As after its document was restored from a backup."""
+    engine.pipeline(one())
+    engine.bus.detach()  # nothing starts by itself
+
+    async def scenario() -> None:
+        backfill = await create_backfill(engine.services, request())
+        await feed(engine.services, backfill.backfill_id)
+        first = await runs(engine)
+        document = await engine.documents.get(backfill.path)
+        assert document is not None
+        await engine.documents.commit([Replace(backfill.path, document.version, backfill.to_data())])
+        await feed(engine.services, backfill.backfill_id)
+        after = await stored(engine, backfill)
+        assert list(after.window) == [run["run_id"] for run in first]
+        assert await runs(engine) == first
 
     engine.run_scenario(scenario)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import timedelta
 from typing import Final, NamedTuple
 
@@ -86,12 +86,12 @@ async def feed_due(services: Services) -> int:
 
 async def feed(services: Services, backfill_id: str) -> Backfill | None:
     """Take what has ended out of the window, start what fits, and end the backfill when all is decided."""
-    for _ in range(_ATTEMPTS):
+    for attempt in range(_ATTEMPTS):
         stored = await read_backfill(services, backfill_id)
         if stored is None or stored.backfill.next_check_at is None:
             return None if stored is None else stored.backfill
         try:
-            return await _round(services, stored)
+            return await _round(services, stored, conflicted=attempt > 0)
         except Conflict:
             continue
     return None  # its next check comes within a minute
@@ -134,7 +134,7 @@ async def cancel_backfill(services: Services, org: str, backfill_id: str) -> Bac
     return await feed(services, backfill_id) or cancelled
 
 
-async def _round(services: Services, stored: StoredBackfill) -> Backfill:
+async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool = False) -> Backfill:
     backfill, now = stored.backfill, services.clock.now()
     if backfill.status is BackfillStatus.CANCELLED:
         await _cancel_window(services, backfill)
@@ -166,13 +166,20 @@ async def _round(services: Services, stored: StoredBackfill) -> Backfill:
     if runs:
         await ensure_queue(services, backfill.org)
         pools = sorted({run.queue.pool for run in runs if run.queue is not None})
-        writes += [Create(run.path, run.to_data()) for run in runs]
+        known = await _known(services, runs) if conflicted else set()
+        writes += [Create(run.path, run.to_data()) for run in runs if run.path not in known]
         writes.append(ready_write(backfill.org, pools))
     await commit(services.documents, writes, token)
     if runs:
         await publish_events(services.bus, [run_event(run) for run in runs])
         await publish_queue_changed(services.bus, backfill.org)
     return after
+
+
+async def _known(services: Services, runs: Sequence[Run]) -> set[str]:
+    """Return the paths of the runs that are stored already: they count as under way, or the conflict would last."""
+    documents = await services.documents.get_many([run.path for run in runs])
+    return {document.path for document in documents if document is not None}
 
 
 async def _without_ended(services: Services, backfill: Backfill) -> Backfill:
