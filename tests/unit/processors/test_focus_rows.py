@@ -188,3 +188,30 @@ def test_days_without_a_bill_are_estimated_and_closed_once_it_is_read(tmp_path: 
             assert await sums(here) == ({"computed", "residual"}, billed)
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic", "gemini", "azure_openai"])
+def test_two_credentials_of_one_account_do_not_count_its_usage_twice(tmp_path: Path, provider: str) -> None:
+    pipeline = f"genai/payg/{provider}"
+    charged = "SELECT x_credential_id AS id, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY id"
+
+    async def main() -> None:
+        async with installed(tmp_path) as here:
+            asks = {**here.asks(provider), **days(FIRST, LAST)}
+            setup = {"api_base_url": here.url} if provider in {"openai", "anthropic"} else {}
+            stored = {}
+            for name in ("default", "second"):
+                key = {"api_key": here.key(provider), "credential_name": name}
+                results = await here.good(f"{provider}/auth/setup", **key, **setup)
+                (stored[name],) = {each["credential_id"] for each in results.values() if "credential_id" in each}
+            await here.good(pipeline, credential_id=stored["default"], **asks)
+            before = await here.rows(charged)
+            assert [row["id"] for row in before] == [stored["default"]]
+            refused = await here.run(pipeline, credential_id=stored["second"], **asks)
+            assert refused.status == "failed"
+            assert f"of the credential {stored['default']}, and would count twice" in str(refused.error)
+            assert await here.rows(charged) == before
+            await here.good(pipeline, credential_id=stored["default"], **asks)
+            assert await here.rows(charged) == before
+
+    asyncio.run(main())

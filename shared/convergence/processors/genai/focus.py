@@ -19,6 +19,29 @@ from convergence.processors.genai.residuals import residual_rows
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 NAMES: Final = "focus_providers"
+# Raw rows of an account that another credential's charges are made of too. An account that is not known (the org's slug
+# stands there) is not compared.
+TWICE_SQL: Final = """
+SELECT other.x_credential_id AS credential_id, other.BillingAccountId AS account_id,
+  MIN(other.x_pipeline_run_date) AS first_day, MAX(other.x_pipeline_run_date) AS last_day
+FROM genai_cost_daily_unified AS mine
+JOIN cost_data_standard_1_3 AS other
+  ON other.x_Provider = mine.provider
+  AND other.BillingAccountId = mine.billing_account_id
+  AND other.x_pipeline_run_date = mine.x_pipeline_run_date
+  AND other.x_SourceTable = mine.source_table
+  AND other.x_SourceRowId = mine.source_row_id
+WHERE mine.provider = @provider
+  AND mine.x_pipeline_id = @pipeline_id
+  AND mine.x_credential_id = @credential_id
+  AND mine.x_pipeline_run_date BETWEEN @first AND @last
+  AND mine.billing_account_id <> @org_slug
+  AND other.x_pipeline_run_date BETWEEN @first AND @last
+  AND other.x_credential_id <> @credential_id
+GROUP BY credential_id, account_id
+ORDER BY credential_id, account_id
+LIMIT 1
+"""
 RESIDUALS: Final = "genai_residual_daily_reconciled"
 # Kind of charge → procedure, tables that it reads.
 PROCEDURES: Final = {
@@ -44,7 +67,8 @@ class FocusProcessor:
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Return how many charges there are, and the residuals by class.
 
-        Raises `StepFailed` for a provider whose registry entry has no `focus` names.
+        Raises `StepFailed` for a provider whose registry entry has no `focus` names, and for usage that another
+        credential has charged already.
         """
         options = settings(FocusSettings, step_config)
         table = table_of(step_config, self.fixed_table)
@@ -53,7 +77,10 @@ class FocusProcessor:
             await context.warehouse.ensure_table(name)
         provider = options.provider or context.provider
         await self._load_names(provider, context)
-        classes = await self._load_residuals(provider, context) if options.kind == "usage" else {}
+        classes: dict[str, Decimal] = {}
+        if options.kind == "usage":
+            await self._refuse_usage_of_another_credential(provider, context)
+            classes = await self._load_residuals(provider, context)
         texts = {
             "p_org_slug": context.org_slug,
             "p_pipeline_id": context.pipeline_id,
@@ -96,6 +123,23 @@ class FocusProcessor:
         stage = context.warehouse.stage(NAMES)
         await stage.write(0, rows)
         await context.warehouse.load(stage, dates=None)
+
+    async def _refuse_usage_of_another_credential(self, provider: str, context: Context) -> None:
+        """Stop before two keys of one account count its usage twice."""
+        texts = {
+            "provider": provider,
+            "pipeline_id": context.pipeline_id,
+            "credential_id": context.credential_id,
+            "org_slug": context.org_slug,
+        }
+        parameters = {name: Parameter("STRING", text) for name, text in texts.items()}
+        parameters |= {"first": Parameter("DATE", context.start_date), "last": Parameter("DATE", context.end_date)}
+        for other in (await context.warehouse.query(TWICE_SQL, parameters)).rows:
+            raise StepFailed(
+                f"{provider} account {other['account_id']}, {other['first_day']} to {other['last_day']}: these charges"
+                f" are there already, of the credential {other['credential_id']}, and would count twice. Store the key"
+                " under the name of that credential (which rotates it), or remove the charges of one of the two"
+            )
 
     async def _load_residuals(self, provider: str, context: Context) -> dict[str, Decimal]:
         rows = await residual_rows(provider, context)
