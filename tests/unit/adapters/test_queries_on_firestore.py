@@ -59,7 +59,7 @@ QUERIES = {
     "entry/cli/sandbox.py": 1,
     "entry/cli/commands/org.py": 1,
     "entry/cli/commands/resume.py": 1,
-    "entry/cli/session.py": 1,
+    "entry/cli/run_ids.py": 1,
     "tenants/api_keys.py": 1,
     "tenants/credentials.py": 3,
     "tenants/orgs.py": 1,
