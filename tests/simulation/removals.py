@@ -84,7 +84,7 @@ def no_once(patch: pytest.MonkeyPatch) -> None:
     async def again(*given: object) -> None:
         return
 
-    patch.setattr(dispatch, "_check_once", again)
+    patch.setattr(dispatch, "check_once", again)
 
 
 def no_suspension(patch: pytest.MonkeyPatch) -> None:

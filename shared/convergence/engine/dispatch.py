@@ -191,7 +191,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         again = await _same_request(services, prepared)
         if again is not None:
             return again
-    await _check_once(services, prepared.run)
+    await check_once(services, prepared.run)
     try:
         stored = await _reserve(services, prepared)
     except (Conflict, QuotaExceeded, RateLimited) as error:
@@ -260,7 +260,8 @@ async def _same_request(services: Services, prepared: Prepared) -> Run | None:
     return stored.run
 
 
-async def _check_once(services: Services, run: Run) -> None:
+async def check_once(services: Services, run: Run) -> None:
+    """Raise `InvalidInput` when the pipeline runs once and has completed; the run's `force_param` lifts that."""
     if not run.run_once:
         return
     force = services.catalog.get(run.pipeline).pipeline.execution.force_param

@@ -21,7 +21,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.transitions import appended
-from convergence.engine.dispatch import Prepared, RunRequest, prepare, take_turn
+from convergence.engine.dispatch import Prepared, RunRequest, check_once, prepare, take_turn
 from convergence.engine.finish_run import error_data, fail_run
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.queue.reservation import CapReached, caps_of, free_places, reserve, reserved_until
@@ -243,7 +243,9 @@ async def _prepared(services: Services, stored: StoredRun) -> Prepared | None:
         queued=run,
     )
     try:
-        return await prepare(services, request)
+        prepared = await prepare(services, request)
+        await check_once(services, prepared.run)  # another run may have completed it while this one waited
+        return prepared
     except (Transient, Conflict):
         raise
     except ConvergenceError as refused:

@@ -253,6 +253,24 @@ def test_a_run_whose_pipeline_broke_while_it_waited_fails_and_the_next_one_start
     engine.run_scenario(scenario)
 
 
+def test_of_two_queued_runs_of_a_pipeline_that_runs_once_one_runs(engine: Engine) -> None:
+    engine.pipeline("execution: {run_once: true}\n" + one())
+    still(engine)
+
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        first, second = [await queue_run(engine, "small") for _ in range(2)]
+        await admission_pass(engine.services)
+        await end(engine, first.run_id)
+        assert (await admission_pass(engine.services)).runs == 0
+        refused = await read_run(engine.services, second.run_id)
+        assert refused is not None
+        assert refused.run.error is not None
+        assert f"run {first.run_id} completed it" in refused.run.error["message"]
+
+    engine.run_scenario(scenario)
+
+
 def test_two_passes_at_once_admit_each_run_once(engine: Engine) -> None:
     engine.pipeline(one())
     still(engine)
