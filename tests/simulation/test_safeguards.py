@@ -206,8 +206,8 @@ def test_without_the_reconciler_runs_hang(monkeypatch: pytest.MonkeyPatch, tmp_p
 
 @pytest.fixture
 def only_redelivery(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
-    """Worlds without a reconciler in which no message is lost."""
-    monkeypatch.setattr(world, "CALM_MAX_S", 24 * 3600.0)
+    """Worlds without a reconciler in which no message is lost; they last until a day's limit has opened twice."""
+    monkeypatch.setattr(world, "CALM_MAX_S", 30 * 3600.0)
     monkeypatch.setattr(broker, "REDELIVERY_MIN_S", broker.ACK_DEADLINE_S)
     options = {"reconciles": False, "deliveries_max": 100, "embedded": False, "burst": 0}
     return {"odds": DEATHS_ONLY, "shapes": prompt_shapes(), **options}

@@ -11,7 +11,7 @@ import orjson
 from convergence.domain.status import StepStatus
 from convergence.domain.times import to_text
 from convergence.engine.finish_run import fail_run
-from convergence.engine.messages import StepReady, message
+from convergence.engine.messages import QUEUE_KIND, StepReady, message
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, read_plan, read_run, read_steps, record_id
 from convergence.engine.wake_dependents import wake_dependents
@@ -34,7 +34,7 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
 
     A step that failed fails its run, a step that is done wakes its dependents, anything else is left to the reconciler.
     """
-    if delivery.message.attributes.get("kind") == "engine":
+    if delivery.message.attributes.get("kind") in {"engine", QUEUE_KIND}:  # the tick does what a lost hint was about
         return Ack()
     if (
         delivery.message.attributes.get("kind") == "dispatch"

@@ -20,6 +20,9 @@ _RUN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,199}")  # no other is 
 _VERSION: Final = "schema_version"  # attribute; a message without it is of version 1
 
 
+QUEUE_KIND: Final = "queue"  # attribute; distinguishes dead letters of this topic from those of steps
+
+
 class QueueChanged(NamedTuple):
     """Look at this org's queue now; `run_id` is a run that has just ended, if that is the reason."""
 
@@ -95,7 +98,7 @@ async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
 
 async def publish_queue_changed(bus: Bus, org: str, run_id: str = "") -> None:
     """Hint that a queued run may start now: one was added, or one has ended."""
-    await bus.publish(QUEUE_CHANGED, [message(QueueChanged(org, run_id).encode(), org=org)])
+    await bus.publish(QUEUE_CHANGED, [message(QueueChanged(org, run_id).encode(), org=org, kind=QUEUE_KIND)])
 
 
 async def publish_events(bus: Bus, events: Iterable[Event]) -> None:

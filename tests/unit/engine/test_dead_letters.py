@@ -10,12 +10,12 @@ import pytest
 
 from convergence.engine.cancel import cancel
 from convergence.engine.dead_letter import on_dead_letter
-from convergence.engine.messages import StepReady
+from convergence.engine.messages import StepReady, publish_queue_changed
 from convergence.engine.replay import replay
 from convergence.engine.step.run_step import on_step_ready
 from convergence.engine.views.runs import dead_letters
 from convergence.errors import StepFailed
-from convergence.ports.bus import DEAD_LETTER, STEP_READY, Ack, Delivery, Message
+from convergence.ports.bus import DEAD_LETTER, QUEUE_CHANGED, STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, failing, one
@@ -86,6 +86,17 @@ def test_a_hint_of_a_run_that_is_unknown_or_over_changes_nothing(engine: Engine)
         for run_id in (run.run_id, "run_unknown"):
             assert await on_dead_letter(engine.services, given_up(run_id, "extract_a")) == Ack()
         return hinted
+
+    assert engine.run_scenario(scenario) == []
+
+
+def test_a_hint_of_a_queue_that_was_given_up_is_no_dead_letter(engine: Engine) -> None:
+    async def scenario() -> list[Any]:
+        hints: list[Message] = []
+        engine.bus.tap(QUEUE_CHANGED, hints.extend)
+        await publish_queue_changed(engine.bus, "acme", "run_1")
+        assert await on_dead_letter(engine.services, Delivery(hints[0], "m1", 1, DEAD_LETTER)) == Ack()
+        return (await engine.documents.query("dead_letters", limit=5)).documents
 
     assert engine.run_scenario(scenario) == []
 

@@ -136,7 +136,7 @@ class TriggerBody(Asked):
     schedule_id: str = Field(pattern=r"^sch_[0-9a-f]{20}$")
 
 
-@router.get("/queue", response_model=Overview)
+@router.get("/queue", response_model=Overview, responses=documented())
 async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_length=50)] = None) -> Json:
     """Return schedules and waiting runs: of the caller's org, for the operator of one org or of all that wait."""
     check_known(caller)
@@ -158,7 +158,7 @@ async def trigger(at: At, caller: Known, body: TriggerBody) -> Json:
     return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)
 
 
-@router.post("/queue/process", response_model=Processed)
+@router.post("/queue/process", response_model=Processed, responses=documented())
 async def process(at: At, _: Operator) -> Json:
     """Look at every org whose limits may have opened, and start what fits."""
     await wake_due(at.services)
@@ -174,7 +174,7 @@ async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) 
     return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
 
 
-@router.get("/schedules/{org}", response_model=Schedules)
+@router.get("/schedules/{org}", response_model=Schedules, responses=documented())
 async def index(org: OrgName, at: At, _: Reader) -> Json:
     """List the schedules of an org."""
     now = at.services.clock.now()
