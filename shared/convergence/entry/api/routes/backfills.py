@@ -80,7 +80,7 @@ async def create(
     return Json(backfill_view(started or backfill), status_code=202)
 
 
-@router.get("/backfills/{org}", response_model=Backfills, responses=documented())
+@router.get("/backfills/{org}", response_model=Backfills, responses=documented(404))
 async def index(org: OrgName, at: At, _: Reader) -> Json:
     """List the backfills of an org, latest first."""
     return Json({"backfills": [backfill_view(each) for each in await backfills_of(at.services, org)]})

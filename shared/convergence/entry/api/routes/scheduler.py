@@ -136,7 +136,7 @@ class TriggerBody(Asked):
     schedule_id: str = Field(pattern=r"^sch_[0-9a-f]{20}$")
 
 
-@router.get("/queue", response_model=Overview, responses=documented())
+@router.get("/queue", response_model=Overview, responses=documented(404))
 async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_length=50)] = None) -> Json:
     """Return schedules and waiting runs: of the caller's org, for the operator of one org or of all that wait."""
     check_known(caller)
@@ -174,7 +174,7 @@ async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) 
     return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
 
 
-@router.get("/schedules/{org}", response_model=Schedules, responses=documented())
+@router.get("/schedules/{org}", response_model=Schedules, responses=documented(404))
 async def index(org: OrgName, at: At, _: Reader) -> Json:
     """List the schedules of an org."""
     now = at.services.clock.now()
