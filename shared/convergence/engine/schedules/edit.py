@@ -26,6 +26,7 @@ from convergence.errors import Conflict, InvalidInput
 from convergence.ports.documents import Create, Replace, Where, Write
 
 _INSTANTS = CronInstants()
+_ROUNDS = 5  # ticks before an edit of the times; more schedules than they decide are due only after a long outage
 _PAUSE_MAX: Final = timedelta(days=3660)
 _SCHEDULES_MAX: Final = 1_000  # of an org; callers at the same time may exceed it by a few
 Edit = Callable[[Schedule], tuple[Schedule, list[Write]]]
@@ -171,9 +172,6 @@ def new_schedule(
         updated_at=now,
         credential_id=credential_id,
     )
-
-
-_ROUNDS = 5
 
 
 def from_now(schedule: Schedule, now: datetime) -> Schedule:
