@@ -15,7 +15,8 @@ import yaml
 
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.tenants.orgs import Org
 from tests.bench.floor import floor_ms_per_step
 

@@ -15,7 +15,8 @@ import httpx
 import uvloop
 
 from convergence.bootstrap import Embedded
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from tests.bench import engine, pages
 from tests.bench.extract import PIPELINE
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from tests.bench import engine
 
 PAGE_ROWS: Final = 1_000

@@ -21,7 +21,8 @@ import httpx
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.reconcile import next_check
 from convergence.engine.services import Services
 from convergence.engine.views.quota import quota_view

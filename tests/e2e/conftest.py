@@ -42,14 +42,8 @@ class Installation:
     def started(self, *words: str, **more: str) -> Iterator[subprocess.Popen[str]]:
         """Begin a command; whatever is left of it at the end is killed."""
         pipe = subprocess.PIPE
-        process = subprocess.Popen(
-            self.argv(*words),
-            stdout=pipe,
-            stderr=pipe,
-            text=True,
-            env=environment(**more),
-            preexec_fn=heed_interrupts,  # noqa: PLW1509 - this process has one thread
-        )
+        with interrupts_reach_children():
+            process = subprocess.Popen(self.argv(*words), stdout=pipe, stderr=pipe, text=True, env=environment(**more))
         try:
             yield process
         finally:
@@ -79,9 +73,18 @@ class Installation:
         return sorted(found, key=lambda row: json.dumps(row, sort_keys=True))
 
 
-def heed_interrupts() -> None:
-    """Let a new process hear Ctrl-C, also where this one was started by a shell in the background."""
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
+@contextmanager
+def interrupts_reach_children() -> Iterator[None]:
+    """Let a new process receive Ctrl-C, also where a shell started this one in the background, ignoring it.
+
+    An ignored signal stays ignored across `exec`, one with a handler gets its default. A `preexec_fn` could do the
+    same, but it runs between fork and exec, where the threads of gRPC do not allow for Python code.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 def until(

@@ -12,7 +12,8 @@ import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.tenants.orgs import Org
 
 SCHEMAS = Path(__file__).parents[2] / "configs" / "system" / "schemas"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.replay import replay, replay_dead_letter
 from convergence.errors import ConvergenceError, InvalidInput, QuotaExceeded
 from tests.simulation.faults import Killed, Process

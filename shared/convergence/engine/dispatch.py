@@ -1,178 +1,22 @@
-"""From a request to a run: check everything first, then store run, plan and reservation in one commit."""
+"""Accept a run: store it with its plan and reservation in one commit, then wake its first steps."""
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Final
 
-import orjson
-
-from convergence.config.files.notifications import with_notifications
-from convergence.config.files.providers import load_providers
-from convergence.config.loader import LoadedPipeline
-from convergence.config.parameters.values import resolve_parameters
-from convergence.config.resolve import ResolveRequest, resolve
-from convergence.config.settings.environments import SHORT
 from convergence.domain.events import run_event
-from convergence.domain.plan import Plan
-from convergence.domain.quota import Limits
-from convergence.domain.rate import Bucket
 from convergence.domain.run import Run
-from convergence.domain.status import RunStatus
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.pipeline_limits import check_once, take_turn
+from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.queue.reservation import check_turn, reserve, reserved_until
-from convergence.engine.requirements import check_credentials, check_steps
 from convergence.engine.services import Services
-from convergence.engine.step.secrets import parameter_aad
-from convergence.engine.store import (
-    StoredRun,
-    once_path,
-    plan_path,
-    rate_path,
-    read_run,
-    write,
-    write_run,
-)
-from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded, RateLimited
-from convergence.ports.documents import Create, Write
-from convergence.tenants.api_urls import check_api_urls
-from convergence.tenants.credential_selection import choose_credential
-from convergence.tenants.orgs import RUNNABLE, Org
+from convergence.engine.store import StoredRun, plan_path, read_run, write_run
+from convergence.errors import Conflict, InvalidInput, QuotaExceeded, RateLimited
+from convergence.ports.documents import Create
 
-SEALED: Final = "(sealed)"  # stands for a secret that is stored already, so that it counts as given
 _RESERVE_ATTEMPTS: Final = 12
-_PRODUCTION: Final = SHORT["production"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RunRequest:
-    """What a caller asks for. `parameters` as given: text is read by the declared type."""
-
-    org: str
-    pipeline: str  # path or alias
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    credential_id: str = ""
-    trigger: str = "manual"
-    created_by: str = ""
-    budget: Limits | None = None  # for runs without a key, which have their own; None: the org's limits
-    idempotency_key: str | None = None
-    fire_time: datetime | None = None  # a schedule's; dates are computed from it
-    timezone: str = ""  # of that date; empty: the pipeline's schedule's
-    queue: bool = False  # wait for room instead of being refused
-    queued: Run | None = None  # the run that is about to be admitted; it keeps its id and its secrets
-
-
-@dataclass(frozen=True, slots=True)
-class Prepared:
-    """A request that was found good: everything that will be stored."""
-
-    run: Run
-    plan: Plan
-    org: Org
-    limits: Limits
-    per_minute: int | None  # new runs of this pipeline for the org
-
-
-async def prepare(services: Services, request: RunRequest) -> Prepared:
-    """Check org, pipeline, parameters, credential, templates and graph; store nothing.
-
-    Raises:
-        NotFound: org or pipeline.
-        InvalidInput: a parameter, or the choice of a credential.
-        ConfigErrors: the pipeline's file, or a step that cannot run.
-        Denied: the org may not run.
-    """
-    org = await services.orgs.get(request.org)
-    check_runnable(org)
-    loaded = services.catalog.get(request.pipeline)
-    check_addresses(services, request.parameters)
-    now = services.clock.now()
-    fire_time = now if request.fire_time is None else request.fire_time
-    sealed = {} if request.queued is None else dict(request.queued.sealed)
-    given = {**request.parameters, **dict.fromkeys(sealed, SEALED)}
-    read = resolve_parameters(loaded, given, fire_time=fire_time, zone=request.timezone or None)
-    parameters, secrets = split_secrets(loaded, read)
-    run_id = _run_id(services, request, loaded) if request.queued is None else request.queued.run_id
-    expected = request.credential_id or parameters.get("credential_id", "")
-    named = str(parameters.get("credential_name") or "")
-    credential_id = await choose_credential(services.credentials, org, loaded.pipeline, expected, named=named)
-    asked = ResolveRequest(
-        org_slug=org.slug,
-        env=services.env,
-        project_id=services.project_id,
-        org_dataset=dataset_of(services, org.slug),
-        run_id=run_id,
-        credential_id=credential_id,
-        parameters=parameters,
-        profile=org.profile,
-        fire_time=fire_time,
-    )
-    plan, credential_id = await runnable(services, loaded, asked, sealed=set(secrets))
-    plan = notified(services, plan, loaded, org.profile)
-    run = Run(
-        run_id=run_id,
-        org=org.slug,
-        pipeline=loaded.path,
-        pipeline_id=plan.pipeline_id,
-        provider=plan.provider,
-        digest=loaded.digest,
-        request_digest=_digest(loaded, request, secrets),
-        trigger=request.trigger,
-        created_by=request.created_by or request.trigger,
-        created_at=now,
-        deadline_at=now + timedelta(seconds=plan.timeout_s),
-        check_at=now + timedelta(seconds=services.settings.check_every_s),
-        credential_id=credential_id,
-        parameters=parameters,
-        sealed=sealed or await seal(services, org.slug, secrets),
-        fire_time=request.fire_time,
-        timezone=request.timezone,
-        run_once=loaded.pipeline.execution.run_once,
-    )
-    token = services.ids.new("t")
-    checked = run.advance(RunStatus.VALIDATING, at=now, reason=f"accepted ({request.trigger})", token=token)
-    accepted = checked.advance(
-        RunStatus.RUNNING, at=services.clock.now(), reason="parameters and plan are valid", token=token
-    )
-    per_minute = loaded.pipeline.rate_limit_per_minute
-    return Prepared(accepted, plan, org, org.limits if request.budget is None else request.budget, per_minute)
-
-
-async def runnable(
-    services: Services, loaded: LoadedPipeline, asked: ResolveRequest, *, sealed: set[str]
-) -> tuple[Plan, str]:
-    """Return the plan whose steps can all run, and the run's credential: the one that its steps will open.
-
-    A pipeline of no provider's own (`provider: genai`) whose steps open one credential has this one.
-
-    Raises:
-        ConfigErrors: a step cannot run, or opens a credential that does not exist.
-        IntegrationInactive: a credential that a step opens is invalid.
-    """
-    plan = resolve(loaded, asked)
-    openings = check_steps(services, loaded, plan, asked.parameters)
-    found = await check_credentials(
-        services.credentials, plan, openings, org=asked.org_slug, expected=asked.credential_id, sealed=sealed
-    )
-    used = {each.credential_id: each for each in found.values()}
-    own = found.get(plan.provider) or (next(iter(used.values())) if len(used) == 1 else None)
-    if own is None or asked.credential_id:
-        return plan, asked.credential_id
-    return resolve(loaded, replace(asked, credential_id=own.credential_id)), own.credential_id
-
-
-def notified(services: Services, plan: Plan, loaded: LoadedPipeline, profile: Mapping[str, Any]) -> Plan:
-    """Return the plan with the installation's or the org's notifications where the pipeline has none of its own."""
-    chosen = loaded.pipeline.notifications
-    channels = {
-        "on_failure": tuple(dict.fromkeys((*chosen.on_failure, *chosen.on_completion))),
-        "on_success": tuple(dict.fromkeys((*chosen.on_success, *chosen.on_completion))),
-    }
-    return with_notifications(plan, services.notifications(plan.core["org_slug"]), channels, profile)
 
 
 async def dispatch(services: Services, request: RunRequest) -> Run:
@@ -228,24 +72,6 @@ async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     raise AssertionError("the last attempt returns or raises")
 
 
-async def take_turn(services: Services, run: Run, per_minute: int | None) -> list[Write]:
-    """Return the write that counts a run of a pipeline with a limit per minute. Raises `RateLimited`.
-
-    The bucket is a document, so that the limit holds for all processes together.
-    """
-    if per_minute is None:
-        return []
-    now, path = services.clock.now().timestamp(), rate_path(run)
-    stored = await services.documents.get(path)
-    bucket = Bucket(float(per_minute), now) if stored is None else Bucket(stored.data["tokens"], stored.data["at"])
-    taken, left = bucket.take(per_minute, now)
-    if not taken.allowed:
-        message = f"{run.pipeline} runs at most {per_minute} times a minute for an org (its rate_limit_per_minute)."
-        raise RateLimited(message, retry_after_s=taken.retry_after_s)
-    version = 0 if stored is None else stored.version
-    return [write(path, version, {"tokens": left.tokens, "at": left.at, "token": run.token})]
-
-
 async def _same_request(services: Services, prepared: Prepared) -> Run | None:
     """Return the run that this request made before, its first steps hinted at again."""
     stored = await read_run(services, prepared.run.run_id)
@@ -258,67 +84,3 @@ async def _same_request(services: Services, prepared: Prepared) -> Run | None:
     if not stored.run.terminal:
         await publish_ready(services.bus, stored.run, [step.step_id for step in prepared.plan.roots])
     return stored.run
-
-
-async def check_once(services: Services, run: Run) -> None:
-    """Raise `InvalidInput` when the pipeline runs once and has completed; the run's `force_param` lifts that."""
-    if not run.run_once:
-        return
-    force = services.catalog.get(run.pipeline).pipeline.execution.force_param
-    if force is not None and run.parameters.get(force) is True:
-        return
-    mark = await services.documents.get(once_path(run))
-    if mark is not None:
-        advice = f"; to run it again pass {force}=true" if force else ""
-        raise InvalidInput(f"{run.pipeline} runs once, and run {mark.data['run_id']} completed it{advice}")
-
-
-def dataset_of(services: Services, org: str) -> str:
-    """Return the org's dataset, `{org}_{env}`."""
-    return f"{org}_{services.env}"
-
-
-def check_runnable(org: Org) -> None:
-    """Raise `Denied` unless the org may run pipelines now."""
-    if org.status not in RUNNABLE:
-        raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
-    if org.subscription not in RUNNABLE:
-        raise Denied(f"Organization subscription is {org.subscription}")
-
-
-def check_addresses(services: Services, given: Mapping[str, Any]) -> None:
-    """Raise `InvalidInput` when a caller's parameters name an address that production does not call for tenants."""
-    if services.env == _PRODUCTION:
-        check_api_urls(load_providers(services.configs_dir), given)
-
-
-def split_secrets(loaded: LoadedPipeline, given: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Return the parameters that may be stored, and those of type secret, which must not."""
-    names = {name for name, spec in loaded.pipeline.parameters.items() if spec.type == "secret"}
-    stored = {name: value for name, value in given.items() if name not in names}
-    return stored, {name: str(value) for name, value in given.items() if name in names}
-
-
-async def seal(services: Services, org: str, secrets: Mapping[str, str]) -> dict[str, str]:
-    """Encrypt secret parameters for their org; steps open them on demand."""
-    return {
-        name: await services.keyring.encrypt(value.encode(), parameter_aad(org, name))
-        for name, value in secrets.items()
-    }
-
-
-def _run_id(services: Services, request: RunRequest, loaded: LoadedPipeline) -> str:
-    if request.idempotency_key is None:
-        return services.ids.new("run")
-    name = f"{request.org}\n{loaded.path}\n{request.idempotency_key}"  # a key may hold a slash
-    return f"run_{hashlib.blake2b(name.encode(), digest_size=10).hexdigest()}"
-
-
-def _digest(loaded: LoadedPipeline, request: RunRequest, secrets: Mapping[str, str]) -> str:
-    """Hash the request, not its result: the default dates of the same request change at midnight.
-
-    Of secrets only the names: a digest of a key is a hint about the key.
-    """
-    given = {name: str(value) for name, value in request.parameters.items() if name not in secrets}
-    asked = [loaded.path, given, sorted(secrets), request.credential_id]
-    return hashlib.blake2b(orjson.dumps(asked, option=orjson.OPT_SORT_KEYS), digest_size=16).hexdigest()

@@ -15,8 +15,9 @@ import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from convergence.engine.dead_letter import keep_unreadable
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
 from convergence.engine.messages import message
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import Services
 from convergence.errors import ConfigError, ConvergenceError, InvalidInput, NotFound
 from convergence.ports.bus import Ack, Answer, Delivery, Message, Retry

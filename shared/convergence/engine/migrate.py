@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from convergence.config.files.procedures import load_migrations
-from convergence.engine.dispatch import dataset_of
-from convergence.engine.services import Services
+from convergence.engine.services import Services, dataset_of
 from convergence.errors import NotFound, did_you_mean
 
 

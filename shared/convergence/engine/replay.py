@@ -15,19 +15,11 @@ from convergence.domain.records import changed
 from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.status import RUN_REPLAY, RunStatus
 from convergence.domain.step import Applied, Step
-from convergence.engine.dispatch import (
-    SEALED,
-    check_addresses,
-    check_runnable,
-    dataset_of,
-    notified,
-    runnable,
-    seal,
-    split_secrets,
-)
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.prepare_run import check_addresses, notified, runnable
 from convergence.engine.queue.reservation import reserve, reserved_until
-from convergence.engine.services import Services
+from convergence.engine.secret_parameters import SEALED, seal, split_secrets
+from convergence.engine.services import Services, dataset_of
 from convergence.engine.store import (
     DEAD_LETTERS,
     StoredRun,
@@ -42,6 +34,7 @@ from convergence.engine.store import (
 )
 from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Write
+from convergence.tenants.orgs import check_runnable
 
 
 async def replay(

@@ -175,3 +175,8 @@ class Services:
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None
+
+
+def dataset_of(services: Services, org: str) -> str:
+    """Return the org's dataset, `{org}_{env}`."""
+    return f"{org}_{services.env}"

@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 from convergence.domain.quota import Limits
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
-from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
+from convergence.errors import Conflict, Denied, InvalidInput, NotFound, did_you_mean
 from convergence.ports.documents import Create, Documents, Order, Replace, Write
 from convergence.tenants.schedule_requests import schedule_request
 
@@ -74,6 +74,21 @@ class Org:
     def from_data(cls, data: Mapping[str, Any]) -> Self:
         """Rebuild from what any release stored (`from_stored`)."""
         return from_stored(cls, data)
+
+
+def not_runnable(org: Org) -> str:
+    """Return why the org may not run pipelines now; empty when it may."""
+    if org.status not in RUNNABLE:
+        return f"the org is {org.status}"
+    return "" if org.subscription in RUNNABLE else f"the org's subscription is {org.subscription}"
+
+
+def check_runnable(org: Org) -> None:
+    """Raise `Denied` unless the org may run pipelines now."""
+    if org.status not in RUNNABLE:
+        raise Denied(f"Pipeline execution not allowed for {org.status} organizations")
+    if org.subscription not in RUNNABLE:
+        raise Denied(f"Organization subscription is {org.subscription}")
 
 
 class OrgStore:

@@ -14,7 +14,8 @@ from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
 from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org
 from convergence.worker import LocalWorker

@@ -14,9 +14,10 @@ from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
 from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.messages import StepReady
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.reconcile import reconcile_run
 from convergence.engine.replay import replay_dead_letter
 from convergence.engine.services import INDEXES

@@ -15,7 +15,7 @@ from convergence.domain.schedule import Timing
 from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, feed_due
-from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue, release_held
 from convergence.engine.queue.reservation import CapReached, check_turn

@@ -17,7 +17,8 @@ from convergence.adapters.local.keyring.adapter import FileKeyring
 from convergence.config.loader import LoadedPipeline, parse_pipeline
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import NotFound
 from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS, Message

@@ -11,7 +11,7 @@ import pytest
 from convergence.domain.times import to_text
 from convergence.engine.absence import MARK, MARK_EVERY_S, note_alive
 from convergence.engine.cancel import cancel
-from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import EngineSettings

@@ -12,8 +12,8 @@ import orjson
 import pytest
 
 from convergence.engine.cancel import cancel
-from convergence.engine.dispatch import RunRequest, prepare
 from convergence.engine.dispatch_message import on_dispatch
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.replay import replay
 from convergence.engine.services import ProcessCache
 from convergence.errors import InvalidInput, NotFound, QuotaExceeded, RateLimited

@@ -11,7 +11,7 @@ import pytest
 from convergence.config.checks.processors import check_processors
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors import ps_types
-from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.replay import replay
 from convergence.errors import ConfigErrors, ConvergenceError
 from tests.unit.config.builders import a_pipeline

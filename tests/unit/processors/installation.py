@@ -11,7 +11,8 @@ from typing import Any, Final
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.views import runs as views
 from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox import ADMIN_KEY, Sandbox, anthropic, azure, deepseek, google

@@ -17,7 +17,8 @@ import pytest
 
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.ports.warehouse import Scope, Statement
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.bench import engine

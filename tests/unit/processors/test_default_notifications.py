@@ -15,7 +15,8 @@ from aiosmtpd.smtp import SMTP, Envelope
 
 from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.store import read_all_steps
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.bench import engine

@@ -12,7 +12,8 @@ import pytest
 
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.store import read_all_steps
 from convergence.errors import StillRunning
 from convergence.ports.warehouse import QueryResult, Scope, Statement

@@ -43,7 +43,7 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     refuse_kind(tree)
     targets = _targets(tree)
     if not isinstance(tree, QUERIES) and not targets:
-        raise StepFailed(f"{_kind(tree)} names no table.")
+        raise StepFailed(f"The statement {_kind(tree)} names no table.")
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
     views: set[tuple[str, str]] = set()
@@ -81,7 +81,7 @@ def refuse_kind(tree: exp.Expr) -> None:
     if known and isinstance(tree, exp.Create | exp.Drop):
         known = str(tree.args.get("kind", "")).upper() in {"TABLE", "VIEW"}
     if not known:
-        raise StepFailed(f"{_kind(tree)} cannot run here.")
+        raise StepFailed(f"The statement {_kind(tree)} cannot run here.")
     if not isinstance(tree, QUERIES) and tree.args.get("with_") is not None:
         raise StepFailed(f"WITH cannot come before {_kind(tree)}: put it before the SELECT inside.")
 
@@ -178,5 +178,5 @@ def _ancestors(node: exp.Expr) -> list[exp.Expr]:
 
 def _kind(tree: exp.Expr) -> str:
     if isinstance(tree, exp.Command):
-        return f"The statement {tree.name.upper()!r}"
-    return f"The statement {type(tree).__name__.upper()} {tree.args.get('kind') or ''}".rstrip()
+        return repr(tree.name.upper())
+    return f"{type(tree).__name__.upper()} {tree.args.get('kind') or ''}".rstrip()

@@ -22,8 +22,8 @@ from convergence.domain.backfill import (
 )
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
-from convergence.engine.dispatch import RunRequest, prepare
 from convergence.engine.kept_parameters import check_kept
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import InvalidInput, QuotaExceeded

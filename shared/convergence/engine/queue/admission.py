@@ -21,9 +21,10 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.transitions import appended
-from convergence.engine.dispatch import Prepared, RunRequest, check_once, prepare, take_turn
 from convergence.engine.finish_run import error_data, fail_run
 from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.pipeline_limits import check_once, take_turn
+from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.reservation import CapReached, caps_of, free_places, reserve, reserved_until
 from convergence.engine.services import Services
 from convergence.engine.store import (

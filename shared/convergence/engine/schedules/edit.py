@@ -15,8 +15,9 @@ from convergence.domain.firing import moved, next_slot, placed, skip_come
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Schedule, ScheduleState, Timing, schedule_id_of
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
 from convergence.engine.kept_parameters import check_kept
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.schedules.fire import fire_due, skip_run
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, change, read_schedule, require_schedule

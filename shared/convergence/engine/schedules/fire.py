@@ -30,7 +30,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import commit, read_run
 from convergence.errors import Conflict, ConvergenceError, NotFound, Transient
 from convergence.ports.documents import Create, Order, Patch, Replace, Where, Write
-from convergence.tenants.orgs import RUNNABLE, Org
+from convergence.tenants.orgs import Org, not_runnable
 
 logger = logging.getLogger(__name__)
 _PAGE: Final = 100
@@ -170,7 +170,7 @@ async def _firing(
     services: Services, stored: StoredSchedule, org: Org | None, active: Mapping[str, Run], now: datetime
 ) -> _Firing | None:
     schedule, version = stored
-    refusal = _refusal(org)
+    refusal = "the org does not exist" if org is None else not_runnable(org)
     alive = [run_id for run_id in schedule.active_runs if run_id in active]
     decision = decide(CronInstants(), schedule, alive, now, refusal=refusal)
     if decision is None:
@@ -190,14 +190,6 @@ async def _firing(
     writes: list[Write] = [Replace(schedule.path, version, after.to_data())]
     writes += [Create(each.path, each.to_data()) for each in (*skips, *([] if run is None else [run]))]
     return _Firing(after, token, [*writes, *cancels], run, skips, cancelled)
-
-
-def _refusal(org: Org | None) -> str:
-    if org is None:
-        return "the org does not exist"
-    if org.status not in RUNNABLE:
-        return f"the org is {org.status}"
-    return "" if org.subscription in RUNNABLE else f"the org's subscription is {org.subscription}"
 
 
 async def _stopped(services: Services, stored: StoredSchedule, reason: str, now: datetime) -> _Firing:

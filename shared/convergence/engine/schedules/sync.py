@@ -15,7 +15,7 @@ from convergence.config.loader import LoadedPipeline
 from convergence.config.model import pipeline as model
 from convergence.domain.records import changed
 from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
-from convergence.engine.dispatch import RunRequest, prepare
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.requirements import check_steps
 from convergence.engine.schedules.edit import from_now, new_schedule, skip_due, stopped
 from convergence.engine.schedules.store import StoredSchedule, schedules_of
@@ -23,7 +23,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import ConfigErrors, Conflict, ConvergenceError, NotFound
 from convergence.ports.documents import Create, Delete, Replace, Write
-from convergence.tenants.orgs import RUNNABLE, Org
+from convergence.tenants.orgs import Org, not_runnable
 from convergence.tenants.schedule_requests import REQUESTS
 
 DEFAULT: Final = "default"
@@ -113,7 +113,7 @@ def timing_of(schedule: model.Schedule) -> Timing:
 
 async def _wanted(services: Services, org: Org) -> tuple[dict[str, Schedule], dict[str, str]]:
     """Return the schedules that the pipelines' files give an org, by id; and why pipelines give it none, by path."""
-    if _refusal(org):
+    if not_runnable(org):
         return {}, {}
     found: dict[str, Schedule] = {}
     reasons: dict[str, str] = {}
@@ -178,15 +178,9 @@ def _scheduled(services: Services) -> list[LoadedPipeline]:
     return found
 
 
-def _refusal(org: Org) -> str:
-    if org.status not in RUNNABLE:
-        return f"the org is {org.status}"
-    return "" if org.subscription in RUNNABLE else f"the org's subscription is {org.subscription}"
-
-
 async def _reason(services: Services, org: Org, schedule: Schedule, reasons: Mapping[str, str]) -> str:
     """Return why an org has a schedule no more; empty when it keeps it, as while its file has mistakes."""
-    refusal = _refusal(org)
+    refusal = not_runnable(org)
     if refusal:
         return refusal
     try:
@@ -250,7 +244,7 @@ async def _stop(services: Services, stored: StoredSchedule, reason: str, done: S
 async def _check_own(services: Services, org: Org, stored: StoredSchedule, done: Synced) -> None:
     """Stop a schedule of the org's own whose org, pipeline or credential is gone; start it when they are back."""
     schedule = stored.schedule
-    reason = _refusal(org)
+    reason = not_runnable(org)
     if not reason and schedule.pipeline not in services.catalog.names():
         reason = "its pipeline is gone"
     if not reason and schedule.credential_id:

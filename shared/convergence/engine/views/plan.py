@@ -8,7 +8,7 @@ from typing import Any
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
 from convergence.domain.plan import PlanStep
-from convergence.engine.dispatch import Prepared
+from convergence.engine.prepare_run import Prepared
 from convergence.engine.services import Services
 from convergence.engine.views.quota import Used, used
 

@@ -9,7 +9,8 @@ from fastapi import Body, Header, Query
 
 from convergence.domain.quota import Limits
 from convergence.domain.status import RunStatus
-from convergence.engine.dispatch import RunRequest, dispatch, prepare
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.store import ANONYMOUS
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunView

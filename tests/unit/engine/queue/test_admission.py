@@ -17,8 +17,8 @@ from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
 from convergence.engine.cancel import cancel
-from convergence.engine.dispatch import RunRequest, prepare
 from convergence.engine.finish_run import finish_run
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.queue.wake import wake, wake_after, wake_due

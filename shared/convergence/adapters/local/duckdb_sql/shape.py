@@ -19,8 +19,6 @@ def shape(tree: exp.Expr) -> exp.Expr:
     """
     if any(table.args.get("version") is not None for table in tree.find_all(exp.Table)):
         raise StepFailed("FOR SYSTEM_TIME AS OF cannot run here: the embedded warehouse keeps no earlier versions.")
-    if tree.args.get("with_") is not None and isinstance(tree, exp.Create | exp.Insert | exp.Alter | exp.Drop):
-        raise StepFailed("WITH stands inside of the statement's query: CREATE TABLE … AS WITH … SELECT …")
     expand_pivots(tree)
     for select in list(tree.find_all(exp.Select)):
         _value_table(select)

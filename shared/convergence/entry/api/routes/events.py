@@ -10,7 +10,6 @@ from fastapi import APIRouter, Header, Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
-from convergence.engine.dispatch import check_runnable
 from convergence.engine.store import require_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move
@@ -21,6 +20,7 @@ from convergence.entry.api.routes.run_status import RunId
 from convergence.entry.api.runtime import At, Caller, RequestState, Runtime, request_state
 from convergence.entry.api.streams import Streams
 from convergence.errors import ConvergenceError, Denied, NotFound
+from convergence.tenants.orgs import check_runnable
 
 router = APIRouter(prefix="/pipelines", tags=["state"])
 LOOK_S: Final = 0.5

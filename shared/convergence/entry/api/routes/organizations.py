@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
 
 from convergence.domain.quota import Limits
-from convergence.engine.dispatch import dataset_of
+from convergence.engine.services import dataset_of
 from convergence.engine.views.quota import QuotaView, quota_view
 from convergence.entry.api.auth import Known, Operator, OrgName, Reader, check_known
 from convergence.entry.api.json import Json, StrictRoute

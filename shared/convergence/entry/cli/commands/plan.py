@@ -8,7 +8,7 @@ from typing import Any, Final, cast
 
 import click
 
-from convergence.engine.dispatch import prepare
+from convergence.engine.prepare_run import prepare
 from convergence.engine.views.plan import PlanView, plan_view
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import request_for

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from convergence.engine.dispatch import dataset_of
+from convergence.engine.services import dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, cell
 from convergence.entry.cli.server import not_there

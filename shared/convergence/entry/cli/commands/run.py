@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import Services
 from convergence.entry.cli import remote
 from convergence.entry.cli.follow import display, follow, report_end

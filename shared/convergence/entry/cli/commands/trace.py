@@ -7,8 +7,7 @@ from typing import Any, Final
 
 import click
 
-from convergence.engine.dispatch import dataset_of
-from convergence.engine.services import Services
+from convergence.engine.services import Services, dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output
 from convergence.entry.cli.server import not_there

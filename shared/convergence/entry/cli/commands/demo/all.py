@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from convergence.config.files.providers import load_providers, provider_of
 from convergence.domain.run import Run
-from convergence.engine.dispatch import RunRequest, dataset_of, dispatch
-from convergence.engine.services import Services
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
+from convergence.engine.services import Services, dataset_of
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.demo import main_job as demo
 from convergence.entry.cli.commands.demo.order import Planned, ordered, planned

@@ -9,8 +9,7 @@ from decimal import Decimal
 from typing import Any, Final
 
 from convergence.domain.run import Run
-from convergence.engine.dispatch import dataset_of
-from convergence.engine.services import Services
+from convergence.engine.services import Services, dataset_of
 from convergence.ports.warehouse import Parameter, Scope, Statement
 
 _OF_RUN: Final = """

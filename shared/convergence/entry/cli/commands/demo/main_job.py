@@ -11,7 +11,8 @@ from convergence.config.parameters.dates import parse_date
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
-from convergence.engine.dispatch import RunRequest, dispatch
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.demo.figures import figures
 from convergence.entry.cli.commands.demo.report import Report, print_report
