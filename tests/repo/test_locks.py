@@ -21,7 +21,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 GROUPS = {
     "embedded": ["embedded", "build"],
     "gcp": ["gcp", "build"],
-    "dev": ["embedded", "gcp", "build", "dev"],
+    "dev": ["embedded", "gcp", "aws", "azure", "gcs", "zstd", "build", "dev"],
 }
 
 
