@@ -29,7 +29,7 @@ COMMANDS: Final = {
     "reprice": "reprice",
     "cancel": "cancel",
     "dead-letters": "dead_letters",
-    "schedule": "schedule",
+    "schedule": "schedule.command",
     "queue": "queue",
     "backfill": "backfill",
     "backfills": "backfills",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from datetime import timedelta
 from typing import Annotated, Any, Literal
 
 from fastapi import APIRouter, Path, Query
@@ -11,12 +10,11 @@ from pydantic import AwareDatetime, Field, field_validator
 from typing_extensions import TypedDict
 
 from convergence.config.cron import check_cron, full_cron, zone
-from convergence.config.files.providers import provider_of
-from convergence.domain.records import changed
-from convergence.domain.schedule import Missed, Overlap, Schedule, Timing
+from convergence.domain.schedule import Missed, Overlap
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.wake import wake_due
 from convergence.engine.schedules import edit
+from convergence.engine.schedules.change import ScheduleChange, add_schedule, change_schedule
 from convergence.engine.schedules.store import require_schedule, schedules_of
 from convergence.engine.schedules.views import (
     NEXT_MAX,
@@ -105,20 +103,21 @@ class TimingBody(Asked):
             raise ValueError(str(error)) from error
         return value
 
-    def timing(self, before: Timing) -> Timing:
-        """Return the timing with the given fields."""
-        given: dict[str, Any] = {
-            "cron": self.cron_expression,
-            "timezone": self.timezone,
-            "jitter_s": None if self.jitter_minutes is None else self.jitter_minutes * 60,
-            "starting_deadline_s": None
-            if self.starting_deadline_minutes is None
-            else int(timedelta(minutes=self.starting_deadline_minutes).total_seconds()),
-            "missed": None if self.missed is None else Missed(self.missed),
-            "overlap": None if self.overlap is None else Overlap(self.overlap),
-            "queue_max": self.queue_max,
-        }
-        return changed(before, **{name: value for name, value in given.items() if value is not None})
+    def change(self) -> ScheduleChange:
+        """Return the change that the body asks for."""
+        return ScheduleChange(
+            cron=self.cron_expression,
+            timezone=self.timezone,
+            jitter_minutes=self.jitter_minutes,
+            starting_deadline_minutes=self.starting_deadline_minutes,
+            missed=None if self.missed is None else Missed(self.missed),
+            overlap=None if self.overlap is None else Overlap(self.overlap),
+            queue_max=self.queue_max,
+            parameters=self.parameters,
+            enabled=self.is_enabled,
+            paused_until=self.paused_until,
+            catch_up=self.catch_up,
+        )
 
 
 class ScheduleBody(TimingBody):
@@ -170,7 +169,7 @@ async def process(at: At, _: Operator) -> Json:
 async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) -> Json:
     """Change a schedule; what the org changes stays when the pipeline's file changes."""
     org = await _org_of(at, caller, schedule_id, "admin")
-    schedule = await _changed(at, org, schedule_id, body)
+    schedule = await change_schedule(at.services, org, schedule_id, body.change())
     return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
 
 
@@ -186,21 +185,10 @@ async def index(org: OrgName, at: At, _: Reader) -> Json:
 async def create(org: OrgName, at: At, caller: Admin, body: ScheduleBody) -> Json:
     """Add a schedule of the org's own for a pipeline."""
     await at.services.orgs.get(org)
-    loaded = at.services.catalog.get(body.pipeline)
-    check_run(caller, org, loaded.pipeline)
-    await _check_credential(at, org, loaded.pipeline.provider, body.credential_id)
-    schedule = edit.new_schedule(
-        at.services,
-        org=org,
-        pipeline=loaded.path,
-        provider=loaded.pipeline.provider,
-        timing=body.timing(Timing(cron=body.cron_expression)),
-        name=body.name,
-        credential_id=body.credential_id,
+    check_run(caller, org, at.services.catalog.get(body.pipeline).pipeline)
+    made = await add_schedule(
+        at.services, org, body.pipeline, body.name, body.change(), credential_id=body.credential_id
     )
-    made = await edit.create(at.services, changed(schedule, parameters=body.parameters or {}))
-    if body.paused_until is not None or body.is_enabled is False:
-        made = await edit.pause(at.services, org, made.schedule_id, until=body.paused_until)
     return Json(schedule_view(made, at.services.clock.now()), status_code=201)
 
 
@@ -227,27 +215,6 @@ async def following(
     return Json({"firings": next_firings(stored.schedule, count)})
 
 
-async def _changed(at: Runtime, org: str, schedule_id: str, body: TimingBody) -> Schedule:
-    def new(schedule: Schedule) -> Schedule:
-        timing = body.timing(schedule.timing)
-        parameters = schedule.parameters if body.parameters is None else body.parameters
-        overridden = {
-            *schedule.overridden,
-            *(["timing"] if timing != schedule.timing else []),
-            *(["parameters"] if body.parameters is not None else []),
-        }
-        return changed(schedule, timing=timing, parameters=parameters, overridden=tuple(sorted(overridden)))
-
-    schedule = await edit.edit_schedule(at.services, org, schedule_id, new)
-    if body.paused_until is not None:
-        return await edit.pause(at.services, org, schedule_id, until=body.paused_until)
-    if body.is_enabled is False:
-        return await edit.pause(at.services, org, schedule_id)
-    if body.is_enabled:
-        return await edit.resume(at.services, org, schedule_id, catch_up=body.catch_up)
-    return schedule
-
-
 async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> str:
     """Return the org of a schedule that the caller may run and change.
 
@@ -263,12 +230,3 @@ async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> 
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: nothing starts either way
         check_run(caller, org, at.services.catalog.get(str(document.data["pipeline"])).pipeline)
     return org
-
-
-async def _check_credential(at: Runtime, org: str, provider: str, credential_id: str) -> None:
-    if not credential_id:
-        return
-    found = await at.services.credentials.find(org, provider, credential_id)
-    if found is None or found.provider != provider:
-        registered = provider_of(at.services.providers(), provider)
-        raise InvalidInput(f"{org} has no {registered.display_name if registered else provider} credential of this id")
