@@ -23,6 +23,7 @@ from convergence.engine.backfills.create import check_running, dates_of
 from convergence.engine.cancel import cancel
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
+from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import ConfigErrors, Conflict, ConvergenceError, InvalidInput, NotFound, did_you_mean
@@ -198,24 +199,16 @@ async def _without_ended(services: Services, backfill: Backfill) -> Backfill:
 
 
 def _run(services: Services, backfill: Backfill, index: int, token: str) -> Run:
-    loaded, now = services.catalog.get(backfill.pipeline), services.clock.now()
     sliced = backfill.slices()[index]
     key = f"{backfill.backfill_id}\n{index}"
-    run = Run(
-        run_id=f"run_{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}",
+    run_id = f"run_{hashlib.blake2b(key.encode(), digest_size=10).hexdigest()}"
+    run = unprepared_run(
+        services,
+        Cause(run_id=run_id, request=f"{backfill.backfill_id}@{index}", trigger="backfill"),
         org=backfill.org,
-        pipeline=loaded.path,
-        pipeline_id=loaded.pipeline.pipeline_id,
-        provider=loaded.pipeline.provider,
-        digest="",
-        request_digest=f"{backfill.backfill_id}@{index}",
-        trigger="backfill",
-        created_at=now,
-        deadline_at=now,
-        check_at=now,
+        pipeline=backfill.pipeline,
         credential_id=backfill.credential_id,
         parameters={**backfill.parameters, **dates_of(sliced)},
-        run_once=loaded.pipeline.execution.run_once,
         token=token,
         backfill_id=backfill.backfill_id,
     )

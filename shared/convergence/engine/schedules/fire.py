@@ -24,6 +24,7 @@ from convergence.domain.transitions import appended
 from convergence.engine.cancel import announce_cancelled, cancellation
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
+from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services
@@ -210,7 +211,7 @@ async def _stopped(services: Services, stored: StoredSchedule, reason: str, now:
 def _queued_run(services: Services, schedule: Schedule, decision: Decision, token: str) -> Run:
     slot = decision.fires
     assert slot is not None, "only a decision that fires makes a run"
-    run = _blank_run(services, schedule, slot, token)
+    run = _unprepared(services, schedule, slot, token)
     delayed = "" if not decision.held_after else f", after run {decision.held_after}"
     reason = f"due at {to_text(slot)} (schedule {schedule.name}){delayed}"
     return queued(services, run, Priority.SCHEDULED, reason, held_after=decision.held_after, token=token)
@@ -219,7 +220,7 @@ def _queued_run(services: Services, schedule: Schedule, decision: Decision, toke
 def skip_run(services: Services, schedule: Schedule, skip: LastSkip, token: str) -> Run:
     """Return the record of instants that were not run: a run under the id of the last of them."""
     now = services.clock.now()
-    run = _blank_run(services, schedule, skip.last, token)
+    run = _unprepared(services, schedule, skip.last, token)
     times = "" if skip.count == 1 else f" {skip.count} firings from {to_text(skip.first)}:"
     return changed(
         run,
@@ -232,24 +233,15 @@ def skip_run(services: Services, schedule: Schedule, skip: LastSkip, token: str)
     )
 
 
-def _blank_run(services: Services, schedule: Schedule, slot: datetime, token: str) -> Run:
-    loaded = services.catalog.get(schedule.pipeline)
-    now = services.clock.now()
-    return Run(
-        run_id=scheduled_run_id(schedule.schedule_id, slot),
+def _unprepared(services: Services, schedule: Schedule, slot: datetime, token: str) -> Run:
+    run_id = scheduled_run_id(schedule.schedule_id, slot)
+    return unprepared_run(
+        services,
+        Cause(run_id=run_id, request=f"{schedule.schedule_id}@{to_text(slot)}", trigger="schedule"),
         org=schedule.org,
-        pipeline=loaded.path,
-        pipeline_id=loaded.pipeline.pipeline_id,
-        provider=loaded.pipeline.provider,
-        digest="",
-        request_digest=f"{schedule.schedule_id}@{to_text(slot)}",
-        trigger="schedule",
-        created_at=now,
-        deadline_at=now,
-        check_at=now,
+        pipeline=schedule.pipeline,
         credential_id=schedule.credential_id,
         parameters=schedule.parameters,
-        run_once=loaded.pipeline.execution.run_once,
         token=token,
         fire_time=slot,
         timezone=schedule.timing.timezone,

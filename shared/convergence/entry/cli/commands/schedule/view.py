@@ -11,6 +11,7 @@ from convergence.entry.cli.session import Session
 
 
 def print_schedule(session: Session, view: Mapping[str, Any]) -> None:
+    """Print what is known of a schedule, a line for each field that has a value."""
     if session.out.json:
         session.out.data(dict(view))
         return
