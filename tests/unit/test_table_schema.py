@@ -27,7 +27,7 @@ def test_a_plain_list_of_fields_gets_the_lineage_columns_behind_its_own(tmp_path
     assert table.name == "usage"
     assert table.columns[0] == Column("cost", "NUMERIC", "REQUIRED")
     assert tuple(column.name for column in table.columns[1:]) == LINEAGE_COLUMNS
-    assert table.partition_by == "x_ingestion_date"
+    assert table.partition_by == "x_pipeline_run_date"
 
 
 def test_lineage_columns_that_a_file_names_keep_their_place(tmp_path: Path) -> None:

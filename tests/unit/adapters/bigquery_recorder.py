@@ -113,6 +113,10 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.answer(*self.recorder.store("PUT", self.path_of(), self.body()))
 
+    def do_DELETE(self) -> None:
+        self.recorder.resources.pop(self.path_of(), None)
+        self.answer(204, {})
+
     def do_GET(self) -> None:
         path = self.path_of()
         name = path.split("/")[-1]
@@ -132,7 +136,12 @@ class Handler(BaseHTTPRequestHandler):
         return self.path.partition("?")[0]
 
     def body(self) -> dict[str, Any]:
-        sent: dict[str, Any] = json.loads(self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}")
+        """Return the JSON that was sent; of an upload the part before the data."""
+        data = self.rfile.read(int(self.headers.get("content-length") or 0)) or b"{}"
+        kind, _, boundary = self.headers.get("content-type", "").partition("boundary=")
+        if kind.startswith("multipart/"):
+            data = data.split(b"--" + boundary.strip('"').encode())[1].partition(b"\r\n\r\n")[2]
+        sent: dict[str, Any] = json.loads(data)
         return sent
 
     def answer(self, status: int, body: dict[str, Any]) -> None:

@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from convergence.config.files.shipped import shipped_configs
 from convergence.errors import ConfigError, NotFound, did_you_mean
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
+from convergence.ports.warehouse import LINEAGE_COLUMNS, PARTITION_BY, Column, TableSchema
 
 TYPES: Final = frozenset(
     {
@@ -79,10 +79,10 @@ _LINEAGE: Final = {
     "x_org_slug": ("STRING", "Org (tenant) that owns the row."),
     "x_pipeline_id": ("STRING", "Pipeline that wrote the row."),
     "x_credential_id": ("STRING", "Credential that was used; empty when none was."),
-    "x_pipeline_run_date": ("DATE", "Data date: the slice that a run replaces."),
+    "x_pipeline_run_date": ("DATE", "Data date: the slice that a run replaces; tables are partitioned by it."),
     "x_run_id": ("STRING", "Run that wrote the row."),
     "x_ingested_at": ("TIMESTAMP", "When the row was written."),
-    "x_ingestion_date": ("DATE", "Date of x_ingested_at in UTC; tables are partitioned by it."),
+    "x_ingestion_date": ("DATE", "Date of x_ingested_at in UTC."),
 }
 
 
@@ -283,8 +283,8 @@ def _check_keys(data: Mapping[str, Any], known: frozenset[str], *, where: str, p
 def _partition(options: Mapping[str, Any]) -> str | None:
     given = options.get("time_partitioning", options.get("timePartitioning"))
     if isinstance(given, dict):
-        return str(given.get("field", "x_ingestion_date"))
-    partition: str | None = options.get("partition_by", "x_ingestion_date")
+        return str(given.get("field", PARTITION_BY))
+    partition: str | None = options.get("partition_by", PARTITION_BY)
     return partition
 
 

@@ -6,6 +6,7 @@ lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a proce
 
 from convergence.ports.warehouse.records import (
     LINEAGE_COLUMNS,
+    PARTITION_BY,
     SHARED_DATASET,
     Column,
     Effect,
@@ -27,6 +28,7 @@ from convergence.ports.warehouse.roles import ParquetWriter, Routines, Stage, Ta
 
 __all__ = [
     "LINEAGE_COLUMNS",
+    "PARTITION_BY",
     "SHARED_DATASET",
     "Column",
     "Effect",

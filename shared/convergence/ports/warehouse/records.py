@@ -19,6 +19,8 @@ LINEAGE_COLUMNS: Final = (
     "x_ingestion_date",
 )
 
+PARTITION_BY: Final = "x_pipeline_run_date"  # what slices are made of, so that a load reads its own dates only
+
 Row = Mapping[str, Any]
 
 
@@ -44,7 +46,7 @@ class TableSchema:
     name: str
     columns: tuple[Column, ...]
     description: str = ""
-    partition_by: str | None = "x_ingestion_date"
+    partition_by: str | None = PARTITION_BY
     cluster_by: tuple[str, ...] = ()
     current_by: tuple[str, ...] | None = None
 

@@ -81,7 +81,7 @@ def _by_itself(
     if reach.end == OPEN:  # what was not committed is gone, as at the end of any script
         lines.append("ROLLBACK TRANSACTION;")
     elif reach.end - CLOSED:
-        lines.append("BEGIN ROLLBACK TRANSACTION; EXCEPTION WHEN ERROR THEN SET convergence_foreign = 0; END;")
+        lines.append("BEGIN ROLLBACK TRANSACTION; EXCEPTION WHEN ERROR THEN SET convergence_refused = NULL; END;")
     return [*lines, *_selected(out), ledger.insert_end(scope.dataset)]
 
 

@@ -28,4 +28,6 @@ class Closing:
             return Effect(marked.fingerprint, marked.at, rows, partial=marked.commits > 0)
         if job is None:
             return None
-        return Effect(fingerprint_of(job), job.ended or self._jobs.client.clock.now(), job.num_dml_affected_rows)
+        statistics = job.dml_stats  # of a load, which removes rows, too
+        rows = job.num_dml_affected_rows if statistics is None else statistics.inserted_row_count
+        return Effect(fingerprint_of(job), job.ended or self._jobs.client.clock.now(), rows)

@@ -10,7 +10,10 @@ from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage, Parameter
 
-DECLARED: Final = "DECLARE convergence_foreign, convergence_dateless INT64; DECLARE convergence_refused STRING;"
+DECLARED: Final = (
+    "DECLARE convergence_rows STRUCT<foreign_rows INT64, dateless_rows INT64, first_date DATE, last_date DATE>;"
+    " DECLARE convergence_refused STRING;"
+)
 # A handler of the author's may have caught the refusal: nothing was committed, and the call still fails.
 REFUSED_STAYS: Final = "IF convergence_refused IS NOT NULL THEN RAISE USING MESSAGE = convergence_refused; END IF;"
 _OF_RUN: Final = "(x_run_id = @convergence_run OR x_run_id IS NULL)"
@@ -30,7 +33,8 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
     """Return the statements that check and fill the rows of this run in each table: each ends with one UPDATE.
 
     Rows of the run are those with its x_run_id, and those without any. Those of another org are counted whichever run
-    they name: a statement may set that column too.
+    they name: a statement may set that column too. One look at the narrow columns of all rows finds them, and between
+    which dates they are: so the UPDATE changes and pays for the partitions of these only.
     """
     lines: list[str] = []
     for dataset, name in tables:
@@ -42,19 +46,23 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
             " it decides which rows a later run replaces. Nothing was written."
         )
         lines += [
-            f"SET convergence_foreign = (SELECT COUNT(*) FROM {table} WHERE x_org_slug <> @convergence_org);",
-            f"SET convergence_dateless = (SELECT COUNT(*) FROM {table}"
-            f" WHERE {_OF_RUN} AND x_pipeline_run_date IS NULL);",
-            "IF convergence_foreign > 0 THEN SET convergence_refused ="
-            f" CONCAT({_quoted(where)}, CAST(convergence_foreign AS STRING), {_quoted(foreign)}); END IF;",
-            "IF convergence_dateless > 0 THEN SET convergence_refused ="
-            f" CONCAT({_quoted(where)}, CAST(convergence_dateless AS STRING), {_quoted(dateless)}); END IF;",
+            "SET convergence_rows = (SELECT STRUCT("
+            "COUNTIF(x_org_slug <> @convergence_org) AS foreign_rows,"
+            f" COUNTIF({_OF_RUN} AND x_pipeline_run_date IS NULL) AS dateless_rows,"
+            f" MIN(IF({_OF_RUN}, x_pipeline_run_date, NULL)) AS first_date,"
+            f" MAX(IF({_OF_RUN}, x_pipeline_run_date, NULL)) AS last_date) FROM {table});",
+            "IF convergence_rows.foreign_rows > 0 THEN SET convergence_refused ="
+            f" CONCAT({_quoted(where)}, CAST(convergence_rows.foreign_rows AS STRING), {_quoted(foreign)}); END IF;",
+            "IF convergence_rows.dateless_rows > 0 THEN SET convergence_refused ="
+            f" CONCAT({_quoted(where)}, CAST(convergence_rows.dateless_rows AS STRING), {_quoted(dateless)}); END IF;",
             REFUSED_STAYS,
             f"UPDATE {table} SET x_run_id = @convergence_run, x_org_slug = @convergence_org,"
             " x_pipeline_id = COALESCE(x_pipeline_id, @convergence_pipeline),"
             " x_credential_id = COALESCE(x_credential_id, @convergence_credential),"
             " x_ingested_at = COALESCE(x_ingested_at, @convergence_at),"
-            f" x_ingestion_date = COALESCE(x_ingestion_date, @convergence_day) WHERE {_OF_RUN} AND ({_MISSING});",
+            " x_ingestion_date = COALESCE(x_ingestion_date, @convergence_day)"
+            " WHERE x_pipeline_run_date BETWEEN convergence_rows.first_date AND convergence_rows.last_date"
+            f" AND {_OF_RUN} AND ({_MISSING});",
         ]
     return lines
 

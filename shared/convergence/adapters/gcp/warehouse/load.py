@@ -1,12 +1,18 @@
-"""From staged rows to visible ones: one transaction that replaces the slices and leaves a mark that it did."""
+"""From staged rows to visible ones.
+
+Rows that replace others come by one MERGE: BigQuery queues it behind others on the same partitions, where it cancels
+one of two transactions on the same table. Its job id proves that it happened, and sent again it leaves the same rows.
+Rows that are added to others would be there twice, so their INSERT is in a transaction with a row of the ledger
+(docs/adr/0014-a-load-is-one-merge.md).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, date
-from typing import Any, Final
+from typing import Any
 
-from convergence.adapters.gcp.warehouse.jobs import JobOptions, Jobs
+from convergence.adapters.gcp.warehouse.jobs import Ended, JobOptions, Jobs, fingerprint_of
 from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.stage import PART, PLACE, BigQueryStage, needs_parsing
 from convergence.adapters.gcp.warehouse.values import query_parameters
@@ -15,8 +21,7 @@ from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
 
-_SLICE: Final = "x_org_slug = @x_org_slug AND x_pipeline_id = @x_pipeline_id AND x_credential_id = @x_credential_id"
-_NUMBER, _STAGE = "x_number", "x_stage"
+_NUMBER, _STAGE, _ADDED = "x_number", "x_stage", "x_added"
 
 
 class Loads:
@@ -28,20 +33,17 @@ class Loads:
     async def load(self, load: Load, stages: Sequence[BigQueryStage]) -> LoadResult:
         """Replace the slices by the staged rows; the stages are flushed and the table is there.
 
-        The job's id decides who loads. A job that failed has rolled back, unless the ledger has it.
+        The job's id decides who loads. A job that failed changed nothing, unless the ledger has it.
         """
         from google.cloud import bigquery
 
-        await self._ledger.ensure(load.dataset)
         full = [stage for stage in stages if not await stage.is_empty()]
         options = await self._options.of(load.lineage, fingerprint=load.fingerprint)
-        config = bigquery.QueryJobConfig(
-            query_parameters=[
-                *_parameters(load),
-                *query_parameters(self._ledger.parameters(load.job_id, load.fingerprint)),
-            ],
-            **options.config,
-        )
+        parameters = _parameters(load)
+        if load.mode is WriteMode.APPEND:
+            await self._ledger.ensure(load.dataset)
+            parameters += query_parameters(self._ledger.parameters(load.job_id, load.fingerprint))
+        config = bigquery.QueryJobConfig(query_parameters=parameters, **options.config)
         what = f"the load of {load.dataset}.{load.table.name}"
 
         async def committed() -> bool:
@@ -49,7 +51,7 @@ class Loads:
 
         try:
             ended = await self._jobs.query(
-                load.job_id, self._script(load, full), config, what=what, project=options.project, committed=committed
+                load.job_id, self._sql(load, full), config, what=what, project=options.project, committed=committed
             )
         except LeaseLost:
             known = await self._ledger.taken(load.dataset, load.job_id, load.fingerprint)
@@ -62,34 +64,32 @@ class Loads:
             if found is not None:
                 refuse_other(load.job_id, found.fingerprint, load.fingerprint)
                 return LoadResult(found.loaded, found.removed, repeated=True)
-        _, [(removed, loaded)] = await self._jobs.rows(ended.job)
+            refuse_other(load.job_id, fingerprint_of(ended.job), load.fingerprint)
+        return await self._result(load, ended)
+
+    async def _result(self, load: Load, ended: Ended) -> LoadResult:
+        if load.mode is WriteMode.APPEND:
+            _, [(loaded,)] = await self._jobs.rows(ended.job)
+            return LoadResult(rows_loaded=loaded, rows_removed=0, repeated=ended.repeated)
+        found = ended.job.dml_stats  # None where nothing changed
+        loaded, removed = (found.inserted_row_count, found.deleted_row_count) if found is not None else (0, 0)
         return LoadResult(rows_loaded=loaded, rows_removed=removed, repeated=ended.repeated)
 
-    def _script(self, load: Load, stages: Sequence[BigQueryStage]) -> str:
+    def _sql(self, load: Load, stages: Sequence[BigQueryStage]) -> str:
         target = bigquery_name(self._jobs.client.project, checked(load.dataset), checked(load.table.name))
-        dates = "" if load.dates is None else " AND x_pipeline_run_date IN UNNEST(@dates)"
-        lines = ["DECLARE removed, loaded INT64 DEFAULT 0;"]
-        if load.mode is WriteMode.MERGE and stages:
-            lines.append(f"CREATE TEMP TABLE convergence_staged AS\n{_latest(load, stages)};")
-        lines.append("BEGIN TRANSACTION;")
-        if load.mode is WriteMode.OVERWRITE:
-            lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates};", "SET removed = @@row_count;"]
-        elif load.mode is WriteMode.MERGE and stages:
-            names = ", ".join(map(bigquery_name, merge_keys(load)))
-            key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
-            found = f"{key} IN (SELECT {key} FROM convergence_staged)"
-            lines += [f"DELETE FROM {target} WHERE {_SLICE}{dates} AND {found};", "SET removed = @@row_count;"]
+        if load.mode is WriteMode.APPEND:
+            return self._append(load, stages, target)
+        if load.mode is WriteMode.MERGE:
+            return _merge(load, stages, target) if stages else f"DELETE FROM {target} WHERE FALSE"
+        return _overwrite(load, stages, target) if stages else f"DELETE FROM {target} AS kept WHERE {_slice(load)}"
+
+    def _append(self, load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+        lines = ["DECLARE loaded INT64 DEFAULT 0;", "BEGIN TRANSACTION;"]
         if stages:
-            names = ", ".join(bigquery_name(column.name) for column in load.table.columns)
-            merged = f"SELECT {names} FROM convergence_staged"
-            source = merged if load.mode is WriteMode.MERGE else _typed(load, stages, names)
-            lines += [f"INSERT INTO {target} ({names})\n{source};", "SET loaded = @@row_count;"]
-        lines += [
-            self._ledger.insert(load.dataset, "removed", "loaded"),
-            "COMMIT TRANSACTION;",
-            "SELECT removed, loaded;",
-        ]
-        return "\n".join(lines)
+            insert = f"INSERT INTO {target} ({_names(load)})\nSELECT {_names(load)} FROM ({_select(load, stages)});"
+            lines += [insert, "SET loaded = @@row_count;"]
+        mark = self._ledger.insert(load.dataset, "0", "loaded")
+        return "\n".join([*lines, mark, "COMMIT TRANSACTION;", "SELECT loaded;"])
 
     async def _refuse_dates(self, load: Load, stages: Sequence[BigQueryStage]) -> None:
         """Raise `SchemaMismatch` for the first row that belongs to no date of the load, if that was the reason."""
@@ -123,8 +123,46 @@ def _union(stages: Sequence[BigQueryStage]) -> str:
     )
 
 
-def _typed(load: Load, stages: Sequence[BigQueryStage], names: str) -> str:
-    return f"SELECT {names} FROM ({_select(load, stages)})"
+def _overwrite(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+    """Nothing matches, so all rows of the slice go and all staged rows come; BigQuery reads the slice's partitions."""
+    return (
+        f"MERGE INTO {target} AS kept\n"
+        f"USING (SELECT {_names(load)} FROM ({_select(load, stages)})) AS staged\nON FALSE\n"
+        f"WHEN NOT MATCHED BY SOURCE AND {_slice(load)} THEN DELETE\n"
+        f"WHEN NOT MATCHED BY TARGET THEN {_insert(load)}"
+    )
+
+
+def _merge(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
+    """Each staged row comes twice: once to match the rows of its key, which go, and once to be inserted."""
+    names = ", ".join(f"kept.{bigquery_name(name)}" for name in merge_keys(load))
+    key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
+    return (
+        f"MERGE INTO {target} AS kept\n"
+        f"USING (SELECT {_names(load)}, {_ADDED} FROM ({_latest(load, stages)})"
+        f" CROSS JOIN UNNEST([TRUE, FALSE]) AS {_ADDED}) AS staged\n"
+        f"ON NOT staged.{_ADDED} AND {_slice(load)} AND {key} = {key.replace('kept.', 'staged.')}\n"
+        "WHEN MATCHED THEN DELETE\n"
+        f"WHEN NOT MATCHED BY TARGET AND staged.{_ADDED} THEN {_insert(load)}"
+    )
+
+
+def _slice(load: Load) -> str:
+    """Return the condition of the rows that a load replaces. Its first and last date let BigQuery skip partitions."""
+    whose = " AND ".join(f"kept.{name} = @{name}" for name in ("x_org_slug", "x_pipeline_id", "x_credential_id"))
+    if load.dates is None:
+        return whose
+    day = "kept.x_pipeline_run_date"
+    return f"{day} BETWEEN @first_date AND @last_date AND {day} IN UNNEST(@dates) AND {whose}"
+
+
+def _insert(load: Load) -> str:
+    values = ", ".join(f"staged.{bigquery_name(column.name)}" for column in load.table.columns)
+    return f"INSERT ({_names(load)}) VALUES ({values})"
+
+
+def _names(load: Load) -> str:
+    return ", ".join(bigquery_name(column.name) for column in load.table.columns)
 
 
 def _latest(load: Load, stages: Sequence[BigQueryStage]) -> str:
@@ -167,6 +205,8 @@ def _parameters(load: Load) -> list[Any]:
         ("x_run_id", "STRING", lineage.run_id),
         ("x_ingested_at", "TIMESTAMP", lineage.ingested_at),
         ("x_ingestion_date", "DATE", day),
+        ("first_date", "DATE", min(load.dates, default=None) if load.dates is not None else None),
+        ("last_date", "DATE", max(load.dates, default=None) if load.dates is not None else None),
     ]
     found: list[Any] = [bigquery.ScalarQueryParameter(*each) for each in scalars]
     return [*found, bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates or ()))]

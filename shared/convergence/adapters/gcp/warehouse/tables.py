@@ -6,6 +6,7 @@ found in order is remembered for the life of the process.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,6 +21,8 @@ from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
+
+logger = logging.getLogger(__name__)
 
 _ROUNDS: Final = 5  # of reading and adding columns, when others add some at the same time
 
@@ -59,6 +62,7 @@ class Tables:
             else:
                 done = await self._widen(dataset, table, found)
             if done and await self._ensure_view(dataset, table):
+                _warn_of_partitions(dataset, table, found)
                 self._ensured.add((dataset, table))
                 return
         raise Transient(f"{dataset}.{table.name}: others change this table at the same time")
@@ -179,6 +183,20 @@ class Tables:
         except PreconditionFailed:
             return False
         return True
+
+
+def _warn_of_partitions(dataset: str, table: TableSchema, found: bigquery.Table | None) -> None:
+    """Say that a table of an earlier release is read as a whole by each write: its partitions cannot be changed."""
+    stored = found.time_partitioning.field if found is not None and found.time_partitioning is not None else None
+    if found is not None and table.partition_by is not None and stored != table.partition_by:
+        logger.warning(
+            "%s.%s is partitioned by %s, its schema file names %s: loads stay correct, but read all of it. Copy it"
+            " into a new one (docs/bigquery.md, Partitions).",
+            dataset,
+            table.name,
+            stored or "nothing",
+            table.partition_by,
+        )
 
 
 def _relaxed(field: bigquery.SchemaField) -> bigquery.SchemaField:
