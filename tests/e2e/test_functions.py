@@ -12,6 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
+from convergence.adapters.gcp.documents.indexes import index_file
+from convergence.engine.services import INDEXES, UNINDEXED
 from tests.emulators.firestore import FirestoreServer
 from tests.emulators.functions import KMS_KEY, NAMES, FunctionProcess, settings
 from tests.emulators.kms import KmsServer
@@ -38,7 +40,7 @@ class Cloud:
 
 @pytest.fixture(scope="module")
 def cloud() -> Iterator[Cloud]:
-    firestore, pubsub, kms = FirestoreServer(), PubSubServer(), KmsServer([KMS_KEY])
+    firestore, pubsub, kms = FirestoreServer(index_file(INDEXES, UNINDEXED)), PubSubServer(), KmsServer([KMS_KEY])
     environment = settings(
         firestore=firestore.start(), pubsub=pubsub.start(), kms=kms.start(), CONVERGENCE_ROOT_KEY=KEY
     )

@@ -11,10 +11,11 @@ from typing import Any, Final, TypeVar
 
 import httpx
 
+from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.bootstrap.google_cloud import google_cloud
 from convergence.config.settings.functions import FunctionSettings
 from convergence.engine.messages import message
-from convergence.engine.services import Services
+from convergence.engine.services import INDEXES, UNINDEXED, Services
 from convergence.ports.bus import TICK
 from convergence.sandbox import ADMIN_KEY
 from tests.e2e.gated_sandbox import GatedSandbox, listening
@@ -112,7 +113,8 @@ def cloud(folder: Path, names: Iterable[str] = NAMES, *, jump: bool = False) -> 
     Raises `RuntimeError` where BigQuery's stand-in has no environment.
     """
     identity = Identity()
-    firestore, pubsub, kms = FirestoreServer(), PubSubServer(jump=jump, token=identity.token), KmsServer([KMS_KEY])
+    firestore = FirestoreServer(index_file(INDEXES, UNINDEXED))
+    pubsub, kms = PubSubServer(jump=jump, token=identity.token), KmsServer([KMS_KEY])
     bigquery = BigQueryServer(folder)
     with ExitStack() as closing:
         for server in (firestore, pubsub, kms, bigquery, identity):

@@ -17,6 +17,7 @@ STEP: Final = {"reads": 3, "writes": 2, "messages": 1, "hints": 0, "events": 2}
 RUN: Final = {"reads": 4, "writes": 5, "messages": 0, "hints": 1, "events": 2}  # a run's start and end
 LOOK: Final = {"reads": 6, "writes": 1, "messages": 0, "hints": 0, "events": 1}  # the reconciler, at a run of five
 TICK: Final = {"reads": 39, "writes": 0, "messages": 0, "hints": 0, "events": 0}  # with nothing to do
+QUEUED: Final = {"reads": 12, "writes": 4, "messages": 0, "hints": 1, "events": 1}  # a wait, on top of a run's start
 
 # Assumed, and stated on the page.
 STEP_S: Final = 0.2  # a step that mostly waits
@@ -139,5 +140,13 @@ def idle_minute() -> str:
     return f"| an idle minute | one tick: {reads} reads, since each empty query is billed as one; {day:.2f} USD a day |"
 
 
+def queued_run() -> str:
+    """Return the row of a run that waits in its org's queue before it starts."""
+    more = f"{QUEUED['reads']} reads, {QUEUED['writes']} writes, one hint and one event"
+    return (
+        f"| a queued run | {more} more than one that starts at once; {MILLION * engine(QUEUED):.2f} USD per million |"
+    )
+
+
 if __name__ == "__main__":
-    print(million_steps(), a_day(), idle_minute(), sep="\n\n")
+    print(million_steps(), a_day(), idle_minute(), queued_run(), sep="\n\n")

@@ -16,6 +16,7 @@ def test_the_tables_are_computed() -> None:
     assert cost_page.million_steps() in PAGE
     assert cost_page.a_day() in PAGE
     assert cost_page.idle_minute() in PAGE
+    assert cost_page.queued_run() in PAGE
 
 
 def test_a_step_costs_a_quarter_of_a_transition_of_step_functions() -> None:

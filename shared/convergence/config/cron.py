@@ -71,11 +71,16 @@ def zone(name: str) -> tzinfo:
     """Return the time zone. Raises `InvalidInput` with the nearest names."""
     if name == "UTC":
         return UTC
-    try:
+    if name in _zones():
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError) as error:  # ZoneInfoNotFoundError; a path; a folder of the database
-        known = did_you_mean(name[:100], available_timezones()) if name else ""
-        raise InvalidInput(f"no time zone is called {name[:100]!r}.{known}") from error
+    known = did_you_mean(name[:100], _zones()) if name else ""
+    raise InvalidInput(f"no time zone is called {name[:100]!r}.{known}")
+
+
+@lru_cache(maxsize=1)
+def _zones() -> frozenset[str]:
+    """Return the names that mean the same on every machine, as sets of rules for `posixrules` and `right/` do not."""
+    return frozenset(available_timezones() - {"localtime", "posixrules", "Factory"})
 
 
 def fire_times(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:

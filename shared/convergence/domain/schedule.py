@@ -7,10 +7,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
+
+DEFAULT_NAME: Final = "default"  # of the schedule that a pipeline's file describes
 
 
 class Missed(StrEnum):
@@ -121,7 +123,7 @@ class Schedule:
     org: str
     pipeline: str
     provider: str
-    name: str  # "default" for the pipeline's own schedule
+    name: str  # `DEFAULT_NAME` for the pipeline's own schedule
     timing: Timing
     created_at: datetime
     updated_at: datetime

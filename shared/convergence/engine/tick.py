@@ -13,10 +13,14 @@ from convergence.ports.bus import Ack, Answer, Delivery
 
 
 async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: ARG001 - a tick has no content
-    """Handle one message of the topic `tick`. Ticks that come together do the same work and no harm."""
-    await fire_schedules(services)
-    await reconcile(services)
-    await admit_due(services)
+    """Handle one message of the topic `tick`. In a process one is at work and one waits; more would do the same."""
+    turns = services.cache.ticks
+    if turns.waiting:
+        return Ack()
+    async with turns.turn():
+        await fire_schedules(services)
+        await reconcile(services)
+        await admit_due(services)
     return Ack()
 
 

@@ -54,7 +54,9 @@ def test_a_wrong_cron_says_which_field(cron: str, message: str) -> None:
     assert message in (check_cron(cron) or "")
 
 
-@pytest.mark.parametrize("name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe"])
+@pytest.mark.parametrize(
+    "name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "localtime", "posixrules", "Factory"]
+)
 def test_an_unknown_zone_is_refused(name: str) -> None:
     with pytest.raises(InvalidInput, match="no time zone"):
         zone(name)

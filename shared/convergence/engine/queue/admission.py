@@ -25,7 +25,7 @@ from convergence.engine.finish_run import error_data, fail_run
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
-from convergence.engine.queue.reservation import CapReached, caps_of, free_places, reserve, reserved_until
+from convergence.engine.queue.reservation import CapReached, caps_of, free_places, rate_of, reserve, reserved_until
 from convergence.engine.services import Services
 from convergence.engine.store import (
     StoredRun,
@@ -154,6 +154,7 @@ async def _admit_one(services: Services, current: _Pass, queue: OrgQueue, versio
         await _rest(services, changed(queue, waiting_pools={}), version, reason="")
         return None
     blocked: list[str] = []
+    limited: list[RateLimited] = []
     for head in heads:
         full = await _full_caps(services, head.stored.run)
         if full:
@@ -178,8 +179,11 @@ async def _admit_one(services: Services, current: _Pass, queue: OrgQueue, versio
         except CapReached as reached:
             blocked.append(reached.cap)
             continue
-        except (QuotaExceeded, RateLimited) as reached:
-            await _rest(services, queue, version, reason=str(reached), opens_in_s=reached.retry_after_s)
+        except RateLimited as reached:  # its pipeline's own limit; the other pools may have runs that can start
+            limited.append(reached)
+            continue
+        except QuotaExceeded as reached:
+            await _rest(services, queue, version, reason=str(reached), wait_s=_until_it_opens(reached))
             return None
         current.virtual_time = max(current.virtual_time, start)
         current.admitted += 1
@@ -187,8 +191,15 @@ async def _admit_one(services: Services, current: _Pass, queue: OrgQueue, versio
     names = tuple(dict.fromkeys(blocked))
     if GLOBAL in names:
         return None  # the pass ends here for all; the org stays ready
-    await _rest(services, queue, version, reason=f"no free place in {', '.join(names)}", blocked_on=names)
+    reasons = [f"no free place in {', '.join(names)}"] if names else []
+    reasons += [str(each) for each in limited]
+    wait_s = min([_RECHECK_S, *(each.retry_after_s or _RECHECK_S for each in limited)])
+    await _rest(services, queue, version, reason="; ".join(reasons)[:1000], wait_s=wait_s, blocked_on=names)
     return None
+
+
+def _until_it_opens(reached: QuotaExceeded) -> float:
+    return min(_OPENS_MAX_S, max(_RECHECK_S, reached.retry_after_s or 0.0))
 
 
 async def _full_caps(services: Services, run: Run) -> list[str]:
@@ -197,11 +208,15 @@ async def _full_caps(services: Services, run: Run) -> list[str]:
 
 
 async def _check_room(services: Services, run: Run) -> None:
-    """Find a full org before anything is prepared. Raises `QuotaExceeded`."""
+    """Find a full org, or a pipeline at its own limit, before anything is prepared.
+
+    Raises `QuotaExceeded` and `RateLimited`.
+    """
     usage, _ = await read_usage(services, budget_path(run))
     now = services.clock.now()
     limits = (await services.orgs.get(run.org)).limits
     usage.reserve(run.run_id, limits, now=now, until=now, counted=True, token="")
+    await take_turn(services, run, rate_of(services, run.pipeline))
 
 
 async def _heads(services: Services, queue: OrgQueue) -> list[_Head]:
@@ -297,13 +312,12 @@ async def _rest(
     version: int,
     *,
     reason: str,
-    opens_in_s: float | None = None,
+    wait_s: float = _RECHECK_S,
     blocked_on: tuple[str, ...] = (),
 ) -> None:
     """Take an org out of the ready ones until something may have changed. Raises `Conflict`."""
     next_check_at = None
     if queue.waiting_pools:
-        wait_s = min(_OPENS_MAX_S, max(_RECHECK_S, opens_in_s or 0.0))
         next_check_at = services.clock.now() + timedelta(seconds=wait_s)
     rested = changed(
         queue,

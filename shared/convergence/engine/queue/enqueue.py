@@ -31,7 +31,7 @@ def queued(services: Services, run: Run, priority: Priority, reason: str, *, hel
     """Return a run, not stored yet, as it waits in its org's queue: without plan and reservation."""
     now = services.clock.now()
     rank = "" if held_after else rank_of(priority, run.dated, run.run_id)
-    pool = pool_of(services, run.provider, run.credential_id)
+    pool = pool_of(services, run.provider, run.credential_id, run.pipeline)
     gives_up = now + timedelta(seconds=services.settings.queue_timeout_s)
     return changed(
         run,

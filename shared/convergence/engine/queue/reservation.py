@@ -14,7 +14,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.store import budget_path, read_usage, write
-from convergence.errors import QuotaExceeded
+from convergence.errors import ConfigErrors, InvalidInput, NotFound, QuotaExceeded
 from convergence.ports.documents import Order, Where, Write
 
 
@@ -46,12 +46,21 @@ def caps_of(services: Services, provider: str, credential_id: str) -> list[Cap]:
     return caps
 
 
-def pool_of(services: Services, provider: str, credential_id: str) -> str:
-    """Return the pool of runs that share every cap."""
-    caps = [cap for cap in caps_of(services, provider, credential_id) if cap.name != GLOBAL]
-    if not caps:
-        return NO_POOL
-    return f"{provider}.{credential_id}" if any(cap.name == credential_cap(credential_id) for cap in caps) else provider
+def pool_of(services: Services, provider: str, credential_id: str, pipeline: str) -> str:
+    """Return the pool of runs that share every cap; a pipeline with a limit per minute has a pool of its own."""
+    caps = {cap.name for cap in caps_of(services, provider, credential_id)} - {GLOBAL}
+    pool = NO_POOL
+    if caps:
+        pool = f"{provider}.{credential_id}" if credential_cap(credential_id) in caps else provider
+    return pool if rate_of(services, pipeline) is None else f"{pool}~{pipeline}"
+
+
+def rate_of(services: Services, pipeline: str) -> int | None:
+    """Return how many runs of a pipeline an org may start in a minute; None: as many as it likes."""
+    try:
+        return services.catalog.get(pipeline).pipeline.rate_limit_per_minute
+    except (NotFound, InvalidInput, ConfigErrors):  # its file is gone or broken: admission says so
+        return None
 
 
 @dataclass(frozen=True, slots=True)

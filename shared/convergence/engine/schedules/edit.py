@@ -14,7 +14,7 @@ from convergence.config.parameters.values import resolve_parameters
 from convergence.domain.firing import moved, next_slot, placed, skip_come
 from convergence.domain.records import changed
 from convergence.domain.run import Run
-from convergence.domain.schedule import Schedule, ScheduleState, Timing, schedule_id_of
+from convergence.domain.schedule import DEFAULT_NAME, Schedule, ScheduleState, Timing, schedule_id_of
 from convergence.engine.dispatch import dispatch
 from convergence.engine.kept_parameters import check_kept
 from convergence.engine.prepare_run import RunRequest
@@ -85,8 +85,10 @@ async def create(services: Services, schedule: Schedule) -> Schedule:
 
     Raises:
         Conflict: there is one of this name for the pipeline and credential.
-        InvalidInput: a parameter, or the org has as many schedules as it may.
+        InvalidInput: the name, a parameter, or the org has as many schedules as it may.
     """
+    if schedule.name == DEFAULT_NAME:
+        raise InvalidInput(f"{DEFAULT_NAME!r} is the name of the schedule in the pipeline's file; choose another name")
     check_parameters(services, schedule)
     now, token = services.clock.now(), services.ids.new("t")
     known = await read_schedule(services, schedule.schedule_id)

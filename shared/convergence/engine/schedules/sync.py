@@ -14,7 +14,7 @@ from typing import Any, Final
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model import pipeline as model
 from convergence.domain.records import changed
-from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
+from convergence.domain.schedule import DEFAULT_NAME, Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.requirements import check_steps
 from convergence.engine.schedules.edit import from_now, new_schedule, skip_due, stopped
@@ -26,7 +26,6 @@ from convergence.ports.documents import Create, Delete, Replace, Write
 from convergence.tenants.orgs import Org, not_runnable
 from convergence.tenants.schedule_requests import REQUESTS
 
-DEFAULT: Final = "default"
 _PAGE: Final = 100
 logger = logging.getLogger(__name__)
 GONE: Final = "its pipeline's file no longer has a schedule"
@@ -132,7 +131,7 @@ async def _wanted(services: Services, org: Org) -> tuple[dict[str, Schedule], di
                 pipeline=loaded.path,
                 provider=loaded.pipeline.provider,
                 timing=timing_of(written),
-                name=DEFAULT,
+                name=DEFAULT_NAME,
                 credential_id=credential_id,
             )
             enabled = written.enabled and not org.demo

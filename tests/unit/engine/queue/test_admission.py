@@ -420,3 +420,25 @@ def test_run_times_are_learned_while_the_org_is_ready(capped: Engine) -> None:
 
 def _unlimited(org: Org) -> Org:
     return replace(org, limits=Limits(daily=1000, monthly=1000, concurrent=1000))
+
+
+def test_a_pipeline_at_its_limit_a_minute_holds_up_no_other_of_its_org(engine: Engine) -> None:
+    engine.pipeline("rate_limit_per_minute: 2\n" + one())
+    engine.pipeline(one(), "q/d/n")
+    still(engine)
+
+    async def scenario() -> None:
+        limited = [await queue_run(engine) for _ in range(4)]
+        await engine.clock.sleep(1)
+        prepared = await prepare(engine.services, RunRequest(org="acme", pipeline="q/d/n"))
+        other = await enqueue(engine.services, prepared.run, Priority.SCHEDULED)
+        assert (await admission_pass(engine.services)).runs == 3
+        assert await status(engine, other) is RunStatus.RUNNING
+        assert [await status(engine, run) for run in limited].count(RunStatus.QUEUED) == 2
+        queue = await engine.data("org_queues/acme")
+        assert "p/d/n runs at most 2 times a minute" in queue["reason"]
+        await engine.clock.sleep(30.5)  # the next one may start: half a minute, not a whole one
+        assert await wake_due(engine.services) == 1
+        assert (await admission_pass(engine.services)).runs == 1
+
+    engine.run_scenario(scenario)

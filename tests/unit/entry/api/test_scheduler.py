@@ -47,6 +47,8 @@ def test_a_schedule_is_added_shown_changed_paused_and_removed(run_scenario: RunS
     [
         ("cron_expression", "0 2 30 2 *", "never fires"),
         ("cron_expression", "0 2 * *", "five fields"),
+        ("timezone", "localtime", "no time zone is called"),
+        ("name", "default", "the schedule in the pipeline's file"),
         ("timezone", "Europe/Berln", "Did you mean 'Europe/Berlin'"),
     ],
 )
