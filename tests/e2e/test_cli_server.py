@@ -86,7 +86,12 @@ def test_runs_are_accepted_cancelled_and_replayed(cli: Cli, org: str) -> None:
     refused = cli("replay", accepted["run_id"])
     assert (refused.code, "completed" in refused.err) == (2, True)
     dead_letter = cli("replay", f"{accepted['run_id']}.step.0")
-    assert (dead_letter.code, f"replay the dead letter's run: {accepted['run_id']}" in dead_letter.err) == (2, True)
+    assert (dead_letter.code, f"{org} has no dead letter" in dead_letter.err) == (2, True)
+    assert cli("dead-letters", "list", org).out == f"{org} has no dead letters.\n"
+    assert cli("dead-letters", "list", "_all", "--by-cause", "--json").data["complete"]
+    assert cli("dead-letters", "show", org, "run_1.step.0").code == 2
+    assert cli("dead-letters", "discard", org, "run_1.step.0", "--reason", "none").code == 2
+    assert cli("dead-letters", "send", "_all", "message.1").code == 2
     assert cli("plan", org, HELLO, "--json").data["pipeline"] == HELLO
 
 
@@ -147,7 +152,6 @@ def test_a_secret_is_refused_on_the_command_line_before_it_is_sent(cli: Cli) -> 
         (("query", "acme", "SELECT 1"), "where the data directory is"),
         (("demo",), "omit --url and --profile"),
         (("resume",), "finishes by itself"),
-        (("dead-letters", "acme"), "history acme --status failed"),
         (("migrate",), "name the last one"),
     ],
 )

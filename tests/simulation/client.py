@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel
+from convergence.engine.dead_letters.act import replay_dead_letter
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
-from convergence.engine.replay import replay, replay_dead_letter
+from convergence.engine.replay import replay
 from convergence.errors import ConvergenceError, InvalidInput, QuotaExceeded
 from tests.simulation.faults import Killed, Process
 from tests.simulation.secret import SECRET

@@ -119,8 +119,12 @@ class _Outcome:
         """One dead letter for each final failure, none for anything else."""
         failures = self._world.watch.failures[self.run_id]
         prefix = f"dead_letters/{self.run_id}."
-        dead_letters = [path.split(".")[1] for path in self._world.state if path.startswith(prefix)]
+        found = {path: data for path, data in self._world.state.items() if path.startswith(prefix)}
+        dead_letters = [path.split(".")[1] for path in found]
         assert sorted(failures) == sorted(dead_letters), f"{self.run_id}: failed {failures}, dead {dead_letters}"
+        for path, data in found.items():
+            closed = data.get("closed") is not None
+            assert closed == (self._run["status"] == "completed"), f"{path} is {'closed' if closed else 'open'}"
 
     def _check_end_steps(self) -> None:
         run = self._run

@@ -23,7 +23,7 @@ from convergence.errors import ConfigError, ConvergenceError, InvalidInput, NotF
 from convergence.ports.bus import Ack, Answer, Delivery, Message, Retry
 
 KIND: Final = "dispatch"  # attribute; distinguishes dead letters of this topic from those of steps
-_HIDDEN: Final = "[secret]"
+HIDDEN: Final = "[secret]"
 Trigger = Literal["schedule", "backfill", "chain", "event"]
 
 
@@ -129,6 +129,6 @@ def _without_secrets(services: Services, expected: DispatchMessage, delivery: De
         names = set(expected.parameters)
     if not names:
         return delivery
-    shown = {name: _HIDDEN if name in names else value for name, value in expected.parameters.items()}
+    shown = {name: HIDDEN if name in names else value for name, value in expected.parameters.items()}
     data = orjson.dumps(orjson.loads(delivery.message.data) | {"parameters": shown})
     return replace(delivery, message=delivery.message._replace(data=data))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
+from convergence.domain.dead_letter import Closed, DeadLetterState
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan, PlanStep, Trigger
 from convergence.domain.records import changed
@@ -14,11 +15,21 @@ from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.messages import publish_events, publish_queue_changed, publish_ready
 from convergence.engine.services import Services
-from convergence.engine.store import StoredRun, once_path, read_plan, read_run, release_writes, write, write_run
+from convergence.engine.store import (
+    DEAD_LETTERS,
+    StoredRun,
+    once_path,
+    read_plan,
+    read_run,
+    release_writes,
+    write,
+    write_run,
+)
 from convergence.errors import Conflict
-from convergence.ports.documents import Write
+from convergence.ports.documents import Patch, Where, Write
 
 _TEXT_MAX: Final = 10_000  # characters of an error
+_DEAD_LETTERS_MAX: Final = 90  # of a run that are closed with it: a commit holds 100 documents; one more is replayed
 _MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
     RunStatus.COMPLETED: frozenset({"on_success", "on_completion", "always"}),
     RunStatus.FAILED: frozenset({"on_failure", "on_completion", "always"}),
@@ -48,9 +59,9 @@ async def _end(
         ended = changed(run.advance(to, at=services.clock.now(), reason=reason, token=token), queue=None)
         if error is not None:
             ended = changed(ended, error=error)
-        once = [await _once(services, run)] if run.run_once and to is RunStatus.COMPLETED else []
+        done = await _completion(services, run) if to is RunStatus.COMPLETED else []
         try:
-            await write_run(services, ended, version, *release_writes(run), *extra, *once)
+            await write_run(services, ended, version, *release_writes(run), *extra, *done)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:
@@ -90,6 +101,22 @@ def error_data(code: str, message: str, *, step_id: str | None, at: datetime) ->
     kept = message if len(message) <= _TEXT_MAX else message[:_TEXT_MAX] + " …"
     storable = kept.encode("utf-8", "replace").decode()
     return {"code": code, "message": storable, "step_id": step_id, "at": to_text(at)}
+
+
+async def _completion(services: Services, run: Run) -> list[Write]:
+    """Return what goes into the commit that completes a run: its mark, and the end of the dead letters it had."""
+    once = [await _once(services, run)] if run.run_once else []
+    return once if run.epoch == 0 else [*once, *await _close_dead_letters(services, run)]
+
+
+async def _close_dead_letters(services: Services, run: Run) -> list[Write]:
+    page = await services.documents.query(
+        DEAD_LETTERS, where=[Where("run_id", "==", run.run_id)], limit=_DEAD_LETTERS_MAX
+    )
+    reason = f"completed in epoch {run.epoch}"
+    closed = Closed(state=DeadLetterState.COMPLETED, at=services.clock.now(), by="engine", reason=reason)
+    open_ones = [document.path for document in page.documents if document.data.get("closed") is None]
+    return [Patch(path, {("closed",): closed.to_data()}) for path in open_ones]
 
 
 async def _once(services: Services, run: Run) -> Write:

@@ -21,7 +21,6 @@ from convergence.engine.queue.reservation import reserve, reserved_until
 from convergence.engine.secret_parameters import SEALED, seal, split_secrets
 from convergence.engine.services import Services, dataset_of
 from convergence.engine.store import (
-    DEAD_LETTERS,
     StoredRun,
     StoredStep,
     plan_path,
@@ -32,7 +31,7 @@ from convergence.engine.store import (
     write,
     write_run,
 )
-from convergence.errors import Conflict, InvalidInput, NotFound, did_you_mean
+from convergence.errors import Conflict, InvalidInput, did_you_mean
 from convergence.ports.documents import Create, Write
 from convergence.tenants.orgs import check_runnable
 
@@ -78,17 +77,6 @@ async def replay(
         ready = [step for step in edit.plan.graph if step.step_id not in done and done.issuperset(step.depends_on)]
         await publish_ready(services.bus, again, [step.step_id for step in ready])
         return again
-
-
-async def replay_dead_letter(services: Services, org: str, dead_letter_id: str) -> Run:
-    """Replay the run of a dead letter. Raises `InvalidInput` for a dead letter of an older epoch."""
-    dead_letter = await services.documents.get(f"{DEAD_LETTERS}/{dead_letter_id}")
-    if dead_letter is None or dead_letter.data["org"] != org or "run_id" not in dead_letter.data:
-        raise NotFound(f"{org} has no dead letter {dead_letter_id!r}; list them with: convergence dead-letters {org}")
-    run = (await require_run(services, org, dead_letter.data["run_id"])).run
-    if run.epoch != dead_letter.data["epoch"]:
-        raise InvalidInput(f"dead letter {dead_letter_id} was replayed already; run {run.run_id} is {run.status}")
-    return await replay(services, org, run.run_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from convergence.domain.step import Step
 from convergence.engine.decoded import Decoded
 from convergence.engine.executions import Executions
 from convergence.engine.fan_in import FanInTracker
+from convergence.engine.turns import Turns
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Documents, Index
@@ -49,6 +50,8 @@ INDEXES: Final = (
     Index("org_queues", ("next_check_at",)),
     Index("org_queues", ("blocked_on", "virtual_start"), array="blocked_on"),
     Index("dead_letters", ("org", "created_at"), descending=True),
+    Index("dead_letters", ("created_at",), descending=True),
+    Index("dead_letters", ("run_id",)),
     Index("api_keys", ("org", "created_at")),
     Index("orgs", ("slug",)),
 )
@@ -105,6 +108,7 @@ class ProcessCache:
         self.steps = Decoded(Step.from_data)
         self.routines_synced = False
         self.routines_failed: set[str] = set()  # procedures whose file is wrong
+        self.ticks = Turns()
         self.queues: set[str] = set()  # orgs that are known to have a queue
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet

@@ -13,26 +13,31 @@ import pytest
 from convergence.adapters.gcp.documents.adapter import FirestoreDocuments
 from convergence.adapters.local.bus import LocalBus
 from convergence.bootstrap.embedded import EmbeddedOptions, embedded
+from convergence.domain.queue import OrgQueue, queue_path
 from convergence.domain.quota import Limits
+from convergence.engine.dead_letters.act import replay_dead_letter
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.dispatch import dispatch
 from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.messages import StepReady
-from convergence.engine.prepare_run import RunRequest
+from convergence.engine.prepare_run import RunRequest, prepare
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.reconcile import reconcile_run
-from convergence.engine.replay import replay_dead_letter
 from convergence.engine.services import INDEXES
 from convergence.engine.step.run_step import on_step_ready, run_step
 from convergence.engine.tick import on_tick
+from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
-from convergence.engine.views.runs import dead_letters, history
+from convergence.engine.views.runs import history
 from convergence.errors import StepFailed
 from convergence.ports.bus import DISPATCH, STEP_READY, Ack, Delivery, Message
 from convergence.ports.bus import TICK as TICK_TOPIC
-from convergence.ports.documents import Patch
+from convergence.ports.documents import Create, Patch
 from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.orgs import Org, OrgStore
 from convergence.worker import LocalWorker
-from tests.repo.cost_page import LOOK, RUN, STEP, TICK
+from tests.repo.cost_page import LOOK, QUEUED, RUN, STEP, TICK
 from tests.unit.adapters.firestore_engine import FirestoreEngine, firestore_server
 from tests.unit.engine.shapes import chain
 from tests.unit.engine.works import TWO, failing, one
@@ -65,7 +70,7 @@ def test_a_failed_run_is_listed_and_its_dead_letter_replays_it(engine: Firestore
         run = await engine.run()
         listed = await history(engine.services, "acme", status="failed", provider="p")
         assert [each["run_id"] for each in listed["runs"]] == [run.run_id]
-        assert len((await dead_letters(engine.services, "acme"))["dead_letters"]) == 1
+        assert len((await dead_letters(engine.services, Filter(org="acme")))["dead_letters"]) == 1
         await replay_dead_letter(engine.services, "acme", f"{run.run_id}.load_b.0")
         ended = await engine.worker.wait("acme", run.run_id)
         return ended, await quota_view(engine.services, await engine.services.orgs.get("acme"))
@@ -220,6 +225,26 @@ def test_the_bill_of_a_tick_with_nothing_to_do(engine: FirestoreEngine) -> None:
 
     tick = engine.run_scenario(scenario)
     assert {name: tick.get(name, 0) for name in TICK} == TICK
+
+
+def test_the_bill_of_a_run_that_waits_in_the_queue(engine: FirestoreEngine) -> None:
+    engine.pipeline(one())
+    engine.bus.detach()  # what its steps cost is counted elsewhere
+
+    async def scenario() -> tuple[dict[str, int], dict[str, int]]:
+        await engine.services.documents.commit([Create(queue_path("acme"), OrgQueue(org="acme").to_data())])
+        await engine.start()
+        engine.forget()
+        await engine.start()
+        direct = engine.counts
+        engine.forget()
+        prepared = await prepare(engine.services, RunRequest(org="acme", pipeline="p/d/n"))
+        await enqueue(engine.services, prepared.run)
+        await admission_pass(engine.services)  # the one that its hint causes
+        return direct, engine.counts
+
+    direct, waited = engine.run_scenario(scenario)
+    assert {name: waited.get(name, 0) - direct.get(name, 0) for name in QUEUED} == QUEUED
 
 
 def test_a_shipped_pipeline_fills_the_warehouse_with_its_state_in_firestore(tmp_path: Path) -> None:

@@ -15,10 +15,12 @@ import pytest
 from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
 from convergence.engine.services import INDEXES, Services
 from convergence.engine.store import read_run
 from convergence.engine.views import runs as views
+from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
@@ -111,7 +113,9 @@ async def everything(services: Services) -> None:
         for status in (None, *(status.value for status in RunStatus)):
             page = await views.history(services, "acme", provider=provider, status=status, limit=1)
             await views.history(services, "acme", provider=provider, status=status, cursor=page["cursor"])
-    await views.dead_letters(services, "acme")
+    for org in ("acme", None):
+        await dead_letters(services, Filter(org=org))
+        await dead_letters(services, Filter(org=org, before=services.clock.now(), after=services.clock.now()))
     await ApiKeyStore(services.documents, services.clock).all("acme")
     await services.credentials.all("acme", "p")
     await services.orgs.slugs()

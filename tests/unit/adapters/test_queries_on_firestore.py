@@ -15,6 +15,7 @@ from convergence.domain.schedule import Timing
 from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, feed_due
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue, release_held
@@ -27,6 +28,7 @@ from convergence.engine.schedules.store import schedules_of
 from convergence.engine.schedules.sync import sync_requested
 from convergence.engine.schedules.views import queue_views
 from convergence.engine.views import runs as views
+from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
@@ -44,6 +46,8 @@ QUERIES = {
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
     "engine/backfills/create.py": 2,
     "engine/backfills/feed.py": 2,
+    "engine/dead_letters/find.py": 1,
+    "engine/finish_run.py": 1,
     "engine/queue/admission.py": 2,
     "engine/queue/enqueue.py": 2,
     "engine/queue/reservation.py": 1,
@@ -93,7 +97,11 @@ def test_lists_of_runs_and_dead_letters_are_answered_in_every_combination(engine
         first = await views.history(engine.services, "acme", limit=1)
         after = await views.history(engine.services, "acme", limit=1, cursor=first["cursor"])
         assert first["runs"] != after["runs"]
-        assert len((await views.dead_letters(engine.services, "acme"))["dead_letters"]) == 1
+        now = engine.services.clock.now()
+        for org in ("acme", None):
+            assert len((await dead_letters(engine.services, Filter(org=org)))["dead_letters"]) == 1
+            assert len((await dead_letters(engine.services, Filter(org=org, before=now)))["dead_letters"]) == 1
+            assert not (await dead_letters(engine.services, Filter(org=org, after=now)))["dead_letters"]
         assert len((await views.status(engine.services, "acme", first["runs"][0]["run_id"]))["steps"]) == 2
         return found
 

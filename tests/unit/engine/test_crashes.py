@@ -11,11 +11,12 @@ import pytest
 
 from convergence.domain.status import StepStatus
 from convergence.domain.step import Step
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.executions import Executions
 from convergence.engine.messages import StepReady
 from convergence.engine.services import EngineSettings, ProcessCache, Services
 from convergence.engine.step.run_step import run_step
-from convergence.engine.views.runs import dead_letters as dead_letters_of
+from convergence.engine.views.dead_letters import dead_letters as dead_letters_of
 from convergence.engine.views.runs import status
 from convergence.ports.bus import Ack, Answer, Retry
 from convergence.ports.documents import Create
@@ -81,7 +82,11 @@ def test_a_step_that_kills_every_process_is_found_and_says_how_often(engine: Eng
     async def scenario() -> tuple[int, Any, Any]:
         server, run = Server(engine), await engine.start()
         deaths = await server.live_with(run.run_id)
-        return deaths, await status(engine.services, "acme", run.run_id), await dead_letters_of(engine.services, "acme")
+        return (
+            deaths,
+            await status(engine.services, "acme", run.run_id),
+            await dead_letters_of(engine.services, Filter(org="acme")),
+        )
 
     deaths, view, dead_letters = engine.run_scenario(scenario)
     step = view["steps"][0]

@@ -10,10 +10,11 @@ import pytest
 
 from convergence.engine.cancel import cancel
 from convergence.engine.dead_letter import on_dead_letter
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.messages import StepReady, publish_queue_changed
 from convergence.engine.replay import replay
 from convergence.engine.step.run_step import on_step_ready
-from convergence.engine.views.runs import dead_letters
+from convergence.engine.views.dead_letters import dead_letters
 from convergence.errors import StepFailed
 from convergence.ports.bus import DEAD_LETTER, QUEUE_CHANGED, STEP_READY, Ack, Delivery, Message
 from convergence.ports.documents import Patch
@@ -127,10 +128,10 @@ def test_a_dead_letter_is_announced_by_its_name_and_shown_with_all_that_is_known
 
     async def scenario() -> Any:
         run = await engine.run()
-        (first,) = (await dead_letters(engine.services, "acme"))["dead_letters"]
+        (first,) = (await dead_letters(engine.services, Filter(org="acme")))["dead_letters"]
         engine.bus.detach()
         await replay(engine.services, "acme", run.run_id)
-        (again,) = (await dead_letters(engine.services, "acme"))["dead_letters"]
+        (again,) = (await dead_letters(engine.services, Filter(org="acme")))["dead_letters"]
         return run, first, again
 
     run, first, again = engine.run_scenario(scenario)
@@ -138,6 +139,7 @@ def test_a_dead_letter_is_announced_by_its_name_and_shown_with_all_that_is_known
     assert [orjson.loads(message.data) for message in engine.dead_letters] == [{"letter": name}]
     assert {**first, "created_at": ""} == {
         "letter_id": name,
+        "org": "acme",
         "run_id": run.run_id,
         "step_id": "load_a",
         "ps_type": "generic.noop",
@@ -148,5 +150,9 @@ def test_a_dead_letter_is_announced_by_its_name_and_shown_with_all_that_is_known
         "error_message": "generic.noop: no such report",
         "created_at": "",
         "replayed": False,
+        "state": "open",
+        "closed_at": None,
+        "closed_by": None,
+        "closed_reason": None,
     }
-    assert again == first | {"replayed": True}
+    assert again == first | {"replayed": True, "state": "replayed"}

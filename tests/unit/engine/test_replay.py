@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from convergence.engine.cancel import cancel
-from convergence.engine.replay import replay, replay_dead_letter
+from convergence.engine.dead_letters.act import replay_dead_letter
+from convergence.engine.replay import replay
 from convergence.engine.views.runs import status
 from convergence.errors import InvalidInput, NotFound, StepFailed
 from convergence.ports.processor import Context

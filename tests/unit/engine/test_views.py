@@ -17,9 +17,12 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
+from convergence.domain.times import to_text
+from convergence.engine.dead_letters.find import Filter
 from convergence.engine.services import Services
 from convergence.engine.store import dead_letter_write, plan_path
 from convergence.engine.views import runs as views
+from convergence.engine.views.dead_letters import dead_letters
 from convergence.errors import InvalidInput, NotFound
 from convergence.ports.documents import Create
 
@@ -265,7 +268,7 @@ def test_a_dead_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None
         dead_letter_write(a_run("run_2"), "load", "shop.load", error, 1, T0),
     )
     world.put(dead_letter_write(newer, "load", "shop.load", error, 1, T0 + timedelta(seconds=1)))
-    found = world.see(views.dead_letters, "acme")["dead_letters"]
+    found = world.see(dead_letters, Filter(org="acme"))["dead_letters"]
     assert [(item["letter_id"], item["attempts"], item["replayed"]) for item in found] == [
         ("run_2.load.1", 1, False),
         ("run_1.extract.0", 3, False),
@@ -275,8 +278,8 @@ def test_a_dead_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None
 
 def test_an_unreadable_message_is_a_dead_letter_without_a_run(world: World) -> None:
     data = {"org": "acme", "topic": "step-ready", "error": {"code": "message.unreadable", "message": "not JSON"}}
-    world.put(Create("dead_letters/message.1", {**data, "data": "eA==", "attributes": {}, "created_at": "2026"}))
-    (found,) = world.see(views.dead_letters, "acme")["dead_letters"]
+    world.put(Create("dead_letters/message.1", {**data, "data": "eA==", "attributes": {}, "created_at": to_text(T0)}))
+    (found,) = world.see(dead_letters, Filter(org="acme"))["dead_letters"]
     assert (found["run_id"], found["topic"], found["replayed"]) == (None, "step-ready", False)
 
 

@@ -186,8 +186,36 @@ def test_a_dead_letter_replays_its_run_once(acme: Cli) -> None:
     assert acme("replay", dead_letter).code == 1  # the file is still missing
     again = acme("replay", dead_letter)
     assert (again.code, "was replayed already" in again.err) == (2, True)
-    edited = acme("replay", dead_letter, "-p", GOOD_FILE)
-    assert (edited.code, "a dead letter is replayed without changes" in edited.err) == (2, True)
+
+
+def test_a_dead_letter_is_shown_replayed_with_other_parameters_and_closed_by_its_success(acme: Cli) -> None:
+    acme("run", "acme", "shop/load")
+    (found,) = acme("dead-letters", "list", "_all", "--state", "open", "--json").data["dead_letters"]
+    shown = acme("dead-letters", "show", "acme", found["letter_id"])
+    assert "there is no file 'openai/seed/missing.csv'" in shown.out
+    assert "convergence.processors.openai.seed_csv:" in shown.out
+    assert "1  " in acme("dead-letters", "list", "acme", "--by-cause", "--pipeline", "shop/load").out
+    unknown = acme("dead-letters", "replay", found["letter_id"], "-p", "fil=x")
+    assert (unknown.code, "Did you mean 'file'?" in unknown.err) == (2, True)
+    assert acme("dead-letters", "replay", found["letter_id"], "-p", GOOD_FILE).code == 0
+    closed = acme("dead-letters", "show", "acme", found["letter_id"], "--json").data
+    assert (closed["state"], closed["closed_by"], closed["run_status"]) == ("completed", "engine", "completed")
+    assert closed["changes"] == {"file": {"before": "openai/seed/missing.csv", "after": GOOD_FILE.partition("=")[2]}}
+    assert acme("dead-letters", "acme", "--older-than", "1d").out == "acme has no dead letters.\n"
+    again = acme("dead-letters", "replay", found["letter_id"])
+    assert (again.code, "was replayed already" in again.err) == (2, True)
+
+
+def test_a_dead_letter_is_discarded_with_a_reason_and_not_replayed_afterwards(acme: Cli) -> None:
+    acme("run", "acme", "shop/load")
+    name = acme("dead-letters", "acme", "--json").data["dead_letters"][0]["letter_id"]
+    assert acme("dead-letters", "discard", "acme", name, "--reason", " ").code == 2
+    assert "discarded" in acme("dead-letters", "discard", "acme", name, "--reason", "not ours").out
+    refused = acme("dead-letters", "replay", name)
+    assert (refused.code, "is discarded already: not ours" in refused.err) == (2, True)
+    assert acme("dead-letters", "list", "acme", "--state", "open").out == "acme has no dead letters.\n"
+    bad = acme("dead-letters", "list", "acme", "--older-than", "soon")
+    assert (bad.code, "--older-than takes an age" in bad.err) == (2, True)
 
 
 def test_only_failed_and_cancelled_runs_are_replayed(acme: Cli) -> None:

@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any, Final
 
 from convergence.config.cron import check_cron, full_cron, zone
+from convergence.domain.times import duration
 from convergence.errors import InvalidInput, did_you_mean
 
 Report = Callable[[str | None, str], None]  # key within the schedule (None: the schedule itself), message
@@ -23,9 +24,7 @@ _WHEN: Final = frozenset({"cron", "default_cron", "type", "time", "minute", "day
 _PLAIN: Final = frozenset({"enabled", "jitter_minutes", "missed", "overlap", "queue_max", "parameters"})
 _TIMES: Final = frozenset({"start", "end", "blackouts", "starting_deadline"})
 KEYS: Final = _WHEN | _PLAIN | _TIMES | {"timezone"}
-_UNITS: Final[Mapping[str, int]] = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 _YEARS: Final = range(1970, 3000)
-_DURATION: Final = re.compile(r"([0-9]{1,7})\s*([smhd])", re.ASCII)
 
 
 def normalise(written: Any, report: Report) -> dict[str, Any] | None:
@@ -87,9 +86,8 @@ def _moment(value: Any, where: tzinfo, report: Callable[[str], None]) -> datetim
 
 
 def _duration(value: Any, report: Report) -> int | None:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is not None:
-        return int(match[1]) * _UNITS[match[2]]
+    if isinstance(value, str) and (known := duration(value)) is not None:
+        return int(known.total_seconds())
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     report("starting_deadline", f'a duration such as "24h", "90m" or a number of seconds, not {str(value)[:100]!r}')

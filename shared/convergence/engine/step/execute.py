@@ -23,11 +23,13 @@ from convergence.domain.step import Step
 from convergence.engine.finish_run import error_data, run_timed_out
 from convergence.engine.services import Services
 from convergence.engine.step.context import StepContext
+from convergence.engine.step.failing_frame import failing_frame
 from convergence.engine.step.lease import Lease
 from convergence.engine.store import StoredRun
 from convergence.errors import ConvergenceError, LeaseLost, StorageFault, Throttled, Transient
 from convergence.ports import processor as words
 from convergence.ports.http.hosts import HostCheck, hosts_checked
+from convergence.ports.processor import Processor
 from convergence.tenants.api_hosts import TenantHosts
 
 logger = logging.getLogger(__name__)
@@ -85,6 +87,7 @@ async def execute(
     """Return the outcome. A cancellation from outside (the process stops) passes through: the step stays claimed."""
     deadline = services.clock.now() + timedelta(seconds=lease.limit_s)
     context = StepContext(services, stored.run, plan, planned, lease, results, deadline)
+    processor: Processor | None = None
     try:
         processor = services.processor(planned.ps_type)
         with hosts_checked(_hosts(services, stored)):
@@ -110,7 +113,8 @@ async def execute(
         interrupted = _interrupted(
             services, plan, planned, lease, context
         )  # some processors wrap the cancellation in their own error
-        return interrupted or _failure(services, planned, error, context)
+        frame = None if processor is None else failing_frame(error, processor)
+        return interrupted or _failure(services, planned, error, context, frame)
     finally:
         await context.close()
 
@@ -195,7 +199,9 @@ def _bad_answer(services: Services, planned: PlanStep, what: str) -> Failed:
     return Failed(error=_error(services, planned, "step.bad_result", what), retryable=False)
 
 
-def _failure(services: Services, planned: PlanStep, error: BaseException, context: StepContext) -> Failed:
+def _failure(
+    services: Services, planned: PlanStep, error: BaseException, context: StepContext, frame: str | None = None
+) -> Failed:
     message = context.redact(str(error) or type(error).__name__)
     known = isinstance(error, ConvergenceError)
     if not known:
@@ -203,7 +209,7 @@ def _failure(services: Services, planned: PlanStep, error: BaseException, contex
         context.logger.error("%s raised", planned.ps_type, exc_info=error)
     code = error.code if isinstance(error, ConvergenceError) else "step.crashed"
     return Failed(
-        error=_error(services, planned, code, message),
+        error=_error(services, planned, code, message) | ({} if frame is None else {"frame": frame}),
         retryable=error.retryable if isinstance(error, ConvergenceError) else isinstance(error, _connection_errors()),
         retry_after_s=error.retry_after_s if isinstance(error, Throttled) else 0.0,
         environment=_environment(error),

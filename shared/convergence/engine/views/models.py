@@ -5,9 +5,9 @@ Times are text as `domain.times` writes it (UTC), durations are milliseconds.
 
 from __future__ import annotations
 
-from typing import Any, NotRequired  # pydantic reads them on Python 3.11 only from there
+from typing import Any
 
-from typing_extensions import TypedDict
+from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
 
 class StepView(TypedDict):
@@ -83,27 +83,3 @@ class Move(TypedDict):
     step_id: str | None
     status: str
     why: str
-
-
-class DeadLetterView(TypedDict):
-    """A dead letter. `replayed` when its run was replayed in a later epoch."""
-
-    letter_id: str
-    run_id: str | None
-    step_id: str | None
-    ps_type: str | None
-    pipeline: str | None
-    epoch: int | None
-    attempts: int
-    code: str
-    error_message: str
-    created_at: str
-    replayed: bool
-    topic: NotRequired[str]
-
-
-class DeadLetters(TypedDict):
-    """A page of dead letters, latest first."""
-
-    dead_letters: list[DeadLetterView]
-    cursor: str | None

@@ -17,8 +17,8 @@ from convergence.domain.step import Step
 from convergence.domain.times import to_text
 from convergence.engine.finish_run import matching_end_steps
 from convergence.engine.services import Services
-from convergence.engine.store import DEAD_LETTERS, StoredStep, read_all_steps, read_plan, record_id, require_run
-from convergence.engine.views.models import DeadLetters, DeadLetterView, History, Move, RunSummary, RunView, StepView
+from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
+from convergence.engine.views.models import History, Move, RunSummary, RunView, StepView
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.documents import Order, Where
 
@@ -87,15 +87,6 @@ async def results(services: Services, org: str, run_id: str) -> dict[str, Mappin
     run = (await require_run(services, org, run_id)).run
     stored = await read_all_steps(services, run)
     return {item.step.step_id: item.step.result for item in stored.values() if item.step.result is not None}
-
-
-async def dead_letters(services: Services, org: str, *, limit: int = 50, cursor: str | None = None) -> DeadLetters:
-    """Return the dead letters of `org`, latest first. Raises `InvalidInput` for a bad limit or cursor."""
-    found, following = await _page(services, DEAD_LETTERS, [Where("org", "==", org)], limit, cursor)
-    run_ids = sorted({data["run_id"] for _, data in found if "run_id" in data})
-    runs = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids])
-    epochs = {run_id: run.data["epoch"] for run_id, run in zip(run_ids, runs, strict=True) if run is not None}
-    return {"dead_letters": [_dead_letter_view(path, data, epochs) for path, data in found], "cursor": following}
 
 
 async def _page(
@@ -213,26 +204,6 @@ def _warnings(plan: Plan, stored: Mapping[str, StoredStep]) -> list[str]:
 
 def _move(step_id: str | None, at: str, to: str, reason: str) -> Move:
     return {"at": at, "step_id": step_id, "status": str(to), "why": reason}
-
-
-def _dead_letter_view(path: str, data: Mapping[str, Any], epochs: Mapping[str, int]) -> DeadLetterView:
-    epoch = data.get("epoch")
-    view: DeadLetterView = {
-        "letter_id": path.rpartition("/")[2],
-        "run_id": data.get("run_id"),
-        "step_id": data.get("step_id"),
-        "ps_type": data.get("ps_type") or None,
-        "pipeline": data.get("pipeline"),
-        "epoch": epoch,
-        "attempts": int(data.get("attempts", 0)),
-        "code": str(data["error"].get("code")),
-        "error_message": str(data["error"].get("message")),
-        "created_at": data["created_at"],
-        "replayed": epoch is not None and epochs.get(data["run_id"], epoch) > epoch,
-    }
-    if "topic" in data:
-        view["topic"] = data["topic"]
-    return view
 
 
 def _text(at: datetime | None) -> str | None:

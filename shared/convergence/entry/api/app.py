@@ -14,6 +14,7 @@ from convergence.entry.api import problems
 from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
     backfills,
+    dead_letters,
     discovery,
     events,
     health,
@@ -36,6 +37,7 @@ _AREAS: Final = (
     run_control,
     scheduler,
     backfills,
+    dead_letters,
     discovery,
     integrations,
     organizations,

@@ -17,7 +17,17 @@ from convergence.ports.bus import AUDIT_EVENTS
 from convergence.tenants.orgs import SLUG
 
 MUTATING: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
-_TARGETS: Final = ("run_id", "schedule_id", "backfill_id", "path", "provider", "key_id", "name")
+_TARGETS: Final = (
+    "run_id",
+    "schedule_id",
+    "backfill_id",
+    "letter_id",
+    "replay_id",
+    "path",
+    "provider",
+    "key_id",
+    "name",
+)
 
 
 async def audit(runtime: Runtime, scope: Scope, state: RequestState, route: str, status: int) -> None:

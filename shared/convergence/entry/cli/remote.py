@@ -48,18 +48,16 @@ def replay(
 ) -> int:
     """Replay a run there."""
     org = server.org
-    if "." in name:
-        raise InvalidInput(
-            f"the API replays runs, not dead letters; replay the dead letter's run: {name.partition('.')[0]}"
-        )
-    run_id = server.run_id(name)
+    dead_letter = f"/dead-letters/{quoted(org)}/{quoted(name)}" if "." in name else None
+    run_id = server.run_id(name) if dead_letter is None else name
     body: dict[str, Any] = {"latest": latest}
     if applied:
         body["applied"] = applied
     if any(words):
-        pipeline = server.get(_status(org, run_id))["pipeline"]
+        pipeline = server.get(dead_letter or _status(org, run_id))["pipeline"]
         body["parameters"] = given(server, pipeline, words, ask=False)
-    accepted = server.ask("POST", f"/pipelines/replay/{quoted(org)}/{quoted(run_id)}", json=body)
+    path = f"/pipelines/replay/{quoted(org)}/{quoted(run_id)}" if dead_letter is None else f"{dead_letter}/replay"
+    accepted = server.ask("POST", path, json=body)
     return _followed(session, server, org, accepted, wait=wait)
 
 

@@ -34,6 +34,8 @@ def index_file(indexes: Iterable[Index], unindexed: Iterable[str] = ()) -> dict[
             composite += [_composite(index, "")] if index.array else _both_directions(index)
         elif index.collection in everything:
             overrides.append(_override(index.collection, _path(index.fields[0]), ["ASCENDING", "DESCENDING"]))
+            if index.descending:  # the field's own index has the names descend with it
+                composite.append(_composite(index, "DESCENDING"))
     return {"indexes": composite, "fieldOverrides": overrides}
 
 

@@ -1,57 +1,294 @@
-"""`convergence dead-letters`: list the steps that failed for good."""
+"""`convergence dead-letters`: what failed for good, and what becomes of it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, Final, TypeVar
 
 import click
 
-from convergence.engine.views import runs as views
+from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.times import duration
+from convergence.engine.dead_letters import act
+from convergence.engine.dead_letters.find import Filter
+from convergence.engine.services import Services
+from convergence.engine.views import dead_letters as views
+from convergence.engine.views.dead_letters import DeadLetterDetail, DeadLetters, Summary
+from convergence.entry.cli.commands import replay as replay_command
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.server import not_there
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
+from convergence.errors import InvalidInput
+
+F = TypeVar("F", bound=Callable[..., Any])
+EVERY_ORG: Final = "_all"
+BY: Final = "cli"
 
 
-@click.command("dead-letters", cls=Command)
+class Group(click.Group):
+    """Its commands; an org in their place lists that org's dead letters, as earlier releases did."""
+
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> Any:
+        """Find the command."""
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            args = ["list", *args]
+        return super().resolve_command(ctx, args)
+
+
+def filter_options(command: F) -> F:
+    """Add the options that say which dead letters."""
+    for decorate in (
+        click.option("--newer-than", metavar="AGE", help="Younger than 90m, 24h, 7d …"),
+        click.option("--older-than", metavar="AGE", help="Older than 90m, 24h, 7d …"),
+        click.option("--code", metavar="TEXT", help="Those with this error code."),
+        click.option("--step", metavar="STEP", help="Those of this step."),
+        click.option("--pipeline", metavar="PATH", help="Those of this pipeline."),
+    ):
+        command = decorate(command)
+    return command
+
+
+@click.group("dead-letters", cls=Group)
+def command() -> None:
+    """List, show, replay, send and discard what failed for good; `_all` for ORG means every org."""
+
+
+@command.command("list", cls=Command)
 @click.argument("org")
+@filter_options
+@click.option("--state", type=click.Choice([each.value for each in DeadLetterState]), help="How they stand.")
+@click.option("--by-cause", is_flag=True, help="Count them by error code, pipeline and step.")
 @click.option("--limit", type=int, default=20, show_default=True, help="How many, at most 500.")
 @click.option("--cursor", metavar="TEXT", help="Continue after the page that returned this cursor.")
 @click.pass_obj
-def command(session: Session, org: str, limit: int, cursor: str | None) -> int:
-    """List the dead letters of ORG: steps that failed for good, latest first. Works while another process writes.
+def list_(session: Session, /, org: str, by_cause: bool, limit: int, cursor: str | None, **given: Any) -> int:
+    """List the dead letters of ORG, latest first. Works while another process writes.
 
     \b
     Example:
-      convergence dead-letters acme
+      convergence dead-letters list acme
+      convergence dead-letters list _all --by-cause --state open
+      convergence dead-letters list acme --code step.failed --newer-than 24h
     """
-    if session.server() is not None:
-        not_there("list dead letters", f"the runs that failed: {session.command('history', org, '--status', 'failed')}")
-    return asyncio.run(_letters(session, org, limit, cursor))
+    page = {} if by_cause else {"limit": limit, "cursor": cursor}
 
+    async def work(services: Services) -> Summary | DeadLetters:
+        wanted = await wanted_of(services, org, given)
+        if by_cause:
+            return await views.summary(services, wanted)
+        return await views.dead_letters(services, wanted, limit=limit, cursor=cursor)
 
-async def _letters(session: Session, org: str, limit: int, cursor: str | None) -> int:
-    with session.reading() as services:
-        await known_org(services, org)
-        page = await views.dead_letters(services, org, limit=limit, cursor=cursor)
+    path = f"/dead-letters/{quoted(org)}{'/summary' if by_cause else ''}"
+    found: Any = look(session, org, work, path, {**given, **page})
     if session.out.json:
-        session.out.data(page)
-        return 0
-    rows = [
-        (
-            dead_letter["letter_id"],
-            "replayed" if dead_letter["replayed"] else "open",
-            dead_letter["created_at"][:19].replace("T", " "),
-            dead_letter["attempts"],
-            dead_letter["code"],
-            dead_letter["error_message"],
+        session.out.data(found)
+    elif by_cause:
+        _show_causes(session, org, found)
+    else:
+        _show_page(session, org, found, limit)
+    return 0
+
+
+@command.command("show", cls=Command)
+@click.argument("org")
+@click.argument("letter_id", metavar="DEAD_LETTER")
+@click.pass_obj
+def show(session: Session, org: str, letter_id: str) -> int:
+    """Show a DEAD_LETTER: the reason, the first failing frame, its run, its parameters.
+
+    \b
+    Example:
+      convergence dead-letters show acme run_5f0c2d9a.extract_usage.0
+    """
+
+    async def work(services: Services) -> DeadLetterDetail:
+        return await views.detail(services, reach_of(org), letter_id, payload=True)
+
+    _print(session, look(session, org, work, _path(org, letter_id)))
+    return 0
+
+
+@command.command("send", cls=Command)
+@click.argument("org")
+@click.argument("letter_id", metavar="DEAD_LETTER")
+@click.pass_obj
+def send(session: Session, org: str, letter_id: str) -> int:
+    """Publish a message again that could not be handled. On a server this needs the operator's key.
+
+    \b
+    Example:
+      convergence dead-letters send _all message.5f0c2d9a4be1c7d83f60
+    """
+
+    async def work(services: Services) -> DeadLetterDetail:
+        await act.send_again(services, reach_of(org), letter_id, by=BY)
+        return await views.detail(services, reach_of(org), letter_id, payload=True)
+
+    server = session.server(writes=True)
+    if server is None:
+        _print(session, session.go(_writing(session, f"dead-letters send {org}", work)))
+    else:
+        _print(session, server.ask("POST", f"{_path(org, letter_id)}/send", root=True))
+    return 0
+
+
+@command.command("discard", cls=Command)
+@click.argument("org")
+@click.argument("letter_id", metavar="DEAD_LETTER")
+@click.option("--reason", required=True, metavar="TEXT", help="Why nothing needs to be done; it is kept.")
+@click.pass_obj
+def discard(session: Session, org: str, letter_id: str, reason: str) -> int:
+    """Close a DEAD_LETTER without doing anything about it.
+
+    \b
+    Example:
+      convergence dead-letters discard acme run_5f0c2d9a.extract_usage.0 --reason "no data before May"
+    """
+
+    async def work(services: Services) -> DeadLetterDetail:
+        await act.discard(services, reach_of(org), letter_id, reason=reason, by=BY)
+        return await views.detail(services, reach_of(org), letter_id, payload=True)
+
+    server = session.server(writes=True)
+    if server is None:
+        _print(session, session.go(_writing(session, f"dead-letters discard {org}", work)))
+    else:
+        _print(
+            session, server.ask("POST", f"{_path(org, letter_id)}/discard", root=is_every(org), json={"reason": reason})
         )
-        for dead_letter in page["dead_letters"]
+    return 0
+
+
+command.add_command(replay_command.command, "replay")
+
+
+def is_every(org: str) -> bool:
+    """Tell whether all orgs are meant."""
+    return org == EVERY_ORG
+
+
+def reach_of(org: str) -> str | None:
+    """Return the org, None for all."""
+    return None if is_every(org) else org
+
+
+async def wanted_of(services: Services, org: str, given: Mapping[str, Any]) -> Filter:
+    """Return the filter of a command's options. Raises `NotFound` for an org and `InvalidInput` for an age."""
+    if not is_every(org):
+        await known_org(services, org)
+    now, state = services.clock.now(), given.get("state")
+    return Filter(
+        org=reach_of(org),
+        pipeline=given["pipeline"],
+        step_id=given["step"],
+        code=given["code"],
+        state=None if state is None else DeadLetterState(state),
+        before=_ago(now, "--older-than", given["older_than"]),
+        after=_ago(now, "--newer-than", given["newer_than"]),
+    )
+
+
+def look(
+    session: Session,
+    org: str,
+    work: Callable[[Services], Awaitable[Any]],
+    path: str,
+    query: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return what `work` finds here, or what a server answers on `path`."""
+
+    async def reading() -> Any:
+        with session.reading() as services:
+            return await work(services)
+
+    server = session.server()
+    return asyncio.run(reading()) if server is None else server.get(path, query, root=is_every(org))
+
+
+async def _writing(session: Session, purpose: str, work: Callable[[Services], Awaitable[Any]]) -> Any:
+    async with session.writing(purpose) as writer:
+        return await work(writer.services)
+
+
+def _ago(now: datetime, option: str, age: str | None) -> datetime | None:
+    if age is None:
+        return None
+    known = duration(age)
+    try:
+        if known is not None:
+            return now - known
+    except OverflowError:
+        pass
+    raise InvalidInput(f"{option} takes an age such as 90m, 24h or 7d, not {age[:40]!r}")
+
+
+def _path(org: str, letter_id: str) -> str:
+    return f"/dead-letters/{quoted(org)}/{quoted(letter_id)}"
+
+
+def _show_causes(session: Session, org: str, found: Summary) -> None:
+    rows = [
+        (f"{each['count']:,}", each["code"], each["pipeline"] or "", each["step_id"] or "") for each in found["causes"]
     ]
     if not rows:
-        session.out.line(f"{org} has no dead letters.")
-        return 0
-    session.out.table(("dead letter", "", "failed (UTC)", "attempts", "code", "error"), rows, right={3})
-    if page["cursor"] is not None:
-        more = session.command("dead-letters", org, "--limit", str(limit), "--cursor", page["cursor"])
-        session.out.note(f"more: {more}")
-    return 0
+        session.out.line(f"{_whose(org)} no such dead letters.")
+        return
+    session.out.table(("", "code", "pipeline", "step"), rows, right={0})
+    session.out.line(f"{found['total']:,} dead letters" + ("" if found["complete"] else ", the latest ones only"))
+
+
+def _show_page(session: Session, org: str, page: DeadLetters, limit: int) -> None:
+    rows = [
+        (
+            *((each["org"],) if is_every(org) else ()),
+            each["letter_id"],
+            each["state"],
+            each["created_at"][:19].replace("T", " "),
+            each["attempts"],
+            each["code"],
+            each["error_message"],
+        )
+        for each in page["dead_letters"]
+    ]
+    more = page["cursor"]
+    if not rows and more is None:
+        session.out.line(f"{_whose(org)} no dead letters.")
+        return
+    org_column = ("org",) if is_every(org) else ()
+    names = (*org_column, "dead letter", "", "failed (UTC)", "attempts", "code", "error")
+    session.out.table(names, rows, right={len(names) - 3})
+    if more is not None:
+        session.out.note(
+            f"more: {session.command('dead-letters', 'list', org, '--limit', str(limit), '--cursor', more)}"
+        )
+
+
+def _whose(org: str) -> str:
+    return "There are" if is_every(org) else f"{org} has"
+
+
+def _print(session: Session, found: DeadLetterDetail) -> None:
+    if session.out.json:
+        session.out.data(found)
+        return
+    line = session.out.line
+    line(f"{found['letter_id']}  {found['state']}  {found['created_at'][:19].replace('T', ' ')} UTC")
+    line(f"{found['code']}: {found['error_message']}")
+    where = {
+        "in": found["frame"],
+        "run": None if found["run_id"] is None else f"{found['run_id']} ({found['run_status'] or 'removed'})",
+        "step": found["step_id"],
+        "attempts": str(found["attempts"]) if found["attempts"] else None,
+        "topic": found.get("topic"),
+        "closed": found["closed_at"] and f"by {found['closed_by']}: {found['closed_reason']}",
+    }
+    for name, text in where.items():
+        if text:
+            line(f"  {name}: {text}")
+    for name, value in found["parameters"].items():
+        change = found["changes"].get(name)
+        line(f"  parameter {name}: {value}" + ("" if change is None else f" → {change['after']}"))
+    if found["payload"] is not None:
+        line(found["payload"])

@@ -9,7 +9,8 @@ from typing import Any
 import click
 
 from convergence.domain.step import Applied
-from convergence.engine.replay import replay, replay_dead_letter
+from convergence.engine.dead_letters.act import replay_dead_letter
+from convergence.engine.replay import replay
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, require_run
 from convergence.entry.cli import remote
@@ -80,10 +81,6 @@ async def _replay(
         org, run_id = dead_letter or await find_run(services, name)
         old = (await require_run(services, org, run_id)).run
         edited: dict[str, Any] | None = None
-        if dead_letter is not None and (latest or applied or any(words)):
-            raise InvalidInput(
-                f"a dead letter is replayed without changes; to change something, replay its run: {run_id}"
-            )
         if any(words):
             loaded = services.catalog.get(old.pipeline)
             edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
@@ -91,7 +88,9 @@ async def _replay(
         await serve(session.installation, session.out, [old], stack)
         working = writer if wait else unheard(writer)
         if dead_letter is not None:
-            again = await replay_dead_letter(working.services, org, name)
+            again = await replay_dead_letter(
+                working.services, org, name, parameters=edited, latest=latest, applied=applied
+            )
         else:
             again = await replay(working.services, org, run_id, parameters=edited, latest=latest, applied=applied)
         if not wait:
@@ -107,5 +106,7 @@ async def _dead_letter(services: Services, name: str) -> tuple[str, str] | None:
     if document is None:
         return None
     if "run_id" not in document.data:
-        raise InvalidInput(f"the dead letter {name} is an unreadable message; no run belongs to it")
+        raise InvalidInput(
+            f"the dead letter {name} is a message; send it again with: convergence dead-letters send _all {name}"
+        )
     return document.data["org"], document.data["run_id"]

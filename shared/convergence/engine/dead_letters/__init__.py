@@ -1,0 +1,1 @@
+"""Dead letters: find them, replay, send or discard them, one by one or by a filter."""

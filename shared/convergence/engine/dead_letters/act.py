@@ -1,0 +1,127 @@
+"""Replay the run of a dead letter, send a message again, or discard what needs nothing more."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, Final
+
+from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
+from convergence.domain.run import Run
+from convergence.domain.step import Applied
+from convergence.engine.dead_letters.find import require_dead_letter
+from convergence.engine.dispatch_message import HIDDEN
+from convergence.engine.messages import QUEUE_KIND
+from convergence.engine.replay import replay
+from convergence.engine.services import Services
+from convergence.engine.store import DEAD_LETTERS, read_run, require_run
+from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, Message
+from convergence.ports.documents import Patch
+
+REASON_MAX: Final = 1_000
+_TOPICS: Final = {"dispatch": DISPATCH, QUEUE_KIND: QUEUE_CHANGED}  # by the attribute `kind`
+_BUS_ATTRIBUTES: Final = ("CloudPubSubDeadLetter", "googclient_")  # the bus's own, not the sender's
+
+
+async def replay_dead_letter(
+    services: Services,
+    org: str | None,
+    letter_id: str,
+    *,
+    parameters: Mapping[str, Any] | None = None,
+    latest: bool = False,
+    applied: Mapping[str, Applied] | None = None,
+) -> Run:
+    """Replay the run of a dead letter, as `replay` does; `org` None: of any org.
+
+    Raises:
+        NotFound: the org has no such dead letter, or its run was removed.
+        InvalidInput: it was replayed or discarded already, it is a message, or what `replay` raises.
+    """
+    letter = await require_dead_letter(services, org, letter_id)
+    check_open(letter)
+    if not letter.run_id:
+        raise InvalidInput(f"dead letter {letter_id} is a message, not a run; send it again with: {_send(letter)}")
+    run = (await require_run(services, letter.org, letter.run_id)).run
+    if run.epoch != letter.epoch:
+        raise InvalidInput(f"dead letter {letter_id} was replayed already; run {run.run_id} is {run.status}")
+    return await replay(services, letter.org, run.run_id, parameters=parameters, latest=latest, applied=applied)
+
+
+async def send_again(services: Services, org: str | None, letter_id: str, *, by: str) -> DeadLetter:
+    """Publish a dead-lettered message again and close its dead letter. Should it fail again, it gets a new one.
+
+    Raises:
+        NotFound: the org has no such dead letter.
+        InvalidInput: it is a run, it is closed, or a part of the message was not kept.
+    """
+    letter = await require_dead_letter(services, org, letter_id)
+    check_open(letter)
+    if letter.run_id:
+        raise InvalidInput(f"dead letter {letter_id} belongs to run {letter.run_id}; replay it instead")
+    data = base64.b64decode(letter.data)
+    if len(data) < letter.data_bytes:
+        kept = f"{len(data):,} of its {letter.data_bytes:,} bytes were kept"
+        raise InvalidInput(f"dead letter {letter_id} cannot be sent again: {kept}; have its sender send it")
+    if HIDDEN.encode() in data:
+        raise InvalidInput(f"dead letter {letter_id} cannot be sent again: its parameters were not kept, start the run")
+    # Published first: a crash in between sends it twice, which every handler takes, and never loses it.
+    await services.bus.publish(_topic(letter), [Message(data, _attributes(letter))])
+    return await _close(services, letter, DeadLetterState.SENT, by, f"sent again to {_topic(letter)}")
+
+
+async def discard(services: Services, org: str | None, letter_id: str, *, reason: str, by: str) -> DeadLetter:
+    """Close a dead letter without doing anything about it.
+
+    Raises:
+        NotFound: the org has no such dead letter.
+        InvalidInput: it is closed, its run was replayed, or the reason is empty or too long.
+    """
+    check_reason(reason)
+    letter = await require_dead_letter(services, org, letter_id)
+    check_open(letter)
+    stored = await read_run(services, letter.run_id) if letter.run_id else None
+    if stored is not None and stored.run.epoch != letter.epoch:
+        raise InvalidInput(f"dead letter {letter_id} was replayed already; run {letter.run_id} is {stored.run.status}")
+    return await _close(services, letter, DeadLetterState.DISCARDED, by, reason)
+
+
+def check_reason(reason: str) -> None:
+    """Raise `InvalidInput` unless a reason says something, briefly."""
+    if not reason.strip() or len(reason) > REASON_MAX:
+        raise InvalidInput(f"the reason is a text of 1 to {REASON_MAX} characters")
+
+
+def check_open(letter: DeadLetter) -> None:
+    """Raise `InvalidInput` for a closed dead letter."""
+    if letter.closed is None:
+        return
+    if letter.closed.state is DeadLetterState.COMPLETED:
+        raise InvalidInput(f"dead letter {letter.letter_id} was replayed already; run {letter.run_id} is completed")
+    run = f"; run {letter.run_id} can still be replayed by its own name" if letter.run_id else ""
+    raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
+
+
+async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> DeadLetter:
+    closed = Closed(state=state, at=services.clock.now(), by=by, reason=reason)
+    try:
+        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", {("closed",): closed.to_data()})])
+    except Conflict as error:
+        raise NotFound(f"dead letter {letter.letter_id} was removed meanwhile") from error
+    return await require_dead_letter(services, None, letter.letter_id)
+
+
+def _topic(letter: DeadLetter) -> str:
+    """Return the topic that a message was sent to; one that the bus gave up on arrived on another one."""
+    if letter.topic != DEAD_LETTER:
+        return letter.topic
+    return _TOPICS.get(letter.attributes.get("kind", ""), STEP_READY)
+
+
+def _attributes(letter: DeadLetter) -> dict[str, str]:
+    return {name: value for name, value in letter.attributes.items() if not name.startswith(_BUS_ATTRIBUTES)}
+
+
+def _send(letter: DeadLetter) -> str:
+    return f"convergence dead-letters send {letter.org or '_all'} {letter.letter_id}"

@@ -1,0 +1,160 @@
+"""Find dead letters by org, pipeline, step, error code and age, latest first."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+from convergence.domain.dead_letter import DeadLetter, DeadLetterState
+from convergence.domain.times import to_text
+from convergence.engine.services import Services
+from convergence.engine.store import DEAD_LETTERS
+from convergence.errors import InvalidInput, NotFound
+from convergence.ports.documents import Order, Page, Where
+
+PAGE_MAX: Final = 500
+SCANNED_MAX: Final = 2_000  # dead letters that one call looks at; its cursor leads on
+COUNTED_MAX: Final = 20_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Filter:
+    """Which dead letters; what is not given is not asked for. `org` None: those of all orgs."""
+
+    org: str | None = None
+    pipeline: str | None = None
+    step_id: str | None = None
+    code: str | None = None
+    state: DeadLetterState | None = None
+    before: datetime | None = None
+    after: datetime | None = None
+
+    def matches(self, letter: DeadLetter) -> bool:
+        """Tell whether everything but the times and the state is as asked for."""
+        asked = ((self.pipeline, letter.pipeline), (self.step_id, letter.step_id), (self.code, letter.code))
+        return all(wanted is None or wanted == has for wanted, has in asked)
+
+
+class Found(NamedTuple):
+    """A dead letter and its state."""
+
+    letter: DeadLetter
+    state: DeadLetterState
+
+
+@dataclass(frozen=True, slots=True)
+class FoundPage:
+    """A page; `cursor` is None when nothing is behind it. One with a cursor may hold fewer than were asked for."""
+
+    found: list[Found]
+    cursor: str | None
+
+
+class Cause(NamedTuple):
+    """What dead letters are counted by."""
+
+    code: str
+    pipeline: str
+    step_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many dead letters each cause has, the most frequent first; `complete` is False for the latest 20,000."""
+
+    causes: list[tuple[Cause, int]]
+    complete: bool
+
+    @property
+    def total(self) -> int:
+        """How many there are."""
+        return sum(count for _, count in self.causes)
+
+
+async def require_dead_letter(services: Services, org: str | None, letter_id: str) -> DeadLetter:
+    """Return a dead letter of `org`, with None of any org. Raises `NotFound`, also for another org's."""
+    document = None
+    if letter_id and "/" not in letter_id:
+        document = await services.documents.get(f"{DEAD_LETTERS}/{letter_id}")
+    letter = None if document is None else DeadLetter.from_data(document.path, document.data)
+    if letter is None or org not in (None, letter.org):
+        of = "there is" if org is None else f"{org} has"
+        listed = f"convergence dead-letters list {org or '_all'}"
+        raise NotFound(f"{of} no dead letter {letter_id[:200]!r}; list them with: {listed}")
+    return letter
+
+
+async def state_of(services: Services, letter: DeadLetter) -> DeadLetterState:
+    """Return the state of one dead letter."""
+    ((_, state),) = await _with_states(services, [letter])
+    return state
+
+
+async def find(services: Services, wanted: Filter, *, limit: int = 50, cursor: str | None = None) -> FoundPage:
+    """Return at most `limit` dead letters. Raises `InvalidInput` for a limit or a cursor that cannot be."""
+    if not 1 <= limit <= PAGE_MAX:
+        raise InvalidInput(f"limit is a number from 1 to {PAGE_MAX}, not {limit}")
+    found: list[Found] = []
+    scanned = 0
+    while True:
+        page = await _query(services, wanted, limit - len(found), cursor)
+        found += await _matching(services, wanted, page)
+        scanned += len(page.documents)
+        cursor = page.cursor
+        if cursor is None or len(found) == limit or scanned >= SCANNED_MAX:
+            return FoundPage(found, cursor)
+
+
+async def each(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> AsyncIterator[Found]:
+    """Yield dead letters, looking at the latest `most`."""
+    cursor: str | None = None
+    for _ in range(max(1, most // PAGE_MAX)):
+        page = await _query(services, wanted, PAGE_MAX, cursor)
+        for found in await _matching(services, wanted, page):
+            yield found
+        cursor = page.cursor
+        if cursor is None:
+            return
+
+
+async def count_causes(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> Counted:
+    """Count dead letters by their cause."""
+    counts: Counter[Cause] = Counter()
+    cursor: str | None = None
+    for _ in range(max(1, most // PAGE_MAX)):
+        page = await _query(services, wanted, PAGE_MAX, cursor)
+        for found in await _matching(services, wanted, page):
+            counts[Cause(found.letter.code, found.letter.pipeline, found.letter.step_id)] += 1
+        cursor = page.cursor
+        if cursor is None:
+            break
+    return Counted(sorted(counts.items(), key=lambda item: (-item[1], item[0])), complete=cursor is None)
+
+
+async def _query(services: Services, wanted: Filter, limit: int, cursor: str | None) -> Page:
+    where = [] if wanted.org is None else [Where("org", "==", wanted.org)]
+    if wanted.before is not None:
+        where.append(Where("created_at", "<", to_text(wanted.before)))
+    if wanted.after is not None:
+        where.append(Where("created_at", ">=", to_text(wanted.after)))
+    order = [Order("created_at", descending=True)]
+    try:
+        return await services.documents.query(DEAD_LETTERS, where=where, order=order, limit=limit, cursor=cursor)
+    except ValueError as error:
+        raise InvalidInput("the cursor is unknown; leave it out to begin again") from error
+
+
+async def _matching(services: Services, wanted: Filter, page: Page) -> list[Found]:
+    letters = [DeadLetter.from_data(document.path, document.data) for document in page.documents]
+    matching = await _with_states(services, [letter for letter in letters if wanted.matches(letter)])
+    return [found for found in matching if wanted.state in (None, found.state)]
+
+
+async def _with_states(services: Services, letters: list[DeadLetter]) -> list[Found]:
+    run_ids = sorted({letter.run_id for letter in letters if letter.run_id and letter.closed is None})
+    runs = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids]) if run_ids else []
+    epochs = {run_id: run.data["epoch"] for run_id, run in zip(run_ids, runs, strict=True) if run is not None}
+    return [Found(letter, letter.state(epochs.get(letter.run_id))) for letter in letters]

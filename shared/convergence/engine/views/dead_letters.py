@@ -1,0 +1,184 @@
+"""Dead letters as people and programs see them."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Mapping
+from typing import Any, NotRequired  # pydantic reads them on Python 3.11 only from there
+
+from typing_extensions import TypedDict
+
+from convergence.domain.dead_letter import DeadLetter, DeadLetterState
+from convergence.domain.run import Run
+from convergence.domain.times import to_text
+from convergence.engine.dead_letters.find import (
+    Counted,
+    Filter,
+    count_causes,
+    find,
+    require_dead_letter,
+    state_of,
+)
+from convergence.engine.services import Services
+from convergence.engine.store import read_run
+
+_PAYLOAD_MAX = 20_000  # characters of a message that are shown
+
+
+class DeadLetterView(TypedDict):
+    """A dead letter. `replayed` when its run was replayed in a later epoch; `state` says how it stands.
+
+    States: open, replayed, completed, discarded, sent. The last three are closed, by `closed_by`, for `closed_reason`.
+    """
+
+    letter_id: str
+    org: str
+    run_id: str | None
+    step_id: str | None
+    ps_type: str | None
+    pipeline: str | None
+    epoch: int | None
+    attempts: int
+    code: str
+    error_message: str
+    created_at: str
+    replayed: bool
+    state: str
+    closed_at: str | None
+    closed_by: str | None
+    closed_reason: str | None
+    topic: NotRequired[str]
+
+
+class DeadLetters(TypedDict):
+    """A page of dead letters, latest first."""
+
+    dead_letters: list[DeadLetterView]
+    cursor: str | None
+
+
+class ChangedParameter(TypedDict):
+    """A parameter before and after replays edited it."""
+
+    before: Any
+    after: Any
+
+
+class DeadLetterDetail(DeadLetterView):
+    """A dead letter with what is needed to act on it.
+
+    `frame`: the first failing frame of the step's own code. `run_status`: of its run now. `changes`: parameters that
+    later replays edited. `payload`, `attributes`: of a message, for the operator alone; bytes that are not text are
+    in base64.
+    """
+
+    frame: str | None
+    parameters: dict[str, Any]
+    run_status: str | None
+    run_epoch: int | None
+    changes: dict[str, ChangedParameter]
+    payload: str | None
+    attributes: dict[str, str]
+
+
+class CauseView(TypedDict):
+    """How many dead letters a cause has."""
+
+    code: str
+    pipeline: str | None
+    step_id: str | None
+    count: int
+
+
+class Summary(TypedDict):
+    """Dead letters by cause, the most frequent first. `complete` is False when only the latest were counted."""
+
+    total: int
+    causes: list[CauseView]
+    complete: bool
+
+
+async def dead_letters(
+    services: Services, wanted: Filter, *, limit: int = 50, cursor: str | None = None
+) -> DeadLetters:
+    """Return dead letters, latest first. Raises `InvalidInput` for a bad limit or cursor."""
+    page = await find(services, wanted, limit=limit, cursor=cursor)
+    return {"dead_letters": [_view(*found) for found in page.found], "cursor": page.cursor}
+
+
+async def summary(services: Services, wanted: Filter) -> Summary:
+    """Count dead letters by cause."""
+    return summary_view(await count_causes(services, wanted))
+
+
+async def detail(services: Services, org: str | None, letter_id: str, *, payload: bool) -> DeadLetterDetail:
+    """Return one dead letter; `payload`: with the bytes of a message. Raises `NotFound`."""
+    letter = await require_dead_letter(services, org, letter_id)
+    stored = await read_run(services, letter.run_id) if letter.run_id else None
+    run = None if stored is None else stored.run
+    frame = letter.error.get("frame")
+    return {
+        **_view(letter, await state_of(services, letter)),
+        "frame": None if frame is None else str(frame),
+        "parameters": dict(letter.parameters),
+        "run_status": None if run is None else run.status.value,
+        "run_epoch": None if run is None else run.epoch,
+        "changes": _changes(letter, run),
+        "payload": _payload(letter) if payload and letter.data else None,
+        "attributes": dict(letter.attributes) if payload else {},
+    }
+
+
+def summary_view(counted: Counted) -> Summary:
+    """Return counts as their readers see them."""
+    causes: list[CauseView] = [
+        {"code": cause.code, "pipeline": cause.pipeline or None, "step_id": cause.step_id or None, "count": count}
+        for cause, count in counted.causes
+    ]
+    return {"total": counted.total, "causes": causes, "complete": counted.complete}
+
+
+def _view(letter: DeadLetter, state: DeadLetterState) -> DeadLetterView:
+    closed = letter.closed
+    view: DeadLetterView = {
+        "letter_id": letter.letter_id,
+        "org": letter.org,
+        "run_id": letter.run_id or None,
+        "step_id": letter.step_id or None,
+        "ps_type": letter.ps_type or None,
+        "pipeline": letter.pipeline or None,
+        "epoch": letter.epoch,
+        "attempts": letter.attempts,
+        "code": letter.code,
+        "error_message": str(letter.error.get("message")),
+        "created_at": to_text(letter.created_at),
+        "replayed": state in (DeadLetterState.REPLAYED, DeadLetterState.COMPLETED),
+        "state": state.value,
+        "closed_at": None if closed is None else to_text(closed.at),
+        "closed_by": None if closed is None else closed.by,
+        "closed_reason": None if closed is None else closed.reason,
+    }
+    if letter.topic:
+        view["topic"] = letter.topic
+    return view
+
+
+def _changes(letter: DeadLetter, run: Run | None) -> dict[str, ChangedParameter]:
+    """Return the parameters that differ between the epoch that failed and now."""
+    if run is None or letter.epoch is None:
+        return {}
+    before: Mapping[str, Any] = run.parameters_in(letter.epoch)
+    names = sorted(before.keys() | run.parameters.keys())
+    return {
+        name: {"before": before.get(name), "after": run.parameters.get(name)}
+        for name in names
+        if before.get(name) != run.parameters.get(name)
+    }
+
+
+def _payload(letter: DeadLetter) -> str:
+    try:
+        text = base64.b64decode(letter.data).decode()
+    except UnicodeDecodeError:
+        text = letter.data
+    return text if len(text) <= _PAYLOAD_MAX else text[:_PAYLOAD_MAX] + " …"
