@@ -79,6 +79,12 @@ async def replay(
         return again
 
 
+async def check_edit(services: Services, run: Run, parameters: Mapping[str, Any] | None, *, latest: bool) -> None:
+    """Raise what `replay` would raise for these parameters; nothing is stored."""
+    if parameters is not None or latest:
+        await _edit(services, run, parameters, latest=latest)
+
+
 @dataclass(frozen=True, slots=True)
 class _Edit:
     """The plan and parameters of the next epoch; `plan_epoch` stays the run's if nothing changed."""

@@ -52,6 +52,9 @@ INDEXES: Final = (
     Index("dead_letters", ("org", "created_at"), descending=True),
     Index("dead_letters", ("created_at",), descending=True),
     Index("dead_letters", ("run_id",)),
+    Index("dead_letter_replays", ("next_check_at",)),
+    Index("dead_letter_replays", ("org", "created_at"), descending=True),
+    Index("dead_letter_replays", ("org", "status")),
     Index("api_keys", ("org", "created_at")),
     Index("orgs", ("slug",)),
 )
@@ -67,6 +70,7 @@ UNINDEXED: Final = (
     "org_queues",
     "caps",
     "backfills",
+    "dead_letter_replays",
 )
 _PLANS_MAX: Final = 500
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from convergence.engine.backfills.feed import feed_due
+from convergence.engine.dead_letters.feed_replays import feed_replays_due
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.wake import wake_due
 from convergence.engine.reconcile import reconcile
@@ -33,5 +34,6 @@ async def fire_schedules(services: Services) -> Ticked:
 async def admit_due(services: Services) -> int:
     """Look at the orgs whose limits may have opened and admit what fits; return how many runs started."""
     await feed_due(services)
+    await feed_replays_due(services)
     await wake_due(services)
     return (await admission_pass(services)).runs

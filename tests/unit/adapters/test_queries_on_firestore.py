@@ -46,7 +46,10 @@ QUERIES = {
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
     "engine/backfills/create.py": 2,
     "engine/backfills/feed.py": 2,
+    "engine/dead_letters/feed_replays.py": 1,
     "engine/dead_letters/find.py": 1,
+    "engine/dead_letters/plan_replays.py": 1,
+    "engine/dead_letters/replays.py": 2,
     "engine/finish_run.py": 1,
     "engine/queue/admission.py": 2,
     "engine/queue/enqueue.py": 2,

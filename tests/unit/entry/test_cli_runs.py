@@ -311,3 +311,17 @@ def test_a_quota_is_named_when_it_is_reached(cli: Cli) -> None:
     assert cli("run", "small", "example/hello").code == 0
     refused = cli("run", "small", "example/hello")
     assert (refused.code, "Daily pipeline limit (1) reached" in refused.err) == (1, True)
+
+
+def test_many_dead_letters_are_counted_and_replayed_one_first(acme: Cli) -> None:
+    for _ in range(2):
+        acme("run", "acme", "shop/load")
+    dry = acme("dead-letters", "replay-all", "acme", "--pipeline", "shop/load", "-p", GOOD_FILE, "--dry-run")
+    assert "2 runs, 2 steps, 2 slices" in dry.out
+    words = ("--pipeline", "shop/load", "-p", GOOD_FILE, "--per-minute", "600")
+    done = acme("dead-letters", "replay-all", "acme", *words)
+    assert (done.code, "done: 2 of 2 completed" in done.out) == (0, True), done.err
+    assert "done: 2 of 2" in acme("dead-letters", "replays", "acme").out
+    (only,) = acme("dead-letters", "replays", "acme", "--json").data["replays"]
+    assert acme("dead-letters", "cancel", "acme", only["replay_id"]).code == 2
+    assert acme("dead-letters", "replay-all", "acme").code == 2

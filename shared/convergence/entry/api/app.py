@@ -14,6 +14,7 @@ from convergence.entry.api import problems
 from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
     backfills,
+    dead_letter_replays,
     dead_letters,
     discovery,
     events,
@@ -37,6 +38,7 @@ _AREAS: Final = (
     run_control,
     scheduler,
     backfills,
+    dead_letter_replays,
     dead_letters,
     discovery,
     integrations,

@@ -28,7 +28,7 @@ COMMANDS: Final = {
     "replay": "replay",
     "reprice": "reprice",
     "cancel": "cancel",
-    "dead-letters": "dead_letters",
+    "dead-letters": "dead_letters.command",
     "schedule": "schedule.command",
     "queue": "queue",
     "backfill": "backfill",

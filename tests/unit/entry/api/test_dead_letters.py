@@ -9,6 +9,7 @@ import orjson
 import pytest
 
 from convergence.engine.dead_letter import keep_unreadable
+from convergence.engine.dead_letters.feed_replays import feed_replays
 from convergence.engine.dispatch_message import DispatchMessage
 from convergence.ports.bus import DISPATCH, Delivery, Message
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
@@ -147,5 +148,44 @@ def test_a_message_that_was_not_kept_whole_is_not_sent_again(
         letter = await given_up(api, data, {"kind": "dispatch"})
         answer = await api.ask("POST", f"/dead-letters/_all/{letter}/send", headers=ROOT)
         assert (answer.status_code, reason in answer.text) == (422, True)
+
+    run_scenario(scenario)
+
+
+def test_many_are_replayed_after_a_dry_run(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        for _ in range(3):
+            await failed(api)
+        asked = {"pipeline": "shop/broken", "parameters": {"file": GOOD}, "per_minute": 600}
+        path = "/dead-letters/acme/replays"
+        planned = await api.ask("POST", f"{path}?dry_run=true", org="acme", json=asked)
+        assert (planned.status_code, planned.json()["text"]) == (200, "3 runs, 3 steps, 3 slices")
+        unknown = await api.ask("POST", path, org="acme", json={"code": "nope"})
+        assert (unknown.status_code, "no open dead letter" in unknown.text) == (422, True)
+        assert (await api.ask("POST", "/dead-letters/_all/replays", org="acme", json=asked)).status_code == 403
+        made = (await api.ask("POST", path, org="acme", json=asked)).json()
+        assert (made["status"], made["total"], len(made["waiting"])) == ("running", 3, 1)
+        mine = f"{path}/{made['replay_id']}"
+        assert (await api.ask("POST", f"{mine}/pause", org="acme")).json()["status"] == "paused"
+        assert (await api.ask("POST", f"{mine}/resume", org="acme")).json()["status"] == "running"
+        await ended(api, made["waiting"][0])
+        await feed_replays(api.at.services, made["replay_id"])
+        assert (await api.ask("GET", mine, org="acme")).json()["first_passed"]
+        assert (await api.ask("GET", path, org="acme")).json()["replays"][0]["replay_id"] == made["replay_id"]
+        assert (await api.ask("GET", mine.replace("acme", "_all"), headers=ROOT)).status_code == 200
+        cancelled = await api.ask("POST", f"{mine}/cancel", org="acme")
+        assert (cancelled.status_code, cancelled.json()["status"]) == (200, "cancelled")
+
+    run_scenario(scenario)
+
+
+def test_what_only_the_operator_may_run_is_refused_to_an_orgs_replay_of_many(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        answer = await api.ask("POST", "/pipelines/run/acme/shop/operator_broken?wait=20", headers=ROOT)
+        assert answer.json()["status"] == "failed", answer.text
+        asked = {"pipeline": "shop/operator_broken"}
+        stopped = (await api.ask("POST", "/dead-letters/acme/replays", org="acme", json=asked)).json()
+        assert (stopped["status"], stopped["refused"]) == ("stopped", 1)
+        assert "can only be run with the operator's key" in stopped["reason"]
 
     run_scenario(scenario)

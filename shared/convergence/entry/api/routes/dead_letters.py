@@ -26,11 +26,11 @@ from convergence.errors import ConfigErrors, Denied, InvalidInput, NotFound
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=StrictRoute)
 EVERY_ORG: Final = "_all"
-_AGE: Final = r"^[0-9]{1,7}[smhd]$"
+AGE: Final = r"^[0-9]{1,7}[smhd]$"
 
 Orgs = Annotated[str, Path(description="The org's slug; `_all` for the operator: those of every org.")]
 LetterId = Annotated[str, Path(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.~-]{0,400}$", examples=["run_5f0c2d9a.extract.0"])]
-Age = Annotated[str | None, Query(pattern=_AGE, description="A duration such as 90m, 24h or 7d.")]
+Age = Annotated[str | None, Query(pattern=AGE, description="A duration such as 90m, 24h or 7d.")]
 Name = Annotated[str | None, Query(max_length=300)]
 States = Literal["open", "replayed", "completed", "discarded", "sent"]
 
@@ -90,7 +90,7 @@ class DiscardBody(Asked):
 
 
 def ago(now: datetime, age: str | None) -> datetime | None:
-    """Return the time that long before `now`. Raises `InvalidInput` for what is no age."""
+    """Return the time that long before `now`. Raises `InvalidInput` when there is no such time."""
     if age is None:
         return None
     known = duration(age)

@@ -1,0 +1,193 @@
+"""Keep replays of many dead letters going: the first alone, then as many a minute as asked for.
+
+The stored object moves before a run is replayed, and a run that is in a later epoch has been: each round can be
+repeated, and after an acknowledged pause no further round begins.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final, NamedTuple
+
+from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.dead_letter_replay import WINDOW_MAX, DeadLetterReplay, Pending, ReplayStatus
+from convergence.domain.records import changed
+from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
+from convergence.engine.dead_letters.act import replay_dead_letter
+from convergence.engine.dead_letters.find import find
+from convergence.engine.dead_letters.replays import REPLAYS, StoredReplay, filter_of, read_replay
+from convergence.engine.services import Services
+from convergence.engine.store import commit, require_run
+from convergence.errors import (
+    ConfigErrors,
+    Conflict,
+    ConvergenceError,
+    Denied,
+    InvalidInput,
+    NotFound,
+    QuotaExceeded,
+    RateLimited,
+    Transient,
+)
+from convergence.ports.documents import Order, Replace, Where
+
+logger = logging.getLogger(__name__)
+_LOOK_AGAIN_S: Final = 15
+_PAGE: Final = 20
+_REASON_MAX: Final = 500
+_ATTEMPTS: Final = 3
+
+
+class _Settled(NamedTuple):
+    replay: DeadLetterReplay
+    problem: str  # of the last replay that failed or was refused since the last round
+
+
+async def feed_replays_due(services: Services) -> int:
+    """Feed every replay of many that is due; return how many."""
+    now = services.clock.now()
+    page = await services.documents.query(
+        REPLAYS, where=[Where("next_check_at", "<=", to_text(now))], order=[Order("next_check_at")], limit=_PAGE
+    )
+    for document in page.documents:
+        try:
+            await feed_replays(services, document.data["replay_id"])
+        except ConvergenceError as error:  # one that cannot be fed holds up no other
+            logger.warning("replay %s of dead letters: %s", document.data["replay_id"], error)
+    return len(page.documents)
+
+
+async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay | None:
+    """Do one round; return how it stands then."""
+    for _ in range(_ATTEMPTS):
+        stored = await read_replay(services, replay_id)
+        if stored is None or stored.replay.next_check_at is None:
+            return None if stored is None else stored.replay
+        try:
+            return await _round(services, stored)
+        except Conflict:
+            continue
+    return None  # its next check comes in seconds
+
+
+async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
+    settled = await _settle(services, stored.replay)
+    after = await _take(services, _judged(settled))
+    looks = after.status is ReplayStatus.RUNNING or bool(after.window)
+    now = services.clock.now()
+    after = changed(
+        after,
+        next_check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if looks else None,
+        updated_at=now,
+        token=services.ids.new("t"),
+    )
+    (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
+    if after.status is not ReplayStatus.RUNNING:
+        return after
+    return await _start(services, StoredReplay(after, version))
+
+
+async def _settle(services: Services, replay: DeadLetterReplay) -> _Settled:
+    """Take what has ended out of the window."""
+    names = list(replay.window)
+    documents = await services.documents.get_many([f"runs/{replay.window[name].run_id}" for name in names])
+    window = dict(replay.window)
+    completed, failed, refused, problem = replay.completed, replay.failed, replay.refused, ""
+    for name, document in zip(names, documents, strict=True):
+        run = None if document is None else Run.from_data(document.data)
+        if run is None:
+            refused, problem = refused + 1, f"run {window.pop(name).run_id} was removed"
+        elif run.epoch > window[name].epoch and run.terminal:
+            window.pop(name)
+            if run.status is RunStatus.COMPLETED:
+                completed += 1
+            else:
+                failed += 1
+                problem = f"run {run.run_id} is {run.status}: {(run.error or {}).get('message', '')}"[:_REASON_MAX]
+    settled = changed(replay, window=window, completed=completed, failed=failed, refused=refused)
+    return _Settled(changed(settled, first_passed=replay.first_passed or completed > replay.completed), problem)
+
+
+def _judged(settled: _Settled) -> DeadLetterReplay:
+    replay, problem = settled
+    if replay.status is not ReplayStatus.RUNNING:
+        return replay
+    bad = replay.failed + replay.refused
+    if problem and not replay.first_passed:
+        return changed(replay, status=ReplayStatus.STOPPED, reason=f"the first one did not complete: {problem}")
+    if bad >= replay.failures_max:
+        reason = f"{bad} did not complete (failures_max {replay.failures_max}); the last: {problem}"
+        return changed(replay, status=ReplayStatus.STOPPED, reason=reason[:_REASON_MAX])
+    if replay.exhausted and not replay.window:
+        return changed(replay, status=ReplayStatus.DONE)
+    return replay
+
+
+async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterReplay:
+    """Put the next dead letters into the window, as many as the rate allows; before the first has passed, one."""
+    now = services.clock.now()
+    since = 0.0 if replay.tokens_at is None else max(0.0, (now - replay.tokens_at).total_seconds())
+    tokens = min(float(replay.per_minute), replay.tokens + since * replay.per_minute / 60)
+    room = min(int(tokens), WINDOW_MAX - len(replay.window))
+    if not replay.first_passed:
+        room = min(room, 1 - len(replay.window))
+    if replay.status is not ReplayStatus.RUNNING or replay.exhausted or room < 1:
+        return replay
+    page = await find(services, filter_of(replay), limit=room, cursor=replay.cursor)
+    taken = {each.run_id for each in replay.window.values()}
+    window = dict(replay.window)
+    for letter, state in page.found:
+        if state is DeadLetterState.OPEN and letter.run_id not in {"", *taken} and letter.epoch is not None:
+            window[letter.letter_id] = Pending(run_id=letter.run_id, org=letter.org, epoch=letter.epoch)
+            taken.add(letter.run_id)
+    used = len(window) - len(replay.window)
+    more = changed(replay, window=window, cursor=page.cursor, exhausted=page.cursor is None)
+    done = more.exhausted and not window
+    status = ReplayStatus.DONE if done else more.status
+    return changed(more, status=status, tokens=tokens - used, tokens_at=now)
+
+
+async def _start(services: Services, stored: StoredReplay) -> DeadLetterReplay:
+    """Replay the runs of the window that are not yet; what has no room stays for the next round."""
+    replay, problem = stored.replay, ""
+    window = dict(replay.window)
+    for letter_id, pending in replay.window.items():
+        run = await services.documents.get(f"runs/{pending.run_id}")
+        if run is not None and run.data["epoch"] > pending.epoch:
+            continue
+        try:
+            await _replay_one(services, replay, letter_id, pending)
+        except (QuotaExceeded, RateLimited, Transient, Conflict):
+            continue
+        except ConvergenceError as refused:
+            problem = f"run {pending.run_id}: {refused}"[:_REASON_MAX]
+            window.pop(letter_id)
+    refused_now = len(replay.window) - len(window)
+    if not refused_now:
+        return replay
+    after = changed(replay, window=window, refused=replay.refused + refused_now, token=services.ids.new("t"))
+    after = _judged(_Settled(after, problem))
+    if after.status is not ReplayStatus.RUNNING and not window:
+        after = changed(after, next_check_at=None)
+    await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
+    return after
+
+
+async def _replay_one(services: Services, replay: DeadLetterReplay, letter_id: str, pending: Pending) -> None:
+    if not replay.operator:
+        await _check_not_the_operators(services, pending)
+    await replay_dead_letter(
+        services, pending.org, letter_id, parameters=dict(replay.parameters) or None, latest=replay.latest
+    )
+
+
+async def _check_not_the_operators(services: Services, pending: Pending) -> None:
+    """Raise `Denied` for a pipeline that only the operator may run."""
+    run = (await require_run(services, pending.org, pending.run_id)).run
+    with suppress(NotFound, InvalidInput, ConfigErrors):  # its file is gone or broken: the pinned plan goes on
+        if services.catalog.get(run.pipeline).pipeline.auth_type == "admin_key":
+            raise Denied(f"{run.pipeline} can only be run with the operator's key.")

@@ -1,0 +1,1 @@
+"""`convergence dead-letters`: what failed for good, and what becomes of it."""

@@ -1,0 +1,8 @@
+"""The group with all of its commands."""
+
+from __future__ import annotations
+
+from convergence.entry.cli.commands.dead_letters import many, single
+from convergence.entry.cli.commands.dead_letters.group import command
+
+__all__ = ["command", "many", "single"]

@@ -1,0 +1,173 @@
+"""`convergence dead-letters replay-all` and what belongs to it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import click
+
+from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay
+from convergence.engine.dead_letters import replays
+from convergence.engine.dead_letters.feed_replays import feed_replays
+from convergence.engine.services import Services
+from convergence.engine.tick import admit_due
+from convergence.engine.views.dead_letter_replays import ReplaysPlanView, ReplayView, plan_view, replay_view
+from convergence.entry.cli.commands.dead_letters.group import (
+    BY,
+    command,
+    filter_options,
+    is_every,
+    look,
+    reach_of,
+    wanted_of,
+)
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.parameters import read_pairs
+from convergence.entry.cli.server import quoted
+from convergence.entry.cli.session import Session
+
+Act = Callable[[Services, str | None, str], Awaitable[DeadLetterReplay]]
+
+
+@command.command("replay-all", cls=Command)
+@click.argument("org")
+@filter_options
+@click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Edited; needs --pipeline.")
+@click.option("--latest", is_flag=True, help="Use the pipelines' current files instead of the pinned plans.")
+@click.option("--per-minute", type=click.IntRange(1, PER_MINUTE_MAX), default=30, show_default=True)
+@click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
+@click.option("--dry-run", is_flag=True, help="Only count what would be redone and replaced.")
+@click.pass_obj
+def replay_all(session: Session, /, org: str, dry_run: bool, parameters: tuple[str, ...], **given: Any) -> int:
+    """Replay the runs of all open dead letters of ORG that the options name: one first, then the rest.
+
+    \b
+    Example:
+      convergence dead-letters replay-all acme --code credential.rejected --dry-run
+      convergence dead-letters replay-all _all --pipeline openai/cost/usage_cost --newer-than 24h --per-minute 60
+    """
+    given["parameters"] = read_pairs("--parameter", parameters)
+    server = session.server(writes=not dry_run)
+    if server is not None:
+        query = {"dry_run": str(dry_run).lower()}
+        path = f"/dead-letters/{quoted(org)}/replays"
+        answer = server.ask("POST", path, json=given, params=query, root=is_every(org))
+        return _show_plan(session, answer) if dry_run else _show(session, answer)
+    return session.go(_dry(session, org, given) if dry_run else _local(session, org, given))
+
+
+@command.command("replays", cls=Command)
+@click.argument("org")
+@click.pass_obj
+def list_(session: Session, org: str) -> int:
+    """List the replays of many dead letters of ORG, latest first. Works while another process writes.
+
+    \b
+    Example:
+      convergence dead-letters replays acme
+    """
+
+    async def work(services: Services) -> dict[str, Any]:
+        return {"replays": [replay_view(each) for each in await replays.replays_of(services, reach_of(org))]}
+
+    found = look(session, org, work, f"/dead-letters/{quoted(org)}/replays")
+    if session.out.json:
+        session.out.data(found)
+    elif not found["replays"]:
+        session.out.line("There are none.")
+    else:
+        rows = [
+            (each["replay_id"], each["created_at"][:19].replace("T", " "), _progress(each)) for each in found["replays"]
+        ]
+        session.out.table(("replay", "since (UTC)", ""), rows)
+    return 0
+
+
+def _change(word: str, act: Act, text: str) -> None:
+    def change(session: Session, org: str, replay_id: str) -> int:
+        async def work() -> ReplayView:
+            async with session.writing(f"dead-letters {word} {org}") as writer:
+                return replay_view(await act(writer.services, reach_of(org), replay_id))
+
+        server = session.server(writes=True)
+        path = f"/dead-letters/{quoted(org)}/replays/{quoted(replay_id)}/{word}"
+        view = session.go(work()) if server is None else server.ask("POST", path, root=is_every(org))
+        if session.out.json:
+            session.out.data(view)
+        else:
+            session.out.line(f"{view['replay_id']}  {_progress(view)}")
+        return 0
+
+    change.__doc__ = f"{text}\n\n\b\nExample:\n  convergence dead-letters {word} acme dlr_0f3a5c7e9b1d24680f3a"
+    decorated = click.argument("replay_id", metavar="REPLAY")(click.pass_obj(change))
+    command.command(word, cls=Command)(click.argument("org")(decorated))
+
+
+_change("pause", replays.pause, "Start no further replay of REPLAY; those under way go on.")
+_change("resume", replays.resume, "Go on with a paused or stopped REPLAY.")
+_change("cancel", replays.cancel_replay, "End REPLAY; replays under way go on.")
+
+
+async def _request(services: Services, org: str, given: Mapping[str, Any]) -> replays.ReplaysRequest:
+    return replays.ReplaysRequest(
+        wanted=await wanted_of(services, org, {**given, "state": DeadLetterState.OPEN.value}),
+        parameters=given["parameters"],
+        latest=given["latest"],
+        per_minute=given["per_minute"],
+        failures_max=given["failures_max"],
+        operator=True,
+        created_by=BY,
+    )
+
+
+async def _dry(session: Session, org: str, given: Mapping[str, Any]) -> int:
+    with session.reading() as services:
+        return _show_plan(session, plan_view(await replays.plan(services, await _request(services, org, given))))
+
+
+async def _local(session: Session, org: str, given: Mapping[str, Any]) -> int:
+    async with session.writing(f"dead-letters replay-all {org}") as writer:
+        services = writer.services
+        made = await replays.create(services, await _request(services, org, given))
+        await writer.worker.start()
+        now = made
+        while True:
+            now = await feed_replays(services, made.replay_id) or now
+            if now.over:
+                return _show(session, replay_view(now))
+            await admit_due(services)
+            for pending in now.window.values():
+                await writer.worker.wait(pending.org, pending.run_id, timeout_s=60)
+            if not now.window:
+                await services.clock.sleep(1)  # the rate allows the next one soon
+
+
+def _show_plan(session: Session, found: ReplaysPlanView) -> int:
+    if session.out.json:
+        session.out.data(found)
+        return 0
+    rows = [
+        (f"{each['count']:,}", each["code"], each["pipeline"] or "", each["step_id"] or "") for each in found["causes"]
+    ]
+    if rows:
+        session.out.table(("", "code", "pipeline", "step"), rows, right={0})
+    session.out.line(found["text"])
+    return 0
+
+
+def _show(session: Session, view: ReplayView) -> int:
+    if session.out.json:
+        session.out.data(view)
+    else:
+        session.out.line(f"{view['replay_id']}  {_progress(view)}")
+    return 1 if view["failed"] or view["refused"] or view["status"] == "stopped" else 0
+
+
+def _progress(view: ReplayView) -> str:
+    counts = f"{view['completed']:,} of {view['total']:,} completed"
+    unwell = {"failed again": view["failed"], "refused": view["refused"]}
+    bad = "".join(f", {count:,} {name}" for name, count in unwell.items() if count)
+    reason = f" ({view['reason']})" if view["reason"] else ""
+    return f"{view['status']}{reason}: {counts}{bad}"

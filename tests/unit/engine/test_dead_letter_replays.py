@@ -1,0 +1,217 @@
+"""Replays of many dead letters: one first, then the rest at the rate, once each, whatever happens in between."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pytest
+
+from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.dead_letter_replay import DeadLetterReplay, ReplayStatus
+from convergence.domain.run import Run
+from convergence.engine.dead_letters import replays
+from convergence.engine.dead_letters.feed_replays import feed_replays, feed_replays_due
+from convergence.engine.dead_letters.find import Filter, count_causes, find
+from convergence.engine.dead_letters.replays import ReplaysRequest
+from convergence.engine.store import read_run
+from convergence.engine.views.dead_letter_replays import plan_view
+from convergence.errors import InvalidInput, NotFound, QuotaExceeded, StepFailed
+from convergence.ports.documents import Replace
+from convergence.ports.processor import Context
+from tests.unit.engine.conftest import Engine
+
+DAYS = """
+parameters:
+  start_date: {type: date, default: "2026-11-01"}
+  end_date: {type: date, default: "2026-11-02"}
+  account: {type: string, default: none}
+steps:
+  - {step_id: extract_a, ps_type: generic.noop}
+  - {step_id: load_b, ps_type: generic.noop, depends_on: [extract_a]}
+"""
+
+
+class Source:
+    """What load_b reads: away until it is repaired, and always for the runs in `broken`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.away = True
+        self.broken: set[str] = set()
+        engine.works["load_b"] = self.load
+
+    async def load(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        if self.away or context.run_id in self.broken:
+            raise StepFailed("the source is away")
+        return {"status": "SUCCESS", "rows_written": 170}
+
+
+async def outage(engine: Engine, count: int, org: str = "acme") -> list[Run]:
+    """Let so many runs fail."""
+    runs = []
+    for number in range(count):
+        runs.append(await engine.run(org=org, idempotency_key=f"{org}-{number}"))
+        await engine.clock.sleep(1)  # they are ordered by time
+    return runs
+
+
+async def settle(engine: Engine, replay: DeadLetterReplay, *, rounds: int = 40) -> DeadLetterReplay:
+    """Tick until it is over."""
+    for _ in range(rounds):
+        await engine.clock.sleep(16)
+        await feed_replays_due(engine.services)
+        found = await replays.require_replay(engine.services, None, replay.replay_id)
+        if found.replay.over and not found.replay.window:
+            return found.replay
+    raise AssertionError(f"not over: {found.replay}")
+
+
+def request(**wanted: Any) -> ReplaysRequest:
+    more = {name: wanted.pop(name) for name in ("parameters", "per_minute", "failures_max") if name in wanted}
+    return ReplaysRequest(wanted=Filter(**({"org": "acme", "state": DeadLetterState.OPEN} | wanted)), **more)
+
+
+async def epoch(engine: Engine, run: Run) -> int:
+    found = await read_run(engine.services, run.run_id)
+    assert found is not None
+    return found.run.epoch
+
+
+@pytest.fixture
+def source(engine: Engine) -> Source:
+    engine.pipeline(DAYS)
+    return Source(engine)
+
+
+def test_a_dry_run_says_what_is_redone_and_replaced_and_stores_nothing(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        source.away = False
+        await engine.run()
+        source.away = True
+        await outage(engine, 12)
+        found = plan_view(await replays.plan(engine.services, request()))
+        assert found["text"] == "12 runs, 12 steps, 24 slices, about 2,040 rows"
+        assert found["causes"] == [{"code": "step.failed", "pipeline": "p/d/n", "step_id": "load_b", "count": 12}]
+        assert await engine.documents.count("dead_letter_replays") == 0
+        with pytest.raises(InvalidInput, match="no open dead letter"):
+            await replays.create(engine.services, request(code="other"))
+        with pytest.raises(InvalidInput, match="edited parameters need the pipeline"):
+            await replays.plan(engine.services, request(parameters={"account": "7"}))
+        with pytest.raises(InvalidInput, match="Did you mean 'account'"):
+            await replays.plan(engine.services, request(pipeline="p/d/n", parameters={"acount": "7"}))
+
+    engine.run_scenario(scenario)
+
+
+def test_one_goes_ahead_and_the_rest_follows_at_the_rate(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 8)
+        source.away = False
+        made = await replays.create(engine.services, request(per_minute=4))
+        await feed_replays(engine.services, made.replay_id)
+        assert sum([await epoch(engine, run) for run in runs]) == 1, "the first one alone"
+        await engine.clock.sleep(60)
+        await feed_replays_due(engine.services)
+        assert sum([await epoch(engine, run) for run in runs]) <= 1 + 4
+        done = await settle(engine, made)
+        assert (done.status, done.completed, done.failed, done.total) == (ReplayStatus.DONE, 8, 0, 8)
+        assert [await epoch(engine, run) for run in runs] == [1] * 8
+        page = await find(engine.services, Filter(org="acme"))
+        assert {state for _, state in page.found} == {DeadLetterState.COMPLETED}
+        assert engine.started.count("extract_a") == 8, "finished steps are not done again"
+
+    engine.run_scenario(scenario)
+
+
+def test_when_the_first_one_fails_again_no_other_is_touched_and_it_can_go_on(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 3)
+        made = await replays.create(engine.services, request())
+        stopped = await settle(engine, made)
+        assert stopped.status is ReplayStatus.STOPPED
+        assert "the first one did not complete" in stopped.reason
+        assert "the source is away" in stopped.reason
+        assert sorted([await epoch(engine, run) for run in runs]) == [0, 0, 1]
+        source.away = False
+        await replays.resume(engine.services, "acme", made.replay_id)
+        done = await settle(engine, made)
+        assert (done.status, done.completed, done.failed) == (ReplayStatus.DONE, 2, 1)
+
+    engine.run_scenario(scenario)
+
+
+def test_it_stops_after_as_many_failures_as_may_be(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 6)
+        source.away, source.broken = False, {run.run_id for run in runs[:5]}  # the latest one goes ahead and completes
+        stopped = await settle(engine, await replays.create(engine.services, request(per_minute=1, failures_max=2)))
+        assert (stopped.status, stopped.completed, stopped.failed) == (ReplayStatus.STOPPED, 1, 2)
+        assert "2 did not complete (failures_max 2)" in stopped.reason
+
+    engine.run_scenario(scenario)
+
+
+def test_a_crash_between_the_two_commits_of_a_round_repeats_and_loses_nothing(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 3)
+        source.away = False
+        made = await replays.create(engine.services, request())
+        commit = engine.documents.commit
+
+        async def refuse(writes: Any) -> Any:
+            if any(isinstance(write, Replace) and write.path.startswith("runs/") for write in writes):
+                raise RuntimeError("the process died")
+            return await commit(writes)
+
+        engine.documents.commit = refuse  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            await feed_replays(engine.services, made.replay_id)
+        engine.documents.commit = commit  # type: ignore[method-assign]
+        taken = (await replays.require_replay(engine.services, "acme", made.replay_id)).replay
+        assert len(taken.window) == 1
+        assert [await epoch(engine, run) for run in runs] == [0, 0, 0]
+        done = await settle(engine, made)
+        assert (done.status, done.completed) == (ReplayStatus.DONE, 3)
+        assert [await epoch(engine, run) for run in runs] == [1, 1, 1]
+
+    engine.run_scenario(scenario)
+
+
+def test_a_full_org_waits_and_holds_up_no_other(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        await outage(engine, 2)
+        await outage(engine, 2, "small")
+        source.away = False
+        made = await replays.create(engine.services, request(org=None))
+        done = await settle(engine, made)
+        assert (done.status, done.completed, done.refused) == (ReplayStatus.DONE, 4, 0)
+        counted = await count_causes(engine.services, Filter(state=DeadLetterState.COMPLETED))
+        assert counted.total == 4
+
+    engine.run_scenario(scenario)
+
+
+def test_pause_holds_cancel_ends_and_another_orgs_does_not_exist(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 3)
+        source.away = False
+        made = await replays.create(engine.services, request())
+        await replays.pause(engine.services, "acme", made.replay_id)
+        for _ in range(3):
+            await engine.clock.sleep(16)
+            await feed_replays_due(engine.services)
+        assert [await epoch(engine, run) for run in runs] == [0, 0, 0]
+        with pytest.raises(NotFound):
+            await replays.cancel_replay(engine.services, "other", made.replay_id)
+        await replays.cancel_replay(engine.services, "acme", made.replay_id)
+        with pytest.raises(InvalidInput, match="is cancelled already"):
+            await replays.cancel_replay(engine.services, "acme", made.replay_id)
+        await feed_replays_due(engine.services)
+        assert [await epoch(engine, run) for run in runs] == [0, 0, 0]
+        for _ in range(5):
+            await replays.create(engine.services, request())
+        with pytest.raises(QuotaExceeded, match="5 replays of dead letters are running"):
+            await replays.create(engine.services, request())
+
+    engine.run_scenario(scenario)
