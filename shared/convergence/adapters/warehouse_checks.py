@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from convergence.errors import InvalidInput, PartlyCommitted, did_you_mean
 from convergence.ports.column_values import type_name
@@ -10,8 +10,19 @@ from convergence.ports.warehouse import Load, Row, TableSchema, WriteMode
 
 
 def current_parts(table: TableSchema) -> list[str]:
-    """Return the columns that part the view `{table}_current`: in each part the pipeline that wrote last counts."""
+    """Return the columns that part the view `{table}_current`: in each part the pipeline that read last counts."""
     return ["x_org_slug", "x_credential_id", "x_pipeline_run_date", *(table.current_by or ())]
+
+
+def noted_reads(load: Load) -> TableSchema | None:
+    """Return the table that notes the read which this load is; None unless it replaces days of such a table."""
+    return load.table.reads if load.mode is WriteMode.OVERWRITE and load.dates is not None else None
+
+
+def read_source(load: Load) -> Mapping[str, str] | None:
+    """Return the value of each `current_by` column that was read; None when the load does not name all of them."""
+    names = load.table.current_by or ()
+    return {name: load.source[name] for name in names} if set(names) <= load.source.keys() else None
 
 
 def check_load(load: Load) -> None:

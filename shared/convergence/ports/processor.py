@@ -132,8 +132,9 @@ class StepWarehouse(Protocol):
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
         repeatable: bool = False,
+        source: Mapping[str, str] | None = None,
     ) -> LoadResult:
-        """Make the staged rows visible; see `convergence.ports.warehouse.Load` for dates and modes."""
+        """Make the staged rows visible; see `convergence.ports.warehouse.Load` for dates, modes and `source`."""
         ...
 
     async def query(

@@ -27,6 +27,7 @@ class TableProcessor(ABC):
     fixed_table: str = ""  # where a step without a destination loads its rows
     date_field: str | None = None
     key_columns: Sequence[str] = ()  # what tells the rows of a day apart; with them each row gets a `row_id`
+    provider: str = ""  # whose rows these are, where a table has those of several providers
 
     @abstractmethod
     def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
@@ -50,7 +51,8 @@ class TableProcessor(ABC):
             context.progress(rows=rows_read)
         dates = None if self.date_field is None else days(context.start_date, context.end_date)
         outputs = self.outputs()
-        loaded = await context.warehouse.load(stage, dates=dates, date_field=self.date_field)
+        source = {"provider": self.provider} if self.provider else {}
+        loaded = await context.warehouse.load(stage, dates=dates, date_field=self.date_field, source=source)
         return {
             "status": SUCCESS,
             "rows_processed": rows_read,

@@ -90,6 +90,7 @@ class WorldWarehouse:
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
         repeatable: bool = False,
+        source: Mapping[str, str] | None = None,
     ) -> LoadResult:
         load = Load(
             job_id=self._job(),
@@ -100,6 +101,7 @@ class WorldWarehouse:
             date_field=date_field,
             mode=mode,
             key_fields=tuple(key_fields),
+            source=source or {},
         )
         return await self._warehouse.load(load, stage.stage)
 

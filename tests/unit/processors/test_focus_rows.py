@@ -211,6 +211,9 @@ def test_two_credentials_of_one_account_do_not_count_its_usage_twice(tmp_path: P
             assert refused.status == "failed"
             assert f"of the credential {stored['default']}, and would count twice" in str(refused.error)
             assert await here.rows(charged) == before
+            consolidated = await here.good("genai/unified/consolidate", **days(FIRST, LAST))
+            (warning,) = consolidated["consolidate_usage"]["warnings"]
+            assert f"left out the credential {stored['second']}" in warning
             await here.good(pipeline, credential_id=stored["default"], **asks)
             assert await here.rows(charged) == before
 

@@ -278,7 +278,33 @@ def test_line_items_of_the_bill_name_model_and_charge(item: str | None, unit: st
 def reported_names() -> dict[str, str]:
     """A name that the provider might report, for each model of the list."""
     words = {row["model"]: row["model_match"].split()[0] for row in listed() if row["model_match"]}
-    return {model: word.strip("*") + ("2099" if word.endswith("*") else "") for model, word in words.items()}
+    return {model: word.strip("*") + ("-2099-01-01" if word.endswith("*") else "") for model, word in words.items()}
+
+
+@pytest.mark.parametrize(
+    ("word", "name", "fitting"),
+    [
+        ("gpt-4o-audio-preview*", "gpt-4o-audio-preview-2024-10-01", True),
+        ("gpt-4o-mini-audio*", "gpt-4o-mini-audio-preview-2024-12-17", True),
+        ("gpt-4o-realtime*", "gpt-4o-realtime-turbo", False),
+        ("computer-use*", "computer-use-2-preview", False),
+        ("claude-haiku-4-5*", "claude-haiku-4-5-20251001-v1:0", True),
+        ("claude-haiku-4-5*", "claude-haiku-4-5@20251001", True),
+        ("claude-haiku-4-5*", "claude-haiku-4-51", False),
+        ("claude-opus-4-8*", "claude-opus-4-8-fast", False),
+        ("claude-sonnet-4-2025*", "claude-sonnet-4-20250514", True),
+        ("claude-3-5-sonnet*", "claude-3-5-sonnet-v2@20241022", True),
+        ("ft:gpt-4o-2024-*", "ft:gpt-4o-2024-08-06:acme::abc", True),
+        ("ft:gpt-3.5-turbo*", "ft:gpt-3.5-turbo-16k:acme::abc", False),
+        ("gpt-4o-mini-2024-07-18.ft-*", "gpt-4o-mini-2024-07-18.ft-0123abc", True),
+        ("*moderation*", "omni-moderation-latest", True),
+        ("*moderation*", "omni-moderation-pro", False),
+        ("*moderation*", "gpt-7-moderation-latest", False),
+        ("*claude-v2*", "anthropic.claude-v2:1", True),
+    ],
+)
+def test_a_prefix_is_for_snapshots_of_its_model_and_not_for_another_model(word: str, name: str, fitting: bool) -> None:
+    assert fits(word, name) is fitting
 
 
 def test_every_pattern_of_the_shipped_lists_can_be_used_and_matches_as_a_regular_expression() -> None:

@@ -166,6 +166,19 @@ CHECKS: list[tuple[dict[str, Any], str | None]] = [
 ]
 
 
+def test_a_table_with_a_day_in_the_future_is_not_fresh(tmp_path: Path) -> None:
+    """One wrong year would otherwise keep a dead source green for ever."""
+
+    async def scenario(context: WorldContext) -> Any:
+        later = f"UPDATE {TABLE} SET day = DATE '2999-01-01' WHERE id = 1"
+        await context.warehouse.query(later, write=True)
+        check = {"type": "freshness", "column": "day", "max_age_hours": 2400}
+        await step(context, "generic.dq_check", {"table": TABLE, "scope": "all", "checks": [check]})
+
+    with pytest.raises(StepFailed, match=r"the latest is 2999-01-01.*, which is in the future"):
+        run_scenario(tmp_path, scenario)
+
+
 @pytest.mark.parametrize(("check", "message"), CHECKS)
 def test_a_check_passes_or_stops_the_step_and_is_recorded(
     tmp_path: Path, check: dict[str, Any], message: str | None

@@ -3,7 +3,8 @@
 --
 -- Several pipelines may have brought the same usage (openai/cost/usage_cost and genai/payg/openai, for example): of each
 -- provider, credential and day the rows of one pipeline are taken, those that were written last. What the bill has beyond
--- the charges, or short of them, is a row of the kind residual.
+-- the charges, or short of them, is a row of the kind residual. Usage of an account that another credential has charged
+-- already is not in FOCUS (genai.focus refuses it), and is left out here too.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_consolidate_unified(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -29,14 +30,14 @@ BEGIN
       api_key_id, model, charge_kind, processing, CAST(consumed_quantity AS BIGNUMERIC) AS quantity,
       consumed_unit AS unit, cost, currency, price_basis,
       x_pipeline_id AS source_pipeline_id, x_credential_id AS source_credential_id, x_ingested_at AS brought_at
-    FROM openai_cost_daily
+    FROM openai_cost_daily_current
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
     UNION ALL
     SELECT
       usage_date, 'anthropic', 'charge', NULL, workspace_id, NULL, api_key_id, model, charge_kind, processing,
       CAST(consumed_quantity AS BIGNUMERIC), consumed_unit, cost, currency, price_basis,
       x_pipeline_id, x_credential_id, x_ingested_at
-    FROM anthropic_cost_daily
+    FROM anthropic_cost_daily_current
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date
     UNION ALL
     SELECT
@@ -54,18 +55,46 @@ BEGIN
     SELECT
       usage_date, provider, 'residual', account_id, NULL, NULL, NULL, model, charge_kind, NULL,
       NULL, NULL, difference, currency, class, x_pipeline_id, x_credential_id, x_ingested_at
-    FROM genai_residual_daily_reconciled
+    FROM genai_residual_daily_reconciled_current
     WHERE x_org_slug = p_org_slug AND usage_date BETWEEN p_start_date AND p_end_date AND difference <> 0
+  ),
+  refused AS (
+    SELECT DISTINCT mine.provider, mine.x_credential_id, mine.x_pipeline_run_date
+    FROM genai_cost_daily_unified AS mine
+    JOIN cost_data_standard_1_3 AS other
+      ON other.x_Provider = mine.provider
+      AND other.BillingAccountId = mine.billing_account_id
+      AND other.x_pipeline_run_date = mine.x_pipeline_run_date
+      AND other.x_SourceTable = mine.source_table
+      AND other.x_SourceRowId = mine.source_row_id
+    WHERE mine.x_org_slug = p_org_slug
+      AND mine.x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+      AND mine.billing_account_id <> p_org_slug
+      AND other.x_org_slug = p_org_slug
+      AND other.x_credential_id <> mine.x_credential_id
+      AND NOT EXISTS (
+        SELECT 1
+        FROM cost_data_standard_1_3 AS own
+        WHERE own.x_org_slug = mine.x_org_slug
+          AND own.x_Provider = mine.provider
+          AND own.x_credential_id = mine.x_credential_id
+          AND own.x_pipeline_run_date = mine.x_pipeline_run_date
+      )
   ),
   ranked AS (
     SELECT
-      *,
+      brought.*,
       FIRST_VALUE(source_pipeline_id) OVER (
         -- a residual goes with the charges that it completes
-        PARTITION BY provider, IF(row_kind = 'residual', 'charge', row_kind), source_credential_id, usage_date
+        PARTITION BY brought.provider, IF(row_kind = 'residual', 'charge', row_kind), source_credential_id, usage_date
         ORDER BY brought_at DESC, source_pipeline_id
       ) AS latest_pipeline_id
     FROM brought
+    LEFT JOIN refused
+      ON refused.provider = brought.provider
+      AND refused.x_credential_id = brought.source_credential_id
+      AND refused.x_pipeline_run_date = brought.usage_date
+    WHERE refused.provider IS NULL
   )
   SELECT
     usage_date, provider, row_kind, account_id, project_id, user_id, api_key_id, model, charge_kind, processing,

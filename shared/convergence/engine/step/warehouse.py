@@ -115,6 +115,7 @@ class LeasedWarehouse:
         mode: WriteMode = WriteMode.OVERWRITE,
         key_fields: Sequence[str] = (),
         repeatable: bool = False,
+        source: Mapping[str, str] | None = None,
     ) -> LoadResult:
         """Make the staged rows visible."""
         assert isinstance(stage, LeasedStage), "load takes what stage() returned"
@@ -130,6 +131,7 @@ class LeasedWarehouse:
             date_field=date_field,
             mode=mode,
             key_fields=tuple(key_fields),
+            source=source or {},
         )
 
         async def send(job_id: str, fingerprint: str) -> LoadResult:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import KW_ONLY, dataclass, field
+from dataclasses import KW_ONLY, dataclass, field, replace
 from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
@@ -40,7 +40,8 @@ class TableSchema:
     """A table as its schema file describes it. Lineage columns are included once the file is loaded.
 
     With `current_by` the table has a view `{name}_current`: of each org, credential, date and value of these columns
-    the rows of the pipeline that wrote last, so that a day which several pipelines loaded is there once.
+    the rows of the pipeline that read the source last, so that a day which several pipelines loaded is there once. A
+    read that found nothing counts too, so it leaves a row in the table `{name}_reads`.
     """
 
     name: str
@@ -54,6 +55,15 @@ class TableSchema:
     def current_view(self) -> str | None:
         """Name of the view; None for a table without one."""
         return None if self.current_by is None else f"{self.name}_current"
+
+    @property
+    def reads(self) -> TableSchema | None:
+        """The table that notes which pipeline has read which day, and when; None for a table without the view."""
+        if self.current_by is None:
+            return None
+        columns = tuple(each for each in self.columns if each.name in (*self.current_by, *LINEAGE_COLUMNS))
+        relaxed = tuple(replace(each, mode="NULLABLE", description="") for each in columns)
+        return TableSchema(f"{self.name}_reads", relaxed, "Which pipeline read which day, and when", partition_by=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +92,8 @@ class Load:
     A slice is (x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date). Every date of `dates` is a slice
     of its own, also one without rows. `date_field` names the column with a row's data date (DATE, or a
     TIMESTAMP taken in UTC); None when `dates` has one entry. `dates=None` is for reference tables: the slice
-    is (org, pipeline, credential) over all dates, and rows carry the date of ingestion.
+    is (org, pipeline, credential) over all dates, and rows carry the date of ingestion. `source` has the values of the
+    table's `current_by` columns that were read, also where the source had no rows.
     """
 
     job_id: str
@@ -94,6 +105,7 @@ class Load:
     mode: WriteMode = WriteMode.OVERWRITE
     key_fields: tuple[str, ...] = ()
     fingerprint: str = ""  # see `Warehouse`
+    source: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,6 +47,7 @@ class AzureOpenAICostProcessor(TableProcessor):
 
     config_model = AzureCostSettings
     fixed_table = "genai_billing_daily_raw"
+    provider = "azure_openai"
     date_field = "usage_date"
     key_columns = ("usage_date", "provider", "account_id", "sub_account_id", "resource_id", "sku_id", "sku", "currency")
 
@@ -165,7 +166,7 @@ def _row(row: Mapping[str, Any], resource: str, unit: str) -> dict[str, Any]:
     quantity, cost = Decimal(str(row["UsageQuantity"])), billed_amount(row["Cost"], where)
     return {
         "usage_date": day,
-        "provider": "azure_openai",
+        "provider": AzureOpenAICostProcessor.provider,
         "sub_account_id": resource.split("/")[2],
         "resource_id": resource,
         "resource_name": resource.rpartition("/")[2],

@@ -33,6 +33,7 @@ class AzureOpenAIUsageProcessor(TableProcessor):
 
     config_model = AzureSettings
     fixed_table = "genai_metrics_daily_raw"
+    provider = "azure_openai"
     date_field = "usage_date"
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
@@ -85,7 +86,7 @@ def _row(labels: Mapping[str, str], point: Mapping[str, Any], where: str, contex
         raise StepFailed(f"{where}: {day} was not requested")
     return {
         "usage_date": day,
-        "provider": "azure_openai",
+        "provider": AzureOpenAIUsageProcessor.provider,
         "sub_account_id": labels.get("modeldeploymentname"),
         "model": labels.get("modelname"),
         "quantity": int(total),

@@ -20,6 +20,7 @@ from convergence.processors.base import row_id
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 BALANCES: Final = "deepseek_balance_daily_raw"
+PROVIDER: Final = "deepseek"
 KEY: Final = ("usage_date", "provider", "currency")
 
 
@@ -61,7 +62,9 @@ class DeepSeekCostProcessor:
         found = [_spent(row, before.get(row["currency"]), options, context) for row in now]
         rows = [{**spent, "row_id": row_id(spent, KEY)} for spent in found if spent]
         await stage.write(0, rows)
-        loaded = await context.warehouse.load(stage, dates=[context.end_date], date_field="usage_date")
+        loaded = await context.warehouse.load(
+            stage, dates=[context.end_date], date_field="usage_date", source={"provider": PROVIDER}
+        )
         return {
             "status": SUCCESS,
             "rows_processed": len(now),
@@ -118,7 +121,7 @@ def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Cont
         )
     return {
         "usage_date": context.end_date,
-        "provider": "deepseek",
+        "provider": PROVIDER,
         "account_id": options.billing_account_id or None,
         "service": "DeepSeek API",
         "sku": "Prepaid balance",

@@ -29,7 +29,6 @@ class ExportProcessor(TableProcessor):
 
     config_model = ExportSettings
     date_field = "usage_date"
-    provider: ClassVar[str]
     services: ClassVar[tuple[str, ...]]  # as the export calls them
     part: ClassVar[Literal["usage", "cost"]]
 

@@ -146,7 +146,11 @@ class FocusProcessor:
         stage = context.warehouse.stage(RESIDUALS)
         await stage.write(0, rows)
         await context.warehouse.load(
-            stage, dates=days(context.start_date, context.end_date), date_field="usage_date", repeatable=True
+            stage,
+            dates=days(context.start_date, context.end_date),
+            date_field="usage_date",
+            repeatable=True,
+            source={"provider": provider},
         )
         classes: dict[str, Decimal] = {}
         for row in rows:

@@ -3,6 +3,9 @@ r"""The words of `model_match`: which reported model names a row of a price list
 `name`, `prefix*`, `*part*`, or `~pattern`. A pattern is a regular expression whose only repetition is by number:
 letters, digits, `\d`, `\.`, `[…]`, `{4}`, and `^` and `$` at its ends, at most 200 characters. It takes linear time on
 any name, so a mistake in a price list cannot stop a server.
+
+What a prefix or a part leaves open is a snapshot of that model, never another model: `gpt-4o-audio*` is for
+`gpt-4o-audio-preview-2024-10-01`, and not for `gpt-4o-audio-turbo`, whose price is not known.
 """
 
 from __future__ import annotations
@@ -12,6 +15,12 @@ from collections.abc import Mapping
 from typing import Final
 
 PATTERN_MAX: Final = 200
+# Ends of a name that say which snapshot of a model it is: dates, versions, aliases, the ids of fine-tuned ones.
+_SNAPSHOT: Final = re.compile(
+    r"(?:[-@](?:\d{8}|\d{4}-\d{2}-\d{2}|\d{3,4}|latest|default|preview|stable)|-v\d{1,2}(?::\d{1,2})?|:\d{1,2}|\.ft-\w{1,64})$"
+)
+_SNAPSHOT_PARTS: Final = 4  # -preview-2024-10-01-v1:0
+_SELLER: Final = re.compile(r"(?:[a-z]{1,20}[.-])?")  # anthropic.claude-v2, text-moderation-007
 _PATTERN: Final = re.compile(r"~\^?(?:(?:[\w.@:/-]|\\[d.]|\[[\w.@-]{1,20}\])(?:\{\d{1,2}\})?)+\$?", re.ASCII)
 
 
@@ -38,9 +47,18 @@ def fits(word: str, name: str) -> bool:
     """Whether the rule matches a name in lower case."""
     if word.startswith("~"):
         return re.search(word[1:], name) is not None
-    if word.startswith("*"):
-        return word.strip("*") in name
-    return name.startswith(word.rstrip("*"))
+    part = word.strip("*")
+    start = name.find(part) if word.startswith("*") else 0 if name.startswith(part) else -1
+    return start >= 0 and bool(_SELLER.fullmatch(name[:start])) and len(_model(name)) <= start + len(part)
+
+
+def _model(name: str) -> str:
+    """Return the name without its snapshot."""
+    if name.startswith("ft:"):
+        name = ":".join(name.split(":")[:2])
+    for _ in range(_SNAPSHOT_PARTS):
+        name = _SNAPSHOT.sub("", name)
+    return name
 
 
 def rank(word: str) -> tuple[int, int]:

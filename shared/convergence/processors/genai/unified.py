@@ -16,9 +16,24 @@ PROCEDURE: Final = "sp_genai_consolidate_unified"
 # An org has the tables of those providers that it uses; the procedure reads all, so the others are made, empty.
 SOURCES: Final = (
     *("openai_cost_daily", "anthropic_cost_daily", "genai_billing_daily_raw", "genai_metrics_daily_raw"),
-    "genai_residual_daily_reconciled",
+    *("genai_residual_daily_reconciled", "genai_cost_daily_unified"),
 )
 FOCUS: Final = "cost_data_standard_1_3"
+LEFT_OUT_SQL: Final = """
+SELECT mine.provider, mine.x_credential_id AS credential_id,
+  MIN(mine.x_pipeline_run_date) AS first_day, MAX(mine.x_pipeline_run_date) AS last_day
+FROM genai_cost_daily_unified AS mine
+WHERE mine.x_pipeline_run_date BETWEEN @first AND @last
+  AND NOT EXISTS (
+    SELECT 1
+    FROM genai_usage_cost_daily_unified AS kept
+    WHERE kept.provider = mine.provider
+      AND kept.source_credential_id = mine.x_credential_id
+      AND kept.usage_date = mine.x_pipeline_run_date
+  )
+GROUP BY provider, credential_id
+ORDER BY provider, credential_id
+"""
 
 
 class UnifiedProcessor:
@@ -49,8 +64,19 @@ class UnifiedProcessor:
             "rows_processed": answer.rows_affected,
             "rows_written": answer.rows_affected,
             "table": table,
+            "warnings": await _left_out(context),
             "providers": [{**row, "cost": None if row["cost"] is None else f"{row['cost']:f}"} for row in answer.rows],
         }
+
+
+async def _left_out(context: Context) -> list[str]:
+    """Name the credentials whose usage another one has charged: FOCUS refused it, so it counts once here as well."""
+    bounds = {"first": Parameter("DATE", context.start_date), "last": Parameter("DATE", context.end_date)}
+    return [
+        f"{row['provider']}, {row['first_day']} to {row['last_day']}: left out the credential {row['credential_id']};"
+        " another one of the same account has charged this usage"
+        for row in (await context.warehouse.query(LEFT_OUT_SQL, bounds)).rows
+    ]
 
 
 def get_engine() -> UnifiedProcessor:

@@ -31,7 +31,8 @@ class Check(Settings):
     """One expectation.
 
     range: `min`, `max`, both included. row_count: `min`, `max`, or as many as in `source_table`, within `tolerance` (a
-    share). freshness: the latest value of the column is at most `max_age_hours` old. custom_sql: returns no row.
+    share). freshness: the latest value of the column is at most `max_age_hours` old, and not in the future. custom_sql:
+    returns no row.
     """
 
     type: CheckKind

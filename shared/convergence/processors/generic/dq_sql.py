@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.sql.values import bind, type_of
@@ -15,6 +15,7 @@ from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.dq_settings import Check, CheckFile
 
 Parameters = dict[str, Parameter]
+CLOCKS_DIFFER: Final = timedelta(minutes=5)
 
 
 class Measured(NamedTuple):
@@ -155,6 +156,8 @@ async def _freshness(check: Check, options: CheckFile, rows: int, context: Conte
     (row,) = (await context.warehouse.query(sql, parameters)).rows
     latest = _moment(row["latest"])
     oldest = context.now() - timedelta(hours=check.max_age_hours)
+    if latest is not None and _begin(row["latest"]) > context.now() + CLOCKS_DIFFER:
+        return Measured(False, rows, 0, f"the latest is {latest.isoformat()}, which is in the future")
     if latest is not None and latest >= oldest:
         return Measured(True, rows, 0, "")
     message = "no value at all" if latest is None else f"the latest is {latest.isoformat()}"
@@ -166,6 +169,13 @@ def _moment(value: Any) -> datetime | None:
     if isinstance(value, datetime):
         return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
     return datetime.combine(value, time.max, UTC) if isinstance(value, date) else None
+
+
+def _begin(value: datetime | date) -> datetime:
+    """A time in UTC; a date from its beginning."""
+    if isinstance(value, datetime):
+        return value if value.tzinfo is not None else value.replace(tzinfo=UTC)
+    return datetime.combine(value, time.min, UTC)
 
 
 def _span(low: Any, high: Any) -> str:

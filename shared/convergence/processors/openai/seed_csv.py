@@ -7,14 +7,16 @@ import io
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from typing import Any, Final
 
+from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context
+from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
-from convergence.processors.settings import Settings, settings
+from convergence.processors.settings import Settings, settings, table_of
 
 BATCH: Final = 1000
 SHOWN_MAX: Final = 10
+_LATEST: Final = "SELECT x_pipeline_id, x_ingested_at FROM {table} ORDER BY x_ingested_at DESC, x_run_id LIMIT 1"
 
 
 class SeedSource(Settings):
@@ -23,11 +25,29 @@ class SeedSource(Settings):
     file: str
 
 
+class SeedSettings(Settings):
+    """`keep_refreshed`: a list that another pipeline has loaded later (`genai/prices/…`) stays."""
+
+    keep_refreshed: bool = False
+
+
 class SeedProcessor(TableProcessor):
     """Loads a CSV with a header line; an empty field is NULL. The table's schema decides types."""
 
-    config_model = Settings
+    config_model = SeedSettings
     source_model = SeedSource
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Load the file, unless a refreshed list stays."""
+        if settings(SeedSettings, step_config).keep_refreshed:
+            table = table_of(step_config)
+            await context.warehouse.ensure_table(table)
+            sql = _LATEST.format(table=bigquery_name(table))
+            for row in (await context.warehouse.query(sql)).rows:
+                if row["x_pipeline_id"] != context.pipeline_id:
+                    kept = f"{table}: kept as {row['x_pipeline_id']} loaded it on {row['x_ingested_at']:%Y-%m-%d}"
+                    return {"status": SUCCESS, "rows_processed": 0, "rows_written": 0, "table": table, "kept": kept}
+        return await super().execute(step_config, context)
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield batches of rows. Raises `StepFailed` that names the bad lines; then nothing is loaded."""

@@ -38,6 +38,7 @@ class VertexUsageProcessor(TableProcessor):
 
     config_model = VertexSettings
     fixed_table = "genai_metrics_daily_raw"
+    provider = "vertex"
     date_field = "usage_date"
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
@@ -78,7 +79,7 @@ def _rows(series: Any, project: str, context: Context) -> list[Row]:
     return [
         {
             "usage_date": day,
-            "provider": "vertex",
+            "provider": VertexUsageProcessor.provider,
             "sub_account_id": project,
             "model": model,
             "sku": f"{kind} tokens",

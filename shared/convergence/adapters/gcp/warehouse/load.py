@@ -9,6 +9,7 @@ Rows that are added to others would be there twice, so their INSERT is in a tran
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, date
 from typing import Any
 
@@ -17,6 +18,7 @@ from convergence.adapters.gcp.warehouse.ledger import Ledger, refuse_other
 from convergence.adapters.gcp.warehouse.stage import PART, PLACE, BigQueryStage, needs_parsing
 from convergence.adapters.gcp.warehouse.values import query_parameters
 from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.warehouse_checks import noted_reads, read_source
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import LeaseLost, SchemaMismatch, StepFailed
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Load, LoadResult, WriteMode
@@ -65,7 +67,27 @@ class Loads:
                 refuse_other(load.job_id, found.fingerprint, load.fingerprint)
                 return LoadResult(found.loaded, found.removed, repeated=True)
             refuse_other(load.job_id, fingerprint_of(ended.job), load.fingerprint)
+        await self._note_reads(load, ended)
         return await self._result(load, ended)
+
+    async def _note_reads(self, load: Load, ended: Ended) -> None:
+        """Note which days were read, also when the load had happened before: its process may have died in between."""
+        from google.cloud import bigquery
+
+        table = noted_reads(load)
+        if table is None:
+            return
+        reads, target = (
+            bigquery_name(self._jobs.client.project, checked(load.dataset), checked(name))
+            for name in (table.name, load.table.name)
+        )
+        at = ended.job.created if ended.repeated else load.lineage.ingested_at  # not later than it happened
+        noted = replace(load, lineage=replace(load.lineage, ingested_at=at))
+        options = await self._options.of(load.lineage)
+        config = bigquery.QueryJobConfig(query_parameters=_parameters(noted), **options.config)
+        name = self._jobs.client.ids.new("reads")
+        what = f"the note of a read of {load.dataset}.{load.table.name}"
+        await self._jobs.query(name, _noting(load, reads, target), config, what=what, project=options.project)
 
     async def _result(self, load: Load, ended: Ended) -> LoadResult:
         if load.mode is WriteMode.APPEND:
@@ -110,6 +132,27 @@ class Loads:
             if day is None:
                 raise SchemaMismatch(f"{where} has no value, so the row belongs to no date of this load.")
             raise SchemaMismatch(f"{where} is {day}, which is not among the dates of this load ({_range(load.dates)}).")
+
+
+def _noting(load: Load, reads: str, target: str) -> str:
+    """Note that this pipeline has read these days: of the sources that it names, that it brought rows of, or that it
+    has read before. A source without rows is read too."""
+    by = [bigquery_name(name) for name in load.table.current_by or ()]
+    found = [f"SELECT {', '.join(['kept.x_pipeline_run_date', *by])} FROM {target} AS kept WHERE {_slice(load)}"]
+    if (source := read_source(load)) is not None:
+        given = "".join(f", @source_{name}" for name in source)
+        found.append(f"SELECT day{given} FROM UNNEST(@dates) AS day")
+    same = "".join(f" AND kept.{name} IS NOT DISTINCT FROM found.{name}" for name in by)
+    values = {name: f"@{name}" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date"}
+    values |= {name: f"found.{name}" for name in ("x_pipeline_run_date", *by)}
+    later = "kept.x_ingested_at < @x_ingested_at THEN UPDATE SET x_run_id = @x_run_id, x_ingested_at = @x_ingested_at"
+    return (
+        f"MERGE INTO {reads} AS kept\nUSING (SELECT DISTINCT * FROM ({' UNION ALL '.join(found)})) AS found\n"
+        f"ON {_slice(load)} AND kept.x_pipeline_run_date = found.x_pipeline_run_date{same}\n"
+        f"WHEN MATCHED AND {later}\n"
+        f"WHEN NOT MATCHED BY SOURCE AND {_slice(load)} AND {later}\n"
+        f"WHEN NOT MATCHED BY TARGET THEN INSERT ({', '.join(values)}) VALUES ({', '.join(values.values())})"
+    )
 
 
 def merge_keys(load: Load) -> list[str]:
@@ -208,6 +251,7 @@ def _parameters(load: Load) -> list[Any]:
         ("first_date", "DATE", min(load.dates, default=None) if load.dates is not None else None),
         ("last_date", "DATE", max(load.dates, default=None) if load.dates is not None else None),
     ]
+    scalars += [(f"source_{name}", "STRING", value) for name, value in (read_source(load) or {}).items()]
     found: list[Any] = [bigquery.ScalarQueryParameter(*each) for each in scalars]
     return [*found, bigquery.ArrayQueryParameter("dates", "DATE", list(load.dates or ()))]
 

@@ -61,7 +61,10 @@ class Tables:
                 done = await self._create(dataset, table)
             else:
                 done = await self._widen(dataset, table, found)
-            if done and await self._ensure_view(dataset, table):
+            if done and table.reads is not None:
+                await self.ensure_table(dataset, table.reads)
+                done = await self._ensure_view(dataset, table, table.reads)
+            if done:
                 _warn_of_partitions(dataset, table, found)
                 self._ensured.add((dataset, table))
                 return
@@ -121,26 +124,21 @@ class Tables:
             return False  # another process was first: read what it created
         return True
 
-    async def _ensure_view(self, dataset: str, table: TableSchema) -> bool:
-        """Create the view of the rows that were written last, anew when columns are missing in it; False when another
-        process has changed it meanwhile."""
+    async def _ensure_view(self, dataset: str, table: TableSchema, reads: TableSchema) -> bool:
+        """Create the view of the rows that were read last, anew when its query has changed; False when another process
+        has changed it meanwhile."""
         from google.api_core.exceptions import Conflict as Exists
         from google.api_core.exceptions import PreconditionFailed
         from google.cloud import bigquery
 
-        name = table.current_view
-        if name is None:
-            return True
+        name = f"{table.name}_current"
         view = await self.find(dataset, name)
-        if view is not None and {column.name for column in table.columns} <= {field.name for field in view.schema}:
+        query = self._current(dataset, table, reads)
+        known = set() if view is None else {field.name for field in view.schema}
+        if view is not None and view.view_query == query and {column.name for column in table.columns} <= known:
             return True
-        parts = ", ".join(map(bigquery_name, current_parts(table)))
-        source = bigquery_name(self._client.project, dataset, table.name)
         expected = bigquery.Table(f"{self._client.project}.{dataset}.{name}") if view is None else view
-        expected.view_query = (
-            f"SELECT * FROM {source} WHERE TRUE QUALIFY x_pipeline_id = FIRST_VALUE(x_pipeline_id)"
-            f" OVER (PARTITION BY {parts} ORDER BY x_ingested_at DESC, x_pipeline_id)"
-        )
+        expected.view_query = query
         doing = f"creating the view {dataset}.{name}"
         try:
             if view is None:
@@ -152,6 +150,30 @@ class Tables:
         except (Exists, PreconditionFailed):
             return False
         return True
+
+    def _current(self, dataset: str, table: TableSchema, reads: TableSchema) -> str:
+        """Return the view's query: the pipeline that wrote last, unless another one has read later."""
+        parts = current_parts(table)
+        window = ", ".join(f"kept.{bigquery_name(name)}" for name in parts)
+        window = f"OVER (PARTITION BY {window} ORDER BY kept.x_ingested_at DESC, kept.x_pipeline_id)"
+        key = ", ".join(f"{{}}.{bigquery_name(name)}" for name in parts)
+        key = f"TO_JSON_STRING(STRUCT({key}))"  # NULL is a value like any other
+        rows, notes = (bigquery_name(self._client.project, dataset, each.name) for each in (table, reads))
+        return f"""SELECT kept.* FROM {rows} AS kept LEFT JOIN (
+  SELECT {key.replace("{}", "note")} AS part, note.x_pipeline_id AS pipeline, note.x_ingested_at AS at
+  FROM {notes} AS note
+  WHERE TRUE
+  QUALIFY ROW_NUMBER() OVER (
+    PARTITION BY {key.replace("{}", "note")} ORDER BY note.x_ingested_at DESC, note.x_pipeline_id
+  ) = 1
+) AS latest ON latest.part = {key.replace("{}", "kept")}
+WHERE TRUE
+QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
+  AND (
+    latest.at IS NULL OR latest.pipeline = kept.x_pipeline_id
+    OR latest.at < FIRST_VALUE(kept.x_ingested_at) {window}
+    OR (latest.at = FIRST_VALUE(kept.x_ingested_at) {window} AND latest.pipeline > kept.x_pipeline_id)
+  )"""
 
     async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
         """Add the columns that are missing, and relax those that are no longer REQUIRED.

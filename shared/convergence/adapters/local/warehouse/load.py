@@ -14,7 +14,7 @@ from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
 from convergence.adapters.local.warehouse.stage import NdjsonStage
-from convergence.adapters.warehouse_checks import check_load
+from convergence.adapters.warehouse_checks import check_load, noted_reads, read_source
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
 
@@ -26,11 +26,34 @@ def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at
         if known is not None:
             return LoadResult(**known, repeated=True)
         source = _source(load.table, stages)
+        _note_reads(job, load)
         removed, loaded = _merge(job, load, source) if load.mode is WriteMode.MERGE else _replace(job, load, source)
         result = LoadResult(rows_loaded=loaded, rows_removed=removed)
         record = {"rows_loaded": loaded, "rows_removed": removed}
         ledger.note(job, load.job_id, record, finished_at, load.fingerprint)
     return result
+
+
+def _note_reads(job: Job, load: Load) -> None:
+    """Note that this pipeline has read these days: of the sources that it names, that it brought rows of, or that it
+    has read before. A source without rows is read too."""
+    reads = noted_reads(load)
+    if reads is None:
+        return
+    dates, days = _dates(load, "")
+    values = _slice(load) | days | {"x_ingested_at": load.lineage.ingested_at}
+    by, source = load.table.current_by or (), read_source(load)
+    lineage = ("x_org_slug", "x_pipeline_id", "x_credential_id", "x_run_id", "x_ingested_at", "x_pipeline_run_date")
+    named, given = "", {}
+    if source is not None:
+        given = {f"source_{name}": value for name, value in source.items()}
+        here = ["$x_org_slug", "$x_pipeline_id", "$x_credential_id", "NULL", "NULL", "unnest(CAST($dates AS DATE[]))"]
+        named = " UNION ALL SELECT " + ", ".join([*here, *(f"$source_{name}" for name in by)])
+    names = {"reads": duckdb_name(load.dataset, reads.name), "table": duckdb_name(load.dataset, load.table.name)}
+    selected = ", ".join(map(duckdb_name, (*lineage, *by)))
+    run = {"x_run_id": load.lineage.run_id}
+    job.execute(statement("note_reads", **names, columns=selected, named=named, dates=dates), values | run | given)
+    job.execute(statement("delete_older_reads", **names, dates=dates), values)
 
 
 def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:

@@ -34,17 +34,26 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
-        _ensure_view(job, dataset, table)
+    if table.reads is not None:
+        ensure_table(job, dataset, table.reads)
+        with job.transaction():
+            _ensure_view(job, dataset, table, table.reads)
 
 
-def _ensure_view(job: Job, dataset: str, table: TableSchema) -> None:
-    """Create the view of the rows that were written last; anew when the table has got new columns."""
-    view = table.current_view
-    if view is None or stored_columns(job, dataset, view) == stored_columns(job, dataset, table.name):
+def _ensure_view(job: Job, dataset: str, table: TableSchema, reads: TableSchema) -> None:
+    """Create the view of the rows that were read last; anew when the table has got new columns, or when the view is of
+    a release that did not note reads."""
+    view = f"{table.name}_current"
+    found = job.execute(statement("view_of"), {"dataset": dataset, "view": view}).fetchone()
+    if (
+        found
+        and reads.name in found[0]
+        and stored_columns(job, dataset, view) == stored_columns(job, dataset, table.name)
+    ):
         return
     parts = ", ".join(map(duckdb_name, current_parts(table)))
     names = {"view": duckdb_name(dataset, view), "table": duckdb_name(dataset, table.name)}
-    job.execute(statement("current_view", **names, parts=parts))
+    job.execute(statement("current_view", **names, reads=duckdb_name(dataset, reads.name), parts=parts))
 
 
 def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:

@@ -25,8 +25,26 @@ CREATE SCHEMA IF NOT EXISTS {dataset};
 CREATE TABLE {table} ({columns});
 
 -- name: current_view
-CREATE OR REPLACE VIEW {view} AS SELECT * FROM {table}
-QUALIFY x_pipeline_id = first_value(x_pipeline_id) OVER (PARTITION BY {parts} ORDER BY x_ingested_at DESC, x_pipeline_id);
+CREATE OR REPLACE VIEW {view} AS SELECT * EXCLUDE (x_is_read) FROM (
+  SELECT *, FALSE AS x_is_read FROM {table} UNION ALL BY NAME SELECT *, TRUE AS x_is_read FROM {reads}
+)
+QUALIFY NOT x_is_read
+  AND x_pipeline_id = first_value(x_pipeline_id) OVER (PARTITION BY {parts} ORDER BY x_ingested_at DESC, x_pipeline_id);
+
+-- name: view_of
+SELECT sql FROM duckdb_views() WHERE database_name = current_database() AND schema_name = $dataset AND view_name = $view;
+
+-- name: note_reads
+INSERT INTO {reads} BY NAME
+SELECT DISTINCT * REPLACE (CAST($x_run_id AS VARCHAR) AS x_run_id, CAST($x_ingested_at AS TIMESTAMPTZ) AS x_ingested_at) FROM (
+  SELECT {columns} FROM {reads} UNION ALL SELECT {columns} FROM {table}{named}
+)
+WHERE x_org_slug = $x_org_slug AND x_pipeline_id = $x_pipeline_id AND x_credential_id = $x_credential_id{dates};
+
+-- name: delete_older_reads
+DELETE FROM {reads}
+WHERE x_org_slug = $x_org_slug AND x_pipeline_id = $x_pipeline_id AND x_credential_id = $x_credential_id{dates}
+  AND x_ingested_at <> $x_ingested_at;
 
 -- name: required_columns
 SELECT column_name FROM duckdb_columns()
