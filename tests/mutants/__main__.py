@@ -1,13 +1,15 @@
 """`make mutants SEED=s ENGINE=n`: change the code a little, many times, and show what no unit test notices.
 
 mutmut finds tests by a `src/` layout, so it works on a copy of the tree. It runs all mutants of `domain/` and a sample
-of `engine/` drawn with the seed, each with the unit tests of both folders.
+of `engine/` drawn with the seed, each with the unit tests of both folders. Of those that survive, mypy then refuses the
+ones that it can see, as it does in CI: a key that its TypedDict has not, None for a value.
 """
 
 from __future__ import annotations
 
 import argparse
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,6 +24,7 @@ import orjson
 
 ROOT: Final = Path(__file__).parents[2]
 MUTMUT: Final = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")  # as its own command does
+MYPY: Final = (sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--package", "convergence")
 PACKAGE: Final = Path("src") / "convergence"
 BESIDE: Final = ("tests", "configs", "functions", "docs", "infra")  # what tests read
 NO_SUCH: Final = "convergence.nothing"  # makes mutmut write all mutants and time the tests, and stop there
@@ -33,6 +36,7 @@ ENDS: Final[Mapping[int | None, str]] = {
     **dict.fromkeys((5, 33), "no tests"),
     None: "not run",
 }
+COUNTED: Final = ("killed", "refused by mypy", "survived", "timeout", "no tests", "suspicious")
 CONFIG: Final = """
 [tool.pytest.ini_options]
 pythonpath = ["src", "."]
@@ -72,6 +76,8 @@ def main() -> int:
         if not ended:
             print("mutmut ran none:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
             return 1
+        for name in sorted(name for name, end in ended.items() if end == "survived"):
+            ended[name] = "refused by mypy" if refused(copy, name) else "survived"
         for name in sorted(name for name, end in ended.items() if end in ("survived", "no tests")):
             print(f"== {name}: {ended[name]}", _mutmut(copy, "show", name), sep="\n")
     print(report(ended, arguments.seed))
@@ -87,6 +93,20 @@ def copy_tree(copy: Path) -> None:
     (copy / "pyproject.toml").write_text(CONFIG)
 
 
+def refused(copy: Path, name: str) -> bool:
+    """Say whether the type check refuses a mutant: on the copy's source, which is left as it was."""
+    path = copy / "src" / f"{re.split(r'[.]x[_ǁ]', name)[0].replace('.', '/')}.py"
+    path = path if path.exists() else path.with_suffix("") / "__init__.py"
+    before = path.read_text()
+    try:
+        _mutmut(copy, "apply", name)
+        if path.read_text() == before:
+            raise RuntimeError(f"mutmut did not apply {name}")
+        return subprocess.run(MYPY, cwd=copy / "src", capture_output=True, check=False).returncode != 0
+    finally:
+        path.write_text(before)
+
+
 def sample(names: list[str], seed: int, engine: int) -> list[str]:
     """Return all mutants of `domain/` and the seed's choice of those of `engine/`."""
     domain = [name for name in names if name.startswith("convergence.domain.")]
@@ -99,7 +119,7 @@ def report(ended: dict[str, str], seed: int) -> str:
     lines = []
     for folder in ("domain", "engine"):
         ends = Counter(end for name, end in ended.items() if name.startswith(f"convergence.{folder}."))
-        counts = ", ".join(f"{ends[end]} {end}" for end in ("killed", "survived", "timeout", "no tests", "suspicious"))
+        counts = ", ".join(f"{ends[end]} {end}" for end in COUNTED)
         lines.append(f"{folder}: {ends.total()} mutants, {counts}")
     return "\n".join([*lines, f"again: make mutants SEED={seed}"])
 

@@ -7,9 +7,18 @@ from typing import Any
 
 import pytest
 
-from convergence.domain.firing import Decision, decide
+from convergence.domain.firing import Decision, decide, skip_come
 from convergence.domain.records import changed
-from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, Timing, jitter_of
+from convergence.domain.schedule import (
+    Blackout,
+    Missed,
+    Overlap,
+    Schedule,
+    Timing,
+    jitter_of,
+    schedule_id_of,
+    scheduled_run_id,
+)
 from convergence.engine.schedules.instants import CronInstants
 
 DAY = timedelta(days=1)
@@ -154,3 +163,91 @@ def test_jitter_spreads_orgs_evenly_and_stays_the_same() -> None:
     assert delays == [jitter_of(f"org{number}", "p/d/n", 3600) for number in range(3_000)]
     tenths = [sum(delay // 360 == tenth for delay in delays) for tenth in range(10)]
     assert min(tenths) > 230, "a tenth of them in each tenth of the hour, give or take"
+
+
+@pytest.mark.parametrize(
+    ("now", "blackout"),
+    [
+        (at(10), (at(10), at(11))),  # from its first instant on
+        (at(11), (at(10, 1), at(11, 1))),
+        (at(10), None),
+        (at(11), (at(10), at(11))),  # not at its end
+    ],
+)
+def test_a_blackout_holds_from_its_start_to_before_its_end(
+    now: datetime, blackout: tuple[datetime, datetime] | None
+) -> None:
+    closed = () if blackout is None else (Blackout(start=blackout[0], end=blackout[1]),)
+    found = decided(schedule(now, blackouts=closed), now)
+    inside = blackout is not None and blackout[0] <= now < blackout[1]
+    assert found.fires == (None if inside else now)
+    assert [(skip.first, skip.last, skip.count, skip.reason) for skip in found.skips] == (
+        [(now, now, 1, "it was in a blackout")] if inside else []
+    )
+
+
+def test_a_firing_at_its_last_instant_is_not_late() -> None:
+    given = schedule(at(10), missed=Missed.NONE, starting_deadline_s=3600)
+    assert decided(given, at(10, 3)).fires == at(10)
+    late = decided(given, at(10, 3) + timedelta(microseconds=1))
+    assert late.fires is None
+    assert late.skips[0].reason == "it was late (missed: none)"
+
+
+def test_of_a_late_page_only_what_is_later_than_the_deadline_is_skipped() -> None:
+    given = schedule(at(10, 0), cron="0 * * * *", missed=Missed.NONE, starting_deadline_s=7200)
+    found = decided(given, at(10, 5))  # 03:00 has been due for exactly two hours
+    assert [(skip.first, skip.last, skip.count) for skip in found.skips] == [(at(10, 0), at(10, 2), 3)]
+    assert found.schedule.slot == at(10, 3)
+    assert decided(found.schedule, at(10, 5)).fires == at(10, 3)
+
+
+def test_a_firing_that_is_not_late_is_skipped_while_a_run_is_active_whatever_happens_to_missed_ones() -> None:
+    found = decided(schedule(at(10), missed=Missed.ALL), at(10, 2, 1), ("run_a",))
+    assert found.fires is None
+    assert [(skip.first, skip.reason) for skip in found.skips] == [(at(10), "run run_a was still active")]
+
+
+def test_the_present_of_a_delayed_schedule_ends_where_its_jitter_begins() -> None:
+    """A slot whose own delay is not over is not due yet, so a catch-up must not take it as the last one."""
+    delay = timedelta(seconds=jitter_of("acme", "p/d/n", 7200))
+    given = schedule(at(10), jitter_s=7200)
+    found = decided(given, at(12) + delay - timedelta(seconds=1))
+    assert found.fires == at(11)
+    assert found.schedule.slot == at(12)
+    assert decided(given, at(12) + delay).fires == at(12)
+    assert [skip.reason for skip in found.skips] == ["a later firing was due too (missed: last)"]
+
+
+def test_skipping_what_has_come_includes_the_present_instant_and_none_to_come() -> None:
+    reason = "the schedule was paused"
+    assert skip_come(INSTANTS, schedule(at(10)), at(10) - timedelta(microseconds=1), reason) is None
+    assert skip_come(INSTANTS, changed(schedule(at(10)), slot=None), at(10), reason) is None
+    found = skip_come(INSTANTS, schedule(at(10), jitter_s=3600), at(10), reason)
+    assert found is not None
+    assert [(skip.first, skip.last, skip.count, skip.reason) for skip in found.skips] == [(at(10), at(10), 1, reason)]
+    assert found.schedule.slot == at(11)
+
+
+def test_a_schedule_without_a_next_instant_decides_nothing() -> None:
+    assert decide(INSTANTS, changed(schedule(at(10)), slot=None), (), at(11)) is None
+    assert decide(INSTANTS, changed(schedule(at(10)), due_at=None), (), at(11)) is None
+
+
+def test_a_full_queue_skips_one_firing() -> None:
+    found = decided(schedule(at(10), overlap=Overlap.QUEUE), at(10, 2, 1), ("run_a", "run_b"))
+    assert [(skip.first, skip.last, skip.count) for skip in found.skips] == [(at(10), at(10), 1)]
+
+
+def test_an_instant_that_is_stored_and_no_longer_in_the_calendar_is_decided_as_it_stands() -> None:
+    """A time that an edit or a change of a zone's rules took away: it fires, or is skipped, once."""
+    odd = at(10, 1, 30)
+    assert decided(schedule(odd, end=at(10, 1, 45)), at(10, 1, 40)).fires == odd
+    refused = decided(schedule(odd, end=at(10, 1, 45)), at(10, 1, 40), refusal="the org is SUSPENDED")
+    assert [(skip.first, skip.last, skip.count) for skip in refused.skips] == [(odd, odd, 1)]
+
+
+def test_ids_of_schedules_and_of_their_runs_never_change() -> None:
+    """Another id would fire today's instants again, and set every schedule up anew."""
+    assert schedule_id_of("acme", "p/d/n", "cred_1", "default") == "sch_3512171b21982fccf58b"
+    assert scheduled_run_id("sch_0f3a5c7e9b1d24680f3a", at(10)) == "run_9ea10acae740b05b1851"

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime
+from dataclasses import MISSING, fields, is_dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol
 
 import pytest
 
+from convergence.domain.backfill import Backfill, BackfillStatus, Mode
+from convergence.domain.backfill import Step as SliceStep
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.quota import Limits, Usage
 from convergence.domain.run import Run
+from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Schedule, ScheduleState, Timing
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
 from convergence.tenants.api_keys import ApiKey
@@ -40,15 +44,51 @@ RECORDS: list[Record] = [
     Org(slug="acme", name="Acme", status="ACTIVE", limits=Limits(daily=1, monthly=2, concurrent=3), created_at=AT),
     Usage(day="2026-01-02", day_count=1, active={"r": AT}),
     ApiKey(key_id="k", org="acme", name="n", digest="d", scopes=("read",), created_at=AT),
+    Schedule(
+        schedule_id="sch", org="acme", pipeline="a/b", provider="a", name="weekly", created_at=AT, updated_at=AT,
+        timing=Timing(
+            cron="0 2 * * *", timezone="Europe/Berlin", jitter_s=60, starting_deadline_s=7, missed=Missed.ALL,
+            overlap=Overlap.QUEUE, queue_max=3, start=AT, end=AT + timedelta(days=9),
+            blackouts=(Blackout(start=AT, end=AT + timedelta(days=1), reason="freeze"),),
+        ),
+        credential_id="cred", parameters={"a": 1}, from_pipeline=True, overridden=("timing",), enabled=False,
+        state=ScheduleState.PAUSED, reason="holidays", paused_until=AT, slot=AT, due_at=AT, decided_through=AT,
+        active_runs=("r",), last_run="r", last_fired_at=AT, revision=4, token="t",
+        last_skip=LastSkip(first=AT, last=AT + timedelta(days=1), count=2, reason="late"),
+    ),
+    Backfill(
+        backfill_id="bf", org="acme", pipeline="a/b", start="2026-01-01", end="2026-01-02", step=SliceStep.DAY,
+        mode=Mode.FAILED, states="d.", created_at=AT, updated_at=AT, credential_id="cred", parameters={"a": 1},
+        newest_first=False, concurrency=2, failures_max=3, window={"r": 1}, status=BackfillStatus.PAUSED, reason="no",
+        next_check_at=AT, token="t",
+    ),
 ]  # fmt: skip
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
+    Schedule: "revision", Backfill: "newest_first",
 }  # fmt: skip
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
 def test_a_record_comes_back_as_it_was(record: Record) -> None:
     assert record.from_data(record.to_data()) == record
+
+
+@pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
+def test_a_record_is_stored_under_the_names_of_its_fields(record: Record) -> None:
+    """A field that is stored under another name would come back as its default, and the next release not find it."""
+    assert is_dataclass(record)
+    stored = record.to_data().keys()
+    assert stored <= {each.name for each in fields(record)}
+    left_out = {each.name for each in fields(record)} - stored
+    assert all(getattr(record, name) == default_of(record, name) for name in left_out)
+
+
+def default_of(record: Record, name: str) -> object:
+    """Return the default of a record's field."""
+    assert is_dataclass(record)
+    (field,) = (each for each in fields(record) if each.name == name)
+    return field.default if field.default_factory is MISSING else field.default_factory()
 
 
 @pytest.mark.parametrize("record", RECORDS, ids=lambda record: type(record).__name__)
