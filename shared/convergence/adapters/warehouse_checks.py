@@ -39,8 +39,8 @@ def check_load(load: Load) -> None:
         raise InvalidInput(
             f"{where}: a load of {len(load.dates)} dates needs date_field, the column with a row's date."
         )
-    if load.mode is WriteMode.MERGE and not load.key_fields:
-        raise InvalidInput(f"{where}: mode merge needs key_fields.")
+    if load.mode in {WriteMode.MERGE, WriteMode.GROUPS} and not load.key_fields:
+        raise InvalidInput(f"{where}: mode {load.mode} needs key_fields.")
     for name in (*load.key_fields, *([load.date_field] if load.date_field else [])):
         if name not in names:
             raise InvalidInput(f"{where}: the table has no column {name!r}.{did_you_mean(name, names)}")

@@ -94,6 +94,26 @@ def test_append_keeps_and_merge_replaces_rows_with_the_same_key(
     run(body)
 
 
+def test_groups_are_replaced_as_a_whole_and_keep_all_of_their_rows(
+    run: Callable[[Body], None], usage: TableSchema
+) -> None:
+    groups: dict[str, Any] = {"dates": (JAN_1, JAN_2), "date_field": "day", "mode": WriteMode.GROUPS}
+
+    async def body(warehouse: Warehouse) -> None:
+        before = [(1, "a"), (2, "a"), (3, "a"), (4, "b")]
+        await load(warehouse, usage, [{"id": one, "note": note, "day": JAN_1} for one, note in before])
+        late = [{"id": 5, "note": "a", "day": JAN_1}, {"id": 5, "note": "a", "day": JAN_1}]
+        rows = [*late, {"id": 6, "note": None, "day": JAN_1}, {"id": 7, "note": "b", "day": JAN_2}]
+        result = await load(warehouse, usage, rows, job_id="j2", key_fields=("note",), **groups)
+        assert result == LoadResult(rows_loaded=4, rows_removed=3)
+        found = await rows_of(warehouse, "SELECT id, note FROM usage ORDER BY id")
+        assert found == [(4, "b"), (5, "a"), (5, "a"), (6, None), (7, "b")]
+        again = await load(warehouse, usage, rows, job_id="j3", key_fields=("note",), **groups)
+        assert again == LoadResult(rows_loaded=4, rows_removed=4)
+
+    run(body)
+
+
 def test_a_reference_table_is_one_slice_over_all_dates(run: Callable[[Body], None], usage: TableSchema) -> None:
     async def body(warehouse: Warehouse) -> None:
         early = a_lineage(ingested_at=datetime(2026, 2, 1, tzinfo=UTC))
@@ -118,7 +138,8 @@ def test_a_known_job_changes_nothing_and_answers_as_the_first_time(
 def test_a_load_that_contradicts_itself_is_refused(run: Callable[[Body], None], usage: TableSchema) -> None:
     wrong: list[tuple[dict[str, Any], str]] = [
         ({"dates": (JAN_1, JAN_2)}, "needs date_field"),
-        ({"mode": WriteMode.MERGE}, "needs key_fields"),
+        ({"mode": WriteMode.MERGE}, "merge needs key_fields"),
+        ({"mode": WriteMode.GROUPS}, "groups needs key_fields"),
         ({"date_field": "dya"}, "no column 'dya'.*'day'"),
     ]
 

@@ -82,6 +82,7 @@ class WriteMode(StrEnum):
 
     OVERWRITE = "overwrite"  # they go; the slice is exactly the staged rows
     MERGE = "merge"  # those with the same key fields go, others stay
+    GROUPS = "groups"  # as merge, but many rows share a key: each group becomes exactly its staged rows
     APPEND = "append"  # all stay
 
 

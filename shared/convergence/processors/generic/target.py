@@ -24,6 +24,7 @@ _OLDER_MODES: Final = {
 
 class Target(Destination):
     """`write_mode`: merge when there are `key_fields`, else overwrite: the run's days are replaced as a whole.
+    `groups`: rows that share their `key_fields` are replaced together.
 
     `date_field` is the column with a row's data date.
     """
@@ -39,10 +40,11 @@ class Target(Destination):
 
     @model_validator(mode="after")
     def _modes(self) -> Target:
-        if self.mode is WriteMode.MERGE and not self.key_fields:
-            raise ValueError("write_mode merge needs key_fields")
-        if self.key_fields and self.mode is not WriteMode.MERGE:
-            raise ValueError(f"key_fields go with write_mode merge; {self.mode} does not compare rows")
+        keyed = self.mode in {WriteMode.MERGE, WriteMode.GROUPS}
+        if keyed and not self.key_fields:
+            raise ValueError(f"write_mode {self.mode} needs key_fields")
+        if self.key_fields and not keyed:
+            raise ValueError(f"key_fields go with write_mode merge or groups; {self.mode} does not compare rows")
         return self
 
     @property

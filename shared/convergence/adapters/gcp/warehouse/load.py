@@ -101,7 +101,7 @@ class Loads:
         target = bigquery_name(self._jobs.client.project, checked(load.dataset), checked(load.table.name))
         if load.mode is WriteMode.APPEND:
             return self._append(load, stages, target)
-        if load.mode is WriteMode.MERGE:
+        if load.mode in {WriteMode.MERGE, WriteMode.GROUPS}:
             return _merge(load, stages, target) if stages else f"DELETE FROM {target} WHERE FALSE"
         return _overwrite(load, stages, target) if stages else f"DELETE FROM {target} AS kept WHERE {_slice(load)}"
 
@@ -177,16 +177,26 @@ def _overwrite(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
 
 
 def _merge(load: Load, stages: Sequence[BigQueryStage], target: str) -> str:
-    """Each staged row comes twice: once to match the rows of its key, which go, and once to be inserted."""
+    """A staged row of each key comes to match the rows of its key, which go; those that are inserted come again."""
     names = ", ".join(f"kept.{bigquery_name(name)}" for name in merge_keys(load))
     key = f"TO_JSON_STRING(STRUCT({names}))"  # NULL is a key like any other
     return (
         f"MERGE INTO {target} AS kept\n"
-        f"USING (SELECT {_names(load)}, {_ADDED} FROM ({_latest(load, stages)})"
-        f" CROSS JOIN UNNEST([TRUE, FALSE]) AS {_ADDED}) AS staged\n"
+        f"USING ({_twice(load, stages)}) AS staged\n"
         f"ON NOT staged.{_ADDED} AND {_slice(load)} AND {key} = {key.replace('kept.', 'staged.')}\n"
         "WHEN MATCHED THEN DELETE\n"
         f"WHEN NOT MATCHED BY TARGET AND staged.{_ADDED} THEN {_insert(load)}"
+    )
+
+
+def _twice(load: Load, stages: Sequence[BigQueryStage]) -> str:
+    """Rows to match are one for each key, because a row is deleted once; in groups all staged rows are inserted."""
+    latest = _latest(load, stages)
+    if load.mode is WriteMode.MERGE:
+        return f"SELECT {_names(load)}, {_ADDED} FROM ({latest}) CROSS JOIN UNNEST([TRUE, FALSE]) AS {_ADDED}"
+    return (
+        f"SELECT {_names(load)}, TRUE AS {_ADDED} FROM ({_select(load, stages)})"
+        f" UNION ALL SELECT {_names(load)}, FALSE FROM ({latest})"
     )
 
 

@@ -27,7 +27,8 @@ def load_slices(job: Job, load: Load, stages: Sequence[NdjsonStage], finished_at
             return LoadResult(**known, repeated=True)
         source = _source(load.table, stages)
         _note_reads(job, load)
-        removed, loaded = _merge(job, load, source) if load.mode is WriteMode.MERGE else _replace(job, load, source)
+        keyed = load.mode in {WriteMode.MERGE, WriteMode.GROUPS}
+        removed, loaded = _merge(job, load, source) if keyed else _replace(job, load, source)
         result = LoadResult(rows_loaded=loaded, rows_removed=removed)
         record = {"rows_loaded": loaded, "rows_removed": removed}
         ledger.note(job, load.job_id, record, finished_at, load.fingerprint)
@@ -78,7 +79,7 @@ def _replace(job: Job, load: Load, source: str) -> tuple[int, int]:
 
 
 def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
-    """Rows with the same key and date are one row: the one staged last."""
+    """Rows with the same key and date are one row, the one staged last; in groups all of them count."""
     if not source:
         return 0, 0
     words = {"table": duckdb_name(load.dataset, load.table.name)}
@@ -88,6 +89,8 @@ def _merge(job: Job, load: Load, source: str) -> tuple[int, int]:
     match = " AND ".join(f"kept.{key} IS NOT DISTINCT FROM staged.{key}" for key in map(duckdb_name, keys))
     dates, values = _dates(load, "kept.")
     removed = _count(job, statement("delete_merged", **words, dates=dates, match=match), _slice(load) | values)
+    if load.mode is WriteMode.GROUPS:
+        return removed, _count(job, statement("insert_groups", **words), {})
     distinct = ", ".join(map(duckdb_name, keys))
     return removed, _count(job, statement("insert_staged", **words, keys=distinct), {})
 

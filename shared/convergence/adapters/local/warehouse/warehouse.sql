@@ -81,6 +81,9 @@ COPY (SELECT * FROM ({source}) LIMIT {rows}) TO {file} (FORMAT parquet);
 INSERT INTO {table} BY NAME SELECT * FROM staged
 QUALIFY row_number() OVER (PARTITION BY {keys} ORDER BY rowid DESC) = 1;
 
+-- name: insert_groups
+INSERT INTO {table} BY NAME SELECT * FROM staged;
+
 -- name: delete_slice
 DELETE FROM {table}
 WHERE x_org_slug = $x_org_slug AND x_pipeline_id = $x_pipeline_id AND x_credential_id = $x_credential_id{dates};
