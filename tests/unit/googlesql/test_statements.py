@@ -321,3 +321,20 @@ def test_an_offset_from_a_parameter_is_not_negative(sql: GoogleSql) -> None:
     for wrong in (-1, None):
         with pytest.raises(StepFailed, match="an offset in a window"):
             sql.query(text, {"n": Parameter("INT64", wrong)})
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "product"),
+    [
+        ("123456789.5", "1234.25", "152376542440.375"),
+        ("-99999999999.000000000000000001", "2", "-199999999998.000000000000000002"),
+        ("0.000000001", "0.0000000005", "0.000000000000000001"),  # half away from zero at the last of 18 places
+        ("-0.000000001", "0.0000000005", "-0.000000000000000001"),
+    ],
+)
+def test_a_product_of_bignumerics_has_room_for_all_of_its_digits(
+    sql: GoogleSql, left: str, right: str, product: str
+) -> None:
+    sql.query("CREATE TABLE factors (a BIGNUMERIC, b BIGNUMERIC)")
+    sql.query(f"INSERT INTO factors VALUES (BIGNUMERIC '{left}', BIGNUMERIC '{right}')")
+    assert sql.rows("SELECT a * b FROM factors") == [(Decimal(product),)]

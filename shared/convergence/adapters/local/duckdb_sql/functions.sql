@@ -26,6 +26,14 @@ CREATE OR REPLACE MACRO googlesql.bignumeric_divide_or_null(a, b) AS list_transf
   lambda our_x: CAST(CAST(our_x.s AS INTEGER) * (CAST(our_x.q AS DECIMAL(38, 18))
     + CAST(our_x.f * 1000000000 + our_x.g + CASE WHEN our_x.r >= our_x.d - our_x.r THEN 1 ELSE 0 END AS DECIMAL(19, 0))
       * 0.000000000000000001::DECIMAL(18, 18)) AS DECIMAL(38, 18)))[1];
+-- DuckDB's product has the places of both factors, 36, and so room for two digits before the point: the whole and the
+-- broken parts are multiplied apart.
+CREATE OR REPLACE MACRO googlesql.bignumeric_multiply(a, b) AS list_transform(
+  [{'a': CAST(a AS DECIMAL(38, 18)), 'b': CAST(b AS DECIMAL(38, 18))}], lambda our_e:
+  CAST(trunc(our_e.a) * our_e.b AS DECIMAL(38, 18))
+  + CAST(CAST(our_e.a - trunc(our_e.a) AS DECIMAL(38, 18)) * trunc(our_e.b) AS DECIMAL(38, 18))
+  + CAST(CAST(our_e.a - trunc(our_e.a) AS DECIMAL(38, 18)) * CAST(our_e.b - trunc(our_e.b) AS DECIMAL(38, 18))
+    AS DECIMAL(38, 18)))[1];
 CREATE OR REPLACE MACRO googlesql.bignumeric_divide(a, b) AS googlesql.bignumeric_divide_or_null(a, googlesql.nonzero(b));
 -- A FLOAT64 that is not finite although what it was computed of is (`ok`).
 CREATE OR REPLACE MACRO googlesql.bounded(r, ok) AS CASE WHEN isfinite(r) OR r IS NULL OR NOT (ok) THEN r ELSE error('FLOAT64 overflow') END;

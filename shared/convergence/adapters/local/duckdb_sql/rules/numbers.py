@@ -103,6 +103,8 @@ def _product(node: exp.Expr) -> exp.Expr:
     product = type(node)(this=left, expression=right)
     if not kind_of(left) or not kind_of(right):
         return call("multiply", _bare(left), _bare(right))
+    if decimal == "BIGNUMERIC":
+        return call("bignumeric_multiply", left, right, kind=decimal)
     if decimal:
         return cast(exp.Paren(this=product) if isinstance(node.parent, exp.Binary) else product, decimal)
     product.parent, product.arg_key = node.parent, node.arg_key
