@@ -30,6 +30,19 @@ def test_a_plain_list_of_fields_gets_the_lineage_columns_behind_its_own(tmp_path
     assert table.partition_by == "x_pipeline_run_date"
 
 
+def test_another_name_of_a_table_leads_to_the_table(tmp_path: Path) -> None:
+    content = {"also_named": ["older_usage"], "fields": [{"name": "cost", "type": "NUMERIC"}]}
+    written(tmp_path / "schemas", content)
+    schemas = TableSchemas(tmp_path)
+    assert schemas.get("older_usage") == schemas.get("usage")
+    assert schemas.get("older_usage").also_named == ("older_usage",)
+    written(tmp_path / "schemas", content, name="other")
+    with pytest.raises(ConfigError, match="two files describe the table 'older_usage'"):
+        TableSchemas(tmp_path).check_names()
+    with pytest.raises(ConfigError, match="also_named is a list of table names"):
+        load_table_schema(written(tmp_path, {**content, "also_named": ["a b"]}))
+
+
 def test_lineage_columns_that_a_file_names_keep_their_place(tmp_path: Path) -> None:
     fields = [{"name": "x_org_slug", "type": "STRING", "mode": "REQUIRED"}, {"name": "a", "type": "INT64"}]
     names = [column.name for column in load_table_schema(written(tmp_path, fields)).columns]

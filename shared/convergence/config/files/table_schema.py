@@ -1,9 +1,9 @@
 """BigQuery table schemas as files: JSON in, `TableSchema` out, lineage columns appended.
 
 Three forms are read: BigQuery's plain list of fields; an object with `description`, `partition_by` (or
-`time_partitioning`), `cluster_by` (or `clustering`), `current_by` (columns that part the view `{table}_current`) and
-`fields`; and the older `{version, inherits, schemas: {table:
-{fields}}}`, several tables in one file, of which one may inherit the fields of others.
+`time_partitioning`), `cluster_by` (or `clustering`), `current_by` (columns that part the view `{table}_current`),
+`also_named` (further names of the table, each a view of it) and `fields`; and the older `{version, inherits, schemas:
+{table: {fields}}}`, several tables in one file, of which one may inherit the fields of others.
 """
 
 from __future__ import annotations
@@ -72,6 +72,7 @@ _TABLE_KEYS: Final = frozenset(
         "cluster_by",
         "clustering",
         "current_by",
+        "also_named",
         "labels",
     }
 )
@@ -117,16 +118,20 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         partition_by=_partition(options),
         cluster_by=_cluster(options),
         current_by=_current(options, known, where=path.name),
+        also_named=_also_named(options, where=path.name),
     )
 
 
 def tables_in(path: Path) -> list[str]:
-    """Return the names of the tables that a schema file describes: its own, or those under `schemas`."""
+    """Return the names of the tables that a schema file describes: its own with its other names, or those under
+    `schemas`."""
     content = path.read_bytes()
-    if b'"schemas"' not in content:
+    if b'"schemas"' not in content and b'"also_named"' not in content:
         return [path.stem]
     data = _json(path)
-    return list(data["schemas"]) if holds_tables(data) else [path.stem]
+    if holds_tables(data):
+        return list(data["schemas"])
+    return [path.stem, *(_also_named(data, where=path.name) if isinstance(data, dict) else ())]
 
 
 def holds_tables(data: Any) -> bool:
@@ -189,7 +194,7 @@ class TableSchemas:
         self._loaded: dict[str, TableSchema] = {}
 
     def get(self, name: str) -> TableSchema:
-        """Return the schema of table `name`.
+        """Return the schema of table `name`; of another name of a table, that of the table.
 
         Raises:
             NotFound: no file has this name; the message has the nearest.
@@ -199,7 +204,8 @@ class TableSchemas:
             path = self.paths.get(name)
             if path is None:
                 raise NotFound(f"No schema file is called {name}.json.{did_you_mean(name, self.paths)}")
-            self._loaded[name] = load_table_schema(path, name)
+            own = name if path.stem == name or holds_tables(_json(path)) else path.stem
+            self._loaded[name] = load_table_schema(path, own)
         return self._loaded[name]
 
     def check_names(self) -> None:
@@ -238,6 +244,13 @@ def _current(options: Mapping[str, Any], known: set[str], *, where: str) -> tupl
     if not isinstance(columns, list) or not set(columns) <= known:
         raise ConfigError("current_by is a list of the table's own columns, which may be empty", where=where)
     return tuple(columns)
+
+
+def _also_named(options: Mapping[str, Any], *, where: str) -> tuple[str, ...]:
+    names = options.get("also_named", [])
+    if not isinstance(names, list) or not all(isinstance(name, str) and _NAME.fullmatch(name) for name in names):
+        raise ConfigError("also_named is a list of table names", where=where)
+    return tuple(names)
 
 
 def _columns(fields: list[Any], *, where: str, path: str) -> tuple[Column, ...]:

@@ -41,7 +41,8 @@ class TableSchema:
 
     With `current_by` the table has a view `{name}_current`: of each org, credential, date and value of these columns
     the rows of the pipeline that read the source last, so that a day which several pipelines loaded is there once. A
-    read that found nothing counts too, so it leaves a row in the table `{name}_reads`.
+    read that found nothing counts too, so it leaves a row in the table `{name}_reads`. `also_named` are names under
+    which the same rows can be read: views of the whole table.
     """
 
     name: str
@@ -50,6 +51,7 @@ class TableSchema:
     partition_by: str | None = PARTITION_BY
     cluster_by: tuple[str, ...] = ()
     current_by: tuple[str, ...] | None = None
+    also_named: tuple[str, ...] = ()
 
     @property
     def current_view(self) -> str | None:

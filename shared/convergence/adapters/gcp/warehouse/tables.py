@@ -63,8 +63,9 @@ class Tables:
                 done = await self._widen(dataset, table, found)
             if done and table.reads is not None:
                 await self.ensure_table(dataset, table.reads)
-                done = await self._ensure_view(dataset, table, table.reads)
-            if done:
+                query = self._current(dataset, table, table.reads)
+                done = await self._ensure_view(dataset, f"{table.name}_current", table, query)
+            if done and await self._ensure_names(dataset, table):
                 _warn_of_partitions(dataset, table, found)
                 self._ensured.add((dataset, table))
                 return
@@ -124,16 +125,21 @@ class Tables:
             return False  # another process was first: read what it created
         return True
 
-    async def _ensure_view(self, dataset: str, table: TableSchema, reads: TableSchema) -> bool:
-        """Create the view of the rows that were read last, anew when its query has changed; False when another process
-        has changed it meanwhile."""
+    async def _ensure_names(self, dataset: str, table: TableSchema) -> bool:
+        """Create the views that are further names of the table; False when another process has changed one meanwhile."""
+        query = f"SELECT * FROM {bigquery_name(self._client.project, dataset, table.name)}"
+        return all(
+            [await self._ensure_view(dataset, checked(name, "table"), table, query) for name in table.also_named]
+        )
+
+    async def _ensure_view(self, dataset: str, name: str, table: TableSchema, query: str) -> bool:
+        """Create a view of the table, anew when its query or the table's columns have changed; False when another
+        process has changed it meanwhile."""
         from google.api_core.exceptions import Conflict as Exists
         from google.api_core.exceptions import PreconditionFailed
         from google.cloud import bigquery
 
-        name = f"{table.name}_current"
         view = await self.find(dataset, name)
-        query = self._current(dataset, table, reads)
         known = set() if view is None else {field.name for field in view.schema}
         if view is not None and view.view_query == query and {column.name for column in table.columns} <= known:
             return True

@@ -34,6 +34,11 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
+    with job.transaction():
+        for name in table.also_named:
+            if stored_columns(job, dataset, name) != stored_columns(job, dataset, table.name):
+                view = duckdb_name(dataset, checked(name, "table"))
+                job.execute(statement("whole_view", view=view, table=duckdb_name(dataset, table.name)))
     if table.reads is not None:
         ensure_table(job, dataset, table.reads)
         with job.transaction():

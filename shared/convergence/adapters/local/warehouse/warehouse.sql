@@ -46,6 +46,9 @@ DELETE FROM {reads}
 WHERE x_org_slug = $x_org_slug AND x_pipeline_id = $x_pipeline_id AND x_credential_id = $x_credential_id{dates}
   AND x_ingested_at <> $x_ingested_at;
 
+-- name: whole_view
+CREATE OR REPLACE VIEW {view} AS SELECT * FROM {table};
+
 -- name: required_columns
 SELECT column_name FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table AND NOT is_nullable;
