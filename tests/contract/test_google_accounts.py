@@ -18,7 +18,7 @@ from convergence.adapters.gcp.google_accounts.adapter import GoogleAccounts
 from convergence.adapters.http.client import StepClient
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, StillRunning, Transient
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.warehouse import Parameter
 from convergence.sandbox import bigquery as stand_in
@@ -117,6 +117,37 @@ def test_rows_come_typed_and_in_pages_of_bounded_size(world: World) -> None:
     assert isinstance(pages[0][0]["cost"], Decimal)
     keys = [(row["usage_date"], row["sku_id"]) for page in pages for row in page]
     assert len(set(keys)) == 12
+
+
+def test_a_job_goes_on_without_its_caller_and_its_rows_are_read_from_any_one_on(world: World) -> None:
+    async def body(there: Google, make: Callable[[], Accounts], url: str) -> None:
+        whole = [page async for page in (await make().reader(there.key(), url=url)).pages(EXPORT, ASKED)]
+        job = await (await make().reader(there.key(), url=url)).begin(EXPORT, ASKED)
+        reader = await make().reader(there.key(), url=url)
+        pages = [page async for page in reader.result(job, first_row=3, page_rows=5, wait_s=60)]
+        assert [len(page) for page in pages] == [5, 4]
+        assert [row for page in pages for row in page] == whole[0][3:]
+        with pytest.raises(StepFailed, match="limit for bytes billed"):
+            await reader.begin(EXPORT, ASKED, bytes_max=1)
+
+    world(body)
+
+
+def test_a_job_that_goes_on_is_left_alone_when_the_wait_is_over(world: World) -> None:
+    async def body(there: Google, make: Callable[[], Accounts], url: str) -> None:
+        reader = await make().reader(there.key(), url=url)
+        job = await reader.begin(EXPORT, ASKED)
+        name = job.partition(".")[2]
+        running = {"jobReference": {"projectId": google.PROJECT, "jobId": name, "location": "EU"}}
+        there.answers[f"/queries/{name}"] = Response(200, orjson.dumps({"jobComplete": False, **running}))
+        state = {"configuration": {"jobType": "QUERY", "query": {}}, "status": {"state": "RUNNING"}, **running}
+        there.answers[f"/jobs/{name}"] = Response(200, orjson.dumps(state))
+        with pytest.raises(StillRunning, match=f"job {name}"):
+            [page async for page in reader.result(job, wait_s=5)]
+        there.answers.clear()
+        assert [len(page) async for page in reader.result(job, wait_s=5)] == [12]
+
+    world(body)
 
 
 def test_an_estimate_runs_nothing_and_a_limit_stops_a_query_before_it_reads(world: World) -> None:

@@ -39,6 +39,24 @@ class Reader(Protocol):
         """
         ...
 
+    async def begin(
+        self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, bytes_max: int | None = None
+    ) -> str:
+        """Begin one GoogleSQL statement as a job that goes on without its caller; return a name for `result`.
+
+        Another execution may read the result: it is kept for a day.
+        """
+        ...
+
+    def result(
+        self, job: str, *, first_row: int = 0, page_rows: int = 10_000, wait_s: float | None = None
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Yield the rows of a job that `begin` began, from `first_row` (0) on, as `pages` does.
+
+        Raises `StillRunning` when the job does not end within `wait_s`; it goes on.
+        """
+        ...
+
     async def estimate(self, sql: str, parameters: Mapping[str, Parameter] | None = None) -> int:
         """Return how many bytes a statement would read. Nothing runs and nothing is billed."""
         ...

@@ -1,18 +1,18 @@
-"""BigQuery's REST API v2 over one table: the billing export of the sandbox's project.
+"""BigQuery's REST API v2 over two tables: the billing exports of the sandbox's project.
 
 Methods jobs.query, jobs.insert, jobs.get and jobs.getQueryResults, as plain HTTP and Google's own client call them. The
-only statement that is known is the one that reads the export; `SELECT 1` may be estimated.
+only statements that are known are those that read the exports; `SELECT 1` may be estimated.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 import orjson
 
-from convergence.sandbox import google
+from convergence.sandbox import billing_export, google
 from convergence.sandbox.http import Request, Response
 from convergence.sandbox.openai import Query
 
@@ -24,6 +24,9 @@ _AMOUNTS: Final = (
     *("list_price", "effective_price", "price_quantity"),
 )
 _TYPES: Final = {"usage_date": "DATE", **dict.fromkeys(_AMOUNTS, "BIGNUMERIC")}
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+Result = tuple[list[dict[str, Any]], list[dict[str, Any]]]  # columns, rows
 
 
 def is_ours(path: str) -> bool:
@@ -32,10 +35,11 @@ def is_ours(path: str) -> bool:
 
 
 class BigQuery:
-    """One project's jobs, by their ids."""
+    """One project's jobs, by their ids. `run` gives the result of a query: of the sandbox's exports by default."""
 
-    def __init__(self) -> None:
-        self._jobs: dict[str, list[dict[str, str | None]]] = {}
+    def __init__(self, run: Callable[[Mapping[str, Any]], Result] | None = None) -> None:
+        self._result = run or _result
+        self._jobs: dict[str, Result] = {}
 
     def answer(self, request: Request) -> Response:
         """Answer a query, a job, or a page of a result."""
@@ -72,17 +76,14 @@ class BigQuery:
         """Store the rows of a query under its job; return the reason if it is refused."""
         if body.get("dryRun") and body["query"] == "SELECT 1":
             return None
-        if f"`{google.TABLE}`" not in body["query"]:
+        if not any(f"`{table}`" in body["query"] for table in (google.TABLE, billing_export.TABLE)):
             return google.error(404, "Not found: Table", "NOT_FOUND")
         limit = body.get("maximumBytesBilled")
         if limit is not None and int(limit) < _BYTES:
             message = f"Query exceeded limit for bytes billed: {limit}. {_BYTES} or higher required."
             return google.error(400, message, "INVALID_ARGUMENT")
-        values = {one["name"]: one["parameterValue"] for one in body.get("queryParameters", ())}
-        first, last = (date.fromisoformat(values[name]["value"]) for name in ("start_date", "end_date"))
-        rows = google.export(first, last, [one["value"] for one in values["services"]["arrayValues"]])
         if not body.get("dryRun"):
-            self._jobs[job] = rows
+            self._jobs[job] = self._result(body)
             if len(self._jobs) > _JOBS_MAX:
                 del self._jobs[next(iter(self._jobs))]
         return None
@@ -96,16 +97,38 @@ class BigQuery:
         }
 
     def _page(self, job: str, start: int, size: int) -> dict[str, Any]:
-        rows = self._jobs[job]
-        names = list(rows[0]) if rows else []
+        fields, rows = self._jobs[job]
         page = {
             "jobComplete": True,
             "jobReference": _reference(job),
-            "schema": {"fields": [{"name": name, "type": _TYPES.get(name, "STRING")} for name in names]},
+            "schema": {"fields": fields},
             "totalRows": str(len(rows)),
-            "rows": [{"f": [{"v": row[name]} for name in names]} for row in rows[start : start + size]],
+            "rows": [_cells(fields, row) for row in rows[start : start + size]],
         }
         return page | ({"pageToken": str(start + size)} if 0 < size < len(rows) - start else {})
+
+
+def _result(body: Mapping[str, Any]) -> Result:
+    """Return what the statement gives: of the table that it names."""
+    values = {one["name"]: one["parameterValue"] for one in body.get("queryParameters", ())}
+    first, last = (date.fromisoformat(values[name]["value"]) for name in ("start_date", "end_date"))
+    if f"`{billing_export.TABLE}`" in body["query"]:
+        exported = (datetime.fromisoformat(values[name]["value"]) for name in ("exported_from", "exported_until"))
+        return billing_export.fields(), billing_export.rows(first, last, *exported)
+    rows = google.export(first, last, [one["value"] for one in values["services"]["arrayValues"]])
+    return [{"name": name, "type": _TYPES.get(name, "STRING")} for name in (rows[0] if rows else ())], list(rows)
+
+
+def _cells(fields: list[dict[str, Any]], row: Mapping[str, Any]) -> dict[str, Any]:
+    return {"f": [{"v": _cell(field, row.get(field["name"]))} for field in fields]}
+
+
+def _cell(field: dict[str, Any], value: Any) -> Any:
+    if field.get("mode") == "REPEATED":
+        return [{"v": _cells(field["fields"], each)} for each in value or ()]
+    if isinstance(value, datetime):
+        return str((value - _EPOCH) // timedelta(microseconds=1))
+    return value.isoformat() if isinstance(value, date) else value
 
 
 def _reference(job: str) -> dict[str, str]:

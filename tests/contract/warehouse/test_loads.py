@@ -102,8 +102,12 @@ def test_groups_are_replaced_as_a_whole_and_keep_all_of_their_rows(
     async def body(warehouse: Warehouse) -> None:
         before = [(1, "a"), (2, "a"), (3, "a"), (4, "b")]
         await load(warehouse, usage, [{"id": one, "note": note, "day": JAN_1} for one, note in before])
-        late = [{"id": 5, "note": "a", "day": JAN_1}, {"id": 5, "note": "a", "day": JAN_1}]
-        rows = [*late, {"id": 6, "note": None, "day": JAN_1}, {"id": 7, "note": "b", "day": JAN_2}]
+        late: list[dict[str, Any]] = [{"id": 5, "note": "a", "day": JAN_1}, {"id": 5, "note": "a", "day": JAN_1}]
+        rows: list[dict[str, Any]] = [
+            *late,
+            {"id": 6, "note": None, "day": JAN_1},
+            {"id": 7, "note": "b", "day": JAN_2},
+        ]
         result = await load(warehouse, usage, rows, job_id="j2", key_fields=("note",), **groups)
         assert result == LoadResult(rows_loaded=4, rows_removed=3)
         found = await rows_of(warehouse, "SELECT id, note FROM usage ORDER BY id")

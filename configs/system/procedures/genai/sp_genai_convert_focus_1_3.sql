@@ -47,6 +47,23 @@ BEGIN
       )
     );
 
+  -- What the bill of a whole cloud account says about the same service, account and day is the same charge.
+  DELETE FROM cost_data_standard_1_3 AS charge
+  WHERE x_org_slug = p_org_slug
+    AND x_Provider = 'gcp'
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
+    AND EXISTS (
+      SELECT 1
+      FROM genai_cost_daily_unified AS source
+      WHERE source.x_org_slug = charge.x_org_slug
+        AND source.x_pipeline_id = p_pipeline_id
+        AND source.x_credential_id = p_credential_id
+        AND source.x_pipeline_run_date = charge.x_pipeline_run_date
+        AND source.usage_kind = 'bill'
+        AND source.billing_account_id = charge.BillingAccountId
+        AND source.service_name = charge.ServiceName
+    );
+
   INSERT INTO cost_data_standard_1_3 (
     BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
     BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,

@@ -39,12 +39,35 @@ class BigQueryReader:
         bytes_max: int | None = None,
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Yield pages of typed rows; see the port. The job is cancelled when its caller is."""
-        limit = {} if bytes_max is None else {"maximum_bytes_billed": bytes_max}
         with self._theirs():
-            config = _config(parameters, **limit)
+            config = _config(parameters, **_limit(bytes_max))
             job = (await self._jobs.query(self._client.ids.new("read"), sql, config, what="the query")).job
-            total, found = await self._client.call(lambda _: _opened(job, page_rows), doing="reading rows")
-        read = 0
+        async for rows in self._rows(job, 0, page_rows):
+            yield rows
+
+    async def begin(
+        self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, bytes_max: int | None = None
+    ) -> str:
+        """Begin a job; its name is `location.id`, because a job is found by both."""
+        with self._theirs():
+            config = _config(parameters, **_limit(bytes_max))
+            job = await self._jobs.begin_query(self._client.ids.new("read"), sql, config, what="the query")
+            return f"{job.location or ''}.{job.job_id}"
+
+    async def result(
+        self, job: str, *, first_row: int = 0, page_rows: int = 10_000, wait_s: float | None = None
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Yield pages of a job that `begin` began; see the port."""
+        location, _, name = job.partition(".")
+        with self._theirs():
+            ended = await self._jobs.ended(name, location=location, what="the query", wait_s=wait_s)
+        async for rows in self._rows(ended, first_row, page_rows):
+            yield rows
+
+    async def _rows(self, job: AnyJob, first_row: int, page_rows: int) -> AsyncGenerator[list[dict[str, Any]], None]:
+        with self._theirs():
+            total, found = await self._client.call(lambda _: _opened(job, first_row, page_rows), doing="reading rows")
+        read = first_row
         while True:
             with self._theirs():
                 # Once: an iterator that failed is at its end. Google's own retry is inside of it.
@@ -92,12 +115,18 @@ def _config(parameters: Mapping[str, Parameter] | None, **options: Any) -> bigqu
     return bigquery.QueryJobConfig(query_parameters=query_parameters(parameters or {}), **options)
 
 
-def _opened(job: AnyJob, page_rows: int) -> tuple[int, Iterator[list[dict[str, Any]]]]:
+def _limit(bytes_max: int | None) -> dict[str, Any]:
+    return {} if bytes_max is None else {"maximum_bytes_billed": bytes_max}
+
+
+def _opened(job: AnyJob, first_row: int, page_rows: int) -> tuple[int, Iterator[list[dict[str, Any]]]]:
     """Return (rows of the whole result, its pages, each requested when it is read)."""
     from google.cloud import bigquery
 
     retry = bigquery.DEFAULT_RETRY.with_timeout(TOTAL_S)
-    found = job.result(page_size=page_rows, job_retry=None, retry=retry, timeout=CALL_TIMEOUT_S)
+    found = job.result(
+        page_size=page_rows, start_index=first_row or None, job_retry=None, retry=retry, timeout=CALL_TIMEOUT_S
+    )
     pages = (port_rows(found.schema, [tuple(row.values()) for row in page]) for page in found.pages)
     return int(found.total_rows or 0), pages
 

@@ -105,6 +105,24 @@ class Jobs:
 
         return await self.run(job_id, begin, what=what, project=project, wait_s=wait_s, committed=committed)
 
+    async def begin_query(self, job_id: str, sql: str, config: bigquery.QueryJobConfig, *, what: str) -> AnyJob:
+        """Begin a query job once under `job_id`; it goes on without its caller."""
+
+        def begin(client: bigquery.Client, name: str) -> AnyJob:
+            return client.query(sql, job_id=name, api_method="INSERT", job_config=config, job_retry=None, **HTTP)
+
+        return (await self._begun(job_id, begin, what, None))[0]
+
+    async def ended(self, job_id: str, *, location: str, what: str, wait_s: float | None) -> AnyJob:
+        """Return a job that has succeeded. Raises `StillRunning` when it does not end within `wait_s`."""
+        job = await self.client.call(
+            lambda client: client.get_job(job_id, location=location or None, **HTTP), doing=f"looking at job {job_id}"
+        )
+        await self._finish(job, what, wait_s)
+        if job.error_result:
+            raise job_error(job.error_result, what=what)
+        return job
+
     async def close(
         self, job_id: str, config: bigquery.QueryJobConfig, *, project: str | None, wait_s: float | None
     ) -> AnyJob | None:

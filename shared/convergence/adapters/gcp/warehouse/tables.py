@@ -126,7 +126,7 @@ class Tables:
         return True
 
     async def _ensure_names(self, dataset: str, table: TableSchema) -> bool:
-        """Create the views that are further names of the table; False when another process has changed one meanwhile."""
+        """Create the views that are further names of the table; False when another process has changed one."""
         query = f"SELECT * FROM {bigquery_name(self._client.project, dataset, table.name)}"
         return all(
             [await self._ensure_view(dataset, checked(name, "table"), table, query) for name in table.also_named]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
@@ -11,7 +12,7 @@ import orjson
 from convergence.adapters.google_accounts.checks import ROLES
 from convergence.adapters.local.google_accounts.values import query_parameters, rest_rows
 from convergence.adapters.retry import retried
-from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, StillRunning, Transient
 from convergence.ports.http.answers import parsed, read_body
 
 if TYPE_CHECKING:
@@ -58,10 +59,44 @@ class RestReader:
         bytes_max: int | None = None,
     ) -> AsyncGenerator[list[dict[str, Any]], None]:
         """Yield pages of typed rows; see the port."""
-        limit = {} if bytes_max is None else {"maximumBytesBilled": str(bytes_max)}
-        body = {**self._body(sql, parameters), **limit, "maxResults": page_rows, "timeoutMs": _WAIT_MS}
+        body = {**self._body(sql, parameters), **_limit(bytes_max), "maxResults": page_rows, "timeoutMs": _WAIT_MS}
         answer = await self._complete(await self._asked("POST", self._url, json=body), page_rows)
-        read, seen = 0, set[str]()
+        async for rows in self._rows(answer, 0, page_rows):
+            yield rows
+
+    async def begin(
+        self, sql: str, parameters: Mapping[str, Parameter] | None = None, *, bytes_max: int | None = None
+    ) -> str:
+        """Begin a job; its name is `location.id`, because a job is found by both."""
+        name = self._ids.new("read")
+        query = self._body(sql, parameters)
+        query = {key: query[key] for key in ("query", "useLegacySql", "parameterMode", "queryParameters")}
+        where = {"location": self._location} if self._location else {}
+        reference = {"projectId": self.project, "jobId": name, **where}
+        body = {"jobReference": reference, "configuration": {"query": {**query, **_limit(bytes_max)}}}
+        url = f"{self._url.removesuffix('queries')}jobs"
+        try:
+            answer = await self._asked("POST", url, json=body)
+        except _Exists:  # sent twice: the first answer was lost
+            answer = await self._asked("GET", f"{url}/{name}", params=where)
+        try:
+            return f"{answer['jobReference'].get('location', '')}.{answer['jobReference']['jobId']}"
+        except (KeyError, TypeError):
+            raise StepFailed("BigQuery answers without jobReference: check its address") from None
+
+    async def result(
+        self, job: str, *, first_row: int = 0, page_rows: int = 10_000, wait_s: float | None = None
+    ) -> AsyncGenerator[list[dict[str, Any]], None]:
+        """Yield pages of a job that `begin` began; see the port."""
+        location, _, name = job.partition(".")
+        begun = {"jobReference": {"jobId": name, "location": location}}
+        end = None if wait_s is None else self._clock.now() + timedelta(seconds=wait_s)
+        answer = await self._complete(begun, page_rows, first_row=first_row, end=end)
+        async for rows in self._rows(answer, first_row, page_rows):
+            yield rows
+
+    async def _rows(self, answer: Any, first_row: int, page_rows: int) -> AsyncGenerator[list[dict[str, Any]], None]:
+        read, seen = first_row, set[str]()
         while True:
             rows = rest_rows(answer)
             read += len(rows)
@@ -94,17 +129,24 @@ class RestReader:
             **({"location": self._location} if self._location else {}),
         }
 
-    async def _complete(self, answer: Any, page_rows: int) -> Any:
+    async def _complete(self, answer: Any, page_rows: int, *, first_row: int = 0, end: datetime | None = None) -> Any:
+        """Return the first page; without `end` the step's own timeout ends the wait."""
+        asked = 0
         while not answer.get("jobComplete"):
             if "jobReference" not in answer:
                 raise StepFailed("BigQuery answers without jobComplete and jobReference: check its address")
-            await self._clock.sleep(_PAUSE_S)  # the step's own timeout ends it
-            answer = await self._results(answer, page_rows, "")
+            if asked and end is not None and self._clock.now() >= end:
+                raise StillRunning(f"the query goes on as job {answer['jobReference']['jobId']}: ask again")
+            if asked or end is None:
+                await self._clock.sleep(_PAUSE_S)
+            asked += 1
+            answer = await self._results(answer, page_rows, "", first_row)
         return answer
 
-    async def _results(self, answer: Any, page_rows: int, token: str) -> Any:
+    async def _results(self, answer: Any, page_rows: int, token: str, first_row: int = 0) -> Any:
         job = answer["jobReference"]
         params = {"maxResults": str(page_rows), "formatOptions.useInt64Timestamp": "true"}
+        params |= {"startIndex": str(first_row)} if first_row else {}
         params |= {"location": str(job["location"])} if job.get("location") else {}
         params |= {"pageToken": token} if token else {}
         return await self._asked("GET", f"{self._url}/{quote(job['jobId'], safe='')}", params=params)
@@ -131,6 +173,14 @@ class RestReader:
         return parsed(answer, body, "BigQuery", exact=False, data_path="errors")  # warnings, where a query succeeded
 
 
+class _Exists(StepFailed):
+    """A job of this id is there already."""
+
+
+def _limit(bytes_max: int | None) -> dict[str, str]:
+    return {} if bytes_max is None else {"maximumBytesBilled": str(bytes_max)}
+
+
 def _refused(status: int, body: bytes) -> ConvergenceError:
     try:
         error = orjson.loads(body)["error"]
@@ -140,6 +190,8 @@ def _refused(status: int, body: bytes) -> ConvergenceError:
         message, reason = f"it answers {status} without a reason", ""
     if status == 429 or status >= 500 or reason in _LATER:
         return Transient(f"waiting for BigQuery: {reason or message}")
+    if status == 409:
+        return _Exists(f"BigQuery: {message}")
     if status == 401:
         return CredentialRejected("BigQuery does not know the credential (401): store a new key of the service account")
     if status == 403:
