@@ -27,7 +27,12 @@ WITHOUT_DATES = {
     "openai_model_pricing",
     "openai_model_pricing_candidate",
     "openai_subscription_plans",
+    "org_api_keys",
+    "org_integration_credentials",
     "org_meta_quarantine_rows",
+    "org_profiles",
+    "org_subscriptions",
+    "org_usage_quotas",
     "subscriptions",
 }
 OTHERS = {"org_cost_repricing": "usage_date"}  # only ever added to

@@ -27,6 +27,7 @@ class Credential:
     name: str
     status: str  # stored, valid, invalid
     ciphertext: str = field(repr=False)
+    checked_at: str = ""  # when it was last validated
 
     @property
     def path(self) -> str:
@@ -175,7 +176,10 @@ def credential_id_of(org: str, provider: str, name: str) -> str:
 
 
 def _credential(org: str, credential_id: str, data: Mapping[str, Any]) -> Credential:
-    return Credential(org, credential_id, data["provider"], data["name"], data["status"], data["ciphertext"])
+    checked_at = data.get("checked_at") or ""
+    return Credential(
+        org, credential_id, data["provider"], data["name"], data["status"], data["ciphertext"], checked_at
+    )
 
 
 def _unique(change: str, ciphertext: str) -> str:

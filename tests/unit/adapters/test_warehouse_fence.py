@@ -317,6 +317,36 @@ def test_an_org_reads_its_own_log_only(world: World) -> None:
     assert world.inside("SELECT event_id FROM acme_dev.org_meta_step_logs") == [("e1",)]
 
 
+ROWS = "(SELECT * FROM organizations.org_meta_step_logs WHERE x_org_slug = 'acme')"
+
+
+def test_central_tables_are_read_in_subqueries_of_the_orgs_rows_only(world: World) -> None:
+    """The words are those of `googlesql.own_rows`, and the plan has their condition right above the table."""
+    for sql in (
+        "CREATE SCHEMA organizations",
+        "CREATE TABLE organizations.org_meta_step_logs AS SELECT * FROM"
+        " (VALUES ('e1', 'acme'), ('e2', 'globex')) AS t(event_id, x_org_slug)",
+        "CREATE TABLE organizations.other AS SELECT * FROM organizations.org_meta_step_logs",
+    ):
+        world.execute(sql)
+    fence = Fence("acme_dev", writable=True, org="acme")
+    assert world.inside(f"SELECT event_id FROM {ROWS} AS l", fence) == [("e1",)]
+    for sql in (
+        f"SELECT event_id FROM {ROWS.replace('acme', 'globex')} AS l",
+        f"SELECT event_id FROM {ROWS.replace('org_meta_step_logs', 'other')} AS l",
+        f"SELECT event_id FROM {ROWS.replace(')', ' OR TRUE)')} AS l",
+        f"SELECT event_id FROM {ROWS.replace('logs', 'logs AS l(x_org_slug, event_id)')} AS l",
+        f"SELECT l.* FROM (SELECT 'acme') AS o(x_org_slug), LATERAL {ROWS.replace('logs', 'logs AS l(a, b)')} AS l",
+        f"SELECT event_id FROM {ROWS} AS l UNION ALL SELECT event_id FROM organizations.org_meta_step_logs",
+        f"CREATE VIEW acme_dev.v AS SELECT * FROM {ROWS} AS l",
+        f"INSERT INTO organizations.org_meta_step_logs SELECT * FROM {ROWS} AS l",
+    ):
+        with pytest.raises(Denied):
+            world.inside(sql, fence)
+    with pytest.raises(Denied):
+        world.inside(f"SELECT event_id FROM {ROWS} AS l")
+
+
 READ = "SELECT a FROM acme_dev.own"
 
 

@@ -7,9 +7,11 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.googlesql.edits import Edit
+from convergence.adapters.googlesql.own_rows import is_central, keep_own_rows
 from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
 from convergence.errors import Denied, StepFailed
-from convergence.ports.warehouse import Scope
+from convergence.ports.warehouse import SHARED_DATASET, Scope
 
 QUERIES: Final = (exp.Query,)
 WRITES: Final = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
@@ -20,12 +22,14 @@ DEFINITIONS: Final = (exp.Create, exp.Drop, exp.Alter)
 class Touched:
     """Tables as (dataset, name), the dataset of a temporary table being ''. CTEs are not among them.
 
-    `existing` are those that must be there already: all but what a CREATE or DROP names.
+    `existing` are those that must be there already: all but what a CREATE or DROP names. `own_rows` are the changes of
+    the text that let the statement read only its org's rows of central tables; its tree has them already.
     """
 
     reads: frozenset[tuple[str, str]]
     writes: frozenset[tuple[str, str]]
     existing: frozenset[tuple[str, str]]
+    own_rows: tuple[Edit, ...] = ()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -34,7 +38,7 @@ class Touched:
 
 
 def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: frozenset[str]) -> Touched:
-    """Give every table its dataset, drop the project, and return what is touched.
+    """Give every table its dataset, drop the project, keep to the org's rows, and return what is touched.
 
     Raises:
         StepFailed: the statement is of a kind that GoogleSQL scripts here cannot run.
@@ -47,6 +51,8 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
     reads: set[tuple[str, str]] = set()
     writes: set[tuple[str, str]] = set()
     views: set[tuple[str, str]] = set()
+    central: set[tuple[str, str]] = set()
+    own_rows: list[Edit] = []
     ctes = _cte_references(tree) - {id(target) for target in targets}
     for table in list(tree.find_all(exp.Table)):
         if id(table) in ctes:
@@ -59,12 +65,19 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
             use_catalog_view(table, view, project, dataset)
             continue
         is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, targets))
+        is_target = any(table is target for target in targets)
+        if not is_target and is_central(table, scope):
+            _refuse_other_project(table, project)
+            central.add((SHARED_DATASET, table.name))
+            own_rows.append(keep_own_rows(tree, table, scope, project))
+            continue
         dataset = "" if is_temporary else _dataset(table, scope, project)
-        (writes if any(table is target for target in targets) else reads).add((dataset, table.name))
+        (writes if is_target else reads).add((dataset, table.name))
     _check_datasets(reads | views, writes, scope)
+    reads |= central
     made = isinstance(tree, exp.Create) or bool(tree.args.get("exists"))
     existing = reads if made else reads | writes
-    return Touched(frozenset(reads), frozenset(writes), frozenset(existing))
+    return Touched(frozenset(reads), frozenset(writes), frozenset(existing), tuple(own_rows))
 
 
 def check_references(tree: exp.Expr, scope: Scope, *, project: str) -> None:
@@ -107,12 +120,16 @@ def _check_datasets(reads: set[tuple[str, str]], writes: set[tuple[str, str]], s
 
 def _dataset(table: exp.Table, scope: Scope, project: str) -> str:
     """Return the table's dataset; write it into the tree, without the project."""
-    if table.catalog and table.catalog != project:
-        raise Denied(f"{table.catalog}.{table.db}.{table.name} is in another project than {project!r}.")
+    _refuse_other_project(table, project)
     if not table.db:
         table.set("db", exp.to_identifier(scope.dataset, quoted=True))
     table.set("catalog", None)
     return table.db
+
+
+def _refuse_other_project(table: exp.Table, project: str) -> None:
+    if table.catalog and table.catalog != project:
+        raise Denied(f"{table.catalog}.{table.db}.{table.name} is in another project than {project!r}.")
 
 
 def _targets(tree: exp.Expr) -> list[exp.Expr]:

@@ -14,14 +14,17 @@ from typing import TYPE_CHECKING
 
 import orjson
 
+from convergence.config.files.procedures import load_procedures
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.engine.services import Services
+from convergence.engine.step.central import mirror
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
+    SHARED_DATASET,
     Lineage,
     Load,
     LoadResult,
@@ -153,6 +156,8 @@ class LeasedWarehouse:
     ) -> QueryResult:
         """Read from the org's dataset, or change it under a job id; with `wait_s` a read is such a job too."""
         scope, values = self._scope(write=write), _values(parameters or {}, in_order=False)
+        if SHARED_DATASET in sql:
+            await mirror(self._services, self._run.org, [sql])
 
         async def send(job_id: str | None, fingerprint: str) -> QueryResult:
             return await self._services.warehouse.query(
@@ -187,6 +192,7 @@ class LeasedWarehouse:
         """Call a stored procedure on the org's dataset."""
         await self._lease.check()
         await ensure_routines(self._services, procedure)
+        await mirror(self._services, self._run.org, self._texts(procedure, arguments))
         scope = self._scope(write=True)
 
         async def send(job_id: str, fingerprint: str) -> QueryResult:
@@ -206,6 +212,13 @@ class LeasedWarehouse:
         older = "/".join((procedure, *_values(arguments, in_order=True)))
         intent = Intent(kind="call", name="call", what=procedure, repeatable=repeatable, older=older)
         return await self._effects.once(intent, send, scope=scope, wait_s=wait_s)
+
+    def _texts(self, procedure: str, arguments: Mapping[str, Parameter]) -> list[str]:
+        """Return what a call may run: the procedure's file, those that it may call, and the arguments."""
+        files = {each.name: each.definition for each in load_procedures(self._services.configs_dir)}
+        own = files.get(procedure, "")
+        called = files.values() if "CALL" in own.upper() else ()
+        return [own, *called, *(str(argument.value) for argument in arguments.values())]
 
     def _read_id(self, *target: str) -> str:
         """Return the id of a read that is waited for: its text, in this slice of the step's work, for the n-th time."""

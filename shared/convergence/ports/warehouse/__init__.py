@@ -5,6 +5,7 @@ lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a proce
 """
 
 from convergence.ports.warehouse.records import (
+    CENTRAL_TABLES,
     LINEAGE_COLUMNS,
     PARTITION_BY,
     SHARED_DATASET,
@@ -27,6 +28,7 @@ from convergence.ports.warehouse.records import (
 from convergence.ports.warehouse.roles import ParquetWriter, Routines, Stage, Tables, Warehouse
 
 __all__ = [
+    "CENTRAL_TABLES",
     "LINEAGE_COLUMNS",
     "PARTITION_BY",
     "SHARED_DATASET",

@@ -9,6 +9,19 @@ from enum import StrEnum
 from typing import Any, Final
 
 SHARED_DATASET: Final = "organizations"  # procedures, and the log tables of all orgs
+# Its tables that runs may read, each the rows of its own org.
+CENTRAL_TABLES: Final = frozenset(
+    {
+        "org_api_keys",
+        "org_audit_logs",
+        "org_integration_credentials",
+        "org_meta_pipeline_runs",
+        "org_meta_step_logs",
+        "org_profiles",
+        "org_subscriptions",
+        "org_usage_quotas",
+    }
+)
 LINEAGE_COLUMNS: Final = (
     "x_org_slug",
     "x_pipeline_id",

@@ -1,40 +1,31 @@
 """The script that is sent for a call: the bodies of the procedures, with every EXECUTE IMMEDIATE as a literal.
 
 The text stays its author's but for what is replaced: dynamic SQL, CALL (the body that it runs), RETURN (it leaves that
-body). Where a procedure decides itself what is committed, our statements stand in front of each COMMIT, and a write
-outside of a transaction gets one of its own.
+body), central tables (the org's rows). Where a procedure decides itself what is committed, our statements stand in
+front of each COMMIT, and a write outside of a transaction gets one of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Final
 
 from convergence.adapters.gcp.warehouse.inlined import inlined
+from convergence.adapters.googlesql.edits import Edit, applied
 from convergence.adapters.googlesql.procedures.fold import Folded
 from convergence.adapters.googlesql.procedures.reach import Place, Reach
 from convergence.adapters.googlesql.procedures.transactions import returns
 from convergence.adapters.googlesql.scripts import nodes
 from convergence.adapters.googlesql.scripts.nodes import Text
 from convergence.adapters.googlesql.scripts.tokens import Tokens
-from convergence.adapters.googlesql.scripts.walk import bodies_of
+from convergence.adapters.googlesql.scripts.walk import bodies_of, expressions_of
 from convergence.adapters.googlesql.types import SqlType
 from convergence.errors import StepFailed
 
 Types = Mapping[str, SqlType | None]
 ROW_COUNT: Final = "convergence_row_count"  # @@row_count of the author's statements, not of ours
 IS_OPEN: Final = "convergence_is_open"  # whether a transaction is, where only the run can tell
-
-
-@dataclass(frozen=True, slots=True)
-class Edit:
-    """Characters `start` up to `end` of a text become `text`."""
-
-    start: int
-    end: int
-    text: str
 
 
 class Composer:
@@ -69,8 +60,8 @@ class Composer:
     def _edits(
         self, folded: Folded, whole: Text, body: Sequence[nodes.Node], label: str, taken: Types
     ) -> Iterator[Edit]:
-        if taken:
-            yield from self._declarations(folded, whole, body, taken)
+        declared = list(self._declarations(folded, whole, body, taken)) if taken else []
+        yield from declared
         for node in body:
             start, end = _span(whole, node.at)
             if isinstance(node, nodes.Call):
@@ -81,16 +72,32 @@ class Composer:
                 yield Edit(start, end, self._transaction(node))
             elif isinstance(node, nodes.Jump) and node.label is None and label:
                 yield Edit(start, end, f"LEAVE {label}")
+            elif not any(each.start == start for each in declared):
+                yield from self._own_rows(folded, whole, node)
             for inner in bodies_of(node):
                 yield from self._edits(folded, whole, inner, label, taken)
 
+    def _own_rows(self, folded: Folded, whole: Text, node: nodes.Node) -> Iterator[Edit]:
+        """Yield the changes of the expressions and queries that a statement contains."""
+        for text in [*expressions_of(node), *([node.query] if isinstance(node, nodes.ForIn) else [])]:
+            if edits := self._reach.own_rows.get((id(folded), text)):
+                start, _ = _span(whole, text)
+                yield from (edit.moved(start) for edit in edits)
+
+    def _own(self, folded: Folded, text: Text) -> str:
+        """Return a text that reads only its org's rows of central tables, and the author's row count."""
+        return self._counting(applied(text.sql, self._reach.own_rows.get((id(folded), text), ())))
+
     def _statement(self, folded: Folded, node: nodes.Sql | nodes.Execute) -> str:
         """Return a statement with its text as a literal; a change keeps its row count, and has a transaction."""
-        sql, place = self._counting(node.at.sql), Place(id(folded), node)
+        sql, place = self._own(folded, node.at), Place(id(folded), node)
         if isinstance(node, nodes.Execute):
             start, end = _span(node.at, node.sql)
-            behind = self._counting(node.at.sql[end:])
-            sql = node.at.sql[:start] + literal(folded.texts[node]) + behind
+            using = [edit.moved(-end) for edit in self._own_rows(folded, node.at, node) if edit.start >= end]
+            dynamic = folded.texts[node]
+            if dynamic is not None:
+                dynamic = applied(dynamic, self._reach.own_rows[id(folded), node])
+            sql = node.at.sql[:start] + literal(dynamic) + self._counting(applied(node.at.sql[end:], using))
         if self._counts and place in self._reach.changes:
             sql += f";\nSET {ROW_COUNT} = @@row_count"
         if not self._mark:
@@ -119,7 +126,7 @@ class Composer:
     def _call(self, folded: Folded, node: nodes.Call, taken: Types) -> str:
         callee = folded.calls[node]
         in_sight = {**taken, **folded.visible[node]}
-        arguments = [self._counting(text.sql) for text in node.arguments]
+        arguments = [self._own(folded, text) for text in node.arguments]
         self._labels += 1
         where = f"{folded.source}:{node.at.line}:{node.at.column}"
         block = self.procedure(callee, in_sight)
@@ -143,8 +150,8 @@ class Composer:
             self._labels += 1
             names = ", ".join(f"`{name}`" for name in fresh) or f"convergence_nothing_{self._labels}"
             yield Edit(*_span(whole, node.at), f"DECLARE {names} {node.type}")
-            value = node.default.sql if node.default is not None else "NULL"
-            values += [(name, self._counting(value)) for name in node.names]
+            value = self._own(folded, node.default) if node.default is not None else "NULL"
+            values += [(name, value) for name in node.names]
         _, end = _span(whole, declared[-1].at)
         yield Edit(end, end, "".join(f";\nSET `{name}` = ({value}\n)" for name, value in values))
 
@@ -154,15 +161,6 @@ def literal(text: str | None) -> str:
     if text is None:
         return "CAST(NULL AS STRING)"
     return '"""' + text.replace("\\", "\\\\").replace('"', '\\"') + '"""'
-
-
-def applied(text: str, edits: Iterable[Edit]) -> str:
-    """Return a text with edits that do not overlap; of two at one place the first comes first."""
-    parts, position = [], 0
-    for edit in sorted(edits, key=lambda each: (each.start, each.end)):
-        parts += [text[position : edit.start], edit.text]
-        position = edit.end
-    return "".join([*parts, text[position:]])
 
 
 def _taken(node: nodes.Declare, taken: Types) -> bool:

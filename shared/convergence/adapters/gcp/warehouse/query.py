@@ -51,7 +51,7 @@ class Queries:
             options.config["maximum_bytes_billed"] = asked.bytes_max
         if asked.dry_run:
             config = self._statements.config(scope, parameters, **options.config)
-            size = await self._statements.dry_run(asked.sql, config, statement.touched)
+            size = await self._statements.dry_run(statement.sql, config, statement.touched)
             return QueryResult(bytes_processed=size, tables=statement.touched.names)
         marked = asked.job_id is not None and scope.writable
         job_id = asked.job_id or self._jobs.client.ids.new("query")
@@ -60,7 +60,7 @@ class Queries:
             job = _Job(job_id, options, asked.wait_s, asked.fingerprint, marked=marked)
             return await self._in_transaction(statement, parameters, scope, lineage_tables, job)
         config = self._statements.config(scope, parameters, **options.config)
-        ended = await self._run(job_id, asked.sql, config, statement, options, asked.wait_s)
+        ended = await self._run(job_id, statement.sql, config, statement, options, asked.wait_s)
         if ended.repeated and scope.writable:
             refuse_other(job_id, fingerprint_of(ended.job), asked.fingerprint)
         if statement.defines:

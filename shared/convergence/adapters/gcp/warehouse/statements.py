@@ -1,7 +1,7 @@
 """GoogleSQL as it is sent: checked against its scope before, its errors explained after.
 
-The text goes to BigQuery as it was written; names without a dataset mean the job's default dataset. What it touches
-is read from its tree (`googlesql.access`), as the embedded warehouse does.
+The text goes to BigQuery as it was written, but for central tables (`googlesql.own_rows`); names without a dataset mean
+the job's default dataset. What it touches is read from its tree (`googlesql.access`), as the embedded warehouse does.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _PLACE: Final = re.compile(r" at \[[^\[\]]*\]\s*$")
 
 @dataclass(frozen=True, slots=True)
 class PreparedStatement:
-    """A statement that may run."""
+    """A statement that may run. `sql` is what is sent: it reads only its org's rows of central tables."""
 
     sql: str
     touched: Touched
@@ -66,11 +66,12 @@ class Statements:
             InvalidInput: a parameter has no value.
         """
         from convergence.adapters.googlesql.checked import check_statement
+        from convergence.adapters.googlesql.edits import applied
 
         tree, touched = check_statement(sql, scope, project=self._client.project)
         if parameters is not None:
             _refuse_unbound(tree, {name.lower() for name in parameters})
-        return PreparedStatement(sql, touched, tree)
+        return PreparedStatement(applied(sql, touched.own_rows), touched, tree)
 
     def config(self, scope: Scope, parameters: Mapping[str, Parameter], **options: Any) -> bigquery.QueryJobConfig:
         """Return a query job's configuration."""

@@ -10,6 +10,7 @@ from sqlglot import exp
 
 from convergence.adapters.googlesql.access import DEFINITIONS, WRITES, Touched
 from convergence.adapters.googlesql.checked import check_statement
+from convergence.adapters.googlesql.edits import Edit
 from convergence.adapters.googlesql.procedures.fold import Folded
 from convergence.adapters.googlesql.procedures.transactions import CLOSED, OPEN, States, Transactions, has_transactions
 from convergence.adapters.googlesql.scripts import nodes
@@ -20,6 +21,7 @@ from convergence.ports.warehouse import Scope
 
 Types = dict[str, SqlType]
 _ROW_COUNT: Final = "row_count"
+_BEFORE: Final = "SELECT ("  # what makes an expression a statement
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +50,8 @@ class Reach:
     `by_itself`: it decides itself what is committed, because it has transactions of its own, or DDL that no transaction
     takes. `alone` are then its writes outside of any transaction, `perhaps` those that may be inside of one or not (in
     a handler, mostly), `definitions` its DDL on permanent tables.
+    `own_rows` are changes of the texts (of a statement or an expression; of a dynamic statement, by its node) of the
+    procedure `id(Folded)`: what lets them read only their org's rows of central tables.
     `end` says whether a transaction may be open when it ends. `changes` are all statements that set `@@row_count`, and
     `counts` says whether it is read.
     """
@@ -64,6 +68,7 @@ class Reach:
     changes: set[Place] = field(default_factory=set)
     counts: bool = False
     end: States = CLOSED
+    own_rows: dict[tuple[int, nodes.Text | nodes.Node], tuple[Edit, ...]] = field(default_factory=dict)
 
 
 def read_folded(folded: Folded, scope: Scope, *, project: str) -> Reach:
@@ -113,7 +118,9 @@ class _Reader:
             where = f"{folded.source}:{node.at.line}:{node.at.column}"
             try:
                 for text in expressions_of(node):
-                    self._statement(f"SELECT ({text.sql}\n)", where, dict(types))
+                    part = self._statement(f"{_BEFORE}{text.sql}\n)", where, dict(types))
+                    own_rows = tuple(edit.moved(-len(_BEFORE)) for edit in part.touched.own_rows)
+                    self.reach.own_rows[id(folded), text] = own_rows
                 self._own(folded, node, where, types)
             except Denied as error:
                 raise Denied(f"{where}: {error}") from error
@@ -129,9 +136,12 @@ class _Reader:
         if isinstance(node, nodes.Declare):
             types |= {name.lower(): node.type or SqlType("STRING") for name in node.names}
         elif isinstance(node, nodes.Sql):
-            self._note(folded, node, where, self._statement(node.at.sql, where, dict(types)))
+            part = self._statement(node.at.sql, where, dict(types))
+            self.reach.own_rows[id(folded), node.at] = part.touched.own_rows
+            self._note(folded, node, where, part)
         elif isinstance(node, nodes.ForIn):
-            self._statement(node.query.sql, where, dict(types))
+            part = self._statement(node.query.sql, where, dict(types))
+            self.reach.own_rows[id(folded), node.query] = part.touched.own_rows
             types[node.name.lower()] = SqlType("STRUCT")
         elif isinstance(node, nodes.Execute):
             sql = folded.texts[node]
@@ -140,6 +150,7 @@ class _Reader:
                 part = self._statement(sql, where, dict(used))
                 if _reads_row_count(part.tree):
                     self._dynamic_counts.append(where)
+                self.reach.own_rows[id(folded), node] = part.touched.own_rows
                 self._note(folded, node, where, part)
 
     def _note(self, folded: Folded, node: nodes.Node, where: str, part: Part) -> None:

@@ -118,8 +118,14 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
         merges=isinstance(tree, exp.Merge),
         from_query=creates and isinstance(tree.args.get("expression"), exp.Query),
         columns=frozenset(name for columns in catalog.values() for name, _ in columns),
-        fence=Fence(context.scope.dataset, context.scope.readable, context.scope.writable, context.temporary),
+        fence=_fence(context),
     )
+
+
+def _fence(context: StatementContext) -> Fence:
+    scope, lineage = context.scope, context.scope.lineage
+    org = lineage.org_slug if lineage is not None else None
+    return Fence(scope.dataset, scope.readable, scope.writable, context.temporary, org)
 
 
 def _name_columns(tree: exp.Expr) -> None:

@@ -18,7 +18,7 @@ from convergence.adapters.local.warehouse.job import Answer, Job
 from convergence.adapters.local.warehouse.lexer import name_of, words_of
 from convergence.adapters.local.warehouse.plan import Scan, scans_of
 from convergence.errors import Denied
-from convergence.ports.warehouse import SHARED_DATASET
+from convergence.ports.warehouse import CENTRAL_TABLES, SHARED_DATASET
 
 # The words before the target of each kind of statement that may run. TRUNCATE is a DELETE for DuckDB.
 _LEADING: Final[Mapping[str, frozenset[str]]] = {
@@ -36,17 +36,20 @@ _NO_QUERY: Final = frozenset({"DROP", "ALTER"})  # they have no plan, and DuckDB
 _REMEMBERED: Final = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE", "MERGE_INTO"})
 # Procedures are the product's own, the same for every org; INFORMATION_SCHEMA.ROUTINES shows them.
 _SHARED: Final = frozenset({("_convergence", "routines")})
+_ROWS_OF: Final = ("(", "SELECT", "*", "FROM")
 _VIEW: Final = "SELECT 1 FROM duckdb_views() WHERE schema_name = $dataset AND view_name = $view"
 
 
 @dataclass(frozen=True, slots=True)
 class Fence:
-    """What a statement may touch. `temporary` are the job's own temporary tables, in lower case."""
+    """What a statement may touch. `temporary` are the job's own temporary tables, in lower case; `org` is whose rows of
+    central tables it may read, None where it may read none."""
 
     dataset: str
     readable: tuple[str, ...] = ()
     writable: bool = False
     temporary: frozenset[str] = frozenset()
+    org: str | None = None
 
     @property
     def datasets(self) -> frozenset[str]:
@@ -82,8 +85,12 @@ def look_over(job: Job, fence: Fence, sql: str, values: Mapping[str, Any]) -> No
             _refuse_names_of_logs(job, {target} if kind == "CREATE" else {name_of(word) for word in words})
     elif kind != "SELECT":
         raise Denied(f"A statement of the kind {kind} cannot run here.")
-    names_logs = any(name_of(first) == SHARED_DATASET and second == "." for first, second in pairwise(words))
-    if names_logs and kind == "CREATE" and SHARED_DATASET not in fence.datasets:
+    named = [
+        place for place, (word, dot) in enumerate(pairwise(words)) if name_of(word) == SHARED_DATASET and dot == "."
+    ]
+    names_logs = not all(_is_own_rows(fence, words, place) for place in named)
+    makes_view = kind == "CREATE" and "VIEW" in {word.upper() for word in words}
+    if named and (names_logs or makes_view) and kind == "CREATE" and SHARED_DATASET not in fence.datasets:
         raise Denied(f"{SHARED_DATASET} is outside of what this statement may touch.")  # a view would carry it further
     if kind in _NO_QUERY or (kind == "DELETE" and words[0].upper() == "TRUNCATE"):
         return
@@ -139,12 +146,27 @@ def _path(words: list[str]) -> tuple[list[str], list[str]]:
     return [], words
 
 
+def _is_own_rows(fence: Fence, words: list[str], place: int) -> bool:
+    """Whether a central table is named in a subquery of the org's rows, word by word as `googlesql.own_rows` has it."""
+    table = name_of("".join(words[place + 2 : place + 3]))
+    if fence.org is None or table not in CENTRAL_TABLES or place < len(_ROWS_OF):
+        return False
+    expected = [*_ROWS_OF, SHARED_DATASET, ".", table, "WHERE", "x_org_slug", "=", f"'{fence.org}'", ")"]
+    around = words[place - len(_ROWS_OF) : place - len(_ROWS_OF) + len(expected)]
+    return [name_of(word) or word for word in around] == [name_of(word) or word for word in expected]
+
+
 def _is_inside(job: Job, fence: Fence, scan: Scan, *, names_logs: bool) -> bool:
     if scan.dataset == "":  # no table: a catalogue function of ours, which shows one dataset
         return any(f"(schema_name = CAST('{dataset}' AS VARCHAR))" in scan.conditions for dataset in fence.datasets)
     if scan.is_temporary or scan.dataset in fence.datasets or (scan.dataset, scan.table) in _SHARED:
         return True
-    return scan.dataset == SHARED_DATASET and not names_logs and _is_own_log(job, fence, scan)
+    if scan.dataset != SHARED_DATASET or names_logs:
+        return False
+    owner = f"(x_org_slug = CAST('{fence.org}' AS VARCHAR))"
+    if fence.org is not None and scan.table in CENTRAL_TABLES and owner in scan.conditions:
+        return True
+    return _is_own_log(job, fence, scan)
 
 
 def _is_own_log(job: Job, fence: Fence, scan: Scan) -> bool:

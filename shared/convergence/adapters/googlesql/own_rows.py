@@ -1,0 +1,65 @@
+"""Central tables hold rows of all orgs: a run reads those of its own org only, whatever the author's WHERE is.
+
+A table that is read becomes a subquery that keeps the org's rows: in the tree, which the embedded warehouse runs, and
+as an edit of the text, which BigQuery is sent. Where a table cannot become a subquery it cannot be read.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from sqlglot import exp
+
+from convergence.adapters.googlesql.edits import Edit
+from convergence.domain.sql_names import bigquery_name
+from convergence.errors import Denied, StepFailed
+from convergence.ports.warehouse import CENTRAL_TABLES, SHARED_DATASET, Scope
+
+OWNER: Final = "x_org_slug"
+_PLAIN: Final = frozenset({"this", "db", "catalog", "alias"})  # what a table may consist of: a name and an alias
+
+
+def is_central(table: exp.Table, scope: Scope) -> bool:
+    """Return whether a table is one of all orgs, and the scope is that of a run, which reads its own rows."""
+    shared = table.db == SHARED_DATASET and SHARED_DATASET not in {scope.dataset, *scope.readable}
+    return shared and table.name in CENTRAL_TABLES and scope.lineage is not None
+
+
+def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) -> Edit:
+    """Let a statement's table be a subquery of the org's rows; return the same change of the statement's text.
+
+    Raises:
+        StepFailed: the table has more than an alias, so that a subquery cannot stand for it.
+        Denied: it stands elsewhere than in FROM, JOIN or USING, or in a view, which would outlive the check.
+    """
+    assert scope.lineage is not None, "the scope is that of a run"
+    path = f"{SHARED_DATASET}.{table.name}"
+    if not _is_source(table) or (isinstance(tree, exp.Create) and str(tree.args.get("kind", "")).upper() != "TABLE"):
+        raise Denied(f"{path} can only be read in FROM, JOIN or USING of a statement, not of a view.")
+    alias = table.args.get("alias")
+    if {key for key, value in table.args.items() if value} - _PLAIN or (alias is not None and alias.columns):
+        raise StepFailed(f"{path} can only have an alias here: put a subquery of it in its place.")
+    org, name = scope.lineage.org_slug, alias.name if alias is not None else table.name
+    edit = _edit(table, org, project, named=alias is not None)
+    source = exp.Table(this=_quoted(table.name), db=_quoted(SHARED_DATASET))
+    owner = exp.EQ(this=exp.Column(this=_quoted(OWNER)), expression=exp.Literal.string(org))
+    rows = exp.Select(expressions=[exp.Star()]).from_(source, copy=False).where(owner, copy=False)
+    table.replace(exp.Subquery(this=rows, alias=exp.TableAlias(this=_quoted(name))))
+    return edit
+
+
+def _is_source(table: exp.Table) -> bool:
+    if isinstance(table.parent, exp.Merge):
+        return table.arg_key == "using"
+    return isinstance(table.parent, exp.From | exp.Join) and table.arg_key == "this"
+
+
+def _edit(table: exp.Table, org: str, project: str, *, named: bool) -> Edit:
+    first, last = table.parts[0].meta, table.parts[-1].meta
+    source, owner = bigquery_name(project, SHARED_DATASET, table.name), exp.Literal.string(org).sql("bigquery")
+    rows = f"(SELECT * FROM {source} WHERE {OWNER} = {owner})"  # noqa: S608 - quoted
+    return Edit(first["start"], last["end"] + 1, rows if named else f"{rows} AS {bigquery_name(table.name)}")
+
+
+def _quoted(name: str) -> exp.Identifier:
+    return exp.to_identifier(name, quoted=True)

@@ -1,0 +1,117 @@
+"""Mirrors of an org's documents in the central tables, renewed before a run reads them; documents stay the truth."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import Any, Final
+
+from convergence.domain.quota import Usage
+from convergence.engine.services import Services
+from convergence.engine.store import usage_path
+from convergence.ports.warehouse import SHARED_DATASET, Lineage, Load, Row
+from convergence.tenants.api_keys import ApiKeyStore
+
+Rows = Callable[[Services, str], Awaitable[list[Row]]]
+
+
+async def mirror(services: Services, org: str, texts: Iterable[str]) -> None:
+    """Renew the org's rows of the central tables that one of the texts names."""
+    text = "\n".join(texts)
+    for name, rows_of in MIRRORED.items():
+        if name in text:
+            await _replace(services, org, name, await rows_of(services, org))
+
+
+async def _replace(services: Services, org: str, name: str, rows: list[Row]) -> None:
+    job_id = services.ids.new("central")
+    schema, warehouse = services.schemas.get(name), services.warehouse
+    now = services.clock.now()
+    lineage = Lineage(org_slug=org, pipeline_id="", credential_id="", run_id="", ingested_at=now)
+    stage = warehouse.stage(SHARED_DATASET, schema, job_id)
+    await stage.write(0, rows)
+    load = Load(job_id=job_id, dataset=SHARED_DATASET, table=schema, lineage=lineage, dates=None)
+    await warehouse.load(load, stage)
+
+
+async def _profile(services: Services, org: str) -> list[Row]:
+    found = await services.orgs.get(org)
+    told = {name: _text(found.profile, name) for name in ("currency", "timezone", "fiscal_year_start", "country")}
+    return [
+        {
+            "org_slug": org,
+            "name": found.name,
+            "plan": found.plan,
+            "status": found.status,
+            **told,
+            "created_at": found.created_at,
+            "updated_at": services.clock.now(),
+        }
+    ]
+
+
+async def _subscription(services: Services, org: str) -> list[Row]:
+    found = await services.orgs.get(org)
+    limits = {f"{name}_limit": getattr(found.limits, name) for name in ("daily", "monthly", "concurrent")}
+    return [{"org_slug": org, "plan": found.plan, "status": found.subscription, **limits}]
+
+
+async def _usage(services: Services, org: str) -> list[Row]:
+    limits, now = (await services.orgs.get(org)).limits, services.clock.now()
+    document = await services.documents.get(usage_path(org))
+    usage = Usage.from_data(document.data) if document is not None else Usage(active={})
+    return [
+        {
+            "org_slug": org,
+            "usage_date": now.date(),
+            "daily_limit": limits.daily,
+            "daily_used": usage.day_count if usage.day == f"{now:%Y-%m-%d}" else 0,
+            "monthly_limit": limits.monthly,
+            "monthly_used": usage.month_count if usage.month == f"{now:%Y-%m}" else 0,
+            "concurrent_limit": limits.concurrent,
+            "concurrent_used": sum(until > now for until in usage.active.values()),
+        }
+    ]
+
+
+async def _keys(services: Services, org: str) -> list[Row]:
+    return [
+        {
+            "org_slug": org,
+            "key_id": key.key_id,
+            "name": key.name,
+            "hash_prefix": key.digest[:8],
+            "scopes": list(key.scopes),
+            "created_at": key.created_at,
+            "expires_at": key.expires_at,
+            "revoked_at": key.revoked_at,
+        }
+        for key in await ApiKeyStore(services.documents, services.clock).all(org)
+    ]
+
+
+async def _credentials(services: Services, org: str) -> list[Row]:
+    return [
+        {
+            "org_slug": org,
+            "credential_id": each.credential_id,
+            "provider": each.provider,
+            "name": each.name,
+            "status": each.status,
+            "last_validated_at": each.checked_at or None,
+        }
+        for each in await services.credentials.all(org)
+    ]
+
+
+def _text(profile: Mapping[str, Any], name: str) -> str | None:
+    value = profile.get(name)
+    return None if value is None else str(value)
+
+
+MIRRORED: Final[Mapping[str, Rows]] = {
+    "org_api_keys": _keys,
+    "org_integration_credentials": _credentials,
+    "org_profiles": _profile,
+    "org_subscriptions": _subscription,
+    "org_usage_quotas": _usage,
+}

@@ -1,0 +1,78 @@
+"""SQL steps and procedures read what is known of their org in the central tables, as it is then."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from pathlib import Path
+
+from convergence.bootstrap import EmbeddedOptions, embedded
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest
+from convergence.ports.warehouse import Scope, Statement
+from convergence.tenants.api_keys import ApiKeyStore
+from tests.bench import engine
+
+PIPELINE = """
+pipeline_id: "{org_slug}-acme-usage-plans"
+steps:
+  - step_id: transform_plans
+    ps_type: generic.bq_execute
+    config:
+      query: |
+        SELECT '{date}' AS day, p.org_slug, s.daily_limit, u.daily_used, k.name, LENGTH(k.hash_prefix) AS digits,
+          (SELECT COUNT(*) FROM organizations.org_integration_credentials) AS credentials
+        FROM organizations.org_profiles AS p
+        JOIN organizations.org_subscriptions AS s USING (org_slug)
+        CROSS JOIN organizations.org_usage_quotas AS u
+        CROSS JOIN organizations.org_api_keys AS k
+    destination: {table: acme_plans_daily_raw}
+  - step_id: call_notes
+    ps_type: generic.procedure_executor
+    depends_on: transform_plans
+    config: {procedure: {name: sp_note_plans, dataset: organizations}}
+"""
+PROCEDURE = """CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_note_plans()
+BEGIN
+  DECLARE v_plan STRING DEFAULT (SELECT STRING_AGG(CONCAT(org_slug, plan)) FROM organizations.org_profiles);
+  INSERT INTO acme_plans_daily_raw (org_slug, name, x_pipeline_run_date) VALUES ('procedure', v_plan, CURRENT_DATE());
+END;
+"""
+KINDS = {"daily_limit": "INT64", "daily_used": "INT64", "digits": "INT64", "credentials": "INT64"}
+COLUMNS = ("day", "org_slug", "daily_limit", "daily_used", "name", "digits", "credentials")
+
+
+def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
+    root = engine.configs(tmp_path)
+    place = root / "acme" / "usage"
+    (place / "schemas").mkdir(parents=True)
+    fields = [{"name": name, "type": KINDS.get(name, "STRING")} for name in COLUMNS]
+    (place / "schemas" / "acme_plans_daily_raw.json").write_text(json.dumps(fields))
+    (place / "plans.yml").write_text(PIPELINE)
+    (root / "system" / "procedures").mkdir(parents=True, exist_ok=True)
+    (root / "system" / "procedures" / "sp_note_plans.sql").write_text(PROCEDURE)
+    found: dict[str, list[tuple[object, ...]]] = {}
+
+    async def main() -> None:
+        async with embedded(EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root), "test") as installation:
+            await engine.found(installation)
+            services, worker = installation.services, installation.worker
+            org = await services.orgs.get("org0")
+            await services.orgs.create(replace(org, slug="globex", name="Globex", plan="secret"))
+            keys = ApiKeyStore(services.documents, services.clock)
+            for slug in ("globex", "org0"):
+                await keys.create(slug, name=f"key of {slug}")
+            await services.orgs.change("org0", lambda org: replace(org, plan="pro"), token="t")
+            await worker.start()
+            for slug in ("globex", "org0"):
+                run = await dispatch(services, RunRequest(org=slug, pipeline="acme/usage/plans"))
+                ended = await worker.wait(slug, run.run_id)
+                assert ended.status == "completed", ended.error
+                sql = "SELECT org_slug, daily_used, name, digits, credentials FROM acme_plans_daily_raw ORDER BY 1"
+                rows = await services.warehouse.query(Statement(sql, scope=Scope(dataset=f"{slug}_dev")))
+                found[slug] = [tuple(row.values()) for row in rows.rows]
+
+    asyncio.run(main())
+    assert found["globex"] == [("globex", 1, "key of globex", 8, 0), ("procedure", None, "globexsecret", None, None)]
+    assert found["org0"] == [("org0", 1, "key of org0", 8, 0), ("procedure", None, "org0pro", None, None)]
