@@ -39,6 +39,7 @@ INDEXES: Final = (
     Index("runs", ("org", "status", "created_at"), descending=True),
     Index("runs", ("org", "provider", "created_at"), descending=True),
     Index("runs", ("org", "provider", "status", "created_at"), descending=True),
+    Index("runs", ("org", "pipeline", "created_at"), descending=True),
     Index("runs", ("queue.org", "queue.pool", "queue.rank")),
     Index("runs", ("queue.held_after",)),
     Index("schedules", ("due_at",), sharded=True),

@@ -140,16 +140,21 @@ class ApiKeyStore:
             return None
         digest = _digest(text)
         self._valid.pop(digest, None)
-        document = await self._documents.get(f"api_keys/{digest}")
-        if document is None or not hmac.compare_digest(document.data["digest"], digest):
-            return None
-        key = ApiKey.from_data(document.data)
-        if not key.live(self._clock.now()):
+        key = await self.find(digest)
+        if key is None:
             return None
         self._valid[digest] = None
         if len(self._valid) > _VALID_MAX:
             self._valid.popitem(last=False)
         return key
+
+    async def find(self, digest: str) -> ApiKey | None:
+        """Return the valid key whose text has this SHA-256 (64 hexadecimal digits), or None."""
+        document = await self._documents.get(f"api_keys/{digest}")
+        if document is None or not hmac.compare_digest(document.data["digest"], digest):
+            return None
+        key = ApiKey.from_data(document.data)
+        return key if key.live(self._clock.now()) else None
 
     def recently_valid(self, text: str) -> bool:
         """Return whether `verify` last found this key valid. It grants nothing; it only separates keys from guesses."""

@@ -7,6 +7,7 @@ are also counted by address, separately from requests without a key; neither use
 from __future__ import annotations
 
 import ipaddress
+import re
 from typing import Final
 
 from starlette.datastructures import Headers
@@ -14,6 +15,7 @@ from starlette.requests import Request
 
 from convergence.domain.rate import Taken
 from convergence.entry.api.runtime import Caller, RequestState, Runtime
+from convergence.entry.api.sessions import Session, cookie, cookie_name
 from convergence.errors import RateLimited
 from convergence.tenants.api_keys import same_text
 
@@ -21,6 +23,7 @@ API_KEY_HEADER: Final = "X-API-Key"
 ROOT_KEY_HEADER: Final = "X-CA-Root-Key"
 ROOT: Final = Caller(kind="root", scopes=("admin",))
 ANONYMOUS_CALLER: Final = Caller(kind="anonymous")
+_PAGES: Final = re.compile(r"/ui(/.*)?", re.DOTALL)
 PROBES: Final = frozenset({"/health", "/ready"})  # refusing them would stop a healthy instance
 _KEYLESS: Final = "requests without a key"
 _IPV6_NETWORK: Final = 64  # bits; one subscriber owns a whole network of addresses
@@ -35,14 +38,45 @@ async def admit(at: Runtime, state: RequestState, request: Request) -> None:
     if request.method in ("GET", "HEAD") and request.scope["path"] in PROBES:
         state.caller = ANONYMOUS_CALLER
         return
+    if _PAGES.fullmatch(request.scope["path"]):
+        await _admit_browser(at, state, request)
+        return
     key, root = keys_of(request.headers)
     guesses = f"failed keys from {network_of(state.client)}"
     limited = at.settings.RATE_LIMIT_ENABLED
     if limited and root is None and key is not None and not at.keys.recently_valid(key):
         _check(state, at.callers.look(guesses, _now(at)), guesses)  # a flood of guesses must not read the store
     state.caller = caller = await identify(at, key, root)
-    if not limited:
-        return
+    if limited:
+        _limit(at, state, caller, guesses)
+
+
+async def browser_caller(at: Runtime, session: Session | None) -> Caller:
+    """Return the caller of a session while its key is valid, an anonymous one otherwise."""
+    if at.settings.DISABLE_AUTH:
+        return ROOT
+    if session is None:
+        return ANONYMOUS_CALLER
+    if session.of_operator:
+        return ROOT
+    found = await at.keys.find(session.digest)
+    if found is None:
+        return ANONYMOUS_CALLER
+    return Caller(kind="org", org=found.org, key_id=found.key_id, scopes=found.scopes)
+
+
+async def _admit_browser(at: Runtime, state: RequestState, request: Request) -> None:
+    """Set the caller of the session's cookie; headers with keys count for nothing here, and cookies nowhere else."""
+    text = cookie(request.headers.get("cookie", ""), cookie_name(at.settings.ENVIRONMENT))
+    session = at.sessions.read(text, _now(at))
+    state.caller = await browser_caller(at, session)
+    state.session = None if state.caller == ANONYMOUS_CALLER else session
+    if at.settings.RATE_LIMIT_ENABLED:
+        _limit(at, state, state.caller, "")
+
+
+def _limit(at: Runtime, state: RequestState, caller: Caller | None, guesses: str) -> None:
+    """Take a token from the caller's limit and from that of all callers of its kind."""
     if caller is None:
         each, together = guesses, "failed keys"
     elif caller.kind == "anonymous":

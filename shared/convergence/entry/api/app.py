@@ -29,6 +29,7 @@ from convergence.entry.api.routes import (
     scheduler,
 )
 from convergence.entry.api.runtime import Runtime
+from convergence.entry.ui import site
 
 PREFIX: Final = "/api/v1"
 _AREAS: Final = (
@@ -69,6 +70,7 @@ def create_app(runtime: Runtime) -> FastAPI:
     if not runtime.settings.production:
         app.include_router(organizations.development, prefix=PREFIX)
     app.include_router(health.router)
+    app.include_router(site.router())
     problems.install(app)
     app.add_middleware(RequestMiddleware, runtime=runtime)
     if runtime.settings.CORS_ORIGINS:

@@ -154,7 +154,9 @@ class _Answer:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            message["headers"] = [*message.get("headers", ()), *self._headers()]
+            given = list(message.get("headers", ()))
+            own = {name for name, _ in given}
+            message["headers"] = [*given, *(each for each in self._headers() if each[0] not in own)]
         await self._send(message)
 
     def _headers(self) -> list[tuple[bytes, bytes]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import Depends, Request
 
@@ -16,9 +16,11 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.entry.api.fresh import Fresh, find_pipelines, find_trouble
 from convergence.entry.api.metrics import Metrics
+from convergence.entry.api.sessions import Session, Sessions
 from convergence.entry.api.streams import Streams
 from convergence.tenants.api_keys import ApiKeyStore
 
+SIGN_INS_PER_MINUTE: Final = 10
 Wait = Callable[[str, str, float], Awaitable[Run]]  # org, run id, seconds → the run, ended or not
 LogLines = Callable[[str], Iterable[dict[str, Any]]]  # run id → what was logged
 
@@ -35,6 +37,8 @@ class Runtime:
     callers: Buckets
     all_callers: Buckets  # of one kind together
     streams: Streams
+    sessions: Sessions
+    signing_in: Buckets  # attempts to sign in, by address
     trouble: Fresh[str | None]
     pipelines: Fresh[list[LoadedPipeline]]
     metrics: Metrics = field(default_factory=Metrics)
@@ -53,6 +57,8 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
         all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
         trouble=Fresh(partial(find_trouble, services)),
         pipelines=Fresh(partial(find_pipelines, services.catalog)),
+        sessions=Sessions(settings.CONVERGENCE_ROOT_KEY.get_secret_value()),
+        signing_in=Buckets(SIGN_INS_PER_MINUTE),
         streams=Streams(most=settings.EVENT_STREAMS_MAX, most_per_org=settings.EVENT_STREAMS_PER_ORG),
     )
 
@@ -83,6 +89,7 @@ class RequestState:
     request_id: str
     client: str
     caller: Caller | None = None
+    session: Session | None = None  # of a browser that signed in
     taken: Taken | None = None
     code: str = ""  # of the problem that it was answered with
 

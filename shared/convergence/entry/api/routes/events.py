@@ -82,7 +82,7 @@ async def events(
     async def allowed() -> bool:
         return await _allowed(at, caller, org, keys)
 
-    events = _stream(at, org, run_id, last_event_id, allowed)
+    events = stream_moves(at, org, run_id, last_event_id, allowed)
     return EventStream(events, at.streams, org, request_state(request))
 
 
@@ -98,13 +98,19 @@ async def _allowed(at: Runtime, caller: Caller, org: str, keys: tuple[str | None
     return True
 
 
-async def _stream(
-    at: Runtime, org: str, run_id: str, last_seen: str | None, allowed: Callable[[], Awaitable[bool]]
+async def stream_moves(
+    at: Runtime,
+    org: str,
+    run_id: str,
+    last_seen: str | None,
+    allowed: Callable[[], Awaitable[bool]],
+    *,
+    longest_s: float = float("inf"),
 ) -> AsyncIterator[bytes]:
     """Poll the store, so that it works with a worker in this process or elsewhere."""
     sent = looks = 0
     quiet = 0
-    while True:
+    while looks * LOOK_S < longest_s:
         looks += 1
         if looks % CHECK_LOOKS == 0 and not await allowed():
             return

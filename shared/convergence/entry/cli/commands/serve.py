@@ -99,6 +99,7 @@ def _keep_what_is_loaded() -> None:
 def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:
     address = _address(listening)
     session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
+    session.out.line(f"look at  {address}/ui/")
     if left:
         session.out.note(f"continues {left} run{'s' * (left != 1)} of an earlier process")
     if settings.DISABLE_AUTH:

@@ -1,0 +1,1 @@
+"""One module for each page: routes that check the caller, ask a view and render a template."""

@@ -1,0 +1,82 @@
+"""Run a pipeline now: a form made from its declared parameters, and the plan before the button."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from convergence.config.loader import LoadedPipeline
+from convergence.engine.dispatch import RunRequest, dispatch, prepare
+from convergence.engine.views.plan import PlanView, plan_view
+from convergence.entry.api.auth import OrgName, Runner, check_run
+from convergence.entry.api.runtime import At, Runtime
+from convergence.entry.ui.forms import Form, Signed
+from convergence.entry.ui.pages import PageRoute, page, redirect
+from convergence.entry.ui.views.start import given, start_fields
+from convergence.errors import ConfigErrors, ConvergenceError
+
+router = APIRouter(route_class=PageRoute)
+_KEY_MAX = 100
+
+
+@router.get("/{org}/run/{path:path}")
+async def form(request: Request, org: OrgName, path: str, at: At, caller: Runner) -> Response:
+    """Show the form with the plan for default parameters."""
+    loaded = at.services.catalog.get(path)
+    check_run(caller, org, loaded.pipeline)
+    return await _form(request, at, org, loaded, Form([]), "")
+
+
+@router.post("/{org}/run/{path:path}")
+async def start(request: Request, org: OrgName, path: str, at: At, caller: Runner, sent: Signed) -> Response:
+    """Start the run, or show the plan again. The form's own key lets a second press find the first run."""
+    loaded = at.services.catalog.get(path)
+    check_run(caller, org, loaded.pipeline)
+    if "check" in sent:
+        return await _form(request, at, org, loaded, sent, "")
+    asked = _request(org, loaded, sent, caller.name)
+    try:
+        run = await dispatch(at.services, asked)
+    except ConfigErrors as errors:
+        return await _form(request, at, org, loaded, sent, "; ".join(map(str, errors.problems)))
+    except ConvergenceError as error:
+        return await _form(request, at, org, loaded, sent, str(error))
+    at.metrics.accepted()
+    return redirect(f"/ui/{org}/runs/{run.run_id}")
+
+
+def _request(org: str, loaded: LoadedPipeline, sent: Form, created_by: str) -> RunRequest:
+    parameters = given(sent)
+    key = sent.get("key", "")[:_KEY_MAX]
+    return RunRequest(
+        org=org,
+        pipeline=loaded.path,
+        parameters=parameters,
+        credential_id=str(parameters.get("credential_id") or ""),
+        trigger="ui",
+        created_by=created_by,
+        idempotency_key=f"ui {key}" if key else None,
+        queue=True,
+    )
+
+
+async def _form(request: Request, at: Runtime, org: str, loaded: LoadedPipeline, sent: Form, wrong: str) -> Response:
+    plan: PlanView | None = None
+    try:
+        plan = await plan_view(at.services, await prepare(at.services, _request(org, loaded, sent, "")))
+    except ConvergenceError as error:
+        wrong = wrong or (str(error) if sent else "")
+    return page(
+        request,
+        "run_form.html",
+        status=422 if wrong else 200,
+        active="pipelines",
+        pipeline=loaded.path,
+        name=loaded.pipeline.name or loaded.path,
+        description=loaded.pipeline.description,
+        fields=start_fields(loaded, sent),
+        compare=False,
+        plan=plan,
+        wrong=wrong,
+        key=(not wrong and sent.get("key")) or at.services.ids.new("form"),
+    )

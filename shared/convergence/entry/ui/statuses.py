@@ -1,0 +1,43 @@
+"""The one vocabulary of statuses: a word, a colour and a symbol for each, never a colour alone."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+from convergence.domain.status import RunStatus, StepStatus
+
+
+class Shown(NamedTuple):
+    """How a status looks: its word, the class of its colour, and the name of its symbol."""
+
+    word: str
+    colour: str
+    symbol: str
+
+
+WITH_WARNINGS: Final = "completed_with_warnings"  # shown for completed runs that have warnings; never stored
+PAUSED: Final = "paused"  # of schedules
+STATUSES: Final[dict[str, Shown]] = {
+    RunStatus.COMPLETED: Shown("Completed", "ok", "ok"),
+    WITH_WARNINGS: Shown("Completed with warnings", "wait", "warn"),
+    RunStatus.FAILED: Shown("Failed", "fail", "fail"),
+    RunStatus.RUNNING: Shown("Running", "run", "run"),
+    RunStatus.QUEUED: Shown("Queued", "wait", "queue"),
+    StepStatus.RETRYING: Shown("Retrying", "wait", "wait"),
+    RunStatus.PENDING: Shown("Pending", "off", "pend"),
+    RunStatus.VALIDATING: Shown("Validating", "off", "pend"),
+    RunStatus.SKIPPED: Shown("Skipped", "off", "skip"),
+    RunStatus.CANCELLED: Shown("Cancelled", "off", "off"),
+    PAUSED: Shown("Paused", "off", "pause"),
+}
+_UNKNOWN: Final = "pend"
+
+
+def shown(status: str) -> Shown:
+    """Return how a status looks; one of a later release keeps its own word."""
+    return STATUSES.get(status) or Shown(status.replace("_", " ").capitalize(), "off", _UNKNOWN)
+
+
+def of_run(status: str, warnings: object) -> str:
+    """Return the status of a run as pages show it, from its two stored fields."""
+    return WITH_WARNINGS if status == RunStatus.COMPLETED and warnings else status

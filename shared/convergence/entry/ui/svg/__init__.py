@@ -1,0 +1,1 @@
+"""Geometry of the pictures that templates draw: numbers only, never markup."""

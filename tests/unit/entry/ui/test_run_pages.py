@@ -1,0 +1,170 @@
+"""The pages of runs: what they say, and that forms do what their buttons promise."""
+
+from __future__ import annotations
+
+import re
+
+from convergence.engine.views.run_search import Search, search_runs
+from convergence.errors import InvalidInput
+from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
+
+FIXED = "openai/seed/model_pricing.csv"
+
+
+async def broken(api: Api) -> str:
+    """A run that failed."""
+    answer = await api.ask("POST", "/pipelines/run/acme/shop/broken", org="acme", params={"wait": 20})
+    assert answer.json()["status"] == "failed"
+    run_id: str = answer.json()["run_id"]
+    return run_id
+
+
+def test_a_failed_run_says_why_first_and_offers_both_replays(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        run_id = await broken(api)
+        page = await (await Browser.signed_in(api)).get(f"/ui/acme/runs/{run_id}")
+        places = [page.index(text) for text in (
+            'aria-label="Verdict"', "load_plans failed: openai.seed_csv: there is no file", "Failing step:",
+            "Edit and replay…", 'id="timeline"', 'id="steps"', 'id="logs"', 'id="transitions"', 'id="raw"',
+        )]  # fmt: skip
+        assert places == sorted(places)
+        assert "Does 1 step again and replaces 1 slice. Keeps 0 completed steps with 0 rows." in page
+
+    run_scenario(scenario)
+
+
+def test_a_replay_with_an_edited_parameter_shows_the_change_before_it_runs(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        run_id = await broken(api)
+        browser = await Browser.signed_in(api)
+        page = f"/ui/acme/runs/{run_id}/replay"
+        checked = await browser.send(page, page, {"p.file": FIXED, "check": "1"}, 200)
+        assert "<del>file: openai/seed/missing.csv</del>" in checked.text
+        assert f"<ins>file: {FIXED}</ins>" in checked.text
+        assert (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()["epoch"] == 0
+        answer = await browser.send(page, page, {"p.file": FIXED, "plan": "pinned"})
+        assert answer.headers["location"] == f"/ui/acme/runs/{run_id}"
+        run = (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()
+        assert (run["epoch"], run["parameters"]["file"]) == (1, FIXED)
+        assert "openai/seed/missing.csv" in await browser.get(f"/ui/acme/runs/{run_id}")  # what it was before
+
+    run_scenario(scenario)
+
+
+def test_a_run_form_checks_plans_and_starts_once(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/run/shop/cost/daily"
+        text = await browser.get(page)
+        assert re.search(r"\d steps for 20", text)
+        assert 'name="p.note"' in text
+        assert 'value="none"' in text
+        key = re.search(r'name="key" value="([^"]+)"', text)
+        assert key is not None
+        fields = {"p.note": "by hand", "key": key[1]}
+        first = await browser.send(page, page, fields)
+        second = await browser.send(page, page, fields)  # the button pressed twice
+        assert first.headers["location"] == second.headers["location"]
+        run_id = first.headers["location"].rpartition("/")[2]
+        run = (await api.ask("GET", f"/pipelines/status/acme/{run_id}", org="acme")).json()
+        assert (run["trigger"], run["parameters"]["note"]) == ("ui", "by hand")
+        assert run["created_by"].startswith("key_")
+        other = await browser.send(page, page, {**fields, "p.note": "another"}, 422)
+        assert "by hand" not in other.text  # the same key with another request is refused, and said so
+        assert key[1] not in other.text  # the next press is a new request
+
+    run_scenario(scenario)
+
+
+def test_the_history_filters_by_the_address_and_pages_by_key(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        run_id = await broken(api)
+        for _ in range(3):
+            await api.run()
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/pipelines/history"
+        assert (await browser.get(page)).count("data-move") == 4
+        failed = await browser.get(f"{page}?status=failed&pipeline=shop/broken&trigger=api&provider=shop")
+        assert failed.count("data-move") == 1
+        assert run_id in failed
+        assert "No run matches" in await browser.get(f"{page}?trigger=schedule")
+        assert "No run matches" in await browser.get(f"{page}?since=2999-01-01")
+        assert "No run matches" in await browser.get(f"{page}?until=2020-01-01")
+        for wrong in ("status=exploded", "since=yesterday", "until=9999-12-31", "cursor=x"):
+            assert "There is no" not in await browser.get(f"{page}?{wrong}", 422)
+        found = await search_runs(api.at.services, "acme", Search(pipeline="shop/cost/daily"), limit=2)
+        rest = await search_runs(
+            api.at.services, "acme", Search(pipeline="shop/cost/daily"), limit=2, cursor=found.cursor
+        )
+        assert [len(found.runs), len(rest.runs), rest.cursor] == [2, 1, None]
+        assert {run.run_id for run in found.runs}.isdisjoint(run.run_id for run in rest.runs)
+
+    run_scenario(scenario)
+
+
+def test_a_bulk_replay_counts_first_and_does_what_was_counted(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        failed, fine = await broken(api), (await api.run())["run_id"]
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/pipelines/history"
+        counted = await browser.send(page, page, {"act": "replay", "run": [failed, fine]}, 200)
+        assert "1 of 2 can" in counted.text
+        assert (await api.ask("GET", f"/pipelines/status/acme/{failed}", org="acme")).json()["epoch"] == 0
+        done = await browser.send(page, page, {"act": "replay", "run": [failed, fine], "sure": "1"}, 200)
+        assert "started again" in done.text
+        assert (await api.ask("GET", f"/pipelines/status/acme/{failed}", org="acme")).json()["epoch"] == 1
+        await browser.send(page, page, {"act": "replay"}, 422)
+        await browser.send(page, page, {"act": "cancel", "run": "run_0"}, 404)
+
+    run_scenario(scenario, orgs=("acme",))
+
+
+def test_list_and_page_show_the_same_status(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        run_id = await broken(api)
+        browser = await Browser.signed_in(api)
+        words = [re.search(r'class="st (\w+)"', page.partition("<tbody>" if "<tbody" in page else "x")[2]) for page in (
+            await browser.get("/ui/acme/pipelines"), await browser.get("/ui/acme/pipelines/history"),
+        )]  # fmt: skip
+        verdict = re.search(r'<p class="say"><span class="st (\w+)"', await browser.get(f"/ui/acme/runs/{run_id}"))
+        assert verdict is not None
+        assert [each and each[1] for each in words] == [verdict[1], verdict[1]] == ["fail", "fail"]
+
+    run_scenario(scenario)
+
+
+def test_a_search_for_a_word_of_the_log_finds_its_lines(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        run_id = (await api.run())["run_id"]
+        browser = await Browser.signed_in(api)
+        lines = [
+            {
+                "at": f"2026-11-28T00:00:00.{n:06}Z",
+                "level": "INFO",
+                "step_id": "look",
+                "message": f"line {n}",
+                "exception": "trace",
+            }
+            for n in range(20_000)
+        ]
+        object.__setattr__(api.at, "log_lines", lambda _: lines)
+        page = await browser.get(f"/ui/acme/runs/{run_id}")
+        assert "The last 200 of 20,000 lines" in page
+        assert "line 19999<" in page
+        assert "line 19799<" not in page
+        assert "trace" not in page
+        found = await browser.get(f"/ui/acme/runs/{run_id}?q=line+1234&level=INFO")
+        assert "11 of 20,000 lines" in found
+
+    run_scenario(scenario)
+
+
+def test_a_cursor_that_is_made_up_is_refused(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        try:
+            await search_runs(api.at.services, "acme", Search(), cursor="made up")
+        except InvalidInput:
+            return
+        raise AssertionError("it was taken")
+
+    run_scenario(scenario)
