@@ -6,7 +6,8 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convergence.config.loader import LoadedPipeline
-from convergence.engine.dispatch import RunRequest, dispatch, prepare
+from convergence.engine.dispatch import dispatch
+from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.views.plan import PlanView, plan_view
 from convergence.entry.api.auth import OrgName, Runner, check_run
 from convergence.entry.api.runtime import At, Runtime
