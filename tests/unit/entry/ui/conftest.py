@@ -62,4 +62,4 @@ def csrf(page: str) -> str:
 def routes(method: str) -> list[str]:
     """The path of every route of the dashboard that takes the method."""
     found = [each for area in site.PAGES for each in area.router.routes if isinstance(each, APIRoute)]
-    return ["/ui" + each.path for each in found if method in each.methods]
+    return ["/ui" + each.path for each in found if method in (each.methods or ())]
