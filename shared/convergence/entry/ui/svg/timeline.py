@@ -96,7 +96,7 @@ def segments(moves: Sequence[RawTransition], began: datetime, now: datetime) -> 
 
 
 def _attempt(after: RawTransition) -> str:
-    """Return how an attempt ended, by the move that ended it; one that continues later is no failure."""
+    """Return how an attempt ended, by the move that ended it; one that continues later did not fail."""
     if after[1] == StepStatus.RETRYING and after[2] in ("to be continued", "its process was stopped"):
         return "ok"
     return _OUTCOME.get(StepStatus(after[1]), "fail")
