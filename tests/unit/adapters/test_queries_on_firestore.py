@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +30,7 @@ from convergence.engine.schedules.views import queue_views
 from convergence.engine.views import runs as views
 from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
+from convergence.engine.views.run_search import Search, search_runs
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
 from convergence.errors import StepFailed
@@ -62,6 +63,7 @@ QUERIES = {
     "engine/schedules/views.py": 1,
     "engine/reconcile.py": 3,
     "engine/store.py": 1,
+    "engine/views/run_search.py": 1,
     "engine/views/runs.py": 1,
     "entry/cli/sandbox.py": 1,
     "entry/cli/commands/org.py": 1,
@@ -85,6 +87,33 @@ def test_every_place_that_queries_documents_is_known_here() -> None:
     rooms = (path for room in ("engine", "tenants", "entry") for path in (SOURCE / room).rglob("*.py"))
     found = {str(path.relative_to(SOURCE)): len(made.findall(path.read_text())) for path in rooms}
     assert {name: count for name, count in found.items() if count} == QUERIES
+
+
+def test_runs_are_searched_by_every_property_and_within_days(engine: FirestoreEngine) -> None:
+    async def scenario() -> list[int]:
+        run = await engine.run()
+        await engine.run()
+        properties: dict[str, Any] = {
+            "pipeline": run.pipeline,
+            "provider": "p",
+            "status": "completed",
+            "trigger": "manual",
+        }
+        days = {"since": run.created_at, "until": run.created_at + timedelta(days=1)}
+        searches = [Search(**{name: value}, **bounds) for name, value in properties.items() for bounds in ({}, days)]
+        searches += [Search(), Search(**properties, **days), Search(trigger="schedule")]
+        found = []
+        for search in searches:
+            page = await search_runs(engine.services, "acme", search, limit=1)
+            rest = (
+                []
+                if page.cursor is None
+                else (await search_runs(engine.services, "acme", search, cursor=page.cursor)).runs
+            )
+            found.append(len({run.run_id for run in (*page.runs, *rest)}))
+        return found
+
+    assert engine.run_scenario(scenario) == [2] * 10 + [0]
 
 
 def test_lists_of_runs_and_dead_letters_are_answered_in_every_combination(engine: FirestoreEngine) -> None:
