@@ -99,7 +99,7 @@ def test_runs_are_searched_by_every_property_and_within_days(engine: FirestoreEn
             "status": "completed",
             "trigger": "manual",
         }
-        days = {"since": run.created_at, "until": run.created_at + timedelta(days=1)}
+        days: dict[str, Any] = {"since": run.created_at, "until": run.created_at + timedelta(days=1)}
         searches = [Search(**{name: value}, **bounds) for name, value in properties.items() for bounds in ({}, days)]
         searches += [Search(), Search(**properties, **days), Search(trigger="schedule")]
         found = []
