@@ -15,7 +15,7 @@ JOBS   ?= 2
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema clean
+.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema package clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -61,6 +61,9 @@ up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, five functio
 
 prices: $(VENV)/dev ## Regenerate the seeded price lists from the published one
 	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic
+
+package: $(VENV)/dev ## Package the functions into build/functions, each with its locked requirements; ARGS="--configs DIR" adds yours
+	@PYTHONPATH=shared $(BIN)/python -m infra.packages $(ARGS)
 
 schema: $(VENV)/dev ## Regenerate configs/pipeline.schema.json from the models
 	$(BIN)/convergence schema --write

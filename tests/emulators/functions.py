@@ -48,10 +48,23 @@ def free_port() -> int:
 
 
 class FunctionProcess:
-    """One instance of a function. Its log is a file: an unread pipe would stop it."""
+    """One instance of a function. Its log is a file: an unread pipe would stop it.
 
-    def __init__(self, name: str, environment: Mapping[str, str], log: Path) -> None:
+    `folder` is its source (without one: that of this checkout), `python` the interpreter of its environment.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        environment: Mapping[str, str],
+        log: Path,
+        *,
+        folder: Path | None = None,
+        python: Path = Path(sys.executable),
+    ) -> None:
         self.name, self.log = name, log
+        self._source = (folder or ROOT / "functions" / name) / "main.py"
+        self._python = python
         self._environment = dict(environment)
         self.port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
@@ -74,15 +87,14 @@ class FunctionProcess:
 
     def begin(self) -> None:
         """Start the process."""
-        source = ROOT / "functions" / self.name / "main.py"
-        words = ["--target", "main", "--source", str(source), "--host", "127.0.0.1", "--port", str(self.port)]
+        words = ["--target", "main", "--source", str(self._source), "--host", "127.0.0.1", "--port", str(self.port)]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "functions_framework", *words],
+                [str(self._python), "-m", "functions_framework", *words],
                 env={**self._environment, "K_SERVICE": self.name, "CONVERGENCE_PUSH_AUDIENCE": self.url},
                 stdout=log,
                 stderr=log,
-                cwd=source.parent,
+                cwd=self._source.parent,
                 start_new_session=True,  # so that a kill reaches server and worker
             )
 

@@ -5,19 +5,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-import tomllib
 import zipfile
-from collections.abc import Iterator
-from importlib import metadata
 from pathlib import Path
 
 import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-ROOT = Path(__file__).parents[2]
-LOCKS = ROOT / "infra" / "requirements"
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+from infra.project import LOCKS, PROJECT, ROOT, requirements_of
+
 GROUPS = {
     "embedded": ["embedded", "build"],
     "gcp": ["gcp", "build"],
@@ -29,19 +25,6 @@ def locked(name: str) -> dict[str, str]:
     """Return version by canonical name of a lock file."""
     pins = re.findall(r"^([A-Za-z0-9._-]+)==(\S+)", (LOCKS / f"{name}.txt").read_text(), re.MULTILINE)
     return {canonicalize_name(package): version for package, version in pins}
-
-
-def requirements_of(requirement: Requirement) -> Iterator[Requirement]:
-    """Yield what a requirement asks for in its turn, that of its extras included, as the installed package says."""
-    if canonicalize_name(requirement.name) == canonicalize_name(PROJECT["name"]):
-        texts = [text for extra in requirement.extras for text in PROJECT["optional-dependencies"][extra]]
-        yield from map(Requirement, [*PROJECT["dependencies"], *texts])
-        return
-    for text in metadata.requires(requirement.name) or []:
-        found = Requirement(text)
-        extras = ["", *requirement.extras]
-        if found.marker is None or any(found.marker.evaluate({"extra": extra}) for extra in extras):
-            yield found
 
 
 @pytest.mark.parametrize("lock", GROUPS)

@@ -40,7 +40,7 @@ def _deployed(folder: Path) -> Parts:
     settings = read_as(FunctionSettings)
     to_stdout(project=settings.GCP_PROJECT_ID, service=settings.K_SERVICE, version=settings.K_REVISION)
     services = cache(lambda: google_cloud(settings))
-    return parts(read_function(folder), settings, services, check=_check(settings))
+    return parts(read_function(folder, deployed=True), settings, services, check=_check(settings))
 
 
 def parts(

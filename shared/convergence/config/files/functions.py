@@ -19,6 +19,12 @@ FILE: Final = "function.yaml"
 _TOPIC: Final = r"^[a-z][a-z0-9-]*$"
 
 
+# What a function's account may do (infra/accounts.tf): read and write the state; publish messages, except ticks; seal
+# and open credentials; run jobs on the orgs' datasets; append to the log tables.
+Access = Literal["firestore", "publish", "credentials", "warehouse", "logs"]
+Secret = Literal["CONVERGENCE_ROOT_KEY", "SMTP_PASSWORD"]  # settings whose values are in Secret Manager
+
+
 class Trigger(Model):
     """A push subscription of ours: its topic arrives at `/push/{topic}`.
 
@@ -37,12 +43,18 @@ class Trigger(Model):
 class FunctionFile(Model):
     """One function. `http: public` opens it to callers without a Google identity of ours: they send an API key.
 
+    `extras` are those of the distribution that it needs besides `function`; its package holds nothing else. Its account
+    has the rights that `access` names, and reads the `secrets`.
+
     `concurrency` is the largest number of requests that one instance works on at a time; more than one needs a whole
     CPU (Cloud Run, "Maximum concurrent requests").
     """
 
     name: str = Field(pattern=r"^[a-z][a-z_]*$")
     http: Literal["public", "private"] = "private"
+    extras: Annotated[tuple[Literal["api", "notify"], ...], Field(strict=False)] = ()
+    access: Annotated[tuple[Access, ...], Field(strict=False)] = ()
+    secrets: Annotated[tuple[Secret, ...], Field(strict=False)] = ()
     triggers: Annotated[tuple[Trigger, ...], Field(strict=False, min_length=1)]
     memory_mib: int = Field(ge=128, le=32_768)
     cpu: float = Field(gt=0, le=8, strict=False)
@@ -63,8 +75,8 @@ class FunctionFile(Model):
         return self
 
 
-def read_function(folder: Path) -> FunctionFile:
-    """Read the file of the function in `folder`, which has the function's name.
+def read_function(folder: Path, *, deployed: bool = False) -> FunctionFile:
+    """Read the file of the function in `folder`, which has the function's name, except where it is `deployed`.
 
     Raises:
         ConfigErrors: every mistake, with line and column.
@@ -75,6 +87,6 @@ def read_function(folder: Path) -> FunctionFile:
         found = FunctionFile.model_validate(source.data)
     except ValidationError as error:
         raise ConfigErrors([*source.problems, *problems_of(error, source.data, source.positions)]) from None
-    if found.name != folder.name:
+    if found.name != folder.name and not deployed:  # the platform calls every function's folder /workspace
         raise ConfigErrors([ConfigError(f"{found.name!r} is in a folder with another name", where=where, path="name")])
     return found

@@ -8,9 +8,9 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def shipped_configs() -> Path:
-    """Return the folder: inside the installed package, in a checkout beside `shared/`."""
-    inside = _PACKAGE / "configs"
-    return inside if inside.is_dir() else _PACKAGE.parents[1] / "configs"
+    """Return the folder: inside the installed package, beside it in a function's, in a checkout beside `shared/`."""
+    near = (_PACKAGE / "configs", _PACKAGE.parent / "configs")
+    return next((folder for folder in near if folder.is_dir()), _PACKAGE.parents[1] / "configs")
 
 
 def own_or_shipped(configs_dir: Path, file: str) -> Path:

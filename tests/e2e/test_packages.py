@@ -1,0 +1,104 @@
+"""Each packaged function starts in an environment of nothing but its own requirements, and handles a message."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+
+from infra.packages import INSTALLED_MAX, Package, build
+from tests.emulators.firestore import FirestoreServer
+from tests.emulators.functions import KMS_KEY, FunctionProcess, settings
+from tests.emulators.kms import KmsServer
+from tests.emulators.pubsub import PubSubServer
+
+FLAGS = ["--require-hashes", "--no-deps", "--no-compile", "-qq", "--disable-pip-version-check"]
+
+
+@dataclass(frozen=True)
+class Site:
+    """Folders with what was installed: what all functions need, and what one needs besides."""
+
+    folders: tuple[Path, ...]
+    python: Path
+
+    @property
+    def size(self) -> int:
+        files = (path for folder in self.folders for path in folder.rglob("*"))
+        return sum(path.stat().st_size for path in files if path.is_file() and path.suffix != ".pyc")
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Package]:
+    return {package.function.name: package for package in build(tmp_path_factory.mktemp("packages"))}
+
+
+@pytest.fixture(scope="module")
+def sites(packages: Mapping[str, Package], tmp_path_factory: pytest.TempPathFactory) -> dict[str, Site]:
+    """Return an environment per function. The lines that all functions have are installed once: pip takes its time."""
+    root = tmp_path_factory.mktemp("sites")
+    texts = {name: _blocks(package.folder / "requirements.txt") for name, package in packages.items()}
+    shared = set.intersection(*map(set, texts.values()))
+    base = _install(root / "base", shared)
+    found = {}
+    for name, blocks in texts.items():
+        more = blocks - shared
+        folders = (base, _install(root / name, more)) if more else (base,)
+        venv = root / f"{name}-venv"
+        subprocess.run([sys.executable, "-m", "venv", "--without-pip", venv], check=True)
+        (site,) = venv.glob("lib/python*/site-packages")
+        (site / "installed.pth").write_text("\n".join(map(str, folders)))
+        found[name] = Site(folders, venv / "bin" / "python")
+    return found
+
+
+def _blocks(requirements: Path) -> set[str]:
+    text = requirements.read_text()
+    return {block for block in text.replace("\\\n", " ").splitlines() if block.strip()}
+
+
+def _install(target: Path, lines: set[str]) -> Path:
+    lock = target.with_suffix(".txt")
+    lock.write_text("\n".join(sorted(lines)))
+    subprocess.run([sys.executable, "-m", "pip", "install", *FLAGS, "--target", target, "-r", lock], check=True)
+    return target
+
+
+@pytest.fixture(scope="module")
+def environment() -> Iterator[dict[str, str]]:
+    firestore, pubsub, kms = FirestoreServer(), PubSubServer(), KmsServer([KMS_KEY])
+    made = settings(firestore=firestore.start(), pubsub=pubsub.start(), kms=kms.start(), CONVERGENCE_ROOT_KEY="k" * 40)
+    del made["PYTHONPATH"], made["CONVERGENCE_CONFIGS"]  # the package has its own
+    yield made
+    for server in (firestore, pubsub, kms):
+        server.stop()
+
+
+@pytest.mark.parametrize("name", ["dead_letter", "dispatcher", "notifier", "scheduler", "step"])
+def test_a_packaged_function_starts_alone_and_handles_a_message(
+    name: str, packages: dict[str, Package], sites: dict[str, Site], environment: dict[str, str], tmp_path: Path
+) -> None:
+    package, site = packages[name], sites[name]
+    assert site.size < INSTALLED_MAX
+    assert not [path for folder in site.folders for path in folder.iterdir() if path.name.startswith("duckdb")]
+    folder = tmp_path / "workspace"  # elsewhere, so that nothing of this checkout is found beside it
+    shutil.copytree(package.folder, folder)
+    process = FunctionProcess(name, environment, tmp_path / "log", folder=folder, python=site.python)
+    try:
+        process.start()
+        topic = package.function.triggers[0].topic
+        answer = httpx.post(f"{process.url}/push/{topic}", content=b"poison", timeout=60)
+        assert answer.status_code == 204, answer.text + process.output()
+        assert httpx.get(f"{process.url}/ready", timeout=60).status_code == 200
+        if package.function.http == "public":
+            listed = httpx.get(f"{process.url}/api/v1/openapi.json", timeout=60)
+            assert listed.status_code in {200, 401, 404}
+    finally:
+        process.kill()
+    assert "kept as a dead letter" in process.output()
