@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any, TypeVar
+from typing import Any, Never, TypeVar
 
 from convergence.errors import AppliedBefore, LeaseLost
 from convergence.ports.warehouse import (
@@ -15,6 +15,7 @@ from convergence.ports.warehouse import (
     ProcedureCall,
     QueryResult,
     Row,
+    RowFile,
     Stage,
     Statement,
     TableSchema,
@@ -34,6 +35,9 @@ class MemoryStage:
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         self.parts[part] = list(rows)
+
+    async def write_file(self, part: int, file: RowFile) -> Never:
+        raise AssertionError("no simulated step reads files")
 
     async def flush(self) -> None:
         return

@@ -21,11 +21,14 @@ from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 
 if TYPE_CHECKING:
+    import httpx
+
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
     from convergence.entry.cli.installation import Watch
     from convergence.ports.clock import Clock, Ids
     from convergence.ports.google_accounts import Accounts
+    from convergence.ports.object_store import ObjectStores
     from convergence.ports.processor import Processor
     from convergence.worker import LocalWorker
 
@@ -120,6 +123,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             processor=load if options.processor is None else options.processor,
             http=http.client,
             accounts=lambda: _accounts(http, clock, ids, options.env),
+            objects=lambda org, client: _objects(org, client, clock, directory.files),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,
@@ -179,6 +183,12 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         )
     finally:
         documents.close()
+
+
+def _objects(org: str, client: Callable[[], httpx.AsyncClient], clock: Clock, files: Path) -> ObjectStores:
+    from convergence.adapters.objects.stores import Stores
+
+    return Stores(org=org, http=client, clock=clock, files=files)
 
 
 def _accounts(http: HttpClient, clock: Clock, ids: Ids, env: str) -> Accounts:

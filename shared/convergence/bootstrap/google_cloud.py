@@ -23,6 +23,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
     from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
     from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
     from convergence.adapters.local.clock import RandomIds, SystemClock
+    from convergence.adapters.objects.stores import Stores
 
     clock, ids, project = SystemClock(), RandomIds(), settings.GCP_PROJECT_ID
     documents = FirestoreDocuments(
@@ -65,6 +66,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         processor=load,
         http=http.client,
         accounts=lambda: GoogleAccounts(http.client, clock=clock, ids=ids, endpoint=bigquery),
+        objects=lambda org, client: Stores(org=org, http=client, clock=clock, files=None),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,

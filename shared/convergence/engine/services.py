@@ -19,11 +19,13 @@ from convergence.engine.decoded import Decoded
 from convergence.engine.executions import Executions
 from convergence.engine.fan_in import FanInTracker
 from convergence.engine.turns import Turns
+from convergence.errors import StepFailed
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Documents, Index
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.keyring import Keyring
+from convergence.ports.object_store import ObjectStores
 from convergence.ports.processor import Processor
 from convergence.ports.warehouse import Warehouse
 from convergence.tenants.credentials import CredentialStore
@@ -150,6 +152,10 @@ def _no_providers() -> Providers:
     return Providers(providers={})
 
 
+def _no_objects(_: str, __: Callable[[], httpx.AsyncClient]) -> ObjectStores:
+    raise StepFailed("this installation reads no files")
+
+
 async def _no_trouble() -> str | None:
     return None
 
@@ -181,6 +187,8 @@ class Services:
         _no_notifications  # of an org: defaults for outcomes without an end step
     )
     providers: Callable[[], Providers] = _no_providers  # the merged registry
+    # Places of files that an org's step may read, given the client of that step; made for each execution.
+    objects: Callable[[str, Callable[[], httpx.AsyncClient]], ObjectStores] = _no_objects
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

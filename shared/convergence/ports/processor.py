@@ -14,7 +14,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from convergence.ports.google_accounts import Accounts
-from convergence.ports.warehouse import LoadResult, Parameter, QueryResult, Row, TableSchema, WriteMode
+from convergence.ports.object_store import ObjectStores
+from convergence.ports.warehouse import (
+    LoadResult,
+    Parameter,
+    QueryResult,
+    Row,
+    RowFile,
+    StagedFile,
+    TableSchema,
+    WriteMode,
+)
 
 if TYPE_CHECKING:
     import httpx
@@ -96,6 +106,10 @@ class StepStage(Protocol):
 
     async def write(self, part: int, rows: Sequence[Row]) -> None:
         """Store a batch as part `part` (from 0 in each execution); writing a part again replaces it."""
+        ...
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        """Store the rows of a file as part `part`; the file is taken. See `convergence.ports.warehouse.Stage`."""
         ...
 
 
@@ -248,6 +262,11 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def accounts(self) -> Accounts:
         """Customers' accounts at Google Cloud: tokens, and queries in their projects. Closed when the step ends."""
+
+    @property
+    @abstractmethod
+    def objects(self) -> ObjectStores:
+        """Places where files are delivered: folders, addresses, buckets. Closed when the step ends."""
 
     @property
     @abstractmethod

@@ -13,6 +13,7 @@ import httpx
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.adapters.objects.stores import Stores
 from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
@@ -24,8 +25,10 @@ from convergence.ports.warehouse import (
     Parameter,
     ProcedureCall,
     QueryResult,
+    RowFile,
     Scope,
     Stage,
+    StagedFile,
     Statement,
     TableSchema,
     WriteMode,
@@ -57,6 +60,9 @@ class WorldStage:
 
     async def write(self, part: int, rows: Sequence[Mapping[str, Any]]) -> None:
         await self.stage.write(part, rows)
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        return await self.stage.write_file(part, file)
 
 
 class WorldWarehouse:
@@ -197,6 +203,7 @@ class WorldContext(Context):
         self.configs_dir = CONFIGS
         self.vault = Vault({"openai": "sk-admin-sandbox"})
         self.rows_seen = 0
+        self.files: Path | None = None  # the folder of uploaded files
         own = {name: fields.pop(name) for name in ("credentials", "warehouse") if name in fields}
         for name, value in {"secrets": self.vault, **fields}.items():
             setattr(self, name, value)
@@ -227,6 +234,10 @@ class WorldContext(Context):
     @property
     def accounts(self) -> RestAccounts:
         return RestAccounts(lambda: self.http, self.clock, RandomIds())
+
+    @property
+    def objects(self) -> Stores:
+        return Stores(org=self.org_slug, http=lambda: self.http, clock=self.clock, files=self.files)
 
     @property
     def http(self) -> httpx.AsyncClient:

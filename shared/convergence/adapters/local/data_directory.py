@@ -41,6 +41,11 @@ class DataDirectory:
         return self.root / "warehouse"
 
     @property
+    def files(self) -> Path:
+        """The folder of files that steps may read: one folder for each org."""
+        return self.root / "files"
+
+    @property
     def key(self) -> Path:
         """The key file."""
         return self.root / "keyring.key"

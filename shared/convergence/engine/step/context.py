@@ -15,6 +15,7 @@ from convergence.domain.step import Step
 from convergence.engine.services import Services
 from convergence.engine.step.effects import idempotency_key
 from convergence.engine.step.google_accounts import StepAccounts
+from convergence.engine.step.objects import StepObjects
 from convergence.engine.step.redact import RedactingLogger
 from convergence.engine.step.secrets import StepCredentials, StepSecrets
 from convergence.engine.step.warehouse import LeasedWarehouse
@@ -99,6 +100,14 @@ class StepContext(Context):
         used: StepAccounts | None = self.__dict__.get("accounts")  # not made for this
         if used is not None:
             await used.close()
+        places: StepObjects | None = self.__dict__.get("objects")
+        if places is not None:
+            await places.close()
+
+    @cached_property
+    def objects(self) -> StepObjects:
+        """Places where files are, for this execution."""
+        return StepObjects(self._services.objects(self.org_slug, lambda: self.http))
 
     @cached_property
     def credentials(self) -> StepCredentials:

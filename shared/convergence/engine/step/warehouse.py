@@ -32,8 +32,10 @@ from convergence.ports.warehouse import (
     ProcedureCall,
     QueryResult,
     Row,
+    RowFile,
     Scope,
     Stage,
+    StagedFile,
     Statement,
     TableSchema,
     WriteMode,
@@ -57,6 +59,11 @@ class LeasedStage:
         """Store a batch; refused once the lease is lost."""
         await self._lease.check()
         await self._own.write(part, rows)
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        """Store the rows of a file; refused once the lease is lost."""
+        await self._lease.check()
+        return await self._own.write_file(part, file)
 
     async def flush(self) -> None:
         """Return when what was staged survives a crash."""

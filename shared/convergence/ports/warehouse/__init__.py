@@ -4,6 +4,7 @@ Rows first land in a `Stage`, invisible to readers; `load` makes them visible in
 lineage columns (`LINEAGE_COLUMNS`) are added by the warehouse, never by a processor.
 """
 
+from convergence.ports.warehouse.files import BadRow, FileFormat, RowFile, StagedFile
 from convergence.ports.warehouse.records import (
     CENTRAL_TABLES,
     LINEAGE_COLUMNS,
@@ -32,8 +33,10 @@ __all__ = [
     "LINEAGE_COLUMNS",
     "PARTITION_BY",
     "SHARED_DATASET",
+    "BadRow",
     "Column",
     "Effect",
+    "FileFormat",
     "JobSettings",
     "Lineage",
     "Load",
@@ -45,8 +48,10 @@ __all__ = [
     "Routine",
     "Routines",
     "Row",
+    "RowFile",
     "Scope",
     "Stage",
+    "StagedFile",
     "Statement",
     "TableSchema",
     "Tables",

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from convergence.ports.warehouse.files import RowFile, StagedFile
 from convergence.ports.warehouse.records import (
     Effect,
     Load,
@@ -34,6 +35,17 @@ class Stage(Protocol):
 
         Raises:
             SchemaMismatch: a column that the table does not have, or a number that is NaN or infinite: row and column.
+        """
+        ...
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        """Store the rows of a file as part `part`, like `write`, without a Python object for each; the file is taken.
+
+        A stage holds parts of rows or parts of files, not both. A file without rows is a part without rows.
+
+        Raises:
+            SchemaMismatch: the file cannot be read, its columns are not those of the table, or (unless they are set
+                aside) rows do not fit: name of the file, line, column.
         """
         ...
 

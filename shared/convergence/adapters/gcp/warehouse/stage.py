@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
+from convergence.adapters.gcp.warehouse.file_rows import FileRows
 from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.gcp.warehouse.values import json_value
@@ -27,7 +28,7 @@ from convergence.adapters.googlesql.types import SqlType
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name, unknown_field
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, RowFile, StagedFile, TableSchema
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -76,6 +77,24 @@ class BigQueryStage:
             self._waiting_bytes += sum(map(len, lines))
         if self._waiting_bytes >= FLUSH_BYTES:
             await self.flush()
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        """Store the rows of a file as part `part`; see the port."""
+        known = await self._known()
+        self._forget(part)
+        known.pop(part, None)
+        await self.flush()
+        await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
+        await self._tables.ensure_plain(STAGING, self.staged_in, self._config().schema)
+        try:
+            rows = FileRows(self._jobs, self._tables, self._labels, STAGING, f"{self.staged_in}_file")
+            staged = await rows.stage(file, self.table, self.path, part, PART, PLACE)
+        finally:
+            file.path.unlink(missing_ok=True)
+        if staged.rows:
+            known[part] = staged.rows
+            self._stored.add(part)
+        return staged
 
     async def flush(self) -> None:
         """Store what waits, in one load job."""

@@ -7,7 +7,7 @@ found in order is remembered for the life of the process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -99,6 +99,16 @@ class Tables:
             return await self._client.call(listed, doing=f"listing the tables of {dataset}")
         except NotFound:
             return []
+
+    async def ensure_plain(self, dataset: str, name: str, fields: Sequence[bigquery.SchemaField]) -> None:
+        """Create a table without partitions, such as one to stage rows in, unless it exists."""
+        from google.cloud import bigquery
+
+        expected = bigquery.Table(f"{self._client.project}.{dataset}.{name}", schema=fields)
+        expected.labels = self._labels
+        await self._client.call(
+            lambda client: client.create_table(expected, exists_ok=True, **HTTP), doing=f"creating {dataset}.{name}"
+        )
 
     async def drop(self, dataset: str, name: str) -> None:
         """Drop a table if it is there."""

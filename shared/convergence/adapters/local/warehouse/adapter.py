@@ -11,6 +11,7 @@ from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
 from convergence.adapters.local.warehouse.diagnose import diagnose
+from convergence.adapters.local.warehouse.file_rows import stage_file
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.load import load_slices
 from convergence.adapters.local.warehouse.migrations import migrate
@@ -31,8 +32,10 @@ from convergence.ports.warehouse import (
     QueryResult,
     Routine,
     Row,
+    RowFile,
     Scope,
     Stage,
+    StagedFile,
     Statement,
     TableSchema,
     WriteMode,
@@ -84,7 +87,7 @@ class DuckDbWarehouse:
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""
-        return NdjsonStage(self.session.staging, dataset, table, name, self._convert)
+        return NdjsonStage(self.session.staging, dataset, table, name, self._convert, self._read_file)
 
     def drop_stages(self) -> None:
         """Drop all staged rows: what executions that died left behind."""
@@ -109,6 +112,10 @@ class DuckDbWarehouse:
         source = rows_of_files(table, [str(part) for part in parts])
         copy = statement("chunk", source=source, file=quoted(str(chunk)))
         await self.session.read(lambda job: job.execute(copy))
+
+    async def _read_file(self, table: TableSchema, file: RowFile, chunk: Path) -> StagedFile:
+        """Read a file into one typed chunk; on a reader's thread, writers go on."""
+        return await self.session.read(lambda job: stage_file(job, file, table, chunk))
 
     async def append(self, dataset: str, table: TableSchema, rows: Sequence[Row], *, ids: Sequence[str]) -> None:
         """Add rows of a log; see the port. A repeat shows twice: the ids are not kept."""

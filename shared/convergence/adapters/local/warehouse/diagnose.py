@@ -13,7 +13,7 @@ import orjson
 
 from convergence.adapters.googlesql.fitting import misfit
 from convergence.adapters.local.warehouse.rows import staged_columns
-from convergence.adapters.local.warehouse.stage import NdjsonStage
+from convergence.adapters.local.warehouse.stage import CHUNK, NdjsonStage
 from convergence.errors import SchemaMismatch
 from convergence.ports.column_values import day_of
 from convergence.ports.warehouse import Load
@@ -36,7 +36,7 @@ def diagnose(load: Load, stages: Sequence[NdjsonStage]) -> SchemaMismatch | None
 
 def _rows(stages: Sequence[NdjsonStage]) -> Iterator[tuple[int, dict[str, Any]]]:
     number = 0
-    for path in [path for stage in stages for path in stage.parts()]:
+    for path in [path for stage in stages for path in stage.parts() if path.suffix != CHUNK]:
         for row in orjson.loads(path.read_bytes()):
             number += 1
             yield number, row

@@ -13,7 +13,7 @@ from convergence.adapters.local.warehouse import ledger
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.rows import listed, rows_of_files, staged_columns
-from convergence.adapters.local.warehouse.stage import NdjsonStage
+from convergence.adapters.local.warehouse.stage import CHUNK, NdjsonStage
 from convergence.adapters.warehouse_checks import check_load, noted_reads, read_source
 from convergence.ports.warehouse import Load, LoadResult, TableSchema, WriteMode
 
@@ -60,7 +60,9 @@ def _note_reads(job: Job, load: Load) -> None:
 def _source(table: TableSchema, stages: Sequence[NdjsonStage]) -> str:
     """Return the query that gives all staged rows, typed; '' when there are none."""
     chunks = [str(path) for stage in stages for path in stage.chunks()]
-    files = [str(path) for stage in stages for path in stage.parts(loose=True)]
+    loose = [path for stage in stages for path in stage.parts(loose=True)]
+    chunks += [str(path) for path in loose if path.suffix == CHUNK]  # made of files
+    files = [str(path) for path in loose if path.suffix != CHUNK]
     queries = [statement("chunk_rows", files=listed(chunks))] if chunks else []
     queries += [rows_of_files(table, files)] if files else []
     return " UNION ALL BY NAME ".join(queries)

@@ -75,7 +75,7 @@ def _single(column: Column, text: str, depth: int) -> str:
     if name == "STRUCT":
         fields = ", ".join(f"{duckdb_name(each.name)} := {_field(each, text, depth)}" for each in column.fields)
         return f"CASE WHEN {text} IS NULL THEN NULL ELSE struct_pack({fields}) END"
-    cases = " ".join(f"WHEN {test} THEN {value}" for test, value in _CASES[name])
+    cases = " ".join(f"WHEN {test} THEN {value}" for test, value in CASES[name])
     cases = cases.replace("$x", text)
     return f"CASE WHEN {text} IS NULL THEN NULL {cases} ELSE error('not {name}') END"
 
@@ -107,7 +107,7 @@ _YEARS: Final = "TIMESTAMPTZ '0001-01-01 00:00:00Z' AND TIMESTAMPTZ '9999-12-31 
 _IN_RANGE: Final = f"{_matches(MOMENT)} AND {_INSTANT} BETWEEN {_YEARS}"
 _UTC: Final = f"({_INSTANT} AT TIME ZONE 'UTC')"
 # Type → cases of (whether a text is of this form, its value); the first is the quick one for the usual form.
-_CASES: Final = {
+CASES: Final = {
     "INT64": (
         ("CAST(TRY_CAST($x AS BIGINT) AS VARCHAR) = $x", "CAST($x AS BIGINT)"),
         (f"{_matches(WHOLE)} AND {_DECIMAL} = trunc({_DECIMAL})", f"CAST({_DECIMAL} AS BIGINT)"),

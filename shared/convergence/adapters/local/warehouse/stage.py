@@ -10,6 +10,7 @@ import asyncio
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -19,13 +20,15 @@ from convergence.adapters.googlesql.fitting import as_json, unreal_number, with_
 from convergence.domain.sql_names import checked
 from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name, unknown_field
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, RowFile, StagedFile, TableSchema
 
-_PART: Final = re.compile(r"part-(\d{9})-(\d+)\.json")
+_PART: Final = re.compile(r"part-(\d{9})-(\d+)\.(json|parquet)")
 _NESTED: Final = (b'":{', b'":[')  # where a value is an object or a list, or a text looks like one
 
 
 Convert = Callable[[TableSchema, list[Path], Path], Awaitable[None]]
+ReadFile = Callable[[TableSchema, RowFile, Path], Awaitable[StagedFile]]
+CHUNK: Final = ".parquet"
 CHUNK_ROWS: Final = 20_000
 
 
@@ -33,7 +36,13 @@ class NdjsonStage:
     """A folder of parts. File names carry part and number of rows; a part is replaced by renaming over it."""
 
     def __init__(
-        self, folder: Path, dataset: str, table: TableSchema, name: str, convert: Convert | None = None
+        self,
+        folder: Path,
+        dataset: str,
+        table: TableSchema,
+        name: str,
+        convert: Convert | None = None,
+        read_file: ReadFile | None = None,
     ) -> None:
         self.table = table
         self.folder = folder / checked(dataset, "dataset") / checked(f"{table.name}__{name}", "stage")
@@ -42,7 +51,7 @@ class NdjsonStage:
         self._structs = [column for column in columns if type_name(column) == "STRUCT"]
         self._texts = [column for column in columns if type_name(column) in {"STRING", "STRUCT"}]
         self._known: dict[int, Path] | None = None  # part → file; read from the folder once
-        self._convert = convert
+        self._convert, self._read_file = convert, read_file
         self._loose: dict[int, Path] = {}  # written here, in no chunk yet
         self._loose_rows = 0
         self._chunks: dict[Path, dict[int, Path]] = {}  # chunk → the parts in it
@@ -76,6 +85,31 @@ class NdjsonStage:
             unfinished.write_bytes(data)
             known[part] = unfinished.rename(self.folder / f"part-{part:09d}-{len(rows)}.json")
             self._offer(part, known[part], len(rows))
+
+    async def write_file(self, part: int, file: RowFile) -> StagedFile:
+        """Store the rows of a file as part `part`, typed already; see the port."""
+        assert self._read_file is not None, "this stage belongs to no database"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        inside = self.folder / f"reading-{part:09d}"  # the database reads below the staging folder only
+        unfinished = self.folder / f"writing-{part:09d}"
+        shutil.move(file.path, inside)
+        try:
+            staged = await self._read_file(self.table, replace(file, path=inside), unfinished)
+            self._replace(
+                part, unfinished.rename(self.folder / f"part-{part:09d}-{staged.rows}.parquet") if staged.rows else None
+            )
+        finally:
+            inside.unlink(missing_ok=True)
+            unfinished.unlink(missing_ok=True)
+        return staged
+
+    def _replace(self, part: int, path: Path | None) -> None:
+        known = self._parts()
+        stale = known.pop(part, None)
+        if stale is not None and stale != path:
+            stale.unlink(missing_ok=True)
+        if path is not None:
+            known[part] = path
 
     async def flush(self) -> None:
         """Nothing waits: a part is a file when `write` returns."""
@@ -148,7 +182,7 @@ class NdjsonStage:
 
     def _parts(self) -> dict[int, Path]:
         if self._known is None:
-            found = ((_PART.fullmatch(path.name), path) for path in self.folder.glob("part-*.json"))
+            found = ((_PART.fullmatch(path.name), path) for path in self.folder.glob("part-*"))
             self._known = {int(match.group(1)): path for match, path in found if match}
         return self._known
 

@@ -77,6 +77,35 @@ SELECT * FROM read_parquet({files})
 -- name: chunk
 COPY ({source}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw);
 
+-- name: csv_file
+SELECT * FROM read_csv({file}, auto_detect = false, header = true, columns = {columns}, delim = {delimiter},
+  quote = '"', escape = '"', strict_mode = true, nullstr = {nulls})
+
+-- name: json_keys
+SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({file}, format = 'newline_delimited') ORDER BY 1 LIMIT {most};
+
+-- name: json_file
+SELECT {names} FROM read_json({file}, format = 'newline_delimited', columns = {columns}, maximum_object_size = 16777216)
+
+-- name: parquet_columns
+DESCRIBE SELECT * FROM read_parquet({file});
+
+-- name: parquet_names
+SELECT name FROM parquet_schema({file}) WHERE name IS NOT NULL;
+
+-- name: parquet_file
+SELECT {names} FROM read_parquet({file})
+
+-- name: file_chunk
+COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 8192);
+
+-- name: file_days
+SELECT DISTINCT CAST({day} AS DATE) AS day FROM read_parquet({file}) WHERE day IS NOT NULL ORDER BY day LIMIT {most};
+
+-- name: bad_rows
+SELECT * FROM (SELECT row_number() OVER () AS number, [{tests}] AS flags, {columns} FROM ({source}))
+WHERE list_contains(flags, true) ORDER BY number LIMIT {most};
+
 -- name: result_file
 COPY (SELECT * FROM ({source}) LIMIT {rows}) TO {file} (FORMAT parquet);
 

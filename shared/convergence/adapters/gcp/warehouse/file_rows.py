@@ -1,0 +1,236 @@
+"""A file of rows into a staging table: one load job brings it as text, one statement checks and types it.
+
+The texts wait in a table of their own beside the staging table, which goes when they are read, or after a day.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from typing import TYPE_CHECKING, Any, Final
+
+import orjson
+
+from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
+from convergence.adapters.gcp.warehouse.file_values import is_text, quoted, text_of, value_of
+from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
+from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.googlesql.types import SqlType, column_type
+from convergence.adapters.row_files import Fed, csv_header, csv_records, feed, other_name, problem_of, refuse, staged_by
+from convergence.domain.sql_names import bigquery_name
+from convergence.errors import SchemaMismatch, StepFailed
+from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
+from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
+
+if TYPE_CHECKING:
+    from google.cloud import bigquery
+
+_STRING: Final = SqlType("STRING")
+
+
+@dataclass(frozen=True, slots=True)
+class _Read:
+    """What is read of a loaded file: `texts` and `values` are SQL, one for each column of the table that it feeds."""
+
+    file: RowFile
+    fed: Fed
+    all_texts: tuple[str, ...]  # of the file's columns
+    columns: tuple[Column, ...]
+    texts: tuple[str, ...]
+    values: tuple[str, ...]
+    others: str
+    constants: Mapping[str, str]
+
+    def tests(self) -> list[str]:
+        """Return the SQL that tells for each column whether its value does not fit."""
+        found = []
+        for column, text, value in zip(self.columns, self.texts, self.values, strict=True):
+            wrong = f"({text} IS NOT NULL AND {value} IS NULL)"
+            found.append(f"({text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong)
+        return found
+
+
+class FileRows:
+    """Reads files into one staging table; `raw` is the name of the table beside it, `dataset` that of both."""
+
+    def __init__(self, jobs: Jobs, tables: Tables, labels: Mapping[str, str], dataset: str, raw: str) -> None:
+        self._jobs, self._tables, self._labels = jobs, tables, dict(labels)
+        self._dataset, self._raw = dataset, raw
+        self._path = f"{jobs.client.project}.{dataset}.{raw}"
+
+    async def stage(
+        self, file: RowFile, table: TableSchema, into: str, part: int, part_column: str, place: str
+    ) -> StagedFile:
+        """Add the rows that fit to the table `into`. Raises `SchemaMismatch` as the port says."""
+        if file.path.stat().st_size == 0:
+            return StagedFile((), 0)
+        names = _names(file)
+        await self._tables.drop(self._dataset, self._raw)
+        try:
+            await self._load(file, names)
+            kinds = (
+                dict.fromkeys(map(str, range(len(names))), _STRING)
+                if is_text(file)
+                else await self._tables.columns(self._dataset, self._raw)
+            )
+            read = _read(file, table, names if is_text(file) else tuple(kinds), list(kinds.values()))
+            bad = await self._bad_rows(read)
+            refuse(file, bad, await self._count(read) if bad else 1)
+            days = await self._insert(read, into, part, part_column, place)
+            rows = await self._query(f"SELECT COUNT(*) FROM {bigquery_name(into)} WHERE {part_column} = {part}")
+        finally:
+            await self._tables.drop(self._dataset, self._raw)
+        return StagedFile(read.fed.names, int(rows[0][0]), days, tuple(bad))
+
+    async def _load(self, file: RowFile, names: Sequence[str]) -> None:
+        config = self._config(file, names)
+        job_id = self._jobs.client.ids.new("file")
+
+        def begin(client: bigquery.Client, name: str) -> AnyJob:
+            with file.path.open("rb") as data:
+                return client.load_table_from_file(
+                    data, self._path, job_id=name, job_config=config, num_retries=0, timeout=UPLOAD_TIMEOUT_S
+                )
+
+        try:
+            await self._jobs.run(job_id, begin, what=f"reading {file.name}")
+        except StepFailed as error:
+            raise SchemaMismatch(f"{file.name}: {error}") from error
+
+    def _config(self, file: RowFile, names: Sequence[str]) -> bigquery.LoadJobConfig:
+        from google.cloud import bigquery
+
+        options: dict[str, Any] = {"write_disposition": bigquery.WriteDisposition.WRITE_TRUNCATE}
+        if file.format is FileFormat.PARQUET:
+            return bigquery.LoadJobConfig(
+                source_format=bigquery.SourceFormat.PARQUET, autodetect=True, labels=self._labels, **options
+            )
+        if file.format is FileFormat.CSV:
+            fields = [bigquery.SchemaField(f"c{place}", "STRING") for place in range(len(names))]
+            options |= {
+                "source_format": bigquery.SourceFormat.CSV,
+                "skip_leading_rows": 1,
+                "allow_quoted_newlines": True,
+                "field_delimiter": file.delimiter,
+                "max_bad_records": 0,
+            }
+        else:
+            fields = [bigquery.SchemaField(name, "STRING") for name in names]
+            options["source_format"] = bigquery.SourceFormat.NEWLINE_DELIMITED_JSON
+        return bigquery.LoadJobConfig(schema=fields, labels=self._labels, **options)
+
+    async def _bad_rows(self, read: _Read) -> list[BadRow]:
+        tests = read.tests()
+        sql = (
+            f"SELECT [{', '.join(tests)}], {', '.join(read.all_texts)}"
+            f" FROM {bigquery_name(self._path)} WHERE {' OR '.join(tests)} LIMIT {read.file.bad_rows_max + 1}"
+        )
+        found = await self._query(sql)
+        lines = _lines(read.file, len(read.fed.names), [row[1:] for row in found])
+        bad = [_bad_row(read, row[0], row[1:], line) for row, line in zip(found, lines, strict=True)]
+        return sorted(bad, key=lambda row: row.line)
+
+    async def _count(self, read: _Read) -> int:
+        sql = f"SELECT COUNT(*) FROM {bigquery_name(self._path)} WHERE NOT ({' OR '.join(read.tests())})"
+        return int((await self._query(sql))[0][0])
+
+    async def _insert(self, read: _Read, into: str, part: int, part_column: str, place: str) -> tuple[date, ...]:
+        pairs = {
+            part_column: str(part),
+            place: "ROW_NUMBER() OVER ()",
+            **{column.name: value for column, value in zip(read.columns, read.values, strict=True)},
+            **read.constants,
+            **({read.file.rest: read.others} if read.file.rest else {}),
+        }
+        into_columns = ", ".join(map(bigquery_name, pairs))
+        wanted = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
+        await self._query(
+            f"INSERT INTO {bigquery_name(into)} ({into_columns}) SELECT {', '.join(pairs.values())}"
+            f" FROM {bigquery_name(self._path)} WHERE {wanted}"
+        )
+        if not read.file.day:
+            return ()
+        day = f"DATE({bigquery_name(read.file.day)})"
+        days = await self._query(
+            f"SELECT DISTINCT {day} AS day FROM {bigquery_name(into)} WHERE {part_column} = {part}"
+            f" AND {day} IS NOT NULL ORDER BY day LIMIT {DAYS_MAX}"
+        )
+        return tuple(each for (each,) in days)
+
+    async def _query(self, sql: str) -> list[tuple[Any, ...]]:
+        from google.cloud import bigquery
+
+        config = bigquery.QueryJobConfig(labels=self._labels)
+        ended = await self._jobs.query(self._jobs.client.ids.new("file"), sql, config, what="reading a file of rows")
+        _, rows = await self._jobs.rows(ended.job)
+        return rows
+
+
+def _names(file: RowFile) -> tuple[str, ...]:
+    if file.format is FileFormat.CSV:
+        return csv_header(file)
+    if file.format is FileFormat.PARQUET:
+        return ()
+    names: dict[str, None] = {}
+    with file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                names |= dict.fromkeys(_keys(file, number, line))
+    return tuple(sorted(names))
+
+
+def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
+    try:
+        found = orjson.loads(line)
+    except orjson.JSONDecodeError as error:
+        raise SchemaMismatch(f"{file.name}: line {number}: this is not JSON: {error}.") from error
+    if not isinstance(found, dict):
+        raise SchemaMismatch(f"{file.name}: line {number}: this is not a JSON object.")
+    return iter(found)
+
+
+def _source(file: RowFile, name: str, place: int) -> str:
+    return f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name)
+
+
+def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequence[SqlType]) -> _Read:
+    fed = feed(file, table, names)
+    columns = tuple(column for column in staged_by(table) if column.name in fed.sources)
+    sources = [_source(file, name, place) for place, name in enumerate(names)]
+    every = tuple(text_of(source, kind, file) for source, kind in zip(sources, kinds, strict=True))
+    texts = tuple(every[fed.sources[column.name]] for column in columns)
+    values = tuple(value_of(column, text, file) for column, text in zip(columns, texts, strict=True))
+    others = [(quoted(orjson.dumps(other_name(names[place])).decode() + ":"), every[place]) for place in fed.rest]
+    parts = ", ".join(f"IF({text} IS NULL, NULL, CONCAT({name}, TO_JSON_STRING({text})))" for name, text in others)
+    joined = (
+        f"NULLIF(CONCAT('{{', ARRAY_TO_STRING([{parts}], ','), '}}'), '{{}}')" if others else "CAST(NULL AS STRING)"
+    )
+    constants = {
+        column.name: f"CAST({quoted(file.constants[column.name])} AS {column_type(column)})"
+        for column in staged_by(table)
+        if column.name in file.constants
+    }
+    return _Read(file, fed, every, columns, texts, values, joined, constants)
+
+
+def _bad_row(read: _Read, flags: Sequence[bool], texts: Sequence[str | None], line: int) -> BadRow:
+    problems = {}
+    for column, wrong in zip(read.columns, flags, strict=True):
+        if wrong:
+            came = texts[read.fed.sources[column.name]]
+            problem = f"{problem_of(column, read.file)}: {str(came)[:60]!r}"
+            problems[column.name] = "has no value" if came is None else problem
+    named = {name: text for name, text in zip(read.fed.names, texts, strict=True) if text is not None}
+    return BadRow(0, line, problems, orjson.dumps(named).decode()[:CONTENT_MAX])
+
+
+def _lines(file: RowFile, columns: int, rows: Sequence[Sequence[str | None]]) -> list[int]:
+    """Return the line of each row, found by its values: BigQuery does not say where a row stood. 0: not found."""
+    wanted: dict[tuple[str | None, ...], list[int]] = {tuple(row): [] for row in rows}
+    if rows and file.format is FileFormat.CSV:
+        for line, record in csv_records(file):
+            key = tuple(None if value in file.nulls else value for value in record)
+            if len(record) == columns and key in wanted:
+                wanted[key].append(line)
+    return [wanted[tuple(row)].pop(0) if wanted[tuple(row)] else 0 for row in rows]

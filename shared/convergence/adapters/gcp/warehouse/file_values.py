@@ -1,0 +1,76 @@
+"""From the text of a file to the value of a column, in GoogleSQL: NULL where the text is not such a value."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from convergence.adapters.googlesql.types import SqlType
+from convergence.ports.column_values import DAY, MOMENT, NUMBER, WHOLE, type_name
+from convergence.ports.warehouse import Column, FileFormat, RowFile
+
+_SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 38}
+_BEHIND: Final = (
+    r"LENGTH(RTRIM(IFNULL(REGEXP_EXTRACT($x, r'\.([0-9]*)'), ''), '0'))"
+    r" - IFNULL(SAFE_CAST(REGEXP_EXTRACT($x, r'[eE]([+-]?[0-9]+)') AS INT64), 0)"
+)
+
+
+def text_of(source: str, kind: SqlType, file: RowFile) -> str:
+    """Return the SQL of a value as text: JSON for what is nested, base64 for bytes, NULL for what means no value."""
+    if kind.name == "BYTES":
+        return f"TO_BASE64({source})"
+    if kind.name in {"ARRAY", "STRUCT", "JSON"}:
+        return f"IF({source} IS NULL, NULL, TO_JSON_STRING({source}))"
+    if kind.name != "STRING":
+        return f"CAST({source} AS STRING)"
+    for null in file.nulls:
+        source = f"NULLIF({source}, {quoted(null)})"
+    return source
+
+
+def value_of(column: Column, text: str, file: RowFile) -> str:
+    """Return the SQL of the value that `text` (SQL) is for the column."""
+    name = type_name(column)
+    value = _VALUES[name].replace("$x", text)
+    if column.name in file.formats:
+        parsed = f"SAFE.PARSE_TIMESTAMP({quoted(file.formats[column.name])}, {text})"
+        value = parsed if name == "TIMESTAMP" else f"{name}({parsed})"
+    elif name in _SCALE and file.digits == "refuse":
+        value = f"IF({_BEHIND.replace('$x', text)} <= {_SCALE[name]}, {value}, NULL)"
+    if column.name in file.between:
+        first, last = file.between[column.name]
+        value = f"IF(DATE({value}) BETWEEN DATE '{first}' AND DATE '{last}', {value}, NULL)"
+    allowed = file.allowed.get(column.name)
+    return value if allowed is None else f"IF({text} IN ({', '.join(map(quoted, allowed))}), {value}, NULL)"
+
+
+def quoted(text: str) -> str:
+    """Return `text` as a string literal of GoogleSQL."""
+    escaped = text.replace("\\", "\\\\").replace("'", "\\'").replace("\n", "\\n").replace("\r", "\\r")
+    return f"'{escaped}'"
+
+
+def is_text(file: RowFile) -> bool:
+    """Return whether all columns of the file are read as text."""
+    return file.format is not FileFormat.PARQUET
+
+
+def _if(pattern: str, value: str) -> str:
+    return f"IF(REGEXP_CONTAINS($x, r'^(?:{pattern})$'), {value}, NULL)"
+
+
+_INSTANT: Final = "SAFE_CAST(REPLACE(UPPER($x), ' UTC', 'Z') AS TIMESTAMP)"
+_VALUES: Final = {
+    "STRING": "$x",
+    "JSON": "IF(SAFE.PARSE_JSON($x) IS NULL, NULL, $x)",  # staged as text
+    "INT64": _if(WHOLE, "SAFE_CAST(SAFE_CAST($x AS BIGNUMERIC) AS INT64)"),
+    "NUMERIC": _if(NUMBER, "SAFE_CAST(TRIM($x) AS NUMERIC)"),
+    "BIGNUMERIC": _if(NUMBER, "SAFE_CAST(TRIM($x) AS BIGNUMERIC)"),
+    "FLOAT64": _if(NUMBER, "SAFE_CAST(TRIM($x) AS FLOAT64)"),
+    "BOOL": "CASE LOWER($x) WHEN 'true' THEN TRUE WHEN 'false' THEN FALSE END",
+    "DATE": f"IF(REGEXP_CONTAINS($x, r'^{DAY}$'), SAFE_CAST($x AS DATE), DATE({_if(MOMENT, _INSTANT)}))",
+    "DATETIME": f"DATETIME({_if(MOMENT, _INSTANT)})",
+    "TIMESTAMP": _if(MOMENT, _INSTANT),
+    "TIME": "SAFE_CAST($x AS TIME)",
+    "BYTES": "SAFE.FROM_BASE64($x)",
+}

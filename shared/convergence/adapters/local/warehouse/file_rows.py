@@ -1,0 +1,206 @@
+"""A file of rows as one typed chunk of a stage: DuckDB reads, checks and writes it in one statement.
+
+Only when that fails are the rows that do not fit looked for, by number, so that they can be named or set aside.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import Any, Final
+
+import orjson
+
+from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
+from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.warehouse.errors import plain_message
+from convergence.adapters.local.warehouse.file_values import Value, as_text, value_of
+from convergence.adapters.local.warehouse.job import Job
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.row_files import Fed, csv_header, feed, lines_of, other_name, refuse, staged_by
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
+from convergence.ports.warehouse.files import COLUMNS_MAX, CONTENT_MAX, DAYS_MAX
+
+_LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
+_JSON_LINE: Final = re.compile(r"in (?:record/value|line|record) (\d+)")
+_FOUND: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
+_REASONS: Final = (
+    ("unterminated quote", "a quoted value does not end, or goes on behind its quote"),
+    ("not utf-8", "it is not UTF-8; say which encoding it is: config.encoding"),
+    ("invalid state", "its lines end in different ways, or a quote stands where none may be"),
+    ("Maximum line size", "a line is longer than 2 MiB"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What is read of a file, and how: `source` is the SQL that gives its columns as c0, c1, …"""
+
+    file: RowFile
+    fed: Fed
+    kinds: tuple[str, ...]
+    source: str
+    values: tuple[tuple[Column, Value], ...]
+    fixed: tuple[tuple[Column, str], ...]  # columns that have the same value (SQL) in all rows: constants, NULL
+
+
+def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> StagedFile:
+    """Write the rows that fit to `chunk` (Parquet); return what the file held.
+
+    Raises:
+        SchemaMismatch: the file cannot be read, or rows do not fit, with line and column.
+    """
+    import duckdb
+
+    try:
+        if file.path.stat().st_size == 0:
+            return StagedFile((), 0)
+        plan = _plan(job, file, table)
+        bad: list[BadRow] = []
+        try:
+            rows = _copy(job, plan, chunk, everything=True)
+        except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException):
+            bad = _bad_rows(job, plan)
+            if not bad:
+                raise
+            rows = 0 if file.bad_rows == "stop" else _copy(job, plan, chunk, everything=False)
+        refuse(file, bad, rows)
+    except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException) as error:
+        raise _unreadable(file, plain_message(error)) from error
+    return StagedFile(plan.fed.names, rows, _days(job, file, chunk), tuple(bad))
+
+
+def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
+    names, kinds = _columns(job, file)
+    fed = feed(file, table, names)
+    values = tuple(
+        (column, value_of(column, f"c{fed.sources[column.name]}", kinds[fed.sources[column.name]], file))
+        for column in staged_by(table)
+        if column.name in fed.sources
+    )
+    fixed = tuple(
+        (column, quoted(file.constants[column.name]) if column.name in file.constants else "NULL")
+        for column in staged_by(table)
+        if column.name not in {*fed.sources, file.rest}
+    )
+    return _Plan(file, fed, kinds, _source(file, names), values, fixed)
+
+
+def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the names and DuckDB's types of a file's columns."""
+    if file.format is FileFormat.CSV:
+        names = csv_header(file)
+        return names, ("VARCHAR",) * len(names)
+    path = quoted(str(file.path))
+    if file.format is FileFormat.NDJSON:
+        keys = job.execute(statement("json_keys", file=path, most=str(COLUMNS_MAX + 1))).fetchall()
+        names = tuple(key for (key,) in keys)
+        return names, ("VARCHAR",) * len(names)
+    described = job.execute(statement("parquet_columns", file=path)).fetchall()
+    raw = [name for (name,) in job.execute(statement("parquet_names", file=path)).fetchall()]
+    names = tuple(name for name, *_ in described)
+    if len({name.lower() for name in raw}) < len(raw):
+        raise SchemaMismatch(f"{file.name}: two of its columns have the same name, in upper or lower case.")
+    return names, tuple(kind for _, kind, *_ in described)
+
+
+def _source(file: RowFile, names: Sequence[str]) -> str:
+    path = quoted(str(file.path))
+    if file.format is FileFormat.CSV:
+        columns = ", ".join(f"c{place}: 'VARCHAR'" for place in range(len(names)))
+        nulls = ", ".join(map(quoted, file.nulls))
+        words = {"columns": "{" + columns + "}", "delimiter": quoted(file.delimiter), "nulls": f"[{nulls}]"}
+        return statement("csv_file", file=path, **words)
+    renamed = ", ".join(f"{duckdb_name(name)} AS c{place}" for place, name in enumerate(names))
+    if file.format is FileFormat.NDJSON:
+        columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
+        return statement("json_file", file=path, names=renamed, columns="{" + columns + "}")
+    return statement("parquet_file", file=path, names=renamed)
+
+
+def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
+    """Write the typed rows: `everything` fails on the first one that does not fit, else those are left out."""
+    parts = [f"{v.strict if everything else v.lenient} AS {duckdb_name(column.name)}" for column, v in plan.values]
+    parts += [f"CAST({value} AS {_type(column)}) AS {duckdb_name(column.name)}" for column, value in plan.fixed]
+    if plan.file.rest:
+        parts.append(f"{_rest(plan)} AS {duckdb_name(plan.file.rest)}")
+    if everything:
+        required = [f"{value.text} IS NULL" for column, value in plan.values if column.mode == "REQUIRED"]
+        test = f"CASE WHEN {' OR '.join(required)} THEN error('no value') ELSE true END" if required else "true"
+    else:
+        test = f"NOT ({' OR '.join(_is_wrong(column, value) for column, value in plan.values)})"
+    copy = statement("file_chunk", select=", ".join(parts), source=plan.source, test=test, file=quoted(str(chunk)))
+    row = job.execute(copy).fetchone()
+    return int(row[0]) if row else 0
+
+
+def _type(column: Column) -> str:
+    return duckdb_type(column_type(column))
+
+
+def _is_wrong(column: Column, value: Value) -> str:
+    wrong = f"({value.text} IS NOT NULL AND {value.lenient} IS NULL)"
+    return f"({value.text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong
+
+
+def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
+    """Return the rows that do not fit, one more than may be set aside at most, each with all its problems."""
+    tests = [_is_wrong(column, value) for column, value in plan.values]
+    sql = statement(
+        "bad_rows",
+        source=plan.source,
+        tests=", ".join(tests),
+        columns=", ".join(f"c{place}" for place in range(len(plan.fed.names))),
+        most=str(plan.file.bad_rows_max + 1),
+    )
+    found = job.execute(sql).fetchall()
+    lines = lines_of(plan.file, [row[0] for row in found])
+    return [_bad_row(plan, row, lines) for row in found]
+
+
+def _bad_row(plan: _Plan, row: Sequence[Any], lines: Mapping[int, int]) -> BadRow:
+    number, flags, *values = row
+    problems = {}
+    for (column, value), wrong in zip(plan.values, flags, strict=True):
+        if wrong:
+            came = values[plan.fed.sources[column.name]]
+            shown = f"{came}"[:60]
+            problems[column.name] = "has no value" if came is None else f"{value.problem}: {shown!r}"
+    pairs = zip(plan.fed.names, values, strict=True)
+    content = orjson.dumps({name: value for name, value in pairs if value is not None}, default=str).decode()
+    return BadRow(number, lines.get(number, 0), problems, content[:CONTENT_MAX])
+
+
+def _rest(plan: _Plan) -> str:
+    """Return the SQL of the other columns as one JSON object; NULL where none has a value."""
+    if not plan.fed.rest:
+        return "CAST(NULL AS VARCHAR)"
+    fields = ", ".join(
+        f"{quoted(orjson.dumps(other_name(plan.fed.names[place])).decode() + ':')}"
+        f" || to_json({as_text(f'c{place}', plan.kinds[place], plan.file)})"
+        for place in plan.fed.rest
+    )
+    return f"nullif('{{' || concat_ws(',', {fields}) || '}}', '{{}}')"
+
+
+def _days(job: Job, file: RowFile, chunk: Path) -> tuple[date, ...]:
+    if not file.day or not chunk.exists():
+        return ()
+    days = statement("file_days", file=quoted(str(chunk)), day=duckdb_name(file.day), most=str(DAYS_MAX))
+    return tuple(day for (day,) in job.execute(days).fetchall())
+
+
+def _unreadable(file: RowFile, text: str) -> SchemaMismatch:
+    """Return the reason that a file cannot be read; the values that DuckDB quotes are left out."""
+    line = _LINE.search(text) or _JSON_LINE.search(text)
+    where = f"{file.name}: line {line[1]}" if line else file.name
+    number = _FOUND.search(text)
+    if number:
+        return SchemaMismatch(f"{where}: {number[2]} values, but the header has {number[1]} columns.")
+    reason = next((reason for sign, reason in _REASONS if sign in text), text.splitlines()[0][:200])
+    return SchemaMismatch(f"{where}: {reason}.")

@@ -1,0 +1,129 @@
+"""From the text of a file to the value of a column: the SQL of the value, and of whether the text fits.
+
+Every value is looked at as text, because DuckDB by itself rounds the digits that a DECIMAL has no room for, takes
+1_000 for a number and `2026/1/5` for a date. A value of Parquet that has the column's type already is taken as it is.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import date
+from typing import Final
+
+from convergence.adapters.googlesql.types import column_type
+from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.warehouse.named_sql import quoted
+from convergence.adapters.local.warehouse.rows import CASES
+from convergence.adapters.row_files import problem_of
+from convergence.ports.column_values import type_name
+from convergence.ports.warehouse import Column, FileFormat, RowFile
+
+_SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
+_DECIMAL: Final = re.compile(r"DECIMAL\(\d+,(\d+)\)")
+_WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
+_CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
+_NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")
+# The digits behind the point that count, of a number that may have an exponent; never fewer than there are.
+_BEHIND: Final = (
+    "length(rtrim(regexp_extract($x, '\\.([0-9]*)', 1), '0'))"
+    " - coalesce(TRY_CAST(regexp_extract($x, '[eE]([+-]?[0-9]+)', 1) AS INTEGER), 0)"
+)
+# The same for a number without one, which is quicker.
+_PLAIN_BEHIND: Final = "strpos($x, '.') = 0 OR length(rtrim($x, '0')) - strpos($x, '.') <= {scale}"
+# The usual forms, which need no further look and cost a tenth.
+_NO_ZONE: Final = "length($x) = 19 AND CAST(TRY_CAST($x AS TIMESTAMP) AS VARCHAR) = replace($x, 'T', ' ')"
+_QUICK: Final = {
+    **{name: f"regexp_full_match($x, '-?[0-9]{{1,20}}(\\.[0-9]{{1,{scale}}})?')" for name, scale in _SCALE.items()},
+    "TIMESTAMP": _NO_ZONE,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """`text` is what the file has, NULL for no value; `strict` its value or an error, `lenient` its value or NULL."""
+
+    text: str
+    strict: str
+    lenient: str
+    problem: str
+
+
+def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
+    """Return the SQL for a column that `source` (SQL of DuckDB's type `kind`) feeds."""
+    text = as_text(source, kind, file)
+    allowed, between = file.allowed.get(column.name), file.between.get(column.name)
+    limited = allowed is not None or between is not None
+    direct = None if limited or column.name in file.formats else _direct(column, source, kind)
+    if direct is not None:
+        return Value(source, direct, direct, "")
+    listed = "" if allowed is None else f" AND {text} IN ({', '.join(map(quoted, allowed))})"
+    whens = " ".join(
+        f"WHEN ({test}){listed}{_between(value, between)} THEN {value}" for test, value in _cases(column, text, file)
+    )
+    problem = problem_of(column, file)
+    strict = f"CASE WHEN {text} IS NULL THEN NULL {whens} ELSE error({quoted(problem)}) END"
+    lenient = f"TRY(CASE {whens} END)"
+    return Value(text, strict, lenient, problem)
+
+
+def _between(value: str, days: tuple[date, date] | None) -> str:
+    return "" if days is None else f" AND CAST({value} AS DATE) BETWEEN DATE '{days[0]}' AND DATE '{days[1]}'"
+
+
+def as_text(source: str, kind: str, file: RowFile) -> str:
+    """Return the SQL of a value as text: JSON for what is nested, base64 for bytes, NULL for what means no value."""
+    if file.format is FileFormat.CSV:
+        return source  # read so
+    if _NESTED.search(kind):
+        return f"CAST(to_json({source}) AS VARCHAR)"
+    if kind == "BLOB":
+        return f"to_base64({source})"
+    text = source if kind == "VARCHAR" else f"CAST({source} AS VARCHAR)"
+    for null in file.nulls if kind == "VARCHAR" else ():
+        text = f"nullif({text}, {quoted(null)})"
+    return text
+
+
+def _direct(column: Column, source: str, kind: str) -> str | None:
+    """Return the SQL where the types leave no doubt; None where the text has to be looked at."""
+    name, target = type_name(column), duckdb_type(column_type(column))
+    if kind == target and name not in {"STRING", "FLOAT64"}:
+        return source
+    if name == "TIMESTAMP" and kind in _CLOCKS:
+        return f"({source} AT TIME ZONE 'UTC')"
+    if name in {"INT64", *_SCALE} and kind in _WHOLE:
+        return f"CAST({source} AS {target})"
+    found = _DECIMAL.fullmatch(kind)
+    if found and name in _SCALE and int(found.group(1)) <= _SCALE[name]:
+        return f"CAST({source} AS {target})"
+    return None
+
+
+def _cases(column: Column, text: str, file: RowFile) -> list[tuple[str, str]]:
+    """Return pairs of (whether a text is of this form, its value)."""
+    name = type_name(column)
+    if name in {"STRING", "INTERVAL"}:
+        return [("true", text)]
+    if name == "JSON":
+        return [(f"json_valid({text})", f"CAST({text} AS JSON)")]
+    if column.name in file.formats:
+        moment = f"TRY_STRPTIME({text}, {quoted(file.formats[column.name])})"
+        value = f"({moment} AT TIME ZONE 'UTC')" if name == "TIMESTAMP" else moment
+        return [(f"{moment} IS NOT NULL", f"CAST({value} AS {duckdb_type(column_type(column))})")]
+    if name == "BYTES":
+        return [(test.replace("$x", f"to_json({text})"), f"from_base64({text})") for test, _ in CASES[name]]
+    cases = [(test.replace("$x", text), value.replace("$x", text)) for test, value in CASES[name]]
+    quick = [(_QUICK[name].replace("$x", text), _quick_value(column, text))] if name in _QUICK else []
+    if name not in _SCALE or file.digits == "round":
+        return quick + cases
+    plain = _PLAIN_BEHIND.format(scale=_SCALE[name]).replace("$x", text)
+    behind = _BEHIND.replace("$x", text)
+    exact = f"(CASE WHEN contains(lower({text}), 'e') THEN {behind} <= {_SCALE[name]} ELSE {plain} END)"
+    return quick + [(f"{test} AND {exact}", value) for test, value in cases]
+
+
+def _quick_value(column: Column, text: str) -> str:
+    if type_name(column) == "TIMESTAMP":
+        return f"(CAST({text} AS TIMESTAMP) AT TIME ZONE 'UTC')"
+    return f"CAST({text} AS {duckdb_type(column_type(column))})"

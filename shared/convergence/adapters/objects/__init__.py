@@ -1,0 +1,1 @@
+"""Files at the places where they are delivered."""

@@ -1,0 +1,72 @@
+"""A folder on this machine: what was uploaded for one org, and nothing beside it."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import os
+from datetime import UTC, datetime
+from pathlib import Path
+
+from convergence.errors import StepFailed
+from convergence.ports.object_store import StoredObject
+
+
+class FolderStore:
+    """The files below `root`. Links are not followed: they may lead out of it."""
+
+    def __init__(self, root: Path, shown: str) -> None:
+        """`shown` is what messages call the folder."""
+        self._root, self._shown = root, shown
+
+    async def list(self, prefix: str, *, most: int) -> list[StoredObject]:
+        """Return the files; see the port."""
+        return await asyncio.to_thread(self._list, prefix, most)
+
+    async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
+        """Copy a file; see the port."""
+        return await asyncio.to_thread(self._fetch, name, into, bytes_max)
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+    def _list(self, prefix: str, most: int) -> builtins.list[StoredObject]:
+        if not self._root.is_dir():
+            raise StepFailed(f"the folder {self._shown} does not exist: create it and put the files there")
+        found: list[StoredObject] = []
+        for folder, names, files in os.walk(self._root, followlinks=False):
+            names.sort()
+            for file in files:
+                path = Path(folder, file)
+                name = path.relative_to(self._root).as_posix()
+                if name.startswith(prefix) and path.is_file() and not path.is_symlink():
+                    found.append(_described(path, name))
+                    if len(found) > most:
+                        raise StepFailed(f"the folder {self._shown} has more than {most:,} files below {prefix!r}")
+        return sorted(found, key=lambda each: each.name)
+
+    def _fetch(self, name: str, into: Path, bytes_max: int) -> StoredObject:
+        path = self._root / name
+        try:
+            inside = path.resolve(strict=True).is_relative_to(self._root.resolve(strict=True))
+            if not inside or path.is_symlink() or not path.is_file():
+                raise StepFailed(f"{name} is not a file of the folder {self._shown}")
+            before = _described(path, name)
+            with path.open("rb") as source, into.open("wb") as target:
+                while piece := source.read(min(1 << 20, bytes_max + 1 - target.tell())):
+                    target.write(piece)
+                    if target.tell() > bytes_max:
+                        raise StepFailed(f"{name} is larger than {bytes_max:,} bytes")
+        except FileNotFoundError:
+            raise StepFailed(f"{name} is not there: a part of this delivery is missing") from None
+        except OSError as error:
+            raise StepFailed(f"{name} cannot be read: {error.strerror}") from error
+        if _described(path, name) != before:
+            raise StepFailed(f"{name} changed while it was read: wait until it is written, then replay")
+        return before
+
+
+def _described(path: Path, name: str) -> StoredObject:
+    facts = path.stat()
+    modified = datetime.fromtimestamp(facts.st_mtime, UTC)
+    return StoredObject(name, facts.st_size, modified, f"{facts.st_mtime_ns:x}-{facts.st_size:x}")

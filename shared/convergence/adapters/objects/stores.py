@@ -1,0 +1,50 @@
+"""Opens the places that files come from. Each kind is a module of its own, imported when it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from convergence.adapters.objects.folder import FolderStore
+from convergence.adapters.objects.web import WebStore
+from convergence.domain.sql_names import checked
+from convergence.errors import StepFailed, did_you_mean
+from convergence.ports.clock import Clock
+from convergence.ports.object_store import ObjectStore, Place
+
+if TYPE_CHECKING:
+    import httpx
+
+KINDS: Final = ("folder", "https")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stores:
+    """`ObjectStores` for one execution of an org's step.
+
+    `files` is the folder with a folder of each org in it; None where this machine keeps none.
+    """
+
+    org: str
+    http: Callable[[], httpx.AsyncClient]
+    clock: Clock
+    files: Path | None
+
+    async def open(self, place: Place, secret: str = "") -> ObjectStore:  # noqa: ARG002 - for the kinds that need one
+        """Return the store; see the port."""
+        if place.kind == "folder":
+            return self._folder(place)
+        if place.kind == "https":
+            return WebStore(self.http, self.clock)
+        raise StepFailed(f"files cannot come from {place.kind!r}.{did_you_mean(place.kind, KINDS)}")
+
+    def _folder(self, place: Place) -> FolderStore:
+        if self.files is None:
+            raise StepFailed("this installation keeps no folder of uploaded files: name a bucket or an address")
+        own = self.files / checked(self.org, "org")
+        root = own / place.root
+        if not root.resolve().is_relative_to(own.resolve()):
+            raise StepFailed(f"the folder {place.root!r} is outside of the org's folder")
+        return FolderStore(root, f"{own.name}/{place.root}".rstrip("/"))

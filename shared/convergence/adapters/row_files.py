@@ -1,0 +1,161 @@
+"""What all warehouses check of a file of rows before they read it: its header, and which column feeds which."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from convergence.errors import SchemaMismatch, did_you_mean
+from convergence.ports.column_values import type_name
+from convergence.ports.warehouse import LINEAGE_COLUMNS, BadRow, Column, RowFile, TableSchema
+from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
+
+HEADER_MAX: Final = 1 << 20  # characters
+
+
+@dataclass(frozen=True, slots=True)
+class Fed:
+    """The columns of a file, and for each column of the table what feeds it: the place of a column in the file."""
+
+    names: tuple[str, ...]
+    sources: Mapping[str, int]
+    rest: tuple[int, ...]
+
+
+def csv_header(file: RowFile) -> tuple[str, ...]:
+    """Return the names in the first record of a CSV file; none for an empty file.
+
+    Raises:
+        SchemaMismatch: the header does not end within 1 MiB.
+    """
+    with file.path.open(encoding="utf-8", errors="replace", newline="") as lines:
+        head = lines.read(HEADER_MAX)
+    try:
+        first = next(csv.reader(head.splitlines(keepends=True), delimiter=file.delimiter, strict=True), [])
+    except csv.Error as error:
+        raise SchemaMismatch(f"{file.name}: line 1: the header cannot be read: {error}.") from error
+    if first and len(head) == HEADER_MAX and "\n" not in head and "\r" not in head:
+        raise SchemaMismatch(f"{file.name}: line 1 does not end within 1 MiB: this is not a CSV file with a header.")
+    return tuple(first)
+
+
+def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
+    """Return which column of the file feeds which one of the table.
+
+    Raises:
+        SchemaMismatch: names that are empty, repeated (also in other case), unknown or missing.
+    """
+    _check_names(file, names)
+    places = {name: place for place, name in enumerate(names)}
+    sources: dict[str, int] = {}
+    taken: set[int] = set()
+    for column in _fed_columns(file, table):
+        wanted = file.columns.get(column.name, (column.name,))
+        place = next((places[name] for name in wanted if name in places), None)
+        if place is not None:
+            sources[column.name] = place
+            taken.add(place)
+        elif column.mode == "REQUIRED" or column.name not in file.optional:
+            words = " or ".join(map(repr, wanted))
+            raise SchemaMismatch(f"{file.name}: there is no column {words}.{did_you_mean(wanted[0], names)}")
+    rest = tuple(place for place in range(len(names)) if place not in taken)
+    if rest and not file.rest and not file.drop_rest:
+        unknown = names[rest[0]]
+        raise SchemaMismatch(
+            f"{file.name}: the column {unknown!r} belongs to no column of {table.name}"
+            f" ({len(rest)} such columns).{did_you_mean(unknown, [column.name for column in table.columns])}"
+        )
+    return Fed(tuple(names), sources, rest if file.rest else ())
+
+
+def staged_by(table: TableSchema) -> list[Column]:
+    """Return the columns that rows bring: all but the lineage."""
+    return [column for column in table.columns if column.name not in LINEAGE_COLUMNS]
+
+
+def other_name(name: str) -> str:
+    """Return what a column that the table does not have is called in `RowFile.rest`."""
+    return name if name.startswith("x_") else f"x_{name}"
+
+
+def problem_of(column: Column, file: RowFile) -> str:
+    """Return what a value is that does not fit."""
+    if column.name in file.allowed:
+        return f"is not one of {', '.join(file.allowed[column.name])}"[:200]
+    if column.name in file.between:
+        first, last = file.between[column.name]
+        days = f"{first}" if first == last else f"from {first} to {last}"
+        return f"is not {type_name(column)} {days}"
+    return f"is not {type_name(column)}"
+
+
+def refuse(file: RowFile, bad: Sequence[BadRow], rows: int) -> None:
+    """Raise `SchemaMismatch` for bad rows that may not be set aside: any, too many, or all there are."""
+    if not bad:
+        return
+    if file.bad_rows == "stop":
+        more = f" ({len(bad)} such rows)" if len(bad) > 1 else ""
+        raise SchemaMismatch(f"{file.name}: {bad[0]}{more}.")
+    if len(bad) > file.bad_rows_max:
+        raise SchemaMismatch(f"{file.name}: more than {file.bad_rows_max:,} rows do not fit, the first one: {bad[0]}.")
+    if rows == 0:
+        raise SchemaMismatch(f"{file.name}: none of its {len(bad):,} rows fits, the first one: {bad[0]}.")
+
+
+def lines_of(file: RowFile, rows: Sequence[int]) -> dict[int, int]:
+    """Return the line in which each of these records (from 1, in order) begins; the header is line 1."""
+    wanted, found = set(rows), dict[int, int]()
+    if file.format is FileFormat.PARQUET:
+        return found
+    records = _json_lines(file) if file.format is FileFormat.NDJSON else (line for line, _ in csv_records(file))
+    for record, line in enumerate(records, 1):
+        if record in wanted:
+            found[record] = line
+            if len(found) == len(wanted):
+                break
+    return found
+
+
+def csv_records(file: RowFile) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line in which each record begins, and its values; the header and blank lines are left out.
+
+    It ends early at a value over 128 KiB.
+    """
+    with file.path.open(encoding="utf-8", errors="replace", newline="") as lines, contextlib.suppress(csv.Error):
+        reader = csv.reader(lines, delimiter=file.delimiter)
+        before, header = 0, True
+        for record in reader:
+            if record and not header:
+                yield before + 1, record
+            header = header and not record
+            before = reader.line_num
+
+
+def _json_lines(file: RowFile) -> Iterator[int]:
+    with file.path.open(encoding="utf-8", newline="") as lines:
+        yield from (number for number, line in enumerate(lines, 1) if line.strip())
+
+
+def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
+    columns = [each for each in staged_by(table) if each.name not in file.constants and each.name != file.rest]
+    for column in columns:
+        if type_name(column) == "STRUCT" or column.mode == "REPEATED":
+            raise SchemaMismatch(f"{table.name}: the column {column.name!r} is nested, which no file can fill.")
+    return columns
+
+
+def _check_names(file: RowFile, names: Sequence[str]) -> None:
+    if len(names) > COLUMNS_MAX:
+        raise SchemaMismatch(f"{file.name}: the file has {len(names):,} columns; at most {COLUMNS_MAX:,} are read.")
+    for place, name in enumerate(names, 1):
+        if not name.strip():
+            raise SchemaMismatch(f"{file.name}: line 1: column {place} has no name.")
+    repeated = [name for name, count in Counter(names).items() if count > 1]
+    if repeated:
+        raise SchemaMismatch(
+            f"{file.name}: line 1: the column {repeated[0]!r} is there more than once, so what it means is unclear."
+        )

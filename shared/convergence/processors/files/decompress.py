@@ -1,0 +1,153 @@
+"""A file as it came → plain bytes, text as UTF-8: piece by piece, never more than allowed, whole or refused.
+
+A few hundred bytes can be compressed from gigabytes, so the size is counted while it grows. What the file is, its first
+bytes say: names lie.
+"""
+
+from __future__ import annotations
+
+import codecs
+import sys
+import zipfile
+import zlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import FileFormat
+
+PIECE: Final = 256 * 1024
+MEMBERS_MAX: Final = 100_000  # of one gzip file; AWS writes a member for each block
+_GZIP, _ZSTD, _ZIP, _PARQUET = b"\x1f\x8b", b"\x28\xb5\x2f\xfd", b"PK\x03\x04", b"PAR1"
+_MARKS: Final = (
+    (codecs.BOM_UTF8, "utf-8"),
+    (codecs.BOM_UTF16_LE, "utf-16-le"),
+    (codecs.BOM_UTF16_BE, "utf-16-be"),
+)
+_SUFFIXES: Final = {
+    ".csv": FileFormat.CSV,
+    ".tsv": FileFormat.CSV,
+    ".ndjson": FileFormat.NDJSON,
+    ".jsonl": FileFormat.NDJSON,
+    ".json": FileFormat.NDJSON,
+    ".parquet": FileFormat.PARQUET,
+}
+_COMPRESSIONS: Final = frozenset({".gz", ".gzip", ".zst", ".zstd", ".zip"})
+
+
+def format_of(name: str, path: Path) -> FileFormat:
+    """Return what a file is, by its first bytes or else by its name. Raises `StepFailed` when neither says it."""
+    with path.open("rb") as data:
+        if data.read(4) == _PARQUET:
+            return FileFormat.PARQUET
+    plain = Path(name.rpartition("/")[2].partition("?")[0])
+    while plain.suffix.lower() in _COMPRESSIONS:
+        plain = plain.with_suffix("")
+    found = _SUFFIXES.get(plain.suffix.lower())
+    if found is None:
+        raise StepFailed(f"{name}: what it holds cannot be told from its name: set config.format")
+    return found
+
+
+def decompress(name: str, source: Path, target: Path, *, bytes_max: int) -> None:
+    """Write `source`, decompressed if it is compressed, to `target`.
+
+    Raises `StepFailed` for a file that is cut, damaged, encrypted, or larger than `bytes_max`.
+    """
+    with source.open("rb") as data:
+        start = data.read(4)
+        data.seek(0)
+        if start[:2] == _GZIP:
+            pieces = _gunzip(data)
+        elif start == _ZSTD:
+            pieces = _unzstd(data)
+        elif start == _ZIP:
+            pieces = _unzip(data)
+        else:
+            pieces = iter(lambda: data.read(PIECE), b"")
+        size = 0
+        try:
+            with target.open("wb") as out:
+                for piece in pieces:
+                    size += len(piece)
+                    if size > bytes_max:
+                        raise StepFailed(f"it is larger than {bytes_max / 2**20:,.0f} MiB: raise config.file_mib_max")
+                    out.write(piece)
+        except (zlib.error, zipfile.BadZipFile, EOFError, StepFailed) as error:
+            raise StepFailed(f"{name}: {str(error) or 'the compressed data is cut'}") from error
+
+
+def to_utf8(name: str, source: Path, target: Path, encoding: str) -> None:
+    """Write text as UTF-8 without a byte order mark, which also says what the text is, whatever `encoding` is.
+
+    Raises `StepFailed` with the line for bytes that are not of the encoding: another one is never guessed.
+    """
+    with source.open("rb") as data, target.open("wb") as out:
+        start = data.read(4)
+        mark, encoding = next(((mark, kind) for mark, kind in _MARKS if start.startswith(mark)), (b"", encoding))
+        data.seek(len(mark))
+        line = 1
+        try:
+            decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+        except LookupError:
+            raise StepFailed(f"config.encoding: {encoding!r} is not an encoding") from None
+        try:
+            while piece := data.read(PIECE):
+                text = decoder.decode(piece)
+                if "\0" in text:
+                    line += text[: text.index("\0")].count("\n")
+                    raise StepFailed(f"{name}: line {line}: there is a NUL: this is not text, or not {encoding}")
+                out.write(text.encode())
+                line += text.count("\n")
+            decoder.decode(b"", final=True)
+        except UnicodeDecodeError as error:
+            line += bytes(error.object[: error.start]).count(b"\n")
+            raise StepFailed(
+                f"{name}: line {line}: the bytes are not {encoding}; say what they are: config.encoding"
+            ) from error
+
+
+def _gunzip(data: IO[bytes]) -> Iterator[bytes]:
+    member, members = zlib.decompressobj(31), 1
+    while piece := data.read(PIECE):
+        while piece:
+            if member.eof:
+                members += 1
+                if members > MEMBERS_MAX:
+                    raise StepFailed(f"it has more than {MEMBERS_MAX:,} compressed parts")
+                member = zlib.decompressobj(31)
+            yield member.decompress(piece, PIECE)
+            piece = member.unused_data if member.eof else member.unconsumed_tail
+    while not member.eof:  # what the last piece still holds
+        rest = member.decompress(member.unconsumed_tail, PIECE)
+        if not rest:
+            raise StepFailed("the compressed data is cut")
+        yield rest
+
+
+def _unzstd(data: IO[bytes]) -> Iterator[bytes]:
+    with _zstd_file()(data) as file:
+        yield from iter(lambda: file.read(PIECE), b"")
+
+
+def _zstd_file() -> Callable[[IO[bytes]], Any]:
+    try:
+        if sys.version_info >= (3, 14):
+            from compression import zstd
+        else:
+            from backports import zstd
+    except ImportError:
+        raise StepFailed("it is compressed with zstd: install convergence-pipelines[zstd]") from None
+    return zstd.ZstdFile
+
+
+def _unzip(data: IO[bytes]) -> Iterator[bytes]:
+    with zipfile.ZipFile(data) as archive:
+        files = [each for each in archive.infolist() if not each.is_dir()]
+        if len(files) != 1:
+            raise StepFailed(f"the archive holds {len(files)} files; one is read")
+        if files[0].flag_bits & 1:
+            raise StepFailed("the archive is encrypted")
+        with archive.open(files[0]) as file:
+            yield from iter(lambda: file.read(PIECE), b"")

@@ -1,0 +1,70 @@
+"""Which files belong together: what a manifest lists, or all that are there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Final
+
+from convergence.errors import StepFailed
+from convergence.ports.object_store import ObjectStore, StoredObject
+from convergence.processors.files.manifests import MANIFESTS, Manifest, read_manifest
+from convergence.processors.files.settings import FileSettings
+
+MANIFEST_MAX: Final = 16 * 2**20  # bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Files that are loaded together or not at all. `id` names the run that wrote them, `at` is when it did.
+
+    `sizes` and `rows` are what the manifest says of each file; -1 where it says nothing.
+    """
+
+    id: str
+    at: datetime | None  # None: known when the files are there
+    names: tuple[str, ...]
+    sizes: tuple[int, ...] = ()
+    rows: tuple[int, ...] = ()
+
+
+async def find_delivery(options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:
+    """Return the newest delivery of the period that begins on `day`.
+
+    Raises `StepFailed` when there is none, or a manifest does not say which files it is made of.
+    """
+    if options.source.kind == "https":
+        return Delivery("", None, tuple(options.source.urls))
+    prefix = day.strftime(options.source.path)
+    listed = await store.list(prefix, most=options.files_max)
+    if options.delivery == "listing":
+        return _of_listing([each for each in listed if fnmatchcase(_below(each.name, prefix), options.pattern)], prefix)
+    rule = MANIFESTS[options.delivery]
+    manifests = [each for each in listed if rule.is_manifest(each.name, day)]
+    if not manifests:
+        raise StepFailed(f"there is no manifest of {day:%Y-%m} below {prefix!r} in {len(listed)} files")
+    found: list[Manifest] = []
+    for each in sorted(manifests, key=lambda each: each.modified)[-rule.newest :]:
+        path = spool / "manifest"
+        await store.fetch(each.name, path, bytes_max=MANIFEST_MAX)
+        found.append(read_manifest(options.delivery, path.read_bytes(), each, options.source.bucket))
+    newest = max(found, key=lambda each: each.at)
+    return Delivery(newest.id, newest.at, newest.names, newest.sizes, newest.rows)
+
+
+def _of_listing(files: Sequence[StoredObject], prefix: str) -> Delivery:
+    if not files:
+        raise StepFailed(f"there is no file below {prefix!r} that matches config.pattern; nothing was changed")
+    digest = hashlib.blake2b(digest_size=16)
+    for each in files:
+        digest.update(f"{each.name}\0{each.size}\0{each.tag}\0".encode())
+    names, sizes = tuple(each.name for each in files), tuple(each.size for each in files)
+    return Delivery(digest.hexdigest(), max(each.modified for each in files), names, sizes)
+
+
+def _below(name: str, prefix: str) -> str:
+    return name.removeprefix(prefix).lstrip("/")

@@ -1,0 +1,98 @@
+"""Keys of `generic.file_extractor`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from convergence.ports.object_store import Place
+from convergence.ports.warehouse import FileFormat
+from convergence.processors.settings import Settings
+
+
+class Source(Settings):
+    """Where the files are.
+
+    folder: `path` below the org's folder of uploaded files. https: `urls`. s3, azure, gcs, oci: `bucket` (a container),
+    and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `secret` names the credential that
+    opens the place; `options` are further facts of the kind, such as a region or a role.
+    """
+
+    kind: Literal["folder", "https", "s3", "azure", "gcs", "oci"]
+    path: str = ""
+    urls: Sequence[str] = ()
+    bucket: str = ""
+    secret: str = ""
+    options: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _complete(self) -> Source:
+        if self.kind == "https" and not self.urls:
+            raise ValueError("https needs urls")
+        if self.kind not in {"https", "folder"} and not self.bucket:
+            raise ValueError(f"{self.kind} needs a bucket")
+        return self
+
+    @property
+    def place(self) -> Place:
+        """The place, as the port wants it."""
+        return Place(kind=self.kind, root=self.bucket, options=self.options)
+
+
+class FileSettings(Settings):
+    """What is read, and how.
+
+    `delivery`: which files belong together. listing: all below `path` that match `pattern`. aws_export, aws_cur,
+    azure_export: those that the newest manifest below `path` names.
+
+    `period`: with `month` each month of the run's days is a delivery of its own, which replaces the month; its rows
+    must have the month's first day in `period_column`. Without it the run's days are replaced
+    (`destination.date_field`).
+
+    `columns`: table column → its name in the files, or several names of which the first is taken. `unknown_columns`:
+    what happens to columns that the table does not have; `keep` needs the column `other_fields` (STRING) in the table.
+    `optional_columns`: table columns that the files may lack; `["*"]`: all but REQUIRED ones.
+
+    `extra_digits`: whether digits beyond the scale of an exact column are refused or rounded. `allow_shrink`: a
+    delivery may have fewer days than what is stored.
+    """
+
+    source: Source
+    delivery: Literal["listing", "aws_export", "aws_cur", "azure_export"] = "listing"
+    pattern: str = "*"
+    period: Literal["", "month"] = ""
+    period_column: str = ""
+    format: FileFormat | Literal["auto"] = "auto"
+    encoding: str = "utf-8"
+    delimiter: str = Field(default=",", min_length=1, max_length=1)
+    null_texts: Sequence[str] = ("",)
+    columns: Mapping[str, str | Sequence[str]] = Field(default_factory=dict)
+    constants: Mapping[str, str] = Field(default_factory=dict)
+    optional_columns: Sequence[str] = ()
+    unknown_columns: Literal["refuse", "drop", "keep"] = "refuse"
+    date_formats: Mapping[str, str] = Field(default_factory=dict)
+    allowed: Mapping[str, Sequence[str]] = Field(default_factory=dict)
+    extra_digits: Literal["refuse", "round"] = "refuse"
+    on_bad_row: Literal["stop", "quarantine"] = "stop"
+    bad_rows_max: int = Field(default=1_000, ge=1, le=10_000)
+    allow_shrink: bool = False
+    files_max: int = Field(default=1_000, ge=1, le=10_000)
+    file_mib_max: int = Field(default=4_096, ge=1)
+    delivery_mib_max: int = Field(default=32_768, ge=1)
+
+    @field_validator("columns", mode="after")
+    @classmethod
+    def _lists(cls, value: Mapping[str, Any]) -> Mapping[str, tuple[str, ...]]:
+        return {name: (found,) if isinstance(found, str) else tuple(found) for name, found in value.items()}
+
+    @model_validator(mode="after")
+    def _periods(self) -> FileSettings:
+        if self.period and not self.period_column:
+            raise ValueError("period needs period_column, the column with the period's first day")
+        return self
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the name of the credential, as `UsesCredentials` wants it."""
+        return ((self.source.secret,),) if self.source.secret else ()

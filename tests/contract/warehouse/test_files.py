@@ -1,0 +1,236 @@
+"""Files of rows: read by the warehouse itself, checked as text, refused with line and column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from convergence.config.files.table_schema import load_table_schema
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import FileFormat, RowFile, StagedFile, TableSchema, Warehouse
+from tests.contract.warehouse.world import JAN_1, JAN_2, Body, a_load, rows_of, staged
+
+Run = Callable[[Body], None]
+FIELDS = """[
+  {"name": "id", "type": "INT64", "mode": "REQUIRED"}, {"name": "day", "type": "DATE"},
+  {"name": "at", "type": "TIMESTAMP"}, {"name": "cost", "type": "BIGNUMERIC"}, {"name": "note", "type": "STRING"},
+  {"name": "others", "type": "STRING"}
+]"""
+ALL = "SELECT id, day, cost, note, others FROM bills ORDER BY id"
+
+
+@pytest.fixture
+def bills(tmp_path: Path) -> TableSchema:
+    path = tmp_path / "bills.json"
+    path.write_text(FIELDS)
+    return load_table_schema(path)
+
+
+@pytest.fixture
+def a_file(tmp_path: Path) -> Callable[..., RowFile]:
+    def make(text: str, **options: Any) -> RowFile:
+        path = tmp_path / "spooled"
+        path.write_text(text, encoding="utf-8", newline="")
+        given = {"optional": frozenset({"day", "at", "cost", "note"}), "rest": "others", **options}
+        return RowFile(path=path, format=given.pop("format", FileFormat.CSV), name="bill.csv", **given)
+
+    return make
+
+
+async def read(warehouse: Warehouse, table: TableSchema, file: RowFile) -> StagedFile:
+    return await warehouse.stage("acme_prod", table, "s").write_file(0, file)
+
+
+def refused(run: Run, table: TableSchema, file: RowFile) -> str:
+    async def body(warehouse: Warehouse) -> None:
+        with pytest.raises(SchemaMismatch) as caught:
+            await read(warehouse, table, file)
+        found.append(str(caught.value))
+
+    found: list[str] = []
+    run(body)
+    return found[0]
+
+
+def test_a_file_becomes_rows(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = (
+        'Id,Day,at,cost,note,Odd\n1,2026-01-01,2026-01-01T10:00:00Z,0.1,"a ""b"",\nc",x\n2,2026-01-02,,-1.5E-3,NULL,\n'
+    )
+    file = a_file(text, columns={"id": ("id", "Id"), "day": ("Day",)}, nulls=("", "NULL"), day="day")
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        found = await stage.write_file(0, file)
+        assert found == StagedFile(("Id", "Day", "at", "cost", "note", "Odd"), 2, (JAN_1, JAN_2))
+        assert not file.path.exists()
+        load = a_load(bills, dates=(JAN_1, JAN_2), date_field="day")
+        assert (await warehouse.load(load, stage)).rows_loaded == 2
+        assert (await warehouse.load(load, stage)).repeated
+        assert await rows_of(warehouse, ALL) == [
+            (1, JAN_1, Decimal("0.1"), 'a "b",\nc', '{"x_Odd":"x"}'),
+            (2, JAN_2, Decimal("-0.0015"), None, None),
+        ]
+        [(run_id, run_date)] = await rows_of(warehouse, "SELECT x_run_id, x_pipeline_run_date FROM bills WHERE id = 2")
+        assert (run_id, run_date) == ("r1", JAN_2)
+
+    run(body)
+
+
+def test_several_files_and_a_repeat_are_one_slice(run: Run, bills: TableSchema, a_file: Any) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        before = await staged(warehouse, bills, [{"id": 9}], "before")
+        await warehouse.load(a_load(bills, job_id="j0"), before)
+        stage = warehouse.stage("acme_prod", bills, "s")
+        for part, text in enumerate(("id\n1\n", "id\n7\n", "id\n3\n")):
+            await stage.write_file(part, a_file(text))
+        await stage.write_file(1, a_file("id,cost\n2,5\n4,6\n"))
+        assert (await stage.write_file(3, a_file("id\n"))).rows == 0
+        assert (await stage.write_file(4, a_file(""))).rows == 0
+        result = await warehouse.load(a_load(bills), stage)
+        assert (result.rows_loaded, result.rows_removed) == (4, 1)
+        assert [row[0] for row in await rows_of(warehouse, ALL)] == [1, 2, 3, 4]
+
+    run(body)
+
+
+VALUES = (
+    ("cost", "1_000", "is not BIGNUMERIC: '1_000'"),
+    ("cost", "NaN", "is not BIGNUMERIC: 'NaN'"),
+    ("cost", '"1,5"', "is not BIGNUMERIC: '1,5'"),
+    ("cost", "0.123456789012345678901234567890123456789012", "is not BIGNUMERIC"),
+    ("cost", "12E-42", "is not BIGNUMERIC"),
+    ("day", "2026/1/5", "is not DATE: '2026/1/5'"),
+    ("day", "01-02-2026", "is not DATE"),
+    ("id", "", "has no value"),
+    ("id", "1.5", "is not INT64: '1.5'"),
+)
+
+
+def test_values_that_do_not_fit(run: Run, bills: TableSchema, a_file: Any) -> None:
+    """Each line has one, and the first line fits."""
+    empty = {"id": "1", "day": "", "cost": ""}
+    lines = [",".join((empty | {column: value}).values()) for column, value, _ in VALUES]
+    file = a_file("\n".join(["id,day,cost", "1,2026-01-01,0.100", *lines, ""]), bad_rows="set_aside")
+
+    async def body(warehouse: Warehouse) -> None:
+        found = await read(warehouse, bills, file)
+        assert found.rows == 1
+        for number, (row, (column, _, said)) in enumerate(zip(found.bad, VALUES, strict=True), 3):
+            assert (row.line, list(row.problems)) == (number, [column])
+            assert row.problems[column].startswith(said)
+
+    run(body)
+
+
+def test_a_file_with_a_wrong_value_is_refused_with_its_line(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = 'id,note,cost\n1,"two\nlines",1\n\n,x,y\n'
+    said = "bill.csv: line 5: column 'id' has no value; column 'cost' is not BIGNUMERIC"
+    assert said in refused(run, bills, a_file(text))
+
+
+def test_a_column_that_the_table_lacks_is_refused_unless_kept(run: Run, bills: TableSchema, a_file: Any) -> None:
+    file = a_file("id,nota\n1,x\n", rest="", optional=frozenset({"day", "at", "cost", "note", "others"}))
+    assert "the column 'nota' belongs to no column of bills" in refused(run, bills, file)
+
+
+def test_a_renamed_column_is_missed(run: Run, bills: TableSchema, a_file: Any) -> None:
+    file = a_file("id,day,at,price,note\n1,,,2,\n", optional=frozenset())
+    assert "there is no column 'cost'" in refused(run, bills, file)
+
+
+def test_rows_that_do_not_fit_are_set_aside(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = 'id,day,cost,note\n1,2026-01-01,1,"a\nb"\nx,2026-13-01,2,c\n3,2026-01-01,abc,d\n4,2026-01-01,4,e\n'
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        found = await stage.write_file(0, a_file(text, bad_rows="set_aside"))
+        assert found.rows == 2
+        assert [(each.line, sorted(each.problems)) for each in found.bad] == [(4, ["day", "id"]), (5, ["cost"])]
+        assert '"cost":"abc"' in found.bad[1].content
+        await warehouse.load(a_load(bills), stage)
+        assert [row[0] for row in await rows_of(warehouse, ALL)] == [1, 4]
+
+    run(body)
+
+
+def test_too_many_or_only_bad_rows_stop_a_file(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = "id\n1\nx\ny\nz\n"
+    assert "more than 2 rows do not fit" in refused(run, bills, a_file(text, bad_rows="set_aside", bad_rows_max=2))
+    assert "none of its 1 rows fits" in refused(run, bills, a_file("id\nx\n", bad_rows="set_aside"))
+
+
+def test_only_allowed_values_and_given_formats(run: Run, bills: TableSchema, a_file: Any) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        text = "id,day,at,note\n1,02/01/2026,2026-01-02,USD\n2,02/01/2026,,EUR\n3,02/01/2026,2026-01-03,USD\n"
+        file = a_file(
+            text,
+            formats={"day": "%d/%m/%Y"},
+            allowed={"note": ("USD",)},
+            between={"at": (JAN_2, JAN_2)},
+            bad_rows="set_aside",
+            constants={"others": "k", "cost": "1.5"},
+            rest="",
+        )
+        found = await stage.write_file(0, file)
+        assert [each.problems for each in found.bad] == [
+            {"note": "is not one of USD: 'EUR'"},
+            {"at": "is not TIMESTAMP 2026-01-02: '2026-01-03'"},
+        ]
+        await warehouse.load(a_load(bills), stage)
+        assert await rows_of(warehouse, ALL) == [(1, date(2026, 1, 2), Decimal("1.5"), "USD", "k")]
+
+    run(body)
+
+
+def test_digits_beyond_the_scale_are_rounded_where_that_is_said(run: Run, bills: TableSchema, a_file: Any) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        await stage.write_file(0, a_file("id,cost\n1,2.00000000000000000000000000000000000000000001\n", digits="round"))
+        await warehouse.load(a_load(bills), stage)
+        assert (await rows_of(warehouse, ALL))[0][2] == 2
+
+    run(body)
+
+
+def test_json_lines(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = '{"id": 1, "cost": "0.123456789012345678", "Odd": "x"}\n\n{"id": "2", "day": "2026-01-01", "note": null}\n'
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        assert (await stage.write_file(0, a_file(text, format=FileFormat.NDJSON))).rows == 2
+        await warehouse.load(a_load(bills), stage)
+        assert await rows_of(warehouse, ALL) == [
+            (1, None, Decimal("0.123456789012345678"), None, '{"x_Odd":"x"}'),
+            (2, JAN_1, None, None, None),
+        ]
+
+    run(body)
+
+
+def test_parquet(run: Run, bills: TableSchema, tmp_path: Path) -> None:
+    import duckdb
+
+    path = tmp_path / "spooled"
+    made = "SELECT 1 AS id, DATE '2026-01-01' AS day, TIMESTAMP '2026-01-01 10:00:00' AS at, 0.1::DOUBLE AS cost"
+    odd = "MAP {'team': 'a'} AS \"Tags\""
+    duckdb.sql(f"COPY ({made}, {odd}) TO '{path}' (FORMAT parquet)")
+    file = RowFile(
+        path=path, format=FileFormat.PARQUET, name="b.parquet", optional=frozenset({"note"}), rest="others", day="day"
+    )
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        found = await stage.write_file(0, file)
+        assert (found.rows, found.days) == (1, (JAN_1,))
+        await warehouse.load(a_load(bills), stage)
+        [(_, day, cost, _, others)] = await rows_of(warehouse, ALL)
+        assert (day, cost) == (JAN_1, Decimal("0.1"))
+        assert "team" in others
+
+    run(body)
