@@ -17,7 +17,7 @@ from convergence.engine.backfills.views import backfill_view, plan_of_backfill
 from convergence.errors import InvalidInput, QuotaExceeded
 from convergence.ports.documents import Replace
 from tests.unit.engine.conftest import Engine
-from tests.unit.engine.works import failing, one
+from tests.unit.engine.works import failing, one, returning
 
 
 def request(**more: Any) -> BackfillRequest:
@@ -267,5 +267,48 @@ def test_a_backfill_whose_run_is_stored_already_goes_on(engine: Engine) -> None:
         after = await stored(engine, backfill)
         assert list(after.window) == [run["run_id"] for run in first]
         assert await runs(engine) == first
+
+    engine.run_scenario(scenario)
+
+
+def test_a_backfill_keeps_everything_that_was_asked_for(engine: Engine) -> None:
+    engine.pipeline("parameters: [{name: region, type: string, default: x}]\n" + one())
+
+    async def scenario() -> None:
+        asked = request(parameters={"region": "eu"}, newest_first=False, concurrency=3, failures_max=1, step=Step.WEEK)
+        backfill = await create_backfill(engine.services, asked)
+        kept = await stored(engine, backfill)
+        assert kept == backfill
+        assert (kept.parameters, kept.newest_first, kept.concurrency, kept.failures_max, kept.step) == (
+            {"region": "eu"},
+            False,
+            3,
+            1,
+            Step.WEEK,
+        )
+        assert backfill_view(kept)["order"] == "oldest"
+
+    engine.run_scenario(scenario)
+
+
+def test_a_plan_says_how_many_rows_the_last_runs_of_the_same_days_wrote(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 40})
+
+    async def scenario() -> None:
+        await engine.run(parameters={"start_date": "2026-02-02", "end_date": "2026-02-02"})
+        engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 60})
+        await engine.run(parameters={"start_date": "2026-02-03", "end_date": "2026-02-03"})
+        await engine.run(parameters={"start_date": "2026-02-04", "end_date": "2026-02-05"})
+        plan = plan_of_backfill(await plan_backfill(engine.services, request(mode=Mode.ALL)))
+        rows = [(each["start"][-2:], each["state"], each["rows"]) for each in plan["slices"]]
+        assert rows == [
+            ("01", "missing", None),
+            ("02", "complete", 40),
+            ("03", "complete", 60),
+            ("04", "complete", None),  # that run was of two days: how many rows are of which is not known
+            ("05", "complete", None),
+        ]
+        assert (plan["runs"], plan["replaced"], plan["rows"]) == (5, 4, 250)
 
     engine.run_scenario(scenario)
