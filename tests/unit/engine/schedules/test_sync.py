@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pytest
 
@@ -13,7 +14,7 @@ from convergence.engine.schedules.change import ScheduleChange, change_schedule
 from convergence.engine.schedules.store import schedules_of
 from convergence.errors import Conflict, NotFound
 from convergence.ports.documents import Replace
-from convergence.tenants.schedule_requests import schedule_request
+from convergence.tenants.schedule_requests import REQUESTS, schedule_request
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.schedules.schedules import add, stored
 from tests.unit.engine.works import one
@@ -110,10 +111,10 @@ def test_all_requests_are_taken_in_pages(engine: Engine, monkeypatch: pytest.Mon
         for number in range(5):
             await engine.org(f"org{number}")
             await engine.documents.commit([schedule_request(f"org{number}", f"t_{number}")])
-        waiting = len((await engine.documents.query(sync.REQUESTS, limit=50)).documents)
+        waiting = len((await engine.documents.query(REQUESTS, limit=50)).documents)
         assert waiting >= 5
         assert await sync.sync_requested(engine.services) >= 5
-        assert not (await engine.documents.query(sync.REQUESTS, limit=50)).documents
+        assert not (await engine.documents.query(REQUESTS, limit=50)).documents
         for number in range(5):
             assert len(await schedules_of(engine.services, f"org{number}")) == 1
 
@@ -152,12 +153,12 @@ def test_a_change_that_another_writer_came_before_is_made_again_on_what_that_one
         schedule = await add(engine)
         commit, first = engine.documents.commit, iter([True])
 
-        async def late(writes: object) -> None:
+        async def late(writes: Any) -> Any:
             if next(first, False):
                 document = await engine.documents.get(schedule.path)
                 assert document is not None
                 await commit([Replace(schedule.path, document.version, {**document.data, "last_run": "run_other"})])
-            await commit(writes)  # type: ignore[arg-type]
+            return await commit(writes)
 
         engine.documents.commit = late  # type: ignore[method-assign]
         paused = await edit.pause(engine.services, "acme", schedule.schedule_id)
@@ -174,10 +175,10 @@ def test_a_change_gives_up_when_others_keep_coming_first(engine: Engine) -> None
     async def scenario() -> None:
         schedule = await add(engine)
 
-        async def never(writes: object) -> None:
+        async def never(writes: Any) -> Any:
             raise Conflict("another writer")
 
-        engine.documents.commit = never  # type: ignore[assignment]
+        engine.documents.commit = never  # type: ignore[method-assign]
         with pytest.raises(Conflict, match="is being changed by others; try again"):
             await edit.pause(engine.services, "acme", schedule.schedule_id)
 
