@@ -108,3 +108,34 @@ def test_without_a_run_no_central_table_is_read() -> None:
         check_statement(READS[0], replace(SCOPE, lineage=None), project="demo")
     with pytest.raises(Denied):
         check_statement(READS[0], Scope(dataset="acme_prod"), project="demo")
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent", "writes"),
+    [
+        (
+            "INSERT INTO `demo.organizations.org_meta_dq_results` (a) VALUES ('organizations.org_meta_dq_results')",
+            "INSERT INTO {own} (a) VALUES ('organizations.org_meta_dq_results')",
+            True,
+        ),
+        ("DELETE FROM organizations.org_meta_dq_results AS r WHERE TRUE", "DELETE FROM {own} AS r WHERE TRUE", True),
+        (
+            "SELECT org_meta_dq_results.status FROM organizations.org_meta_dq_results",
+            "SELECT org_meta_dq_results.status FROM {own}",
+            False,
+        ),
+    ],
+)
+def test_a_log_of_each_orgs_own_dataset_is_meant(sql: str, sent: str, writes: bool) -> None:
+    tree, touched = check_statement(sql, SCOPE, project="demo")
+    log = ("acme_prod", "org_meta_dq_results")
+    assert applied(sql, touched.own_rows) == sent.format(own="`demo.acme_prod.org_meta_dq_results`")
+    assert (touched.writes if writes else touched.reads) == {log}
+    assert "organizations" not in {table.db for table in tree.find_all(exp.Table)}
+
+
+def test_a_log_of_an_org_is_not_written_by_a_read_nor_meant_without_a_run() -> None:
+    sql = "INSERT INTO organizations.org_meta_dq_results (check_name) VALUES ('a')"
+    for scope in (replace(SCOPE, writable=False), replace(SCOPE, lineage=None)):
+        with pytest.raises(Denied):
+            check_statement(sql, scope, project="demo")

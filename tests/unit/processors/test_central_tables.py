@@ -36,7 +36,12 @@ steps:
 PROCEDURE = """CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_note_plans()
 BEGIN
   DECLARE v_plan STRING DEFAULT (SELECT STRING_AGG(CONCAT(org_slug, plan)) FROM organizations.org_profiles);
-  INSERT INTO acme_plans_daily_raw (org_slug, name, x_pipeline_run_date) VALUES ('procedure', v_plan, CURRENT_DATE());
+  INSERT INTO organizations.org_meta_dq_results (check_name, check_type, table_name, status, on_fail, step_id,
+    rows_checked, rows_failed, checked_at, x_pipeline_run_date)
+  VALUES ('plan', 'custom_sql', 'org_profiles', 'passed', 'warn', 'call_notes', 1, 0, CURRENT_TIMESTAMP(),
+    CURRENT_DATE());
+  INSERT INTO acme_plans_daily_raw (org_slug, name, x_pipeline_run_date)
+  VALUES ('procedure', v_plan, CURRENT_DATE());
 END;
 """
 KINDS = {"daily_limit": "INT64", "daily_used": "INT64", "digits": "INT64", "credentials": "INT64"}
@@ -69,6 +74,9 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
                 run = await dispatch(services, RunRequest(org=slug, pipeline="acme/usage/plans"))
                 ended = await worker.wait(slug, run.run_id)
                 assert ended.status == "completed", ended.error
+                logged = "SELECT x_org_slug FROM org_meta_dq_results"
+                logs = await services.warehouse.query(Statement(logged, scope=Scope(dataset=f"{slug}_dev")))
+                assert logs.rows == [{"x_org_slug": slug}]
                 sql = "SELECT org_slug, daily_used, name, digits, credentials FROM acme_plans_daily_raw ORDER BY 1"
                 rows = await services.warehouse.query(Statement(sql, scope=Scope(dataset=f"{slug}_dev")))
                 found[slug] = [tuple(row.values()) for row in rows.rows]

@@ -8,7 +8,7 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.googlesql.edits import Edit
-from convergence.adapters.googlesql.own_rows import is_central, keep_own_rows
+from convergence.adapters.googlesql.own_rows import is_central, is_own_log, keep_own_rows, use_own_log
 from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
 from convergence.errors import Denied, StepFailed
 from convergence.ports.warehouse import SHARED_DATASET, Scope
@@ -23,7 +23,7 @@ class Touched:
     """Tables as (dataset, name), the dataset of a temporary table being ''. CTEs are not among them.
 
     `existing` are those that must be there already: all but what a CREATE or DROP names. `own_rows` are the changes of
-    the text that let the statement read only its org's rows of central tables; its tree has them already.
+    the text that keep the statement to its org's rows of central tables; its tree has them already.
     """
 
     reads: frozenset[tuple[str, str]]
@@ -65,6 +65,9 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
             use_catalog_view(table, view, project, dataset)
             continue
         is_temporary = not table.db and (table.name.lower() in temporary or _creates_temporary(tree, table, targets))
+        if is_own_log(table, scope):
+            _refuse_other_project(table, project)
+            own_rows.append(use_own_log(table, scope, project))
         is_target = any(table is target for target in targets)
         if not is_target and is_central(table, scope):
             _refuse_other_project(table, project)

@@ -2,6 +2,8 @@
 
 A table that is read becomes a subquery that keeps the org's rows: in the tree, which the embedded warehouse runs, and
 as an edit of the text, which BigQuery is sent. Where a table cannot become a subquery it cannot be read.
+
+Logs that each org has in its own dataset (`OWN_LOGS`) are meant when a run names them in the shared one.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from sqlglot import exp
 from convergence.adapters.googlesql.edits import Edit
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import Denied, StepFailed
-from convergence.ports.warehouse import CENTRAL_TABLES, SHARED_DATASET, Scope
+from convergence.ports.warehouse import CENTRAL_TABLES, OWN_LOGS, SHARED_DATASET, Scope
 
 OWNER: Final = "x_org_slug"
 _PLAIN: Final = frozenset({"this", "db", "catalog", "alias"})  # what a table may consist of: a name and an alias
@@ -23,6 +25,20 @@ def is_central(table: exp.Table, scope: Scope) -> bool:
     """Return whether a table is one of all orgs, and the scope is that of a run, which reads its own rows."""
     shared = table.db == SHARED_DATASET and SHARED_DATASET not in {scope.dataset, *scope.readable}
     return shared and table.name in CENTRAL_TABLES and scope.lineage is not None
+
+
+def is_own_log(table: exp.Table, scope: Scope) -> bool:
+    """Return whether a run names a log of its own dataset as one of the shared dataset."""
+    shared = table.db == SHARED_DATASET and SHARED_DATASET not in {scope.dataset, *scope.readable}
+    return shared and table.name in OWN_LOGS and scope.lineage is not None
+
+
+def use_own_log(table: exp.Table, scope: Scope, project: str) -> Edit:
+    """Let a statement mean the log in the org's own dataset; return the same change of the statement's text."""
+    edit = _replaced(table, bigquery_name(project, scope.dataset, table.name))
+    table.set("db", _quoted(scope.dataset))
+    table.set("catalog", None)
+    return edit
 
 
 def keep_own_rows(tree: exp.Expr, table: exp.Table, scope: Scope, project: str) -> Edit:
@@ -55,10 +71,13 @@ def _is_source(table: exp.Table) -> bool:
 
 
 def _edit(table: exp.Table, org: str, project: str, *, named: bool) -> Edit:
-    first, last = table.parts[0].meta, table.parts[-1].meta
     source, owner = bigquery_name(project, SHARED_DATASET, table.name), exp.Literal.string(org).sql("bigquery")
     rows = f"(SELECT * FROM {source} WHERE {OWNER} = {owner})"  # noqa: S608 - quoted
-    return Edit(first["start"], last["end"] + 1, rows if named else f"{rows} AS {bigquery_name(table.name)}")
+    return _replaced(table, rows if named else f"{rows} AS {bigquery_name(table.name)}")
+
+
+def _replaced(table: exp.Table, text: str) -> Edit:
+    return Edit(table.parts[0].meta["start"], table.parts[-1].meta["end"] + 1, text)
 
 
 def _quoted(name: str) -> exp.Identifier:

@@ -6,17 +6,20 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
 from convergence.domain.quota import Usage
-from convergence.engine.services import Services
+from convergence.engine.services import Services, dataset_of
 from convergence.engine.store import usage_path
-from convergence.ports.warehouse import SHARED_DATASET, Lineage, Load, Row
+from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, Lineage, Load, Row
 from convergence.tenants.api_keys import ApiKeyStore
 
 Rows = Callable[[Services, str], Awaitable[list[Row]]]
 
 
 async def mirror(services: Services, org: str, texts: Iterable[str]) -> None:
-    """Renew the org's rows of the central tables that one of the texts names."""
+    """Renew the org's rows of the central tables that one of the texts names; make its own logs that they name."""
     text = "\n".join(texts)
+    for name in OWN_LOGS:
+        if name in text:
+            await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(name))
     for name, rows_of in MIRRORED.items():
         if name in text:
             await _replace(services, org, name, await rows_of(services, org))

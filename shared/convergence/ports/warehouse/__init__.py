@@ -8,6 +8,7 @@ from convergence.ports.warehouse.files import BadRow, FileFormat, RowFile, Stage
 from convergence.ports.warehouse.records import (
     CENTRAL_TABLES,
     LINEAGE_COLUMNS,
+    OWN_LOGS,
     PARTITION_BY,
     SHARED_DATASET,
     Column,
@@ -31,6 +32,7 @@ from convergence.ports.warehouse.roles import ParquetWriter, Routines, Stage, Ta
 __all__ = [
     "CENTRAL_TABLES",
     "LINEAGE_COLUMNS",
+    "OWN_LOGS",
     "PARTITION_BY",
     "SHARED_DATASET",
     "BadRow",

@@ -22,6 +22,8 @@ CENTRAL_TABLES: Final = frozenset(
         "org_usage_quotas",
     }
 )
+# Tables of each org's own dataset that a run may also call by the name of the shared one.
+OWN_LOGS: Final = frozenset({"org_cost_tracking", "org_meta_dq_results", "org_meta_quarantine_rows"})
 LINEAGE_COLUMNS: Final = (
     "x_org_slug",
     "x_pipeline_id",

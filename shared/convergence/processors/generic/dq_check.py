@@ -5,14 +5,16 @@ A check that held because there was no row, or nothing but NULLs, is `empty`, an
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
+
+import orjson
 
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
-from convergence.ports.warehouse import Row, WriteMode
+from convergence.ports.warehouse import PARTITION_BY, Parameter, Row, WriteMode
 from convergence.processors.generic.dq_settings import Check, CheckFile, CheckSettings, read_checks
 from convergence.processors.generic.dq_sql import bad_rows, measure
 from convergence.processors.quarantine import TABLE as QUARANTINE
@@ -102,8 +104,18 @@ async def _set_aside(check: Check, name: str, options: CheckFile, context: Conte
     await context.warehouse.load(
         stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
     )
-    delete = f"DELETE FROM {bigquery_name(options.table)} AS t WHERE {condition}"
-    await context.warehouse.query(delete, parameters, write=True, repeatable=True)
+    delete, bounds = deletion(options.table, condition, texts)
+    await context.warehouse.query(delete, {**parameters, **bounds}, write=True, repeatable=True)
+
+
+def deletion(table: str, condition: str, rows: Sequence[str]) -> tuple[str, dict[str, Parameter]]:
+    """Return the DELETE of rows that are known as JSON, bounded by their first and last date."""
+    sql = f"DELETE FROM {bigquery_name(table)} AS t WHERE {condition}"
+    days = [orjson.loads(row).get(PARTITION_BY) for row in rows]
+    if not days or None in days:
+        return sql, {}
+    bounds = {"first_aside": Parameter("DATE", min(days)), "last_aside": Parameter("DATE", max(days))}
+    return f"{sql} AND t.{PARTITION_BY} BETWEEN @first_aside AND @last_aside", bounds
 
 
 def get_engine() -> CheckProcessor:
