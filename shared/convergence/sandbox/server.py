@@ -13,6 +13,7 @@ from convergence.sandbox import (
     deepseek,
     directions,
     google,
+    google_lists,
     openai,
     prices,
     traffic,
@@ -81,6 +82,8 @@ class Sandbox:
             return azure.answer(request)
         if bigquery.is_ours(request.path):
             return self.bigquery.answer(request)
+        if google_lists.is_ours(request.path):
+            return google_lists.answer(request)
         if google.is_ours(request.path):
             return google.answer(request)
         if prices.is_ours(request.path):
