@@ -14,6 +14,9 @@ class PartialWarehouse:
     async def ensure_table(self, *given: Any, **options: Any) -> Any:
         raise NotImplementedError
 
+    async def columns(self, *given: Any, **options: Any) -> Any:
+        raise NotImplementedError
+
     def stage(self, *given: Any, **options: Any) -> Any:
         raise NotImplementedError
 

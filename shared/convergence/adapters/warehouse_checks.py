@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
-from convergence.errors import InvalidInput, PartlyCommitted, did_you_mean
+from convergence.errors import InvalidInput, PartlyCommitted, SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name
 from convergence.ports.warehouse import Load, Row, TableSchema, WriteMode
 
@@ -23,6 +23,18 @@ def read_source(load: Load) -> Mapping[str, str] | None:
     """Return the value of each `current_by` column that was read; None when the load does not name all of them."""
     names = load.table.current_by or ()
     return {name: load.source[name] for name in names} if set(names) <= load.source.keys() else None
+
+
+def refuse_other_case(dataset: str, table: TableSchema, stored: Iterable[str]) -> None:
+    """Raise `SchemaMismatch` for a column that differs from a stored one only by case: SQL cannot tell them apart."""
+    names = {name.lower(): name for name in stored}
+    for column in table.columns:
+        there = names.get(column.name.lower(), column.name)
+        if there != column.name:
+            raise SchemaMismatch(
+                f"{dataset}.{table.name}: the table has the column {there!r}, from which {column.name!r} differs by"
+                " case only. Use that name, or another one."
+            )
 
 
 def check_load(load: Load) -> None:

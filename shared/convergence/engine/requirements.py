@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from convergence.config.checks.steps import StepCheck
+from convergence.config.checks.steps import StepCheck, landed
 from convergence.config.conditions import expression
 from convergence.config.loader import LoadedPipeline
 from convergence.config.prepare import PreparedStep
@@ -34,7 +34,8 @@ def check_steps(services: Services, loaded: LoadedPipeline, plan: Plan, paramete
     Raises `ConfigErrors`: a processor is not installed, a block does not fit its model, a destination is missing, or
     a table has no schema.
     """
-    check = StepCheck(services.processor, services.schemas, services.configs_dir)
+    tables = landed(services.processor, ((step.ps_type, step.config) for step in plan.steps))
+    check = StepCheck(services.processor, services.schemas, services.configs_dir, tables)
     problems: list[ConfigError] = []
     openings: list[Opening] = []
     stored: set[str] = set()

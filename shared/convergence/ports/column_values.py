@@ -182,7 +182,7 @@ def _exact(name: str) -> Callable[[Any], str]:
 
     def exact(value: Any) -> str:
         number = _number(value)
-        if _magnitude(number) > whole or abs(_rounded(number, behind)) >= Decimal(10) ** whole:
+        if _magnitude(number) > whole or _rounded(number, behind).copy_abs() >= Decimal(10) ** whole:
             raise ValueError("too large")
         return f"{_rounded(number, sent).normalize(_EXACT):f}"
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.object_store import ObjectStores
 from convergence.ports.warehouse import (
+    Column,
     LoadResult,
     Parameter,
     QueryResult,
@@ -112,6 +113,10 @@ class StepStage(Protocol):
         """Store the rows of a file as part `part`; the file is taken. See `convergence.ports.warehouse.Stage`."""
         ...
 
+    async def flush(self) -> None:
+        """Return when what was staged survives a crash."""
+        ...
+
 
 class StepWarehouse(Protocol):
     """The warehouse as one step sees it: its org's dataset, its lineage, its deterministic job ids.
@@ -125,15 +130,25 @@ class StepWarehouse(Protocol):
 
     dataset: str
 
-    async def ensure_table(self, table: str) -> None:
-        """Create `table` (a schema file's name), or add its new columns: for tables that a procedure writes."""
+    def schema(self, table: str) -> TableSchema | None:
+        """Return the schema that the file of this name describes; None without a file."""
         ...
 
-    def stage(self, table: str) -> StepStage:
-        """Return this execution's stage for `table` (a schema file's name).
+    async def columns(self, table: str) -> tuple[Column, ...]:
+        """Return the columns that the table has in the warehouse; none when there is no such table."""
+        ...
+
+    async def ensure_table(self, table: str | TableSchema) -> None:
+        """Create `table` (a schema file's name, or a schema), or add its new columns: for tables that a procedure
+        writes. Raises `SchemaMismatch` when a column has another type."""
+        ...
+
+    def stage(self, table: str | TableSchema) -> StepStage:
+        """Return this execution's stage for `table` (a schema file's name, or a schema).
 
         Parts staged before a CONTINUE are kept: `load` takes them first. Parts of an execution that died or failed are
-        dropped.
+        dropped. For a schema that has got further columns the stage is asked for again, after a `flush`; it is the
+        same one, with its parts.
         """
         ...
 

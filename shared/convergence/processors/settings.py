@@ -48,6 +48,11 @@ def table_of(step_config: Mapping[str, Any], fixed: str = "") -> str:
     return settings(Destination, step_config, "destination").table
 
 
+def keys_of(model: type[BaseModel]) -> list[str]:
+    """Return the keys that a section may have, as files write them."""
+    return [field.alias or name for name, field in model.model_fields.items()]
+
+
 S = TypeVar("S", bound=Settings)
 
 
@@ -60,4 +65,4 @@ def settings(model: type[S], step_config: Mapping[str, Any], section: str = "con
             ".".join([section, *map(str, problem["loc"])]) + f": {problem['msg']}"
             for problem in error.errors(include_url=False, include_input=False, include_context=False)
         )
-        raise StepFailed(f"{wrong}. Known keys: {', '.join(model.model_fields)}.") from None
+        raise StepFailed(f"{wrong}. Known keys: {', '.join(keys_of(model))}.") from None

@@ -19,6 +19,7 @@ from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import (
+    Column,
     Lineage,
     Load,
     LoadResult,
@@ -64,6 +65,9 @@ class WorldStage:
     async def write_file(self, part: int, file: RowFile) -> StagedFile:
         return await self.stage.write_file(part, file)
 
+    async def flush(self) -> None:
+        await self.stage.flush()
+
 
 class WorldWarehouse:
     """`StepWarehouse` of one run; every load and call is a job of its own."""
@@ -74,18 +78,29 @@ class WorldWarehouse:
         self._tables, self._context = warehouse, context
         self.schemas = TableSchemas(context.configs_dir)
         self._jobs = 0
+        self._stages: dict[str, str] = {}
 
     @property
     def _warehouse(self) -> DuckDbWarehouse:
         assert self._tables is not None, "this step was given no tables"
         return self._tables
 
-    async def ensure_table(self, table: str) -> None:
-        await self._warehouse.ensure_table(self.dataset, self.schemas.get(table))
+    def schema(self, table: str) -> TableSchema | None:
+        return self.schemas.get(table) if table in self.schemas.paths else None
 
-    def stage(self, table: str) -> WorldStage:
-        schema = self.schemas.get(table)
-        return WorldStage(self._warehouse.stage(self.dataset, schema, self._job()), schema)
+    async def columns(self, table: str) -> tuple[Column, ...]:
+        return await self._warehouse.columns(self.dataset, table)
+
+    async def ensure_table(self, table: str | TableSchema) -> None:
+        await self._warehouse.ensure_table(self.dataset, self._described(table))
+
+    def stage(self, table: str | TableSchema) -> WorldStage:
+        schema = self._described(table)
+        name = self._stages.setdefault(schema.name, self._job())
+        return WorldStage(self._warehouse.stage(self.dataset, schema, name), schema)
+
+    def _described(self, table: str | TableSchema) -> TableSchema:
+        return self.schemas.get(table) if isinstance(table, str) else table
 
     async def load(
         self,
@@ -101,7 +116,7 @@ class WorldWarehouse:
         load = Load(
             job_id=self._job(),
             dataset=self.dataset,
-            table=self.schemas.get(stage.table),
+            table=stage.schema,
             lineage=self._lineage(),
             dates=None if dates is None else tuple(dates),
             date_field=date_field,

@@ -134,5 +134,14 @@ def column_type(column: Column) -> SqlType:
     return SqlType("ARRAY", (("", kind),)) if column.mode == "REPEATED" else kind
 
 
+def described(name: str, kind: SqlType, *, required: bool = False, description: str = "") -> Column:
+    """Return a column of this type, as a schema file describes it."""
+    repeated = kind.name == "ARRAY"
+    inner = kind.element if repeated else kind
+    fields = tuple(described(field, each) for field, each in inner.fields) if inner.name == "STRUCT" else ()
+    mode = "REPEATED" if repeated else "REQUIRED" if required else "NULLABLE"
+    return Column(name, inner.name, mode, description, fields)
+
+
 # Columns of tables: (dataset, table) → ((name, GoogleSQL type), …); the dataset of a temporary table is ''.
 Catalog = Mapping[tuple[str, str], tuple[tuple[str, SqlType], ...]]

@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
-from convergence.config.checks.steps import StepCheck
+from convergence.config.checks.steps import StepCheck, landed
 from convergence.config.files.procedures import FOLDER as PROCEDURES
 from convergence.config.files.procedures import procedure_names
 from convergence.config.loader import LoadedPipeline
@@ -35,10 +35,12 @@ def check_processors(
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
-    check = StepCheck(ps_types.load, schemas, configs_dir)
-    for index, step in enumerate(loaded.pipeline.steps):
+    blocks_of = [{name: block for name in BLOCKS if (block := getattr(step, name))} for step in loaded.pipeline.steps]
+    types = (step.ps_type for step in loaded.pipeline.steps)
+    tables = landed(ps_types.load, zip(types, blocks_of, strict=True))
+    check = StepCheck(ps_types.load, schemas, configs_dir, tables)
+    for index, (step, blocks) in enumerate(zip(loaded.pipeline.steps, blocks_of, strict=True)):
         at: KeyPath = ("steps", index)
-        blocks = {name: block for name in BLOCKS if (block := getattr(step, name))}
         found = check(step.ps_type, as_resolved(blocks, at), partial(_report, loaded, at)).problems
         (warnings if step.enabled is False else problems).extend(found)
         if len(problems) > FINDINGS_MAX:

@@ -6,7 +6,7 @@ those of the plan. Credentials are looked up by the engine, which knows the org 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -39,11 +39,13 @@ class Needs:
 
 @dataclass(frozen=True, slots=True)
 class StepCheck:
-    """Checks steps; without `schemas` tables are not looked up."""
+    """Checks steps; without `schemas` tables are not looked up. `landed` are tables that need no schema file, as steps
+    of the same pipeline make them from their records."""
 
     load: Callable[[str], Processor]
     schemas: SchemaSource | None
     configs_dir: Path
+    landed: frozenset[str] = frozenset()
 
     def __call__(self, ps_type: str, blocks: Mapping[str, Any], report: Report) -> Needs:
         """Check one step. A value that still has a template may become anything: its type is not judged."""
@@ -93,7 +95,7 @@ class StepCheck:
         if _has(config, "uses_tables"):
             named += [(("config",), table) for table in config.uses_tables()]
         for at, table in named:
-            if self.schemas is None or not _known(table) or getattr(processor, "lands_raw", False):
+            if self.schemas is None or not _known(table) or table in self.landed or _lands_raw(processor):
                 continue
             try:
                 self.schemas.get(table)
@@ -102,6 +104,28 @@ class StepCheck:
                 yield report(at, f"the table {table!r} has no schema. {error} {cure[0].upper()}{cure[1:]}.")
             except ConfigError as error:
                 yield error
+
+
+def landed(load: Callable[[str], Processor], steps: Iterable[tuple[str, Mapping[str, Any]]]) -> frozenset[str]:
+    """Return the tables that steps (type and blocks) make without a schema file."""
+    return frozenset(table for ps_type, blocks in steps if (table := _table(blocks)) and _makes(load, ps_type))
+
+
+def _makes(load: Callable[[str], Processor], ps_type: str) -> bool:
+    try:
+        return _lands_raw(load(ps_type))
+    except StepFailed:
+        return False  # reported where the step itself is checked
+
+
+def _lands_raw(processor: Processor) -> bool:
+    return getattr(processor, "lands_raw", False)
+
+
+def _table(blocks: Mapping[str, Any]) -> str:
+    destination = blocks.get("destination")
+    table = destination.get("table") if isinstance(destination, Mapping) else None
+    return str(table) if _known(table) else ""
 
 
 def _has(settings: object, method: str) -> bool:
@@ -143,7 +167,8 @@ def _mistakes(
             continue
         message = sentence(detail, path)
         if detail["type"] == "extra_forbidden":
-            known = did_you_mean(str(path[-1]), model.model_fields if len(path) == 1 else ())
+            keys = [field.alias or name for name, field in model.model_fields.items()]
+            known = did_you_mean(str(path[-1]), keys if len(path) == 1 else ())
             message = f"{ps_type} has no {path[-1]!r} here.{known}"
         yield report((block, *path), message)
 

@@ -106,19 +106,24 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         raise ConfigError("a list of fields is expected, or an object with `fields`", where=path.name)
     columns = _columns(fields, where=path.name, path="")
     known = {column.name for column in columns}
-    lineage = tuple(
-        Column(name, kind, description=description)
-        for name, (kind, description) in _LINEAGE.items()
-        if name not in known
-    )
     return TableSchema(
         name=name or path.stem,
-        columns=columns + lineage,
+        columns=with_lineage(columns),
         description=options.get("description", ""),
         partition_by=_partition(options),
         cluster_by=_cluster(options),
         current_by=_current(options, known, where=path.name),
         also_named=_also_named(options, where=path.name),
+    )
+
+
+def with_lineage(columns: tuple[Column, ...]) -> tuple[Column, ...]:
+    """Return the columns and behind them the lineage columns that are not among them."""
+    known = {column.name for column in columns}
+    return columns + tuple(
+        Column(name, kind, description=description)
+        for name, (kind, description) in _LINEAGE.items()
+        if name not in known
     )
 
 

@@ -22,9 +22,11 @@ from convergence.engine.step.central import mirror
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
+from convergence.errors import NotFound
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
+    Column,
     Lineage,
     Load,
     LoadResult,
@@ -89,15 +91,26 @@ class LeasedWarehouse:
         self._execution = lease.held.step.moves  # renewals change the token, but move nothing
         self.dataset: str = plan.core["org_dataset"]
 
-    async def ensure_table(self, table: str) -> None:
-        """Create a table that has a schema file."""
-        await self._lease.check()
-        await self._services.warehouse.ensure_table(self.dataset, self._services.schemas.get(table))
+    def schema(self, table: str) -> TableSchema | None:
+        """Return the schema of a table's file, None without one."""
+        try:
+            return self._services.schemas.get(table)
+        except NotFound:
+            return None
 
-    def stage(self, table: str) -> StepStage:
-        """Return this execution's stage for a table that has a schema file."""
-        schema, warehouse = self._services.schemas.get(table), self._services.warehouse
-        name = self._job_id("stage", table)
+    async def columns(self, table: str) -> tuple[Column, ...]:
+        """Return the columns that the table has."""
+        return await self._services.warehouse.columns(self.dataset, table)
+
+    async def ensure_table(self, table: str | TableSchema) -> None:
+        """Create a table, or add its new columns."""
+        await self._lease.check()
+        await self._services.warehouse.ensure_table(self.dataset, self._described(table))
+
+    def stage(self, table: str | TableSchema) -> StepStage:
+        """Return this execution's stage for a table."""
+        schema, warehouse = self._described(table), self._services.warehouse
+        name = self._job_id("stage", schema.name)
         own, *earlier = (
             warehouse.stage(self.dataset, schema, f"{name}_{execution}")
             for execution in (self._execution, *self._lease.held.step.stages)
@@ -105,6 +118,9 @@ class LeasedWarehouse:
         staged = LeasedStage(own, earlier, schema, self._lease)
         self._stages.append(staged)
         return staged
+
+    def _described(self, table: str | TableSchema) -> TableSchema:
+        return self._services.schemas.get(table) if isinstance(table, str) else table
 
     async def flush(self) -> None:
         """Return when all that this execution staged survives a crash."""

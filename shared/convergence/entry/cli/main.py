@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "plan": "plan",
     "graph": "graph",
     "schema": "schema",
+    "schemas": "schemas",
     "org": "org",
     "key": "key",
     "integration": "integration",

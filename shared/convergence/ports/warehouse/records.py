@@ -58,6 +58,9 @@ class TableSchema:
     the rows of the pipeline that read the source last, so that a day which several pipelines loaded is there once. A
     read that found nothing counts too, so it leaves a row in the table `{name}_reads`. `also_named` are names under
     which the same rows can be read: views of the whole table.
+
+    `inferred`: the columns come from the data. They grow while rows are staged, and their descriptions are stored, as
+    they say which field a column holds.
     """
 
     name: str
@@ -67,6 +70,7 @@ class TableSchema:
     cluster_by: tuple[str, ...] = ()
     current_by: tuple[str, ...] | None = None
     also_named: tuple[str, ...] = ()
+    inferred: bool = False
 
     @property
     def current_view(self) -> str | None:

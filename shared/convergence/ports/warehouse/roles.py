@@ -8,6 +8,7 @@ from typing import Protocol, runtime_checkable
 
 from convergence.ports.warehouse.files import RowFile, StagedFile
 from convergence.ports.warehouse.records import (
+    Column,
     Effect,
     Load,
     LoadResult,
@@ -78,6 +79,13 @@ class Tables(Protocol):
 
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
+        ...
+
+    async def columns(self, dataset: str, table: str) -> tuple[Column, ...]:
+        """Return the columns that a table has, in its order and with lineage; none when there is no such table.
+
+        Descriptions are those that the warehouse stores, at least of `inferred` tables.
+        """
         ...
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:

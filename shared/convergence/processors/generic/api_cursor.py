@@ -14,11 +14,11 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, WriteMode
-from convergence.processors.generic.api_rows import Shaper
 from convergence.processors.generic.api_settings import ApiDestination, ApiSettings
+from convergence.processors.generic.landing.landing import Landing
 
 
-async def read_cursor(options: ApiSettings, target: ApiDestination, shaper: Shaper, context: Context) -> str | None:
+async def read_cursor(options: ApiSettings, target: ApiDestination, landing: Landing, context: Context) -> str | None:
     """Return the value to begin with; `initial` (None when empty) before the first load.
 
     Raises `StepFailed` when the cursor's field has no column, or when an overlap would add rows twice.
@@ -28,8 +28,10 @@ async def read_cursor(options: ApiSettings, target: ApiDestination, shaper: Shap
         return None
     if incremental.overlap and target.mode is WriteMode.APPEND:
         raise StepFailed("incremental.overlap brings rows again: set destination.key_fields, so that they are merged")
-    column = shaper.column_of(incremental.cursor_path)
-    await context.warehouse.ensure_table(target.table)
+    initial = str(incremental.initial) if incremental.initial != "" else None
+    column = await landing.cursor_column(incremental.cursor_path)
+    if column is None:
+        return initial
     sql = (
         f"SELECT MAX({bigquery_name(column)}) AS cursor_value FROM {bigquery_name(target.table)}"  # noqa: S608 - names out of a schema file
         " WHERE x_pipeline_id = @pipeline_id AND x_credential_id = @credential_id"
@@ -40,7 +42,7 @@ async def read_cursor(options: ApiSettings, target: ApiDestination, shaper: Shap
     }
     (row,) = (await context.warehouse.query(sql, parameters)).rows
     if row["cursor_value"] is None:
-        return str(incremental.initial) if incremental.initial != "" else None
+        return initial
     return step_back(row["cursor_value"], incremental.overlap)
 
 

@@ -7,28 +7,25 @@ at the end, after the balance read = loaded + quarantined + filtered + duplicate
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from datetime import date
 from typing import Any, Final
 
-from convergence.config.sql.values import bind
 from convergence.errors import StepFailed
-from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
-from convergence.ports.warehouse import TableSchema, WriteMode
+from convergence.ports.processor import CONTINUE, SUCCESS, Context
+from convergence.ports.warehouse import WriteMode
 from convergence.processors.generic.api_connection import connect, service_name
 from convergence.processors.generic.api_cursor import read_cursor
 from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
-from convergence.processors.generic.api_rows import Shaper
+from convergence.processors.generic.api_rows import Shaped
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
+from convergence.processors.generic.landing.landing import QUARANTINE, Landing, open_landing
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.settings import settings
 
-QUARANTINE: Final = "org_meta_quarantine_rows"
 SLICE_S: Final = 30.0  # of work; then the step goes on from its checkpoint
-_SQL: Final = re.compile(r"'.*'|[A-Za-z_][A-Za-z0-9_.]*\(.*\)", re.DOTALL)  # a quoted literal, a call
 
 
 class ApiExtractor:
@@ -38,36 +35,43 @@ class ApiExtractor:
     destination_model = ApiDestination
     transform_model = Transform
     resumable = True
+    lands_raw = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Extract; the result holds the balance, or the checkpoint of a slice."""
         options = settings(ApiSettings, step_config)
         target = settings(ApiDestination, step_config, "destination")
         dates = _slices(options, target, context)
-        names = [target.table, *([QUARANTINE] if options.on_bad_row == "quarantine" else [])]
-        stages = [context.warehouse.stage(name) for name in names]
         progress = Progress.from_checkpoint(context.checkpoint)
         transform = settings(Transform, step_config, "transform")
-        shaper = await _shaper(transform, options, target, context, stages[0].schema, dates, progress)
+        landing = await open_landing(
+            target,
+            transform,
+            context,
+            dates=dates,
+            filters=options.outside_dates == "filter",
+            quarantines=options.on_bad_row == "quarantine",
+            unseen=progress.unseen,
+            dropped=progress.dropped,
+        )
         if context.checkpoint is None:
-            progress.since = await read_cursor(options, target, shaper, context)
-        after = await _extract(options, target, shaper, progress, stages, context)
+            progress.since = await read_cursor(options, target, landing, context)
+        after = await _extract(options, target, landing, progress, context)
         if after is not None:
             progress.call = after
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.staged}
         warnings = _unseen(transform, progress)
         if progress.quarantined:
             warnings.append(f"{progress.quarantined} of {progress.read} records are set aside in {QUARANTINE}")
-        return {**await _load(target, progress, stages, dates, context), "warnings": warnings}
+        loaded = await _load(target, progress, landing, dates, context)
+        changes = landing.changes()
+        if changes:
+            warnings.append(f"{target.table} has new columns: {'; '.join(changes)}")
+        return {**loaded, "schema_changes": changes, "warnings": warnings}
 
 
 async def _extract(
-    options: ApiSettings,
-    target: ApiDestination,
-    shaper: Shaper,
-    progress: Progress,
-    stages: Sequence[StepStage],
-    context: Context,
+    options: ApiSettings, target: ApiDestination, landing: Landing, progress: Progress, context: Context
 ) -> Call | None:
     """Stage pages until the last one (None) or the end of the slice (the call for the next page)."""
     client = await connect(options, context)
@@ -78,8 +82,8 @@ async def _extract(
     paging = options.pagination
     guard = LoopGuard(progress.guard, pages_max=paging.max_pages if paging is not None else 1)
     started, staged_before = context.now(), progress.staged
-    batch: list[Any] = []
-    bad: list[Any] = []
+    pending: list[Any] = []
+    batches: tuple[list[Any], list[Any]] = ([], [])
     parts = [0, 0]
     numbered = paging is not None and paging.type in NUMBERED
     walk = client.walk(call, pages.following, guard=guard)
@@ -87,53 +91,34 @@ async def _extract(
         async for answer, after in walk:
             records = pages.records(answer)
             progress.count(records, service, numbered=numbered)
-            shaped = shaper.shape(records)
-            progress.filtered += shaped.filtered
-            progress.quarantined += len(shaped.bad)
-            progress.staged += len(shaped.rows)
-            batch += shaped.rows
-            bad += shaped.bad
+            pending += records
             worked_s = (context.now() - started).total_seconds()
-            full = progress.staged - staged_before >= target.checkpoint_rows or worked_s >= SLICE_S
+            full = progress.staged - staged_before + len(pending) >= target.checkpoint_rows or worked_s >= SLICE_S
             ends = after is None or full
-            for index, rows in enumerate((batch, bad)):
+            if ends or len(pending) >= landing.sample:
+                _share_out(await landing.shape(pending), batches, progress)
+                pending.clear()
+            for index, rows in enumerate(batches):
                 if rows and (ends or len(rows) >= target.batch_size):
-                    await stages[index].write(parts[index], rows)
+                    await landing.stages[index].write(parts[index], rows)
                     parts[index] += 1
                     rows.clear()
             context.progress(rows=progress.read)
             if ends:
                 progress.short, progress.guard = pages.short, guard.state
-                progress.unseen, progress.dropped = sorted(shaper.unseen), shaper.dropped
+                progress.unseen, progress.dropped = sorted(landing.unseen), landing.dropped
                 progress.http_calls += client.calls
                 progress.http_retries += client.retries
                 return after
     raise AssertionError("a walk ends with a page that has no successor")
 
 
-async def _shaper(
-    transform: Transform,
-    options: ApiSettings,
-    target: ApiDestination,
-    context: Context,
-    schema: TableSchema,
-    dates: Sequence[date] | None,
-    progress: Progress,
-) -> Shaper:
-    quarantine = (
-        {"table_name": target.table, "step_id": context.step_id} if options.on_bad_row == "quarantine" else None
-    )
-    filters = options.outside_dates == "filter" and bool(target.date_field)
-    return Shaper(
-        schema,
-        transform,
-        await _added(transform, context),
-        quarantine=quarantine,
-        days=dates if filters else None,
-        date_field=target.date_field if dates is not None else "",
-        unseen=progress.unseen,
-        dropped=progress.dropped,
-    )
+def _share_out(shaped: Shaped, batches: tuple[list[Any], list[Any]], progress: Progress) -> None:
+    progress.filtered += shaped.filtered
+    progress.quarantined += len(shaped.bad)
+    progress.staged += len(shaped.rows)
+    batches[0].extend(shaped.rows)
+    batches[1].extend(shaped.bad)
 
 
 def _unseen(transform: Transform, progress: Progress) -> list[str]:
@@ -147,20 +132,6 @@ def _unseen(transform: Transform, progress: Progress) -> list[str]:
     if transform.unseen_fields == "stop":
         raise StepFailed(f"{unmatched}; nothing was loaded")
     return [unmatched]
-
-
-async def _added(transform: Transform, context: Context) -> dict[str, Any]:
-    """Return the values of `add_fields`: SQL is evaluated once, its values travel as query parameters."""
-    added: dict[str, Any] = {}
-    for name, value in transform.add_fields.items():
-        is_sql = isinstance(value, Mapping) or (isinstance(value, str) and _SQL.fullmatch(value) is not None)
-        if not is_sql:
-            added[name] = value
-            continue
-        sql, parameters = bind(value)
-        (row,) = (await context.warehouse.query(f"SELECT {sql} AS value", parameters)).rows
-        added[name] = row["value"]
-    return added
 
 
 def _slices(options: ApiSettings, target: ApiDestination, context: Context) -> list[date] | None:
@@ -178,23 +149,19 @@ def _slices(options: ApiSettings, target: ApiDestination, context: Context) -> l
 async def _load(
     target: ApiDestination,
     progress: Progress,
-    stages: Sequence[StepStage],
+    landing: Landing,
     dates: Sequence[date] | None,
     context: Context,
 ) -> Mapping[str, Any]:
-    stage, *aside = stages
     if progress.quarantined:
-        keys = ("table_name", "step_id", "row_digest")
-        await context.warehouse.load(aside[0], dates=None, mode=WriteMode.MERGE, key_fields=keys)
+        await landing.load_quarantine()
         context.logger.warning("%d rows of %s are in %s", progress.quarantined, target.table, QUARANTINE)
         if progress.quarantined == progress.read:
             raise StepFailed(
                 f"none of the {progress.read} records fits {target.table}: they are in {QUARANTINE}, and the stored"
                 " rows stay. Has the API changed a field?"
             )
-    loaded = await context.warehouse.load(
-        stage, dates=dates, date_field=target.date_field or None, mode=target.mode, key_fields=target.key_fields
-    )
+    loaded = await landing.load(dates=dates, staged=progress.staged)
     return {
         "status": SUCCESS,
         "rows_processed": progress.read,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from datetime import date
 from hashlib import blake2b
 from typing import Any, Final, NamedTuple
@@ -17,7 +17,7 @@ from convergence.processors.generic.api_paths import ABSENT, take
 from convergence.processors.generic.api_settings import Transform
 
 OTHER_FIELDS: Final = "other_fields"
-_ADVICE: Final = (
+ADVICE: Final = (
     "Set config.on_bad_row: quarantine to set such records aside, or map fields to columns (transform.field_mapping)."
 )
 
@@ -92,19 +92,19 @@ class Shaper:
         filtered = 0
         for record in records:
             if not isinstance(record, dict):
-                raise StepFailed(f"a record is a {type(record).__name__}, not an object; check config.data_path")
-            row, others = split(self._columns, self._structs, self._row(record))
+                raise no_object(record)
+            row, others = split(self._columns, self._structs, self._transformed(record))
             reason = no_record(self._table, self._expected, row, others, dropped=self._loses_errors)
             if reason is not None:
                 if self._quarantine is None:
-                    raise StepFailed(f"a record cannot be loaded: {reason}. {_ADVICE}")
-                bad.append(self._put_aside(record, reason))
+                    raise StepFailed(f"a record cannot be loaded: {reason}. {ADVICE}")
+                bad.append(put_aside(self._quarantine, record, reason))
                 continue
             if others:
                 row = self._with_others(row, others)
             if self._quarantine is not None and (reason := self._wrong(row)) is not None:
-                bad.append(self._put_aside(row, reason))
-            elif self._is_outside(row):
+                bad.append(put_aside(self._quarantine, row, reason))
+            elif is_outside(row, self._days, self._date_field):
                 filtered += 1
             else:
                 rows.append(row)
@@ -118,18 +118,8 @@ class Shaper:
             and all(any(map(holds, record.values())) for record in records)
         )
 
-    def _row(self, record: dict[str, Any]) -> dict[str, Any]:
-        transform = self._transform
-        row = record
-        picked: dict[str, Any] = {}
-        for path, column in transform.field_mapping.items():
-            found, row = take(row, path)
-            picked[column] = None if found is ABSENT else found
-            if found is not ABSENT:
-                self.unseen.discard(path)
-        if transform.flatten:
-            row = flatten(row)
-        return {**row, **picked, **self._added} if picked or self._added else row
+    def _transformed(self, record: dict[str, Any]) -> dict[str, Any]:
+        return transformed(self._transform, self._added, record, self.unseen)
 
     def _with_others(self, row: dict[str, Any], others: Mapping[str, Any]) -> dict[str, Any]:
         """Keep fields without a column, count or refuse them."""
@@ -158,19 +148,43 @@ class Shaper:
             return f"{self._date_field} is missing, so the row belongs to no day"
         return None
 
-    def _is_outside(self, row: Row) -> bool:
-        """Whether the row's day is not among the run's. A row without a day is left to the load, which refuses it."""
-        if self._days is None:
-            return False
-        try:
-            return day_of(row.get(self._date_field)) not in self._days
-        except ValueError:
-            return False
 
-    def _put_aside(self, row: Row, reason: str) -> Row:
-        text = write_json(row)
-        digest = blake2b(text.encode(), digest_size=16).hexdigest()
-        return {**(self._quarantine or {}), "reason": reason, "row_digest": digest, "row_json": text}
+def put_aside(quarantine: Mapping[str, str], row: Row, reason: str) -> Row:
+    """Return the row of the quarantine table for a record that cannot be loaded."""
+    text = write_json(row)
+    digest = blake2b(text.encode(), digest_size=16).hexdigest()
+    return {**quarantine, "reason": reason, "row_digest": digest, "row_json": text}
+
+
+def transformed(
+    transform: Transform, added: Mapping[str, Any], record: dict[str, Any], unseen: set[str]
+) -> dict[str, Any]:
+    """Return a record renamed, flattened and with what is added; a mapped path that it has is taken off `unseen`."""
+    row = record
+    picked: dict[str, Any] = {}
+    for path, column in transform.field_mapping.items():
+        found, row = take(row, path)
+        picked[column] = None if found is ABSENT else found
+        if found is not ABSENT:
+            unseen.discard(path)
+    if transform.flatten:
+        row = flatten(row)
+    return {**row, **picked, **added} if picked or added else row
+
+
+def no_object(record: Any) -> StepFailed:
+    """Return the error for something among the records that has no fields."""
+    return StepFailed(f"a record is a {type(record).__name__}, not an object; check config.data_path")
+
+
+def is_outside(row: Row, days: Container[date] | None, date_field: str) -> bool:
+    """Whether the row's day is not among `days`. A row without a day is left to the load, which refuses it."""
+    if days is None:
+        return False
+    try:
+        return day_of(row.get(date_field)) not in days
+    except ValueError:
+        return False
 
 
 def flatten(record: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

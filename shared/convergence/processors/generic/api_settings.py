@@ -9,7 +9,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from convergence.processors.generic.target import Target
+from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.http.auth import Auth
 from convergence.processors.http.paging import PAGES_MAX
 from convergence.processors.settings import Settings
@@ -200,7 +200,7 @@ class Transform(Settings):
         return self
 
 
-class ApiDestination(Target):
+class ApiDestination(LandingTarget):
     """A step goes on in a new slice (CONTINUE) after `checkpoint_rows` rows or 30 s of work: what was staged until
     then survives a crash."""
 

@@ -10,11 +10,10 @@ from typing import Any, Final
 
 import orjson
 
-from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
-from convergence.ports.warehouse import PARTITION_BY, Parameter, Row, WriteMode
+from convergence.ports.warehouse import PARTITION_BY, Parameter, Row, TableSchema, WriteMode
 from convergence.processors.generic.dq_settings import Check, CheckFile, CheckSettings, read_checks
 from convergence.processors.generic.dq_sql import bad_rows, measure
 from convergence.processors.quarantine import TABLE as QUARANTINE
@@ -34,8 +33,7 @@ class CheckProcessor:
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Check. Raises `StepFailed` that names every failed check whose `on_fail` is stop."""
         options = read_checks(settings(CheckSettings, step_config), context)
-        schema = TableSchemas(context.configs_dir).get(options.table)
-        await context.warehouse.ensure_table(options.table)
+        schema = await _table(options.table, context)
         rows: list[dict[str, Any]] = []
         failed: list[str] = []
         stopping: list[str] = []
@@ -80,6 +78,18 @@ class CheckProcessor:
             "checks_empty": empty[:FAILED_MAX],
             "warnings": [f"{options.table}: {message}" for message in [*failed[:FAILED_MAX], *empty[:FAILED_MAX]]],
         }
+
+
+async def _table(name: str, context: Context) -> TableSchema:
+    """Return what is known of a table: by its file, or by the records that landed in it."""
+    schema = context.warehouse.schema(name)
+    if schema is not None:
+        await context.warehouse.ensure_table(name)
+        return schema
+    columns = await context.warehouse.columns(name)
+    if not columns:
+        raise StepFailed(f"there is no table {name!r}, and no file {name}.json describes it")
+    return TableSchema(name, columns)
 
 
 async def _record(rows: list[dict[str, Any]], context: Context) -> None:

@@ -21,6 +21,7 @@ from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.warehouse import (
+    Column,
     Effect,
     Load,
     LoadResult,
@@ -87,6 +88,10 @@ class BigQueryWarehouse:
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
         await self._tables.ensure_table(dataset, table)
+
+    async def columns(self, dataset: str, table: str) -> tuple[Column, ...]:
+        """Return the columns of a stored table; see the port."""
+        return await self._tables.described(dataset, table)
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process flushed are still in it, for 24 hours."""

@@ -21,7 +21,7 @@ import orjson
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
 from convergence.adapters.gcp.warehouse.file_rows import FileRows
 from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
-from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.tables import Tables, schema_field
 from convergence.adapters.gcp.warehouse.values import json_value
 from convergence.adapters.googlesql.fitting import misfit, unreal_number
 from convergence.adapters.googlesql.types import SqlType
@@ -97,7 +97,12 @@ class BigQueryStage:
         return staged
 
     async def flush(self) -> None:
-        """Store what waits, in one load job."""
+        """Store what waits, in one load job. A staging table that an earlier schema made gets the further columns."""
+        if self.table.inferred and (await self._known()):
+            await self._tables.ensure_dataset(STAGING, tables_live=_LIVE)
+            await self._tables.ensure_table(
+                STAGING, TableSchema(self.staged_in, self._staged_columns(), partition_by=None)
+            )
         if self._stale:
             sql = f"DELETE FROM {bigquery_name(self.path)} WHERE {PART} IN UNNEST(@parts)"
             await self._query(sql, parts=sorted(self._stale))
@@ -209,29 +214,26 @@ class BigQueryStage:
         _, rows = await self._jobs.rows(ended.job)
         return rows
 
+    def _staged_columns(self) -> tuple[Column, ...]:
+        own = (_staged(column) for column in self.table.columns if column.name not in LINEAGE_COLUMNS)
+        return (Column(PART, "INT64"), Column(PLACE, "INT64"), *own)
+
     def _config(self) -> bigquery.LoadJobConfig:
         from google.cloud import bigquery
 
-        fields = [bigquery.SchemaField(PART, "INT64"), bigquery.SchemaField(PLACE, "INT64")]
-        fields += [_staged_field(column) for column in self.table.columns if column.name not in LINEAGE_COLUMNS]
         return bigquery.LoadJobConfig(
-            schema=fields,
+            schema=[schema_field(column) for column in self._staged_columns()],
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
             labels=self._labels,
         )
 
 
-def _staged_field(column: Column) -> bigquery.SchemaField:
+def _staged(column: Column) -> Column:
     """JSON is staged as text: a string in a load job may mean a JSON string or JSON's text."""
-    from google.cloud import bigquery
-
-    def field(each: Column) -> bigquery.SchemaField:
-        mode = "REPEATED" if each.mode == "REPEATED" else "NULLABLE"
-        kind = "STRING" if each.type.upper() == "JSON" else each.type
-        return bigquery.SchemaField(each.name, kind, mode=mode, fields=[field(inner) for inner in each.fields])
-
-    return field(column)
+    mode = "REPEATED" if column.mode == "REPEATED" else "NULLABLE"
+    kind = "STRING" if column.type.upper() == "JSON" else column.type
+    return Column(column.name, kind, mode, fields=tuple(map(_staged, column.fields)))
 
 
 def needs_parsing(kind: SqlType) -> bool:

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.gcp.warehouse.client import HTTP, Client
 from convergence.adapters.gcp.warehouse.values import sql_type
-from convergence.adapters.googlesql.types import SqlType, column_type
-from convergence.adapters.warehouse_checks import current_parts
+from convergence.adapters.googlesql.types import SqlType, column_type, described
+from convergence.adapters.warehouse_checks import current_parts, refuse_other_case
 from convergence.domain.sql_names import bigquery_name, checked
 from convergence.errors import SchemaMismatch, Transient
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
@@ -86,6 +86,11 @@ class Tables:
         found = await self.find(dataset, name)
         return {} if found is None else {field.name: sql_type(field) for field in found.schema}
 
+    async def described(self, dataset: str, name: str) -> tuple[Column, ...]:
+        """Return the columns with their descriptions; none when the table does not exist."""
+        found = await self.find(dataset, name)
+        return () if found is None else tuple(map(_described, found.schema))
+
     async def names(self, dataset: str) -> list[str]:
         """Return the names of a dataset's tables; empty when the dataset does not exist."""
         from google.api_core.exceptions import NotFound
@@ -122,7 +127,7 @@ class Tables:
         from google.cloud import bigquery
 
         expected = bigquery.Table(
-            f"{self._client.project}.{dataset}.{table.name}", schema=[_field(column) for column in table.columns]
+            f"{self._client.project}.{dataset}.{table.name}", schema=[schema_field(column) for column in table.columns]
         )
         expected.description, expected.labels = table.description or None, self._labels
         if table.partition_by is not None:
@@ -199,13 +204,14 @@ QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
         from google.api_core.exceptions import PreconditionFailed
 
         stored = {field.name: sql_type(field) for field in found.schema}
+        refuse_other_case(dataset, table, stored)
         free = {column.name for column in table.columns if column.mode != "REQUIRED"}
         relaxed = {field.name for field in found.schema if field.mode == "REQUIRED" and field.name in free}
         added = []
         for column in table.columns:
             if column.name not in stored:
                 _refuse_required(dataset, table, column)
-                added.append(_field(column))
+                added.append(schema_field(column))
             elif stored[column.name] != column_type(column):
                 raise SchemaMismatch(
                     f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
@@ -251,7 +257,13 @@ def _refuse_required(dataset: str, table: TableSchema, column: Column) -> None:
         )
 
 
-def _field(column: Column) -> bigquery.SchemaField:
+def _described(field: bigquery.SchemaField) -> Column:
+    kind = sql_type(field)
+    return described(field.name, kind, required=field.mode == "REQUIRED", description=field.description or "")
+
+
+def schema_field(column: Column) -> bigquery.SchemaField:
+    """Return a column as BigQuery's API names it."""
     from google.cloud import bigquery
 
     mode = "NULLABLE" if column.mode == "REQUIRED" and column.name in LINEAGE_COLUMNS else column.mode
@@ -260,5 +272,5 @@ def _field(column: Column) -> bigquery.SchemaField:
         column.type,
         mode=mode,  # procedures get their lineage filled
         description=column.description,
-        fields=[_field(each) for each in column.fields],
+        fields=[schema_field(each) for each in column.fields],
     )

@@ -25,6 +25,7 @@ from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
+    Column,
     Effect,
     Load,
     LoadResult,
@@ -84,6 +85,10 @@ class DuckDbWarehouse:
             await self.session.write(lambda job: tables.ensure_table(job, dataset, table))
             self._statements.catalog.forget()
             self._ensured.add((dataset, table))
+
+    async def columns(self, dataset: str, table: str) -> tuple[Column, ...]:
+        """Return the columns of a stored table; see the port."""
+        return await self.session.read(lambda job: tables.columns_of(job, dataset, table))
 
     def stage(self, dataset: str, table: TableSchema, name: str) -> Stage:
         """Return the stage `name`; parts that an earlier process wrote are still in it."""

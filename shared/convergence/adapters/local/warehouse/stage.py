@@ -112,7 +112,8 @@ class NdjsonStage:
             known[part] = path
 
     async def flush(self) -> None:
-        """Nothing waits: a part is a file when `write` returns."""
+        """A part is a file when `write` returns; a chunk in the making is waited for, as another stage may follow."""
+        await self.finish_chunks()
 
     async def discard(self, from_part: int = 0) -> None:
         """Drop the parts from `from_part` on."""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from convergence.adapters.googlesql.types import column_type
+from collections.abc import Container
+
+from convergence.adapters.googlesql.types import column_type, described
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
-from convergence.adapters.local.duckdb_sql.types import duckdb_type
+from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
 from convergence.adapters.local.warehouse.job import Job
-from convergence.adapters.local.warehouse.named_sql import statement
-from convergence.adapters.warehouse_checks import current_parts
+from convergence.adapters.local.warehouse.named_sql import quoted, statement
+from convergence.adapters.warehouse_checks import current_parts, refuse_other_case
 from convergence.domain.sql_names import checked
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, TableSchema
@@ -34,6 +36,8 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         else:
             columns = ", ".join(_definition(column) for column in table.columns)
             job.execute(statement("create_table", table=duckdb_name(dataset, table.name), columns=columns))
+        if table.inferred:
+            _describe(job, dataset, table, known=found)
     with job.transaction():
         for name in table.also_named:
             if stored_columns(job, dataset, name) != stored_columns(job, dataset, table.name):
@@ -43,6 +47,14 @@ def ensure_table(job: Job, dataset: str, table: TableSchema) -> None:
         ensure_table(job, dataset, table.reads)
         with job.transaction():
             _ensure_view(job, dataset, table, table.reads)
+
+
+def _describe(job: Job, dataset: str, table: TableSchema, *, known: Container[str]) -> None:
+    """Store the descriptions of columns that were made just now."""
+    for column in table.columns:
+        if column.description and column.name not in known:
+            words = {"table": duckdb_name(dataset, table.name), "column": duckdb_name(column.name)}
+            job.execute(statement("describe_column", **words, text=quoted(column.description)))
 
 
 def _ensure_view(job: Job, dataset: str, table: TableSchema, reads: TableSchema) -> None:
@@ -67,7 +79,16 @@ def stored_columns(job: Job, dataset: str, table: str) -> dict[str, str]:
     return dict(rows)
 
 
+def columns_of(job: Job, dataset: str, table: str) -> tuple[Column, ...]:
+    """Return the columns of a table with what is stored of them; none when the table does not exist."""
+    rows = job.execute(statement("described_columns"), {"dataset": dataset, "table": table}).fetchall()
+    return tuple(
+        described(name, from_duckdb(kind), required=required, description=text) for name, kind, required, text in rows
+    )
+
+
 def _add_columns(job: Job, dataset: str, table: TableSchema, found: dict[str, str]) -> None:
+    refuse_other_case(dataset, table, found)
     for column in table.columns:
         expected = duckdb_type(column_type(column))
         stored = found.get(column.name)

@@ -18,6 +18,13 @@ INSERT OR REPLACE INTO _convergence.jobs (job_id, result, finished_at, fingerpri
 SELECT column_name, data_type FROM duckdb_columns()
 WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table ORDER BY column_index;
 
+-- name: described_columns
+SELECT column_name, data_type, NOT is_nullable, coalesce(comment, '') FROM duckdb_columns()
+WHERE database_name = current_database() AND schema_name = $dataset AND table_name = $table ORDER BY column_index;
+
+-- name: describe_column
+COMMENT ON COLUMN {table}.{column} IS {text};
+
 -- name: create_dataset
 CREATE SCHEMA IF NOT EXISTS {dataset};
 

@@ -1,0 +1,213 @@
+"""A table whose columns come from its data.
+
+The table in the warehouse is the only record of its schema: the description of a column names the field it holds and
+the run that added it. So slices, retries and runs at the same time read one truth, and columns only ever get more. New
+columns are made before the rows that need them are staged; a run whose column was made with another type by a second
+run a moment before looks again, and finds it taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, Final, NamedTuple
+
+from convergence.config.files.table_schema import with_lineage
+from convergence.errors import SchemaMismatch, StepFailed
+from convergence.ports.http.json_text import write_json
+from convergence.ports.processor import Context
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
+from convergence.processors.generic.landing.kinds import (
+    JSON,
+    LIST,
+    NUMBER,
+    OBJECT,
+    checker,
+    column_for,
+    kind_of,
+    without_nulls,
+)
+from convergence.processors.generic.landing.names import (
+    FIELD_NAME_MAX,
+    OTHER_FIELDS,
+    Origin,
+    column_name,
+    describe,
+    origin_of,
+)
+from convergence.processors.generic.landing.settings import SchemaSettings
+
+_ROUNDS: Final = 6  # of looking again, when others change the table at the same time
+Key = tuple[str, str]  # field, and the type of its values ('' for the column of the field itself)
+
+
+class Placed(NamedTuple):
+    """A row by column, or None with the reason that it does not fit the table."""
+
+    row: Row | None
+    reason: str = ""
+
+
+class InferredTable:
+    """One table, as far as one execution of a step sees and extends it."""
+
+    def __init__(self, name: str, options: SchemaSettings, context: Context) -> None:
+        self._name, self._options, self._context = name, options, context
+        self._columns: dict[str, Column] = {}  # own ones, by name, in the table's order
+        self._homes: dict[Key, str] = {}
+        self._checks: dict[str, Callable[[Any], bool]] = {}
+        self._file: TableSchema | None = None
+
+    async def open(self) -> None:
+        """Read what the table has; a schema file of its name is where it begins."""
+        self._file = self._context.warehouse.schema(self._name)
+        if self._file is not None:
+            await self._context.warehouse.ensure_table(self._file)
+        await self._look()
+
+    @property
+    def schema(self) -> TableSchema:
+        """The table as it is now."""
+        base = self._file or TableSchema(self._name, ())
+        return replace(base, columns=with_lineage(tuple(self._columns.values())), inferred=True)
+
+    @property
+    def exists(self) -> bool:
+        """Whether there is a column yet."""
+        return bool(self._columns)
+
+    def has(self, column: str) -> bool:
+        """Whether the table has a column of this name."""
+        return column in self._columns
+
+    def column_of(self, field: str) -> str | None:
+        """Return the column that holds a field; None when there is none yet."""
+        return self._homes.get((field, ""))
+
+    def changes(self) -> list[str]:
+        """Return what this run has added, in words: it is known from the table, whichever execution did it."""
+        added = [column for column in self._columns.values() if origin_of(column).run_id == self._context.run_id]
+        return [_in_words(column) for column in added]
+
+    async def place(self, rows: Sequence[Row]) -> list[Placed]:
+        """Return each row by columns, which are added where the contract allows it.
+
+        Raises `StepFailed` for what a frozen table has no place for.
+        """
+        for _ in range(_ROUNDS):
+            placed, homeless = self._try(rows)
+            if not homeless:
+                return placed
+            if not self._is_open:
+                return self._refused(placed)
+            await self._add(homeless)
+        raise StepFailed(f"{self._name}: other runs change this table's columns at the same time; run it again")
+
+    @property
+    def _is_open(self) -> bool:
+        """Whether columns may be added: always by `evolve`, else by the run alone that makes the table."""
+        origins = map(origin_of, self._columns.values())
+        return self._options.contract == "evolve" or all(each.run_id == self._context.run_id for each in origins)
+
+    def _try(self, rows: Sequence[Row]) -> tuple[list[Placed], dict[Key, list[Any]]]:
+        """Return the rows as far as they have a place, and the values without one."""
+        homeless: dict[Key, list[Any]] = {}
+        placed: list[Placed] = []
+        is_open = self._is_open
+        is_full = is_open and len(self._columns) >= self._options.columns_max
+        for row in rows:
+            found: dict[str, Any] = {}
+            others: dict[str, Any] = {}
+            reason = ""
+            for field, value in row.items():
+                if value is None:
+                    continue
+                key, column = self._home(field, value)
+                if column is not None:
+                    found[column] = without_nulls(value) if self._columns[column].fields else value
+                elif is_full or (is_open and len(field) > FIELD_NAME_MAX):
+                    others[field] = value
+                else:
+                    homeless.setdefault(key, []).append(value)
+                    reason = reason or self._reason(key, value)
+            if others:
+                if OTHER_FIELDS in self._columns:
+                    found[OTHER_FIELDS] = self._kept(others)
+                else:
+                    homeless.setdefault((OTHER_FIELDS, JSON), []).append(others)
+            placed.append(Placed(None, reason) if reason else Placed(found))
+        return placed, homeless
+
+    def _home(self, field: str, value: Any) -> tuple[Key, str | None]:
+        """Return the column that holds a value of a field, and what a column would have to hold that does."""
+        own = self._homes.get((field, ""))
+        if own is None:
+            return (field, ""), None
+        if self._checks[own](value):
+            return (field, ""), own
+        key = (field, _single_kind(value))
+        return key, self._homes.get(key)
+
+    def _reason(self, key: Key, value: Any) -> str:
+        field, kind = key
+        if not kind:
+            return f"{self._name} has no column for the field {field[:100]!r}"
+        own = self._columns[self._homes[field, ""]]
+        return f"the field {field!r} is {own.type} in {self._name}, not {kind}: {str(value)[:100]!r}"
+
+    def _refused(self, placed: list[Placed]) -> list[Placed]:
+        if self._options.contract == "freeze":
+            reason = next(each.reason for each in placed if each.row is None)
+            raise StepFailed(
+                f"{reason}. The contract of destination.schema is freeze, so nothing was loaded: set evolve to add a"
+                " column, or quarantine to set such records aside."
+            )
+        return placed
+
+    async def _add(self, homeless: Mapping[Key, list[Any]]) -> None:
+        columns = dict(self._columns)
+        for (field, kind), values in homeless.items():
+            if field == OTHER_FIELDS and kind == JSON:
+                columns[OTHER_FIELDS] = self._described(Column(OTHER_FIELDS, JSON), Origin(OTHER_FIELDS))
+            elif len(columns) < self._options.columns_max:
+                name = column_name(field, kind, {each.lower() for each in columns})
+                records = self._options.nested == "record" and not kind
+                columns[name] = self._described(column_for(name, values, records=records), Origin(field, kind))
+        wanted = replace(self.schema, columns=with_lineage(tuple(columns.values())))
+        try:
+            await self._context.warehouse.ensure_table(wanted)
+        except SchemaMismatch as error:
+            self._context.logger.info("%s: another run was first: %s", self._name, error)
+        else:
+            added = ", ".join(_in_words(columns[name]) for name in columns.keys() - self._columns.keys())
+            self._context.logger.info("%s: columns added: %.1000s", self._name, added)
+        await self._look()
+
+    def _described(self, column: Column, origin: Origin) -> Column:
+        return replace(column, description=describe(replace(origin, run_id=self._context.run_id)))
+
+    def _kept(self, others: Mapping[str, Any]) -> Any:
+        """Return what a column `other_fields` of a schema file stores, which may be text."""
+        return others if self._columns[OTHER_FIELDS].type.upper() == JSON else write_json(others)
+
+    async def _look(self) -> None:
+        stored = await self._context.warehouse.columns(self._name)
+        self._columns = {column.name: column for column in stored if column.name not in LINEAGE_COLUMNS}
+        self._checks = {name: checker(column) for name, column in self._columns.items()}
+        origins = {name: origin_of(column) for name, column in self._columns.items() if name != OTHER_FIELDS}
+        self._homes = {(origin.field, origin.kind): name for name, origin in origins.items()}
+
+
+def _single_kind(value: Any) -> str:
+    """Return the type of the column for one value of another type than its field's column has."""
+    kind = kind_of(value)
+    return column_for("", [value]).type if kind in {NUMBER, OBJECT, LIST} else kind
+
+
+def _in_words(column: Column) -> str:
+    origin = origin_of(column)
+    if origin.field == OTHER_FIELDS == column.name:
+        return f"{column.name} {column.type} for the fields that have no column"
+    if origin.kind:
+        return f"{column.name} {column.type} for values of {origin.field!r} that are {origin.kind}"
+    return f"{column.name} {column.type}" + ("" if origin.field == column.name else f" for {origin.field!r}")

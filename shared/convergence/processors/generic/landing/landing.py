@@ -1,0 +1,188 @@
+"""Records on their way into a step's table, whatever describes the table: what extractors have in common.
+
+landing = await open_landing(target, transform, context, dates=dates)
+shaped = await landing.shape(records)          # of `landing.sample` records at least, but for the last ones
+await landing.stages[0].write(part, shaped.rows)
+loaded = await landing.load(dates=dates)
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from typing import Any, Final
+
+from convergence.config.sql.values import bind
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context, StepStage
+from convergence.ports.warehouse import LoadResult, TableSchema, WriteMode
+from convergence.processors.generic.api_rows import Shaped, Shaper
+from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.landing.inferred import InferredTable
+from convergence.processors.generic.landing.raw import RECORD, raw_schema
+from convergence.processors.generic.landing.settings import LandingTarget
+from convergence.processors.generic.landing.shapers import InferringShaper, RawShaper
+
+QUARANTINE: Final = "org_meta_quarantine_rows"
+SAMPLE_ROWS: Final = 1000  # that decide a new column's type, where there are so many
+_CHANGES_MAX: Final = 100  # that a result names
+_SQL: Final = re.compile(r"'.*'|[A-Za-z_][A-Za-z0-9_.]*\(.*\)", re.DOTALL)  # a quoted literal, a call
+
+
+class Landing:
+    """The table of one execution of a step, and the quarantine beside it. `stages` are theirs, once rows came."""
+
+    def __init__(
+        self,
+        target: LandingTarget,
+        context: Context,
+        shaper: Shaper | RawShaper | InferringShaper,
+        schema: TableSchema,
+        *,
+        table: InferredTable | None = None,
+        quarantines: bool,
+    ) -> None:
+        self._target, self._context, self._shaper, self._table = target, context, shaper, table
+        self._schema = schema
+        self.sample = 0 if table is None else SAMPLE_ROWS
+        self.stages: list[StepStage] = [context.warehouse.stage(schema)]
+        if quarantines:
+            self.stages.append(context.warehouse.stage(QUARANTINE))
+
+    @property
+    def unseen(self) -> set[str]:
+        """Mapped paths that no record had so far."""
+        return self._shaper.unseen
+
+    @property
+    def dropped(self) -> dict[str, int]:
+        """Fields without a column, and in how many records; of tables with a schema file only."""
+        return self._shaper.dropped
+
+    async def shape(self, records: Sequence[Any]) -> Shaped:
+        """Return what becomes of records. Rows that were shaped before still fit the stage."""
+        if isinstance(self._shaper, Shaper):
+            return self._shaper.shape(records)
+        shaped = await self._shaper.shape(records)
+        if self._table is not None and self._table.schema != self._schema:
+            await self.stages[0].flush()
+            self._schema = self._table.schema
+            self.stages[0] = self._context.warehouse.stage(self._schema)
+        return shaped
+
+    async def cursor_column(self, path: str) -> str | None:
+        """Return the column of the loaded rows that holds the field at `path`; None before there is one."""
+        if self._table is not None:
+            return self._table.column_of(path)
+        if not isinstance(self._shaper, Shaper):
+            raise StepFailed(
+                f"incremental.cursor_path: a raw table keeps {path!r} in {RECORD} only, which gives no cursor. Write"
+                " a schema file, or set destination.schema: {mode: infer}."
+            )
+        column = self._shaper.column_of(path)
+        await self._context.warehouse.ensure_table(self._schema)
+        return column
+
+    async def load(self, *, dates: Sequence[date] | None, staged: int) -> LoadResult:
+        """Make the rows visible. `staged` is their number, slices before included."""
+        target = self._target
+        for name in filter(None, (*target.key_fields, target.date_field)):
+            if self._table is None or self._table.has(name):
+                continue
+            if staged:
+                raise StepFailed(f"destination: no record has a field for the column {name!r} of {target.table}")
+            await self._context.warehouse.ensure_table(self._schema)  # for those who read it; it has no rows yet
+            return LoadResult(0, 0)
+        return await self._context.warehouse.load(
+            self.stages[0],
+            dates=dates,
+            date_field=target.date_field or None,
+            mode=target.mode,
+            key_fields=target.key_fields,
+        )
+
+    async def load_quarantine(self) -> None:
+        """Make the rows visible that were set aside."""
+        keys = ("table_name", "step_id", "row_digest")
+        await self._context.warehouse.load(self.stages[1], dates=None, mode=WriteMode.MERGE, key_fields=keys)
+
+    def changes(self) -> list[str]:
+        """Return what this run has changed of the table's schema, in words; at most so many and a number."""
+        changes = [] if self._table is None else self._table.changes()
+        further = len(changes) - _CHANGES_MAX
+        return [*changes[:_CHANGES_MAX], f"{further} further columns"] if further > 0 else changes
+
+
+async def open_landing(
+    target: LandingTarget,
+    transform: Transform,
+    context: Context,
+    *,
+    dates: Sequence[date] | None,
+    filters: bool = False,
+    quarantines: bool = False,
+    unseen: Iterable[str] | None = None,
+    dropped: Mapping[str, int] | None = None,
+) -> Landing:
+    """Return the landing of a step that replaces `dates` (None: rows are merged or added whatever their day).
+
+    `filters` leaves rows of other days out, `quarantines` sets those aside that do not fit; `unseen` and `dropped` are
+    those of the slices before.
+
+    Raises `StepFailed` for a transformation that names no column, or a `schema` that contradicts the table's file.
+    """
+    options = target.landing
+    aside = quarantines or (options is not None and options.mode == "infer" and options.contract == "quarantine")
+    quarantine = {"table_name": target.table, "step_id": context.step_id} if aside else None
+    added = await _added(transform, context)
+    days = dates if filters and target.date_field else None
+    date_field = target.date_field if dates is not None else ""
+    file = context.warehouse.schema(target.table)
+    if options is None and file is not None:
+        shaper = Shaper(
+            file,
+            transform,
+            added,
+            quarantine=quarantine,
+            days=days,
+            date_field=date_field,
+            unseen=unseen,
+            dropped=dropped,
+        )
+        return Landing(target, context, shaper, file, quarantines=aside)
+    common: dict[str, Any] = {
+        "transform": transform,
+        "added": added,
+        "quarantine": quarantine,
+        "days": None if days is None else frozenset(days),
+        "date_field": date_field,
+        "unseen": set(transform.field_mapping if unseen is None else unseen),
+    }
+    if options is None or options.mode == "raw":
+        if file is not None:
+            raise StepFailed(
+                f"destination.schema: {target.table} has a schema file, so its records do not land raw: remove"
+                " `schema`, or the file"
+            )
+        schema = raw_schema(target)
+        return Landing(target, context, RawShaper(schema=schema, **common), schema, quarantines=aside)
+    table = InferredTable(target.table, options, context)
+    await table.open()
+    return Landing(
+        target, context, InferringShaper(table=table, **common), table.schema, table=table, quarantines=aside
+    )
+
+
+async def _added(transform: Transform, context: Context) -> dict[str, Any]:
+    """Return the values of `add_fields`: SQL is evaluated once, its values travel as query parameters."""
+    added: dict[str, Any] = {}
+    for name, value in transform.add_fields.items():
+        is_sql = isinstance(value, Mapping) or (isinstance(value, str) and _SQL.fullmatch(value) is not None)
+        if not is_sql:
+            added[name] = value
+            continue
+        sql, parameters = bind(value)
+        (row,) = (await context.warehouse.query(f"SELECT {sql} AS value", parameters)).rows
+        added[name] = row["value"]
+    return added

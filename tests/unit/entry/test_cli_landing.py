@@ -1,0 +1,99 @@
+"""An API without a schema file, from its first run to the file that is written out of its table."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.unit.entry.conftest import Cli
+
+PIPELINE = """
+pipeline_id: "{{org_slug}}-shop-orders"
+provider: shop
+steps:
+  - step_id: extract_orders
+    ps_type: generic.api_extractor
+    config: {{url: "{url}/{{date}}", data_path: data, pagination: {{type: none}}, allow_private_addresses: true}}
+    destination: {{table: shop_orders_daily_raw{schema}}}
+  - step_id: check_orders
+    ps_type: generic.dq_check
+    depends_on: extract_orders
+    config:
+      table: shop_orders_daily_raw
+      checks: [{{type: row_count, min: 1}}]
+"""
+DAYS: dict[str, list[dict[str, Any]]] = {
+    "2026-11-10": [{"id": 1, "amount": 12.5, "Paid With": "card"}],
+    "2026-11-11": [{"id": 2, "amount": 0.1, "vat": {"rate": 0.19}}, {"id": "three", "amount": 1}],
+}
+
+
+class Orders(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = json.dumps({"data": DAYS[self.path.strip("/")]}).encode()
+        self.send_response(200)
+        self.send_header("content-type", "application/json")
+        self.send_header("content-length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def url() -> Iterator[str]:
+    server = HTTPServer(("127.0.0.1", 0), Orders)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def write(configs: Path, url: str, schema: str) -> None:
+    (configs / "shop" / "orders.yml").write_text(PIPELINE.format(url=url, schema=schema))
+
+
+def test_records_land_raw_where_no_file_describes_the_table(acme: Cli, configs: Path, url: str) -> None:
+    write(configs, url, "")
+    assert acme("validate", "shop/orders").code == 0
+    assert acme("run", "acme", "shop/orders", "-p", "date=2026-11-10", "--wait").code == 0
+    (row,) = acme("query", "acme", "SELECT record FROM shop_orders_daily_raw", "--json").data["rows"]
+    assert row["record"] == DAYS["2026-11-10"][0]
+
+
+def test_inferred_columns_are_shown_by_status_and_written_out_as_a_file(acme: Cli, configs: Path, url: str) -> None:
+    write(configs, url, ", schema: {mode: infer}")
+    assert acme("validate", "shop/orders").code == 0
+    for day in DAYS:
+        ran = acme("run", "acme", "shop/orders", "-p", f"date={day}", "--wait", "--json")
+        assert ran.code == 0, ran.err
+    (warning,) = acme("status", ran.data["run_id"], "--json").data["warnings"]
+    assert warning == (
+        "extract_orders: shop_orders_daily_raw has new columns: vat JSON; id__string STRING for values of 'id' that are"
+        " STRING"
+    )
+    assert warning in acme("status", ran.data["run_id"]).out
+    assert acme("schemas", "infer", "acme", "nothing").code == 2
+    written = acme("schemas", "infer", "acme", "shop_orders_daily_raw")
+    file = configs / "shop" / "schemas" / "shop_orders_daily_raw.json"
+    file.parent.mkdir()
+    file.write_text(written.out)
+    types = {field["name"]: field["type"] for field in json.loads(written.out)["fields"]}
+    assert types == {"id": "INT64", "amount": "NUMERIC", "Paid_With": "STRING", "vat": "JSON", "id__string": "STRING"}
+    again = acme("run", "acme", "shop/orders", "-p", "date=2026-11-11", "--wait")
+    assert again.code == 0, again.err
+    rows = acme("query", "acme", "SELECT id, id__string, amount FROM shop_orders_daily_raw ORDER BY amount", "--json")
+    assert [list(row.values()) for row in rows.data["rows"]] == [
+        [2, None, "0.1"],
+        [None, "three", "1"],
+        [1, None, "12.5"],
+    ]
