@@ -28,6 +28,8 @@ WITHOUT_DATES = {
     "openai_model_pricing_candidate",
     "openai_subscription_plans",
     "org_api_keys",
+    "org_hierarchy",
+    "org_hierarchy_levels",
     "org_integration_credentials",
     "org_meta_quarantine_rows",
     "org_profiles",

@@ -8,10 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from convergence.bootstrap import EmbeddedOptions, embedded
+from convergence.domain.hierarchy import Hierarchy, Node
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
 from convergence.ports.warehouse import Scope, Statement
 from convergence.tenants.api_keys import ApiKeyStore
+from convergence.tenants.hierarchies import store_hierarchy
 from tests.bench import engine
 
 PIPELINE = """
@@ -22,7 +24,10 @@ steps:
     config:
       query: |
         SELECT '{date}' AS day, p.org_slug, s.daily_limit, u.daily_used, k.name, LENGTH(k.hash_prefix) AS digits,
-          (SELECT COUNT(*) FROM organizations.org_integration_credentials) AS credentials
+          (SELECT COUNT(*) FROM organizations.org_integration_credentials) AS credentials,
+          (SELECT h.path FROM organizations.org_hierarchy AS h CROSS JOIN UNNEST(h.labels) AS l
+           JOIN organizations.org_hierarchy_levels AS v ON v.name = h.level
+           WHERE l.key = 'cost_center' AND l.value = '4711') AS team
         FROM organizations.org_profiles AS p
         JOIN organizations.org_subscriptions AS s USING (org_slug)
         CROSS JOIN organizations.org_usage_quotas AS u
@@ -44,8 +49,12 @@ BEGIN
   VALUES ('procedure', v_plan, CURRENT_DATE());
 END;
 """
+TEAM = (
+    Node(node_id="eng", name="Engineering", level="department"),
+    Node(node_id="ml", name="Models", level="team", parent_id="eng", labels={"cost_center": "4711"}),
+)
 KINDS = {"daily_limit": "INT64", "daily_used": "INT64", "digits": "INT64", "credentials": "INT64"}
-COLUMNS = ("day", "org_slug", "daily_limit", "daily_used", "name", "digits", "credentials")
+COLUMNS = ("day", "org_slug", "daily_limit", "daily_used", "name", "digits", "credentials", "team")
 
 
 def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
@@ -68,6 +77,7 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
             keys = ApiKeyStore(services.documents, services.clock)
             for slug in ("globex", "org0"):
                 await keys.create(slug, name=f"key of {slug}")
+            await store_hierarchy(services.documents, "org0", Hierarchy(TEAM))
             await services.orgs.change("org0", lambda org: replace(org, plan="pro"), token="t")
             await worker.start()
             for slug in ("globex", "org0"):
@@ -77,10 +87,18 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
                 logged = "SELECT x_org_slug FROM org_meta_dq_results"
                 logs = await services.warehouse.query(Statement(logged, scope=Scope(dataset=f"{slug}_dev")))
                 assert logs.rows == [{"x_org_slug": slug}]
-                sql = "SELECT org_slug, daily_used, name, digits, credentials FROM acme_plans_daily_raw ORDER BY 1"
+                sql = (
+                    "SELECT org_slug, daily_used, name, digits, credentials, team FROM acme_plans_daily_raw ORDER BY 1"
+                )
                 rows = await services.warehouse.query(Statement(sql, scope=Scope(dataset=f"{slug}_dev")))
                 found[slug] = [tuple(row.values()) for row in rows.rows]
 
     asyncio.run(main())
-    assert found["globex"] == [("globex", 1, "key of globex", 8, 0), ("procedure", None, "globexsecret", None, None)]
-    assert found["org0"] == [("org0", 1, "key of org0", 8, 0), ("procedure", None, "org0pro", None, None)]
+    assert found["globex"] == [
+        ("globex", 1, "key of globex", 8, 0, None),
+        ("procedure", None, "globexsecret", None, None, None),
+    ]
+    assert found["org0"] == [
+        ("org0", 1, "key of org0", 8, 0, "Engineering / Models"),
+        ("procedure", None, "org0pro", None, None, None),
+    ]

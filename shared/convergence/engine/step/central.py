@@ -10,6 +10,7 @@ from convergence.engine.services import Services, dataset_of
 from convergence.engine.store import usage_path
 from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, Lineage, Load, Row
 from convergence.tenants.api_keys import ApiKeyStore
+from convergence.tenants.hierarchies import read_hierarchy
 
 Rows = Callable[[Services, str], Awaitable[list[Row]]]
 
@@ -106,6 +107,28 @@ async def _credentials(services: Services, org: str) -> list[Row]:
     ]
 
 
+async def _levels(services: Services, org: str) -> list[Row]:
+    found = await read_hierarchy(services.documents, org)
+    return [{"org_slug": org, "level_number": number, "name": name} for number, name in enumerate(found.levels, 1)]
+
+
+async def _nodes(services: Services, org: str) -> list[Row]:
+    found = await read_hierarchy(services.documents, org)
+    return [
+        {
+            "org_slug": org,
+            "node_id": node.node_id,
+            "name": node.name,
+            "level": node.level,
+            "level_number": found.depth(node),
+            "parent_id": node.parent_id or None,
+            "path": " / ".join(each.name for each in found.path_of(node)),
+            "labels": [{"key": key, "value": value} for key, value in node.labels.items()],
+        }
+        for node in found.nodes
+    ]
+
+
 def _text(profile: Mapping[str, Any], name: str) -> str | None:
     value = profile.get(name)
     return None if value is None else str(value)
@@ -113,6 +136,8 @@ def _text(profile: Mapping[str, Any], name: str) -> str | None:
 
 MIRRORED: Final[Mapping[str, Rows]] = {
     "org_api_keys": _keys,
+    "org_hierarchy": _nodes,
+    "org_hierarchy_levels": _levels,
     "org_integration_credentials": _credentials,
     "org_profiles": _profile,
     "org_subscriptions": _subscription,

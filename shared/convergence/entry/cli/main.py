@@ -43,6 +43,7 @@ COMMANDS: Final = {
     "schemas": "schemas",
     "org": "org",
     "key": "key",
+    "hierarchy": "hierarchy",
     "integration": "integration",
     "procedures": "procedures",
     "migrate": "migrate",

@@ -14,6 +14,8 @@ CENTRAL_TABLES: Final = frozenset(
     {
         "org_api_keys",
         "org_audit_logs",
+        "org_hierarchy",
+        "org_hierarchy_levels",
         "org_integration_credentials",
         "org_meta_pipeline_runs",
         "org_meta_step_logs",
