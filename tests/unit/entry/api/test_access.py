@@ -35,6 +35,7 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
         keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
         real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
         real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
+        real |= {"replay_id": "replay_0", "letter_id": "letter_0"}
         weekly = {"pipeline": "shop/cost/daily", "name": "weekly", "cron_expression": "0 6 * * 1"}
         added = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=weekly)
         real |= {"schedule_id": added.json()["schedule_id"], "change": "pause"}
