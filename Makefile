@@ -15,7 +15,7 @@ JOBS   ?= 2
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema package clean
+.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema package infra-check deploy rollback destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -64,6 +64,18 @@ prices: $(VENV)/dev ## Regenerate the seeded price lists from the published one
 
 package: $(VENV)/dev ## Package the functions into build/functions, each with its locked requirements; ARGS="--configs DIR" adds yours
 	@PYTHONPATH=shared $(BIN)/python -m infra.packages $(ARGS)
+
+infra-check: $(VENV)/dev ## Check infra/: read it; with terraform on PATH also validate, plan and test it, without network or account
+	$(BIN)/python -m pytest -q tests/infra
+
+deploy: $(VENV)/dev ## Deploy to ENV=dev|stage|prod: package, upload, apply, wait, migrate, run; VERSION= names the release
+	@PATH=$(CURDIR)/$(BIN):$$PATH infra/deploy.sh deploy "$(ENV)" $(VERSION)
+
+rollback: $(VENV)/dev ## Go back in ENV to the release VERSION
+	@infra/deploy.sh rollback "$(ENV)" $(VERSION)
+
+destroy: ## Remove ENV=dev|stage; refused for prod
+	@infra/deploy.sh destroy "$(ENV)"
 
 schema: $(VENV)/dev ## Regenerate configs/pipeline.schema.json from the models
 	$(BIN)/convergence schema --write

@@ -35,12 +35,13 @@ def _deployed(folder: Path) -> Parts:
     from convergence.adapters.gcp.log import to_stdout
     from convergence.bootstrap.google_cloud import google_cloud
     from convergence.config.settings.deployment import read_as
-    from convergence.config.settings.functions import FunctionSettings
+    from convergence.config.settings.functions import FunctionSettings, PushSettings
 
-    settings = read_as(FunctionSettings)
+    file = read_function(folder, deployed=True)
+    settings = read_as(FunctionSettings if file.http == "public" else PushSettings)
     to_stdout(project=settings.GCP_PROJECT_ID, service=settings.K_SERVICE, version=settings.K_REVISION)
     services = cache(lambda: google_cloud(settings))
-    return parts(read_function(folder, deployed=True), settings, services, check=_check(settings))
+    return parts(file, settings, services, check=_check(settings))
 
 
 def parts(

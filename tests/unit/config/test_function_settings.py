@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from convergence.config.settings.deployment import read_as
-from convergence.config.settings.functions import FunctionSettings
+from convergence.config.settings.functions import FunctionSettings, PushSettings
 from convergence.errors import ConfigErrors
 from tests.unit.config.environment import PRODUCTION, given
 
@@ -72,3 +72,15 @@ def test_an_endpoint_is_host_and_port(tmp_path: Path, monkeypatch: pytest.Monkey
     given(monkeypatch, CONVERGENCE_KMS_ENDPOINT=endpoint)
     with pytest.raises(ConfigErrors, match="CONVERGENCE_KMS_ENDPOINT"):
         read_as(FunctionSettings, tmp_path)
+
+
+def test_a_function_without_the_api_needs_no_root_key_and_no_origins(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given(monkeypatch, **(PRODUCTION | SIGNED | {"CONVERGENCE_ROOT_KEY": "", "CORS_ORIGINS": ""}))
+    assert read_as(PushSettings, tmp_path).production
+    with pytest.raises(ConfigErrors, match="CONVERGENCE_ROOT_KEY: the root key has fewer"):
+        read_as(FunctionSettings, tmp_path)
+    given(monkeypatch, KMS_KEY_NAME="")
+    with pytest.raises(ConfigErrors, match="KMS_KEY_NAME"):
+        read_as(PushSettings, tmp_path)

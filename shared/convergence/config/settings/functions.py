@@ -18,6 +18,7 @@ _ENDPOINTS: Final = (
 )
 _NOWHERE: Final = "unknown"  # no platform: a developer's machine
 _PUSH: Final = ("CONVERGENCE_PUSH_AUDIENCE", "CONVERGENCE_PUSH_SERVICE_ACCOUNT")
+_API_ONLY: Final = frozenset({"CONVERGENCE_ROOT_KEY", "CORS_ORIGINS", "RATE_LIMIT_ENABLED"})
 
 # host:port of a stand-in for a service; none: the service itself, with the credentials of the instance.
 Endpoint = Annotated[str, Field(pattern=r"^$|^[A-Za-z0-9.\[\]:-]+:\d{1,5}$")]
@@ -51,3 +52,11 @@ class FunctionSettings(Settings):
         if self.ENVIRONMENT != "development" or self.K_REVISION != _NOWHERE:
             found += [(name, "must be set: deliveries are signed") for name in _PUSH if not getattr(self, name)]
         return found
+
+
+class PushSettings(FunctionSettings):
+    """Settings of a function without the API: it starts without the root key, which its account cannot read."""
+
+    def faults(self) -> list[tuple[str, str]]:
+        """Return the faults of a function, without those of settings that only the API uses."""
+        return [each for each in super().faults() if each[0] not in _API_ONLY]

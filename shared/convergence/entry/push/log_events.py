@@ -7,15 +7,18 @@ events costs few requests, and a single event is written at once.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 
+from convergence.domain.status import RunStatus
 from convergence.engine.dead_letter import keep_unreadable
-from convergence.engine.log_rows import LogRow, log_row
+from convergence.engine.log_rows import TABLES, LogRow, log_row
 from convergence.engine.services import Services
 from convergence.errors import InvalidInput, SchemaMismatch
 from convergence.ports.bus import Ack, Answer, Delivery
 from convergence.ports.warehouse import SHARED_DATASET
 
+logger = logging.getLogger(__name__)
 _Waiting = tuple[LogRow, asyncio.Future[None]]
 
 
@@ -35,6 +38,10 @@ class LogEvents:
         except InvalidInput as error:
             await keep_unreadable(services, delivery, str(error))
             return Ack()
+        if row.table.name == TABLES["run"] and row.row["status"] == RunStatus.FAILED:
+            logger.warning(
+                "run %s of %s failed", row.row["run_id"], row.row["x_org_slug"]
+            )  # infra/: an alert counts it
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.append((row, durable))
         if self._writing is None:

@@ -165,3 +165,16 @@ def test_a_row_without_what_its_table_requires_is_refused() -> None:
     del event["data"]["step_id"]
     with pytest.raises(InvalidInput, match="org_meta_step_logs: it has no step_id"):
         log_row(json.dumps(event).encode(), SCHEMAS.get, at=datetime(2026, 3, 1, tzinfo=UTC))
+
+
+def test_a_run_that_failed_is_a_line_that_an_alert_counts(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    async def scenario() -> None:
+        world.tables.go.set()
+        events = (an_event(1, kind="run", status="failed"), an_event(2, kind="run"), an_event(3, status="failed"))
+        await asyncio.gather(*world.send(*events))
+
+    world.engine.run_scenario(scenario)
+    (line,) = [record.getMessage() for record in caplog.records]
+    assert line == "run r1 of acme failed"
+    metric = (CONFIGS.parent / "infra" / "monitoring.tf").read_text()
+    assert "^run .* failed" in metric

@@ -1,0 +1,48 @@
+"""What Terraform gets from the code: Firestore's indexes, and the tables of the log.
+
+usage: python -m infra.declared   writes infra/declared.json; a test compares it with what the code declares
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any, Final
+
+from convergence.adapters.gcp.documents.indexes import index_file
+from convergence.adapters.gcp.warehouse.tables import schema_field
+from convergence.config.files.table_schema import TableSchemas
+from convergence.engine.log_rows import TABLES
+from convergence.engine.services import INDEXES, UNINDEXED
+from convergence.ports.warehouse import TableSchema
+from infra.project import ROOT
+
+FILE: Final = Path(__file__).with_name("declared.json")
+
+
+def declared() -> dict[str, Any]:
+    """Return `firestore` in the shape of firestore.indexes.json, and `tables`, each with its BigQuery schema."""
+    schemas = TableSchemas(ROOT / "configs")
+    return {
+        "firestore": index_file(INDEXES, UNINDEXED),
+        "tables": [_table(schemas.get(name)) for name in sorted(set(TABLES.values()))],
+    }
+
+
+def _table(table: TableSchema) -> dict[str, Any]:
+    return {
+        "name": table.name,
+        "description": table.description,
+        "partition_by": table.partition_by,
+        "clustering": list(table.cluster_by),
+        "schema": [schema_field(column).to_api_repr() for column in table.columns],
+    }
+
+
+def text() -> str:
+    """Return the file's text."""
+    return json.dumps(declared(), indent=1, sort_keys=True) + "\n"
+
+
+if __name__ == "__main__":
+    FILE.write_text(text(), "utf-8")

@@ -1,0 +1,140 @@
+"""infra/deploy.sh, with programs in the place of gcloud, terraform and others that record how they were called."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from infra.project import ROOT
+
+PROGRAM = """#!/bin/sh
+echo "$(basename "$0") $*" >>"$CALLS"
+case "$(basename "$0") $*" in
+  *"output -raw url") echo https://api.example ;;
+  *"output -raw release") echo "$BEFORE" ;;
+  $FAILS) exit 1 ;;
+esac
+"""
+
+
+class World:
+    """A copy of what the script reads, and the calls that it made."""
+
+    def __init__(self, root: Path) -> None:
+        self.root, self._calls = root, root / "calls"
+        shutil.copytree(ROOT / "infra" / "envs", root / "infra" / "envs")
+        shutil.copyfile(ROOT / "infra" / "deploy.sh", root / "infra" / "deploy.sh")
+        (root / "build" / "functions").mkdir(parents=True)
+        (root / "build" / "functions" / "step.zip").touch()
+        (root / "bin").mkdir()
+        for name in ("gcloud", "terraform", "curl", "convergence", "make", "git"):
+            program = root / "bin" / name
+            program.write_text(PROGRAM)
+            program.chmod(0o755)
+
+    def run(self, *words: str, fails: str = "nothing", before: str = "v1", **more: str) -> tuple[int, list[str], str]:
+        """Return exit code, calls and what was written to stderr. Calls that match `fails` (a glob) fail."""
+        environment = {
+            "PATH": f"{self.root / 'bin'}:{os.environ['PATH']}", "CALLS": str(self._calls), "BEFORE": before, **more,
+        }  # fmt: skip
+        program = PROGRAM.replace("$FAILS", fails.replace(" ", "\\ "))
+        for path in (self.root / "bin").iterdir():
+            path.write_text(program)
+        done = subprocess.run(
+            ["bash", self.root / "infra" / "deploy.sh", *words],
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        calls = self._calls.read_text().splitlines() if self._calls.exists() else []
+        self._calls.unlink(missing_ok=True)
+        return done.returncode, calls, done.stderr
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(tmp_path)
+
+
+def applied(calls: list[str]) -> list[str]:
+    return [call.rpartition("release=")[2] for call in calls if " apply " in call]
+
+
+def test_a_release_is_uploaded_applied_awaited_migrated_and_tried(world: World) -> None:
+    code, calls, _ = world.run("deploy", "stage", "v2", CONVERGENCE_ROOT_KEY="r", CONVERGENCE_API_KEY="k")
+    assert code == 0
+    order = [" ".join(call.split()[:4]) for call in calls if "output" not in call]
+    assert order == [
+        "make --no-print-directory package",
+        "gcloud storage cp build/functions/step.zip",
+        "terraform -chdir=infra init -input=false",
+        "terraform -chdir=infra apply -input=false",
+        "curl --fail --silent --show-error",
+        "convergence --url https://api.example migrate",
+        "convergence --url https://api.example procedures",
+        "convergence --url https://api.example run",
+    ]
+    assert "gs://convergence-stage-terraform/releases/v2/" in calls[1]
+    assert applied(calls) == ["v2"]
+
+
+@pytest.mark.parametrize("fails", ["curl *", "convergence * migrate", "convergence * run *", "terraform * release=v2"])
+def test_the_release_before_comes_back_whatever_failed(world: World, fails: str) -> None:
+    code, calls, error = world.run(
+        "deploy", "prod", "v2", fails=fails, CONVERGENCE_ROOT_KEY="r", CONVERGENCE_API_KEY="k"
+    )
+    assert code != 0
+    assert applied(calls) == ["v2", "v1"]
+    assert "going back to v1" in error
+
+
+def test_without_a_release_before_there_is_none_to_go_back_to(world: World) -> None:
+    code, calls, error = world.run("deploy", "stage", "v2", fails="curl *", before="")
+    assert (code, applied(calls)) == (2, ["v2"])
+    assert "v2 does not run in stage" in error
+
+
+def test_a_rollback_applies_an_uploaded_release_only(world: World) -> None:
+    code, calls, _ = world.run("rollback", "prod", "v1")
+    assert (code, applied(calls)) == (0, ["v1"])
+    code, calls, error = world.run("rollback", "prod", "v9", fails="gcloud storage ls *")
+    assert (code, applied(calls)) == (2, [])
+    assert "has no v9" in error
+    assert world.run("rollback", "prod")[0] == 2
+
+
+def test_production_is_not_destroyed(world: World) -> None:
+    code, calls, error = world.run("destroy", "prod")
+    assert (code, calls) == (2, [])
+    assert "prod is not destroyed by a command" in error
+    code, calls, _ = world.run("destroy", "dev")
+    assert code == 0
+    assert any(" destroy " in call for call in calls)
+
+
+@pytest.mark.parametrize("words", [(), ("deploy",), ("deploy", "elsewhere"), ("run", "dev")])
+def test_what_it_does_not_know_it_refuses_before_anything_is_called(world: World, words: tuple[str, ...]) -> None:
+    code, calls, error = world.run(*words)
+    assert (code, calls) == (2, [])
+    assert error.startswith("deploy.sh: ")
+
+
+@pytest.mark.parametrize("name", ["pr", "stage", "prod"])
+def test_a_build_calls_what_is_there(name: str) -> None:
+    build = yaml.safe_load((ROOT / "infra" / "cloudbuild" / f"{name}.yaml").read_text())
+    for step in build["steps"]:
+        for word in step.get("args", []):
+            if word.startswith(("infra/", ".ci/")):
+                assert (ROOT / word).exists()
+    available = {each["env"] for each in build.get("availableSecrets", {}).get("secretManager", [])}
+    assert {name for step in build["steps"] for name in step.get("secretEnv", [])} == available
+    if name == "prod":
+        assert [step["id"] for step in build["steps"]] == ["staging-is-healthy", "deploy"]
+    if name != "pr":
+        assert build["steps"][-1]["args"][:3] == ["infra/deploy.sh", "deploy", name]

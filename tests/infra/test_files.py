@@ -1,0 +1,94 @@
+"""What can be read from infra/*.tf without Terraform; these tests always run."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+import hcl2
+import pytest
+
+from infra import declared
+from infra.project import ROOT
+from tests.emulators.topology import functions
+from tests.infra.grants import GRANTS
+
+INFRA = ROOT / "infra"
+FILES = sorted(INFRA.glob("*.tf"))
+FUNCTIONS = functions()
+
+
+def resources() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Yield kind, name and body of each resource."""
+    for path in FILES:
+        for block in hcl2.loads(path.read_text("utf-8")).get("resource", []):
+            for kind, named in block.items():
+                for name, body in named.items():
+                    yield kind.strip('"'), name.strip('"'), body
+
+
+RESOURCES = {f"{kind}.{name}": body for kind, name, body in resources()}
+
+
+def test_what_terraform_gets_from_the_code_is_current() -> None:
+    assert declared.FILE.read_text("utf-8") == declared.text(), "run: python -m infra.declared"
+
+
+def test_functions_come_from_their_files_alone() -> None:
+    text = "".join(path.read_text("utf-8") for path in FILES)
+    for name in FUNCTIONS:
+        if name not in {"dispatcher", "notifier", "scheduler"}:  # an output and two alerts name these
+            assert not re.search(rf'"{name}"', text), f"{name} is named in HCL: adding a function must not touch it"
+    for kind in ("google_cloudfunctions2_function.function", "google_service_account.function"):
+        assert RESOURCES[kind]["for_each"] == "${local.functions}"
+    assert RESOURCES["google_pubsub_subscription.push"]["for_each"] == "${local.triggers}"
+
+
+def test_each_push_is_signed() -> None:
+    (push,) = RESOURCES["google_pubsub_subscription.push"]["push_config"]
+    (token,) = push["oidc_token"]
+    assert token["service_account_email"] == "${google_service_account.push.email}"
+    assert token["audience"] == "${local.urls[each.value.function]}"
+    assert push["push_endpoint"].strip('"').startswith(token["audience"])
+
+
+def test_every_switched_on_api_is_needed_and_every_needed_one_is_switched_on() -> None:
+    (apis,) = (each["apis"] for each in _locals("project.tf") if "apis" in each)
+    listed = {api.strip('"') for api in apis}
+    # What a resource's name begins with → the API that makes it.
+    made_by = {
+        "google_artifact_registry": "artifactregistry", "google_bigquery": "bigquery", "google_kms": "cloudkms",
+        "google_billing": "billingbudgets", "google_cloudfunctions2": "cloudfunctions", "google_firestore": "firestore",
+        "google_cloud_scheduler": "cloudscheduler", "google_cloud_run": "run", "google_logging": "logging",
+        "google_monitoring": "monitoring", "google_pubsub": "pubsub", "google_secret_manager": "secretmanager",
+        "google_service_account": "iam",
+    }  # fmt: skip
+    needed = {api for prefix, api in made_by.items() if any(name.startswith(prefix) for name in RESOURCES)}
+    assert needed | {"cloudbuild", "storage"} == listed  # these build the functions out of their packages
+
+
+def _locals(file: str) -> list[dict[str, Any]]:
+    found: list[dict[str, Any]] = hcl2.loads((INFRA / file).read_text("utf-8"))["locals"]
+    return found
+
+
+@pytest.mark.parametrize("name", ["dev", "stage", "prod"])
+def test_each_environment_has_its_variables_and_its_state(name: str) -> None:
+    given = hcl2.loads((INFRA / "envs" / f"{name}.tfvars").read_text("utf-8"))
+    declared_names = {
+        each.strip('"') for block in hcl2.loads((INFRA / "variables.tf").read_text())["variable"] for each in block
+    }
+    assert {key for key in given if not key.startswith("__")} <= declared_names
+    backend = (INFRA / "envs" / f"{name}.gcs.tfbackend").read_text()
+    assert given["releases_bucket"].strip('"') in backend
+    assert (given["protect"] in {True, "true"}) == (name == "prod")
+
+
+def test_the_page_lists_what_each_functions_account_may_do() -> None:
+    page = (ROOT / "docs" / "google-cloud.md").read_text("utf-8")
+    for word, roles in GRANTS.items():
+        (line,) = [line for line in page.splitlines() if line.startswith(f"| `{word}` |")]
+        assert set(re.findall(r"`(roles/[\w.]+)`", line)) == roles
+        users = {name for name, file in FUNCTIONS.items() if word in file.access}
+        assert set(re.findall(r"`([a-z_]+)`", line.rsplit("|", 2)[1])) == users
