@@ -67,6 +67,9 @@ package: $(VENV)/dev ## Package the functions into build/functions, each with it
 
 infra-check: $(VENV)/dev ## Check infra/: read it; with terraform on PATH also validate, plan and test it, without network or account
 	$(BIN)/python -m pytest -q tests/infra
+	@$(MAKE) --no-print-directory $(VENV)/checkov || echo "checkov cannot be installed here: its checks are skipped."
+	@[ ! -x $(VENV)/checkov/bin/checkov ] || \
+		$(VENV)/checkov/bin/checkov -d infra --framework terraform --compact --quiet --skip-download
 
 deploy: $(VENV)/dev ## Deploy to ENV=dev|stage|prod: package, upload, apply, wait, migrate, run; VERSION= names the release
 	@PATH=$(CURDIR)/$(BIN):$$PATH infra/deploy.sh deploy "$(ENV)" $(VERSION)
@@ -95,6 +98,11 @@ audit: $(VENV)/dev $(VENV)/audit ## Check the locked versions for known vulnerab
 $(VENV)/audit:
 	@$(PYTHON) -m venv $@
 	@$@/bin/pip install -qq --disable-pip-version-check pip-audit==2.10.1 || (rm -rf $@; exit 1)
+
+# In an environment of its own: it pins what others need newer.
+$(VENV)/checkov:
+	@$(PYTHON) -m venv $@
+	@$@/bin/pip install -qq --disable-pip-version-check checkov==3.3.30 || (rm -rf $@; exit 1)
 
 clean: ## Remove the environment and the demo data
 	rm -rf $(VENV) .convergence

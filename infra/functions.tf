@@ -20,6 +20,8 @@ locals {
 }
 
 resource "google_artifact_registry_repository" "functions" {
+  #checkov:skip=CKV_GCP_84: images hold no data, and Google's keys encrypt them
+
   repository_id = "convergence"
   description   = "Images of the functions, made by Cloud Build out of their packages."
   location      = var.region
@@ -48,6 +50,8 @@ resource "google_artifact_registry_repository" "functions" {
 }
 
 resource "google_cloudfunctions2_function" "function" {
+  #checkov:skip=CKV_GCP_124: pushes of Pub/Sub are not internal traffic; IAM and the token's check keep others out
+
   for_each = local.functions
 
   name     = local.services[each.key]
