@@ -140,7 +140,8 @@ def test_the_standard_table_has_the_65_columns_of_focus_1_3_and_then_ours() -> N
 
 def test_mandatory_columns_of_focus_refuse_null() -> None:
     required = {column.name for column in SCHEMAS.get("cost_data_standard_1_3").columns if column.mode == "REQUIRED"}
-    assert required == {name for name, level in FOCUS.items() if level == "M"}
+    unknown = {"ListCost", "ContractedCost"}  # not every bill says them, and 0 would be a price
+    assert required == {name for name, level in FOCUS.items() if level == "M"} - unknown
 
 
 def test_money_and_quantities_are_decimals_in_every_table() -> None:

@@ -158,15 +158,15 @@ def test_two_schema_files_for_one_table_are_a_mistake_of_validate(root: Path) ->
 
 
 def test_a_processor_that_is_not_there_yet_is_a_mistake(root: Path) -> None:
-    write(root, "a/b.yml", HELLO.replace("generic.noop", "cloud.focus_converter"))
+    write(root, "a/b.yml", HELLO.replace("generic.noop", "genai.commitment_cost"))
     (problem,) = Catalog(root).validate().problems
     assert str(problem) == (
-        "a/b.yml:3:26: steps[0].ps_type: the processor 'cloud.focus_converter' is not part of this installation yet"
+        "a/b.yml:3:26: steps[0].ps_type: the processor 'genai.commitment_cost' is not part of this installation yet"
     )
 
 
 def test_a_switched_off_step_may_wait_for_its_processor(root: Path) -> None:
-    write(root, "a/b.yml", HELLO.replace("generic.noop", "cloud.focus_converter, enabled: false"))
+    write(root, "a/b.yml", HELLO.replace("generic.noop", "genai.commitment_cost, enabled: false"))
     report = Catalog(root).validate()
     assert report.ok
     assert "is not part of this installation yet" in str(report.warnings[0])

@@ -90,7 +90,8 @@ class FileWorld:
             async with StepClient() as client:
                 context = WorldContext(client, self.warehouse, self.clock, **given)
                 context.files = self.files
-                step = {"config": json.loads(text), "destination": destination}
+                block = json.loads(text)
+                step = {"source": block.pop("source"), "config": block, "destination": destination}
                 return dict(await FileExtractor().execute(step, context))
         finally:
             await server.stop()

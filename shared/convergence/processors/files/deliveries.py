@@ -13,7 +13,7 @@ from typing import Final
 from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore, StoredObject
 from convergence.processors.files.manifests import MANIFESTS, Manifest, read_manifest
-from convergence.processors.files.settings import FileSettings
+from convergence.processors.files.settings import FileSettings, Source
 
 MANIFEST_MAX: Final = 16 * 2**20  # bytes
 
@@ -32,14 +32,14 @@ class Delivery:
     rows: tuple[int, ...] = ()
 
 
-async def find_delivery(options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:
+async def find_delivery(source: Source, options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:
     """Return the newest delivery of the period that begins on `day`.
 
     Raises `StepFailed` when there is none, or a manifest does not say which files it is made of.
     """
-    if options.source.kind == "https":
-        return Delivery("", None, tuple(options.source.urls))
-    prefix = day.strftime(options.source.path)
+    if source.kind == "https":
+        return Delivery("", None, tuple(source.urls))
+    prefix = day.strftime(source.path)
     listed = await store.list(prefix, most=options.files_max)
     if options.delivery == "listing":
         return _of_listing([each for each in listed if fnmatchcase(_below(each.name, prefix), options.pattern)], prefix)
@@ -51,7 +51,7 @@ async def find_delivery(options: FileSettings, store: ObjectStore, day: date, sp
     for each in sorted(manifests, key=lambda each: each.modified)[-rule.newest :]:
         path = spool / "manifest"
         await store.fetch(each.name, path, bytes_max=MANIFEST_MAX)
-        found.append(read_manifest(options.delivery, path.read_bytes(), each, options.source.bucket))
+        found.append(read_manifest(options.delivery, path.read_bytes(), each, source.bucket))
     newest = max(found, key=lambda each: each.at)
     return Delivery(newest.id, newest.at, newest.names, newest.sizes, newest.rows)
 

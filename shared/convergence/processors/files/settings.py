@@ -13,18 +13,17 @@ from convergence.processors.settings import Settings
 
 
 class Source(Settings):
-    """Where the files are.
+    """Where the files are: the step's block `source`.
 
     folder: `path` below the org's folder of uploaded files. https: `urls`. s3, azure, gcs, oci: `bucket` (a container),
-    and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `secret` names the credential that
-    opens the place; `options` are further facts of the kind, such as a region or a role.
+    and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `options` are further facts of the
+    kind, such as a region or a role.
     """
 
     kind: Literal["folder", "https", "s3", "azure", "gcs", "oci"]
     path: str = ""
     urls: Sequence[str] = ()
     bucket: str = ""
-    secret: str = ""
     options: Mapping[str, str] = Field(default_factory=dict)
 
     @model_validator(mode="after")
@@ -42,7 +41,7 @@ class Source(Settings):
 
 
 class FileSettings(Settings):
-    """What is read, and how.
+    """What is read, and how. `secret` names the credential that opens the place.
 
     `delivery`: which files belong together. listing: all below `path` that match `pattern`. aws_export, aws_cur,
     azure_export: those that the newest manifest below `path` names.
@@ -59,7 +58,7 @@ class FileSettings(Settings):
     delivery may have fewer days than what is stored.
     """
 
-    source: Source
+    secret: str = ""
     delivery: Literal["listing", "aws_export", "aws_cur", "azure_export"] = "listing"
     pattern: str = "*"
     period: Literal["", "month"] = ""
@@ -95,4 +94,4 @@ class FileSettings(Settings):
 
     def opens(self) -> Sequence[Sequence[str]]:
         """Return the name of the credential, as `UsesCredentials` wants it."""
-        return ((self.source.secret,),) if self.source.secret else ()
+        return ((self.secret,),) if self.secret else ()

@@ -19,7 +19,7 @@ from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import FileFormat, RowFile, TableSchema, WriteMode
 from convergence.processors.files.deliveries import Delivery, find_delivery
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE, check_replacement
-from convergence.processors.files.settings import FileSettings
+from convergence.processors.files.settings import FileSettings, Source
 from convergence.processors.files.spool import Staged, stage_parts
 from convergence.processors.generic.api_rows import OTHER_FIELDS
 from convergence.processors.generic.target import Target
@@ -31,19 +31,21 @@ class FileExtractor:
     """One place of files."""
 
     config_model = FileSettings
+    source_model = Source
     destination_model = Target
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Load the delivery of each period; the result counts rows and names the deliveries."""
         options = settings(FileSettings, step_config)
+        source = settings(Source, step_config, "source")
         target = settings(Target, step_config, "destination")
-        secret = await context.secrets.open(options.source.secret) if options.source.secret else ""
-        store = await context.objects.open(options.source.place, secret)
+        secret = await context.secrets.open(options.secret) if options.secret else ""
+        store = await context.objects.open(source.place, secret)
         counted = {"rows_processed": 0, "rows_written": 0, "rows_quarantined": 0, "files": 0}
         deliveries: list[str] = []
         for day in _periods(options, context):
             with tempfile.TemporaryDirectory(prefix="convergence-files-") as folder:
-                delivery, figures = await _load_period(options, target, store, day, Path(folder), context)
+                delivery, figures = await _load_period(source, options, target, store, day, Path(folder), context)
             deliveries.append(delivery)
             counted = {name: count + figures[name] for name, count in counted.items()}
             context.progress(rows=counted["rows_processed"])
@@ -53,10 +55,10 @@ class FileExtractor:
 
 
 async def _load_period(
-    options: FileSettings, target: Target, store: ObjectStore, day: date, spool: Path, context: Context
+    source: Source, options: FileSettings, target: Target, store: ObjectStore, day: date, spool: Path, context: Context
 ) -> tuple[str, dict[str, int]]:
     """Load one delivery; return what identifies it, and its figures."""
-    delivery = await find_delivery(options, store, day, spool)
+    delivery = await find_delivery(source, options, store, day, spool)
     stage = context.warehouse.stage(target.table)
     dates = [day] if options.period else target.slices(context)
     day_column = _day_column(options, target, stage.schema)

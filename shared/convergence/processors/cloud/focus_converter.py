@@ -1,0 +1,77 @@
+"""`cloud.focus_converter`: bills that came as files → FOCUS 1.3 charges in `cost_data_standard_1_3`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, Literal
+
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter
+from convergence.processors.settings import Destination, Settings, settings, table_of
+
+PROCEDURE: Final = "sp_cloud_convert_focus_1_3"
+RAW: Final = (
+    "cloud_aws_billing_raw_daily",
+    "cloud_azure_billing_raw_daily",
+    "cloud_oci_billing_raw_daily",
+    "focus_billing_daily_raw",
+)
+
+
+class ConverterSettings(Settings):
+    """`table`: the raw table. `provider_name`: who bills, where the rows do not say it. `provider`: the pipeline's own
+    by default."""
+
+    table: Literal[
+        "cloud_aws_billing_raw_daily",
+        "cloud_azure_billing_raw_daily",
+        "cloud_oci_billing_raw_daily",
+        "focus_billing_daily_raw",
+    ]
+    provider_name: str
+    provider: str = ""
+
+    def uses_tables(self) -> Sequence[str]:
+        """Return the tables that the procedure reads."""
+        return RAW
+
+
+class FocusConverter:
+    """Converts the months that the run's days are in."""
+
+    config_model = ConverterSettings
+    destination_model = Destination
+    fixed_table = "cost_data_standard_1_3"
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Return how many charges there are, and what they sum up to."""
+        options = settings(ConverterSettings, step_config)
+        table = table_of(step_config, self.fixed_table)
+        for name in (*RAW, table):
+            await context.warehouse.ensure_table(name)
+        texts = {
+            "p_org_slug": context.org_slug,
+            "p_pipeline_id": context.pipeline_id,
+            "p_credential_id": context.credential_id,
+            "p_run_id": context.run_id,
+            "p_table": options.table,
+            "p_provider": options.provider or context.provider,
+            "p_provider_name": options.provider_name,
+        }
+        arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
+        arguments["p_start_date"] = Parameter("DATE", context.start_date)
+        arguments["p_end_date"] = Parameter("DATE", context.end_date)
+        (found,) = (await context.warehouse.call(PROCEDURE, arguments, repeatable=True)).rows
+        cost = found["billed_cost"]
+        return {
+            "status": SUCCESS,
+            "rows_processed": found["charges"],
+            "rows_written": found["charges"],
+            "table": table,
+            "billed_cost": None if cost is None else f"{cost:f}",
+        }
+
+
+def get_engine() -> FocusConverter:
+    """Return the processor."""
+    return FocusConverter()
