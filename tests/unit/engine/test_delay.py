@@ -17,3 +17,11 @@ def test_a_delay_doubles_within_its_bounds(failures: int, backoff: float, fracti
 
 def test_a_delay_is_never_shorter_than_the_provider_asked_for() -> None:
     assert delay_s(backoff_s=1, failures=1, fraction=0, at_least_s=42) == 42
+
+
+def test_half_of_a_delay_is_fixed_and_half_is_random() -> None:
+    waits = [
+        delay_s(backoff_s=10, failures=failures, fraction=fraction) for failures in (1, 2) for fraction in (0, 0.5)
+    ]
+    assert waits == [5, 7.5, 10, 15]
+    assert delay_s(backoff_s=1e9, failures=1, fraction=0.5) == DELAY_MAX_S * 0.75

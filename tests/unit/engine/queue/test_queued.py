@@ -6,13 +6,18 @@ from datetime import timedelta
 
 import pytest
 
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
 from convergence.engine.finish_run import finish_run
+from convergence.engine.messages import QueueChanged
 from convergence.engine.prepare_run import RunRequest, prepare
-from convergence.engine.queue.enqueue import check_queued, ensure_queue, queued, release_held
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.queue.enqueue import check_queued, enqueue, ensure_queue, queued, release_held
+from convergence.engine.queue.handler import on_queue_changed
 from convergence.engine.store import StoredRun, read_run, write_run
+from convergence.ports.bus import QUEUE_CHANGED, Ack, Delivery, Message
 from convergence.ports.documents import Delete
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
@@ -51,11 +56,45 @@ def still(engine: Engine) -> Engine:
 def test_the_end_of_a_run_releases_those_that_waited_for_it_and_no_others(still: Engine) -> None:
     async def scenario() -> None:
         first = await still.start()
+        soon = still.clock.now() + timedelta(seconds=60)
         waiting, other = await held(still, first.run_id), await held(still, "run_of_another_schedule")
         assert await release_held(still.services, first.run_id) == 1
         assert await rank(still, waiting)
         assert (await still.data("org_queues/acme"))["ready"] is True
         assert not await rank(still, other)
+        assert other.check_at == soon, "should the end of the one before be missed"
+
+    still.run_scenario(scenario)
+
+
+def test_the_end_of_a_schedules_run_lets_the_next_one_start(still: Engine) -> None:
+    """Also where the org itself waits for nothing: the held run is what makes it ready."""
+
+    async def scenario() -> None:
+        first = await still.start()
+        await write_run(
+            still.services, changed(first, schedule_id="sch_1", token="t_s"), (await read(still, first)).version
+        )
+        waiting = await held(still, first.run_id)
+        await finish_run(still.services, await read(still, first))
+        message = Message(QueueChanged("acme", first.run_id).encode())
+        assert await on_queue_changed(still.services, Delivery(message, "m1", 1, QUEUE_CHANGED)) == Ack()
+        assert (await read(still, waiting)).run.status is RunStatus.RUNNING
+
+    still.run_scenario(scenario)
+
+
+def test_a_pass_goes_through_all_orgs_that_are_ready_page_by_page(
+    still: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("convergence.engine.queue.admission._PAGE", 2)
+
+    async def scenario() -> None:
+        for number in range(5):
+            await still.org(f"org{number}")
+            run = (await prepare(still.services, RunRequest(org=f"org{number}", pipeline="p/d/n"))).run
+            await enqueue(still.services, run)
+        assert (await admission_pass(still.services)).runs == 5
 
     still.run_scenario(scenario)
 
