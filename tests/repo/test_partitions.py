@@ -35,6 +35,7 @@ WITHOUT_DATES = {
     "org_profiles",
     "org_subscriptions",
     "org_usage_quotas",
+    "saas_subscription_plans",
     "subscriptions",
 }
 OTHERS = {"org_cost_repricing": "usage_date"}  # only ever added to

@@ -1,0 +1,87 @@
+"""A term's invoices, and each day's share of them. The shares of a period add up to its invoice, to the last digit."""
+
+from __future__ import annotations
+
+import calendar
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import ROUND_HALF_UP, Context, Decimal
+from typing import Final
+
+from convergence.processors.subscription.terms import MONTHS, ONE_DAY, Term
+
+EXACT: Final = Context(prec=60, rounding=ROUND_HALF_UP)
+SHARE: Final = Decimal(1).scaleb(-9)  # what a day's share is rounded to
+# Digits behind the point that money of a currency has; all others have two. Source: ISO 4217.
+_MINOR: Final = {
+    **dict.fromkeys(("BIF", "CLP", "DJF", "GNF", "ISK", "JPY", "KMF", "KRW", "PYG", "RWF", "UGX", "UYI"), 0),
+    **dict.fromkeys(("VND", "VUV", "XAF", "XOF", "XPF"), 0),
+    **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Invoice:
+    """What is invoiced for the days from `first` to `last` (included): a whole period, or a term's part of one."""
+
+    term: Term
+    first: date
+    last: date
+    amount: Decimal
+
+    @property
+    def days(self) -> int:
+        """How many days it pays for."""
+        return (self.last - self.first).days + 1
+
+    def share(self, day: date, amount: Decimal | None = None) -> Decimal:
+        """Return the day's share of the amount (or of another one, such as the same in a different currency)."""
+        whole, number = self.amount if amount is None else amount, (day - self.first).days
+        return _accrued(whole, number + 1, self.days) - _accrued(whole, number, self.days)
+
+
+def cents(amount: Decimal, currency: str) -> Decimal:
+    """Return the amount as money of its currency, rounded half away from zero."""
+    return amount.quantize(Decimal(1).scaleb(-_MINOR.get(currency, 2)), context=EXACT)
+
+
+def invoices(terms: Sequence[Term], first: date, last: date) -> Iterator[Invoice]:
+    """Yield what one subscription's terms (`successive`) are invoiced, as far as it pays for days of this range."""
+    anchor = terms[0].billing_anchor or terms[0].first_paid
+    for number, term in enumerate(terms):
+        ends = term.ends_on or last
+        if term.first_paid > ends:
+            continue
+        if term.invoice_amount is not None:
+            found = [Invoice(term, term.first_paid, ends, cents(term.invoice_amount, term.currency))]
+        else:
+            cancelled = term.ends_on is not None and number == len(terms) - 1 and term.refund == "none"
+            found = list(_periods(term, term.billing_anchor or anchor, last, cancelled=cancelled))
+        yield from (each for each in found if each.first <= last and each.last >= first)
+
+
+def _periods(term: Term, anchor: date, until: date, *, cancelled: bool) -> Iterator[Invoice]:
+    months, number = MONTHS[term.billing_cycle], 0
+    while _at(anchor, months * number) > term.first_paid:  # an anchor that lies behind the first day
+        number -= 1
+    while (start := _at(anchor, months * number)) <= min(term.ends_on or until, until):
+        end = _at(anchor, months * (number + 1))
+        number += 1
+        first, last = max(start, term.first_paid), min(end - ONE_DAY, term.ends_on or date.max)
+        if last < first:
+            continue
+        paid = (end - first).days if cancelled else (last - first).days + 1
+        price = EXACT.multiply(term.unit_price, Decimal(term.seats))
+        amount = EXACT.divide(EXACT.multiply(price, Decimal(paid)), Decimal((end - start).days))
+        yield Invoice(term, first, last, cents(amount, term.currency))
+
+
+def _at(anchor: date, months: int) -> date:
+    """Return the day so many months after the anchor; the month's last one where it has no such day."""
+    year, month = divmod(anchor.year * 12 + anchor.month - 1 + months, 12)
+    return date(year, month + 1, min(anchor.day, calendar.monthrange(year, month + 1)[1]))
+
+
+def _accrued(amount: Decimal, days: int, of: int) -> Decimal:
+    return EXACT.divide(EXACT.multiply(amount, Decimal(days)), Decimal(of)).quantize(SHARE, context=EXACT)

@@ -1,0 +1,150 @@
+"""Terms of subscriptions: what was bought, from which day on. A change (seats, plan, price) is a further term."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date, timedelta
+from decimal import Decimal
+from itertools import groupby, pairwise
+from typing import Any, Final, Literal, get_args
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+
+from convergence.errors import StepFailed
+from convergence.processors.genai.currency import CURRENCIES
+from convergence.processors.settings import Settings
+
+TERMS_MAX: Final = 10_000
+ONE_DAY: Final = timedelta(days=1)
+Cycle = Literal["monthly", "quarterly", "annual"]
+MONTHS: Final[Mapping[str, int]] = {"monthly": 1, "quarterly": 3, "annual": 12}
+
+
+class Term(Settings):
+    """Seats of one plan at one price, from `starts_on` to `ends_on` (included; open without, or until the next term).
+
+    `unit_price` is for one seat and one billing cycle. Days up to `trial_ends_on` cost nothing. Periods are counted
+    from `billing_anchor`: by default the first paid day of the subscription, so a change in the middle of a period pays
+    for its own days. `invoice_amount` is what was invoiced for the whole term, such as a prepayment; it replaces the
+    price. `refund: none` is a cancellation whose rest of the period is not paid back. `refund_amount` was paid back on
+    `refund_on`.
+    """
+
+    subscription_id: str = Field(min_length=1, max_length=200)
+    vendor: str = Field(min_length=1, max_length=200)
+    plan: str = Field(min_length=1, max_length=200)
+    seats: int = Field(ge=1, le=10_000_000)
+    unit_price: Decimal = Field(ge=0, max_digits=20, decimal_places=9)
+    currency: str
+    billing_cycle: Cycle = "monthly"
+    starts_on: date
+    ends_on: date | None = None
+    trial_ends_on: date | None = None
+    billing_anchor: date | None = None
+    invoice_amount: Decimal | None = Field(default=None, ge=0, max_digits=20, decimal_places=9)
+    refund: Literal["prorated", "none"] = "prorated"
+    refund_on: date | None = None
+    refund_amount: Decimal | None = Field(default=None, gt=0, max_digits=20, decimal_places=9)
+    billing_account_id: str | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _given(cls, values: Any) -> Any:
+        """An empty text, as in a CSV or an unused parameter, is not given."""
+        if not isinstance(values, Mapping):
+            return values
+        return {name: value for name, value in values.items() if value is not None and value != ""}
+
+    @field_validator("currency")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value.upper() not in CURRENCIES:
+            raise ValueError("is not a code of ISO 4217")
+        return value.upper()
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Term:
+        if self.ends_on is not None and self.ends_on < self.starts_on:
+            raise ValueError(f"ends on {self.ends_on}, before it starts")
+        if self.trial_ends_on is not None and self.trial_ends_on < self.starts_on:
+            raise ValueError(f"the trial ends on {self.trial_ends_on}, before it starts")
+        if self.invoice_amount is not None and self.ends_on is None:
+            raise ValueError("invoice_amount is for a whole term, so it needs ends_on")
+        if (self.refund_on is None) != (self.refund_amount is None):
+            raise ValueError("refund_on and refund_amount go together")
+        return self
+
+    @property
+    def name(self) -> str:
+        """What messages call it."""
+        return f"{self.subscription_id} from {self.starts_on}"
+
+    @property
+    def first_paid(self) -> date:
+        """The first day that is not a trial's."""
+        return self.starts_on if self.trial_ends_on is None else self.trial_ends_on + ONE_DAY
+
+
+def term_of(values: Mapping[str, Any], where: str) -> Term:
+    """Return a checked term. Raises `StepFailed` that names place, field and reason."""
+    try:
+        return Term.model_validate(values)
+    except ValidationError as error:
+        wrong = "; ".join(
+            f"{'.'.join(map(str, each['loc'])) or 'term'}: {each['msg']}"
+            for each in error.errors(include_url=False, include_input=False, include_context=False)
+        )
+        raise StepFailed(f"{where}: {wrong}") from None
+
+
+def terms_of_csv(text: str) -> list[Term]:
+    """Return the terms of a CSV with a header of the fields' names. Raises `StepFailed` that names the line."""
+    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
+    try:
+        header = [name.strip() for name in next(lines, [])]
+        if not header or len(set(header)) < len(header) or not set(header) <= set(Term.model_fields):
+            known = ", ".join(Term.model_fields)
+            raise StepFailed(f"plans:1: the header names each column once; known columns: {known}")
+        found = []
+        for cells in lines:
+            where = f"plans:{lines.line_num}"
+            if not cells:
+                continue
+            if len(cells) != len(header):
+                raise StepFailed(f"{where}: {len(cells)} fields, the header has {len(header)}")
+            found.append(term_of(dict(zip(header, cells, strict=True)), where))
+    except csv.Error as error:
+        raise StepFailed(f"plans:{lines.line_num}: {error}") from error
+    return found
+
+
+def successive(terms: Iterable[Term]) -> list[list[Term]]:
+    """Return the terms of each subscription in order, each ended by the next one.
+
+    Raises `StepFailed` for two terms of one day, two currencies of one subscription, or too many terms.
+    """
+    known = sorted(terms, key=lambda term: (term.subscription_id, term.starts_on))
+    if len(known) > TERMS_MAX:
+        raise StepFailed(f"{len(known)} terms are more than {TERMS_MAX}")
+    return [_ended(list(group)) for _, group in groupby(known, key=lambda term: term.subscription_id)]
+
+
+def _ended(terms: Sequence[Term]) -> list[Term]:
+    ended = []
+    for term, following in pairwise(terms):
+        last = following.starts_on - ONE_DAY
+        if last < term.starts_on or (term.ends_on is not None and term.ends_on > last):
+            raise StepFailed(f"{following.name}: the term from {term.starts_on} covers this day already")
+        ended.append(
+            term if term.ends_on is not None else term.model_copy(update={"ends_on": last, "refund": "prorated"})
+        )
+    if len({term.currency for term in terms}) > 1:
+        raise StepFailed(
+            f"{terms[0].subscription_id}: terms in two currencies; give the later one a new subscription_id"
+        )
+    return [*ended, terms[-1]]
+
+
+assert set(get_args(Cycle)) == MONTHS.keys(), "every cycle has a length"
