@@ -31,6 +31,11 @@ def money(value: Decimal | None) -> str:
     return f"{value:,.{digits}f}".replace("-", "−")
 
 
+def plain(value: Decimal | None) -> str:
+    """Return every digit of an exact number and no more."""
+    return NOTHING if value is None else f"{value.normalize():f}"
+
+
 def signed(value: Decimal | None) -> str:
     """Return money with its sign, a real minus."""
     return NOTHING if value is None else ("+" if value > 0 else "") + money(value)
@@ -107,6 +112,7 @@ def clipped(text: str, most: int) -> str:
 FILTERS: Final = {
     "number": number,
     "money": money,
+    "plain": plain,
     "signed": signed,
     "percent": percent,
     "duration": duration,

@@ -35,7 +35,15 @@ HEADERS: Final = {
     "cross-origin-opener-policy": "same-origin",
     "permissions-policy": "camera=(), geolocation=(), microphone=()",
 }
-NAVIGATION: Final = ("pipelines", "pipelines/history")  # pages of an org, in order
+NAVIGATION: Final = (  # pages of an org
+    ("pipelines", "Pipelines"),
+    ("pipelines/history", "History"),
+    ("pipelines/schedules", "Schedules"),
+    ("dead-letters", "Dead letters"),
+    ("costs", "Costs"),
+    ("quality", "Quality"),
+    ("settings", "Settings"),
+)
 _THEMES: Final = frozenset({"light", "dark"})
 
 

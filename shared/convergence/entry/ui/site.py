@@ -6,9 +6,35 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from convergence.entry.ui.routes import history, pipelines, replay, run, session, start
+from convergence.entry.ui.routes import (
+    admin,
+    costs,
+    dead_letters,
+    history,
+    pipelines,
+    quality,
+    replay,
+    run,
+    schedules,
+    session,
+    settings,
+    start,
+)
 
-PAGES: Final = (session, pipelines, history, start, replay, run)
+PAGES: Final = (
+    session,
+    admin,
+    pipelines,
+    history,
+    schedules,
+    start,
+    replay,
+    run,
+    dead_letters,
+    costs,
+    quality,
+    settings,
+)
 
 
 def router() -> APIRouter:

@@ -29,6 +29,8 @@ STATUSES: Final[dict[str, Shown]] = {
     RunStatus.SKIPPED: Shown("Skipped", "off", "skip"),
     RunStatus.CANCELLED: Shown("Cancelled", "off", "off"),
     PAUSED: Shown("Paused", "off", "pause"),
+    "stopped": Shown("Stopped", "fail", "fail"),  # a backfill, or a replay of many, after too many failures
+    "done": Shown("Done", "ok", "ok"),
 }
 _UNKNOWN: Final = "pend"
 

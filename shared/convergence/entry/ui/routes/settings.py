@@ -1,0 +1,71 @@
+"""The settings of an org: remove a credential; for the operator, make and revoke keys."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Request
+from starlette.responses import Response
+
+from convergence.entry.api.auth import Admin, OrgName, Reader
+from convergence.entry.api.runtime import At, Caller
+from convergence.entry.ui.access import rights
+from convergence.entry.ui.forms import Signed
+from convergence.entry.ui.pages import PageRoute, page, redirect
+from convergence.entry.ui.views.settings import settings_page
+from convergence.errors import Denied, InvalidInput
+from convergence.tenants.api_keys import SCOPES
+
+router = APIRouter(route_class=PageRoute)
+_NAME_MAX: Final = 200
+
+
+@router.get("/{org}/settings")
+async def settings(request: Request, org: OrgName, at: At, caller: Reader) -> Response:
+    """Show providers, keys and limits."""
+    known = await at.pipelines.get()
+    view = await settings_page(at.services, at.keys, org, known, with_keys=caller.kind == "root")
+    return page(request, "settings.html", view=view, active="settings", scopes=SCOPES, **rights(caller, org))
+
+
+@router.post("/{org}/settings/credentials/{provider}/{credential_id}/delete")
+async def delete(
+    request: Request, org: OrgName, provider: str, credential_id: str, at: At, _: Admin, form: Signed
+) -> Response:
+    """Remove a credential, after a page that asks again."""
+    if form.get("sure") != "1":
+        action = request.url.path
+        return page(
+            request, "sure.html", active="settings", action=action, what=f"the credential {credential_id} of {provider}"
+        )
+    await at.services.credentials.delete(org, provider, credential_id)
+    return redirect(f"/ui/{org}/settings")
+
+
+@router.post("/{org}/settings/keys")
+async def make_key(request: Request, org: OrgName, at: At, caller: Admin, form: Signed) -> Response:
+    """Make a key; its text is on this page and nowhere else."""
+    _check_operator(caller)
+    await at.services.orgs.get(org)
+    name = form.get("name", "").strip()
+    if len(name) > _NAME_MAX:
+        raise InvalidInput(f"a key's name has at most {_NAME_MAX} characters")
+    text, key = await at.keys.create(org, name=name, scopes=form.many("scope"))
+    return page(request, "new_key.html", active="settings", text=text, key=key)
+
+
+@router.post("/{org}/settings/keys/{key_id}/revoke")
+async def revoke(request: Request, org: OrgName, key_id: str, at: At, caller: Admin, form: Signed) -> Response:
+    """End a key, after a page that asks again; sessions that were opened with it end too."""
+    _check_operator(caller)
+    if form.get("sure") != "1":
+        action = request.url.path
+        return page(request, "sure.html", active="settings", action=action, what=f"the key {key_id}")
+    await at.keys.revoke(org, key_id)
+    return redirect(f"/ui/{org}/settings")
+
+
+def _check_operator(caller: Caller) -> None:
+    """Raise unless the operator asks: as in the API, a key makes no other keys."""
+    if caller.kind != "root":
+        raise Denied("Keys are made and revoked with the operator's key only.")

@@ -1,0 +1,65 @@
+"""What the operator sees of all orgs: who they are, what waits, whether the system keeps up."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from convergence.domain.times import from_text
+from convergence.engine.schedules.store import SCHEDULES
+from convergence.engine.schedules.views import QueueView, queue_views
+from convergence.engine.services import Services
+from convergence.entry.api.runtime import Runtime
+from convergence.errors import ConvergenceError
+from convergence.ports.documents import Order
+from convergence.tenants.orgs import Org
+
+PAGE: Final = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdminPage:
+    """The page. `lag_s`: how long the schedule that is due first has not been decided; `trouble`: why nothing works."""
+
+    orgs: Sequence[Org]
+    count: int
+    page: int
+    pages: int
+    queues: Sequence[QueueView]
+    lag_s: float
+    trouble: str
+    streams: int
+
+
+async def admin_page(at: Runtime, *, page: int, text: str) -> AdminPage:
+    """Return the page of the operator."""
+    services = at.services
+    slugs = [slug for slug in await services.orgs.slugs() if text.lower() in slug]
+    pages = max(1, -(-len(slugs) // PAGE))
+    page = min(page, pages)
+    shown = slugs[(page - 1) * PAGE : page * PAGE]
+    return AdminPage(
+        orgs=[await services.orgs.get(slug) for slug in shown],
+        count=len(slugs),
+        page=page,
+        pages=pages,
+        queues=await queue_views(services),
+        lag_s=await _lag(services),
+        trouble=await _trouble(at),
+        streams=at.streams.open,
+    )
+
+
+async def _lag(services: Services) -> float:
+    found = await services.documents.query(SCHEDULES, order=[Order("due_at")], limit=1)
+    if not found.documents:
+        return 0.0
+    return max(0.0, (services.clock.now() - from_text(found.documents[0].data["due_at"])).total_seconds())
+
+
+async def _trouble(at: Runtime) -> str:
+    try:
+        return await at.trouble.get() or ""
+    except ConvergenceError as error:
+        return str(error)

@@ -1,0 +1,95 @@
+"""What the cost pages ask the warehouse: an org's own dataset only, values as parameters, bounded in rows and bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import date
+from typing import Any, Final
+
+from convergence.domain.sql_names import checked
+from convergence.engine.services import Services, dataset_of
+from convergence.errors import InvalidInput
+from convergence.ports.warehouse import Parameter, Scope, Statement
+
+FOCUS: Final = "cost_data_standard_1_3"
+TRACKING: Final = "org_cost_tracking"
+GROUPS_MAX: Final = 20_000
+CHARGES_PER_PAGE: Final = 50
+_BYTES_MAX: Final = 20_000_000_000
+_TIMEOUT_S: Final = 30.0
+Row = Mapping[str, Any]
+
+SUMMARY: Final = """
+SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
+  COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, COALESCE(SubAccountName, SubAccountId, '') AS team,
+  BillingCurrency AS currency, SUM(BilledCost) AS cost, COUNT(*) AS charges,
+  SUM(IF(COALESCE(Tags, '{}') IN ('{}', ''), BilledCost, 0)) AS untagged
+FROM cost_data_standard_1_3
+WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
+GROUP BY day, provider, service, model, team, currency
+"""
+COMPARED: Final = """
+SELECT provider, currency, state, class, COUNT(*) AS rows_compared, SUM(computed_cost) AS computed,
+  SUM(billed_cost) AS billed, SUM(difference) AS difference, MAX(checked_at) AS checked_at
+FROM (
+  SELECT * FROM org_cost_tracking
+  WHERE usage_date BETWEEN @first AND @last
+  QUALIFY x_run_id = FIRST_VALUE(x_run_id) OVER (
+    PARTITION BY provider, x_credential_id, usage_date ORDER BY checked_at DESC, x_run_id
+  )
+)
+GROUP BY provider, currency, state, class
+ORDER BY provider, currency, state, class
+"""
+CHARGES: Final = """
+SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
+  COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, x_ChargeKind AS kind, BilledCost AS cost,
+  BillingCurrency AS currency, PricingQuantity AS quantity, PricingUnit AS unit, ListUnitPrice AS unit_price,
+  x_CostOrigin AS origin, x_PriceSource AS price_source, x_ChargeId AS charge_id, x_run_id AS run_id,
+  x_SourceTable AS source_table, x_SourceRowId AS source_rows, Tags AS tags
+FROM cost_data_standard_1_3
+WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
+  AND (@provider = '' OR ServiceProviderName = @provider)
+  AND (@service = '' OR ServiceName = @service)
+  AND (@model = '' OR COALESCE(x_Model, SkuMeter, ChargeDescription, '') = @model)
+  AND (@team = '' OR COALESCE(SubAccountName, SubAccountId, '') = @team)
+  AND COALESCE(x_ChargeId, '') > @after
+ORDER BY COALESCE(x_ChargeId, '')
+"""
+
+
+async def tables_of(services: Services, org: str) -> frozenset[str]:
+    """Return the names of the tables that an org's dataset has."""
+    dataset = checked(dataset_of(services, org), "dataset")
+    sql = f"SELECT table_name FROM {dataset}.INFORMATION_SCHEMA.TABLES"  # noqa: S608 - a checked name
+    found = await services.warehouse.query(Statement(sql, scope=Scope(dataset=dataset), rows_max=GROUPS_MAX))
+    return frozenset(row["table_name"] for row in found.rows)
+
+
+async def ask(
+    services: Services, org: str, sql: str, parameters: Mapping[str, Parameter], *, rows_max: int = GROUPS_MAX
+) -> list[Row]:
+    """Return the rows of a SELECT over the org's dataset, at most `rows_max`."""
+    statement = Statement(
+        sql,
+        parameters,
+        scope=Scope(dataset=dataset_of(services, org)),
+        rows_max=rows_max,
+        bytes_max=_BYTES_MAX,
+        timeout_s=_TIMEOUT_S,
+    )
+    return list((await services.warehouse.query(statement)).rows)
+
+
+def days(first: date, last: date) -> dict[str, Parameter]:
+    """Return the parameters of a range, both days included."""
+    return {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
+
+
+async def raw_rows(services: Services, org: str, table: str, row_ids: list[str]) -> list[Row]:
+    """Return the raw rows that a charge was made from, at most 50. Raises `InvalidInput` for an unknown table."""
+    if table not in await tables_of(services, org):
+        raise InvalidInput(f"{org} has no table {table[:100]!r}")
+    sql = f"SELECT * FROM {checked(table, 'table')} WHERE row_id IN UNNEST(@ids)"  # noqa: S608 - a checked name
+    ids = Parameter("ARRAY<STRING>", row_ids[:CHARGES_PER_PAGE])
+    return await ask(services, org, sql, {"ids": ids}, rows_max=CHARGES_PER_PAGE)

@@ -1,0 +1,81 @@
+"""How good an org's data is: verdicts of checks, quarantine, freshness, and how months compare with bills."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from convergence.engine.services import Services
+from convergence.entry.ui.views.cost_queries import FOCUS, TRACKING, Row, ask, days, tables_of
+
+DAYS: Final = 92
+_VERDICTS: Final = "org_meta_dq_results"
+_QUARANTINE: Final = "org_meta_quarantine_rows"
+_ROWS_MAX: Final = 100
+_SQL: Final = {
+    _VERDICTS: """
+SELECT check_name, check_type, table_name, step_id, status, on_fail, rows_checked, rows_failed, detail, checked_at,
+  x_run_id AS run_id
+FROM org_meta_dq_results
+WHERE DATE(checked_at) BETWEEN @first AND @last
+ORDER BY checked_at DESC, check_name
+""",
+    _QUARANTINE: """
+SELECT table_name, step_id, reason, COUNT(*) AS rows_kept, MAX(x_ingested_at) AS latest, MAX(x_run_id) AS run_id
+FROM org_meta_quarantine_rows
+WHERE x_pipeline_run_date BETWEEN @first AND @last
+GROUP BY table_name, step_id, reason
+ORDER BY rows_kept DESC, table_name, reason
+""",
+    FOCUS: """
+SELECT ServiceProviderName AS provider, MAX(DATE(ChargePeriodStart)) AS last_day, MAX(x_ingested_at) AS written_at,
+  COUNT(*) AS charges
+FROM cost_data_standard_1_3
+WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
+GROUP BY provider
+ORDER BY provider
+""",
+    TRACKING: """
+SELECT FORMAT_DATE('%Y-%m', usage_date) AS month, provider, currency, state, COUNT(DISTINCT usage_date) AS days,
+  SUM(computed_cost) AS computed, SUM(billed_cost) AS billed, SUM(difference) AS difference
+FROM (
+  SELECT * FROM org_cost_tracking
+  WHERE usage_date BETWEEN @first AND @last
+  QUALIFY x_run_id = FIRST_VALUE(x_run_id) OVER (
+    PARTITION BY provider, x_credential_id, usage_date ORDER BY checked_at DESC, x_run_id
+  )
+)
+GROUP BY month, provider, currency, state
+ORDER BY month DESC, provider, currency, state
+""",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QualityPage:
+    """The page; each list is empty where nothing was recorded."""
+
+    verdicts: Sequence[Row]
+    failed: int
+    quarantine: Sequence[Row]
+    freshness: Sequence[Row]
+    months: Sequence[Row]
+
+
+async def quality_page(services: Services, org: str) -> QualityPage:
+    """Return what was recorded in the last three months. Raises `NotFound` for an org that does not exist."""
+    await services.orgs.get(org)
+    tables, last = await tables_of(services, org), services.clock.now().date()
+    range_ = days(last - timedelta(days=DAYS), last)
+    found: dict[str, list[Row]] = {}
+    for table, sql in _SQL.items():
+        found[table] = await ask(services, org, sql, range_, rows_max=_ROWS_MAX) if table in tables else []
+    return QualityPage(
+        verdicts=found[_VERDICTS],
+        failed=sum(row["status"] == "failed" for row in found[_VERDICTS]),
+        quarantine=found[_QUARANTINE],
+        freshness=found[FOCUS],
+        months=found[TRACKING],
+    )

@@ -1,0 +1,270 @@
+"""Schedules, dead letters, costs, quality, settings and the operator's page: what they say and what forms do."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from typing import Any
+
+from convergence.engine.services import dataset_of
+from convergence.entry.ui.views.cost_queries import FOCUS
+from convergence.ports.warehouse import Lineage, Load
+from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario
+
+
+async def failing(api: Api, count: int = 1) -> list[str]:
+    """Runs that failed."""
+    found = []
+    for _ in range(count):
+        answer = await api.ask("POST", "/pipelines/run/acme/shop/broken", org="acme", params={"wait": 20})
+        found.append(answer.json()["run_id"])
+    return found
+
+
+async def weekly(api: Api) -> str:
+    """A schedule of acme."""
+    body = {
+        "pipeline": "shop/cost/daily",
+        "name": "weekly",
+        "cron_expression": "0 6 * * 1",
+        "timezone": "Europe/Berlin",
+    }
+    answer = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=body)
+    schedule_id: str = answer.json()["schedule_id"]
+    return schedule_id
+
+
+def test_a_schedule_is_shown_in_both_zones_paused_resumed_edited_and_triggered(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        schedule_id = await weekly(api)
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/pipelines/schedules"
+        text = await browser.get(page)
+        assert re.search(r"Mon \d+ \w{3} 06:00", text)
+        assert re.search(r"0[45]:00 UTC", text)
+        await browser.send(page, f"{page}/{schedule_id}/pause", {})
+        assert "Resume shop/cost/daily" in await browser.get(page)
+        await browser.send(page, f"{page}/{schedule_id}/resume", {})
+        form = f"{page}/{schedule_id}"
+        assert (await browser.get(form)).count("<td>+0") == 10
+        fields = {
+            "cron_expression": "30 7 * * 1",
+            "timezone": "UTC",
+            "parameters": '{"note": "by hand"}',
+            "jitter_minutes": "5",
+        }
+        await browser.send(form, form, fields)
+        stored = (await api.ask("GET", f"/scheduler/schedules/acme/{schedule_id}", org="acme")).json()
+        assert (stored["cron_expression"], stored["timezone"], stored["jitter_minutes"]) == ("30 7 * * 1", "UTC", 5)
+        assert stored["parameters"] == {"note": "by hand"}
+        for wrong in (
+            {"cron_expression": "whenever"},
+            {"jitter_minutes": "ten"},
+            {"parameters": "{"},
+            {"timezone": "Mars"},
+        ):
+            refused = await browser.send(form, form, wrong, 422)
+            assert 'role="alert"' in refused.text
+        started = await browser.send(page, f"{page}/{schedule_id}/trigger", {})
+        assert started.headers["location"].startswith("/ui/acme/runs/run_")
+        await browser.get("/ui/acme/pipelines")
+
+    run_scenario(scenario)
+
+
+def test_a_backfill_shows_its_progress_and_is_cancelled(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        days = {"from": "2026-01-01", "to": "2026-01-09"}
+        made = (await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=days)).json()
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/pipelines/schedules"
+        assert made["backfill_id"] in await browser.get(page)
+        await browser.send(page, f"{page}/backfills/{made['backfill_id']}/cancel", {})
+        assert "Cancelled" in await browser.get(page)
+        await browser.send(page, f"{page}/backfills/{made['backfill_id']}/explode", {}, 404)
+
+    run_scenario(scenario)
+
+
+def test_dead_letters_are_grouped_and_replayed_one_first_then_all(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        runs = await failing(api, 3)
+        browser = await Browser.signed_in(api)
+        page = "/ui/acme/dead-letters"
+        text = await browser.get(page)
+        assert "3 open, with 1 cause" in text
+        letter = re.search(r'name="letter" value="([^"]+)"', text)
+        assert letter is not None
+        one = await browser.send(page, f"{page}/replay-one", {"letter": letter[1]})
+        assert one.headers["location"].rpartition("/")[2] == runs[-1]
+        cause = {"code": "step.failed", "pipeline": "shop/broken", "step": "load_plans"}
+        counted = await browser.send(page, f"{page}/replay-all", cause, 200)
+        assert re.search(r"Replay [23] runs\?", counted.text)
+        await browser.send(page, f"{page}/replay-all", {**cause, "sure": "1"})
+        assert "Replays of many" in await browser.get(page)
+
+    run_scenario(scenario)
+
+
+def test_discarding_needs_a_reason_and_another_page(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await failing(api)
+        browser = await Browser.signed_in(api)
+        page, cause = "/ui/acme/dead-letters", {"code": "step.failed", "pipeline": "shop/broken", "step": "load_plans"}
+        asked = await browser.send(page, f"{page}/discard", cause, 200)
+        assert "Discard 1 dead letter?" in asked.text
+        assert "1 open" in await browser.get(page)
+        await browser.send(page, f"{page}/discard", {**cause, "reason": "never had that day"})
+        assert "No dead letter is open" in await browser.get(page)
+
+    run_scenario(scenario)
+
+
+async def charge(api: Api, rows: list[dict[str, Any]]) -> None:
+    """Write charges as a pipeline would."""
+    services = api.at.services
+    dataset, table = dataset_of(services, "acme"), services.schemas.get(FOCUS)
+    await services.warehouse.ensure_dataset(dataset)
+    await services.warehouse.ensure_table(dataset, table)
+    at = datetime(2026, 11, 1, tzinfo=UTC)
+    fixed = {
+        "BillingAccountId": "a", "BillingPeriodStart": at, "BillingPeriodEnd": datetime(2026, 12, 1, tzinfo=UTC),
+        "ChargeCategory": "Usage", "ContractedCost": Decimal(0), "EffectiveCost": Decimal(0), "ListCost": Decimal(0),
+        "InvoiceIssuerName": "p", "ProviderName": "p", "PublisherName": "p", "ServiceCategory": "AI",
+        "ServiceName": "API", "ServiceProviderName": "OpenAI", "BillingCurrency": "USD",
+    }  # fmt: skip
+    full = [
+        fixed
+        | {
+            "ChargePeriodStart": datetime(2026, 11, 1 + n % 3, tzinfo=UTC),
+            "ChargePeriodEnd": datetime(2026, 11, 2 + n % 3, tzinfo=UTC),
+        }
+        | {"x_ChargeId": f"charge_{n:03}", **row}
+        for n, row in enumerate(rows)
+    ]
+    lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="run_1", ingested_at=at)
+    stage = services.warehouse.stage(dataset, table, "s1")
+    await stage.write(0, full)
+    load = Load(
+        job_id="j1",
+        dataset=dataset,
+        table=table,
+        lineage=lineage,
+        dates=tuple(date(2026, 11, n) for n in (1, 2, 3)),
+        date_field="ChargePeriodStart",
+    )
+    await services.warehouse.load(load, stage)
+
+
+RANGE = "from=2026-11-01&to=2026-11-03"
+
+
+def test_costs_add_up_exactly_and_never_over_currencies(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(
+            api,
+            [
+                {
+                    "BilledCost": Decimal("0.1"),
+                    "x_Model": "gpt-5",
+                    "Tags": '{"team": "search"}',
+                    "SubAccountName": "search",
+                },
+                {"BilledCost": Decimal("0.2"), "x_Model": "gpt-5"},
+                {"BilledCost": Decimal("1000.005"), "x_Model": "=HYPERLINK(1)", "SubAccountName": "<b>web</b>"},
+                {"BilledCost": Decimal("77.77"), "BillingCurrency": "EUR", "x_Model": "gpt-5"},
+            ],
+        )
+        browser = await Browser.signed_in(api)
+        text = await browser.get(f"/ui/acme/costs?{RANGE}&by=model")
+        assert "<dd>1,000.31" in text or "<dd>1,000.30" in text
+        assert "3 charges" in text
+        assert "77.77" not in text
+        euros = await browser.get(f"/ui/acme/costs?{RANGE}&currency=EUR")
+        assert "<dd>77.77" in euros
+        file = await browser.get(f"/ui/acme/costs.csv?{RANGE}&currency=USD")
+        assert "0.1,1,0" in file
+        assert "'=HYPERLINK(1)" in file
+        assert file.count("\n") == 4
+        assert "&lt;b&gt;web" in await browser.get(f"/ui/acme/costs?{RANGE}&by=team")
+        only = await browser.get(f"/ui/acme/costs?{RANGE}&model=gpt-5")
+        assert "2 charges" in only
+        charges = await browser.get(f"/ui/acme/costs/charges?{RANGE}&model=gpt-5")
+        assert charges.count("data-move") == 3
+        assert "0.1 USD" in charges
+
+    run_scenario(scenario)
+
+
+def test_charges_are_paged_by_their_id(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(api, [{"BilledCost": Decimal(n), "x_Model": f"m{n}"} for n in range(60)])
+        browser = await Browser.signed_in(api)
+        first = await browser.get(f"/ui/acme/costs/charges?{RANGE}")
+        assert first.count("data-move") == 50
+        after = re.search(r'href="(\?[^"]*after=[^"]*)" rel="next"', first)
+        assert after is not None
+        assert (await browser.get("/ui/acme/costs/charges" + after[1].replace("&amp;", "&"))).count("data-move") == 10
+
+    run_scenario(scenario)
+
+
+def test_raw_rows_are_shown_of_the_orgs_own_tables_only(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        for table in ("globex_dev.cost_data_standard_1_3", "x`; DROP TABLE y; --", "INFORMATION_SCHEMA.TABLES", "none"):
+            await browser.get("/ui/acme/costs/raw", 422, params={"table": table, "rows": "r1"})
+        for wrong in ("from=2026-13-01", "from=2026-11-03&to=2026-11-01", "from=2020-01-01&to=2026-01-01", "by=secret"):
+            await browser.get(f"/ui/acme/costs?{wrong}", 422)
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_an_org_without_data_is_told_what_to_do(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        assert "Three steps to your first costs" in await browser.get("/ui/acme/pipelines")
+        assert "No charge in these days" in await browser.get("/ui/acme/costs")
+        assert "No check has been recorded" in await browser.get("/ui/acme/quality")
+        assert "No dead letter is open" in await browser.get("/ui/acme/dead-letters")
+        assert "No schedule yet" in await browser.get("/ui/acme/pipelines/schedules")
+
+    run_scenario(scenario)
+
+
+def test_keys_are_the_operators_to_make_and_shown_once(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        org = await Browser.signed_in(api)
+        assert "API keys" not in await org.get("/ui/acme/settings")
+        await org.send("/ui/acme/settings", "/ui/acme/settings/keys", {"name": "mine", "scope": "admin"}, 403)
+        operator = await Browser.signed_in(api, key=ROOT_KEY)
+        made = await operator.send(
+            "/ui/acme/settings", "/ui/acme/settings/keys", {"name": "laptop", "scope": ["read", "run"]}, 200
+        )
+        text = re.search(r"cvk_[\w-]+", made.text)
+        assert text is not None
+        assert text[0] not in await operator.get("/ui/acme/settings")
+        key = await api.at.keys.verify(text[0])
+        assert key is not None
+        assert key.scopes == ("read", "run")
+        action = f"/ui/acme/settings/keys/{key.key_id}/revoke"
+        asked = await operator.send("/ui/acme/settings", action, {}, 200)
+        assert f"Remove <bdi>the key {key.key_id}" in asked.text
+        assert await api.at.keys.verify(text[0]) is not None
+        await operator.send("/ui/acme/settings", action, {"sure": "1"})
+        assert await api.at.keys.verify(text[0]) is None
+
+    run_scenario(scenario)
+
+
+def test_the_operators_page_lists_orgs_and_an_orgs_key_does_not_open_it(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        operator = await Browser.signed_in(api, key=ROOT_KEY)
+        text = await operator.get("/ui/admin")
+        assert "2 orgs" in text
+        assert "/ui/globex/pipelines" in text
+        assert "/ui/globex/pipelines" not in await operator.get("/ui/admin?q=acme")
+        await (await Browser.signed_in(api)).get("/ui/admin", 403)
+
+    run_scenario(scenario, orgs=("acme", "globex"))
