@@ -33,6 +33,7 @@ from convergence.engine.views.quota import quota_view
 from convergence.engine.views.run_search import Search, search_runs
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
+from convergence.entry.ui.views.admin import scheduler_lag
 from convergence.errors import StepFailed
 from convergence.ports.documents import Patch
 from convergence.tenants.api_keys import ApiKeyStore
@@ -69,6 +70,7 @@ QUERIES = {
     "entry/cli/commands/org.py": 1,
     "entry/cli/commands/resume.py": 1,
     "entry/cli/run_ids.py": 1,
+    "entry/ui/views/admin.py": 1,
     "tenants/api_keys.py": 1,
     "tenants/credentials.py": 3,
     "tenants/orgs.py": 1,
@@ -87,6 +89,13 @@ def test_every_place_that_queries_documents_is_known_here() -> None:
     rooms = (path for room in ("engine", "tenants", "entry") for path in (SOURCE / room).rglob("*.py"))
     found = {str(path.relative_to(SOURCE)): len(made.findall(path.read_text())) for path in rooms}
     assert {name: count for name, count in found.items() if count} == QUERIES
+
+
+def test_the_schedule_that_is_due_first_is_found(engine: FirestoreEngine) -> None:
+    async def scenario() -> float:
+        return await scheduler_lag(engine.services)
+
+    assert engine.run_scenario(scenario) == 0.0
 
 
 def test_runs_are_searched_by_every_property_and_within_days(engine: FirestoreEngine) -> None:

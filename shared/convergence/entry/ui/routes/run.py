@@ -65,7 +65,7 @@ async def show(
         failing_lines=log.failing,
         log_count=log.count,
         log_note=log.note,
-        no_lines="No lines are kept here; where functions run, they are in Cloud Logging.",
+        no_lines="Nothing was logged here; where functions run, lines are in Cloud Logging.",
         folded=folded_words(view.timeline),
         q=q,
         level=level,

@@ -45,13 +45,14 @@ async def admin_page(at: Runtime, *, page: int, text: str) -> AdminPage:
         page=page,
         pages=pages,
         queues=await queue_views(services),
-        lag_s=await _lag(services),
+        lag_s=await scheduler_lag(services),
         trouble=await _trouble(at),
         streams=at.streams.open,
     )
 
 
-async def _lag(services: Services) -> float:
+async def scheduler_lag(services: Services) -> float:
+    """Return for how many seconds the schedule that is due first has not been decided; 0 when none is due."""
     found = await services.documents.query(SCHEDULES, order=[Order("due_at")], limit=1)
     if not found.documents:
         return 0.0

@@ -70,5 +70,8 @@ def _moved(move: Move) -> Line:
 def _line(data: dict[str, Any]) -> Line:
     """Return a line without its traceback, which is for the operator only."""
     return Line(
-        at=data["at"], level=str(data["level"]), step_id=str(data.get("step_id") or ""), message=str(data["message"])
+        at=data["at"],
+        level=str(data["level"]).upper(),
+        step_id=str(data.get("step_id") or ""),
+        message=str(data["message"]),
     )

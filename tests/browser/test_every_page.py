@@ -1,0 +1,64 @@
+"""Every page: accessible in both themes, within its window on a phone, and with nothing in the console."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+
+from tests.browser.conftest import Visitor
+
+COSTS = "from=2026-10-10&to=2026-10-12"
+PAGES = {
+    "pipelines": "/ui/demo/pipelines",
+    "unused": "/ui/demo/pipelines?tab=unused",
+    "history": "/ui/demo/pipelines/history",
+    "no-match": "/ui/demo/pipelines/history?pipeline=none",
+    "run-failed": "/ui/demo/runs/{failed}",
+    "run-completed": "/ui/demo/runs/{costs}",
+    "run-hostile": "/ui/demo/runs/{hostile}",
+    "edit-and-replay": "/ui/demo/runs/{failed}/replay",
+    "form": "/ui/demo/run/openai/cost/usage_cost",
+    "schedules": "/ui/demo/pipelines/schedules",
+    "dead-letters": "/ui/demo/dead-letters",
+    "costs": f"/ui/demo/costs?{COSTS}",
+    "charges": f"/ui/demo/costs/charges?{COSTS}",
+    "quality": "/ui/demo/quality",
+    "settings": "/ui/demo/settings",
+    "admin": "/ui/admin",
+}
+TOUR = ("pipelines", "history", "run-failed", "run-completed", "dead-letters", "costs", "settings")  # pictures
+IMPACTS = ("serious", "critical")
+
+
+def faults(visitor: Visitor) -> list[str]:
+    """What axe finds wrong in earnest."""
+    found: list[dict[str, Any]] = Axe().run(visitor.page).response["violations"]
+    return [
+        f"{each['id']}: {node['html'][:200]}" for each in found if each["impact"] in IMPACTS for node in each["nodes"]
+    ]
+
+
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_is_accessible_in_both_themes_and_fits_a_phone(operator: Visitor, name: str) -> None:
+    site = operator.site
+    path = PAGES[name].format(failed=site.failed, costs=site.costs, hostile=site.hostile)
+    operator.page.emulate_media(color_scheme="light")
+    operator.goto(path)
+    assert faults(operator) == []
+    if name in TOUR:
+        operator.shot(name)
+    operator.page.emulate_media(color_scheme="dark")
+    assert faults(operator) == []
+    operator.page.set_viewport_size({"width": 390, "height": 800})
+    wide = operator.page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
+    assert wide <= 0, f"{wide} pixels too wide"
+
+
+def test_the_form_to_sign_in_is_accessible(visitor: Visitor) -> None:
+    visitor.goto("/ui/sign-in")
+    assert faults(visitor) == []
+    visitor.page.emulate_media(color_scheme="dark")
+    assert faults(visitor) == []
+    visitor.shot("sign-in", whole=False)
