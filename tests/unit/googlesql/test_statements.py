@@ -105,6 +105,17 @@ def test_alter_changes_several_columns_at_once(t: GoogleSql) -> None:
     assert columns(t, "renamed") == [("id", "INT64"), ("cost", "NUMERIC"), ("remark", "STRING"), ("more", "BIGNUMERIC")]
 
 
+def test_a_rename_of_a_column_that_may_be_missing(t: GoogleSql) -> None:
+    for _ in range(2):  # the second time none of them is there
+        t.query(
+            "ALTER TABLE t RENAME COLUMN IF EXISTS name TO label, RENAME COLUMN IF EXISTS label TO title,"
+            " RENAME COLUMN IF EXISTS nowhere TO here, ADD COLUMN IF NOT EXISTS note STRING"
+        )
+        assert [name for name, _ in columns(t, "t")] == ["id", "title", "cost", "note"]
+    with pytest.raises(StepFailed, match="name"):
+        t.query("ALTER TABLE t RENAME COLUMN name TO label")
+
+
 @pytest.mark.parametrize("name", ["other.renamed", "`other.renamed`", "`local-dev-project.other.renamed`"])
 def test_a_table_is_not_renamed_into_another_dataset(t: GoogleSql, name: str) -> None:
     with pytest.raises(StepFailed, match="RENAME TO 'renamed': write the new name without a dataset"):
@@ -226,7 +237,7 @@ def test_types_of_a_stored_struct_go_through_ctes(nested: GoogleSql) -> None:
         ("SELECT * FROM (UNPIVOT t ON cost INTO NAME x VALUE y)", "PIVOT stands behind a table"),
         (
             "WITH a AS (SELECT 1 AS x) CREATE TABLE made AS SELECT * FROM a",
-            "WITH stands inside of the statement's query",
+            "WITH cannot come before CREATE TABLE: put it before the SELECT inside",
         ),
         ("SELECT MEDIAN(cost) FROM t", "No function is called MEDIAN"),
         ("SELECT LAX_INT64(JSON '1')", "LAX_INT64 cannot run here"),
