@@ -21,6 +21,7 @@ NO_LEASE: Final[Mapping[str, Any]] = {
     "lease_until": None,
     "lease_proven": False,
     "lease_isolated": False,
+    "loading": False,
 }
 # What every commit by an owner carries.
 RELEASED: Final[Mapping[str, Any]] = {

@@ -21,10 +21,11 @@ class RunStatus(StrEnum):
 
 
 class StepStatus(StrEnum):
-    """The status of a step. A pending step has no document; `PENDING` and `CANCELLED` are only shown."""
+    """The status of a step. A pending step has no document; `PENDING`, `PROCESSING` and `CANCELLED` are only shown."""
 
     PENDING = "pending"
     RUNNING = "running"
+    PROCESSING = "processing"  # running, and its rows are being loaded
     RETRYING = "retrying"
     COMPLETED = "completed"
     FAILED = "failed"
@@ -51,6 +52,7 @@ STEP_NEXT: Final[Mapping[StepStatus, frozenset[StepStatus]]] = {
     # FAILED, or COMPLETED where failures are tolerated: its plan cannot be carried out.
     S.PENDING: frozenset({S.RUNNING, S.SKIPPED, S.FAILED, S.COMPLETED}),
     S.RUNNING: frozenset({S.RETRYING, S.COMPLETED, S.FAILED, S.SKIPPED}),
+    S.PROCESSING: frozenset(),
     S.RETRYING: frozenset({S.RUNNING, S.FAILED, S.SKIPPED, S.COMPLETED}),
     S.COMPLETED: frozenset(),
     S.FAILED: frozenset(),
@@ -61,4 +63,7 @@ STEP_REPLAY: Final = frozenset({S.FAILED, S.RUNNING, S.RETRYING, S.PENDING})
 
 RUN_TERMINAL: Final = frozenset(status for status, after in RUN_NEXT.items() if not after)
 STEP_DONE: Final = frozenset({S.COMPLETED, S.SKIPPED})
-STEP_TERMINAL: Final = frozenset(status for status, after in STEP_NEXT.items() if not after) - {S.CANCELLED}
+STEP_TERMINAL: Final = frozenset(status for status, after in STEP_NEXT.items() if not after) - {
+    S.CANCELLED,
+    S.PROCESSING,
+}

@@ -31,7 +31,7 @@ class Step:
     `crashes` counts owners found dead since the last commit by one (`domain.crashes`), `lease_proven` and
     `lease_isolated` say how the lease began; `failures` counts retryable failures; `elapsed_s` adds up over the slices
     of a step that answers CONTINUE, and `stages` names the executions (by their number of moves) whose staged rows are
-    kept for the load at the end.
+    kept for the load at the end. `loading`: rows were being made visible when the lease was last renewed.
 
     `input` is the digest of what the last claim was given, `epochs` those in which the step was claimed, `writes` how
     often each name was written in this epoch up to the checkpoint, `applied` the replay's choice for writes of
@@ -47,6 +47,7 @@ class Step:
     lease_until: datetime | None = None
     lease_proven: bool = False
     lease_isolated: bool = False
+    loading: bool = False
     crashes: int = 0
     crashes_when_proven: int = 0
     crashes_when_isolated: int = 0
@@ -143,6 +144,7 @@ class Step:
             "lease_until": None if self.lease_until is None else to_text(self.lease_until),
             "lease_proven": self.lease_proven,
             "lease_isolated": self.lease_isolated,
+            "loading": self.loading,
             "crashes": self.crashes,
             "crashes_when_proven": self.crashes_when_proven,
             "crashes_when_isolated": self.crashes_when_isolated,

@@ -46,8 +46,10 @@ async def rows_after_the_run(folder: Path, address: str | None) -> list[dict[str
             assert (run.status, run.error) == ("completed", None)
         sql = "SELECT * EXCEPT (x_run_id, x_ingested_at, x_ingestion_date) FROM subscription_cost_daily"
         found = await services.warehouse.query(Statement(f"{sql} ORDER BY usage_date", scope=Scope(dataset="acme_dev")))
+        view = "SELECT month, plan, seats_max, days, cost FROM openai_subscriptions_monthly ORDER BY month"
+        months = await services.warehouse.query(Statement(view, scope=Scope(dataset="acme_dev")))
         await worker.close()
-        return [{name: _plain(value) for name, value in row.items()} for row in found.rows]
+        return [{name: _plain(value) for name, value in row.items()} for row in (*found.rows, *months.rows)]
 
 
 def _plain(value: Any) -> Any:
@@ -58,5 +60,5 @@ def _plain(value: Any) -> Any:
 def test_a_shipped_pipeline_leaves_the_same_rows_in_both_warehouses(tmp_path: Path, bigquery: str) -> None:
     ours = asyncio.run(rows_after_the_run(tmp_path / "duckdb", None))
     theirs = asyncio.run(rows_after_the_run(tmp_path / "bigquery", bigquery))
-    assert len(ours) == 3
+    assert len(ours) == 3 + 1  # days, and their month
     assert ours == theirs

@@ -11,6 +11,7 @@ import pytest
 
 from convergence.engine.replay import replay
 from convergence.engine.step.lease import Lease
+from convergence.engine.views import runs as views
 from convergence.errors import LeaseLost, StepFailed, Transient
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
@@ -98,6 +99,35 @@ def test_staged_rows_are_not_loaded_once_the_lease_is_gone(lapsing: Engine) -> N
     lapsing.works["load_a"] = work
     lapsing.run_scenario(lapsing.run)
     assert lost == [[]]
+
+
+def test_a_step_that_loads_for_long_is_shown_as_processing(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    engine.pipeline(one(timeout_minutes=30))
+    load, seen = engine.warehouse.load, []
+
+    async def slow(*given: Any, **options: Any) -> Any:
+        seen.append(await shown())
+        await asyncio.sleep(LEASE_S - 1)  # of the engine's clock: the lease is renewed meanwhile
+        seen.append(await shown())
+        return await load(*given, **options)
+
+    async def shown() -> str:
+        page = await views.history(engine.services, "acme")
+        view = await views.status(engine.services, "acme", page["runs"][0]["run_id"])
+        return view["steps"][0]["status"]
+
+    async def work(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        staged = context.warehouse.stage("rows")
+        await staged.write(0, [{"n": 1}])
+        await context.warehouse.load(staged, dates=None)
+        await context.sleep(LEASE_S - 1)
+        seen.append(await shown())
+        return {"status": "SUCCESS"}
+
+    monkeypatch.setattr(engine.warehouse, "load", slow)
+    engine.works["load_a"] = work
+    assert engine.run_scenario(engine.run).status == "completed"
+    assert seen == ["running", "processing", "running"]
 
 
 def test_a_lease_that_ends_while_earlier_epochs_are_closed_sends_nothing(

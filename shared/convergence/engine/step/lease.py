@@ -35,6 +35,7 @@ class Lease:
         self.held = held
         self.stopped: str | None = None
         self.timed_out = False
+        self.loading = False  # set while rows are made visible; each renewal stores it for those who look
         self.limit_s, self.limited_by = limit
         self._ends_at = asyncio.get_running_loop().time() + self.limit_s
         self._task: asyncio.Task[object] | None = None
@@ -114,7 +115,7 @@ class Lease:
             return f"the run is {current.run.status}"
         token = services.ids.new("t")
         until = services.clock.now() + timedelta(seconds=services.settings.lease_s)
-        step = changed(self.held.step, lease_until=until, token=token)
+        step = changed(self.held.step, lease_until=until, loading=self.loading, token=token)
         write = Replace(step_path(self._run, self._record), self.held.version, step.to_data())
         try:
             (version,) = await commit(services.documents, [write], token)

@@ -161,7 +161,11 @@ class LeasedWarehouse:
         )
 
         async def send(job_id: str, fingerprint: str) -> LoadResult:
-            return await warehouse.load(replace(load, job_id=job_id, fingerprint=fingerprint), *stage.all())
+            self._lease.loading = True
+            try:
+                return await warehouse.load(replace(load, job_id=job_id, fingerprint=fingerprint), *stage.all())
+            finally:
+                self._lease.loading = False
 
         return await self._effects.once(load_intent(load, repeatable=repeatable), send, scope=scope)
 

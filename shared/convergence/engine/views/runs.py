@@ -23,6 +23,7 @@ from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.documents import Order, Where
 
 PAGE_MAX: Final = 500
+_AT_WORK: Final = (StepStatus.RUNNING, StepStatus.PROCESSING)
 RUN_STATUSES: Final = tuple(status.value for status in RunStatus)
 
 
@@ -129,7 +130,7 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
     step = Step(step_id=planned.step_id) if known is None else known.step
     result = step.result or {}
     shown = _shown_status(run, planned, step)
-    over = run.status in RUN_TERMINAL and step.finished_at is None and shown is not StepStatus.RUNNING
+    over = run.status in RUN_TERMINAL and step.finished_at is None and shown not in _AT_WORK
     return {
         "step_id": planned.step_id,
         "ps_type": planned.ps_type,
@@ -151,12 +152,15 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
 
 
 def _shown_status(run: Run, planned: PlanStep, step: Step) -> StepStatus:
-    """Return the step's status, or cancelled for one that the end of its run left where it was.
+    """Return the step's status, processing for a running one that loads its rows, or cancelled for one that the end of
+    its run left where it was.
 
     End steps begin after the end; those that are not done when the run is closed are left too.
     """
     left = run.terminal if planned.trigger is None else run.terminal and run.check_at is None
-    return StepStatus.CANCELLED if left and step.status not in STEP_TERMINAL else step.status
+    if left and step.status not in STEP_TERMINAL:
+        return StepStatus.CANCELLED
+    return StepStatus.PROCESSING if step.status is StepStatus.RUNNING and step.loading else step.status
 
 
 def _attempts(step: Step) -> int:

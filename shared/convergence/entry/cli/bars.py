@@ -26,9 +26,11 @@ _MARKS: Final = {
     "cancelled": "–",
     "retrying": "↻",
     "running": "▸",
+    "processing": "▸",
     "pending": "·",
 }
-_FIRST: Final = ("failed", "running", "retrying")  # shown first when there are more steps than lines
+_AT_WORK: Final = ("running", "processing")
+_FIRST: Final = ("failed", *_AT_WORK, "retrying")  # shown first when there are more steps than lines
 _OTHER_LINES: Final = 4
 
 
@@ -83,9 +85,7 @@ class Bars:
             Text(f"{shown:,} rows" if shown else "", justify="right"),
             Text(f"attempt {attempts} of {step['attempts_max']}" if attempts > 1 else "", style="yellow"),
             Text(seconds(step["duration_ms"]), justify="right"),
-            Text(
-                first_line(note) if word == "running" else "", style="bright_black", no_wrap=True, overflow="ellipsis"
-            ),
+            Text(first_line(note) if word in _AT_WORK else "", style="bright_black", no_wrap=True, overflow="ellipsis"),
         )
 
 
@@ -109,7 +109,7 @@ def _bar(word: str, rows: int, total: int | None) -> ProgressBar:
     settings: dict[str, Any] = {"width": 20, "complete_style": _colour(word), "finished_style": _colour(word)}
     if word in {"completed", "skipped"}:
         return ProgressBar(total=1, completed=1, **settings)
-    if word == "running":
+    if word in _AT_WORK:
         return ProgressBar(total=total, completed=rows, pulse=total is None, **settings)
     return ProgressBar(total=1, completed=0, **settings)
 

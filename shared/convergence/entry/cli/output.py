@@ -23,6 +23,7 @@ COLOURS: Final = {
     "failed": "red",
     "retrying": "yellow",
     "running": "cyan",
+    "processing": "cyan",
     "validating": "cyan",
     "cancelled": "yellow",
     "skipped": "bright_black",

@@ -22,6 +22,7 @@ STATUSES: Final[dict[str, Shown]] = {
     WITH_WARNINGS: Shown("Completed with warnings", "wait", "warn"),
     RunStatus.FAILED: Shown("Failed", "fail", "fail"),
     RunStatus.RUNNING: Shown("Running", "run", "run"),
+    StepStatus.PROCESSING: Shown("Processing", "run", "run"),
     RunStatus.QUEUED: Shown("Queued", "wait", "queue"),
     StepStatus.RETRYING: Shown("Retrying", "wait", "wait"),
     RunStatus.PENDING: Shown("Pending", "off", "pend"),

@@ -26,9 +26,14 @@ class SeedSource(Settings):
 
 
 class SeedSettings(Settings):
-    """`keep_refreshed`: a list that another pipeline has loaded later (`genai/prices/…`) stays."""
+    """`keep_refreshed`: a list that another pipeline has loaded later (`genai/prices/…`) stays.
+
+    `include_limits`, `include_usage_limits` of older files: a plan's limits are columns of the list, and always loaded.
+    """
 
     keep_refreshed: bool = False
+    include_limits: bool = True
+    include_usage_limits: bool = True
 
 
 class SeedProcessor(TableProcessor):
