@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
-from convergence.config.files.providers import ProviderRegistry
+from convergence.config.files.providers import ProviderRegistry, endpoint_of
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.environments import SHORT
@@ -84,6 +84,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
     # Closed in reverse, each whatever became of the others: a lock must not outlive a log that could not be written.
     async with AsyncExitStack() as closing:
         closing.callback(directory.unlock)
+        registry = ProviderRegistry(options.configs_dir)
         clock, ids, bus = SystemClock(), RandomIds(), LocalBus()
         documents = SqliteDocuments(directory.documents, clock, indexes=INDEXES, synchronous=options.synchronous)
         warehouse = DuckDbWarehouse(directory.warehouse / "warehouse.duckdb", clock=clock, project=options.project_id)
@@ -123,7 +124,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             processor=load if options.processor is None else options.processor,
             http=http.client,
             accounts=lambda: _accounts(http, clock, ids, options.env),
-            objects=lambda org, client: _objects(org, client, clock, directory.files),
+            objects=lambda org, client: _objects(org, client, clock, directory.files, registry),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,
@@ -134,7 +135,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             ),
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,
-            providers=ProviderRegistry(options.configs_dir).get,
+            providers=registry.get,
         )
         closing.push_async_callback(log.close)
         bus.tap(RUN_EVENTS, log.accept)
@@ -185,10 +186,14 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         documents.close()
 
 
-def _objects(org: str, client: Callable[[], httpx.AsyncClient], clock: Clock, files: Path) -> ObjectStores:
+def _objects(
+    org: str, client: Callable[[], httpx.AsyncClient], clock: Clock, files: Path, registry: ProviderRegistry
+) -> ObjectStores:
     from convergence.adapters.objects.stores import Stores
 
-    return Stores(org=org, http=client, clock=clock, files=files)
+    return Stores(
+        org=org, http=client, clock=clock, files=files, endpoint=lambda name: endpoint_of(registry.get(), name)
+    )
 
 
 def _accounts(http: HttpClient, clock: Clock, ids: Ids, env: str) -> Accounts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
-from convergence.config.files.providers import ProviderRegistry
+from convergence.config.files.providers import ProviderRegistry, endpoint_of
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.functions import FunctionSettings
@@ -37,7 +37,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
     keyring = CloudKmsKeyring(
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
     )
-    http = HttpClient(settings.env)
+    http, registry = HttpClient(settings.env), ProviderRegistry(settings.CONVERGENCE_CONFIGS)
     orgs, bigquery = OrgStore(documents), settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
     return Services(
         documents=documents,
@@ -66,11 +66,13 @@ def google_cloud(settings: FunctionSettings) -> Services:
         processor=load,
         http=http.client,
         accounts=lambda: GoogleAccounts(http.client, clock=clock, ids=ids, endpoint=bigquery),
-        objects=lambda org, client: Stores(org=org, http=client, clock=clock, files=None),
+        objects=lambda org, client: Stores(
+            org=org, http=client, clock=clock, files=None, endpoint=lambda name: endpoint_of(registry.get(), name)
+        ),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,
-        providers=ProviderRegistry(settings.CONVERGENCE_CONFIGS).get,
+        providers=registry.get,
         env=settings.env,
         project_id=project,
         settings=EngineSettings(runs_max=settings.CONVERGENCE_RUNS_MAX),

@@ -252,7 +252,9 @@ class WorldContext(Context):
 
     @property
     def objects(self) -> Stores:
-        return Stores(org=self.org_slug, http=lambda: self.http, clock=self.clock, files=self.files)
+        return Stores(
+            org=self.org_slug, http=lambda: self.http, clock=self.clock, files=self.files, endpoint=lambda _: ""
+        )
 
     @property
     def http(self) -> httpx.AsyncClient:

@@ -2,48 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
-import csv
-from collections.abc import Callable, Coroutine, Iterable
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 from convergence.ports.warehouse import Scope, Statement
-from tests.unit.processors.installation import ORG, Here, installed
+from tests.unit.processors.bills import FILES, charges, put, read, running, total
+from tests.unit.processors.installation import ORG, Here
 
-FILES = Path(__file__).parent / "bill_files"
 SEPTEMBER = {"start_date": "2024-09-10", "end_date": "2024-09-10"}
-
-
-def running(folder: Path, work: Callable[[Here], Coroutine[Any, Any, None]]) -> None:
-    async def main() -> None:
-        async with installed(folder) as here:
-            await work(here)
-
-    asyncio.run(main())
-
-
-def put(folder: Path, name: str, data: bytes) -> None:
-    """Upload a file for the org."""
-    path = folder / "files" / ORG / name
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(data)
-
-
-def total(rows: Iterable[dict[str, str]], column: str) -> Decimal:
-    """Return the sum of a column of a file, read by itself."""
-    return sum((Decimal(row[column]) for row in rows if row[column] not in {"", "NULL"}), Decimal(0))
-
-
-def read(name: str) -> list[dict[str, str]]:
-    with (FILES / name).open(encoding="utf-8-sig", newline="") as lines:
-        return list(csv.DictReader(lines))
-
-
-async def charges(here: Here, columns: str, more: str = "") -> list[tuple[Any, ...]]:
-    rows = await here.rows(f"SELECT {columns} FROM cost_data_standard_1_3 {more}")
-    return [tuple(row.values()) for row in rows]
 
 
 def test_a_real_focus_1_0_file_adds_up(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from convergence.adapters.objects.folder import FolderStore
+from convergence.adapters.objects.s3 import open_s3
 from convergence.adapters.objects.web import WebStore
 from convergence.domain.sql_names import checked
 from convergence.errors import StepFailed, did_you_mean
@@ -17,27 +18,31 @@ from convergence.ports.object_store import ObjectStore, Place
 if TYPE_CHECKING:
     import httpx
 
-KINDS: Final = ("folder", "https")
+KINDS: Final = ("folder", "https", "s3")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stores:
     """`ObjectStores` for one execution of an org's step.
 
-    `files` is the folder with a folder of each org in it; None where this machine keeps none.
+    `files` is the folder with a folder of each org in it; None where this machine keeps none. `endpoint` returns the
+    address of a provider's API out of the registry, empty for the vendor's own.
     """
 
     org: str
     http: Callable[[], httpx.AsyncClient]
     clock: Clock
     files: Path | None
+    endpoint: Callable[[str], str]
 
-    async def open(self, place: Place, secret: str = "") -> ObjectStore:  # noqa: ARG002 - for the kinds that need one
+    async def open(self, place: Place, secret: str = "") -> ObjectStore:
         """Return the store; see the port."""
         if place.kind == "folder":
             return self._folder(place)
         if place.kind == "https":
             return WebStore(self.http, self.clock)
+        if place.kind == "s3":
+            return open_s3(place, secret, org=self.org, endpoint=self.endpoint("aws"))
         raise StepFailed(f"files cannot come from {place.kind!r}.{did_you_mean(place.kind, KINDS)}")
 
     def _folder(self, place: Place) -> FolderStore:

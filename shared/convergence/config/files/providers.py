@@ -69,6 +69,12 @@ def provider_of(registry: Providers, name: str) -> ProviderLine | None:
     return registry.providers.get(registry.aliases.get(name, current(name)))
 
 
+def endpoint_of(registry: Providers, name: str) -> str:
+    """Return the address of a provider's API; empty where the registry leaves it to the vendor's client."""
+    found = provider_of(registry, name)
+    return found.api_base_url if found is not None else ""
+
+
 def provider_name(registry: Providers, name: str) -> str:
     """Return a provider's name for its name or alias. Raises `NotFound` with the closest names."""
     found = registry.aliases.get(name, current(name))

@@ -39,11 +39,11 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
     """
     if source.kind == "https":
         return Delivery("", None, tuple(source.urls))
-    prefix = day.strftime(source.path)
+    rule = MANIFESTS.get(options.delivery)
+    prefix = day.strftime(source.path) + (rule.below(day) if rule is not None else "")
     listed = await store.list(prefix, most=options.files_max)
-    if options.delivery == "listing":
+    if rule is None:
         return _of_listing([each for each in listed if fnmatchcase(_below(each.name, prefix), options.pattern)], prefix)
-    rule = MANIFESTS[options.delivery]
     manifests = [each for each in listed if rule.is_manifest(each.name, day)]
     if not manifests:
         raise StepFailed(f"there is no manifest of {day:%Y-%m} below {prefix!r} in {len(listed)} files")

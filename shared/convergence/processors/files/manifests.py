@@ -37,9 +37,11 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How manifests are found: by name and period; `newest`: of so many the newest one is sought by its content."""
+    """How manifests are found: by name and period, `below` this folder of the period. `newest`: how many of the last
+    ones are read to find the newest run."""
 
     is_manifest: Callable[[str, date], bool]
+    below: Callable[[date], str]
     newest: int = 1
 
 
@@ -59,9 +61,9 @@ def _azure_export(name: str, day: date) -> bool:
 
 
 MANIFESTS: Final[Mapping[str, Rule]] = {
-    "aws_export": Rule(_aws_export),
-    "aws_cur": Rule(_aws_cur),
-    "azure_export": Rule(_azure_export, newest=5),
+    "aws_export": Rule(_aws_export, lambda day: f"metadata/BILLING_PERIOD={day:%Y-%m}/"),
+    "aws_cur": Rule(_aws_cur, lambda day: f"{day:%Y%m}01-"),
+    "azure_export": Rule(_azure_export, lambda day: f"{day:%Y%m}01-", newest=5),
 }
 
 

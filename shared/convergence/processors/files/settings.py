@@ -47,8 +47,10 @@ class FileSettings(Settings):
     azure_export: those that the newest manifest below `path` names.
 
     `period`: with `month` each month of the run's days is a delivery of its own, which replaces the month; its rows
-    must have the month's first day in `period_column`. Without it the run's days are replaced
-    (`destination.date_field`).
+    must have the month's first day in `period_column` (with `period_rows: within`, a day of the month). Without it the
+    run's days are replaced (`destination.date_field`).
+
+    `constants`: table column → its value in all rows; `%Y`, `%m` and `%d` stand for the period's first day.
 
     `columns`: table column → its name in the files, or several names of which the first is taken. `unknown_columns`:
     what happens to columns that the table does not have; `keep` needs the column `other_fields` (STRING) in the table.
@@ -63,6 +65,7 @@ class FileSettings(Settings):
     pattern: str = "*"
     period: Literal["", "month"] = ""
     period_column: str = ""
+    period_rows: Literal["start", "within"] = "start"
     format: FileFormat | Literal["auto"] = "auto"
     encoding: str = "utf-8"
     delimiter: str = Field(default=",", min_length=1, max_length=1)

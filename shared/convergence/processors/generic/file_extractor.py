@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
+from calendar import monthrange
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
@@ -36,22 +37,26 @@ class FileExtractor:
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Load the delivery of each period; the result counts rows and names the deliveries."""
-        options = settings(FileSettings, step_config)
         source = settings(Source, step_config, "source")
-        target = settings(Target, step_config, "destination")
-        secret = await context.secrets.open(options.secret) if options.secret else ""
-        store = await context.objects.open(source.place, secret)
-        counted = {"rows_processed": 0, "rows_written": 0, "rows_quarantined": 0, "files": 0}
-        deliveries: list[str] = []
-        for day in _periods(options, context):
-            with tempfile.TemporaryDirectory(prefix="convergence-files-") as folder:
-                delivery, figures = await _load_period(source, options, target, store, day, Path(folder), context)
-            deliveries.append(delivery)
-            counted = {name: count + figures[name] for name, count in counted.items()}
-            context.progress(rows=counted["rows_processed"])
-        bad = counted["rows_quarantined"]
-        warnings = [f"{bad} of {counted['rows_processed']} rows are set aside in {QUARANTINE}"] if bad else []
-        return {"status": SUCCESS, **counted, "table": target.table, "deliveries": deliveries, "warnings": warnings}
+        options = settings(FileSettings, step_config)
+        return await load_files(source, options, settings(Target, step_config, "destination"), context)
+
+
+async def load_files(source: Source, options: FileSettings, target: Target, context: Context) -> Mapping[str, Any]:
+    """Load the delivery of each period; the result counts rows and names the deliveries."""
+    secret = await context.secrets.open(options.secret) if options.secret else ""
+    store = await context.objects.open(source.place, secret)
+    counted = {"rows_processed": 0, "rows_written": 0, "rows_quarantined": 0, "files": 0}
+    deliveries: list[str] = []
+    for day in _periods(options, context):
+        with tempfile.TemporaryDirectory(prefix="convergence-files-") as folder:
+            delivery, figures = await _load_period(source, options, target, store, day, Path(folder), context)
+        deliveries.append(delivery)
+        counted = {name: count + figures[name] for name, count in counted.items()}
+        context.progress(rows=counted["rows_processed"])
+    bad = counted["rows_quarantined"]
+    warnings = [f"{bad} of {counted['rows_processed']} rows are set aside in {QUARANTINE}"] if bad else []
+    return {"status": SUCCESS, **counted, "table": target.table, "deliveries": deliveries, "warnings": warnings}
 
 
 async def _load_period(
@@ -118,7 +123,8 @@ def _row_file(options: FileSettings, table: TableSchema, delivery: Delivery, day
         raise StepFailed(f"config.unknown_columns: keep needs the column {OTHER_FIELDS} (STRING) in {table.name}")
     at = delivery.at.isoformat() if delivery.at is not None else ""
     facts = {DELIVERY_ID: delivery.id, DELIVERED_AT: at, SOURCE_FILE: ""}  # empty: each file says it
-    constants = {**options.constants, **{name: text for name, text in facts.items() if name in names}}
+    constants = {name: day.strftime(text) for name, text in options.constants.items()}
+    constants |= {name: text for name, text in facts.items() if name in names}
     own = {OTHER_FIELDS} if options.unknown_columns != "keep" else set()
     free = names if "*" in options.optional_columns else set(options.optional_columns)
     return RowFile(
@@ -133,13 +139,21 @@ def _row_file(options: FileSettings, table: TableSchema, delivery: Delivery, day
         nulls=tuple(options.null_texts),
         formats=options.date_formats,
         allowed={name: tuple(values) for name, values in options.allowed.items()},
-        between={options.period_column: (day, day)} if options.period else {},
+        between=_period(options, day),
         digits=options.extra_digits,
         delimiter=options.delimiter,
         day=day_column,
         bad_rows="set_aside" if options.on_bad_row == "quarantine" else "stop",
         bad_rows_max=options.bad_rows_max,
     )
+
+
+def _period(options: FileSettings, day: date) -> dict[str, tuple[date, date]]:
+    """Return the days that the period's column may have."""
+    if not options.period:
+        return {}
+    last = day if options.period_rows == "start" else day.replace(day=monthrange(day.year, day.month)[1])
+    return {options.period_column: (day, last)}
 
 
 async def _quarantine(table: str, staged: Staged, context: Context) -> None:

@@ -1,0 +1,230 @@
+"""A bucket at AWS, through boto3: its calls run on threads, few at a time; bytes go straight to the file."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.ports.object_store import Place, StoredObject
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+T = TypeVar("T")
+PIECE: Final = 1 << 20
+CALLS_AT_ONCE: Final = 4
+_BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
+_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
+_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
+_OPTIONS: Final = frozenset({"region", "bucket_owner"})
+_KEYS: Final = frozenset({"access_key_id", "secret_access_key", "session_token", "role_arn", "external_id"})
+_MISSING: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
+_REJECTED: Final = frozenset(
+    {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
+     "ExpiredTokenException", "InvalidClientTokenId", "AllAccessDisabled", "AccountProblem"}
+)  # fmt: skip
+_ELSEWHERE: Final = frozenset(
+    {"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocationConstraintException"}
+)
+_ADVICE: Final = "it needs s3:ListBucket on the bucket and s3:GetObject on its files"
+
+
+class S3Store:
+    """One bucket; `client` is made on first use, on a thread."""
+
+    def __init__(self, bucket: str, owner: str, client: Callable[[], Any]) -> None:
+        self._bucket, self._make = bucket, client
+        self._more = {"ExpectedBucketOwner": owner} if owner else {}
+        self._client: Any = None
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._making = asyncio.Lock()
+
+    async def list(self, prefix: str, *, most: int) -> builtins.list[StoredObject]:
+        """Return the files; see the port."""
+        return await self._call(lambda client: self._list(client, prefix, most), f"s3://{self._bucket}/{prefix}")
+
+    async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
+        """Download a file; see the port."""
+        shown = f"s3://{self._bucket}/{name}"
+        return await self._call(lambda client: self._fetch(client, name, into, bytes_max), shown)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+
+    def _list(self, client: Any, prefix: str, most: int) -> builtins.list[StoredObject]:
+        found: list[StoredObject] = []
+        pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, **self._more)
+        for page in pages:
+            found += [
+                StoredObject(each["Key"], each["Size"], each["LastModified"], each["ETag"])
+                for each in page.get("Contents", ())
+                if not each["Key"].endswith("/")
+            ]
+            if len(found) > most:
+                raise StepFailed(f"s3://{self._bucket}/{prefix} has more than {most:,} files: name a longer path")
+        return sorted(found, key=lambda each: each.name)
+
+    def _fetch(self, client: Any, name: str, into: Path, bytes_max: int) -> StoredObject:
+        answer = client.get_object(Bucket=self._bucket, Key=name, **self._more)
+        size = int(answer["ContentLength"])
+        if size > bytes_max:
+            raise StepFailed(f"s3://{self._bucket}/{name} has {size:,} bytes, more than {bytes_max:,}")
+        with closing(answer["Body"]) as body, into.open("wb") as target:
+            for piece in body.iter_chunks(PIECE):
+                target.write(piece)
+            if target.tell() != size:
+                raise Transient(f"s3://{self._bucket}/{name}: {target.tell():,} of {size:,} bytes came")
+        return StoredObject(name, size, answer["LastModified"], answer["ETag"])
+
+    async def _call(self, work: Callable[[Any], T], shown: str) -> T:
+        from botocore.exceptions import BotoCoreError, ClientError
+
+        async with self._turns:
+            try:
+                async with self._making:
+                    if self._client is None:
+                        self._client = await asyncio.to_thread(self._make)
+                return await asyncio.to_thread(work, self._client)
+            except ClientError as error:
+                raise s3_error(error, shown) from error
+            except BotoCoreError as error:
+                raise Transient(f"{shown} could not be read: {type(error).__name__}") from error
+
+
+def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
+    """Return the store of a bucket.
+
+    `secret` is JSON: access_key_id and secret_access_key; or role_arn, which this installation's own identity assumes
+    with the external id `convergence-{org}`; or both, with an external_id of choice. `endpoint` comes from the registry
+    of providers; empty for AWS itself.
+
+    Raises `StepFailed` for what is not of these forms.
+    """
+    try:
+        import boto3  # noqa: F401
+    except ImportError:
+        raise StepFailed("buckets of AWS need boto3: install convergence-pipelines[aws]") from None
+    if not _BUCKET.fullmatch(place.root):
+        raise StepFailed(f"{place.root[:70]!r} is not the name of a bucket")
+    unknown = place.options.keys() - _OPTIONS
+    if unknown:
+        raise StepFailed(
+            f"source.options: {min(unknown)!r} is not known; an S3 bucket has {', '.join(sorted(_OPTIONS))}"
+        )
+    region = place.options.get("region") or "us-east-1"
+    if not _REGION.fullmatch(region):
+        raise StepFailed(f"source.options.region: {region[:40]!r} is not a region of AWS")
+    owner = place.options.get("bucket_owner", "")
+    if owner and not re.fullmatch(r"\d{12}", owner):
+        raise StepFailed("source.options.bucket_owner is the 12 digits of an account")
+    keys = read_keys(secret, org)
+    return S3Store(place.root, owner, lambda: _client(keys, region, endpoint, org))
+
+
+def read_keys(secret: str, org: str) -> Mapping[str, str]:
+    """Return a credential's fields, the external id filled in. Raises `StepFailed`, without its text."""
+    try:
+        found = orjson.loads(secret)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) and value for value in found.values()):
+        raise StepFailed(
+            "the credential of aws is not JSON with texts: store access_key_id and secret_access_key, or role_arn"
+        )
+    unknown = found.keys() - _KEYS
+    own = {"access_key_id", "secret_access_key"} <= found.keys()
+    if (
+        unknown
+        or not (own or "role_arn" in found)
+        or (found.keys() & {"access_key_id", "secret_access_key"} and not own)
+    ):
+        raise StepFailed(
+            "the credential of aws has access_key_id and secret_access_key, or role_arn, or both; session_token and"
+            " external_id may go with them"
+        )
+    if "role_arn" in found and not _ROLE.fullmatch(found["role_arn"]):
+        raise StepFailed("role_arn is not the ARN of an IAM role")
+    if "role_arn" in found and not own:  # or one org could assume a role that trusts this installation for another
+        expected = f"convergence-{org}"
+        if found.get("external_id", expected) != expected:
+            raise StepFailed(f"the external id of this org is {expected!r}: put it into the role's trust policy")
+        return {**found, "external_id": expected}
+    return found
+
+
+def _client(keys: Mapping[str, str], region: str, endpoint: str, org: str) -> Any:
+    import boto3
+
+    own = {
+        "aws_access_key_id": keys.get("access_key_id"),
+        "aws_secret_access_key": keys.get("secret_access_key"),
+        "aws_session_token": keys.get("session_token"),
+    }
+    given = {"region_name": region, "config": _config(endpoint), **({"endpoint_url": endpoint} if endpoint else {})}
+    session = boto3.session.Session()
+    if "role_arn" in keys:
+        external = {"ExternalId": keys["external_id"]} if "external_id" in keys else {}
+        name = re.sub(r"[^\w+=,.@-]", "-", f"convergence-{org}")[:64]
+        answer = session.client("sts", **given, **own).assume_role(
+            RoleArn=keys["role_arn"], RoleSessionName=name, DurationSeconds=3600, **external
+        )
+        assumed = answer["Credentials"]
+        own = {
+            "aws_access_key_id": assumed["AccessKeyId"],
+            "aws_secret_access_key": assumed["SecretAccessKey"],
+            "aws_session_token": assumed["SessionToken"],
+        }
+    return session.client("s3", **given, **own)
+
+
+def _config(endpoint: str) -> Any:
+    from botocore.config import Config
+
+    return Config(
+        signature_version="s3v4",
+        connect_timeout=10,
+        read_timeout=60,
+        retries={"total_max_attempts": 3, "mode": "standard"},
+        ignore_configured_endpoint_urls=True,  # the registry alone says where
+        s3={"addressing_style": "path"} if endpoint else {"addressing_style": "virtual"},
+    )
+
+
+def s3_error(error: ClientError, shown: str) -> ConvergenceError:
+    """Return the product's error for AWS's, with what to do; the request and its signature are left out."""
+    detail = error.response.get("Error", {})
+    code, said = str(detail.get("Code", "")), str(detail.get("Message", ""))
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if error.operation_name == "AssumeRole" and status < 500:
+        return CredentialRejected(
+            f"AWS does not let this installation assume the role ({code}): check its ARN, and the external id in its"
+            " trust policy"
+        )
+    if code == "RequestTimeTooSkewed":
+        return StepFailed(f"{shown}: AWS takes the signature for too old: the clock of this machine is wrong")
+    if code.startswith("KMS.") or "kms:" in said:
+        return CredentialRejected(f"{shown} is encrypted with a key that the credential may not use: allow kms:Decrypt")
+    if code in _MISSING or (status == 404 and code not in _REJECTED):
+        return StepFailed(
+            f"{shown} is not there ({code}): a part of this delivery is missing, or the bucket's name is wrong"
+        )
+    if code in _ELSEWHERE:
+        return StepFailed(f"{shown} is in another region: set source.options.region")
+    if code in _REJECTED:
+        return CredentialRejected(
+            f"{shown}: AWS refuses the credential ({code}); {_ADVICE}. A role may have expired, or the bucket be"
+            " another account's"
+        )
+    if status >= 500 or code in {"SlowDown", "RequestTimeout", "Throttling", "ThrottlingException"}:
+        return Transient(f"{shown}: AWS is busy ({code})")
+    return StepFailed(f"{shown}: AWS refuses the request ({code})")
