@@ -84,6 +84,8 @@ def problems(root: Path, name: str, text: str) -> list[str]:
         ("openai/seed/prices.csv", Kind.OTHER),
         ("pipeline.schema.json", Kind.OTHER),
         ("system/migrations/1.sql", Kind.OTHER),
+        ("openai/checks/usage.yml", Kind.OTHER),
+        ("openai/usage/checks.yml", Kind.PIPELINE),
     ],
 )
 def test_a_file_is_what_its_place_says(path: str, kind: Kind) -> None:

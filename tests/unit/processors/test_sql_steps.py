@@ -117,6 +117,18 @@ def test_a_statement_without_destination_changes_the_orgs_tables(tmp_path: Path)
     assert run_scenario(tmp_path, scenario) == (2, [{"id": 1}])
 
 
+def test_a_table_with_a_schema_file_that_is_not_there_yet_is_made_empty(tmp_path: Path) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        assert await context.warehouse.columns("acme_sums_daily_unified") == ()
+        deleted = await step(context, "generic.bq_execute", {"query": "DELETE FROM acme_sums_daily_unified WHERE TRUE"})
+        assert deleted["rows_processed"] == 0
+        with pytest.raises(StepFailed, match="no table"):
+            await step(context, "generic.bq_execute", {"query": "DELETE FROM acme_nothing WHERE TRUE"})
+        assert not await context.warehouse.columns("org_meta_dq_results")
+
+    run_scenario(tmp_path, scenario)
+
+
 def test_a_dry_run_names_the_tables_and_changes_nothing(tmp_path: Path) -> None:
     async def scenario(context: WorldContext) -> Any:
         config = {"sql": f"DELETE FROM {TABLE} WHERE TRUE", "dry_run": True}

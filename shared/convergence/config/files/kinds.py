@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import PurePath
+from typing import Final
+
+_CHECKS: Final = frozenset({"checks", "dq", "dq_checks", "dq_config", "dq_configs"})  # what `dq_config` names
 
 
 class Kind(StrEnum):
@@ -19,7 +22,7 @@ class Kind(StrEnum):
     PLANS = "plans"
     TABLE_SCHEMA = "table schema"
     PROCEDURE = "procedure"
-    OTHER = "other"  # seeds, migrations, notes: not checked here
+    OTHER = "other"  # seeds, migrations, checks of data, notes: not checked here
 
 
 def kind_of(path: PurePath) -> Kind:
@@ -41,4 +44,6 @@ def kind_of(path: PurePath) -> Kind:
         return Kind.TABLE_SCHEMA
     if suffix == ".sql" and "procedures" in parts[:-1]:
         return Kind.PROCEDURE
+    if not _CHECKS.isdisjoint(parts[:-1]):
+        return Kind.OTHER
     return Kind.PIPELINE if yaml and len(parts) > 1 else Kind.OTHER

@@ -22,7 +22,6 @@ from convergence.engine.step.central import mirror
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
-from convergence.errors import NotFound
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
@@ -93,10 +92,8 @@ class LeasedWarehouse:
 
     def schema(self, table: str) -> TableSchema | None:
         """Return the schema of a table's file, None without one."""
-        try:
-            return self._services.schemas.get(table)
-        except NotFound:
-            return None
+        schemas = self._services.schemas
+        return schemas.get(table) if table in schemas.paths else None
 
     async def columns(self, table: str) -> tuple[Column, ...]:
         """Return the columns that the table has."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any, Final
 
@@ -26,6 +27,9 @@ _OWN: Final = {
     "x_run_id": "run_id",
     "x_credential_id": "credential_id",
 }
+_WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
+_DEFINES: Final = re.compile(r"\s*(CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_SYSTEM: Final = "org_"  # tables of the system, which is who makes them
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
 
@@ -78,6 +82,7 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
                 "bytes_processed": tried.bytes_processed,
                 "tables": list(tried.tables),
             }
+    await _ensure_tables(sql, context)
     try:
         answer = await context.warehouse.query(
             sql,
@@ -129,6 +134,17 @@ def without_lineage(row: Row, context: Context) -> Row:
         if name == "x_pipeline_run_date" and value is not None and not context.start_date <= value <= context.end_date:
             raise StepFailed(f"the statement gives {name} {value}, which is not a day of this run")
     return {name: value for name, value in row.items() if name not in LINEAGE_COLUMNS}
+
+
+async def _ensure_tables(sql: str, context: Context) -> None:
+    """Make the org's tables that a statement names, that have a schema file and are not there yet: a first run may
+    delete before it loads, or read what no pipeline has loaded so far."""
+    if _DEFINES.match(sql):
+        return
+    for word in sorted(set(_WORD.findall(sql))):
+        schema = None if word.startswith(_SYSTEM) else context.warehouse.schema(word)
+        if schema is not None and not await context.warehouse.columns(schema.name):
+            await context.warehouse.ensure_table(schema)
 
 
 def get_engine() -> ExecuteProcessor:
