@@ -90,6 +90,12 @@ def test_the_days_of_a_period_add_up_to_its_invoice(
          [("2026-02-28", "2026-03-30", "30.00"), ("2026-03-31", "2026-04-29", "30.00")]),
         # another anchor: the first days are a part of a period that began before
         ([a_term(billing_anchor="2026-02-01")], "2026-01-15", "2026-01-31", [("2026-01-15", "2026-01-31", "16.45")]),
+        # from months to years: the year begins with the change
+        ([a_term(), a_term(starts_on="2026-06-20", billing_cycle="annual", unit_price="100")],
+         "2026-06-20", "2026-06-20", [("2026-06-20", "2027-06-19", "300.00")]),
+        # bought again after a gap
+        ([a_term(ends_on="2026-02-14"), a_term(starts_on="2026-03-01")], "2026-02-20", "2026-03-01",
+         [("2026-03-01", "2026-03-31", "30.00")]),
         # yen have no cents
         ([a_term(currency="JPY", unit_price="1000", ends_on="2026-01-24")], "2026-01-15", "2026-01-15",
          [("2026-01-15", "2026-01-24", "968")]),

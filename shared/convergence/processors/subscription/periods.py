@@ -48,7 +48,7 @@ def cents(amount: Decimal, currency: str) -> Decimal:
 
 def invoices(terms: Sequence[Term], first: date, last: date) -> Iterator[Invoice]:
     """Yield what one subscription's terms (`successive`) are invoiced, as far as it pays for days of this range."""
-    anchor = terms[0].billing_anchor or terms[0].first_paid
+    anchors = _anchors(terms)
     for number, term in enumerate(terms):
         ends = term.ends_on or last
         if term.first_paid > ends:
@@ -57,8 +57,23 @@ def invoices(terms: Sequence[Term], first: date, last: date) -> Iterator[Invoice
             found = [Invoice(term, term.first_paid, ends, cents(term.invoice_amount, term.currency))]
         else:
             cancelled = term.ends_on is not None and number == len(terms) - 1 and term.refund == "none"
-            found = list(_periods(term, term.billing_anchor or anchor, last, cancelled=cancelled))
+            found = list(_periods(term, anchors[number], last, cancelled=cancelled))
         yield from (each for each in found if each.first <= last and each.last >= first)
+
+
+def _anchors(terms: Sequence[Term]) -> list[date]:
+    """Return the day that each term's periods are counted from: that of the term before, unless there is a gap between
+    them or the billing cycle is another one."""
+    found: list[date] = []
+    for number, term in enumerate(terms):
+        before = terms[number - 1] if number else None
+        goes_on = (
+            before is not None
+            and before.ends_on == term.starts_on - ONE_DAY
+            and before.billing_cycle == term.billing_cycle
+        )
+        found.append(term.billing_anchor or (found[-1] if goes_on else term.first_paid))
+    return found
 
 
 def _periods(term: Term, anchor: date, until: date, *, cancelled: bool) -> Iterator[Invoice]:
