@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, load, long, orgs, past, procedure
+from tests.bench import api, cold, engine, extract, file, load, long, orgs, past, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -28,6 +28,9 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "procedure": procedure.run,
     "extract": extract.measure,
     "extract-1m": partial(extract.measure, 1_000_000),
+    "file": file.measure,
+    "file-3m": partial(file.measure, "csv", 3_000_000),
+    "file-parquet": partial(file.measure, "parquet"),
     "orgs": orgs.measure,
     "orgs-100": partial(orgs.measure, 100),
 }

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from convergence.adapters.objects.azure_blob import open_azure
 from convergence.adapters.objects.folder import FolderStore
+from convergence.adapters.objects.oci import open_oci
 from convergence.adapters.objects.s3 import open_s3
 from convergence.adapters.objects.web import WebStore
 from convergence.domain.sql_names import checked
@@ -18,7 +20,7 @@ from convergence.ports.object_store import ObjectStore, Place
 if TYPE_CHECKING:
     import httpx
 
-KINDS: Final = ("folder", "https", "s3")
+KINDS: Final = ("folder", "https", "s3", "azure", "oci")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +45,10 @@ class Stores:
             return WebStore(self.http, self.clock)
         if place.kind == "s3":
             return open_s3(place, secret, org=self.org, endpoint=self.endpoint("aws"))
+        if place.kind == "azure":
+            return open_azure(place, secret, http=self.http, endpoint=self.endpoint("azure"))
+        if place.kind == "oci":
+            return open_oci(place, secret, http=self.http, clock=self.clock, endpoint=self.endpoint("oci"))
         raise StepFailed(f"files cannot come from {place.kind!r}.{did_you_mean(place.kind, KINDS)}")
 
     def _folder(self, place: Place) -> FolderStore:

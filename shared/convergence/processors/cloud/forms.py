@@ -95,7 +95,7 @@ AZURE: Final[Columns] = {
     "reservation_id": ("benefitId", "ReservationId", "reservationId"),
     "line_type": ("ChargeType", "chargeType"),
     "pricing_model": ("PricingModel", "pricingModel"),
-    "product_code": ("MeterCategoryCode",),
+    "product_code": ("MeterCategory", "meterCategory"),
     "InvoiceId": ("InvoiceId", "invoiceId"),
 }
 
@@ -118,6 +118,7 @@ OCI: Final[Columns] = {
     "RegionId": ("product/region",),
     "AvailabilityZone": ("product/availabilityDomain",),
     "ResourceId": ("product/resourceId",),
+    "product_code": ("product/service",),
     "is_correction": ("lineItem/isCorrection",),
 }
 

@@ -1,0 +1,197 @@
+"""A container at Azure, through azure-storage-blob: its calls run on threads, few at a time."""
+
+from __future__ import annotations
+
+import asyncio
+import builtins
+import re
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import orjson
+
+from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.ports.object_store import Place, StoredObject
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+CALLS_AT_ONCE: Final = 4
+SCOPE: Final = "https://storage.azure.com/.default"
+_CONTAINER: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
+_ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
+_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,100}")
+_APP: Final = frozenset({"tenant_id", "client_id", "client_secret"})
+_FORMS: Final = (_APP, frozenset({"sas_token"}), frozenset({"account_key"}))
+_ADVICE: Final = "it needs the role Storage Blob Data Reader on the container"
+
+
+class AzureStore:
+    """One container; `credential` is asked for on first use, `client` made of it on a thread."""
+
+    def __init__(self, shown: str, credential: Callable[[], Awaitable[Any]], client: Callable[[Any], Any]) -> None:
+        self._shown, self._credential, self._make = shown, credential, client
+        self._client: Any = None
+        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
+        self._making = asyncio.Lock()
+
+    async def list(self, prefix: str, *, most: int) -> builtins.list[StoredObject]:
+        """Return the files; see the port."""
+        return await self._call(lambda client: self._list(client, prefix, most), prefix)
+
+    async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
+        """Download a file; see the port."""
+        return await self._call(lambda client: self._fetch(client, name, into, bytes_max), name)
+
+    async def close(self) -> None:
+        """Close the connections."""
+        if self._client is not None:
+            await asyncio.to_thread(self._client.close)
+
+    def _list(self, client: Any, prefix: str, most: int) -> builtins.list[StoredObject]:
+        found: list[StoredObject] = []
+        for each in client.list_blobs(name_starts_with=prefix):
+            found.append(StoredObject(each.name, each.size, each.last_modified, str(each.etag)))
+            if len(found) > most:
+                raise StepFailed(f"{self._shown}/{prefix} has more than {most:,} files: name a longer path")
+        return sorted(found, key=lambda each: each.name)
+
+    def _fetch(self, client: Any, name: str, into: Path, bytes_max: int) -> StoredObject:
+        download = client.download_blob(name, max_concurrency=1)
+        facts = download.properties
+        if facts.size > bytes_max:
+            raise StepFailed(f"{self._shown}/{name} has {facts.size:,} bytes, more than {bytes_max:,}")
+        with into.open("wb") as target:
+            came = download.readinto(target)
+        if came != facts.size:
+            raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes came")
+        return StoredObject(name, facts.size, facts.last_modified, str(facts.etag))
+
+    async def _call(self, work: Callable[[Any], T], name: str) -> T:
+        from azure.core.exceptions import AzureError
+
+        async with self._turns:
+            try:
+                async with self._making:
+                    if self._client is None:
+                        credential = await self._credential()
+                        self._client = await asyncio.to_thread(self._make, credential)
+                return await asyncio.to_thread(work, self._client)
+            except AzureError as error:
+                raise azure_error(error, f"{self._shown}/{name}") from error
+
+
+def open_azure(place: Place, secret: str, *, http: Callable[[], httpx.AsyncClient], endpoint: str) -> AzureStore:
+    """Return the store of a container.
+
+    `secret` is JSON: tenant_id, client_id and client_secret of an app; or sas_token; or account_key. `endpoint` comes
+    from the registry of providers; empty for Azure itself. Raises `StepFailed` for what is not of these forms.
+    """
+    try:
+        import azure.storage.blob  # noqa: F401
+    except ImportError:
+        raise StepFailed("containers of Azure need azure-storage-blob: install convergence-pipelines[azure]") from None
+    account = place.options.get("account", "")
+    if not _ACCOUNT.fullmatch(account):
+        raise StepFailed("source.options.account is not the name of a storage account")
+    if place.options.keys() - {"account"}:
+        raise StepFailed("source.options: a container of Azure has account only")
+    if not _CONTAINER.fullmatch(place.root):
+        raise StepFailed(f"{place.root[:70]!r} is not the name of a container")
+    keys = read_keys(secret)
+
+    async def credential() -> Any:
+        return await _credential(keys, account, http)
+
+    def client(found: Any) -> Any:
+        from azure.storage.blob import ContainerClient
+
+        url = f"{endpoint.rstrip('/')}/{account}" if endpoint else f"https://{account}.blob.core.windows.net"
+        times: dict[str, Any] = {"connection_timeout": 10, "read_timeout": 60, "retry_total": 2}
+        return ContainerClient(url, place.root, credential=found, **times)
+
+    return AzureStore(f"azure://{account}/{place.root}", credential, client)
+
+
+def read_keys(secret: str) -> Mapping[str, str]:
+    """Return a credential's fields. Raises `StepFailed`, without its text."""
+    try:
+        found = orjson.loads(secret)
+    except orjson.JSONDecodeError:
+        found = None
+    if not isinstance(found, dict) or found.keys() not in _FORMS or not all(isinstance(v, str) for v in found.values()):
+        raise StepFailed(
+            "the credential of azure is JSON with tenant_id, client_id and client_secret; or sas_token; or account_key"
+        )
+    if "tenant_id" in found and not _TENANT.fullmatch(found["tenant_id"]):
+        raise StepFailed("tenant_id is not the id or domain of an Entra tenant")
+    return found
+
+
+async def _credential(keys: Mapping[str, str], account: str, http: Callable[[], httpx.AsyncClient]) -> Any:
+    from azure.core.credentials import AzureNamedKeyCredential, AzureSasCredential
+
+    if "sas_token" in keys:
+        return AzureSasCredential(keys["sas_token"].lstrip("?"))
+    if "account_key" in keys:
+        return AzureNamedKeyCredential(account, keys["account_key"])
+    return _Token(await app_token(keys, http))
+
+
+async def app_token(
+    keys: Mapping[str, str],
+    http: Callable[[], httpx.AsyncClient],
+    login: str = "https://login.microsoftonline.com",
+) -> str:
+    """Return an access token of the app for storage.
+
+    Raises `CredentialRejected` when Entra refuses the app, `Transient` when it is busy.
+    """
+    import httpx
+
+    form = {
+        "grant_type": "client_credentials",
+        "client_id": keys["client_id"],
+        "client_secret": keys["client_secret"],
+        "scope": SCOPE,
+    }
+    try:
+        answer = await http().post(f"{login}/{keys['tenant_id']}/oauth2/v2.0/token", data=form)
+    except httpx.HTTPError as error:
+        raise Transient(f"Entra could not be asked for a token: {type(error).__name__}") from error
+    if answer.status_code >= 500 or answer.status_code == 429:
+        raise Transient(f"Entra is busy ({answer.status_code})")
+    try:
+        return str(orjson.loads(answer.content)["access_token"])
+    except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
+        raise CredentialRejected(
+            f"Entra gives the app no token ({answer.status_code}): its secret may have expired; store a new one"
+        ) from None
+
+
+class _Token:
+    """A token that was obtained already, as the client wants to ask for it."""
+
+    def __init__(self, token: str) -> None:
+        self._token = token
+
+    def get_token(self, *_: str, **__: Any) -> Any:
+        """Return it without a near end: it was made for this execution, and Azure refuses it once it has expired."""
+        from azure.core.credentials import AccessToken
+
+        return AccessToken(self._token, 2**31 - 1)
+
+
+def azure_error(error: Any, shown: str) -> ConvergenceError:
+    """Return the product's error for Azure's, with what to do; the request is left out."""
+    status, found = getattr(error, "status_code", None), getattr(error, "error_code", None)
+    code = str(getattr(found, "value", found) or type(error).__name__)
+    if status in {401, 403}:
+        return CredentialRejected(f"{shown}: Azure refuses the credential ({code}); {_ADVICE}")
+    if status == 404:
+        return StepFailed(f"{shown} is not there ({code}): a part of this delivery is missing, or a name is wrong")
+    if status is None or status >= 500 or status == 429:
+        return Transient(f"{shown}: Azure cannot be reached or is busy ({code})")
+    return StepFailed(f"{shown}: Azure refuses the request ({code})")
