@@ -83,6 +83,12 @@ destroy: ## Remove ENV=dev|stage; refused for prod
 schema: $(VENV)/dev ## Regenerate configs/pipeline.schema.json from the models
 	$(BIN)/convergence schema --write
 
+client: $(VENV)/dev ## Regenerate docs/client.ts, the typed client for front ends, from the API's document
+	@$(BIN)/python -m tests.typescript.write
+
+tour: $(VENV)/dev ## Make the pictures of docs/tour.md again (needs Chromium)
+	@CONVERGENCE_REQUIRE_BROWSER=1 CONVERGENCE_TOUR=1 $(BIN)/python -m pytest -q tests/browser
+
 lock: $(VENV)/python ## Resolve and lock the dependencies again
 	$(BIN)/pip install -qq --disable-pip-version-check uv
 	$(COMPILE) --python-version 3.11 --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt

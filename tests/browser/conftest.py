@@ -6,19 +6,19 @@ import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize, sync_playwright
 
 from tests.browser.demo_site import Site, site_in
 from tests.e2e.conftest import ROOT as REPOSITORY
 
 REQUIRED = "CONVERGENCE_REQUIRE_BROWSER"
 PATIENCE_MS = 60_000
-SCREENSHOTS = REPOSITORY / "build" / "screenshots"
+SCREENSHOTS = REPOSITORY / ("docs/tour" if os.environ.get("CONVERGENCE_TOUR") else "build/screenshots")
+WINDOW: ViewportSize = {"width": 1040, "height": 640}  # of a picture
 ARGUMENTS = (
     "--no-sandbox",
     "--disable-gpu",
@@ -45,7 +45,7 @@ def chromium() -> str:
     return found
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")  # ends before other tests: its loop would be in the way of theirs
 def browser() -> Iterator[Browser]:
     """One browser for all tests."""
     path = chromium()
@@ -55,7 +55,7 @@ def browser() -> Iterator[Browser]:
         started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def site(tmp_path_factory: pytest.TempPathFactory, browser: Browser) -> Iterator[Site]:
     """The demo's org with its costs, and pipelines that fail, behind `convergence serve`."""
     with site_in(tmp_path_factory.mktemp("site")) as found:
@@ -88,12 +88,14 @@ class Visitor:
         self.page.get_by_label("Key").fill(key or self.site.key)
         self.click("Sign in")
 
-    def shot(self, name: str, *, whole: bool = True) -> Path:
-        """Keep a picture."""
+    def shot(self, name: str) -> None:
+        """Keep a picture of what a window shows first."""
         SCREENSHOTS.mkdir(parents=True, exist_ok=True)
-        path = SCREENSHOTS / f"{name}.png"
-        self.page.screenshot(path=path, full_page=whole)
-        return path
+        before = self.page.viewport_size
+        self.page.set_viewport_size(WINDOW)
+        self.page.screenshot(path=SCREENSHOTS / f"{name}.png")
+        if before is not None:
+            self.page.set_viewport_size(before)
 
 
 @pytest.fixture

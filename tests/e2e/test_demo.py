@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 import resource
 import shlex
+import signal
 import subprocess
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import httpx
 import pytest
 
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
@@ -73,8 +75,8 @@ def test_the_demo_needs_seconds_of_cpu_time(demo: Demo) -> None:
 
 def test_the_commands_that_are_named_next_work(demo: Demo, tmp_path: Path) -> None:
     lines = demo.first.stdout.partition("Look further\n")[2].splitlines()
-    assert len(lines) == 4
-    for line in lines:
+    assert len(lines) == 5
+    for line in lines[:-1]:  # the last one serves until it is stopped
         argv = shlex.split(line)
         if "/" in argv[0]:  # named as it is called from the folder of this process
             argv[0] = str(Path(argv[0]).absolute())
@@ -83,6 +85,23 @@ def test_the_commands_that_are_named_next_work(demo: Demo, tmp_path: Path) -> No
         )
         assert (done.returncode, done.stdout == "") == (0, "graph" in argv), line + done.stderr
     assert (tmp_path / "usage_cost.svg").exists()
+
+
+def test_the_last_line_of_the_demo_opens_the_page_of_its_run(demo: Demo) -> None:
+    line = demo.first.stdout.splitlines()[-1].strip()
+    assert line.endswith("demo --open")
+    with demo.started("demo", *DAYS, "--open", PORT="0") as process:
+        assert process.stdout is not None
+        link = next(line.split()[-1] for line in process.stdout if line.startswith("look at  "))
+        assert link.startswith("http://127.0.0.1:")
+        with httpx.Client(follow_redirects=True, timeout=PATIENCE_S) as browser:
+            page = browser.get(link)
+            assert (page.status_code, "/ui/demo/runs/run_" in str(page.url)) == (200, True)
+            assert "OpenAI usage and cost" in page.text
+            wrong = httpx.get(link.replace("/open/", "/open/x"))
+            assert (wrong.status_code, wrong.headers["location"]) == (303, "/ui/sign-in")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE_S) == 0
 
 
 def test_mandatory_focus_columns_are_filled_in_every_row(demo: Demo) -> None:

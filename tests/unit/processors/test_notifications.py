@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from email import message_from_bytes
 from typing import Any
 
@@ -68,6 +69,23 @@ def test_a_mail_reaches_all_recipients_and_its_subject_is_one_line(monkeypatch: 
     assert mail["Subject"] == "run failed Bcc: x@example.org"
     assert "convergence@example.org" in mail["From"]
     assert "why" in str(mail.get_payload())
+
+
+def test_a_mail_ends_with_a_link_to_the_page_of_its_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    mailbox = Mailbox()
+    monkeypatch.setenv("CONVERGENCE_PUBLIC_URL", "https://costs.example/")
+    asyncio.run(mailed(mailbox, MAIL, monkeypatch))
+    content = mailbox.got[0].content
+    assert isinstance(content, bytes)
+    text = " ".join(str(message_from_bytes(content).get_payload()).replace("=\n", "").split())
+    assert re.search(r"https://costs\.example/ui/\w+/runs/[\w.-]+", text), text
+
+
+@pytest.mark.parametrize("address", ["costs.example", "javascript:alert(1)", "https://a b", "https://a/\nBcc: x@y"])
+def test_a_public_address_that_is_none_is_refused(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CONVERGENCE_PUBLIC_URL", address)
+    with pytest.raises(StepFailed, match="CONVERGENCE_PUBLIC_URL is not an address"):
+        asyncio.run(mailed(Mailbox(), MAIL, monkeypatch))
 
 
 def test_without_recipients_the_administrator_gets_the_mail(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -44,6 +44,7 @@ class Sessions:
 
     def __init__(self, root_key: str) -> None:
         secret = root_key.encode() if root_key else secrets.token_bytes(32)
+        self._offered = ""
         self._key = HKDF(algorithm=SHA256(), length=32, salt=None, info=b"convergence/ui/session/1").derive(secret)
 
     def open(self, digest: str, now: float) -> tuple[str, Session]:
@@ -65,6 +66,18 @@ class Sessions:
         if not opened_at <= now < opened_at + LIFETIME_S:
             return None
         return Session("" if digest == _ROOT else str(digest), int(opened_at), str(nonce))
+
+    def offer(self) -> str:
+        """Return a token that opens a session of the operator, for a link on the operator's own screen.
+
+        It is valid as long as this process, and there is one at a time.
+        """
+        self._offered = secrets.token_urlsafe(32)
+        return self._offered
+
+    def is_offered(self, token: str) -> bool:
+        """Return whether a link's token is the one that was offered."""
+        return self._offered != "" and hmac.compare_digest(token.encode(), self._offered.encode())
 
     def token(self, session: Session | None) -> str:
         """Return what the forms of a session carry; without one (authentication is off), this process's."""

@@ -92,7 +92,8 @@ class PageRoute(APIRoute):
                 return await handler(request)
             except Unauthenticated:
                 back = request.url.path + (f"?{request.url.query}" if request.url.query else "")
-                return redirect(f"{SIGN_IN}?next={quote(back, safe='')}" if request.method == "GET" else SIGN_IN)
+                wanted = request.method == "GET" and not request.url.path.startswith("/ui/open/")
+                return redirect(f"{SIGN_IN}?next={quote(back, safe='')}" if wanted else SIGN_IN)
             except ConvergenceError as error:
                 return error_page(request, error.http_status, str(error), error.code)
             except RequestValidationError as error:

@@ -2,7 +2,7 @@
 
 The mail server is the installation's, not the file's: SMTP_HOST, SMTP_PORT, SMTP_USERNAME, SMTP_PASSWORD, SMTP_FROM and
 SMTP_SECURITY (starttls, ssl, or none for a server on this machine) come from the environment. DEFAULT_ADMIN_EMAIL gets
-mail that has no recipients.
+mail that has no recipients. Where CONVERGENCE_PUBLIC_URL is set, a mail ends with a link to the run's page.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pydantic import Field, field_validator
 from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.notify_systems.notice import Notice
+from convergence.processors.notify_systems.notice import Notice, page_of
 from convergence.processors.settings import settings
 
 _ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
@@ -70,7 +70,9 @@ class EmailProcessor:
         if len(recipients) > RECIPIENTS_MAX:
             raise StepFailed(f"{len(recipients)} recipients; a mail goes to {RECIPIENTS_MAX} at most")
         url = server_url(to, options.cc_emails, options.from_name)
-        await _send(url, _one_line(options.subject), options.message or options.subject)
+        link = page_of(context)
+        text = options.message or options.subject
+        await _send(url, _one_line(options.subject), f"{text}\n\n{link}" if link else text)
         context.logger.info("mail to %d recipients", len(recipients))
         warnings = _missing(step_config.get("config") or {})
         return {"status": SUCCESS, "recipients": len(recipients), **({"warnings": warnings} if warnings else {})}

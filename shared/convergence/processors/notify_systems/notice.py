@@ -2,9 +2,32 @@
 
 from __future__ import annotations
 
+import os
+import re
+from typing import Final
+
 from pydantic import Field
 
+from convergence.errors import StepFailed
+from convergence.ports.processor import Context
 from convergence.processors.settings import Settings
+
+PUBLIC_URL: Final = "CONVERGENCE_PUBLIC_URL"  # where the dashboard is, such as https://convergence.example
+_URL: Final = re.compile(r"https?://[A-Za-z0-9.:\[\]-]{1,260}(/[A-Za-z0-9._~/-]{0,200})?")
+
+
+def page_of(context: Context) -> str:
+    """Return the address of the run's page in the dashboard; empty where this installation names none.
+
+    Raises:
+        StepFailed: CONVERGENCE_PUBLIC_URL is not an address.
+    """
+    base = os.environ.get(PUBLIC_URL, "").strip()
+    if not base:
+        return ""
+    if not _URL.fullmatch(base):
+        raise StepFailed(f"{PUBLIC_URL} is not an address such as https://convergence.example")
+    return f"{base.rstrip('/')}/ui/{context.org_slug}/runs/{context.run_id}"
 
 
 class Notice(Settings):

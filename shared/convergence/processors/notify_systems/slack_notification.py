@@ -16,7 +16,7 @@ from convergence.errors import CredentialRejected, StepFailed, Throttled, Transi
 from convergence.ports.http.urls import checked_url
 from convergence.ports.http.waits import retry_after_s
 from convergence.ports.processor import SKIPPED, SUCCESS, Context
-from convergence.processors.notify_systems.notice import Notice
+from convergence.processors.notify_systems.notice import Notice, page_of
 from convergence.processors.settings import CredentialSettings, settings
 
 SERVICE: Final = "Slack"
@@ -60,7 +60,11 @@ class SlackProcessor:
             return {"status": SKIPPED, "why": str(error)}
         reach: Reach = "private" if options.allow_private_addresses else "public"
         text = f"*{options.subject}*\n{options.message}" if options.subject else options.message
-        body = {"text": text, **({"channel": options.channel} if options.channel else {})}
+        link = page_of(context)
+        body = {
+            "text": f"{text}\n{link}" if link else text,
+            **({"channel": options.channel} if options.channel else {}),
+        }
         try:
             answer = await context.http.post(url, json=body, extensions={"reach": reach, "bytes_max": _BYTES_MAX})
         except httpx.RequestError as error:

@@ -134,6 +134,24 @@ def test_every_form_action_checks_the_token(run_scenario: RunScenario) -> None:
     run_scenario(scenario)
 
 
+def test_only_an_offered_link_opens_a_session(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = Browser.of(api)
+        for token in ("", "x", "%20"):  # nothing was offered yet
+            answer = await browser.client.get(f"/ui/open/{token}")
+            assert "set-cookie" not in answer.headers
+        token = api.at.sessions.offer()
+        assert "set-cookie" not in (await browser.client.get(f"/ui/open/{token}x")).headers
+        answer = await browser.client.get(f"/ui/open/{token}?next=https://evil.example")
+        assert (answer.status_code, answer.headers["location"]) == (303, "/ui/")
+        await browser.get("/ui/admin")
+        other = api.at.sessions.offer()  # the latest link only
+        assert other != token
+        assert "set-cookie" not in (await Browser.of(api).client.get(f"/ui/open/{token}")).headers
+
+    run_scenario(scenario)
+
+
 def test_signing_out_forgets_the_cookie(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         browser = await Browser.signed_in(api)

@@ -9,7 +9,7 @@ import signal
 import socket
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -20,6 +20,10 @@ from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
+if TYPE_CHECKING:
+    from convergence.entry.api.runtime import Runtime
+
+Announce = Callable[["Runtime", int], None]
 STEPS_S: Final = 25.0  # for steps, after requests; what is not done by then is resumed by the next start
 YOUNG_MAX: Final = (
     10_000  # new objects before the collector looks: 2 looks in 4,000 runs of up to 4 ms; else 48 of up to 9
@@ -43,13 +47,19 @@ def command(session: Session, host: str, port: int | None) -> int:
     session.check_configs()
     settings = read_settings()
     session.env, session.project_id = settings.env, settings.GCP_PROJECT_ID
-    listening = _listen(host, settings.PORT if port is None else port)
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
-        runner.run(_serve(session, settings, listening))
+    listening = listen(host, settings.PORT if port is None else port)
+    serve(session, settings, listening, lambda _, left: _say(session, settings, listening, left))
     return 0
 
 
-async def _serve(session: Session, settings: Settings, listening: socket.socket) -> None:
+def serve(session: Session, settings: Settings, listening: socket.socket, announce: Announce) -> None:
+    """Serve on a socket until Ctrl-C or SIGTERM; `announce` is called with the runtime and the number of runs that an
+    earlier process left, when requests are about to be taken."""
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(session, settings, listening, announce))
+
+
+async def _serve(session: Session, settings: Settings, listening: socket.socket, announce: Announce) -> None:
     import uvicorn
 
     from convergence.entry.api.admission import admits_refused_head
@@ -62,7 +72,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         def capture_signals(self) -> Iterator[None]:
             yield  # handled here, because the steps have to be waited for as well
 
-    async with session.writing(f"serve {_address(listening)}", schedules=True) as writer:
+    async with session.writing(f"serve {address_of(listening)}", schedules=True) as writer:
         await writer.look_at_warehouse()  # a damaged file is found here, not by every run
         log = session.installation.log_file(session.place)
 
@@ -79,7 +89,7 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket)
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, lambda: setattr(server, "should_exit", True))
         left = await writer.worker.start()
-        _say(session, settings, listening, left)
+        announce(at, left)
         _keep_what_is_loaded()
         await server.serve(sockets=[listening])
         if not await writer.worker.drain(STEPS_S):
@@ -97,7 +107,7 @@ def _keep_what_is_loaded() -> None:
 
 
 def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:
-    address = _address(listening)
+    address = address_of(listening)
     session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
     session.out.line(f"look at  {address}/ui/")
     if left:
@@ -108,12 +118,14 @@ def _say(session: Session, settings: Settings, listening: socket.socket, left: i
         session.out.note("CONVERGENCE_ROOT_KEY is not set: the operator's routes are disabled")
 
 
-def _address(listening: socket.socket) -> str:
+def address_of(listening: socket.socket) -> str:
+    """Return the address that a browser on this machine opens."""
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int) -> socket.socket:
+    """Return a listening socket. Raises `InvalidInput` when the port is taken."""
     try:
         return socket.create_server((host, port), backlog=2048)
     except OSError as error:

@@ -14,7 +14,7 @@ from convergence.entry.api.sessions import LIFETIME_S, cookie_name
 from convergence.entry.ui.access import visitor
 from convergence.entry.ui.forms import Form, Signed, read_form
 from convergence.entry.ui.pages import HEADERS, STATIC, PageRoute, page, redirect
-from convergence.errors import NotFound, RateLimited
+from convergence.errors import NotFound, RateLimited, Unauthenticated
 
 router = APIRouter(route_class=PageRoute)
 rest = APIRouter(route_class=PageRoute)
@@ -55,11 +55,21 @@ async def sign_in(request: Request, at: At, form: Annotated[Form, Depends(read_f
     caller = ROOT if operator else await identify(at, key or None, None)
     if caller is None or caller.kind == "anonymous":
         return page(request, "sign_in.html", status=401, next=form.get("next", ""), failed=_FAILED, org="")
-    digest = "" if operator else hashlib.sha256(key.encode()).hexdigest()
-    text, _ = at.sessions.open(digest, at.services.clock.now().timestamp())
-    answer = redirect(local(form.get("next", "")) or "/ui/")
-    _set(answer, at, text, LIFETIME_S)
-    return answer
+    return _opened(at, "" if operator else hashlib.sha256(key.encode()).hexdigest(), form.get("next", ""))
+
+
+@router.get("/open/{token}")
+async def open_offered(
+    request: Request,
+    token: str,
+    at: At,
+    next: Annotated[str, Query(max_length=2_000)] = "",  # noqa: A002 - the name in the address
+) -> Response:
+    """Open the operator's session for the link that `convergence demo --open` prints on the operator's screen."""
+    _check_rate(request, at)
+    if not at.sessions.is_offered(token):
+        raise Unauthenticated("This link is not valid, or its server has ended.")
+    return _opened(at, "", next)
 
 
 @router.post("/sign-out")
@@ -91,6 +101,14 @@ def local(path: str) -> str:
     """Return a path below `/ui` unchanged and anything else as empty: a link must not lead to another site."""
     safe = path.startswith("/ui/") and path.isascii() and path.isprintable() and "\\" not in path
     return path if safe and "//" not in path.partition("?")[0] else ""
+
+
+def _opened(at: Runtime, digest: str, path: str) -> Response:
+    """Return the answer that opens a session and leads to a page of ours."""
+    text, _ = at.sessions.open(digest, at.services.clock.now().timestamp())
+    answer = redirect(local(path) or "/ui/")
+    _set(answer, at, text, LIFETIME_S)
+    return answer
 
 
 def _check_rate(request: Request, at: Runtime) -> None:

@@ -16,8 +16,9 @@ from convergence.errors import InvalidInput
 @click.option("--start", metavar="DATE", help="First day (UTC), also TODAY-n; seven days before today without it.")
 @click.option("--end", metavar="DATE", help="Last day (UTC); yesterday without it.")
 @click.option("--all", "everything", is_flag=True, help="Every shipped pipeline that can run here, on the sandbox.")
+@click.option("--open", "pages", is_flag=True, help="Then serve the dashboard on this machine until Ctrl-C.")
 @click.pass_obj
-def command(session: Session, start: str | None, end: str | None, everything: bool) -> int:
+def command(session: Session, start: str | None, end: str | None, everything: bool, pages: bool) -> int:
     """Do the main job once: store a key, load prices, ask for usage and bill, compute cost, write FOCUS rows.
 
     With OPENAI_ADMIN_KEY in the environment it calls OpenAI; otherwise a local sandbox replays published figures.
@@ -27,6 +28,7 @@ def command(session: Session, start: str | None, end: str | None, everything: bo
       convergence demo
       convergence demo --start 2026-11-01 --end 2026-11-07 --json
       convergence demo --all
+      convergence demo --open
     """
     if session.server() is not None:
         not_there("run the demo", "omit --url and --profile: it runs in a data directory of this machine")
@@ -37,6 +39,9 @@ def command(session: Session, start: str | None, end: str | None, everything: bo
                 f"the demo runs the shipped pipelines, and {str(session.configs_dir)!r} does not have {USAGE_COST}; "
                 "name the configs folder of a clone of Convergence with --configs"
             )
-    if everything:
-        return session.go(run_all(session, start, end))
-    return session.go(run_demo(session, start, end))
+    code = session.go(run_all(session, start, end) if everything else run_demo(session, start, end))
+    if pages:
+        from convergence.entry.cli.commands.demo.open import open_pages
+
+        open_pages(session, everything=everything)
+    return code

@@ -124,6 +124,7 @@ def next_commands(session: Session, run_id: str) -> list[str]:
         session.command("query", "demo", QUERY),
         session.command("graph", "openai/cost/usage_cost", "-o", "usage_cost.svg"),
         session.command("history", "demo"),
+        session.command("demo", "--open"),
     ]
 
 
