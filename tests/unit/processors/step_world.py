@@ -19,6 +19,7 @@ from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import (
+    SHARED_DATASET,
     Column,
     Lineage,
     Load,
@@ -148,6 +149,7 @@ class WorldWarehouse:
         repeatable: bool = False,
     ) -> QueryResult:
         scope = Scope(dataset=self.dataset, writable=True, lineage=self._lineage())
+        await self._warehouse.ensure_table(SHARED_DATASET, TableSchemas(CONFIGS).get("org_hierarchy"))
         return await self._warehouse.call(
             ProcedureCall(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
         )

@@ -1,7 +1,8 @@
 """`genai.focus`: charges of LLM providers, or of seats, as FOCUS 1.3 → `cost_data_standard_1_3`.
 
 Writes what the procedures read beside the charges: the providers' names out of the registry, and for usage that was
-priced here what the bill has beyond it. Then it calls the procedure.
+priced here what the bill has beyond it. Then it calls the procedure, and one that finds each charge's place in the
+org's hierarchy.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ GROUP BY credential_id, account_id
 ORDER BY credential_id, account_id
 LIMIT 1
 """
+HIERARCHY: Final = "sp_focus_assign_hierarchy"
 RESIDUALS: Final = "genai_residual_daily_reconciled"
 # Kind of charge → procedure, tables that it reads.
 PROCEDURES: Final = {
@@ -91,6 +93,7 @@ class FocusProcessor:
         arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
         arguments |= {name: Parameter("DATE", day) for name, day in dates.items()}
         answer = await context.warehouse.call(procedure, arguments, repeatable=True)
+        await context.warehouse.call(HIERARCHY, arguments, repeatable=True)
         return {
             "status": SUCCESS,
             "rows_processed": answer.rows_affected,
