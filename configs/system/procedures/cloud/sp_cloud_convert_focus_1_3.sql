@@ -27,7 +27,7 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_convert_focus_
   IN p_provider_name STRING
 )
 BEGIN
-  DECLARE v_first DATE;
+  DECLARE v_first, v_first_charge, v_last_charge DATE;
   DECLARE v_wrong STRING;
 
   ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
@@ -79,8 +79,20 @@ BEGIN
     RAISE USING MESSAGE = CONCAT('two exports of one account would count twice: ', v_wrong);
   END IF;
 
+  -- Charges of a period may be of days before or behind it: the days that are there bound what the DELETE reads.
+  SET v_first_charge = (
+    SELECT MIN(x_pipeline_run_date) FROM cost_data_standard_1_3
+    WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
+      AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date
+  );
+  SET v_last_charge = (
+    SELECT MAX(x_pipeline_run_date) FROM cost_data_standard_1_3
+    WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
+      AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date
+  );
   DELETE FROM cost_data_standard_1_3
   WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
+    AND x_pipeline_run_date BETWEEN v_first_charge AND v_last_charge
     AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date;
 
   INSERT INTO cost_data_standard_1_3 (
