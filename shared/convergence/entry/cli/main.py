@@ -44,6 +44,7 @@ COMMANDS: Final = {
     "org": "org",
     "key": "key",
     "hierarchy": "hierarchy",
+    "subscription": "subscription",
     "integration": "integration",
     "procedures": "procedures",
     "migrate": "migrate",
