@@ -9,6 +9,7 @@ from convergence.sandbox import (
     anthropic,
     azure,
     bigquery,
+    bills,
     claude_code,
     deepseek,
     directions,
@@ -88,6 +89,8 @@ class Sandbox:
             return google.answer(request)
         if prices.is_ours(request.path):
             return prices.answer(request)
+        if bills.is_ours(request.path):
+            return bills.answer(request)
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
         if anthropic.is_ours(request.path):

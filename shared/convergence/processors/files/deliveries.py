@@ -38,7 +38,7 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
     Raises `StepFailed` when there is none, or a manifest does not say which files it is made of.
     """
     if source.kind == "https":
-        return Delivery("", None, tuple(source.urls))
+        return Delivery("", None, source.urls_of(day))
     rule = MANIFESTS.get(options.delivery)
     prefix = day.strftime(source.path) + (rule.below(day) if rule is not None else "")
     listed = await store.list(prefix, most=options.files_max)

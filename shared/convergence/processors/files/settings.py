@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -28,11 +29,16 @@ class Source(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> Source:
-        if self.kind == "https" and not self.urls:
+        if self.kind == "https" and not (self.urls and all(self.urls)):
             raise ValueError("https needs urls")
         if self.kind not in {"https", "folder"} and not self.bucket:
             raise ValueError(f"{self.kind} needs a bucket")
         return self
+
+    def urls_of(self, day: date) -> tuple[str, ...]:
+        """Return the addresses for the period that begins on `day`: `%Y` and `%m` are filled in, and cannot be part of
+        an address otherwise."""
+        return tuple(url.replace("%Y", f"{day:%Y}").replace("%m", f"{day:%m}") for url in self.urls)
 
     @property
     def place(self) -> Place:
