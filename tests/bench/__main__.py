@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, file, load, long, orgs, past, procedure
+from tests.bench import api, cold, engine, extract, file, gate, load, long, orgs, past, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -31,6 +31,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "file": file.measure,
     "file-3m": partial(file.measure, "csv", 3_000_000),
     "file-parquet": partial(file.measure, "parquet"),
+    "gate": gate.measure,
     "orgs": orgs.measure,
     "orgs-100": partial(orgs.measure, 100),
 }

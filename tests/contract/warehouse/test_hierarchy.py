@@ -13,7 +13,7 @@ from tests.contract.warehouse.routines import SCOPE
 from tests.contract.warehouse.world import JAN_1, JAN_2, Body, a_lineage, a_load
 
 CONFIGS = Path(__file__).parents[3] / "configs"
-COSTS, HIERARCHY = (TableSchemas(CONFIGS).get(name) for name in ("cost_data_standard_1_3", "org_hierarchy"))
+COSTS, HIERARCHY = (TableSchemas(CONFIGS).get(name) for name in ("cost_data_candidate_1_3", "org_hierarchy"))
 REQUIRED = [column for column in COSTS.columns if column.mode == "REQUIRED"]
 FILLERS: dict[str, Any] = {"BIGNUMERIC": "1", "STRING": "x", "TIMESTAMP": "2026-01-01T00:00:00Z", "DATE": "2026-01-01"}
 # key, user and project of a charge, its day, and the node that it belongs to
@@ -74,7 +74,7 @@ def test_a_charge_belongs_to_the_node_of_its_key_its_user_or_its_project(run: Ca
         arguments |= {f"p_{name}_date": Parameter("DATE", JAN_1) for name in ("start", "end")}
         called = await warehouse.call(ProcedureCall(procedure.name, arguments, scope=SCOPE, job_id="j1"))
         assert called.rows == [{"charges": 6, "assigned": 4}]
-        sql = "SELECT SkuId, x_hierarchy_node_id, x_hierarchy_name, x_hierarchy_path FROM cost_data_standard_1_3"
+        sql = "SELECT SkuId, x_hierarchy_node_id, x_hierarchy_name, x_hierarchy_path FROM cost_data_candidate_1_3"
         found = [tuple(row.values()) for row in (await warehouse.query(Statement(sql, scope=SCOPE))).rows]
         assert len(found) == len(CHARGES)
         for expected, *assigned in found:

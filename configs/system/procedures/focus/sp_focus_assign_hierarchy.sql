@@ -1,6 +1,7 @@
 -- Which part of the org a FOCUS charge belongs to: the node of its hierarchy that has the charge's key, user or project as
 -- a label (api_key_id, user_id, project_id), the first of them that a node has. A value of two nodes means neither.
--- Fills the x_hierarchy_ columns of what one pipeline and credential charged from p_start_date to p_end_date.
+-- Fills the x_hierarchy_ columns of what one pipeline and credential charges from p_start_date to p_end_date, before
+-- generic.focus_gate publishes it.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_focus_assign_hierarchy(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -11,7 +12,7 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_focus_assign_hierarc
 )
 BEGIN
   IF EXISTS (SELECT 1 FROM organizations.org_hierarchy) THEN
-    UPDATE cost_data_standard_1_3 AS charge
+    UPDATE cost_data_candidate_1_3 AS charge
     SET
       x_hierarchy_node_id = part.node_id,
       x_hierarchy_level = part.level,
@@ -36,7 +37,7 @@ BEGIN
           COALESCE(x_ApiKeyId, '') AS api_key_id,
           COALESCE(x_UserId, '') AS user_id,
           COALESCE(SubAccountId, '') AS project_id
-        FROM cost_data_standard_1_3
+        FROM cost_data_candidate_1_3
         WHERE x_org_slug = p_org_slug AND x_pipeline_id = p_pipeline_id AND x_credential_id = p_credential_id
           AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
       )
@@ -65,7 +66,7 @@ BEGIN
   END IF;
 
   SELECT COUNT(*) AS charges, COUNT(x_hierarchy_node_id) AS assigned
-  FROM cost_data_standard_1_3
+  FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug AND x_pipeline_id = p_pipeline_id AND x_credential_id = p_credential_id
     AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 END;

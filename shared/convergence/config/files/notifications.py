@@ -20,6 +20,7 @@ FILE: Final = "notifications/config.json"
 EVENTS: Final[Mapping[str, Trigger]] = {"pipeline_failure": "on_failure", "pipeline_success": "on_success"}
 CHANNELS: Final = {"email": "notify_systems.email_notification", "slack": "notify_systems.slack_notification"}
 # Codes of failures that are not the pipeline's: time, crashes, storage, the cloud.
+_CHECKS: Final = ("generic.dq_check", "generic.focus_gate")  # of the event data_quality_failure
 _SYSTEM: Final = ("run.timeout", "step.crashed_often", "internal", "transient", "storage.", "cloud.")
 _SUBJECT: Final = "{pipeline_id} {status}"
 _MESSAGE: Final = "{pipeline_id} of {org_slug}: {status}. {error_message}\nRun {run_id}, started {started_at}."
@@ -104,7 +105,7 @@ def _channels(
 
 def _kinds_of_failure(plan: Plan) -> dict[str, dict[str, Any]]:
     """Return the events that stand for some failures only, with what the notifier is given to tell them apart."""
-    checks = [step.step_id for step in plan.steps if step.ps_type == "generic.dq_check"]
+    checks = [step.step_id for step in plan.steps if step.ps_type in _CHECKS]
     return {"data_quality_failure": {"only_steps": checks}, "system_error": {"only_codes": list(_SYSTEM)}}
 
 

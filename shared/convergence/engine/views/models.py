@@ -55,7 +55,8 @@ class RunSummary(TypedDict):
 class RunView(RunSummary):
     """A run with its steps. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
 
-    `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits.
+    `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits; `focus`: the verdicts of the
+    steps that checked FOCUS charges.
     """
 
     provider: str
@@ -66,6 +67,7 @@ class RunView(RunSummary):
     rows_written: int
     waits_for: str | None
     warnings: list[str]
+    focus: list[dict[str, Any]]
     steps: list[StepView]
 
 

@@ -48,6 +48,7 @@ async def status(services: Services, org: str, run_id: str) -> RunView:
         "rows_written": sum(step["rows_written"] for step in graph),
         "waits_for": _waits_for(run, plan, stored, now),
         "warnings": list(run.warnings) or _warnings(plan, stored),
+        "focus": [dict(found) for found in _verdicts(plan, stored)],
         "steps": steps,
     }
 
@@ -101,6 +102,14 @@ async def _page(
     except ValueError as error:
         raise InvalidInput("the cursor is unknown; leave it out to begin again") from error
     return [(document.path, document.data) for document in page.documents], page.cursor
+
+
+def _verdicts(plan: Plan, stored: Mapping[str, StoredStep]) -> Iterable[Mapping[str, Any]]:
+    """Return what `generic.focus_gate` found, in plan order."""
+    for planned in plan.graph:
+        result = stored[planned.step_id].step.result if planned.step_id in stored else None
+        if result is not None and isinstance(found := result.get("focus"), Mapping):
+            yield found
 
 
 def _shown(run: Run, plan: Plan) -> Iterable[PlanStep]:

@@ -97,6 +97,15 @@ async def follow(writer: Writer, runs: Sequence[Run], show: Display) -> list[Run
         show.close()
 
 
+def verdict(found: Mapping[str, Any]) -> str:
+    """Return the verdict of the rules of FOCUS in a few words."""
+    broken, waived = found["failed"], found["waived"]
+    parts = [f"{found['verdict']} ({found['rows']:,} charges, {found['passed']} rules"]
+    parts += [f"{len(broken)} broken: {', '.join(broken)}"] if broken else []
+    parts += [f"{len(waived)} waived: {', '.join(waived)}"] if waived else []
+    return ", ".join(parts) + ")"
+
+
 def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
     """Print how a run ended, in a few lines, and what to do about a failure."""
     done = sum(step["status"] in {"completed", "skipped"} for step in run["steps"] if step["trigger"] is None)
@@ -107,6 +116,8 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         seconds(run["duration_ms"]),
     ]
     out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  " + " · ".join(figures))
+    for found in run["focus"]:
+        out.line(f"  FOCUS: {verdict(found)}")
     for warning in run["warnings"]:
         out.line(f"  warning: {warning}")
     if run["error_message"] is not None:

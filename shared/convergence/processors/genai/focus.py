@@ -1,8 +1,9 @@
 """`genai.focus`: charges of LLM providers, or of seats, as FOCUS 1.3 → `cost_data_standard_1_3`.
 
 Writes what the procedures read beside the charges: the providers' names out of the registry, and for usage that was
-priced here what the bill has beyond it. Then it calls the procedure, and one that finds each charge's place in the
-org's hierarchy.
+priced here what the bill has beyond it. Then it calls the procedure, which writes to `cost_data_candidate_1_3`, and
+one that finds each charge's place in the org's hierarchy. From there `generic.focus_gate` publishes what passes; a step
+whose destination is the charges' own table, as in pipelines without a gate, publishes them unchecked.
 """
 
 from __future__ import annotations
@@ -16,6 +17,8 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.base import days
+from convergence.processors.focus.publish import publish
+from convergence.processors.focus.settings import CANDIDATES
 from convergence.processors.genai.residuals import residual_rows
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
@@ -47,8 +50,8 @@ HIERARCHY: Final = "sp_focus_assign_hierarchy"
 RESIDUALS: Final = "genai_residual_daily_reconciled"
 # Kind of charge → procedure, tables that it reads.
 PROCEDURES: Final = {
-    "usage": ("sp_genai_convert_focus_1_3", ("genai_cost_daily_unified", RESIDUALS)),
-    "seats": ("sp_subscription_convert_focus_1_3", ("subscription_cost_daily",)),
+    "usage": ("sp_genai_focus_candidates_1_3", ("genai_cost_daily_unified", RESIDUALS)),
+    "seats": ("sp_subscription_focus_candidates_1_3", ("subscription_cost_daily",)),
 }
 
 
@@ -75,7 +78,7 @@ class FocusProcessor:
         options = settings(FocusSettings, step_config)
         table = table_of(step_config, self.fixed_table)
         procedure, tables = PROCEDURES[options.kind]
-        for name in (*tables, NAMES, "org_cost_tracking", table):
+        for name in (*tables, NAMES, "org_cost_tracking", CANDIDATES, self.fixed_table, table):
             await context.warehouse.ensure_table(name)
         provider = options.provider or context.provider
         await self._load_names(provider, context)
@@ -94,10 +97,13 @@ class FocusProcessor:
         arguments |= {name: Parameter("DATE", day) for name, day in dates.items()}
         answer = await context.warehouse.call(procedure, arguments, repeatable=True)
         await context.warehouse.call(HIERARCHY, arguments, repeatable=True)
+        rows = answer.rows_affected
+        if table != CANDIDATES:
+            rows = await publish(context, CANDIDATES, table, provider=provider, kind=options.kind)
         return {
             "status": SUCCESS,
             "rows_processed": answer.rows_affected,
-            "rows_written": answer.rows_affected,
+            "rows_written": rows,
             "table": table,
             "residuals": {name: f"{amount:f}" for name, amount in sorted(classes.items())},
         }

@@ -58,11 +58,11 @@ def test_one_bad_procedure_does_not_stop_the_others(run_scenario: RunScenario) -
         (folder / "sp_a_bad.sql").write_text("CREATE PROCEDURE nothing of it")
         answer = await api.ask("POST", "/procedures/sync", headers=ROOT, json={"force": True})
         assert list(answer.json()["failed"]) == ["sp_a_bad"]
-        assert "sp_genai_convert_focus_1_3" in answer.json()["synced"]
+        assert "sp_genai_focus_candidates_1_3" in answer.json()["synced"]
         again = await api.ask("POST", "/procedures/sync", headers=ROOT)
         assert again.json()["synced"] == []
-        forced = await api.ask("POST", "/procedures/sp_genai_convert_focus_1_3", headers=ROOT, json={"force": True})
-        assert forced.json()["synced"] == ["sp_genai_convert_focus_1_3"]
+        forced = await api.ask("POST", "/procedures/sp_genai_focus_candidates_1_3", headers=ROOT, json={"force": True})
+        assert forced.json()["synced"] == ["sp_genai_focus_candidates_1_3"]
 
     run_scenario(scenario)
 

@@ -18,7 +18,7 @@ from convergence.errors import NotFound, did_you_mean
 from convergence.ports.warehouse import Routine
 
 router = APIRouter(prefix="/procedures", tags=["procedures"], route_class=StrictRoute)
-ProcedureName = Annotated[str, Path(examples=["sp_genai_convert_focus_1_3"])]
+ProcedureName = Annotated[str, Path(examples=["sp_genai_focus_candidates_1_3"])]
 Force = Annotated[bool, Query(description="Replace the procedure even if its file has not changed.")]
 
 

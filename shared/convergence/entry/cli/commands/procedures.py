@@ -95,7 +95,7 @@ def delete(session: Session, name: str) -> int:
 
     \b
     Example:
-      convergence procedures delete sp_genai_convert_focus_1_3
+      convergence procedures delete sp_genai_focus_candidates_1_3
     """
 
     async def work() -> None:

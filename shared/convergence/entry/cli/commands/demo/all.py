@@ -15,7 +15,7 @@ from convergence.engine.services import Services, dataset_of
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.demo import main_job as demo
 from convergence.entry.cli.commands.demo.order import Planned, ordered, planned
-from convergence.entry.cli.follow import display, follow
+from convergence.entry.cli.follow import display, follow, verdict
 from convergence.entry.cli.installation import Sandbox, Writer
 from convergence.entry.cli.output import exact, seconds
 from convergence.entry.cli.rows import Rows
@@ -143,6 +143,7 @@ async def _report(services: Services, run: Run) -> dict[str, Any]:
         "rows_written": view["rows_written"],
         "cost": {row["currency"]: row["cost"] for row in await _ask(services, FOCUS, COST_SQL, run)},
         "reconciliation": {**sums, "states": {row["state"]: row["count"] for row in bill}} if bill else None,
+        "focus": view["focus"],
         "warnings": view["warnings"],
         "error": view["error_message"],
         "duration_ms": view["duration_ms"],
@@ -161,8 +162,8 @@ def _print(
 ) -> None:
     out = session.out
     cells = [_cells(each) for each in reported]
-    headers = ["pipeline", "status", "rows", "cost", "billed", "billed - computed", "days and models", "time"]
-    out.table(headers, cells, right={2, 3, 4, 5, 7})
+    headers = ["pipeline", "status", "rows", "cost", "billed", "billed - computed", "days and models", "FOCUS", "time"]
+    out.table(headers, cells, right={2, 3, 4, 5, 8})
     for each in reported:
         for message in [*each["warnings"], *([each["error"]] if each.get("error") else [])]:
             out.line(f"  {each['pipeline']}: {message}")
@@ -176,7 +177,8 @@ def _print(
 
 def _cells(each: Mapping[str, Any]) -> list[Any]:
     rows, took = each.get("rows_written", ""), seconds(each.get("duration_ms"))
-    return [each["pipeline"], each["status"], rows, _money(each.get("cost")), *_bill(each), took]
+    focus = "; ".join(verdict(found) for found in each.get("focus", ()))
+    return [each["pipeline"], each["status"], rows, _money(each.get("cost")), *_bill(each), focus, took]
 
 
 def _money(cost: Mapping[str, Decimal] | None) -> str:

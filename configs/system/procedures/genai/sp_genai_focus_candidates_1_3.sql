@@ -1,11 +1,11 @@
--- Cost of LLM providers as FOCUS 1.3 charges: one row of cost_data_standard_1_3 for each row of genai_cost_daily_unified,
+-- Cost of LLM providers as FOCUS 1.3 charges: one row of cost_data_candidate_1_3 for each row of genai_cost_daily_unified,
 -- and one for each difference between bill and computed cost (genai_residual_daily_reconciled), so that BilledCost adds
--- up to the bill. Replaces the days p_start_date to p_end_date of one org, pipeline and credential, and removes what
--- pipelines left whose charges are no longer in genai_cost_daily_unified: another one has taken their days over.
+-- up to the bill. Replaces the days p_start_date to p_end_date of one org, pipeline and credential. The charges are not
+-- visible yet: generic.focus_gate checks and publishes them.
 --
 -- What a provider is called stands in focus_providers, which is written from the registry of providers. Columns that are
 -- not filled here do not apply: a charge without a price has no SkuPriceId, and so none of the columns that need one.
-CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_convert_focus_1_3(
+CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_genai_focus_candidates_1_3(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
   IN p_credential_id STRING,
@@ -29,42 +29,13 @@ BEGIN
     RAISE USING MESSAGE = CONCAT('focus_providers has no row of ', v_unknown, ': run the step with ps_type genai.focus');
   END IF;
 
-  DELETE FROM cost_data_standard_1_3 AS charge
+  DELETE FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug
+    AND x_pipeline_id = p_pipeline_id
     AND x_credential_id = p_credential_id
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
-    AND x_UsageKind <> 'subscription'  -- seats have their own procedure, which leaves no other kind
-    AND (
-      x_pipeline_id = p_pipeline_id
-      OR NOT EXISTS (
-        SELECT 1
-        FROM genai_cost_daily_unified AS source
-        WHERE source.x_org_slug = charge.x_org_slug
-          AND source.x_credential_id = charge.x_credential_id
-          AND source.x_pipeline_run_date = charge.x_pipeline_run_date
-          AND source.x_pipeline_id = charge.x_pipeline_id
-          AND source.provider = charge.x_Provider
-      )
-    );
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 
-  -- What the bill of a whole cloud account says about the same service, account and day is the same charge.
-  DELETE FROM cost_data_standard_1_3 AS charge
-  WHERE x_org_slug = p_org_slug
-    AND x_Provider = 'gcp'
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
-    AND EXISTS (
-      SELECT 1
-      FROM genai_cost_daily_unified AS source
-      WHERE source.x_org_slug = charge.x_org_slug
-        AND source.x_pipeline_id = p_pipeline_id
-        AND source.x_credential_id = p_credential_id
-        AND source.x_pipeline_run_date = charge.x_pipeline_run_date
-        AND source.usage_kind = 'bill'
-        AND source.billing_account_id = charge.BillingAccountId
-        AND source.service_name = charge.ServiceName
-    );
-
-  INSERT INTO cost_data_standard_1_3 (
+  INSERT INTO cost_data_candidate_1_3 (
     BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
     BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,
     ConsumedQuantity, ConsumedUnit, ContractedCost, ContractedUnitPrice, EffectiveCost, HostProviderName,
@@ -287,7 +258,7 @@ BEGIN
   JOIN names USING (provider);
 
   SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost
-  FROM cost_data_standard_1_3
+  FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug AND x_pipeline_id = p_pipeline_id AND x_credential_id = p_credential_id
     AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 END;

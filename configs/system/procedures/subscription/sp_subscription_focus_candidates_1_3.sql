@@ -1,10 +1,11 @@
--- Cost of seats as FOCUS 1.3 charges: one row of cost_data_standard_1_3 for each row of subscription_cost_daily.
--- Replaces the days p_start_date to p_end_date of one org, whichever pipeline wrote them.
+-- Cost of seats as FOCUS 1.3 charges: one row of cost_data_candidate_1_3 for each row of subscription_cost_daily.
+-- Replaces the days p_start_date to p_end_date of one org, pipeline and credential. The charges are not visible yet:
+-- generic.focus_gate checks and publishes them.
 --
 -- A seat is a recurring purchase. Each day carries its share of the month's price, so a month adds up to what is paid for
 -- it. PricingQuantity is that share in seat-months: unit price and quantity multiply to the cost, for the published price
 -- (ListCost) as for the one that is paid. What a provider is called stands in focus_providers.
-CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_subscription_convert_focus_1_3(
+CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_subscription_focus_candidates_1_3(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
   IN p_credential_id STRING,
@@ -26,12 +27,13 @@ BEGIN
     RAISE USING MESSAGE = CONCAT('focus_providers has no row of ', v_unknown, ': run the step with ps_type genai.focus');
   END IF;
 
-  DELETE FROM cost_data_standard_1_3
+  DELETE FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
-    AND x_UsageKind = 'subscription';
+    AND x_pipeline_id = p_pipeline_id
+    AND x_credential_id = p_credential_id
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 
-  INSERT INTO cost_data_standard_1_3 (
+  INSERT INTO cost_data_candidate_1_3 (
     BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
     BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,
     ContractedCost, ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceIssuerName, ListCost, ListUnitPrice,
@@ -119,7 +121,7 @@ BEGIN
   JOIN names ON names.provider = charges.provider;
 
   SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost
-  FROM cost_data_standard_1_3
+  FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
     AND x_UsageKind = 'subscription';
 END;

@@ -1,0 +1,44 @@
+"""Keys of `generic.focus_gate`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from convergence.processors.settings import Settings
+
+CANDIDATES: Final = "cost_data_candidate_1_3"
+Policy = Literal["stop", "quarantine", "warn"]
+Words = Annotated[str, Field(min_length=1, max_length=500)]
+
+
+class Waiver(Settings):
+    """A rule that a source is known to break: `reason`, who answers for it, and the last day on which it holds."""
+
+    rule: Words
+    reason: Words
+    owner: Words
+    expires: date
+
+
+class GateSettings(Settings):
+    """`source`: whose charges these are, the pipeline's provider by default. `kind`: those of usage, or of seats.
+
+    `policy`: what a broken rule does, by its id; else a MUST stops and a SHOULD warns. `not_supported`: criteria of the
+    specification that the source does not fulfil. `fields`: the source's own name of a column, for messages.
+    """
+
+    source: str = ""
+    kind: Literal["usage", "seats"] = "usage"
+    candidates: str = CANDIDATES
+    not_supported: tuple[str, ...] = ()
+    policy: Mapping[str, Policy] = Field(default_factory=dict)
+    waivers: tuple[Waiver, ...] = ()
+    fields: Mapping[str, str] = Field(default_factory=dict)
+
+    def uses_tables(self) -> Sequence[str]:
+        """Return the table of rows that are not visible yet."""
+        return (self.candidates,)

@@ -1,0 +1,139 @@
+"""The FOCUS gate on 1,000,000 charges, and a plain scan that counts the nulls of all columns."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+import statistics
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.providers import load_providers
+from convergence.domain.sql_names import bigquery_name
+from convergence.processors.focus.check import Verdict, check
+from convergence.processors.focus.publish import MINE, scope
+from convergence.processors.focus.rules import load_rules
+from convergence.processors.focus.settings import CANDIDATES, GateSettings
+from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
+
+ROWS: Final = 1_000_000
+ROUNDS: Final = 3
+RATIO_MAX, FIXED_MAX_S, RSS_MAX_MIB = 12, 2, 500
+DAY: Final = f"TIMESTAMP '{FIRST.isoformat()} 00:00:00+00'"
+# Values of a column; those that are not named are NULL. n counts the rows.
+VALUES: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("BilledCost", "EffectiveCost", "ContractedCost", "PricingCurrencyEffectiveCost"), "quantity * 3"),
+    "ListCost": "quantity * 4",
+    **dict.fromkeys(("ContractedUnitPrice", "PricingCurrencyContractedUnitPrice"), "BIGNUMERIC '3'"),
+    **dict.fromkeys(("ListUnitPrice", "PricingCurrencyListUnitPrice"), "BIGNUMERIC '4'"),
+    "PricingQuantity": "quantity",
+    "ConsumedQuantity": "IF(MOD(n, 100) = 0, NULL, quantity * 1000000)",
+    **dict.fromkeys(("BillingAccountId", "BillingAccountName"), "CONCAT('account-', CAST(MOD(n, 10) AS STRING))"),
+    "BillingAccountType": "'Organization'",
+    **dict.fromkeys(("BillingCurrency", "PricingCurrency"), "'USD'"),
+    "BillingPeriodStart": "TIMESTAMP '2026-11-01 00:00:00+00'",
+    "BillingPeriodEnd": "TIMESTAMP '2026-12-01 00:00:00+00'",
+    "ChargeCategory": "IF(MOD(n, 100) = 0, 'Purchase', 'Usage')",
+    "ChargeDescription": "CONCAT('Tokens of model ', CAST(MOD(n, 50) AS STRING))",
+    "ChargeFrequency": "IF(MOD(n, 100) = 0, 'Recurring', 'Usage-Based')",
+    "ChargePeriodStart": f"TIMESTAMP_ADD({DAY}, INTERVAL MOD(n, 24) HOUR)",
+    "ChargePeriodEnd": f"TIMESTAMP_ADD({DAY}, INTERVAL MOD(n, 24) + 1 HOUR)",
+    "ConsumedUnit": "IF(MOD(n, 100) = 0, NULL, 'Tokens')",
+    "PricingUnit": "'1000000 Tokens'",
+    "PricingCategory": "'Standard'",
+    **dict.fromkeys(("HostProviderName", "InvoiceIssuerName", "ProviderName", "PublisherName"), "'OpenAI'"),
+    **dict.fromkeys(("ServiceProviderName", "x_Provider"), "'OpenAI'"),
+    "ServiceCategory": "'AI and Machine Learning'",
+    "ServiceSubcategory": "'Generative AI'",
+    "ServiceName": "'OpenAI API'",
+    **dict.fromkeys(("SkuId", "SkuMeter"), "CONCAT('sku-', CAST(MOD(n, 50) AS STRING))"),
+    "SkuPriceId": "CONCAT('sku-', CAST(MOD(n, 50) AS STRING), '/standard')",
+    "SkuPriceDetails": """CONCAT('{"x_Model": "model-', CAST(MOD(n, 50) AS STRING), '", "x_AboveInputTokens": 0}')""",
+    **dict.fromkeys(("SubAccountId", "SubAccountName"), "CONCAT('project-', CAST(MOD(n, 5000) AS STRING))"),
+    "SubAccountType": "'Project'",
+    **dict.fromkeys(("RegionId", "RegionName"), "'eu'"),
+    "Tags": """CONCAT('{"team": "t', CAST(MOD(n, 300) AS STRING), '"}')""",
+    "x_ChargeId": "TO_HEX(SHA256(CAST(n AS STRING)))",
+    "x_SourceRowId": "CAST(n AS STRING)",
+    "x_SourceTable": "'openai_usage_daily_raw'",
+    "x_org_slug": "@org_slug",
+    "x_pipeline_id": "@pipeline_id",
+    "x_credential_id": "@credential_id",
+    "x_pipeline_run_date": "@first_day",
+    "x_run_id": "'r'",
+}
+
+
+def measure(rows: int = ROWS) -> dict[str, Any]:
+    """Return seconds of the gate and of the scan (medians), their ratio, and the gate's seconds without a row."""
+    with tempfile.TemporaryDirectory() as folder:
+        return asyncio.run(_measure(Path(folder), rows))
+
+
+async def _measure(folder: Path, rows: int) -> dict[str, Any]:
+    clock = ManualClock()
+    warehouse = DuckDbWarehouse(folder / "warehouse.duckdb", clock=clock)
+    try:
+        context = WorldContext(None, warehouse, clock)
+        await context.warehouse.ensure_table(CANDIDATES)
+        begun = time.perf_counter()
+        await _gate(context)  # imports and translates
+        first = time.perf_counter() - begun
+        begun = time.perf_counter()
+        await _gate(context)
+        fixed = time.perf_counter() - begun
+        await _fill(context, rows)
+        gate, floor = [], []
+        for _ in range(ROUNDS):
+            begun = time.perf_counter()
+            verdict = await _gate(context)
+            gate.append(time.perf_counter() - begun)
+            begun = time.perf_counter()
+            await _nulls(context)
+            floor.append(time.perf_counter() - begun)
+        assert verdict.rows == rows
+        broken = [each.rule.id for each in verdict.outcomes if each.status == "failed"]
+        assert not broken, broken
+    finally:
+        warehouse.close()
+    ratio = statistics.median(gate) / statistics.median(floor)
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return {
+        "shape": "gate",
+        "rows": rows,
+        "rules": len(verdict.outcomes) - verdict.count("skipped"),
+        "seconds": round(statistics.median(gate), 3),
+        "floor_seconds": round(statistics.median(floor), 3),
+        "ratio_to_floor": round(ratio, 2),
+        "fixed_seconds": round(fixed, 3),
+        "first_seconds": round(first, 3),
+        "peak_rss_mib": round(peak),
+        "kept": ratio <= RATIO_MAX and first <= FIXED_MAX_S and peak < RSS_MAX_MIB,
+    }
+
+
+async def _gate(context: WorldContext) -> Verdict:
+    registry = load_providers(CONFIGS)
+    issuers = [facts.focus.invoice_issuer for facts in registry.providers.values() if facts.focus is not None]
+    return await check(GateSettings(), load_rules(CONFIGS, issuers), context)
+
+
+async def _fill(context: WorldContext, rows: int) -> None:
+    names = ", ".join(map(bigquery_name, VALUES))
+    values = ", ".join(VALUES.values())
+    sql = (
+        f"INSERT INTO {CANDIDATES} ({names}) SELECT {values} FROM"
+        f" (SELECT n, CAST(MOD(n, 1000) + 1 AS BIGNUMERIC) / 8 AS quantity FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS n)"
+    )
+    given = {name: value for name, value in scope(context).items() if name != "last_day"}
+    await context.warehouse.query(sql, given, write=True)
+
+
+async def _nulls(context: WorldContext) -> None:
+    columns = context.warehouse.schemas.get(CANDIDATES).columns
+    counts = ", ".join(f"COUNTIF(t.{bigquery_name(each.name)} IS NULL) AS c{i}" for i, each in enumerate(columns))
+    await context.warehouse.query(f"SELECT {counts} FROM {CANDIDATES} AS t WHERE {MINE}", scope(context))

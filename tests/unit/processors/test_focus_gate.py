@@ -1,0 +1,355 @@
+"""`generic.focus_gate`: no charge becomes visible that breaks a rule, and every rule is able to find its mistake."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from datetime import date
+from decimal import Decimal
+from typing import Any, Literal
+
+import pytest
+
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.processors import ps_types
+from convergence.errors import StepFailed
+from convergence.ports.warehouse import PARTITION_BY
+from convergence.processors.focus.publish import publication, taking_over
+from convergence.processors.focus.rules import OF_COLUMNS, OF_GROUPS, Rule, load_rules
+from tests.repo.dml_bounds import changes_of, is_bounded
+from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
+
+CANDIDATES, VISIBLE = "cost_data_candidate_1_3", "cost_data_standard_1_3"
+DAY = f"{FIRST.isoformat()}T00:00:00Z"
+NEXT = f"{date.fromordinal(FIRST.toordinal() + 1).isoformat()}T00:00:00Z"
+CHARGE: dict[str, Any] = {
+    "BilledCost": Decimal(6),
+    "EffectiveCost": Decimal(6),
+    "ContractedCost": Decimal(6),
+    "ListCost": Decimal(8),
+    "BillingAccountId": "acc-1",
+    "BillingAccountName": "Account",
+    "BillingAccountType": "Organization",
+    "BillingCurrency": "USD",
+    "BillingPeriodStart": "2026-11-01T00:00:00Z",
+    "BillingPeriodEnd": "2026-12-01T00:00:00Z",
+    "ChargeCategory": "Usage",
+    "ChargeDescription": "Tokens",
+    "ChargeFrequency": "Usage-Based",
+    "ChargePeriodStart": DAY,
+    "ChargePeriodEnd": NEXT,
+    "ConsumedQuantity": Decimal(2_000_000),
+    "ConsumedUnit": "Tokens",
+    "ContractedUnitPrice": Decimal(3),
+    "ListUnitPrice": Decimal(4),
+    "PricingCategory": "Standard",
+    "PricingCurrency": "USD",
+    "PricingCurrencyContractedUnitPrice": Decimal(3),
+    "PricingCurrencyEffectiveCost": Decimal(6),
+    "PricingCurrencyListUnitPrice": Decimal(4),
+    "PricingQuantity": Decimal(2),
+    "PricingUnit": "1000000 Tokens",
+    "HostProviderName": "OpenAI",
+    "InvoiceIssuerName": "OpenAI",
+    "ProviderName": "OpenAI",
+    "PublisherName": "OpenAI",
+    "ServiceProviderName": "OpenAI",
+    "ServiceCategory": "AI and Machine Learning",
+    "ServiceSubcategory": "Generative AI",
+    "ServiceName": "OpenAI API",
+    "SkuId": "sku",
+    "SkuMeter": "Input Tokens",
+    "SkuPriceDetails": '{"x_Model": "m", "x_AboveInputTokens": 0}',
+    "SkuPriceId": "sku/standard",
+    "SubAccountId": "p",
+    "SubAccountName": "Project",
+    "SubAccountType": "Project",
+    "Tags": "{}",
+    "x_Provider": "openai",
+    "x_UsageKind": "completions",
+    "x_ChargeId": "c1",
+    "x_SourceTable": "openai_usage_daily_raw",
+    "x_SourceRowId": "r1",
+}
+
+
+def charge(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        **CHARGE,
+        "x_ChargeId": f"c{number}",
+        "x_SourceRowId": f"r{number}",
+        "SubAccountId": f"p{number}",
+        **changes,
+    }
+
+
+Work = Callable[[WorldContext], Awaitable[Any]]
+
+
+def world(work: Work) -> Any:
+    async def main() -> Any:
+        clock = ManualClock()
+        warehouse = DuckDbWarehouse(None, clock=clock)
+        try:
+            context = WorldContext(None, warehouse, clock)
+            context.provider = "openai"
+            return await work(context)
+        finally:
+            warehouse.close()
+
+    return asyncio.run(main())
+
+
+async def gate(context: WorldContext, rows: Sequence[Mapping[str, Any]], **config: Any) -> Mapping[str, Any]:
+    stage = context.warehouse.stage(CANDIDATES)
+    await stage.write(0, rows)
+    await context.warehouse.load(stage, dates=[context.start_date])
+    step = {"config": config, "destination": {"table": VISIBLE}}
+    answer: Mapping[str, Any] = await ps_types.load("generic.focus_gate").execute(step, context)
+    return answer
+
+
+async def asked(context: WorldContext, sql: str) -> Sequence[Mapping[str, Any]]:
+    return (await context.warehouse.query(sql)).rows
+
+
+def test_charges_that_follow_all_rules_become_visible_and_replace_those_of_the_day() -> None:
+    async def work(context: WorldContext) -> None:
+        first = await gate(context, [charge(1), charge(2)])
+        assert (first["rows_processed"], first["rows_written"], first["warnings"]) == (2, 2, [])
+        assert first["focus"]["verdict"] == "passed"
+        assert first["focus"]["failed"] == first["focus"]["waived"] == []
+        assert first["focus"]["passed"] + first["focus"]["skipped"] == len(load_rules(CONFIGS, []).rules)
+        assert (await gate(context, [charge(3)]))["rows_written"] == 1
+        assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c3"]
+        assert (await gate(context, []))["focus"]["verdict"] == "empty"  # a source that has nothing any more
+        assert await asked(context, f"SELECT * FROM {VISIBLE}") == []
+
+    world(work)
+
+
+def test_prices_and_quantities_of_many_digits_are_compared() -> None:
+    large = {"PricingQuantity": Decimal("33333333333.123456789"), "ConsumedQuantity": Decimal("33333333333123456.789")}
+    cost = large["PricingQuantity"] * 3
+    costs = dict.fromkeys(("BilledCost", "EffectiveCost", "ContractedCost", "PricingCurrencyEffectiveCost"), cost)
+    row = charge(1, **large, **costs, ListCost=large["PricingQuantity"] * 4)
+
+    async def work(context: WorldContext) -> None:
+        assert (await gate(context, [row]))["focus"]["verdict"] == "passed"
+        with pytest.raises(StepFailed, match="CAU-ListCost-C-011-C"):
+            await gate(context, [{**row, "ListCost": row["ListCost"] + 134}])  # by more than a billionth
+
+    world(work)
+
+
+def test_a_broken_must_stops_and_leaves_what_was_visible() -> None:
+    async def work(context: WorldContext) -> None:
+        await gate(context, [charge(1)])
+        with pytest.raises(StepFailed) as stopped:
+            await gate(context, [charge(2), charge(3, BillingCurrency="usd")], fields={"BillingCurrency": "currency"})
+        for part in (
+            "1 FOCUS rules stop 2 charges, nothing was published",
+            "CAU-BillingCurrency-C-006-M (BillingCurrency MUST be expressed in national currency",
+            "1 rows, BillingCurrency, 'currency' in the source: charge c3 (from openai_usage_daily_raw r3): 'usd'",
+        ):
+            assert part in str(stopped.value)
+        assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c1"]
+        (verdict,) = await asked(
+            context,
+            "SELECT rows_checked, detail FROM org_meta_focus_results WHERE rule_id = '*' AND status = 'stopped'",
+        )
+        assert (verdict["rows_checked"], "1 failed" in verdict["detail"]) == (2, True)
+        (rule,) = await asked(context, "SELECT * FROM org_meta_focus_results WHERE status = 'failed'")
+        assert (rule["rule_id"], rule["column_name"], rule["policy"], rule["rows_failed"]) == (
+            *("CAU-BillingCurrency-C-006-M", "BillingCurrency", "stop"),
+            1,
+        )
+
+    world(work)
+
+
+def test_rows_can_be_set_aside_and_the_sum_of_rows_closes() -> None:
+    rule = "CAU-BillingCurrency-C-006-M"
+
+    async def work(context: WorldContext) -> None:
+        answer = await gate(context, [charge(1), charge(2, BillingCurrency="usd")], policy={rule: "quarantine"})
+        assert answer["rows_processed"] == 2 == answer["rows_written"] + answer["rows_quarantined"]
+        assert answer["focus"]["verdict"] == "quarantined"
+        assert rule in answer["warnings"][0]
+        (aside,) = await asked(context, "SELECT reason, row_json FROM org_meta_quarantine_rows")
+        assert (aside["reason"], json.loads(aside["row_json"])["x_ChargeId"]) == (rule, "c2")
+        assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c1"]
+
+    world(work)
+
+
+WAIVER = {"rule": "OWN-SkuId-C-005-C", "reason": "no SKU", "owner": "finops@acme.example"}
+
+
+def test_a_waiver_holds_until_its_last_day_and_then_stops() -> None:
+    bare = charge(1, **dict.fromkeys(("SkuId", "SkuMeter")))
+
+    async def work(context: WorldContext) -> None:
+        today = context.now().date()
+        with pytest.raises(StepFailed, match="OWN-SkuId-C-005-C"):
+            await gate(context, [bare])
+        answer = await gate(context, [bare], waivers=[{**WAIVER, "expires": today.isoformat()}])
+        assert (answer["focus"]["waived"], answer["rows_written"]) == (["OWN-SkuId-C-005-C"], 1)
+        (row,) = await asked(context, "SELECT detail FROM org_meta_focus_results WHERE status = 'waived'")
+        assert "by finops@acme.example: no SKU" in row["detail"]
+        late = date.fromordinal(today.toordinal() - 1).isoformat()
+        with pytest.raises(StepFailed, match=f"waived until {late} .no SKU.: finops@acme.example has to remove"):
+            await gate(context, [charge(1)], waivers=[{**WAIVER, "expires": late}])
+
+    world(work)
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"policy": {"CAU-BilledCost-C-003": "warn"}}, "there is no rule 'CAU-BilledCost-C-003'. Did you mean"),
+        ({"policy": {"OWN-Charge-002": "quarantine"}}, "does not say which rows break it"),
+        ({"waivers": [{**WAIVER, "rule": "X", "expires": "2999-01-01"}]}, "there is no rule 'X'"),
+        ({"waivers": [{"rule": "OWN-Charge-002"}]}, "waivers.0.reason"),
+    ],
+)
+def test_mistakes_of_the_file_are_named(config: dict[str, Any], message: str) -> None:
+    with pytest.raises(StepFailed, match=message.replace("(", ".")):
+        world(lambda context: gate(context, [charge(1)], **config))
+
+
+# What breaks a rule of ours, which neither of the two public validators sees.
+BREAKING: list[tuple[str, list[dict[str, Any]]]] = [
+    ("OWN-EffectiveCost-001", [charge(1, EffectiveCost=Decimal(12), PricingCurrencyEffectiveCost=Decimal(12))]),
+    (
+        "OWN-EffectiveCost-002",
+        [charge(1, ChargeCategory="Purchase", ChargeFrequency="Recurring", ConsumedQuantity=None, ConsumedUnit=None,
+                EffectiveCost=Decimal(12))],
+    ),
+    ("OWN-ChargePeriod-001", [charge(1, ChargePeriodStart=NEXT, ChargePeriodEnd=DAY)]),
+    (
+        "OWN-BillingPeriod-001",
+        [charge(1, BillingPeriodStart="2026-12-01T00:00:00Z", BillingPeriodEnd="2026-11-01T00:00:00Z")],
+    ),
+    ("OWN-BillingPeriod-002", [charge(1), charge(2, BillingPeriodStart="2026-11-15T00:00:00Z")]),
+    ("OWN-Charge-001", [charge(1, x_ChargeId=None)]),
+    ("OWN-Charge-002", [charge(1), charge(2, x_ChargeId="c1")]),
+    ("OWN-InvoiceCurrency-001", [charge(1, InvoiceId="i"), charge(2, InvoiceId="i", BillingCurrency="EUR")]),
+    (
+        "OWN-Credit-001",
+        [
+            charge(1),
+            charge(2, ChargeCategory="Credit", ServiceName="Another", ConsumedQuantity=None, ConsumedUnit=None),
+        ],
+    ),
+    ("OWN-InvoiceIssuer-001", [charge(1, InvoiceIssuerName="Open AI Inc.")]),
+    ("OWN-PricingCategory-C-004-C", [charge(1, PricingCategory=None)]),
+    ("OWN-ConsumedQuantity-C-006-C", [charge(1, ConsumedQuantity=None, ConsumedUnit=None)]),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("rule", "rows"), BREAKING, ids=[rule for rule, _ in BREAKING])
+def test_our_own_rules_see_what_the_validators_do_not(rule: str, rows: list[dict[str, Any]]) -> None:
+    with pytest.raises(StepFailed, match=rule):
+        world(lambda context: gate(context, rows))
+
+
+@pytest.mark.parametrize(
+    ("rule", "rows"),
+    [
+        ("OWN-Charge-003", [charge(1), charge(1, x_ChargeId="c2")]),
+        (
+            "OWN-ChargePeriod-002",
+            [charge(1), charge(2, SubAccountId="p1", ChargePeriodEnd="2026-12-01T00:00:00Z", ListCost=Decimal(8))],
+        ),
+        ("CAU-ChargeDescription-C-003-O", [charge(1, ChargeDescription=None)]),
+    ],
+)
+def test_what_need_not_be_wrong_is_a_warning(rule: str, rows: list[dict[str, Any]]) -> None:
+    answer = world(lambda context: gate(context, rows))
+    assert [warning.split()[1] for warning in answer["warnings"]] == [rule]
+    assert (answer["focus"]["verdict"], answer["rows_written"]) == ("warned", len(rows))
+
+
+def _breaking(rule: Rule) -> dict[str, Any]:
+    """Return a charge that breaks a rule of the specification: its condition holds, its check does not."""
+    made = charge(1)
+
+    def let(tree: Any, holds: bool) -> None:
+        word, *parts = tree
+        match word:
+            case "and":
+                for part in parts:
+                    let(part, holds)
+            case "or":
+                let(parts[0], holds)
+            case "=" | "!=":
+                column, value = parts
+                wanted = (word == "=") is holds
+                made[column] = value if wanted else _other(column)
+            case "in" if holds:
+                made[parts[0]] = parts[1][0]
+            case "in" | "pairs" | "national_currency":
+                made[parts[0]] = "Nothing of this kind"
+            case "format":
+                made[parts[0]] = {"unit": "%", "key_value": "[1]", "json": "[1]"}.get(parts[1], " ")
+            case "product":
+                made[parts[2]] = made[parts[2]] + Decimal("0.001")
+            case ">=":
+                made[parts[0]] = Decimal(-1)
+
+    if rule.when is not None:
+        let(rule.when, True)
+    let(rule.check, False)
+    return made
+
+
+def _other(column: str) -> Any:
+    kinds = {each.name: each.type for each in TableSchemas(CONFIGS).get(CANDIDATES).columns}
+    return {"BIGNUMERIC": Decimal(1), "TIMESTAMP": DAY}.get(kinds[column], "x")
+
+
+CHECKED = [
+    rule
+    for rule in load_rules(CONFIGS, ["OpenAI"]).rules
+    if rule.check[0] not in OF_COLUMNS | OF_GROUPS
+    and not rule.id.startswith("OWN")
+    # A typed column has no other form than that of its type.
+    and not (rule.check[0] == "format" and rule.check[2] in {"numeric", "datetime"})
+]
+
+
+def test_every_rule_about_single_rows_finds_the_row_that_breaks_it() -> None:
+    """One candidate for each rule, all in one table: each rule must count at least its own."""
+
+    async def work(context: WorldContext) -> list[str]:
+        rows = [{**_breaking(rule), "x_ChargeId": rule.id} for rule in CHECKED]
+        with pytest.raises(StepFailed):
+            await gate(context, rows)
+        found = await asked(context, "SELECT rule_id FROM org_meta_focus_results WHERE status = 'failed'")
+        return sorted({rule.id for rule in CHECKED} - {row["rule_id"] for row in found})
+
+    assert len(CHECKED) > 140
+    assert world(work) == []
+
+
+@pytest.mark.parametrize("kind", ["usage", "seats"])
+def test_a_publication_changes_the_days_of_its_run_only(kind: Literal["usage", "seats"]) -> None:
+    [(table, tree)] = changes_of(publication(CANDIDATES, VISIBLE, ["BilledCost"], kind, "FALSE"))
+    assert table == VISIBLE
+    assert is_bounded(tree, PARTITION_BY)
+    [(table, tree)] = changes_of(taking_over(CANDIDATES, VISIBLE))
+    assert (table, is_bounded(tree, PARTITION_BY)) == (VISIBLE, True)
+
+
+def test_the_shipped_rules_are_those_of_the_published_model() -> None:
+    data = json.loads((CONFIGS / "system/focus/rules_1_3.json").read_text(encoding="utf-8"))
+    assert (data["model"], data["licence"], len(data["rules"]), len(data["currencies"])) == (
+        *("FOCUS 1.3.0.1", "CC BY 4.0"),
+        303,
+        180,
+    )
+    assert len(data["rules"]) + len(data["left_out"]) == 723  # every rule of CostAndUsage is checked, or says why not
+    assert len([rule for rule in data["rules"] if rule.get("of")]) == 9  # those that a null ChargeClass switches off
