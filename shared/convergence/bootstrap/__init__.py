@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from convergence.bootstrap.embedded import PROJECT, Embedded, EmbeddedOptions, embedded, reading
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from convergence.entry.cli.installation import Installation, Place, Watch, Writer
     from convergence.sandbox import Sandbox
 
@@ -56,5 +58,21 @@ def installation() -> Installation:
         reader=lambda place: reading(options(place)),
         holder=lambda place: DataDirectory(place.data_dir).holder(),
         log_file=lambda place: DataDirectory(place.data_dir).log,
+        backup=_back_up,
+        restore=_restore,
         sandbox=sandbox,
     )
+
+
+def _back_up(place: Place, folder: Path) -> Mapping[str, Any]:
+    from convergence.adapters.local.backup import back_up
+    from convergence.adapters.local.clock import SystemClock
+    from convergence.adapters.local.data_directory import DataDirectory
+
+    return back_up(DataDirectory(place.data_dir), folder, SystemClock())
+
+
+def _restore(place: Place, folder: Path) -> Mapping[str, Any]:
+    from convergence.adapters.local.backup import restore
+
+    return restore(folder, place.data_dir)

@@ -87,6 +87,7 @@ class Installation:
     `writer(place, purpose, watch)` raises `StorageLocked` when another process writes; `watch` is called with rows as
     steps report them. `reader(place)` works beside a writer and creates no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
+    `backup(place, folder)` and `restore(place, folder)` copy a data directory to and fro, and return the manifest.
     `sandbox()` gives a server that is not started yet, and the key that it knows.
     """
 
@@ -94,4 +95,6 @@ class Installation:
     reader: Callable[[Place], AbstractContextManager[Services]]
     holder: Callable[[Place], str | None]
     log_file: Callable[[Place], Path]
+    backup: Callable[[Place, Path], Mapping[str, Any]]
+    restore: Callable[[Place, Path], Mapping[str, Any]]
     sandbox: Callable[[], tuple[Sandbox, str]]

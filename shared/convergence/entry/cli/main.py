@@ -49,6 +49,8 @@ COMMANDS: Final = {
     "procedures": "procedures",
     "migrate": "migrate",
     "serve": "serve",
+    "backup": "backup",
+    "restore": "restore",
     "completion": "completion",
 }
 
