@@ -21,8 +21,8 @@ CODE = re.compile(
     r'(?:code(?:: ClassVar\[str\])? ?(?:: str )?= ?|error(?:_data)?\((?:services, planned, )?)"([a-z_]+(?:\.[a-z_]+)?)"'
 )
 TOP_LEVEL = {
-    ".ci", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "SECURITY.md",
-    "configs", "docs", "functions", "infra", "pyproject.toml", "shared", "tests",
+    ".ci", ".dockerignore", ".gitignore", "CHANGELOG.md", "CONTRIBUTING.md", "Dockerfile", "LICENSE", "Makefile",
+    "README.md", "SECURITY.md", "configs", "docs", "functions", "infra", "pyproject.toml", "shared", "tests",
 }  # fmt: skip
 
 

@@ -37,6 +37,8 @@ COMMANDS: Final = {
     "trace": "trace",
     "validate": "validate",
     "migrate-config": "migrate_config",
+    "init": "init",
+    "configs": "configs",
     "plan": "plan",
     "graph": "graph",
     "schema": "schema",
