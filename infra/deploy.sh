@@ -32,9 +32,11 @@ smoke() {
 	local url
 	url=$(tf output -raw url) || return
 	if [ -n "${CONVERGENCE_ROOT_KEY:-}" ]; then
-		convergence --url "$url" migrate && convergence --url "$url" procedures sync || return
+		convergence --url "$url" migrate || return
+		convergence --url "$url" schemas sync || return
+		convergence --url "$url" procedures sync || return
 	else
-		echo "CONVERGENCE_ROOT_KEY is not set: nothing was migrated, no procedure synchronised."
+		echo "CONVERGENCE_ROOT_KEY is not set: nothing was migrated or synchronised."
 	fi
 	# A whole run: dispatcher, step, Firestore, Pub/Sub, BigQuery.
 	if [ -n "${CONVERGENCE_API_KEY:-}" ]; then

@@ -77,6 +77,7 @@ def test_a_release_is_uploaded_applied_awaited_migrated_and_tried(world: World) 
         "terraform -chdir=infra apply -input=false",
         "curl --fail --silent --show-error",
         "convergence --url https://api.example migrate",
+        "convergence --url https://api.example schemas",
         "convergence --url https://api.example procedures",
         "convergence --url https://api.example run",
     ]

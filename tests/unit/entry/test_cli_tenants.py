@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -70,3 +71,30 @@ def test_a_configs_folder_with_one_pipeline_is_enough(cli: Cli, configs: Path, t
     ran = cli("run", "acme", "mine/hello", "--wait")
     assert ran.code == 0, ran.err
     assert cli("query", "acme", "SELECT COUNT(*) AS runs FROM org_meta_pipeline_runs").code == 0
+
+
+def test_new_columns_reach_tables_that_exist_and_a_changed_type_is_reported(acme: Cli, configs: Path) -> None:
+    assert acme("run", "acme", "example/hello", "--wait").code == 0  # makes the log tables
+    (configs / "system" / "migrations").mkdir()
+    (configs / "system" / "migrations" / "001.sql").write_text("CREATE TABLE shop_orders_daily_raw (id INT64);")
+    assert acme("migrate").code == 0
+    assert acme("schemas", "sync").out == "nothing to add\n"
+    log = configs / "system" / "schemas" / "org_meta_pipeline_runs.json"
+    own = configs / "shop" / "schemas" / "shop_orders_daily_raw.json"
+    changed = json.loads(log.read_text())
+    changed["fields"].append({"name": "cost_centre", "type": "STRING", "mode": "NULLABLE"})
+    log.write_text(json.dumps(changed))
+    own.parent.mkdir()
+    own.write_text(json.dumps([{"name": "id", "type": "INT64"}, {"name": "buyer", "type": "STRING"}]))
+    dry = acme("schemas", "sync", "--dry-run", "--json").data["added"]
+    assert dry.pop("acme_dev.shop_orders_daily_raw")[0] == "buyer"
+    assert dry == {"organizations.org_meta_pipeline_runs": ["cost_centre"]}
+    assert acme("query", "acme", "SELECT buyer FROM shop_orders_daily_raw").code != 0
+    done = acme("schemas", "sync", "--json")
+    assert (done.code, done.data["failed"], len(done.data["added"])) == (0, {}, 2), done
+    assert acme("query", "acme", "SELECT buyer FROM shop_orders_daily_raw").code == 0
+    assert acme("schemas", "sync").out == "nothing to add\n"
+    own.write_text(json.dumps([{"name": "id", "type": "STRING"}, {"name": "more", "type": "STRING"}]))
+    failed = acme("schemas", "sync", "--json")
+    assert (failed.code, list(failed.data["failed"])) == (1, ["acme_dev.shop_orders_daily_raw"])
+    assert "id" in failed.data["failed"]["acme_dev.shop_orders_daily_raw"]

@@ -28,6 +28,7 @@ from convergence.entry.api.routes import (
     run_control,
     run_status,
     scheduler,
+    schemas,
 )
 from convergence.entry.api.runtime import Runtime
 from convergence.entry.ui import site
@@ -48,6 +49,7 @@ _AREAS: Final = (
     organizations,
     procedures,
     migrations,
+    schemas,
 )
 _ABOUT: Final = """Pipelines as config: usage and cost data of many tenants in one FOCUS table.
 

@@ -1,10 +1,13 @@
-"""`convergence schemas`: the schemas of an org's tables."""
+"""`convergence schemas`: tables and the files that describe them."""
 
 from __future__ import annotations
+
+from typing import Any
 
 import click
 
 from convergence.config.files.written_schema import schema_file
+from convergence.engine.schema_sync import answer, sync_schemas
 from convergence.engine.services import dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import not_there
@@ -15,7 +18,7 @@ from convergence.ports.warehouse import Column
 
 @click.group("schemas")
 def command() -> None:
-    """Write schema files from tables."""
+    """Write schema files from tables, and bring tables up to date with them."""
 
 
 @command.command("infer", cls=Command)
@@ -33,6 +36,38 @@ def infer(session: Session, org: str, table: str) -> int:
         not_there("read a table's schema", "ask BigQuery, or run this where the data directory is")
     session.out.line(schema_file(session.go(_columns(session, org, table))).rstrip("\n"))
     return 0
+
+
+@command.command("sync", cls=Command)
+@click.option("--dry-run", is_flag=True, help="Only list the columns that would be added.")
+@click.pass_obj
+def sync(session: Session, dry_run: bool) -> int:
+    """Add new columns to existing tables of every org. A type that changed is reported; then exit 1.
+
+    \b
+    Example:
+      convergence schemas sync --dry-run
+    """
+
+    async def work() -> Any:
+        session.check_configs()
+        async with session.writing("schemas sync") as writer:
+            return answer(await sync_schemas(writer.services, dry_run=dry_run), dry_run=dry_run)
+
+    server = session.server(writes=True)
+    if server is None:
+        done = session.go(work())
+    else:
+        asked = {"dry_run": "true" if dry_run else "false"}
+        done = server.ask("POST", "/schemas/sync", root=True, params=asked)
+    if session.out.json:
+        session.out.data(done)
+    else:
+        lines = [f"{table}  {', '.join(columns)}" for table, columns in done["added"].items()]
+        session.out.line("\n".join(lines) or "nothing to add")
+        for table, reason in done["failed"].items():
+            session.out.note(f"failed {table}: {reason}")
+    return 1 if done["failed"] else 0
 
 
 async def _columns(session: Session, org: str, table: str) -> tuple[Column, ...]:

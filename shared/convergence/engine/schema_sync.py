@@ -1,0 +1,54 @@
+"""Tables of a newer release: columns that a schema file has and a table has not are added."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from convergence.engine.log_rows import TABLES
+from convergence.engine.services import Services, dataset_of
+from convergence.errors import SchemaMismatch
+from convergence.ports.warehouse import SHARED_DATASET
+
+
+@dataclass(slots=True)
+class SyncedSchemas:
+    """`added`: dataset.table → the columns it got, or would get; `failed`: dataset.table → the reason."""
+
+    added: dict[str, list[str]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
+
+
+async def sync_schemas(services: Services, *, dry_run: bool = False) -> SyncedSchemas:
+    """Add new columns to the tables that exist, in every org's dataset and in the shared one.
+
+    Tables that do not exist are left to their first use. A type that changed does not stop the others; a dry run does
+    not notice it.
+    """
+    done = SyncedSchemas()
+    for dataset in [SHARED_DATASET, *(dataset_of(services, slug) for slug in await services.orgs.slugs())]:
+        # An org's log tables are views of the shared ones.
+        views = () if dataset == SHARED_DATASET else TABLES.values()
+        names = sorted(services.schemas.paths.keys() - set(views))
+        found = await asyncio.gather(*(_missing(services, dataset, name) for name in names))
+        for name, missing in zip(names, found, strict=True):
+            if not missing:
+                continue
+            try:
+                if not dry_run:
+                    await services.warehouse.ensure_table(dataset, services.schemas.get(name))
+                done.added[f"{dataset}.{name}"] = missing
+            except SchemaMismatch as error:
+                done.failed[f"{dataset}.{name}"] = str(error)
+    return done
+
+
+async def _missing(services: Services, dataset: str, name: str) -> list[str]:
+    stored = {column.name for column in await services.warehouse.columns(dataset, name)}
+    return [column.name for column in services.schemas.get(name).columns if column.name not in stored] if stored else []
+
+
+def answer(done: SyncedSchemas, *, dry_run: bool) -> Mapping[str, object]:
+    """Return the result as the API and `--json` show it."""
+    return {"dry_run": dry_run, "added": done.added, "failed": done.failed}
