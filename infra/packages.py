@@ -29,11 +29,12 @@ from packaging.utils import canonicalize_name
 from convergence.config.files.functions import FILE, FunctionFile, read_function
 from infra.project import LOCKS, PROJECT, ROOT, requirements_of
 
-SOURCE_MAX: Final = 3_000_000
+SOURCE_MAX: Final = 3_500_000  # code and configs
 INSTALLED_MAX: Final = 95_000_000  # without bytecode
 ZIPPED_MAX: Final = 30_000_000  # source and what is installed
 # Of the package, what no function imports: the embedded mode, the command line, the sandbox.
 LEFT_OUT: Final = ("__main__.py", "entry/cli", "sandbox", "worker.py")
+API_ONLY: Final = ("entry/api", "entry/ui")  # what a function without `http: public` does not import either
 LOCAL_KEPT: Final = ("__init__.py", "clock.py")  # of adapters/local
 RUNTIME: Final[dict[str, str]] = {
     **{name: str(value) for name, value in default_environment().items()},
@@ -59,8 +60,9 @@ class Package:
 
     @property
     def source_bytes(self) -> int:
-        """Size of its files."""
-        return sum(path.stat().st_size for path in self.folder.rglob("*") if path.is_file())
+        """Size of its code and configs."""
+        files = (path for path in self.folder.rglob("*") if path.is_file() and path.name != "requirements.txt")
+        return sum(path.stat().st_size for path in files)
 
 
 def build(out: Path, configs: Path | None = None, *, only: str = "*") -> list[Package]:
@@ -79,7 +81,7 @@ def _build(function_dir: Path, out: Path, configs: Path | None) -> Package:
     if configs is not None:
         _copy(configs, folder / "configs")
     package = ROOT / "shared" / "convergence"
-    _copy(package, folder / "convergence", {path for path in _files(package) if _left_out(path)})
+    _copy(package, folder / "convergence", {path for path in _files(package) if _left_out(path, function)})
     about = folder / f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}.dist-info" / "METADATA"
     about.parent.mkdir()  # how the code learns its version: what is not installed has no metadata
     about.write_text(f"Metadata-Version: 2.1\nName: {PROJECT['name']}\nVersion: {PROJECT['version']}\n", "utf-8")
@@ -90,8 +92,9 @@ def _build(function_dir: Path, out: Path, configs: Path | None) -> Package:
     return Package(function, folder, archive, hashlib.sha256(archive.read_bytes()).hexdigest(), names)
 
 
-def _left_out(path: str) -> bool:
-    if any(path == each or path.startswith(f"{each}/") for each in LEFT_OUT):
+def _left_out(path: str, function: FunctionFile) -> bool:
+    names = LEFT_OUT if function.http == "public" else LEFT_OUT + API_ONLY
+    if any(path == each or path.startswith(f"{each}/") for each in names):
         return True
     local = "adapters/local/"
     return path.startswith(local) and path.removeprefix(local) not in LOCAL_KEPT
