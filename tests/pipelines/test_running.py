@@ -67,9 +67,15 @@ def test_the_explanation_and_the_rewritten_file_mean_the_same(configs: Path, tod
     assert current_text(after) == current_text(before)
 
 
-def invoices(request: Request) -> Response:
-    """Two pages of the day's invoices."""
+def answered(request: Request) -> Response:
+    """Two pages of the day's invoices, or of buckets for those who have signed in."""
     asked = dict(request.query)
+    if request.path.startswith("/storage/"):
+        assert request.headers["authorization"].startswith("Bearer ")
+        assert asked["project"]
+        last = asked.get("pageToken") == "2"
+        page = {"items": [{"name": "b" if last else "a"}], **({} if last else {"nextPageToken": "2"})}
+        return Response(200, json.dumps(page).encode())
     assert asked["day"] == DAY.isoformat()
     found, following = (INVOICES[2:], None) if asked.get("after") == "2" else (INVOICES[:2], "2")
     return Response(200, json.dumps({"data": found, "next": following}).encode())
@@ -79,7 +85,7 @@ def in_both(configs: Path, today: Path, folder: Path, body: Callable[[Here, str]
     """Run the files as they stand, and as they were rewritten."""
 
     async def run(root: Path) -> None:
-        server = HttpServer(invoices)
+        server = HttpServer(answered)
         url = await server.start()
         try:
             async with installed(folder / root.parent.name, configs=root) as here:
@@ -162,5 +168,36 @@ def test_usage_and_cost_of_a_provider_by_an_older_name(configs: Path, today: Pat
         results = await here.good("llm/payg/tokens", api_base_url=here.url, **ON_DAY)
         assert results["extract_usage"]["rows_written"] > 0
         assert results["calculate_costs"]["tables"].keys() == {"openai_cost_daily"}
+
+    in_both(configs, today, tmp_path, body)
+
+
+def test_the_first_dialects_classes_and_tables(configs: Path, today: Path, tmp_path: Path) -> None:
+    async def body(here: Here, url: str) -> None:
+        await here.set_up("openai")
+        results = await here.good("llm/usage/first", api_base_url=here.url, **ON_DAY)
+        assert results["extract_usage"]["rows_written"] > 0
+        assert results["calculate_costs"]["table"] == "openai_cost_daily"
+        assert Decimal(results["calculate_costs"]["total_cost"]) > 0
+
+    in_both(configs, today, tmp_path, body)
+
+
+def test_a_list_of_a_google_api_lands_under_the_service_account(configs: Path, today: Path, tmp_path: Path) -> None:
+    async def body(here: Here, url: str) -> None:
+        await here.set_up("gcp")
+        await here.good("gcp/usage/buckets", base_url=url, **ON_DAY)
+        rows = await here.rows("SELECT JSON_VALUE(record, '$.name') AS name, record FROM google_buckets_raw ORDER BY 1")
+        assert [(row["name"], row["record"]["source_api"]) for row in rows] == [("a", "storage"), ("b", "storage")]
+
+    in_both(configs, today, tmp_path, body)
+
+
+def test_what_runs_by_the_clock_and_what_stores_keys(configs: Path, today: Path, tmp_path: Path) -> None:
+    async def body(here: Here, url: str) -> None:
+        for name in ("timed/hourly", "timed/monthly", "timed/cron"):
+            await here.good(name)
+        results = await here.good("auth/keys", api_key="k3y-of-the-shop")
+        assert "k3y-of-the-shop" not in repr(results)
 
     in_both(configs, today, tmp_path, body)

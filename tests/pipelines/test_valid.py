@@ -158,7 +158,8 @@ def test_what_stands_inside_config_is_moved_to_its_block() -> None:
     plan = plan_of("older/inside_config", again="true")
     decrypt, listed, seed = (plan.by_id[name].config for name in ("decrypt_key", "list_buckets", "seed_prices"))
     assert (plan.provider, decrypt["config"]["provider"]) == ("gcp", "gcp")
-    assert plan.by_id["list_buckets"].ps_type == "gcp.api_extractor"
+    assert plan.by_id["list_buckets"].ps_type == "generic.api_extractor"
+    assert listed["config"]["auth"] == {"type": "google"}
     assert listed["destination"] == {"table": "buckets_raw", "batch_size": 200, "write_mode": "WRITE_APPEND"}
     assert listed["transform"]["flatten"] is True
     assert listed["transform"]["add_fields"]["day"]["parameters"]["date"]["value"] == "2026-03-04"

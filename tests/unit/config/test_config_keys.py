@@ -15,7 +15,7 @@ def loaded(step: str) -> LoadedPipeline:
 
 def test_blocks_inside_config_are_moved_out_and_keep_their_lines() -> None:
     pipeline = loaded(
-        "    ps_type: gcp.api_extractor\n"
+        "    ps_type: generic.api_extractor\n"
         "    config:\n"
         "      url: https://x.example\n"
         "      destination: {table: t, mode: WRITE_APPEND, batch_size: 500}\n"
@@ -64,6 +64,12 @@ def test_older_names_of_providers_are_understood(older: str, current: str) -> No
     assert pipeline.steps[0].config == {"provider": current}
 
 
-def test_the_class_of_a_processor_to_come_is_known() -> None:
+def test_a_google_list_with_an_address_of_its_own_is_the_generic_extractor() -> None:
+    step = "steps: [{step_id: a, processor: {class: GcpApiExtractor, module: src.gcp}, config: {url: 'https://x'}}]"
+    (found,) = a_pipeline(step).pipeline.steps
+    assert (found.ps_type, found.config) == ("generic.api_extractor", {"url": "https://x", "auth": {"type": "google"}})
+
+
+def test_the_class_of_googles_lists_is_known() -> None:
     pipeline = a_pipeline("steps: [{step_id: a, processor: {class: GcpApiExtractor, module: src.gcp}}]").pipeline
     assert pipeline.steps[0].ps_type == "gcp.api_extractor"

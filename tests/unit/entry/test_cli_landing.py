@@ -34,9 +34,30 @@ DAYS: dict[str, list[dict[str, Any]]] = {
 }
 
 
+PAGES = """
+pipeline_id: "{{org_slug}}-shop-pages"
+provider: shop
+steps:
+  - step_id: extract_pages
+    ps_type: generic.api_extractor
+    config:
+      url: "{url}/pages"
+      data_path: data
+      pagination: {{type: page, param: page, start: 1}}
+      allow_private_addresses: true
+    destination: {{table: shop_pages_daily_raw, checkpoint_rows: 1, schema: {{mode: infer, contract: freeze}}}}
+"""
+PAGE: dict[str, list[dict[str, Any]]] = {
+    "1": [{"id": 1}],
+    "2": [{"id": 2, "late": 1.5}],
+    "3": [{"id": 3, "more": {"a": []}}],
+}
+
+
 class Orders(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
-        body = json.dumps({"data": DAYS[self.path.strip("/")]}).encode()
+        path, _, page = self.path.strip("/").partition("?page=")
+        body = json.dumps({"data": PAGE.get(page or "1", []) if path == "pages" else DAYS[path]}).encode()
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(body)))
@@ -96,4 +117,21 @@ def test_inferred_columns_are_shown_by_status_and_written_out_as_a_file(acme: Cl
         [2, None, "0.1"],
         [None, "three", "1"],
         [1, None, "12.5"],
+    ]
+
+
+def test_columns_that_come_in_a_later_slice_are_loaded_with_the_earlier_ones(
+    acme: Cli, configs: Path, url: str
+) -> None:
+    file = configs / "shop" / "pages.yml"
+    file.write_text(PAGES.format(url=url))
+    ran = acme("run", "acme", "shop/pages", "-p", "date=2026-11-10", "--wait", "--json")
+    assert ran.code == 0, ran.err
+    sql = "SELECT id, late, TO_JSON_STRING(more) AS more FROM shop_pages_daily_raw ORDER BY id"
+    found = acme("query", "acme", sql, "--json")
+    assert found.code == 0, found.err
+    assert [list(row.values()) for row in found.data["rows"]] == [
+        [1, None, "null"],
+        [2, "1.5", "null"],
+        [3, None, '{"a":[]}'],
     ]

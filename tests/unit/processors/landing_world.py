@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
-from convergence.ports.warehouse import LINEAGE_COLUMNS
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Warehouse
 from convergence.processors.generic.api_settings import ApiDestination, Transform
 from convergence.processors.generic.landing.landing import Landing, open_landing
 from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
@@ -21,7 +21,7 @@ TABLE = "acme_things_daily_raw"
 class LandingWorld:
     """One warehouse; each extraction is a run of its own."""
 
-    def __init__(self, warehouse: DuckDbWarehouse, folder: Path) -> None:
+    def __init__(self, warehouse: Warehouse, folder: Path) -> None:
         self.warehouse, self.folder = warehouse, folder
         schemas = folder / "system" / "schemas"
         schemas.mkdir(parents=True, exist_ok=True)

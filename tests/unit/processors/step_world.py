@@ -12,7 +12,6 @@ import httpx
 
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
-from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.adapters.objects.stores import Stores
 from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.step.redact import Redactor
@@ -33,6 +32,7 @@ from convergence.ports.warehouse import (
     StagedFile,
     Statement,
     TableSchema,
+    Warehouse,
     WriteMode,
 )
 
@@ -75,14 +75,14 @@ class WorldWarehouse:
 
     dataset = "acme_test"
 
-    def __init__(self, warehouse: DuckDbWarehouse | None, context: WorldContext) -> None:
+    def __init__(self, warehouse: Warehouse | None, context: WorldContext) -> None:
         self._tables, self._context = warehouse, context
         self.schemas = TableSchemas(context.configs_dir)
         self._jobs = 0
         self._stages: dict[str, str] = {}
 
     @property
-    def _warehouse(self) -> DuckDbWarehouse:
+    def _warehouse(self) -> Warehouse:
         assert self._tables is not None, "this step was given no tables"
         return self._tables
 
@@ -209,7 +209,7 @@ class WorldContext(Context):
     """
 
     def __init__(
-        self, client: httpx.AsyncClient | None, tables: DuckDbWarehouse | None, clock: ManualClock, **fields: Any
+        self, client: httpx.AsyncClient | None, tables: Warehouse | None, clock: ManualClock, **fields: Any
     ) -> None:
         self._client, self.clock = client, clock
         self.org_slug, self.run_id, self.step_id = "acme", "run_1", "step_1"

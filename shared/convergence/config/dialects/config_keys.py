@@ -13,6 +13,9 @@ from convergence.config.files.older_providers import current
 from convergence.config.processors import ps_types
 from convergence.config.yaml.positions import KeyPath
 
+# With an address and pages of its own it is the generic extractor, signed in to Google.
+_GOOGLE: Final = "gcp.api_extractor"
+_ADDRESS: Final = frozenset({"url", "api"})
 _BLOCKS: Final = ("source", "destination", "transform")
 # ps_type ("" for all) → key of `config` → (block, key)
 MOVED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
@@ -36,6 +39,9 @@ def move(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
             _put(normalizer, found, (*here, block), (*here, "config", key), inner, name=name)
     if isinstance(kept.get("provider"), str):
         kept["provider"] = current(kept["provider"])
+    if ps_type == _GOOGLE and not _ADDRESS.isdisjoint(kept):
+        found["ps_type"] = "generic.api_extractor"
+        kept.setdefault("auth", {"type": "google"})
     if kept != config:
         found["config"] = kept
 

@@ -18,14 +18,15 @@ from convergence.processors.http.client import SignIn
 from convergence.processors.settings import Settings
 
 _TOKEN_BYTES_MAX: Final = 2**20
-AuthKind = Literal["bearer", "header", "query", "basic", "oauth2", "none"]
+AuthKind = Literal["bearer", "header", "query", "basic", "oauth2", "google", "none"]
+_GOOGLE: Final = {"provider": "gcp", "scope": "https://www.googleapis.com/auth/cloud-platform.read-only"}
 
 
 class Auth(Settings):
     """`provider` names the credential; `secret_key` is a further name to look for: a secret parameter, a provider.
 
     A secret is the key itself; for basic `user:password`; for oauth2 `{"client_id": …, "client_secret": …}` or
-    `id:secret`.
+    `id:secret`; for google a service account's key file, by default that of `gcp`, to read.
     """
 
     type: AuthKind = "bearer"
@@ -37,6 +38,11 @@ class Auth(Settings):
     token_url: str = ""
     scope: str = ""
     extra: dict[str, str] = Field(default_factory=dict)  # further fields of the token request
+
+    @model_validator(mode="before")
+    @classmethod
+    def _google(cls, value: Any) -> Any:
+        return {**_GOOGLE, **value} if isinstance(value, dict) and value.get("type") == "google" else value
 
     @model_validator(mode="after")
     def _complete(self) -> Auth:
@@ -89,11 +95,13 @@ async def signed(auth: Auth | None, context: Context, reach: Reach) -> tuple[dic
             return {"authorization": "Basic " + b64encode(secret.encode()).decode()}, {}
         case "oauth2":
             return {"authorization": f"Bearer {await _token(auth, secret, context, reach)}"}, {}
+        case "google":
+            return {"authorization": f"Bearer {await context.accounts.token(secret, auth.scope.split())}"}, {}
 
 
 def renewal(auth: Auth | None, context: Context, reach: Reach) -> SignIn | None:
     """Return a function that gets headers with a new access token; None where the credential is the key itself."""
-    if auth is None or auth.type != "oauth2":
+    if auth is None or auth.type not in {"oauth2", "google"}:
         return None
 
     async def sign_in() -> Mapping[str, str]:
