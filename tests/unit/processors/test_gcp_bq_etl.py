@@ -23,6 +23,7 @@ from convergence.processors.gcp.bq_etl import Progress
 from convergence.processors.gcp.bq_source import EtlSettings, Source, reading
 from convergence.processors.generic.target import Target
 from convergence.sandbox import Sandbox, billing_export, google
+from convergence.sandbox.bigquery import BigQuery, Result
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.installation import CONFIGS, days, installed
 from tests.unit.processors.step_world import FIRST, LAST, ManualClock, Vault, WorldContext
@@ -31,11 +32,14 @@ RAW = {"table": "gcp_billing_daily_raw"}
 TABLE = {"table": billing_export.TABLE}
 
 
-def step(changed: Any = None, checkpoint: Any = None, **blocks: Mapping[str, Any]) -> Mapping[str, Any]:
+def step(
+    changed: Any = None, checkpoint: Any = None, bigquery: BigQuery | None = None, **blocks: Mapping[str, Any]
+) -> Mapping[str, Any]:
     """Run the step once; `changed` may alter an answer of the sandbox before it goes out."""
 
     async def main() -> Mapping[str, Any]:
         clock, sandbox = ManualClock(), Sandbox(faults=False)
+        sandbox.bigquery = bigquery or sandbox.bigquery
         warehouse = DuckDbWarehouse(None, clock=clock)
         server = HttpServer(lambda request: (changed or keep)(request, sandbox.answer(request)))
         url = await server.start() + "/v1"
@@ -106,6 +110,28 @@ def test_a_query_of_ones_own_has_the_days_of_the_run_and_its_parameters() -> Non
     assert read.values["team"] == Parameter("STRING", "search")
     assert read.dates is not None
     assert (read.dates[0], read.dates[-1]) == (FIRST, LAST)
+
+
+def test_rows_of_a_query_replace_the_days_of_the_run_in_any_table() -> None:
+    asked: list[Mapping[str, Any]] = []
+
+    def rows(body: Mapping[str, Any]) -> Result:
+        asked.append(body)
+        fields = [
+            {"name": "listed_on", "type": "DATE"},
+            {"name": "name", "type": "STRING"},
+            {"name": "raw", "type": "JSON"},
+        ]
+        return fields, [{"listed_on": FIRST, "name": name, "raw": "{}"} for name in ("a", "b")]
+
+    query = f"SELECT * FROM `{billing_export.TABLE}` WHERE day BETWEEN @start_date AND @end_date"
+    destination = {"table": "gcp_billing_accounts_raw", "date_field": "listed_on"}
+    source = {"query": query, "parameters": {"team": "search"}}
+    result = step(bigquery=BigQuery(run=rows), source=source, destination=destination)
+    assert (result["rows_processed"], result["rows_written"]) == (2, 2)
+    assert asked[0]["query"] == query
+    given = {one["name"]: one["parameterValue"]["value"] for one in asked[0]["queryParameters"]}
+    assert given == {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat(), "team": "search"}
 
 
 def test_a_query_that_takes_long_is_come_back_to() -> None:

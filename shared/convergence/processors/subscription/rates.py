@@ -23,6 +23,7 @@ from convergence.processors.subscription.periods import EXACT
 
 TABLE: Final = "currency_rates_daily_raw"
 BASE: Final = "EUR"
+BATCH: Final = 10_000
 AGE_DAYS_MAX: Final = 7  # the longest run of days without rates is shorter
 _RATE: Final = re.compile(r"[0-9]{1,12}(\.[0-9]{1,9})?")
 _DAY: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
@@ -57,7 +58,8 @@ class RateImporter:
         text = options.csv or context.read_config(options.file).decode("utf-8")
         rows = list(rates_of_csv(text, options.source))
         stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
-        await stage.write(0, rows)
+        for part, start in enumerate(range(0, len(rows), BATCH)):
+            await stage.write(part, rows[start : start + BATCH])
         days = sorted({row["rate_date"] for row in rows})
         if not days:
             return {"status": SUCCESS, "rows_processed": 0, "rows_written": 0, "warnings": ["the file has no rates"]}
