@@ -15,7 +15,7 @@ JOBS   ?= 2
 DATABASE ?= pypi
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators up-gcp lock audit prices schema package infra-check deploy rollback destroy clean
+.PHONY: help setup run demo-all test check lint types layout sim mutants bench emulators referees up-gcp lock audit prices schema package infra-check deploy rollback destroy clean
 
 help: ## Show this help
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-9s %s\n", $$1, $$2}'
@@ -55,6 +55,9 @@ bench: $(VENV)/dev ## Benchmark the engine; SHAPE=chain|fan|many|api|cold|long|l
 
 emulators: $(VENV)/dev ## Install emulators of Google's services in a separate environment (needs Python 3.13)
 	@$(BIN)/python -m tests.emulators.environment
+
+referees: $(VENV)/dev ## Install the public validators of FOCUS in a separate environment (needs Python 3.12)
+	@$(BIN)/python -m tests.referees.environment
 
 up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, five functions, the demo; ARGS=--once stops after it
 	@PYTHONPATH=shared $(BIN)/python -m tests.emulators.up $(ARGS)
@@ -97,6 +100,7 @@ lock: $(VENV)/python ## Resolve and lock the dependencies again
 		--extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
 	$(COMPILE) --python-version 3.13 --override $(LOCKS)/emulators-overrides.in $(LOCKS)/emulators.in \
 		-o $(LOCKS)/emulators.txt
+	$(COMPILE) --python-version 3.12 $(LOCKS)/focus.in -o $(LOCKS)/focus.txt
 
 audit: $(VENV)/dev $(VENV)/audit ## Check the locked versions for known vulnerabilities; DATABASE=pypi|osv, which must be reachable
 	@$(BIN)/python -m tests.repo.audit $(VENV)/audit/bin/pip-audit $(DATABASE)

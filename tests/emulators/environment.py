@@ -30,7 +30,7 @@ def main() -> int:
     """Make the environment; say why when that is not possible."""
     if python_of() is not None:
         return 0
-    base = next(_candidates(), None)
+    base = next((path for path, version in interpreters() if version >= _OLDEST), None)
     if base is None:
         print("no Python 3.13 or newer was found: what needs BigQuery's stand-in is skipped", file=sys.stderr)
         return 1
@@ -42,18 +42,17 @@ def main() -> int:
     return 0
 
 
-def _candidates() -> Iterator[str]:
-    """Yield interpreters that are new enough; each is asked, since a shim may promise what it cannot run."""
-    found = [sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in (13, 14))]
+def interpreters() -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield each Python of this machine with its version; it is asked, since a shim may promise what it cannot run."""
+    found = [sys.executable, *(shutil.which(f"python3.{minor}") or "" for minor in (12, 13, 14))]
     homes = (Path.home() / ".pyenv" / "versions", Path.home() / ".local" / "share" / "uv" / "python")
-    found += [str(path) for home in homes for path in sorted(home.glob("*3.1[3-9]*/bin/python3"))]
+    found += [str(path) for home in homes for path in sorted(home.glob("*3.1[2-9]*/bin/python3"))]
     for path in filter(None, found):
         asked = subprocess.run(
             [path, "-c", "import sys; print(*sys.version_info[:2])"], capture_output=True, check=False
         )
-        words = asked.stdout.split()
-        if asked.returncode == 0 and tuple(int(word) for word in words) >= _OLDEST:
-            yield path
+        if asked.returncode == 0:
+            yield path, tuple(int(word) for word in asked.stdout.split())
 
 
 if __name__ == "__main__":

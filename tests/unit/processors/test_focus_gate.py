@@ -3,87 +3,28 @@
 from __future__ import annotations
 
 import asyncio
+import csv
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable
 from datetime import date
 from decimal import Decimal
+from pathlib import Path
 from typing import Any, Literal
 
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
-from convergence.config.processors import ps_types
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import PARTITION_BY
 from convergence.processors.focus.publish import publication, taking_over
+from convergence.processors.focus.rule_model import compiled
 from convergence.processors.focus.rules import OF_COLUMNS, OF_GROUPS, Rule, load_rules
+from tests.referees import opinions
+from tests.referees.opinions import published_model
 from tests.repo.dml_bounds import changes_of, is_bounded
-from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
-
-CANDIDATES, VISIBLE = "cost_data_candidate_1_3", "cost_data_standard_1_3"
-DAY = f"{FIRST.isoformat()}T00:00:00Z"
-NEXT = f"{date.fromordinal(FIRST.toordinal() + 1).isoformat()}T00:00:00Z"
-CHARGE: dict[str, Any] = {
-    "BilledCost": Decimal(6),
-    "EffectiveCost": Decimal(6),
-    "ContractedCost": Decimal(6),
-    "ListCost": Decimal(8),
-    "BillingAccountId": "acc-1",
-    "BillingAccountName": "Account",
-    "BillingAccountType": "Organization",
-    "BillingCurrency": "USD",
-    "BillingPeriodStart": "2026-11-01T00:00:00Z",
-    "BillingPeriodEnd": "2026-12-01T00:00:00Z",
-    "ChargeCategory": "Usage",
-    "ChargeDescription": "Tokens",
-    "ChargeFrequency": "Usage-Based",
-    "ChargePeriodStart": DAY,
-    "ChargePeriodEnd": NEXT,
-    "ConsumedQuantity": Decimal(2_000_000),
-    "ConsumedUnit": "Tokens",
-    "ContractedUnitPrice": Decimal(3),
-    "ListUnitPrice": Decimal(4),
-    "PricingCategory": "Standard",
-    "PricingCurrency": "USD",
-    "PricingCurrencyContractedUnitPrice": Decimal(3),
-    "PricingCurrencyEffectiveCost": Decimal(6),
-    "PricingCurrencyListUnitPrice": Decimal(4),
-    "PricingQuantity": Decimal(2),
-    "PricingUnit": "1000000 Tokens",
-    "HostProviderName": "OpenAI",
-    "InvoiceIssuerName": "OpenAI",
-    "ProviderName": "OpenAI",
-    "PublisherName": "OpenAI",
-    "ServiceProviderName": "OpenAI",
-    "ServiceCategory": "AI and Machine Learning",
-    "ServiceSubcategory": "Generative AI",
-    "ServiceName": "OpenAI API",
-    "SkuId": "sku",
-    "SkuMeter": "Input Tokens",
-    "SkuPriceDetails": '{"x_Model": "m", "x_AboveInputTokens": 0}',
-    "SkuPriceId": "sku/standard",
-    "SubAccountId": "p",
-    "SubAccountName": "Project",
-    "SubAccountType": "Project",
-    "Tags": "{}",
-    "x_Provider": "openai",
-    "x_UsageKind": "completions",
-    "x_ChargeId": "c1",
-    "x_SourceTable": "openai_usage_daily_raw",
-    "x_SourceRowId": "r1",
-}
-
-
-def charge(number: int, **changes: Any) -> dict[str, Any]:
-    return {
-        **CHARGE,
-        "x_ChargeId": f"c{number}",
-        "x_SourceRowId": f"r{number}",
-        "SubAccountId": f"p{number}",
-        **changes,
-    }
-
+from tests.unit.processors.focus_charges import CANDIDATES, DAY, NEXT, VISIBLE, asked, charge, gate
+from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 
 Work = Callable[[WorldContext], Awaitable[Any]]
 
@@ -100,19 +41,6 @@ def world(work: Work) -> Any:
             warehouse.close()
 
     return asyncio.run(main())
-
-
-async def gate(context: WorldContext, rows: Sequence[Mapping[str, Any]], **config: Any) -> Mapping[str, Any]:
-    stage = context.warehouse.stage(CANDIDATES)
-    await stage.write(0, rows)
-    await context.warehouse.load(stage, dates=[context.start_date])
-    step = {"config": config, "destination": {"table": VISIBLE}}
-    answer: Mapping[str, Any] = await ps_types.load("generic.focus_gate").execute(step, context)
-    return answer
-
-
-async def asked(context: WorldContext, sql: str) -> Sequence[Mapping[str, Any]]:
-    return (await context.warehouse.query(sql)).rows
 
 
 def test_charges_that_follow_all_rules_become_visible_and_replace_those_of_the_day() -> None:
@@ -345,11 +273,10 @@ def test_a_publication_changes_the_days_of_its_run_only(kind: Literal["usage", "
 
 
 def test_the_shipped_rules_are_those_of_the_published_model() -> None:
-    data = json.loads((CONFIGS / "system/focus/rules_1_3.json").read_text(encoding="utf-8"))
-    assert (data["model"], data["licence"], len(data["rules"]), len(data["currencies"])) == (
-        *("FOCUS 1.3.0.1", "CC BY 4.0"),
-        303,
-        180,
-    )
-    assert len(data["rules"]) + len(data["left_out"]) == 723  # every rule of CostAndUsage is checked, or says why not
+    text = (CONFIGS / "system/focus/rules_1_3.json").read_text(encoding="utf-8")
+    data = json.loads(text)
+    assert data == compiled(published_model(), data["currencies"])
+    with (Path(opinions.__file__).parent / "currency_codes.csv").open(encoding="utf-8") as lines:
+        assert data["currencies"] == sorted(row["currency_codes"] for row in csv.DictReader(lines))
+    assert len(data["rules"]) + len(data["left_out"]) == 723  # each one is checked, or says why not
     assert len([rule for rule in data["rules"] if rule.get("of")]) == 9  # those that a null ChargeClass switches off
