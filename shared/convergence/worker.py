@@ -12,6 +12,7 @@ from typing import Final
 from convergence.domain.run import Run
 from convergence.engine.absence import note_alive
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
+from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.schedules.sync import sync_all
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
@@ -187,3 +188,4 @@ class LocalWorker:
             await self._sync()
             await fire_schedules(self.services)
         await admit_due(self.services)
+        await sweep_due(self.services)

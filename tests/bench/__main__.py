@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, file, gate, load, long, orgs, past, procedure
+from tests.bench import api, cold, engine, extract, file, gate, history, load, long, orgs, past, procedure
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -32,6 +32,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "file-3m": partial(file.measure, "csv", 3_000_000),
     "file-parquet": partial(file.measure, "parquet"),
     "gate": gate.measure,
+    "history": history.measure,
     "orgs": orgs.measure,
     "orgs-100": partial(orgs.measure, 100),
 }

@@ -46,7 +46,13 @@ def installation() -> Installation:
     async def writer(place: Place, purpose: str, watch: Watch | None) -> AsyncIterator[Writer]:
         async with embedded(options(place, watch), purpose) as installation:
             warehouse = installation.warehouse.session
-            yield Writer(installation.services, installation.worker, installation.log.flush, warehouse.look)
+            yield Writer(
+                installation.services,
+                installation.worker,
+                installation.log.flush,
+                warehouse.look,
+                installation.documents.compact,
+            )
 
     def sandbox() -> tuple[Sandbox, str]:
         from convergence.sandbox import ADMIN_KEY, Sandbox

@@ -12,6 +12,7 @@ from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.providers import ProviderRegistry, endpoint_of
+from convergence.config.files.retention import RetentionFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.environments import SHORT
@@ -23,6 +24,7 @@ from convergence.tenants.orgs import OrgStore
 if TYPE_CHECKING:
     import httpx
 
+    from convergence.adapters.local.documents.adapter import SqliteDocuments
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
     from convergence.entry.cli.installation import Watch
@@ -58,6 +60,7 @@ class Embedded:
     worker: LocalWorker
     warehouse: DuckDbWarehouse
     log: LogSink
+    documents: SqliteDocuments
 
 
 @asynccontextmanager
@@ -136,6 +139,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             watch=options.watch,
             notifications=NotificationsFile(options.configs_dir).settings,
             providers=registry.get,
+            retention=RetentionFile(options.configs_dir).get,
         )
         closing.push_async_callback(log.close)
         bus.tap(RUN_EVENTS, log.accept)
@@ -144,7 +148,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages, schedules=options.schedules
         )
         closing.push_async_callback(worker.close)
-        yield Embedded(services, worker, warehouse, log)
+        yield Embedded(services, worker, warehouse, log, documents)
 
 
 @contextmanager
@@ -181,6 +185,7 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
             configs_dir=options.configs_dir,
             env=options.env,
             project_id=options.project_id,
+            retention=RetentionFile(options.configs_dir).get,
         )
     finally:
         documents.close()

@@ -6,6 +6,7 @@ from convergence.bootstrap.http_client import HttpClient
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
 from convergence.config.files.providers import ProviderRegistry, endpoint_of
+from convergence.config.files.retention import RetentionFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.functions import FunctionSettings
@@ -73,6 +74,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,
         providers=registry.get,
+        retention=RetentionFile(settings.CONVERGENCE_CONFIGS).get,
         env=settings.env,
         project_id=project,
         settings=EngineSettings(runs_max=settings.CONVERGENCE_RUNS_MAX),

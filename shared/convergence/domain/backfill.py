@@ -83,6 +83,7 @@ class Backfill:
     status: BackfillStatus = BackfillStatus.RUNNING
     reason: str = ""
     next_check_at: datetime | None = None
+    expire_at: datetime | None = None  # it may be removed then
     token: str = ""
 
     @property
@@ -143,6 +144,8 @@ class Backfill:
         }
         if self.next_check_at is not None:
             data["next_check_at"] = to_text(self.next_check_at)
+        if self.expire_at is not None:
+            data["expire_at"] = to_text(self.expire_at)
         return data
 
     @classmethod

@@ -79,6 +79,7 @@ class DeadLetterReplay:
     tokens: float = 1.0  # replays that may start as of `tokens_at`
     tokens_at: datetime | None = None
     next_check_at: datetime | None = None
+    expire_at: datetime | None = None  # it may be removed then
     token: str = ""
 
     @property
@@ -99,7 +100,7 @@ class DeadLetterReplay:
         more = "status reason first_passed cursor exhausted completed failed refused tokens token"
         data: dict[str, Any] = {name: getattr(self, name) for name in (*names.split(), *more.split())}
         data["window"] = {letter_id: pending.to_data() for letter_id, pending in self.window.items()}
-        for name in ("before", "after", "created_at", "updated_at", "tokens_at", "next_check_at"):
+        for name in ("before", "after", "created_at", "updated_at", "tokens_at", "next_check_at", "expire_at"):
             at = getattr(self, name)
             if at is not None:
                 data[name] = to_text(at)

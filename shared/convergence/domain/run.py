@@ -16,7 +16,7 @@ from convergence.domain.transitions import RawTransition, appended
 
 NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
 _FORMER_MAX: Final = 20  # edits that a run remembers
-_ORIGIN: Final = ("timezone", "schedule_id", "backfill_id", "caps")  # written only where they say something
+_ORIGIN: Final = ("timezone", "schedule_id", "backfill_id", "caps", "removing")  # written only where they say something
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +58,8 @@ class Run:
     backfill_id: str = ""
     caps: tuple[str, ...] = ()  # paths of the caps in which it holds a place
     queue: QueuePlace | None = None  # while it is queued
+    expire_at: datetime | None = None  # it may be removed then; set when nothing is left to do, unset by a replay
+    removing: bool = False  # its steps and plans are being removed: it can never run again
 
     @cached_property
     def path(self) -> str:
@@ -134,6 +136,8 @@ class Run:
         data |= {name: value for name in _ORIGIN if (value := getattr(self, name))}
         if self.fire_time is not None:
             data["fire_time"] = to_text(self.fire_time)
+        if self.expire_at is not None:
+            data["expire_at"] = to_text(self.expire_at)
         if self.queue is not None:
             data["queue"] = self.queue.to_data()
         return data

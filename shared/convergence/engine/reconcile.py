@@ -21,6 +21,7 @@ from convergence.engine.finish_run import announce, error_data, fail_run, finish
 from convergence.engine.messages import publish_ready
 from convergence.engine.queue.enqueue import check_queued
 from convergence.engine.queue.reservation import reserve, reserved_until
+from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
 from convergence.engine.step.lease import is_leased
 from convergence.engine.store import (
@@ -187,7 +188,8 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(warning for step in graph for warning in step.warnings)
     await announce(services, run, end_steps=False)
-    closed = changed(run, totals=totals, warnings=warnings)
+    expire_at = await expiry(services, "runs", run.org, run.finished_at or now)
+    closed = changed(run, totals=totals, warnings=warnings, expire_at=expire_at)
     await _put_off(services, StoredRun(closed, stored.version), None)
     services.cache.forget(run)
 

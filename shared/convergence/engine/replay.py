@@ -62,6 +62,7 @@ async def replay(
         run = stored.run
         if run.status not in RUN_REPLAY:
             raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
+        refuse_removing(run)
         check_runnable(await services.orgs.get(org))
         steps = await read_all_steps(services, run)
         edit = await _edit(services, run, parameters, latest=latest)
@@ -140,6 +141,12 @@ async def _edit(services: Services, run: Run, parameters: Mapping[str, Any] | No
     )
 
 
+def refuse_removing(run: Run) -> None:
+    """Raise `InvalidInput` for a run whose steps and plans are being removed."""
+    if run.removing:
+        raise InvalidInput(f"run {run.run_id} is being removed, since its retention is over; start a new run instead")
+
+
 def _check_fit(plan: Plan, steps: Mapping[str, StoredStep]) -> None:
     """Finished steps must be in the new plan, or their results would be orphaned."""
     graph = {step.step_id for step in plan.graph}
@@ -187,6 +194,7 @@ async def _next_epoch(
         deadline_set_at=now,
         check_at=now + timedelta(seconds=services.settings.check_every_s),
         queue=None,
+        expire_at=None,
         error=None,
         totals={},
         warnings=(),

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
 
-from convergence.config.files.models import Providers
+from convergence.config.files.models import Providers, Retention
 from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
@@ -44,6 +44,7 @@ INDEXES: Final = (
     Index("runs", ("org", "pipeline", "created_at"), descending=True),
     Index("runs", ("queue.org", "queue.pool", "queue.rank")),
     Index("runs", ("queue.held_after",)),
+    Index("runs", ("expire_at",), sharded=True),
     Index("schedules", ("due_at",), sharded=True),
     Index("schedules", ("org",)),
     Index("backfills", ("next_check_at",)),
@@ -58,6 +59,7 @@ INDEXES: Final = (
     Index("dead_letter_replays", ("next_check_at",)),
     Index("dead_letter_replays", ("org", "created_at"), descending=True),
     Index("dead_letter_replays", ("org", "status")),
+    *(Index(name, ("expire_at",)) for name in ("dead_letters", "backfills", "dead_letter_replays")),
     Index("api_keys", ("org", "created_at")),
     Index("orgs", ("slug",)),
 )
@@ -189,6 +191,7 @@ class Services:
     providers: Callable[[], Providers] = _no_providers  # the merged registry
     # Places of files that an org's step may read, given the client of that step; made for each execution.
     objects: Callable[[str, Callable[[], httpx.AsyncClient]], ObjectStores] = _no_objects
+    retention: Callable[[], Retention] = Retention
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.
     watch: Callable[[str, str, int, int | None, str], None] | None = None

@@ -7,6 +7,7 @@ from convergence.engine.dead_letters.feed_replays import feed_replays_due
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.wake import wake_due
 from convergence.engine.reconcile import reconcile
+from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.schedules.fire import Ticked, fire_due
 from convergence.engine.schedules.sync import sync_requested
 from convergence.engine.services import Services
@@ -22,6 +23,7 @@ async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: AR
         await fire_schedules(services)
         await reconcile(services)
         await admit_due(services)
+        await sweep_due(services)
     return Ack()
 
 

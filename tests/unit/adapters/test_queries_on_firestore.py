@@ -11,17 +11,23 @@ from typing import Any
 import pytest
 
 from convergence.domain.caps import GLOBAL
+from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.schedule import Timing
 from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, feed_due
+from convergence.engine.dead_letters.feed_replays import feed_replays_due
 from convergence.engine.dead_letters.find import Filter
+from convergence.engine.dead_letters.replays import ReplaysRequest, replays_of
+from convergence.engine.dead_letters.replays import create as create_replay
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue, release_held
 from convergence.engine.queue.reservation import CapReached, check_turn
 from convergence.engine.queue.wake import wake_blocked, wake_due
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
+from convergence.engine.retention.sweep import sweep_due
+from convergence.engine.retention.vacuum import let_older_expire, survey
 from convergence.engine.schedules import edit
 from convergence.engine.schedules.fire import fire_due
 from convergence.engine.schedules.store import schedules_of
@@ -57,6 +63,8 @@ QUERIES = {
     "engine/queue/enqueue.py": 2,
     "engine/queue/reservation.py": 1,
     "engine/queue/wake.py": 2,
+    "engine/retention/sweep.py": 3,
+    "engine/retention/vacuum.py": 3,
     "engine/schedules/edit.py": 1,
     "engine/schedules/fire.py": 1,
     "engine/schedules/store.py": 1,
@@ -147,6 +155,37 @@ def test_lists_of_runs_and_dead_letters_are_answered_in_every_combination(engine
         return found
 
     assert engine.run_scenario(scenario) == [2, 1, 2, 1]
+
+
+def test_what_has_expired_is_found_and_removed(engine: FirestoreEngine) -> None:
+    engine.works["load_b"] = failing(StepFailed("x"), times=1)
+
+    async def scenario() -> None:
+        failed, kept = await engine.run(), await engine.run()
+        services, now = engine.services, to_text(engine.services.clock.now())
+        await services.documents.commit([Patch(failed.path, {("expire_at",): now})])
+        found = await survey(services)
+        assert (found.runs, found.older_runs, found.dead_letters, found.requests) == (1, 0, 0, 0)
+        assert await let_older_expire(services) == 0
+        assert (await sweep_due(services)).runs == 1
+        assert await services.documents.get(failed.path) is None
+        assert not (await dead_letters(services, Filter(org="acme")))["dead_letters"]
+        assert await services.documents.get(kept.path) is not None
+
+    engine.run_scenario(scenario)
+
+
+def test_requests_of_replays_are_found(engine: FirestoreEngine) -> None:
+    engine.works["load_b"] = failing(StepFailed("x"), times=1)
+
+    async def scenario() -> None:
+        await engine.run()
+        wanted = Filter(org="acme", state=DeadLetterState.OPEN)
+        made = await create_replay(engine.services, ReplaysRequest(wanted=wanted))
+        assert [each.replay_id for each in await replays_of(engine.services, "acme")] == [made.replay_id]
+        assert await feed_replays_due(engine.services) == 1
+
+    engine.run_scenario(scenario)
 
 
 def test_the_latest_run_of_all_orgs_is_found_without_its_id(engine: FirestoreEngine) -> None:

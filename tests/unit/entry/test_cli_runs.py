@@ -66,7 +66,7 @@ def test_without_waiting_hints_for_steps_are_lost_and_events_pass(tmp_path: Path
 
     with reading(EmbeddedOptions(data_dir=tmp_path / "nowhere")) as services:
         bus = unheard(
-            Writer(replace(services, bus=Recorder()), cast("Worker", None), cast("Any", None), cast("Any", None))
+            Writer(replace(services, bus=Recorder()), cast("Worker", None), *([cast("Any", None)] * 3))
         ).services.bus
         for topic in (STEP_READY, RUN_EVENTS):
             asyncio.run(bus.publish(topic, [Message(b"{}")]))
@@ -325,3 +325,10 @@ def test_many_dead_letters_are_counted_and_replayed_one_first(acme: Cli) -> None
     (only,) = acme("dead-letters", "replays", "acme", "--json").data["replays"]
     assert acme("dead-letters", "cancel", "acme", only["replay_id"]).code == 2
     assert acme("dead-letters", "replay-all", "acme").code == 2
+
+
+def test_vacuum_counts_and_removes_what_has_expired(acme: Cli) -> None:
+    run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
+    assert "would remove 0 runs, 0 dead letters, 0 requests" in acme("vacuum", "--dry-run").out
+    assert acme("vacuum", "--json").data["documents"] == 0
+    assert acme("status", run_id, "--json").data["status"] == "completed"

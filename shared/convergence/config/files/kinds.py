@@ -20,6 +20,7 @@ class Kind(StrEnum):
     PROVIDER = "provider"
     DATASET_TYPES = "dataset_types"
     PLANS = "plans"
+    RETENTION = "retention"
     TABLE_SCHEMA = "table schema"
     PROCEDURE = "procedure"
     OTHER = "other"  # seeds, migrations, checks of data, notes: not checked here
@@ -36,7 +37,7 @@ def kind_of(path: PurePath) -> Kind:
     if parts[0] == "notifications" and len(parts) == 2 and suffix == ".json":
         return Kind.NOTIFICATIONS
     if parts[0] == "system" and yaml:
-        named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans"}
+        named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans", "retention"}
         return Kind(path.stem) if named else Kind.OTHER
     if parts[1:] == ("provider.yml",):
         return Kind.PROVIDER

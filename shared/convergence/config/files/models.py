@@ -233,6 +233,28 @@ class Plans(RootModel[Annotated[Mapping[str, Plan], Field(min_length=1)]]):
     """`system/plans.yml`: plan → what it allows."""
 
 
+class Kept(_Closed):
+    """How many days records of a kind are kept, and within which bounds an org may say otherwise."""
+
+    days: int = Field(ge=1, le=3650)
+    at_least: int = Field(ge=1, le=3650)
+    at_most: int = Field(ge=1, le=3650)
+
+    @model_validator(mode="after")
+    def _within(self) -> Kept:
+        if not self.at_least <= self.days <= self.at_most:
+            raise ValueError(f"days ({self.days}) lies within at_least ({self.at_least}) and at_most ({self.at_most})")
+        return self
+
+
+class Retention(_Closed):
+    """`system/retention.yml`: kind of record → how long it is kept after it is done with."""
+
+    runs: Kept = Kept(days=90, at_least=7, at_most=400)
+    dead_letters: Kept = Kept(days=90, at_least=7, at_most=400)
+    requests: Kept = Kept(days=90, at_least=7, at_most=400)
+
+
 MODELS: Mapping[Kind, type[BaseModel]] = {
     Kind.ALERTS: Alerts,
     Kind.NOTIFIER: Notifier,
@@ -241,4 +263,5 @@ MODELS: Mapping[Kind, type[BaseModel]] = {
     Kind.PROVIDER: Provider,
     Kind.DATASET_TYPES: DatasetTypes,
     Kind.PLANS: Plans,
+    Kind.RETENTION: Retention,
 }

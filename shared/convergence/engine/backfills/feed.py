@@ -24,6 +24,7 @@ from convergence.engine.cancel import cancel
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
+from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import ConfigErrors, Conflict, ConvergenceError, InvalidInput, NotFound, did_you_mean
@@ -153,6 +154,7 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
     except (NotFound, ConfigErrors) as error:  # its pipeline is gone or wrong
         runs, indexes, status, reason = [], [], BackfillStatus.STOPPED, str(error)[:1000]
     waits = bool(settled.window or runs) or status is BackfillStatus.RUNNING
+    paused = status is BackfillStatus.PAUSED
     after = changed(
         settled,
         status=status,
@@ -160,6 +162,7 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
         states=settled.with_states(dict.fromkeys(indexes, SliceState.RUNNING)),
         window={**settled.window, **{run.run_id: index for run, index in zip(runs, indexes, strict=True)}},
         next_check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if waits else None,
+        expire_at=None if waits or paused else await expiry(services, "requests", backfill.org, now),
         updated_at=now,
         token=token,
     )
@@ -228,7 +231,7 @@ async def _change(services: Services, org: str, backfill_id: str, edit: Callable
     token, now = services.ids.new("t"), services.clock.now()
     for _ in range(_ATTEMPTS):
         backfill, version = await require_backfill(services, org, backfill_id)
-        edited = changed(edit(backfill), token=token, updated_at=now, next_check_at=now)
+        edited = changed(edit(backfill), token=token, updated_at=now, next_check_at=now, expire_at=None)
         try:
             await commit(services.documents, [Replace(edited.path, version, edited.to_data())], token)
         except Conflict:

@@ -9,15 +9,17 @@ from typing import Any, Final
 from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
 from convergence.domain.run import Run
 from convergence.domain.step import Applied
+from convergence.domain.times import to_text
 from convergence.engine.dead_letters.find import require_dead_letter
 from convergence.engine.dispatch_message import HIDDEN
 from convergence.engine.messages import QUEUE_KIND
 from convergence.engine.replay import replay
+from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, read_run, require_run
 from convergence.errors import Conflict, InvalidInput, NotFound
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, Message
-from convergence.ports.documents import Patch
+from convergence.ports.documents import FieldPath, Patch
 
 REASON_MAX: Final = 1_000
 _TOPICS: Final = {"dispatch": DISPATCH, QUEUE_KIND: QUEUE_CHANGED}  # by the attribute `kind`
@@ -104,9 +106,12 @@ def check_open(letter: DeadLetter) -> None:
 
 
 async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> DeadLetter:
-    closed = Closed(state=state, at=services.clock.now(), by=by, reason=reason)
+    now = services.clock.now()
+    closed = Closed(state=state, at=now, by=by, reason=reason)
+    expire_at = await expiry(services, "dead_letters", letter.org, now)
+    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
     try:
-        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", {("closed",): closed.to_data()})])
+        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)])
     except Conflict as error:
         raise NotFound(f"dead letter {letter.letter_id} was removed meanwhile") from error
     return await require_dead_letter(services, None, letter.letter_id)

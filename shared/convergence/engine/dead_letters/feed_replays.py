@@ -20,6 +20,7 @@ from convergence.domain.times import to_text
 from convergence.engine.dead_letters.act import replay_dead_letter
 from convergence.engine.dead_letters.find import find
 from convergence.engine.dead_letters.replays import REPLAYS, StoredReplay, filter_of, read_replay
+from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
 from convergence.engine.store import commit, require_run
 from convergence.errors import (
@@ -82,6 +83,7 @@ async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     after = changed(
         after,
         next_check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if looks else None,
+        expire_at=None if looks or not after.over else await expiry(services, "requests", after.org, now),
         updated_at=now,
         token=services.ids.new("t"),
     )
@@ -172,7 +174,8 @@ async def _start(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     after = changed(replay, window=window, refused=replay.refused + refused_now, token=services.ids.new("t"))
     after = _judged(_Settled(after, problem))
     if after.status is not ReplayStatus.RUNNING and not window:
-        after = changed(after, next_check_at=None)
+        expire_at = await expiry(services, "requests", after.org, services.clock.now())
+        after = changed(after, next_check_at=None, expire_at=expire_at)
     await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
     return after
 

@@ -184,7 +184,7 @@ async def _change(
     token, now = services.ids.new("t"), services.clock.now()
     for _ in range(_ATTEMPTS):
         replay, version = await require_replay(services, org, replay_id)
-        edited = changed(edit(replay), token=token, updated_at=now, next_check_at=now)
+        edited = changed(edit(replay), token=token, updated_at=now, next_check_at=now, expire_at=None)
         try:
             await commit(services.documents, [Replace(edited.path, version, edited.to_data())], token)
         except Conflict:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Final
 
+from convergence.config.files.retention import expires
 from convergence.domain.events import run_event
 from convergence.domain.firing import Decision, decide
 from convergence.domain.records import changed
@@ -228,6 +229,7 @@ def skip_run(services: Services, schedule: Schedule, skip: LastSkip, token: str)
         plan_epoch=NO_PLAN,
         check_at=None,
         finished_at=now,
+        expire_at=expires(services.retention(), "runs", {}, now),
         transitions=appended((), now, RunStatus.SKIPPED, f"skipped{times or ':'} {skip.reason}"),
         moves=1,
     )

@@ -51,12 +51,14 @@ class Writer:
     """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date.
 
     `look_at_warehouse` raises `StorageUnusable` for a damaged file, which is opened at its first use otherwise.
+    `compact` gives the space of removed documents back.
     """
 
     services: Services
     worker: Worker
     write_log: Callable[[], Awaitable[None]]
     look_at_warehouse: Callable[[], Awaitable[None]]
+    compact: Callable[[], None]
 
 
 class Sandbox(Protocol):

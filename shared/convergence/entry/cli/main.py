@@ -50,6 +50,7 @@ COMMANDS: Final = {
     "integration": "integration",
     "procedures": "procedures",
     "migrate": "migrate",
+    "vacuum": "vacuum",
     "serve": "serve",
     "backup": "backup",
     "restore": "restore",

@@ -197,6 +197,18 @@ class SqliteDocuments:
                 self._failed = None
         return self._failed
 
+    def compact(self) -> None:
+        """Give the space of removed documents back to the file system; a copy of the file is made on the way.
+
+        Raises:
+            StorageFault: the disk has no room for the copy, say; nothing has changed then.
+        """
+        try:
+            self._execute("VACUUM")
+            self._execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.Error as error:
+            raise StorageFault(f"the state could not be made smaller: {error}") from error
+
     def _undone(self, error: Exception) -> Exception:
         if self.connection.in_transaction:
             self._execute("ROLLBACK")

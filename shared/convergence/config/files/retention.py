@@ -1,0 +1,57 @@
+"""How long records are kept: `configs/system/retention.yml`, and what an org's profile says within its bounds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import ValidationError
+
+from convergence.config.files.models import Retention
+from convergence.config.files.shipped import own_or_shipped
+from convergence.config.model.errors import problems_of
+from convergence.config.yaml.source import read_yaml
+from convergence.errors import ConfigErrors
+
+FILE = "system/retention.yml"
+RecordKind = Literal["runs", "dead_letters", "requests"]
+
+
+def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], since: datetime) -> datetime:
+    """Return when a record of an org may be removed that is done with since `since`.
+
+    The profile's `retention_{kind}_days` counts where it is a number, cut to the bounds.
+    """
+    kept = getattr(retention, kind)
+    own = profile.get(f"retention_{kind}_days")
+    days = kept.days if type(own) is not int else min(kept.at_most, max(kept.at_least, own))
+    return since + timedelta(days=days)
+
+
+def load_retention(configs_dir: Path) -> Retention:
+    """Return what the file says. Raises `ConfigErrors` with its mistakes."""
+    source = read_yaml(own_or_shipped(configs_dir, FILE).read_bytes(), FILE)
+    if source.problems:
+        raise ConfigErrors(source.problems)
+    try:
+        return Retention.model_validate(source.data)
+    except ValidationError as error:
+        raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
+
+
+class RetentionFile:
+    """The file of a configs folder, read again when it changes."""
+
+    def __init__(self, configs_dir: Path) -> None:
+        self._root = configs_dir
+        self._read: tuple[tuple[int, int], Retention] | None = None
+
+    def get(self) -> Retention:
+        """Return what it says. Raises what `load_retention` raises."""
+        stat = own_or_shipped(self._root, FILE).stat()
+        stamp = (stat.st_mtime_ns, stat.st_size)
+        if self._read is None or self._read[0] != stamp:
+            self._read = (stamp, load_retention(self._root))
+        return self._read[1]

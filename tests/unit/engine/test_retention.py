@@ -1,0 +1,203 @@
+"""What is kept for how long, and how it is removed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from convergence.config.files.models import Kept, Retention
+from convergence.domain.backfill import BackfillStatus
+from convergence.domain.run import Run
+from convergence.domain.times import to_text
+from convergence.engine.backfills.create import BackfillRequest, create_backfill
+from convergence.engine.backfills.feed import cancel_backfill, feed, pause
+from convergence.engine.dead_letters.act import discard
+from convergence.engine.replay import replay
+from convergence.engine.retention import sweep as sweeping
+from convergence.engine.retention.sweep import COMMIT_MAX, sweep, sweep_due
+from convergence.engine.retention.vacuum import let_older_expire, survey
+from convergence.engine.store import dead_letter_write
+from convergence.errors import InvalidInput, StepFailed
+from convergence.ports.documents import FieldPath, Patch, Write
+from convergence.worker import LocalWorker
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import TWO, failing, one
+
+SHORT = Kept(days=1, at_least=1, at_most=3)
+
+
+@pytest.fixture
+def short(engine: Engine) -> Engine:
+    """An installation that keeps everything for a day, whose worker rests."""
+    kept = Retention(runs=SHORT, dead_letters=SHORT, requests=SHORT)
+    engine.services = replace(engine.services, retention=lambda: kept)
+    engine.bus.detach()
+    engine.worker = LocalWorker(engine.services, engine.bus)
+    engine.pipeline(TWO)
+    return engine
+
+
+async def expire(engine: Engine, path: str) -> None:
+    """Let the time come that is stored."""
+    assert (await engine.data(path))["expire_at"] > to_text(engine.clock.now())
+    await engine.documents.commit([Patch(path, {("expire_at",): to_text(engine.clock.now())})])
+
+
+async def paths(engine: Engine, run: Run) -> list[str]:
+    found = [each.path for each in (await engine.documents.query("runs")).documents if each.path == run.path]
+    for collection in (f"{run.path}/steps", f"{run.path}/plan", "dead_letters"):
+        documents = (await engine.documents.query(collection, limit=500)).documents
+        found += [each.path for each in documents if run.run_id in each.path]
+    return found
+
+
+def test_a_run_is_removed_with_all_that_belongs_to_it_and_no_other(short: Engine) -> None:
+    short.works["load_b"] = failing(StepFailed("no"), times=1)
+
+    async def scenario() -> None:
+        failed, kept = await short.run(), await short.run()
+        await expire(short, failed.path)
+        swept = await sweep(short.services)
+        assert (swept.runs, swept.documents) == (1, 5)  # the run, two steps, the plan, the dead letter
+        assert await paths(short, failed) == []
+        assert len(await paths(short, kept)) == 4
+
+    short.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(("own", "days"), [(None, 1), (2, 2), (30, 3), (0, 1), ("2", 1), (True, 1)])
+def test_an_org_may_say_otherwise_within_the_bounds(short: Engine, own: Any, days: int) -> None:
+    async def scenario() -> None:
+        org = await short.services.orgs.get("acme")
+        profile = {} if own is None else {"retention_runs_days": own}
+        await short.services.orgs.change("acme", lambda each: replace(each, profile=profile), token="t")
+        assert org.profile == {}
+        run = await short.run()
+        assert run.finished_at is not None
+        assert run.expire_at == run.finished_at + timedelta(days=days)
+
+    short.run_scenario(scenario)
+
+
+def test_what_runs_again_is_kept_and_what_is_being_removed_does_not_run_again(short: Engine) -> None:
+    short.works["load_b"] = failing(StepFailed("no"), times=2)
+
+    async def scenario() -> None:
+        first, second = await short.run(), await short.run()
+        await expire(short, first.path)
+        short.bus.detach()
+        again = await replay(short.services, "acme", first.run_id)
+        assert again.expire_at is None
+        assert (await sweep(short.services)).runs == 0
+        await short.documents.commit([Patch(second.path, {("removing",): True})])
+        with pytest.raises(InvalidInput, match="is being removed"):
+            await replay(short.services, "acme", second.run_id)
+
+    short.run_scenario(scenario)
+
+
+def test_no_commit_holds_more_than_a_hundred_documents_and_a_crash_goes_on(short: Engine) -> None:
+    short.works["load_b"] = failing(StepFailed("no"), times=1)
+
+    async def scenario() -> None:
+        run = await short.run()
+        error = {"code": "x", "message": "x"}
+        for number in range(250):
+            await short.documents.commit([dead_letter_write(run, f"s{number}", "x", error, 1, short.clock.now())])
+        await expire(short, run.path)
+        sizes: list[int] = []
+        commit = short.documents.commit
+
+        async def counted(writes: Sequence[Write]) -> list[int]:
+            sizes.append(len(writes))
+            if len(sizes) == 3:
+                raise RuntimeError("the process died")
+            return await commit(writes)
+
+        short.documents.commit = counted  # type: ignore[method-assign]
+        with pytest.raises(RuntimeError):
+            await sweep(short.services)
+        assert (await short.data(run.path))["removing"] is True, "the run goes last"
+        assert (await sweep(short.services)).runs == 1
+        assert await paths(short, run) == []
+        assert max(sizes) <= COMMIT_MAX
+
+    short.run_scenario(scenario)
+
+
+def test_requests_and_dead_letters_that_are_done_with_are_removed_and_paused_ones_are_not(short: Engine) -> None:
+    short.works["load_b"] = failing(StepFailed("no"))
+    short.pipeline("parameters: {start_date: {type: date}, end_date: {type: date}}\n" + one(), "p/d/dated")
+
+    async def scenario() -> None:
+        asked = BackfillRequest(org="acme", pipeline="p/d/dated", start=date(2026, 1, 1), end=date(2026, 1, 3))
+        paused, over = [await create_backfill(short.services, asked) for _ in range(2)]
+        await pause(short.services, "acme", paused.backfill_id)
+        await feed(short.services, paused.backfill_id)
+        cancelled = await cancel_backfill(short.services, "acme", over.backfill_id)
+        assert cancelled.status is BackfillStatus.CANCELLED
+        assert "expire_at" not in await short.data(paused.path)
+        await expire(short, over.path)
+        run = await short.run()
+        letter = f"dead_letters/{run.run_id}.load_b.0"
+        assert "expire_at" not in await short.data(letter), "an open one stays as long as its run"
+        await discard(short.services, "acme", letter.partition("/")[2], reason="not ours", by="cli")
+        await expire(short, letter)
+        found = await survey(short.services)
+        assert (found.runs, found.dead_letters, found.requests) == (0, 1, 1)
+        assert (await sweep(short.services)).documents == 2
+        assert await short.documents.get(letter) is None
+        assert await short.documents.get(over.path) is None
+        assert await short.documents.get(paused.path) is not None
+
+    short.run_scenario(scenario)
+
+
+def test_sweeps_come_hourly_from_one_process_and_at_once_while_something_is_left(
+    short: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sweeps: list[float] = []
+
+    async def counted(_: Any, *, seconds_max: float | None = None) -> sweeping.Swept:
+        sweeps.append(seconds_max or 0.0)
+        await asyncio.sleep(1)
+        return sweeping.Swept(runs=1, more=len(sweeps) == 1)
+
+    monkeypatch.setattr(sweeping, "sweep", counted)
+
+    async def scenario() -> None:
+        await asyncio.gather(*(sweep_due(short.services) for _ in range(3)))
+        assert len(sweeps) == 1, "one process at a time"
+        await sweep_due(short.services)
+        assert len(sweeps) == 2, "something was left"
+        await sweep_due(short.services)
+        assert len(sweeps) == 2
+        await short.clock.sleep(3601)
+        await sweep_due(short.services)
+        assert sweeps == [10.0] * 3
+
+    short.run_scenario(scenario)
+
+
+def test_runs_of_a_release_without_retention_get_their_expiry_at_a_vacuum(short: Engine) -> None:
+    async def scenario() -> None:
+        old, new = await short.run(), await short.run()
+        short.bus.detach()
+        unfinished = await short.start()
+        before = to_text(short.clock.now() - timedelta(days=2))
+        at: dict[FieldPath, Any] = {("created_at",): before, ("finished_at",): before}
+        await short.documents.commit([Patch(old.path, at, [("expire_at",)])])
+        await short.documents.commit([Patch(unfinished.path, at)])
+        assert (await survey(short.services)).older_runs == 1
+        assert await let_older_expire(short.services) == 1
+        assert (await sweep(short.services)).runs == 1
+        assert await paths(short, old) == []
+        assert await short.documents.get(unfinished.path) is not None
+        assert await short.documents.get(new.path) is not None
+
+    short.run_scenario(scenario)
