@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -63,10 +63,16 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
             break
         cursor = page.cursor
         await asyncio.sleep(0)  # many may be left or due at once: requests and steps come between them
-    for at in range(0, len(found), _AT_ONCE):
-        await asyncio.gather(*(_guarded(services, run_id) for run_id in found[at : at + _AT_ONCE]))
-        await asyncio.sleep(0)
+    # In an order of its own: of two ticks in the same order, the later one would catch up and then repeat the other's.
+    waiting = iter(sorted(found, key=lambda _: services.ids.fraction()))
+    await asyncio.gather(*(_take_turns(services, waiting, None if everything else now) for _ in range(_AT_ONCE)))
     return len(found)
+
+
+async def _take_turns(services: Services, waiting: Iterator[str], due: datetime | None) -> None:
+    for run_id in waiting:
+        await _guarded(services, run_id, due)
+        await asyncio.sleep(0)
 
 
 async def count_unsettled(services: Services) -> int:
@@ -80,9 +86,9 @@ async def next_check(services: Services) -> datetime | None:
     return from_text(page.documents[0].data["check_at"]) if page.documents else None
 
 
-async def _guarded(services: Services, run_id: str) -> None:
+async def _guarded(services: Services, run_id: str, due: datetime | None) -> None:
     try:
-        await reconcile_run(services, run_id)
+        await reconcile_run(services, run_id, due=due)
     except Exception as error:
         logger.warning("run %s could not be reconciled: %s", run_id, error, exc_info=error)
         later = services.clock.now() + timedelta(seconds=services.settings.check_every_s)
@@ -92,10 +98,10 @@ async def _guarded(services: Services, run_id: str) -> None:
             logger.warning("run %s could not be put off: %s", run_id, again)
 
 
-async def reconcile_run(services: Services, run_id: str) -> None:
-    """Act on one run, then move its check_at."""
+async def reconcile_run(services: Services, run_id: str, *, due: datetime | None = None) -> None:
+    """Act on one run, then move its check_at; with `due`, only if no other tick has moved it since then."""
     stored = await read_run(services, run_id)
-    if stored is None or stored.run.check_at is None:
+    if stored is None or stored.run.check_at is None or (due is not None and stored.run.check_at > due):
         return
     run, now = stored.run, services.clock.now()
     if run.queue is not None:

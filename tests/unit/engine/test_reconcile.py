@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from datetime import timedelta
 from typing import Any
 
@@ -9,7 +11,7 @@ import orjson
 
 from convergence.domain.times import to_text
 from convergence.engine.cancel import cancel
-from convergence.engine.reconcile import next_check, reconcile_run
+from convergence.engine.reconcile import next_check, reconcile, reconcile_run
 from convergence.errors import StepFailed, Transient
 from convergence.ports.bus import STEP_READY
 from convergence.ports.documents import Patch
@@ -134,3 +136,34 @@ def test_a_step_that_waits_for_its_next_attempt_says_why_and_until_when(engine: 
     assert at < waiting["not_before"]
     assert (done["status"], done["crashes"], done["error"]) == ("completed", 0, None)
     assert len(done["transitions"]) == 4  # claimed, retried, claimed, done
+
+
+def test_two_ticks_share_the_work_at_more_than_200_runs_a_second_where_a_call_takes_10_ms(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def scenario() -> tuple[float, Counter[str]]:
+        await engine.org("busy", daily=1_000, concurrent=1_000)
+        engine.bus.detach()
+        for _ in range(400):
+            await engine.start(org="busy")
+        await engine.clock.sleep(61)
+        looked_at: Counter[str] = Counter()
+        engine.bus.tap(STEP_READY, lambda messages: looked_at.update(each.attributes["run_id"] for each in messages))
+        for name in ("get", "get_many", "query", "commit"):
+            setattr(engine.documents, name, slowed(engine, getattr(engine.documents, name)))
+        began = engine.clock.now()
+        await asyncio.gather(reconcile(engine.services), reconcile(engine.services))
+        return (engine.clock.now() - began).total_seconds(), looked_at
+
+    seconds, looked_at = engine.run_scenario(scenario)
+    assert len(looked_at) == 400
+    assert looked_at.total() < 1.2 * 400, "overlapping ticks repeat the work"
+    assert 400 / seconds > 200
+
+
+def slowed(engine: Engine, call: Any) -> Any:
+    async def answer(*args: Any, **given: Any) -> Any:
+        await engine.clock.sleep(0.01)
+        return await call(*args, **given)
+
+    return answer
