@@ -228,3 +228,16 @@ def test_what_is_not_one_pipeline_cannot_be_explained(cli: Cli) -> None:
     assert "is not the file of one pipeline" in cli("migrate-config", "system/plans.yml").err
     assert "is not the file of one pipeline" in cli("migrate-config", "openai").err
     assert "Did you mean 'shop/load'" in cli("migrate-config", "shop/laod").err
+
+
+def test_the_installed_processors_are_listed_with_module_package_and_schema(cli: Cli) -> None:
+    listed = {each["ps_type"]: each for each in cli("processors", "--json").data["processors"]}
+    assert listed["generic.noop"]["module"] == "convergence.processors.generic.noop"
+    assert listed["generic.noop"]["packages"] == ["convergence-pipelines"]
+    assert not [each for each in listed.values() if each["problem"]]
+    assert "generic.noop" in cli("processors").out
+    one = cli("processors", "generic.api_extractor", "--json").data
+    assert "properties" in one["config_schema"]
+    assert cli("processors", "api_extractor").out.startswith("generic.api_extractor")
+    unknown = cli("processors", "generic.nop")
+    assert (unknown.code, "Did you mean 'generic.noop'?" in unknown.err) == (2, True)

@@ -112,6 +112,8 @@ class _Look:
             first.setdefault(step.step_id, index)
             if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
                 yield self._problem((*at, "ps_type"), ps_types.unknown(step.ps_type))
+            elif step.ps_type and (refused := ps_types.contested(step.ps_type)):
+                yield self._problem((*at, "ps_type"), refused)
             if step.trigger is not None and step.depends_on:
                 message = "a step with a trigger is outside the graph: it cannot have depends_on"
                 yield self._problem((*at, "depends_on"), message)

@@ -14,14 +14,13 @@ from inspect import getattr_static, iscoroutinefunction, isfunction, ismethod, u
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, cast
 
+from convergence.config.processors import packages
+from convergence.config.processors.packages import GROUP, offers
 from convergence.errors import StepFailed, did_you_mean
 
 if TYPE_CHECKING:
-    from importlib.metadata import EntryPoint
-
     from convergence.ports.processor import Processor
 
-GROUP: Final = "convergence.processors"
 FOLDER: Final = Path(__file__).parents[2] / "processors"
 
 _NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*(:[A-Za-z_][A-Za-z0-9_]*)?")
@@ -104,15 +103,15 @@ def known_names() -> frozenset[str]:
 
 def installed() -> frozenset[str]:
     """Return the names that can be loaded: modules (found by their files, not imported) and entry points."""
-    return modules_below(FOLDER) | frozenset(_registered())
+    return modules_below(FOLDER) | frozenset(offers())
 
 
 def is_installed(name: str) -> bool:
     """True when `load(name)` can find it."""
     module, _, class_name = name.partition(":")
     if class_name and _NAME.fullmatch(name):
-        return (FOLDER / (module.replace(".", "/") + ".py")).is_file() or module in _registered()
-    return module in modules_below(FOLDER) or module in _registered()
+        return (FOLDER / (module.replace(".", "/") + ".py")).is_file() or module in offers()
+    return module in modules_below(FOLDER) or module in offers()
 
 
 def is_shipped(name: str) -> bool:
@@ -124,8 +123,12 @@ def load(name: str) -> Processor:
     """Import the processor's module and make one.
 
     Raises:
-        StepFailed: the name is unknown, its module cannot be imported, or what it offers is not a processor.
+        StepFailed: the name is unknown or offered by several packages, its module cannot be imported, or what it
+            offers is not a processor.
     """
+    refused = contested(canonical(name))
+    if refused:
+        raise StepFailed(refused)
     processor = _maker(name)()
     if isinstance(processor, type) and isfunction(getattr_static(processor, "execute", None)):
         made = processor.__name__
@@ -139,6 +142,12 @@ def is_async(processor: Processor) -> bool:
     """True unless `execute` is a plain function, which the engine cannot await."""
     execute = unwrap(processor.execute)
     return iscoroutinefunction(execute) or not (isfunction(execute) or ismethod(execute))
+
+
+def contested(name: str) -> str:
+    """Return a sentence about a name that more than one package offers, an empty text otherwise."""
+    module, _, _ = name.partition(":")
+    return packages.contested(module, shipped=module in modules_below(FOLDER))
 
 
 def unknown(name: str) -> str:
@@ -157,9 +166,9 @@ def _maker(name: str) -> Callable[[], Processor]:
         if name in ANNOUNCED:
             raise StepFailed(f"the processor {name!r} is not part of this installation yet")
         raise StepFailed(unknown(name))
-    entry = _registered().get(module_name)
+    found = offers().get(module_name)
     try:
-        module: Any = entry.load() if entry is not None else import_module(f"{GROUP}.{module_name}")
+        module: Any = found[0].entry.load() if found else import_module(f"{GROUP}.{module_name}")
     except Exception as error:
         raise StepFailed(f"the processor {name!r} cannot be loaded: {type(error).__name__}: {error}") from error
     if class_name:
@@ -180,10 +189,3 @@ def modules_below(folder: Path) -> frozenset[str]:
     """Return the names of the modules below `folder` that define `get_engine`, dotted."""
     files = [file for file in folder.rglob("*.py") if b"def get_engine(" in file.read_bytes()]
     return frozenset(".".join(file.relative_to(folder).with_suffix("").parts) for file in files)
-
-
-@lru_cache(maxsize=1)
-def _registered() -> Mapping[str, EntryPoint]:
-    from importlib.metadata import entry_points  # reads the metadata of every installed distribution
-
-    return {entry.name: entry for entry in entry_points(group=GROUP)}

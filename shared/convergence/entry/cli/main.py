@@ -49,6 +49,7 @@ COMMANDS: Final = {
     "subscription": "subscription",
     "integration": "integration",
     "procedures": "procedures",
+    "processors": "processors",
     "migrate": "migrate",
     "vacuum": "vacuum",
     "serve": "serve",
