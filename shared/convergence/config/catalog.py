@@ -114,7 +114,7 @@ class Catalog:
         from convergence.config.checks.validation import validate  # models of kinds that a run never reads
 
         files = sorted({file for path in paths or [self.root] for file in self._below(path)})
-        return validate(self.root, files, everything=not paths, target=target)
+        return validate(self.root, files, everything=not paths, target=target, get=self.get)
 
     def _at(self, name: str) -> LoadedPipeline | None:
         for suffix in _SUFFIXES:

@@ -14,6 +14,7 @@ from typing import Any
 from convergence.config.conditions import expression
 from convergence.config.cron import zone
 from convergence.config.loader import LoadedPipeline
+from convergence.config.model.pipeline import Then
 from convergence.config.parameters.dates import date_names
 from convergence.config.prepare import PreparedStep, is_deferred, is_deferred_in_end_step
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
@@ -86,7 +87,13 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
         steps=steps,
         variables=variables,
         core=core,
+        then=_then(pipeline.then),
     )
+
+
+def _then(then: Then) -> dict[str, list[dict[str, Any]]]:
+    found = {name: [each.model_dump() for each in getattr(then, name)] for name in Then.model_fields}
+    return {name: each for name, each in found.items() if each}
 
 
 def _core(loaded: LoadedPipeline, request: ResolveRequest) -> dict[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Literal, Self
@@ -82,6 +82,8 @@ class Plan:
     steps: tuple[PlanStep, ...]
     variables: Mapping[str, Any] = field(default_factory=dict)
     core: Mapping[str, Any] = field(default_factory=dict)  # resolved built-ins: dates, env, dataset, …
+    # Outcome (on_success, on_failure) → what runs then: {pipeline, parameters}.
+    then: Mapping[str, Sequence[Mapping[str, Any]]] = field(default_factory=dict)
 
     @cached_property
     def by_id(self) -> dict[str, PlanStep]:
@@ -115,7 +117,8 @@ class Plan:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""
-        return {
+        then = {"then": self.then} if self.then else {}
+        return then | {
             "pipeline": self.pipeline,
             "pipeline_id": self.pipeline_id,
             "digest": self.digest,

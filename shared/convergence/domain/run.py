@@ -16,7 +16,9 @@ from convergence.domain.transitions import RawTransition, appended
 
 NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
 _FORMER_MAX: Final = 20  # edits that a run remembers
-_ORIGIN: Final = ("timezone", "schedule_id", "backfill_id", "caps", "removing")  # written only where they say something
+_ORIGIN: Final = (
+    *("timezone", "schedule_id", "backfill_id", "parent_run", "children", "chain_depth", "caps", "removing"),
+)  # written only where they say something
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,6 +58,9 @@ class Run:
     timezone: str = ""  # in which that instant has its date; empty: the pipeline's schedule's
     schedule_id: str = ""
     backfill_id: str = ""
+    parent_run: str = ""  # the run after which it was started
+    children: tuple[str, ...] = ()  # runs that were started after it
+    chain_depth: int = 0  # how many runs are before it in its chain
     caps: tuple[str, ...] = ()  # paths of the caps in which it holds a place
     queue: QueuePlace | None = None  # while it is queued
     expire_at: datetime | None = None  # it may be removed then; set when nothing is left to do, unset by a replay

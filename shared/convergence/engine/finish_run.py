@@ -13,6 +13,7 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
+from convergence.engine.chain import chain
 from convergence.engine.messages import publish_events, publish_queue_changed, publish_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -60,8 +61,11 @@ async def _end(
         if error is not None:
             ended = changed(ended, error=error)
         done = await _completion(services, run) if to is RunStatus.COMPLETED else []
+        started = await chain(services, ended, await read_plan(services, run))
+        if started.runs:
+            ended = changed(ended, children=(*ended.children, *(each.run_id for each in started.runs)))
         try:
-            await write_run(services, ended, version, *release_writes(run), *extra, *done)
+            await write_run(services, ended, version, *release_writes(run), *extra, *done, *started.writes)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:
@@ -69,6 +73,9 @@ async def _end(
             run, version = again
             continue
         await announce(services, ended)
+        if started.runs:
+            await publish_events(services.bus, [run_event(each) for each in started.runs])
+            await publish_queue_changed(services.bus, ended.org)
         return
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
+from convergence.config.checks.chains import Get, check_chains
 from convergence.config.checks.processors import Target, check_processors
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
@@ -41,8 +42,17 @@ class Report:
             raise ConfigErrors(self.problems)
 
 
-def validate(root: Path, files: Sequence[Path], *, everything: bool = False, target: Target = "embedded") -> Report:
+def validate(
+    root: Path,
+    files: Sequence[Path],
+    *,
+    everything: bool = False,
+    target: Target = "embedded",
+    get: Get | None = None,
+) -> Report:
     """Check `files`, all below `root`; with `everything`, also what only shows across files.
+
+    `get` finds the pipelines that others name; without it what `then` names is not looked up.
 
     `target` is where the pipelines are to run: "gcp" refuses what a deployed function cannot do.
     """
@@ -62,7 +72,7 @@ def validate(root: Path, files: Sequence[Path], *, everything: bool = False, tar
                 loaded = load_pipeline(file, root)
                 pipelines.append(loaded)
                 wrong, doubtful = check_processors(loaded, target, schemas, root)
-                problems.extend(wrong)
+                problems.extend([*wrong, *([] if get is None else check_chains(loaded, get))])
                 warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)

@@ -93,7 +93,7 @@ def pipeline_json_schema() -> dict[str, Any]:
             **_object({name: name for name in ("on_success", "on_failure", "on_completion")}, {}, {}),
             "additionalProperties": False,
         },
-        "Execution": model["$defs"]["Execution"],
+        **{name: model["$defs"][name] for name in ("Execution", "Then", "Next")},
         "OlderPipeline": _object(BLOCK_KEYS, {"version": _SCALAR_TEXT}, model["properties"]),
         "OlderProcessor": _object({"class": "", "module": ""}, {"class": _TEXT, "module": _TEXT}, {}),
     }

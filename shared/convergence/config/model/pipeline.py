@@ -115,6 +115,20 @@ class Step(Model):
     transform: Mapping[str, Any] | None = None
 
 
+class Next(Model):
+    """A pipeline that runs after this one, with parameters of its own; the days of this run are passed on."""
+
+    pipeline: Annotated[str, Field(min_length=1, max_length=300)]
+    parameters: Mapping[str, Any] = Field(default_factory=dict)
+
+
+class Then(Model):
+    """What runs after this pipeline, by its outcome."""
+
+    on_success: Annotated[tuple[Next, ...], Field(strict=False, max_length=20)] = ()
+    on_failure: Annotated[tuple[Next, ...], Field(strict=False, max_length=20)] = ()
+
+
 class Pipeline(Model):
     """A pipeline. `path` is its identity (`openai/cost/usage_cost`), `aliases` are other paths that lead to it."""
 
@@ -132,6 +146,7 @@ class Pipeline(Model):
     steps: Annotated[tuple[Step, ...], Field(strict=False, min_length=1, max_length=STEPS_MAX)]
     schedule: Schedule | None = None
     execution: Execution = Execution()
+    then: Then = Then()
     notifications: Notifications = Notifications()
     requires_auth: bool = True
     auth_type: str = "org_api_key"

@@ -22,8 +22,8 @@ from convergence.domain.times import to_text
 from convergence.engine.backfills.create import check_running, dates_of
 from convergence.engine.cancel import cancel
 from convergence.engine.messages import publish_events, publish_queue_changed
-from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
+from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
 from convergence.engine.store import commit

@@ -285,6 +285,8 @@ async def _start(services: Services, stored: StoredRun, prepared: Prepared, move
         request_digest=run.request_digest,
         schedule_id=run.schedule_id,
         backfill_id=run.backfill_id,
+        parent_run=run.parent_run,
+        chain_depth=run.chain_depth,
         status=RunStatus.RUNNING,
         deadline_at=now + timeout,
         started_at=now,

@@ -2,64 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
 from convergence.domain.events import run_event
-from convergence.domain.queue import OrgQueue, QueuePlace, queue_path, rank_of
+from convergence.domain.queue import OrgQueue, queue_path, rank_of
 from convergence.domain.records import changed
-from convergence.domain.run import NO_PLAN, Run
+from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
-from convergence.domain.status import RunStatus
-from convergence.domain.transitions import appended
 from convergence.engine.finish_run import error_data, fail_run
 from convergence.engine.messages import publish_events, publish_queue_changed
-from convergence.engine.queue.reservation import pool_of
+from convergence.engine.queue.waiting import LOOK_AGAIN_S, ensure_queue, queued, ready_write
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, dead_letter_write, read_run, write_run
 from convergence.errors import Conflict, QuotaExceeded
-from convergence.ports.documents import Create, Patch, Where
+from convergence.ports.documents import Where
 
 _RUN_STEP = "_run"
-_LOOK_AGAIN_S = 60
 WAITING_MAX: Final = 1_000  # runs of an org that callers put into its queue; many at once may exceed it by a few
-
-
-def queued(services: Services, run: Run, priority: Priority, reason: str, *, held_after: str = "", token: str) -> Run:
-    """Return a run, not stored yet, as it waits in its org's queue: without plan and reservation."""
-    now = services.clock.now()
-    rank = "" if held_after else rank_of(priority, run.dated, run.run_id)
-    pool = pool_of(services, run.provider, run.credential_id, run.pipeline)
-    gives_up = now + timedelta(seconds=services.settings.queue_timeout_s)
-    return changed(
-        run,
-        status=RunStatus.QUEUED,
-        plan_epoch=NO_PLAN,
-        started_at=None,
-        deadline_at=gives_up,
-        check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if held_after else gives_up,
-        queue=QueuePlace(org=run.org, pool=pool, priority=priority, rank=rank, held_after=held_after),
-        transitions=appended((), now, RunStatus.QUEUED, reason),
-        moves=1,
-        token=token,
-    )
-
-
-def ready_write(org: str, pools: Sequence[str]) -> Patch:
-    """Return the write that marks pools of an org as waiting; it fences every admission that read the queue before."""
-    return Patch(queue_path(org), {("waiting_pools", pool): True for pool in pools} | {("ready",): True})
-
-
-async def ensure_queue(services: Services, org: str) -> None:
-    """Create an org's queue if there is none. None is ever removed."""
-    if org in services.cache.queues:
-        return
-    if await services.documents.get(queue_path(org)) is None:
-        with suppress(Conflict):  # another caller created it
-            await services.documents.commit([Create(queue_path(org), OrgQueue(org=org).to_data())])
-    services.cache.queues.add(org)
 
 
 async def enqueue(services: Services, run: Run, priority: Priority = Priority.INTERACTIVE) -> Run:
@@ -114,7 +74,7 @@ async def check_queued(services: Services, stored: StoredRun) -> None:
             await _release(services, stored)
             return
     token = services.ids.new("t")
-    soon = now + timedelta(seconds=_LOOK_AGAIN_S) if run.queue.held_after else run.deadline_at
+    soon = now + timedelta(seconds=LOOK_AGAIN_S) if run.queue.held_after else run.deadline_at
     try:
         await write_run(services, changed(run, check_at=soon, token=token), stored.version)
     except Conflict:

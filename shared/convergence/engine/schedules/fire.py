@@ -24,8 +24,8 @@ from convergence.domain.times import to_text
 from convergence.domain.transitions import appended
 from convergence.engine.cancel import announce_cancelled, cancellation
 from convergence.engine.messages import publish_events, publish_queue_changed
-from convergence.engine.queue.enqueue import ensure_queue, queued, ready_write
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
+from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services

@@ -55,6 +55,7 @@ class RunSummary(TypedDict):
 class RunView(RunSummary):
     """A run with its steps. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
 
+    `parent_run`: the run after which it was started; `children`: those that were started after it.
     `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits; `focus`: the verdicts of the
     steps that checked FOCUS charges.
     """
@@ -66,6 +67,8 @@ class RunView(RunSummary):
     progress: int
     rows_written: int
     waits_for: str | None
+    parent_run: str | None
+    children: list[str]
     warnings: list[str]
     focus: list[dict[str, Any]]
     steps: list[StepView]

@@ -47,6 +47,8 @@ async def status(services: Services, org: str, run_id: str) -> RunView:
         "progress": 100 if run.status is RunStatus.COMPLETED else 100 * done // max(1, len(graph)),
         "rows_written": sum(step["rows_written"] for step in graph),
         "waits_for": _waits_for(run, plan, stored, now),
+        "parent_run": run.parent_run or None,
+        "children": list(run.children),
         "warnings": list(run.warnings) or _warnings(plan, stored),
         "focus": [dict(found) for found in _verdicts(plan, stored)],
         "steps": steps,

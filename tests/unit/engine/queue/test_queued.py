@@ -14,8 +14,9 @@ from convergence.engine.finish_run import finish_run
 from convergence.engine.messages import QueueChanged
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
-from convergence.engine.queue.enqueue import check_queued, enqueue, ensure_queue, queued, release_held
+from convergence.engine.queue.enqueue import check_queued, enqueue, release_held
 from convergence.engine.queue.handler import on_queue_changed
+from convergence.engine.queue.waiting import ensure_queue, queued
 from convergence.engine.store import StoredRun, read_run, write_run
 from convergence.ports.bus import QUEUE_CHANGED, Ack, Delivery, Message
 from convergence.ports.documents import Delete

@@ -1,0 +1,67 @@
+"""Checks of `then`: targets that exist, parameters that they take, no loops."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from convergence.config.loader import LoadedPipeline
+from convergence.config.model.pipeline import Then
+from convergence.config.templates.builtin_names import IMPLICIT_PARAMETERS
+from convergence.config.yaml.positions import KeyPath
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, did_you_mean
+
+Get = Callable[[str], LoadedPipeline]  # by path or alias; raises as `Catalog.get`
+
+
+def check_chains(loaded: LoadedPipeline, get: Get) -> list[ConfigError]:
+    """Return the mistakes of a pipeline's `then`; a target whose own file is wrong is left to that file's check."""
+    return list(_problems(loaded, get))
+
+
+def _problems(loaded: LoadedPipeline, get: Get) -> Iterator[ConfigError]:
+    for outcome in Then.model_fields:
+        for index, each in enumerate(getattr(loaded.pipeline.then, outcome)):
+            at: KeyPath = ("then", outcome, index)
+            try:
+                target = get(each.pipeline)
+            except (NotFound, InvalidInput) as error:
+                yield loaded.positions.problem((*at, "pipeline"), str(error))
+                continue
+            except ConfigErrors:
+                continue
+            yield from _parameters(loaded, target, at, sorted(each.parameters))
+            loop = _way_back(loaded.path, target, get)
+            if loop:
+                message = f"it would never end: {' → '.join((loaded.path, *loop))}"
+                yield loaded.positions.problem((*at, "pipeline"), message)
+
+
+def _parameters(loaded: LoadedPipeline, target: LoadedPipeline, at: KeyPath, names: list[str]) -> Iterator[ConfigError]:
+    declared = target.pipeline.parameters
+    for name in names:
+        where: KeyPath = (*at, "parameters", name)
+        if name in declared and declared[name].type == "secret":
+            yield loaded.positions.problem(where, f"{name!r} is a secret: secrets do not belong in files")
+        elif target.pipeline.strict_names and name not in declared and name not in IMPLICIT_PARAMETERS:
+            known = did_you_mean(name, [*declared, *IMPLICIT_PARAMETERS])
+            yield loaded.positions.problem(where, f"{target.path} has no parameter {name!r}.{known}")
+
+
+def _way_back(goal: str, start: LoadedPipeline, get: Get) -> list[str]:
+    """Return the paths from `start` to `goal`, an empty list when none leads there."""
+    ways = [[start]]
+    seen = {start.path}
+    while ways:
+        way = ways.pop()
+        if way[-1].path == goal:
+            return [each.path for each in way]
+        then = way[-1].pipeline.then
+        for each in (*then.on_success, *then.on_failure):
+            try:
+                following = get(each.pipeline)
+            except (NotFound, InvalidInput, ConfigErrors):
+                continue
+            if following.path not in seen or following.path == goal:
+                seen.add(following.path)
+                ways.append([*way, following])
+    return []

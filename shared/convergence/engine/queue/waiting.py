@@ -1,0 +1,56 @@
+"""How a run waits in its org's queue, and the queue's document."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import timedelta
+from typing import Final
+
+from convergence.domain.queue import OrgQueue, QueuePlace, queue_path, rank_of
+from convergence.domain.records import changed
+from convergence.domain.run import NO_PLAN, Run
+from convergence.domain.schedule import Priority
+from convergence.domain.status import RunStatus
+from convergence.domain.transitions import appended
+from convergence.engine.queue.reservation import pool_of
+from convergence.engine.services import Services
+from convergence.errors import Conflict
+from convergence.ports.documents import Create, Patch
+
+LOOK_AGAIN_S: Final = 60
+
+
+def queued(services: Services, run: Run, priority: Priority, reason: str, *, held_after: str = "", token: str) -> Run:
+    """Return a run, not stored yet, as it waits in its org's queue: without plan and reservation."""
+    now = services.clock.now()
+    rank = "" if held_after else rank_of(priority, run.dated, run.run_id)
+    pool = pool_of(services, run.provider, run.credential_id, run.pipeline)
+    gives_up = now + timedelta(seconds=services.settings.queue_timeout_s)
+    return changed(
+        run,
+        status=RunStatus.QUEUED,
+        plan_epoch=NO_PLAN,
+        started_at=None,
+        deadline_at=gives_up,
+        check_at=now + timedelta(seconds=LOOK_AGAIN_S) if held_after else gives_up,
+        queue=QueuePlace(org=run.org, pool=pool, priority=priority, rank=rank, held_after=held_after),
+        transitions=appended((), now, RunStatus.QUEUED, reason),
+        moves=1,
+        token=token,
+    )
+
+
+def ready_write(org: str, pools: Sequence[str]) -> Patch:
+    """Return the write that marks pools of an org as waiting; it fences every admission that read the queue before."""
+    return Patch(queue_path(org), {("waiting_pools", pool): True for pool in pools} | {("ready",): True})
+
+
+async def ensure_queue(services: Services, org: str) -> None:
+    """Create an org's queue if there is none. None is ever removed."""
+    if org in services.cache.queues:
+        return
+    if await services.documents.get(queue_path(org)) is None:
+        with suppress(Conflict):  # another caller created it
+            await services.documents.commit([Create(queue_path(org), OrgQueue(org=org).to_data())])
+    services.cache.queues.add(org)

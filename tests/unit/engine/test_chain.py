@@ -1,0 +1,142 @@
+"""Pipelines that run after others: once, for the same days, visible both ways."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from convergence.domain.run import Run
+from convergence.engine.cancel import cancel
+from convergence.engine.chain import DEPTH_MAX
+from convergence.engine.finish_run import finish_run
+from convergence.engine.queue.admission import admission_pass
+from convergence.engine.replay import replay
+from convergence.engine.store import read_run
+from convergence.engine.views.runs import status
+from convergence.errors import StepFailed, Transient
+from convergence.ports.documents import Patch
+from tests.unit.engine.conftest import Engine
+from tests.unit.engine.works import failing, one
+
+DAYS = "parameters: {start_date: {type: date}, end_date: {type: date}, region: {type: string, default: eu}}\n"
+FIRST = (
+    DAYS + "then: {on_success: [{pipeline: p/d/next, parameters: {region: us}}], on_failure: [{pipeline: p/d/sorry}]}\n"
+)
+
+
+@pytest.fixture
+def chained(engine: Engine) -> Engine:
+    engine.pipeline(FIRST + one())
+    engine.pipeline(DAYS + one(), "p/d/next")
+    engine.pipeline(one(), "p/d/sorry")
+    return engine
+
+
+async def runs(engine: Engine) -> list[Run]:
+    page = await engine.documents.query("runs", limit=50)
+    return [Run.from_data(each.data) for each in page.documents]
+
+
+async def after(engine: Engine, run: Run) -> list[Run]:
+    """Admit what follows a run and wait for it."""
+    stored = await read_run(engine.services, run.run_id)
+    assert stored is not None
+    await admission_pass(engine.services)
+    return [await engine.worker.wait("acme", each) for each in stored.run.children]
+
+
+def test_success_starts_the_next_one_for_the_same_days_and_both_say_so(chained: Engine) -> None:
+    async def scenario() -> None:
+        days = {"start_date": "2026-11-01", "end_date": "2026-11-02"}
+        noon = datetime(2026, 11, 3, 12, tzinfo=UTC)
+        run = await chained.run(parameters=days, fire_time=noon)
+        (following,) = await after(chained, run)
+        assert (following.pipeline, following.status, following.trigger) == ("p/d/next", "completed", "chain")
+        assert following.parameters.items() >= {**days, "region": "us"}.items()
+        assert (following.fire_time, following.chain_depth) == (noon, 1)
+        first = await status(chained.services, "acme", run.run_id)
+        second = await status(chained.services, "acme", following.run_id)
+        assert (first["parent_run"], first["children"]) == (None, [following.run_id])
+        assert (second["parent_run"], second["children"]) == (run.run_id, [])
+
+    chained.run_scenario(scenario)
+
+
+def test_failure_starts_its_own_and_the_success_of_a_replay_the_next_one(chained: Engine) -> None:
+    chained.works["load_a"] = failing(StepFailed("no"), times=1)
+
+    async def scenario() -> None:
+        run = await chained.run()
+        (sorry,) = await after(chained, run)
+        assert sorry.pipeline == "p/d/sorry"
+        await replay(chained.services, "acme", run.run_id)
+        ended = await chained.worker.wait("acme", run.run_id)
+        assert ended.status == "completed"
+        assert [each.pipeline for each in await after(chained, ended)] == ["p/d/sorry", "p/d/next"]
+
+    chained.run_scenario(scenario)
+
+
+def test_a_cancelled_run_starts_nothing(chained: Engine) -> None:
+    async def scenario() -> None:
+        chained.bus.detach()
+        run = await chained.start()
+        await cancel(chained.services, "acme", run.run_id)
+        assert len(await runs(chained)) == 1
+
+    chained.run_scenario(scenario)
+
+
+def test_a_lost_answer_and_a_second_end_make_no_second_run(chained: Engine) -> None:
+    async def scenario() -> None:
+        chained.bus.detach()
+        run = await chained.start()
+        commit = chained.documents.commit
+
+        async def loses_its_answer(writes: Any) -> Any:
+            versions = await commit(writes)
+            if all(write.path != run.path for write in writes):
+                return versions
+            chained.documents.commit = commit  # type: ignore[method-assign]
+            raise Transient("the answer was lost")
+
+        stored = await read_run(chained.services, run.run_id)
+        assert stored is not None
+        chained.documents.commit = loses_its_answer  # type: ignore[method-assign]
+        await finish_run(chained.services, stored)
+        await finish_run(chained.services, stored)  # by another process, which read it before
+        assert sorted(each.pipeline for each in await runs(chained)) == ["p/d/n", "p/d/next"]
+
+    chained.run_scenario(scenario)
+
+
+def test_a_target_that_is_gone_is_a_dead_letter_and_the_others_run(chained: Engine) -> None:
+    chained.pipeline("then: {on_success: [{pipeline: p/d/gone}, {pipeline: p/d/sorry}]}\n" + one())
+
+    async def scenario() -> None:
+        run = await chained.run()
+        assert [each.pipeline for each in await after(chained, run)] == ["p/d/sorry"]
+        letter = await chained.data(f"dead_letters/{run.run_id}._then.on_success.0.0")
+        assert (letter["error"]["code"], letter["org"]) == ("not_found", "acme")
+        assert "p/d/gone does not run after this run" in letter["error"]["message"]
+
+    chained.run_scenario(scenario)
+
+
+def test_a_loop_that_came_with_an_edit_ends(engine: Engine) -> None:
+    engine.pipeline("then: {on_success: [{pipeline: p/d/n}]}\n" + one())
+
+    async def scenario() -> None:
+        engine.bus.detach()
+        run = await engine.start()
+        await engine.documents.commit([Patch(run.path, {("chain_depth",): DEPTH_MAX})])
+        stored = await read_run(engine.services, run.run_id)
+        assert stored is not None
+        await finish_run(engine.services, stored)
+        assert len(await runs(engine)) == 1
+        letter = await engine.data(f"dead_letters/{run.run_id}._then.on_success.0.0")
+        assert "makes a loop" in letter["error"]["message"]
+
+    engine.run_scenario(scenario)
