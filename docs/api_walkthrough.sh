@@ -1,5 +1,6 @@
 #!/bin/sh
-# A tour of the REST API with nothing but curl: onboarding, integration, run, status, logs, cancel, quota, replay.
+# A tour of the REST API with nothing but curl: onboarding, integration, run, status, logs, cancel, replay, schedules,
+# backfills, dead letters, quota.
 #
 #   CONVERGENCE_ROOT_KEY=$(head -c 32 /dev/urandom | base64) convergence serve      # one terminal, the same key below
 #   python -m convergence.sandbox                                             # another: a provider, it prints its key
@@ -63,6 +64,29 @@ answer=$(call POST "/pipelines/replay/$ORG/$RUN")
 is "$answer" pending
 curl -sSN --max-time 60 "$API/pipelines/events/$ORG/$RUN" -H "X-API-Key: $KEY" | grep -c '^event: move'
 is "$(look "/pipelines/status/$ORG/$RUN")" completed
+
+step 'Schedules: those of the pipelines are there; one more, its next firings, and away with it'
+look "/scheduler/schedules/$ORG" | cut -c 1-300
+answer=$(call POST "/scheduler/schedules/$ORG" '{"pipeline": "example/hello", "name": "mondays",
+    "cron_expression": "0 6 * * 1", "timezone": "Europe/Berlin"}')
+SCHEDULE=$(field "$answer" schedule_id)
+look "/scheduler/schedules/$ORG/$SCHEDULE/next?count=2"
+call DELETE "/scheduler/schedules/$ORG/$SCHEDULE" >/dev/null
+look "/scheduler/queue"
+
+step 'Backfill: which days are missing? Nothing runs yet'
+call POST "/pipelines/backfill/$ORG/openai/cost/usage_cost?dry_run=true" \
+    '{"from": "2024-05-11", "to": "2024-05-14"}' | cut -c 1-300
+
+step 'Dead letters: a run that fails, what failed, what a replay would do; this one is discarded'
+answer=$(call POST "/pipelines/run/$ORG/openai/cost/usage_cost?wait=60" "{$DATES, \"api_base_url\": \"http://127.0.0.1:1/v1\"}")
+is "$answer" failed
+look "/dead-letters/$ORG/summary?state=open"
+LETTER=$(field "$(look "/dead-letters/$ORG?state=open&limit=1")" letter_id)
+look "/dead-letters/$ORG/$LETTER" | cut -c 1-300
+call POST "/dead-letters/$ORG/replays?dry_run=true" '{"newer_than": "1h"}'
+answer=$(call POST "/dead-letters/$ORG/$LETTER/discard" '{"reason": "the address was a mistake"}')
+case $answer in *'"state":"discarded"'*) ;; *) fail "$answer" ;; esac
 
 step 'Quota: STARTER has six runs a day; the next one is a 429'
 answer=

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, file, gate, history, load, long, orgs, past, procedure
+from tests.bench import api, cold, engine, extract, file, gate, history, load, long, orgs, past, procedure, schedule
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -33,6 +33,8 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "file-parquet": partial(file.measure, "parquet"),
     "gate": gate.measure,
     "history": history.measure,
+    "schedule": schedule.schedules,
+    "reconcile": schedule.runs,
     "orgs": orgs.measure,
     "orgs-100": partial(orgs.measure, 100),
 }

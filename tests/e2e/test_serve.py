@@ -93,6 +93,9 @@ def test_a_server_goes_on_with_the_runs_of_one_that_was_killed(installation: Ins
         assert events.text.endswith("event: end\ndata: {}\n\n")
         status = client.get(f"/pipelines/status/acme/{run['run_id']}", headers=OPERATOR).json()
         assert status["status"] == "completed"
+        text = httpx.get(api.replace("/api/v1", "/metrics")).text
+        assert 'convergence_runs_total{status="completed"}' in text
+        assert 'convergence_steps_total{status="running"}' in text
 
 
 def test_a_slow_and_a_broken_client_hold_up_no_other(installation: Installation) -> None:

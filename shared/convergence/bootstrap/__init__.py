@@ -52,6 +52,7 @@ def installation() -> Installation:
                 installation.log.flush,
                 warehouse.look,
                 installation.documents.compact,
+                installation.bus.tap,
             )
 
     def sandbox() -> tuple[Sandbox, str]:

@@ -24,6 +24,7 @@ from convergence.tenants.orgs import OrgStore
 if TYPE_CHECKING:
     import httpx
 
+    from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.documents.adapter import SqliteDocuments
     from convergence.adapters.local.log_sink import LogSink
     from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
@@ -61,6 +62,7 @@ class Embedded:
     warehouse: DuckDbWarehouse
     log: LogSink
     documents: SqliteDocuments
+    bus: LocalBus
 
 
 @asynccontextmanager
@@ -148,7 +150,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             services, bus, steps_max=options.steps_max, sweep=warehouse.drop_stages, schedules=options.schedules
         )
         closing.push_async_callback(worker.close)
-        yield Embedded(services, worker, warehouse, log, documents)
+        yield Embedded(services, worker, warehouse, log, documents, bus)
 
 
 @contextmanager

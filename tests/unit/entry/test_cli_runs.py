@@ -66,7 +66,7 @@ def test_without_waiting_hints_for_steps_are_lost_and_events_pass(tmp_path: Path
 
     with reading(EmbeddedOptions(data_dir=tmp_path / "nowhere")) as services:
         bus = unheard(
-            Writer(replace(services, bus=Recorder()), cast("Worker", None), *([cast("Any", None)] * 3))
+            Writer(replace(services, bus=Recorder()), cast("Worker", None), *([cast("Any", None)] * 4))
         ).services.bus
         for topic in (STEP_READY, RUN_EVENTS):
             asyncio.run(bus.publish(topic, [Message(b"{}")]))

@@ -107,6 +107,6 @@ class _Rows:
         page = await self._services.documents.query("runs", where=where, order=order, limit=_LATEST)
         for document in page.documents:
             before = Run.from_data(document.data)
-            if before.pipeline == run.pipeline:
+            if before.pipeline == run.pipeline and before.totals:  # they are counted a little after the end
                 return int(before.totals.get("rows_written", 0)) / days_of(before)
         return None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final
@@ -48,9 +48,25 @@ def ready_write(org: str, pools: Sequence[str]) -> Patch:
 
 async def ensure_queue(services: Services, org: str) -> None:
     """Create an org's queue if there is none. None is ever removed."""
-    if org in services.cache.queues:
+    await ensure_queues(services, [org])
+
+
+async def ensure_queues(services: Services, orgs: Iterable[str]) -> None:
+    """Create the queues of orgs that have none: two calls for all of them."""
+    unknown = sorted({*orgs} - services.cache.queues)
+    if not unknown:
         return
-    if await services.documents.get(queue_path(org)) is None:
-        with suppress(Conflict):  # another caller created it
-            await services.documents.commit([Create(queue_path(org), OrgQueue(org=org).to_data())])
-    services.cache.queues.add(org)
+    documents = await services.documents.get_many([queue_path(org) for org in unknown])
+    missing = [org for org, document in zip(unknown, documents, strict=True) if document is None]
+    try:
+        if missing:
+            await services.documents.commit([_new_queue(org) for org in missing])
+    except Conflict:  # another caller created one of them
+        for org in missing:
+            with suppress(Conflict):
+                await services.documents.commit([_new_queue(org)])
+    services.cache.queues.update(unknown)
+
+
+def _new_queue(org: str) -> Create:
+    return Create(queue_path(org), OrgQueue(org=org).to_data())

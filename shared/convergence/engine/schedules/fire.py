@@ -25,7 +25,7 @@ from convergence.domain.transitions import appended
 from convergence.engine.cancel import announce_cancelled, cancellation
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
-from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
+from convergence.engine.queue.waiting import ensure_queues, queued, ready_write
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services
@@ -147,8 +147,7 @@ async def _write(services: Services, batch: Sequence[_Firing]) -> None:
     for firing in batch:
         if firing.run is not None and firing.run.queue is not None and firing.run.queue.rank:
             pools[firing.run.org].add(firing.run.queue.pool)
-    for org in pools:
-        await ensure_queue(services, org)
+    await ensure_queues(services, pools)
     marks = [ready_write(org, sorted(names)) for org, names in sorted(pools.items())]
     writes = [write for firing in batch for write in firing.writes]
     await commit(services.documents, [*writes, *marks], batch[0].token)

@@ -12,7 +12,7 @@ from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 on
 from convergence.config.cron import zone
 from convergence.domain.queue import OrgQueue
 from convergence.domain.schedule import Schedule, ScheduleState
-from convergence.domain.times import to_text
+from convergence.domain.times import from_text, to_text
 from convergence.engine.queue.enqueue import count_waiting
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.services import Services
@@ -134,6 +134,15 @@ def next_firings(schedule: Schedule, count: int) -> list[NextView]:
         }
         for instant, offset, before in zip(instants, offsets, [offsets[0], *offsets], strict=False)
     ]
+
+
+async def oldest_due(services: Services) -> datetime | None:
+    """Return when the oldest firing that is not decided yet was due; None without one."""
+    now = services.clock.now()
+    page = await services.documents.query(
+        "schedules", where=[Where("due_at", "<=", to_text(now))], order=[Order("due_at")], limit=1
+    )
+    return from_text(page.documents[0].data["due_at"]) if page.documents else None
 
 
 async def queue_views(services: Services, orgs: Sequence[str] | None = None) -> list[QueueView]:

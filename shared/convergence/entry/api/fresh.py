@@ -4,15 +4,23 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Final, Generic, TypeVar
+from typing import Final, Generic, NamedTuple, TypeVar
 
 from convergence.config.loader import LoadedPipeline
 from convergence.config.sources import PipelineSource
+from convergence.engine.schedules.views import oldest_due, queue_views
 from convergence.engine.services import Services
 from convergence.errors import ConfigErrors, Transient
 
 T = TypeVar("T")
 KEPT_S: Final = 1.0
+
+
+class Load(NamedTuple):
+    """How many runs wait, and since when the oldest undecided firing is due."""
+
+    waiting: int
+    lag_s: float
 
 
 class Fresh(Generic[T]):
@@ -56,3 +64,11 @@ async def find_pipelines(catalog: PipelineSource) -> list[LoadedPipeline]:
         except ConfigErrors:
             continue
     return found
+
+
+async def find_load(services: Services) -> Load:
+    """Return what waits, in the queues that `queue_views` shows."""
+    waiting = sum(each["waiting"] for each in await queue_views(services))
+    due_at = await oldest_due(services)
+    lag_s = 0.0 if due_at is None else max(0.0, (services.clock.now() - due_at).total_seconds())
+    return Load(waiting, lag_s)

@@ -2,9 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cache
+from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from convergence.domain.status import RunStatus, StepStatus
+from convergence.ports.bus import Message
+
+_RUN_STATUSES: Final = frozenset(status.value for status in RunStatus)
+_STEP_STATUSES: Final = frozenset(status.value for status in StepStatus)
 
 
 class Metrics:
@@ -18,6 +26,14 @@ class Metrics:
             "convergence_http_request_seconds", "Time to the answer's head.", ("route",), registry=self._registry
         )
         self._accepted = Counter("convergence_runs_accepted", "Runs accepted by this API.", registry=self._registry)
+        self._runs = Counter("convergence_runs", "Moves of runs, by status.", ("status",), registry=self._registry)
+        self._steps = Counter("convergence_steps", "Moves of steps, by status.", ("status",), registry=self._registry)
+        self._retries = Counter("convergence_step_retries", "Steps that rest for another try.", registry=self._registry)
+        self._dead = Counter("convergence_dead_letters", "Announced dead letters.", registry=self._registry)
+        self._waiting = Gauge("convergence_queue_runs", "Runs that wait in queues.", registry=self._registry)
+        self._lag = Gauge(
+            "convergence_schedule_lag_seconds", "Age of the oldest undecided firing.", registry=self._registry
+        )
 
         # Found once for each combination: the library looks for a label under a lock, on each request.
         self._request = cache(lambda method, route, status: self._requests.labels(method, route, str(status)))
@@ -31,6 +47,25 @@ class Metrics:
     def accepted(self) -> None:
         """Count a run."""
         self._accepted.inc()
+
+    def moved(self, messages: Sequence[Message]) -> None:
+        """Count moves of runs and steps, as their events tell."""
+        for message in messages:
+            subject, _, status = message.attributes.get("type", "").partition(".")
+            if subject == "run" and status in _RUN_STATUSES:
+                self._runs.labels(status).inc()
+            elif subject == "step" and status in _STEP_STATUSES:
+                self._steps.labels(status).inc()
+                self._retries.inc(status == StepStatus.RETRYING.value)
+
+    def died(self, messages: Sequence[Message]) -> None:
+        """Count dead letters, as they are announced."""
+        self._dead.inc(len(messages))
+
+    def queues(self, waiting: int, lag_s: float) -> None:
+        """Note how many runs wait, and for how long the oldest firing has been due."""
+        self._waiting.set(waiting)
+        self._lag.set(lag_s)
 
     def text(self) -> bytes:
         """Return the exposition format."""

@@ -14,7 +14,7 @@ from convergence.config.settings.deployment import Settings
 from convergence.domain.rate import Buckets, Taken
 from convergence.domain.run import Run
 from convergence.engine.services import Services
-from convergence.entry.api.fresh import Fresh, find_pipelines, find_trouble
+from convergence.entry.api.fresh import Fresh, Load, find_load, find_pipelines, find_trouble
 from convergence.entry.api.metrics import Metrics
 from convergence.entry.api.sessions import Session, Sessions
 from convergence.entry.api.streams import Streams
@@ -41,6 +41,7 @@ class Runtime:
     signing_in: Buckets  # attempts to sign in, by address
     trouble: Fresh[str | None]
     pipelines: Fresh[list[LoadedPipeline]]
+    load: Fresh[Load]
     metrics: Metrics = field(default_factory=Metrics)
 
 
@@ -57,6 +58,7 @@ def runtime(services: Services, settings: Settings, *, wait: Wait, log_lines: Lo
         all_callers=Buckets(settings.RATE_LIMIT_GLOBAL_REQUESTS_PER_MINUTE),
         trouble=Fresh(partial(find_trouble, services)),
         pipelines=Fresh(partial(find_pipelines, services.catalog)),
+        load=Fresh(partial(find_load, services)),
         sessions=Sessions(settings.CONVERGENCE_ROOT_KEY.get_secret_value()),
         signing_in=Buckets(SIGN_INS_PER_MINUTE),
         streams=Streams(most=settings.EVENT_STREAMS_MAX, most_per_org=settings.EVENT_STREAMS_PER_ORG),

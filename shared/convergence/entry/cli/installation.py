@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol
 
 from convergence.domain.run import Run
 from convergence.engine.services import Services
+from convergence.ports.bus import Tap
 
 Watch = Callable[[str, str, int, int | None, str], None]
 
@@ -51,7 +52,7 @@ class Writer:
     """An installation open for writing; this process is the only one. `write_log` brings the log tables up to date.
 
     `look_at_warehouse` raises `StorageUnusable` for a damaged file, which is opened at its first use otherwise.
-    `compact` gives the space of removed documents back.
+    `compact` gives the space of removed documents back. `tap` passes on what is published on a topic.
     """
 
     services: Services
@@ -59,6 +60,7 @@ class Writer:
     write_log: Callable[[], Awaitable[None]]
     look_at_warehouse: Callable[[], Awaitable[None]]
     compact: Callable[[], None]
+    tap: Callable[[str, Tap], None]
 
 
 class Sandbox(Protocol):

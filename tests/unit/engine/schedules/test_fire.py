@@ -110,7 +110,7 @@ def test_thirty_firings_of_several_orgs_are_one_commit(engine: Engine) -> None:
         assert (await fire_due(engine.services)).fired == 30
 
     engine.run_scenario(scenario)
-    assert sorted(commits) == [1, 1, 1, 63], "three queues are created once; 30 schedules, 30 runs, 3 marks"
+    assert commits == [3, 63], "three queues are created once; 30 schedules, 30 runs, 3 marks"
 
 
 def test_a_skip_is_recorded_as_a_run_that_was_not_started(engine: Engine) -> None:

@@ -8,10 +8,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from convergence.domain.schedule import Priority
+from convergence.engine.prepare_run import RunRequest, prepare
+from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
 from convergence.entry.api.admission import admits_refused_head
 from convergence.entry.api.middleware import BODY_MAX, KEYLESS_BODY_MAX
 from convergence.errors import Transient
-from convergence.ports.documents import Document, Documents
+from convergence.ports.bus import Message
+from convergence.ports.documents import Create, Document, Documents
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 JSON = {"content-type": "application/json"}
@@ -306,6 +310,32 @@ def test_health_readiness_and_metrics_answer_without_a_key(run_scenario: RunScen
         assert "convergence_runs_accepted_total 1.0" in text
         assert 'route="/pipelines/run/{org}/{path}",status="200"' in text
         assert "acme" not in text
+
+    run_scenario(scenario)
+
+
+def test_metrics_count_moves_retries_dead_letters_and_what_waits(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        moves = ("run.running", "run.failed", "step.retrying", "step.failed", "run.invented", "audit.call", "")
+        api.at.metrics.moved([Message(b"", {"type": each}) for each in moves])
+        api.at.metrics.died([Message(b"{}")])
+        api.installation.worker.reconciling.cancel()  # type: ignore[union-attr]  # it is at work
+        prepared = await prepare(api.at.services, RunRequest(org="acme", pipeline="shop/open"))
+        await ensure_queue(api.at.services, "acme")
+        waiting = queued(api.at.services, prepared.run, Priority.SCHEDULED, "for a test", token="t")
+        writes = [Create(waiting.path, waiting.to_data()), ready_write("acme", ["-"])]
+        await api.at.services.documents.commit(writes)
+        text = (await api.client.get("/metrics")).text
+        for line in (
+            'convergence_runs_total{status="failed"} 1.0',
+            'convergence_steps_total{status="retrying"} 1.0',
+            "convergence_step_retries_total 1.0",
+            "convergence_dead_letters_total 1.0",
+            "convergence_queue_runs 1.0",
+            "convergence_schedule_lag_seconds 0.0",
+        ):
+            assert f"\n{line}\n" in text, line
+        assert "invented" not in text
 
     run_scenario(scenario)
 

@@ -43,4 +43,5 @@ async def ready(at: At) -> Json:
 )
 async def metrics(at: At) -> Response:
     """Return metrics for Prometheus."""
+    at.metrics.queues(*await at.load.get())
     return Response(at.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

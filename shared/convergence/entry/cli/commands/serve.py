@@ -19,6 +19,7 @@ from convergence.entry.cli import log_file
 from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
+from convergence.ports.bus import DEAD_LETTER, RUN_EVENTS
 
 if TYPE_CHECKING:
     from convergence.entry.api.runtime import Runtime
@@ -83,6 +84,8 @@ async def _serve(session: Session, settings: Settings, listening: socket.socket,
             return log_file.read_run(log, run_id)
 
         at = runtime(writer.services, settings, wait=wait, log_lines=log_lines)
+        writer.tap(RUN_EVENTS, at.metrics.moved)
+        writer.tap(DEAD_LETTER, at.metrics.died)
         refused, most = partial(admits_refused_head, at), settings.CONNECTIONS_MAX
         server = Server(http_config(create_app(at), connections=most, admits_refused=refused))
         loop = asyncio.get_running_loop()
