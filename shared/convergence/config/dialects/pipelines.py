@@ -27,7 +27,7 @@ PIPELINE_KEYS: Final[Mapping[str, str]] = {
             *("pipeline_id", "name", "description", "provider", "domain", "version", "aliases"),
             *("variables", "parameters", "steps", "schedule", "execution", "then", "notifications"),
             *("requires_auth", "auth_type", "tags", "category", "integration_required", "output_tables"),
-            *("rate_limit_per_minute", "default_date_offset"),
+            *("rate_limit_per_minute", "default_date_offset", "lookback_days"),
         )
     },
     "display_name": "name",

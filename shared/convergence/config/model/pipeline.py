@@ -156,4 +156,5 @@ class Pipeline(Model):
     output_tables: Texts = ()
     rate_limit_per_minute: int | None = Field(default=None, ge=1)
     default_date_offset: int = Field(default=-1, ge=-3660, le=0)  # days from the fire date to the default date
+    lookback_days: int = Field(default=0, ge=0, le=90)  # before a firing's own day, run again at each firing
     strict_names: bool = False  # the file declares its parameters: other template names are mistakes

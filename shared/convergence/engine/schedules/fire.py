@@ -27,6 +27,7 @@ from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.queue.waiting import ensure_queues, queued, ready_write
 from convergence.engine.schedules.instants import CronInstants
+from convergence.engine.schedules.lookback import lookback
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import commit, read_run
@@ -190,6 +191,8 @@ async def _firing(
         after = changed(after, active_runs=tuple(each for each in after.active_runs if each not in gone))
     writes: list[Write] = [Replace(schedule.path, version, after.to_data())]
     writes += [Create(each.path, each.to_data()) for each in (*skips, *([] if run is None else [run]))]
+    recent = None if decision.fires is None else lookback(services, schedule, decision.fires, token)
+    writes += [] if recent is None else [Create(recent.path, recent.to_data())]
     return _Firing(after, token, [*writes, *cancels], run, skips, cancelled)
 
 
