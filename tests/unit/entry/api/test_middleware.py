@@ -15,7 +15,7 @@ from convergence.entry.api.admission import admits_refused_head
 from convergence.entry.api.middleware import BODY_MAX, KEYLESS_BODY_MAX
 from convergence.errors import Transient
 from convergence.ports.bus import Message
-from convergence.ports.documents import Create, Document, Documents
+from convergence.ports.documents import Create, Document, Documents, Write
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 JSON = {"content-type": "application/json"}
@@ -323,7 +323,7 @@ def test_metrics_count_moves_retries_dead_letters_and_what_waits(run_scenario: R
         prepared = await prepare(api.at.services, RunRequest(org="acme", pipeline="shop/open"))
         await ensure_queue(api.at.services, "acme")
         waiting = queued(api.at.services, prepared.run, Priority.SCHEDULED, "for a test", token="t")
-        writes = [Create(waiting.path, waiting.to_data()), ready_write("acme", ["-"])]
+        writes: list[Write] = [Create(waiting.path, waiting.to_data()), ready_write("acme", ["-"])]
         await api.at.services.documents.commit(writes)
         text = (await api.client.get("/metrics")).text
         for line in (
