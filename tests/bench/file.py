@@ -31,7 +31,7 @@ print(time.perf_counter() - started)
 CONVERT: Final = """
 import duckdb, sys
 database = duckdb.connect(config={"threads": 1, "memory_limit": "400MiB"})
-rows = f"SELECT * FROM read_csv('{sys.argv[1]}', all_varchar = true, nullstr = ['NULL', ''])"
+rows = f"SELECT * FROM read_csv('{sys.argv[1]}', nullstr = ['NULL', ''])"
 database.execute(f"COPY ({rows}) TO '{sys.argv[2]}' (FORMAT parquet, COMPRESSION zstd)")
 """
 

@@ -188,6 +188,18 @@ def test_only_allowed_values_and_given_formats(run: Run, bills: TableSchema, a_f
     run(body)
 
 
+def test_rows_of_other_days_may_be_left_to_others(run: Run, bills: TableSchema, a_file: Any) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        text = "id,day\n1,2026-01-01\n2,2026-01-02\nx,2026-01-03\n"
+        file = a_file(text, between={"day": (JAN_1, JAN_1)}, outside="skip")
+        assert (await stage.write_file(0, file)).rows == 1
+        await warehouse.load(a_load(bills), stage)
+        assert [row[0] for row in await rows_of(warehouse, ALL)] == [1]
+
+    run(body)
+
+
 def test_digits_beyond_the_scale_are_rounded_where_that_is_said(run: Run, bills: TableSchema, a_file: Any) -> None:
     async def body(warehouse: Warehouse) -> None:
         stage = warehouse.stage("acme_prod", bills, "s")

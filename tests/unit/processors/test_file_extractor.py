@@ -278,3 +278,26 @@ def test_an_address_that_sends_too_much_or_too_little(world: FileWorld) -> None:
     assert "more than 1 MiB" in world.refused({**web("/1.csv"), "file_mib_max": 1})
     world.answer = lambda _: Response(200, day_rows(1).encode(), cut=True)
     assert "could not be read" in world.refused(web("/1.csv"))
+
+
+def test_late_rows_come_in_files_of_the_next_month(world: FileWorld) -> None:
+    """Reports of OCI: a row of January in a file of February is January's; February takes it not."""
+    config = {**MONTH, "source": {"kind": "folder", "path": "bills/%Y/%m/%d/"}, "late_days": 3}
+    world.put("bills/2026/01/31/1.csv", month("1,2026-01-01,2026-01-30,1,USD"))
+    world.put("bills/2026/02/02/1.csv", month("2,2026-01-01,2026-01-31,2,USD", "3,2026-02-01,2026-02-01,4,USD"))
+    world.put("bills/2026/02/20/1.csv", month("4,2026-02-01,2026-02-20,8,USD"))
+    days = {"start_date": date(2026, 1, 31), "end_date": date(2026, 2, 1)}
+    for _ in range(2):
+        assert world.run(config, **days)["rows_written"] == 4
+        by_month = "SELECT x_pipeline_run_date, SUM(cost) FROM acme_bills_raw GROUP BY 1 ORDER BY 1"
+        assert world.rows(by_month) == [(JAN_1, Decimal(3)), (date(2026, 2, 1), Decimal(12))]
+    world.put("bills/2026/02/03/1.csv", month("x,2026-01-01,2026-01-31,2,USD"))
+    assert "line 2: column 'id' is not INT64" in world.refused(config, **days)
+
+
+def test_files_in_one_folder_are_those_that_were_written_in_time(world: FileWorld) -> None:
+    config = {**MONTH, "late_days": 3}
+    world.put("bills/1.csv", month("1,2026-01-01,2026-01-30,1,USD"), at=1_769_900_000)  # 31 January
+    world.put("bills/2.csv", month("2,2026-01-01,2026-01-31,2,USD"), at=1_770_000_000)  # 2 February
+    world.put("bills/3.csv", month("3,2026-01-01,2026-01-31,4,USD"), at=1_771_000_000)  # 13 February
+    assert world.run(config)["files"] == 2

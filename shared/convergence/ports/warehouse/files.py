@@ -39,6 +39,7 @@ class RowFile:
         formats: Table column → format of its dates or times in the file (strptime); ISO 8601 where none is given.
         allowed: Table column → the only texts that its values may be, as the file writes them.
         between: Table column (DATE or TIMESTAMP) → first and last day (UTC) that its values may have.
+        outside: What a row with another day is: `bad`, or one to `skip`, which another load takes.
         digits: What happens to digits that an exact number has beyond its column's scale.
         delimiter: Of CSV.
         day: Table column (DATE or TIMESTAMP) whose days are counted.
@@ -57,6 +58,7 @@ class RowFile:
     formats: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     between: Mapping[str, tuple[date, date]] = field(default_factory=dict)
+    outside: Literal["bad", "skip"] = "bad"
     digits: Literal["refuse", "round"] = "refuse"
     delimiter: str = ","
     day: str = ""

@@ -52,6 +52,7 @@ async def load_bill(
         period="month",
         period_column="ChargePeriodStart" if form.period == "usage" else "BillingPeriodStart",
         period_rows="within" if form.period == "usage" else "start",
+        late_days=form.late_days,
         null_texts=_NO_VALUE,
         columns=form.columns,
         constants=constants,

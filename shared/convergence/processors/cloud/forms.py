@@ -13,7 +13,8 @@ Columns = Mapping[str, tuple[str, ...]]
 class Form:
     """A form of a bill. `source_format`: what the converter calls it; `delivery`: how its files are found.
 
-    `period`: the period of a row is in BillingPeriodStart (`named`), or it is that of the row's usage (`usage`).
+    `late_days`: see `FileSettings`. `period`: the period of a row is in BillingPeriodStart (`named`), or it is that of
+    the row's usage (`usage`).
     """
 
     source_format: Literal["focus", "aws_cur", "azure_cost", "oci_cost"]
@@ -21,6 +22,7 @@ class Form:
     columns: Columns = field(default_factory=dict)
     date_formats: Mapping[str, str] = field(default_factory=dict)
     period: Literal["named", "usage"] = "named"
+    late_days: int = 0
 
 
 # https://docs.aws.amazon.com/cur/latest/userguide/data-dictionary.html (before /) and table-dictionary-cur2.html.
@@ -132,7 +134,8 @@ AZURE_FORMS: Final[Mapping[str, Form]] = {
     "focus": Form(source_format="focus", delivery="azure_export"),
     "cost": Form(source_format="azure_cost", delivery="azure_export", columns=AZURE, date_formats=_US_DATES),
 }
+LATE_DAYS: Final = 3  # reports are up to a day late, and late rows come in later reports
 OCI_FORMS: Final[Mapping[str, Form]] = {
-    "focus": Form(source_format="focus", delivery="listing"),
-    "cost": Form(source_format="oci_cost", delivery="listing", columns=OCI, period="usage"),
+    "focus": Form(source_format="focus", delivery="listing", late_days=LATE_DAYS),
+    "cost": Form(source_format="oci_cost", delivery="listing", columns=OCI, period="usage", late_days=LATE_DAYS),
 }

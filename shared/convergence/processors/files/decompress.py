@@ -11,6 +11,7 @@ import sys
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final
 
@@ -36,76 +37,82 @@ _SUFFIXES: Final = {
 _COMPRESSIONS: Final = frozenset({".gz", ".gzip", ".zst", ".zstd", ".zip"})
 
 
-def format_of(name: str, path: Path) -> FileFormat:
-    """Return what a file is, by its first bytes or else by its name. Raises `StepFailed` when neither says it."""
-    with path.open("rb") as data:
-        if data.read(4) == _PARQUET:
-            return FileFormat.PARQUET
+def unpack(
+    name: str, source: Path, target: Path, *, kind: FileFormat | None, encoding: str, bytes_max: int
+) -> FileFormat:
+    """Write `source` to `target`, decompressed, text as UTF-8 without a byte order mark; return what the file is.
+
+    `kind` None: it is found by the first bytes, or else by the name. A byte order mark decides over `encoding`; another
+    encoding is never guessed.
+
+    Raises `StepFailed` for a file that is cut, damaged, encrypted, or larger than `bytes_max`, and with the line for
+    bytes that are not of the encoding.
+    """
+    try:
+        with source.open("rb") as data, target.open("wb") as out:
+            pieces = _bounded(_pieces(data), bytes_max)
+            first = next(pieces, b"")
+            kind = kind or _format(name, first)
+            pieces = chain([first], pieces)
+            for piece in pieces if kind is FileFormat.PARQUET else _as_utf8(pieces, encoding):
+                out.write(piece)
+    except (zlib.error, zipfile.BadZipFile, EOFError, StepFailed) as error:
+        raise StepFailed(f"{name}: {str(error) or 'the compressed data is cut'}") from error
+    return kind
+
+
+def _format(name: str, first: bytes) -> FileFormat:
+    if first.startswith(_PARQUET):
+        return FileFormat.PARQUET
     plain = Path(name.rpartition("/")[2].partition("?")[0])
     while plain.suffix.lower() in _COMPRESSIONS:
         plain = plain.with_suffix("")
     found = _SUFFIXES.get(plain.suffix.lower())
     if found is None:
-        raise StepFailed(f"{name}: what it holds cannot be told from its name: set config.format")
+        raise StepFailed("what it holds cannot be told from its name: set config.format")
     return found
 
 
-def decompress(name: str, source: Path, target: Path, *, bytes_max: int) -> None:
-    """Write `source`, decompressed if it is compressed, to `target`.
-
-    Raises `StepFailed` for a file that is cut, damaged, encrypted, or larger than `bytes_max`.
-    """
-    with source.open("rb") as data:
-        start = data.read(4)
-        data.seek(0)
-        if start[:2] == _GZIP:
-            pieces = _gunzip(data)
-        elif start == _ZSTD:
-            pieces = _unzstd(data)
-        elif start == _ZIP:
-            pieces = _unzip(data)
-        else:
-            pieces = iter(lambda: data.read(PIECE), b"")
-        size = 0
-        try:
-            with target.open("wb") as out:
-                for piece in pieces:
-                    size += len(piece)
-                    if size > bytes_max:
-                        raise StepFailed(f"it is larger than {bytes_max / 2**20:,.0f} MiB: raise config.file_mib_max")
-                    out.write(piece)
-        except (zlib.error, zipfile.BadZipFile, EOFError, StepFailed) as error:
-            raise StepFailed(f"{name}: {str(error) or 'the compressed data is cut'}") from error
+def _pieces(data: IO[bytes]) -> Iterator[bytes]:
+    start = data.read(4)
+    data.seek(0)
+    if start[:2] == _GZIP:
+        return _gunzip(data)
+    if start == _ZSTD:
+        return _unzstd(data)
+    return _unzip(data) if start == _ZIP else iter(lambda: data.read(PIECE), b"")
 
 
-def to_utf8(name: str, source: Path, target: Path, encoding: str) -> None:
-    """Write text as UTF-8 without a byte order mark, which also says what the text is, whatever `encoding` is.
+def _bounded(pieces: Iterator[bytes], bytes_max: int) -> Iterator[bytes]:
+    size = 0
+    for piece in pieces:
+        size += len(piece)
+        if size > bytes_max:
+            raise StepFailed(f"it is larger than {bytes_max / 2**20:,.0f} MiB: raise config.file_mib_max")
+        yield piece
 
-    Raises `StepFailed` with the line for bytes that are not of the encoding: another one is never guessed.
-    """
-    with source.open("rb") as data, target.open("wb") as out:
-        start = data.read(4)
-        mark, encoding = next(((mark, kind) for mark, kind in _MARKS if start.startswith(mark)), (b"", encoding))
-        data.seek(len(mark))
-        line = 1
-        try:
-            decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
-        except LookupError:
-            raise StepFailed(f"config.encoding: {encoding!r} is not an encoding") from None
-        try:
-            while piece := data.read(PIECE):
-                text = decoder.decode(piece)
-                if "\0" in text:
-                    line += text[: text.index("\0")].count("\n")
-                    raise StepFailed(f"{name}: line {line}: there is a NUL: this is not text, or not {encoding}")
-                out.write(text.encode())
-                line += text.count("\n")
-            decoder.decode(b"", final=True)
-        except UnicodeDecodeError as error:
-            line += bytes(error.object[: error.start]).count(b"\n")
-            raise StepFailed(
-                f"{name}: line {line}: the bytes are not {encoding}; say what they are: config.encoding"
-            ) from error
+
+def _as_utf8(pieces: Iterator[bytes], encoding: str) -> Iterator[bytes]:
+    first = next(pieces, b"")
+    mark, encoding = next(((mark, kind) for mark, kind in _MARKS if first.startswith(mark)), (b"", encoding))
+    try:
+        decoder = codecs.getincrementaldecoder(encoding)(errors="strict")
+        same = codecs.lookup(encoding).name == "utf-8"
+    except LookupError:
+        raise StepFailed(f"config.encoding: {encoding!r} is not an encoding") from None
+    line = 1
+    try:
+        for piece in chain([first[len(mark) :]], pieces):
+            text = decoder.decode(piece)
+            if "\0" in text:
+                line += text[: text.index("\0")].count("\n")
+                raise StepFailed(f"line {line}: there is a NUL: this is not text, or not {encoding}")
+            line += text.count("\n")
+            yield piece if same else text.encode()
+        decoder.decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        line += bytes(error.object[: error.start]).count(b"\n")
+        raise StepFailed(f"line {line}: the bytes are not {encoding}; say what they are: config.encoding") from error
 
 
 def _gunzip(data: IO[bytes]) -> Iterator[bytes]:

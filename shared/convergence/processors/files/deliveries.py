@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Final
@@ -41,9 +42,9 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
         return Delivery("", None, source.urls_of(day))
     rule = MANIFESTS.get(options.delivery)
     prefix = day.strftime(source.path) + (rule.below(day) if rule is not None else "")
-    listed = await store.list(prefix, most=options.files_max)
     if rule is None:
-        return _of_listing([each for each in listed if fnmatchcase(_below(each.name, prefix), options.pattern)], prefix)
+        return _of_listing(await _listed(source, options, store, day), prefix)
+    listed = await store.list(prefix, most=options.files_max)
     manifests = [each for each in listed if rule.is_manifest(each.name, day)]
     if not manifests:
         raise StepFailed(f"there is no manifest of {day:%Y-%m} below {prefix!r} in {len(listed)} files")
@@ -54,6 +55,22 @@ async def find_delivery(source: Source, options: FileSettings, store: ObjectStor
         found.append(read_manifest(options.delivery, path.read_bytes(), each, source.bucket))
     newest = max(found, key=lambda each: each.at)
     return Delivery(newest.id, newest.at, newest.names, newest.sizes, newest.rows)
+
+
+async def _listed(source: Source, options: FileSettings, store: ObjectStore, day: date) -> list[StoredObject]:
+    """Return the files of the period, in whichever of its folders; with `late_days` of some days more."""
+    days = [day]
+    if options.late_days:
+        count = monthrange(day.year, day.month)[1] + options.late_days
+        days = [day + timedelta(days=number) for number in range(count)]
+    found: dict[str, StoredObject] = {}
+    for prefix in sorted({each.strftime(source.path) for each in days}):
+        for each in await store.list(prefix, most=options.files_max):
+            if fnmatchcase(_below(each.name, prefix), options.pattern):
+                found[each.name] = each
+    if options.late_days and not {"%d", "%m"} & {source.path[at : at + 2] for at in range(len(source.path))}:
+        return [each for each in found.values() if days[0] <= each.modified.date() <= days[-1]]
+    return list(found.values())
 
 
 def _of_listing(files: Sequence[StoredObject], prefix: str) -> Delivery:

@@ -56,6 +56,10 @@ class FileSettings(Settings):
     must have the month's first day in `period_column` (with `period_rows: within`, a day of the month). Without it the
     run's days are replaced (`destination.date_field`).
 
+    `late_days`: rows of a period come in files of so many days after it, too, among rows of the next period: a listing
+    takes the folders of these days as well (`%d` in `path`), or where `path` names no day and no month the files
+    written until then; rows of other periods are left to their own deliveries.
+
     `constants`: table column → its value in all rows; `%Y`, `%m` and `%d` stand for the period's first day.
 
     `columns`: table column → its name in the files, or several names of which the first is taken. `unknown_columns`:
@@ -72,6 +76,7 @@ class FileSettings(Settings):
     period: Literal["", "month"] = ""
     period_column: str = ""
     period_rows: Literal["start", "within"] = "start"
+    late_days: int = Field(default=0, ge=0, le=31)
     format: FileFormat | Literal["auto"] = "auto"
     encoding: str = "utf-8"
     delimiter: str = Field(default=",", min_length=1, max_length=1)

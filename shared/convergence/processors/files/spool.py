@@ -11,8 +11,8 @@ from pathlib import Path
 from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore, StoredObject
 from convergence.ports.processor import StepStage
-from convergence.ports.warehouse import BadRow, FileFormat, RowFile, StagedFile
-from convergence.processors.files.decompress import decompress, format_of, to_utf8
+from convergence.ports.warehouse import BadRow, RowFile, StagedFile
+from convergence.processors.files.decompress import unpack
 from convergence.processors.files.deliveries import Delivery
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE
 from convergence.processors.files.settings import FileSettings
@@ -86,17 +86,18 @@ def _stamped(row_file: RowFile, name: str, came: StoredObject) -> RowFile:
 
 
 def _plain(options: FileSettings, name: str, spool: Path, row_file: RowFile) -> RowFile:
-    came, plain, text = spool / "came", spool / "plain", spool / "text"
+    came, plain = spool / "came", spool / "plain"
     shown = name.partition("?")[0]
-    decompress(shown, came, plain, bytes_max=options.file_mib_max * 2**20)
+    kind = unpack(
+        shown,
+        came,
+        plain,
+        kind=None if options.format == "auto" else options.format,
+        encoding=options.encoding,
+        bytes_max=options.file_mib_max * 2**20,
+    )
     came.unlink()
-    kind = format_of(shown, plain) if options.format == "auto" else options.format
-    path = plain
-    if kind is not FileFormat.PARQUET:
-        to_utf8(shown, plain, text, options.encoding)
-        plain.unlink()
-        path = text
-    return replace(row_file, path=path, name=shown, format=kind)
+    return replace(row_file, path=plain, name=shown, format=kind)
 
 
 def _check_rows(delivery: Delivery, number: int, name: str, staged: StagedFile) -> None:

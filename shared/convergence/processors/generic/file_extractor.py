@@ -140,6 +140,7 @@ def _row_file(options: FileSettings, table: TableSchema, delivery: Delivery, day
         formats=options.date_formats,
         allowed={name: tuple(values) for name, values in options.allowed.items()},
         between=_period(options, day),
+        outside="skip" if options.late_days else "bad",
         digits=options.extra_digits,
         delimiter=options.delimiter,
         day=day_column,

@@ -50,6 +50,15 @@ class _Read:
             found.append(f"({text} IS NULL OR {wrong})" if column.mode == "REQUIRED" else wrong)
         return found
 
+    def inside(self) -> str:
+        """Return the SQL that tells whether a row is one to take: its days are among those of the file, or are none."""
+        found = ["TRUE"]
+        for column, value in zip(self.columns, self.values, strict=True):
+            if self.file.outside == "skip" and column.name in self.file.between:
+                first, last = self.file.between[column.name]
+                found.append(f"({value} IS NULL OR DATE({value}) BETWEEN DATE '{first}' AND DATE '{last}')")
+        return " AND ".join(found)
+
 
 class FileRows:
     """Reads files into one staging table; `raw` is the name of the table beside it, `dataset` that of both."""
@@ -124,7 +133,8 @@ class FileRows:
         tests = read.tests()
         sql = (
             f"SELECT [{', '.join(tests)}], {', '.join(read.all_texts)}"
-            f" FROM {bigquery_name(self._path)} WHERE {' OR '.join(tests)} LIMIT {read.file.bad_rows_max + 1}"
+            f" FROM {bigquery_name(self._path)} WHERE {read.inside()} AND ({' OR '.join(tests)})"
+            f" LIMIT {read.file.bad_rows_max + 1}"
         )
         found = await self._query(sql)
         lines = _lines(read.file, len(read.fed.names), [row[1:] for row in found])
@@ -132,7 +142,8 @@ class FileRows:
         return sorted(bad, key=lambda row: row.line)
 
     async def _count(self, read: _Read) -> int:
-        sql = f"SELECT COUNT(*) FROM {bigquery_name(self._path)} WHERE NOT ({' OR '.join(read.tests())})"
+        fits = f"{read.inside()} AND NOT ({' OR '.join(read.tests())})"
+        sql = f"SELECT COUNT(*) FROM {bigquery_name(self._path)} WHERE {fits}"
         return int((await self._query(sql))[0][0])
 
     async def _insert(self, read: _Read, into: str, part: int, part_column: str, place: str) -> tuple[date, ...]:
@@ -147,7 +158,7 @@ class FileRows:
         wanted = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
         await self._query(
             f"INSERT INTO {bigquery_name(into)} ({into_columns}) SELECT {', '.join(pairs.values())}"
-            f" FROM {bigquery_name(self._path)} WHERE {wanted}"
+            f" FROM {bigquery_name(self._path)} WHERE {read.inside()} AND {wanted}"
         )
         if not read.file.day:
             return ()

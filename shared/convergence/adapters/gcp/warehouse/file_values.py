@@ -37,7 +37,7 @@ def value_of(column: Column, text: str, file: RowFile) -> str:
         value = parsed if name == "TIMESTAMP" else f"{name}({parsed})"
     elif name in _SCALE and file.digits == "refuse":
         value = f"IF({_BEHIND.replace('$x', text)} <= {_SCALE[name]}, {value}, NULL)"
-    if column.name in file.between:
+    if column.name in file.between and file.outside == "bad":
         first, last = file.between[column.name]
         value = f"IF(DATE({value}) BETWEEN DATE '{first}' AND DATE '{last}', {value}, NULL)"
     allowed = file.allowed.get(column.name)

@@ -18,7 +18,7 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.errors import plain_message
-from convergence.adapters.local.warehouse.file_values import Value, as_text, value_of
+from convergence.adapters.local.warehouse.file_values import Value, as_text, inside_of, value_of
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.row_files import Fed, csv_header, feed, lines_of, other_name, refuse, staged_by
@@ -46,6 +46,7 @@ class _Plan:
     kinds: tuple[str, ...]
     source: str
     values: tuple[tuple[Column, Value], ...]
+    inside: tuple[str, ...]  # SQL of conditions on rows to take
     fixed: tuple[tuple[Column, str], ...]  # columns that have the same value (SQL) in all rows: constants, NULL
 
 
@@ -66,9 +67,7 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
             rows = _copy(job, plan, chunk, everything=True)
         except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.OutOfRangeException):
             bad = _bad_rows(job, plan)
-            if not bad:
-                raise
-            rows = 0 if file.bad_rows == "stop" else _copy(job, plan, chunk, everything=False)
+            rows = 0 if bad and file.bad_rows == "stop" else _copy(job, plan, chunk, everything=False)
         refuse(file, bad, rows)
     except (duckdb.InvalidInputException, duckdb.ConversionException, duckdb.IOException) as error:
         raise _unreadable(file, plain_message(error)) from error
@@ -88,7 +87,7 @@ def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
         for column in staged_by(table)
         if column.name not in {*fed.sources, file.rest}
     )
-    return _Plan(file, fed, kinds, _source(file, names), values, fixed)
+    return _Plan(file, fed, kinds, _source(file, names), values, _inside(file, values), fixed)
 
 
 def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -134,9 +133,15 @@ def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
         test = f"CASE WHEN {' OR '.join(required)} THEN error('no value') ELSE true END" if required else "true"
     else:
         test = f"NOT ({' OR '.join(_is_wrong(column, value) for column, value in plan.values)})"
+    test = " AND ".join([*plan.inside, f"({test})"])
     copy = statement("file_chunk", select=", ".join(parts), source=plan.source, test=test, file=quoted(str(chunk)))
     row = job.execute(copy).fetchone()
     return int(row[0]) if row else 0
+
+
+def _inside(file: RowFile, values: Sequence[tuple[Column, Value]]) -> tuple[str, ...]:
+    tests = (inside_of(column, value, file) for column, value in values)
+    return tuple(test for test in tests if test is not None)
 
 
 def _type(column: Column) -> str:
@@ -154,6 +159,7 @@ def _bad_rows(job: Job, plan: _Plan) -> list[BadRow]:
     sql = statement(
         "bad_rows",
         source=plan.source,
+        inside=" AND ".join(["true", *plan.inside]),
         tests=", ".join(tests),
         columns=", ".join(f"c{place}" for place in range(len(plan.fed.names))),
         most=str(plan.file.bad_rows_max + 1),

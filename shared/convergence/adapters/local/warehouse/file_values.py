@@ -52,7 +52,8 @@ class Value:
 def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     """Return the SQL for a column that `source` (SQL of DuckDB's type `kind`) feeds."""
     text = as_text(source, kind, file)
-    allowed, between = file.allowed.get(column.name), file.between.get(column.name)
+    allowed = file.allowed.get(column.name)
+    between = file.between.get(column.name) if file.outside == "bad" else None
     limited = allowed is not None or between is not None
     direct = None if limited or column.name in file.formats else _direct(column, source, kind)
     if direct is not None:
@@ -65,6 +66,14 @@ def value_of(column: Column, source: str, kind: str, file: RowFile) -> Value:
     strict = f"CASE WHEN {text} IS NULL THEN NULL {whens} ELSE error({quoted(problem)}) END"
     lenient = f"TRY(CASE {whens} END)"
     return Value(text, strict, lenient, problem)
+
+
+def inside_of(column: Column, value: Value, file: RowFile) -> str | None:
+    """Return the SQL that tells whether a row is one to take: its day is among those of the file, or is none at all."""
+    days = file.between.get(column.name)
+    if days is None or file.outside != "skip":
+        return None
+    return f"({value.lenient} IS NULL OR (true{_between(value.lenient, days)}))"
 
 
 def _between(value: str, days: tuple[date, date] | None) -> str:

@@ -110,8 +110,9 @@ COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (FORMAT parquet, C
 SELECT DISTINCT CAST({day} AS DATE) AS day FROM read_parquet({file}) WHERE day IS NOT NULL ORDER BY day LIMIT {most};
 
 -- name: bad_rows
-SELECT * FROM (SELECT row_number() OVER () AS number, [{tests}] AS flags, {columns} FROM ({source}))
-WHERE list_contains(flags, true) ORDER BY number LIMIT {most};
+SELECT number, flags, {columns}
+FROM (SELECT number, [{tests}] AS flags, {inside} AS inside, {columns} FROM (SELECT row_number() OVER () AS number, * FROM ({source})))
+WHERE inside AND list_contains(flags, true) ORDER BY number LIMIT {most};
 
 -- name: result_file
 COPY (SELECT * FROM ({source}) LIMIT {rows}) TO {file} (FORMAT parquet);
