@@ -10,7 +10,10 @@ locals {
   services = { for name, _ in local.functions : name => replace("convergence-${name}", "_", "-") }
   urls     = { for name, service in local.services : name => "https://${service}-${local.number}.${var.region}.run.app" }
 
-  settings = merge(var.settings, {
+  # What var.settings may say otherwise. docs/scale.md has the reason for the cap.
+  usual = { CONVERGENCE_RUNS_MAX = "120" }
+
+  settings = merge(local.usual, var.settings, {
     BIGQUERY_LOCATION                = var.locations.bigquery
     CONVERGENCE_PUSH_SERVICE_ACCOUNT = google_service_account.push.email
     ENVIRONMENT                      = var.environment

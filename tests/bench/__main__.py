@@ -10,7 +10,22 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from tests.bench import api, cold, engine, extract, file, gate, history, load, long, orgs, past, procedure, schedule
+from tests.bench import (
+    api,
+    cold,
+    engine,
+    extract,
+    file,
+    fleet,
+    gate,
+    history,
+    load,
+    long,
+    orgs,
+    past,
+    procedure,
+    schedule,
+)
 
 SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "chain": partial(engine.measure, "chain", engine.chain),
@@ -35,6 +50,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "history": history.measure,
     "schedule": schedule.schedules,
     "reconcile": schedule.runs,
+    "fleet": fleet.measure,
     "orgs": orgs.measure,
     "orgs-100": partial(orgs.measure, 100),
 }

@@ -17,6 +17,7 @@ from convergence.entry.api.routes import (
     dead_letter_replays,
     dead_letters,
     discovery,
+    doctor,
     events,
     health,
     hierarchy,
@@ -50,6 +51,7 @@ _AREAS: Final = (
     procedures,
     migrations,
     schemas,
+    doctor,
 )
 _ABOUT: Final = """Pipelines as config: usage and cost data of many tenants in one FOCUS table.
 

@@ -52,6 +52,7 @@ COMMANDS: Final = {
     "processors": "processors",
     "migrate": "migrate",
     "vacuum": "vacuum",
+    "doctor": "doctor",
     "serve": "serve",
     "backup": "backup",
     "restore": "restore",

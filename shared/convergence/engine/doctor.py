@@ -1,0 +1,115 @@
+"""Is an installation in order? Each check asks one part of it, and each fault comes with its cure."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import asdict, dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from convergence.config.files.procedures import load_procedures
+from convergence.domain.times import to_text
+from convergence.engine.migrate import migrate
+from convergence.engine.schedules.store import SCHEDULES
+from convergence.engine.schema_sync import sync_schemas
+from convergence.engine.services import Services
+from convergence.errors import ConvergenceError
+from convergence.ports.documents import Where
+
+LAG: Final = timedelta(minutes=10)  # ten ticks
+_SHOWN: Final = 5
+_PROBE: Final = b"doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What a check found. `cure` is empty when all is well."""
+
+    check: str
+    found: str
+    cure: str = ""
+
+
+async def examine(services: Services, names: Collection[str] = ()) -> list[Finding]:
+    """Run every check, or those of `names`; one that raises is a finding too."""
+    found = []
+    for name, (check, cure) in _CHECKS.items():
+        if names and name not in names:
+            continue
+        try:
+            found.append(Finding(name, *await check(services)))
+        except ConvergenceError as error:
+            found.append(Finding(name, str(error), cure))
+    return found
+
+
+def answer(findings: list[Finding]) -> dict[str, Any]:
+    """Return findings as the API and `--json` show them."""
+    return {"healthy": not any(each.cure for each in findings), "findings": [asdict(each) for each in findings]}
+
+
+async def _store(services: Services) -> tuple[str, str]:
+    await services.documents.get("orgs/readiness")
+    return f"answers; {len(await services.orgs.slugs())} orgs", ""
+
+
+async def _keyring(services: Services) -> tuple[str, str]:
+    opened = await services.keyring.decrypt(await services.keyring.encrypt(_PROBE, "doctor"), "doctor")
+    assert opened == _PROBE, "a keyring opens what it sealed"
+    return "seals and opens", ""
+
+
+async def _procedures(services: Services) -> tuple[str, str]:
+    stored = {each.name: each.digest for each in await services.warehouse.list_routines()}
+    late = [each.name for each in load_procedures(services.configs_dir) if stored.get(each.name) != each.digest]
+    return (f"not as their files: {_some(late)}", "convergence procedures sync") if late else ("as their files", "")
+
+
+async def _migrations(services: Services) -> tuple[str, str]:
+    pending = await migrate(services, dry_run=True)
+    names = sorted({name for each in pending.values() for name in each})
+    return (f"pending: {_some(names)}", "convergence migrate") if names else ("none is pending", "")
+
+
+async def _schemas(services: Services) -> tuple[str, str]:
+    behind = sorted((await sync_schemas(services, dry_run=True)).added)
+    return (f"columns are missing in {_some(behind)}", "convergence schemas sync") if behind else ("as their files", "")
+
+
+async def _schedules(services: Services) -> tuple[str, str]:
+    return await _late(services, SCHEDULES, "due_at", "schedules")
+
+
+async def _reconciler(services: Services) -> tuple[str, str]:
+    return await _late(services, "runs", "check_at", "runs")
+
+
+async def _late(services: Services, collection: str, field: str, what: str) -> tuple[str, str]:
+    before = to_text(services.clock.now() - LAG)
+    page = await services.documents.query(collection, where=[Where(field, "<=", before)], limit=_SHOWN)
+    late = [each.path.rpartition("/")[2] for each in page.documents]
+    if not late:
+        return f"no {what} are late", ""
+    minutes = int(LAG.total_seconds() // 60)
+    cure = "see that ticks arrive (job convergence-tick, function scheduler), or that `convergence serve` runs"
+    return f"{what} that wait for a tick for more than {minutes} minutes: {_some(late)}", cure
+
+
+def _some(names: list[str]) -> str:
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return ", ".join(names[:_SHOWN]) + more
+
+
+_Check = Callable[[Services], Awaitable[tuple[str, str]]]  # what was found, and the cure
+_BIGQUERY: Final = "grant the account BigQuery's roles (docs/google-cloud.md, Permissions)"
+_INDEXES: Final = "apply infra/: an index may be missing"
+# name → (check, the cure when it raises)
+_CHECKS: Final[Mapping[str, tuple[_Check, str]]] = {
+    "store": (_store, "see that Firestore's database exists and the account may use it (docs/deploy.md)"),
+    "keyring": (_keyring, "enable the key's version, or grant its use to the account (docs/runbooks.md)"),
+    "procedures": (_procedures, _BIGQUERY),
+    "migrations": (_migrations, "correct the script that the message names"),
+    "schemas": (_schemas, _BIGQUERY),
+    "schedules": (_schedules, _INDEXES),
+    "reconciler": (_reconciler, _INDEXES),
+}

@@ -1,0 +1,71 @@
+"""`convergence doctor`: every fault is found, and has its cure."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+from convergence.domain.times import to_text
+from convergence.engine.doctor import examine
+from convergence.errors import Denied
+from convergence.ports.documents import Create
+from tests.unit.engine.conftest import Engine
+from tests.unit.entry.conftest import Cli
+
+PARTS = ["store", "keyring", "procedures", "migrations", "schemas", "schedules", "reconciler"]
+
+
+def test_what_a_new_installation_lacks_is_said_with_the_command_that_adds_it(acme: Cli, configs: Path) -> None:
+    first = acme("doctor", "--json")
+    assert (first.code, [each["check"] for each in first.data["findings"]]) == (1, PARTS)
+    cures = {each["check"]: each["cure"] for each in first.data["findings"] if each["cure"]}
+    assert cures == {"procedures": "convergence procedures sync"}
+    assert "procedures: convergence procedures sync" in acme("doctor").err
+    acme("procedures", "sync")
+    assert acme("run", "acme", "example/hello", "--wait").code == 0
+    well = acme("doctor")
+    assert (well.code, well.err) == (0, ""), well
+    (configs / "system" / "migrations").mkdir()
+    (configs / "system" / "migrations" / "001.sql").write_text("CREATE TABLE notes (text STRING);")
+    log = configs / "system" / "schemas" / "org_meta_pipeline_runs.json"
+    changed = json.loads(log.read_text())
+    changed["fields"].append({"name": "cost_centre", "type": "STRING", "mode": "NULLABLE"})
+    log.write_text(json.dumps(changed))
+    behind = {each["check"]: each["cure"] for each in acme("doctor", "--json").data["findings"] if each["cure"]}
+    assert behind == {"migrations": "convergence migrate", "schemas": "convergence schemas sync"}
+    for command in behind.values():
+        assert acme(*command.split()[1:]).code == 0
+    assert acme("doctor").code == 0
+
+
+def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_path: Path) -> None:
+    engine = Engine(tmp_path)
+
+    class Locked:
+        async def encrypt(self, plaintext: bytes, aad: str) -> str:
+            raise Denied("the key's version is disabled")
+
+        async def decrypt(self, ciphertext: str, aad: str) -> bytes:
+            raise AssertionError
+
+        async def stale(self, ciphertext: str) -> bool:
+            raise AssertionError
+
+    async def scenario() -> None:
+        late = to_text(engine.services.clock.now() - timedelta(minutes=11))
+        await engine.services.documents.commit(
+            [Create("schedules/s1", {"due_at": late}), Create("runs/r1", {"check_at": late, "org": "acme"})]
+        )
+        found = {
+            each.check: each
+            for each in await examine(replace(engine.services, keyring=Locked()), PARTS[:2] + PARTS[-2:])
+        }
+        assert "version is disabled" in found["keyring"].found
+        assert "runbooks" in found["keyring"].cure
+        assert "s1" in found["schedules"].found
+        assert "r1" in found["reconciler"].found
+        assert "convergence-tick" in found["schedules"].cure == found["reconciler"].cure
+
+    engine.run_scenario(scenario)
