@@ -108,13 +108,12 @@ async def find(services: Services, wanted: Filter, *, limit: int = 50, cursor: s
             return FoundPage(found, cursor)
 
 
-async def each(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> AsyncIterator[Found]:
-    """Yield dead letters, looking at the latest `most`."""
+async def pages(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> AsyncIterator[FoundPage]:
+    """Yield pages of dead letters, looking at the latest `most`; the last one has a cursor if there are more."""
     cursor: str | None = None
     for _ in range(max(1, most // PAGE_MAX)):
         page = await _query(services, wanted, PAGE_MAX, cursor)
-        for found in await _matching(services, wanted, page):
-            yield found
+        yield FoundPage(await _matching(services, wanted, page), page.cursor)
         cursor = page.cursor
         if cursor is None:
             return
@@ -123,15 +122,11 @@ async def each(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -
 async def count_causes(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> Counted:
     """Count dead letters by their cause."""
     counts: Counter[Cause] = Counter()
-    cursor: str | None = None
-    for _ in range(max(1, most // PAGE_MAX)):
-        page = await _query(services, wanted, PAGE_MAX, cursor)
-        for found in await _matching(services, wanted, page):
-            counts[Cause(found.letter.code, found.letter.pipeline, found.letter.step_id)] += 1
-        cursor = page.cursor
-        if cursor is None:
-            break
-    return Counted(sorted(counts.items(), key=lambda item: (-item[1], item[0])), complete=cursor is None)
+    complete = True
+    async for page in pages(services, wanted, most=most):
+        counts.update(Cause(each.code, each.pipeline, each.step_id) for each, _ in page.found)
+        complete = page.cursor is None
+    return Counted(sorted(counts.items(), key=lambda item: (-item[1], item[0])), complete=complete)
 
 
 async def _query(services: Services, wanted: Filter, limit: int, cursor: str | None) -> Page:

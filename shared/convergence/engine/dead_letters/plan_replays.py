@@ -11,7 +11,7 @@ from typing import Any, Final
 from convergence.domain.dead_letter import DeadLetter, DeadLetterState
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
-from convergence.engine.dead_letters.find import COUNTED_MAX, Cause, Filter, each
+from convergence.engine.dead_letters.find import Cause, Filter, pages
 from convergence.engine.replay import check_edit
 from convergence.engine.services import Services
 from convergence.engine.store import read_all_steps, read_plan, read_run
@@ -47,12 +47,13 @@ async def plan_replays(
     """
     runs: dict[str, DeadLetter] = {}
     causes: Counter[Cause] = Counter()
-    looked_at = 0
-    async for letter, state in each(services, wanted):
-        looked_at += 1
-        if state is DeadLetterState.OPEN and letter.run_id:
-            runs.setdefault(letter.run_id, letter)
-            causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
+    complete = True
+    async for page in pages(services, wanted):
+        complete = page.cursor is None
+        for letter, state in page.found:
+            if state is DeadLetterState.OPEN and letter.run_id:
+                runs.setdefault(letter.run_id, letter)
+                causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
     sample = [stored.run for run_id in list(runs)[:_SAMPLE] if (stored := await read_run(services, run_id)) is not None]
     if sample:
         await check_edit(services, sample[0], parameters, latest=latest)
@@ -69,7 +70,7 @@ async def plan_replays(
         slices=round(slices * scale),
         rows=None if rows is None else round(rows * scale),
         causes=sorted(causes.items(), key=lambda item: (-item[1], item[0])),
-        complete=looked_at < COUNTED_MAX,
+        complete=complete,
     )
 
 

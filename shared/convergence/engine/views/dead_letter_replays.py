@@ -53,8 +53,9 @@ class ReplayView(TypedDict):
 
 def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
     """Return what would be replayed, with a sentence for people."""
-    rows = "" if found.rows is None else f", about {found.rows:,} rows"
     of = f" of {found.orgs:,} orgs" if found.orgs > 1 else ""
+    counted = ", ".join((f"{_many(found.runs, 'run')}{of}", _many(found.steps, "step"), _many(found.slices, "slice")))
+    rows = "" if found.rows is None else f", about {found.rows:,} rows"
     more = "" if found.complete else ", and more"
     return {
         "runs": found.runs,
@@ -67,7 +68,7 @@ def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
             for cause, count in found.causes
         ],
         "complete": found.complete,
-        "text": f"{found.runs:,} runs{of}, {found.steps:,} steps, {found.slices:,} slices{rows}{more}",
+        "text": f"{counted}{rows}{more}",
     }
 
 
@@ -93,3 +94,7 @@ def replay_view(replay: DeadLetterReplay) -> ReplayView:
         "created_at": to_text(replay.created_at),
         "updated_at": to_text(replay.updated_at),
     }
+
+
+def _many(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
