@@ -17,7 +17,7 @@ from infra.project import LOCKS, PROJECT, ROOT, requirements_of
 GROUPS = {
     "embedded": ["embedded", "build"],
     "gcp": ["gcp", "build"],
-    "dev": ["embedded", "gcp", "aws", "azure", "gcs", "zstd", "build", "dev"],
+    "dev": ["embedded", "gcp", "aws", "azure", "zstd", "build", "dev"],
 }
 
 

@@ -104,7 +104,7 @@ SELECT name FROM parquet_schema({file}) WHERE name IS NOT NULL;
 SELECT {names} FROM read_parquet({file})
 
 -- name: file_chunk
-COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 8192);
+COPY (SELECT {select} FROM ({source}) WHERE {test}) TO {file} (FORMAT parquet, COMPRESSION lz4_raw, ROW_GROUP_SIZE 20480);
 
 -- name: file_days
 SELECT DISTINCT CAST({day} AS DATE) AS day FROM read_parquet({file}) WHERE day IS NOT NULL ORDER BY day LIMIT {most};
