@@ -36,18 +36,30 @@ class Tables:
         self._ensured: set[tuple[str, TableSchema]] = set()
 
     async def ensure_dataset(self, dataset: str, *, tables_live: timedelta | None = None) -> None:
-        """Create the dataset unless it exists; `tables_live`: its tables expire after so long."""
-        from google.cloud import bigquery
+        """Create the dataset unless it exists; `tables_live`: its tables expire after so long.
+
+        It is read first: Terraform and onboarding have made nearly all, and creations share a quota with updates.
+        """
+        from google.api_core.exceptions import NotFound
 
         if dataset in self._datasets:
             return
+        path = f"{self._client.project}.{checked(dataset, 'dataset')}"
+        try:
+            await self._client.call(lambda client: client.get_dataset(path, **HTTP), doing=f"reading {path}")
+        except NotFound:
+            await self._create_dataset(dataset, tables_live)
+        self._datasets.add(dataset)
+
+    async def _create_dataset(self, dataset: str, tables_live: timedelta | None) -> None:
+        from google.cloud import bigquery
+
         expected = bigquery.Dataset(f"{self._client.project}.{checked(dataset, 'dataset')}")
         expected.location, expected.labels = self._client.location, self._labels
         if tables_live is not None:
             expected.default_table_expiration_ms = int(tables_live.total_seconds() * 1000)
         doing = f"creating the dataset {dataset}"
         await self._client.call(lambda client: client.create_dataset(expected, exists_ok=True, **HTTP), doing=doing)
-        self._datasets.add(dataset)
 
     async def ensure_table(self, dataset: str, table: TableSchema) -> None:
         """Create the table, or add its new columns. Raises `SchemaMismatch` when a type changed."""
