@@ -19,7 +19,7 @@ def test_a_sample_holds_all_of_domain_and_is_drawn_by_its_seed() -> None:
 def test_a_report_counts_how_mutants_ended() -> None:
     ended = {DOMAIN[0]: "killed", DOMAIN[1]: "survived", ENGINE[0]: "timeout"}
     assert report(ended, 7).splitlines() == [
-        "domain: 2 mutants, 1 killed, 1 survived, 0 timeout, 0 no tests, 0 suspicious",
-        "engine: 1 mutants, 0 killed, 0 survived, 1 timeout, 0 no tests, 0 suspicious",
+        "domain: 2 mutants, 1 killed, 0 refused by mypy, 1 survived, 0 timeout, 0 no tests, 0 suspicious",
+        "engine: 1 mutants, 0 killed, 0 refused by mypy, 0 survived, 1 timeout, 0 no tests, 0 suspicious",
         "again: make mutants SEED=7",
     ]
