@@ -13,6 +13,7 @@ from convergence.sandbox import (
     claude_code,
     deepseek,
     directions,
+    example,
     google,
     google_lists,
     openai,
@@ -96,6 +97,8 @@ class Sandbox:
         if anthropic.is_ours(request.path):
             refusal = self._anthropic_fault() or anthropic.authorise(request)
             return refusal or (claude_code if request.path == claude_code.PATH else anthropic).answer(request)
+        if request.path == example.PATH:
+            return example.answer(request)
         if request.path == deepseek.PATH:
             return self.deepseek.answer(request)
         return openai.authorise(request) or self._fault(request) or openai.answer(request)

@@ -66,3 +66,17 @@ def test_subscriptions_add_up_by_plan_and_by_month(tmp_path: Path) -> None:
             )  # fmt: skip
 
     asyncio.run(work())
+
+
+def test_the_sandbox_answers_for_the_example(tmp_path: Path) -> None:
+    async def work() -> None:
+        async with installed(tmp_path) as here:
+            given = {"api_base_url": f"{here.url}/example", "allow_private_addresses": True}
+            await here.good("example/usage/example_elt_pipeline", **given, **days(date(2026, 4, 1), date(2026, 4, 2)))
+            sql = "SELECT model, SUM(cost) AS cost FROM example_usage_daily_unified GROUP BY model ORDER BY model"
+            assert [tuple(row.values()) for row in await here.rows(sql)] == [
+                ("large", Decimal("0.06063")),
+                ("small", Decimal("0.004042")),
+            ]
+
+    asyncio.run(work())
