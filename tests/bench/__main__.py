@@ -13,6 +13,7 @@ from typing import Any
 from tests.bench import (
     api,
     cold,
+    dashboard,
     engine,
     extract,
     file,
@@ -36,6 +37,7 @@ SHAPES: dict[str, Callable[[], dict[str, Any]]] = {
     "many-full": partial(engine.measure, "many", engine.many, "FULL"),
     "api": api.measure,
     "cold": cold.measure,
+    "dashboard": dashboard.measure,
     "long": long.measure,
     "load": load.measure,
     "load-1m": partial(load.measure, 1_000_000),

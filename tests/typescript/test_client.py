@@ -64,7 +64,10 @@ def tsc(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("package.json", "package-lock.json"):
         shutil.copy(HERE / name, folder)
     command = ["npm", "ci", "--no-audit", "--no-fund", "--silent"]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
+    except subprocess.TimeoutExpired:
+        pytest.skip("npm cannot reach its registry here: docs/client.ts is not compiled")
     if done.returncode:
         pytest.skip(f"npm cannot install TypeScript here: {done.stderr.strip()[-200:]}")
     return folder

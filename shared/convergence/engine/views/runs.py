@@ -31,8 +31,11 @@ async def status(services: Services, org: str, run_id: str) -> RunView:
     """Return a run of `org` with its steps in plan order. Raises `NotFound`."""
     run = (await require_run(services, org, run_id)).run
     plan = await read_plan(services, run)
-    stored = await read_all_steps(services, run)
-    now = services.clock.now()
+    return status_of(run, plan, await read_all_steps(services, run), services.clock.now())
+
+
+def status_of(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime) -> RunView:
+    """Return a run as its documents say, for who has read them."""
     steps = [_step_view(run, planned, stored, now) for planned in _shown(run, plan)]
     graph = [step for step in steps if step["trigger"] is None]
     done = sum(step["status"] in STEP_DONE for step in graph)
@@ -80,9 +83,14 @@ async def history(
 async def transitions(services: Services, org: str, run_id: str) -> list[Move]:
     """Return every recorded move of a run and its steps, oldest first. Raises `NotFound`."""
     run = (await require_run(services, org, run_id)).run
+    return moves_of(run, await read_all_steps(services, run))
+
+
+def moves_of(run: Run, stored: Mapping[str, StoredStep]) -> list[Move]:
+    """Return the moves that the documents hold, for who has read them."""
     moves: list[Move] = [_move(None, *move) for move in run.transitions]
-    for stored in (await read_all_steps(services, run)).values():
-        moves += [_move(stored.step.step_id, *move) for move in stored.step.transitions]
+    for each in stored.values():
+        moves += [_move(each.step.step_id, *move) for move in each.step.transitions]
     return sorted(moves, key=lambda move: move["at"])  # stable: the run's own move comes before a step's of that moment
 
 

@@ -55,7 +55,9 @@ WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
   AND (@team = '' OR COALESCE(SubAccountName, SubAccountId, '') = @team)
   AND COALESCE(x_ChargeId, '') > @after
 ORDER BY COALESCE(x_ChargeId, '')
+LIMIT 50
 """
+assert f"LIMIT {CHARGES_PER_PAGE}\n" in CHARGES, "a page is full when it has as many rows as the statement may return"
 
 
 async def tables_of(services: Services, org: str) -> frozenset[str]:

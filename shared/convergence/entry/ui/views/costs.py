@@ -118,6 +118,9 @@ async def costs_page(services: Services, summaries: Summaries, org: str, asked: 
     currency = asked.currency if asked.currency in counted else (currencies[0] if currencies else "USD")
     rows = filtered(charges, asked.filters, currency)
     shares = _shares(rows, asked.by)
+    by_day: dict[date, Decimal] = defaultdict(lambda: ZERO)
+    for row in rows:
+        by_day[row["day"]] += row["cost"]
     dates = [asked.first + timedelta(days=n) for n in range((asked.last - asked.first).days + 1)]
     return CostsPage(
         asked=asked,
@@ -129,7 +132,7 @@ async def costs_page(services: Services, summaries: Summaries, org: str, asked: 
         shares=shares[:_ROWS_MAX],
         hidden=max(0, len(shares) - _ROWS_MAX),
         chart=stacked(dates, _series(rows, shares, asked.by)),
-        by_day=[(day, sum((row["cost"] for row in rows if row["day"] == day), ZERO)) for day in dates],
+        by_day=[(day, by_day[day]) for day in dates],
         choices={each: sorted({str(row[each]) for row in charges if row[each]})[:200] for each in DIMENSIONS},
         compared=[row for row in compared if row["currency"] in (currency, None)],
         read_at=read_at,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -50,15 +50,22 @@ async def run_log(
 
     Reading files blocks, so a thread does it.
     """
-    lines = await asyncio.to_thread(lambda: [_line(each) for each in at.log_lines(run_id)])
-    lowered = text.lower()
-    found = [
-        line for line in lines if level in ("", line.level) and lowered in f"{line.message} {line.step_id}".lower()
-    ]
-    own = [line for line in lines if failing and line.step_id == failing]
+    return await asyncio.to_thread(_search, at.log_lines(run_id), text.lower(), level, failing, moves)
+
+
+def _search(logged: Iterable[dict[str, Any]], text: str, level: str, failing: str, moves: Sequence[Move]) -> Log:
+    lines = list(logged)
+    wanted = [each for each in lines if _matches(each, text, level)] if text or level else lines
+    own = [_line(each) for each in lines if each.get("step_id") == failing] if failing else []
     own += [_moved(move) for move in moves if failing and move["step_id"] == failing]
     last = sorted(own, key=lambda line: line.at)[-_LAST:]
-    return Log(found[-LINES_MAX:], len(lines), len(found), last)
+    return Log([_line(each) for each in wanted[-LINES_MAX:]], len(lines), len(wanted), last)
+
+
+def _matches(data: Mapping[str, Any], text: str, level: str) -> bool:
+    if level and str(data["level"]).upper() != level:
+        return False
+    return text in f"{data['message']} {data.get('step_id') or ''}".lower()
 
 
 def _moved(move: Move) -> Line:
@@ -67,7 +74,7 @@ def _moved(move: Move) -> Line:
     return Line(at=move["at"], level=level, step_id=move["step_id"] or "", message=f"{word}: {move['why']}")
 
 
-def _line(data: dict[str, Any]) -> Line:
+def _line(data: Mapping[str, Any]) -> Line:
     """Return a line without its traceback, which is for the operator only."""
     return Line(
         at=data["at"],

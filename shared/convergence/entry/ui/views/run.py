@@ -77,14 +77,14 @@ async def run_page(
     """Return the page of a run. Raises `NotFound` for a run of another org too."""
     run = (await require_run(services, org, run_id)).run
     plan, stored = await read_plan(services, run), await read_all_steps(services, run)
-    view, moves = await views.status(services, org, run_id), await views.transitions(services, org, run_id)
+    now = services.clock.now()
+    view, moves = views.status_of(run, plan, stored, now), views.moves_of(run, stored)
     failing = next((step for step in view["steps"] if _is_failing(run, step)), None)
     pages = max(1, -(-len(view["steps"]) // STEPS_PER_PAGE))
     page = min(max(1, page), pages)
     listed = view["steps"][(page - 1) * STEPS_PER_PAGE : page * STEPS_PER_PAGE]
     open_step = chosen or ("" if failing is None else failing["step_id"])
     with_values = len(view["steps"]) <= VALUES_MAX
-    now = services.clock.now()
     moves_pages = max(1, -(-len(moves) // MOVES_PER_PAGE))
     moves_page = min(max(1, moves_page), moves_pages)  # 1 is the latest
     last = len(moves) - (moves_page - 1) * MOVES_PER_PAGE
