@@ -7,10 +7,13 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import pytest
+
 from convergence.engine.services import dataset_of
 from convergence.entry.ui.views.cost_queries import FOCUS
 from convergence.ports.warehouse import Lineage, Load
 from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario
+from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 
 async def failing(api: Api, count: int = 1) -> list[str]:
@@ -193,6 +196,45 @@ def test_costs_add_up_exactly_and_never_over_currencies(run_scenario: RunScenari
         charges = await browser.get(f"/ui/acme/costs/charges?{RANGE}&model=gpt-5")
         assert charges.count("data-move") == 3
         assert "0.1 USD" in charges
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["script", "attribute", "direction", "long"])
+def test_what_providers_and_tenants_write_leaves_the_lists_intact(run_scenario: RunScenario, text: str) -> None:
+    async def scenario(api: Api) -> None:
+        named = (
+            "x_Model",
+            "SubAccountName",
+            "ServiceName",
+            "ServiceProviderName",
+            "Tags",
+            "x_ChargeKind",
+            "PricingUnit",
+        )
+        await charge(api, [{"BilledCost": Decimal(1), **dict.fromkeys(named, text)}])
+        await api.at.keys.create("acme", name=text, scopes=["read"])
+        body = {
+            "pipeline": "shop/cost/daily",
+            "name": "weekly",
+            "cron_expression": "0 6 * * 1",
+            "parameters": {"note": text},
+        }
+        made = (await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=body)).json()
+        failed = await api.ask(
+            "POST", "/pipelines/run/acme/shop/broken", org="acme", params={"wait": 20}, json={"file": text}
+        )
+        assert failed.json()["status"] == "failed"
+        browser = await Browser.signed_in(api, key=ROOT_KEY)
+        for path in (
+            f"costs?{RANGE}&by=model", f"costs?{RANGE}&by=team", f"costs/charges?{RANGE}", "quality", "settings",
+            "dead-letters", "pipelines/schedules", f"pipelines/schedules/{made['schedule_id']}",
+            f"runs/{failed.json()['run_id']}/replay",
+        ):  # fmt: skip
+            check(await browser.get(f"/ui/acme/{path}"))
+        check(
+            await browser.get("/ui/acme/costs", params={"from": "2026-11-01", "to": "2026-11-03", "model": text[:200]})
+        )
 
     run_scenario(scenario)
 

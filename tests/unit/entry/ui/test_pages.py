@@ -4,49 +4,13 @@ from __future__ import annotations
 
 import re
 import tomllib
-from html.parser import HTMLParser
 from pathlib import Path
 
 from convergence.domain.records import changed
 from convergence.engine.store import read_run, write_run
 from convergence.entry.ui.pages import FOLDER
 from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario, routes
-
-HOSTILE = [
-    "<script>alert(1)</script><img src=x onerror=alert(1)>",
-    "\"'><svg onload=alert(1)>{{ 7 * 7 }}</title></textarea>",
-    "\u202egnp.exe\u2066 مرحبا \u200f",
-    "x" * 10_000,
-]
-PAGE_MAX = 200_000
-
-
-class Shape(HTMLParser):
-    """What a page is made of."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.tags: list[str] = []
-        self.attributes: list[tuple[str, str | None]] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append(tag)
-        self.attributes += attrs
-
-
-def check(page: str) -> Shape:
-    """Refuse what the policy forbids and what only a tenant's markup would bring."""
-    shape = Shape()
-    shape.feed(page)
-    assert shape.tags.count("script") == 1
-    assert "img" not in shape.tags
-    assert "style" not in shape.tags
-    names = [name for name, _ in shape.attributes]
-    assert not [name for name in names if name == "style" or name.startswith("on")]
-    identifiers = [value for name, value in shape.attributes if name == "id"]
-    assert len(identifiers) == len(set(identifiers)), "an id occurs twice"
-    assert len(page.encode()) < PAGE_MAX
-    return shape
+from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 
 def filled(path: str, run_id: str, org: str = "acme") -> str:

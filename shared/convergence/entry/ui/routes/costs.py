@@ -15,7 +15,16 @@ from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.pages import HEADERS, PageRoute, page
 from convergence.entry.ui.views.cost_queries import CHARGES, CHARGES_PER_PAGE, FOCUS, ask, days, raw_rows, tables_of
-from convergence.entry.ui.views.costs import DAYS_MAX, DIMENSIONS, Asked, Summaries, costs_page, csv_rows, filtered
+from convergence.entry.ui.views.costs import (
+    DAYS_MAX,
+    DIMENSIONS,
+    FILTER_MAX,
+    Asked,
+    Summaries,
+    costs_page,
+    csv_rows,
+    filtered,
+)
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter
 
@@ -42,7 +51,9 @@ async def costs(
     view = await costs_page(at.services, _summaries(request), org, asked, fresh=fresh)
     given = {"from": asked.first, "to": asked.last, "by": asked.by, "currency": currency}
     query = urlencode({name: value for name, value in {**given, **asked.filters}.items() if value})
-    return page(request, "costs.html", view=view, active="costs", link=query, dimensions=DIMENSIONS)
+    return page(
+        request, "costs.html", view=view, active="costs", link=query, dimensions=DIMENSIONS, filter_max=FILTER_MAX
+    )
 
 
 @router.get("/{org}/costs.csv")
@@ -110,7 +121,7 @@ def _asked(at: Runtime, first: str, last: str, by: str, currency: str, query: di
         raise InvalidInput(f"the range has from 1 to {DAYS_MAX} days, the first not after the last")
     if by not in DIMENSIONS:
         raise InvalidInput(f"costs are grouped by {', '.join(DIMENSIONS)}")
-    filters = {name: query.get(name, "")[:300] for name in DIMENSIONS}
+    filters = {name: query.get(name, "")[:FILTER_MAX] for name in DIMENSIONS}
     return Asked(first=start, last=end, by=by, filters=filters, currency=currency)
 
 

@@ -32,6 +32,8 @@ KEPT_BILLED_S: Final = 900.0  # where a query is billed
 _KEPT_MAX: Final = 64
 _SERIES_MAX: Final = 5
 _ROWS_MAX: Final = 100
+_CHOICES_MAX: Final = 100
+FILTER_MAX: Final = 300  # characters of a filter's value
 ZERO: Final = Decimal(0)
 
 
@@ -133,7 +135,7 @@ async def costs_page(services: Services, summaries: Summaries, org: str, asked: 
         hidden=max(0, len(shares) - _ROWS_MAX),
         chart=stacked(dates, _series(rows, shares, asked.by)),
         by_day=[(day, by_day[day]) for day in dates],
-        choices={each: sorted({str(row[each]) for row in charges if row[each]})[:200] for each in DIMENSIONS},
+        choices={each: _choices(charges, each) for each in DIMENSIONS},
         compared=[row for row in compared if row["currency"] in (currency, None)],
         read_at=read_at,
         empty=not charges,
@@ -147,6 +149,11 @@ def filtered(charges: Sequence[Row], filters: Mapping[str, str], currency: str) 
         for row in charges
         if row["currency"] == currency and all(value in ("", row[name]) for name, value in filters.items())
     ]
+
+
+def _choices(charges: Sequence[Row], name: str) -> list[str]:
+    """Return the values that a filter offers; what is too long for an address is found by its group only."""
+    return sorted({str(row[name]) for row in charges if row[name] and len(row[name]) <= FILTER_MAX})[:_CHOICES_MAX]
 
 
 def _shares(rows: Sequence[Row], by: str) -> list[Share]:
