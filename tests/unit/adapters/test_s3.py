@@ -133,6 +133,16 @@ def test_a_role_that_does_not_trust_us(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "does not let this installation assume the role" in str(error)
 
 
+def test_an_installation_without_an_identity(aws: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
+    with pytest.raises(StepFailed, match="has no identity at AWS"):
+        asyncio.run(using(_list, aws, json.dumps({"role_arn": ROLE})))
+
+
 def test_a_file_that_is_cut_is_an_error(tmp_path: Path) -> None:
     def fetch(store: Any) -> Any:
         return store.fetch("1.csv", tmp_path / "came", bytes_max=100)

@@ -16,6 +16,7 @@ import pytest
 from convergence.processors.generic.file_extractor import FileExtractor
 from convergence.sandbox.http import Request, Response
 from tests.unit.processors.file_world import HEAD, MONTH, FileWorld, day_rows, gz, month
+from tests.unit.processors.step_world import WorldWarehouse
 
 JAN_1 = date(2026, 1, 1)
 MANIFEST = {**MONTH, "delivery": "aws_export", "source": {"kind": "folder", "path": "bills/"}}
@@ -301,3 +302,19 @@ def test_files_in_one_folder_are_those_that_were_written_in_time(world: FileWorl
     world.put("bills/2.csv", month("2,2026-01-01,2026-01-31,2,USD"), at=1_770_000_000)  # 2 February
     world.put("bills/3.csv", month("3,2026-01-01,2026-01-31,4,USD"), at=1_771_000_000)  # 13 February
     assert world.run(config)["files"] == 2
+
+
+def test_a_replay_of_an_append_asks_before_it_adds_again(world: FileWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only a write that leaves the same rows when it is sent twice may be called repeatable."""
+    asked: list[tuple[str, bool]] = []
+    load = WorldWarehouse.load
+
+    async def watched(self: WorldWarehouse, stage: Any, **given: Any) -> Any:
+        asked.append((given["mode"], given.get("repeatable", False)))
+        return await load(self, stage, **given)
+
+    monkeypatch.setattr(WorldWarehouse, "load", watched)
+    config = {key: value for key, value in MONTH.items() if not key.startswith("period")}
+    world.put("bills/1.csv", day_rows(10))
+    world.run(config, destination={"write_mode": "append"})
+    assert asked == [("append", False)]

@@ -87,7 +87,7 @@ class S3Store:
         return StoredObject(name, size, answer["LastModified"], answer["ETag"])
 
     async def _call(self, work: Callable[[Any], T], shown: str) -> T:
-        from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
         async with self._turns:
             try:
@@ -97,6 +97,11 @@ class S3Store:
                 return await asyncio.to_thread(work, self._client)
             except ClientError as error:
                 raise s3_error(error, shown) from error
+            except NoCredentialsError as error:
+                raise StepFailed(
+                    "this installation has no identity at AWS that could assume the role: store access_key_id and"
+                    " secret_access_key too"
+                ) from error
             except BotoCoreError as error:
                 raise Transient(f"{shown} could not be read: {type(error).__name__}") from error
 

@@ -86,7 +86,6 @@ async def _load_period(
         date_field=None if options.period else target.date_field or None,
         mode=target.mode,
         key_fields=target.key_fields,
-        repeatable=True,
     )
     bad = len(staged.bad)
     figures = {
