@@ -16,9 +16,11 @@ from convergence.ports.warehouse import Parameter
 from convergence.processors.focus.publish import MINE, scope
 from convergence.processors.focus.rules import OF_GROUPS, Rule, RuleSet
 from convergence.processors.focus.settings import GateSettings, Policy, Waiver
-from convergence.processors.focus.sql import KINDS, Rows
+from convergence.processors.focus.sql import COSTLY, KINDS, NOT_BLANK, Rows
 
 EXAMPLES_MAX: Final = 3
+COLUMNS_MAX: Final = 3  # whose values are looked at together
+FEW: Final = 8  # values are compared as quickly as they are grouped
 VALUE_MAX: Final = 100
 Status = Literal["passed", "failed", "waived", "skipped"]
 
@@ -89,18 +91,15 @@ async def check(options: GateSettings, rules: RuleSet, context: Context) -> Verd
             groups.append(rule)
         elif rule.names_rows:
             asked[f"r{number}"] = (rule, sql.broken(rule))
-    counts = ", ".join(f"COUNTIF({broken}) AS {name}" for name, (_, broken) in asked.items())
-    select = f"SELECT COUNT(*) AS n, {counts} FROM {bigquery_name(table)} AS t WHERE {MINE}"
-    (row,) = (await context.warehouse.query(select, {**scope(context), **sql.parameters})).rows
+    row = await _counts(asked, table, sql, context)
     rows = int(row["n"])
     for name, (rule, broken) in asked.items():
         if row[name]:
             found[rule.id] = int(row[name]), await _examples(rule, broken, options, sql, context)
     for rule in groups:
-        query = sql.groups(rule, table, MINE)
-        (row,) = (await context.warehouse.query(query, named_in(query, {**scope(context), **sql.parameters}))).rows
-        if row["n"]:
-            found[rule.id] = int(row["n"]), rule.text
+        counted = await _one(sql.groups(rule, table, MINE), sql, context)
+        if counted["n"]:
+            found[rule.id] = int(counted["n"]), rule.text
     for rule in rules.rules:
         if rule.id not in skipped and (message := _column(rule, sql.types)):
             found[rule.id] = rows, message
@@ -108,6 +107,38 @@ async def check(options: GateSettings, rules: RuleSet, context: Context) -> Verd
     waived = {waiver.rule: waiver for waiver in options.waivers}
     outcomes = (_outcome(rule, found, skipped, broken_by, waived, options) for rule in rules.rules)
     return Verdict(rows, tuple(outcomes), sql)
+
+
+async def _counts(asked: Mapping[str, tuple[Rule, str]], table: str, sql: Rows, context: Context) -> Mapping[str, Any]:
+    """Return how many rows there are as `n`, and how many break each rule: by its name in `asked`."""
+    by_value: dict[tuple[str, ...], dict[str, Rule]] = {}
+    plain: list[str] = []
+    for name, (rule, broken) in asked.items():
+        columns = tuple(sorted(_columns(rule)))
+        if _is_costly(rule) and len(columns) <= COLUMNS_MAX:
+            by_value.setdefault(columns, {})[name] = rule
+        else:
+            plain.append(f"COUNTIF({broken}) AS {name}")
+    select = f"SELECT {', '.join(['COUNT(*) AS n', *plain])} FROM {bigquery_name(table)} AS t WHERE {MINE}"
+    row = dict(await _one(select, sql, context))
+    for columns, rules in by_value.items():
+        row |= await _one(sql.values(rules, columns, table, MINE), sql, context)
+    return row
+
+
+def _is_costly(rule: Rule) -> bool:
+    word, *parts = rule.check
+    return (
+        word in COSTLY
+        and not (word == "in" and len(parts[1]) <= FEW)
+        and not (word == "format" and parts[1] in NOT_BLANK)
+    )
+
+
+async def _one(query: str, sql: Rows, context: Context) -> Mapping[str, Any]:
+    """Return the one row of a query over the candidates."""
+    (row,) = (await context.warehouse.query(query, named_in(query, {**scope(context), **sql.parameters}))).rows
+    return row
 
 
 def _inapplicable(rule: Rule, options: GateSettings, types: Mapping[str, str]) -> str:

@@ -32,6 +32,9 @@ PATTERNS: Final = {
     "string": r"\S",
     "currency": r"\S",
 }
+NOT_BLANK: Final = frozenset({"string", "currency"})
+# Checks that cost more than a comparison: each value is looked at once, however many rows have it.
+COSTLY: Final = frozenset({"in", "pairs", "national_currency", "format", "product"})
 # Price times quantity may miss the cost by so much, times the cost where that is more than 1 (focus-validator).
 TOLERANCE: Final = "1e-9"
 
@@ -98,6 +101,9 @@ class Rows:
         column = self.column(name)
         if self.types[name] != "STRING":
             return "TRUE"  # its type is a rule of its own, and has no other form
+        if form in NOT_BLANK:  # what begins with a letter, digit or sign is not blank: most values, without a pattern
+            blank = f"REGEXP_CONTAINS({column}, {self._value(PATTERNS[form])})"
+            return f"CASE WHEN {column} IS NULL OR {column} >= '!' THEN TRUE ELSE {blank} END"
         return f"COALESCE(REGEXP_CONTAINS({column}, {self._value(PATTERNS[form])}), TRUE)"
 
     def column(self, name: str) -> str:
@@ -114,6 +120,15 @@ class Rows:
         name = f"v{len(self.parameters)}"
         self.parameters[name] = found
         return f"@{name}"
+
+    def values(self, rules: Mapping[str, Rule], names: Sequence[str], table: str, where: str) -> str:
+        """Return the query that counts, as the names of `rules`, the rows that break rules about these columns only."""
+        columns = ", ".join(map(self.column, names))
+        values = (
+            f"SELECT {columns}, COUNT(*) AS x_rows FROM {bigquery_name(table)} AS t WHERE {where} GROUP BY {columns}"
+        )
+        counts = (f"SUM(IF({self.broken(rule)}, t.x_rows, 0)) AS {name}" for name, rule in rules.items())
+        return f"SELECT {', '.join(counts)} FROM ({values}) AS t"
 
     def groups(self, rule: Rule, table: str, where: str) -> str:
         """Return the query that counts how many rows, or groups of rows, break a rule about several rows, as `n`."""
