@@ -153,7 +153,10 @@ export interface RunView {
   progress: number;
   rows_written: number;
   waits_for: string | null;
+  parent_run: string | null;
+  children: string[];
   warnings: string[];
+  focus: Record<string, unknown>[];
   steps: StepView[];
 }
 

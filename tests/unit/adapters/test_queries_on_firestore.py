@@ -52,6 +52,7 @@ SOURCE = Path(__file__).parents[3] / "shared" / "convergence"
 QUERIES = {
     "engine/views/quota.py": 1,
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
+    "engine/doctor.py": 1,  # the queries of the reconciler and of the tick, with a limit
     "engine/backfills/create.py": 2,
     "engine/backfills/feed.py": 2,
     "engine/dead_letters/feed_replays.py": 1,
