@@ -65,7 +65,8 @@ async def reconcile(services: Services, *, everything: bool = False) -> int:
         await asyncio.sleep(0)  # many may be left or due at once: requests and steps come between them
     # In an order of its own: of two ticks in the same order, the later one would catch up and then repeat the other's.
     waiting = iter(sorted(found, key=lambda _: services.ids.fraction()))
-    await asyncio.gather(*(_take_turns(services, waiting, None if everything else now) for _ in range(_AT_ONCE)))
+    due = None if everything else now
+    await asyncio.gather(*(_take_turns(services, waiting, due) for _ in range(min(_AT_ONCE, len(found)))))
     return len(found)
 
 
