@@ -240,4 +240,4 @@ def test_the_installed_processors_are_listed_with_module_package_and_schema(cli:
     assert "properties" in one["config_schema"]
     assert cli("processors", "api_extractor").out.startswith("generic.api_extractor")
     unknown = cli("processors", "generic.nop")
-    assert (unknown.code, "Did you mean 'generic.noop'?" in unknown.err) == (2, True)
+    assert (unknown.code, "Did you mean 'generic.noop'" in unknown.err) == (2, True)

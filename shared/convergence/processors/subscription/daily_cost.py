@@ -1,4 +1,4 @@
-"""`subscription.cost`: SaaS subscriptions spread over the days they pay for → `saas_subscription_cost_daily`.
+"""`subscription.daily_cost`: SaaS subscriptions spread over the days they pay for → `saas_subscription_cost_daily`.
 
 The days of a billing period add up to its invoice, to the last digit, also in the currency it is converted to. A period
 is converted at the rate of its first day; without a rate nothing is loaded.
