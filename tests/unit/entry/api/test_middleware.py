@@ -403,6 +403,10 @@ def test_a_migration_runs_in_every_orgs_dataset_once(run_scenario: RunScenario) 
         assert (await api.ask("POST", path, headers=ROOT)).json() == {"dry_run": False, "migrated": everywhere}
         assert (await api.ask("POST", path, headers=ROOT)).json()["migrated"] == {"acme_dev": [], "globex_dev": []}
         assert (await api.ask("POST", "/migrations/002/execute", headers=ROOT)).status_code == 404
+        assert (await api.ask("POST", "/migrations/execute", headers=ROOT)).json()["migrated"] == {
+            "acme_dev": [],
+            "globex_dev": [],
+        }
         assert (await api.ask("POST", path, org="acme")).status_code == 401
 
     run_scenario(scenario, orgs=("acme", "globex"))

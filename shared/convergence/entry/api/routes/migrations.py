@@ -23,6 +23,14 @@ class Migrated(TypedDict):
     migrated: dict[str, list[str]]
 
 
+@router.post("/execute", response_model=Migrated, responses=documented())
+async def execute_all(
+    at: At, _: Operator, dry_run: Annotated[bool, Query(description="Only report what would run.")] = False
+) -> Json:
+    """Run every pending migration in every org's dataset; a repeat runs nothing."""
+    return Json({"dry_run": dry_run, "migrated": await migrate(at.services, None, dry_run=dry_run)})
+
+
 @router.post("/{name}/execute", response_model=Migrated, responses=documented(404))
 async def execute(
     name: Annotated[str, Path(examples=["001_prices"])],

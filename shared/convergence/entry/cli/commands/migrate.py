@@ -6,7 +6,7 @@ import click
 
 from convergence.engine.migrate import migrate
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.server import not_there, quoted
+from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
 
 
@@ -30,10 +30,9 @@ def command(session: Session, up_to: str | None, dry_run: bool) -> int:
     server = session.server(writes=True)
     if server is None:
         done = session.go(work())
-    elif up_to is None:
-        not_there("run all migrations at once", "name the last one that is to run")
     else:
-        path, asked = f"/migrations/{quoted(up_to)}/execute", {"dry_run": "true" if dry_run else "false"}
+        path = "/migrations/execute" if up_to is None else f"/migrations/{quoted(up_to)}/execute"
+        asked = {"dry_run": "true" if dry_run else "false"}
         done = server.ask("POST", path, root=True, params=asked)["migrated"]
     if session.out.json:
         session.out.data({"dry_run": dry_run, "migrated": done})
