@@ -7,6 +7,7 @@ import importlib
 import re
 import time
 from collections.abc import Iterator
+from importlib import import_module
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,7 +70,7 @@ def texts(pattern: re.Pattern[Any], size: int) -> Iterator[str]:
 
 def _mentioned(pattern: re.Pattern[Any]) -> tuple[list[str], list[str]]:
     """Return the literal runs of a pattern, and one or two members of each of its classes."""
-    from re import _parser  # type: ignore[attr-defined]  # the only way to read a pattern
+    parser = import_module("re._parser")  # the only way to read a pattern; it has no types
 
     runs: list[str] = []
     signs: list[str] = []
@@ -91,7 +92,7 @@ def _mentioned(pattern: re.Pattern[Any]) -> tuple[list[str], list[str]]:
         runs.append(run)
 
     text = pattern.pattern if isinstance(pattern.pattern, str) else pattern.pattern.decode("latin-1")
-    walk(_parser.parse(text, pattern.flags & (re.VERBOSE | re.IGNORECASE | re.DOTALL)))
+    walk(parser.parse(text, pattern.flags & (re.VERBOSE | re.IGNORECASE | re.DOTALL)))
     chosen = list(dict.fromkeys(sign for sign in signs if sign != "\x00"))[:10]
     return [run for run in dict.fromkeys(runs) if len(run) > 1][:6], chosen or ["a"]
 
