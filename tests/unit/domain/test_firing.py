@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
-from convergence.domain.firing import Decision, decide, skip_come
+from convergence.domain.firing import Decision, decide, next_slot, skip_come
 from convergence.domain.records import changed
 from convergence.domain.schedule import (
     Blackout,
@@ -250,4 +251,44 @@ def test_an_instant_that_is_stored_and_no_longer_in_the_calendar_is_decided_as_i
 def test_ids_of_schedules_and_of_their_runs_never_change() -> None:
     """Another id would fire today's instants again, and set every schedule up anew."""
     assert schedule_id_of("acme", "p/d/n", "cred_1", "default") == "sch_3512171b21982fccf58b"
+    assert jitter_of("acme", "p/d/n", 3600) == 2743
+    assert [jitter_of("acme", "p/d/n", most) for most in (0, 1)] == [0, 0]
     assert scheduled_run_id("sch_0f3a5c7e9b1d24680f3a", at(10)) == "run_9ea10acae740b05b1851"
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (at(1), at(10)),
+        (at(10) - timedelta(microseconds=1), at(10)),  # the start itself is within
+        (at(10), at(11)),  # strictly later
+        (at(11), at(12)),  # the end too
+        (at(12), None),
+    ],
+)
+def test_the_next_instant_lies_within_start_and_end(after: datetime, expected: datetime | None) -> None:
+    timing = Timing(cron="0 2 * * *", start=at(10), end=at(12))
+    assert next_slot(INSTANTS, timing, after) == expected
+
+
+def test_a_calendar_may_have_no_instant_left() -> None:
+    class Over:
+        def after(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+            return iter(())
+
+        def before(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+            return iter(())
+
+    given = schedule(at(10))
+    assert next_slot(Over(), given.timing, at(10)) is None
+    found = decide(Over(), given, (), at(13))
+    assert found is not None
+    assert (found.fires, found.skips, found.schedule.slot) == (at(10), (), None)
+
+
+def test_a_firing_is_remembered_and_a_skip_is_not_taken_for_one() -> None:
+    fired = decided(schedule(at(10)), at(10))
+    assert fired.schedule.last_fired_at == at(10)
+    skipped = decided(fired.schedule, at(11), ("run_a",))
+    assert skipped.fires is None
+    assert skipped.schedule.last_fired_at == at(10)

@@ -11,10 +11,12 @@ import pytest
 
 from convergence.domain.backfill import Backfill, BackfillStatus, Mode
 from convergence.domain.backfill import Step as SliceStep
+from convergence.domain.caps import CapShard
 from convergence.domain.plan import Plan, PlanStep
+from convergence.domain.queue import OrgQueue, QueuePlace
 from convergence.domain.quota import Limits, Usage
 from convergence.domain.run import Run
-from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Schedule, ScheduleState, Timing
+from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Priority, Schedule, ScheduleState, Timing
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
 from convergence.tenants.api_keys import ApiKey
@@ -34,6 +36,7 @@ RECORDS: list[Record] = [
     Run(
         run_id="r", org="acme", pipeline="a/b", pipeline_id="a", provider="a", digest="d", request_digest="q",
         trigger="manual", created_at=AT, deadline_at=AT, check_at=AT, status=RunStatus.RUNNING, started_at=AT,
+        queue=QueuePlace(org="acme", pool="p", priority=Priority.BACKFILL, rank="1", held_after="q"),
         warnings=("one",), totals={"rows": 1}, transitions=[["t", "running", "began"]],
     ),
     Step(step_id="s", status=StepStatus.RUNNING, lease_until=AT, crashes=1, stages=(1, 2), started_at=AT),
@@ -56,6 +59,11 @@ RECORDS: list[Record] = [
         active_runs=("r",), last_run="r", last_fired_at=AT, revision=4, token="t",
         last_skip=LastSkip(first=AT, last=AT + timedelta(days=1), count=2, reason="late"),
     ),
+    OrgQueue(
+        org="acme", virtual_start=1.5, waiting_pools={"p": True}, ready=True, next_check_at=AT, blocked_on=("global",),
+        reason="full", admitted=3, minutes={"a/b": 2.5}, token="t",
+    ),
+    CapShard(held={"r": AT}, token="t"),
     Backfill(
         backfill_id="bf", org="acme", pipeline="a/b", start="2026-01-01", end="2026-01-02", step=SliceStep.DAY,
         mode=Mode.FAILED, states="d.", created_at=AT, updated_at=AT, credential_id="cred", parameters={"a": 1},
@@ -65,7 +73,7 @@ RECORDS: list[Record] = [
 ]  # fmt: skip
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
-    Schedule: "revision", Backfill: "newest_first",
+    Schedule: "revision", Backfill: "newest_first", OrgQueue: "admitted", CapShard: "token",
 }  # fmt: skip
 
 
