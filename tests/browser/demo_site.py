@@ -77,6 +77,10 @@ def site_in(folder: Path) -> Iterator[Site]:
             key = api.post("/organizations/demo/keys", json={"name": "ops-laptop"}).json()["api_key"]
             for _ in range(3):
                 run("shop/daily")
+            # The demo's org schedules nothing by itself; this one is its own.
+            nightly = {"pipeline": "shop/daily", "name": "nightly", "cron_expression": "30 2 * * *"}
+            added = api.post("/scheduler/schedules/demo", json={**nightly, "timezone": "Europe/Berlin"})
+            assert added.status_code == 201, added.text
             hostile = run("shop/daily", note=HOSTILE)
             failed = run("shop/plans")
             costs = api.get("/pipelines/history/demo", params={"provider": "openai", "limit": 1}).json()["runs"][0][
