@@ -13,7 +13,7 @@ from convergence.domain.plan import Plan
 from convergence.domain.quota import Usage
 from convergence.domain.run import Run
 from convergence.domain.step import Step
-from convergence.engine import dispatch, dispatch_message, reconcile, replay
+from convergence.engine import dispatch, dispatch_message, prepare_run, reconcile, replay
 from convergence.engine.dispatch_message import DispatchMessage
 from convergence.engine.fan_in import FanInTracker
 from convergence.engine.services import ProcessCache, Services
@@ -88,7 +88,7 @@ def no_once(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_suspension(patch: pytest.MonkeyPatch) -> None:
-    for module in (dispatch, replay):
+    for module in (prepare_run, replay):
         patch.setattr(module, "check_runnable", lambda org: None)
 
 
@@ -105,11 +105,11 @@ def no_dead_letter_of_a_message(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_run_of_a_key(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dispatch, "_run_id", lambda services, *given: services.ids.new("run"))
+    patch.setattr(prepare_run, "_run_id", lambda services, *given: services.ids.new("run"))
 
 
 def no_digest_of_a_request(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(dispatch, "_digest", lambda *given: "0" * 32)
+    patch.setattr(prepare_run, "_digest", lambda *given: "0" * 32)
 
 
 def no_lease_check_before_a_write(patch: pytest.MonkeyPatch) -> None:
