@@ -283,7 +283,7 @@ def test_without_telling_once_more_at_the_close_some_ends_are_never_told(
         return
 
     monkeypatch.setattr(reconcile, "announce", untold)
-    assert breaks(tmp_path / "key", odds, worlds=6) is not None
+    assert breaks(tmp_path / "key", odds, worlds=20) is not None
 
 
 QUIET = Odds(cancelled=0, kill=0, freeze=0)
