@@ -24,7 +24,7 @@ from convergence.entry.cli.output import Output
 from convergence.ports.bus import Message
 from convergence.ports.warehouse import SHARED_DATASET, Scope, Statement
 from convergence.sandbox import ADMIN_KEY
-from tests.e2e.conftest import ROOT, Installation
+from tests.e2e.conftest import ROOT, Installation, until
 from tests.e2e.recompute import billed
 from tests.emulators.bigquery import required
 from tests.emulators.cloud import ORG, Cloud, cloud, demo
@@ -231,8 +231,8 @@ def test_killed_stopped_lost_and_replayed_runs_leave_the_same_rows(world: World)
     lost = network.losing = world.begin("lost")
     replayed = world.begin("replayed", api_base_url="http://127.0.0.1:1/v1")
     world.tick_until({replayed: "failed"})
+    until(lambda: network.lost > 0, step.process, "a lost message", patience_s=_PATIENCE_S)
     network.losing = ""
-    assert network.lost > 0
     edited = {"parameters": {"api_base_url": running.provider}}
     running.call("POST", f"/pipelines/replay/{ORG}/{replayed}", key=world.key, json=edited)
     world.tick_until(dict.fromkeys((killed, stopped, lost, replayed), "completed"))
