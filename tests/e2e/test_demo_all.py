@@ -254,7 +254,11 @@ def test_the_public_validators_find_what_is_wrong_with_themselves_and_nothing_el
 ) -> None:
     required()
     file = tmp_path / "charges.parquet"
-    everything.call("query", "demo", "SELECT * FROM cost_data_standard_1_3", "--parquet", str(file))
+    # The others are published by their own procedures, past the gate: docs/focus.md.
+    checked = (
+        "SELECT * FROM cost_data_standard_1_3 WHERE x_Provider NOT IN ('aws', 'azure', 'focus', 'gcp', 'oci', 'saas')"
+    )
+    everything.call("query", "demo", checked, "--parquet", str(file))
     rules, failed = validator_failures(file, tmp_path / "validator")
     assert (rules, failed) == (764, MISTAKEN)
     assert lint_violations(file) == ["ProviderName", "PublisherName"]
