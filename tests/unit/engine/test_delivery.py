@@ -18,9 +18,9 @@ from convergence.engine.replay import replay
 from convergence.engine.services import EngineSettings
 from convergence.engine.step.cooldown import rested
 from convergence.engine.step.lease import is_leased
-from convergence.engine.step.run_step import run_step
+from convergence.engine.step.run_step import on_step_ready, run_step
 from convergence.errors import StepFailed, Transient
-from convergence.ports.bus import Ack, Retry
+from convergence.ports.bus import STEP_READY, Ack, Delivery, Message, Retry
 from convergence.ports.documents import Replace
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -169,3 +169,39 @@ def test_a_notification_rests_for_its_time_and_for_other_runs_only(engine: Engin
         assert await rested(engine.services, second, step) == step
 
     engine.run_scenario(scenario)
+
+
+def first_delivery(run: Run, step_id: str) -> Delivery:
+    return Delivery(Message(StepReady(run.run_id, step_id, 0).encode()), "m", 1, STEP_READY)
+
+
+def test_a_first_message_supposes_no_document_and_finds_one(engine: Engine) -> None:
+    """The step is done: it is not executed again, and its dependents are woken (ADR 16)."""
+    engine.pipeline(TWO)
+
+    async def scenario() -> list[str]:
+        run = await engine.start()
+        engine.bus.detach()
+        await on_step_ready(engine.services, first_delivery(run, "extract_a"))
+        done = await engine.data(f"runs/{run.run_id}/steps/extract_a")
+        engine.services.cache.fan_in.forget(run)
+        hinted: list[str] = []
+        engine.bus.tap(STEP_READY, lambda messages: hinted.extend(StepReady.decode(each.data)[1] for each in messages))
+        assert await on_step_ready(engine.services, first_delivery(run, "extract_a")) == Ack()
+        assert await engine.data(f"runs/{run.run_id}/steps/extract_a") == done
+        return hinted
+
+    assert engine.run_scenario(scenario) == ["load_b"]
+    assert engine.started == ["extract_a"]
+
+
+def test_a_first_message_that_is_early_creates_nothing(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def scenario() -> Any:
+        engine.bus.detach()
+        run = await engine.start()
+        assert await on_step_ready(engine.services, first_delivery(run, "load_b")) == Ack()
+        return await engine.documents.get(f"runs/{run.run_id}/steps/load_b")
+
+    assert engine.run_scenario(scenario) is None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 from typing import Any, Final
 
@@ -32,6 +32,7 @@ from convergence.ports.bus import Ack, Answer, Delivery, Retry
 
 ACK: Final = Ack()
 Results = Mapping[str, Mapping[str, Any]]
+_CREATES: Final = (Decision.CLAIM, Decision.SKIP, Decision.BROKEN)  # each begins with a write of the step
 
 
 async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
@@ -41,14 +42,17 @@ async def on_step_ready(services: Services, delivery: Delivery) -> Answer:
     except InvalidInput as error:
         await keep_unreadable(services, delivery, str(error))
         return ACK
-    return await run_step(services, ready)
+    return await run_step(services, ready, first=delivery.attempt == 1)
 
 
-async def run_step(services: Services, ready: StepReady) -> Answer:
-    """Carry a step as far as this process can. Every exit leaves a state from which a repeat continues."""
+async def run_step(services: Services, ready: StepReady, *, first: bool = False) -> Answer:
+    """Carry a step as far as this process can. Every exit leaves a state from which a repeat continues.
+
+    `first`: the message is delivered for the first time, so most likely the step has no document yet.
+    """
     executions, settings = services.cache.executions, services.settings
     async with executions.beside():
-        answer = await _carry(services, ready, isolated=False)
+        answer = await _carry(services, ready, isolated=False, absent=first and ready.epoch == 0)
     if answer is not None:
         return answer
     young_s = settings.proven_after_s - executions.up_s()
@@ -59,7 +63,7 @@ async def run_step(services: Services, ready: StepReady) -> Answer:
     return Retry("other steps are at work in this process", 10.0) if answer is None else answer
 
 
-async def _carry(services: Services, ready: StepReady, *, isolated: bool) -> Answer | None:
+async def _carry(services: Services, ready: StepReady, *, isolated: bool, absent: bool = False) -> Answer | None:
     """Read until no other writer interferes, then act; None when the step has to run alone and does not yet."""
     while True:
         stored = await read_run(services, ready.run_id)
@@ -70,17 +74,21 @@ async def _carry(services: Services, ready: StepReady, *, isolated: bool) -> Ans
         if planned is None:
             return ACK
         try:
-            return await _look(services, stored, plan, planned, isolated=isolated)
+            return await _look(services, stored, plan, planned, isolated=isolated, absent=absent)
         except Conflict:
-            continue  # another writer came first: read everything again
+            absent = False  # another writer came first: read everything again
 
 
 async def _look(
-    services: Services, stored: StoredRun, plan: Plan, planned: PlanStep, *, isolated: bool
+    services: Services, stored: StoredRun, plan: Plan, planned: PlanStep, *, isolated: bool, absent: bool = False
 ) -> Answer | None:
+    """Decide by what is stored. `absent`: suppose that the step is not, since reading nothing is billed too (ADR 16).
+
+    What is decided on that supposition holds only if it creates the step's document, for that proves it.
+    """
     run = stored.run
     record = record_id(planned, run.epoch)
-    mine, *needed = await read_steps(services, run, [record, *planned.needs])
+    mine, *needed = await _read(services, run, record, planned.needs, absent=absent)
     found = {name: dep.step for name, dep in zip(planned.needs, needed, strict=True) if dep is not None}
     results = {name: step.result or {} for name, step in found.items()}
     held = StoredStep(Step(step_id=planned.step_id), 0) if mine is None else mine
@@ -101,7 +109,18 @@ async def _look(
     except StepFailed as error:  # the condition cannot be decided: the step's author has to act
         await fail(delivery, delivery.error(error.code, f"when: {error}"))
         return ACK
+    if absent and decision not in _CREATES:
+        return await _look(services, stored, plan, planned, isolated=isolated)
     return await _act(delivery, decision, results, isolated=isolated)
+
+
+async def _read(
+    services: Services, run: Run, record: str, needs: Sequence[str], *, absent: bool
+) -> list[StoredStep | None]:
+    """Return the step, or None where it is supposed to be absent, and then the steps that it needs."""
+    if absent:
+        return [None, *(await read_steps(services, run, needs) if needs else [])]
+    return await read_steps(services, run, [record, *needs])
 
 
 def _condition(planned: PlanStep, run: Run, results: Results) -> bool:
