@@ -6,19 +6,49 @@ again. So does this process.
 
 It keeps the rows of a script's last statement only, and runs no MERGE inside of a transaction. BigQuery keeps those of
 each SELECT, as the result of a job of its own, and takes MERGE anywhere. So does this process.
+
+It looks up one table by listing every table of every project that it ever met, at nearly a millisecond each and several
+times a statement, so that each test makes the next one slower. This process reads the project's own catalogue instead,
+and keeps open only the projects that were used last.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import duckdb
 from local_bigquery import errors  # type: ignore[import-not-found]  # another environment has it
 from local_bigquery.cli import main  # type: ignore[import-not-found]  # as above
+from local_bigquery.engine import database  # type: ignore[import-not-found]  # as above
 from local_bigquery.jobs import query, runner  # type: ignore[import-not-found]  # as above
 from sqlglot import exp
 
 _BUSY: Final = ("Failed to commit", "Conflict on update")
+_OPEN_PROJECTS: Final = 4
+_RESULTS: Final = "emulator"  # the database that holds the rows of jobs: tables without any NOT NULL
+_TEMPORARY: Final = "SELECT table_name FROM duckdb_tables() WHERE temporary"
+_SCHEMAS: Final = "{0}.ducklake_schema AS s WHERE s.end_snapshot IS NULL"
+_TABLES: Final = (
+    "{0}.ducklake_table AS t JOIN {0}.ducklake_schema AS s USING (schema_id)"
+    " {more} WHERE t.end_snapshot IS NULL AND s.end_snapshot IS NULL"
+)
+_STATISTICS: Final = "LEFT JOIN {0}.ducklake_table_stats USING (table_id)"
+_COLUMNS: Final = "JOIN {0}.ducklake_column AS c ON c.table_id = t.table_id AND c.end_snapshot IS NULL"
+_VIEWS: Final = (
+    "{0}.ducklake_view AS v JOIN {0}.ducklake_schema AS s USING (schema_id)"
+    " WHERE v.end_snapshot IS NULL AND s.end_snapshot IS NULL"
+)
+# What a listing of DuckDB becomes for one project: `{0}` is the database with the catalogue of its tables.
+_LISTINGS: Final = {
+    "duckdb_schemas()": "SELECT s.schema_name FROM " + _SCHEMAS,
+    "duckdb_tables()": "SELECT s.schema_name, t.table_name, coalesce(record_count, 0) AS estimated_size FROM "
+    + _TABLES.replace("{more}", _STATISTICS),
+    "duckdb_views()": "SELECT s.schema_name, v.view_name, false AS internal FROM " + _VIEWS,
+    "duckdb_columns()": "SELECT s.schema_name, t.table_name, c.column_name, c.nulls_allowed AS is_nullable FROM "
+    + _TABLES.replace("{more}", _COLUMNS)
+    + " AND c.parent_column IS NULL",
+}
 
 
 def patient(from_duckdb: Any) -> Any:
@@ -32,19 +62,90 @@ def patient(from_duckdb: Any) -> Any:
     return translated
 
 
-class InTransaction:
-    """A cursor that refuses to begin a transaction by itself: DuckDB would abort the one that is open."""
+class Projects:
+    """The projects that are open, the last used one last, and what is in one of them."""
+
+    def __init__(self, attach: Callable[[str], None], fetch: Callable[..., Any], objects: Callable[..., Any]) -> None:
+        self._attach, self._fetch, self._objects = attach, fetch, objects
+        self._open: dict[str, None] = {}
+        self._closed: set[str] = set()
+
+    def attach(self, project: str) -> None:
+        """Open a project; close the one that was not used for longest."""
+        self._attach(project)
+        self._closed.discard(project)
+        self._open.pop(project, None)
+        self._open[project] = None
+        if len(self._open) > _OPEN_PROJECTS:
+            oldest = next(iter(self._open))
+            self._open.pop(oldest)
+            self._closed.add(oldest)
+            database._attached.discard(oldest)  # noqa: SLF001 - it has no other place to reach in
+            database.execute(f"DETACH {database.quote(oldest)}")
+
+    def fetch(self, sql: str, params: list[Any] | None = None) -> Any:
+        """Return rows; listings for one project, which `params` begin with, are read from its own catalogue."""
+        listings = [name for name in _LISTINGS if name in sql]
+        if not listings or not params:
+            return self._fetch(sql, params)
+        project = params[0]
+        if project == _RESULTS:
+            return [] if listings == ["duckdb_columns()"] else self._fetch(sql, params)
+        if project in self._closed:
+            self.attach(project)
+        if project not in self._open:
+            return self._fetch(sql, params)
+        own = database.quote(f"__ducklake_metadata_{project}")
+        name = "'" + project.replace("'", "''") + "'"
+        for listing in listings:
+            sql = sql.replace(listing, f"(SELECT {name} AS database_name, * FROM ({_LISTINGS[listing].format(own)}))")
+        return self._fetch(sql, params)
+
+    def objects(self, project: str, dataset: str, table: str | None = None) -> Any:
+        """Return name, kind and count of rows of tables and views, or of one."""
+        if project != _RESULTS or table is None:
+            return self._objects(project, dataset, table)
+        try:
+            return [
+                (table, "TABLE", self._fetch(f"SELECT count(*) FROM {database.quote(project, dataset, table)}")[0][0])
+            ]
+        except duckdb.CatalogException:
+            return []
+
+
+class Cursor:
+    """A cursor of DuckDB with other answers to some statements."""
 
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cursor, name)
+
+
+class InTransaction(Cursor):
+    """It refuses to begin a transaction by itself: DuckDB would abort the one that is open."""
 
     def execute(self, sql: str, *arguments: Any) -> Any:
         if sql == "BEGIN":
             raise duckdb.TransactionException("a transaction is open")
         return self._cursor.execute(sql, *arguments)
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cursor, name)
+
+class Fresh(Cursor):
+    """It knows that a new cursor has no temporary tables: DuckDB would list all others too."""
+
+    def sql(self, sql: str, **options: Any) -> Any:
+        return self._cursor.sql("SELECT '' LIMIT 0" if sql == _TEMPORARY else sql, **options)
+
+
+def on_fresh_cursors(execute: Callable[..., Any]) -> Callable[..., Any]:
+    """Return the execution of a query that looks for temporary tables in sessions only."""
+
+    def executed(cursor: Any, *arguments: Any, session: Any = None, **options: Any) -> Any:
+        return execute(cursor if session else Fresh(cursor), *arguments, session=session, **options)
+
+    return executed
 
 
 class Results:
@@ -83,6 +184,9 @@ class Results:
 if __name__ == "__main__":
     results = Results(query._statement, runner._done)  # noqa: SLF001 - it has no other place to reach in
     query._statement, runner._done = results.run, results.done  # noqa: SLF001 - as above
+    query.execute = on_fresh_cursors(query.execute)
+    projects = Projects(database.attach, database.fetch, database.objects)
+    database.attach, database.fetch, database.objects = projects.attach, projects.fetch, projects.objects
     errors.STATUSES["backendError"] = (503, "UNAVAILABLE")
     errors.from_duckdb = patient(errors.from_duckdb)
     main()
