@@ -53,6 +53,14 @@ export interface Cancelled {
   status: string;
 }
 
+/** A parameter that a replay changed, in the epoch that the replay began; null where it was not given. */
+export interface Change {
+  epoch: number;
+  name: string;
+  before: unknown;
+  after: unknown;
+}
+
 /** One of several mistakes: where it stands and what is wrong. */
 export interface Fault {
   path: string;
@@ -116,15 +124,22 @@ export interface ReplayBody {
   applied?: Record<string, "keep" | "again">;
 }
 
-/** One line of a history. */
+/** One line of a history. `parameters` without those of type secret; `created_by`: the key's id, or the trigger. */
 export interface RunSummary {
   run_id: string;
   org: string;
   pipeline: string;
   status: string;
   trigger: string;
+  created_by: string;
+  credential_id: string;
+  start_date: string | null;
+  end_date: string | null;
+  parameters: Record<string, unknown>;
+  changes: Change[];
   epoch: number;
   records_processed: number;
+  rows_written: number;
   error_message: string | null;
   created_at: string;
   started_at: string | null;
@@ -132,15 +147,22 @@ export interface RunSummary {
   duration_ms: number | null;
 }
 
-/** A run with its steps. `parameters` without those of type secret; `created_by`: the key's id, or the trigger. */
+/** A run with its steps. */
 export interface RunView {
   run_id: string;
   org: string;
   pipeline: string;
   status: string;
   trigger: string;
+  created_by: string;
+  credential_id: string;
+  start_date: string | null;
+  end_date: string | null;
+  parameters: Record<string, unknown>;
+  changes: Change[];
   epoch: number;
   records_processed: number;
+  rows_written: number;
   error_message: string | null;
   created_at: string;
   started_at: string | null;
@@ -148,10 +170,7 @@ export interface RunView {
   duration_ms: number | null;
   provider: string;
   domain: string;
-  parameters: Record<string, unknown>;
-  created_by: string;
   progress: number;
-  rows_written: number;
   waits_for: string | null;
   parent_run: string | null;
   children: string[];

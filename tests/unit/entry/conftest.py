@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from convergence.bootstrap import installation
+from convergence.engine.views.models import StepView
 from convergence.entry.cli.main import run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -90,3 +91,13 @@ def acme(cli: Cli) -> Cli:
     """The command, with an org `acme`."""
     assert cli("org", "create", "acme").code == 0
     return cli
+
+
+def a_step(step_id: str, status: str) -> StepView:
+    """Return a step as the views show it."""
+    return {
+        "step_id": step_id, "ps_type": "x", "status": status, "trigger": None, "attempts": 1, "attempts_max": 3,
+        "started_at": None, "completed_at": None, "duration_ms": 1500, "rows_processed": 0, "rows_written": 0,
+        "error_message": None, "crashes": 0, "crashes_when_proven": 0, "crashes_when_isolated": 0,
+        "next_attempt_at": None,
+    }  # fmt: skip

@@ -31,24 +31,15 @@ from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, program_name
 from convergence.errors import InvalidInput
-from tests.unit.entry.conftest import Cli
-
-
-def a_step(step_id: str, status: str) -> StepView:
-    return {
-        "step_id": step_id, "ps_type": "x", "status": status, "trigger": None, "attempts": 1, "attempts_max": 3,
-        "started_at": None, "completed_at": None, "duration_ms": 1500, "rows_processed": 0, "rows_written": 0,
-        "error_message": None, "crashes": 0, "crashes_when_proven": 0, "crashes_when_isolated": 0,
-        "next_attempt_at": None,
-    }  # fmt: skip
+from tests.unit.entry.conftest import Cli, a_step
 
 
 def test_the_steps_table_tells_of_crashes_and_of_the_next_try(capsys: pytest.CaptureFixture[str]) -> None:
     due = "2026-11-28T19:40:05.000000Z"
     resting: StepView = {**a_step("a", "retrying"), "crashes": 3, "crashes_when_isolated": 1, "next_attempt_at": due}
-    view: Any = {"steps": [resting, a_step("b", "completed")]}
+    view: Any = {"created_at": due, "steps": [resting, a_step("b", "completed")]}
     steps_table(Output(), view)
-    assert "(crashes: 3, 1 of them alone; next try 19:40:05)" in capsys.readouterr().out
+    assert "(crashes: 3, 1 of them alone; next try 19:40:05 UTC)" in capsys.readouterr().out
 
 
 MANY_DIGITS = "12345678901234567890.123456789012345678"
@@ -170,7 +161,7 @@ def test_a_terminal_gets_a_row_for_each_step(acme: Cli, tmp_path: Path) -> None:
     with reading(EmbeddedOptions(data_dir=tmp_path / ".convergence")) as services:
         asyncio.run(draw())
     assert "✓ load_greeting" in screen.getvalue()
-    assert "1,234 rows" in screen.getvalue()
+    assert "1,234 rows so far" in screen.getvalue()
 
 
 @pytest.fixture

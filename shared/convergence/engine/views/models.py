@@ -35,16 +35,36 @@ class StepView(TypedDict):
     error_message: str | None
 
 
+class Change(TypedDict):
+    """A parameter that a replay changed, in the epoch that the replay began; null where it was not given."""
+
+    epoch: int
+    name: str
+    before: Any
+    after: Any
+
+
 class RunSummary(TypedDict):
-    """One line of a history."""
+    """One line of a history. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
+
+    `start_date` and `end_date` are the days that the run covers, null before it is admitted; `changes`: what replays
+    changed. `records_processed` are rows read.
+    """
 
     run_id: str
     org: str
     pipeline: str
     status: str
     trigger: str
+    created_by: str
+    credential_id: str
+    start_date: str | None
+    end_date: str | None
+    parameters: dict[str, Any]
+    changes: list[Change]
     epoch: int
     records_processed: int
+    rows_written: int
     error_message: str | None
     created_at: str
     started_at: str | None
@@ -53,7 +73,7 @@ class RunSummary(TypedDict):
 
 
 class RunView(RunSummary):
-    """A run with its steps. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
+    """A run with its steps.
 
     `parent_run`: the run after which it was started; `children`: those that were started after it.
     `progress`: the share of steps that are done, 0 to 100; `waits_for`: why it waits; `focus`: the verdicts of the
@@ -62,10 +82,7 @@ class RunView(RunSummary):
 
     provider: str
     domain: str
-    parameters: dict[str, Any]
-    created_by: str
     progress: int
-    rows_written: int
     waits_for: str | None
     parent_run: str | None
     children: list[str]

@@ -18,7 +18,7 @@ from convergence.domain.times import to_text
 from convergence.engine.finish_run import matching_end_steps
 from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
-from convergence.engine.views.models import History, Move, RunSummary, RunView, StepView
+from convergence.engine.views.models import Change, History, Move, RunSummary, RunView, StepView
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.documents import Order, Where
 
@@ -41,14 +41,12 @@ def status_of(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datet
     done = sum(step["status"] in STEP_DONE for step in graph)
     summary = _summary(run, now)
     summary["records_processed"] = sum(step["rows_processed"] for step in graph)
+    summary["rows_written"] = sum(step["rows_written"] for step in graph)
     return {
         **summary,
         "provider": run.provider,
         "domain": plan.domain,
-        "parameters": dict(run.parameters),
-        "created_by": run.created_by or run.trigger,
         "progress": 100 if run.status is RunStatus.COMPLETED else 100 * done // max(1, len(graph)),
-        "rows_written": sum(step["rows_written"] for step in graph),
         "waits_for": _waits_for(run, plan, stored, now),
         "parent_run": run.parent_run or None,
         "children": list(run.children),
@@ -78,6 +76,11 @@ async def history(
     page = await _page(services, "runs", where, limit, cursor)
     now = services.clock.now()
     return {"runs": [_summary(Run.from_data(data), now) for _, data in page[0]], "cursor": page[1]}
+
+
+async def summary(services: Services, org: str, run_id: str) -> RunSummary:
+    """Return a run of `org` as one line of a history. Raises `NotFound`."""
+    return _summary((await require_run(services, org, run_id)).run, services.clock.now())
 
 
 async def transitions(services: Services, org: str, run_id: str) -> list[Move]:
@@ -134,14 +137,38 @@ def _summary(run: Run, now: datetime) -> RunSummary:
         "pipeline": run.pipeline,
         "status": run.status.value,
         "trigger": run.trigger,
+        "created_by": run.created_by or run.trigger,
+        "credential_id": run.credential_id,
+        "start_date": _day(run, "start_date"),
+        "end_date": _day(run, "end_date"),
+        "parameters": dict(run.parameters),
+        "changes": _changes(run),
         "epoch": run.epoch,
         "records_processed": int(run.totals.get("rows_processed", 0)),
+        "rows_written": int(run.totals.get("rows_written", 0)),
         "error_message": None if run.error is None else str(run.error.get("message")),
         "created_at": to_text(run.created_at),
         "started_at": _text(run.started_at),
         "completed_at": _text(run.finished_at),
         "duration_ms": _ms(run.created_at, run.finished_at, now),
     }
+
+
+def _day(run: Run, name: str) -> str | None:
+    value = run.parameters.get(name)
+    return value if isinstance(value, str) else None
+
+
+def _changes(run: Run) -> list[Change]:
+    """Return what each replay changed in the parameters, oldest first."""
+    found: list[Change] = []
+    sets = [each["parameters"] for each in run.former] + [run.parameters]
+    for each, before, after in zip(run.former, sets, sets[1:], strict=False):
+        for name in sorted({*before, *after}):
+            old, new = before.get(name), after.get(name)
+            if old != new:
+                found.append({"epoch": each["until"] + 1, "name": name, "before": old, "after": new})
+    return found
 
 
 def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], now: datetime) -> StepView:

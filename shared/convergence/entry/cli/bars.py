@@ -31,6 +31,8 @@ _MARKS: Final = {
 }
 _AT_WORK: Final = ("running", "processing")
 _FIRST: Final = ("failed", *_AT_WORK, "retrying")  # shown first when there are more steps than lines
+_WIDE, _NARROW, _ROOMY = 20, 6, 100  # columns of a bar, and of a terminal that has room for the wider one
+_MARK: Final = len("✓ ")
 _OTHER_LINES: Final = 4
 
 
@@ -62,8 +64,10 @@ class Bars:
             (run["pipeline"], "bold"), f"  {run['run_id']}  ", (run["status"], _colour(run["status"])),
             f"  {run['progress']} %  {seconds(run['duration_ms'])}",
         )  # fmt: skip
-        table = Table.grid(padding=(0, 2))
         shown = fitting(run["steps"], room)
+        table = Table.grid(padding=(0, 2))
+        longest = max((len(step["step_id"]) for step in shown), default=0) + _MARK
+        table.add_column(min_width=min(longest, self._console.width // 2), overflow="fold")
         for step in shown:
             table.add_row(*self._row(run["run_id"], step))
         hidden = len(run["steps"]) - min(room, len(run["steps"]))
@@ -77,12 +81,11 @@ class Bars:
     def _row(self, run_id: str, step: StepView) -> tuple[RenderableType, ...]:
         rows, total, note = self._rows.seen.get((run_id, step["step_id"]), (0, None, ""))
         word, colour = step["status"], _colour(step["status"])
-        shown = max(rows, step["rows_processed"], step["rows_written"])
         attempts = step["attempts"] + (step["next_attempt_at"] is not None and not step["crashes"])
         return (
-            Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour, no_wrap=True),
-            _bar(word, rows, total),
-            Text(f"{shown:,} rows" if shown else "", justify="right"),
+            Text(f"{_MARKS.get(word, ' ')} {step['step_id']}", style=colour),
+            _bar(word, rows, total, width=_WIDE if self._console.width >= _ROOMY else _NARROW),
+            Text(_counts(step, rows), justify="right"),
             Text(f"attempt {attempts} of {step['attempts_max']}" if attempts > 1 else "", style="yellow"),
             Text(seconds(step["duration_ms"]), justify="right"),
             Text(first_line(note) if word in _AT_WORK else "", style="bright_black", no_wrap=True, overflow="ellipsis"),
@@ -105,8 +108,15 @@ def fitting(steps: Sequence[StepView], room: int) -> list[StepView]:
     return sorted(chosen, key=lambda step: order[step["step_id"]])
 
 
-def _bar(word: str, rows: int, total: int | None) -> ProgressBar:
-    settings: dict[str, Any] = {"width": 20, "complete_style": _colour(word), "finished_style": _colour(word)}
+def _counts(step: StepView, rows: int) -> str:
+    """Return rows read and written of a step that has answered, before that what it has reported so far."""
+    if not step["rows_processed"] and not step["rows_written"]:
+        return f"{rows:,} rows so far" if rows else ""
+    return f"{step['rows_processed']:,} read, {step['rows_written']:,} written"
+
+
+def _bar(word: str, rows: int, total: int | None, *, width: int) -> ProgressBar:
+    settings: dict[str, Any] = {"width": width, "complete_style": _colour(word), "finished_style": _colour(word)}
     if word in {"completed", "skipped"}:
         return ProgressBar(total=1, completed=1, **settings)
     if word in _AT_WORK:

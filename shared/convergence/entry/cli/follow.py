@@ -10,11 +10,12 @@ from typing import Any, Final, Protocol
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.views import runs as views
-from convergence.engine.views.models import Move, RunView
+from convergence.engine.views.models import Move, RunSummary, RunView
 from convergence.entry.cli.installation import Writer
-from convergence.entry.cli.output import Output, first_line, plain_terminal, seconds, status
+from convergence.entry.cli.output import Output, cell, first_line, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
 
+_SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
 TICK_S: Final = 0.1
 REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
 
@@ -47,18 +48,25 @@ class Lines:
     def __init__(self, out: Output) -> None:
         self._out = out
         self._seen: set[tuple[str, str | None, str, str]] = set()
+        self._since: dict[str, str] = {}
 
     async def show(self, services: Services, runs: Sequence[Run]) -> None:
         """Print what is new."""
         for run in runs:
+            since = self._since.setdefault(run.run_id, replayed_at(run))
             for move in await views.transitions(services, run.org, run.run_id):
                 key = (run.run_id, move["step_id"], move["at"], move["status"])
-                if key not in self._seen:
+                if move["at"] >= since and key not in self._seen:
                     self._seen.add(key)
                     self._out.note(move_line(move, run.run_id))
 
     def close(self) -> None:
         """Nothing to do."""
+
+
+def replayed_at(run: Run) -> str:
+    """Return when the latest replay of a run began, as its moves have it: they are new from then on; else empty."""
+    return str(run.transitions[-1][0]) if run.epoch and run.transitions else ""
 
 
 def move_line(move: Move | Mapping[str, Any], run_id: str) -> str:
@@ -106,6 +114,30 @@ def verdict(found: Mapping[str, Any]) -> str:
     return ", ".join(parts) + ")"
 
 
+def origin(run: RunSummary) -> list[str]:
+    """Return, a line each, what a run covers, who started it and when, its other parameters, and what replays changed.
+
+    Times have their date and zone: a reader of another day, or of another zone, sees the same moment.
+    """
+    lines = []
+    if run["start_date"] is not None:
+        lines.append(f"dates    {run['start_date']} to {run['end_date']}")
+    began = f"began    {run['created_at'][:19].replace('T', ' ')} UTC, {run['trigger']}"
+    by = f" by {run['created_by']}" if run["created_by"] != run["trigger"] else ""
+    lines.append(f"{began}{by}" + (f", credential {run['credential_id']}" if run["credential_id"] else ""))
+    others = {name: value for name, value in run["parameters"].items() if name not in _SHOWN_APART}
+    if others:
+        lines.append("with     " + ", ".join(f"{name}={cell(value)}" for name, value in others.items()))
+    for change in run["changes"]:
+        before, after = (_value(change[side]) for side in ("before", "after"))
+        lines.append(f"replay {change['epoch']} changed {change['name']}: {before} -> {after}")
+    return lines
+
+
+def _value(value: Any) -> str:
+    return "(none)" if value is None else cell(value)
+
+
 def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
     """Print how a run ended, in a few lines, and what to do about a failure."""
     done = sum(step["status"] in {"completed", "skipped"} for step in run["steps"] if step["trigger"] is None)
@@ -116,12 +148,14 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         seconds(run["duration_ms"]),
     ]
     out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  " + " · ".join(figures))
+    for line in origin(run):
+        out.wrapped(line)
     for found in run["focus"]:
         out.line(f"  FOCUS: {verdict(found)}")
     for warning in run["warnings"]:
-        out.line(f"  warning: {warning}")
+        out.wrapped(f"warning: {warning}")
     if run["error_message"] is not None:
-        out.line(f"  {run['error_message']}")
+        out.wrapped(run["error_message"])
     if run["status"] in {"failed", "cancelled"}:
         out.line(f"  look:   {command('logs', run['run_id'])}")
         out.line(f"  again:  {command('replay', run['run_id'])}")

@@ -56,6 +56,12 @@ class Output:
         """Print a line of a result."""
         click.echo(text, color=self._color)
 
+    def wrapped(self, text: str) -> None:
+        """Print a line of a result below another one: on a terminal over as many lines as it takes, never cut."""
+        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        for line in text.splitlines():
+            self.line(f"  {line}" if room is None else _below(line, room, indent="  "))
+
     def note(self, text: str) -> None:
         """Print a note to stderr."""
         click.echo(text, err=True, color=self._color)
@@ -132,15 +138,18 @@ def _fitted(row: Sequence[str], widths: Sequence[int], right: Collection[int], r
     line = _row(row, widths, right)
     if room is None or len(line) <= room or len(row) == 1 or len(row) - 1 in right:
         return line
-    below = textwrap.fill(
-        row[-1],
+    return f"{_row(row[:-1], widths[:-1], right)}\n{_below(row[-1], room)}".rstrip("\n")
+
+
+def _below(text: str, room: int, indent: str = _INDENT) -> str:
+    return textwrap.fill(
+        text,
         max(room, _NARROWEST),
-        initial_indent=_INDENT,
+        initial_indent=indent,
         subsequent_indent=_INDENT,
         break_on_hyphens=False,
         break_long_words=False,  # an address stays one word, to be copied
     )
-    return f"{_row(row[:-1], widths[:-1], right)}\n{below}".rstrip("\n")
 
 
 def _row(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:

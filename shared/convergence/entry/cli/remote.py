@@ -58,7 +58,18 @@ def replay(
         body["parameters"] = given(server, pipeline, words, ask=False)
     path = f"/pipelines/replay/{quoted(org)}/{quoted(run_id)}" if dead_letter is None else f"{dead_letter}/replay"
     accepted = server.ask("POST", path, json=body)
-    return _followed(session, server, org, accepted, wait=wait)
+    seen = _before_replay(server, org, accepted["run_id"]) if wait else ""
+    return _followed(session, server, org, accepted, wait=wait, seen=seen)
+
+
+def _before_replay(server: Server, org: str, run_id: str) -> str:
+    """Return the id of the last event before the latest replay: what stands before it was shown when it happened."""
+    moves = server.get(f"/pipelines/logs/{quoted(org)}/{quoted(run_id)}/transitions")["transitions"]
+    begun = [number for number, move in enumerate(moves) if not move["step_id"] and move["why"].startswith("replay ")]
+    if not begun or begun[-1] == 0:
+        return ""
+    last = moves[begun[-1] - 1]
+    return f"{last['at']}/{last['step_id'] or ''}/{last['status']}"
 
 
 def cancel(session: Session, server: Server, run_id: str) -> int:
@@ -94,7 +105,9 @@ def given(server: Server, pipeline: str, words: Words, *, ask: bool = True) -> d
     return read_parameters(name, specs, *words, ask=ask)
 
 
-def _followed(session: Session, server: Server, org: str, accepted: Mapping[str, Any], *, wait: bool) -> int:
+def _followed(
+    session: Session, server: Server, org: str, accepted: Mapping[str, Any], *, wait: bool, seen: str = ""
+) -> int:
     if not wait:
         if session.out.json:
             session.out.data({"run_id": accepted["run_id"], "status": accepted["status"]})
@@ -102,12 +115,11 @@ def _followed(session: Session, server: Server, org: str, accepted: Mapping[str,
             look = session.command("status", accepted["run_id"])
             session.out.line(f"accepted  {accepted['run_id']}; the server does the work, look with: {look}")
         return 0
-    return _finish_step(session, _follow(session, server, org, accepted["run_id"]))
+    return _finish_step(session, _follow(session, server, org, accepted["run_id"], seen))
 
 
-def _follow(session: Session, server: Server, org: str, run_id: str) -> RunView:
-    """Show the moves as the server streams them; if the stream breaks off, continue after the last one."""
-    seen = ""
+def _follow(session: Session, server: Server, org: str, run_id: str, seen: str) -> RunView:
+    """Show the moves behind `seen` as the server streams them; if the stream breaks off, continue after the last."""
     while True:
         for name, move in server.events(f"/pipelines/events/{quoted(org)}/{quoted(run_id)}", seen):
             seen = name

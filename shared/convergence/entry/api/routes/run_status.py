@@ -12,7 +12,7 @@ from typing_extensions import TypedDict
 
 from convergence.domain.status import RunStatus
 from convergence.engine.views import runs as views
-from convergence.engine.views.models import History, Move, RunView, StepView
+from convergence.engine.views.models import History, Move, RunSummary, RunView, StepView
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.json import Json
 from convergence.entry.api.problems import documented
@@ -37,9 +37,10 @@ class Entry(TypedDict):
 
 
 class Logs(TypedDict):
-    """A run's log, in order of time."""
+    """A run's log, in order of time, and the run with its parameters."""
 
     run_id: str
+    run: RunSummary
     entries: list[Entry]
 
 
@@ -81,7 +82,8 @@ async def history(
 @router.get("/logs/{org}/{run_id}", response_model=Logs, responses=documented(404))
 async def logs(org: OrgName, run_id: RunId, at: At, _: Reader) -> Json:
     """Return moves and log lines, in order of time."""
-    return Json({"run_id": run_id, "entries": await _entries(at, org, run_id)})
+    run = await views.summary(at.services, org, run_id)
+    return Json({"run_id": run_id, "run": run, "entries": await _entries(at, org, run_id)})
 
 
 @router.get("/logs/{org}/{run_id}/steps", response_model=Steps, responses=documented(404))

@@ -7,7 +7,7 @@ import asyncio
 import click
 
 from convergence.engine.views import runs as views
-from convergence.engine.views.models import History
+from convergence.engine.views.models import History, RunSummary
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import seconds
 from convergence.entry.cli.server import quoted
@@ -57,17 +57,33 @@ def _show(session: Session, org: str, page: History, *, filtered: bool, limit: i
             run["run_id"],
             run["status"],
             run["pipeline"],
+            _dates(run),
             run["created_at"][:19].replace("T", " "),
+            run["trigger"],
             seconds(run["duration_ms"]),
             f"{run['records_processed']:,}",
-            run["error_message"] or "",
+            f"{run['rows_written']:,}",
+            "; ".join(_details(run)),
         )
         for run in page["runs"]
     ]
     if not rows:
         session.out.line(f"{org} has no such run yet." if filtered else f"{org} has no run yet.")
         return 0
-    session.out.table(("run", "status", "pipeline", "began (UTC)", "time", "rows", ""), rows, right={4, 5})
+    headers = ("run", "status", "pipeline", "dates", "began (UTC)", "trigger", "time", "read", "written", "")
+    session.out.table(headers, rows, right={6, 7, 8})
     if page["cursor"] is not None:
         session.out.note(f"more: {session.command('history', org, '--limit', str(limit), '--cursor', page['cursor'])}")
     return 0
+
+
+def _dates(run: RunSummary) -> str:
+    first, last = run["start_date"], run["end_date"]
+    return first or "" if first == last else f"{first} to {last}"
+
+
+def _details(run: RunSummary) -> list[str]:
+    """Return credential, changes by replays, and the error last: that may be long."""
+    found = [f"credential {run['credential_id']}"] if run["credential_id"] else []
+    found += [f"replay {change['epoch']} changed {change['name']}" for change in run["changes"]]
+    return found + ([run["error_message"]] if run["error_message"] else [])

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 import click
 
 from convergence.engine.views import runs as views
+from convergence.engine.views.models import RunSummary, RunView
 from convergence.entry.cli import log_file, remote
+from convergence.entry.cli.follow import origin
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import status
 from convergence.entry.cli.run_ids import find_run
@@ -31,35 +33,45 @@ def command(session: Session, run_id: str | None, step: str | None) -> int:
     """
     server = session.server()
     if server is None:
-        org, found, entries, steps = asyncio.run(_read(session, run_id))
+        run, entries, steps = asyncio.run(_read(session, run_id))
     else:
         org, found = server.org, server.run_id(run_id)
-        steps = [each["step_id"] for each in remote.status(server, org, found)["steps"]] if step is not None else []
+        view = remote.status(server, org, found)
+        run, steps = summary_of(view), [each["step_id"] for each in view["steps"]]
         entries = server.get(f"/pipelines/logs/{quoted(org)}/{quoted(found)}")["entries"]
     if step is not None and step not in steps:
-        raise NotFound(f"{found} has no step {step!r}.{did_you_mean(step, steps)}")
-    return _show(session, org, found, entries, step)
+        raise NotFound(f"{run['run_id']} has no step {step!r}.{did_you_mean(step, steps)}")
+    return _show(session, run, entries, step)
 
 
-async def _read(session: Session, run_id: str | None) -> tuple[str, str, list[dict[str, Any]], list[str]]:
+async def _read(session: Session, run_id: str | None) -> tuple[RunSummary, list[dict[str, Any]], list[str]]:
     with session.reading() as services:
         org, found = await find_run(services, run_id)
-        steps = [each["step_id"] for each in (await views.status(services, org, found))["steps"]]
+        view = await views.status(services, org, found)
         moves = await views.transitions(services, org, found)
     entries: list[dict[str, Any]] = [{"kind": "move", **move} for move in moves]
     entries += [
         {"kind": "log", "step_id": None, **line}
         for line in log_file.read_run(session.installation.log_file(session.place), found)
     ]
-    return org, found, sorted(entries, key=lambda entry: entry["at"]), steps
+    steps = [each["step_id"] for each in view["steps"]]
+    return summary_of(view), sorted(entries, key=lambda entry: entry["at"]), steps
 
 
-def _show(session: Session, org: str, found: str, entries: list[dict[str, Any]], step: str | None) -> int:
+def summary_of(view: RunView) -> RunSummary:
+    """Return a run without its steps."""
+    return cast("RunSummary", {name: value for name, value in view.items() if name in RunSummary.__annotations__})
+
+
+def _show(session: Session, run: RunSummary, entries: list[dict[str, Any]], step: str | None) -> int:
     if step is not None:
         entries = [entry for entry in entries if entry["step_id"] == step]
     if session.out.json:
-        session.out.data({"run_id": found, "org": org, "entries": entries})
+        session.out.data({"run_id": run["run_id"], "org": run["org"], "run": run, "entries": entries})
         return 0
+    session.out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  (times are UTC)")
+    for line in origin(run):
+        session.out.wrapped(line)
     width = max((len(entry["step_id"] or "") for entry in entries), default=0)
     for entry in entries:
         at, step_id = entry["at"][:23].replace("T", " "), entry["step_id"] or ""

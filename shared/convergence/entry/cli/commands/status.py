@@ -51,7 +51,8 @@ def _ask(server: Server, run_id: str | None) -> RunView:
 
 
 def steps_table(out: Output, view: RunView) -> None:
-    """Print the steps in plan order."""
+    """Print the steps in plan order. A step that began on another day than its run shows that day."""
+    day = (view["created_at"] or "")[:10]
     rows = [
         (
             step["step_id"],
@@ -59,18 +60,23 @@ def steps_table(out: Output, view: RunView) -> None:
             f"{step['attempts']}/{step['attempts_max']}" if step["attempts"] else "",
             f"{step['rows_processed']:,}" if step["rows_processed"] else "",
             f"{step['rows_written']:,}" if step["rows_written"] else "",
-            "" if step["started_at"] is None else step["started_at"][11:23],
+            _started(step, day),
             seconds(step["duration_ms"]),
             " ".join(filter(None, (_crashes(step), step["error_message"]))),
         )
         for step in view["steps"]
     ]
-    headers = ("step", "status", "attempts", "read", "written", "started", "time", "")
+    headers = ("step", "status", "attempts", "read", "written", "started (UTC)", "time", "")
     out.table(headers, rows, right={2, 3, 4, 6})
+
+
+def _started(step: StepView, day: str) -> str:
+    at = step["started_at"]
+    return "" if at is None else at[11:23] if at.startswith(day) else at[:23].replace("T", " ")
 
 
 def _crashes(step: StepView) -> str | None:
     if not step["crashes"] or step["status"] == "failed":  # then the error includes it
         return None
     counts = f"crashes: {step['crashes']}, {step['crashes_when_isolated']} of them alone"
-    return f"({counts}; next try {step['next_attempt_at'][11:19]})" if step["next_attempt_at"] else f"({counts})"
+    return f"({counts}; next try {step['next_attempt_at'][11:19]} UTC)" if step["next_attempt_at"] else f"({counts})"
