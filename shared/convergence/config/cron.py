@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from datetime import UTC, datetime, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from functools import lru_cache
+from heapq import heappop, heappush
 from typing import Final
 from zoneinfo import ZoneInfo, available_timezones
 
@@ -24,6 +25,7 @@ _NAMED = {
 }
 _SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
 _LONGEST: Final = 200  # characters of an expression; CronSim reads every item of a list
+_CHANGE_MAX: Final = timedelta(hours=3)  # by which clocks are moved: two hours at Troll
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
 
 
@@ -86,14 +88,40 @@ def _zones() -> frozenset[str]:
 def fire_times(cron: str, timezone: str, after: datetime) -> Iterator[datetime]:
     """Yield the fire times after `after`, in UTC.
 
-    Around a change of clocks: a fire time inside the skipped hour moves to its end; one inside the doubled hour
-    fires once (Debian cron's rules, as CronSim follows them).
+    Around a change of clocks: a fixed time inside the skipped hour moves to its end, and one inside the doubled hour
+    fires once, the first time (Debian cron's rules, as CronSim follows them). An expression whose minute or hour
+    begins with a star follows elapsed time.
     """
-    for fire in CronSim(cron, after.astimezone(zone(timezone))):
-        yield fire.astimezone(UTC)
+    return _fire_times(cron, zone(timezone), after, reverse=False)
 
 
 def fire_times_before(cron: str, timezone: str, before: datetime) -> Iterator[datetime]:
     """Yield the fire times before `before`, latest first, in UTC."""
-    for fire in CronSim(cron, before.astimezone(zone(timezone)), reverse=True):
-        yield fire.astimezone(UTC)
+    return _fire_times(cron, zone(timezone), before, reverse=True)
+
+
+def _fire_times(cron: str, where: tzinfo, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+    found = CronSim(cron, start.astimezone(where), reverse=reverse)
+    if where is UTC or found.fixup_tz is not None:
+        return (fire.astimezone(UTC) for fire in found)
+    return _elapsed(cron, where, start, reverse=reverse)
+
+
+def _elapsed(cron: str, where: tzinfo, start: datetime, *, reverse: bool) -> Iterator[datetime]:
+    """Yield every instant at which the clocks in `where` show a matching time, both of a doubled one.
+
+    CronSim itself goes by whole hours and misses some where clocks move by half an hour (Lord Howe).
+    """
+    sign = -1 if reverse else 1
+    start = start.astimezone(UTC)
+    waiting: list[tuple[float, datetime]] = []
+    around = {(start + hours).astimezone(where).utcoffset() for hours in (-_CHANGE_MAX, timedelta(0), _CHANGE_MAX)}
+    earlier = sign * _CHANGE_MAX if len(around) > 1 else timedelta(0)  # a doubled time may lie on both sides of `start`
+    for local in CronSim(cron, start.astimezone(where).replace(tzinfo=None) - earlier, reverse=reverse):
+        both = {local.replace(tzinfo=where, fold=fold).astimezone(UTC) for fold in (0, 1)}
+        for instant in both:
+            if instant.astimezone(where).replace(tzinfo=None) == local and sign * (instant - start) > timedelta(0):
+                heappush(waiting, (sign * instant.timestamp(), instant))
+        reached = min(sign * instant.timestamp() for instant in both)  # no later local time comes before it
+        while waiting and waiting[0][0] <= reached:
+            yield heappop(waiting)[1]
