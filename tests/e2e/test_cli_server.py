@@ -104,6 +104,15 @@ def test_the_beginning_of_a_runs_id_and_a_wrong_step_are_treated_as_in_this_proc
     assert (wrong.code, f"{run_id} has no step 'nope'" in wrong.err) == (2, True)
 
 
+def test_a_query_is_answered_by_the_server_as_in_this_process(cli: Cli, org: str) -> None:
+    sql = "SELECT NUMERIC '1.50' AS money, TIMESTAMP '2026-11-07 01:02:03+00:00' AS at"
+    assert cli("query", org, sql, "--output", "csv").out == "money,at\n1.5,2026-11-07T01:02:03Z\n"
+    assert cli("query", org, sql, "--json").data["rows"] == [{"money": "1.5", "at": "2026-11-07T01:02:03+00:00"}]
+    wrong = cli("query", org, "SELECT * FROM missing")
+    assert (wrong.code, "missing" in wrong.err) == (2, True)
+    assert "at most 10,000" in cli("query", org, sql, "--limit", "10001").err
+
+
 def test_the_operator_makes_orgs(cli: Cli) -> None:
     made = cli("org", "create", "operated", "--name", "Operated", "--concurrent", "3", "--profile", "admin_email=a@b.c")
     assert (made.code, made.out.startswith("cvk_")) == (0, True)
@@ -151,7 +160,7 @@ def test_a_secret_is_refused_on_the_command_line_before_it_is_sent(cli: Cli) -> 
 @pytest.mark.parametrize(
     ("argv", "step"),
     [
-        (("query", "acme", "SELECT 1"), "where the data directory is"),
+        (("query", "acme", "SELECT 1", "--output", "parquet"), "where the data directory is"),
         (("demo",), "omit --url and --profile"),
         (("resume",), "finishes by itself"),
     ],
@@ -185,6 +194,7 @@ def test_the_server_that_has_the_data_is_found_by_its_lock(
     assert made.code == 0, made.err
     assert cli(*here, "run", "found_by_lock", HELLO).code == 0
     assert cli(*here, "history", "found_by_lock", "--json").data["runs"][0]["status"] == "completed"
+    assert cli(*here, "query", "found_by_lock", "SELECT 1 AS n", "--csv").out == "n\n1\n"
     monkeypatch.delenv("CONVERGENCE_ROOT_KEY")
     locked = cli(*here, "run", "found_by_lock", HELLO)
     assert (locked.code, "set CONVERGENCE_API_KEY or CONVERGENCE_ROOT_KEY" in locked.err) == (4, True)

@@ -130,6 +130,14 @@ def test_a_query_answers_as_table_csv_and_json_with_every_digit(acme: Cli) -> No
     assert acme("query", "acme", sql).out.splitlines()[1].split() == ["a,b", "1.5", "2026-11-07"]
 
 
+def test_a_wide_row_is_shown_a_value_a_line(acme: Cli) -> None:
+    sql = "SELECT 'a' AS short, NUMERIC '1.50' AS much_longer"
+    assert acme("query", "acme", sql, "--output", "vertical").out == "row 1\n  short        a\n  much_longer  1.5\n"
+    assert acme("query", "acme", sql, "--output", "json").data["columns"] == ["short", "much_longer"]
+    assert acme("query", "acme", sql, "--output", "csv").out == acme("query", "acme", sql, "--csv").out
+    assert "--output and --csv cannot go together" in acme("query", "acme", sql, "--output", "json", "--csv").err
+
+
 def test_times_in_csv_are_to_the_second_in_utc(acme: Cli) -> None:
     sql = "SELECT TIMESTAMP '2026-11-07 01:02:03.456789+02:00' AS at"
     assert acme("query", "acme", sql, "--csv").out == "at\n2026-11-06T23:02:03Z\n"

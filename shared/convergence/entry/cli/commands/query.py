@@ -3,32 +3,42 @@
 from __future__ import annotations
 
 import sys
-from datetime import UTC, datetime
+import tempfile
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Final, cast
 
 import click
 
 from convergence.engine.services import dataset_of
+from convergence.engine.views.query import ROWS_MAX, TIMEOUT_MAX_S, QueryAnswer, result_of
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.output import Output, cell
-from convergence.entry.cli.server import not_there
+from convergence.entry.cli.results import show
+from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import Denied, InvalidInput, StepFailed
 from convergence.ports.warehouse import ParquetWriter, QueryResult, Scope, Statement
+
+_FORMS: Final = ("table", "vertical", "csv", "json", "parquet")
 
 
 @click.command("query", cls=Command)
 @click.argument("org")
 @click.argument("sql")
-@click.option("--csv", "as_csv", is_flag=True, help="As CSV, with a header.")
+@click.option(
+    "--output",
+    "form",
+    type=click.Choice(_FORMS),
+    help="How rows are printed: vertical is one value a line; parquet is for a pipe or file.",
+)
+@click.option("--csv", "as_csv", is_flag=True, help="The same as --output csv.")
 @click.option(
     "--parquet",
     "parquet",
     type=click.Path(dir_okay=False, writable=True, path_type=Path),
     help="To this Parquet file, with the types of the columns.",
 )
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=10_000, show_default=True, help="Rows at most.")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=ROWS_MAX, show_default=True, help="Rows at most.")
 @click.option(
     "--timeout",
     "timeout_s",
@@ -39,44 +49,79 @@ from convergence.ports.warehouse import ParquetWriter, QueryResult, Scope, State
 )
 @click.pass_obj
 def command(
-    session: Session, org: str, sql: str, as_csv: bool, parquet: Path | None, limit: int, timeout_s: float
+    session: Session,
+    org: str,
+    sql: str,
+    form: str | None,
+    as_csv: bool,
+    parquet: Path | None,
+    limit: int,
+    timeout_s: float,
 ) -> int:
     """Run one GoogleSQL SELECT on the dataset of ORG. `-` reads the statement from stdin.
+
+    While `convergence serve` has the data, it answers, with at most 10,000 rows and within a minute.
 
     Numbers of type NUMERIC are text in JSON, digit by digit; times in CSV are YYYY-MM-DDTHH:mm:ssZ, as FOCUS has them.
 
     \b
     Example:
       convergence query acme "SELECT x_Model, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY 1"
+      convergence query acme "SELECT * FROM cost_data_standard_1_3 LIMIT 1" --output vertical
     """
-    if as_csv and session.out.json:
-        raise InvalidInput("--csv and --json cannot go together")
-    if parquet is not None and as_csv:
-        raise InvalidInput("--csv and --parquet cannot go together")
-    if session.server() is not None:
-        not_there("run SQL", "ask BigQuery, or run this where the data directory is")
+    form = _form(session, form, parquet, as_csv=as_csv)
+    server = session.server(writes=True)
+    if server is not None and form == "parquet":
+        not_there("write Parquet", "use --output csv, or run this where the data directory is while no server has it")
     text = sys.stdin.read() if sql == "-" else sql
     if parquet is not None:
         written = session.go(_write(session, org, text, limit, timeout_s, parquet))
         found = {"file": str(parquet), "rows": written}
         session.out.data(found) if session.out.json else session.out.line(f"{written} rows in {parquet}")
         return 0
-    result = session.go(_query(session, org, text, limit, timeout_s))
-    if as_csv:
-        write_csv(session.out, result)
-    elif session.out.json:
-        session.out.data({"columns": result.columns, "rows": result.rows})
-    elif result.columns:
-        rows = [[row[name] for name in result.columns] for row in result.rows]
-        numbers = {
-            index
-            for index, name in enumerate(result.columns)
-            if rows and all(isinstance(row[name], int | float) or hasattr(row[name], "as_tuple") for row in result.rows)
-        }
-        session.out.table(result.columns, rows, right=numbers)
+    if form == "parquet":
+        _to_stdout(session, org, text, limit, timeout_s)
+        return 0
+    if server is not None:
+        result = _ask(server, org, text, limit, timeout_s)
+    else:
+        result = session.go(_query(session, org, text, limit, timeout_s))
+    show(session.out, result, form)
     if len(result.rows) == limit:
         session.out.note(f"only the first {limit:,} rows are shown; --limit shows more")
     return 0
+
+
+def _form(session: Session, form: str | None, parquet: Path | None, *, as_csv: bool) -> str:
+    """Return the one form that the options name; `table` without any. Raises `InvalidInput` for two."""
+    named = {
+        "--output": form,
+        "--csv": "csv" if as_csv else None,
+        "--json": "json" if session.out.json and parquet is None else None,
+        "--parquet": "parquet" if parquet is not None else None,
+    }
+    chosen = [(option, value) for option, value in named.items() if value is not None]
+    for (first, value), (second, other) in pairwise(chosen):
+        if value != other:
+            raise InvalidInput(f"{first} and {second} cannot go together")
+    return chosen[0][1] if chosen else "table"
+
+
+def _ask(server: Server, org: str, sql: str, limit: int, timeout_s: float) -> QueryResult:
+    """Return the rows that the server which has the data answers with."""
+    if limit > ROWS_MAX:
+        raise InvalidInput(f"--limit is at most {ROWS_MAX:,} through a server, not {limit:,}")
+    body = {"sql": sql, "limit": limit, "timeout_s": min(timeout_s, TIMEOUT_MAX_S)}
+    return result_of(cast("QueryAnswer", server.ask("POST", f"/query/{quoted(org)}", json=body)))
+
+
+def _to_stdout(session: Session, org: str, sql: str, limit: int, timeout_s: float) -> None:
+    if sys.stdout.isatty():
+        raise InvalidInput("Parquet is not for a terminal; redirect it to a file, or name one with --parquet FILE")
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "rows.parquet"
+        session.go(_write(session, org, sql, limit, timeout_s, file))
+        sys.stdout.buffer.write(file.read_bytes())
 
 
 async def _query(session: Session, org: str, sql: str, limit: int, timeout_s: float) -> QueryResult:
@@ -106,22 +151,3 @@ async def _write(session: Session, org: str, sql: str, limit: int, timeout_s: fl
             return await warehouse.write_parquet(statement, path)
         except (StepFailed, Denied) as error:
             raise InvalidInput(str(error)) from error
-
-
-def write_csv(out: Output, result: QueryResult) -> None:
-    """Print CSV as RFC 4180 has it, but with the line ends of this system."""
-    import csv
-    import io
-
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(result.columns)
-    writer.writerows([_csv_cell(row[name]) for name in result.columns] for row in result.rows)
-    out.line(text.getvalue().rstrip("\n"))
-
-
-def _csv_cell(value: Any) -> str:
-    """Return a value as CSV has it: times to the second in UTC, because readers of FOCUS files know no other form."""
-    if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return cell(value)
