@@ -96,7 +96,7 @@ lock: $(VENV)/python ## Resolve and lock the dependencies again
 	$(BIN)/pip install -qq --disable-pip-version-check uv
 	$(COMPILE) --python-version 3.11 --extra embedded --extra build pyproject.toml -o $(LOCKS)/embedded.txt
 	$(COMPILE) --python-version 3.11 --extra gcp --extra build pyproject.toml -o $(LOCKS)/gcp.txt
-	$(COMPILE) --python-version 3.11 --extra embedded --extra gcp --extra aws --extra azure --extra zstd \
+	$(COMPILE) --python-version 3.11 --extra embedded --extra gcp \
 		--extra build --extra dev pyproject.toml -o $(LOCKS)/dev.txt
 	$(COMPILE) --python-version 3.13 --override $(LOCKS)/emulators-overrides.in $(LOCKS)/emulators.in \
 		-o $(LOCKS)/emulators.txt

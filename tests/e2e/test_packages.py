@@ -12,13 +12,29 @@ from pathlib import Path
 import httpx
 import pytest
 
-from infra.packages import INSTALLED_MAX, Package, build
+from infra.packages import Package, build
 from tests.emulators.firestore import FirestoreServer
 from tests.emulators.functions import KMS_KEY, FunctionProcess, settings
 from tests.emulators.kms import KmsServer
 from tests.emulators.pubsub import PubSubServer
 
 FLAGS = ["--require-hashes", "--no-deps", "--no-compile", "-qq", "--disable-pip-version-check"]
+
+# A deployed step reads buckets and containers, and what is compressed in them.
+OPENS_STORES = """
+import backports.zstd
+import boto3
+from convergence.adapters.objects.azure_blob import open_azure
+from convergence.adapters.objects.s3 import open_s3
+from convergence.ports.object_store import Place
+
+place = Place(kind="azure", root="container", options={"account": "account"})
+open_azure(place, '{"account_key": "a2V5"}', http=None, endpoint="")
+keys = '{"access_key_id": "AKIA", "secret_access_key": "k"}'
+open_s3(Place(kind="s3", root="bucket"), keys, org="acme", endpoint="")
+for service in ("s3", "sts"):
+    boto3.session.Session().client(service, "eu-west-1", aws_access_key_id="a", aws_secret_access_key="k")
+"""
 
 
 @dataclass(frozen=True)
@@ -91,7 +107,7 @@ def test_each_packaged_function_starts_alone_and_handles_a_message(
 
 def _starts_alone(name: str, package: Package, site: Site, environment: dict[str, str], tmp_path: Path) -> None:
     tmp_path.mkdir()
-    assert site.size < INSTALLED_MAX
+    assert site.size < package.limits[0]
     assert not [path for folder in site.folders for path in folder.iterdir() if path.name.startswith("duckdb")]
     folder = tmp_path / "workspace"  # elsewhere, so that nothing of this checkout is found beside it
     shutil.copytree(package.folder, folder)
@@ -106,4 +122,6 @@ def _starts_alone(name: str, package: Package, site: Site, environment: dict[str
             assert httpx.get(f"{process.url}/openapi.json", timeout=60).json()["info"]["title"] == "Convergence"
     finally:
         process.kill()
+    if "files" in package.function.extras:
+        subprocess.run([site.python, "-c", OPENS_STORES], cwd=folder, check=True, env={"PATH": ""})
     assert "kept as a dead letter" in process.output()

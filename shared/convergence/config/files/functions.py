@@ -52,7 +52,7 @@ class FunctionFile(Model):
 
     name: str = Field(pattern=r"^[a-z][a-z_]*$")
     http: Literal["public", "private"] = "private"
-    extras: Annotated[tuple[Literal["api", "notify"], ...], Field(strict=False)] = ()
+    extras: Annotated[tuple[Literal["api", "files", "notify"], ...], Field(strict=False)] = ()
     access: Annotated[tuple[Access, ...], Field(strict=False)] = ()
     secrets: Annotated[tuple[Secret, ...], Field(strict=False)] = ()
     triggers: Annotated[tuple[Trigger, ...], Field(strict=False, min_length=1)]
