@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Final
 
 from convergence.adapters.googlesql.types import SqlType
 from convergence.ports.warehouse import Scope
+
+_ANY_TIME: Final = datetime.min.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,3 +26,11 @@ class StatementContext:
     positional: tuple[SqlType, ...] = ()
     temporary: frozenset[str] = frozenset()
     in_script: bool = False
+
+    def of_any_run(self) -> StatementContext:
+        """Return what is the same for each run of the org: no statement means something else in another run."""
+        lineage = self.scope.lineage
+        if lineage is None:
+            return self
+        whose = replace(lineage, pipeline_id="", credential_id="", run_id="", ingested_at=_ANY_TIME)
+        return replace(self, scope=replace(self.scope, lineage=whose))

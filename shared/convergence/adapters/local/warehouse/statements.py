@@ -86,6 +86,7 @@ class Statements:
         """
         from convergence.adapters.local.duckdb_sql.translate import parse, translate
 
+        context = context.of_any_run()
         parsed: Parsed = self._parsed.get((sql, context), lambda: parse(sql, context))
         catalog = self.catalog.columns(job, sorted(parsed.touched.existing))
         key = (sql, context, tuple(catalog.items()))
