@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -79,22 +81,31 @@ def test_a_function_keeps_poison_as_a_dead_letter_and_ends_when_asked(cloud: Clo
     ]
 
 
-@every("step", "scheduler")
-def test_while_firestore_is_away_deliveries_return_and_the_service_says_why(
-    cloud: Cloud, instance: FunctionProcess
-) -> None:
-    url = f"{instance.url}/push/{TOPICS[instance.name]}"
+def test_while_firestore_is_away_deliveries_return_and_the_services_say_why(cloud: Cloud, tmp_path: Path) -> None:
     body = delivery(b'{"run_id": "r1", "step_id": "s1", "epoch": 0}')
-    cloud.firestore.faults.refuse(times=1e9)
-    try:
-        answer = httpx.post(url, json=body, timeout=120)
-    finally:
-        cloud.firestore.faults.clear()
-    assert (answer.status_code, answer.json()["code"]) == (503, "transient")
-    assert "Firestore" in answer.json()["detail"]
-    assert "retry-after" in answer.headers
-    assert any("Firestore" in json.loads(line)["message"] for line in instance.output().splitlines())
-    assert httpx.post(url, json=body, timeout=120).status_code == 204
+    with ExitStack() as closing:
+        instances = [FunctionProcess(name, cloud.environment, tmp_path / name) for name in ("step", "scheduler")]
+        for instance in instances:
+            closing.callback(instance.kill)
+            instance.begin()
+        for instance in instances:
+            instance.await_start()
+
+        def deliver(instance: FunctionProcess) -> httpx.Response:
+            return httpx.post(f"{instance.url}/push/{TOPICS[instance.name]}", json=body, timeout=120)
+
+        threads = closing.enter_context(ThreadPoolExecutor())  # both at once: each tries for half a minute
+        cloud.firestore.faults.refuse(times=1e9)
+        try:
+            answers = list(threads.map(deliver, instances))
+        finally:
+            cloud.firestore.faults.clear()
+        for instance, answer in zip(instances, answers, strict=True):
+            assert (answer.status_code, answer.json()["code"]) == (503, "transient")
+            assert "Firestore" in answer.json()["detail"]
+            assert "retry-after" in answer.headers
+            assert any("Firestore" in json.loads(line)["message"] for line in instance.output().splitlines())
+            assert deliver(instance).status_code == 204
 
 
 @every("step")

@@ -32,6 +32,7 @@ from tests.emulators.pubsub_broker import Fate, Published
 from tests.emulators.up import show
 
 _PATIENCE_S = 400.0
+_TICK_S = 1.0
 _ENDS = {"completed", "failed", "cancelled"}
 PIPELINE = "openai/cost/usage_cost"
 RUNS = {  # each has days of its own, so that no run replaces another's rows
@@ -121,6 +122,7 @@ class World:
             assert not _ENDS & set(wrong.values()), f"{wrong}, not {ended}"
             assert time.monotonic() < deadline, f"{wrong}, not {ended}"
             self.cloud.tick()
+            self.cloud.functions["dispatcher"].work_on(_TICK_S)
 
     def _status(self, run_id: str) -> str:
         found: str = self.cloud.call("GET", f"/pipelines/status/{ORG}/{run_id}", key=self.key)["status"]

@@ -19,6 +19,7 @@ from tests.emulators.cloud import ORG, Cloud, cloud
 PIPELINE: Final = "openai/subscriptions"
 SEATS: Final = {"seats": "3", "starts_on": "2026-03-01"}
 _PATIENCE_S: Final = 400.0
+_LOOK_S: Final = 0.5  # between two looks
 
 
 @pytest.fixture(scope="module")
@@ -29,11 +30,12 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Clo
         yield running, running.onboard()
 
 
-def ended(look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+def ended(running: Cloud, look: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     """Return what `look` finds once its status is a last one."""
     deadline = time.monotonic() + _PATIENCE_S
     while (found := look())["status"] not in {"completed", "failed", "cancelled", "done", "paused"}:
         assert time.monotonic() < deadline, found
+        running.functions["dispatcher"].work_on(_LOOK_S)
     return found
 
 
@@ -41,7 +43,7 @@ def test_queued_runs_start_by_hints_and_schedules_fire_by_ticks(installation: tu
     running, key = installation
 
     def run(run_id: str) -> dict[str, Any]:
-        return ended(lambda: running.call("GET", f"/pipelines/status/{ORG}/{run_id}", key=key))
+        return ended(running, lambda: running.call("GET", f"/pipelines/status/{ORG}/{run_id}", key=key))
 
     def last_run() -> Any:
         listed = running.call("GET", f"/scheduler/schedules/{ORG}", key=key)["schedules"]
@@ -57,13 +59,14 @@ def test_queued_runs_start_by_hints_and_schedules_fire_by_ticks(installation: tu
     deadline = time.monotonic() + _PATIENCE_S
     while (last := last_run()) in {None, triggered["run_id"]}:
         assert time.monotonic() < deadline
+        running.functions["dispatcher"].work_on(_LOOK_S)
     fired = run(last)
     assert (fired["status"], fired["trigger"]) == ("completed", "schedule")
 
     body = {"from": "2026-03-02", "to": "2026-03-03", "parameters": {**SEATS}}
     backfill = running.call("POST", f"/pipelines/backfill/{ORG}/{PIPELINE}", key=key, json=body)
     path = f"/pipelines/backfills/{ORG}/{backfill['backfill_id']}"
-    done = ended(lambda: running.call("GET", path, key=key))
+    done = ended(running, lambda: running.call("GET", path, key=key))
     assert (done["status"], done["counts"]["done"], done["progress"]) == ("done", 2, 100)
     assert running.use(days_with_costs)[:2] == ["2026-03-02", "2026-03-03"]
 

@@ -13,7 +13,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,6 +23,7 @@ from tests.emulators.environment import EXTENSIONS, python_of
 
 REQUIRED: Final = "CONVERGENCE_REQUIRE_EMULATORS"
 _START_S: Final = 60.0
+_LOOK_S: Final = 0.1
 # DuckDB's extensions come from wheels, once for each home folder.
 _IMPORT: Final = "import sys, duckdb_extensions as all; [all.import_extension(name) for name in sys.argv[1:]]"
 
@@ -61,7 +62,8 @@ class BigQueryServer:
             except urllib.error.HTTPError:
                 return f"127.0.0.1:{port}"  # it answers
             except OSError:
-                continue
+                with suppress(subprocess.TimeoutExpired):
+                    self._process.wait(_LOOK_S)
         raise RuntimeError("the emulator did not answer")
 
     def stop(self) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,6 +20,7 @@ NAMES: Final = ("dispatcher", "step", "dead_letter", "scheduler", "notifier")
 PROJECT: Final = "emulated"
 KMS_KEY: Final = f"projects/{PROJECT}/locations/us/keyRings/convergence/cryptoKeys/credentials"
 _PATIENCE_S: Final = 60.0
+_LOOK_S: Final = 0.1  # between two looks
 
 
 def settings(
@@ -102,10 +104,14 @@ class FunctionProcess:
         """Return when it answers."""
         deadline = time.monotonic() + _PATIENCE_S
         while not self._answers():
-            assert self._process is not None, f"{self.name} was not started"
-            assert self._process.poll() is None, f"{self.name} ended:\n{self.output()}"
             assert time.monotonic() < deadline, f"{self.name} never answered:\n{self.output()}"
-            os.sched_yield()
+            self.work_on(_LOOK_S)
+
+    def work_on(self, seconds: float) -> None:
+        """Let it work undisturbed for so long; it must not end meanwhile."""
+        with suppress(subprocess.TimeoutExpired):
+            self.process.wait(seconds)
+            raise AssertionError(f"{self.name} ended:\n{self.output()}")
 
     def output(self) -> str:
         """Return its log so far."""
