@@ -61,6 +61,16 @@ export interface Change {
   after: unknown;
 }
 
+/** A parameter that the file declares; `value` is what the run would have, null for a secret. */
+export interface DeclaredParameter {
+  name: string;
+  type: string;
+  required: boolean;
+  allowed: unknown[] | null;
+  description: string;
+  value: unknown;
+}
+
 /** One of several mistakes: where it stands and what is wrong. */
 export interface Fault {
   path: string;
@@ -82,6 +92,7 @@ export interface PlanView {
   dataset: string;
   dates: Record<string, string>;
   parameters: Record<string, unknown>;
+  declared: DeclaredParameter[];
   secrets: string[];
   timeout_s: number;
   limits: Record<string, Used>;
@@ -90,7 +101,7 @@ export interface PlanView {
   warnings: string[];
 }
 
-/** One step as it would run; `problem` gives the reason why it would fail. */
+/** One step as it would run; `problem` gives the reason why it would fail, `reads` tables, files and addresses. */
 export interface PlannedStep {
   step_id: string;
   ps_type: string;
@@ -104,6 +115,7 @@ export interface PlannedStep {
   config: Record<string, unknown>;
   problem: string | null;
   where: string;
+  reads: string[];
 }
 
 /** RFC 9457, with a stable `code` that programs may rely on; wordings may improve. */

@@ -93,6 +93,48 @@ def test_what_looks_like_a_template_and_is_not_one_is_a_warning(text: str, shown
     assert warning.message.startswith(f"{shown} looks like a template and is not one")
 
 
+def warned(config: str) -> list[str]:
+    """The warnings of a step with this config."""
+    text = f"steps:\n  - step_id: extract_pages\n    ps_type: generic.noop\n    config: {config}\n"
+    return [str(warning) for warning in parse_pipeline(text, "acme/daily", file="daily.yml").warnings]
+
+
+@pytest.mark.parametrize("text", ["${HOME}/x", "https://x.example/{API_HOST}"])
+def test_a_variable_of_the_environment_is_reported_with_its_place(text: str) -> None:
+    (warning,) = warned(f'{{path: "{text}"}}')
+    assert warning.startswith("daily.yml:4:")
+    assert "the environment, which is not read" in warning
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{headers: {Authorization: "Bearer abcdef1234567890"}}',
+        '{body: {client: {api_key: "a1b2c3d4e5f6a7b8"}}}',
+        '{anything: ["sk-abcdefghijklmnop123"]}',
+        '{params: {access_token: "0123456789abcdef"}}',
+    ],
+)
+def test_a_credential_in_plain_text_is_reported_and_not_shown(config: str) -> None:
+    (warning,) = warned(config)
+    assert "looks like a credential" in warning
+    assert not any(secret in warning for secret in ("abcdef1234567890", "a1b2c3d4", "sk-abc", "0123456789"))
+
+
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{headers: {Authorization: "Bearer {token}"}}',
+        "{auth: {type: bearer, provider: acme, secret_key: api_key}}",
+        "{pagination: {token_param: pageToken, response_path: nextPageToken}}",
+        '{params: {token_type: bearer, max_tokens: "100000"}}',
+        '{note: "{date}"}',
+    ],
+)
+def test_what_only_names_a_credential_draws_no_warning(config: str) -> None:
+    assert warned(config) == []
+
+
 @pytest.mark.parametrize(
     "text",
     [

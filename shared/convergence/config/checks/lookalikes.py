@@ -16,6 +16,13 @@ _TEMPLATE_LANGUAGE: Final = re.compile(r"\{\{[^{}]++\}\}|\{%[^{}]++\}")  # {{ da
 _EXPRESSION: Final = re.compile(r"\{\s*+(?P<name>[A-Za-z_]\w*+)\s*+[|+\-:(\[][^{}]*+\}")  # {date+1}, {date:%Y}
 _OPEN: Final = re.compile(r"\{\s*+[A-Za-z_]\w*+[^{}]*+\Z")  # {date
 _SHOWN: Final = 40
+_CAPITALS: Final = re.compile(r"\$?\{\s*+(?P<name>[A-Z][A-Z0-9_]{2,60}+)\s*+\}")
+_SENT: Final = frozenset({"headers", "body", "params", "auth"})  # where a literal is sent as it is
+_SECRET_NAME: Final = re.compile(r"authorization|api[-_]?key|token|secret|password", re.IGNORECASE)
+_OPAQUE: Final = re.compile(r"(?:(?:Bearer|Basic|Token) )?(?=[^\s]*\d)[A-Za-z0-9._~+/=-]{12,500}")
+_KNOWN_SECRET: Final = re.compile(
+    r"\b(?:sk-[A-Za-z0-9_-]{16,200}|AKIA[0-9A-Z]{16}|gh[pousr]_[A-Za-z0-9]{20,200}|xox[abp]-[A-Za-z0-9-]{10,200})\b"
+)
 
 
 def lookalikes(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Finding]:
@@ -33,6 +40,43 @@ def lookalikes(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Fi
             f"{shown} looks like a template and is not one, so it stays as it is written: a template is a name "
             "between braces, without filters, calls or conditions",
         )
+
+
+def environment_names(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Finding]:
+    """Yield the texts of `value` with `${HOME}` and the like: a name in capitals that the file does not know."""
+    for at, text in _texts(value, path):
+        for match in _CAPITALS.finditer(text):
+            if match["name"] not in known and not is_sql(at):
+                yield (
+                    at,
+                    f"{match[0]} names a parameter, not a variable of the environment, which is not read: declare "
+                    f"the parameter {match['name']}, or write the value",
+                )
+
+
+def credentials(value: Any, path: KeyPath) -> Iterator[Finding]:
+    """Yield the texts of `value` that look like a credential in plain text; the text itself is not shown."""
+    for at, text in _texts(value, path):
+        name = str(at[-1])
+        inside = any(str(key) in _SENT for key in at)
+        secret = inside and _SECRET_NAME.search(name) and "{" not in text and _OPAQUE.fullmatch(text)
+        if secret or _KNOWN_SECRET.search(text):
+            yield (
+                at,
+                "this looks like a credential in plain text, which everyone who may read the file has: store it "
+                "(convergence integration setup) and name its provider in `auth`",
+            )
+
+
+def _texts(value: Any, path: KeyPath) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _texts(inner, (*path, key))
+    elif isinstance(value, list | tuple):
+        for index, inner in enumerate(value):
+            yield from _texts(inner, (*path, index))
+    elif isinstance(value, str):
+        yield path, value
 
 
 def unquoted(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Finding]:

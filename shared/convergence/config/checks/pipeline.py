@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, Final
 
-from convergence.config.checks.lookalikes import lookalikes, unquoted
+from convergence.config.checks.lookalikes import Finding, credentials, environment_names, lookalikes, unquoted
 from convergence.config.conditions import expression
 from convergence.config.files.notifications import CHANNELS
 from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
@@ -179,8 +179,15 @@ class _Look:
                     message = f"no channel is called {channel!r}, so nothing is sent there.{known}"
                     yield self._problem(("notifications", event), message)
         for at, value in self._free():
-            for path, message in lookalikes(value, at, self._known):
+            for path, message in self._doubtful(at, value):
                 yield self._problem(path, message)
+
+    def _doubtful(self, at: KeyPath, value: Mapping[str, Any]) -> Iterator[Finding]:
+        """Texts that do something else than their author may think; what is reported as a mistake is left out."""
+        yield from lookalikes(value, at, self._known)
+        if not self._pipeline.strict_names:
+            yield from environment_names(value, at, self._known)
+        yield from credentials(value, at)
 
     def _free(self) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
         """The parts of the file in which templates work at any depth."""

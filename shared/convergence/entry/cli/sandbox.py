@@ -13,6 +13,7 @@ from convergence.entry.cli.output import Output
 from convergence.ports.documents import Order, Where
 
 TRIGGER: Final = "demo"  # of runs whose provider is the sandbox
+_LOOPBACK: Final = "http://127.0.0.1:"
 UNFINISHED: Final = [Where("check_at", ">", "")]
 
 
@@ -22,10 +23,15 @@ async def listen_again(installation: Installation, out: Output, services: Servic
     await serve(installation, out, [Run.from_data(document.data) for document in page.documents], stack)
 
 
+def is_loopback(value: object) -> bool:
+    """True for an address on which the sandbox may listen."""
+    return isinstance(value, str) and value.startswith(_LOOPBACK)
+
+
 async def serve(installation: Installation, out: Output, runs: list[Run], stack: AsyncExitStack) -> None:
     """Let the sandbox listen on the ports that these runs call; a port that is in use is left to its owner."""
     asked = [value for run in runs if run.trigger == TRIGGER for value in run.parameters.values()]
-    urls = {value for value in asked if isinstance(value, str) and value.startswith("http://127.0.0.1:")}
+    urls = {value for value in asked if is_loopback(value)}
     for port in sorted({port for url in urls if (port := urlsplit(url).port) is not None}):
         server, _ = installation.sandbox()
         try:

@@ -11,6 +11,7 @@ import click
 from convergence.engine.prepare_run import prepare
 from convergence.engine.views.plan import PlanView, plan_view
 from convergence.entry.cli import remote
+from convergence.entry.cli.commands.params import parameters_table
 from convergence.entry.cli.commands.run import request_for
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import parameter_options, read_parameters
@@ -80,6 +81,9 @@ def _print(session: Session, plan: PlanView) -> None:
     out.line(f"  reads    {', '.join(plan['tables']['read']) or '-'}")
     out.line(f"  writes   {', '.join(plan['tables']['written']) or '-'}")
     out.line()
+    if plan["declared"]:
+        parameters_table(out, [{**each, "default": each["value"]} for each in plan["declared"]], "value")
+        out.line()
     rows = [
         (
             number,
@@ -103,6 +107,8 @@ def _notes(step: Mapping[str, Any]) -> str:
         notes.append(f"would fail: {step['problem']}")
     if not step["enabled"]:
         notes.append("disabled")
+    if step["reads"]:
+        notes.append(f"reads {', '.join(step['reads'])}")
     if step["when"] is not None:
         notes.append(f"when {step['when']}")
     if step["on_failure"] == "continue":

@@ -115,6 +115,14 @@ def _ask(server: Server, org: str, sql: str, limit: int, timeout_s: float) -> Qu
     return result_of(cast("QueryAnswer", server.ask("POST", f"/query/{quoted(org)}", json=body)))
 
 
+def rows_of(session: Session, org: str, sql: str) -> QueryResult:
+    """Return the rows of a statement, from the server that has the data or from the data directory."""
+    server = session.server(writes=True)
+    if server is not None:
+        return _ask(server, org, sql, ROWS_MAX, TIMEOUT_MAX_S)
+    return session.go(_query(session, org, sql, ROWS_MAX, TIMEOUT_MAX_S))
+
+
 def _to_stdout(session: Session, org: str, sql: str, limit: int, timeout_s: float) -> None:
     if sys.stdout.isatty():
         raise InvalidInput("Parquet is not for a terminal; redirect it to a file, or name one with --parquet FILE")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,6 +13,7 @@ from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import Services
 from convergence.entry.cli import remote
+from convergence.entry.cli.demo_sandbox import with_sandbox
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
@@ -82,7 +84,8 @@ async def _run(session: Session, request: RunRequest, *, wait: bool) -> int:
     rows = Rows()
     with session.reading() as services:
         await known_org(services, request.org)
-    async with session.writing(f"run {request.pipeline}", rows) as writer:
+    async with session.writing(f"run {request.pipeline}", rows) as writer, AsyncExitStack() as stack:
+        request = await with_sandbox(session, writer.services, request, stack)
         if not wait:
             run = await dispatch(unheard(writer).services, request)
             return later(session, run.run_id, run.status.value)
