@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
+from convergence.domain.queue import queue_path
 from convergence.domain.status import RUN_TERMINAL
 from convergence.domain.times import from_text, to_text
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 Data = dict[str, Any]
 State = Mapping[str, Data]
+PASS_MAX_S: Final = 60.0  # an admission pass looks at the time every 10 s, and may have slow calls then
 _FIRST: Final = re.compile(r"firings from (\S+):")
 _FINAL: Final = {"d": "completed", "f": "failed", "x": "cancelled"}
 
@@ -41,8 +43,7 @@ class Ledger:
         self.runs: dict[str, Data] = {}  # those that have not ended
         self._decided: dict[tuple[str, datetime], str] = {}
         self._slices: set[str] = set()
-        self._passed_over: dict[str, int] = {}
-        self.admitted: list[str] = []  # orgs, in the order of admissions
+        self._waiting_since: dict[str, float] = {}  # by org, with one run or another
 
     def note(self, before: Mapping[str, Data | None], state: State) -> str | None:
         """Check what a commit did; `before` is what it wrote as it was. Return what is wrong, or None."""
@@ -54,38 +55,49 @@ class Ledger:
             if new is None:
                 continue
             if kind == "runs" and "/" not in rest:
-                wrong = self._run(old, new, state)
+                wrong = self._run(old, new, state, before)
             elif kind == "schedules" and old is not None:
                 wrong = self._schedule(old, new)
             if wrong is not None:
                 return wrong
         return self._over_a_limit()
 
-    def _run(self, old: Data | None, new: Data, state: State) -> str | None:
+    def _run(self, old: Data | None, new: Data, state: State, before: Mapping[str, Data | None]) -> str | None:
         run_id = new["run_id"]
         if new["status"] in RUN_TERMINAL:
             self.runs.pop(run_id, None)
         else:
             self.runs[run_id] = new
+        now = self._world.loop.now_s
+        waiting = {run["org"] for run in self.runs.values() if run["status"] == "queued"}
+        self._waiting_since = {org: self._waiting_since.get(org, now) for org in waiting}
         if old is None:
             return self._created(new, state)
         if old["status"] == "queued" and new["status"] == "running":
-            self.admitted.append(new["org"])
-            wrong = self._passed_over_by(new["org"])
+            wrong = self._out_of_turn(new["org"], before.get(queue_path(new["org"])))
             if wrong is not None:
                 return wrong
             self._world.execute(run_id)
         return None
 
-    def _passed_over_by(self, org: str) -> str | None:
-        """Orgs of equal weight take turns: note which could have run instead."""
-        limit = self._world.setting.passed_over_max
-        if limit is None:
+    def _out_of_turn(self, org: str, queue: Data | None) -> str | None:
+        """Tell who could have run instead of an org that has just been admitted; `queue` is its own as it was.
+
+        A pass compares start tags that it has read, and each only grows: when the admission is committed, a waiting
+        org's is at least what it was compared with, and the admitted one's is exact, because the commit depends on it.
+        So none that waits has a smaller start, however many passes there are. Both are at least the virtual time. An
+        org that queued after a pass had asked who is ready is not seen by that pass: it counts when the pass has ended.
+        """
+        if not self._world.setting.fair:
             return None
-        waiting = {run["org"] for run in self.runs.values() if run["status"] == "queued"}
-        self._passed_over = {each: self._passed_over.get(each, 0) + 1 for each in waiting - {org}}
-        late = [each for each, times in self._passed_over.items() if times > limit]
-        return f"{late} waited for more than {limit} admissions of {org}" if late else None
+        state, now = self._world.state, self._world.loop.now_s
+        began = 0.0 if queue is None else queue["virtual_start"]
+        time = state.get("admission/clock", {}).get("virtual_time", 0.0)
+        for each, since in self._waiting_since.items():
+            start = max(time, state[queue_path(each)]["virtual_start"])
+            if each != org and began > start and now - since > PASS_MAX_S:
+                return f"{org} was admitted at {began:.3f}, before {each}, which waits at {start:.3f}"
+        return None
 
     def _created(self, run: Data, state: State) -> str | None:
         schedule, backfill = run.get("schedule_id", ""), run.get("backfill_id", "")

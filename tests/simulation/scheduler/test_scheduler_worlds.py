@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -20,7 +21,8 @@ TRIES = 60
 FIRING = Setting(schedules=3, backfills=0)
 FED = Setting(schedules=0, backfills=3)
 CAPPED = Setting(schedules=2, backfills=2, runs_max=2, provider_max=1)
-FAIR = Setting(schedules=0, backfills=2, orgs=2, runs_max=1, run_s=(60, 60), passed_over_max=2)
+FAIR = Setting(schedules=0, backfills=2, orgs=2, runs_max=1, run_s=(60, 60), fair=True)
+RACING = replace(FAIR, backfills=8, instances=6, runs_max=2, org_max=99, provider_max=99, run_s=(0.5, 5))
 AREAS: dict[str, tuple[Odds, Setting, float]] = {
     "firing": (EVERY_FAULT, FIRING, 0.0),
     "slow": (Odds(slow=0.05, unavailable=0.03), FIRING, 0.0),
@@ -29,7 +31,7 @@ AREAS: dict[str, tuple[Odds, Setting, float]] = {
     "enqueued": (Odds(slow=0.1, slow_max_s=60), FED, 0.0),
     "capped": (EVERY_FAULT, CAPPED, 0.0),
     "fair": (CALM, FAIR, 0.0),
-    "racing": (Odds(kill=0, freeze=0, slow=0.1, slow_max_s=4, answer_lost=0, message_lost=0), FAIR, 0.0),
+    "racing": (replace(CALM, slow=0.3, slow_max_s=4, message_delay_max_s=0.1), RACING, 0.0),
 }
 
 

@@ -47,9 +47,10 @@ class Setting:
     instances: int = 2
     runs_max: int | None = None
     provider_max: int | None = None
+    org_max: int | None = None  # runs of an org at a time
     run_s: tuple[float, float] | None = None
     recreates: bool = False  # users delete their schedules around firings, and create them again
-    passed_over_max: int | None = None  # admissions of another org while one waits that could run
+    fair: bool = False  # the ledger checks that orgs take turns
 
 
 class Pipelines:
@@ -102,7 +103,7 @@ class SchedulerWorld(World):
         self.broker: Broker = SchedulerBroker(self, rng.choice([3, 8]))
         self.orgs = [f"org{number}" for number in range(self.setting.orgs or rng.randint(1, 3))]
         self.operator = Operator(self, self._keyring)
-        self.limits = Limits(daily=100_000, monthly=100_000, concurrent=rng.randint(1, 3))
+        self.limits = Limits(daily=100_000, monthly=100_000, concurrent=self.setting.org_max or rng.randint(1, 3))
         capped = rng.choice(["", "global", "provider", "both"])
         self.runs_max = self.setting.runs_max or (rng.randint(1, 3) if capped in ("global", "both") else None)
         self.provider_max = self.setting.provider_max or (rng.randint(1, 2) if capped in ("provider", "both") else None)

@@ -190,7 +190,7 @@ async def _admit_one(services: Services, current: _Pass, queue: OrgQueue, versio
         return start + cost
     names = tuple(dict.fromkeys(blocked))
     if GLOBAL in names:
-        return None  # the pass ends here for all; the org stays ready
+        return max(queue.virtual_start, current.virtual_time)  # still its turn, should a place be free again
     reasons = [f"no free place in {', '.join(names)}"] if names else []
     reasons += [str(each) for each in limited]
     wait_s = min([_RECHECK_S, *(each.retry_after_s or _RECHECK_S for each in limited)])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
 from convergence.engine.cancel import cancel
 from convergence.engine.finish_run import finish_run
 from convergence.engine.prepare_run import RunRequest, prepare
@@ -27,7 +29,7 @@ from convergence.engine.replay import replay
 from convergence.engine.services import EngineSettings
 from convergence.engine.store import read_run
 from convergence.errors import QuotaExceeded
-from convergence.ports.documents import Delete
+from convergence.ports.documents import Delete, Document
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
@@ -397,6 +399,31 @@ def test_an_org_whose_runs_cannot_be_looked_at_holds_up_no_other(engine: Engine)
         assert rests["next_check_at"]
 
     engine.run_scenario(scenario)
+
+
+def test_an_org_keeps_its_turn_when_the_last_place_is_free_again_at_once(capped: Engine) -> None:
+    """Full when its turn came, free when the pass went on: the next org must not take its place."""
+    capped.pipeline(one())
+    still(capped)
+
+    async def scenario() -> None:
+        for org in ("first", "second"):
+            await capped.org(org)
+            await queue_run(capped, org)
+        get_many, looks = capped.documents.get_many, 0
+
+        async def full_at_the_second_look(paths: Any) -> Any:
+            nonlocal looks
+            looks += "caps/global.0" in paths
+            if "caps/global.0" not in paths or looks != 2:
+                return await get_many(paths)
+            until = to_text(capped.clock.now() + timedelta(hours=1))
+            return [Document("caps/global.0", 1, {"held": {f"run_{number}": until for number in range(20)}})]
+
+        capped.documents.get_many = full_at_the_second_look  # type: ignore[method-assign]
+        assert (await admission_pass(capped.services)).runs == 2
+
+    capped.run_scenario(scenario)
 
 
 def test_run_times_are_learned_while_the_org_is_ready(capped: Engine) -> None:
