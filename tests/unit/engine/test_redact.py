@@ -118,7 +118,13 @@ def test_words_of_a_credential_that_are_not_secret_stay_readable() -> None:
     assert Redactor({"operator:correct-horse-battery"})("operator: no such user") == "operator: no such user"
 
 
-@pytest.mark.parametrize("unit", ["\\", "%", "&", "&#", "%25", "\\u", " +", "sk-live-012345", "\\\\/", "a", "&amp;"])
+HOSTILE = (
+    *("\\", "%", "&", "&#", "%25", "\\u", " +", "sk-live-012345", "\\\\/", "a", "&amp;", "a0:", "=A0", "0x", "99, "),
+    *("\\101", "%u", "\\u{", "&ZeroWidthSpace", "\u200b", "\\\u200b", "\x1b[0", "ü", "ｓ"),
+)
+
+
+@pytest.mark.parametrize("unit", HOSTILE)
 def test_the_time_is_linear_in_a_hostile_text(unit: str) -> None:
     redact = Redactor({"sk-live-0123456789-abcdefghijkl", json.dumps({"private_key": PEM})})
 

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping, MutableMapping
 from typing import Any, Final
 
-from convergence.engine.step.decoded_text import decoded
+from convergence.engine.step.decoded_text import PADDING, decoded
 from convergence.engine.step.plain_text import PlainText, plain
 from convergence.engine.step.secret_forms import SHORTEST, encoded, escaped, parts
 
@@ -28,8 +28,8 @@ class Redactor:
     """Masks the secrets of one execution, their parts, and encoded forms of both.
 
     A text is searched with its escapes undone (`plain_text`), so nested and mixed escapes need no forms of their own;
-    what looks like base64, base32 or hex is decoded and searched too (`decoded_text`). Upper and lower case are the
-    same. The time is linear in the text.
+    what looks like base64, base32, hex or numbers of bytes is decoded and searched too (`decoded_text`). Upper and
+    lower case are the same. The time is linear in the text.
     """
 
     def __init__(self, secrets: Iterable[str] = ()) -> None:
@@ -140,9 +140,8 @@ def _widened(text: str, start: int, end: int, beside: int) -> tuple[int, int]:
         start -= 1
     while end < last and _BASE64.match(text[end]):
         end += 1
-    while beside and text[end : end + 1] == "=":
-        end += 1
-    return start, end
+    padding = PADDING.match(text, end) if beside else None
+    return start, end if padding is None else padding.end()
 
 
 def _masked(text: str, spans: list[tuple[int, int]]) -> str:

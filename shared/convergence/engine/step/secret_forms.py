@@ -52,9 +52,12 @@ def _of_text(text: str) -> Iterator[str]:
 def escaped(part: str) -> Iterator[str]:
     """Yield a text, and with a backslash in it also how JSON writes it, up to three times over.
 
-    Where a text has backslashes of its own, undoing escapes gives another result for each number of them.
+    Where a text has backslashes of its own, undoing escapes gives another result for each number of them, and for one
+    that a character which is not seen parts from what it escapes.
     """
     yield part
+    if "\\" in part:
+        yield "\u200b".join(part)
     for _ in range(_ESCAPES if "\\" in part else 0):
         part = json.dumps(part, ensure_ascii=False)[1:-1]
         yield part
