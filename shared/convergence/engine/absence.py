@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final
 
@@ -65,21 +65,30 @@ def _writes(services: Services, runs: Sequence[Document], since: datetime, now: 
     reserved: defaultdict[str, dict[FieldPath, Any]] = defaultdict(dict)
     for document in runs:
         try:
-            run = Run.from_data(document.data)
+            moved = _moved(services, document, since, now, reserved)
         except (KeyError, TypeError, ValueError) as error:  # one that cannot be read holds up no other
             logger.warning("%s: its deadline could not be moved: %r", document.path, error)
             continue
-        begun = max(since, run.deadline_set_at or run.created_at)
-        if begun >= now:
-            continue
-        moved = {"deadline_set_at": to_text(now)}
-        if not run.terminal:
-            deadline_at = run.deadline_at + (now - begun)
-            moved["deadline_at"] = to_text(deadline_at)
-            until = to_text(reserved_until(services, deadline_at))
-            if run.queue is None:  # a queued run holds no place yet
-                reserved[budget_path(run)]["active", run.run_id] = until
-                for path in run.caps:
-                    reserved[path]["held", run.run_id] = until
-        writes.append(Replace(document.path, document.version, {**document.data, **moved}))
+        if moved is not None:
+            writes.append(moved)
     return [*writes, *(Patch(path, fields) for path, fields in reserved.items())]
+
+
+def _moved(
+    services: Services, document: Document, since: datetime, now: datetime, reserved: Mapping[str, dict[FieldPath, Any]]
+) -> Replace | None:
+    """Return the write that moves a run's deadline, and add its places to those that are `reserved` by path."""
+    run = Run.from_data(document.data)
+    begun = max(since, run.deadline_set_at or run.created_at)
+    if begun >= now:
+        return None
+    moved = {"deadline_set_at": to_text(now)}
+    if not run.terminal:
+        deadline_at = run.deadline_at + (now - begun)
+        moved["deadline_at"] = to_text(deadline_at)
+        until = to_text(reserved_until(services, deadline_at))
+        if run.queue is None:  # a queued run holds no place yet
+            reserved[budget_path(run)]["active", run.run_id] = until
+            for path in run.caps:
+                reserved[path]["held", run.run_id] = until
+    return Replace(document.path, document.version, {**document.data, **moved})

@@ -15,6 +15,7 @@ from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.reconcile import reconcile
 from convergence.engine.services import EngineSettings
+from convergence.ports.documents import Patch
 from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import one
@@ -125,6 +126,22 @@ def test_end_steps_of_a_run_that_ended_before_a_stop_keep_their_time(engine: Eng
 
     before, after, now = engine.run_scenario(scenario)
     assert after == before | {"deadline_set_at": to_text(now)}
+
+
+def test_a_run_that_cannot_be_read_holds_up_no_other(engine: Engine) -> None:
+    async def scenario() -> Any:
+        engine.pipeline(one())
+        engine.bus.detach()
+        broken, healthy = await engine.start(), await engine.start()
+        await note_alive(engine.services, started=True)
+        early = Patch(broken.path, {("deadline_at",): None, ("check_at",): to_text(engine.clock.now())})
+        await engine.documents.commit([early])  # it is the first that is looked at
+        await engine.clock.sleep(HOUR_S)
+        await note_alive(engine.services, started=True)
+        return healthy, await engine.data(healthy.path)
+
+    run, moved = engine.run_scenario(scenario)
+    assert moved["deadline_at"] >= to_text(run.deadline_at + timedelta(hours=1))
 
 
 def test_a_mark_is_not_written_again_before_it_is_due(engine: Engine) -> None:

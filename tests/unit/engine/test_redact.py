@@ -118,6 +118,14 @@ def test_words_of_a_credential_that_are_not_secret_stay_readable() -> None:
     assert Redactor({"operator:correct-horse-battery"})("operator: no such user") == "operator: no such user"
 
 
+@pytest.mark.parametrize("sign", ["=", "%3D", "%253d", "\\u003d", "&#61;", "&equals;"])
+@pytest.mark.parametrize("before", ["", "k", "ke"])
+def test_no_padding_of_a_masked_code_is_left(before: str, sign: str) -> None:
+    key = "sk-live-0123456789-abcdefghijkl"
+    written = base64.b64encode(f"{before}{key}".encode()).decode().replace("=", sign)
+    assert Redactor({key})(f"unknown: <{written}>") == f"unknown: <{MASK}>"
+
+
 HOSTILE = (
     *("\\", "%", "&", "&#", "%25", "\\u", " +", "sk-live-012345", "\\\\/", "a", "&amp;", "a0:", "=A0", "0x", "99, "),
     *("\\101", "%u", "\\u{", "&ZeroWidthSpace", "\u200b", "\\\u200b", "\x1b[0", "ü", "ｓ"),

@@ -220,7 +220,7 @@ def test_a_run_over_its_deadline_fails_with_a_dead_letter_of_its_own(engine: Eng
     run, dead_letters = engine.run_scenario(scenario)
     assert run.error["code"] == "run.timeout"
     assert run.error["message"].startswith("Pipeline execution timed out after 60s")
-    assert [dead_letter.data["step_id"] for dead_letter in dead_letters.documents] == ["_run"]
+    assert [(each.data["step_id"], each.data["attempts"]) for each in dead_letters.documents] == [("_run", 1)]
 
 
 def test_cancel_reaches_a_running_processor_and_wakes_no_step(engine: Engine) -> None:

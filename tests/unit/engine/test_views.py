@@ -136,6 +136,12 @@ def test_a_step_without_a_document_is_pending(world: World) -> None:
     )
 
 
+@pytest.mark.parametrize(("took", "shown"), [(timedelta(microseconds=400), 0), (timedelta(seconds=-2), 0)])
+def test_a_step_of_less_than_a_millisecond_took_none(world: World, took: timedelta, shown: int) -> None:
+    world.run(steps=(replace(DONE, finished_at=T0 + timedelta(seconds=1) + took),))
+    assert world.see(views.status, "acme", "run_1")["steps"][0]["duration_ms"] == shown
+
+
 def test_progress_and_rows_come_from_the_steps_of_the_graph(world: World) -> None:
     world.run(steps=(DONE,))
     view = world.see(views.status, "acme", "run_1")
