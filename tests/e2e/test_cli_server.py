@@ -113,6 +113,13 @@ def test_a_query_is_answered_by_the_server_as_in_this_process(cli: Cli, org: str
     assert "at most 10,000" in cli("query", org, sql, "--limit", "10001").err
 
 
+def test_a_report_is_answered_by_the_server(cli: Cli, org: str) -> None:
+    assert "by_service" in cli("report", org).out
+    assert cli("report", org, "forecast", "--csv").out == "month,provider,currency,charged_until,billed,forecast\n"
+    wrong = cli("report", "strange", "forecast")
+    assert (wrong.code, wrong.out) == (1, ""), "another org than the key's"
+
+
 def test_the_operator_makes_orgs(cli: Cli) -> None:
     made = cli("org", "create", "operated", "--name", "Operated", "--concurrent", "3", "--profile", "admin_email=a@b.c")
     assert (made.code, made.out.startswith("cvk_")) == (0, True)

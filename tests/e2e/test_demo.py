@@ -111,6 +111,14 @@ def test_mandatory_focus_columns_are_filled_in_every_row(demo: Demo) -> None:
     assert {name for row in rows for name in MANDATORY if row[name] in (None, "")} == set()
 
 
+def test_reports_add_up_to_the_bill(demo: Demo) -> None:
+    for name in ("by_service", "by_model", "by_team", "by_account", "by_user", "untagged"):
+        rows = demo.json("report", "demo", name)["rows"]
+        assert sum(Decimal(row["billed"]) for row in rows) == billed(FIRST, LAST), name
+    compared = demo.json("report", "demo", "computed_against_billed")["rows"]
+    assert sum(Decimal(row["billed"] or 0) for row in compared) == billed(FIRST, LAST)
+
+
 def test_a_second_demo_leaves_the_same_rows_and_tells_them_as_json(demo: Demo) -> None:
     def charges() -> list[dict[str, object]]:
         return [{name: value for name, value in row.items() if name != "x_run_id"} for row in demo.rows("demo", FOCUS)]

@@ -35,6 +35,7 @@ COMMANDS: Final = {
     "backfills": "backfills",
     "query": "query",
     "tables": "tables",
+    "report": "report",
     "trace": "trace",
     "validate": "validate",
     "migrate-config": "migrate_config",

@@ -1,0 +1,122 @@
+"""Every report on every warehouse: as a statement and as a view, with exact figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final
+
+from convergence.config.files.reports import load_reports
+from convergence.config.files.table_schema import load_table_schema
+from convergence.ports.warehouse import Statement, Warehouse
+from tests.contract.warehouse.world import READ, WRITE, Body, load
+
+CONFIGS: Final = Path(__file__).parents[3] / "configs"
+FOCUS: Final = load_table_schema(CONFIGS / "focus/schemas/cost_data_standard_1_3.json")
+TRACKING: Final = load_table_schema(CONFIGS / "system/schemas/org_cost_tracking.json")
+OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
+
+
+def charge(day: date, cost: str, **changes: Any) -> dict[str, Any]:
+    """A charge of one day and model, complete as far as the table demands."""
+    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
+    month = start.replace(day=1)
+    values: dict[str, Any] = {
+        "BilledCost": Decimal(cost), "EffectiveCost": Decimal(cost), "ListCost": Decimal(cost),
+        "ContractedCost": Decimal(cost), "BillingAccountId": "a1", "BillingCurrency": "USD",
+        "BillingPeriodStart": month, "BillingPeriodEnd": (month + timedelta(days=32)).replace(day=1),
+        "ChargePeriodStart": start, "ChargePeriodEnd": start + timedelta(days=1), "ChargeCategory": "Usage",
+        "ChargeFrequency": "Usage-Based", "InvoiceIssuerName": "OpenAI", "ProviderName": "OpenAI",
+        "PublisherName": "OpenAI", "ServiceCategory": "AI and Machine Learning", "ServiceName": "OpenAI API",
+        "ServiceProviderName": "OpenAI", "x_Model": "gpt-5", "x_ChargeKind": "input", "PricingQuantity": Decimal(2),
+        "PricingUnit": "1M Tokens", "Tags": "{}",
+    }  # fmt: skip
+    return values | changes
+
+
+CHARGES: Final = [
+    charge(date(2026, 10, 31), "3.10"),
+    charge(date(2026, 10, 31), "5", ServiceName="Batch"),  # not charged any more in November
+    charge(date(2026, 11, 1), "0.000000000000000001", Tags='{"team":"a"}'),
+    charge(date(2026, 11, 10), "10", x_UserId="u1", x_hierarchy_path="/a"),
+    charge(date(2026, 11, 10), "7", ChargeFrequency="One-Time", ChargeCategory="Purchase", PricingQuantity=None),
+    charge(date(2026, 11, 10), "4", CommitmentDiscountId="c1", CommitmentDiscountStatus="Used", x_Model="gpt-5-mini"),
+    charge(date(2026, 11, 10), "1", CommitmentDiscountId="c1", CommitmentDiscountStatus="Unused", PricingQuantity=None),
+    charge(date(2026, 11, 10), "2", BillingCurrency="EUR"),
+]
+
+
+def compared(hour: int, computed: str) -> dict[str, Any]:
+    """What one comparison of a day with the bill said."""
+    return {
+        "usage_date": NOVEMBER, "provider": "openai", "billed_cost": Decimal(10), "computed_cost": Decimal(computed),
+        "difference": 10 - Decimal(computed), "currency": "USD", "class": "price", "state": "over",
+        "threshold_amount": Decimal("0.01"), "threshold_ratio": Decimal("0.01"), "explanation": "",
+        "checked_at": datetime(2026, 11, 2, hour, tzinfo=UTC),
+    }  # fmt: skip
+
+
+async def answers(warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
+    """Return the rows of every report; its view has the same."""
+    found = {}
+    for name, report in load_reports(CONFIGS).items():
+        found[name] = (await warehouse.query(Statement(report.sql(), scope=READ))).rows
+        await warehouse.query(Statement(report.view("acme_prod"), scope=WRITE))
+        view = await warehouse.query(Statement(f"SELECT * FROM report_{name}", scope=READ))
+        assert sorted(map(str, view.rows)) == sorted(map(str, found[name])), name
+    return found
+
+
+def test_reports_have_the_same_figures_everywhere(run: Callable[[Body], None]) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        for table in (FOCUS, TRACKING):
+            await warehouse.ensure_table("acme_prod", table)
+        assert set(map(len, (await answers(warehouse)).values())) == {0}, "nothing charged, nothing shown"
+        await load(warehouse, FOCUS, CHARGES)
+        await load(warehouse, TRACKING, [compared(3, "9.5")], job_id="j2")
+        _figures(await answers(warehouse))
+
+    run(body)
+
+
+def ratio(value: Any) -> Decimal:
+    """The stand-in divides BIGNUMERICs as floats."""
+    return Decimal(str(value))
+
+
+def _figures(found: dict[str, list[dict[str, Any]]]) -> None:
+    total = sum((row["BilledCost"] for row in CHARGES), Decimal(0))
+    for name in ("by_service", "by_model", "by_team", "by_account", "by_user", "untagged"):
+        assert sum(row["billed"] for row in found[name]) == total, name
+    assert {row["team"]: row["billed"] for row in found["by_team"] if row["currency"] == "USD"}["/a"] == 10
+    (euro,) = [row for row in found["by_service"] if row["currency"] == "EUR"]
+    assert (euro["month"], euro["billed"], euro["charges"]) == (NOVEMBER, 2, 1)
+
+    november = {row["service"]: row for row in found["month_over_month"] if row["month"] == NOVEMBER}
+    gone = november["Batch"]
+    assert (gone["billed"], gone["previous"], gone["change"], gone["change_ratio"]) == (0, 5, -5, -1)
+    assert {row["month"] for row in found["month_over_month"]} == {OCTOBER, NOVEMBER}
+
+    spent = Decimal("22.000000000000000001")
+    forecast = {row["currency"]: row for row in found["forecast"]}
+    assert forecast["USD"]["billed"] == spent
+    assert forecast["USD"]["forecast"] == 22 + 15 * 2, "15 in ten days go on for twenty; the purchase does not"
+    assert forecast["EUR"]["forecast"] == 6
+
+    movers = [row for row in found["top_movers"] if row["currency"] == "USD"]
+    assert sum(row["billed"] for row in movers) == 22
+    assert sum(row["previous"] for row in movers) == Decimal("8.100000000000000001")
+    assert abs(movers[0]["change"]) == max(abs(row["change"]) for row in movers)
+    untagged = {(row["month"], row["currency"]): row for row in found["untagged"]}[NOVEMBER, "USD"]
+    assert untagged["billed"] - untagged["untagged"] == Decimal("0.000000000000000001")
+
+    (used,) = found["commitment_utilisation"]
+    assert (used["used"], used["unused"], ratio(used["utilisation"])) == (4, 1, Decimal("0.8"))
+    coverage = {(row["month"], row["currency"]): row for row in found["commitment_coverage"]}[NOVEMBER, "USD"]
+    assert (coverage["covered"], ratio(coverage["coverage"])) == (4, Decimal("0.2857"))
+    units = {(row["month"], row["model"], row["currency"]): row for row in found["unit_cost"]}
+    assert units[NOVEMBER, "gpt-5-mini", "USD"]["unit_cost"] == 2
+    (bill,) = found["computed_against_billed"]
+    assert (bill["computed"], bill["billed"], bill["difference"]) == (Decimal("9.5"), 10, Decimal("0.5"))
