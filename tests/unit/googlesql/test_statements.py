@@ -242,11 +242,52 @@ def test_types_of_a_stored_struct_go_through_ctes(nested: GoogleSql) -> None:
         ("SELECT MEDIAN(cost) FROM t", "No function is called MEDIAN"),
         ("SELECT LAX_INT64(JSON '1')", "LAX_INT64 cannot run here"),
         ("SELECT LIST_SUM([1])", "No function is called LIST_SUM"),
+        ("SELECT COSINE_DISTANCE([(1, 1.0)], [(1, 2.0)])", "A distance of vectors that are pairs cannot run here"),
     ],
 )
 def test_what_other_databases_know_is_refused(t: GoogleSql, sql_text: str, message: str) -> None:
     with pytest.raises(StepFailed, match=message):
         t.query(sql_text)
+
+
+@pytest.mark.parametrize(
+    ("sql_text", "message"),
+    [
+        ("SELECT DISTINCT * FROM j", "DISTINCT of JSON is not possible"),
+        ("SELECT DISTINCT * EXCEPT (i) FROM j", "DISTINCT of JSON is not possible"),
+        ("SELECT DISTINCT * FROM (SELECT * FROM j)", "DISTINCT of JSON is not possible"),
+        ("SELECT DISTINCT x.* FROM j AS x JOIN j AS y ON x.i = y.i", "DISTINCT of JSON is not possible"),
+        ("WITH c AS (SELECT STRUCT(d AS d) AS s FROM j) SELECT DISTINCT * FROM c", "DISTINCT of JSON is not possible"),
+        ("SELECT COUNT(*) FROM (SELECT DISTINCT * FROM j)", "DISTINCT of JSON is not possible"),
+        ("SELECT * FROM j UNION DISTINCT SELECT * FROM j", "UNION DISTINCT of JSON is not possible"),
+        ("CREATE TABLE j2 AS SELECT DISTINCT * FROM j", "DISTINCT of JSON is not possible"),
+    ],
+)
+def test_a_star_hides_no_json_from_distinct(sql: GoogleSql, sql_text: str, message: str) -> None:
+    sql.query("CREATE TABLE j (i INT64, d JSON)")
+    with pytest.raises(StepFailed, match=message):
+        sql.query(sql_text)
+    assert sql.rows("SELECT DISTINCT * EXCEPT (d) FROM j") == []
+
+
+@pytest.mark.parametrize(
+    ("operation", "message"),
+    [
+        ("UNION ALL BY NAME SELECT 3 AS b, 4 AS c", "not all queries have a column a, c"),
+        ("UNION ALL BY NAME SELECT * FROM (SELECT 3 AS b)", "not all queries have a column a"),
+        ("INTERSECT DISTINCT BY NAME SELECT 3 AS b, 4 AS a", "BY NAME with INTERSECT cannot run here"),
+        ("EXCEPT DISTINCT BY NAME SELECT 3 AS b, 4 AS a", "BY NAME with EXCEPT cannot run here"),
+        ("LEFT UNION ALL BY NAME SELECT 3 AS b, 4 AS a", "BY NAME with modes and lists of columns cannot run here"),
+        ("UNION ALL BY NAME ON (a) SELECT 3 AS b, 4 AS a", "BY NAME with modes and lists of columns cannot run here"),
+    ],
+)
+def test_by_name_that_duckdb_has_not_is_refused(sql: GoogleSql, operation: str, message: str) -> None:
+    with pytest.raises(StepFailed, match=message):
+        sql.query(f"SELECT 1 AS a, 2 AS b {operation}")
+
+
+def test_a_union_by_name_takes_its_columns_in_any_order(sql: GoogleSql) -> None:
+    assert sql.rows("SELECT 1 AS a, 2 AS b UNION ALL BY NAME SELECT 3 AS B, 4 AS a") == [(1, 2), (4, 3)]
 
 
 def test_no_name_of_a_user_meets_one_of_ours(sql: GoogleSql) -> None:

@@ -20,6 +20,7 @@ from convergence.adapters.local.duckdb_sql.column_types import fill_column_types
 if TYPE_CHECKING:
     from convergence.adapters.googlesql.types import Catalog
 
+COLUMNS: Final = "convergence.columns"  # of a Select: names and types of its columns, those of stars too
 _NUMBER: Final = "convergence.number"
 
 
@@ -37,8 +38,12 @@ def infer_types(tree: exp.Expr, catalog: Catalog, dataset: str) -> None:
         _qualify(query, schema)
     for node in copy.walk():
         origin = node.meta.get(_NUMBER)
-        if isinstance(origin, int) and _known(node) and not _known(nodes[origin]):
+        if not isinstance(origin, int):
+            continue
+        if _known(node) and not _known(nodes[origin]):
             nodes[origin].type = node.type
+        if isinstance(node, exp.Select):  # its stars are columns here
+            nodes[origin].meta[COLUMNS] = [(each.output_name, each.type) for each in node.selects]
     for _ in range(2):  # the second time arrays have types, so their elements can be found
         fill_column_types(tree, catalog)
         _annotate(tree, schema)

@@ -19,12 +19,22 @@ def shape(tree: exp.Expr) -> exp.Expr:
     """
     if any(table.args.get("version") is not None for table in tree.find_all(exp.Table)):
         raise StepFailed("FOR SYSTEM_TIME AS OF cannot run here: the embedded warehouse keeps no earlier versions.")
+    for operation in tree.find_all(exp.SetOperation):
+        _refuse_by_name(operation)
     expand_pivots(tree)
     for select in list(tree.find_all(exp.Select)):
         _value_table(select)
         _join_arrays(select)
     change = _SHAPES.get(type(tree))
     return tree if change is None else change(tree)
+
+
+def _refuse_by_name(operation: exp.SetOperation) -> None:
+    """UNION ALL BY NAME of the same columns is all that DuckDB has of it."""
+    modes = any(operation.args.get(each) for each in ("side", "kind", "on"))
+    if modes or (operation.args.get("by_name") and not isinstance(operation, exp.Union)):
+        what = "modes and lists of columns" if modes else type(operation).__name__.upper()
+        raise StepFailed(f"BY NAME with {what} cannot run here: name the columns in one order in both queries.")
 
 
 def _join_arrays(select: exp.Select) -> None:

@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.infer import COLUMNS
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, kind_named, kind_of
 from convergence.errors import StepFailed
 
@@ -16,7 +17,18 @@ def refuse_ungrouped(values: Iterable[exp.Expr], what: str) -> None:
     for value in values:
         plain = value.unalias()
         if kind_of(plain) == "JSON" or (plain.type is not None and _holds_json(plain.type)):
-            raise StepFailed(f"{what} JSON is not possible: group by TO_JSON_STRING(…), or by a value in it.")
+            raise _refused(what)
+
+
+def refuse_ungrouped_star(select: exp.Select, what: str) -> None:
+    """Raise `StepFailed` for a star that gives a column that is JSON or holds some."""
+    kinds = [kind for _, kind in select.meta.get(COLUMNS, ()) if kind is not None]
+    if any(kind_named(each) == "JSON" or _holds_json(each) for each in kinds):
+        raise _refused(what)
+
+
+def _refused(what: str) -> StepFailed:
+    return StepFailed(f"{what} JSON is not possible: group by TO_JSON_STRING(…), or by a value in it.")
 
 
 def _holds_json(kind: exp.DataType) -> bool:
@@ -28,6 +40,8 @@ def _holds_json(kind: exp.DataType) -> bool:
 def _distinct(node: exp.Expr) -> exp.Expr:
     holder = node.parent
     refuse_ungrouped(holder.selects if isinstance(holder, exp.Select) else node.expressions, "DISTINCT of")
+    if isinstance(holder, exp.Select):
+        refuse_ungrouped_star(holder, "DISTINCT of")
     return node
 
 

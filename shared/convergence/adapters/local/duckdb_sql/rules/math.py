@@ -7,7 +7,8 @@ from typing import Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, kind_of, typed
+from convergence.adapters.local.duckdb_sql.rules.base import Rule, call, cast, kind_named, kind_of, typed
+from convergence.errors import StepFailed
 
 _DECIMALS: Final = ("BIGNUMERIC", "NUMERIC")
 
@@ -45,8 +46,22 @@ def _correlation(node: exp.Expr) -> exp.Expr:
     return typed(exp.If(this=enough, true=node.copy()), "FLOAT64")
 
 
+def _distance(node: exp.Expr) -> exp.Expr:
+    if any(_of_pairs(vector) for vector in (node.this, node.expression)):
+        raise StepFailed("A distance of vectors that are pairs cannot run here; give arrays of FLOAT64.")
+    return node
+
+
+def _of_pairs(vector: exp.Expr) -> bool:
+    elements = vector.type.expressions if vector.type is not None else []
+    return any(kind_named(each) == "STRUCT" for each in elements) or any(
+        isinstance(each, exp.Tuple | exp.Struct) for each in vector.expressions
+    )
+
+
 RULES: Final[Mapping[type[exp.Expr], Rule]] = {
     **dict.fromkeys((exp.Ln, exp.Log, exp.Exp, exp.Sqrt, exp.Pow), _decimal),
     **dict.fromkeys((exp.Acos, exp.Asin, exp.Acosh, exp.Atanh, exp.Cot, exp.Sinh, exp.Cosh), _finite),
     exp.Corr: _correlation,
+    **dict.fromkeys((exp.CosineDistance, exp.EuclideanDistance), _distance),
 }

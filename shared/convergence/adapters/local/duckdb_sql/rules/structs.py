@@ -10,10 +10,11 @@ from typing import Final
 
 from sqlglot import exp
 
+from convergence.adapters.local.duckdb_sql.infer import COLUMNS
 from convergence.adapters.local.duckdb_sql.rules.base import Rule, cast, function, kind_of, typed
 from convergence.adapters.local.duckdb_sql.rules.comparisons import may_be_nan
 from convergence.adapters.local.duckdb_sql.rules.fields import struct_kind
-from convergence.adapters.local.duckdb_sql.rules.grouping import refuse_ungrouped
+from convergence.adapters.local.duckdb_sql.rules.grouping import refuse_ungrouped, refuse_ungrouped_star
 from convergence.adapters.local.duckdb_sql.rules.kinds import meet, refuse_mixture
 from convergence.adapters.local.duckdb_sql.rules.numbers import float_literals
 from convergence.adapters.local.duckdb_sql.rules.ordering import order_set
@@ -120,6 +121,8 @@ def _union(node: exp.Expr) -> exp.Expr:
         outer = outer.parent
     if isinstance(outer, exp.SetOperation):
         return node  # all queries of a UNION are looked at once
+    if node.args.get("by_name"):
+        _refuse_other_names(branches_of(node))
     branches = [_projections(branch) for branch in branches_of(node)]
     for values in zip(*branches, strict=False):
         if not any(value.is_star for value in values):
@@ -128,8 +131,19 @@ def _union(node: exp.Expr) -> exp.Expr:
             refuse_ungrouped(values, f"{type(node).__name__.upper()} DISTINCT of")
         _fit(values)
         float_literals(values)
+    if node.args.get("distinct"):
+        for branch in branches_of(node):
+            refuse_ungrouped_star(branch, f"{type(node).__name__.upper()} DISTINCT of")
     order_set(node, [branch.selects for branch in branches_of(node)])
     return node
+
+
+def _refuse_other_names(branches: list[exp.Select]) -> None:
+    """DuckDB would fill what the other query does not have with NULL."""
+    named = [{name.lower() for name, _ in branch.meta.get(COLUMNS, ())} for branch in branches]
+    missing = set.union(*named) - set.intersection(*named) if all(named) else set()
+    if missing:
+        raise StepFailed(f"UNION BY NAME: not all queries have a column {', '.join(sorted(missing))}.")
 
 
 def branches_of(node: exp.Expr) -> list[exp.Select]:
