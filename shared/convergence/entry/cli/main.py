@@ -40,6 +40,7 @@ COMMANDS: Final = {
     "validate": "validate",
     "migrate-config": "migrate_config",
     "init": "init",
+    "new": "new.command",
     "configs": "configs",
     "pipelines": "pipelines",
     "params": "params",

@@ -1,0 +1,1 @@
+"""`convergence new`: the first files of a provider, pipeline, processor or procedure."""
