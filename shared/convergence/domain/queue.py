@@ -19,7 +19,7 @@ class QueuePlace:
     """Where a queued run stands.
 
     Runs of a pool wait for the same caps, so those behind its first one lose nothing by waiting. `rank` orders a pool;
-    a held run waits for something else first (`held_after`: the end of another run) and has none.
+    a held run waits for something else first (`held_after`: the end of another run, or of a pause) and has none.
     """
 
     org: str
@@ -32,6 +32,11 @@ class QueuePlace:
         """Return JSON. A field that is not set is left out, so that no index holds it."""
         data = {"org": self.org, "pool": self.pool, "priority": self.priority}
         return data | {name: text for name in ("rank", "held_after") if (text := getattr(self, name))}
+
+
+def pause_of(org: str, pipeline: str) -> str:
+    """Return the name of a pipeline's pause, for `held_after`; no run's id has a colon."""
+    return f"paused:{org}:{pipeline}"
 
 
 def rank_of(priority: Priority, fire_time: datetime, run_id: str) -> str:

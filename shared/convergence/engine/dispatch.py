@@ -11,9 +11,10 @@ from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
 from convergence.engine.queue.reservation import check_turn, reserve, reserved_until
+from convergence.engine.queue.waiting import paused_text
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, plan_path, read_run, write_run
-from convergence.errors import Conflict, InvalidInput, QuotaExceeded, RateLimited
+from convergence.errors import Conflict, Denied, InvalidInput, QuotaExceeded, RateLimited
 from convergence.ports.documents import Create
 
 _RESERVE_ATTEMPTS: Final = 12
@@ -26,6 +27,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
 
     Raises:
         QuotaExceeded: a limit of the org is reached; nothing was stored.
+        Denied: the pipeline is paused, or the org may not run.
         RateLimited: the pipeline's own `rate_limit_per_minute` is reached; nothing was stored.
         InvalidInput: the idempotency key was used for another request, or the pipeline ran once already.
         Everything that `prepare` raises.
@@ -36,6 +38,10 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         if again is not None:
             return again
     await check_once(services, prepared.run)
+    if prepared.run.pipeline in prepared.org.paused_pipelines:
+        if request.queue:
+            return await enqueue(services, prepared.run)
+        raise Denied(f"{prepared.org.slug} does not start runs now of {_paused(prepared)}; queue=true lets one wait")
     try:
         stored = await _reserve(services, prepared)
     except (Conflict, QuotaExceeded, RateLimited) as error:
@@ -51,6 +57,11 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     await publish_events(services.bus, [run_event(run)])
     await publish_ready(services.bus, run, [step.step_id for step in prepared.plan.roots])
     return run
+
+
+def _paused(prepared: Prepared) -> str:
+    pipeline = prepared.run.pipeline
+    return paused_text(pipeline, prepared.org.paused_pipelines[pipeline])
 
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final, Self
@@ -47,6 +47,7 @@ class Org:
     plan: str = ""
     weight: float = 1.0  # the org's share where orgs compete for the same places; the plan's
     demo: bool = False  # its credentials are the sandbox's, so nothing of it runs by itself
+    paused_pipelines: Mapping[str, str] = field(default_factory=dict)  # path → reason; none of their runs starts
     token: str = ""
 
     def to_data(self) -> dict[str, Any]:
@@ -67,6 +68,7 @@ class Org:
             "plan": self.plan,
             "weight": self.weight,
             "demo": self.demo,
+            "paused_pipelines": self.paused_pipelines,
             "token": self.token,
         }
 
@@ -112,8 +114,11 @@ class OrgStore:
         except Conflict as error:
             raise Conflict(f"org {org.slug!r} exists already") from error
 
-    async def change(self, slug: str, edit: Callable[[Org], Org], *, token: str) -> Org:
-        """Store `edit` of the org and return it. Raises `NotFound`; `Conflict` when other writers keep coming first."""
+    async def change(self, slug: str, edit: Callable[[Org], Org], *, token: str, also: Sequence[Write] = ()) -> Org:
+        """Store `edit` of the org, and `also` in the same commit; return the org.
+
+        Raises `NotFound`; `Conflict` when other writers keep coming first.
+        """
         for _ in range(_ATTEMPTS):
             document = await self._documents.get(path(slug)) if SLUG.fullmatch(slug) else None
             if document is None:
@@ -122,7 +127,7 @@ class OrgStore:
                 return Org.from_data(document.data)  # stored before, its answer was lost
             before = Org.from_data(document.data)
             edited = replace(edit(before), token=token)
-            writes: list[Write] = [Replace(path(slug), document.version, edited.to_data())]
+            writes: list[Write] = [Replace(path(slug), document.version, edited.to_data()), *also]
             if (edited.status, edited.subscription) != (before.status, before.subscription):
                 writes.append(schedule_request(slug, token))
             try:

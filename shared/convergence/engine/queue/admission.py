@@ -25,6 +25,7 @@ from convergence.engine.finish_run import error_data, fail_run
 from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
+from convergence.engine.queue.enqueue import hold
 from convergence.engine.queue.reservation import CapReached, caps_of, free_places, rate_of, reserve, reserved_until
 from convergence.engine.services import Services
 from convergence.engine.store import (
@@ -161,7 +162,10 @@ async def _admit_one(services: Services, current: _Pass, queue: OrgQueue, versio
             blocked += full
             continue
         try:
-            await _check_room(services, head.stored.run)
+            if not await _check_room(services, head.stored.run):
+                unmoved = changed(queue, token=services.ids.new("t"))
+                await hold(services, head.stored, Replace(queue.path, version, unmoved.to_data()))
+                return max(queue.virtual_start, current.virtual_time)  # the next one of the org
             prepared = await _prepared(services, head.stored)
             if prepared is None:
                 return max(queue.virtual_start, current.virtual_time)  # it failed; the next one of the org
@@ -207,16 +211,20 @@ async def _full_caps(services: Services, run: Run) -> list[str]:
     return [name for name, places in free.items() if not places]
 
 
-async def _check_room(services: Services, run: Run) -> None:
-    """Find a full org, or a pipeline at its own limit, before anything is prepared.
+async def _check_room(services: Services, run: Run) -> bool:
+    """Find a full org, or a pipeline at its own limit, before anything is prepared; False: the pipeline is paused.
 
+    The org is read after its queue, which a pause writes: a run that starts was not paused before.
     Raises `QuotaExceeded` and `RateLimited`.
     """
+    org = await services.orgs.get(run.org)
+    if run.pipeline in org.paused_pipelines:
+        return False
     usage, _ = await read_usage(services, budget_path(run))
     now = services.clock.now()
-    limits = (await services.orgs.get(run.org)).limits
-    usage.reserve(run.run_id, limits, now=now, until=now, counted=True, token="")
+    usage.reserve(run.run_id, org.limits, now=now, until=now, counted=True, token="")
     await take_turn(services, run, rate_of(services, run.pipeline))
+    return True
 
 
 async def _heads(services: Services, queue: OrgQueue) -> list[_Head]:

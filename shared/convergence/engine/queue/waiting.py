@@ -7,13 +7,13 @@ from contextlib import suppress
 from datetime import timedelta
 from typing import Final
 
-from convergence.domain.queue import OrgQueue, QueuePlace, queue_path, rank_of
+from convergence.domain.queue import OrgQueue, QueuePlace, pause_of, queue_path, rank_of
 from convergence.domain.records import changed
 from convergence.domain.run import NO_PLAN, Run
 from convergence.domain.schedule import Priority
 from convergence.domain.status import RunStatus
 from convergence.domain.transitions import appended
-from convergence.engine.queue.reservation import pool_of
+from convergence.engine.queue.reservation import caps_of, free_places, pool_of
 from convergence.engine.services import Services
 from convergence.errors import Conflict
 from convergence.ports.documents import Create, Patch
@@ -39,6 +39,26 @@ def queued(services: Services, run: Run, priority: Priority, reason: str, *, hel
         moves=1,
         token=token,
     )
+
+
+async def reason_to_wait(services: Services, run: Run) -> str:
+    """Return what a queued run waits for: a paused pipeline, another run's end, its org's limit, a cap, or its turn."""
+    if run.queue is not None and run.queue.held_after == pause_of(run.org, run.pipeline):
+        return paused_text(run.pipeline, (await services.orgs.get(run.org)).paused_pipelines.get(run.pipeline, ""))
+    if run.queue is not None and run.queue.held_after:
+        return f"the end of run {run.queue.held_after}"
+    document = await services.documents.get(queue_path(run.org))
+    queue = None if document is None else OrgQueue.from_data(document.data)
+    if queue is not None and not queue.ready and queue.reason:
+        return queue.reason
+    free = await free_places(services, caps_of(services, run.provider, run.credential_id))
+    full = [name for name, places in free.items() if not places]
+    return f"a free place in {', '.join(full)}" if full else "its turn in the queue"
+
+
+def paused_text(pipeline: str, reason: str) -> str:
+    """Return how a paused pipeline is spoken of."""
+    return f"the paused pipeline {pipeline}" + (f": {reason}" if reason else "")
 
 
 def ready_write(org: str, pools: Sequence[str]) -> Patch:

@@ -14,9 +14,11 @@ from convergence.domain.queue import OrgQueue
 from convergence.domain.schedule import Schedule, ScheduleState
 from convergence.domain.times import from_text, to_text
 from convergence.engine.queue.enqueue import count_waiting
+from convergence.engine.queue.waiting import paused_text
 from convergence.engine.schedules.instants import CronInstants
 from convergence.engine.services import Services
 from convergence.ports.documents import Order, Where
+from convergence.tenants.orgs import Org
 
 NEXT_MAX: Final = 100
 _PAGE: Final = 100
@@ -81,8 +83,8 @@ class QueueView(TypedDict):
     virtual_start: float
 
 
-def schedule_view(schedule: Schedule, now: datetime) -> ScheduleView:
-    """Return a schedule as its readers see it."""
+def schedule_view(schedule: Schedule, now: datetime, org: Org) -> ScheduleView:
+    """Return a schedule of `org` as its readers see it."""
     timing, skip = schedule.timing, schedule.last_skip
     lag = 0 if schedule.due_at is None else max(0, int((now - schedule.due_at).total_seconds()))
     return {
@@ -95,7 +97,7 @@ def schedule_view(schedule: Schedule, now: datetime) -> ScheduleView:
         "timezone": timing.timezone,
         "is_enabled": schedule.state is ScheduleState.ENABLED,
         "state": schedule.state.value,
-        "reason": schedule.reason,
+        "reason": schedule.reason or _paused(schedule, org),
         "credential_id": schedule.credential_id,
         "parameters": dict(schedule.parameters),
         "missed": timing.missed.value,
@@ -112,6 +114,12 @@ def schedule_view(schedule: Schedule, now: datetime) -> ScheduleView:
         "created_at": to_text(schedule.created_at),
         "updated_at": to_text(schedule.updated_at),
     }
+
+
+def _paused(schedule: Schedule, org: Org) -> str:
+    if schedule.pipeline not in org.paused_pipelines:
+        return ""
+    return f"its runs wait for {paused_text(schedule.pipeline, org.paused_pipelines[schedule.pipeline])}"
 
 
 def next_firings(schedule: Schedule, count: int) -> list[NextView]:

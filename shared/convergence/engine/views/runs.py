@@ -16,6 +16,7 @@ from convergence.domain.status import RUN_TERMINAL, STEP_DONE, STEP_TERMINAL, Ru
 from convergence.domain.step import Step
 from convergence.domain.times import to_text
 from convergence.engine.finish_run import matching_end_steps
+from convergence.engine.queue.waiting import reason_to_wait
 from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
 from convergence.engine.views.models import Change, History, Move, RunSummary, RunView, StepView
@@ -31,11 +32,19 @@ async def status(services: Services, org: str, run_id: str) -> RunView:
     """Return a run of `org` with its steps in plan order. Raises `NotFound`."""
     run = (await require_run(services, org, run_id)).run
     plan = await read_plan(services, run)
-    return status_of(run, plan, await read_all_steps(services, run), services.clock.now())
+    waits = await queue_reason(services, run)
+    return status_of(run, plan, await read_all_steps(services, run), services.clock.now(), queued=waits)
 
 
-def status_of(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime) -> RunView:
-    """Return a run as its documents say, for who has read them."""
+async def queue_reason(services: Services, run: Run) -> str | None:
+    """Return what a queued run waits for, None for any other run."""
+    return await reason_to_wait(services, run) if run.status is RunStatus.QUEUED else None
+
+
+def status_of(
+    run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime, *, queued: str | None = None
+) -> RunView:
+    """Return a run as its documents say, for who has read them; `queued`: what a queued one waits for."""
     steps = [_step_view(run, planned, stored, now) for planned in _shown(run, plan)]
     graph = [step for step in steps if step["trigger"] is None]
     done = sum(step["status"] in STEP_DONE for step in graph)
@@ -47,7 +56,7 @@ def status_of(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datet
         "provider": run.provider,
         "domain": plan.domain,
         "progress": 100 if run.status is RunStatus.COMPLETED else 100 * done // max(1, len(graph)),
-        "waits_for": _waits_for(run, plan, stored, now),
+        "waits_for": queued or _waits_for(run, plan, stored, now),
         "parent_run": run.parent_run or None,
         "children": list(run.children),
         "warnings": list(run.warnings) or _warnings(plan, stored),
@@ -218,11 +227,9 @@ def _attempts(step: Step) -> int:
 
 
 def _waits_for(run: Run, plan: Plan, stored: Mapping[str, StoredStep], now: datetime) -> str | None:
-    """Return what a run waits for, if anything: a queued run for quota, a running one for a step's next attempt."""
-    if run.terminal:
+    """Return which next attempt of a step a running run waits for, if it does."""
+    if run.terminal or run.status is RunStatus.QUEUED:
         return None
-    if run.status is RunStatus.QUEUED:
-        return "room within the org's limits"
     waiting: list[tuple[datetime, str]] = []
     for planned in plan.graph:
         step = stored[planned.step_id].step if planned.step_id in stored else None

@@ -31,6 +31,7 @@ COMMANDS: Final = {
     "dead-letters": "dead_letters.command",
     "schedule": "schedule.command",
     "queue": "queue",
+    "pipeline": "pipeline",
     "backfill": "backfill",
     "backfills": "backfills",
     "query": "query",

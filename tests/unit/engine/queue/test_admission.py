@@ -23,7 +23,7 @@ from convergence.engine.finish_run import finish_run
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue
-from convergence.engine.queue.wake import wake, wake_after, wake_due
+from convergence.engine.queue.wake import wake, wake_due
 from convergence.engine.reconcile import reconcile
 from convergence.engine.replay import replay
 from convergence.engine.services import EngineSettings
@@ -32,28 +32,8 @@ from convergence.errors import QuotaExceeded
 from convergence.ports.documents import Delete, Document
 from convergence.tenants.orgs import Org
 from tests.unit.engine.conftest import Engine
+from tests.unit.engine.queue.queueing import end, queue_run, status
 from tests.unit.engine.works import one
-
-
-async def queue_run(engine: Engine, org: str = "acme", priority: Priority = Priority.SCHEDULED, **more: Any) -> Run:
-    await engine.clock.sleep(0.001)  # they are ranked by time
-    prepared = await prepare(engine.services, RunRequest(org=org, pipeline="p/d/n", **more))
-    return await enqueue(engine.services, prepared.run, priority)
-
-
-async def status(engine: Engine, run: Run) -> RunStatus:
-    found = await read_run(engine.services, run.run_id)
-    assert found is not None
-    return found.run.status
-
-
-async def end(engine: Engine, run_id: str) -> None:
-    stored = await read_run(engine.services, run_id)
-    assert stored is not None
-    await finish_run(engine.services, stored)
-    stored = await read_run(engine.services, run_id)
-    assert stored is not None
-    await wake_after(engine.services, stored.run)
 
 
 def still(engine: Engine) -> None:

@@ -203,3 +203,40 @@ def test_a_backfill_keeps_no_secret_and_does_not_run_what_is_the_operators(run_s
         assert (await api.ask("POST", f"{one}/resume", headers=ROOT)).status_code == 200
 
     run_scenario(scenario)
+
+
+def test_a_pipeline_is_paused_shown_in_its_schedules_and_resumed(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        schedule = await added(api)
+        path = "acme/shop/cost/daily"
+        answer = await api.ask("POST", f"/pipelines/pause/{path}", org="acme", json={"reason": "restated"})
+        paused = {"paused": [{"pipeline": "shop/cost/daily", "reason": "restated"}]}
+        assert (answer.status_code, answer.json()) == (200, paused)
+        assert (await api.ask("GET", "/pipelines/paused/acme", org="acme")).json() == paused
+        shown = f"/scheduler/schedules/acme/{schedule['schedule_id']}"
+        reason = "its runs wait for the paused pipeline shop/cost/daily: restated"
+        assert (await api.ask("GET", shown, org="acme")).json()["reason"] == reason
+        refused = await api.ask("POST", f"/pipelines/run/{path}", org="acme", json={})
+        assert (refused.status_code, refused.json()["code"]) == (403, "denied")
+        waiting = await api.ask("POST", f"/pipelines/run/{path}", org="acme", json={}, params={"queue": "true"})
+        assert waiting.status_code == 202
+        assert (await api.ask("POST", f"/pipelines/resume/{path}", org="acme")).json() == {"paused": []}
+        again = await api.ask("POST", f"/pipelines/resume/{path}", org="acme")
+        assert (again.status_code, again.json()["code"]) == (422, "input.invalid")
+        assert (await api.ask("GET", shown, org="acme")).json()["reason"] == ""
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("word", ["pause", "resume"])
+def test_who_may_only_run_pipelines_does_not_pause_them_nor_another_org(run_scenario: RunScenario, word: str) -> None:
+    async def scenario(api: Api) -> None:
+        made = {"name": "runner", "scopes": ["read", "run"]}
+        key = (await api.ask("POST", "/organizations/acme/keys", headers=ROOT, json=made)).json()["api_key"]
+        mine = await api.ask("POST", f"/pipelines/{word}/acme/shop/cost/daily", headers={"X-API-Key": key})
+        assert (mine.status_code, mine.json()["code"]) == (403, "denied")
+        other = await api.ask("POST", f"/pipelines/{word}/globex/shop/cost/daily", org="acme")
+        unknown = await api.ask("POST", f"/pipelines/{word}/unknown_org/shop/cost/daily", org="acme")
+        assert (other.status_code, unknown.status_code) == (403, 403)
+
+    run_scenario(scenario)

@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, Field, field_validator
 from typing_extensions import TypedDict
 
 from convergence.config.cron import check_cron, full_cron, zone
-from convergence.domain.schedule import Missed, Overlap
+from convergence.domain.schedule import Missed, Overlap, Schedule
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.wake import wake_due
 from convergence.engine.schedules import edit
@@ -31,6 +31,7 @@ from convergence.entry.api.models import Accepted, Asked
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
+from convergence.tenants.orgs import Org
 
 router = APIRouter(prefix="/scheduler", tags=["scheduler"], route_class=StrictRoute)
 ScheduleId = Annotated[str, Path(pattern=r"^sch_[0-9a-f]{20}$", examples=["sch_0f3a5c7e9b1d24680f3a"])]
@@ -142,10 +143,8 @@ async def overview(at: At, caller: Known, org: Annotated[str | None, Query(max_l
     slug = caller.org if caller.kind == "org" and org is None else org
     if slug is not None:
         check(caller, slug, "read")
-        views = [
-            schedule_view(each.schedule, at.services.clock.now()) for each in await schedules_of(at.services, slug)
-        ]
-        return Json({"schedules": views, "queue": await queue_views(at.services, [slug])})
+        known = await at.services.orgs.get(slug)
+        return Json({"schedules": await _views(at, known), "queue": await queue_views(at.services, [slug])})
     return Json({"schedules": [], "queue": await queue_views(at.services)})
 
 
@@ -170,15 +169,13 @@ async def put(schedule_id: ScheduleId, at: At, caller: Known, body: TimingBody) 
     """Change a schedule; what the org changes stays when the pipeline's file changes."""
     org = await _org_of(at, caller, schedule_id, "admin")
     schedule = await change_schedule(at.services, org, schedule_id, body.change())
-    return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
+    return Json({"success": True, "schedule": await _view(at, schedule)})
 
 
 @router.get("/schedules/{org}", response_model=Schedules, responses=documented(404))
 async def index(org: OrgName, at: At, _: Reader) -> Json:
     """List the schedules of an org."""
-    now = at.services.clock.now()
-    await at.services.orgs.get(org)
-    return Json({"schedules": [schedule_view(each.schedule, now) for each in await schedules_of(at.services, org)]})
+    return Json({"schedules": await _views(at, await at.services.orgs.get(org))})
 
 
 @router.post("/schedules/{org}", status_code=201, response_model=ScheduleView, responses=documented(404, 409))
@@ -189,21 +186,21 @@ async def create(org: OrgName, at: At, caller: Admin, body: ScheduleBody) -> Jso
     made = await add_schedule(
         at.services, org, body.pipeline, body.name, body.change(), credential_id=body.credential_id
     )
-    return Json(schedule_view(made, at.services.clock.now()), status_code=201)
+    return Json(await _view(at, made), status_code=201)
 
 
 @router.get("/schedules/{org}/{schedule_id}", response_model=ScheduleView, responses=documented(404))
 async def show(org: OrgName, schedule_id: ScheduleId, at: At, _: Reader) -> Json:
     """Return a schedule."""
     stored = await require_schedule(at.services, org, schedule_id)
-    return Json(schedule_view(stored.schedule, at.services.clock.now()))
+    return Json(await _view(at, stored.schedule))
 
 
 @router.delete("/schedules/{org}/{schedule_id}", response_model=Success, responses=documented(404, 409))
 async def remove(org: OrgName, schedule_id: ScheduleId, at: At, _: Admin) -> Json:
     """Remove a schedule that the org added; those of pipelines' files are paused instead."""
     schedule = await edit.delete(at.services, org, schedule_id)
-    return Json({"success": True, "schedule": schedule_view(schedule, at.services.clock.now())})
+    return Json({"success": True, "schedule": await _view(at, schedule)})
 
 
 @router.get("/schedules/{org}/{schedule_id}/next", response_model=Firings, responses=documented(404))
@@ -230,3 +227,12 @@ async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> 
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: nothing starts either way
         check_run(caller, org, at.services.catalog.get(str(document.data["pipeline"])).pipeline)
     return org
+
+
+async def _view(at: Runtime, schedule: Schedule) -> ScheduleView:
+    return schedule_view(schedule, at.services.clock.now(), await at.services.orgs.get(schedule.org))
+
+
+async def _views(at: Runtime, org: Org) -> list[ScheduleView]:
+    now = at.services.clock.now()
+    return [schedule_view(each.schedule, now, org) for each in await schedules_of(at.services, org.slug)]

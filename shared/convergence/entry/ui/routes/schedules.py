@@ -121,7 +121,7 @@ def _change(sent: Form) -> ScheduleChange:
 
 async def _form(request: Request, at: Runtime, org: str, schedule_id: str, sent: Form, wrong: str) -> Response:
     schedule, firings = await upcoming(at.services, org, schedule_id)
-    view = schedule_view(schedule, at.services.clock.now())
+    view = schedule_view(schedule, at.services.clock.now(), await at.services.orgs.get(org))
     values = {
         "cron_expression": view["cron_expression"],
         "timezone": view["timezone"],

@@ -78,7 +78,8 @@ async def run_page(
     run = (await require_run(services, org, run_id)).run
     plan, stored = await read_plan(services, run), await read_all_steps(services, run)
     now = services.clock.now()
-    view, moves = views.status_of(run, plan, stored, now), views.moves_of(run, stored)
+    view = views.status_of(run, plan, stored, now, queued=await views.queue_reason(services, run))
+    moves = views.moves_of(run, stored)
     failing = next((step for step in view["steps"] if _is_failing(run, step)), None)
     pages = max(1, -(-len(view["steps"]) // STEPS_PER_PAGE))
     page = min(max(1, page), pages)

@@ -18,6 +18,7 @@ from convergence.engine.schedules.views import ScheduleView, next_firings, sched
 from convergence.engine.services import Services
 from convergence.entry.ui.statuses import of_run
 from convergence.entry.ui.views.pipelines import Firing, next_firing
+from convergence.tenants.orgs import Org
 
 NEXT: Final = 10
 BACKFILLS_MAX: Final = 20
@@ -60,7 +61,8 @@ async def schedules_page(services: Services, org: str) -> SchedulesPage:
     now = services.clock.now()
     found = [each.schedule for each in await schedules_of(services, org)]
     statuses = await _last_statuses(services, found)
-    rows = [_row(each, statuses.get(each.last_run), now) for each in found]
+    known = await services.orgs.get(org)
+    rows = [_row(each, statuses.get(each.last_run), now, known) for each in found]
     rows.sort(key=lambda row: (row.firing is None, row.firing.at if row.firing else "", row.view["pipeline"]))
     backfills = [backfill_view(each) for each in await backfills_of(services, org, limit=BACKFILLS_MAX)]
     paused = sum(row.view["state"] == ScheduleState.PAUSED for row in rows)
@@ -79,9 +81,9 @@ async def upcoming(services: Services, org: str, schedule_id: str) -> tuple[Sche
     return schedule, firings
 
 
-def _row(schedule: Schedule, last_status: str | None, now: datetime) -> ScheduleRow:
+def _row(schedule: Schedule, last_status: str | None, now: datetime, org: Org) -> ScheduleRow:
     return ScheduleRow(
-        view=schedule_view(schedule, now),
+        view=schedule_view(schedule, now, org),
         firing=next_firing(schedule, now),
         twice=schedule.slot is not None and _comes_twice(schedule.slot, schedule.timing.timezone),
         last_status=last_status,

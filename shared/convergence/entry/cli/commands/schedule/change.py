@@ -156,9 +156,9 @@ def _switch(session: Session, org: str, schedule_id: str, body: Mapping[str, Any
 def _local(session: Session, org: str, act: Act) -> int:
     async def work() -> ScheduleView:
         async with session.writing(f"schedule {org}") as writer:
-            await known_org(writer.services, org)
+            known = await known_org(writer.services, org)
             await sync_org(writer.services, org)  # what a server would have done by now
-            return schedule_view(await act(writer.services), writer.services.clock.now())
+            return schedule_view(await act(writer.services), writer.services.clock.now(), known)
 
     print_schedule(session, session.go(work()))
     return 0

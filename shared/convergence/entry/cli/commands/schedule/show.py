@@ -29,9 +29,8 @@ def list_(session: Session, org: str) -> int:
 
     async def work() -> list[ScheduleView]:
         with session.reading() as services:
-            await known_org(services, org)
-            now = services.clock.now()
-            return [schedule_view(each.schedule, now) for each in await schedules_of(services, org)]
+            known, now = await known_org(services, org), services.clock.now()
+            return [schedule_view(each.schedule, now, known) for each in await schedules_of(services, org)]
 
     server = session.server()
     views = asyncio.run(work()) if server is None else server.get(f"/scheduler/schedules/{quoted(org)}")["schedules"]
@@ -100,7 +99,8 @@ def next_(session: Session, org: str, schedule_id: str, count: int) -> int:
 
 async def _view(session: Session, org: str, schedule_id: str) -> ScheduleView:
     with session.reading() as services:
-        return schedule_view((await require_schedule(services, org, schedule_id)).schedule, services.clock.now())
+        schedule = (await require_schedule(services, org, schedule_id)).schedule
+        return schedule_view(schedule, services.clock.now(), await services.orgs.get(org))
 
 
 def _row(view: Mapping[str, Any]) -> tuple[str, ...]:

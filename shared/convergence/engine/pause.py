@@ -1,0 +1,65 @@
+"""Pause and resume a pipeline of an org: while it is paused, its runs wait in the queue, and those under way go on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+from convergence.domain.queue import pause_of, queue_path
+from convergence.engine.queue.enqueue import RELEASED_MAX, release_held
+from convergence.engine.queue.waiting import ensure_queue
+from convergence.engine.services import Services
+from convergence.errors import InvalidInput
+from convergence.ports.documents import Patch
+from convergence.tenants.orgs import Org
+
+REASON_MAX: Final = 200
+_RELEASES_MAX: Final = 1_000  # the rest is taken up when it is looked at again
+
+
+async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: str = "") -> Org:
+    """Let no run of a pipeline of an org start; a second call changes the reason.
+
+    The org's queue is written in the same commit, so that an admission under way fails: after the answer none starts.
+
+    Raises:
+        NotFound: the org, or the pipeline.
+        ConfigErrors: the pipeline's file.
+        InvalidInput: the reason is too long.
+    """
+    if len(reason) > REASON_MAX:
+        raise InvalidInput(f"the reason for a pause has at most {REASON_MAX} characters, this one has {len(reason)}")
+    path = services.catalog.get(pipeline).path
+    await services.orgs.get(slug)
+    await ensure_queue(services, slug)
+
+    def paused(org: Org) -> Org:
+        return replace(org, paused_pipelines={**org.paused_pipelines, path: reason})
+
+    return await _change(services, slug, paused)
+
+
+async def resume_pipeline(services: Services, slug: str, pipeline: str) -> Org:
+    """End a pause: the runs that waited for its end take their place in the queue.
+
+    Raises `NotFound`, and `InvalidInput` when the pipeline is not paused.
+    """
+    path = "/".join(filter(None, pipeline.split("/")))
+    if path not in (await services.orgs.get(slug)).paused_pipelines:
+        raise InvalidInput(f"{path[:200]} is not paused for {slug}")
+
+    def resumed(org: Org) -> Org:
+        return replace(org, paused_pipelines={name: why for name, why in org.paused_pipelines.items() if name != path})
+
+    org = await _change(services, slug, resumed)
+    for _ in range(_RELEASES_MAX):
+        if await release_held(services, pause_of(slug, path)) < RELEASED_MAX:
+            break
+    return org
+
+
+async def _change(services: Services, slug: str, edit: Callable[[Org], Org]) -> Org:
+    token = services.ids.new("t")
+    fence = Patch(queue_path(slug), {("token",): token})  # an admission that has read the queue fails
+    return await services.orgs.change(slug, edit, token=token, also=[fence])
