@@ -87,3 +87,28 @@ def test_tables_are_listed_with_their_columns(acme: Cli) -> None:
     listed = {each["table"]: each["columns"] for each in acme("tables", "acme", "--json").data["tables"]}
     assert "x_org_slug" in listed["openai_subscription_plans"]
     assert "openai_subscription_plans" in acme("tables", "acme").out
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_shell_completes_values(
+    acme: Cli, shell: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
+    for words, expected in (
+        ("history ac", "acme"),
+        ("run acme example/he", "example/hello"),
+        (f"status {run_id[:8]}", run_id),
+        ("pipelines deep", "deepseek"),
+        ("history acme --status comp", "completed"),
+        ("logs --data-dir nowhere run_", ""),
+    ):
+        monkeypatch.setenv("_CONVERGENCE_COMPLETE", f"{shell}_complete")
+        monkeypatch.setenv("COMP_WORDS", f"convergence {words}")
+        monkeypatch.setenv("COMP_CWORD", words.split()[-1] if shell == "fish" else str(len(words.split())))
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as end:
+            acme()
+        shown = capsys.readouterr()
+        assert (end.value.code, shown.err) == (0, "")
+        assert (expected in shown.out) if expected else shown.out.strip() == "", (words, shown.out)
+        monkeypatch.delenv("_CONVERGENCE_COMPLETE")

@@ -9,11 +9,10 @@ from typing import Any, Final
 import click
 
 from convergence.entry.cli.installation import Installation
-from convergence.entry.cli.options import global_options
+from convergence.entry.cli.options import COMPLETE, global_options
 from convergence.entry.cli.session import Session, Terminated
 from convergence.errors import ConvergenceError, did_you_mean
 
-COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 OK, FAILED, BAD_INPUT, LOCKED, INTERRUPTED, TERMINATED = 0, 1, 2, 4, 130, 143  # docs/cli.md
 
 # Name → module below convergence.entry.cli.commands; the command is called `command` there, or has the name after the

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import click
 
 from convergence.entry.cli.session import Session
 
+COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -86,6 +88,14 @@ class Command(click.Command):
         own = {name for parameter in self.params for name in parameter.opts}
         more = [each for each in global_options(hidden=True) if own.isdisjoint(each.opts)]
         self.params = [*self.params, *more]  # an option of its own wins; the global one then stands before the name
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return all parameters; for a shell that completes, with their values."""
+        if COMPLETE in os.environ:
+            from convergence.entry.cli.completed import complete
+
+            complete(self.params)
+        return super().get_params(ctx)
 
     def invoke(self, ctx: click.Context) -> Any:
         """Report them, then run the command."""

@@ -7,7 +7,7 @@ from typing import Final
 import click
 from click.shell_completion import get_completion_class
 
-from convergence.entry.cli.options import SilentCommand
+from convergence.entry.cli.options import COMPLETE, SilentCommand
 from convergence.entry.cli.session import Session
 
 NAME: Final = "convergence"
@@ -17,15 +17,13 @@ NAME: Final = "convergence"
 @click.argument("shell", type=click.Choice(["bash", "zsh", "fish"]))
 @click.pass_context
 def command(context: click.Context, shell: str) -> int:
-    """Print the script with which SHELL completes commands and options.
+    """Print the script with which SHELL completes commands, options and values: orgs, pipelines, runs.
 
     \b
     Example:
       convergence completion fish > ~/.config/fish/completions/convergence.fish
       eval "$(convergence completion bash)"     # in ~/.bashrc; likewise for zsh in ~/.zshrc
     """
-    from convergence.entry.cli.main import COMPLETE  # which imports this module
-
     session: Session = context.obj
     kind = get_completion_class(shell)
     assert kind is not None, "the choices are the shells that click knows"
