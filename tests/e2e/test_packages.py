@@ -25,11 +25,13 @@ OPENS_STORES = """
 import backports.zstd
 import boto3
 from convergence.adapters.objects.azure_blob import open_azure
+from convergence.adapters.objects.gcs import open_gcs
 from convergence.adapters.objects.s3 import open_s3
 from convergence.ports.object_store import Place
 
 place = Place(kind="azure", root="container", options={"account": "account"})
 open_azure(place, '{"account_key": "a2V5"}', http=None, endpoint="")
+open_gcs(Place(kind="gcs", root="bucket"), None, endpoint="")
 keys = '{"access_key_id": "AKIA", "secret_access_key": "k"}'
 open_s3(Place(kind="s3", root="bucket"), keys, org="acme", endpoint="")
 for service in ("s3", "sts"):

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from convergence.bootstrap.http_client import HttpClient
+from convergence.bootstrap.objects import object_stores
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
-from convergence.config.files.providers import ProviderRegistry, endpoint_of
+from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.retention import RetentionFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
@@ -22,8 +23,6 @@ from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
 
 if TYPE_CHECKING:
-    import httpx
-
     from convergence.adapters.local.bus import LocalBus
     from convergence.adapters.local.documents.adapter import SqliteDocuments
     from convergence.adapters.local.log_sink import LogSink
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from convergence.entry.cli.installation import Watch
     from convergence.ports.clock import Clock, Ids
     from convergence.ports.google_accounts import Accounts
-    from convergence.ports.object_store import ObjectStores
     from convergence.ports.processor import Processor
     from convergence.worker import LocalWorker
 
@@ -129,7 +127,15 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
             processor=load if options.processor is None else options.processor,
             http=http.client,
             accounts=lambda: _accounts(http, clock, ids, options.env),
-            objects=lambda org, client: _objects(org, client, clock, directory.files, registry),
+            objects=lambda org, client: object_stores(
+                org,
+                client,
+                clock=clock,
+                ids=ids,
+                files=directory.files,
+                registry=registry,
+                here=options.env != SHORT["production"],
+            ),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,
@@ -191,16 +197,6 @@ def reading(options: EmbeddedOptions) -> Iterator[Services]:
         )
     finally:
         documents.close()
-
-
-def _objects(
-    org: str, client: Callable[[], httpx.AsyncClient], clock: Clock, files: Path, registry: ProviderRegistry
-) -> ObjectStores:
-    from convergence.adapters.objects.stores import Stores
-
-    return Stores(
-        org=org, http=client, clock=clock, files=files, endpoint=lambda name: endpoint_of(registry.get(), name)
-    )
 
 
 def _accounts(http: HttpClient, clock: Clock, ids: Ids, env: str) -> Accounts:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from convergence.bootstrap.http_client import HttpClient
+from convergence.bootstrap.objects import object_stores
 from convergence.config.catalog import Catalog
 from convergence.config.files.notifications import NotificationsFile
-from convergence.config.files.providers import ProviderRegistry, endpoint_of
+from convergence.config.files.providers import ProviderRegistry
 from convergence.config.files.retention import RetentionFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
@@ -24,7 +25,6 @@ def google_cloud(settings: FunctionSettings) -> Services:
     from convergence.adapters.gcp.keyring.adapter import CloudKmsKeyring
     from convergence.adapters.gcp.warehouse.adapter import BigQueryWarehouse
     from convergence.adapters.local.clock import RandomIds, SystemClock
-    from convergence.adapters.objects.stores import Stores
 
     clock, ids, project = SystemClock(), RandomIds(), settings.GCP_PROJECT_ID
     documents = FirestoreDocuments(
@@ -67,8 +67,8 @@ def google_cloud(settings: FunctionSettings) -> Services:
         processor=load,
         http=http.client,
         accounts=lambda: GoogleAccounts(http.client, clock=clock, ids=ids, endpoint=bigquery),
-        objects=lambda org, client: Stores(
-            org=org, http=client, clock=clock, files=None, endpoint=lambda name: endpoint_of(registry.get(), name)
+        objects=lambda org, client: object_stores(
+            org, client, clock=clock, ids=ids, files=None, registry=registry, here=bigquery is not None
         ),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,

@@ -11,7 +11,7 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Where files are: `kind` (folder, https, s3, azure, oci) and what it takes to find them there.
+    """Where files are: `kind` (folder, https, s3, azure, gcs, oci) and what it takes to find them there.
 
     `root`: a folder of the org, a bucket, a container. `options`: further facts, such as a region or a role.
     """

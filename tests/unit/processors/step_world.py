@@ -10,6 +10,7 @@ from typing import Any
 
 import httpx
 
+from convergence.adapters.google_accounts.tokens import ServiceTokens
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.objects.stores import Stores
@@ -254,8 +255,14 @@ class WorldContext(Context):
 
     @property
     def objects(self) -> Stores:
+        tokens = ServiceTokens(lambda: self.http, self.clock, RandomIds())
         return Stores(
-            org=self.org_slug, http=lambda: self.http, clock=self.clock, files=self.files, endpoint=lambda _: ""
+            org=self.org_slug,
+            http=lambda: self.http,
+            clock=self.clock,
+            files=self.files,
+            endpoint=lambda _: "",
+            google_token=lambda secret: tokens.of_secret(secret, (), here=True),
         )
 
     @property

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
-from convergence.adapters.google_accounts.checks import ServiceKey, no_private_key, token_refused
+from convergence.adapters.google_accounts.checks import ServiceKey, no_private_key, read_key, token_refused
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, StepFailed, Transient
 
@@ -56,6 +56,10 @@ class ServiceTokens:
             return str(orjson.loads(answer.content)["access_token"])
         except (ValueError, KeyError, TypeError):
             raise StepFailed("Google (token) answers without access_token") from None
+
+    async def of_secret(self, secret: str, scopes: Sequence[str], *, here: bool) -> str:
+        """Return an access token for the key in `secret`; see `read_key` and `token`."""
+        return await self.token(read_key(secret, here=here), scopes)
 
 
 def _refused(answer: httpx.Response) -> ConvergenceError:

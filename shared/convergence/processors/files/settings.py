@@ -16,12 +16,12 @@ from convergence.processors.settings import Settings
 class Source(Settings):
     """Where the files are: the step's block `source`.
 
-    folder: `path` below the org's folder of uploaded files. https: `urls`. s3, azure, oci: `bucket` (a container),
+    folder: `path` below the org's folder of uploaded files. https: `urls`. s3, azure, gcs, oci: `bucket` (a container),
     and `path` in it. `%Y`, `%m` and `%d` in `path` stand for the period's first day. `options` are further facts of the
     kind, such as a region or a role.
     """
 
-    kind: Literal["folder", "https", "s3", "azure", "oci"]
+    kind: Literal["folder", "https", "s3", "azure", "gcs", "oci"]
     path: str = ""
     urls: Sequence[str] = ()
     bucket: str = ""
