@@ -5,19 +5,20 @@ from __future__ import annotations
 import asyncio
 import csv
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Literal
 
 import pytest
+from sqlglot import exp
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
-from convergence.errors import StepFailed
+from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import PARTITION_BY
-from convergence.processors.focus.publish import publication, taking_over
+from convergence.processors.focus.publish import publication, publish
 from convergence.processors.focus.rule_model import compiled
 from convergence.processors.focus.rules import OF_COLUMNS, OF_GROUPS, Rule, load_rules
 from tests.referees import opinions
@@ -263,13 +264,44 @@ def test_every_rule_about_single_rows_finds_the_row_that_breaks_it() -> None:
     assert world(work) == []
 
 
-@pytest.mark.parametrize("kind", ["usage", "seats"])
-def test_a_publication_changes_the_days_of_its_run_only(kind: Literal["usage", "seats"]) -> None:
-    [(table, tree)] = changes_of(publication(CANDIDATES, VISIBLE, ["BilledCost"], kind, "FALSE"))
+@pytest.mark.parametrize(("kind", "takes_over"), [("usage", True), ("usage", False), ("seats", False)])
+def test_a_publication_changes_the_days_of_its_run_only(kind: Literal["usage", "seats"], takes_over: bool) -> None:
+    columns = {"BilledCost": "BIGNUMERIC", "ServiceName": "STRING", "x_pipeline_run_date": "DATE"}
+    sql = publication(CANDIDATES, VISIBLE, columns, kind, "FALSE", takes_over=takes_over)
+    [(table, tree)] = changes_of(sql)
     assert table == VISIBLE
     assert is_bounded(tree, PARTITION_BY)
-    [(table, tree)] = changes_of(taking_over(CANDIDATES, VISIBLE))
-    assert (table, is_bounded(tree, PARTITION_BY)) == (VISIBLE, True)
+    matched = tree.args["on"]
+    bounds = [each for each in matched.find_all(exp.Between) if each.this.name == PARTITION_BY]
+    assert len(bounds) == takes_over
+    assert takes_over or matched.sql() == "FALSE"
+
+
+def test_what_a_whole_accounts_bill_says_too_goes_with_the_charges_that_replace_it_or_stays() -> None:
+    async def work(context: WorldContext) -> None:
+        gcp = {"x_Provider": "gcp", "x_UsageKind": None}
+        await load(context, VISIBLE, [charge(1, **gcp), charge(2, **gcp, ServiceName="BigQuery")])
+        context.pipeline_id = "genai"
+        await load(context, CANDIDATES, [charge(3, x_UsageKind="bill", BilledCost=None)])
+        with pytest.raises(ConvergenceError, match="BilledCost"):
+            await publish(context, CANDIDATES, VISIBLE, provider="gemini", kind="usage")
+        assert await visible(context) == ["c1", "c2"]
+        await load(context, CANDIDATES, [charge(3, x_UsageKind="bill"), charge(4, x_UsageKind="bill")])
+        assert await publish(context, CANDIDATES, VISIBLE, provider="gemini", kind="usage") == 2
+        assert await visible(context) == ["c2", "c3", "c4"]
+
+    world(work)
+
+
+async def load(context: WorldContext, table: str, rows: Sequence[Mapping[str, Any]]) -> None:
+    stage = context.warehouse.stage(table)
+    await stage.write(0, rows)
+    await context.warehouse.ensure_table(VISIBLE)
+    await context.warehouse.load(stage, dates=[context.start_date])
+
+
+async def visible(context: WorldContext) -> list[str]:
+    return [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE} ORDER BY x_ChargeId")]
 
 
 def test_the_shipped_rules_are_those_of_the_published_model() -> None:

@@ -5,7 +5,7 @@ Of each provider, credential and day the charges of one pipeline are kept, which
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Final, Literal
 
 from convergence.config.files.table_schema import TableSchemas
@@ -20,6 +20,7 @@ MINE: Final = (
 )
 # Its bill is that of a whole cloud account: a service of it that has a pipeline of its own is charged by that one.
 WHOLE_ACCOUNT: Final = "gcp"
+TAKEN_OVER: Final = ("BillingAccountId", "ServiceName", "x_pipeline_run_date")
 # Seats are charged once for the org; usage once for each credential.
 REPLACED: Final[Mapping[Kind, str]] = {
     "usage": (
@@ -55,38 +56,52 @@ async def publish(
 
     `left_out`: a condition on candidates (of the alias t), with its parameters.
     """
-    if provider != WHOLE_ACCOUNT and kind == "usage":
-        sql = taking_over(candidates, table)
-        needed = {**scope(context), "whole": Parameter("STRING", WHOLE_ACCOUNT)}
-        await context.warehouse.query(sql, needed, write=True, repeatable=True)
-    columns = [column.name for column in TableSchemas(context.configs_dir).get(table).columns]
-    sql = publication(candidates, table, columns, kind, left_out)
+    columns = {column.name: column.type for column in TableSchemas(context.configs_dir).get(table).columns}
+    takes_over = provider != WHOLE_ACCOUNT and kind == "usage"
+    sql = publication(candidates, table, columns, kind, left_out, takes_over=takes_over)
     given = {**scope(context), "provider": Parameter("STRING", provider), **(parameters or {})}
+    if takes_over:
+        given["whole"] = Parameter("STRING", WHOLE_ACCOUNT)
     await context.warehouse.query(sql, given, write=True, repeatable=True)
     count = f"SELECT COUNT(*) AS n FROM {bigquery_name(table)} AS t WHERE {MINE}"
     (row,) = (await context.warehouse.query(count, scope(context))).rows
     return int(row["n"])
 
 
-def taking_over(candidates: str, table: str) -> str:
-    """Return the statement that removes what the bill of a whole account says about a candidate's service and day."""
+def publication(
+    candidates: str, table: str, columns: Mapping[str, str], kind: Kind, left_out: str, *, takes_over: bool
+) -> str:
+    """Return the statement: all rows that are replaced go, and all candidates come.
+
+    Candidates match nothing. With `takes_over` the source also has a row for each service and day of them, which
+    matches what the bill of a whole account says about these, so that goes too. `columns`: name to type.
+    """
+    names = ", ".join(map(bigquery_name, columns))
+    values = ", ".join(f"new.{bigquery_name(name)}" for name in columns)
+    source = f"SELECT TRUE AS x_is_new, {names} FROM {bigquery_name(candidates)} AS t WHERE {MINE} AND NOT ({left_out})"
+    matching = "FALSE"
+    if takes_over:
+        source += f" UNION ALL {_taken_over(candidates, columns)}"
+        same = (f"kept.{name} = new.{name}" for name in map(bigquery_name, TAKEN_OVER))
+        matching = (
+            f"NOT new.x_is_new AND kept.x_org_slug = @org_slug AND kept.x_Provider = @whole AND {' AND '.join(same)}"
+            " AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day"
+        )
     return (
-        f"DELETE FROM {bigquery_name(table)} AS kept WHERE kept.x_org_slug = @org_slug AND kept.x_Provider = @whole"
-        " AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day AND EXISTS ("
-        f"SELECT 1 FROM {bigquery_name(candidates)} AS t WHERE {MINE} AND t.x_UsageKind = 'bill'"
-        " AND t.x_pipeline_run_date = kept.x_pipeline_run_date AND t.BillingAccountId = kept.BillingAccountId"
-        " AND t.ServiceName = kept.ServiceName)"
+        f"MERGE INTO {bigquery_name(table)} AS kept USING ({source}) AS new ON {matching}"
+        " WHEN MATCHED THEN DELETE"
+        " WHEN NOT MATCHED BY SOURCE AND kept.x_org_slug = @org_slug"
+        f" AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day AND {REPLACED[kind]} THEN DELETE"
+        f" WHEN NOT MATCHED AND new.x_is_new THEN INSERT ({names}) VALUES ({values})"
     )
 
 
-def publication(candidates: str, table: str, columns: Sequence[str], kind: Kind, left_out: str) -> str:
-    """Return the statement: nothing matches, so all rows that are replaced go, and all candidates come."""
-    names = ", ".join(map(bigquery_name, columns))
-    values = ", ".join(f"new.{bigquery_name(name)}" for name in columns)
+def _taken_over(candidates: str, columns: Mapping[str, str]) -> str:
+    """Return the query of the days, accounts and services that candidates are billed for, as rows of the table."""
+    values = (
+        f"t.{bigquery_name(name)}" if name in TAKEN_OVER else f"CAST(NULL AS {kind})" for name, kind in columns.items()
+    )
     return (
-        f"MERGE INTO {bigquery_name(table)} AS kept"
-        f" USING (SELECT * FROM {bigquery_name(candidates)} AS t WHERE {MINE} AND NOT ({left_out})) AS new ON FALSE"
-        " WHEN NOT MATCHED BY SOURCE AND kept.x_org_slug = @org_slug"
-        f" AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day AND {REPLACED[kind]} THEN DELETE"
-        f" WHEN NOT MATCHED THEN INSERT ({names}) VALUES ({values})"
+        f"SELECT DISTINCT FALSE, {', '.join(values)} FROM {bigquery_name(candidates)} AS t"
+        f" WHERE {MINE} AND t.x_UsageKind = 'bill'"
     )
