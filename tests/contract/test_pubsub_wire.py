@@ -45,7 +45,7 @@ async def pulled(subscriber: SubscriberAsyncClient, name: str, count: int) -> li
     """Pull and acknowledge `count` messages; a pull may answer empty before they are there."""
     found: list[types.ReceivedMessage] = []
     while len(found) < count:
-        part = list((await subscriber.pull(subscription=name, max_messages=count, timeout=30)).received_messages)
+        part = list((await subscriber.pull(subscription=name, max_messages=count, timeout=60)).received_messages)
         if part:
             await subscriber.acknowledge(subscription=name, ack_ids=[each.ack_id for each in part])
         found += part

@@ -70,10 +70,10 @@ def every(*names: str) -> pytest.MarkDecorator:
 @every(*NAMES)
 def test_a_function_keeps_poison_as_a_dead_letter_and_ends_when_asked(cloud: Cloud, instance: FunctionProcess) -> None:
     topic = TOPICS[instance.name]
-    answer = httpx.post(f"{instance.url}/push/{topic}", content=f"poison for {topic}", timeout=30)
+    answer = httpx.post(f"{instance.url}/push/{topic}", content=f"poison for {topic}", timeout=60)
     assert answer.status_code == 204, answer.text + instance.output()
-    assert httpx.get(f"{instance.url}/ready", timeout=30).status_code == 200
-    assert httpx.post(f"{instance.url}/push/elsewhere", json=delivery(b"{}"), timeout=30).status_code == 404
+    assert httpx.get(f"{instance.url}/ready", timeout=60).status_code == 200
+    assert httpx.post(f"{instance.url}/push/elsewhere", json=delivery(b"{}"), timeout=60).status_code == 404
     assert instance.stop() == 0
     warned = [json.loads(line) for line in instance.output().splitlines() if "kept as a dead letter" in line]
     assert [(line["severity"], line["message"].split(":")[0]) for line in warned] == [

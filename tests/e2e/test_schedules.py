@@ -90,7 +90,7 @@ def test_a_server_killed_around_its_firings_runs_each_instant_once(installation:
             process.wait()
     with serving(installation) as (process, url):
         until(lambda: list(runs(options).values()).count("completed") == SCHEDULES, process, "all runs are done")
-        answer = httpx.get(f"{url}/scheduler/schedules/acme", headers=OPERATOR, timeout=30).json()
+        answer = httpx.get(f"{url}/scheduler/schedules/acme", headers=OPERATOR, timeout=60).json()
         mine = [each for each in answer["schedules"] if each["name"] != "default"]
         assert {each["last_run"] for each in mine} == set(owed)
     assert set(runs(options)) == set(owed)

@@ -22,7 +22,7 @@ import pytest
 from tests.emulators.environment import EXTENSIONS, python_of
 
 REQUIRED: Final = "CONVERGENCE_REQUIRE_EMULATORS"
-_START_S: Final = 60.0
+_START_S: Final = 180.0
 _LOOK_S: Final = 0.1
 # DuckDB's extensions come from wheels, once for each home folder.
 _IMPORT: Final = "import sys, duckdb_extensions as all; [all.import_extension(name) for name in sys.argv[1:]]"

@@ -19,7 +19,7 @@ ROOT: Final = Path(__file__).parents[2]
 NAMES: Final = ("dispatcher", "step", "dead_letter", "scheduler", "notifier")
 PROJECT: Final = "emulated"
 KMS_KEY: Final = f"projects/{PROJECT}/locations/us/keyRings/convergence/cryptoKeys/credentials"
-_PATIENCE_S: Final = 60.0
+_PATIENCE_S: Final = 180.0
 _LOOK_S: Final = 0.1  # between two looks
 
 

@@ -23,7 +23,7 @@ from tests.emulators.pubsub_topics import Topics
 from tests.emulators.serving import Faults, Server
 
 T = TypeVar("T")
-_IDLE_S = 60.0
+_IDLE_S = 180.0
 
 
 class PubSubServer:

@@ -183,10 +183,10 @@ def test_listeners_hear_of_changes(client: firestore.Client) -> None:
         client.collection("c").where(filter=FieldFilter("n", ">", 0)).on_snapshot(on_change),
     ]
     for _ in watches:
-        assert seen.acquire(timeout=10)
+        assert seen.acquire(timeout=60)
     client.document("c/a").set({"n": 1})
     for _ in watches:
-        assert seen.acquire(timeout=10)
+        assert seen.acquire(timeout=60)
     assert heard[2:] == [[{"n": 1}], [{"n": 1}]]
     for watch in watches:
         watch.unsubscribe()

@@ -55,9 +55,9 @@ def test_faults_refuse_cut_and_deny_and_calls_are_counted() -> None:
     server.faults.deny("datastore.entities.update", "projects/p")
     for kind, applied in [(google.ServiceUnavailable, 0), (google.ServiceUnavailable, 1), (google.Forbidden, 1)]:
         with pytest.raises(kind):
-            client.commit({"database": "d"}, retry=None, timeout=5)
+            client.commit({"database": "d"}, retry=None, timeout=60)
         assert len(done) == applied
-    client.commit({"database": "d"}, retry=None, timeout=5)
+    client.commit({"database": "d"}, retry=None, timeout=60)
     assert server.calls == {"Commit": 4}
     client.transport.close()
     server.stop()
@@ -70,11 +70,11 @@ def test_a_handlers_refusal_reaches_the_client_and_a_hang_ends_with_its_deadline
     server = Server(FirestoreGrpcTransport, {"Commit": commit})
     client = client_of(server)
     with pytest.raises(google.AlreadyExists, match="there"):
-        client.commit({"database": "d"}, retry=None, timeout=5)
+        client.commit({"database": "d"}, retry=None, timeout=60)
     server.faults.hang("Commit")
     with pytest.raises(google.DeadlineExceeded):
         client.commit({"database": "d"}, retry=None, timeout=0.1)
     with pytest.raises(google.MethodNotImplemented):
-        client.rollback({"database": "d"}, retry=None, timeout=5)
+        client.rollback({"database": "d"}, retry=None, timeout=60)
     client.transport.close()
     server.stop()

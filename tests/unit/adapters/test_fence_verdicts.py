@@ -109,12 +109,12 @@ def test_a_verdict_is_of_the_catalogue_that_the_transaction_sees(world: World) -
     def read(job: Job) -> list[tuple[Any, ...]]:
         with job.transaction(read_only=True):
             older.set()
-            assert definer.wait(30)
+            assert definer.wait(60)
             found: list[tuple[Any, ...]] = run_inside(job, ACME, READ, {}).fetchall()
             return found
 
     def define(job: Job) -> None:
-        assert older.wait(30)
+        assert older.wait(60)
         job.execute("CREATE OR REPLACE VIEW acme_dev.own AS SELECT * FROM globex_dev.secret")
         definer.set()
 

@@ -21,7 +21,7 @@ class Handler(BaseHTTPRequestHandler):
     together = threading.Barrier(AT_ONCE)
 
     def do_GET(self) -> None:
-        self.together.wait(10)
+        self.together.wait(60)
         self.send_response(200)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", "2")

@@ -17,7 +17,7 @@ from convergence.entry.api.connections import most_connections
 from convergence.entry.api.http_limits import HEAD_BYTES_MAX, HEADERS_MAX, BoundedHttp
 from convergence.entry.api.http_server import http_config
 
-ENOUGH_S = 20.0
+ENOUGH_S = 60.0
 GET = b"GET /a HTTP/1.1\r\nHost: x\r\n"
 POST = b"POST /a HTTP/1.1\r\nHost: x\r\n"
 CHUNKED = POST + b"Transfer-Encoding: chunked\r\n\r\n"
