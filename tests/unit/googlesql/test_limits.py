@@ -6,6 +6,7 @@ import asyncio
 import time
 import warnings
 from dataclasses import replace
+from typing import Any
 
 import pytest
 from tests.unit.googlesql.conftest import SCOPE, GoogleSql
@@ -63,6 +64,30 @@ def test_a_result_is_bounded_in_bytes(shared_sql: GoogleSql, monkeypatch: pytest
     assert len(shared_sql.query(sql.format(rows=900)).rows) == 900
     with pytest.raises(StepFailed, match=r"more than 1,000,000 bytes.*Select fewer rows or columns"):
         shared_sql.query(sql.format(rows=9_000))
+
+
+def test_long_texts_are_not_fetched_far_beyond_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(values, "RESULT_BYTES_MAX", 100_000)
+    fetched: list[int] = []
+
+    class LongTexts:
+        @property
+        def description(self) -> list[tuple[Any, ...]]:
+            return [("s", "VARCHAR")]
+
+        def fetchone(self) -> Any:
+            return self.fetchmany()[0]
+
+        def fetchmany(self, size: int = 1) -> list[Any]:
+            fetched.append(size)
+            return [("a" * 10_000,)] * size
+
+        def fetchall(self) -> list[Any]:
+            raise AssertionError("all rows may be any number of them")
+
+    with pytest.raises(StepFailed, match="more than 100,000 bytes"):
+        values.fetch(LongTexts(), 10_000)
+    assert sum(fetched) <= 60
 
 
 def test_the_memory_of_a_statement_is_bounded(shared_sql: GoogleSql) -> None:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 Convert = Callable[[Any], Any]
 RESULT_BYTES_MAX: Final = 100_000_000  # of text, bytes, arrays and structs; BigQuery bounds one row by that
-_BATCH: Final = 1_000  # rows
+_BATCH: Final = 50  # rows that are fetched before their size is looked at; a text may have a MiB
 _WIDE: Final = frozenset({"STRING", "BYTES", "JSON", "ARRAY", "STRUCT"})
 
 
