@@ -30,5 +30,6 @@ def command(context: click.Context, shell: str) -> int:
     root = context.find_root().command
     completing = kind(root, {}, NAME, COMPLETE)
     # Not `source()`: it asks bash for its version, and there may be no bash here.
-    session.out.line((completing.source_template % completing.source_vars()).strip())
+    script = (completing.source_template % completing.source_vars()).strip()
+    session.out.data({"script": script}) if session.out.json else session.out.line(script)
     return 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
+from datetime import date
 from typing import Any
 
 import click
@@ -17,7 +18,7 @@ from convergence.entry.cli.demo_sandbox import with_sandbox
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.parameters import check_days, parameter_options, read_pairs, read_parameters
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, known_org
 from convergence.ports.bus import RUN_EVENTS, Bus, Message
@@ -31,6 +32,7 @@ from convergence.ports.bus import RUN_EVENTS, Bus, Message
 @click.option(
     "--idempotency-key", metavar="TEXT", help="The same key returns the same run and never starts a second one."
 )
+@click.option("--force", is_flag=True, help="Also for days far in the future, or more than ten years of them.")
 @click.pass_obj
 def command(
     session: Session,
@@ -41,6 +43,7 @@ def command(
     files: Sequence[str],
     wait: bool,
     idempotency_key: str | None,
+    force: bool,
 ) -> int:
     """Run PIPELINE for ORG and wait for its end.
 
@@ -49,6 +52,8 @@ def command(
       convergence run acme openai/cost/usage_cost -p start_date=2026-11-01 -p end_date=2026-11-07
       convergence run acme openai/auth/setup --secret-from-env api_key=OPENAI_ADMIN_KEY
     """
+    if not force:
+        check_days(read_pairs("-p", given), date.today())  # noqa: DTZ011 - the caller's own day: a slip is far from it
     server = session.server(writes=True)
     if server is not None:
         words = (given, variables, files)
