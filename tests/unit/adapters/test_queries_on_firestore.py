@@ -75,6 +75,7 @@ QUERIES = {
     "engine/store.py": 1,
     "engine/views/run_search.py": 1,
     "engine/views/runs.py": 1,
+    "entry/cli/completed.py": 1,
     "entry/cli/demo_sandbox.py": 1,
     "entry/cli/sandbox.py": 1,
     "entry/cli/commands/org.py": 1,
