@@ -11,7 +11,7 @@ from typing import Any, Final
 from convergence.config.files.reports import load_reports
 from convergence.config.files.table_schema import load_table_schema
 from convergence.ports.warehouse import Statement, Warehouse
-from tests.contract.warehouse.world import READ, WRITE, Body, load
+from tests.contract.warehouse.world import READ, WRITE, Body, a_lineage, load
 
 CONFIGS: Final = Path(__file__).parents[3] / "configs"
 FOCUS: Final = load_table_schema(CONFIGS / "focus/schemas/cost_data_standard_1_3.json")
@@ -42,7 +42,15 @@ CHARGES: Final = [
     charge(date(2026, 11, 1), "0.000000000000000001", Tags='{"team":"a"}'),
     charge(date(2026, 11, 10), "10", x_UserId="u1", x_hierarchy_path="/a"),
     charge(date(2026, 11, 10), "7", ChargeFrequency="One-Time", ChargeCategory="Purchase", PricingQuantity=None),
-    charge(date(2026, 11, 10), "4", CommitmentDiscountId="c1", CommitmentDiscountStatus="Used", x_Model="gpt-5-mini"),
+    charge(
+        date(2026, 11, 10),
+        "4",
+        CommitmentDiscountId="c1",
+        CommitmentDiscountStatus="Used",
+        x_Model="gpt-5-mini",
+        PricingQuantity=Decimal(8),
+        ListCost=None,
+    ),
     charge(date(2026, 11, 10), "1", CommitmentDiscountId="c1", CommitmentDiscountStatus="Unused", PricingQuantity=None),
     charge(date(2026, 11, 10), "2", BillingCurrency="EUR"),
 ]
@@ -75,7 +83,9 @@ def test_reports_have_the_same_figures_everywhere(run: Callable[[Body], None]) -
             await warehouse.ensure_table("acme_prod", table)
         assert set(map(len, (await answers(warehouse)).values())) == {0}, "nothing charged, nothing shown"
         await load(warehouse, FOCUS, CHARGES)
+        earlier = a_lineage(pipeline_id="acme-earlier", run_id="r0")
         await load(warehouse, TRACKING, [compared(3, "9.5")], job_id="j2")
+        await load(warehouse, TRACKING, [compared(1, "2")], job_id="j3", lineage=earlier)
         _figures(await answers(warehouse))
 
     run(body)
@@ -117,6 +127,8 @@ def _figures(found: dict[str, list[dict[str, Any]]]) -> None:
     coverage = {(row["month"], row["currency"]): row for row in found["commitment_coverage"]}[NOVEMBER, "USD"]
     assert (coverage["covered"], ratio(coverage["coverage"])) == (4, Decimal("0.2857"))
     units = {(row["month"], row["model"], row["currency"]): row for row in found["unit_cost"]}
-    assert units[NOVEMBER, "gpt-5-mini", "USD"]["unit_cost"] == 2
+    assert units[NOVEMBER, "gpt-5-mini", "USD"]["unit_cost"] == Decimal("0.5")
+    saved = {(row["month"], row["currency"]): row for row in found["savings"]}[NOVEMBER, "USD"]
+    assert (saved["list"], saved["unpriced"]) == (spent - 4, 1)
     (bill,) = found["computed_against_billed"]
     assert (bill["computed"], bill["billed"], bill["difference"]) == (Decimal("9.5"), 10, Decimal("0.5"))
