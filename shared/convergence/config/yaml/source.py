@@ -86,9 +86,9 @@ def _syntax(error: yaml.MarkedYAMLError, line: str, column: int) -> str:
         return "a tab cannot indent YAML: use spaces"
     problem = str(error.problem or error.context or "this is not YAML").strip()
     context = f" {error.context}" if error.context and error.problem else ""
-    said = f"this is not YAML{context}: {problem}"
+    message = f"this is not YAML{context}: {problem}"
     advice = _advice(problem, str(error.context), line, column)
-    return f"{advice} ({said})" if advice else said
+    return f"{advice} ({message})" if advice else message
 
 
 def _advice(problem: str, context: str, line: str, column: int) -> str:

@@ -62,5 +62,5 @@ def _warned(scope: str, node: Any) -> list[str]:
     warning = node.get("warning") if isinstance(node, Mapping) else None
     if not isinstance(warning, Mapping) or warning.get("code") == _NOTHING:
         return []
-    said = f"{warning.get('code')}: {warning.get('message')}"[:300]
-    return [f"{scope}: {said}" if scope else said]
+    message = f"{warning.get('code')}: {warning.get('message')}"[:300]
+    return [f"{scope}: {message}" if scope else message]
