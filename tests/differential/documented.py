@@ -6,6 +6,7 @@ import ast
 import base64
 import json
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, tzinfo
@@ -25,8 +26,20 @@ class Table:
     rows: Sequence[Sequence[str]]
 
 
-def same_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], printed: Table, *, ordered: bool) -> bool:
-    """Whether a result is the one printed, its rows in any order unless the query orders them.
+def order_of(sql: str, columns: Sequence[str]) -> Sequence[str] | None:
+    """Return the columns that a query orders its result by: all of them where it orders by something else, None where
+    it does not. Rows with equal values in them may come in any order."""
+    words = re.split(r"\bORDER BY\b", sql.rpartition(")")[2])
+    if len(words) < 2:
+        return None
+    names = [re.sub(r"(?i)\s+(asc|desc)\b", "", word).strip(" ;\n") for word in words[-1].split(",")]
+    return names if {name.lower() for name in names} <= {name.lower() for name in columns} else columns
+
+
+def same_table(
+    columns: Sequence[str], rows: Sequence[Sequence[Any]], printed: Table, *, ordered: Sequence[str] | None
+) -> bool:
+    """Whether a result is the one printed; its rows in any order, but for the columns that the query orders them by.
 
     The documentation leaves columns out at times, or changes their order: those that it prints are compared by name.
     """
@@ -41,8 +54,10 @@ def same_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], printed: T
     else:
         return False
     picked = [[row[place] for place in places] for row in rows]
-    if ordered:
-        return all(_same_row(row, cells) for row, cells in zip(picked, printed.rows, strict=True))
+    keys = [expected.index(name.lower()) for name in ordered or ()]
+    for row, cells in zip(picked, printed.rows, strict=True):
+        if not _same_row([row[key] for key in keys], [cells[key] for key in keys]):
+            return False
     left = list(printed.rows)
     for row in picked:
         found = next((cells for cells in left if _same_row(row, cells)), None)

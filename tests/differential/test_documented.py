@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -19,7 +18,7 @@ import sqlglot
 from sqlglot import exp
 
 from convergence.errors import ConvergenceError, StepFailed
-from tests.differential.documented import Table, same_table
+from tests.differential.documented import Table, order_of, same_table
 from tests.unit.googlesql.conftest import GoogleSql
 from tests.unit.googlesql.shown import shown
 
@@ -99,7 +98,7 @@ def test_an_example_gives_what_is_printed(ours: GoogleSql, tables: Any, example:
         for name in made:
             ours.query(f"DROP TABLE `{name}`")
     listed = LISTED.get(str(example["id"]))
-    ordered = re.search(r"\bORDER BY\b", example["sql"].rpartition(")")[2]) is not None
+    ordered = order_of(example["sql"], example["columns"])
     printed = Table(example["columns"], example["rows"])
     if listed is None:
         assert error_text == ""

@@ -17,7 +17,7 @@ _BREAK: Final = r"(?:(?:\r?\n|\\r\\n|\\n)[ \t]*)"  # encoders of mail and of key
 _IGNORED: Final = re.compile(r"\\[rn]|[\s=]")
 _BETWEEN: Final = r"(?:\\[rn]|[\s:.,;_=-]){0,8}(?:0[xX])?"  # bytes: 73:6b, 73-6b, 0x73, 0x6b, =73=6B
 _NOT_HEX: Final = re.compile(r"0[xX](?=[0-9a-fA-F]{2})|[^0-9a-fA-F]")
-_NUMBER: Final = re.compile(r"[0-9]+")
+_DECIMAL: Final = re.compile(r"[0-9]+")
 PADDING: Final = re.compile(r"(?:=|%(?:25)*3[dD]|\\+u003[dD]|&#61;|&#[xX]3[dD];|&equals;){0,6}")
 _READABLE: Final = re.compile(
     rb"(?:[\t\n\r\x20-\x7e]|[\xc2-\xdf][\x80-\xbf]|[\xe0-\xef][\x80-\xbf]{2}|[\xf0-\xf4][\x80-\xbf]{3}){6}"
@@ -59,7 +59,7 @@ def _runs(alphabet: str, padding: str) -> re.Pattern[str]:
 
 
 def _numbers(code: str) -> bytes:
-    return bytes(int(number) for number in _NUMBER.findall(code))
+    return bytes(int(number) for number in _DECIMAL.findall(code))
 
 
 _Code = tuple[re.Pattern[str], re.Pattern[str], int, Callable[[str], bytes]]
