@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +48,22 @@ class ObjectStore(Protocol):
 
     async def close(self) -> None:
         """Close all connections."""
+        ...
+
+
+@runtime_checkable
+class WritableStore(Protocol):
+    """A place that takes files, too. A reader sees a file as it was before or as it is behind, never a part of it.
+
+    Both methods raise what those of `ObjectStore` raise.
+    """
+
+    async def put(self, name: str, content: Path) -> None:
+        """Store a copy of `content`, in the place of a file of the same name; folders are made."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is fine."""
         ...
 
 

@@ -196,6 +196,14 @@ class StepWarehouse(Protocol):
         """Call a stored procedure on the org's dataset; once, however often the step is repeated. `wait_s` as above."""
         ...
 
+    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
+        """Write a CSV file's rows to a Parquet file; see `convergence.ports.warehouse.ParquetWriter`.
+
+        Raises:
+            StepFailed: this installation's warehouse writes no files.
+        """
+        ...
+
 
 class Secrets(Protocol):
     """Plaintext on demand, only inside the step: `await context.secrets.open("openai")`.

@@ -25,6 +25,7 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
+    ParquetWriter,
     ProcedureCall,
     QueryResult,
     RowFile,
@@ -154,6 +155,10 @@ class WorldWarehouse:
         return await self._warehouse.call(
             ProcedureCall(procedure, arguments, scope=scope, job_id=self._job(), wait_s=wait_s)
         )
+
+    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
+        assert isinstance(self._warehouse, ParquetWriter)
+        await self._warehouse.convert_csv(csv, columns, path)
 
     def _job(self) -> str:
         self._jobs += 1

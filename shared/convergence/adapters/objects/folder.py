@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import builtins
 import os
+import shutil
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -27,8 +28,34 @@ class FolderStore:
         """Copy a file; see the port."""
         return await asyncio.to_thread(self._fetch, name, into, bytes_max)
 
+    async def put(self, name: str, content: Path) -> None:
+        """Store a file; see `WritableStore`."""
+        await asyncio.to_thread(self._put, name, content)
+
+    async def remove(self, name: str) -> None:
+        """Remove a file; see `WritableStore`."""
+        await asyncio.to_thread(self._inside(name).unlink, missing_ok=True)
+
     async def close(self) -> None:
         """Nothing is open."""
+
+    def _put(self, name: str, content: Path) -> None:
+        path = self._inside(name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            shutil.copyfile(content, part)
+            part.replace(path)
+        except OSError as error:
+            raise StepFailed(f"{name} cannot be written to the folder {self._shown}: {error.strerror}") from error
+        finally:
+            part.unlink(missing_ok=True)
+
+    def _inside(self, name: str) -> Path:
+        path = self._root / name
+        if not path.resolve().is_relative_to(self._root.resolve()):
+            raise StepFailed(f"{name} is outside of the folder {self._shown}")
+        return path
 
     def _list(self, prefix: str, most: int) -> builtins.list[StoredObject]:
         if not self._root.is_dir():

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import orjson
@@ -22,6 +23,7 @@ from convergence.engine.step.central import mirror
 from convergence.engine.step.effects import Effects, Intent, job_id
 from convergence.engine.step.inputs import digest
 from convergence.engine.step.routines import ensure_routines
+from convergence.errors import StepFailed
 from convergence.ports.processor import StepStage
 from convergence.ports.warehouse import (
     SHARED_DATASET,
@@ -30,6 +32,7 @@ from convergence.ports.warehouse import (
     Load,
     LoadResult,
     Parameter,
+    ParquetWriter,
     ProcedureCall,
     QueryResult,
     Row,
@@ -236,6 +239,13 @@ class LeasedWarehouse:
         older = "/".join((procedure, *_values(arguments, in_order=True)))
         intent = Intent(kind="call", name="call", what=procedure, repeatable=repeatable, older=older)
         return await self._effects.once(intent, send, scope=scope, wait_s=wait_s)
+
+    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
+        """Write a CSV file's rows to a Parquet file; see `ParquetWriter`."""
+        warehouse = self._services.warehouse
+        if not isinstance(warehouse, ParquetWriter):
+            raise StepFailed("this warehouse writes no Parquet files: set format: csv")
+        await warehouse.convert_csv(csv, columns, path)
 
     def _texts(self, procedure: str, arguments: Mapping[str, Parameter]) -> list[str]:
         """Return what a call may run: the procedure's file, those that it may call, and the arguments."""

@@ -36,6 +36,7 @@ COMMANDS: Final = {
     "query": "query",
     "tables": "tables",
     "report": "report",
+    "export": "export",
     "trace": "trace",
     "validate": "validate",
     "migrate-config": "migrate_config",

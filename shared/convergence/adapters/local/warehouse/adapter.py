@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
 from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
+from convergence.adapters.local.warehouse.csv_to_parquet import convert, csv_copy
 from convergence.adapters.local.warehouse.diagnose import diagnose
 from convergence.adapters.local.warehouse.file_rows import stage_file
 from convergence.adapters.local.warehouse.job import Job
@@ -146,21 +148,33 @@ class DuckDbWarehouse:
     async def write_parquet(self, statement: Statement, path: Path) -> int:
         """Write the result of a SELECT to a file; see `ParquetWriter`."""
         await self._found(statement.scope.dataset)
+        with self._exporting(path) as rows_file:
+            return await self.session.read(
+                lambda job: Query(statement).export(job, self._statements, rows_file),
+                googlesql=True,
+                limit_s=self._limit(statement),
+            )
+
+    async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
+        """Write the rows of a CSV file to a Parquet file; see `ParquetWriter`."""
+        with self._exporting(path) as rows_file:
+            shutil.copyfile(csv, rows_file.with_name("csv"))
+            copy = csv_copy(rows_file.with_name("csv"), columns, rows_file)
+            await self.session.read(lambda job: convert(job, copy))
+
+    @contextmanager
+    def _exporting(self, path: Path) -> Iterator[Path]:
+        """Give a file that DuckDB may write; when it is written it is moved to `path`."""
         self._exported += 1
         folder = self.session.staging / f"export_{self._exported}"  # DuckDB itself may write there only
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            rows = await self.session.read(
-                lambda job: Query(statement).export(job, self._statements, folder / "rows"),
-                googlesql=True,
-                limit_s=self._limit(statement),
-            )
+            yield folder / "rows"
             part = path.with_name(f"{path.name}.part")
             shutil.move(folder / "rows", part)
             part.replace(path)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
-        return rows
 
     async def call(self, call: ProcedureCall) -> QueryResult:
         """Call a stored procedure; see the port. It always ends: no `StillRunning`."""

@@ -1,0 +1,195 @@
+"""`convergence export`: an org's data as files of a standard."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, cast
+from urllib.parse import unquote, urlsplit
+
+import click
+
+from convergence.config.files.table_schema import TableSchemas
+from convergence.engine.services import Services, dataset_of
+from convergence.engine.views.query import TIMEOUT_MAX_S, QueryAnswer, result_of
+from convergence.entry.cli.options import Command
+from convergence.entry.cli.server import Server, not_there, quoted
+from convergence.entry.cli.session import Session, known_org
+from convergence.errors import InvalidInput
+from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement
+
+if TYPE_CHECKING:
+    from convergence.processors.focus.export.deliver import Export
+
+_MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
+
+
+class Day(click.ParamType[date]):
+    """A day, or a month, which means its first day."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(f"{value}-01" if _MONTH.fullmatch(value) else value)
+        except ValueError:
+            self.fail(f"{value!r} is not a month such as 2026-11, or a day such as 2026-11-01", param, ctx)
+
+
+@click.group("export")
+def command() -> None:
+    """Write an org's data as files of a standard."""
+
+
+@command.command("focus", cls=Command)
+@click.argument("org")
+@click.option("--version", type=click.Choice(["1.3", "1.4"]), default="1.4", show_default=True, help="Of FOCUS.")
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["parquet", "csv"]),
+    default="parquet",
+    show_default=True,
+    help="Of the files.",
+)
+@click.option("--from", "first", type=Day(), required=True, metavar="MONTH", help="First billing period, as 2026-11.")
+@click.option("--to", "last", type=Day(), metavar="MONTH", help="Last billing period; by default the first one.")
+@click.option("--to-url", "to_url", required=True, metavar="FOLDER", help="Where to: a folder, or file:///folder.")
+@click.pass_obj
+def focus(session: Session, org: str, version: str, form: str, first: date, last: date | None, to_url: str) -> int:
+    """Write the charges of ORG as FOCUS files: of each billing period a bundle, VERSION/MONTH, with a manifest.
+
+    Whole periods are written, and replace what an export before has written. The manifest has the digest of each file,
+    sums, and which facts are unknown. With `convergence serve` only CSV is written.
+
+    \b
+    Example:
+      convergence export focus acme --from 2026-10 --to 2026-11 --to-url focus
+      convergence export focus acme --version 1.3 --format csv --from 2026-11 --to-url focus
+    """
+    from convergence.processors.focus.export.bundle import TABLE
+    from convergence.processors.focus.export.deliver import Export
+
+    folder = _folder(to_url)
+    export = Export(
+        org=org,
+        first=first,
+        last=last or first,
+        version="1.4" if version == "1.4" else "1.3",
+        format="parquet" if form == "parquet" else "csv",
+        table=TableSchemas(session.configs_dir).get(TABLE),
+    )
+    export.months()  # refuses before anything is opened
+    server = session.server(writes=True)
+    if server is not None and form == "parquet":
+        not_there("write Parquet", "use --format csv, or run this where the data directory is while no server has it")
+    manifests = session.go(
+        _local(session, export, folder) if server is None else _remote(session, server, export, folder)
+    )
+    _show(session, folder, manifests)
+    return 0
+
+
+def _folder(to_url: str) -> Path:
+    parts = urlsplit(to_url)
+    if parts.scheme == "file" and parts.netloc in ("", "localhost"):
+        return Path(unquote(parts.path))
+    if "://" in to_url:
+        raise InvalidInput(f"--to-url {to_url!r}: files are written to a folder of this machine; copy them from there")
+    return Path(to_url)
+
+
+async def _local(session: Session, export: Export, folder: Path) -> Sequence[dict[str, Any]]:
+    with session.reading() as services:
+        await known_org(services, export.org)
+    async with session.writing(f"export focus {export.org}") as writer:
+        services = writer.services
+        await services.warehouse.ensure_table(dataset_of(services, export.org), export.table)
+        return await export.run(LocalSource(services, export.org), LocalFolder(folder), services.clock.now)
+
+
+async def _remote(session: Session, server: Server, export: Export, folder: Path) -> Sequence[dict[str, Any]]:
+    with session.reading() as services:
+        return await export.run(ServerSource(server, export.org), LocalFolder(folder), services.clock.now)
+
+
+class LocalSource:
+    """Rows out of the warehouse that this process has open."""
+
+    page_rows = 10_000
+
+    def __init__(self, services: Services, org: str) -> None:
+        self._services, self._scope = services, Scope(dataset=dataset_of(services, org))
+
+    async def rows(self, sql: str) -> Sequence[Row]:
+        """Return the rows of a SELECT."""
+        statement = Statement(sql, scope=self._scope, rows_max=self.page_rows)
+        return (await self._services.warehouse.query(statement)).rows
+
+    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
+        """Turn a CSV file into a Parquet file."""
+        warehouse = self._services.warehouse
+        if not isinstance(warehouse, ParquetWriter):
+            raise InvalidInput("this warehouse writes no Parquet files: use --format csv")
+        await warehouse.convert_csv(csv, columns, into)
+
+
+class ServerSource:
+    """Rows that a server answers with; a page fits into an answer's 16 MiB."""
+
+    page_rows = 2_000
+
+    def __init__(self, server: Server, org: str) -> None:
+        self._server, self._org = server, org
+
+    async def rows(self, sql: str) -> Sequence[Row]:
+        """Return the rows of a SELECT."""
+        body = {"sql": sql, "limit": self.page_rows, "timeout_s": TIMEOUT_MAX_S}
+        answer = await asyncio.to_thread(self._server.ask, "POST", f"/query/{quoted(self._org)}", json=body)
+        return result_of(cast("QueryAnswer", answer)).rows
+
+    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:  # noqa: ARG002 - the port's
+        """Refuse: there is no warehouse here."""
+        not_there("write Parquet", "use --format csv")
+
+
+class LocalFolder:
+    """A folder of this machine, as a `Delivery`."""
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    async def put(self, name: str, content: Path) -> None:
+        """Store a file, in the place of one of the same name."""
+        path = self._root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = path.with_name(f"{path.name}.part")
+        try:
+            await asyncio.to_thread(shutil.copyfile, content, part)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    async def remove(self, name: str) -> None:
+        """Remove a file."""
+        (self._root / name).unlink(missing_ok=True)
+
+
+def _show(session: Session, folder: Path, manifests: Sequence[dict[str, Any]]) -> None:
+    if session.out.json:
+        session.out.data({"periods": manifests})
+        return
+    for manifest in manifests:
+        for name, facts in manifest["datasets"].items():
+            sums = ", ".join(f"{each['BilledCost']} {currency}" for currency, each in facts["sums"].items())
+            session.out.line(f"{folder / manifest['path'] / facts['file']}: {facts['rows']} rows, billed {sums or '0'}")
+            unknown = ", ".join(each["column"] for each in facts["unknown"])
+            if unknown:
+                session.out.note(f"{name} of {manifest['path']}: unknown {unknown}; see the manifest")

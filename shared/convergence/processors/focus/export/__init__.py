@@ -1,0 +1,1 @@
+"""FOCUS data sets as files: one bundle for each billing period."""

@@ -1,0 +1,171 @@
+"""The bundle of one billing period: a file for each data set, and a manifest that says what they hold.
+
+Charges are read day by day in pages, and counted and summed by the warehouse before and after, so that a bundle never
+mixes the charges before a run with those behind it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+
+import orjson
+
+from convergence.domain.sql_names import bigquery_name
+from convergence.errors import Transient
+from convergence.ports.warehouse import Row, TableSchema
+from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage, kinds_of
+from convergence.processors.focus.export.rows import CsvFile, Figures, exact_sum, number, to_second
+
+TABLE: Final = "cost_data_standard_1_3"
+MANIFEST: Final = "manifest.json"
+NOT_KEPT: Final = "no source of this org delivers it"
+Format = Literal["csv", "parquet"]
+
+
+class Source(Protocol):
+    """Where rows come from. `page_rows` bounds the rows of one answer."""
+
+    page_rows: int
+
+    async def rows(self, sql: str) -> Sequence[Row]:
+        """Return the rows of a SELECT, at most `page_rows`."""
+        ...
+
+    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
+        """Turn a CSV file into a Parquet file. `columns`: name to STRING, DECIMAL, TIMESTAMP or DATE."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """A file of a bundle."""
+
+    name: str
+    rows: int
+    manifest: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Bundle:
+    """What is exported of an org: one period, in one version and format."""
+
+    org: str
+    month: date
+    version: Version
+    format: Format
+    table: TableSchema
+
+    async def write(self, source: Source, folder: Path, now: datetime) -> Mapping[str, Any]:
+        """Write all files into `folder`, which is there and empty; return the manifest.
+
+        Raises:
+            Transient: charges of the period changed while they were read.
+        """
+        written = await self._cost_and_usage(source, folder)
+        manifest = {
+            "org": self.org,
+            "focus_version": self.version,
+            "billing_period_start": _midnight(self.month),
+            "billing_period_end": _midnight(following(self.month)),
+            "created_at": to_second(now),
+            "delivery_handling": "Overwrite",
+            "correction_handling": "Replacement",
+            "datasets": {COST_AND_USAGE: written.manifest},
+        }
+        (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
+        return manifest
+
+    async def _cost_and_usage(self, source: Source, folder: Path) -> Written:
+        fields = cost_and_usage(self.table, self.version)
+        csv = folder / f"{COST_AND_USAGE}.csv"
+        days = await self._totals(source)
+        with CsvFile(csv, fields) as file:
+            for day in days:
+                await self._copy_day(source, file, fields, day)
+        if await self._totals(source) != days or not _agree(days, file.figures):
+            raise Transient(
+                f"charges of {self.month:%Y-%m} changed while they were read: export the period again when no run"
+                " writes it"
+            )
+        return await self._finished(source, csv, fields, file.figures)
+
+    async def _copy_day(self, source: Source, file: CsvFile, fields: Sequence[Field], day: Row) -> None:
+        names = ", ".join(bigquery_name(each.name) for each in fields if each.stored)
+        sql = (
+            f"SELECT {names} FROM {bigquery_name(TABLE)}"
+            f" WHERE x_pipeline_run_date = DATE '{day['day']}' AND {self._in_period()}"
+            f" ORDER BY {bigquery_name('x_ChargeId')}, {names}"
+        )
+        for offset in range(0, int(day["n"]), source.page_rows):
+            file.write(await source.rows(f"{sql} LIMIT {source.page_rows} OFFSET {offset}"))
+
+    async def _totals(self, source: Source) -> list[Row]:
+        """Return rows and costs of each day that the period's charges are stored under."""
+        return list(
+            await source.rows(
+                "SELECT x_pipeline_run_date AS day, COUNT(*) AS n, SUM(BilledCost) AS billed, SUM(EffectiveCost) AS"
+                f" effective, MAX(x_ingested_at) AS at FROM {bigquery_name(TABLE)} WHERE {self._in_period()}"
+                " GROUP BY x_pipeline_run_date ORDER BY x_pipeline_run_date"
+            )
+        )
+
+    def _in_period(self) -> str:
+        first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following(self.month)))
+        return f"BillingPeriodStart >= {first} AND BillingPeriodStart < {behind}"
+
+    async def _finished(self, source: Source, csv: Path, fields: Sequence[Field], figures: Figures) -> Written:
+        path = csv
+        if self.format == "parquet":
+            path = csv.with_suffix(".parquet")
+            await source.to_parquet(csv, kinds_of(fields), path)
+        with path.open("rb") as content:
+            digest = hashlib.file_digest(content, "sha256").hexdigest()
+        facts = {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, **described(fields, figures)}
+        return Written(path.name, figures.rows, facts)
+
+
+def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:
+    """Return what a manifest says of a file's rows."""
+    unknown = [
+        {"column": each.name, "rows": figures.rows, "reason": NOT_KEPT}
+        for each in fields
+        if not each.stored and figures.rows
+    ]
+    unknown += [
+        {"column": name, "rows": rows, "reason": "the stored charges have no value"}
+        for name, rows in sorted(figures.unknown.items())
+    ]
+    return {
+        "rows": figures.rows,
+        "sums": {
+            currency: {name: number(value) for name, value in sums.items()}
+            for currency, sums in sorted(figures.sums.items())
+        },
+        "unknown": unknown,
+        "rounded": [
+            {"column": name, "values": count, "difference": number(figures.differences[name])}
+            for name, count in sorted(figures.rounded.items())
+        ],
+    }
+
+
+def following(month: date) -> date:
+    """Return the first day of the next month."""
+    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
+
+
+def _midnight(day: date) -> str:
+    return f"{day.isoformat()}T00:00:00Z"
+
+
+def _agree(days: Sequence[Row], figures: Figures) -> bool:
+    billed = exact_sum(*(Decimal(day["billed"]) for day in days))
+    effective = exact_sum(*(Decimal(day["effective"]) for day in days))
+    rows = sum(int(day["n"]) for day in days)
+    return (rows, billed, effective) == (figures.rows, figures.total("BilledCost"), figures.total("EffectiveCost"))

@@ -1,0 +1,78 @@
+"""Bundles of several billing periods, each replaced as a whole where it is delivered."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from convergence.errors import InvalidInput
+from convergence.ports.warehouse import TableSchema
+from convergence.processors.focus.export.bundle import MANIFEST, Bundle, Format, Source, following
+from convergence.processors.focus.export.datasets import COST_AND_USAGE, Version
+
+PERIODS_MAX: Final = 120
+DATASETS: Final = (COST_AND_USAGE,)
+
+
+class Delivery(Protocol):
+    """Where files go. Both methods do nothing by halves: a reader sees the file before or the file behind."""
+
+    async def put(self, name: str, content: Path) -> None:
+        """Store a file, in the place of one of the same name; `name` has folders, with `/`."""
+        ...
+
+    async def remove(self, name: str) -> None:
+        """Remove a file; one that is not there is fine."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """What is exported: the billing periods that the days from `first` to `last` are in."""
+
+    org: str
+    first: date
+    last: date
+    version: Version
+    format: Format
+    table: TableSchema
+
+    def months(self) -> list[date]:
+        """Return the first day of each period. Raises `InvalidInput` for none, or too many."""
+        months: list[date] = []
+        month = self.first.replace(day=1)
+        while month <= self.last and len(months) <= PERIODS_MAX:
+            months.append(month)
+            month = following(month)
+        if not months:
+            raise InvalidInput(f"an export from {self.first} to {self.last} has no day")
+        if len(months) > PERIODS_MAX:
+            raise InvalidInput(f"an export has at most {PERIODS_MAX} billing periods: split it")
+        return months
+
+    async def run(self, source: Source, delivery: Delivery, now: Callable[[], datetime]) -> Sequence[dict[str, Any]]:
+        """Deliver each period: its files, then its manifest, which has their digests; then what it does not name goes.
+
+        Returns the manifests, each with `path`, the folder of the period.
+        """
+        manifests = []
+        for month in self.months():
+            with tempfile.TemporaryDirectory(prefix="convergence-focus-") as folder:
+                bundle = Bundle(org=self.org, month=month, version=self.version, format=self.format, table=self.table)
+                manifest = await bundle.write(source, Path(folder), now())
+                path = f"{self.version}/{month:%Y-%m}"
+                await _replace(delivery, path, Path(folder), [each["file"] for each in manifest["datasets"].values()])
+            manifests.append({"path": path, **manifest})
+        return manifests
+
+
+async def _replace(delivery: Delivery, path: str, folder: Path, files: Sequence[str]) -> None:
+    for name in (*files, MANIFEST):
+        await delivery.put(f"{path}/{name}", folder / name)
+    known = {f"{name}.{suffix}" for name in DATASETS for suffix in ("csv", "parquet")}
+    for name in sorted(known - set(files)):
+        await delivery.remove(f"{path}/{name}")

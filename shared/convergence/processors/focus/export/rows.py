@@ -1,0 +1,111 @@
+"""Rows of a data set as CSV: exact numbers, times to the second, and what had to be left open or rounded."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_EVEN, Context, Decimal
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+from convergence.processors.focus.export.datasets import Field
+
+DECIMALS_MAX: Final = 14
+_UNIT: Final = Decimal(1).scaleb(-DECIMALS_MAX)
+_EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)  # BIGNUMERIC has up to 77 digits
+SUMMED: Final = ("BilledCost", "EffectiveCost")
+
+
+@dataclass(slots=True)
+class Figures:
+    """What a file holds: rows, sums by currency, rows without a value that FOCUS demands, what rounding changed."""
+
+    rows: int = 0
+    sums: dict[str, dict[str, Decimal]] = field(default_factory=lambda: defaultdict(lambda: defaultdict(Decimal)))
+    unknown: Counter[str] = field(default_factory=Counter)
+    rounded: Counter[str] = field(default_factory=Counter)
+    differences: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+
+    def total(self, column: str) -> Decimal:
+        """Return the sum of a column over all currencies, as it is stored."""
+        written = (sums.get(column, Decimal(0)) for sums in self.sums.values())
+        return exact_sum(*written, -self.differences.get(column, Decimal(0)))
+
+
+class CsvFile:
+    """A CSV file that grows page by page; `figures` count what went in."""
+
+    def __init__(self, path: Path, fields: Sequence[Field]) -> None:
+        self._path, self._fields, self.figures = path, fields, Figures()
+
+    def __enter__(self) -> Self:
+        self._file = self._path.open("w", encoding="utf-8", newline="")
+        self._writer = csv.writer(self._file, lineterminator="\n")
+        self._writer.writerow([each.name for each in self._fields])
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self._file.close()
+
+    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Add rows."""
+        self._writer.writerows([self._text(each, row.get(each.name)) for each in self._fields] for row in rows)
+        self.figures.rows += len(rows)
+        for row in rows:
+            sums = self.figures.sums[str(row.get("BillingCurrency") or "")]
+            for name in SUMMED:
+                if row.get(name) is not None:
+                    sums[name] = exact_sum(sums[name], _quantized(row[name]))
+
+    def _text(self, column: Field, value: Any) -> str:
+        if value is None or value == "":  # FOCUS has null for what is empty
+            if column.needed:
+                self.figures.unknown[column.name] += 1
+            return ""
+        if column.kind == "DECIMAL":
+            return self._number(column.name, Decimal(value))
+        return _plain(value)
+
+    def _number(self, name: str, value: Decimal) -> str:
+        written = _quantized(value)
+        if written != value:
+            self.figures.rounded[name] += 1
+            self.figures.differences[name] = exact_sum(self.figures.differences[name], _EXACT.subtract(written, value))
+        return number(written)
+
+
+def number(value: Decimal) -> str:
+    """Return every digit, without zeros at the end and without an exponent."""
+    text = f"{value:f}"
+    text = text.rstrip("0").rstrip(".") if "." in text else text
+    return "0" if text == "-0" else text
+
+
+def to_second(at: datetime) -> str:
+    """Return a time as FOCUS writes it."""
+    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _plain(value: Any) -> str:
+    if isinstance(value, datetime):
+        return to_second(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    return str(value)
+
+
+def _quantized(value: Decimal) -> Decimal:
+    places = value.as_tuple().exponent
+    return value if isinstance(places, int) and places >= -DECIMALS_MAX else value.quantize(_UNIT, context=_EXACT)
+
+
+def exact_sum(*values: Decimal) -> Decimal:
+    """Return a sum with all digits."""
+    total = Decimal(0)
+    for value in values:
+        total = _EXACT.add(total, value)
+    return total

@@ -1,0 +1,78 @@
+"""`generic.focus_export`: the org's charges as FOCUS files, a bundle for each billing period of the run's days.
+
+A bundle replaces the one before as a whole, so its consumers never have to remove duplicates.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from convergence.errors import StepFailed
+from convergence.ports.object_store import Place, WritableStore
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Row
+from convergence.processors.focus.export.bundle import TABLE, Format
+from convergence.processors.focus.export.datasets import Version
+from convergence.processors.focus.export.deliver import Export
+from convergence.processors.settings import Settings, settings
+
+
+class ExportSettings(Settings):
+    """In which version of FOCUS, in which format, and in which folder below the org's folder of files."""
+
+    version: Version = "1.4"
+    format: Format = "parquet"
+    folder: str = "exports"
+
+
+class StepSource:
+    """Rows out of the step's warehouse."""
+
+    page_rows = 10_000
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+
+    async def rows(self, sql: str) -> Sequence[Row]:
+        """Return the rows of a SELECT."""
+        return (await self._context.warehouse.query(sql, rows_max=self.page_rows)).rows
+
+    async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
+        """Turn a CSV file into a Parquet file."""
+        await self._context.warehouse.convert_csv(csv, columns, into)
+
+
+class ExportProcessor:
+    """Every period is complete before its files replace those of the export before."""
+
+    config_model = ExportSettings
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Export the periods; the result names their folders and counts their charges."""
+        options = settings(ExportSettings, step_config)
+        table = context.warehouse.schema(TABLE)
+        if table is None:
+            raise StepFailed(f"the configs folder has no schema of {TABLE}: copy it from the product's configs")
+        await context.warehouse.ensure_table(TABLE)
+        store = await context.objects.open(Place(kind="folder", root=options.folder))
+        if not isinstance(store, WritableStore):
+            raise StepFailed("this installation has no folder that takes files")
+        export = Export(
+            org=context.org_slug,
+            first=context.start_date,
+            last=context.end_date,
+            version=options.version,
+            format=options.format,
+            table=table,
+        )
+        manifests = await export.run(StepSource(context), store, context.now)
+        rows = sum(each["datasets"]["CostAndUsage"]["rows"] for each in manifests)
+        periods = [f"{options.folder}/{each['path']}" for each in manifests]
+        return {"status": SUCCESS, "rows_processed": rows, "rows_written": rows, "periods": periods}
+
+
+def get_engine() -> ExportProcessor:
+    """Return the processor."""
+    return ExportProcessor()

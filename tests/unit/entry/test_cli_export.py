@@ -1,0 +1,44 @@
+"""`convergence export focus`: files of whole periods, from this machine's data; what is refused."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+from tests.unit.entry.conftest import Cli
+
+PERIOD = Path("focus/1.4/2026-11")
+
+
+def test_a_period_without_charges_is_written_and_says_so(acme: Cli) -> None:
+    done = acme("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", "focus")
+    assert (done.code, done.out) == (0, f"{PERIOD}/CostAndUsage.csv: 0 rows, billed 0\n")
+    with (PERIOD / "CostAndUsage.csv").open(newline="") as file:
+        assert next(csv.reader(file))[:2] == ["AllocatedMethodDetails", "AllocatedMethodId"]
+    manifest = json.loads((PERIOD / "manifest.json").read_text())
+    assert manifest["billing_period_end"] == "2026-12-01T00:00:00Z"
+    assert (manifest["delivery_handling"], manifest["correction_handling"]) == ("Overwrite", "Replacement")
+
+
+def test_parquet_replaces_csv_and_each_period_has_its_folder(acme: Cli) -> None:
+    folder = Path.cwd().as_uri() + "/focus"
+    for form in ("csv", "parquet"):
+        asked = ("--from", "2026-11-30", "--to", "2026-12", "--format", form, "--to-url", folder, "--json")
+        done = acme("export", "focus", "acme", *asked)
+        assert [each["path"] for each in done.data["periods"]] == ["1.4/2026-11", "1.4/2026-12"]
+    assert sorted(file.name for file in PERIOD.iterdir()) == ["CostAndUsage.parquet", "manifest.json"]
+
+
+def test_what_cannot_be_exported_is_refused(acme: Cli) -> None:
+    def refused(*argv: str) -> str:
+        done = acme("export", "focus", *argv)
+        assert done.code == 2
+        return done.err
+
+    where = ("--to-url", "focus")
+    assert "2026-13" in refused("acme", "--from", "2026-13", *where)
+    assert "has no day" in refused("acme", "--from", "2026-11", "--to", "2026-10", *where)
+    assert "to a folder of this machine" in refused("acme", "--from", "2026-11", "--to-url", "s3://bucket/focus")
+    assert "Did you mean 'acme'" in refused("acmee", "--from", "2026-11", *where)
+    assert not Path("focus").exists()

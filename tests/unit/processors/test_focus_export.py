@@ -1,0 +1,226 @@
+"""`generic.focus_export`: whole billing periods as files: exact, replaced as a whole, and open about the unknown."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import hashlib
+import json
+import subprocess
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.table_schema import TableSchemas
+from convergence.errors import InvalidInput, StepFailed, Transient
+from convergence.processors.focus.export.bundle import TABLE, Bundle
+from convergence.processors.focus.export.deliver import Export
+from convergence.processors.generic.focus_export import StepSource, get_engine
+from tests.referees.opinions import required
+from tests.unit.processors.focus_charges import CHARGE
+from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
+
+SCHEMA = TableSchemas(CONFIGS).get(TABLE)
+FOCUS_1_3 = (Path(__file__).parents[2] / "repo/focus_1_3_columns.txt").read_text().splitlines()
+
+
+def charge(**changes: Any) -> dict[str, Any]:
+    return {**CHARGE, **changes}
+
+
+def december(**changes: Any) -> dict[str, Any]:
+    """A charge of the period behind November's."""
+    times = {"BillingPeriodStart": "2026-12-01T00:00:00Z", "BillingPeriodEnd": "2027-01-01T00:00:00Z"}
+    return charge(**times, **changes)
+
+
+async def store(context: WorldContext, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Let the charges be what the table has for the run's days."""
+    stage = context.warehouse.stage(TABLE)
+    await stage.write(0, rows)
+    await context.warehouse.load(stage, dates=[FIRST])
+
+
+async def export(context: WorldContext, **config: str) -> Mapping[str, Any]:
+    return await get_engine().execute({"config": config}, context)
+
+
+def world(tmp_path: Path, work: Any) -> Any:
+    async def main() -> Any:
+        clock = ManualClock()
+        warehouse = DuckDbWarehouse(tmp_path / "warehouse.db", clock=clock)
+        try:
+            return await work(WorldContext(None, warehouse, clock, files=tmp_path / "files"))
+        finally:
+            warehouse.close()
+
+    return asyncio.run(main())
+
+
+def bundle(tmp_path: Path, version: str = "1.4", month: str = "2026-11") -> Path:
+    return tmp_path / "files/acme/exports" / version / month
+
+
+def manifest(folder: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text())
+    return found
+
+
+def rows_of(folder: Path) -> list[dict[str, str]]:
+    with (folder / "CostAndUsage.csv").open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_both_versions_have_their_columns_and_exact_sums(tmp_path: Path) -> None:
+    tiny = Decimal("0.00000000000001")
+    charges = [charge(x_ChargeId="1"), charge(x_ChargeId="2", BilledCost=tiny, ChargeDescription='a "b",\nc')]
+
+    async def work(context: WorldContext) -> None:
+        await store(context, charges)
+        for version in ("1.3", "1.4"):
+            result = await export(context, version=version, format="csv")
+            assert (result["rows_written"], result["periods"]) == (2, [f"exports/{version}/2026-11"])
+
+    world(tmp_path, work)
+    older, newer = rows_of(bundle(tmp_path, "1.3")), rows_of(bundle(tmp_path))
+    focus = [name for name in older[0] if not name.startswith("x_")]
+    assert focus == [line.split()[0] for line in FOCUS_1_3 if line and not line.startswith("#")]
+    added = {"InvoiceDetailId", "CommitmentProgramEligibilityDetails"}
+    assert set(newer[0]) - set(older[0]) == added
+    assert set(older[0]) - set(newer[0]) == {"ProviderName", "PublisherName"}
+    assert [name for name in newer[0] if not name.startswith("x_")] == sorted(
+        {*focus, *added} - {"ProviderName", "PublisherName"}
+    )
+    assert not {"x_run_id", "x_ingested_at"} & set(newer[0]), "a run that changes no charge changes no file"
+    assert sum(Decimal(row["BilledCost"]) for row in newer) == 6 + tiny
+    assert newer[1]["ChargeDescription"] == 'a "b",\nc'
+    assert newer[0]["BillingPeriodStart"] == "2026-11-01T00:00:00Z"
+    facts = manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]
+    assert facts["sums"] == {"USD": {"BilledCost": "6.00000000000001", "EffectiveCost": "12"}}
+    assert {each["column"] for each in facts["unknown"]} == added
+    assert not manifest(bundle(tmp_path, "1.3"))["datasets"]["CostAndUsage"]["unknown"]
+
+
+def test_parquet_has_the_same_values_with_types(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(x_ChargeId="1", BilledCost=Decimal("1.5")), charge(x_ChargeId="2", RegionId="")])
+        await export(context)
+
+    world(tmp_path, work)
+    file = bundle(tmp_path) / "CostAndUsage.parquet"
+    facts = manifest(file.parent)["datasets"]["CostAndUsage"]
+    assert facts["sha256"] == hashlib.sha256(file.read_bytes()).hexdigest()
+    with duckdb.connect() as connection:
+        connection.execute("SET TimeZone = 'UTC'")
+        found = connection.execute(
+            f"SELECT BilledCost, BillingPeriodStart, RegionId, typeof(ListUnitPrice) FROM '{file}' ORDER BY x_ChargeId"
+        ).fetchall()
+    start = datetime(2026, 11, 1, tzinfo=UTC)
+    assert found == [(Decimal("1.5"), start, None, "DECIMAL(38,14)"), (Decimal(6), start, None, "DECIMAL(38,14)")]
+
+
+def test_a_period_is_replaced_as_a_whole_and_others_stay(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        context.end_date = date(2026, 12, 31)
+        await store(context, [charge(x_ChargeId="1"), december(x_ChargeId="2", BilledCost=Decimal(9))])
+        await export(context, format="csv")
+        assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, month="2026-12"))] == ["2"]
+        await store(context, [december(x_ChargeId="3")])
+        context.end_date = date(2026, 11, 30)
+        await export(context, format="parquet")
+        names = sorted(path.name for path in bundle(tmp_path).iterdir())
+        assert names == ["CostAndUsage.parquet", "manifest.json"], "the CSV of November is gone"
+        assert manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]["rows"] == 0
+        assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, month="2026-12"))] == ["2"]
+
+    world(tmp_path, work)
+
+
+def test_what_is_unknown_or_rounded_is_said_and_never_invented(tmp_path: Path) -> None:
+    price = Decimal("0.123456789012345678")
+    charges = [charge(x_ChargeId="1", ListCost=None, ListUnitPrice=price, BilledCost=Decimal("1E-16"))]
+
+    async def work(context: WorldContext) -> None:
+        await store(context, charges)
+        await export(context, format="csv")
+
+    world(tmp_path, work)
+    facts = manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]
+    assert {"column": "ListCost", "rows": 1, "reason": "the stored charges have no value"} in facts["unknown"]
+    (row,) = rows_of(bundle(tmp_path))
+    assert (row["ListCost"], row["ListUnitPrice"], row["BilledCost"]) == ("", "0.12345678901235", "0")
+    assert facts["rounded"] == [
+        {"column": "BilledCost", "values": 1, "difference": "-0.0000000000000001"},
+        {"column": "ListUnitPrice", "values": 1, "difference": "0.000000000000004322"},
+    ]
+
+
+def test_large_days_come_in_pages_and_a_change_while_they_are_read_is_an_error(tmp_path: Path) -> None:
+    charges = [charge(x_ChargeId=f"{number:03}") for number in range(25)]
+
+    class Pages(StepSource):
+        page_rows = 10
+        meddle = False
+
+        async def rows(self, sql: str) -> Any:
+            found = await super().rows(sql)
+            if self.meddle and "OFFSET 10" in sql:
+                await store(self._context, charges[:24])
+            return found
+
+    async def work(context: WorldContext) -> None:
+        await store(context, charges)
+        source, folder = Pages(context), tmp_path / "out"
+        folder.mkdir()
+        whole = Bundle(org="acme", month=date(2026, 11, 1), version="1.4", format="csv", table=SCHEMA)
+        await whole.write(source, folder, context.now())
+        assert sorted(row["x_ChargeId"] for row in rows_of(folder)) == [each["x_ChargeId"] for each in charges]
+        source.meddle = True
+        with pytest.raises(Transient, match="2026-11 changed while they were read"):
+            await whole.write(source, folder, context.now())
+
+    world(tmp_path, work)
+
+
+def test_periods_are_bounded() -> None:
+    def months(first: date, last: date) -> list[date]:
+        return Export(org="acme", first=first, last=last, version="1.4", format="csv", table=SCHEMA).months()
+
+    assert months(date(2026, 11, 30), date(2027, 1, 1)) == [date(2026, 11, 1), date(2026, 12, 1), date(2027, 1, 1)]
+    with pytest.raises(InvalidInput, match="has no day"):
+        months(date(2026, 11, 1), date(2026, 10, 31))
+    with pytest.raises(InvalidInput, match="at most 120"):
+        months(date(2000, 1, 1), date(2000, 1, 1) + timedelta(days=366 * 11))
+
+
+def test_a_folder_outside_of_the_orgs_is_refused(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        with pytest.raises(StepFailed, match="outside of the org's folder"):
+            await get_engine().execute({"config": {"folder": "../other"}}, context)
+
+    world(tmp_path, work)
+
+
+def test_the_toolkit_calls_the_files_what_they_are(tmp_path: Path) -> None:
+    toolkit = required().parent / "focus-toolkit"
+
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(x_ChargeId="1")])
+        for version in ("1.3", "1.4"):
+            await export(context, version=version)
+
+    world(tmp_path, work)
+    for version in ("1.3", "1.4"):
+        file = bundle(tmp_path, version) / "CostAndUsage.parquet"
+        detected = subprocess.run([toolkit, "detect", file], capture_output=True, text=True, check=False)
+        assert version in detected.stdout, detected.stdout + detected.stderr
+    checked = subprocess.run(
+        [toolkit, "validate-bundle", "--cost-and-usage", file], capture_output=True, text=True, check=False
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
