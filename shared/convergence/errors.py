@@ -17,6 +17,7 @@
     │   ├── AppliedBefore          a write took effect with a different input: keep it, or write again
     │   ├── PartlyCommitted        a procedure failed behind a COMMIT of its own: look at its tables first
     │   ├── NotDeterministic       a repeated step wrote something different
+    │   ├── PeriodClosed           it would change charges of a closed billing period
     │   └── LeaseLost              the engine drops this execution: another owns the step
     ├── Transient              no action: the engine retries
     │   ├── Throttled              the other side asked for a wait
@@ -177,6 +178,12 @@ class NotDeterministic(StepFailed):
     """With the same input the step now writes another table, or another statement, than the write that took effect."""
 
     code = "step.not_deterministic"
+
+
+class PeriodClosed(StepFailed):
+    """The run would change charges of a billing period that is closed; nothing was changed."""
+
+    code = "period.closed"
 
 
 class LeaseLost(StepFailed):

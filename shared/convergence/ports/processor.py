@@ -13,6 +13,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from convergence.domain.billing_periods import PeriodKey
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.object_store import ObjectStores
 from convergence.ports.warehouse import (
@@ -285,6 +286,10 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def accounts(self) -> Accounts:
         """Customers' accounts at Google Cloud: tokens, and queries in their projects. Closed when the step ends."""
+
+    @abstractmethod
+    async def closed_periods(self) -> Sequence[PeriodKey]:
+        """Return the org's closed billing periods, whose charges may not change."""
 
     @property
     @abstractmethod

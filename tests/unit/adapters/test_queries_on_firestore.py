@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from convergence.domain.billing_periods import Change, PeriodKey
 from convergence.domain.caps import GLOBAL
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.schedule import Timing
@@ -43,6 +44,7 @@ from convergence.entry.ui.views.admin import scheduler_lag
 from convergence.errors import StepFailed
 from convergence.ports.documents import Patch
 from convergence.tenants.api_keys import ApiKeyStore
+from convergence.tenants.billing import BillingStore
 from convergence.tenants.schedule_requests import schedule_request
 from tests.unit.adapters.firestore_engine import FirestoreEngine
 from tests.unit.engine.works import TWO, failing
@@ -83,6 +85,7 @@ QUERIES = {
     "entry/cli/run_ids.py": 1,
     "entry/ui/views/admin.py": 1,
     "tenants/api_keys.py": 1,
+    "tenants/billing.py": 1,
     "tenants/credentials.py": 3,
     "tenants/orgs.py": 1,
 }
@@ -280,5 +283,18 @@ def test_backfills_are_answered(engine: FirestoreEngine) -> None:
         assert [each.backfill_id for each in await backfills_of(services, "acme")] == [stored.backfill_id]
         assert await feed_due(services) == 1
         assert [each.state for each in (await plan_backfill(services, request)).found] == ["missing", "active"]
+
+    engine.run_scenario(scenario)
+
+
+def test_billing_periods_are_answered(engine: FirestoreEngine) -> None:
+    async def scenario() -> None:
+        store, at = BillingStore(engine.services.documents), engine.services.clock.now()
+        keys = [PeriodKey(date(2026, month, 1), "OpenAI", "org-1") for month in (11, 10)]
+        for key in keys:
+            await store.move("acme", key, Change(status="Closed", at=at, actor="root"))
+        assert await store.closed("acme") == sorted(keys)
+        assert await store.invoices("acme") == []
+        assert await store.closed("globex") == []
 
     engine.run_scenario(scenario)

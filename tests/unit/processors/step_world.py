@@ -15,6 +15,7 @@ from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.objects.stores import Stores
 from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.billing_periods import PeriodKey
 from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
@@ -226,6 +227,7 @@ class WorldContext(Context):
         self.configs_dir = CONFIGS
         self.vault = Vault({"openai": "sk-admin-sandbox"})
         self.rows_seen = 0
+        self.closed: Sequence[PeriodKey] = ()
         self.files: Path | None = None  # the folder of uploaded files
         own = {name: fields.pop(name) for name in ("credentials", "warehouse") if name in fields}
         for name, value in {"secrets": self.vault, **fields}.items():
@@ -257,6 +259,9 @@ class WorldContext(Context):
     @property
     def accounts(self) -> RestAccounts:
         return RestAccounts(lambda: self.http, self.clock, RandomIds())
+
+    async def closed_periods(self) -> Sequence[PeriodKey]:
+        return self.closed
 
     @property
     def objects(self) -> Stores:

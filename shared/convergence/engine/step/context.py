@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergence.domain.billing_periods import PeriodKey
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
@@ -21,6 +22,7 @@ from convergence.engine.step.secrets import StepCredentials, StepSecrets
 from convergence.engine.step.warehouse import LeasedWarehouse
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
+from convergence.tenants.billing import BillingStore
 
 if TYPE_CHECKING:
     import httpx
@@ -72,6 +74,10 @@ class StepContext(Context):
     def logger(self) -> RedactingLogger:
         """The step's logger."""
         return RedactingLogger(logger, self._redactor, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
+
+    async def closed_periods(self) -> Sequence[PeriodKey]:
+        """The org's closed billing periods."""
+        return await BillingStore(self._services.documents).closed(self.org_slug)
 
     @cached_property
     def warehouse(self) -> LeasedWarehouse:

@@ -14,6 +14,7 @@ from convergence.entry.api import problems
 from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
     backfills,
+    billing,
     dead_letter_replays,
     dead_letters,
     discovery,
@@ -51,6 +52,7 @@ _AREAS: Final = (
     hierarchy,
     integrations,
     organizations,
+    billing,
     pauses,
     procedures,
     migrations,

@@ -53,6 +53,8 @@ COMMANDS: Final = {
     "key": "key",
     "hierarchy": "hierarchy",
     "subscription": "subscription",
+    "period": "period",
+    "invoice": "invoice",
     "integration": "integration",
     "procedures": "procedures",
     "processors": "processors",

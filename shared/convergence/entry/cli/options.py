@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from datetime import date
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -76,6 +77,21 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
         _option("--json", to="json", hidden=False, is_flag=True, help="Results as JSON on stdout, errors on stderr."),
         _option("-v", "--verbose", to="verbose", hidden=hidden, is_flag=True, help="Show the log and tracebacks."),
     ]
+
+
+class Month(click.ParamType[date]):
+    """A month, such as 2026-11, or a day of it; the value is the month's first day."""
+
+    name = "month"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
+        """Return the first day."""
+        if isinstance(value, date):
+            return value
+        try:
+            return date.fromisoformat(f"{value}-01" if len(value) == len("2026-11") else value).replace(day=1)
+        except ValueError:
+            self.fail(f"{value!r} is not a month such as 2026-11", param, ctx)
 
 
 class Command(click.Command):

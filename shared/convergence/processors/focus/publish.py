@@ -12,6 +12,7 @@ from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.focus.closed import refuse_changes
 
 Kind = Literal["usage", "seats"]
 MINE: Final = (
@@ -54,14 +55,18 @@ async def publish(
 ) -> int:
     """Replace the provider's days in `table`; return how many charges are there now.
 
+    Raises `PeriodClosed` when a charge of a closed billing period would change.
+
     `left_out`: a condition on candidates (of the alias t), with its parameters.
     """
     columns = {column.name: column.type for column in TableSchemas(context.configs_dir).get(table).columns}
     takes_over = provider != WHOLE_ACCOUNT and kind == "usage"
-    sql = publication(candidates, table, columns, kind, left_out, takes_over=takes_over)
     given = {**scope(context), "provider": Parameter("STRING", provider), **(parameters or {})}
     if takes_over:
         given["whole"] = Parameter("STRING", WHOLE_ACCOUNT)
+    coming = f"FROM {bigquery_name(candidates)} AS t WHERE {MINE} AND NOT ({left_out})"
+    await refuse_changes(context, coming, _going(candidates, table, kind, takes_over=takes_over), columns, given)
+    sql = publication(candidates, table, columns, kind, left_out, takes_over=takes_over)
     await context.warehouse.query(sql, given, write=True, repeatable=True)
     count = f"SELECT COUNT(*) AS n FROM {bigquery_name(table)} AS t WHERE {MINE}"
     (row,) = (await context.warehouse.query(count, scope(context))).rows
@@ -93,6 +98,21 @@ def publication(
         " WHEN NOT MATCHED BY SOURCE AND kept.x_org_slug = @org_slug"
         f" AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day AND {REPLACED[kind]} THEN DELETE"
         f" WHEN NOT MATCHED AND new.x_is_new THEN INSERT ({names}) VALUES ({values})"
+    )
+
+
+def _going(candidates: str, table: str, kind: Kind, *, takes_over: bool) -> str:
+    """Return FROM and WHERE of the charges that the publication removes."""
+    gone = f"({REPLACED[kind]})"
+    if takes_over:
+        same = " AND ".join(f"t.{name} = kept.{name}" for name in TAKEN_OVER)
+        gone += (
+            f" OR (kept.x_Provider = @whole AND EXISTS (SELECT 1 FROM {bigquery_name(candidates)} AS t"
+            f" WHERE {MINE} AND t.x_UsageKind = 'bill' AND {same}))"
+        )
+    return (
+        f"FROM {bigquery_name(table)} AS kept WHERE kept.x_org_slug = @org_slug"
+        f" AND kept.x_pipeline_run_date BETWEEN @first_day AND @last_day AND ({gone})"
     )
 
 

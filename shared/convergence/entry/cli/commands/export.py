@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import shutil
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import unquote, urlsplit
 
 import click
@@ -16,7 +15,7 @@ import click
 from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.services import Services, dataset_of
 from convergence.engine.views.query import TIMEOUT_MAX_S, QueryAnswer, result_of
-from convergence.entry.cli.options import Command
+from convergence.entry.cli.options import Command, Month
 from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
@@ -24,23 +23,6 @@ from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement
 
 if TYPE_CHECKING:
     from convergence.processors.focus.export.deliver import Export
-
-_MONTH: Final = re.compile(r"\d{4}-\d{2}", re.ASCII)
-
-
-class Day(click.ParamType[date]):
-    """A day, or a month, which means its first day."""
-
-    name = "month"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> date:
-        """Return the day."""
-        if isinstance(value, date):
-            return value
-        try:
-            return date.fromisoformat(f"{value}-01" if _MONTH.fullmatch(value) else value)
-        except ValueError:
-            self.fail(f"{value!r} is not a month such as 2026-11, or a day such as 2026-11-01", param, ctx)
 
 
 @click.group("export")
@@ -59,8 +41,8 @@ def command() -> None:
     show_default=True,
     help="Of the files.",
 )
-@click.option("--from", "first", type=Day(), required=True, metavar="MONTH", help="First billing period, as 2026-11.")
-@click.option("--to", "last", type=Day(), metavar="MONTH", help="Last billing period; by default the first one.")
+@click.option("--from", "first", type=Month(), required=True, metavar="MONTH", help="First billing period, as 2026-11.")
+@click.option("--to", "last", type=Month(), metavar="MONTH", help="Last billing period; by default the first one.")
 @click.option("--to-url", "to_url", required=True, metavar="FOLDER", help="Where to: a folder, or file:///folder.")
 @click.pass_obj
 def focus(session: Session, org: str, version: str, form: str, first: date, last: date | None, to_url: str) -> int:

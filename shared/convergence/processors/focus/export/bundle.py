@@ -16,11 +16,12 @@ from typing import Any, Final, Literal, Protocol
 
 import orjson
 
+from convergence.domain.money import exact_sum
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import Transient
 from convergence.ports.warehouse import Row, TableSchema
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage, kinds_of
-from convergence.processors.focus.export.rows import CsvFile, Figures, exact_sum, number, to_second
+from convergence.processors.focus.export.rows import CsvFile, Figures, number, to_second
 
 TABLE: Final = "cost_data_standard_1_3"
 MANIFEST: Final = "manifest.json"
@@ -165,7 +166,7 @@ def _midnight(day: date) -> str:
 
 
 def _agree(days: Sequence[Row], figures: Figures) -> bool:
-    billed = exact_sum(*(Decimal(day["billed"]) for day in days))
-    effective = exact_sum(*(Decimal(day["effective"]) for day in days))
+    billed = exact_sum(Decimal(day["billed"]) for day in days)
+    effective = exact_sum(Decimal(day["effective"]) for day in days)
     rows = sum(int(day["n"]) for day in days)
     return (rows, billed, effective) == (figures.rows, figures.total("BilledCost"), figures.total("EffectiveCost"))

@@ -7,16 +7,16 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
+from convergence.domain.money import EXACT, exact_sum
 from convergence.processors.focus.export.datasets import Field
 
 DECIMALS_MAX: Final = 14
 _UNIT: Final = Decimal(1).scaleb(-DECIMALS_MAX)
-_EXACT: Final = Context(prec=100, rounding=ROUND_HALF_EVEN)  # BIGNUMERIC has up to 77 digits
 SUMMED: Final = ("BilledCost", "EffectiveCost")
 
 
@@ -33,7 +33,7 @@ class Figures:
     def total(self, column: str) -> Decimal:
         """Return the sum of a column over all currencies, as it is stored."""
         written = (sums.get(column, Decimal(0)) for sums in self.sums.values())
-        return exact_sum(*written, -self.differences.get(column, Decimal(0)))
+        return exact_sum((*written, -self.differences.get(column, Decimal(0))))
 
 
 class CsvFile:
@@ -59,7 +59,7 @@ class CsvFile:
             sums = self.figures.sums[str(row.get("BillingCurrency") or "")]
             for name in SUMMED:
                 if row.get(name) is not None:
-                    sums[name] = exact_sum(sums[name], _quantized(row[name]))
+                    sums[name] = EXACT.add(sums[name], _quantized(row[name]))
 
     def _text(self, column: Field, value: Any) -> str:
         if value is None or value == "":  # FOCUS has null for what is empty
@@ -74,7 +74,7 @@ class CsvFile:
         written = _quantized(value)
         if written != value:
             self.figures.rounded[name] += 1
-            self.figures.differences[name] = exact_sum(self.figures.differences[name], _EXACT.subtract(written, value))
+            self.figures.differences[name] = EXACT.add(self.figures.differences[name], EXACT.subtract(written, value))
         return number(written)
 
 
@@ -100,12 +100,4 @@ def _plain(value: Any) -> str:
 
 def _quantized(value: Decimal) -> Decimal:
     places = value.as_tuple().exponent
-    return value if isinstance(places, int) and places >= -DECIMALS_MAX else value.quantize(_UNIT, context=_EXACT)
-
-
-def exact_sum(*values: Decimal) -> Decimal:
-    """Return a sum with all digits."""
-    total = Decimal(0)
-    for value in values:
-        total = _EXACT.add(total, value)
-    return total
+    return value if isinstance(places, int) and places >= -DECIMALS_MAX else value.quantize(_UNIT, context=EXACT)

@@ -1,0 +1,125 @@
+"""`convergence period`: the billing periods of an org, open or closed."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from datetime import date
+from typing import Any, Final, Literal
+
+import click
+
+from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
+from convergence.entry.cli.options import Command, Month
+from convergence.entry.cli.server import quoted
+from convergence.entry.cli.session import Session, known_org
+from convergence.tenants.billing import BillingStore
+
+ACTOR: Final = "command line"
+
+
+@click.group("period")
+def command() -> None:
+    """Close the billing periods of an org: their charges no longer change."""
+
+
+@command.command("list", cls=Command)
+@click.argument("org")
+@click.pass_obj
+def list_(session: Session, org: str) -> int:
+    """List the billing periods of ORG that are recorded. Works while another process writes.
+
+    \b
+    Example:
+      convergence period list acme
+    """
+
+    async def work() -> list[dict[str, Any]]:
+        with session.reading() as services:
+            await known_org(services, org)
+            return [period.to_data() for period in await BillingStore(services.documents).periods(org)]
+
+    server = session.server()
+    found = asyncio.run(work()) if server is None else server.get(_path(org))["periods"]
+    return _show(session, found)
+
+
+@command.command("close", cls=Command)
+@click.argument("org")
+@click.argument("month", type=Month())
+@click.argument("issuer")
+@click.argument("account")
+@click.option("--reason", default="", metavar="TEXT", help="Kept with the period.")
+@click.pass_obj
+def close(session: Session, org: str, month: date, issuer: str, account: str, reason: str) -> int:
+    """Close the period MONTH of ISSUER's bill for ACCOUNT: a run that would change one of its charges fails.
+
+    ISSUER and ACCOUNT are InvoiceIssuerName and BillingAccountId of the charges.
+
+    \b
+    Example:
+      convergence period close acme 2026-10 OpenAI org-123
+    """
+    return _move(session, org, PeriodKey(month, issuer, account), "Closed", reason)
+
+
+@command.command("open", cls=Command)
+@click.argument("org")
+@click.argument("month", type=Month())
+@click.argument("issuer")
+@click.argument("account")
+@click.pass_obj
+def open_(session: Session, org: str, month: date, issuer: str, account: str) -> int:
+    """Record the period MONTH of ISSUER's bill for ACCOUNT as open.
+
+    \b
+    Example:
+      convergence period open acme 2026-11 OpenAI org-123
+    """
+    return _move(session, org, PeriodKey(month, issuer, account), "Open", "")
+
+
+@command.command("reopen", cls=Command)
+@click.argument("org")
+@click.argument("month", type=Month())
+@click.argument("issuer")
+@click.argument("account")
+@click.option("--reason", required=True, metavar="TEXT", help="Kept with the period.")
+@click.pass_obj
+def reopen(session: Session, org: str, month: date, issuer: str, account: str, reason: str) -> int:
+    """Open a closed period again, for a reason that is kept with who did it and when.
+
+    \b
+    Example:
+      convergence period reopen acme 2026-10 OpenAI org-123 --reason "the provider restated its bill"
+    """
+    return _move(session, org, PeriodKey(month, issuer, account), "Open", reason)
+
+
+def _move(session: Session, org: str, key: PeriodKey, status: Literal["Open", "Closed"], reason: str) -> int:
+    async def work() -> BillingPeriod:
+        async with session.writing(f"period {org}") as writer:
+            services = writer.services
+            await known_org(services, org)
+            change = Change(status=status, at=services.clock.now(), actor=ACTOR, reason=reason)
+            return await BillingStore(services.documents).move(org, key, change)
+
+    server = session.server(writes=True)
+    if server is None:
+        return _show(session, [session.go(work()).to_data()])
+    body = {"month": f"{key.month:%Y-%m}", "issuer": key.issuer, "account": key.account}
+    return _show(session, [server.ask("PUT", _path(org), json={**body, "status": status, "reason": reason})])
+
+
+def _show(session: Session, periods: Sequence[dict[str, Any]]) -> int:
+    if session.out.json:
+        session.out.data({"periods": periods})
+        return 0
+    names = ("month", "issuer", "account", "status", "updated_at")
+    rows = [[each[name] for name in names] + [each["changes"][-1]["reason"]] for each in periods]
+    session.out.table((*names, "reason"), [[row[0][:7], *row[1:]] for row in rows])
+    return 0
+
+
+def _path(org: str) -> str:
+    return f"/organizations/{quoted(org)}/billing-periods"

@@ -1,0 +1,55 @@
+"""FOCUS files and closed billing periods on both warehouses: the same statements, the same values."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any, Final, cast
+
+import pytest
+
+from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.billing_periods import PeriodKey
+from convergence.errors import PeriodClosed
+from convergence.ports.warehouse import Warehouse
+from convergence.processors.focus.export.bundle import Bundle
+from convergence.processors.generic.focus_export import StepSource
+from tests.contract.warehouse.world import Body
+from tests.unit.processors.focus_charges import VISIBLE, charge, gate
+from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
+
+MONTH: Final = date(2026, 11, 1)
+SHOWN: Final = ("x_ChargeId", "BilledCost", "ListUnitPrice", "BillingPeriodStart", "ChargeDescription")
+
+
+def test_the_files_are_the_same_everywhere_and_a_closed_period_stays(
+    run: Callable[[Body], None], tmp_path: Path
+) -> None:
+    async def body(warehouse: Warehouse) -> None:
+        context = WorldContext(None, cast("Any", warehouse), ManualClock())
+        context.provider = "openai"
+        await gate(context, [charge(1), charge(2), charge(3, ChargeDescription='a "b",\nc')])
+        source = StepSource(context)
+        source.page_rows = 2
+        bundle = Bundle(org="acme", month=MONTH, version="1.4", format="csv", table=TableSchemas(CONFIGS).get(VISIBLE))
+        manifest = await bundle.write(source, tmp_path, context.now())
+        facts = manifest["datasets"]["CostAndUsage"]
+        assert (facts["rows"], facts["sums"]["USD"]["BilledCost"]) == (3, "18")
+        with (tmp_path / facts["file"]).open(newline="") as file:
+            written = [tuple(row[name] for name in SHOWN) for row in csv.DictReader(file)]
+        assert written == [
+            ("c1", "6", "4", "2026-11-01T00:00:00Z", "Tokens"),
+            ("c2", "6", "4", "2026-11-01T00:00:00Z", "Tokens"),
+            ("c3", "6", "4", "2026-11-01T00:00:00Z", 'a "b",\nc'),
+        ]
+
+        context.closed = [PeriodKey(MONTH, "OpenAI", "acc-1")]
+        context.run_id = "run_2"
+        with pytest.raises(PeriodClosed, match="3 charges"):
+            await gate(context, [charge(1), charge(2), charge(3), charge(4)])
+        await gate(context, [charge(1), charge(2), charge(3, ChargeDescription='a "b",\nc')])
+        assert await bundle.write(source, tmp_path, context.now()) == manifest
+
+    run(body)
