@@ -13,7 +13,8 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.billing_periods import BillingPeriod
+from convergence.domain.invoices import Invoice
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.object_store import ObjectStores
 from convergence.ports.warehouse import (
@@ -288,8 +289,12 @@ class Context(Mapping[str, Any]):
         """Customers' accounts at Google Cloud: tokens, and queries in their projects. Closed when the step ends."""
 
     @abstractmethod
-    async def closed_periods(self) -> Sequence[PeriodKey]:
-        """Return the org's closed billing periods, whose charges may not change."""
+    async def billing_periods(self) -> Sequence[BillingPeriod]:
+        """Return the org's billing periods that are recorded; charges of closed ones may not change."""
+
+    @abstractmethod
+    async def invoices(self) -> Sequence[Invoice]:
+        """Return the org's invoices that are recorded."""
 
     @property
     @abstractmethod

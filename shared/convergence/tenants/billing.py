@@ -28,10 +28,6 @@ class BillingStore:
         found = [BillingPeriod.from_data(data) async for data in self._all(f"orgs/{org}/billing_periods")]
         return sorted(found, key=lambda period: period.key)
 
-    async def closed(self, org: str) -> list[PeriodKey]:
-        """Return the keys of the closed periods."""
-        return [period.key for period in await self.periods(org) if period.status == "Closed"]
-
     async def move(self, org: str, key: PeriodKey, change: Change) -> BillingPeriod:
         """Give a period another status; one that is not recorded yet is recorded with it.
 

@@ -15,7 +15,8 @@ from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.objects.stores import Stores
 from convergence.config.files.table_schema import TableSchemas
-from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
+from convergence.domain.invoices import Invoice
 from convergence.engine.step.redact import Redactor
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
@@ -227,7 +228,8 @@ class WorldContext(Context):
         self.configs_dir = CONFIGS
         self.vault = Vault({"openai": "sk-admin-sandbox"})
         self.rows_seen = 0
-        self.closed: Sequence[PeriodKey] = ()
+        self.closed: Sequence[PeriodKey] = ()  # billing periods
+        self.recorded: Sequence[Invoice] = ()
         self.files: Path | None = None  # the folder of uploaded files
         own = {name: fields.pop(name) for name in ("credentials", "warehouse") if name in fields}
         for name, value in {"secrets": self.vault, **fields}.items():
@@ -260,8 +262,12 @@ class WorldContext(Context):
     def accounts(self) -> RestAccounts:
         return RestAccounts(lambda: self.http, self.clock, RandomIds())
 
-    async def closed_periods(self) -> Sequence[PeriodKey]:
-        return self.closed
+    async def billing_periods(self) -> Sequence[BillingPeriod]:
+        change = Change(status="Closed", at=self.now(), actor="test")
+        return [BillingPeriod.new(key, change) for key in self.closed]
+
+    async def invoices(self) -> Sequence[Invoice]:
+        return self.recorded
 
     @property
     def objects(self) -> Stores:

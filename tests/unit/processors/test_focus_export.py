@@ -8,6 +8,7 @@ import hashlib
 import json
 import subprocess
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -18,6 +19,8 @@ import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.errors import InvalidInput, StepFailed, Transient
 from convergence.processors.focus.export.bundle import TABLE, Bundle
 from convergence.processors.focus.export.deliver import Export
@@ -26,6 +29,7 @@ from tests.referees.opinions import required
 from tests.unit.processors.focus_charges import CHARGE
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
 
+NOVEMBER = PeriodKey(date(2026, 11, 1), "OpenAI", "acc-1")
 SCHEMA = TableSchemas(CONFIGS).get(TABLE)
 FOCUS_1_3 = (Path(__file__).parents[2] / "repo/focus_1_3_columns.txt").read_text().splitlines()
 
@@ -72,8 +76,8 @@ def manifest(folder: Path) -> dict[str, Any]:
     return found
 
 
-def rows_of(folder: Path) -> list[dict[str, str]]:
-    with (folder / "CostAndUsage.csv").open(newline="") as file:
+def rows_of(folder: Path, dataset: str = "CostAndUsage") -> list[dict[str, str]]:
+    with (folder / f"{dataset}.csv").open(newline="") as file:
         return list(csv.DictReader(file))
 
 
@@ -152,7 +156,7 @@ def test_what_is_unknown_or_rounded_is_said_and_never_invented(tmp_path: Path) -
 
     world(tmp_path, work)
     facts = manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]
-    assert {"column": "ListCost", "rows": 1, "reason": "the stored charges have no value"} in facts["unknown"]
+    assert {"column": "ListCost", "rows": 1, "reason": "what is stored has no value"} in facts["unknown"]
     (row,) = rows_of(bundle(tmp_path))
     assert (row["ListCost"], row["ListUnitPrice"], row["BilledCost"]) == ("", "0.12345678901235", "0")
     assert facts["rounded"] == [
@@ -207,20 +211,82 @@ def test_a_folder_outside_of_the_orgs_is_refused(tmp_path: Path) -> None:
     world(tmp_path, work)
 
 
-def test_the_toolkit_calls_the_files_what_they_are(tmp_path: Path) -> None:
+def invoice(**changes: Any) -> Invoice:
+    at = datetime(2026, 12, 2, tzinfo=UTC)
+    lines = (
+        InvoiceLine(line_id="1", amount=Decimal("12.000000000001"), grain={"ServiceName": "OpenAI API"}),
+        InvoiceLine(line_id="2", amount=Decimal("2.28"), category="Tax"),
+    )
+    fixed: dict[str, Any] = {
+        "key": NOVEMBER, "invoice_id": "INV-1", "currency": "USD", "lines": lines, "created_at": at, "updated_at": at,
+        "issued_on": date(2026, 12, 1), "payment_terms": "Net 30",
+    }  # fmt: skip
+    return Invoice(**{**fixed, **changes})
+
+
+def test_recorded_periods_and_invoices_are_data_sets_and_others_are_said_to_be_missing(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(x_ChargeId="1"), charge(x_ChargeId="2", InvoiceIssuerName="Anthropic")])
+        context.closed = [NOVEMBER, replace(NOVEMBER, account="acc-2"), replace(NOVEMBER, month=date(2026, 10, 1))]
+        context.recorded = [
+            invoice(),
+            invoice(invoice_id="INV-2", status="Voided", payment_terms="", reference_id="INV-1"),
+            invoice(invoice_id="INV-3", key=replace(NOVEMBER, month=date(2026, 12, 1))),
+        ]
+        await export(context, format="csv")
+        await export(context, format="csv", version="1.3")
+        (period,) = rows_of(bundle(tmp_path), "BillingPeriod")
+        assert period == {
+            "BillingPeriodCreated": "2026-11-21T09:00:00Z", "BillingPeriodLastUpdated": "2026-11-21T09:00:00Z",
+            "BillingPeriodStart": "2026-11-01T00:00:00Z", "BillingPeriodEnd": "2026-12-01T00:00:00Z",
+            "BillingPeriodStatus": "Closed", "InvoiceIssuerName": "OpenAI",
+        }  # fmt: skip
+        lines = rows_of(bundle(tmp_path), "InvoiceDetail")
+        assert [(line["InvoiceId"], line["BilledCost"], line["ChargeCategory"]) for line in lines] == [
+            ("INV-1", "12.000000000001", "Usage"), ("INV-1", "2.28", "Tax"),
+            ("INV-2", "12.000000000001", "Usage"), ("INV-2", "2.28", "Tax"),
+        ]  # fmt: skip
+        assert [(line["InvoiceIssueStatus"], line["ReferenceInvoiceId"]) for line in lines[1:3]] == [
+            ("Issued", "INV-1"),
+            ("Voided", "INV-1"),
+        ]
+        assert (lines[0]["InvoiceIssueDate"], lines[0]["PaymentDueDate"]) == ("2026-12-01T00:00:00Z", "")
+        assert lines[0]["InvoiceDetailGrain"] == '{"ServiceName":"OpenAI API"}'
+        whole = manifest(bundle(tmp_path))
+        assert [(each["dataset"], each["reason"].partition(":")[0]) for each in whole["missing"][:2]] == [
+            ("BillingPeriod", "Anthropic"),
+            ("InvoiceDetail", "Anthropic"),
+        ]
+        unknown = {"column": "PaymentTerms", "rows": 2, "reason": "what is stored has no value"}
+        assert unknown in whole["datasets"]["InvoiceDetail"]["unknown"]
+        assert set(manifest(bundle(tmp_path, "1.3"))["datasets"]) == {"CostAndUsage"}
+        context.closed = context.recorded = []
+        await export(context, format="csv")
+        assert sorted(path.name for path in bundle(tmp_path).iterdir()) == ["CostAndUsage.csv", "manifest.json"]
+
+    world(tmp_path, work)
+
+
+def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     toolkit = required().parent / "focus-toolkit"
 
+    def asked(*words: str | Path) -> subprocess.CompletedProcess[str]:
+        return subprocess.run([toolkit, *words], capture_output=True, text=True, check=False)
+
     async def work(context: WorldContext) -> None:
+        context.closed, context.recorded = [NOVEMBER], [invoice()]
         await store(context, [charge(x_ChargeId="1")])
         for version in ("1.3", "1.4"):
             await export(context, version=version)
 
     world(tmp_path, work)
     for version in ("1.3", "1.4"):
-        file = bundle(tmp_path, version) / "CostAndUsage.parquet"
-        detected = subprocess.run([toolkit, "detect", file], capture_output=True, text=True, check=False)
+        detected = asked("detect", bundle(tmp_path, version) / "CostAndUsage.parquet")
         assert version in detected.stdout, detected.stdout + detected.stderr
-    checked = subprocess.run(
-        [toolkit, "validate-bundle", "--cost-and-usage", file], capture_output=True, text=True, check=False
-    )
+    checked = asked("validate-bundle", "--directory", bundle(tmp_path))
     assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "Billing Period, Cost and Usage, Invoice Detail" in checked.stdout
+    for name in ("billing-period", "invoice-detail"):
+        file = bundle(tmp_path) / f"{name.title().replace('-', '')}.parquet"
+        linted = asked("validate", file, "--dataset", name)
+        assert linted.returncode == 0, linted.stdout + linted.stderr

@@ -9,7 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.billing_periods import BillingPeriod
+from convergence.domain.invoices import Invoice
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
@@ -75,9 +76,13 @@ class StepContext(Context):
         """The step's logger."""
         return RedactingLogger(logger, self._redactor, org=self.org_slug, run_id=self.run_id, step_id=self.step_id)
 
-    async def closed_periods(self) -> Sequence[PeriodKey]:
-        """The org's closed billing periods."""
-        return await BillingStore(self._services.documents).closed(self.org_slug)
+    async def billing_periods(self) -> Sequence[BillingPeriod]:
+        """The org's billing periods."""
+        return await BillingStore(self._services.documents).periods(self.org_slug)
+
+    async def invoices(self) -> Sequence[Invoice]:
+        """The org's invoices."""
+        return await BillingStore(self._services.documents).invoices(self.org_slug)
 
     @cached_property
     def warehouse(self) -> LeasedWarehouse:

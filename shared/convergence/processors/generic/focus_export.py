@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from convergence.domain.billing_periods import BillingPeriod
+from convergence.domain.invoices import Invoice
 from convergence.errors import StepFailed
 from convergence.ports.object_store import Place, WritableStore
 from convergence.ports.processor import SUCCESS, Context
@@ -42,6 +44,14 @@ class StepSource:
     async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:
         """Turn a CSV file into a Parquet file."""
         await self._context.warehouse.convert_csv(csv, columns, into)
+
+    async def periods(self) -> Sequence[BillingPeriod]:
+        """Return the billing periods."""
+        return await self._context.billing_periods()
+
+    async def invoices(self) -> Sequence[Invoice]:
+        """Return the invoices."""
+        return await self._context.invoices()
 
 
 class ExportProcessor:

@@ -13,6 +13,8 @@ from urllib.parse import unquote, urlsplit
 import click
 
 from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.billing_periods import BillingPeriod
+from convergence.domain.invoices import Invoice
 from convergence.engine.services import Services, dataset_of
 from convergence.engine.views.query import TIMEOUT_MAX_S, QueryAnswer, result_of
 from convergence.entry.cli.options import Command, Month
@@ -20,6 +22,7 @@ from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement
+from convergence.tenants.billing import BillingStore
 
 if TYPE_CHECKING:
     from convergence.processors.focus.export.deliver import Export
@@ -108,7 +111,8 @@ class LocalSource:
     page_rows = 10_000
 
     def __init__(self, services: Services, org: str) -> None:
-        self._services, self._scope = services, Scope(dataset=dataset_of(services, org))
+        self._services, self._org = services, org
+        self._scope = Scope(dataset=dataset_of(services, org))
 
     async def rows(self, sql: str) -> Sequence[Row]:
         """Return the rows of a SELECT."""
@@ -121,6 +125,14 @@ class LocalSource:
         if not isinstance(warehouse, ParquetWriter):
             raise InvalidInput("this warehouse writes no Parquet files: use --format csv")
         await warehouse.convert_csv(csv, columns, into)
+
+    async def periods(self) -> Sequence[BillingPeriod]:
+        """Return the billing periods."""
+        return await BillingStore(self._services.documents).periods(self._org)
+
+    async def invoices(self) -> Sequence[Invoice]:
+        """Return the invoices."""
+        return await BillingStore(self._services.documents).invoices(self._org)
 
 
 class ServerSource:
@@ -140,6 +152,16 @@ class ServerSource:
     async def to_parquet(self, csv: Path, columns: Mapping[str, str], into: Path) -> None:  # noqa: ARG002 - the port's
         """Refuse: there is no warehouse here."""
         not_there("write Parquet", "use --format csv")
+
+    async def periods(self) -> Sequence[BillingPeriod]:
+        """Return the billing periods."""
+        answer = await asyncio.to_thread(self._server.get, f"/organizations/{quoted(self._org)}/billing-periods")
+        return [BillingPeriod.from_data(each) for each in answer["periods"]]
+
+    async def invoices(self) -> Sequence[Invoice]:
+        """Return the invoices."""
+        answer = await asyncio.to_thread(self._server.get, f"/organizations/{quoted(self._org)}/invoices")
+        return [Invoice.from_data(each) for each in answer["invoices"]]
 
 
 class LocalFolder:
@@ -175,3 +197,5 @@ def _show(session: Session, folder: Path, manifests: Sequence[dict[str, Any]]) -
             unknown = ", ".join(each["column"] for each in facts["unknown"])
             if unknown:
                 session.out.note(f"{name} of {manifest['path']}: unknown {unknown}; see the manifest")
+        for each in manifest["missing"]:
+            session.out.note(f"{each['dataset']} of {manifest['path']}: {each['reason']}")

@@ -1,4 +1,4 @@
-"""The bundle of one billing period: a file for each data set, and a manifest that says what they hold.
+"""The bundle of one billing period: a file for each data set, and a manifest that says what they hold, and lack.
 
 Charges are read day by day in pages, and counted and summed by the warehouse before and after, so that a bundle never
 mixes the charges before a run with those behind it.
@@ -16,11 +16,15 @@ from typing import Any, Final, Literal, Protocol
 
 import orjson
 
+from convergence.domain.billing_periods import BillingPeriod
+from convergence.domain.invoices import Invoice
 from convergence.domain.money import exact_sum
 from convergence.domain.sql_names import bigquery_name
+from convergence.domain.times import following_month
 from convergence.errors import Transient
 from convergence.ports.warehouse import Row, TableSchema
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage, kinds_of
+from convergence.processors.focus.export.facts import CONTRACT_COMMITMENT, Dataset, billing_periods, invoice_details
 from convergence.processors.focus.export.rows import CsvFile, Figures, number, to_second
 
 TABLE: Final = "cost_data_standard_1_3"
@@ -42,14 +46,13 @@ class Source(Protocol):
         """Turn a CSV file into a Parquet file. `columns`: name to STRING, DECIMAL, TIMESTAMP or DATE."""
         ...
 
+    async def periods(self) -> Sequence[BillingPeriod]:
+        """Return the billing periods that are recorded."""
+        ...
 
-@dataclass(frozen=True, slots=True)
-class Written:
-    """A file of a bundle."""
-
-    name: str
-    rows: int
-    manifest: Mapping[str, Any]
+    async def invoices(self) -> Sequence[Invoice]:
+        """Return the invoices that are recorded."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,21 +71,44 @@ class Bundle:
         Raises:
             Transient: charges of the period changed while they were read.
         """
-        written = await self._cost_and_usage(source, folder)
+        charges, issuers = await self._cost_and_usage(source, folder)
+        written, missing = {COST_AND_USAGE: charges}, []
+        for dataset in await self._recorded(source, issuers):
+            missing += [{"dataset": dataset.name, "reason": reason} for reason in dataset.missing]
+            if dataset.rows:
+                written[dataset.name] = await self._write_rows(source, folder, dataset)
+        missing.append({"dataset": CONTRACT_COMMITMENT, "reason": "no table of this org holds contracts"})
         manifest = {
             "org": self.org,
             "focus_version": self.version,
             "billing_period_start": _midnight(self.month),
-            "billing_period_end": _midnight(following(self.month)),
+            "billing_period_end": _midnight(following_month(self.month)),
             "created_at": to_second(now),
             "delivery_handling": "Overwrite",
             "correction_handling": "Replacement",
-            "datasets": {COST_AND_USAGE: written.manifest},
+            "datasets": written,
+            "missing": missing,
         }
         (folder / MANIFEST).write_bytes(orjson.dumps(manifest, option=orjson.OPT_INDENT_2) + b"\n")
         return manifest
 
-    async def _cost_and_usage(self, source: Source, folder: Path) -> Written:
+    async def _recorded(self, source: Source, issuers: Sequence[str]) -> list[Dataset]:
+        """Return the data sets that came with 1.4."""
+        if self.version == "1.3":
+            return []
+        return [
+            billing_periods(await source.periods(), self.month, issuers),
+            invoice_details(await source.invoices(), self.month, issuers),
+        ]
+
+    async def _write_rows(self, source: Source, folder: Path, dataset: Dataset) -> Mapping[str, Any]:
+        csv = folder / f"{dataset.name}.csv"
+        with CsvFile(csv, dataset.fields) as file:
+            file.write(dataset.rows)
+        return await self._finished(source, csv, dataset.fields, file.figures)
+
+    async def _cost_and_usage(self, source: Source, folder: Path) -> tuple[Mapping[str, Any], list[str]]:
+        """Write the charges; return what the manifest says of them, and their invoice issuers."""
         fields = cost_and_usage(self.table, self.version)
         csv = folder / f"{COST_AND_USAGE}.csv"
         days = await self._totals(source)
@@ -94,7 +120,7 @@ class Bundle:
                 f"charges of {self.month:%Y-%m} changed while they were read: export the period again when no run"
                 " writes it"
             )
-        return await self._finished(source, csv, fields, file.figures)
+        return await self._finished(source, csv, fields, file.figures), sorted(file.figures.issuers)
 
     async def _copy_day(self, source: Source, file: CsvFile, fields: Sequence[Field], day: Row) -> None:
         names = ", ".join(bigquery_name(each.name) for each in fields if each.stored)
@@ -117,18 +143,19 @@ class Bundle:
         )
 
     def _in_period(self) -> str:
-        first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following(self.month)))
+        first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following_month(self.month)))
         return f"BillingPeriodStart >= {first} AND BillingPeriodStart < {behind}"
 
-    async def _finished(self, source: Source, csv: Path, fields: Sequence[Field], figures: Figures) -> Written:
+    async def _finished(
+        self, source: Source, csv: Path, fields: Sequence[Field], figures: Figures
+    ) -> Mapping[str, Any]:
         path = csv
         if self.format == "parquet":
             path = csv.with_suffix(".parquet")
             await source.to_parquet(csv, kinds_of(fields), path)
         with path.open("rb") as content:
             digest = hashlib.file_digest(content, "sha256").hexdigest()
-        facts = {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, **described(fields, figures)}
-        return Written(path.name, figures.rows, facts)
+        return {"file": path.name, "bytes": path.stat().st_size, "sha256": digest, **described(fields, figures)}
 
 
 def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:
@@ -139,7 +166,7 @@ def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:
         if not each.stored and figures.rows
     ]
     unknown += [
-        {"column": name, "rows": rows, "reason": "the stored charges have no value"}
+        {"column": name, "rows": rows, "reason": "what is stored has no value"}
         for name, rows in sorted(figures.unknown.items())
     ]
     return {
@@ -147,6 +174,7 @@ def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:
         "sums": {
             currency: {name: number(value) for name, value in sums.items()}
             for currency, sums in sorted(figures.sums.items())
+            if sums
         },
         "unknown": unknown,
         "rounded": [
@@ -154,11 +182,6 @@ def described(fields: Sequence[Field], figures: Figures) -> dict[str, Any]:
             for name, count in sorted(figures.rounded.items())
         ],
     }
-
-
-def following(month: date) -> date:
-    """Return the first day of the next month."""
-    return date(month.year + month.month // 12, month.month % 12 + 1, 1)
 
 
 def _midnight(day: date) -> str:

@@ -9,13 +9,15 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final, Protocol
 
+from convergence.domain.times import following_month
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import TableSchema
-from convergence.processors.focus.export.bundle import MANIFEST, Bundle, Format, Source, following
+from convergence.processors.focus.export.bundle import MANIFEST, Bundle, Format, Source
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Version
+from convergence.processors.focus.export.facts import BILLING_PERIOD, INVOICE_DETAIL
 
 PERIODS_MAX: Final = 120
-DATASETS: Final = (COST_AND_USAGE,)
+DATASETS: Final = (COST_AND_USAGE, BILLING_PERIOD, INVOICE_DETAIL)
 
 
 class Delivery(Protocol):
@@ -47,7 +49,7 @@ class Export:
         month = self.first.replace(day=1)
         while month <= self.last and len(months) <= PERIODS_MAX:
             months.append(month)
-            month = following(month)
+            month = following_month(month)
         if not months:
             raise InvalidInput(f"an export from {self.first} to {self.last} has no day")
         if len(months) > PERIODS_MAX:

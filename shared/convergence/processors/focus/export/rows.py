@@ -29,6 +29,7 @@ class Figures:
     unknown: Counter[str] = field(default_factory=Counter)
     rounded: Counter[str] = field(default_factory=Counter)
     differences: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
+    issuers: set[str] = field(default_factory=set)
 
     def total(self, column: str) -> Decimal:
         """Return the sum of a column over all currencies, as it is stored."""
@@ -56,6 +57,7 @@ class CsvFile:
         self._writer.writerows([self._text(each, row.get(each.name)) for each in self._fields] for row in rows)
         self.figures.rows += len(rows)
         for row in rows:
+            self.figures.issuers.add(str(row.get("InvoiceIssuerName") or ""))
             sums = self.figures.sums[str(row.get("BillingCurrency") or "")]
             for name in SUMMED:
                 if row.get(name) is not None:
