@@ -85,3 +85,12 @@ def test_an_invoice_in_another_currency_than_its_charges_is_refused(acme: Cli) -
     (gone,) = acme("invoice", "void", "acme", "OpenAI", "INV-1", "--json").data["invoices"]
     assert gone["status"] == "Voided"
     assert acme("invoice", "void", "acme", "OpenAI", "INV-9").code == 2
+    (compared,) = acme("period", "reconcile", "acme", "--from", "2026-11", "--json").data["periods"]
+    shown = {name: compared[name] for name in ("account", "computed", "invoiced", "state", "tolerance")}
+    assert shown == {
+        "account": "org-1", "computed": "1", "invoiced": None, "state": "not_compared", "tolerance": "1",
+    }, "a voided invoice counts no more"  # fmt: skip
+    assert acme("invoice", "add", "acme", "INV-2", *asked, "--currency", "USD").code == 0
+    (over,) = acme("period", "reconcile", "acme", "--from", "2026-10", "--to", "2026-11", "--json").data["periods"]
+    assert (over["difference"], over["state"], over["tax_state"]) == ("11.3", "over", "over")
+    assert "11.3" in acme("period", "reconcile", "acme", "--from", "2026-11").out

@@ -61,6 +61,23 @@ def test_an_invoice_is_recorded_once(run_scenario: RunScenario) -> None:
     run_scenario(scenario)
 
 
+def test_charges_and_invoices_are_compared(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await api.ask("POST", INVOICES, org="acme", json={"invoices": [INVOICE]})
+        path = "/organizations/acme/reconciliation"
+        (found,) = (await api.ask("GET", path, org="acme", params={"from": "2026-09", "to": "2026-10"})).json()[
+            "periods"
+        ]
+        assert (found["account"], found["computed"], found["invoiced"]) == ("org-1", "0", "812.5")
+        assert (found["state"], found["invoiced_tax"]) == ("over", "154.38")
+        assert (await api.ask("GET", path, org="acme", params={"from": "2026-11"})).json() == {"periods": []}
+        for wrong in ("2026", "2026-13", ""):
+            assert (await api.ask("GET", path, org="acme", params={"from": wrong})).status_code == 422, wrong
+        assert (await api.ask("GET", path, org="globex", params={"from": "2026-10"})).status_code in {403, 404}
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
 def test_another_org_neither_reads_nor_changes_them(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.ask("POST", INVOICES, org="acme", json={"invoices": [INVOICE]})

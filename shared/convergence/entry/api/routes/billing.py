@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal, InvalidOperation
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from convergence.domain.billing_periods import TEXT_MAX, BillingPeriod, Change, PeriodKey
 from convergence.domain.invoices import LINES_MAX, Invoice, InvoiceLine
+from convergence.domain.times import following_month
 from convergence.engine.billing import record_invoices
+from convergence.engine.reconciliation import reconciliation
 from convergence.entry.api.auth import Admin, OrgName, Reader
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Asked
@@ -23,7 +25,8 @@ from convergence.tenants.billing import INVOICES_MAX, BillingStore
 
 router = APIRouter(prefix="/organizations/{org}", tags=["organizations"], route_class=StrictRoute)
 Text = Annotated[str, Field(min_length=1, max_length=TEXT_MAX)]
-Month = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$", examples=["2026-11"])]
+MONTH: Final = r"^[0-9]{4}-[0-9]{2}$"
+Month = Annotated[str, Field(pattern=MONTH, examples=["2026-11"])]
 Day = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$", examples=["2026-12-01"])]
 
 
@@ -100,6 +103,12 @@ class PeriodsAnswer(TypedDict):
     periods: list[PeriodAnswer]
 
 
+class ReconciliationAnswer(TypedDict):
+    """A comparison for each provider, account, period and currency; amounts are text."""
+
+    periods: list[dict[str, Any]]
+
+
 class InvoicesAnswer(TypedDict):
     """The invoices, by period and id; amounts are text."""
 
@@ -162,6 +171,21 @@ async def void(org: OrgName, body: VoidBody, at: At, _: Admin) -> Json:
     store = BillingStore(at.services.documents)
     invoice = await store.void(org, body.issuer, body.invoice_id, at.services.clock.now())
     return Json({"invoices": [invoice.to_data()]})
+
+
+@router.get("/reconciliation", response_model=ReconciliationAnswer, responses=documented(404))
+async def compared(
+    org: OrgName,
+    at: At,
+    _: Reader,
+    first: Annotated[str, Query(alias="from", pattern=MONTH)],
+    last: Annotated[str | None, Query(alias="to", pattern=MONTH)] = None,
+) -> Json:
+    """Compare the charges of billing periods with the providers' own bills and the invoices."""
+    await at.services.orgs.get(org)
+    behind = following_month(day_of(f"{last or first}-01"))
+    days = (day_of(f"{first}-01"), behind - timedelta(days=1))
+    return Json({"periods": [each.to_data() for each in await reconciliation(at.services, org, *days)]})
 
 
 def day_of(text: str) -> date:

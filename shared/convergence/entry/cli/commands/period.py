@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import date
+from datetime import date, timedelta
 from typing import Any, Final, Literal
 
 import click
 
 from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
+from convergence.domain.times import following_month
+from convergence.engine.reconciliation import reconciliation
 from convergence.entry.cli.options import Command, Month
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.tenants.billing import BillingStore
 
 ACTOR: Final = "command line"
+COMPARED: Final = (
+    *("month", "provider", "issuer", "account", "currency", "computed", "billed", "invoiced", "difference"),
+    *("unexplained", "tolerance", "state", "tax_state"),
+)
 
 
 @click.group("period")
@@ -94,6 +100,49 @@ def reopen(session: Session, org: str, month: date, issuer: str, account: str, r
       convergence period reopen acme 2026-10 OpenAI org-123 --reason "the provider restated its bill"
     """
     return _move(session, org, PeriodKey(month, issuer, account), "Open", reason)
+
+
+@command.command("reconcile", cls=Command)
+@click.argument("org")
+@click.option("--from", "first", type=Month(), required=True, metavar="MONTH", help="First month, as 2026-10.")
+@click.option("--to", "last", type=Month(), metavar="MONTH", help="Last month; by default the first one.")
+@click.pass_obj
+def reconcile(session: Session, org: str, first: date, last: date | None) -> int:
+    """Compare the charges of ORG with its providers' bills and its invoices, within the tolerance of FOCUS 1.4.
+
+    \b
+    Example:
+      convergence period reconcile acme --from 2026-10
+    """
+    until = last or first
+
+    async def work() -> list[dict[str, Any]]:
+        async with session.writing(f"period {org}") as writer:
+            await known_org(writer.services, org)
+            days = (first, following_month(until) - timedelta(days=1))
+            return [each.to_data() for each in await reconciliation(writer.services, org, *days)]
+
+    server = session.server(writes=True)
+    if server is None:
+        found = session.go(work())
+    else:
+        months = {"from": f"{first:%Y-%m}", "to": f"{until:%Y-%m}"}
+        found = server.get(f"/organizations/{quoted(org)}/reconciliation", months)["periods"]
+    if session.out.json:
+        session.out.data({"periods": found})
+        return 0
+    session.out.table(
+        (*COMPARED, "reasons"),
+        [
+            [
+                *(each[name] for name in COMPARED),
+                ", ".join(f"{name} {amount}" for name, amount in each["reasons"].items()),
+            ]
+            for each in found
+        ],
+        right=set(range(5, 11)),
+    )
+    return 0
 
 
 def _move(session: Session, org: str, key: PeriodKey, status: Literal["Open", "Closed"], reason: str) -> int:

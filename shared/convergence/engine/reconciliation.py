@@ -1,0 +1,83 @@
+"""An org's charges, its providers' own bills and its invoices, compared by period."""
+
+from __future__ import annotations
+
+from datetime import date
+from typing import Final
+
+from convergence.domain.reconciliation import Billed, Charged, Reconciled, Subject, reconcile
+from convergence.engine.services import Services, dataset_of
+from convergence.errors import InvalidInput
+from convergence.ports.warehouse import Parameter, QueryResult, Scope, Statement
+from convergence.tenants.billing import BillingStore
+
+ROWS_MAX: Final = 10_000
+TABLES: Final = ("cost_data_standard_1_3", "org_cost_tracking")
+_CHARGES: Final = """
+SELECT
+  DATE_TRUNC(DATE(BillingPeriodStart), MONTH) AS month, COALESCE(x_Provider, '') AS provider,
+  InvoiceIssuerName AS issuer, BillingAccountId AS account, BillingCurrency AS currency,
+  COALESCE(x_credential_id, '') AS credential, ChargeCategory AS category,
+  COUNT(*) AS charges, SUM(BilledCost) AS cost
+FROM cost_data_standard_1_3
+WHERE DATE(BillingPeriodStart) BETWEEN @first AND @last AND COALESCE(x_CostOrigin, '') <> 'residual'
+GROUP BY month, provider, issuer, account, currency, credential, category
+"""
+_BILLS: Final = """
+WITH latest AS (
+  SELECT *
+  FROM org_cost_tracking
+  WHERE usage_date BETWEEN @first AND @last
+  QUALIFY x_run_id = FIRST_VALUE(x_run_id) OVER (
+    PARTITION BY provider, x_credential_id, usage_date ORDER BY checked_at DESC, x_run_id
+  )
+)
+SELECT
+  DATE_TRUNC(usage_date, MONTH) AS month, provider, COALESCE(x_credential_id, '') AS credential, currency, class,
+  SUM(COALESCE(billed_cost, 0)) AS cost, SUM(difference) AS difference
+FROM latest
+GROUP BY month, provider, credential, currency, class
+"""
+
+
+async def reconciliation(services: Services, org: str, first: date, last: date) -> list[Reconciled]:
+    """Return the answer for each provider, account, month and currency; `first` and `last` are days of the months.
+
+    Raises `InvalidInput` when there are more groups than `ROWS_MAX`.
+    """
+    dataset = dataset_of(services, org)
+    for table in TABLES:
+        await services.warehouse.ensure_table(dataset, services.schemas.get(table))
+    days = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
+
+    async def ask(sql: str) -> QueryResult:
+        statement = Statement(sql, days, scope=Scope(dataset=dataset), rows_max=ROWS_MAX)
+        found = await services.warehouse.query(statement)
+        if len(found.rows) == ROWS_MAX:
+            raise InvalidInput(f"the months have {ROWS_MAX:,} groups of charges or more: ask for fewer months")
+        return found
+
+    charges = [
+        Charged(
+            subject=Subject(row["month"], row["provider"], row["issuer"], row["account"], row["currency"]),
+            credential=row["credential"],
+            category=row["category"],
+            rows=row["charges"],
+            cost=row["cost"],
+        )
+        for row in (await ask(_CHARGES)).rows
+    ]
+    bills = [
+        Billed(
+            month=row["month"],
+            provider=row["provider"],
+            credential=row["credential"],
+            currency=row["currency"],
+            reason=row["class"],
+            cost=row["cost"],
+            difference=row["difference"],
+        )
+        for row in (await ask(_BILLS)).rows
+    ]
+    invoices = await BillingStore(services.documents).invoices(org)
+    return reconcile(charges, bills, [each for each in invoices if first <= each.key.month <= last])
