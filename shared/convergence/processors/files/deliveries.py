@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from fnmatch import fnmatchcase
+from itertools import zip_longest
 from pathlib import Path
 from typing import Final
 
@@ -31,6 +32,12 @@ class Delivery:
     names: tuple[str, ...]
     sizes: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
+
+    @property
+    def fingerprint(self) -> str:
+        """A digest of its id and its list of files."""
+        said = zip_longest(self.names, self.sizes, self.rows)
+        return hashlib.blake2b(repr((self.id, *said)).encode(), digest_size=16).hexdigest()
 
 
 async def find_delivery(source: Source, options: FileSettings, store: ObjectStore, day: date, spool: Path) -> Delivery:

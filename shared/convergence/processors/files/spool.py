@@ -3,79 +3,53 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from datetime import date, datetime
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 
 from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore, StoredObject
-from convergence.ports.processor import StepStage
-from convergence.ports.warehouse import BadRow, RowFile, StagedFile
+from convergence.ports.warehouse import RowFile, StagedFile
 from convergence.processors.files.decompress import unpack
 from convergence.processors.files.deliveries import Delivery
+from convergence.processors.files.progress import Staged
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE
 from convergence.processors.files.settings import FileSettings
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
-    """A file that was staged, and what it held."""
-
-    name: str
-    came: StoredObject
-    staged: StagedFile
-
-
-@dataclass(frozen=True, slots=True)
-class Staged:
-    """All files of a delivery."""
-
-    parts: Sequence[Part]
-
-    @property
-    def rows(self) -> int:
-        """How many rows fit."""
-        return sum(part.staged.rows for part in self.parts)
-
-    @property
-    def days(self) -> set[date]:
-        """The days that the rows are of."""
-        return {day for part in self.parts for day in part.staged.days}
-
-    @property
-    def bad(self) -> list[tuple[str, BadRow]]:
-        """The rows that were set aside, with the name of their file."""
-        return [(part.name, row) for part in self.parts for row in part.staged.bad]
-
-    @property
-    def at(self) -> datetime:
-        """When the newest file was written."""
-        return max(part.came.modified for part in self.parts)
-
-
 async def stage_parts(
-    options: FileSettings, store: ObjectStore, delivery: Delivery, stage: StepStage, row_file: RowFile, spool: Path
-) -> Staged:
-    """Stage every file of the delivery: its disk space is that of one file at a time.
+    options: FileSettings,
+    store: ObjectStore,
+    delivery: Delivery,
+    staged: Staged,
+    row_file: RowFile,
+    spool: Path,
+    *,
+    take: Callable[[str, RowFile], Awaitable[StagedFile]],
+    over: Callable[[], bool],
+) -> bool:
+    """Stage the files of the delivery that `staged` does not have yet; return False when the slice is `over` before.
+
+    `take` stages a file. The disk space is that of one file at a time.
 
     Raises `StepFailed` for a file that is missing, cut, or not as the manifest says; `SchemaMismatch` for its content,
     and for columns that change from one file to the next.
     """
-    parts: list[Part] = []
-    left = options.delivery_mib_max * 2**20
-    for number, name in enumerate(delivery.names):
+    begun = staged.files
+    for number, name in list(enumerate(delivery.names))[begun:]:
+        if number > begun and over():
+            return False
+        left = options.delivery_mib_max * 2**20 - staged.bytes
         came = await store.fetch(name, spool / "came", bytes_max=min(left, options.file_mib_max * 2**20))
-        left -= came.size
         said = delivery.sizes[number] if delivery.sizes else -1
         if said >= 0 and said != came.size:
             raise StepFailed(f"{name}: {came.size:,} bytes came; {said:,} are listed: the file is cut or changed")
         file = await asyncio.to_thread(_plain, options, name, spool, _stamped(row_file, name, came))
-        staged = await stage.write_file(number, file)
-        _check_rows(delivery, number, name, staged)
-        parts.append(Part(name, came, staged))
-        _check_columns(parts)
-    return Staged(parts)
+        found = await take(name, file)
+        _check_rows(delivery, number, name, found)
+        staged.add(name, came, found)
+        _check_columns(name, found, staged)
+    return True
 
 
 def _stamped(row_file: RowFile, name: str, came: StoredObject) -> RowFile:
@@ -107,11 +81,10 @@ def _check_rows(delivery: Delivery, number: int, name: str, staged: StagedFile) 
         raise StepFailed(f"{name}: it has {found:,} rows, but the manifest lists {said:,}")
 
 
-def _check_columns(parts: Sequence[Part]) -> None:
+def _check_columns(name: str, found: StagedFile, staged: Staged) -> None:
     """Refuse files of one delivery that have different columns; an empty one has none."""
-    last, full = parts[-1], [part for part in parts if part.staged.columns]
-    if last.staged.columns and set(full[0].staged.columns) != set(last.staged.columns):
-        odd = sorted(set(full[0].staged.columns) ^ set(last.staged.columns))
+    odd = sorted(set(staged.columns) ^ set(found.columns))
+    if found.columns and odd:
         raise StepFailed(
-            f"{last.name}: its columns are not those of {full[0].name}: {', '.join(odd)[:200]}; nothing was changed"
+            f"{name}: its columns are not those of {staged.first}: {', '.join(odd)[:200]}; nothing was changed"
         )

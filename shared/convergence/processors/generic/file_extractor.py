@@ -1,31 +1,35 @@
 """`generic.file_extractor`: files that are delivered somewhere into a table, described in YAML alone.
 
 A delivery is all of its files or nothing. Its rows never become Python objects: the warehouse reads each file, checks
-every value as text and says which line does not fit. Nothing is visible before the last file is read.
+every value as text and says which line does not fit. Nothing is visible before the last file is read. A large delivery
+goes on in slices: each ends with CONTINUE and a checkpoint, and what was staged until then survives a crash.
 """
 
 from __future__ import annotations
 
-import hashlib
 import tempfile
 from calendar import monthrange
-from collections.abc import Mapping, Sequence
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import FileFormat, RowFile, TableSchema, WriteMode
 from convergence.processors.files.deliveries import Delivery, find_delivery
+from convergence.processors.files.parts import Parts
+from convergence.processors.files.progress import Progress, Staged
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE, check_replacement
 from convergence.processors.files.settings import FileSettings, Source
-from convergence.processors.files.spool import Staged, stage_parts
+from convergence.processors.files.spool import stage_parts
 from convergence.processors.generic.api_rows import OTHER_FIELDS
 from convergence.processors.generic.target import Target
 from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.settings import settings
+
+SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, after the file that it has begun
 
 
 class FileExtractor:
@@ -34,6 +38,7 @@ class FileExtractor:
     config_model = FileSettings
     source_model = Source
     destination_model = Target
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Load the delivery of each period; the result counts rows and names the deliveries."""
@@ -43,43 +48,73 @@ class FileExtractor:
 
 
 async def load_files(source: Source, options: FileSettings, target: Target, context: Context) -> Mapping[str, Any]:
-    """Load the delivery of each period; the result counts rows and names the deliveries."""
+    """Load the delivery of each period; the result counts rows and names the deliveries, or holds the checkpoint of a
+    slice: a processor that returns it is `resumable`."""
     secret = await context.secrets.open(options.secret) if options.secret else ""
     store = await context.objects.open(source.place, secret)
-    counted = {"rows_processed": 0, "rows_written": 0, "rows_quarantined": 0, "files": 0}
-    deliveries: list[str] = []
-    for day in _periods(options, context):
+    progress, end = Progress.of(context.checkpoint), context.now() + timedelta(seconds=SLICE_S)
+    periods = _periods(options, context)
+    for number, day in list(enumerate(periods))[progress.periods :]:
         with tempfile.TemporaryDirectory(prefix="convergence-files-") as folder:
-            delivery, figures = await _load_period(source, options, target, store, day, Path(folder), context)
-        deliveries.append(delivery)
-        counted = {name: count + figures[name] for name, count in counted.items()}
-        context.progress(rows=counted["rows_processed"])
-    bad = counted["rows_quarantined"]
-    warnings = [f"{bad} of {counted['rows_processed']} rows are set aside in {QUARANTINE}"] if bad else []
-    return {"status": SUCCESS, **counted, "table": target.table, "deliveries": deliveries, "warnings": warnings}
+            done = await _load_period(source, options, target, store, day, Path(folder), progress, end, context)
+        context.progress(rows=progress.rows_read)
+        if not done or (number + 1 < len(periods) and context.now() >= end):
+            return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.rows_read}
+    counted = {"rows_processed": progress.rows, "rows_written": progress.written, "rows_quarantined": progress.bad}
+    warnings = [f"{progress.bad} of {progress.rows} rows are set aside in {QUARANTINE}"] if progress.bad else []
+    return {
+        "status": SUCCESS,
+        **counted,
+        "files": progress.files,
+        "table": target.table,
+        "deliveries": progress.deliveries,
+        "warnings": warnings,
+    }
 
 
 async def _load_period(
-    source: Source, options: FileSettings, target: Target, store: ObjectStore, day: date, spool: Path, context: Context
-) -> tuple[str, dict[str, int]]:
-    """Load one delivery; return what identifies it, and its figures."""
+    source: Source,
+    options: FileSettings,
+    target: Target,
+    store: ObjectStore,
+    day: date,
+    spool: Path,
+    progress: Progress,
+    end: datetime,
+    context: Context,
+) -> bool:
+    """Load one delivery, or stage what of it there is time for until `end`: False."""
     delivery = await find_delivery(source, options, store, day, spool)
+    staged = progress.staged or Staged(delivery.fingerprint)
+    if staged.delivery != delivery.fingerprint:
+        raise StepFailed(
+            f"{target.table}: another delivery came while the files of one were read ({day:%Y-%m}); nothing of it was"
+            " changed: run it again"
+        )
+    progress.staged = staged
     stage = context.warehouse.stage(target.table)
     dates = [day] if options.period else target.slices(context)
     day_column = _day_column(options, target, stage.schema)
     row_file = _row_file(options, stage.schema, delivery, day, day_column)
-    staged = await stage_parts(options, store, delivery, stage, row_file, spool)
+    parts = Parts(stage, context)
+    if not await stage_parts(
+        options, store, delivery, staged, row_file, spool, take=parts.take, over=lambda: context.now() >= end
+    ):
+        return False
     if dates is not None and target.mode is WriteMode.OVERWRITE:
+        at = delivery.at or staged.at
+        assert at is not None, "a delivery has a file, and that was written at some time"
         await check_replacement(
             stage.schema,
             dates,
             context,
-            at=delivery.at or staged.at,
+            at=at,
             days=len(staged.days),
             day_column=day_column,
             allow_shrink=options.allow_shrink,
         )
-    await _quarantine(target.table, staged, context)
+    if staged.bad:
+        await parts.keep_bad_rows()
     loaded = await context.warehouse.load(
         stage,
         dates=dates,
@@ -87,14 +122,8 @@ async def _load_period(
         mode=target.mode,
         key_fields=target.key_fields,
     )
-    bad = len(staged.bad)
-    figures = {
-        "rows_processed": staged.rows + bad,
-        "rows_written": loaded.rows_loaded,
-        "rows_quarantined": bad,
-        "files": len(staged.parts),
-    }
-    return f"{day:%Y-%m-%d} {delivery.id}".strip(), figures
+    progress.finish(f"{day:%Y-%m-%d} {delivery.id}".strip(), staged, loaded.rows_loaded)
+    return True
 
 
 def _periods(options: FileSettings, context: Context) -> list[date]:
@@ -154,27 +183,6 @@ def _period(options: FileSettings, day: date) -> dict[str, tuple[date, date]]:
         return {}
     last = day if options.period_rows == "start" else day.replace(day=monthrange(day.year, day.month)[1])
     return {options.period_column: (day, last)}
-
-
-async def _quarantine(table: str, staged: Staged, context: Context) -> None:
-    """Keep the rows that were set aside, each once, with the reason."""
-    if not staged.bad:
-        return
-    stage = context.warehouse.stage(QUARANTINE)
-    rows: Sequence[Mapping[str, str]] = [
-        {
-            "table_name": table,
-            "step_id": context.step_id,
-            "reason": f"{name}: {bad}",
-            "row_digest": hashlib.blake2b(f"{name}\0{bad.line}\0{bad.content}".encode(), digest_size=16).hexdigest(),
-            "row_json": bad.content,
-        }
-        for name, bad in staged.bad
-    ]
-    await stage.write(0, rows)
-    await context.warehouse.load(
-        stage, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
-    )
 
 
 def get_engine() -> FileExtractor:

@@ -25,6 +25,7 @@ class AwsBills:
     source_model = Source
     destination_model = Destination
     fixed_table = "cloud_aws_billing_raw_daily"
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Load them; the result counts rows and names the deliveries."""

@@ -1,0 +1,47 @@
+"""Files on their way into a table, and the rows of them that are set aside."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from functools import cached_property
+
+from convergence.ports.processor import Context, StepStage
+from convergence.ports.warehouse import BadRow, RowFile, StagedFile, WriteMode
+from convergence.processors.quarantine import TABLE as QUARANTINE
+
+
+class Parts:
+    """Stages files for a table; counts the parts of this execution. Earlier slices have stages of their own."""
+
+    def __init__(self, stage: StepStage, context: Context) -> None:
+        self._stage, self._context = stage, context
+        self._count = 0
+
+    async def take(self, name: str, file: RowFile) -> StagedFile:
+        """Stage a file, with the reason for each row that is set aside."""
+        staged = await self._stage.write_file(self._count, file)
+        if staged.bad:
+            await self._aside.write(self._count, [self._row(name, bad) for bad in staged.bad])
+        self._count += 1
+        return staged
+
+    async def keep_bad_rows(self) -> None:
+        """Make the rows that were set aside visible, each once, those of earlier slices too."""
+        await self._context.warehouse.load(
+            self._aside, dates=None, mode=WriteMode.MERGE, key_fields=("table_name", "step_id", "row_digest")
+        )
+
+    @cached_property
+    def _aside(self) -> StepStage:
+        return self._context.warehouse.stage(QUARANTINE)
+
+    def _row(self, name: str, bad: BadRow) -> Mapping[str, str]:
+        digest = hashlib.blake2b(f"{name}\0{bad.line}\0{bad.content}".encode(), digest_size=16)
+        return {
+            "table_name": self._stage.table,
+            "step_id": self._context.step_id,
+            "reason": f"{name}: {bad}",
+            "row_digest": digest.hexdigest(),
+            "row_json": bad.content,
+        }
