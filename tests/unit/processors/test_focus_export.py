@@ -175,6 +175,7 @@ def test_large_days_come_in_pages_and_a_change_while_they_are_read_is_an_error(t
         async def rows(self, sql: str) -> Any:
             found = await super().rows(sql)
             if self.meddle and "OFFSET 10" in sql:
+                assert isinstance(self._context, WorldContext)
                 await store(self._context, charges[:24])
             return found
 
@@ -260,7 +261,7 @@ def test_recorded_periods_and_invoices_are_data_sets_and_others_are_said_to_be_m
         unknown = {"column": "PaymentTerms", "rows": 2, "reason": "what is stored has no value"}
         assert unknown in whole["datasets"]["InvoiceDetail"]["unknown"]
         assert set(manifest(bundle(tmp_path, "1.3"))["datasets"]) == {"CostAndUsage"}
-        context.closed = context.recorded = []
+        context.closed, context.recorded = [], []
         await export(context, format="csv")
         assert sorted(path.name for path in bundle(tmp_path).iterdir()) == ["CostAndUsage.csv", "manifest.json"]
 
