@@ -120,6 +120,30 @@ def test_a_report_is_answered_by_the_server(cli: Cli, org: str) -> None:
     assert (wrong.code, wrong.out) == (1, ""), "another org than the key's"
 
 
+def test_periods_invoices_and_focus_files_go_through_the_server(cli: Cli, org: str) -> None:
+    assert cli("period", "close", org, "2026-10", "OpenAI", "org-1").code == 0
+    invoice = ("invoice", "add", org, "INV-1", "--issuer", "OpenAI", "--account", "org-1", "--month", "2026-10")
+    (added,) = cli(*invoice, "--amount", "12.5", "--currency", "USD", "--json").data["invoices"]
+    assert cli("invoice", "list", org, "--json").data["invoices"] == [added]
+    again = cli(*invoice, "--amount", "12.5", "--currency", "USD")
+    assert (again.code, "recorded already" in again.err) == (1, True)
+    (compared,) = cli("period", "reconcile", org, "--from", "2026-10", "--json").data["periods"]
+    assert (compared["invoiced"], compared["state"]) == ("12.5", "over")
+    days = ("-p", "start_date=2026-10-01", "-p", "end_date=2026-10-31", "-p", "file_format=csv")
+    assert cli("run", org, "focus/export", *days).code == 0, "makes the table of charges"
+    done = cli("export", "focus", org, "--from", "2026-10", "--format", "csv", "--to-url", "focus")
+    assert done.code == 0, done.err
+    assert {file.name for file in Path("focus/1.4/2026-10").iterdir()} == {
+        "BillingPeriod.csv", "CostAndUsage.csv", "InvoiceDetail.csv", "manifest.json",
+    }  # fmt: skip
+    parquet = cli("export", "focus", org, "--from", "2026-10", "--to-url", "focus")
+    assert (parquet.code, "--format csv" in parquet.err) == (2, True)
+    assert cli("invoice", "void", org, "OpenAI", "INV-1", "--json").data["invoices"][0]["status"] == "Voided"
+    assert cli("period", "reopen", org, "2026-10", "OpenAI", "org-1", "--reason", "restated").code == 0
+    (period,) = cli("period", "list", org, "--json").data["periods"]
+    assert [each["reason"] for each in period["changes"]] == ["", "restated"]
+
+
 def test_the_operator_makes_orgs(cli: Cli) -> None:
     made = cli("org", "create", "operated", "--name", "Operated", "--concurrent", "3", "--profile", "admin_email=a@b.c")
     assert (made.code, made.out.startswith("cvk_")) == (0, True)

@@ -16,10 +16,12 @@ import pytest
 
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
 from tests.e2e.recompute import billed, total_cost
+from tests.referees.environment import python_of
 
 FIRST, LAST = date(2026, 3, 2), date(2026, 3, 8)
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
 FOCUS = "cost_data_standard_1_3"
+CENT = Decimal("0.01")
 MANDATORY = [
     line.partition(" ")[0]
     for line in (ROOT / "tests/repo/focus_1_3_columns.txt").read_text("utf-8").splitlines()
@@ -117,6 +119,28 @@ def test_reports_add_up_to_the_bill(demo: Demo) -> None:
         assert sum(Decimal(row["billed"]) for row in rows) == billed(FIRST, LAST), name
     compared = demo.json("report", "demo", "computed_against_billed")["rows"]
     assert sum(Decimal(row["billed"] or 0) for row in compared) == billed(FIRST, LAST)
+
+
+def test_a_month_is_invoiced_reconciled_closed_and_exported(demo: Demo, tmp_path: Path) -> None:
+    (names,) = {(row["InvoiceIssuerName"], row["BillingAccountId"]) for row in demo.rows("demo", FOCUS)}
+    issuer, account = map(str, names)
+    bill = billed(FIRST, LAST)
+    asked = ("--issuer", issuer, "--account", account, "--month", "2026-03", "--currency", "USD")
+    demo.json("invoice", "add", "demo", "INV-1", *asked, "--amount", f"{bill.quantize(CENT)}")
+    (compared,) = demo.json("period", "reconcile", "demo", "--from", "2026-03")["periods"]
+    assert Decimal(compared["billed"]) == bill
+    assert Decimal(compared["computed"]) == total_cost(FIRST, LAST), "residual charges are on no side"
+    assert abs(Decimal(compared["unexplained"])) < CENT
+    assert compared["state"] == "explained"
+    demo.json("period", "close", "demo", "2026-03", issuer, account)
+    (manifest,) = demo.json("export", "focus", "demo", "--from", "2026-03", "--to-url", str(tmp_path))["periods"]
+    assert Decimal(manifest["datasets"]["CostAndUsage"]["sums"]["USD"]["BilledCost"]) == bill
+    assert set(manifest["datasets"]) == {"CostAndUsage", "BillingPeriod", "InvoiceDetail"}
+    python = python_of()
+    if python is not None:
+        toolkit = [python.parent / "focus-toolkit", "validate-bundle", "--directory", tmp_path / manifest["path"]]
+        checked = subprocess.run(toolkit, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
+        assert checked.returncode == 0, checked.stdout + checked.stderr
 
 
 def test_a_second_demo_leaves_the_same_rows_and_tells_them_as_json(demo: Demo) -> None:

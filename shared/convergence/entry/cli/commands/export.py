@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
+from convergence.config.files.shipped import shipped_configs
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
@@ -21,7 +22,7 @@ from convergence.entry.cli.options import Command, Month
 from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
-from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement
+from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement, TableSchema
 from convergence.tenants.billing import BillingStore
 
 if TYPE_CHECKING:
@@ -59,7 +60,6 @@ def focus(session: Session, org: str, version: str, form: str, first: date, last
       convergence export focus acme --from 2026-10 --to 2026-11 --to-url focus
       convergence export focus acme --version 1.3 --format csv --from 2026-11 --to-url focus
     """
-    from convergence.processors.focus.export.bundle import TABLE
     from convergence.processors.focus.export.deliver import Export
 
     folder = _folder(to_url)
@@ -69,7 +69,7 @@ def focus(session: Session, org: str, version: str, form: str, first: date, last
         last=last or first,
         version="1.4" if version == "1.4" else "1.3",
         format="parquet" if form == "parquet" else "csv",
-        table=TableSchemas(session.configs_dir).get(TABLE),
+        table=_table(session.configs_dir),
     )
     export.months()  # refuses before anything is opened
     server = session.server(writes=True)
@@ -80,6 +80,14 @@ def focus(session: Session, org: str, version: str, form: str, first: date, last
     )
     _show(session, folder, manifests)
     return 0
+
+
+def _table(configs_dir: Path) -> TableSchema:
+    """Return the schema of the charges: a server's client may have no configs folder."""
+    from convergence.processors.focus.export.bundle import TABLE
+
+    own = TableSchemas(configs_dir)
+    return (own if TABLE in own.paths else TableSchemas(shipped_configs())).get(TABLE)
 
 
 def _folder(to_url: str) -> Path:
