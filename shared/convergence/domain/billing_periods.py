@@ -15,6 +15,7 @@ from convergence.domain.times import from_text, to_text
 from convergence.errors import InvalidInput
 
 TEXT_MAX: Final = 500  # characters of a name, an id or a reason
+YEARS: Final = (1970, 2999)
 CHANGES_MAX: Final = 100  # of a period that are kept
 Status = Literal["Open", "Closed"]
 
@@ -32,6 +33,8 @@ class PeriodKey:
         check_text(self.account, "the billing account")
         if self.month.day != 1:
             raise InvalidInput(f"a billing period begins on the first day of a month, not on {self.month}")
+        if not YEARS[0] <= self.month.year <= YEARS[1]:
+            raise InvalidInput(f"a billing period is of the years {YEARS[0]} to {YEARS[1]}, not of {self.month}")
 
     @property
     def id(self) -> str:
@@ -105,6 +108,17 @@ class BillingPeriod:
             updated_at=from_text(data["updated_at"]),
             changes=tuple(Change(**{**each, "at": from_text(each["at"])}) for each in data["changes"]),
         )
+
+
+def month_of(text: str) -> date:
+    """Return the first day of a month such as 2026-11. Raises `InvalidInput`."""
+    try:
+        month = date.fromisoformat(f"{text}-01")
+    except ValueError:
+        raise InvalidInput(f"{text[:50]!r} is not a month such as 2026-11") from None
+    if not YEARS[0] <= month.year <= YEARS[1]:
+        raise InvalidInput(f"{text[:50]!r}: months are of the years {YEARS[0]} to {YEARS[1]}")
+    return month
 
 
 def check_text(text: str, what: str) -> None:

@@ -38,6 +38,7 @@ def test_what_cannot_be_exported_is_refused(acme: Cli) -> None:
 
     where = ("--to-url", "focus")
     assert "2026-13" in refused("acme", "--from", "2026-13", *where)
+    assert "9999-12" in refused("acme", "--from", "9999-12", *where)
     assert "has no day" in refused("acme", "--from", "2026-11", "--to", "2026-10", *where)
     assert "to a folder of this machine" in refused("acme", "--from", "2026-11", "--to-url", "s3://bucket/focus")
     assert "Did you mean 'acme'" in refused("acmee", "--from", "2026-11", *where)

@@ -10,7 +10,9 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from convergence.domain.billing_periods import month_of
 from convergence.entry.cli.session import Session
+from convergence.errors import InvalidInput
 
 COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
 F = TypeVar("F", bound=Callable[..., Any])
@@ -89,8 +91,8 @@ class Month(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return date.fromisoformat(f"{value}-01" if len(value) == len("2026-11") else value).replace(day=1)
-        except ValueError:
+            return month_of(value if len(value) == len("2026-11") else date.fromisoformat(value).isoformat()[:7])
+        except (ValueError, InvalidInput):
             self.fail(f"{value!r} is not a month such as 2026-11", param, ctx)
 
 

@@ -26,7 +26,14 @@ def test_a_period_is_closed_and_opened_again_for_a_reason(run_scenario: RunScena
         assert opened["changes"][-1]["reason"] == reason["reason"]
         assert opened["changes"][-1]["actor"] not in {"", "nobody"}
         assert (await api.ask("GET", PERIODS, org="acme")).json() == {"periods": [opened]}
-        for wrong in ({"month": "2026-1"}, {"month": "2026-13"}, {"issuer": ""}, {"account": " a"}, {"status": "Shut"}):
+        for wrong in (
+            {"month": "2026-1"},
+            {"month": "2026-13"},
+            {"month": "9999-12"},
+            {"issuer": ""},
+            {"account": " a"},
+            {"status": "Shut"},
+        ):
             answer = await api.ask("PUT", PERIODS, org="acme", json={**KEY, "status": "Open", **wrong})
             assert answer.status_code == 422, wrong
 
@@ -71,7 +78,7 @@ def test_charges_and_invoices_are_compared(run_scenario: RunScenario) -> None:
         assert (found["account"], found["computed"], found["invoiced"]) == ("org-1", "0", "812.5")
         assert (found["state"], found["invoiced_tax"]) == ("over", "154.38")
         assert (await api.ask("GET", path, org="acme", params={"from": "2026-11"})).json() == {"periods": []}
-        for wrong in ("2026", "2026-13", ""):
+        for wrong in ("2026", "2026-13", "", "9999-12", "0001-01"):
             assert (await api.ask("GET", path, org="acme", params={"from": wrong})).status_code == 422, wrong
         assert (await api.ask("GET", path, org="globex", params={"from": "2026-10"})).status_code in {403, 404}
 

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from convergence.domain.billing_periods import TEXT_MAX, BillingPeriod, Change, PeriodKey
+from convergence.domain.billing_periods import TEXT_MAX, BillingPeriod, Change, PeriodKey, month_of
 from convergence.domain.invoices import LINES_MAX, Invoice, InvoiceLine
 from convergence.domain.times import following_month
 from convergence.engine.billing import record_invoices
@@ -39,7 +39,7 @@ class KeyBody(Asked):
 
     def key(self) -> PeriodKey:
         """Return it as the domain knows it."""
-        return PeriodKey(day_of(f"{self.month}-01"), self.issuer, self.account)
+        return PeriodKey(month_of(self.month), self.issuer, self.account)
 
 
 class PeriodBody(KeyBody):
@@ -56,7 +56,7 @@ class LineBody(Asked):
     amount: str = Field(max_length=50, examples=["123.45"])
     category: Literal["Usage", "Purchase", "Tax", "Credit", "Adjustment"] = "Usage"
     description: str = Field(default="", max_length=TEXT_MAX)
-    grain: dict[str, Annotated[str, Field(max_length=TEXT_MAX)]] | None = Field(default=None, max_length=20)
+    grain: dict[Text, Annotated[str, Field(max_length=TEXT_MAX)]] | None = Field(default=None, max_length=20)
 
 
 class InvoiceBody(KeyBody):
@@ -183,8 +183,7 @@ async def compared(
 ) -> Json:
     """Compare the charges of billing periods with the providers' own bills and the invoices."""
     await at.services.orgs.get(org)
-    behind = following_month(day_of(f"{last or first}-01"))
-    days = (day_of(f"{first}-01"), behind - timedelta(days=1))
+    days = (month_of(first), following_month(month_of(last or first)) - timedelta(days=1))
     return Json({"periods": [each.to_data() for each in await reconciliation(at.services, org, *days)]})
 
 
