@@ -310,3 +310,86 @@ def test_the_operators_page_lists_orgs_and_an_orgs_key_does_not_open_it(run_scen
         await (await Browser.signed_in(api)).get("/ui/admin", 403)
 
     run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def this_month(api: Api) -> tuple[dict[str, str], dict[str, datetime]]:
+    """The current period as a form names it, and as a charge does."""
+    start = api.at.services.clock.now().replace(day=1, hour=0, minute=0, second=0, microsecond=0)
+    return {"month": f"{start:%Y-%m}", "issuer": "p", "account": "a"}, {"BillingPeriodStart": start}
+
+
+async def invoiced(api: Api, amount: str) -> None:
+    """Record an invoice of the charges' period."""
+    invoice = {
+        **this_month(api)[0],
+        "invoice_id": "INV-1",
+        "currency": "USD",
+        "lines": [{"line_id": "1", "amount": amount}],
+    }
+    answer = await api.ask("POST", "/organizations/acme/invoices", org="acme", json={"invoices": [invoice]})
+    assert answer.status_code == 201, answer.text
+
+
+def test_a_billing_period_is_compared_closed_and_opened_again_for_a_reason(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        period, billed = this_month(api)
+        await charge(api, [{"BilledCost": Decimal(cost), **billed} for cost in ("100.10", "200.20")])
+        await invoiced(api, "299.31")
+        browser = await Browser.signed_in(api)
+        listed = check(await browser.get("/ui/acme/quality"))
+        links = [value for name, value in listed.attributes if name == "href" and value and "quality/period" in value]
+        assert len(links) == 1
+        page = str(links[0])
+        shown = await browser.get(page)
+        for figure in ("300.30 USD", "299.31", "−0.99", "Within tolerance", "tolerance 1.00"):
+            assert figure in shown, figure
+        api.audited.clear()
+        action = "/ui/acme/quality/period"
+        await browser.send(page, action, {**period, "status": "Closed", "reason": "settled"})
+        assert "Closed. A run that would change one of its charges fails" in await browser.get(page)
+        silent = await browser.send(page, action, {**period, "status": "Open", "reason": " "}, 422)
+        assert "say for what reason it is opened again" in silent.text
+        await browser.send(page, action, {**period, "status": "Open", "reason": "x" * 501}, 422)
+        await browser.send(page, action, {**period, "status": "Open", "reason": "<b>restated</b>"})
+        shown = await browser.get(page)
+        check(shown)
+        assert "&lt;b&gt;restated" in shown
+        assert shown.index("restated") < shown.index("settled")
+        stored = (await api.ask("GET", "/organizations/acme/billing-periods", org="acme")).json()["periods"]
+        assert [(each["status"], each["actor"][:4]) for each in stored[0]["changes"]] == [
+            ("Closed", "key_"),
+            ("Open", "key_"),
+        ]
+        assert sum(b"/quality/period" in each for each in api.audited) == 4
+        for wrong in ({"month": "2026-13"}, {"issuer": ""}, {"account": " a"}):
+            await browser.send(page, action, {**period, **wrong, "status": "Closed"}, 422)
+            await browser.get(action, 422, params={**period, **wrong})
+
+    run_scenario(scenario)
+
+
+def test_only_admins_close_billing_periods(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        period, _ = this_month(api)
+        text, _ = await api.at.keys.create("acme", name="runner", scopes=["read", "run"])
+        browser = await Browser.signed_in(api, key=text)
+        page = f"/ui/acme/quality/period?month={period['month']}&issuer=p&account=a"
+        assert "Close the period" not in await browser.get(page)
+        await browser.send(page, "/ui/acme/quality/period", {**period, "status": "Closed"}, 403)
+        await browser.send(page, "/ui/globex/quality/period", {**period, "status": "Closed"}, 403)
+        await browser.get(page.replace("acme", "globex"), 403)
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["script", "attribute", "direction", "long"])
+def test_issuers_and_accounts_of_providers_leave_the_periods_intact(run_scenario: RunScenario, text: str) -> None:
+    async def scenario(api: Api) -> None:
+        named = {"InvoiceIssuerName": text, "BillingAccountId": text, "x_Provider": text}
+        await charge(api, [{"BilledCost": Decimal(1), **named, **this_month(api)[1]}])
+        browser = await Browser.signed_in(api)
+        shown = check(await browser.get("/ui/acme/quality"))
+        for link in [value for name, value in shown.attributes if name == "href" and value and "period?" in value]:
+            check(await browser.get(str(link)))
+
+    run_scenario(scenario)

@@ -1,4 +1,4 @@
-"""How good an org's data is: verdicts of checks, quarantine, freshness, and how months compare with bills."""
+"""How good an org's data is: verdicts of checks, quarantine, freshness, and its billing periods."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from datetime import timedelta
 from typing import Final
 
 from convergence.engine.services import Services
-from convergence.entry.ui.views.cost_queries import FOCUS, TRACKING, Row, ask, days, tables_of
+from convergence.entry.ui.views.cost_queries import FOCUS, Row, ask, days, tables_of
+from convergence.entry.ui.views.periods import DAYS, PeriodRow, period_rows
 
-DAYS: Final = 92
 _VERDICTS: Final = "org_meta_dq_results"
 _QUARANTINE: Final = "org_meta_quarantine_rows"
 _ROWS_MAX: Final = 100
@@ -37,19 +37,6 @@ WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
 GROUP BY provider
 ORDER BY provider
 """,
-    TRACKING: """
-SELECT FORMAT_DATE('%Y-%m', usage_date) AS month, provider, currency, state, COUNT(DISTINCT usage_date) AS days,
-  SUM(computed_cost) AS computed, SUM(billed_cost) AS billed, SUM(difference) AS difference
-FROM (
-  SELECT * FROM org_cost_tracking
-  WHERE usage_date BETWEEN @first AND @last
-  QUALIFY x_run_id = FIRST_VALUE(x_run_id) OVER (
-    PARTITION BY provider, x_credential_id, usage_date ORDER BY checked_at DESC, x_run_id
-  )
-)
-GROUP BY month, provider, currency, state
-ORDER BY month DESC, provider, currency, state
-""",
 }
 
 
@@ -61,7 +48,7 @@ class QualityPage:
     failed: int
     quarantine: Sequence[Row]
     freshness: Sequence[Row]
-    months: Sequence[Row]
+    periods: Sequence[PeriodRow]
 
 
 async def quality_page(services: Services, org: str) -> QualityPage:
@@ -77,5 +64,5 @@ async def quality_page(services: Services, org: str) -> QualityPage:
         failed=sum(row["status"] == "failed" for row in found[_VERDICTS]),
         quarantine=found[_QUARANTINE],
         freshness=found[FOCUS],
-        months=found[TRACKING],
+        periods=await period_rows(services, org),
     )
