@@ -21,6 +21,7 @@ from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.errors import Denied
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.orgs import OrgStore
+from convergence.tenants.webhooks import any_webhook_of
 
 if TYPE_CHECKING:
     from convergence.adapters.local.bus import LocalBus
@@ -96,8 +97,10 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
         keyring, schemas, http = FileKeyring(directory.key), TableSchemas(options.configs_dir), HttpClient(options.env)
         closing.push_async_callback(http.close)
         orgs, credentials = OrgStore(documents), CredentialStore(documents, keyring, clock)
-        if not directory.key.exists() and await credentials.any_of(await orgs.slugs()):
-            raise missing(directory.key)
+        if not directory.key.exists():
+            slugs = await orgs.slugs()
+            if await credentials.any_of(slugs) or await any_webhook_of(documents, slugs):
+                raise missing(directory.key)
         if warehouse.session.has_journal:  # left by a process that died: damage is found here, not by every run
             await warehouse.session.look()
         log = LogSink(

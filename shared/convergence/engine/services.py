@@ -76,6 +76,7 @@ UNINDEXED: Final = (
     "caps",
     "backfills",
     "dead_letter_replays",
+    "webhooks",
 )
 _PLANS_MAX: Final = 500
 

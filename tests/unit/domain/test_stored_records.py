@@ -19,6 +19,7 @@ from convergence.domain.run import Run
 from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Priority, Schedule, ScheduleState, Timing
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
+from convergence.domain.webhook import Webhook, Webhooks, WebhookSecret
 from convergence.tenants.api_keys import ApiKey
 from convergence.tenants.orgs import Org
 
@@ -45,6 +46,17 @@ RECORDS: list[Record] = [
         steps=(PlanStep(step_id="s", ps_type="p", depends_on=("r",), deferred=([["config", "q"], ["x"], False],)),),
     ),
     Org(slug="acme", name="Acme", status="ACTIVE", limits=Limits(daily=1, monthly=2, concurrent=3), created_at=AT),
+    Webhooks(
+        org="acme",
+        webhooks={
+            "whk_1": Webhook(
+                webhook_id="whk_1", url="https://a.example", events=("run.failed",), pipelines="a/*", description="d",
+                enabled=False, created_at=AT, updated_at=AT,
+                secrets=(WebhookSecret(secret_id="whs_1", ciphertext="c", created_at=AT, expires_at=AT),),
+            )
+        },
+        token="t",
+    ),
     Usage(day="2026-01-02", day_count=1, active={"r": AT}),
     ApiKey(key_id="k", org="acme", name="n", digest="d", scopes=("read",), created_at=AT),
     Schedule(
@@ -74,6 +86,7 @@ RECORDS: list[Record] = [
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
     Schedule: "revision", Backfill: "newest_first", OrgQueue: "admitted", CapShard: "token",
+    Webhooks: "token",
 }  # fmt: skip
 
 

@@ -33,6 +33,7 @@ from convergence.entry.api.routes import (
     run_status,
     scheduler,
     schemas,
+    webhooks,
 )
 from convergence.entry.api.runtime import Runtime
 from convergence.entry.ui import site
@@ -57,6 +58,7 @@ _AREAS: Final = (
     procedures,
     migrations,
     schemas,
+    webhooks,
     doctor,
 )
 _ABOUT: Final = """Pipelines as config: usage and cost data of many tenants in one FOCUS table.

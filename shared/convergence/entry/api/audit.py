@@ -23,6 +23,7 @@ _TARGETS: Final = (
     "backfill_id",
     "letter_id",
     "replay_id",
+    "webhook_id",
     "path",
     "provider",
     "key_id",

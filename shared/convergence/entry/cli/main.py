@@ -56,6 +56,7 @@ COMMANDS: Final = {
     "period": "period",
     "invoice": "invoice",
     "integration": "integration",
+    "webhooks": "webhooks.command",
     "procedures": "procedures",
     "processors": "processors",
     "migrate": "migrate",

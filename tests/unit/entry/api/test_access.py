@@ -42,7 +42,10 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
         days = {"from": "2026-01-01", "to": "2026-01-02"}
         filled = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=days)
         real |= {"backfill_id": filled.json()["backfill_id"]}
+        hook = await api.ask("POST", "/webhooks/acme", org="acme", json={"url": "https://hooks.example.com/"})
+        real |= {"webhook_id": hook.json()["webhook_id"]}
         ghost = real | {
+            "webhook_id": "whk_0",
             "org": "nobody_here",
             "run_id": "run_0",
             "key_id": "key_0",

@@ -88,6 +88,7 @@ def missing(path: Path) -> ConfigError:
     """Return the error of a key file that is not there although secrets were sealed with it."""
     return ConfigError(
         "the key file is missing, and stored credentials are sealed with it. Restore it from a backup. If it is lost, "
-        f"make another with `(umask 077; head -c 32 /dev/urandom > {path})` and store every credential again",
+        f"make another with `(umask 077; head -c 32 /dev/urandom > {path})` and store every credential again; webhooks "
+        "need new secrets",
         where=str(path),
     )

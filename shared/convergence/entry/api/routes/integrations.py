@@ -9,6 +9,7 @@ from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
 
 from convergence.config.files.providers import load_providers, provider_name
+from convergence.engine.reseal import reseal_secrets
 from convergence.entry.api import starting
 from convergence.entry.api.auth import Admin, OrgName, Reader
 from convergence.entry.api.json import Json, StrictRoute
@@ -30,7 +31,7 @@ class Credentials(TypedDict):
 
 
 class Resealed(TypedDict):
-    """How many credentials were under an older version of the key."""
+    """How many credentials and secrets of webhooks were under an older version of the key."""
 
     resealed: int
 
@@ -87,9 +88,9 @@ async def validate(
 
 @router.post("/{org}/reseal", response_model=Resealed, responses=documented(404, 409))
 async def reseal(org: OrgName, at: At, _: Admin) -> Json:
-    """Re-encrypt the org's credentials whose encryption key was rotated; safe to repeat."""
+    """Re-encrypt the org's credentials and webhook secrets whose encryption key was rotated; safe to repeat."""
     await at.services.orgs.get(org)
-    return Json({"resealed": await at.services.credentials.reseal(org)})
+    return Json({"resealed": await reseal_secrets(at.services, org)})
 
 
 @router.delete("/{org}/{provider}/{credential_id}", status_code=204, responses=documented(404, 409))

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from convergence.config.files.providers import load_providers, provider_name
+from convergence.engine.reseal import reseal_secrets
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands import run
 from convergence.entry.cli.options import Command
@@ -122,7 +123,7 @@ def delete(session: Session, org: str, provider: str, credential_id: str) -> int
 @click.argument("org")
 @click.pass_obj
 def reseal(session: Session, org: str) -> int:
-    """Seal ORG's credentials again where the key was rotated, so that its old version can be disabled.
+    """Seal ORG's credentials and webhook secrets again where the key was rotated, so that its old version can go.
 
     \b
     Example:
@@ -132,7 +133,7 @@ def reseal(session: Session, org: str) -> int:
     async def work() -> int:
         async with session.writing(f"integration reseal {org}") as writer:
             await known_org(writer.services, org)
-            return await writer.services.credentials.reseal(org)
+            return await reseal_secrets(writer.services, org)
 
     server = session.server(writes=True)
     if server is None:

@@ -1,0 +1,1 @@
+"""Webhooks: an org's events sent to its own servers (docs/webhooks.md)."""

@@ -1,0 +1,49 @@
+"""Where a webhook may point: to a public host by https. On a developer's machine also to that machine itself.
+
+Names are resolved, and their addresses checked, by the connection that sends (`adapters/http`), so that a name that
+changes its address later leads nowhere either. What can be seen in the address itself is refused when it is stored.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import httpx
+
+from convergence.domain.addresses import DEFAULT_REACH, LOOPBACK, Reach, check_literal, literal_address
+from convergence.errors import InvalidInput, StepFailed
+
+URL_MAX: Final = 2_000
+_INSIDE: Final = (".localhost", ".local", ".internal", ".home.arpa")  # names that no public server has
+
+
+def check_target(url: str, *, production: bool) -> None:
+    """Raise `InvalidInput` for an address that no webhook is sent to. The message does not repeat it."""
+    if len(url) > URL_MAX:
+        raise InvalidInput(f"the address of a webhook has at most {URL_MAX} characters, this one has {len(url)}")
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput(f"the address of the webhook is not a URL: {error}") from error
+    host = parsed.raw_host.decode("ascii").lower()
+    here = host in LOOPBACK and not production
+    if parsed.scheme != "https" and not (parsed.scheme == "http" and here):
+        raise InvalidInput("the address of a webhook begins with https://")
+    if not host or parsed.userinfo or parsed.fragment:
+        raise InvalidInput("the address of a webhook names a host, and holds neither a user nor a #fragment")
+    if parsed.port is not None and not 0 < parsed.port < 65_536:
+        raise InvalidInput(f"the address of a webhook has a port from 1 to 65535, not {parsed.port}")
+    if not here:
+        _check_public(host, "public" if production else DEFAULT_REACH)
+
+
+def _check_public(host: str, reach: Reach) -> None:
+    try:
+        check_literal(host, reach)
+        literal = literal_address(host) is not None
+    except (StepFailed, ValueError) as error:
+        why = str(error).partition(";")[0]
+        raise InvalidInput(f"a webhook is sent to a public host only: {why}") from error
+    name = host.rstrip(".")
+    if not literal and ("." not in name or name.endswith(_INSIDE)):
+        raise InvalidInput(f"a webhook is sent to a public host only: {host[:100]!r} is a name inside a network")

@@ -1,0 +1,96 @@
+"""Webhooks of an org: where its events are sent, signed with the org's own secrets."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path
+from pydantic import Field
+from typing_extensions import TypedDict
+
+from convergence.domain.webhook import EVENTS
+from convergence.engine.webhooks import change
+from convergence.engine.webhooks.target import URL_MAX
+from convergence.engine.webhooks.views import NewWebhookView, WebhookView, new_webhook_view, webhook_view
+from convergence.entry.api.auth import Admin, OrgName, Reader
+from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Asked, RotateBody
+from convergence.entry.api.problems import documented
+from convergence.entry.api.runtime import At
+
+router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=StrictRoute)
+WebhookId = Annotated[str, Path(pattern=r"^whk_[0-9a-z]{1,64}$", examples=["whk_0f3a5c7e9b1d24680f3a"])]
+Event = Annotated[str, Field(max_length=100, examples=["run.failed"])]
+EventList = Annotated[list[Event], Field(min_length=1, max_length=len(EVENTS))]
+
+
+class WebhookList(TypedDict):
+    """The webhooks of an org, the oldest first."""
+
+    webhooks: list[WebhookView]
+
+
+class WebhookPatch(Asked):
+    """Only the given fields change. `pipelines` is a pattern for paths, in which `*` stands for any text."""
+
+    url: str | None = Field(default=None, max_length=URL_MAX, examples=["https://hooks.example.com/convergence"])
+    events: EventList | None = None
+    pipelines: str | None = Field(default=None, max_length=200, examples=["openai/*"])
+    description: str | None = Field(default=None, max_length=change.DESCRIPTION_MAX)
+    enabled: bool | None = None
+
+    def change(self) -> change.WebhookChange:
+        """Return it as the engine knows it."""
+        return change.WebhookChange(
+            url=self.url,
+            events=self.events,
+            pipelines=self.pipelines,
+            description=self.description,
+            enabled=self.enabled,
+        )
+
+
+class WebhookBody(WebhookPatch):
+    """A new webhook: an address by https. Without `events` it gets all of them."""
+
+    url: str = Field(max_length=URL_MAX, examples=["https://hooks.example.com/convergence"])
+
+
+@router.get("/{org}", response_model=WebhookList, responses=documented(404))
+async def index(org: OrgName, at: At, _: Reader) -> Json:
+    """List the webhooks of an org, without their secrets."""
+    await at.services.orgs.get(org)
+    return Json({"webhooks": [webhook_view(each) for each in await change.webhooks_of(at.services, org)]})
+
+
+@router.post("/{org}", status_code=201, response_model=NewWebhookView, responses=documented(404, 409))
+async def create(org: OrgName, at: At, _: Admin, body: WebhookBody) -> Json:
+    """Create a webhook; its secret is shown in this answer and nowhere else."""
+    made = await change.create_webhook(at.services, org, body.change())
+    return Json(new_webhook_view(*made), status_code=201)
+
+
+@router.get("/{org}/{webhook_id}", response_model=WebhookView, responses=documented(404))
+async def show(org: OrgName, webhook_id: WebhookId, at: At, _: Reader) -> Json:
+    """Return a webhook."""
+    return Json(webhook_view(await change.require_webhook(at.services, org, webhook_id)))
+
+
+@router.patch("/{org}/{webhook_id}", response_model=WebhookView, responses=documented(404, 409))
+async def update(org: OrgName, webhook_id: WebhookId, at: At, _: Admin, body: WebhookPatch) -> Json:
+    """Change a webhook, or switch it off and on."""
+    return Json(webhook_view(await change.update_webhook(at.services, org, webhook_id, body.change())))
+
+
+@router.delete("/{org}/{webhook_id}", status_code=204, responses=documented(404, 409))
+async def delete(org: OrgName, webhook_id: WebhookId, at: At, _: Admin) -> None:
+    """Remove a webhook; what was not delivered by now never is."""
+    await change.delete_webhook(at.services, org, webhook_id)
+
+
+@router.post("/{org}/{webhook_id}/rotate", response_model=NewWebhookView, responses=documented(404, 409))
+async def rotate(org: OrgName, webhook_id: WebhookId, at: At, _: Admin, body: RotateBody | None = None) -> Json:
+    """Add a secret, shown in this answer only; the one before signs beside it for the overlap."""
+    overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
+    return Json(new_webhook_view(*await change.rotate_secret(at.services, org, webhook_id, overlap=overlap)))
