@@ -17,12 +17,12 @@ import httpx
 
 from convergence.bootstrap import Embedded, EmbeddedOptions, embedded
 from convergence.config.settings.deployment import Settings
+from convergence.engine.daily_costs import FOCUS
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import dataset_of
 from convergence.entry.api.app import create_app
 from convergence.entry.api.runtime import runtime
-from convergence.entry.ui.views.cost_queries import FOCUS
 from convergence.ports.warehouse import Lineage, Scope, Statement
 from tests.bench import engine
 from tests.bench.past import fill

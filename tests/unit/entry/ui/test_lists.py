@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, date, datetime
+from datetime import datetime
 from decimal import Decimal
-from typing import Any
 
 import pytest
 
-from convergence.engine.services import dataset_of
-from convergence.entry.ui.views.cost_queries import FOCUS
-from convergence.ports.warehouse import Lineage, Load
+from tests.unit.entry.ui.charges import RANGE, charge
 from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario
 from tests.unit.entry.ui.page_shape import HOSTILE, check
 
@@ -124,82 +121,6 @@ def test_discarding_needs_a_reason_and_another_page(run_scenario: RunScenario) -
     run_scenario(scenario)
 
 
-async def charge(api: Api, rows: list[dict[str, Any]]) -> None:
-    """Write charges as a pipeline would."""
-    services = api.at.services
-    dataset, table = dataset_of(services, "acme"), services.schemas.get(FOCUS)
-    await services.warehouse.ensure_dataset(dataset)
-    await services.warehouse.ensure_table(dataset, table)
-    at = datetime(2026, 11, 1, tzinfo=UTC)
-    fixed = {
-        "BillingAccountId": "a", "BillingPeriodStart": at, "BillingPeriodEnd": datetime(2026, 12, 1, tzinfo=UTC),
-        "ChargeCategory": "Usage", "ContractedCost": Decimal(0), "EffectiveCost": Decimal(0), "ListCost": Decimal(0),
-        "InvoiceIssuerName": "p", "ProviderName": "p", "PublisherName": "p", "ServiceCategory": "AI",
-        "ServiceName": "API", "ServiceProviderName": "OpenAI", "BillingCurrency": "USD",
-    }  # fmt: skip
-    full = [
-        fixed
-        | {
-            "ChargePeriodStart": datetime(2026, 11, 1 + n % 3, tzinfo=UTC),
-            "ChargePeriodEnd": datetime(2026, 11, 2 + n % 3, tzinfo=UTC),
-        }
-        | {"x_ChargeId": f"charge_{n:03}", **row}
-        for n, row in enumerate(rows)
-    ]
-    lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="run_1", ingested_at=at)
-    stage = services.warehouse.stage(dataset, table, "s1")
-    await stage.write(0, full)
-    load = Load(
-        job_id="j1",
-        dataset=dataset,
-        table=table,
-        lineage=lineage,
-        dates=tuple(date(2026, 11, n) for n in (1, 2, 3)),
-        date_field="ChargePeriodStart",
-    )
-    await services.warehouse.load(load, stage)
-
-
-RANGE = "from=2026-11-01&to=2026-11-03"
-
-
-def test_costs_add_up_exactly_and_never_over_currencies(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        await charge(
-            api,
-            [
-                {
-                    "BilledCost": Decimal("0.1"),
-                    "x_Model": "gpt-5",
-                    "Tags": '{"team": "search"}',
-                    "SubAccountName": "search",
-                },
-                {"BilledCost": Decimal("0.2"), "x_Model": "gpt-5"},
-                {"BilledCost": Decimal("1000.005"), "x_Model": "=HYPERLINK(1)", "SubAccountName": "<b>web</b>"},
-                {"BilledCost": Decimal("77.77"), "BillingCurrency": "EUR", "x_Model": "gpt-5"},
-            ],
-        )
-        browser = await Browser.signed_in(api)
-        text = await browser.get(f"/ui/acme/costs?{RANGE}&by=model")
-        assert "<dd>1,000.31" in text or "<dd>1,000.30" in text
-        assert "3 charges" in text
-        assert "77.77" not in text
-        euros = await browser.get(f"/ui/acme/costs?{RANGE}&currency=EUR")
-        assert "<dd>77.77" in euros
-        file = await browser.get(f"/ui/acme/costs.csv?{RANGE}&currency=USD")
-        assert "0.1,1,0" in file
-        assert "'=HYPERLINK(1)" in file
-        assert file.count("\n") == 4
-        assert "&lt;b&gt;web" in await browser.get(f"/ui/acme/costs?{RANGE}&by=team")
-        only = await browser.get(f"/ui/acme/costs?{RANGE}&model=gpt-5")
-        assert "2 charges" in only
-        charges = await browser.get(f"/ui/acme/costs/charges?{RANGE}&model=gpt-5")
-        assert charges.count("data-move") == 3
-        assert "0.1 USD" in charges
-
-    run_scenario(scenario)
-
-
 @pytest.mark.parametrize("text", HOSTILE, ids=["script", "attribute", "direction", "long"])
 def test_what_providers_and_tenants_write_leaves_the_lists_intact(run_scenario: RunScenario, text: str) -> None:
     async def scenario(api: Api) -> None:
@@ -237,30 +158,6 @@ def test_what_providers_and_tenants_write_leaves_the_lists_intact(run_scenario: 
         )
 
     run_scenario(scenario)
-
-
-def test_charges_are_paged_by_their_id(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        await charge(api, [{"BilledCost": Decimal(n), "x_Model": f"m{n}"} for n in range(60)])
-        browser = await Browser.signed_in(api)
-        first = await browser.get(f"/ui/acme/costs/charges?{RANGE}")
-        assert first.count("data-move") == 50
-        after = re.search(r'href="(\?[^"]*after=[^"]*)" rel="next"', first)
-        assert after is not None
-        assert (await browser.get("/ui/acme/costs/charges" + after[1].replace("&amp;", "&"))).count("data-move") == 10
-
-    run_scenario(scenario)
-
-
-def test_raw_rows_are_shown_of_the_orgs_own_tables_only(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        browser = await Browser.signed_in(api)
-        for table in ("globex_dev.cost_data_standard_1_3", "x`; DROP TABLE y; --", "INFORMATION_SCHEMA.TABLES", "none"):
-            await browser.get("/ui/acme/costs/raw", 422, params={"table": table, "rows": "r1"})
-        for wrong in ("from=2026-13-01", "from=2026-11-03&to=2026-11-01", "from=2020-01-01&to=2026-01-01", "by=secret"):
-            await browser.get(f"/ui/acme/costs?{wrong}", 422)
-
-    run_scenario(scenario, orgs=("acme", "globex"))
 
 
 def test_an_org_without_data_is_told_what_to_do(run_scenario: RunScenario) -> None:

@@ -11,10 +11,11 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
+from convergence.engine.daily_costs import FOCUS
 from convergence.entry.api.auth import OrgName, Reader
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.pages import HEADERS, PageRoute, page
-from convergence.entry.ui.views.cost_queries import CHARGES, CHARGES_PER_PAGE, FOCUS, ask, days, raw_rows, tables_of
+from convergence.entry.ui.views.cost_queries import CHARGES, CHARGES_PER_PAGE, ask, days, raw_rows, tables_of
 from convergence.entry.ui.views.costs import (
     DAYS_MAX,
     DIMENSIONS,
@@ -69,7 +70,7 @@ async def file(
     """Return the summary as CSV, exact amounts."""
     asked = _asked(at, first, last, "service", currency, dict(request.query_params))
     view = await costs_page(at.services, _summaries(request), org, asked, fresh=False)
-    _at, rows, _compared = await _summaries(request).get(at.services, org, asked.first, asked.last)
+    rows = (await _summaries(request).get(at.services, org, asked.first, asked.last)).charges
     chosen = currency or view.currencies[0]
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(csv_rows(filtered(rows, asked.filters, chosen)))

@@ -4,39 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import date
-from typing import Any, Final
+from typing import Final
 
 from convergence.domain.sql_names import checked
+from convergence.engine.daily_costs import RANGE, Row
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter, Scope, Statement
 
-FOCUS: Final = "cost_data_standard_1_3"
 TRACKING: Final = "org_cost_tracking"
-GROUPS_MAX: Final = 20_000
+_ROWS_MAX: Final = 20_000
 CHARGES_PER_PAGE: Final = 50
 _BYTES_MAX: Final = 20_000_000_000
 _TIMEOUT_S: Final = 30.0
-Row = Mapping[str, Any]
 
-_RANGE: Final = (  # bare column and constants: a function of each row's time costs more than all else
-    "ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(DATE_ADD(@last, INTERVAL 1 DAY))"
-)
-# By start first, then by day: a few thousand groups have a day computed, not a million charges.
-SUMMARY: Final = f"""
-SELECT DATE(start) AS day, provider, service, model, team, currency, SUM(cost) AS cost, SUM(charges) AS charges,
-  SUM(untagged) AS untagged
-FROM (
-  SELECT ChargePeriodStart AS start, ServiceProviderName AS provider, ServiceName AS service,
-    COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, COALESCE(SubAccountName, SubAccountId, '') AS team,
-    BillingCurrency AS currency, SUM(BilledCost) AS cost, COUNT(*) AS charges,
-    SUM(IF(COALESCE(Tags, '{{}}') IN ('{{}}', ''), BilledCost, 0)) AS untagged
-  FROM cost_data_standard_1_3
-  WHERE {_RANGE}
-  GROUP BY start, provider, service, model, team, currency
-)
-GROUP BY day, provider, service, model, team, currency
-"""  # noqa: S608 - constants
+LATEST: Final = "SELECT MAX(ChargePeriodStart) AS start FROM cost_data_standard_1_3"
 COMPARED: Final = """
 SELECT provider, currency, state, class, COUNT(*) AS rows_compared, SUM(computed_cost) AS computed,
   SUM(billed_cost) AS billed, SUM(difference) AS difference, MAX(checked_at) AS checked_at
@@ -57,7 +39,7 @@ SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceN
   x_CostOrigin AS origin, x_PriceSource AS price_source, x_ChargeId AS charge_id, x_run_id AS run_id,
   x_SourceTable AS source_table, x_SourceRowId AS source_rows, Tags AS tags
 FROM cost_data_standard_1_3
-WHERE {_RANGE}
+WHERE {RANGE}
   AND (@provider = '' OR ServiceProviderName = @provider)
   AND (@service = '' OR ServiceName = @service)
   AND (@model = '' OR COALESCE(x_Model, SkuMeter, ChargeDescription, '') = @model)
@@ -73,12 +55,12 @@ async def tables_of(services: Services, org: str) -> frozenset[str]:
     """Return the names of the tables that an org's dataset has."""
     dataset = checked(dataset_of(services, org), "dataset")
     sql = f"SELECT table_name FROM {dataset}.INFORMATION_SCHEMA.TABLES"  # noqa: S608 - a checked name
-    found = await services.warehouse.query(Statement(sql, scope=Scope(dataset=dataset), rows_max=GROUPS_MAX))
+    found = await services.warehouse.query(Statement(sql, scope=Scope(dataset=dataset), rows_max=_ROWS_MAX))
     return frozenset(row["table_name"] for row in found.rows)
 
 
 async def ask(
-    services: Services, org: str, sql: str, parameters: Mapping[str, Parameter], *, rows_max: int = GROUPS_MAX
+    services: Services, org: str, sql: str, parameters: Mapping[str, Parameter], *, rows_max: int = _ROWS_MAX
 ) -> list[Row]:
     """Return the rows of a SELECT over the org's dataset, at most `rows_max`."""
     statement = Statement(

@@ -2,32 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import OrderedDict, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal, localcontext
 from typing import Any, Final
 
+from convergence.domain.money import EXACT
+from convergence.domain.times import following_month, to_text
+from convergence.engine.daily_costs import FOCUS, Row, daily_costs, renew
 from convergence.engine.services import Services
 from convergence.entry.ui.formats import plain
 from convergence.entry.ui.svg.bars import Chart, stacked
-from convergence.entry.ui.views.cost_queries import (
-    COMPARED,
-    FOCUS,
-    GROUPS_MAX,
-    SUMMARY,
-    TRACKING,
-    Row,
-    ask,
-    days,
-    tables_of,
-)
-from convergence.errors import InvalidInput
+from convergence.entry.ui.views.cost_queries import COMPARED, LATEST, TRACKING, ask, days, tables_of
+from convergence.entry.ui.views.forecast import BY as FORECAST_BY
+from convergence.entry.ui.views.forecast import Forecast, forecasts
 
 DIMENSIONS: Final = ("provider", "service", "model", "team")
 DAYS_MAX: Final = 366
-KEPT_S: Final = 60.0  # embedded; reading the summary again costs nothing but time
+Range = tuple[date, date]  # both days included
 KEPT_BILLED_S: Final = 900.0  # where a query is billed
 _KEPT_MAX: Final = 64
 _SERIES_MAX: Final = 5
@@ -74,45 +69,98 @@ class CostsPage:
     by_day: Sequence[tuple[date, Decimal]]
     choices: Mapping[str, Sequence[str]]
     compared: Sequence[Row]
-    read_at: datetime
+    forecasts: Sequence[Forecast]
+    read_at: str
     empty: bool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The costs of a range by day and group, what was compared with bills, and the latest month with charges."""
+
+    read_at: datetime
+    charges: Sequence[Row]
+    compared: Sequence[Row]
+    month: Sequence[Row]
+
+
 class Summaries:
-    """Summaries that were read lately, by org and range."""
+    """Summaries that were read lately, by org and range.
+
+    Where one process owns the warehouse, each look at one compares it with the charges; elsewhere it is kept a while.
+    """
 
     def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, date, date], tuple[datetime, list[Row], list[Row]]] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, date, date], tuple[int, Summary]] = OrderedDict()
+        self._renewed: dict[str, int] = defaultdict(int)  # how often sums of an org have changed
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
-    async def get(
-        self, services: Services, org: str, first: date, last: date, *, fresh: bool = False
-    ) -> tuple[datetime, list[Row], list[Row]]:
-        """Return when it was read, the charges by day and group, and what was compared with bills.
+    async def get(self, services: Services, org: str, first: date, last: date, *, fresh: bool = False) -> Summary:
+        """Return the summary of a range; `fresh` makes it again.
 
         Raises:
             InvalidInput: the range has more groups than a page can add up.
         """
-        now, key = services.clock.now(), (org, first, last)
-        kept = self._kept.get(key)
-        longest = KEPT_S if services.settings.sole_process else KEPT_BILLED_S
-        if kept is not None and not fresh and now - kept[0] < timedelta(seconds=longest):
-            return kept
-        tables, range_ = await tables_of(services, org), days(first, last)
-        charges = await ask(services, org, SUMMARY, range_) if FOCUS in tables else []
-        if len(charges) >= GROUPS_MAX:
-            raise InvalidInput(f"these days have more than {GROUPS_MAX:,} groups of charges; choose fewer days")
-        compared = await ask(services, org, COMPARED, range_) if TRACKING in tables else []
-        self._kept[key] = found = (now, charges, compared)
-        self._kept.move_to_end(key)
-        if len(self._kept) > _KEPT_MAX:
-            self._kept.popitem(last=False)
-        return found
+        async with self._locks[org]:  # a second look must not use sums that the first one is renewing
+            now, key = services.clock.now(), (org, first, last)
+            stamp, kept = self._kept.get(key, (-1, None))
+            alone = services.settings.sole_process
+            if kept is not None and not alone and not fresh and now - kept.read_at < timedelta(seconds=KEPT_BILLED_S):
+                return kept
+            tables = await tables_of(services, org)
+            month = await _latest_month(services, org) if FOCUS in tables else None
+            for days_ in _ranges((first, last), month) if month else ():
+                self._renewed[org] += await renew(services, org, *days_, rebuild=fresh and days_[0] <= first)
+            if kept is None or not alone or stamp != self._renewed[org]:
+                kept = await _read(services, org, (first, last), month, now)
+            compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
+            found = replace(kept, read_at=now, compared=compared)
+            self._kept[key] = (self._renewed[org], found)
+            self._kept.move_to_end(key)
+            if len(self._kept) > _KEPT_MAX:
+                self._kept.popitem(last=False)
+            return found
+
+
+async def _read(services: Services, org: str, range_: Range, month: Range | None, now: datetime) -> Summary:
+    """Return a summary; without a month with charges there is none."""
+    if month is None:
+        return Summary(read_at=now, charges=(), compared=(), month=())
+    return Summary(
+        read_at=now,
+        charges=await daily_costs(services, org, *range_),
+        compared=(),
+        month=await daily_costs(services, org, *month, by=FORECAST_BY),
+    )
+
+
+async def _latest_month(services: Services, org: str) -> Range | None:
+    """Return the first and last day of the latest month with charges, None without any."""
+    (latest,) = await ask(services, org, LATEST, {})
+    if latest["start"] is None:
+        return None
+    begin = latest["start"].astimezone(UTC).date().replace(day=1)
+    return begin, following_month(begin) - timedelta(days=1)
+
+
+def _ranges(one: Range, other: Range) -> list[Range]:
+    """Return two ranges, as one where they touch."""
+    apart = timedelta(days=1)
+    if one[0] <= other[1] + apart and other[0] <= one[1] + apart:
+        return [(min(one[0], other[0]), max(one[1], other[1]))]
+    return [one, other]
 
 
 async def costs_page(services: Services, summaries: Summaries, org: str, asked: Asked, *, fresh: bool) -> CostsPage:
     """Return the page. Raises `NotFound` for an org that does not exist, `InvalidInput`."""
     await services.orgs.get(org)
-    read_at, charges, compared = await summaries.get(services, org, asked.first, asked.last, fresh=fresh)
+    summary = await summaries.get(services, org, asked.first, asked.last, fresh=fresh)
+    with localcontext(EXACT):  # Python's own context keeps 28 digits of a sum
+        return _costs_page(summary, asked)
+
+
+def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
+    charges = summary.charges
     counted: dict[str, int] = defaultdict(int)
     for row in charges:
         counted[row["currency"]] += row["charges"]
@@ -136,8 +184,9 @@ async def costs_page(services: Services, summaries: Summaries, org: str, asked: 
         chart=stacked(dates, _series(rows, shares, asked.by)),
         by_day=[(day, by_day[day]) for day in dates],
         choices={each: _choices(charges, each) for each in DIMENSIONS},
-        compared=[row for row in compared if row["currency"] in (currency, None)],
-        read_at=read_at,
+        compared=[row for row in summary.compared if row["currency"] in (currency, None)],
+        forecasts=forecasts(summary.month, currency),
+        read_at=to_text(summary.read_at),
         empty=not charges,
     )
 
@@ -187,9 +236,13 @@ def _sum(rows: Sequence[Row], name: str) -> Decimal:
 
 def csv_rows(page_rows: Sequence[Row]) -> list[list[Any]]:
     """Return a file's rows: a heading, then exact amounts by day and group."""
-    names = ("day", *DIMENSIONS, "currency", "cost", "charges", "untagged")
-    ordered = sorted(page_rows, key=lambda row: tuple(str(row[name]) for name in names[:6]))
-    return [list(names), *([_cell(row[name]) for name in names] for row in ordered)]
+    names, amounts = ("day", *DIMENSIONS, "currency"), ("cost", "charges", "untagged")
+    groups: dict[tuple[Any, ...], list[Any]] = {}
+    for row in page_rows:
+        added = groups.setdefault(tuple(row[name] for name in names), [ZERO, 0, ZERO])
+        added[:] = [EXACT.add(added[0], row["cost"]), added[1] + row["charges"], EXACT.add(added[2], row["untagged"])]
+    ordered = sorted(groups.items(), key=lambda each: tuple(map(str, each[0])))
+    return [[*names, *amounts], *([_cell(value) for value in (*key, *added)] for key, added in ordered)]
 
 
 def _cell(value: Any) -> str:

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
+from convergence.engine.daily_costs import FOCUS, Row
 from convergence.engine.services import Services
-from convergence.entry.ui.views.cost_queries import FOCUS, Row, ask, days, tables_of
+from convergence.entry.ui.views.cost_queries import ask, days, tables_of
 from convergence.entry.ui.views.periods import DAYS, PeriodRow, period_rows
 
 _VERDICTS: Final = "org_meta_dq_results"

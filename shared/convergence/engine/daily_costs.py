@@ -1,0 +1,145 @@
+"""An org's costs by day and group, from a table of daily sums where one process owns the warehouse.
+
+Summing a million charges for each page takes too long there. `org_cost_daily` holds the sums; `renew` compares each
+day's number of charges, their sum and the latest time of writing with the charges, and sums days that differ again. So
+a run that publishes charges need not know of the table, and a lost table is made again. A tenant's own statement that
+changes names or tags of charges in place changes none of the three: `rebuild` sums all days again. On Google Cloud each
+query is billed and the warehouse sums quickly: there the charges themselves are summed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, timedelta
+from typing import Any, Final, Literal
+
+from convergence.engine.services import Services, dataset_of
+from convergence.errors import InvalidInput
+from convergence.ports.warehouse import Lineage, Load, Parameter, Scope, Statement
+
+FOCUS: Final = "cost_data_standard_1_3"
+TABLE: Final = "org_cost_daily"
+GROUPS_MAX: Final = 20_000  # that a caller gets
+_STORED_MAX: Final = 200_000  # of the days that are summed at once
+_DAYS_AT_ONCE: Final = 31
+_BYTES_MAX: Final = 20_000_000_000
+_TIMEOUT_S: Final = 60.0
+_PIPELINE: Final = "daily costs"  # the rows belong to no pipeline; their slice needs a name
+Row = Mapping[str, Any]
+Group = Literal["provider", "service", "model", "team", "currency", "daily"]
+GROUPS: Final[tuple[Group, ...]] = ("provider", "service", "model", "team", "currency")
+
+# A bare column and constants: a function of each row's time costs more than all else.
+RANGE: Final = (
+    "ChargePeriodStart >= TIMESTAMP(@first) AND ChargePeriodStart < TIMESTAMP(DATE_ADD(@last, INTERVAL 1 DAY))"
+)
+# By start first, then by day: a few thousand groups have a day computed, not a million charges.
+_SUMS: Final = f"""
+SELECT DATE(start) AS day, provider, service, model, team, currency,
+  COALESCE(frequency, '') <> 'One-Time' AND until <= TIMESTAMP_ADD(start, INTERVAL 1 DAY) AS daily,
+  SUM(cost) AS cost, SUM(charges) AS charges, SUM(untagged) AS untagged, MAX(written_at) AS written_at
+FROM (
+  SELECT ChargePeriodStart AS start, ChargePeriodEnd AS until, ChargeFrequency AS frequency,
+    ServiceProviderName AS provider, ServiceName AS service,
+    COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, COALESCE(SubAccountName, SubAccountId, '') AS team,
+    BillingCurrency AS currency, SUM(BilledCost) AS cost, COUNT(*) AS charges,
+    SUM(IF(COALESCE(Tags, '{{}}') IN ('{{}}', ''), BilledCost, 0)) AS untagged, MAX(x_ingested_at) AS written_at
+  FROM cost_data_standard_1_3
+  WHERE {RANGE}
+  GROUP BY start, until, frequency, provider, service, model, team, currency
+)
+GROUP BY day, provider, service, model, team, currency, daily
+"""  # noqa: S608 - constants
+_STORED: Final = "(SELECT * FROM org_cost_daily WHERE x_pipeline_run_date BETWEEN @first AND @last)"
+_DIFFERENT: Final = f"""
+WITH charged AS (
+  SELECT DATE(start) AS day, SUM(charges) AS charges, SUM(cost) AS cost, MAX(written_at) AS written_at
+  FROM (
+    SELECT ChargePeriodStart AS start, COUNT(*) AS charges, SUM(BilledCost) AS cost, MAX(x_ingested_at) AS written_at
+    FROM cost_data_standard_1_3
+    WHERE {RANGE}
+    GROUP BY start
+  )
+  GROUP BY day
+),
+kept AS (
+  SELECT day, SUM(charges) AS charges, SUM(cost) AS cost, MAX(written_at) AS written_at
+  FROM org_cost_daily
+  WHERE x_pipeline_run_date BETWEEN @first AND @last
+  GROUP BY day
+)
+SELECT COALESCE(charged.day, kept.day) AS day
+FROM charged FULL JOIN kept ON charged.day = kept.day
+WHERE charged.day IS NULL OR kept.day IS NULL OR charged.charges <> kept.charges OR charged.cost <> kept.cost
+  OR charged.written_at IS DISTINCT FROM kept.written_at
+ORDER BY day
+"""  # noqa: S608 - constants
+
+
+async def daily_costs(services: Services, org: str, first: date, last: date, by: Sequence[Group] = GROUPS) -> list[Row]:
+    """Return `day`, each of `by`, `cost`, `charges` and `untagged`; amounts are exact. Call `renew` before.
+
+    `daily`: the charges are of a single day and may come again, unlike one for a month.
+
+    Raises:
+        InvalidInput: the days have more groups than a caller can get.
+    """
+    source = _STORED if services.settings.sole_process else f"({_SUMS})"
+    names = ", ".join(("day", *by))
+    sums = "SUM(cost) AS cost, SUM(charges) AS charges, SUM(untagged) AS untagged"
+    sql = f"SELECT {names}, {sums} FROM {source} GROUP BY {names}"  # noqa: S608 - constants
+    rows = await _ask(services, org, sql, first, last, GROUPS_MAX)
+    if len(rows) >= GROUPS_MAX:
+        raise InvalidInput(f"these days have more than {GROUPS_MAX:,} groups of charges; choose fewer days")
+    return rows
+
+
+async def renew(services: Services, org: str, first: date, last: date, *, rebuild: bool = False) -> bool:
+    """Sum the days again whose charges have changed since, or all days; return whether there were such days.
+
+    The org's dataset has the table of charges. Where several processes share the warehouse there is nothing to renew.
+    """
+    if not services.settings.sole_process:
+        return False
+    await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(TABLE))
+    if rebuild:
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+    else:
+        days = [row["day"] for row in await _ask(services, org, _DIFFERENT, first, last, GROUPS_MAX)]
+    for some in _together(days):
+        await _store(services, org, some)
+    return bool(days)
+
+
+def _together(days: Sequence[date]) -> Iterator[Sequence[date]]:
+    """Return the days in parts that one statement sums, each within a month's time."""
+    part: list[date] = []
+    for day in days:
+        if part and (day - part[0]).days >= _DAYS_AT_ONCE:
+            yield part
+            part = []
+        part.append(day)
+    if part:
+        yield part
+
+
+async def _store(services: Services, org: str, days: Sequence[date]) -> None:
+    """Replace the sums of days; those between them stay as they are."""
+    found = await _ask(services, org, _SUMS, days[0], days[-1], _STORED_MAX)
+    if len(found) >= _STORED_MAX:
+        raise InvalidInput(f"{days[0]} to {days[-1]} have {_STORED_MAX:,} groups of charges or more")
+    wanted = frozenset(days)
+    dataset, schema, job = dataset_of(services, org), services.schemas.get(TABLE), services.ids.new("daily")
+    now = services.clock.now()
+    lineage = Lineage(org_slug=org, pipeline_id=_PIPELINE, credential_id="", run_id=job, ingested_at=now)
+    stage = services.warehouse.stage(dataset, schema, job)
+    await stage.write(0, [row for row in found if row["day"] in wanted])
+    load = Load(job_id=job, dataset=dataset, table=schema, lineage=lineage, dates=tuple(days), date_field="day")
+    await services.warehouse.load(load, stage)
+
+
+async def _ask(services: Services, org: str, sql: str, first: date, last: date, rows_max: int) -> list[Row]:
+    days = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
+    scope = Scope(dataset=dataset_of(services, org))
+    statement = Statement(sql, days, scope=scope, rows_max=rows_max, bytes_max=_BYTES_MAX, timeout_s=_TIMEOUT_S)
+    return list((await services.warehouse.query(statement)).rows)

@@ -1,0 +1,208 @@
+"""The pages of costs: what adds up, what a change of charges does to the daily sums, the forecast, the way down."""
+
+from __future__ import annotations
+
+import random
+import re
+from datetime import date
+from decimal import Decimal
+from typing import Any
+
+import pytest
+
+from convergence.config.files.reports import find_report
+from convergence.domain.money import exact_sum
+from convergence.engine.daily_costs import TABLE, daily_costs, renew
+from convergence.engine.services import dataset_of
+from convergence.entry.ui.views.forecast import BY, forecasts
+from convergence.ports.warehouse import Lineage, Scope, Statement
+from tests.unit.entry.ui.charges import RANGE, charge
+from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
+
+FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
+# 32 digits: more than Python keeps of a sum unless it is told to.
+LONG = Decimal("12345678901234567890.000000000001")
+
+
+async def rows_of(api: Api, sql: str) -> list[dict[str, Any]]:
+    """Ask the org's warehouse."""
+    scope = Scope(dataset=dataset_of(api.at.services, "acme"))
+    return (await api.at.services.warehouse.query(Statement(sql, scope=scope, rows_max=100_000))).rows
+
+
+async def write(api: Api, sql: str, job: str) -> None:
+    """Change the org's tables with a statement of the tenant's own."""
+    services = api.at.services
+    now = services.clock.now()
+    lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id=job, ingested_at=now)
+    scope = Scope(dataset=dataset_of(services, "acme"), writable=True, lineage=lineage)
+    await services.warehouse.query(Statement(sql, scope=scope, job_id=job))
+
+
+def some_charges(seed: int, count: int = 200) -> list[dict[str, Any]]:
+    """Charges of several groups; some come once, some are for a month."""
+    draw = random.Random(seed)
+    return [
+        {
+            "BilledCost": Decimal(draw.randrange(-(10**6), 10**9)).scaleb(-draw.randrange(12)),
+            "x_Model": draw.choice(["a", "b", None]),
+            "SubAccountName": draw.choice(["team", None]),
+            "ServiceProviderName": draw.choice(["OpenAI", "Anthropic"]),
+            "BillingCurrency": draw.choice(["USD", "EUR"]),
+            "ChargeFrequency": draw.choice(["Usage-Based", "One-Time", None]),
+            "Tags": draw.choice([None, "{}", '{"team": "search"}']),
+        }
+        for _ in range(count)
+    ]
+
+
+def test_the_daily_sums_are_those_of_the_charges_whatever_happened_to_them(run_scenario: RunScenario) -> None:
+    async def same(api: Api) -> None:
+        """Compare with the charges, added up one by one."""
+        services = api.at.services
+        await renew(services, "acme", FIRST, LAST)
+        found = {
+            tuple(row[name] for name in ("day", "provider", "service", "model", "team", "currency")): (
+                row["cost"], row["charges"], row["untagged"],
+            )
+            for row in await daily_costs(services, "acme", FIRST, LAST)
+        }  # fmt: skip
+        groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+        for row in await rows_of(api, "SELECT * FROM cost_data_standard_1_3"):
+            key = (row["ChargePeriodStart"].date(), row["ServiceProviderName"], row["ServiceName"])
+            groups.setdefault(
+                (*key, row["x_Model"] or "", row["SubAccountName"] or "", row["BillingCurrency"]), []
+            ).append(row)
+        assert found == {
+            key: (
+                exact_sum(row["BilledCost"] for row in rows),
+                len(rows),
+                exact_sum(row["BilledCost"] for row in rows if row["Tags"] in (None, "", "{}")),
+            )
+            for key, rows in groups.items()
+        }
+
+    async def scenario(api: Api) -> None:
+        await charge(api, some_charges(1), days=range(1, 20))
+        await same(api)
+        assert not await renew(api.at.services, "acme", FIRST, LAST)  # nothing has changed
+        await charge(api, some_charges(2, 50), run="run_2", days=(5, 6, 25))  # other days stay
+        await same(api)
+        await charge(api, [], run="run_3", days=(7, 8))  # a replay found no charges there
+        await same(api)
+        await write(api, f"DELETE FROM {TABLE} WHERE day = '2026-11-05'", "lost")
+        await same(api)
+        await write(api, f"DELETE FROM {TABLE} WHERE TRUE", "emptied")
+        await same(api)
+
+    run_scenario(scenario)
+
+
+def test_a_page_shows_changed_charges_at_once_and_changes_in_place_when_it_is_read_again(
+    run_scenario: RunScenario,
+) -> None:
+    async def scenario(api: Api) -> None:
+        browser, page = await Browser.signed_in(api), f"/ui/acme/costs?{RANGE}"
+        await charge(api, [{"BilledCost": Decimal(n)} for n in (1, 2, 3)])
+        assert "<dd>6.00" in await browser.get(page)
+        await charge(api, [{"BilledCost": Decimal(100)}], run="run_2", days=(2,))
+        assert "<dd>104.00" in await browser.get(page)
+        await charge(api, [{"BilledCost": Decimal(1000)}], run="run_3", days=(3,))
+        await browser.get("/ui/acme/costs?from=2026-11-03&to=2026-11-03")  # another range sums that day first
+        assert "<dd>1,101.00" in await browser.get(page)
+        await write(api, "UPDATE cost_data_standard_1_3 SET SubAccountName = 'ops' WHERE BilledCost = 100", "named")
+        assert "ops" not in await browser.get(f"{page}&by=team")
+        assert "ops" in await browser.get(f"{page}&by=team&fresh=true")
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int) -> None:
+    async def scenario(api: Api) -> None:
+        services = api.at.services
+        await charge(api, some_charges(seed), days=range(1, 12 + seed))
+        await charge(api, [], run="warm", days=(29,))
+        report = await rows_of(api, find_report(services.configs_dir, "forecast").sql())
+        await renew(services, "acme", FIRST, LAST)
+        rows = await daily_costs(services, "acme", FIRST, LAST, by=BY)
+        found = [each for currency in ("EUR", "USD") for each in forecasts(rows, currency)]
+        assert [(each.currency, each.provider, each.charged_until, each.billed, each.forecast) for each in found] == [
+            (row["currency"], row["provider"], row["charged_until"], row["billed"], row["forecast"]) for row in report
+        ]
+        assert any(each.forecast > each.billed for each in found)
+        page = await (await Browser.signed_in(api)).get("/ui/acme/costs?from=2026-11-01&to=2026-11-30&currency=USD")
+        assert "Forecast of November 2026" in page
+        assert f"about {max(each.forecast for each in found if each.currency == 'USD'):,.2f}" in page
+
+    run_scenario(scenario)
+
+
+def test_sums_keep_every_digit(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(api, [{"BilledCost": LONG}, {"BilledCost": LONG}, {"BilledCost": Decimal("0.5")}], days=(1,))
+        file = await (await Browser.signed_in(api)).get(f"/ui/acme/costs.csv?{RANGE}")
+        assert "24691357802469135780.500000000002,3," in file
+
+    run_scenario(scenario)
+
+
+def test_costs_add_up_exactly_and_never_over_currencies(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(
+            api,
+            [
+                {
+                    "BilledCost": Decimal("0.1"),
+                    "x_Model": "gpt-5",
+                    "Tags": '{"team": "search"}',
+                    "SubAccountName": "search",
+                },
+                {"BilledCost": Decimal("0.2"), "x_Model": "gpt-5"},
+                {"BilledCost": Decimal("1000.005"), "x_Model": "=HYPERLINK(1)", "SubAccountName": "<b>web</b>"},
+                {"BilledCost": Decimal("77.77"), "BillingCurrency": "EUR", "x_Model": "gpt-5"},
+            ],
+        )
+        browser = await Browser.signed_in(api)
+        text = await browser.get(f"/ui/acme/costs?{RANGE}&by=model")
+        assert "<dd>1,000.31" in text or "<dd>1,000.30" in text
+        assert "3 charges" in text
+        assert "77.77" not in text
+        euros = await browser.get(f"/ui/acme/costs?{RANGE}&currency=EUR")
+        assert "<dd>77.77" in euros
+        file = await browser.get(f"/ui/acme/costs.csv?{RANGE}&currency=USD")
+        assert "0.1,1,0" in file
+        assert "'=HYPERLINK(1)" in file
+        assert file.count("\n") == 4
+        assert "&lt;b&gt;web" in await browser.get(f"/ui/acme/costs?{RANGE}&by=team")
+        only = await browser.get(f"/ui/acme/costs?{RANGE}&model=gpt-5")
+        assert "2 charges" in only
+        charges = await browser.get(f"/ui/acme/costs/charges?{RANGE}&model=gpt-5")
+        assert charges.count("data-move") == 3
+        assert "0.1 USD" in charges
+
+    run_scenario(scenario)
+
+
+def test_charges_are_paged_by_their_id(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(api, [{"BilledCost": Decimal(n), "x_Model": f"m{n}"} for n in range(60)])
+        browser = await Browser.signed_in(api)
+        first = await browser.get(f"/ui/acme/costs/charges?{RANGE}")
+        assert first.count("data-move") == 50
+        after = re.search(r'href="(\?[^"]*after=[^"]*)" rel="next"', first)
+        assert after is not None
+        assert (await browser.get("/ui/acme/costs/charges" + after[1].replace("&amp;", "&"))).count("data-move") == 10
+
+    run_scenario(scenario)
+
+
+def test_raw_rows_are_shown_of_the_orgs_own_tables_only(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        for table in ("globex_dev.cost_data_standard_1_3", "x`; DROP TABLE y; --", "INFORMATION_SCHEMA.TABLES", "none"):
+            await browser.get("/ui/acme/costs/raw", 422, params={"table": table, "rows": "r1"})
+        for wrong in ("from=2026-13-01", "from=2026-11-03&to=2026-11-01", "from=2020-01-01&to=2026-01-01", "by=secret"):
+            await browser.get(f"/ui/acme/costs?{wrong}", 422)
+
+    run_scenario(scenario, orgs=("acme", "globex"))
