@@ -23,7 +23,7 @@ from convergence.engine.retention.sweep import COMMIT_MAX, sweep, sweep_due
 from convergence.engine.retention.vacuum import let_older_expire, survey
 from convergence.engine.store import dead_letter_write
 from convergence.errors import InvalidInput, StepFailed
-from convergence.ports.documents import FieldPath, Patch, Write
+from convergence.ports.documents import Create, FieldPath, Patch, Write
 from convergence.worker import LocalWorker
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, failing, one
@@ -46,6 +46,18 @@ async def expire(engine: Engine, path: str) -> None:
     """Let the time come that is stored."""
     assert (await engine.data(path))["expire_at"] > to_text(engine.clock.now())
     await engine.documents.commit([Patch(path, {("expire_at",): to_text(engine.clock.now())})])
+
+
+class CountedCalls:
+    """The documents of an engine, with the calls on them counted."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.made = 0
+        self._documents: Any = engine.documents
+
+    def __getattr__(self, name: str) -> Any:
+        self.made += 1
+        return getattr(self._documents, name)
 
 
 async def paths(engine: Engine, run: Run) -> list[str]:
@@ -180,6 +192,29 @@ def test_sweeps_come_hourly_from_one_process_and_at_once_while_something_is_left
         await short.clock.sleep(3601)
         await sweep_due(short.services)
         assert sweeps == [10.0] * 3
+
+    short.run_scenario(scenario)
+
+
+def test_whoever_reads_a_status_beside_a_sweep_waits_for_one_run_at_most(short: Engine) -> None:
+    async def scenario() -> None:
+        kept, first = await short.run(), await short.run()
+        plan = await short.data(f"{first.path}/plan/0")
+        for number in range(100):
+            run = replace(first, run_id=f"run_{number}", expire_at=short.clock.now())
+            steps = [Create(f"{run.path}/steps/s{step}", {"status": "completed"}) for step in range(3)]
+            await short.documents.commit([Create(run.path, run.to_data()), Create(f"{run.path}/plan/0", plan), *steps])
+        calls = CountedCalls(short)
+        sweeping = asyncio.ensure_future(sweep(replace(short.services, documents=calls)))
+        waited: list[int] = []
+        while not sweeping.done():
+            before = calls.made
+            await asyncio.sleep(0)  # a request that has just arrived
+            waited.append(calls.made - before)
+            assert await short.documents.get(kept.path) is not None
+        assert (await sweeping).runs == 100
+        assert calls.made > 300, "three queries for each run, and the commits"
+        assert max(waited) <= 10, "calls between two turns of the event loop: a run with its children, and the next round"
 
     short.run_scenario(scenario)
 
