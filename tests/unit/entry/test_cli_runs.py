@@ -327,6 +327,20 @@ def test_many_dead_letters_are_counted_and_replayed_one_first(acme: Cli) -> None
     assert acme("dead-letters", "replay-all", "acme").code == 2
 
 
+def test_many_dead_letters_are_counted_and_discarded(acme: Cli) -> None:
+    for _ in range(2):
+        acme("run", "acme", "shop/load")
+    words = ("dead-letters", "discard-all", "acme", "--pipeline", "shop/load")
+    assert acme(*words).code == 2, "it needs a reason"
+    dry = acme(*words, "--reason", "a test", "--dry-run")
+    assert "2 dead letters (2 runs)" in dry.out
+    assert acme(*words, "--reason", "a test", "--dry-run", "--json").data["runs"] == 2
+    assert "discarded 2 dead letters" in acme(*words, "--reason", "a test").out
+    assert acme(*words, "--reason", "a test", "--json").data == {"discarded": 0}
+    states = acme("dead-letters", "list", "acme", "--json").data["dead_letters"]
+    assert [each["state"] for each in states] == ["discarded"] * 2
+
+
 def test_vacuum_counts_and_removes_what_has_expired(acme: Cli) -> None:
     run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
     assert "would remove 0 runs, 0 dead letters, 0 requests" in acme("vacuum", "--dry-run").out

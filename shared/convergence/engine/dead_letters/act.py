@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, Final
 
 from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
@@ -105,13 +106,18 @@ def check_open(letter: DeadLetter) -> None:
     raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
 
 
+def closing(letter: DeadLetter, closed: Closed, expire_at: datetime) -> Patch:
+    """Return the write that closes a dead letter, which may be removed at `expire_at`."""
+    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
+    return Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)
+
+
 async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> DeadLetter:
     now = services.clock.now()
     closed = Closed(state=state, at=now, by=by, reason=reason)
     expire_at = await expiry(services, "dead_letters", letter.org, now)
-    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
     try:
-        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)])
+        await services.documents.commit([closing(letter, closed, expire_at)])
     except Conflict as error:
         raise NotFound(f"dead letter {letter.letter_id} was removed meanwhile") from error
     return await require_dead_letter(services, None, letter.letter_id)

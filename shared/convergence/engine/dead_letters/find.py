@@ -108,9 +108,10 @@ async def find(services: Services, wanted: Filter, *, limit: int = 50, cursor: s
             return FoundPage(found, cursor)
 
 
-async def pages(services: Services, wanted: Filter, *, most: int = COUNTED_MAX) -> AsyncIterator[FoundPage]:
-    """Yield pages of dead letters, looking at the latest `most`; the last one has a cursor if there are more."""
-    cursor: str | None = None
+async def pages(
+    services: Services, wanted: Filter, *, most: int = COUNTED_MAX, cursor: str | None = None
+) -> AsyncIterator[FoundPage]:
+    """Yield pages of dead letters, looking at `most`, latest first; the last page has a cursor if there are more."""
     for _ in range(max(1, most // PAGE_MAX)):
         page = await _query(services, wanted, PAGE_MAX, cursor)
         yield FoundPage(await _matching(services, wanted, page), page.cursor)

@@ -7,7 +7,7 @@ from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 on
 from convergence.domain.dead_letter_replay import DeadLetterReplay
 from convergence.domain.times import to_text
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan
-from convergence.engine.views.dead_letters import CauseView
+from convergence.engine.views.dead_letters import CauseView, causes_view
 
 
 class ReplaysPlanView(TypedDict):
@@ -53,8 +53,8 @@ class ReplayView(TypedDict):
 
 def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
     """Return what would be replayed, with a sentence for people."""
-    of = f" of {found.orgs:,} orgs" if found.orgs > 1 else ""
-    counted = ", ".join((f"{_many(found.runs, 'run')}{of}", _many(found.steps, "step"), _many(found.slices, "slice")))
+    of = of_orgs(found.orgs)
+    counted = ", ".join((f"{many(found.runs, 'run')}{of}", many(found.steps, "step"), many(found.slices, "slice")))
     rows = "" if found.rows is None else f", about {found.rows:,} rows"
     more = "" if found.complete else ", and more"
     return {
@@ -63,10 +63,7 @@ def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
         "steps": found.steps,
         "slices": found.slices,
         "rows": found.rows,
-        "causes": [
-            {"code": cause.code, "pipeline": cause.pipeline or None, "step_id": cause.step_id or None, "count": count}
-            for cause, count in found.causes
-        ],
+        "causes": causes_view(found.causes),
         "complete": found.complete,
         "text": f"{counted}{rows}{more}",
     }
@@ -96,5 +93,11 @@ def replay_view(replay: DeadLetterReplay) -> ReplayView:
     }
 
 
-def _many(count: int, noun: str) -> str:
+def of_orgs(count: int) -> str:
+    """Say of how many orgs something is, unless it is of one."""
+    return f" of {count:,} orgs" if count > 1 else ""
+
+
+def many(count: int, noun: str) -> str:
+    """Return a number of something."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NotRequired  # pydantic reads them on Python 3.11 only from there
 
 from typing_extensions import TypedDict
@@ -12,6 +12,7 @@ from convergence.domain.dead_letter import DeadLetter, DeadLetterState
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
 from convergence.engine.dead_letters.find import (
+    Cause,
     Counted,
     Filter,
     count_causes,
@@ -131,11 +132,15 @@ async def detail(services: Services, org: str | None, letter_id: str, *, payload
 
 def summary_view(counted: Counted) -> Summary:
     """Return counts as their readers see them."""
-    causes: list[CauseView] = [
+    return {"total": counted.total, "causes": causes_view(counted.causes), "complete": counted.complete}
+
+
+def causes_view(causes: Iterable[tuple[Cause, int]]) -> list[CauseView]:
+    """Return counted causes as their readers see them."""
+    return [
         {"code": cause.code, "pipeline": cause.pipeline or None, "step_id": cause.step_id or None, "count": count}
-        for cause, count in counted.causes
+        for cause, count in causes
     ]
-    return {"total": counted.total, "causes": causes, "complete": counted.complete}
 
 
 def _view(letter: DeadLetter, state: DeadLetterState) -> DeadLetterView:

@@ -15,6 +15,7 @@ from convergence.entry.api.middleware import RequestMiddleware
 from convergence.entry.api.routes import (
     backfills,
     billing,
+    dead_letter_discards,
     dead_letter_replays,
     dead_letters,
     discovery,
@@ -47,6 +48,7 @@ _AREAS: Final = (
     query,
     scheduler,
     backfills,
+    dead_letter_discards,
     dead_letter_replays,
     dead_letters,
     discovery,

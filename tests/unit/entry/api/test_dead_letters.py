@@ -112,6 +112,31 @@ def test_an_org_reaches_its_own_dead_letters_and_the_operator_all(run_scenario: 
     run_scenario(scenario, orgs=("acme", "umbrella"))
 
 
+def test_many_are_discarded_by_a_filter_after_a_dry_run_within_reach(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        mine, theirs = [await failed(api), await failed(api)], await failed(api, "umbrella")
+        body = {"code": "step.failed", "reason": "no such file"}
+        code = (await api.ask("GET", f"/dead-letters/acme/{mine[0]}", org="acme")).json()["code"]
+        assert (
+            await api.ask("POST", "/dead-letters/acme/discards", org="acme", json={"code": code})
+        ).status_code == 422
+        for path in ("/dead-letters/umbrella/discards", "/dead-letters/_all/discards"):
+            assert (await api.ask("POST", path, org="acme", json=body)).status_code == 403
+        path, body["code"] = "/dead-letters/acme/discards", code
+        dry = (await api.ask("POST", f"{path}?dry_run=true", org="acme", json=body)).json()
+        assert (dry["text"], dry["causes"][0]["count"]) == ("2 dead letters (2 runs)", 2)
+        done = await api.ask("POST", path, org="acme", json=body)
+        assert (done.status_code, done.json()) == (200, {"discarded": 2, "cursor": None})
+        shown = (await api.ask("GET", f"/dead-letters/acme/{mine[1]}", org="acme")).json()
+        assert (shown["state"], shown["closed_reason"]) == ("discarded", "no such file")
+        left = (await api.ask("GET", "/dead-letters/_all?state=open", headers=ROOT)).json()["dead_letters"]
+        assert [each["letter_id"] for each in left] == [theirs]
+        audited = [orjson.loads(each)["data"] for each in api.audited if b"discards" in each]
+        assert audited[-1]["outcome"] == "done"
+
+    run_scenario(scenario, orgs=("acme", "umbrella"))
+
+
 def test_a_message_is_sent_again_by_the_operator_with_its_bytes_and_attributes(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         asked = DispatchMessage(org="acme", pipeline="shop/open", trigger="event", idempotency_key="k1").encode()

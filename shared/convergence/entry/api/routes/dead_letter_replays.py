@@ -8,16 +8,13 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.dead_letter_replay import PER_MINUTE_MAX
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
-from convergence.engine.dead_letters.find import Filter
 from convergence.engine.views.dead_letter_replays import ReplaysPlanView, ReplayView, plan_view, replay_view
 from convergence.entry.api.json import Json, StrictRoute
-from convergence.entry.api.models import Asked
 from convergence.entry.api.problems import documented
-from convergence.entry.api.routes.dead_letters import AGE, Reading, Running, ago
+from convergence.entry.api.routes.dead_letters import FilterBody, Reading, Running, check_exists
 from convergence.entry.api.runtime import At
 
 router = APIRouter(prefix="/dead-letters", tags=["dead letters"], route_class=StrictRoute)
@@ -32,14 +29,9 @@ class Replays(TypedDict):
     replays: list[ReplayView]
 
 
-class ReplaysBody(Asked):
+class ReplaysBody(FilterBody):
     """Which open dead letters of runs, and how fast. Edited parameters need `pipeline`."""
 
-    pipeline: str | None = Field(default=None, max_length=300)
-    step: str | None = Field(default=None, max_length=300)
-    code: str | None = Field(default=None, max_length=300)
-    older_than: str | None = Field(default=None, pattern=AGE)
-    newer_than: str | None = Field(default=None, pattern=AGE)
     parameters: dict[str, Any] = Field(default_factory=dict)
     latest: bool = False
     per_minute: int = Field(default=30, ge=1, le=PER_MINUTE_MAX)
@@ -54,19 +46,9 @@ class ReplaysBody(Asked):
 )
 async def create(at: At, reach: Running, body: ReplaysBody, dry_run: DryRun = False) -> Json:
     """Replay the runs of all dead letters that a filter finds: one first, the rest when that one has completed."""
-    if reach.org is not None:
-        await at.services.orgs.get(reach.org)
-    now = at.services.clock.now()
+    await check_exists(at, reach.org)
     request = replays.ReplaysRequest(
-        wanted=Filter(
-            org=reach.org,
-            pipeline=body.pipeline,
-            step_id=body.step,
-            code=body.code,
-            state=DeadLetterState.OPEN,
-            before=ago(now, body.older_than),
-            after=ago(now, body.newer_than),
-        ),
+        wanted=body.wanted(reach.org, at.services.clock.now()),
         parameters=body.parameters,
         latest=body.latest,
         per_minute=body.per_minute,
@@ -83,8 +65,7 @@ async def create(at: At, reach: Running, body: ReplaysBody, dry_run: DryRun = Fa
 @router.get("/{org}/replays", response_model=Replays, responses=documented(404))
 async def index(at: At, reach: Reading) -> Json:
     """List the replays of an org, or those over all orgs, latest first."""
-    if reach.org is not None:
-        await at.services.orgs.get(reach.org)
+    await check_exists(at, reach.org)
     return Json({"replays": [replay_view(each) for each in await replays.replays_of(at.services, reach.org)]})
 
 

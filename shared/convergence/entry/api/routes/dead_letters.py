@@ -83,6 +83,28 @@ async def _wanted(
 Wanted = Annotated[Filter, Depends(_wanted)]
 
 
+class FilterBody(Asked):
+    """Which open dead letters."""
+
+    pipeline: str | None = Field(default=None, max_length=300)
+    step: str | None = Field(default=None, max_length=300)
+    code: str | None = Field(default=None, max_length=300)
+    older_than: str | None = Field(default=None, pattern=AGE)
+    newer_than: str | None = Field(default=None, pattern=AGE)
+
+    def wanted(self, org: str | None, now: datetime) -> Filter:
+        """Return them as the engine knows them."""
+        return Filter(
+            org=org,
+            pipeline=self.pipeline,
+            step_id=self.step,
+            code=self.code,
+            state=DeadLetterState.OPEN,
+            before=ago(now, self.older_than),
+            after=ago(now, self.newer_than),
+        )
+
+
 class DiscardBody(Asked):
     """Why nothing needs to be done about it."""
 
@@ -108,14 +130,14 @@ async def index(
     cursor: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> Json:
     """List dead letters, latest first; a page with a cursor may hold fewer than `limit`."""
-    await _check_exists(at, wanted.org)
+    await check_exists(at, wanted.org)
     return Json(await views.dead_letters(at.services, wanted, limit=limit, cursor=cursor))
 
 
 @router.get("/{org}/summary", response_model=Summary, responses=documented(404))
 async def summary(at: At, wanted: Wanted) -> Json:
     """Count dead letters by cause: error code, pipeline and step."""
-    await _check_exists(at, wanted.org)
+    await check_exists(at, wanted.org)
     return Json(await views.summary(at.services, wanted))
 
 
@@ -156,6 +178,7 @@ async def discard(letter_id: LetterId, at: At, reach: Running, body: DiscardBody
     return Json(await views.detail(at.services, reach.org, letter_id, payload=reach.caller.kind == "root"))
 
 
-async def _check_exists(at: Any, org: str | None) -> None:
+async def check_exists(at: Any, org: str | None) -> None:
+    """Raise `NotFound` for an org that does not exist; None: all orgs."""
     if org is not None:
         await at.services.orgs.get(org)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from convergence.entry.cli.commands.dead_letters import many, single
+from convergence.entry.cli.commands.dead_letters import discards, many, single
 from convergence.entry.cli.commands.dead_letters.group import command
 
-__all__ = ["command", "many", "single"]
+__all__ = ["command", "discards", "many", "single"]

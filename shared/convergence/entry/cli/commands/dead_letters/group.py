@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeVar
 
@@ -13,6 +13,7 @@ from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.times import duration
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.services import Services
+from convergence.engine.views.dead_letters import CauseView
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
 
@@ -90,6 +91,13 @@ def look(
 
     server = session.server()
     return asyncio.run(reading()) if server is None else server.get(path, query, root=is_every(org))
+
+
+def show_causes(session: Session, causes: Sequence[CauseView]) -> None:
+    """Print how many dead letters each cause has."""
+    rows = [(f"{each['count']:,}", each["code"], each["pipeline"] or "", each["step_id"] or "") for each in causes]
+    if rows:
+        session.out.table(("", "code", "pipeline", "step"), rows, right={0})
 
 
 def _ago(now: datetime, option: str, age: str | None) -> datetime | None:

@@ -21,6 +21,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     is_every,
     look,
     reach_of,
+    show_causes,
     wanted_of,
 )
 from convergence.entry.cli.options import Command
@@ -148,11 +149,7 @@ def _show_plan(session: Session, found: ReplaysPlanView) -> int:
     if session.out.json:
         session.out.data(found)
         return 0
-    rows = [
-        (f"{each['count']:,}", each["code"], each["pipeline"] or "", each["step_id"] or "") for each in found["causes"]
-    ]
-    if rows:
-        session.out.table(("", "code", "pipeline", "step"), rows, right={0})
+    show_causes(session, found["causes"])
     session.out.line(found["text"])
     return 0
 

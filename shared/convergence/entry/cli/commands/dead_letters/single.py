@@ -21,6 +21,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     is_every,
     look,
     reach_of,
+    show_causes,
     wanted_of,
 )
 from convergence.entry.cli.options import Command
@@ -149,13 +150,10 @@ def _path(org: str, letter_id: str) -> str:
 
 
 def _show_causes(session: Session, org: str, found: Summary) -> None:
-    rows = [
-        (f"{each['count']:,}", each["code"], each["pipeline"] or "", each["step_id"] or "") for each in found["causes"]
-    ]
-    if not rows:
+    if not found["causes"]:
         session.out.line(f"{_whose(org)} no such dead letters.")
         return
-    session.out.table(("", "code", "pipeline", "step"), rows, right={0})
+    show_causes(session, found["causes"])
     session.out.line(f"{found['total']:,} dead letters" + ("" if found["complete"] else ", the latest ones only"))
 
 

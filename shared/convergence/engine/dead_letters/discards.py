@@ -1,0 +1,108 @@
+"""Discard all dead letters that a filter finds: counted first, then closed in small commits.
+
+What is closed is not found again, so a call that was interrupted is simply repeated.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final
+
+from convergence.domain.dead_letter import Closed, DeadLetterState
+from convergence.engine.dead_letters.act import check_reason, closing
+from convergence.engine.dead_letters.find import Cause, Filter, pages
+from convergence.engine.retention.expiry import expiry
+from convergence.engine.services import Services
+from convergence.errors import Conflict
+from convergence.ports.documents import Patch
+
+LOOKED_AT_MAX: Final = 10_000  # dead letters, in one call
+_COMMIT_MAX: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class DiscardsPlan:
+    """What would be discarded: dead letters, of so many runs and messages. `complete` is False if there are more."""
+
+    dead_letters: int
+    runs: int
+    messages: int
+    orgs: int
+    causes: list[tuple[Cause, int]]
+    complete: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Discarded:
+    """How many dead letters were discarded; `cursor`, unless it is None, leads to those behind them."""
+
+    dead_letters: int
+    cursor: str | None
+
+
+async def plan_discards(services: Services, wanted: Filter, *, reason: str) -> DiscardsPlan:
+    """Count what `discard_all` would close; store nothing. Raises `InvalidInput` for a reason that says nothing."""
+    check_reason(reason)
+    runs: set[str] = set()
+    orgs: set[str] = set()
+    causes: Counter[Cause] = Counter()
+    messages, complete = 0, True
+    async for page in pages(services, _open(wanted)):
+        complete = page.cursor is None
+        for letter, _ in page.found:
+            causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
+            orgs.add(letter.org)
+            messages += not letter.run_id
+            runs.update([letter.run_id] if letter.run_id else [])
+    return DiscardsPlan(
+        dead_letters=causes.total(),
+        runs=len(runs),
+        messages=messages,
+        orgs=len(orgs),
+        causes=sorted(causes.items(), key=lambda item: (-item[1], item[0])),
+        complete=complete,
+    )
+
+
+async def discard_all(
+    services: Services, wanted: Filter, *, reason: str, by: str, cursor: str | None = None
+) -> Discarded:
+    """Discard the open dead letters that a filter finds, those that there are now; one call looks at so many.
+
+    Raises:
+        InvalidInput: the reason is empty or too long, or the cursor is unknown.
+    """
+    check_reason(reason)
+    now = services.clock.now()
+    closed = Closed(state=DeadLetterState.DISCARDED, at=now, by=by, reason=reason)
+    expiries: dict[str, datetime] = {}
+    present = replace(_open(wanted), before=min(wanted.before or now, now))
+    discarded = 0
+    async for page in pages(services, present, most=LOOKED_AT_MAX, cursor=cursor):
+        cursor = page.cursor
+        writes: list[Patch] = []
+        for letter, _ in page.found:
+            if letter.org not in expiries:
+                expiries[letter.org] = await expiry(services, "dead_letters", letter.org, now)
+            writes.append(closing(letter, closed, expiries[letter.org]))
+        for at in range(0, len(writes), _COMMIT_MAX):
+            discarded += await _commit(services, writes[at : at + _COMMIT_MAX])
+    return Discarded(discarded, cursor)
+
+
+async def _commit(services: Services, writes: Sequence[Patch]) -> int:
+    """Close some; return how many. One that was removed meanwhile is left out."""
+    try:
+        await services.documents.commit(writes)
+    except Conflict:
+        if len(writes) == 1:
+            return 0
+        return sum([await _commit(services, [each]) for each in writes])
+    return len(writes)
+
+
+def _open(wanted: Filter) -> Filter:
+    return replace(wanted, state=DeadLetterState.OPEN)
