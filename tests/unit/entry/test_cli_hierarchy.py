@@ -12,7 +12,7 @@ CSV = "node_id,name,level,parent_id,cost_center\neng,Engineering,department,,470
 def test_a_hierarchy_is_imported_shown_and_searched(acme: Cli, tmp_path: Path) -> None:
     assert acme("hierarchy", "show", "acme", "--json").data == {"levels": [], "nodes": []}
     file = tmp_path / "hierarchy.csv"
-    file.write_text(CSV)
+    file.write_text(CSV, encoding="utf-8-sig")
     assert acme("hierarchy", "import", "acme", str(file)).out == "2 nodes on 2 levels: department > team\n"
     assert acme("hierarchy", "show", "acme").out == CSV
     path = acme("hierarchy", "find", "acme", "cost_center", "4711", "--json").data["path"]

@@ -1,24 +1,22 @@
-"""A container at Azure, through azure-storage-blob: its calls run on threads, few at a time."""
+"""A container at Azure, through azure-storage-blob."""
 
 from __future__ import annotations
 
 import asyncio
-import builtins
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.object_store import Place, StoredObject
 
 if TYPE_CHECKING:
     import httpx
 
-T = TypeVar("T")
-CALLS_AT_ONCE: Final = 4
 SCOPE: Final = "https://storage.azure.com/.default"
 _CONTAINER: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
@@ -28,59 +26,39 @@ _FORMS: Final = (_APP, frozenset({"sas_token"}), frozenset({"account_key"}))
 _ADVICE: Final = "it needs the role Storage Blob Data Reader on the container"
 
 
-class AzureStore:
+class AzureStore(ThreadedStore):
     """One container; `credential` is asked for on first use, `client` made of it on a thread."""
 
     def __init__(self, shown: str, credential: Callable[[], Awaitable[Any]], client: Callable[[Any], Any]) -> None:
-        self._shown, self._credential, self._make = shown, credential, client
-        self._client: Any = None
-        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
-        self._making = asyncio.Lock()
+        super().__init__(shown)
+        self._credential, self._make = credential, client
 
-    async def list(self, prefix: str, *, most: int) -> builtins.list[StoredObject]:
-        """Return the files; see the port."""
-        return await self._call(lambda client: self._list(client, prefix, most), prefix)
+    async def _open(self) -> Any:
+        return await asyncio.to_thread(self._make, await self._credential())
 
-    async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
-        """Download a file; see the port."""
-        return await self._call(lambda client: self._fetch(client, name, into, bytes_max), name)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await asyncio.to_thread(self._client.close)
-
-    def _list(self, client: Any, prefix: str, most: int) -> builtins.list[StoredObject]:
+    def _list(self, client: Any, prefix: str, most: int) -> list[StoredObject]:
         found: list[StoredObject] = []
         for each in client.list_blobs(name_starts_with=prefix):
             found.append(StoredObject(each.name, each.size, each.last_modified, str(each.etag)))
             if len(found) > most:
-                raise StepFailed(f"{self._shown}/{prefix} has more than {most:,} files: name a longer path")
+                raise self._too_many(prefix, most)
         return sorted(found, key=lambda each: each.name)
 
     def _fetch(self, client: Any, name: str, into: Path, bytes_max: int) -> StoredObject:
         download = client.download_blob(name, max_concurrency=1)
         facts = download.properties
         if facts.size > bytes_max:
-            raise StepFailed(f"{self._shown}/{name} has {facts.size:,} bytes, more than {bytes_max:,}")
+            raise self._too_large(name, facts.size, bytes_max)
         with into.open("wb") as target:
             came = download.readinto(target)
         if came != facts.size:
             raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes came")
         return StoredObject(name, facts.size, facts.last_modified, str(facts.etag))
 
-    async def _call(self, work: Callable[[Any], T], name: str) -> T:
+    def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:
         from azure.core.exceptions import AzureError
 
-        async with self._turns:
-            try:
-                async with self._making:
-                    if self._client is None:
-                        credential = await self._credential()
-                        self._client = await asyncio.to_thread(self._make, credential)
-                return await asyncio.to_thread(work, self._client)
-            except AzureError as error:
-                raise azure_error(error, f"{self._shown}/{name}") from error
+        return azure_error(error, shown) if isinstance(error, AzureError) else None
 
 
 def open_azure(place: Place, secret: str, *, http: Callable[[], httpx.AsyncClient], endpoint: str) -> AzureStore:
@@ -89,10 +67,7 @@ def open_azure(place: Place, secret: str, *, http: Callable[[], httpx.AsyncClien
     `secret` is JSON: tenant_id, client_id and client_secret of an app; or sas_token; or account_key. `endpoint` comes
     from the registry of providers; empty for Azure itself. Raises `StepFailed` for what is not of these forms.
     """
-    try:
-        import azure.storage.blob  # noqa: F401
-    except ImportError:
-        raise StepFailed("containers of Azure need azure-storage-blob: install convergence-pipelines[azure]") from None
+    require("azure.storage.blob", "azure", "containers of Azure need azure-storage-blob")
     account = place.options.get("account", "")
     if not _ACCOUNT.fullmatch(account):
         raise StepFailed("source.options.account is not the name of a storage account")

@@ -1,26 +1,24 @@
-"""A bucket at AWS, through boto3: its calls run on threads, few at a time; bytes go straight to the file."""
+"""A bucket at AWS, through boto3; bytes go straight to the file."""
 
 from __future__ import annotations
 
 import asyncio
-import builtins
 import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import orjson
 
+from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.object_store import Place, StoredObject
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError
 
-T = TypeVar("T")
 PIECE: Final = 1 << 20
-CALLS_AT_ONCE: Final = 4
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
 _ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
@@ -37,31 +35,18 @@ _ELSEWHERE: Final = frozenset(
 _ADVICE: Final = "it needs s3:ListBucket on the bucket and s3:GetObject on its files"
 
 
-class S3Store:
+class S3Store(ThreadedStore):
     """One bucket; `client` is made on first use, on a thread."""
 
     def __init__(self, bucket: str, owner: str, client: Callable[[], Any]) -> None:
+        super().__init__(f"s3://{bucket}")
         self._bucket, self._make = bucket, client
         self._more = {"ExpectedBucketOwner": owner} if owner else {}
-        self._client: Any = None
-        self._turns = asyncio.Semaphore(CALLS_AT_ONCE)
-        self._making = asyncio.Lock()
 
-    async def list(self, prefix: str, *, most: int) -> builtins.list[StoredObject]:
-        """Return the files; see the port."""
-        return await self._call(lambda client: self._list(client, prefix, most), f"s3://{self._bucket}/{prefix}")
+    async def _open(self) -> Any:
+        return await asyncio.to_thread(self._make)
 
-    async def fetch(self, name: str, into: Path, *, bytes_max: int) -> StoredObject:
-        """Download a file; see the port."""
-        shown = f"s3://{self._bucket}/{name}"
-        return await self._call(lambda client: self._fetch(client, name, into, bytes_max), shown)
-
-    async def close(self) -> None:
-        """Close the connections."""
-        if self._client is not None:
-            await asyncio.to_thread(self._client.close)
-
-    def _list(self, client: Any, prefix: str, most: int) -> builtins.list[StoredObject]:
+    def _list(self, client: Any, prefix: str, most: int) -> list[StoredObject]:
         found: list[StoredObject] = []
         pages = client.get_paginator("list_objects_v2").paginate(Bucket=self._bucket, Prefix=prefix, **self._more)
         for page in pages:
@@ -71,39 +56,36 @@ class S3Store:
                 if not each["Key"].endswith("/")
             ]
             if len(found) > most:
-                raise StepFailed(f"s3://{self._bucket}/{prefix} has more than {most:,} files: name a longer path")
+                raise self._too_many(prefix, most)
         return sorted(found, key=lambda each: each.name)
 
     def _fetch(self, client: Any, name: str, into: Path, bytes_max: int) -> StoredObject:
         answer = client.get_object(Bucket=self._bucket, Key=name, **self._more)
         size = int(answer["ContentLength"])
         if size > bytes_max:
-            raise StepFailed(f"s3://{self._bucket}/{name} has {size:,} bytes, more than {bytes_max:,}")
+            raise self._too_large(name, size, bytes_max)
         with closing(answer["Body"]) as body, into.open("wb") as target:
             for piece in body.iter_chunks(PIECE):
                 target.write(piece)
             if target.tell() != size:
-                raise Transient(f"s3://{self._bucket}/{name}: {target.tell():,} of {size:,} bytes came")
+                raise Transient(f"{self._shown}/{name}: {target.tell():,} of {size:,} bytes came")
         return StoredObject(name, size, answer["LastModified"], answer["ETag"])
 
-    async def _call(self, work: Callable[[Any], T], shown: str) -> T:
+    def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
-        async with self._turns:
-            try:
-                async with self._making:
-                    if self._client is None:
-                        self._client = await asyncio.to_thread(self._make)
-                return await asyncio.to_thread(work, self._client)
-            except ClientError as error:
-                raise s3_error(error, shown) from error
-            except NoCredentialsError as error:
-                raise StepFailed(
-                    "this installation has no identity at AWS that could assume the role: store access_key_id and"
-                    " secret_access_key too"
-                ) from error
-            except BotoCoreError as error:
-                raise Transient(f"{shown} could not be read: {type(error).__name__}") from error
+        if isinstance(error, ClientError):
+            return s3_error(error, shown)
+        if isinstance(error, NoCredentialsError):
+            return StepFailed(
+                "this installation has no identity at AWS that could assume the role: store access_key_id and"
+                " secret_access_key too"
+            )
+        return (
+            Transient(f"{shown} could not be read: {type(error).__name__}")
+            if isinstance(error, BotoCoreError)
+            else None
+        )
 
 
 def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
@@ -115,10 +97,7 @@ def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
 
     Raises `StepFailed` for what is not of these forms.
     """
-    try:
-        import boto3  # noqa: F401
-    except ImportError:
-        raise StepFailed("buckets of AWS need boto3: install convergence-pipelines[aws]") from None
+    require("boto3", "aws", "buckets of AWS need boto3")
     if not _BUCKET.fullmatch(place.root):
         raise StepFailed(f"{place.root[:70]!r} is not the name of a bucket")
     unknown = place.options.keys() - _OPTIONS
@@ -208,7 +187,7 @@ def _config(endpoint: str) -> Any:
 def s3_error(error: ClientError, shown: str) -> ConvergenceError:
     """Return the product's error for AWS's, with what to do; the request and its signature are left out."""
     detail = error.response.get("Error", {})
-    code, said = str(detail.get("Code", "")), str(detail.get("Message", ""))
+    code, message = str(detail.get("Code", "")), str(detail.get("Message", ""))
     status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
     if error.operation_name == "AssumeRole" and status < 500:
         return CredentialRejected(
@@ -217,7 +196,7 @@ def s3_error(error: ClientError, shown: str) -> ConvergenceError:
         )
     if code == "RequestTimeTooSkewed":
         return StepFailed(f"{shown}: AWS takes the signature for too old: the clock of this machine is wrong")
-    if code.startswith("KMS.") or "kms:" in said:
+    if code.startswith("KMS.") or "kms:" in message:
         return CredentialRejected(f"{shown} is encrypted with a key that the credential may not use: allow kms:Decrypt")
     if code in _MISSING or (status == 404 and code not in _REJECTED):
         return StepFailed(

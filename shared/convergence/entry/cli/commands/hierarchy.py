@@ -9,10 +9,10 @@ from typing import Any
 import click
 
 from convergence.domain.hierarchy import Hierarchy
+from convergence.entry.cli.csv_file import csv_text
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import InvalidInput
 from convergence.tenants.hierarchies import read_hierarchy, store_hierarchy
 from convergence.tenants.hierarchy_csv import read_csv, write_csv
 
@@ -35,7 +35,7 @@ def import_(session: Session, org: str, file: Path) -> int:
     Example:
       convergence hierarchy import acme hierarchy.csv
     """
-    hierarchy = read_csv(_text(file))
+    hierarchy = read_csv(csv_text(file, SIZE_MAX))
 
     async def work() -> None:
         async with session.writing(f"hierarchy import {org}") as writer:
@@ -110,12 +110,3 @@ def _read(session: Session, org: str) -> Hierarchy:
 
 def _path(org: str) -> str:
     return f"/organizations/{quoted(org)}/hierarchy"
-
-
-def _text(file: Path) -> str:
-    if file.stat().st_size > SIZE_MAX:
-        raise InvalidInput(f"{file} has more than {SIZE_MAX:,} bytes")
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file}: not UTF-8 at byte {error.start}") from error

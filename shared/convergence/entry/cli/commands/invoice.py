@@ -13,10 +13,10 @@ import click
 from convergence.domain.invoices import Invoice
 from convergence.engine.billing import record_invoices
 from convergence.entry.cli.commands.period import ACTOR
+from convergence.entry.cli.csv_file import csv_text
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import InvalidInput
 from convergence.tenants.billing import BillingStore
 from convergence.tenants.invoice_csv import read_invoices
 
@@ -43,7 +43,7 @@ def import_(session: Session, org: str, file: Path) -> int:
     Example:
       convergence invoice import acme invoices.csv
     """
-    return _record(session, org, _text(file))
+    return _record(session, org, csv_text(file, SIZE_MAX))
 
 
 @command.command("add", cls=Command)
@@ -163,15 +163,6 @@ def _show(session: Session, invoices: Sequence[dict[str, Any]]) -> int:
     ]
     session.out.table((*names, "total"), rows, right={6})
     return 0
-
-
-def _text(file: Path) -> str:
-    if file.stat().st_size > SIZE_MAX:
-        raise InvalidInput(f"{file} has more than {SIZE_MAX:,} bytes")
-    try:
-        return file.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file}: not UTF-8 at byte {error.start}") from error
 
 
 def _path(org: str) -> str:

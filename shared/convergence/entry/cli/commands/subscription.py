@@ -13,12 +13,12 @@ from convergence.engine.dispatch import dispatch
 from convergence.engine.views import runs as views
 from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import request_for
+from convergence.entry.cli.csv_file import csv_text
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import read_pairs
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import InvalidInput
 
 PIPELINE: Final = "subscription/plans/edit"
 STEP: Final = "store_plans"
@@ -62,7 +62,9 @@ def import_(session: Session, org: str, file: Path, replace: bool) -> int:
       convergence subscription import acme plans.csv --replace
     """
     return _edit(
-        session, org, {"action": "import", "plans_csv": _text(file), "replace": "true" if replace else "false"}
+        session,
+        org,
+        {"action": "import", "plans_csv": csv_text(file, SIZE_MAX), "replace": "true" if replace else "false"},
     )
 
 
@@ -122,12 +124,3 @@ async def _run(session: Session, org: str, parameters: Mapping[str, Any]) -> int
     if found["terms"] > len(found["plans"]):
         session.out.note(f"only the first {len(found['plans'])} of {found['terms']} terms are shown")
     return 0
-
-
-def _text(file: Path) -> str:
-    if file.stat().st_size > SIZE_MAX:
-        raise InvalidInput(f"{file} has more than {SIZE_MAX:,} bytes")
-    try:
-        return file.read_text(encoding="utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise InvalidInput(f"{file}: not UTF-8 at byte {error.start}") from error
