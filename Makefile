@@ -50,7 +50,7 @@ sim: $(VENV)/dev ## Simulate the engine in the worlds SEED … SEED+WORLDS-1
 mutants: $(VENV)/dev ## What unit tests miss: small changes of domain/ (all) and engine/ (ENGINE of them, drawn by SEED)
 	@$(BIN)/python -m tests.mutants --seed $(SEED) --engine $(ENGINE) --jobs $(JOBS)
 
-bench: $(VENV)/dev ## Benchmark the engine; SHAPE=chain|fan|many|api|cold|dashboard|long|load|extract|file|orgs|fleet|procedure|gate|all
+bench: $(VENV)/dev ## Benchmark the engine; SHAPE=api|chain|cold|dashboard|extract|fan|file|fleet|gate|history|load|long|many|orgs|past|procedure|reconcile|schedule|all
 	@$(BIN)/python -m tests.bench $(SHAPE)
 
 emulators: $(VENV)/dev ## Install emulators of Google's services in a separate environment (needs Python 3.13)
