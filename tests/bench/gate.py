@@ -15,9 +15,9 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.providers import load_providers
 from convergence.domain.sql_names import bigquery_name
 from convergence.processors.focus.check import Verdict, check
-from convergence.processors.focus.publish import MINE, scope
 from convergence.processors.focus.rules import load_rules
 from convergence.processors.focus.settings import CANDIDATES, GateSettings
+from convergence.processors.focus.slices import Slice, slice_of
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
 
 ROWS: Final = 1_000_000
@@ -119,7 +119,11 @@ async def _measure(folder: Path, rows: int) -> dict[str, Any]:
 async def _gate(context: WorldContext) -> Verdict:
     registry = load_providers(CONFIGS)
     issuers = [facts.focus.invoice_issuer for facts in registry.providers.values() if facts.focus is not None]
-    return await check(GateSettings(), load_rules(CONFIGS, issuers), context)
+    return await check(GateSettings(), load_rules(CONFIGS, issuers), await _slice(context), CANDIDATES, context)
+
+
+async def _slice(context: WorldContext) -> Slice:
+    return await slice_of(context, CANDIDATES, CANDIDATES, kind="usage", provider="openai")
 
 
 async def _fill(context: WorldContext, rows: int) -> None:
@@ -129,11 +133,13 @@ async def _fill(context: WorldContext, rows: int) -> None:
         f"INSERT INTO {CANDIDATES} ({names}) SELECT {values} FROM"
         f" (SELECT n, CAST(MOD(n, 1000) + 1 AS BIGNUMERIC) / 8 AS quantity FROM UNNEST(GENERATE_ARRAY(1, {rows})) AS n)"
     )
-    given = {name: value for name, value in scope(context).items() if name != "last_day"}
+    given = (await _slice(context)).parameters(sql)
     await context.warehouse.query(sql, given, write=True)
 
 
 async def _nulls(context: WorldContext) -> None:
     columns = context.warehouse.schemas.get(CANDIDATES).columns
     counts = ", ".join(f"COUNTIF(t.{bigquery_name(each.name)} IS NULL) AS c{i}" for i, each in enumerate(columns))
-    await context.warehouse.query(f"SELECT {counts} FROM {CANDIDATES} AS t WHERE {MINE}", scope(context))
+    chosen = await _slice(context)
+    sql = f"SELECT {counts} FROM {CANDIDATES} AS t WHERE {chosen.mine}"
+    await context.warehouse.query(sql, chosen.parameters(sql))

@@ -20,6 +20,7 @@ from tests.unit.processors.expected_costs import FIRST, LAST, expected
 
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
 TO_COPY = {"example/usage/example_elt_pipeline"}  # its API is the reader's own
+BILLS = {"focus/import"}  # that come as files
 OF_USAGE = "FROM cost_data_standard_1_3 WHERE x_UsageKind <> 'subscription'"
 BY_PROVIDER = (
     f"SELECT x_Provider AS provider, SUM(BilledCost) AS cost {OF_USAGE} AND x_CostOrigin <> 'residual' GROUP BY 1"
@@ -231,10 +232,12 @@ def test_a_charge_that_is_not_there_is_an_error(everything: Everything) -> None:
 
 def test_every_pipeline_that_makes_charges_has_a_verdict(everything: Everything) -> None:
     checked = {name: each["focus"] for name, each in everything.by_name().items() if each.get("focus")}
-    assert {"openai/cost/usage_cost", "openai/subscriptions", "genai/payg/gemini"} <= checked.keys()
+    assert {"openai/cost/usage_cost", "openai/subscriptions", "genai/payg/gemini", *BILLS} <= checked.keys()
     for name, (found,) in checked.items():
-        assert (found["failed"], found["waived"]) == ([], []), name
-        assert found["verdict"] == ("empty" if name == "genai/payg/deepseek" else "passed"), name
+        # Who issues a bill that came as a file is not in the registry of providers.
+        failed, word = (["OWN-InvoiceIssuer-001"], "warned") if name in BILLS else ([], "passed")
+        assert (found["failed"], found["waived"]) == (failed, []), name
+        assert found["verdict"] == ("empty" if name == "genai/payg/deepseek" else word), name
     run = everything.by_name()["openai/cost/usage_cost"]
     status = everything.json("status", run["run_id"])
     assert status["focus"] == run["focus"]
@@ -242,7 +245,7 @@ def test_every_pipeline_that_makes_charges_has_a_verdict(everything: Everything)
     assert steps["validate_focus"]["rows_processed"] == steps["validate_focus"]["rows_written"] > 300
     assert "FOCUS: passed (" in everything.call("status", run["run_id"]).stdout
     stored = "SELECT status, COUNT(*) AS n FROM org_meta_focus_results WHERE rule_id = '*' GROUP BY status"
-    assert {row["status"] for row in everything.json("query", "demo", stored)["rows"]} == {"passed", "empty"}
+    assert {row["status"] for row in everything.json("query", "demo", stored)["rows"]} == {"passed", "warned", "empty"}
 
 
 # Rules of the model that are wrong themselves: docs/focus.md says why.
@@ -262,9 +265,7 @@ def test_the_public_validators_find_what_is_wrong_with_themselves_and_nothing_el
     required()
     file = tmp_path / "charges.parquet"
     # The others are published by their own procedures, past the gate: docs/focus.md.
-    checked = (
-        "SELECT * FROM cost_data_standard_1_3 WHERE x_Provider NOT IN ('aws', 'azure', 'focus', 'gcp', 'oci', 'saas')"
-    )
+    checked = "SELECT * FROM cost_data_standard_1_3 WHERE x_Provider NOT IN ('aws', 'azure', 'gcp', 'oci', 'saas')"
     everything.call("query", "demo", checked, "--parquet", str(file))
     rules, failed = validator_failures(file, tmp_path / "validator")
     assert (rules, failed) == (764, MISTAKEN)

@@ -14,7 +14,8 @@ _PATH: Final = re.compile(r"/v1/bills/(aws|azure|oci|focus)/(\d{4})-(0[1-9]|1[0-
 HEAD: Final = (
     "BilledCost,EffectiveCost,ListCost,ListUnitPrice,ContractedCost,ContractedUnitPrice,BillingAccountId,BillingCurrency,"
     "BillingPeriodStart,BillingPeriodEnd,ChargeCategory,ChargeDescription,ChargeFrequency,ChargePeriodStart,"
-    "ChargePeriodEnd,ProviderName,PublisherName,InvoiceIssuerName,ServiceName,ServiceCategory,PricingQuantity,PricingUnit\n"
+    "ChargePeriodEnd,ProviderName,PublisherName,InvoiceIssuerName,ServiceName,ServiceCategory,PricingQuantity,PricingUnit,"
+    "PricingCategory,ConsumedQuantity,ConsumedUnit,SkuId,SkuPriceId,SkuMeter,HostProviderName\n"
 )
 
 
@@ -22,16 +23,17 @@ class Service(NamedTuple):
     """What is charged each day: so many hours at a price."""
 
     name: str
+    sku: str
     category: str
     price: Decimal
 
 
 PROVIDERS: Final = {"aws": "AWS", "azure": "Microsoft", "oci": "Oracle", "focus": "MongoDB"}
 SERVICES: Final = {
-    "aws": (Service("Amazon Elastic Compute Cloud", "Compute", Decimal("0.0416")),),
-    "azure": (Service("Virtual Machines", "Compute", Decimal("0.0384")),),
-    "oci": (Service("COMPUTE", "Compute", Decimal("0.0255")),),
-    "focus": (Service("Atlas", "Databases", Decimal("0.08")),),
+    "aws": (Service("Amazon Elastic Compute Cloud", "T3HOURS", "Compute", Decimal("0.0416")),),
+    "azure": (Service("Virtual Machines", "B2SHOURS", "Compute", Decimal("0.0384")),),
+    "oci": (Service("COMPUTE", "B97384", "Compute", Decimal("0.0255")),),
+    "focus": (Service("Atlas", "M10HOURS", "Databases", Decimal("0.08")),),
 }
 
 
@@ -63,7 +65,8 @@ def _lines(bill: str, month: date) -> list[str]:
         f"{_cost(service, number)},{service.price},{bill}-account,USD,{month}T00:00:00Z,{following}T00:00:00Z,Usage,"
         f"{service.name},Usage-Based,{month + timedelta(days=number - 1)}T00:00:00Z,"
         f"{month + timedelta(days=number)}T00:00:00Z,{provider},{provider},{provider},{service.name},"
-        f"{service.category},{_hours(number)},Hours\n"
+        f"{service.category},{_hours(number)},Hours,Standard,{_hours(number)},Hours,"
+        f"{service.sku},{service.sku},Instance Hours,{provider}\n"
         for service in SERVICES[bill]
         for number in range(1, days + 1)
     ]

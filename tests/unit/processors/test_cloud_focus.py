@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
+import shutil
+from datetime import date
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
+
+from convergence.domain.billing_periods import Change, PeriodKey
 from convergence.ports.warehouse import Scope, Statement
+from convergence.tenants.billing import BillingStore
 from tests.unit.processors.bills import FILES, charges, put, read, running, total
-from tests.unit.processors.installation import ORG, Here
+from tests.unit.processors.installation import CONFIGS, ORG, Here, installed
 
 SEPTEMBER = {"start_date": "2024-09-10", "end_date": "2024-09-10"}
 
@@ -21,7 +28,10 @@ def test_a_real_focus_1_0_file_adds_up(tmp_path: Path) -> None:
 
     async def work(here: Here) -> None:
         for _ in range(2):
-            await here.good("focus/import", path="focus/%Y-%m/", **SEPTEMBER)
+            step = (await here.good("focus/import", path="focus/%Y-%m/", **SEPTEMBER))["validate_focus"]
+            assert (step["rows_processed"], step["rows_written"], step["focus"]["verdict"]) == (999, 999, "warned")
+            assert set(step["focus"]["waived"]) == {f"CAU-ContractedCost-C-00{number}-M" for number in (3, 4)}
+            assert "OWN-InvoiceIssuer-001" in step["focus"]["failed"]
             sums = "COUNT(*), SUM(BilledCost), SUM(EffectiveCost), SUM(ListCost), SUM(ContractedCost)"
             [(count, *found)] = await charges(here, sums)
             assert count == len(september) == 999
@@ -29,9 +39,9 @@ def test_a_real_focus_1_0_file_adds_up(tmp_path: Path) -> None:
             assert found == [total(september, name) for name in names]
         [(missing,)] = await charges(here, "COUNT(*)", "WHERE ContractedCost IS NULL")
         assert missing == 6
-        assert await charges(here, "DISTINCT x_DatasetChanges", "WHERE ContractedCost IS NULL") == [
-            ("ContractedCost: the source does not say it",)
-        ]
+        changes = await charges(here, "DISTINCT x_DatasetChanges", "WHERE ContractedCost IS NULL ORDER BY 1")
+        unknown = "ContractedCost: the source does not say it"
+        assert changes == [(unknown,), (f"{unknown}; SkuPriceId: SkuId, the source does not say it",)]
         providers = await charges(here, "ServiceProviderName, COUNT(*)", "GROUP BY 1 ORDER BY 1")
         assert providers == [("AWS", 942), ("Microsoft", 51), ("Oracle", 6)]
         [reason] = await here.rows("SELECT reason FROM org_meta_quarantine_rows")
@@ -74,6 +84,135 @@ def test_focus_1_4_has_one_name_of_the_provider_and_0_may_mean_unknown(tmp_path:
         assert await charges(here, "BilledCost") == [(Decimal(2),)]
 
     running(tmp_path, work)
+
+
+def test_what_a_file_of_focus_1_0_lacks_is_filled_from_the_row_itself(tmp_path: Path) -> None:
+    """It is older than PricingCurrency, ServiceSubcategory and the types of accounts; Oracle has no SkuPriceId."""
+    put(tmp_path, "focus/2024-09/bill.csv", (FILES / "focus_1.0_sample_1000.csv").read_bytes())
+    files = {row["Id"]: row for row in read("focus_1.0_sample_1000.csv") if row["BillingPeriodStart"] < "2024-10"}
+
+    def said(row: dict[str, str], name: str) -> str | None:
+        return None if row[name] in {"", "NULL"} else row[name]
+
+    async def work(here: Here) -> None:
+        await here.good("focus/import", path="focus/%Y-%m/", **SEPTEMBER)
+        found = await here.rows("SELECT *, JSON_VALUE(x_SourceColumns, '$.x_Id') AS id FROM cost_data_standard_1_3")
+        assert {row["id"] for row in found} == files.keys()
+        for row in found:
+            file = files[row["id"]]
+            sku, price = said(file, "SkuId"), said(file, "SkuPriceId")
+            assert row["SkuPriceId"] == (price or (sku if file["ChargeCategory"] in {"Usage", "Purchase"} else None))
+            assert row["PricingCurrency"] == file["BillingCurrency"]
+            assert row["PricingCurrencyEffectiveCost"] == Decimal(file["EffectiveCost"])
+            listed = said(file, "ListUnitPrice")
+            assert row["PricingCurrencyListUnitPrice"] == (None if listed is None else Decimal(listed))
+            region = said(file, "RegionId"), said(file, "RegionName")
+            assert (row["RegionId"], row["RegionName"]) == (region[0] or region[1], region[1] or region[0])
+            assert row["ServiceSubcategory"] == f"Other ({file['ServiceCategory']})"
+            assert row["ResourceType"] == (
+                said(file, "ResourceType") or (file["ServiceName"] if row["ResourceId"] else None)
+            )
+            assert row["ChargeFrequency"] in {"Usage-Based", "One-Time", "Recurring"}
+
+    running(tmp_path, work)
+
+
+def test_a_charge_that_breaks_a_rule_of_sums_stops_the_file_and_what_was_there_stays(tmp_path: Path) -> None:
+    put(tmp_path, "f/bill.csv", (FOCUS_1_4 + row("2", "2", "2")).encode())
+
+    async def work(here: Here) -> None:
+        await here.good("focus/import", path="f/", **SEPTEMBER)
+        broken = row("3", "3", "3") + row("4", "4", "4").replace(",Usage,", ",Fee,")
+        put(tmp_path, "f/bill.csv", (FOCUS_1_4 + broken).encode())
+        run = await here.run("focus/import", path="f/", **SEPTEMBER)
+        assert run.status == "failed"
+        assert "CAU-ChargeCategory-C-003-M" in (run.error or {})["message"]
+        assert "ChargeCategory: charge" in (run.error or {})["message"]
+        assert await charges(here, "BilledCost") == [(Decimal(2),)]
+
+    running(tmp_path, work)
+
+
+def test_a_closed_period_of_a_bill_refuses_another_delivery(tmp_path: Path) -> None:
+    put(tmp_path, "f/bill.csv", (FOCUS_1_4 + row("2", "2", "2")).encode())
+    key = PeriodKey(date(2024, 9, 1), "MongoDB", "acc")
+
+    async def work(here: Here) -> None:
+        await here.good("focus/import", path="f/", **SEPTEMBER)
+        services = here.installation.services
+        now = services.clock.now()
+        await BillingStore(services.documents).move(ORG, key, Change(status="Closed", at=now, actor="tester"))
+        await here.good("focus/import", path="f/", **SEPTEMBER)  # the same charges again
+        # A charge of another day, which the run's own days do not have.
+        more = row("2", "2", "2") + row("1", "1", "1", "2024-09-05T00:00:00Z")
+        put(tmp_path, "f/bill.csv", (FOCUS_1_4 + more).encode())
+        refused = await here.run("focus/import", path="f/", **SEPTEMBER)
+        assert (refused.status, (refused.error or {})["code"]) == ("failed", "period.closed")
+        assert "MongoDB, account acc, 2024-09 (1 charges)" in (refused.error or {})["message"]
+        assert await charges(here, "BilledCost") == [(Decimal(2),)]
+
+    running(tmp_path, work)
+
+
+# The steps behind load_files of focus/import as earlier releases had it, and of a copy that calls the procedure itself.
+OF_EARLIER_RELEASES = {
+    "step": """
+    ps_type: cloud.focus_converter
+    depends_on: [load_files]
+    config: {table: focus_billing_daily_raw, provider_name: "{provider_name}"}
+    destination: {table: cost_data_standard_1_3}
+""",
+    "call": """
+    ps_type: generic.procedure_executor
+    depends_on: [load_files]
+    config:
+      repeatable: true
+      procedure: {name: sp_cloud_convert_focus_1_3, dataset: organizations}
+      tables: [focus_billing_daily_raw, cost_data_candidate_1_3]
+      parameters:
+        - {name: p_org_slug, type: STRING, value: "{org_slug}"}
+        - {name: p_pipeline_id, type: STRING, value: "{pipeline_id}"}
+        - {name: p_credential_id, type: STRING, value: "{credential_id}"}
+        - {name: p_run_id, type: STRING, value: "{run_id}"}
+        - {name: p_start_date, type: DATE, value: "{start_date}"}
+        - {name: p_end_date, type: DATE, value: "{end_date}"}
+        - {name: p_table, type: STRING, value: focus_billing_daily_raw}
+        - {name: p_provider, type: STRING, value: focus}
+        - {name: p_provider_name, type: STRING, value: "{provider_name}"}
+    destination: {table: cost_data_standard_1_3}
+""",
+}
+
+
+@pytest.mark.parametrize("form", OF_EARLIER_RELEASES)
+def test_a_copy_of_an_earlier_release_publishes_the_same_charges_unchecked(tmp_path: Path, form: str) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    text = (configs / "focus/import.yml").read_text()
+    steps, _, _ = text.replace("-focus-import", "-focus-older").partition("  - step_id: convert_focus\n")
+    (configs / "focus/older.yml").write_text(f"{steps}  - step_id: convert_focus{OF_EARLIER_RELEASES[form]}")
+    broken = row("4", "4", "4").replace("USD", "XXY")  # not a currency: the gate would stop it
+    shown = "BilledCost, ServiceName, x_ChargeId, x_SourceTable, x_credential_id, DATE(ChargePeriodStart)"
+
+    async def work() -> None:
+        async with installed(tmp_path / "data", configs=configs) as here:
+            put(tmp_path / "data", "f/bill.csv", (FOCUS_1_4 + row("2", "2", "2") + row("3", "3", "3")).encode())
+            await here.good("focus/import", path="f/", **SEPTEMBER)
+            checked = await charges(here, shown, "ORDER BY x_ChargeId")
+            scope = Scope(dataset=f"{ORG}_dev", writable=True)
+            for table in ("cost_data_standard_1_3", "cost_data_candidate_1_3", "focus_billing_daily_raw"):
+                delete = Statement(f"DELETE FROM {table} WHERE TRUE", scope=scope)
+                await here.installation.services.warehouse.query(delete)
+            for _ in range(2):
+                await here.good("focus/older", path="f/", **SEPTEMBER)
+                found = await charges(here, shown, "ORDER BY BilledCost")
+                assert sorted(each[0] for each in found) == [2, 3]
+                assert {each[1:2] + each[3:] for each in found} == {each[1:2] + each[3:] for each in checked}
+            put(tmp_path / "data", "f/bill.csv", (FOCUS_1_4 + broken).encode())
+            await here.good("focus/older", path="f/", currencies=["XXY"], **SEPTEMBER)
+            assert await charges(here, "BilledCost, BillingCurrency") == [(Decimal(4), "XXY")]
+
+    asyncio.run(work())
 
 
 def test_a_bill_that_two_pipelines_load_is_not_counted_twice(tmp_path: Path) -> None:

@@ -6,10 +6,10 @@ import asyncio
 import csv
 import json
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import pytest
 from sqlglot import exp
@@ -18,9 +18,13 @@ from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import PARTITION_BY
+from convergence.processors.focus.check import refuse_mistakes
 from convergence.processors.focus.publish import publication, publish
 from convergence.processors.focus.rule_model import compiled
 from convergence.processors.focus.rules import OF_COLUMNS, OF_GROUPS, Rule, load_rules
+from convergence.processors.focus.settings import GateSettings
+from convergence.processors.focus.slices import Kind, Slice, slice_of
+from convergence.processors.focus.sources import load_sources, of_source
 from tests.referees import opinions
 from tests.referees.opinions import published_model
 from tests.repo.dml_bounds import changes_of, is_bounded
@@ -264,10 +268,12 @@ def test_every_rule_about_single_rows_finds_the_row_that_breaks_it() -> None:
     assert world(work) == []
 
 
-@pytest.mark.parametrize(("kind", "takes_over"), [("usage", True), ("usage", False), ("seats", False)])
-def test_a_publication_changes_the_days_of_its_run_only(kind: Literal["usage", "seats"], takes_over: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "takes_over"), [("usage", True), *((kind, False) for kind in ("usage", "seats", "subscriptions", "bill"))]
+)
+def test_a_publication_changes_the_days_of_its_run_only(kind: Kind, takes_over: bool) -> None:
     columns = {"BilledCost": "BIGNUMERIC", "ServiceName": "STRING", "x_pipeline_run_date": "DATE"}
-    sql = publication(CANDIDATES, VISIBLE, columns, kind, "FALSE", takes_over=takes_over)
+    sql = publication(CANDIDATES, VISIBLE, columns, Slice(kind, {}), "FALSE", takes_over=takes_over)
     [(table, tree)] = changes_of(sql)
     assert table == VISIBLE
     assert is_bounded(tree, PARTITION_BY)
@@ -284,13 +290,95 @@ def test_what_a_whole_accounts_bill_says_too_goes_with_the_charges_that_replace_
         context.pipeline_id = "genai"
         await load(context, CANDIDATES, [charge(3, x_UsageKind="bill", BilledCost=None)])
         with pytest.raises(ConvergenceError, match="BilledCost"):
-            await publish(context, CANDIDATES, VISIBLE, provider="gemini", kind="usage")
+            await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini"))
         assert await visible(context) == ["c1", "c2"]
         await load(context, CANDIDATES, [charge(3, x_UsageKind="bill"), charge(4, x_UsageKind="bill")])
-        assert await publish(context, CANDIDATES, VISIBLE, provider="gemini", kind="usage") == 2
+        assert await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini")) == 2
         assert await visible(context) == ["c2", "c3", "c4"]
 
     world(work)
+
+
+async def usage_of(context: WorldContext, provider: str) -> Slice:
+    return await slice_of(context, CANDIDATES, VISIBLE, kind="usage", provider=provider)
+
+
+BILL = {"kind": "bill", "bill_table": "cloud_aws_billing_raw_daily"}
+OF_BILL = {"x_SourceTable": BILL["bill_table"], "x_Provider": "aws", "x_UsageKind": None}
+
+
+def test_a_bill_replaces_its_billing_periods_whoever_loaded_them_and_on_whatever_day() -> None:
+    october = {"BillingPeriodStart": "2026-10-01T00:00:00Z", "BillingPeriodEnd": "2026-11-01T00:00:00Z"}
+
+    async def work(context: WorldContext) -> None:
+        november, late = context.start_date, context.start_date.replace(day=1) - timedelta(days=1)
+        await load(context, VISIBLE, [charge(1, **OF_BILL), charge(2), charge(3, **OF_BILL, **october)])
+        # Billed in November for a day of October, and loaded by another pipeline with another credential.
+        context.start_date = context.end_date = late
+        context.pipeline_id, context.credential_id = "another", "another"
+        await load(context, VISIBLE, [charge(4, **OF_BILL)])
+        await load(context, CANDIDATES, [charge(5, **OF_BILL)])
+        context.start_date = context.end_date = november
+        context.pipeline_id, context.credential_id = "mine", "mine"
+        answer = await gate(context, [charge(6, **OF_BILL)], **BILL)
+        assert (answer["rows_processed"], answer["rows_written"]) == (2, 2)
+        assert await visible(context) == ["c2", "c3", "c5", "c6"]
+        # The whole period is compared: a charge of the other day would appear twice.
+        with pytest.raises(StepFailed, match="OWN-Charge-002"):
+            await gate(context, [charge(5, **OF_BILL)], **BILL)
+        assert await visible(context) == ["c2", "c3", "c5", "c6"]
+
+    world(work)
+
+
+def test_a_bill_needs_its_table() -> None:
+    for config in ({"kind": "bill"}, {"bill_table": "cloud_aws_billing_raw_daily"}):
+        with pytest.raises(StepFailed, match="bill_table is the raw table of a bill"):
+            world(lambda context, config=config: gate(context, [charge(1)], **config))
+
+
+def test_a_credit_may_stand_beside_a_charge_of_another_day_of_its_billing_period() -> None:
+    credit = charge(2, ChargeCategory="Credit", ConsumedQuantity=None, ConsumedUnit=None)
+    later = {"BillingPeriodStart": "2026-12-01T00:00:00Z", "BillingPeriodEnd": "2027-01-01T00:00:00Z"}
+
+    async def work(context: WorldContext) -> None:
+        first = context.start_date
+        await gate(context, [charge(1)])
+        context.start_date = context.end_date = first + timedelta(days=3)
+        assert (await gate(context, [credit]))["focus"]["verdict"] == "passed"
+        with pytest.raises(StepFailed, match="OWN-Credit-001"):
+            await gate(context, [{**credit, **later}])
+        # The charge of the other day goes with the same publication: then there is none left.
+        context.start_date = first
+        with pytest.raises(StepFailed, match="OWN-Credit-001"):
+            await gate(context, [credit])
+
+    world(work)
+
+
+def test_what_is_known_about_a_source_applies_unless_the_step_says_otherwise() -> None:
+    rule = "CAU-ContractedUnitPrice-C-009-M"
+    price = {"ContractedUnitPrice": Decimal(-3), "PricingCurrencyContractedUnitPrice": Decimal(-3)}
+    costs = ("BilledCost", "EffectiveCost", "ContractedCost", "PricingCurrencyEffectiveCost")
+    negative = charge(1, **price, **dict.fromkeys(costs, Decimal(-6)))
+
+    async def work(context: WorldContext) -> None:
+        with pytest.raises(StepFailed, match=rule):
+            await gate(context, [negative])
+        assert (await gate(context, [negative], source="focus"))["focus"]["failed"] == [rule]
+        with pytest.raises(StepFailed, match=rule):
+            await gate(context, [negative], source="focus", policy={rule: "stop"})
+
+    world(work)
+
+
+def test_the_shipped_policies_name_rules_that_exist_and_waivers_that_hold() -> None:
+    rules = load_rules(CONFIGS, ["OpenAI"])
+    groups = load_sources(CONFIGS).groups
+    assert groups
+    for group in groups:
+        for source in group.sources:
+            refuse_mistakes(of_source(GateSettings(source=source), CONFIGS, source), rules, date(2026, 11, 29))
 
 
 async def load(context: WorldContext, table: str, rows: Sequence[Mapping[str, Any]]) -> None:

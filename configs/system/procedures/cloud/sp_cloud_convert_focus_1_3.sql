@@ -1,20 +1,6 @@
--- Bills that came as files, as FOCUS 1.3 charges: one row of cost_data_standard_1_3 for each row of the raw table p_table
--- whose billing period begins between the months of p_start_date and p_end_date. All charges of these periods and this
--- raw table are replaced, so what a newer delivery no longer has goes. BilledCost adds up to the raw rows, or the procedure
--- fails and changes nothing.
---
--- FOCUS files of any version are taken as they are: ServiceProviderName and ProviderName stand for each other (1.3 has
--- both, 1.4 the first only). A list or contracted cost of 0 beside a cost and without a price means that it is not known
--- (finops-toolkit, issues 873 and 874): it becomes null, never a guess, and x_DatasetChanges says so.
---
--- AWS Cost and Usage Reports: kinds of lines and effective costs as AWS amortises them
--- (https://docs.aws.amazon.com/cur/latest/userguide/Lineitem-columns.html,
--- https://docs.aws.amazon.com/cur/latest/userguide/reservation-columns.html and savings-plans-columns.html).
--- Azure cost exports: charge types as in
--- https://learn.microsoft.com/azure/cost-management-billing/dataset-schema/cost-usage-details-ea. An amortised export has
--- the cost of reservations in the usage, so its billed cost is that of the export.
--- OCI cost reports: a line that is a correction stands beside the line that it corrects
--- (https://docs.oracle.com/iaas/Content/Billing/Concepts/usagereportsoverview.htm). They have no list price.
+-- Bills that came as files, as FOCUS 1.3 charges that are visible at once: the candidates of
+-- sp_cloud_focus_candidates_1_3, published unchecked. For pipelines of earlier releases that call it themselves; with
+-- generic.focus_gate the charges are checked first, and those of closed billing periods stay as they are.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_convert_focus_1_3(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -27,73 +13,28 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_convert_focus_
   IN p_provider_name STRING
 )
 BEGIN
-  DECLARE v_first, v_first_charge, v_last_charge DATE;
-  DECLARE v_wrong STRING;
+  DECLARE v_month, v_first_visible, v_last_visible DATE;
 
-  ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
-  SET v_first = DATE_TRUNC(p_start_date, MONTH);
-
-  CREATE TEMP TABLE raw_charges AS
-  SELECT * FROM cloud_aws_billing_raw_daily
-  WHERE p_table = 'cloud_aws_billing_raw_daily' AND x_org_slug = p_org_slug
-    AND x_pipeline_run_date BETWEEN v_first AND p_end_date
-  UNION ALL
-  SELECT * FROM cloud_azure_billing_raw_daily
-  WHERE p_table = 'cloud_azure_billing_raw_daily' AND x_org_slug = p_org_slug
-    AND x_pipeline_run_date BETWEEN v_first AND p_end_date
-  UNION ALL
-  SELECT * FROM cloud_oci_billing_raw_daily
-  WHERE p_table = 'cloud_oci_billing_raw_daily' AND x_org_slug = p_org_slug
-    AND x_pipeline_run_date BETWEEN v_first AND p_end_date
-  UNION ALL
-  SELECT * FROM focus_billing_daily_raw
-  WHERE p_table = 'focus_billing_daily_raw' AND x_org_slug = p_org_slug
-    AND x_pipeline_run_date BETWEEN v_first AND p_end_date;
-
-  SET v_wrong = (
-    SELECT MIN(CONCAT('account ', account, ', period ', CAST(period AS STRING), ': ', names))
-    FROM (
-      SELECT COALESCE(BillingAccountId, '') AS account, x_pipeline_run_date AS period, source_format,
-        STRING_AGG(DISTINCT CONCAT(x_pipeline_id, ' ', x_credential_id), ' and ') AS names,
-        COUNT(DISTINCT CONCAT(x_pipeline_id, ' ', x_credential_id)) AS sources
-      FROM raw_charges
-      GROUP BY account, period, source_format
-    )
-    WHERE sources > 1
+  CALL `{project_id}.organizations`.sp_cloud_focus_candidates_1_3(
+    p_org_slug, p_pipeline_id, p_credential_id, p_run_id, p_start_date, p_end_date, p_table, p_provider, p_provider_name
   );
-  IF v_wrong IS NOT NULL THEN
-    RAISE USING MESSAGE = CONCAT('the same bill is loaded twice and would count twice: ', v_wrong);
-  END IF;
-
-  SET v_wrong = (
-    SELECT MIN(CONCAT(CAST(x_pipeline_run_date AS STRING), ' has files of the forms ', forms))
-    FROM (
-      SELECT x_pipeline_run_date, STRING_AGG(DISTINCT source_format, ' and ') AS forms,
-        COUNT(DISTINCT source_format) AS count_of_forms
-      FROM raw_charges
-      GROUP BY x_pipeline_run_date, BillingAccountId
-    )
-    WHERE count_of_forms > 1
-  );
-  IF v_wrong IS NOT NULL THEN
-    RAISE USING MESSAGE = CONCAT('two exports of one account would count twice: ', v_wrong);
-  END IF;
+  SET v_month = DATE_TRUNC(p_start_date, MONTH);
 
   -- Charges of a period may be of days before or behind it: the days that are there bound what the DELETE reads.
-  SET v_first_charge = (
+  SET v_first_visible = (
     SELECT MIN(x_pipeline_run_date) FROM cost_data_standard_1_3
     WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
-      AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date
+      AND DATE(BillingPeriodStart) BETWEEN v_month AND p_end_date
   );
-  SET v_last_charge = (
+  SET v_last_visible = (
     SELECT MAX(x_pipeline_run_date) FROM cost_data_standard_1_3
     WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
-      AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date
+      AND DATE(BillingPeriodStart) BETWEEN v_month AND p_end_date
   );
   DELETE FROM cost_data_standard_1_3
   WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
-    AND x_pipeline_run_date BETWEEN v_first_charge AND v_last_charge
-    AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date;
+    AND x_pipeline_run_date BETWEEN v_first_visible AND v_last_visible
+    AND DATE(BillingPeriodStart) BETWEEN v_month AND p_end_date;
 
   INSERT INTO cost_data_standard_1_3 (
     AllocatedMethodDetails, AllocatedMethodId, AllocatedResourceId, AllocatedResourceName, AllocatedTags,
@@ -105,194 +46,30 @@ BEGIN
     ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceId, InvoiceIssuerName, ListCost, ListUnitPrice,
     PricingCategory, PricingCurrency, PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost,
     PricingCurrencyListUnitPrice, PricingQuantity, PricingUnit, ProviderName, PublisherName, RegionId, RegionName,
-    ResourceId, ResourceName, ResourceType, ServiceCategory, ServiceName, ServiceProviderName, ServiceSubcategory, SkuId,
-    SkuMeter, SkuPriceDetails, SkuPriceId, SubAccountId, SubAccountName, SubAccountType, Tags,
-    x_Provider, x_ChargeKind, x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId,
-    x_DatasetChanges, x_SourceColumns,
-    x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
-  )
-  WITH services AS (  -- codes and names of the sources; others are Other. Categories: FOCUS 1.3, ServiceCategory
-    SELECT * FROM UNNEST([
-      STRUCT('AmazonEC2' AS code, 'Compute' AS service_category), STRUCT('AWSLambda', 'Compute'),
-      STRUCT('AmazonECS', 'Compute'), STRUCT('AmazonEKS', 'Compute'), STRUCT('AmazonS3', 'Storage'),
-      STRUCT('AmazonS3GlacierDeepArchive', 'Storage'), STRUCT('AmazonEFS', 'Storage'), STRUCT('AWSBackup', 'Storage'),
-      STRUCT('AmazonRDS', 'Databases'), STRUCT('AmazonDynamoDB', 'Databases'), STRUCT('AmazonElastiCache', 'Databases'),
-      STRUCT('AmazonRedshift', 'Analytics'), STRUCT('AmazonAthena', 'Analytics'), STRUCT('AWSGlue', 'Analytics'),
-      STRUCT('AmazonBedrock', 'AI and Machine Learning'), STRUCT('AmazonSageMaker', 'AI and Machine Learning'),
-      STRUCT('AWSQueueService', 'Integration'), STRUCT('AmazonSNS', 'Integration'), STRUCT('AWSEvents', 'Integration'),
-      STRUCT('AmazonApiGateway', 'Integration'), STRUCT('AmazonVPC', 'Networking'),
-      STRUCT('AmazonCloudFront', 'Networking'), STRUCT('AmazonRoute53', 'Networking'), STRUCT('AWSELB', 'Networking'),
-      STRUCT('AmazonCloudWatch', 'Management and Governance'), STRUCT('AWSCloudTrail', 'Management and Governance'),
-      STRUCT('AWSConfig', 'Management and Governance'), STRUCT('awskms', 'Security'),
-      STRUCT('AWSSecretsManager', 'Security'), STRUCT('AmazonGuardDuty', 'Security'), STRUCT('awswaf', 'Security'),
-      STRUCT('Virtual Machines', 'Compute'), STRUCT('Azure App Service', 'Compute'), STRUCT('Functions', 'Compute'),
-      STRUCT('Container Instances', 'Compute'), STRUCT('Azure Kubernetes Service', 'Compute'),
-      STRUCT('Storage', 'Storage'), STRUCT('Backup', 'Storage'), STRUCT('SQL Database', 'Databases'),
-      STRUCT('SQL Managed Instance', 'Databases'), STRUCT('Azure Cosmos DB', 'Databases'),
-      STRUCT('Azure Database for PostgreSQL', 'Databases'), STRUCT('Redis Cache', 'Databases'),
-      STRUCT('Azure OpenAI', 'AI and Machine Learning'), STRUCT('Cognitive Services', 'AI and Machine Learning'),
-      STRUCT('Azure Machine Learning', 'AI and Machine Learning'), STRUCT('Azure Databricks', 'Analytics'),
-      STRUCT('Azure Data Factory v2', 'Analytics'), STRUCT('Azure Synapse Analytics', 'Analytics'),
-      STRUCT('Virtual Network', 'Networking'), STRUCT('Bandwidth', 'Networking'), STRUCT('Load Balancer', 'Networking'),
-      STRUCT('Azure DNS', 'Networking'), STRUCT('VPN Gateway', 'Networking'), STRUCT('Event Hubs', 'Integration'),
-      STRUCT('Service Bus', 'Integration'), STRUCT('Key Vault', 'Security'),
-      STRUCT('Microsoft Defender for Cloud', 'Security'), STRUCT('Azure Monitor', 'Management and Governance'),
-      STRUCT('Log Analytics', 'Management and Governance'), STRUCT('COMPUTE', 'Compute'), STRUCT('FUNCTIONS', 'Compute'),
-      STRUCT('BLOCK_STORAGE', 'Storage'), STRUCT('OBJECTSTORE', 'Storage'), STRUCT('FILE_STORAGE', 'Storage'),
-      STRUCT('DATABASE', 'Databases'), STRUCT('NETWORK', 'Networking'), STRUCT('LOAD_BALANCER', 'Networking'),
-      STRUCT('TELEMETRY', 'Management and Governance'), STRUCT('LOGGING', 'Management and Governance'),
-      STRUCT('KEY_MANAGEMENT_SERVICE', 'Security'), STRUCT('VAULT', 'Security')
-    ])
-  ),
-  named AS (
-    SELECT
-      raw_charges.*,
-      COALESCE(ServiceProviderName, ProviderName, p_provider_name) AS service_provider,
-      CASE
-        WHEN source_format = 'focus' THEN ChargeCategory
-        WHEN source_format = 'aws_cur' THEN CASE
-          WHEN line_type IN ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage') THEN 'Usage'
-          WHEN line_type = 'Tax' THEN 'Tax'
-          WHEN line_type IN ('Fee', 'RIFee', 'SavingsPlanRecurringFee', 'SavingsPlanUpfrontFee') THEN 'Purchase'
-          WHEN line_type IN ('Credit', 'Refund') THEN 'Credit'
-          ELSE 'Adjustment' END
-        WHEN source_format = 'azure_cost' THEN CASE
-          WHEN line_type IN ('Usage', 'UnusedReservation', 'UnusedSavingsPlan') THEN 'Usage'
-          WHEN line_type = 'Purchase' THEN 'Purchase'
-          WHEN line_type = 'Tax' THEN 'Tax'
-          WHEN line_type IN ('Credit', 'Refund') THEN 'Credit'
-          ELSE 'Adjustment' END
-        ELSE 'Usage'
-      END AS category,
-      CASE
-        WHEN source_format <> 'aws_cur' THEN COALESCE(EffectiveCost, BilledCost)
-        WHEN line_type = 'DiscountedUsage' THEN COALESCE(reservation_effective_cost, BilledCost)
-        WHEN line_type = 'RIFee' THEN COALESCE(reservation_unused_upfront, 0) + COALESCE(reservation_unused_recurring, 0)
-        WHEN line_type = 'SavingsPlanCoveredUsage' THEN COALESCE(savings_plan_effective_cost, BilledCost)
-        WHEN line_type = 'SavingsPlanRecurringFee'
-          THEN COALESCE(savings_plan_commitment, 0) - COALESCE(savings_plan_used, 0)
-        WHEN line_type IN ('SavingsPlanNegation', 'SavingsPlanUpfrontFee') THEN BIGNUMERIC '0'
-        WHEN line_type = 'Fee' AND reservation_id IS NOT NULL THEN BIGNUMERIC '0'
-        ELSE BilledCost
-      END AS effective
-    FROM raw_charges
-  ),
-  known AS (
-    SELECT
-      named.*,
-      ListCost = 0 AND effective > 0 AND COALESCE(ListUnitPrice, 0) = 0 AS list_unknown,
-      ContractedCost = 0 AND effective > 0 AND COALESCE(ContractedUnitPrice, 0) = 0 AS contracted_unknown,
-      COALESCE(savings_plan_id, reservation_id) AS commitment_id
-    FROM named
+    ResourceId, ResourceName, ResourceType, ServiceCategory, ServiceName, ServiceProviderName, ServiceSubcategory,
+    SkuId, SkuMeter, SkuPriceDetails, SkuPriceId, SubAccountId, SubAccountName, SubAccountType, Tags, x_Provider,
+    x_ChargeKind, x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId, x_DatasetChanges,
+    x_SourceColumns, x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at,
+    x_ingestion_date
   )
   SELECT
     AllocatedMethodDetails, AllocatedMethodId, AllocatedResourceId, AllocatedResourceName, AllocatedTags,
-    AvailabilityZone,
-    BilledCost,
-    COALESCE(BillingAccountId, SubAccountId, p_org_slug),
-    COALESCE(BillingAccountName, BillingAccountId),
-    BillingAccountType,
-    BillingCurrency,
-    COALESCE(BillingPeriodEnd, TIMESTAMP(DATE_ADD(DATE_TRUNC(DATE(BillingPeriodStart), MONTH), INTERVAL 1 MONTH))),
-    BillingPeriodStart,
-    CapacityReservationId, CapacityReservationStatus,
-    COALESCE(category, 'Adjustment'),
-    IF(LOWER(is_correction) = 'true', 'Correction', ChargeClass),
-    ChargeDescription,
-    CASE WHEN source_format = 'focus' THEN ChargeFrequency
-      WHEN category IN ('Usage', 'Tax') THEN 'Usage-Based'
-      WHEN line_type IN ('RIFee', 'SavingsPlanRecurringFee') OR ChargeFrequency = 'Recurring' THEN 'Recurring'
-      ELSE 'One-Time' END,
-    CASE WHEN ChargePeriodEnd > ChargePeriodStart THEN ChargePeriodEnd
-      ELSE TIMESTAMP(DATE_ADD(DATE(COALESCE(ChargePeriodStart, BillingPeriodStart)), INTERVAL 1 DAY)) END,
-    COALESCE(ChargePeriodStart, BillingPeriodStart),
-    COALESCE(CommitmentDiscountCategory, IF(savings_plan_id IS NOT NULL, 'Spend', IF(reservation_id IS NOT NULL, 'Usage', NULL))),
-    COALESCE(CommitmentDiscountId, commitment_id),
-    CommitmentDiscountName,
-    CommitmentDiscountQuantity,
-    COALESCE(CommitmentDiscountStatus, CASE
-      WHEN commitment_id IS NULL OR category <> 'Usage' THEN NULL
-      WHEN line_type IN ('UnusedReservation', 'UnusedSavingsPlan') THEN 'Unused' ELSE 'Used' END),
-    COALESCE(CommitmentDiscountType,
-      IF(savings_plan_id IS NOT NULL, 'Savings Plan', IF(reservation_id IS NOT NULL, 'Reservation', NULL))),
-    CommitmentDiscountUnit,
-    IF(category = 'Usage', ConsumedQuantity, NULL),
-    IF(category = 'Usage' AND ConsumedQuantity IS NOT NULL, COALESCE(ConsumedUnit, PricingUnit), NULL),
-    ContractApplied,
-    IF(contracted_unknown, NULL, ContractedCost),
-    IF(contracted_unknown, NULL, ContractedUnitPrice),
-    effective,
-    HostProviderName,
-    InvoiceId,
-    COALESCE(InvoiceIssuerName, service_provider, p_provider_name),
-    IF(list_unknown, NULL, ListCost),
-    IF(list_unknown, NULL, ListUnitPrice),
-    COALESCE(PricingCategory, CASE
-      WHEN source_format = 'focus' OR category <> 'Usage' THEN NULL
-      WHEN commitment_id IS NOT NULL THEN 'Committed'
-      WHEN pricing_model = 'Spot' THEN 'Dynamic' ELSE 'Standard' END),
-    COALESCE(PricingCurrency, BillingCurrency),
-    PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost, PricingCurrencyListUnitPrice,
-    PricingQuantity, PricingUnit,
-    COALESCE(ProviderName, service_provider, p_provider_name),
-    COALESCE(PublisherName, ProviderName, service_provider, p_provider_name),
-    RegionId, RegionName, ResourceId, ResourceName, ResourceType,
-    COALESCE(ServiceCategory, services.service_category, 'Other'),
-    COALESCE(ServiceName, product_code, service_provider, p_provider_name),
-    COALESCE(service_provider, p_provider_name),
-    ServiceSubcategory, SkuId, SkuMeter, SkuPriceDetails, SkuPriceId,
-    SubAccountId, SubAccountName, SubAccountType, Tags,
-    p_provider,
-    COALESCE(line_type, LOWER(category)),
-    'provider_bill',
-    SUBSTR(TO_HEX(SHA256(TO_JSON_STRING([
-      p_table, known.x_pipeline_id, known.x_credential_id, CAST(known.x_pipeline_run_date AS STRING),
-      CAST(ROW_NUMBER() OVER (
-        PARTITION BY known.x_pipeline_id, known.x_credential_id, known.x_pipeline_run_date
-        ORDER BY ChargePeriodStart, SkuPriceId, SkuId, ResourceId, ChargeDescription, BilledCost, effective, other_fields
-      ) AS STRING)
-    ]))), 1, 16),                                                    -- x_ChargeId
-    'billed',
-    p_table,
-    known.x_pipeline_id,
-    NULLIF(ARRAY_TO_STRING([
-      IF(list_unknown, 'ListCost: 0 without a price is not known', NULL),
-      IF(ListCost IS NULL, 'ListCost: the source does not say it', NULL),
-      IF(contracted_unknown, 'ContractedCost: 0 without a price is not known', NULL),
-      IF(ContractedCost IS NULL, 'ContractedCost: the source does not say it', NULL),
-      IF(EffectiveCost IS NULL AND source_format <> 'aws_cur', 'EffectiveCost: BilledCost, the source does not say it', NULL),
-      IF(category IS NULL, 'ChargeCategory: the source does not say it', NULL)
-    ], '; '), ''),
-    other_fields,
-    p_org_slug,
-    p_pipeline_id,
-    known.x_credential_id,
-    DATE(COALESCE(ChargePeriodStart, BillingPeriodStart)),
-    p_run_id,
-    CURRENT_TIMESTAMP(),
-    CURRENT_DATE()
-  FROM known
-  LEFT JOIN services ON services.code = known.product_code;
-
-  SET v_wrong = (
-    SELECT MIN(FORMAT('currency %s: charges %t, bill %t', currency, charged, billed))
-    FROM (
-      SELECT currency, SUM(charged) AS charged, SUM(billed) AS billed
-      FROM (
-        SELECT BillingCurrency AS currency, BilledCost AS charged, BIGNUMERIC '0' AS billed
-        FROM cost_data_standard_1_3
-        WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
-          AND DATE(BillingPeriodStart) BETWEEN v_first AND p_end_date
-        UNION ALL
-        SELECT BillingCurrency, BIGNUMERIC '0', BilledCost FROM raw_charges
-      )
-      GROUP BY currency
-    )
-    WHERE charged <> billed
-  );
-  IF v_wrong IS NOT NULL THEN
-    RAISE USING MESSAGE = CONCAT('the charges do not add up to the bill: ', v_wrong);
-  END IF;
+    AvailabilityZone, BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency,
+    BillingPeriodEnd, BillingPeriodStart, CapacityReservationId, CapacityReservationStatus, ChargeCategory, ChargeClass,
+    ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart, CommitmentDiscountCategory,
+    CommitmentDiscountId, CommitmentDiscountName, CommitmentDiscountQuantity, CommitmentDiscountStatus,
+    CommitmentDiscountType, CommitmentDiscountUnit, ConsumedQuantity, ConsumedUnit, ContractApplied, ContractedCost,
+    ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceId, InvoiceIssuerName, ListCost, ListUnitPrice,
+    PricingCategory, PricingCurrency, PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost,
+    PricingCurrencyListUnitPrice, PricingQuantity, PricingUnit, ProviderName, PublisherName, RegionId, RegionName,
+    ResourceId, ResourceName, ResourceType, ServiceCategory, ServiceName, ServiceProviderName, ServiceSubcategory,
+    SkuId, SkuMeter, SkuPriceDetails, SkuPriceId, SubAccountId, SubAccountName, SubAccountType, Tags, x_Provider,
+    x_ChargeKind, x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId, x_DatasetChanges,
+    x_SourceColumns, x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at,
+    x_ingestion_date
+  FROM cost_data_candidate_1_3
+  WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
+    AND DATE(BillingPeriodStart) BETWEEN v_month AND p_end_date;
 
   SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost
   FROM cost_data_standard_1_3

@@ -1,4 +1,8 @@
-"""`cloud.focus_converter`: bills that came as files → FOCUS 1.3 charges in `cost_data_standard_1_3`."""
+"""`cloud.focus_converter`: bills that came as files → FOCUS 1.3 charges in `cost_data_standard_1_3`.
+
+The procedure writes to `cost_data_candidate_1_3`. From there `generic.focus_gate` publishes what passes; a step whose
+destination is the charges' own table, as in pipelines without a gate, publishes them unchecked.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,12 @@ from typing import Any, Final, Literal
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.focus.publish import publish
+from convergence.processors.focus.settings import CANDIDATES
+from convergence.processors.focus.slices import slice_of
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
-PROCEDURE: Final = "sp_cloud_convert_focus_1_3"
+PROCEDURE: Final = "sp_cloud_focus_candidates_1_3"
 RAW: Final = (
     "cloud_aws_billing_raw_daily",
     "cloud_azure_billing_raw_daily",
@@ -47,7 +54,7 @@ class FocusConverter:
         """Return how many charges there are, and what they sum up to."""
         options = settings(ConverterSettings, step_config)
         table = table_of(step_config, self.fixed_table)
-        for name in (*RAW, table):
+        for name in (*RAW, CANDIDATES, table):
             await context.warehouse.ensure_table(name)
         texts = {
             "p_org_slug": context.org_slug,
@@ -62,11 +69,17 @@ class FocusConverter:
         arguments["p_start_date"] = Parameter("DATE", context.start_date)
         arguments["p_end_date"] = Parameter("DATE", context.end_date)
         (found,) = (await context.warehouse.call(PROCEDURE, arguments, repeatable=True)).rows
+        rows = found["charges"]
+        if table != CANDIDATES:
+            chosen = await slice_of(
+                context, CANDIDATES, table, kind="bill", provider=texts["p_provider"], bill_table=options.table
+            )
+            rows = await publish(context, CANDIDATES, table, chosen)
         cost = found["billed_cost"]
         return {
             "status": SUCCESS,
             "rows_processed": found["charges"],
-            "rows_written": found["charges"],
+            "rows_written": rows,
             "table": table,
             "billed_cost": None if cost is None else f"{cost:f}",
         }

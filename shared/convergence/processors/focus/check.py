@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -12,16 +11,16 @@ from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
-from convergence.ports.warehouse import Parameter
-from convergence.processors.focus.publish import MINE, scope
 from convergence.processors.focus.rules import OF_GROUPS, Rule, RuleSet
 from convergence.processors.focus.settings import GateSettings, Policy, Waiver
+from convergence.processors.focus.slices import Slice
 from convergence.processors.focus.sql import COSTLY, KINDS, NOT_BLANK, Rows
 
 EXAMPLES_MAX: Final = 3
 COLUMNS_MAX: Final = 3  # whose values are looked at together
 FEW: Final = 8  # values are compared as quickly as they are grouped
 VALUE_MAX: Final = 100
+PERIOD_DAYS: Final = 62  # how far days of one billing period may lie apart
 Status = Literal["passed", "failed", "waived", "skipped"]
 
 
@@ -74,8 +73,8 @@ def refuse_mistakes(options: GateSettings, rules: RuleSet, today: date) -> None:
             )
 
 
-async def check(options: GateSettings, rules: RuleSet, context: Context) -> Verdict:
-    """Check the candidates of this run: rows of its pipeline and credential, for its days."""
+async def check(options: GateSettings, rules: RuleSet, chosen: Slice, visible: str, context: Context) -> Verdict:
+    """Check the candidates of this run. `visible`: the table of charges that stand beside them."""
     table = options.candidates
     schema = TableSchemas(context.configs_dir).get(table)
     sql = Rows({column.name: column.type for column in schema.columns}, rules.currencies)
@@ -91,13 +90,15 @@ async def check(options: GateSettings, rules: RuleSet, context: Context) -> Verd
             groups.append(rule)
         elif rule.names_rows:
             asked[f"r{number}"] = (rule, sql.broken(rule))
-    row = await _counts(asked, table, sql, context)
+    row = await _counts(asked, table, sql, chosen, context)
     rows = int(row["n"])
     for name, (rule, broken) in asked.items():
         if row[name]:
-            found[rule.id] = int(row[name]), await _examples(rule, broken, options, sql, context)
+            found[rule.id] = int(row[name]), await _examples(rule, broken, options, sql, chosen, context)
     for rule in groups:
-        counted = await _one(sql.groups(rule, table, MINE), sql, context)
+        counted = await _one(sql.groups(rule, table, chosen.mine), sql, chosen, context)
+        if counted["n"] and rule.check[0] == "linked":  # its charge may be of another day of the billing period
+            counted = await _one(sql.groups(rule, table, chosen.mine, _beside(visible, chosen)), sql, chosen, context)
         if counted["n"]:
             found[rule.id] = int(counted["n"]), rule.text
     for rule in rules.rules:
@@ -109,7 +110,18 @@ async def check(options: GateSettings, rules: RuleSet, context: Context) -> Verd
     return Verdict(rows, tuple(outcomes), sql)
 
 
-async def _counts(asked: Mapping[str, tuple[Rule, str]], table: str, sql: Rows, context: Context) -> Mapping[str, Any]:
+def _beside(table: str, chosen: Slice) -> str:
+    """Return FROM and WHERE of the visible charges (of the alias t) that stay when the candidates are published."""
+    return (
+        f"FROM {bigquery_name(table)} AS t WHERE t.x_org_slug = @org_slug AND t.x_pipeline_run_date BETWEEN"
+        f" DATE_SUB(@first_day, INTERVAL {PERIOD_DAYS} DAY) AND DATE_ADD(@last_day, INTERVAL {PERIOD_DAYS} DAY)"
+        f" AND ({chosen.replaced('t')}) IS NOT TRUE"
+    )
+
+
+async def _counts(
+    asked: Mapping[str, tuple[Rule, str]], table: str, sql: Rows, chosen: Slice, context: Context
+) -> Mapping[str, Any]:
     """Return how many rows there are as `n`, and how many break each rule: by its name in `asked`."""
     by_value: dict[tuple[str, ...], dict[str, Rule]] = {}
     plain: list[str] = []
@@ -119,10 +131,10 @@ async def _counts(asked: Mapping[str, tuple[Rule, str]], table: str, sql: Rows, 
             by_value.setdefault(columns, {})[name] = rule
         else:
             plain.append(f"COUNTIF({broken}) AS {name}")
-    select = f"SELECT {', '.join(['COUNT(*) AS n', *plain])} FROM {bigquery_name(table)} AS t WHERE {MINE}"
-    row = dict(await _one(select, sql, context))
+    select = f"SELECT {', '.join(['COUNT(*) AS n', *plain])} FROM {bigquery_name(table)} AS t WHERE {chosen.mine}"
+    row = dict(await _one(select, sql, chosen, context))
     for columns, rules in by_value.items():
-        row |= await _one(sql.values(rules, columns, table, MINE), sql, context)
+        row |= await _one(sql.values(rules, columns, table, chosen.mine), sql, chosen, context)
     return row
 
 
@@ -135,9 +147,9 @@ def _is_costly(rule: Rule) -> bool:
     )
 
 
-async def _one(query: str, sql: Rows, context: Context) -> Mapping[str, Any]:
+async def _one(query: str, sql: Rows, chosen: Slice, context: Context) -> Mapping[str, Any]:
     """Return the one row of a query over the candidates."""
-    (row,) = (await context.warehouse.query(query, named_in(query, {**scope(context), **sql.parameters}))).rows
+    (row,) = (await context.warehouse.query(query, chosen.parameters(query, sql.parameters))).rows
     return row
 
 
@@ -183,16 +195,15 @@ def _column(rule: Rule, types: Mapping[str, str]) -> str:
     return ""
 
 
-async def _examples(rule: Rule, broken: str, options: GateSettings, sql: Rows, context: Context) -> str:
+async def _examples(rule: Rule, broken: str, options: GateSettings, sql: Rows, chosen: Slice, context: Context) -> str:
     """Name some rows that break a rule: charge, raw row, value."""
     column = f"CAST({sql.column(rule.column)} AS STRING)"
     query = (
         f"SELECT t.x_ChargeId AS charge, t.x_SourceTable AS source, t.x_SourceRowId AS row_id, {column} AS value"
-        f" FROM {bigquery_name(options.candidates)} AS t WHERE {MINE} AND {broken}"
+        f" FROM {bigquery_name(options.candidates)} AS t WHERE {chosen.mine} AND {broken}"
         f" ORDER BY charge, row_id LIMIT {EXAMPLES_MAX}"
     )
-    parameters = named_in(query, {**scope(context), **sql.parameters})
-    found = (await context.warehouse.query(query, parameters)).rows
+    found = (await context.warehouse.query(query, chosen.parameters(query, sql.parameters))).rows
     field = f", {options.fields[rule.column]!r} in the source" if rule.column in options.fields else ""
     rows = "; ".join(
         f"charge {row['charge']} (from {row['source']} {row['row_id']}): {_shown(row['value'])}" for row in found
@@ -202,12 +213,6 @@ async def _examples(rule: Rule, broken: str, options: GateSettings, sql: Rows, c
 
 def _shown(value: str | None) -> str:
     return "no value" if value is None else repr(value[:VALUE_MAX])
-
-
-def named_in(sql: str, parameters: Mapping[str, Parameter]) -> dict[str, Parameter]:
-    """Return the parameters that a statement names."""
-    used = set(re.findall(r"@(\w+)", sql))
-    return {name: value for name, value in parameters.items() if name in used}
 
 
 def _outcome(

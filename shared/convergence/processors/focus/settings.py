@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import date
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
+from convergence.processors.focus.slices import Kind
 from convergence.processors.settings import Settings
 
 CANDIDATES: Final = "cost_data_candidate_1_3"
@@ -25,19 +26,27 @@ class Waiver(Settings):
 
 
 class GateSettings(Settings):
-    """`source`: whose charges these are, the pipeline's provider by default. `kind`: those of usage, or of seats.
+    """`source`: whose charges these are, the pipeline's provider by default. `kind`: those of usage, of seats, of SaaS
+    subscriptions, or of a bill that came as files, whose raw table is `bill_table`.
 
     `policy`: what a broken rule does, by its id; else a MUST stops and a SHOULD warns. `not_supported`: criteria of the
     specification that the source does not fulfil. `fields`: the source's own name of a column, for messages.
     """
 
     source: str = ""
-    kind: Literal["usage", "seats"] = "usage"
+    kind: Kind = "usage"
+    bill_table: str = ""
     candidates: str = CANDIDATES
     not_supported: tuple[str, ...] = ()
     policy: Mapping[str, Policy] = Field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
     fields: Mapping[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _bill_has_a_table(self) -> Self:
+        if (self.kind == "bill") != bool(self.bill_table):
+            raise ValueError("bill_table is the raw table of a bill: kind: bill needs it, no other kind has it")
+        return self
 
     def uses_tables(self) -> Sequence[str]:
         """Return the table of rows that are not visible yet."""

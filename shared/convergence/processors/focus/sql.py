@@ -130,8 +130,11 @@ class Rows:
         counts = (f"SUM(IF({self.broken(rule)}, t.x_rows, 0)) AS {name}" for name, rule in rules.items())
         return f"SELECT {', '.join(counts)} FROM ({values}) AS t"
 
-    def groups(self, rule: Rule, table: str, where: str) -> str:
-        """Return the query that counts how many rows, or groups of rows, break a rule about several rows, as `n`."""
+    def groups(self, rule: Rule, table: str, where: str, beside: str = "") -> str:
+        """Return the query that counts how many rows, or groups of rows, break a rule about several rows, as `n`.
+
+        `beside`: FROM and WHERE of charges that are visible already; a credit may be linked to one of them.
+        """
         chosen = where if rule.when is None else f"{where} AND {self.applies(rule.when)}"
         rows = f"{bigquery_name(table)} AS t WHERE {chosen}"
         word, *parts = rule.check
@@ -160,5 +163,7 @@ class Rows:
                 text = f"TO_JSON_STRING([{text}])"
                 category = self.column("ChargeCategory")
                 others = f"SELECT {text} FROM {bigquery_name(table)} AS t WHERE {where} AND {category} <> 'Credit'"
+                if beside:
+                    others += f" UNION ALL SELECT {text} {beside} AND {category} <> 'Credit'"
                 return f"SELECT COUNT(*) AS n FROM {rows} AND {text} NOT IN ({others})"
         raise AssertionError(f"rules have no check {word!r}")

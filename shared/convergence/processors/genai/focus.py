@@ -19,6 +19,7 @@ from convergence.ports.warehouse import Parameter
 from convergence.processors.base import days
 from convergence.processors.focus.publish import publish
 from convergence.processors.focus.settings import CANDIDATES
+from convergence.processors.focus.slices import slice_of
 from convergence.processors.genai.residuals import residual_rows
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
@@ -99,7 +100,8 @@ class FocusProcessor:
         await context.warehouse.call(HIERARCHY, arguments, repeatable=True)
         rows = answer.rows_affected
         if table != CANDIDATES:
-            rows = await publish(context, CANDIDATES, table, provider=provider, kind=options.kind)
+            chosen = await slice_of(context, CANDIDATES, table, kind=options.kind, provider=provider)
+            rows = await publish(context, CANDIDATES, table, chosen)
         return {
             "status": SUCCESS,
             "rows_processed": answer.rows_affected,

@@ -15,10 +15,12 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import WriteMode
-from convergence.processors.focus.check import Outcome, Verdict, check, named_in, refuse_mistakes
-from convergence.processors.focus.publish import MINE, publish, scope
+from convergence.processors.focus.check import Outcome, Verdict, check, refuse_mistakes
+from convergence.processors.focus.publish import publish
 from convergence.processors.focus.rules import RuleSet, load_rules
 from convergence.processors.focus.settings import GateSettings
+from convergence.processors.focus.slices import Slice, slice_of
+from convergence.processors.focus.sources import of_source
 from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.quarantine import digests
 from convergence.processors.settings import Destination, settings, table_of
@@ -41,11 +43,15 @@ class GateProcessor:
         options = settings(GateSettings, step_config)
         table = table_of(step_config, self.fixed_table)
         provider = options.source or context.provider
+        options = of_source(options, context.configs_dir, provider)
         rules = load_rules(context.configs_dir, _issuers(context))
         refuse_mistakes(options, rules, context.now().date())
         for name in (options.candidates, table, QUARANTINE, RESULTS):
             await context.warehouse.ensure_table(name)
-        verdict = await check(options, rules, context)
+        chosen = await slice_of(
+            context, options.candidates, table, kind=options.kind, provider=provider, bill_table=options.bill_table
+        )
+        verdict = await check(options, rules, chosen, table, context)
         await _record(verdict, rules, provider, context)
         if stopping := verdict.failed("stop"):
             raise StepFailed(
@@ -54,18 +60,10 @@ class GateProcessor:
             )
         aside = verdict.failed("quarantine")
         left_out = " OR ".join(each.broken for each in aside) or "FALSE"
-        rows_aside = await _set_aside(aside, left_out, verdict, options, context) if aside else 0
+        rows_aside = await _set_aside(aside, left_out, verdict, chosen, options, context) if aside else 0
         parameters = verdict.sql.parameters if aside else {}
         needed = {name: value for name, value in parameters.items() if f"@{name}" in left_out}
-        rows = await publish(
-            context,
-            options.candidates,
-            table,
-            provider=provider,
-            kind=options.kind,
-            left_out=left_out,
-            parameters=needed,
-        )
+        rows = await publish(context, options.candidates, table, chosen, left_out=left_out, parameters=needed)
         warned = [*verdict.failed("warn"), *aside]
         return {
             "status": SUCCESS,
@@ -140,17 +138,17 @@ async def _record(verdict: Verdict, rules: RuleSet, provider: str, context: Cont
 
 
 async def _set_aside(
-    broken: list[Outcome], left_out: str, verdict: Verdict, options: GateSettings, context: Context
+    broken: list[Outcome], left_out: str, verdict: Verdict, chosen: Slice, options: GateSettings, context: Context
 ) -> int:
     """Copy the rows that are not published into the quarantine table, with the ids of the rules that they break."""
     names = {f"b{number}": each for number, each in enumerate(broken)}
     flags = ", ".join(f"{each.broken} AS {name}" for name, each in names.items())
     sql = (
         f"SELECT TO_JSON_STRING(t) AS row_json, {flags} FROM {bigquery_name(options.candidates)} AS t"
-        f" WHERE {MINE} AND ({left_out})"
+        f" WHERE {chosen.mine} AND ({left_out})"
     )
-    given = {**scope(context), **verdict.sql.parameters}
-    found = (await context.warehouse.query(sql, named_in(sql, given), rows_max=ROWS_ASIDE_MAX + 1)).rows
+    parameters = chosen.parameters(sql, verdict.sql.parameters)
+    found = (await context.warehouse.query(sql, parameters, rows_max=ROWS_ASIDE_MAX + 1)).rows
     if len(found) > ROWS_ASIDE_MAX:
         raise StepFailed(f"more than {ROWS_ASIDE_MAX} charges break FOCUS rules: these are not exceptions")
     fixed = {"table_name": options.candidates, "step_id": context.step_id}
