@@ -214,7 +214,7 @@ def test_whoever_reads_a_status_beside_a_sweep_waits_for_one_run_at_most(short: 
             assert await short.documents.get(kept.path) is not None
         assert (await sweeping).runs == 100
         assert calls.made > 300, "three queries for each run, and the commits"
-        assert max(waited) <= 10, "calls between two turns of the event loop: a run with its children, and the next round"
+        assert max(waited) <= 10, "calls between two turns of the loop: a run with its children, and the next round"
 
     short.run_scenario(scenario)
 
