@@ -29,6 +29,7 @@ def main() -> None:
 def installation() -> Installation:
     """Return the ways into an installation, for entry."""
     from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.bootstrap.deployment import examine_deployment
     from convergence.entry.cli.installation import Installation, Writer
 
     def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
@@ -68,6 +69,7 @@ def installation() -> Installation:
         backup=_back_up,
         restore=_restore,
         sandbox=sandbox,
+        examine_deployment=examine_deployment,
     )
 
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import timedelta
 from typing import Any, Final
 
 from convergence.config.files.procedures import load_procedures
+from convergence.domain.finding import Finding
 from convergence.domain.times import to_text
 from convergence.engine.migrate import migrate
 from convergence.engine.schedules.store import SCHEDULES
@@ -19,15 +20,6 @@ from convergence.ports.documents import Where
 LAG: Final = timedelta(minutes=10)  # ten ticks
 _SHOWN: Final = 5
 _PROBE: Final = b"doctor"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What a check found. `cure` is empty when all is well."""
-
-    check: str
-    found: str
-    cure: str = ""
 
 
 async def examine(services: Services, names: Collection[str] = ()) -> list[Finding]:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
+from convergence.domain.finding import Finding
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.ports.bus import Tap
@@ -29,6 +30,17 @@ class Place:
     project_id: str = "local-dev-project"
     synchronous: Literal["NORMAL", "FULL"] = "NORMAL"
     schedules: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeploymentPlace:
+    """Where a deployment on Google Cloud is. `functions` is the folder with the files that declare it."""
+
+    project: str
+    region: str
+    kms_location: str
+    database: str
+    functions: Path
 
 
 class Worker(Protocol):
@@ -92,7 +104,8 @@ class Installation:
     steps report them. `reader(place)` works beside a writer and creates no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
     `backup(place, folder)` and `restore(place, folder)` copy a data directory to and fro, and return the manifest.
-    `sandbox()` gives a server that is not started yet, and the key that it knows.
+    `sandbox()` gives a server that is not started yet, and the key that it knows. `examine_deployment(place)` compares
+    a project on Google Cloud with what the code declares.
     """
 
     writer: Callable[[Place, str, Watch | None], AbstractAsyncContextManager[Writer]]
@@ -102,3 +115,4 @@ class Installation:
     backup: Callable[[Place, Path], Mapping[str, Any]]
     restore: Callable[[Place, Path], Mapping[str, Any]]
     sandbox: Callable[[], tuple[Sandbox, str]]
+    examine_deployment: Callable[[DeploymentPlace], Coroutine[Any, Any, list[Finding]]]

@@ -1,0 +1,80 @@
+"""Subscriptions and their dead letters.
+
+Shapes: Pub/Sub REST reference, `projects.subscriptions` and `projects.topics.getIamPolicy`; durations are texts of
+seconds, such as `600s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+from convergence.adapters.gcp.deployment.bindings import members
+from convergence.adapters.gcp.deployment.rest import Rest
+from convergence.domain.finding import Finding
+from convergence.ports.deployment import DeclaredSubscription, Deployment
+
+_API: Final = "https://pubsub.googleapis.com/v1/projects"
+_APPLY: Final = "apply infra/ (make deploy)"
+
+
+async def subscriptions(at: Deployment, rest: Rest) -> list[Finding]:
+    """Compare each subscription with its trigger in function.yaml."""
+    there = {}
+    async for each in rest.pages(f"{_API}/{at.project}/subscriptions", "subscriptions", pageSize="1000"):
+        there[each["name"].rpartition("/")[2]] = each
+    found, counted = [], 0
+    for function in at.declared.functions:
+        for declared in function.subscriptions:
+            counted += 1
+            name = f"{function.name}-{declared.topic}"
+            faults = list(_faults(declared, there.get(name)))
+            if faults:
+                found.append(Finding("subscriptions", f"{name}: {'; '.join(faults)}", _APPLY))
+    return found or [Finding("subscriptions", f"{counted} are as declared")]
+
+
+def _faults(declared: DeclaredSubscription, there: Mapping[str, Any] | None) -> Iterator[str]:
+    if there is None:
+        yield "does not exist, so its messages are not delivered"
+        return
+    if there["topic"].rpartition("/")[2] != declared.topic:
+        yield f"hears {there['topic'].rpartition('/')[2]!r}, which is not its topic"
+    push = there.get("pushConfig", {})
+    if not push.get("oidcToken", {}).get("serviceAccountEmail"):
+        yield "pushes without a token, so the function refuses it"
+    if there.get("ackDeadlineSeconds") != declared.ack_deadline_s:
+        yield f"ack deadline {there.get('ackDeadlineSeconds')} s, declared {declared.ack_deadline_s} s"
+    retry = there.get("retryPolicy", {})
+    backoff = (retry.get("minimumBackoff"), retry.get("maximumBackoff"))
+    if backoff != (f"{declared.backoff_min_s}s", f"{declared.backoff_max_s}s"):
+        yield f"backoff {backoff[0]} to {backoff[1]}, declared {declared.backoff_min_s}s to {declared.backoff_max_s}s"
+    if "expirationPolicy" not in there or there["expirationPolicy"].get("ttl"):
+        yield "expires when it is idle, and messages are lost then"
+    if there.get("state", "ACTIVE") != "ACTIVE":
+        yield f"is in the state {there['state']}"
+    policy = there.get("deadLetterPolicy", {})
+    forwards = policy.get("deadLetterTopic", "").rpartition("/")[2] or None
+    if forwards != declared.dead_letter_topic:
+        yield f"dead letters go to {forwards}, declared {declared.dead_letter_topic}"
+    elif forwards and policy.get("maxDeliveryAttempts") != declared.deliveries_max:
+        yield f"{policy.get('maxDeliveryAttempts')} deliveries, declared {declared.deliveries_max}"
+
+
+async def forwarding(at: Deployment, rest: Rest, number: str) -> list[Finding]:
+    """Check that Pub/Sub's own account may forward dead letters: without the rights it silently does not."""
+    agent = f"serviceAccount:service-{number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+    wanted = {}
+    for function in at.declared.functions:
+        for each in function.subscriptions:
+            if each.dead_letter_topic:
+                wanted[f"subscriptions/{function.name}-{each.topic}"] = "roles/pubsub.subscriber"
+                wanted[f"topics/{each.dead_letter_topic}"] = "roles/pubsub.publisher"
+    found = []
+    for name, role in wanted.items():
+        policy = await rest.get(f"{_API}/{at.project}/{name}:getIamPolicy")
+        if agent not in members(policy, role):
+            found.append(
+                Finding("dead letters", f"{name}: Pub/Sub's account lacks {role}, so nothing is forwarded", _APPLY)
+            )
+    return found or [Finding("dead letters", f"Pub/Sub's account may forward ({len(wanted)} bindings)")]
