@@ -28,8 +28,8 @@ async def examine_deployment(place: DeploymentPlace) -> list[Finding]:
     """Compare the project with what the functions and indexes declare; see `adapters.gcp.deployment`.
 
     Raises:
-        InvalidInput: a name is not of Google's form, the folder holds no function, or google-auth is not installed.
-        CloudSetup: there is no identity to ask with, or the project cannot be asked.
+        InvalidInput: a name is not of Google's form, or the folder holds no function.
+        CloudSetup: google-auth is not installed, there is no identity to ask with, or the project cannot be asked.
     """
     import httpx
 
@@ -37,12 +37,6 @@ async def examine_deployment(place: DeploymentPlace) -> list[Finding]:
     from convergence.adapters.gcp.deployment.rest import Rest, own_token
     from convergence.adapters.local.clock import SystemClock
 
-    try:
-        import google.auth  # noqa: F401 - asked for here, so that what is missing is said before anything is sent
-    except ImportError:
-        raise InvalidInput(
-            "Google Cloud is asked with google-auth, which is not installed: install convergence-pipelines[gcp]"
-        ) from None
     for name, pattern in _NAMES.items():
         if not pattern.fullmatch(getattr(place, name)):
             raise InvalidInput(

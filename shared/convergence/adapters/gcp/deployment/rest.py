@@ -94,10 +94,12 @@ async def own_token() -> str:
 
 
 def _own_token() -> str:
-    import google.auth
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
-
+    try:
+        import google.auth
+        from google.auth.exceptions import GoogleAuthError
+        from google.auth.transport.requests import Request
+    except ImportError:
+        raise CloudSetup("Google Cloud is asked with google-auth: install convergence-pipelines[gcp]") from None
     try:
         credentials, _ = google.auth.default(scopes=[SCOPE])
         credentials.refresh(Request())
