@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -13,11 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from convergence.errors import StepFailed
+from convergence.ports.warehouse import Scope, Statement
 from convergence.processors.base import days
 from convergence.processors.subscription.periods import Invoice, cents, invoices
 from convergence.processors.subscription.rates import Rates, rates_of_csv
 from convergence.processors.subscription.terms import Term, successive, term_of, terms_of_csv
-from tests.unit.processors.installation import Here, installed
+from tests.unit.processors.installation import CONFIGS, ORG, Here, installed
 from tests.unit.processors.installation import days as span
 
 COST = "subscription/costs/subscription_cost"
@@ -201,13 +203,21 @@ def test_plans_are_kept_and_become_charges(tmp_path: Path) -> None:
         assert edited["store_plans"]["terms"] == 2
         refused = await here.run(EDIT, action="set", **{**PLAN, "currency": "EUR"}, seats="1", starts_on="2026-11-12")
         assert refused.status == "failed"
-        await here.good("saas_subscription/costs/saas_cost", **NOVEMBER)
+        step = (await here.good("saas_subscription/costs/saas_cost", **NOVEMBER))["validate_focus"]
+        assert (step["rows_processed"], step["rows_written"], step["focus"]["verdict"]) == (30, 30, "warned")
+        assert (step["focus"]["failed"], step["focus"]["waived"]) == (["OWN-InvoiceIssuer-001"], [])
         # 11 of 30 days for 12 seats, 19 for 15: two lines of an invoice, each rounded to cents
         expected = Decimal("198.00") + Decimal("427.50")
         (focus,) = await here.rows(
             "SELECT SUM(BilledCost) AS cost, COUNT(*) AS n, MIN(ChargeCategory) AS category FROM cost_data_standard_1_3"
         )
         assert (focus["cost"], focus["n"], focus["category"]) == (expected, 30, "Purchase")
+        for row in await here.rows("SELECT * FROM cost_data_standard_1_3"):
+            seats, period, days = (12, "198", 11) if row["x_pipeline_run_date"].day < 12 else (15, "427.50", 19)
+            assert (row["PricingQuantity"], row["PricingUnit"]) == (seats, "Seat-Days")
+            assert abs(row["ContractedUnitPrice"] - Decimal(period) / days / seats) < Decimal("1e-9")
+            assert abs(row["ContractedUnitPrice"] * seats - row["BilledCost"]) < Decimal("1e-15")
+            assert (row["SkuId"], row["SkuPriceId"]) == ("Example Design/Team", "Example Design/Team/monthly")
         # Removed, and paid back: a credit, and no charge any more.
         await here.good(EDIT, action="remove", subscription_id="design", starts_on="2026-11-12")
         back = {"refund_on": "2026-11-20", "refund_amount": "50"}
@@ -220,8 +230,61 @@ def test_plans_are_kept_and_become_charges(tmp_path: Path) -> None:
             "SELECT ChargeCategory AS c, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY 1"
         )
         assert {row["c"]: row["cost"] for row in found} == {"Purchase": Decimal(540), "Credit": Decimal(-50)}
+        # Paid back in a month without a charge: it is there, and the gate names it.
+        december = span(date(2026, 12, 1), date(2026, 12, 31))
+        late = {"refund_on": "2026-12-03", "refund_amount": "50"}
+        await here.good(EDIT, action="set", **PLAN, seats="12", starts_on="2026-11-01", ends_on="2026-11-30", **late)
+        gate = (await here.good(COST, **december))["validate_focus"]
+        assert gate["focus"]["failed"] == ["OWN-Credit-001", "OWN-InvoiceIssuer-001"]
+        found = await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_standard_1_3")
+        assert found == [{"cost": Decimal(540 - 50 - 50)}]
 
     in_installation(tmp_path, work)
+
+
+def test_a_prepayment_and_odd_prices_pass_and_another_pipeline_replaces_the_days(tmp_path: Path) -> None:
+    """Prices that no number of digits holds, a seat for nothing, and a prepayment that no unit price multiplies to."""
+    text = "subscription_id,vendor,plan,seats,unit_price,currency,starts_on,billing_cycle,invoice_amount,ends_on\n"
+    lines = (
+        "a,A,P,7,9.99,USD,2026-11-01,monthly,,\nb,B,P,1,1200,EUR,2026-11-03,annual,,\nc,C,P,3,0,USD,2026-11-01,monthly,,\n"
+        "d,D,P,11,10,USD,2026-11-01,annual,1000,2027-10-31\n"
+    )
+
+    async def work(here: Here) -> None:
+        await here.good(EDIT, action="import", plans_csv=text + lines)
+        gate = (await here.good(COST, **NOVEMBER))["validate_focus"]
+        assert gate["focus"]["failed"] == ["OWN-InvoiceIssuer-001"]
+        sums = "SELECT BillingCurrency AS c, SUM(BilledCost) AS cost FROM cost_data_standard_1_3 GROUP BY 1"
+        before = {row["c"]: row["cost"] for row in await here.rows(sums)}
+        raw = await here.rows("SELECT currency AS c, SUM(cost) AS cost FROM saas_subscription_cost_daily GROUP BY 1")
+        assert before == {row["c"]: row["cost"] for row in raw}
+        assert before["USD"] == Decimal("69.93") + Decimal("82.191780822")  # 30 days of 365 of the prepayment
+        scope = Scope(dataset=f"{ORG}_dev", writable=True)
+        sql = "UPDATE cost_data_standard_1_3 SET x_pipeline_id = 'another', x_credential_id = 'other' WHERE TRUE"
+        await here.installation.services.warehouse.query(Statement(sql, scope=scope))
+        await here.good(COST, **NOVEMBER)
+        assert {row["c"]: row["cost"] for row in await here.rows(sums)} == before
+
+    in_installation(tmp_path, work)
+
+
+def test_a_copy_that_calls_the_procedure_of_an_earlier_release_still_runs(tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    text = (configs / f"{COST}.yml").read_text().replace("sp_saas_focus_candidates_1_3", "sp_saas_convert_focus_1_3")
+    text = text.replace('-subscription-cost"', '-older"').replace("aliases:", "aliases: []  #")
+    steps, _, _ = text.replace("cost_data_candidate_1_3", "cost_data_standard_1_3").partition("  - step_id: validate")
+    (configs / "subscription/costs/older.yml").write_text(steps)
+
+    async def main() -> None:
+        async with installed(tmp_path / "data", configs=configs) as here:
+            await here.good(EDIT, action="set", **PLAN, seats="12", starts_on="2026-11-01")
+            for _ in range(2):
+                await here.good("subscription/costs/older", **NOVEMBER)
+                (found,) = await here.rows("SELECT COUNT(*) AS n, SUM(BilledCost) AS cost FROM cost_data_standard_1_3")
+                assert (found["n"], found["cost"]) == (30, Decimal(540))
+
+    asyncio.run(main())
 
 
 def test_cost_is_converted_to_the_cent_and_a_missing_rate_stops(tmp_path: Path) -> None:

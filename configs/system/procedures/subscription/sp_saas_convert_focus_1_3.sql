@@ -1,9 +1,7 @@
--- Cost of SaaS subscriptions as FOCUS 1.3 charges: one row of cost_data_standard_1_3 for each row of
--- saas_subscription_cost_daily that this pipeline has written, but for trials, which nothing is charged for. Replaces the
--- days p_start_date to p_end_date of the org's SaaS subscriptions.
---
--- Each day carries its share of the invoice, in the invoice's currency. Money that was paid back is a charge of the
--- category Credit. A share has no price of its own, so no column that needs one is filled.
+-- Cost of SaaS subscriptions as FOCUS 1.3 charges that are visible at once: the candidates of
+-- sp_saas_focus_candidates_1_3, published unchecked. Replaces the days p_start_date to p_end_date of the org's SaaS
+-- subscriptions. For pipelines of earlier releases that call it; with generic.focus_gate the charges are checked first,
+-- and those of closed billing periods stay as they are.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_saas_convert_focus_1_3(
   IN p_org_slug STRING,
   IN p_pipeline_id STRING,
@@ -14,6 +12,9 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_saas_convert_focus_1
 )
 BEGIN
   ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
+  CALL `{project_id}.organizations`.sp_saas_focus_candidates_1_3(
+    p_org_slug, p_pipeline_id, p_credential_id, p_run_id, p_start_date, p_end_date
+  );
 
   DELETE FROM cost_data_standard_1_3
   WHERE x_org_slug = p_org_slug
@@ -23,58 +24,25 @@ BEGIN
   INSERT INTO cost_data_standard_1_3 (
     BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
     BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,
-    ContractedCost, EffectiveCost, HostProviderName, InvoiceIssuerName, ListCost, PricingCurrency,
-    PricingCurrencyEffectiveCost, ProviderName, PublisherName, ServiceCategory, ServiceName, ServiceProviderName,
-    ServiceSubcategory,
-    x_Provider, x_ChargeKind, x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId, x_SourceRowId,
-    x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
+    ContractedCost, ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceIssuerName, ListCost, ListUnitPrice,
+    PricingCategory, PricingCurrency, PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost,
+    PricingCurrencyListUnitPrice, PricingQuantity, PricingUnit, ProviderName, PublisherName, ServiceCategory,
+    ServiceName, ServiceProviderName, ServiceSubcategory, SkuId, SkuMeter, SkuPriceId, x_Provider, x_ChargeKind,
+    x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId, x_SourceRowId, x_org_slug, x_pipeline_id,
+    x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
   SELECT
-    cost,                                                            -- BilledCost
-    COALESCE(billing_account_id, p_org_slug),                        -- the org's contract, where no account is given
-    COALESCE(billing_account_id, p_org_slug),
-    'Account',
-    currency,
-    TIMESTAMP(DATE_ADD(DATE_TRUNC(usage_date, MONTH), INTERVAL 1 MONTH)),  -- BillingPeriodEnd, exclusive
-    TIMESTAMP(DATE_TRUNC(usage_date, MONTH)),
-    IF(kind = 'refund', 'Credit', 'Purchase'),
-    CONCAT(vendor, ' ', plan, ': ', IF(kind = 'refund', 'refund', CONCAT(CAST(seats AS STRING), ' seats'))),
-    IF(kind = 'refund', 'One-Time', 'Recurring'),                    -- ChargeFrequency
-    TIMESTAMP(DATE_ADD(usage_date, INTERVAL 1 DAY)),                 -- ChargePeriodEnd, exclusive
-    TIMESTAMP(usage_date),
-    cost,                                                            -- ContractedCost
-    cost,                                                            -- EffectiveCost
-    vendor,
-    vendor,
-    cost,                                                            -- ListCost: no list price is known
-    currency,
-    cost,
-    vendor,                                                          -- ProviderName
-    vendor,
-    'Business Applications',
-    CONCAT(vendor, ' ', plan),                                       -- ServiceName
-    vendor,
-    'Productivity and Collaboration',
-    'saas',
-    kind,
-    'contract',
-    SUBSTR(TO_HEX(SHA256(TO_JSON_STRING(['saas', row_id]))), 1, 16),  -- x_ChargeId
-    'estimated',
-    'saas_subscription_cost_daily',
-    x_pipeline_id,
-    row_id,
-    p_org_slug,
-    p_pipeline_id,
-    p_credential_id,
-    usage_date,
-    p_run_id,
-    CURRENT_TIMESTAMP(),
-    CURRENT_DATE()
-  FROM saas_subscription_cost_daily
-  WHERE x_org_slug = p_org_slug
-    AND x_pipeline_id = p_pipeline_id
-    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date
-    AND kind <> 'trial';
+    BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency, BillingPeriodEnd,
+    BillingPeriodStart, ChargeCategory, ChargeDescription, ChargeFrequency, ChargePeriodEnd, ChargePeriodStart,
+    ContractedCost, ContractedUnitPrice, EffectiveCost, HostProviderName, InvoiceIssuerName, ListCost, ListUnitPrice,
+    PricingCategory, PricingCurrency, PricingCurrencyContractedUnitPrice, PricingCurrencyEffectiveCost,
+    PricingCurrencyListUnitPrice, PricingQuantity, PricingUnit, ProviderName, PublisherName, ServiceCategory,
+    ServiceName, ServiceProviderName, ServiceSubcategory, SkuId, SkuMeter, SkuPriceId, x_Provider, x_ChargeKind,
+    x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId, x_SourceRowId, x_org_slug, x_pipeline_id,
+    x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
+  FROM cost_data_candidate_1_3
+  WHERE x_org_slug = p_org_slug AND x_pipeline_id = p_pipeline_id AND x_credential_id = p_credential_id
+    AND x_pipeline_run_date BETWEEN p_start_date AND p_end_date;
 
   SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost
   FROM cost_data_standard_1_3

@@ -10,11 +10,13 @@ from pydantic import ConfigDict, Field
 from convergence.errors import StillRunning
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import SHARED_DATASET
+from convergence.processors.focus.settings import CANDIDATES
 from convergence.processors.generic.arguments import Argument, arguments
 from convergence.processors.generic.bq_execute import WAIT_S
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 ROWS_SHOWN_MAX: Final = 20
+PUBLISHED: Final = "cost_data_standard_1_3"
 
 
 class Procedure(Settings):
@@ -59,9 +61,10 @@ class ProcedureProcessor:
         The table that it writes, `destination.table`, is made from its schema file first.
         """
         options = settings(ProcedureSettings, step_config)
-        if step_config.get("destination"):
-            await context.warehouse.ensure_table(table_of(step_config))
-        for table in options.tables:
+        tables = [table_of(step_config)] if step_config.get("destination") else []
+        if PUBLISHED in tables:  # procedures of earlier releases publish at once, and make the candidates themselves
+            tables.append(CANDIDATES)
+        for table in (*tables, *options.tables):
             await context.warehouse.ensure_table(table)
         procedure = options.procedure if isinstance(options.procedure, str) else options.procedure.name
         name = procedure.strip("`").rpartition(".")[2].strip("`")
