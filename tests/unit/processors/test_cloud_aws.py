@@ -91,6 +91,9 @@ def test_a_focus_export_in_parts(tmp_path: Path, aws: tuple[Path, Bucket]) -> No
         for _ in range(2):
             results = await here.good("cloud/aws/cost/billing", **asked)
             assert results["extract_billing"]["deliveries"] == ["2024-09-01 run-1"]
+            gate = results["validate_focus"]
+            assert (gate["rows_processed"], gate["rows_written"], gate["focus"]["verdict"]) == (942, 942, "warned")
+            assert gate["focus"]["waived"] == []
             [found] = await charges(here, "COUNT(*), SUM(BilledCost), SUM(EffectiveCost), COUNT(DISTINCT x_ChargeId)")
             sums = [total(september, name) for name in ("BilledCost", "EffectiveCost")]
             assert list(found) == [942, *sums, 942]
@@ -124,6 +127,16 @@ def test_a_cost_and_usage_report(tmp_path: Path, aws: tuple[Path, Bucket]) -> No
         assert found == [("Tax", 12, total(tax, cost)), ("Usage", 1269, total(usage, cost))]
         [(listed, unknown)] = await charges(here, "SUM(ListCost), COUNTIF(ContractedCost IS NULL)")
         assert (listed, unknown) == (total(report, "pricing/publicOnDemandCost"), 1281)
+        quantities = await charges(
+            here, "SUM(PricingQuantity), COUNTIF(PricingQuantity IS NULL)", "WHERE ChargeCategory = 'Usage'"
+        )
+        assert quantities == [(total(usage, "lineItem/UsageAmount"), 0)]
+        assert await charges(here, "COUNT(PricingQuantity), COUNT(PricingUnit)", "WHERE ChargeCategory = 'Tax'") == [
+            (0, 0)
+        ]
+        results = await here.rows("SELECT rule_id FROM org_meta_focus_results WHERE status = 'waived' ORDER BY rule_id")
+        unknown_costs = [f"CAU-{name}-C-00{number}-M" for name in ("ContractedCost", "ListCost") for number in (3, 4)]
+        assert [row["rule_id"] for row in results] == unknown_costs
         names = await charges(here, "ServiceName, ServiceCategory", "WHERE ServiceName LIKE '%Simple Storage%' LIMIT 1")
         assert names == [("Amazon Simple Storage Service", "Storage")]
 
@@ -160,6 +173,9 @@ def test_cur_2_amortises_commitments_as_aws_does(tmp_path: Path, aws: tuple[Path
         bucket.export("2026-01", "run-1", ["".join([CUR_2, *lines]).encode()])
         asked = {"bucket": "bills", "path": "p/focus/", "export": "cur_2"}
         await here.good("cloud/aws/cost/billing", start_date="2026-01-05", end_date="2026-01-05", **asked)
+        # A credit has no price: its list and contracted costs are what is billed. Others are not known.
+        costs = await charges(here, "x_ChargeKind, ListCost, ContractedCost", "WHERE ListCost IS NOT NULL")
+        assert costs == [("Credit", Decimal("-0.5"), Decimal("-0.5"))]
         found = await charges(here, "x_ChargeKind, BilledCost, EffectiveCost")
         assert sorted(found) == sorted((kind, Decimal(cost), Decimal(said)) for kind, cost, _, _, said in LINES)
 

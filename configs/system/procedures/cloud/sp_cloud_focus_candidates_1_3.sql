@@ -185,6 +185,11 @@ BEGIN
     SELECT
       named.*,
       COALESCE(PricingCurrency, BillingCurrency) AS priced_in,
+      -- lineItem/UsageAmount is in the unit of the price
+      COALESCE(
+        PricingQuantity,
+        IF(source_format = 'aws_cur' AND category = 'Usage' AND PricingUnit IS NOT NULL, ConsumedQuantity, NULL)
+      ) AS quantity,
       COALESCE(SkuPriceId, IF(category IN ('Usage', 'Purchase'), SkuId, NULL)) AS price_id,
       COALESCE(BillingAccountId, SubAccountId, p_org_slug) AS account_id,
       COALESCE(ServiceName, product_code, service_provider, p_provider_name) AS service,
@@ -197,9 +202,11 @@ BEGIN
   priced AS (
     SELECT
       known.*,
-      IF(list_unknown, NULL, ListCost) AS list_cost,
+      -- a credit has no price: its costs are what is billed (FOCUS 1.3, ListCost and ContractedCost)
+      IF(list_unknown, NULL, COALESCE(ListCost, IF(category = 'Credit', BilledCost, NULL))) AS list_cost,
       IF(list_unknown, NULL, ListUnitPrice) AS list_price,
-      IF(contracted_unknown, NULL, ContractedCost) AS contracted_cost,
+      IF(contracted_unknown, NULL, COALESCE(ContractedCost, IF(category = 'Credit', BilledCost, NULL)))
+        AS contracted_cost,
       IF(contracted_unknown, NULL, ContractedUnitPrice) AS contracted_price,
       COALESCE(known.ServiceCategory, services.service_category, 'Other') AS service_category,
       TO_JSON_STRING([
@@ -261,7 +268,8 @@ BEGIN
     COALESCE(PricingCurrencyContractedUnitPrice, IF(priced_in = BillingCurrency, contracted_price, NULL)),
     COALESCE(PricingCurrencyEffectiveCost, IF(priced_in = BillingCurrency, effective, NULL)),
     COALESCE(PricingCurrencyListUnitPrice, IF(priced_in = BillingCurrency, list_price, NULL)),
-    PricingQuantity, PricingUnit,
+    quantity,
+    IF(quantity IS NOT NULL, PricingUnit, NULL),
     COALESCE(ProviderName, service_provider, p_provider_name),
     COALESCE(PublisherName, ProviderName, service_provider, p_provider_name),
     region,
@@ -273,7 +281,8 @@ BEGIN
     COALESCE(service_provider, p_provider_name),
     COALESCE(ServiceSubcategory, CONCAT('Other (', service_category, ')')),
     SkuId, SkuMeter, SkuPriceDetails, price_id,
-    SubAccountId, SubAccountName,
+    SubAccountId,
+    COALESCE(SubAccountName, SubAccountId),
     COALESCE(SubAccountType, IF(SubAccountId IS NULL, NULL, 'Sub Account')),
     Tags,
     p_provider,
@@ -288,9 +297,12 @@ BEGIN
     priced.x_pipeline_id,
     NULLIF(ARRAY_TO_STRING([
       IF(list_unknown, 'ListCost: 0 without a price is not known', NULL),
-      IF(ListCost IS NULL, 'ListCost: the source does not say it', NULL),
+      IF(list_cost IS NULL AND NOT COALESCE(list_unknown, FALSE), 'ListCost: the source does not say it', NULL),
       IF(contracted_unknown, 'ContractedCost: 0 without a price is not known', NULL),
-      IF(ContractedCost IS NULL, 'ContractedCost: the source does not say it', NULL),
+      IF(
+        contracted_cost IS NULL AND NOT COALESCE(contracted_unknown, FALSE),
+        'ContractedCost: the source does not say it', NULL
+      ),
       IF(EffectiveCost IS NULL AND source_format <> 'aws_cur', 'EffectiveCost: BilledCost, the source does not say it', NULL),
       IF(category IS NULL, 'ChargeCategory: the source does not say it', NULL),
       IF(SkuPriceId IS NULL AND price_id IS NOT NULL, 'SkuPriceId: SkuId, the source does not say it', NULL)
