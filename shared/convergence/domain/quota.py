@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Self
 
@@ -23,13 +23,18 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What `orgs/{org}/usage/current` holds. `active`: run id → time after which the reservation is void."""
+    """What `orgs/{org}/usage/current` holds. `active`: run id → time after which the reservation is void.
+
+    `paused`: pipeline → reason, as the org has it. It stands here because a start writes this document: one that read
+    it before a pause fails, and needs no other read to know.
+    """
 
     day: str = ""
     day_count: int = 0
     month: str = ""
     month_count: int = 0
     active: Mapping[str, datetime]
+    paused: Mapping[str, str] = field(default_factory=dict)
     token: str = ""
 
     def reserve(
@@ -74,6 +79,7 @@ class Usage:
             "month": self.month,
             "month_count": self.month_count,
             "active": {run: to_text(until) for run, until in self.active.items()},
+            "paused": dict(self.paused),
             "token": self.token,
         }
 

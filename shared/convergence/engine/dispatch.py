@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Final
 
 from convergence.domain.events import run_event
@@ -38,16 +39,13 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
         if again is not None:
             return again
     await check_once(services, prepared.run)
-    if prepared.run.pipeline in prepared.org.paused_pipelines:
-        if request.queue:
-            return await enqueue(services, prepared.run)
-        raise Denied(f"{prepared.org.slug} does not start runs now of {_paused(prepared)}; queue=true lets one wait")
     try:
+        _check_not_paused(prepared.run, prepared.org.paused_pipelines)
         stored = await _reserve(services, prepared)
-    except (Conflict, QuotaExceeded, RateLimited) as error:
+    except (Conflict, QuotaExceeded, RateLimited, _Paused) as error:
         # The same request, sent twice at once, may have the last place.
         again = None if request.idempotency_key is None else await _same_request(services, prepared)
-        if again is None and request.queue and isinstance(error, QuotaExceeded):
+        if again is None and request.queue and isinstance(error, QuotaExceeded | _Paused):
             return await enqueue(services, prepared.run)
         if again is None:
             raise
@@ -59,13 +57,21 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     return run
 
 
-def _paused(prepared: Prepared) -> str:
-    pipeline = prepared.run.pipeline
-    return paused_text(pipeline, prepared.org.paused_pipelines[pipeline])
+class _Paused(Denied):
+    """The run's pipeline is paused."""
+
+
+def _check_not_paused(run: Run, paused: Mapping[str, str]) -> None:
+    if run.pipeline in paused:
+        text = paused_text(run.pipeline, paused[run.pipeline])
+        raise _Paused(f"{run.org} does not start runs now of {text}; queue=true lets one wait")
 
 
 async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
-    """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times."""
+    """Store run, plan and reservation. Others may reserve for the org at the same time: read again, few times.
+
+    A pause writes what the reservation replaces, so no run starts after its answer. Raises `_Paused`.
+    """
     run = prepared.run
     until = reserved_until(services, run.deadline_at)
     plan = Create(plan_path(run), prepared.plan.to_data())
@@ -73,6 +79,7 @@ async def _reserve(services: Services, prepared: Prepared) -> StoredRun:
     for attempt in range(1, _RESERVE_ATTEMPTS + 1):
         async with services.cache.lock(run.org):  # callers in this process need not race each other
             reserved = await reserve(services, run, prepared.limits, until=until, counted=True)
+            _check_not_paused(run, reserved.paused)
             try:
                 turn = await take_turn(services, run, prepared.per_minute)
                 return await write_run(services, reserved.run, 0, plan, *reserved.writes, *turn)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Final
 
 from convergence.domain.queue import pause_of, queue_path
+from convergence.domain.quota import Usage
 from convergence.engine.queue.enqueue import RELEASED_MAX, release_held
 from convergence.engine.queue.waiting import ensure_queue
 from convergence.engine.services import Services
-from convergence.errors import InvalidInput
-from convergence.ports.documents import Patch
+from convergence.engine.store import anonymous_usage_path, usage_path
+from convergence.errors import Conflict, InvalidInput
+from convergence.ports.documents import Create, Patch
 from convergence.tenants.orgs import Org
 
 REASON_MAX: Final = 200
@@ -21,7 +24,8 @@ _RELEASES_MAX: Final = 1_000  # the rest is taken up when it is looked at again
 async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: str = "") -> Org:
     """Let no run of a pipeline of an org start; a second call changes the reason.
 
-    The org's queue is written in the same commit, so that an admission under way fails: after the answer none starts.
+    The org's queue and its usage are written in the same commit, so that an admission or a start under way fails:
+    after the answer none starts.
 
     Raises:
         NotFound: the org, or the pipeline.
@@ -37,7 +41,7 @@ async def pause_pipeline(services: Services, slug: str, pipeline: str, reason: s
     def paused(org: Org) -> Org:
         return replace(org, paused_pipelines={**org.paused_pipelines, path: reason})
 
-    return await _change(services, slug, paused)
+    return await _change(services, slug, paused, _usage_writes(slug, path, reason))
 
 
 async def resume_pipeline(services: Services, slug: str, pipeline: str) -> Org:
@@ -52,14 +56,37 @@ async def resume_pipeline(services: Services, slug: str, pipeline: str) -> Org:
     def resumed(org: Org) -> Org:
         return replace(org, paused_pipelines={name: why for name, why in org.paused_pipelines.items() if name != path})
 
-    org = await _change(services, slug, resumed)
+    org = await _change(services, slug, resumed, _usage_writes(slug, path, None))
     for _ in range(_RELEASES_MAX):
         if await release_held(services, pause_of(slug, path)) < RELEASED_MAX:
             break
     return org
 
 
-async def _change(services: Services, slug: str, edit: Callable[[Org], Org]) -> Org:
+async def _change(services: Services, slug: str, edit: Callable[[Org], Org], usage: Sequence[Patch]) -> Org:
     token = services.ids.new("t")
+    await _ensure_usage(services, slug)
     fence = Patch(queue_path(slug), {("token",): token})  # an admission that has read the queue fails
-    return await services.orgs.change(slug, edit, token=token, also=[fence])
+    return await services.orgs.change(slug, edit, token=token, also=[fence, *usage])
+
+
+def _usage_writes(slug: str, path: str, reason: str | None) -> list[Patch]:
+    """Return the writes by which starts learn of a pause or, reason None, of its end."""
+    field = ("paused", path)
+    if reason is None:
+        return [Patch(each, unset=(field,)) for each in _usage_paths(slug)]
+    return [Patch(each, {field: reason}) for each in _usage_paths(slug)]
+
+
+async def _ensure_usage(services: Services, slug: str) -> None:
+    """Create the quota documents of an org that has had no run. None is ever removed."""
+    paths = _usage_paths(slug)
+    documents = await services.documents.get_many(paths)
+    for path, document in zip(paths, documents, strict=True):
+        if document is None:
+            with suppress(Conflict):  # its first run has come meanwhile
+                await services.documents.commit([Create(path, Usage(active={}).to_data())])
+
+
+def _usage_paths(slug: str) -> list[str]:
+    return [usage_path(slug), anonymous_usage_path(slug)]

@@ -48,9 +48,14 @@ def usage_path(org: str) -> str:
     return f"orgs/{org}/usage/current"
 
 
+def anonymous_usage_path(org: str) -> str:
+    """Return the path of the quota document for an org's runs without a key."""
+    return f"orgs/{org}/usage/anonymous"
+
+
 def budget_path(run: Run) -> str:
     """Return the path of the quota document for a run: runs without a key have a separate one."""
-    return f"orgs/{run.org}/usage/anonymous" if run.trigger == ANONYMOUS else usage_path(run.org)
+    return anonymous_usage_path(run.org) if run.trigger == ANONYMOUS else usage_path(run.org)
 
 
 def rate_path(run: Run) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.domain.queue import queue_path
+from convergence.domain.queue import pause_of, queue_path
 from convergence.domain.status import RUN_TERMINAL
 from convergence.domain.times import from_text, to_text
 
@@ -39,10 +39,12 @@ class Ledger:
     def __init__(self, world: SchedulerWorld) -> None:
         self._world = world
         self.quiet: set[str] = set()
+        self.paused: set[tuple[str, str]] = set()  # (org, pipeline) whose users have been told that none starts
         self.resting: dict[str, datetime] = {}  # until when a schedule fires nothing, as its user was told
         self.runs: dict[str, Data] = {}  # those that have not ended
         self._decided: dict[tuple[str, datetime], str] = {}
         self._slices: set[str] = set()
+        self._followed: set[str] = set()  # runs that another one came after
         self._waiting_since: dict[str, float] = {}  # by org, with one run or another
 
     def note(self, before: Mapping[str, Data | None], state: State) -> str | None:
@@ -71,13 +73,16 @@ class Ledger:
         now = self._world.loop.now_s
         waiting = {run["org"] for run in self.runs.values() if run["status"] == "queued"}
         self._waiting_since = {org: self._waiting_since.get(org, now) for org in waiting}
-        if old is None:
-            return self._created(new, state)
-        if old["status"] == "queued" and new["status"] == "running":
-            wrong = self._out_of_turn(new["org"], before.get(queue_path(new["org"])))
-            if wrong is not None:
-                return wrong
-            self._world.execute(run_id)
+        if old is None and (wrong := self._created(new, state)):
+            return wrong
+        was = "queued" if old is None else old["status"]  # a caller's run is created running
+        if was != "queued" or new["status"] != "running":
+            return None
+        if old is not None and (wrong := self._out_of_turn(new["org"], before.get(queue_path(new["org"])))):
+            return wrong
+        if (new["org"], new["pipeline"]) in self.paused:
+            return f"{run_id} started after an acknowledged pause of {new['pipeline']} for {new['org']}"
+        self._world.execute(run_id)
         return None
 
     def _out_of_turn(self, org: str, queue: Data | None) -> str | None:
@@ -100,6 +105,8 @@ class Ledger:
         return None
 
     def _created(self, run: Data, state: State) -> str | None:
+        if run.get("parent_run"):
+            return self._follows(run["parent_run"], state)
         schedule, backfill = run.get("schedule_id", ""), run.get("backfill_id", "")
         if run["status"] != "skipped" and {schedule, backfill} & self.quiet:
             return f"{run['run_id']} was created after an acknowledged pause"
@@ -116,6 +123,13 @@ class Ledger:
                 return f"a second run of slice {run['request_digest']}"
             self._slices.add(run["request_digest"])
         return None
+
+    def _follows(self, parent: str, state: State) -> str | None:
+        if parent in self._followed:
+            return f"two runs came after {parent}"
+        self._followed.add(parent)
+        status = state[f"runs/{parent}"]["status"]
+        return None if status == "completed" else f"a run came after {parent}, which is {status}"
 
     def _decide(self, run: Data, schedule: Data) -> str | None:
         last = from_text(run["fire_time"])
@@ -169,7 +183,9 @@ class Ledger:
         for run_id, run in self.runs.items():
             room = sum(each["org"] == run["org"] for each in going) < world.limits.concurrent
             held = (run.get("queue") or {}).get("held_after", "")
-            if run["status"] == "queued" and held not in self.runs and room and not (full and run["provider"] == "p"):
+            for_pause = held == pause_of(run["org"], run["pipeline"])  # it looks again within ten minutes
+            waits = run["status"] == "queued" and held not in self.runs and not for_pause
+            if waits and room and not (full and run["provider"] == "p"):
                 return run_id
         return ""
 
@@ -189,7 +205,14 @@ class Ledger:
                 return f"{path} still has {data['active']}"
             if path.startswith("backfills/") and (wrong := self._backfill(data)):
                 return wrong
+            if path.startswith("runs/") and path.count("/") == 1 and (wrong := self._unfollowed(data)):
+                return wrong
         return None
+
+    def _unfollowed(self, run: Data) -> str | None:
+        """Every run that completed has the one that its pipeline's `then` lists."""
+        listed = run["pipeline"] == self._world.chained and run["status"] == "completed"
+        return f"no run came after {run['run_id']}" if listed and run["run_id"] not in self._followed else None
 
     def _backfill(self, backfill: Data) -> str | None:
         """Every slice that counts as run has a run that ended so."""

@@ -5,16 +5,18 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+import convergence.engine.dispatch as dispatch
 from convergence.domain.queue import OrgQueue, queue_path
 from convergence.domain.records import changed
 from convergence.domain.run import Run
-from convergence.engine import cancel, finish_run
+from convergence.engine import cancel, finish_run, pause
 from convergence.engine.backfills import feed
 from convergence.engine.queue import admission, handler
 from convergence.engine.queue.admission import _admit_one, _Pass
@@ -23,7 +25,8 @@ from convergence.engine.schedules.store import StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import release_writes
 from convergence.errors import ConvergenceError
-from convergence.ports.documents import Replace, Write
+from convergence.ports.documents import Create, Replace, Write
+from convergence.tenants.orgs import OrgStore
 
 Removal = Callable[[pytest.MonkeyPatch], None]
 
@@ -107,6 +110,43 @@ def no_single_commit_of_a_backfill(patch: pytest.MonkeyPatch) -> None:
         return await documents.commit(writes[1:]) if writes[1:] else None
 
     patch.setattr(feed, "commit", in_two)
+
+
+def no_word_of_a_pause_in_the_usage(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(pause, "_usage_writes", lambda *_: [])
+
+
+def no_look_at_pauses_in_the_start(patch: pytest.MonkeyPatch) -> None:
+    reserve: Any = vars(dispatch)["reserve"]
+
+    async def silent(*given: Any, **more: Any) -> Any:
+        return replace(await reserve(*given, **more), paused={})
+
+    patch.setattr(dispatch, "reserve", silent)
+
+
+def no_fence_of_pauses(patch: pytest.MonkeyPatch) -> None:
+    """A pause does not write the org's queue, so an admission that read the org before it goes on."""
+    change: Any = OrgStore.change
+
+    async def without(self: OrgStore, slug: str, edit: Any, *, token: str, also: Sequence[Write] = ()) -> Any:
+        others = [write for write in also if write.path != queue_path(slug)]
+        return await change(self, slug, edit, token=token, also=others)
+
+    patch.setattr(OrgStore, "change", without)
+
+
+def no_single_commit_of_a_chain(patch: pytest.MonkeyPatch) -> None:
+    write_run: Any = vars(finish_run)["write_run"]
+
+    async def in_two(services: Services, run: Run, version: int, *writes: Write) -> Any:
+        later = [write for write in writes if isinstance(write, Create) and write.path.startswith("runs/")]
+        written = await write_run(services, run, version, *(write for write in writes if write not in later))
+        if later:
+            await services.documents.commit(later)
+        return written
+
+    patch.setattr(finish_run, "write_run", in_two)
 
 
 def no_place_for_instants_that_wait_for_their_jitter(patch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,10 @@ FIRING = Setting(schedules=3, backfills=0)
 FED = Setting(schedules=0, backfills=3)
 CAPPED = Setting(schedules=2, backfills=2, runs_max=2, provider_max=1)
 FAIR = Setting(schedules=0, backfills=2, orgs=2, runs_max=1, run_s=(60, 60), fair=True)
+GENERAL = Setting(pauses=None, starters=None, chained=None)
+PAUSED = Setting(schedules=0, backfills=0, pauses=2, starters=6, orgs=1, org_max=9)
+HELD = Setting(schedules=0, backfills=6, pauses=2, orgs=1, org_max=3, run_s=(5, 60))
+CHAINED = Setting(schedules=3, backfills=0, chained=True)
 RACING = replace(FAIR, backfills=8, instances=6, runs_max=2, org_max=99, provider_max=99, run_s=(0.5, 5))
 AREAS: dict[str, tuple[Odds, Setting, float]] = {
     "firing": (EVERY_FAULT, FIRING, 0.0),
@@ -29,6 +33,9 @@ AREAS: dict[str, tuple[Odds, Setting, float]] = {
     "skewed": (Odds(kill=0), Setting(schedules=3, backfills=0, recreates=True), 60.0),
     "fed": (EVERY_FAULT, FED, 0.0),
     "enqueued": (Odds(slow=0.1, slow_max_s=60), FED, 0.0),
+    "paused": (Odds(slow=0.2, slow_max_s=60), PAUSED, 0.0),
+    "held": (Odds(slow=0.2, slow_max_s=60), HELD, 0.0),
+    "chained": (EVERY_FAULT, CHAINED, 0.0),
     "capped": (EVERY_FAULT, CAPPED, 0.0),
     "fair": (CALM, FAIR, 0.0),
     "racing": (replace(CALM, slow=0.3, slow_max_s=4, message_delay_max_s=0.1), RACING, 0.0),
@@ -39,7 +46,7 @@ AREAS: dict[str, tuple[Odds, Setting, float]] = {
 def test_each_firing_slice_and_place_is_accounted_for(first: int, tmp_path: Path) -> None:
     for seed in range(first, min(first + BATCH, FIRST + WORLDS)):
         try:
-            SchedulerWorld(seed, key_file=tmp_path / "key").run()
+            SchedulerWorld(seed, key_file=tmp_path / "key", setting=GENERAL).run()
         except BaseException as error:
             raise AssertionError(f"scheduler world {seed} broke ({error})") from error
 
@@ -70,6 +77,10 @@ def test_with_all_safeguards_the_worlds_of_an_area_hold(area: str, tmp_path: Pat
         (removals.no_fence_of_enqueues, "enqueued"),
         (removals.no_next_check_of_a_blocked_org, "fed"),
         (removals.no_single_commit_of_a_backfill, "fed"),
+        (removals.no_word_of_a_pause_in_the_usage, "paused"),
+        (removals.no_look_at_pauses_in_the_start, "paused"),
+        (removals.no_fence_of_pauses, "held"),
+        (removals.no_single_commit_of_a_chain, "chained"),
         (removals.no_release_of_caps, "capped"),
         (removals.wakes_that_admit, "fair"),
         (removals.no_second_look_at_the_tag, "racing"),

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from convergence.domain.backfill import Backfill
@@ -12,10 +14,13 @@ from convergence.domain.records import changed
 from convergence.domain.schedule import Missed, Overlap, Schedule, Timing
 from convergence.engine.backfills import feed
 from convergence.engine.backfills.create import BackfillRequest, create_backfill
+from convergence.engine.dispatch import dispatch
+from convergence.engine.pause import pause_pipeline, resume_pipeline
+from convergence.engine.prepare_run import RunRequest
 from convergence.engine.schedules import edit
 from convergence.engine.schedules.store import read_schedule
 from convergence.engine.services import Services
-from convergence.errors import Conflict, InvalidInput, NotFound, Transient
+from convergence.errors import Conflict, Denied, InvalidInput, NotFound, QuotaExceeded, Transient
 from tests.simulation.faults import Killed
 
 if TYPE_CHECKING:
@@ -28,9 +33,9 @@ CRONS = ("*/7 * * * *", "*/15 * * * *", "*/30 * * * *", "11 * * * *")
 class User:
     """Asks until there is an answer."""
 
-    def __init__(self, world: SchedulerWorld, number: int, org: str) -> None:
+    def __init__(self, world: SchedulerWorld, number: int, org: str, pipeline: str = "") -> None:
         self.world, self.number, self.org, self.done = world, number, org, False
-        self.pipeline = world.rng.choice(["p/d/n", "q/d/n"])
+        self.pipeline = pipeline or world.rng.choice(["p/d/n", "q/d/n"])
 
     async def live(self) -> None:
         """Do what such a user does, until the world is calm; then `done` is set."""
@@ -174,3 +179,34 @@ class BackfillUser(User):
     async def _cancel(self, backfill_id: str) -> None:
         if await self.ask(lambda services: feed.cancel_backfill(services, self.org, backfill_id)):
             self.world.ledger.quiet.add(backfill_id)
+
+
+class PauseUser(User):
+    """Pauses and resumes one pipeline of an org; the ledger knows when a pause was acknowledged."""
+
+    async def live(self) -> None:
+        world, rng = self.world, self.world.rng
+        key = self.org, self.pipeline
+        while world.hostile:
+            await world.clock.sleep(rng.uniform(60, 600))
+            if await self.ask(lambda services: pause_pipeline(services, *key)):
+                world.ledger.paused.add(key)
+            await world.clock.sleep(rng.uniform(30, 600))
+            world.ledger.paused.discard(key)
+            await self.ask(lambda services: resume_pipeline(services, *key))
+        self.done = True
+
+
+class StartUser(User):
+    """Starts runs that do not wait in the queue; one that is refused is not asked for again."""
+
+    async def live(self) -> None:
+        world, rng = self.world, self.world.rng
+        number = 0
+        while world.hostile:
+            await world.clock.sleep(rng.uniform(20, 400))
+            number += 1
+            request = RunRequest(org=self.org, pipeline=self.pipeline, idempotency_key=f"{self.number}.{number}")
+            with suppress(Denied, QuotaExceeded):
+                await self.ask(partial(dispatch, request=request))
+        self.done = True

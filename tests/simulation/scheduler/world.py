@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from functools import cache
 from pathlib import Path
+from random import Random
 from typing import Any, Final
 
 from convergence.config.files.models import ProviderLine, Providers
@@ -26,7 +27,7 @@ from tests.simulation.broker import Broker, ServiceHandler
 from tests.simulation.faults import CALM, Killed, Odds, Process
 from tests.simulation.operator import Operator
 from tests.simulation.scheduler.ledger import Ledger
-from tests.simulation.scheduler.users import BackfillUser, ScheduleUser
+from tests.simulation.scheduler.users import BackfillUser, PauseUser, ScheduleUser, StartUser, User
 from tests.simulation.world import Violation, World
 
 HOSTILE_S = 5400.0
@@ -43,6 +44,9 @@ class Setting:
 
     schedules: int | None = None
     backfills: int | None = None
+    pauses: int | None = 0  # users who pause and resume a pipeline of an org
+    starters: int | None = 0  # users who start runs themselves
+    chained: bool | None = False  # a run of the first pipeline that completes is followed by one of the second
     orgs: int | None = None
     instances: int = 2
     runs_max: int | None = None
@@ -56,19 +60,25 @@ class Setting:
 class Pipelines:
     """Two pipelines of one step."""
 
+    def __init__(self, *, chained: bool) -> None:
+        self._chained = chained
+
     def names(self) -> list[str]:
         return list(PIPELINES)
 
     def get(self, name: str) -> LoadedPipeline:
         if name not in PIPELINES:
             raise NotFound(f"Pipeline not found: {name}")
-        return _pipeline(name)
+        return _pipeline(name, _THEN if self._chained and name == PIPELINES[0] else "")
+
+
+_THEN: Final = "then: {on_success: [{pipeline: q/d/n}]}\n"
 
 
 @cache
-def _pipeline(name: str) -> LoadedPipeline:
+def _pipeline(name: str, then: str) -> LoadedPipeline:
     head = f'pipeline_id: "{{org_slug}}-n"\nname: N\nprovider: {name[0]}\ndomain: d\n'
-    return parse_pipeline(head + "timeout_minutes: 60\nsteps: [{step_id: load_a, ps_type: generic.noop}]", name)
+    return parse_pipeline(head + then + "timeout_minutes: 60\nsteps: [{step_id: load_a, ps_type: generic.noop}]", name)
 
 
 async def _left_out(services: Services, delivery: Delivery) -> Answer:
@@ -116,12 +126,26 @@ class SchedulerWorld(World):
         self.backfillers = [
             BackfillUser(self, number, self.orgs[number % len(self.orgs)]) for number in range(backfills)
         ]
+        more = Random(f"{seed} more")  # of its own: what is drawn above stays as it was
+        pauses = more.randint(0, 2) if self.setting.pauses is None else self.setting.pauses
+        starters = more.randint(0, 2) if self.setting.starters is None else self.setting.starters
+        chained = more.random() < 0.5 if self.setting.chained is None else self.setting.chained
+        self.chained = PIPELINES[0] if chained else ""
+        self.others = [
+            *(PauseUser(self, number, org, name) for number, (org, name) in enumerate(self._paused(more, pauses))),
+            *(StartUser(self, number, more.choice(self.orgs), more.choice(PIPELINES)) for number in range(starters)),
+        ]
         self._roomy = 0  # looks in a row at which a run waited although there was room
+
+    def _paused(self, rng: Random, count: int) -> list[tuple[str, str]]:
+        """Return which pipelines are paused, each by one user."""
+        pairs = [(org, name) for org in self.orgs for name in PIPELINES]
+        return rng.sample(pairs, min(count, len(pairs)))
 
     def _at_work(self, process: Process) -> None:
         process.services = replace(
             process.services,
-            catalog=Pipelines(),
+            catalog=Pipelines(chained=bool(self.chained)),
             providers=lambda: self._registry,
             settings=EngineSettings(queue_timeout_s=QUEUE_TIMEOUT_S, runs_max=self.runs_max),
         )
@@ -173,7 +197,7 @@ class SchedulerWorld(World):
         for _ in range(self.setting.instances):
             self.boot()
         self.spawn(self._ticks())
-        for user in (*self.users, *self.backfillers):
+        for user in self._everyone():
             self.spawn(user.live())
         while self.loop.now_s < HOSTILE_S and not self.errors:
             await self.clock.sleep(TICK_S)
@@ -189,8 +213,11 @@ class SchedulerWorld(World):
         if wrong is not None:
             raise Violation(wrong)
 
+    def _everyone(self) -> list[User]:
+        return [*self.users, *self.backfillers, *self.others]
+
     def _all_over(self) -> bool:
-        quiet = all(user.done for user in (*self.users, *self.backfillers))
+        quiet = all(user.done for user in self._everyone())
         return quiet and not self.ledger.unfinished()
 
     def _look_at_room(self) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
@@ -65,10 +65,11 @@ def rate_of(services: Services, pipeline: str) -> int | None:
 
 @dataclass(frozen=True, slots=True)
 class Reservation:
-    """The run with its places, and the writes that take them."""
+    """The run with its places, the writes that take them, and the org's paused pipelines as of these writes."""
 
     run: Run
     writes: list[Write] = field(default_factory=list)
+    paused: Mapping[str, str] = field(default_factory=dict)
 
 
 async def reserve(services: Services, run: Run, limits: Limits, *, until: datetime, counted: bool) -> Reservation:
@@ -87,7 +88,7 @@ async def reserve(services: Services, run: Run, limits: Limits, *, until: dateti
         found = await _place(services, cap, run, now, until)
         writes.append(found)
         taken.append(found.path)
-    return Reservation(changed(run, caps=tuple(taken)), writes)
+    return Reservation(changed(run, caps=tuple(taken)), writes, usage.paused)
 
 
 async def check_turn(services: Services, run: Run) -> None:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import convergence.engine.dispatch as dispatching
 from convergence.domain.status import RunStatus
 from convergence.engine import pause as pauses
 from convergence.engine.cancel import cancel
@@ -118,6 +120,50 @@ def test_no_run_starts_after_a_pause_was_answered(still: Engine, monkeypatch: py
         monkeypatch.setattr(admission, "prepare", paused_meanwhile)
         assert (await admission_pass(still.services)).runs == 0
         assert await status(still, run) is RunStatus.QUEUED
+
+    still.run_scenario(scenario)
+
+
+@pytest.mark.parametrize("trigger", ["manual", "anonymous"])
+@pytest.mark.parametrize("late", [False, True])
+@pytest.mark.parametrize("known", [False, True])
+def test_no_direct_start_passes_a_pause_that_was_answered(
+    still: Engine, monkeypatch: pytest.MonkeyPatch, trigger: str, late: bool, known: bool
+) -> None:
+    """The pause comes when the start has read the org, or when it has read the usage too (`late`)."""
+    name = "take_turn" if late else "check_turn"
+    before: Any = vars(dispatching)[name]
+
+    async def paused_meanwhile(*given: Any) -> Any:
+        monkeypatch.setattr(dispatching, name, before)
+        await pause_pipeline(still.services, "acme", "p/d/n", "restated")
+        return await before(*given)
+
+    async def scenario() -> None:
+        if known:  # the org had runs before: its usage is there
+            await dispatch(still.services, replace(REQUEST, pipeline="p/d/other", trigger=trigger))
+        monkeypatch.setattr(dispatching, name, paused_meanwhile)
+        with pytest.raises(Denied, match="the paused pipeline p/d/n: restated; queue=true lets one wait"):
+            await dispatch(still.services, replace(REQUEST, queue=False, trigger=trigger))
+        runs = (await still.documents.query("runs")).documents
+        assert [run.data["pipeline"] for run in runs] == ["p/d/other"] * known
+        waits = await dispatch(still.services, replace(REQUEST, trigger=trigger))
+        assert await status(still, waits) is RunStatus.QUEUED
+        await resume_pipeline(still.services, "acme", "p/d/n")
+        run = await dispatch(still.services, replace(REQUEST, queue=False, trigger=trigger))
+        assert await status(still, run) is RunStatus.RUNNING
+
+    still.run_scenario(scenario)
+
+
+def test_a_pause_survives_the_starts_and_ends_of_other_pipelines(still: Engine) -> None:
+    async def scenario() -> None:
+        await pause_pipeline(still.services, "acme", "p/d/n", "restated")
+        other = await dispatch(still.services, replace(REQUEST, pipeline="p/d/other"))
+        assert (await still.data("orgs/acme/usage/current"))["paused"] == {"p/d/n": "restated"}
+        await end(still, other.run_id)
+        usage = await still.data("orgs/acme/usage/current")
+        assert (usage["paused"], usage["active"]) == ({"p/d/n": "restated"}, {})
 
     still.run_scenario(scenario)
 
