@@ -19,6 +19,12 @@ def test_the_tables_are_computed() -> None:
     assert cost_page.queued_run() in PAGE
 
 
+def test_the_page_about_the_engine_has_the_same_tick() -> None:
+    reads, writes, messages = (cost_page.TICK[name] for name in ("reads", "writes", "messages"))
+    row = f"| a tick with nothing to do | {reads} (an empty query is billed as one) | {writes} | {messages} |"
+    assert row in (ROOT / "docs" / "engine.md").read_text()
+
+
 def test_a_step_costs_a_quarter_of_a_transition_of_step_functions() -> None:
     assert cost_page.engine(cost_page.STEP) <= cost_page.PRICE.step_functions / 4
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from convergence.adapters.gcp.documents.query import IN_MAX
 from convergence.adapters.gcp.documents.shards import SHARDS, shard_of
 from convergence.errors import CloudSetup, Conflict, InvalidInput, PermissionMissing, Transient
 from convergence.ports.documents import Create, Delete, Order, Patch, Replace, Where, Write
@@ -265,13 +266,29 @@ def test_a_page_whose_rows_are_all_in_one_shard_is_whole(world: FirestoreWorld) 
     asyncio.run(scenario())
 
 
-def test_shards_cost_one_query_each_and_only_where_the_field_orders(world: FirestoreWorld) -> None:
+def test_all_shards_cost_one_query_and_an_empty_one_is_billed_as_one_read(world: FirestoreWorld) -> None:
+    async def scenario() -> None:
+        due = [Where("check_at", "<=", "9")]
+        await world.documents.commit([Create("runs/r1", {"check_at": "a", "org": "a", "created_at": "1"})])
+        world.server.counts.clear()
+        assert not (await world.documents.query("runs", where=due, order=[Order("check_at")])).documents
+        assert (world.server.calls["RunQuery"], world.server.counts["reads"]) == (1, 1)
+        assert await world.documents.count("runs", where=due) == 0
+        assert (world.server.calls["RunAggregationQuery"], world.server.counts["reads"]) == (1, 2)
+
+    asyncio.run(scenario())
+
+
+def test_the_shards_are_fewer_than_the_values_that_a_query_may_name() -> None:
+    assert SHARDS <= IN_MAX
+    assert {shard_of(f"runs/r{i}") for i in range(1000)} == set(range(SHARDS))
+
+
+def test_only_the_index_that_is_in_shards_names_them(world: FirestoreWorld) -> None:
     async def scenario() -> None:
         await world.documents.commit([Create("runs/r1", {"check_at": "1", "org": "a", "created_at": "1"})])
-        await world.documents.query("runs", where=[Where("check_at", "<=", "9")], order=[Order("check_at")], limit=1)
-        assert world.server.calls["RunQuery"] == SHARDS
-        await world.documents.query("runs", where=[Where("org", "==", "a")], order=[Order("created_at")])
-        assert world.server.calls["RunQuery"] == SHARDS + 1
+        found = await world.documents.query("runs", where=[Where("org", "==", "a")], order=[Order("created_at")])
+        assert [each.path for each in found.documents] == ["runs/r1"], "its index does not have the shard"
 
     asyncio.run(scenario())
 

@@ -11,9 +11,12 @@ from typing import Any
 import pytest
 
 from convergence.engine.reconcile import reconcile_run
-from convergence.ports.bus import Message
+from convergence.engine.tick import on_tick
+from convergence.ports.bus import TICK as TICK_TOPIC
+from convergence.ports.bus import Delivery, Message
 from convergence.ports.documents import Document, Documents, Page, Write
 from convergence.worker import LocalWorker
+from tests.repo.cost_page import TICK
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.shapes import chain
 
@@ -129,6 +132,20 @@ def test_a_join_of_d_costs_each_finisher_about_one_read(counting: tuple[Engine, 
     own = width + 1 + width + 3  # each step: the run; the join also its dependencies; the run's start
     assert cost["reads"] - own <= 3 * width
     assert cost["counts"] == 0
+
+
+def test_a_tick_with_nothing_to_do_costs_what_firestore_bills(counting: tuple[Engine, Counting]) -> None:
+    """Counted at the port; test_engine_on_firestore.py counts the same at the wire."""
+    engine, counts = counting
+
+    async def scenario() -> Counter[str]:
+        tick = Delivery(Message(b""), "m", 1, TICK_TOPIC)
+        await on_tick(engine.services, tick)  # with the sweep, which comes hourly
+        counts.counts.clear()
+        await on_tick(engine.services, tick)
+        return Counter(counts.counts)
+
+    assert engine.run_scenario(scenario) == {name: number for name, number in TICK.items() if number}
 
 
 def test_the_reconciler_reads_a_runs_steps_once_and_writes_it_once(counting: tuple[Engine, Counting]) -> None:

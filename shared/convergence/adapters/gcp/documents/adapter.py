@@ -6,8 +6,8 @@ preconditions, so there are no waits for locks. Hidden fields (`documents_values
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -16,7 +16,6 @@ from convergence.adapters.cursors import place
 from convergence.adapters.gcp.connection import Connection, transport
 from convergence.adapters.gcp.documents import writes as writing
 from convergence.adapters.gcp.documents.query import Query, Row
-from convergence.adapters.gcp.documents.shards import SHARDS, merged
 from convergence.adapters.gcp.documents.values import data_of
 from convergence.adapters.gcp.errors import unapplied
 from convergence.adapters.retry import retried
@@ -155,30 +154,22 @@ class FirestoreDocuments:
         cursor: str | None = None,
     ) -> Page:
         """Return a page, by keyset: a cursor stays right while documents come and go."""
-        query = Query(self._root, collection, tuple(where), tuple(order))
+        query = self._query(collection, where, order)
         after = None if cursor is None else place(cursor, len(order) + 1)
         if query.empty():
             return Page([], None)
-        if self._is_sharded(query):
-            rows = await merged(query, limit + 1, after, partial(self._rows, query))
-        else:
-            rows = await self._rows(query, limit + 1, after, None)
+        rows = await self._rows(query, limit + 1, after)
         documents = [self._document(message) for _, message in rows[:limit]]
         return Page(documents, cursor_of(rows[limit - 1][0]) if len(rows) > limit else None)
 
     async def count(self, collection: str, *, where: Sequence[Where] = ()) -> int:
         """Count matching documents."""
-        query = Query(self._root, collection, tuple(where))
-        if query.empty():
-            return 0
-        if not self._is_sharded(query):
-            return await self._counted(query, None)
-        return sum(await asyncio.gather(*(self._counted(query, shard) for shard in range(SHARDS))))
-
-    async def _counted(self, query: Query, shard: int | None) -> int:
         from google.cloud.firestore_v1.types import firestore
 
-        request = firestore.RunAggregationQueryRequest.wrap(query.counted(shard))
+        query = self._query(collection, where)
+        if query.empty():
+            return 0
+        request = firestore.RunAggregationQueryRequest.wrap(query.counted())
 
         async def ask(client: FirestoreAsyncClient) -> int:
             stream = await client.run_aggregation_query(request=request, retry=None, timeout=self._call_s)
@@ -189,10 +180,10 @@ class FirestoreDocuments:
 
         return await self._tried(ask, f"count of {query.collection}")
 
-    async def _rows(self, query: Query, limit: int, after: Sequence[Any] | None, shard: int | None) -> list[Row]:
+    async def _rows(self, query: Query, limit: int, after: Sequence[Any] | None) -> list[Row]:
         from google.cloud.firestore_v1.types import firestore
 
-        request = firestore.RunQueryRequest.wrap(query.page(limit, after, shard))
+        request = firestore.RunQueryRequest.wrap(query.page(limit, after))
 
         async def ask(client: FirestoreAsyncClient) -> list[Row]:
             stream = await client.run_query(request=request, retry=None, timeout=self._call_s)
@@ -201,9 +192,10 @@ class FirestoreDocuments:
 
         return await self._tried(ask, f"query on {query.collection}")
 
-    def _is_sharded(self, query: Query) -> bool:
-        name = query.collection.rpartition("/")[2]
-        return (name, query.fields()) in self._sharded
+    def _query(self, collection: str, where: Sequence[Where], order: Sequence[Order] = ()) -> Query:
+        query = Query(self._root, collection, tuple(where), tuple(order))
+        sharded = (collection.rpartition("/")[2], query.fields()) in self._sharded
+        return replace(query, sharded=sharded)
 
     def _document(self, message: Any) -> Document:
         return Document(

@@ -8,18 +8,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, Final
 
 from google.cloud.firestore_v1.types import firestore
 from google.cloud.firestore_v1.types import query as messages
 
+from convergence.adapters.gcp.documents.shards import SHARDS
 from convergence.adapters.gcp.documents.values import SHARD, item_of, path_of, put
 from convergence.errors import InvalidInput
 from convergence.ports.documents import Operator, Order, Where
 
 RANGES: Final = ("<", "<=", ">", ">=")
-_IN_MAX: Final = 30  # Firestore, queries: limits on OR queries
+IN_MAX: Final = 30  # Firestore, queries: limits on OR queries
 
 _Query: Final = messages.StructuredQuery
 _Message: Final = _Query.pb()
@@ -38,12 +38,13 @@ Row = tuple[tuple[Any, ...], Any]  # order values and id; the document's message
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A port query on one collection; `root` is the prefix of all names."""
+    """A port query on one collection; `root` is the prefix of all names, `sharded`: its index is in shards."""
 
     root: str
     collection: str
     where: tuple[Where, ...] = ()
     order: tuple[Order, ...] = ()
+    sharded: bool = False
 
     def empty(self) -> bool:
         """Return whether nothing can match: `in` an empty list."""
@@ -53,11 +54,11 @@ class Query:
         """Return the fields that the query names."""
         return frozenset([each.field for each in self.order] + [each.field for each in self.where])
 
-    def page(self, limit: int, after: Sequence[Any] | None, shard: int | None) -> Any:
-        """Return the request for at most `limit` documents behind `after` (order values and id), of one shard."""
+    def page(self, limit: int, after: Sequence[Any] | None) -> Any:
+        """Return the request for at most `limit` documents behind `after` (order values and id)."""
         request = firestore.RunQueryRequest.pb()(parent=self._parent())
         query = request.structured_query
-        self._filtered(query, shard)
+        self._filtered(query)
         for order in self.order:
             field = query.order_by.add(direction=_DIRECTIONS[order.descending])
             field.field.field_path = _path(order.field)
@@ -70,11 +71,11 @@ class Query:
         query.limit.value = limit
         return request
 
-    def counted(self, shard: int | None) -> Any:
+    def counted(self) -> Any:
         """Return the request for the number of matches."""
         request = firestore.RunAggregationQueryRequest.pb()(parent=self._parent())
         query = request.structured_aggregation_query
-        self._filtered(query.structured_query, shard)
+        self._filtered(query.structured_query)
         query.aggregations.add(alias="n").count.SetInParent()
         return request
 
@@ -83,24 +84,17 @@ class Query:
         name = document.name.rpartition("/")[2]
         return (*(_lookup(document.fields, order.field) for order in self.order), name), document
 
-    def sorted(self, rows: Sequence[Row]) -> list[Row]:
-        """Return rows in the order of the query."""
-        found = sorted(rows, key=lambda row: row[0][-1])
-        for i, order in reversed(list(enumerate(self.order))):
-            found.sort(key=partial(_rank, i), reverse=order.descending)
-        return found
-
     def _parent(self) -> str:
         parent, _, _ = self.collection.rpartition("/")
         return f"{self.root}/{parent}" if parent else self.root
 
-    def _filtered(self, query: Any, shard: int | None) -> None:
+    def _filtered(self, query: Any) -> None:
         query.from_.add(collection_id=self.collection.rpartition("/")[2])
         filters = [_filter(each) for each in self.where]
         asked = {each.field for each in self.where}
         filters += [_not_null(order.field) for order in self.order if order.field not in asked]
-        if shard is not None:
-            filters.append(_compared(SHARD, "==", shard))
+        if self.sharded:
+            filters.append(_compared(SHARD, "in", list(range(SHARDS))))
         if len(filters) == 1:
             query.where.CopyFrom(filters[0])
         elif filters:
@@ -109,8 +103,8 @@ class Query:
 
 
 def _filter(where: Where) -> Any:
-    if where.operator == "in" and len(where.value) > _IN_MAX:
-        raise InvalidInput(f"a query names at most {_IN_MAX} values of {where.field}; ask in parts")
+    if where.operator == "in" and len(where.value) > IN_MAX:
+        raise InvalidInput(f"a query names at most {IN_MAX} values of {where.field}; ask in parts")
     return _compared(_path(where.field), where.operator, where.value)
 
 
@@ -139,11 +133,3 @@ def _lookup(fields: Any, field: str) -> Any:
     for parent in parents:
         fields = fields[parent].map_value.fields
     return item_of(fields[last])
-
-
-def _rank(place: int, row: Row) -> tuple[int, Any]:
-    """Return what sorts rows by one of their order values as Firestore does: booleans, then numbers, then text."""
-    value = row[0][place]
-    if isinstance(value, bool):
-        return (0, value)
-    return (2, value) if isinstance(value, str) else (1, value)
