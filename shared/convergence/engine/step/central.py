@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from convergence.domain.quota import Usage
 from convergence.engine.services import Services, dataset_of
+from convergence.engine.step.central_queue import execution_queue, scheduled_runs
 from convergence.engine.store import usage_path
 from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, Lineage, Load, Row
 from convergence.tenants.api_keys import ApiKeyStore
@@ -139,7 +140,9 @@ MIRRORED: Final[Mapping[str, Rows]] = {
     "org_hierarchy": _nodes,
     "org_hierarchy_levels": _levels,
     "org_integration_credentials": _credentials,
+    "org_pipeline_execution_queue": execution_queue,
     "org_profiles": _profile,
+    "org_scheduled_pipeline_runs": scheduled_runs,
     "org_subscriptions": _subscription,
     "org_usage_quotas": _usage,
 }

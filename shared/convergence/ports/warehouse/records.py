@@ -19,7 +19,9 @@ CENTRAL_TABLES: Final = frozenset(
         "org_integration_credentials",
         "org_meta_pipeline_runs",
         "org_meta_step_logs",
+        "org_pipeline_execution_queue",
         "org_profiles",
+        "org_scheduled_pipeline_runs",
         "org_subscriptions",
         "org_usage_quotas",
     }
