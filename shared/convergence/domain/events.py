@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 
 Event = dict[str, Any]
+DELAY_MS: Final = "delay_ms"  # in the data of a scheduled run's first event: from when it was due until it was accepted
 
 
 def run_event(run: Run) -> Event:

@@ -10,11 +10,11 @@ import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from convergence.config.files.retention import expires
-from convergence.domain.events import run_event
+from convergence.domain.events import DELAY_MS, Event, run_event
 from convergence.domain.firing import Decision, decide
 from convergence.domain.records import changed
 from convergence.domain.run import NO_PLAN, Run
@@ -58,6 +58,7 @@ class _Firing:
     token: str
     writes: list[Write]
     run: Run | None = None
+    delay: timedelta = timedelta()  # from when the run was due to this decision
     skips: list[Run] = field(default_factory=list)
     cancelled: list[Run] = field(default_factory=list)
 
@@ -159,13 +160,19 @@ async def _announce(services: Services, batch: Sequence[_Firing], done: Ticked) 
     for firing in batch:
         done.fired += firing.run is not None
         done.skipped += len(firing.skips)
-        events += [run_event(run) for run in (*firing.skips, *([] if firing.run is None else [firing.run]))]
+        events += [run_event(run) for run in firing.skips]
+        events += [] if firing.run is None else [_accepted(firing.run, firing.delay)]
         for run in firing.cancelled:
             await announce_cancelled(services, run)
     if events:
         await publish_events(services.bus, events)
     for org in sorted({firing.run.org for firing in batch if firing.run is not None}):
         await publish_queue_changed(services.bus, org)
+
+
+def _accepted(run: Run, delay: timedelta) -> Event:
+    event = run_event(run)
+    return {**event, "data": {**event["data"], DELAY_MS: round(delay.total_seconds() * 1000)}}
 
 
 async def _firing(
@@ -193,7 +200,15 @@ async def _firing(
     writes += [Create(each.path, each.to_data()) for each in (*skips, *([] if run is None else [run]))]
     recent = None if decision.fires is None else lookback(services, schedule, decision.fires, token)
     writes += [] if recent is None else [Create(recent.path, recent.to_data())]
-    return _Firing(after, token, [*writes, *cancels], run, skips, cancelled)
+    delay = _delay(schedule, decision, now)
+    return _Firing(after, token, [*writes, *cancels], run, delay, skips, cancelled)
+
+
+def _delay(schedule: Schedule, decision: Decision, now: datetime) -> timedelta:
+    """Return how long ago the firing was due; its jitter is not a delay."""
+    if decision.fires is None or schedule.slot is None or schedule.due_at is None:
+        return timedelta()
+    return max(timedelta(), now - decision.fires - (schedule.due_at - schedule.slot))
 
 
 async def _stopped(services: Services, stored: StoredSchedule, reason: str, now: datetime) -> _Firing:

@@ -6,13 +6,16 @@ from collections.abc import Sequence
 from functools import cache
 from typing import Final
 
+import orjson
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from convergence.domain.events import DELAY_MS
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.ports.bus import Message
 
 _RUN_STATUSES: Final = frozenset(status.value for status in RunStatus)
 _STEP_STATUSES: Final = frozenset(status.value for status in StepStatus)
+_DELAYS_S: Final = (1, 5, 15, 30, 60, 120, 300, 900, 3_600, 21_600, 86_400)
 
 
 class Metrics:
@@ -34,6 +37,12 @@ class Metrics:
         self._lag = Gauge(
             "convergence_schedule_lag_seconds", "Age of the oldest undecided firing.", registry=self._registry
         )
+        self._delay = Histogram(
+            "convergence_schedule_delay_seconds",
+            "From when a scheduled run was due until it was accepted.",
+            buckets=_DELAYS_S,
+            registry=self._registry,
+        )
 
         # Found once for each combination: the library looks for a label under a lock, on each request.
         self._request = cache(lambda method, route, status: self._requests.labels(method, route, str(status)))
@@ -54,9 +63,17 @@ class Metrics:
             subject, _, status = message.attributes.get("type", "").partition(".")
             if subject == "run" and status in _RUN_STATUSES:
                 self._runs.labels(status).inc()
+                self._delayed(message)
             elif subject == "step" and status in _STEP_STATUSES:
                 self._steps.labels(status).inc()
                 self._retries.inc(status == StepStatus.RETRYING.value)
+
+    def _delayed(self, message: Message) -> None:
+        if DELAY_MS.encode() not in message.data:
+            return
+        data = orjson.loads(message.data)["data"]
+        if DELAY_MS in data:  # and not just in a text
+            self._delay.observe(data[DELAY_MS] / 1000)
 
     def died(self, messages: Sequence[Message]) -> None:
         """Count dead letters, as they are announced."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import orjson
 import pytest
 
 from convergence.domain.records import changed
@@ -46,6 +47,22 @@ def test_a_due_schedule_makes_a_queued_run_that_is_admitted_and_ends(engine: Eng
         assert ended.status is RunStatus.COMPLETED
         assert ended.schedule_id == schedule.schedule_id
         assert [move[1] for move in ended.transitions] == ["queued", "validating", "running", "completed"]
+
+    engine.run_scenario(scenario)
+
+
+def test_the_event_of_a_firing_says_how_late_it_was_accepted_without_its_jitter(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine, jitter_s=600)
+        assert schedule.slot is not None
+        assert schedule.due_at is not None
+        assert schedule.due_at > schedule.slot, "this org and pipeline have a jitter"
+        await engine.clock.sleep((schedule.due_at - engine.clock.now()).total_seconds() + 42)
+        assert (await fire_due(engine.services)).fired == 1
+        (event,) = [orjson.loads(each) for each in engine.events if b"run.queued" in each]
+        assert event["data"]["delay_ms"] == 42_000
 
     engine.run_scenario(scenario)
 

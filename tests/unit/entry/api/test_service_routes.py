@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from convergence.domain.schedule import Priority
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.waiting import ensure_queue, queued, ready_write
@@ -28,6 +30,8 @@ def test_metrics_count_moves_retries_dead_letters_and_what_waits(run_scenario: R
         moves = ("run.running", "run.failed", "step.retrying", "step.failed", "run.invented", "audit.call", "")
         api.at.metrics.moved([Message(b"", {"type": each}) for each in moves])
         api.at.metrics.died([Message(b"{}")])
+        for data in ({"delay_ms": 42_000}, {"why": "a text about delay_ms"}):
+            api.at.metrics.moved([Message(orjson.dumps({"data": data}), {"type": "run.queued"})])
         api.installation.worker.reconciling.cancel()  # type: ignore[union-attr]  # it is at work
         prepared = await prepare(api.at.services, RunRequest(org="acme", pipeline="shop/open"))
         await ensure_queue(api.at.services, "acme")
@@ -42,6 +46,10 @@ def test_metrics_count_moves_retries_dead_letters_and_what_waits(run_scenario: R
             "convergence_dead_letters_total 1.0",
             "convergence_queue_runs 1.0",
             "convergence_schedule_lag_seconds 0.0",
+            'convergence_schedule_delay_seconds_bucket{le="30.0"} 0.0',
+            'convergence_schedule_delay_seconds_bucket{le="60.0"} 1.0',
+            "convergence_schedule_delay_seconds_count 1.0",
+            "convergence_schedule_delay_seconds_sum 42.0",
         ):
             assert f"\n{line}\n" in text, line
         assert "invented" not in text
