@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from convergence.bootstrap.aws import aws_accounts
 from convergence.bootstrap.http_client import HttpClient
 from convergence.bootstrap.objects import object_stores
 from convergence.config.catalog import Catalog
@@ -139,6 +140,7 @@ async def embedded(options: EmbeddedOptions, purpose: str) -> AsyncIterator[Embe
                 registry=registry,
                 here=options.env != SHORT["production"],
             ),
+            aws=lambda org: aws_accounts(org, registry=registry, here=options.env != SHORT["production"]),
             owner=ids.new("boot"),
             configs_dir=options.configs_dir,
             env=options.env,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from convergence.bootstrap.aws import aws_accounts
 from convergence.bootstrap.http_client import HttpClient
 from convergence.bootstrap.objects import object_stores
 from convergence.config.catalog import Catalog
@@ -70,6 +71,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         objects=lambda org, client: object_stores(
             org, client, clock=clock, ids=ids, files=None, registry=registry, here=bigquery is not None
         ),
+        aws=lambda org: aws_accounts(org, registry=registry, here=bigquery is not None),
         owner=ids.new("boot"),
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,

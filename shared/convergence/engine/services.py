@@ -20,6 +20,7 @@ from convergence.engine.executions import Executions
 from convergence.engine.fan_in import FanInTracker
 from convergence.engine.turns import Turns
 from convergence.errors import StepFailed
+from convergence.ports.aws_accounts import AwsAccounts
 from convergence.ports.bus import Bus
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.documents import Documents, Index
@@ -159,6 +160,10 @@ def _no_objects(_: str, __: Callable[[], httpx.AsyncClient]) -> ObjectStores:
     raise StepFailed("this installation reads no files")
 
 
+def _no_aws(_: str) -> AwsAccounts:
+    raise StepFailed("this installation calls no service of AWS")
+
+
 async def _no_trouble() -> str | None:
     return None
 
@@ -192,6 +197,7 @@ class Services:
     providers: Callable[[], Providers] = _no_providers  # the merged registry
     # Places of files that an org's step may read, given the client of that step; made for each execution.
     objects: Callable[[str, Callable[[], httpx.AsyncClient]], ObjectStores] = _no_objects
+    aws: Callable[[str], AwsAccounts] = _no_aws  # accounts at AWS of an org; made for each execution
     retention: Callable[[], Retention] = Retention
     trouble: Callable[[], Awaitable[str | None]] = _no_trouble  # the reason why nothing can be written now, if known
     # Called with the rows that processors report: (run_id, step_id, rows, total, note). For live displays.

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
+from convergence.ports.aws_accounts import AwsAccounts
 from convergence.ports.google_accounts import Accounts
 from convergence.ports.object_store import ObjectStores
 from convergence.ports.warehouse import (
@@ -287,6 +288,11 @@ class Context(Mapping[str, Any]):
     @abstractmethod
     def accounts(self) -> Accounts:
         """Customers' accounts at Google Cloud: tokens, and queries in their projects. Closed when the step ends."""
+
+    @property
+    @abstractmethod
+    def aws(self) -> AwsAccounts:
+        """Customers' accounts at AWS: calls of its services. Closed when the step ends."""
 
     @abstractmethod
     async def billing_periods(self) -> Sequence[BillingPeriod]:

@@ -7,6 +7,7 @@ from typing import Any, Final
 
 from convergence.sandbox import (
     anthropic,
+    aws,
     azure,
     bigquery,
     bills,
@@ -92,6 +93,8 @@ class Sandbox:
             return prices.answer(request)
         if bills.is_ours(request.path):
             return bills.answer(request)
+        if aws.is_ours(request.path):
+            return aws.answer(request)
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
         if anthropic.is_ours(request.path):

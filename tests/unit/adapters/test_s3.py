@@ -12,7 +12,8 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from convergence.adapters.objects.s3 import open_s3, read_keys
+from convergence.adapters.aws.keys import read_keys
+from convergence.adapters.objects.s3 import open_s3
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.object_store import Place, StoredObject
 from convergence.sandbox.http import HttpServer, Response

@@ -5,11 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import httpx
 
+from convergence.adapters.aws.accounts import BotoAccounts
 from convergence.adapters.google_accounts.tokens import ServiceTokens
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
@@ -280,6 +282,10 @@ class WorldContext(Context):
             endpoint=lambda _: "",
             google_token=lambda secret: tokens.of_secret(secret, (), here=True),
         )
+
+    @cached_property
+    def aws(self) -> BotoAccounts:
+        return BotoAccounts(org=self.org_slug, endpoint="", here=True)
 
     @property
     def http(self) -> httpx.AsyncClient:

@@ -14,6 +14,7 @@
 -- AWS Cost and Usage Reports: kinds of lines and effective costs as AWS amortises them
 -- (https://docs.aws.amazon.com/cur/latest/userguide/Lineitem-columns.html,
 -- https://docs.aws.amazon.com/cur/latest/userguide/reservation-columns.html and savings-plans-columns.html).
+-- Cost Explorer of AWS: its extractor says what the kinds of charges are; what has no category becomes an Adjustment.
 -- Azure cost exports: charge types as in
 -- https://learn.microsoft.com/azure/cost-management-billing/dataset-schema/cost-usage-details-ea. An amortised export has
 -- the cost of reservations in the usage, so its billed cost is that of the export.
@@ -81,6 +82,25 @@ BEGIN
   );
   IF v_wrong IS NOT NULL THEN
     RAISE USING MESSAGE = CONCAT('two exports of one account would count twice: ', v_wrong);
+  END IF;
+
+  -- Cost Explorer names the account that was asked, be it the payer or a member; other forms name the payer.
+  SET v_wrong = (
+    SELECT MIN(CONCAT('account ', asked.account, ', period ', CAST(asked.period AS STRING)))
+    FROM (
+      SELECT DISTINCT BillingAccountId AS account, x_pipeline_run_date AS period
+      FROM raw_charges
+      WHERE source_format = 'aws_cost_explorer'
+    ) AS asked
+    JOIN (
+      SELECT DISTINCT BillingAccountId, SubAccountId, x_pipeline_run_date AS period
+      FROM raw_charges
+      WHERE source_format <> 'aws_cost_explorer'
+    ) AS exported
+      ON exported.period = asked.period AND asked.account IN (exported.BillingAccountId, exported.SubAccountId)
+  );
+  IF v_wrong IS NOT NULL THEN
+    RAISE USING MESSAGE = CONCAT('an export and Cost Explorer of one account would count twice: ', v_wrong);
   END IF;
 
   -- Charges of a period may be of days before or behind it: the days that are there bound what the DELETE reads.
@@ -153,7 +173,7 @@ BEGIN
       raw_charges.*,
       COALESCE(ServiceProviderName, ProviderName, p_provider_name) AS service_provider,
       CASE
-        WHEN source_format = 'focus' THEN ChargeCategory
+        WHEN source_format IN ('focus', 'aws_cost_explorer') THEN ChargeCategory
         WHEN source_format = 'aws_cur' THEN CASE
           WHEN line_type IN ('Usage', 'DiscountedUsage', 'SavingsPlanCoveredUsage') THEN 'Usage'
           WHEN line_type = 'Tax' THEN 'Tax'
@@ -261,7 +281,7 @@ BEGIN
     list_cost,
     list_price,
     COALESCE(PricingCategory, CASE
-      WHEN source_format = 'focus' OR category <> 'Usage' THEN NULL
+      WHEN source_format IN ('focus', 'aws_cost_explorer') OR category <> 'Usage' THEN NULL
       WHEN commitment_id IS NOT NULL THEN 'Committed'
       WHEN pricing_model = 'Spot' THEN 'Dynamic' ELSE 'Standard' END),
     priced_in,

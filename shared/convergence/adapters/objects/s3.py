@@ -9,8 +9,8 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-import orjson
-
+from convergence.adapters.aws.keys import checked_region, read_keys
+from convergence.adapters.aws.session import make_client
 from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.object_store import Place, StoredObject
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
 
 PIECE: Final = 1 << 20
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
-_REGION: Final = re.compile(r"[a-z]{2,4}(-[a-z]+){1,3}-\d{1,2}")
-_ROLE: Final = re.compile(r"arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]{1,512}")
 _OPTIONS: Final = frozenset({"region", "bucket_owner"})
-_KEYS: Final = frozenset({"access_key_id", "secret_access_key", "session_token", "role_arn", "external_id"})
 _MISSING: Final = frozenset({"NoSuchKey", "NoSuchBucket", "404", "NotFound"})
 _REJECTED: Final = frozenset(
     {"AccessDenied", "403", "Forbidden", "InvalidAccessKeyId", "SignatureDoesNotMatch", "ExpiredToken", "InvalidToken",
@@ -105,9 +102,7 @@ def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
         raise StepFailed(
             f"source.options: {min(unknown)!r} is not known; an S3 bucket has {', '.join(sorted(_OPTIONS))}"
         )
-    region = place.options.get("region") or "us-east-1"
-    if not _REGION.fullmatch(region):
-        raise StepFailed(f"source.options.region: {region[:40]!r} is not a region of AWS")
+    region = checked_region(place.options.get("region") or "us-east-1", "source.options.region")
     owner = place.options.get("bucket_owner", "")
     if owner and not re.fullmatch(r"\d{12}", owner):
         raise StepFailed("source.options.bucket_owner is the 12 digits of an account")
@@ -115,73 +110,12 @@ def open_s3(place: Place, secret: str, *, org: str, endpoint: str) -> S3Store:
     return S3Store(place.root, owner, lambda: _client(keys, region, endpoint, org))
 
 
-def read_keys(secret: str, org: str) -> Mapping[str, str]:
-    """Return a credential's fields, the external id filled in. Raises `StepFailed`, without its text."""
-    try:
-        found = orjson.loads(secret)
-    except orjson.JSONDecodeError:
-        found = None
-    if not isinstance(found, dict) or not all(isinstance(value, str) and value for value in found.values()):
-        raise StepFailed(
-            "the credential of aws is not JSON with texts: store access_key_id and secret_access_key, or role_arn"
-        )
-    unknown = found.keys() - _KEYS
-    own = {"access_key_id", "secret_access_key"} <= found.keys()
-    if (
-        unknown
-        or not (own or "role_arn" in found)
-        or (found.keys() & {"access_key_id", "secret_access_key"} and not own)
-    ):
-        raise StepFailed(
-            "the credential of aws has access_key_id and secret_access_key, or role_arn, or both; session_token and"
-            " external_id may go with them"
-        )
-    if "role_arn" in found and not _ROLE.fullmatch(found["role_arn"]):
-        raise StepFailed("role_arn is not the ARN of an IAM role")
-    if "role_arn" in found and not own:  # or one org could assume a role that trusts this installation for another
-        expected = f"convergence-{org}"
-        if found.get("external_id", expected) != expected:
-            raise StepFailed(f"the external id of this org is {expected!r}: put it into the role's trust policy")
-        return {**found, "external_id": expected}
-    return found
-
-
 def _client(keys: Mapping[str, str], region: str, endpoint: str, org: str) -> Any:
-    import boto3
-
-    own = {
-        "aws_access_key_id": keys.get("access_key_id"),
-        "aws_secret_access_key": keys.get("secret_access_key"),
-        "aws_session_token": keys.get("session_token"),
-    }
-    given = {"region_name": region, "config": _config(endpoint), **({"endpoint_url": endpoint} if endpoint else {})}
-    session = boto3.session.Session()
-    if "role_arn" in keys:
-        external = {"ExternalId": keys["external_id"]} if "external_id" in keys else {}
-        name = re.sub(r"[^\w+=,.@-]", "-", f"convergence-{org}")[:64]
-        answer = session.client("sts", **given, **own).assume_role(
-            RoleArn=keys["role_arn"], RoleSessionName=name, DurationSeconds=3600, **external
-        )
-        assumed = answer["Credentials"]
-        own = {
-            "aws_access_key_id": assumed["AccessKeyId"],
-            "aws_secret_access_key": assumed["SecretAccessKey"],
-            "aws_session_token": assumed["SessionToken"],
-        }
-    return session.client("s3", **given, **own)
-
-
-def _config(endpoint: str) -> Any:
     from botocore.config import Config
 
-    return Config(
-        signature_version="s3v4",
-        connect_timeout=10,
-        read_timeout=60,
-        retries={"total_max_attempts": 3, "mode": "standard"},
-        ignore_configured_endpoint_urls=True,  # the registry alone says where
-        s3={"addressing_style": "path"} if endpoint else {"addressing_style": "virtual"},
-    )
+    style = "path" if endpoint else "virtual"
+    own = Config(signature_version="s3v4", s3={"addressing_style": style})
+    return make_client("s3", keys, region=region, endpoint=endpoint, org=org, config=own)
 
 
 def s3_error(error: ClientError, shown: str) -> ConvergenceError:

@@ -15,6 +15,7 @@ from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.services import Services
+from convergence.engine.step.aws_accounts import StepAwsAccounts
 from convergence.engine.step.effects import idempotency_key
 from convergence.engine.step.google_accounts import StepAccounts
 from convergence.engine.step.objects import StepObjects
@@ -114,6 +115,14 @@ class StepContext(Context):
         places: StepObjects | None = self.__dict__.get("objects")
         if places is not None:
             await places.close()
+        accounts: StepAwsAccounts | None = self.__dict__.get("aws")
+        if accounts is not None:
+            await accounts.close()
+
+    @cached_property
+    def aws(self) -> StepAwsAccounts:
+        """Customers' accounts at AWS, for this execution."""
+        return StepAwsAccounts(lambda: self._services.aws(self.org_slug))
 
     @cached_property
     def objects(self) -> StepObjects:

@@ -1,0 +1,1 @@
+"""AWS through boto3: keys, roles, and calls on threads."""

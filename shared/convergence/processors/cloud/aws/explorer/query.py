@@ -1,0 +1,113 @@
+"""Questions to Cost Explorer: `GetCostAndUsage` by day, page by page.
+
+Source: AWS Cost Management API reference, GetCostAndUsage (service model ce 2017-10-25). Every request is charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
+from decimal import Decimal
+from typing import Any, Final
+
+from convergence.errors import StepFailed
+from convergence.ports.aws_accounts import AwsApi
+from convergence.processors.cloud.aws.explorer.amounts import Amount, amount_of
+
+SERVICE: Final = "Cost Explorer"
+PAGES_MAX: Final = 2_000  # of one question; each is charged with about 0.01 dollars
+COST, EFFECTIVE, QUANTITY = "UnblendedCost", "AmortizedCost", "UsageQuantity"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """The figures of one group on one day. `estimated`: AWS may still change them."""
+
+    day: date
+    end: date
+    keys: tuple[str, ...]
+    amounts: Mapping[str, Amount]
+    estimated: bool
+
+
+async def groups(
+    api: AwsApi,
+    first: date,
+    end: date,
+    *,
+    by: Sequence[str],
+    metrics: Sequence[str],
+    only: tuple[str, str] | None = None,
+) -> AsyncIterator[list[Group]]:
+    """Yield the groups of each page, for the days from `first` to before `end`.
+
+    `by`: dimensions, at most two. `only`: a dimension and its value. Raises `StepFailed` for an answer that is not of
+    the documented form, or pages that do not end.
+    """
+    request: dict[str, Any] = {
+        "TimePeriod": {"Start": first.isoformat(), "End": end.isoformat()},
+        "Granularity": "DAILY",
+        "Metrics": list(metrics),
+        "GroupBy": [{"Type": "DIMENSION", "Key": name} for name in by],
+    }
+    if only is not None:
+        request["Filter"] = {"Dimensions": {"Key": only[0], "Values": [only[1]]}}
+    seen: set[str] = set()
+    for _ in range(PAGES_MAX):
+        answer = await api.call("get_cost_and_usage", request)
+        yield [group for result in _results(answer) for group in _groups(result, first, end, len(by), metrics)]
+        token = answer.get("NextPageToken")
+        if not token:
+            return
+        if token in seen:
+            raise StepFailed(f"{SERVICE} goes in a circle: a page names a page that came before; nothing was loaded")
+        seen.add(token)
+        request["NextPageToken"] = token
+    raise StepFailed(f"{SERVICE} has more than {PAGES_MAX:,} pages for {first} to {end}; nothing was loaded")
+
+
+async def record_types(api: AwsApi, first: date, end: date) -> dict[str, Decimal]:
+    """Return what kinds of charges there are, in AWS's words, and what each costs in all."""
+    found: dict[str, Decimal] = {}
+    async for page in groups(api, first, end, by=("RECORD_TYPE",), metrics=(COST,)):
+        for group in page:
+            found[group.keys[0]] = found.get(group.keys[0], Decimal(0)) + group.amounts[COST].number
+    return found
+
+
+def _results(answer: Mapping[str, Any]) -> Sequence[Any]:
+    results = answer.get("ResultsByTime")
+    if not isinstance(results, list):
+        raise StepFailed(f"{SERVICE} answers without ResultsByTime; nothing was loaded")
+    return results
+
+
+def _groups(result: Any, first: date, end: date, names: int, metrics: Sequence[str]) -> list[Group]:
+    try:
+        period = result["TimePeriod"]
+        day, day_end = date.fromisoformat(period["Start"]), date.fromisoformat(period["End"])
+        found, estimated = result.get("Groups") or [], bool(result.get("Estimated", False))
+        if not first <= day < day_end <= end or (day_end - day).days != 1:
+            raise StepFailed(f"{SERVICE} answers for {day} to {day_end}, which is not one of the days that were asked")
+        return [
+            Group(
+                day=day,
+                end=day_end,
+                keys=_keys(group["Keys"], names),
+                amounts={name: amount_of(group["Metrics"][name], name) for name in metrics},
+                estimated=estimated,
+            )
+            for group in found
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise StepFailed(
+            f"{SERVICE} answers in a form that is not documented ({error!r}); nothing was loaded"
+        ) from None
+
+
+def _keys(found: Any, names: int) -> tuple[str, ...]:
+    keys = tuple(found)
+    if len(keys) != names or not all(isinstance(key, str) for key in keys):
+        raise TypeError(f"{len(keys)} keys for {names} dimensions")
+    return keys
