@@ -92,7 +92,7 @@ def test_the_bill_is_compared_and_adds_up(everything: Everything) -> None:
 
 def test_a_second_time_leaves_the_same_charges(everything: Everything) -> None:
     assert everything.json("query", "demo", CHARGES)["rows"] == everything.first
-    assert len(everything.second["totals"]) == 11
+    assert len(everything.second["totals"]) == 12
 
 
 def test_the_screen_has_a_line_for_each_pipeline(everything: Everything) -> None:
@@ -129,7 +129,7 @@ def test_the_question_of_the_documents_is_answered_for_every_charge(everything: 
         "OpenAI": {"matched", "over", "contract", "residual"},
         "Anthropic": {"matched"},
         "Example Design": {"contract"},
-        **{name: {"provider_bill"} for name in ("Google Cloud", "Microsoft", "AWS", "Oracle", "MongoDB")},
+        **{name: {"provider_bill"} for name in ("Google Cloud", "Microsoft", "AWS", "Oracle", "MongoDB", "OpenRouter")},
     }
     for provider in ("OpenAI", "Anthropic"):
         raw = billed_by_the_sandbox(provider)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 from convergence.sandbox import (
@@ -18,6 +18,7 @@ from convergence.sandbox import (
     google,
     google_lists,
     openai,
+    openrouter,
     prices,
     traffic,
 )
@@ -31,6 +32,16 @@ BROKEN_AT: Final = 7
 # The same for Anthropic, whose calls are counted from the first one to the sandbox.
 ANTHROPIC_THROTTLED_AT: Final = 2
 ANTHROPIC_BROKEN_AT: Final = 4
+# Providers whose answers depend on the request alone: is it for this one, and what does it answer?
+PROVIDERS: Final[Sequence[tuple[Callable[[str], bool], Callable[[Request], Response]]]] = (
+    (azure.is_ours, azure.answer),
+    (google_lists.is_ours, google_lists.answer),
+    (google.is_ours, google.answer),
+    (prices.is_ours, prices.answer),
+    (bills.is_ours, bills.answer),
+    (aws.is_ours, aws.answer),
+    (openrouter.is_ours, openrouter.answer),
+)
 
 __all__ = ["ADMIN_KEY", "Sandbox"]
 
@@ -81,20 +92,11 @@ class Sandbox:
 
     def answer(self, request: Request) -> Response:
         """Answer a request as the provider does whose path it has; planned faults are not applied."""
-        if azure.is_ours(request.path):
-            return azure.answer(request)
         if bigquery.is_ours(request.path):
             return self.bigquery.answer(request)
-        if google_lists.is_ours(request.path):
-            return google_lists.answer(request)
-        if google.is_ours(request.path):
-            return google.answer(request)
-        if prices.is_ours(request.path):
-            return prices.answer(request)
-        if bills.is_ours(request.path):
-            return bills.answer(request)
-        if aws.is_ours(request.path):
-            return aws.answer(request)
+        for is_ours, answer in PROVIDERS:
+            if is_ours(request.path):
+                return answer(request)
         if request.method != "GET":
             return openai.error(405, f"Method {request.method} is not allowed here.")
         if anthropic.is_ours(request.path):

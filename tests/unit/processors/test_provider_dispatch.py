@@ -144,5 +144,5 @@ def test_a_stored_key_is_checked_and_never_returned() -> None:
 
 
 def test_a_provider_is_known_by_its_processors() -> None:
-    assert providers() == ["anthropic", "azure_openai", "deepseek", "gemini", "openai", "vertex"]
+    assert providers() == ["anthropic", "azure_openai", "deepseek", "gemini", "openai", "openrouter", "vertex"]
     assert providers(["acme.usage", "acme.invoices", "b.cost", "genai.payg_usage"]) == ["acme", "b"]

@@ -1,4 +1,4 @@
--- Cost that a provider itself has charged (gemini, vertex, azure_openai, deepseek) in the shape that all LLM providers
+-- Cost that a provider itself has charged (gemini, vertex, azure_openai, deepseek, openrouter) in the shape that all LLM providers
 -- share. Replaces the days p_start_date to p_end_date of one org, credential and provider, whichever pipeline wrote them.
 --
 -- What was granted afterwards (grants: promotions, margins of resellers) is a charge of its own, a credit; discounts
@@ -21,7 +21,7 @@ BEGIN
 
   INSERT INTO genai_cost_daily_unified (
     usage_date, provider, service_name, provider_name, billing_account_id, account_name, project_id, sub_account_name,
-    usage_kind, charge_kind, charge_category, sku_id, sku_meter, consumed_quantity, consumed_unit, pricing_quantity,
+    usage_kind, model, charge_kind, charge_category, sku_id, sku_meter, consumed_quantity, consumed_unit, pricing_quantity,
     pricing_unit, list_unit_price, contracted_unit_price, contracted_cost, cost, list_cost, currency, price_basis,
     region, resource_id, resource_name, resource_type, tags, invoice_month,
     source_table, source_pipeline_id, source_row_id,
@@ -53,6 +53,7 @@ BEGIN
     sub_account_id,
     sub_account_name,
     'bill',
+    model,
     IF(part = 'Credit', COALESCE(grant_names, 'credit'), sku),
     part,
     IF(part = 'Usage', sku_id, NULL),

@@ -1,0 +1,1 @@
+"""OpenRouter: activity by day, model and endpoint."""
