@@ -218,4 +218,4 @@ class Server(grpc.GenericRpcHandler):  # type: ignore[misc] # gRPC ships no type
         context.add_callback(over.set)
         while not over.wait(0.02) and not self._stopping.is_set():  # a hang ends with its caller, or with the server
             pass
-        context.abort(grpc.StatusCode.CANCELLED, "nobody waits any more")
+        context.abort(grpc.StatusCode.CANCELLED, "the client no longer waits")

@@ -1,4 +1,4 @@
-"""Messages that the bus gave up on, and what is kept of those that nobody can read."""
+"""Messages that the bus gave up on, and what is kept of those that cannot be read."""
 
 from __future__ import annotations
 

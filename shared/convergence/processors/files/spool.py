@@ -41,9 +41,9 @@ async def stage_parts(
             return False
         left = options.delivery_mib_max * 2**20 - staged.bytes
         came = await store.fetch(name, spool / "came", bytes_max=min(left, options.file_mib_max * 2**20))
-        said = delivery.sizes[number] if delivery.sizes else -1
-        if said >= 0 and said != came.size:
-            raise StepFailed(f"{name}: {came.size:,} bytes came; {said:,} are listed: the file is cut or changed")
+        listed = delivery.sizes[number] if delivery.sizes else -1
+        if listed >= 0 and listed != came.size:
+            raise StepFailed(f"{name}: {came.size:,} bytes came; {listed:,} are in the list: the file is cut or changed")
         file = await asyncio.to_thread(_plain, options, name, spool, _stamped(row_file, name, came))
         found = await take(name, file)
         _check_rows(delivery, number, name, found)
@@ -75,10 +75,10 @@ def _plain(options: FileSettings, name: str, spool: Path, row_file: RowFile) -> 
 
 
 def _check_rows(delivery: Delivery, number: int, name: str, staged: StagedFile) -> None:
-    said = delivery.rows[number] if delivery.rows else -1
+    listed = delivery.rows[number] if delivery.rows else -1
     found = staged.rows + len(staged.bad)
-    if said >= 0 and said != found:
-        raise StepFailed(f"{name}: it has {found:,} rows, but the manifest lists {said:,}")
+    if listed >= 0 and listed != found:
+        raise StepFailed(f"{name}: it has {found:,} rows, but the manifest lists {listed:,}")
 
 
 def _check_columns(name: str, found: StagedFile, staged: Staged) -> None:
