@@ -55,8 +55,7 @@ def test_the_current_form_keeps_timeouts_retries_and_channels() -> None:
 def test_a_variable_that_names_itself_means_the_outer_scope() -> None:
     plan = plan_of("saas/seat_cost")
     assert plan.variables["bucket"] == "eu-acme"
-    assert plan.by_id["extract_seats"].config["config"]["from"] == "eu-acme"
-    assert plan.by_id["price_seats"].config["config"]["month"] == "2026-03"
+    assert plan.by_id["show_names"].config["config"] == {"from": "eu-acme", "month": "2026-03"}
 
 
 def test_sql_gets_parameters_and_checked_identifiers() -> None:
@@ -130,7 +129,7 @@ def test_older_words_of_a_step_are_translated() -> None:
     assert first.destination == {"table": "prices_raw", "write_mode": "overwrite"}
     assert (first.retry.max_attempts, first.retry.backoff_seconds) == (3, 5)
     assert (second.ps_type, second.on_failure) == ("generic.dq_check", "continue")
-    assert second.config == {"dq_config": "checks/prices.yml"}
+    assert second.config == {"dq_config": "older/checks/prices.yml"}
     assert third.on_failure == "stop"
 
 

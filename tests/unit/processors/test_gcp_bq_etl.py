@@ -76,7 +76,8 @@ def test_the_class_of_older_files_is_this_processor(name: str) -> None:
         ({"source": {"table": "a-project.d.gcp_billing_export_v1_X` WHERE TRUE --"}}, "is not project.dataset.table"),
         ({"source": {"table": "gcp_billing_export_v1_X"}}, "give it whole, or with bq_project_id and dataset"),
         ({"destination": {**RAW, "write_mode": "append"}}, "rows of an export are restated"),
-        ({"transform": {"flatten": True}}, "transform: gcp.bq_etl copies rows as they are"),
+        ({"transform": {"flat": True}}, r"transform\.flat"),
+        ({"transform": {"field_mapping": {"a": "no_such_column"}}}, "has no column 'no_such_column'"),
         ({"config": {"bytes_max": 1}}, "limit for bytes billed"),
         ({"config": {"overlap_days": 90}}, "overlap_days"),
         ({"source": {**TABLE, "tabel": "x"}}, "source.tabel"),
@@ -132,6 +133,30 @@ def test_rows_of_a_query_replace_the_days_of_the_run_in_any_table() -> None:
     assert asked[0]["query"] == query
     given = {one["name"]: one["parameterValue"]["value"] for one in asked[0]["queryParameters"]}
     assert given == {"start_date": FIRST.isoformat(), "end_date": LAST.isoformat(), "team": "search"}
+
+
+def test_columns_are_renamed_and_added_and_lineage_must_be_the_runs(tmp_path: Path) -> None:
+    """`transform` of the older files; a statement that says which org its rows are of."""
+
+    def rows(org: str) -> BigQuery:
+        names = ("id", "x_org_slug", "day")
+        fields = [{"name": name, "type": "DATE" if name == "day" else "STRING"} for name in names]
+        return BigQuery(run=lambda _: (fields, [{"id": "a", "x_org_slug": org, "day": FIRST}]))
+
+    query = {"query": f"SELECT * FROM `{billing_export.TABLE}`"}
+    destination = {"table": "gcp_billing_accounts_raw", "date_field": "listed_on"}
+    transform = {"field_mapping": {"id": "name", "day": "listed_on"}, "add_fields": {"raw": "JSON '{}'"}}
+    result = step(bigquery=rows("acme"), source=query, destination=destination, transform=transform)
+    assert result["rows_written"] == 1
+    with pytest.raises(StepFailed, match="gives x_org_slug 'globex'"):
+        step(bigquery=rows("globex"), source=query, destination=destination, transform=transform)
+    with pytest.raises(StepFailed, match="the query has no column 'identity'"):
+        step(
+            bigquery=rows("acme"),
+            source=query,
+            destination=destination,
+            transform={**transform, "field_mapping": {"identity": "name", "day": "listed_on"}},
+        )
 
 
 def test_a_query_that_takes_long_is_come_back_to() -> None:

@@ -163,10 +163,11 @@ def _mistakes(
     model: type[BaseModel], ps_type: str, block: str, error: ValidationError, given: Mapping[str, Any], report: Report
 ) -> Iterator[ConfigError]:
     for path, detail in details_of(error, given):
-        if _templated(given, path):
+        unknown = detail["type"] == "extra_forbidden"
+        if _templated(given, path) and not unknown:
             continue
         message = sentence(detail, path)
-        if detail["type"] == "extra_forbidden":
+        if unknown:
             keys = [field.alias or name for name, field in model.model_fields.items()]
             known = did_you_mean(str(path[-1]), keys if len(path) == 1 else ())
             message = f"{ps_type} has no {path[-1]!r} here.{known}"

@@ -11,11 +11,13 @@ from typing import Any, Final
 from convergence.config.dialects.normalization import Normalizer
 from convergence.config.files.older_providers import current
 from convergence.config.processors import ps_types
+from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
 
 # With an address and pages of its own it is the generic extractor, signed in to Google.
 _GOOGLE: Final = "gcp.api_extractor"
 _ADDRESS: Final = frozenset({"url", "api"})
+_DATES: Final = ("date", "start_date", "end_date")
 _BLOCKS: Final = ("source", "destination", "transform")
 # ps_type ("" for all) → key of `config` → (block, key)
 MOVED: Final[Mapping[str, Mapping[str, tuple[str, str]]]] = {
@@ -37,6 +39,9 @@ def move(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
         if key in kept:
             inner = {name: kept.pop(key)}
             _put(normalizer, found, (*here, block), (*here, "config", key), inner, name=name)
+    for key in _DATES:
+        if _is_template_of(key, kept.get(key)):
+            del kept[key]  # every step has the run's own dates
     if isinstance(kept.get("provider"), str):
         kept["provider"] = current(kept["provider"])
     if ps_type == _GOOGLE and not _ADDRESS.isdisjoint(kept):
@@ -44,6 +49,11 @@ def move(normalizer: Normalizer, found: dict[str, Any], here: KeyPath) -> None:
         kept.setdefault("auth", {"type": "google"})
     if kept != config:
         found["config"] = kept
+
+
+def _is_template_of(name: str, value: Any) -> bool:
+    template = parse(value.strip()) if isinstance(value, str) else None
+    return template is not None and template.whole is not None and template.whole.name == name
 
 
 def _put(

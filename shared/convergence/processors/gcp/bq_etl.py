@@ -1,7 +1,8 @@
 """`gcp.bq_etl`: rows of a customer's BigQuery, read under the customer's service account, into a table of the org.
 
 A billing export is read in whole groups (`export_query`) and replaces them whole, late and corrected rows included.
-With `source.query` any statement is read. A long query goes on as a job in the customer's project and its rows come
+With `source.query` any statement is read, and lineage that it brings must be the run's own. `transform` renames columns
+and adds some before the rows are staged. A long query goes on as a job in the customer's project and its rows come
 page by page: the step answers CONTINUE and returns to the row that it had reached.
 """
 
@@ -21,6 +22,10 @@ from convergence.ports.warehouse import Row, WriteMode
 from convergence.processors.base import row_id, unfinished
 from convergence.processors.gcp.bq_source import EtlSettings, Read, Source, reading
 from convergence.processors.gcp.export_query import COLUMNS, GROUP
+from convergence.processors.generic.api_rows import Shaper
+from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.bq_execute import without_lineage
+from convergence.processors.generic.landing.landing import added_fields
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import settings
 
@@ -55,6 +60,7 @@ class BigQueryEtl:
     config_model = EtlSettings
     source_model = Source
     destination_model = Target
+    transform_model = Transform
     resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -65,8 +71,6 @@ class BigQueryEtl:
             CredentialRejected: the service account may not do this.
             Transient: BigQuery is busy.
         """
-        if step_config.get("transform"):
-            raise StepFailed("transform: gcp.bq_etl copies rows as they are; write the change into source.query")
         options = settings(EtlSettings, step_config)
         target = settings(Target, step_config, "destination")
         read = reading(settings(Source, step_config, "source"), options, target, context)
@@ -77,15 +81,30 @@ class BigQueryEtl:
         if options.dry_run:
             return {"status": SUCCESS, "dry_run": True, "bytes_processed": await reader.estimate(read.sql, read.values)}
         progress, stage = Progress.of(context.checkpoint), context.warehouse.stage(target.table)
+        shaper = await _shaper(step_config, stage, context)
         if not progress.job:
             progress.job = await reader.begin(read.sql, read.values, bytes_max=options.bytes_max)
-        if not await _copied(reader, read, options, progress, stage, context):
+        if not await _copied(reader, read, options, progress, stage, shaper, context):
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.rows}
         return await _load(read, target, progress, stage, context)
 
 
+async def _shaper(step_config: Mapping[str, Any], stage: StepStage, context: Context) -> Shaper | None:
+    """Return what `transform` does to the rows; None where there is none."""
+    if not step_config.get("transform"):
+        return None
+    transform = settings(Transform, step_config, "transform")
+    return Shaper(stage.schema, transform, await added_fields(transform, context))
+
+
 async def _copied(
-    reader: Reader, read: Read, options: EtlSettings, progress: Progress, stage: StepStage, context: Context
+    reader: Reader,
+    read: Read,
+    options: EtlSettings,
+    progress: Progress,
+    stage: StepStage,
+    shaper: Shaper | None,
+    context: Context,
 ) -> bool:
     """Stage pages; False when the job goes on or the slice is over."""
     started, part = context.now(), 0
@@ -93,10 +112,10 @@ async def _copied(
     async with aclosing(pages):
         try:
             async for page in pages:
-                rows = [_checked(row) for row in page] if read.grouped else page
+                rows = [_checked(row) if read.grouped else without_lineage(row, context) for row in page]
                 if read.grouped:
                     progress.days |= {str(row["usage_date"]) for row in rows}
-                await stage.write(part, rows)
+                await stage.write(part, rows if shaper is None else _shaped(shaper, rows))
                 part += 1
                 progress.rows += len(rows)
                 context.progress(rows=progress.rows)
@@ -106,6 +125,14 @@ async def _copied(
             context.logger.info("%s; the step comes back to it", job)
             return False
     return True
+
+
+def _shaped(shaper: Shaper, rows: Sequence[Row]) -> Sequence[Row]:
+    """Return a page's rows as `transform` says. Raises `StepFailed` for a column that the query does not have."""
+    for path in sorted(shaper.unseen) if rows else ():
+        if path not in rows[0] and path.partition(".")[0] not in rows[0]:
+            raise StepFailed(f"transform.field_mapping: the query has no column {path!r}; it has {', '.join(rows[0])}")
+    return shaper.shape(rows).rows
 
 
 async def _load(

@@ -135,7 +135,7 @@ async def open_landing(
     options = target.landing
     aside = quarantines or (options is not None and options.mode == "infer" and options.contract == "quarantine")
     quarantine = {"table_name": target.table, "step_id": context.step_id} if aside else None
-    added = await _added(transform, context)
+    added = await added_fields(transform, context)
     days = dates if filters and target.date_field else None
     date_field = target.date_field if dates is not None else ""
     file = context.warehouse.schema(target.table)
@@ -174,7 +174,7 @@ async def open_landing(
     )
 
 
-async def _added(transform: Transform, context: Context) -> dict[str, Any]:
+async def added_fields(transform: Transform, context: Context) -> dict[str, Any]:
     """Return the values of `add_fields`: SQL is evaluated once, its values travel as query parameters."""
     added: dict[str, Any] = {}
     for name, value in transform.add_fields.items():
