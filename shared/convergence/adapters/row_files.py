@@ -7,13 +7,15 @@ import csv
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import IO, Final
 
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name
+from convergence.ports.http.json_text import has_long_number, quote_long_numbers
 from convergence.ports.warehouse import LINEAGE_COLUMNS, BadRow, Column, RowFile, TableSchema
 from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
 
+PIECE: Final = 1 << 20  # bytes
 HEADER_MAX: Final = 1 << 20  # characters
 
 
@@ -43,6 +45,30 @@ def csv_header(file: RowFile) -> tuple[str, ...]:
     return tuple(first)
 
 
+def keep_digits(file: RowFile) -> None:
+    """Let numbers of NDJSON that a float does not hold be texts: both warehouses read numbers as floats.
+
+    A file without such a number stays as it is, at the cost of one look at its bytes.
+    """
+    if file.format is not FileFormat.NDJSON:
+        return
+    with file.path.open("rb") as lines:
+        if not any(has_long_number(piece) for piece in _pieces(lines)):
+            return
+        lines.seek(0)
+        exact = file.path.with_name(file.path.name + "-exact")
+        with exact.open("wb") as out:
+            for piece in _pieces(lines):
+                out.write(quote_long_numbers(piece) if has_long_number(piece) else piece)
+    exact.replace(file.path)
+
+
+def _pieces(lines: IO[bytes]) -> Iterator[bytes]:
+    """Yield whole lines, about 1 MiB of them."""
+    while found := lines.readlines(PIECE):
+        yield b"".join(found)
+
+
 def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
     """Return which column of the file feeds which one of the table.
 
@@ -63,7 +89,7 @@ def feed(file: RowFile, table: TableSchema, names: Sequence[str]) -> Fed:
             words = " or ".join(map(repr, wanted))
             raise SchemaMismatch(f"{file.name}: there is no column {words}.{did_you_mean(wanted[0], names)}")
     rest = tuple(place for place in range(len(names)) if place not in taken)
-    if rest and not file.rest and not file.drop_rest:
+    if rest and not file.rest and not file.drop_rest and not file.whole:
         unknown = names[rest[0]]
         raise SchemaMismatch(
             f"{file.name}: the column {unknown!r} belongs to no column of {table.name}"
@@ -141,7 +167,8 @@ def _json_lines(file: RowFile) -> Iterator[int]:
 
 
 def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
-    columns = [each for each in staged_by(table) if each.name not in file.constants and each.name != file.rest]
+    own = {*file.constants, file.rest, file.whole}
+    columns = [each for each in staged_by(table) if each.name not in own]
     for column in columns:
         if type_name(column) == "STRUCT" or column.mode == "REPEATED":
             raise SchemaMismatch(f"{table.name}: the column {column.name!r} is nested, which no file can fill.")

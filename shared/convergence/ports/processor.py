@@ -78,6 +78,14 @@ class UsesCredentials(Protocol):
         ...
 
 
+class ChecksBlocks(Protocol):
+    """A processor whose blocks have to fit each other."""
+
+    def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
+        """Return what is wrong, `blocks` being the settings by block; `has_file`: the table has a schema file."""
+        ...
+
+
 class StoresCredential(Protocol):
     """A step's settings that know whose credential it stores."""
 

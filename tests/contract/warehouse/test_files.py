@@ -246,3 +246,107 @@ def test_parquet(run: Run, bills: TableSchema, tmp_path: Path) -> None:
         assert "team" in others
 
     run(body)
+
+
+RECORDS = """[
+  {"name": "record", "type": "JSON", "mode": "REQUIRED"}, {"name": "id", "type": "STRING"},
+  {"name": "day", "type": "DATE"}
+]"""
+LONG = "123456789012.123456789012345678"
+
+
+def whole_files(tmp_path: Path) -> list[tuple[FileFormat, bytes, list[dict[str, Any]]]]:
+    """Each format, and the records that its file holds."""
+    import duckdb
+
+    csv = f'id,day,cost,"a ""b"""\n07,2026-01-01,{LONG},\n8,2026-01-02,1.10,"x,\ny"\n'
+    lines = (
+        f'{{"id": "07", "day": "2026-01-01", "cost": {LONG}, "n": 1.5,'
+        ' "deep": {"a": [1, null, "12345678901234567890"]}}\n'
+        "\n"
+        '{"id": 8, "day": "2026-01-02", "big": 12345678901234567890, "odd/~\\"name": true, "none": null}\n'
+    )
+    parquet = tmp_path / "made.parquet"
+    duckdb.connect().execute(
+        f"COPY (SELECT '07' AS id, DATE '2026-01-01' AS day, {LONG}::DECIMAL(38, 18) AS cost,"
+        " 1.50::DECIMAL(9, 2) AS n, 0.1::DOUBLE AS f, 7::BIGINT AS i, true AS b, [1, 2] AS l, NULL::VARCHAR AS e)"
+        f" TO '{parquet}' (FORMAT parquet)"
+    )
+    return [
+        (
+            FileFormat.CSV,
+            csv.encode(),
+            [
+                {"id": "07", "day": "2026-01-01", "cost": LONG, 'a "b"': None},
+                {"id": "8", "day": "2026-01-02", "cost": "1.10", 'a "b"': "x,\ny"},
+            ],
+        ),
+        (
+            FileFormat.NDJSON,
+            lines.encode(),
+            [
+                {
+                    "id": "07",
+                    "day": "2026-01-01",
+                    "cost": LONG,
+                    "n": 1.5,
+                    "deep": {"a": [1, None, "12345678901234567890"]},
+                },
+                {"id": 8, "day": "2026-01-02", "big": "12345678901234567890", 'odd/~"name': True, "none": None},
+            ],
+        ),
+        (
+            FileFormat.PARQUET,
+            parquet.read_bytes(),
+            [
+                {
+                    "id": "07",
+                    "day": "2026-01-01",
+                    "cost": LONG,
+                    "n": 1.5,
+                    "f": 0.1,
+                    "i": 7,
+                    "b": True,
+                    "l": [1, 2],
+                    "e": None,
+                }
+            ],
+        ),
+    ]
+
+
+@pytest.mark.parametrize("place", range(3), ids=["csv", "ndjson", "parquet"])
+def test_rows_are_kept_whole_with_all_digits(run: Run, tmp_path: Path, place: int) -> None:
+    """A number keeps its digits: as a text where a float has fewer."""
+    kind, data, expected = whole_files(tmp_path)[place]
+    (tmp_path / "records.json").write_text(RECORDS)
+    table = load_table_schema(tmp_path / "records.json")
+    path = tmp_path / "spooled"
+    path.write_bytes(data)
+    file = RowFile(path=path, format=kind, name="records", whole="record", day="day")
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", table, "s")
+        staged = await stage.write_file(0, file)
+        assert (staged.rows, staged.days) == (len(expected), (JAN_1, JAN_2)[: len(expected)])
+        await warehouse.load(a_load(table, dates=(JAN_1, JAN_2), date_field="day"), stage)
+        rows = await rows_of(warehouse, "SELECT record, id FROM records ORDER BY day")
+        assert [(record, id_) for record, id_ in rows] == [(each, str(each["id"])) for each in expected]
+
+    run(body)
+
+
+def test_digits_of_json_numbers_are_kept_in_columns(run: Run, bills: TableSchema, a_file: Any) -> None:
+    text = '{"id": 1, "cost": 12345678901.123456789012345678}\n{"id": 9007199254740993, "cost": 0.1}\n'
+    file = a_file(text, format=FileFormat.NDJSON)
+
+    async def body(warehouse: Warehouse) -> None:
+        stage = warehouse.stage("acme_prod", bills, "s")
+        await stage.write_file(0, file)
+        await warehouse.load(a_load(bills), stage)
+        assert await rows_of(warehouse, "SELECT id, cost FROM bills ORDER BY id") == [
+            (1, Decimal("12345678901.123456789012345678")),
+            (9007199254740993, Decimal("0.1")),
+        ]
+
+    run(body)

@@ -63,6 +63,7 @@ class StepCheck:
         needs.tries_credential = needs.tries_credential or getattr(processor, "tries_credential", False)
         settings = {name: _block(processor, ps_type, name, blocks, report, needs.problems) for name in BLOCKS}
         needs.problems += self._tables(processor, settings, blocks, report)
+        needs.problems += self._together(processor, settings, report)
         config: Any = settings["config"]
         if _has(config, "opens"):
             needs.opens += tuple(group for names in config.opens() if (group := tuple(filter(_known, names))))
@@ -78,6 +79,24 @@ class StepCheck:
         except StepFailed as error:
             if not any(_templated(blocks, ("config", key)) for key in blocks.get("config", ())):
                 needs.problems.append(report(("config",), str(error)))
+
+    def _together(
+        self, processor: Processor, settings: Mapping[str, BaseModel | None], report: Report
+    ) -> Iterator[ConfigError]:
+        """Yield settings of several blocks that do not go together."""
+        check = getattr(processor, "unfitting", None)
+        table = getattr(settings["destination"], "table", "")
+        if check is None or settings["config"] is None or not _known(table) or self.schemas is None:
+            return
+        try:
+            self.schemas.get(table)
+            has_file = True
+        except NotFound:
+            has_file = False
+        except ConfigError:
+            return  # reported with the table
+        for message in check(settings, has_file=has_file):
+            yield report((), message)
 
     def _tables(
         self, processor: Processor, settings: Mapping[str, Any], blocks: Mapping[str, Any], report: Report

@@ -26,6 +26,8 @@ _UNDERFLOW: Final = re.compile(rb"[eE]-[0-9]{3,}+(?=[\s,\]}]|$)")
 # A number that no quote ends: outside of texts. Possessive, so that it takes time in its length only.
 _NUMBER: Final = re.compile(rb"([0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+)(?=[\s,\]}]|$)")
 
+_TEXT_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+')
+
 
 def read_json(body: bytes, *, exact: bool = False) -> Any:
     """Return the value of a JSON text.
@@ -36,7 +38,7 @@ def read_json(body: bytes, *, exact: bool = False) -> Any:
     Raises `ValueError` for what is not JSON, and for a number that is above all floats (1e309).
     """
     value = orjson.loads(body)  # first of all: it refuses what the standard library lets through (NaN, surrogates)
-    if not exact and not _has_long_number(body):
+    if not exact and not has_long_number(body):
         return value
     try:
         return json.loads(body, parse_float=Decimal if exact else _real, parse_int=_whole)
@@ -49,7 +51,7 @@ def write_json(value: Any) -> str:
     return orjson.dumps(value, default=_plain, option=orjson.OPT_SORT_KEYS).decode()
 
 
-def _has_long_number(body: bytes) -> bool:
+def has_long_number(body: bytes) -> bool:
     """Whether a number needs Decimal; linear in the body, and cheap where no number is long."""
     shape = body.translate(_SHAPE)
     if _SMALL in shape and _UNDERFLOW.search(body) is not None:
@@ -65,6 +67,20 @@ def _has_long_number(body: bytes) -> bool:
             if isinstance(_whole(text) if text.isdigit() else _real(text), Decimal):
                 return True
     return False
+
+
+def quote_long_numbers(body: bytes) -> bytes:
+    """Return a JSON text, in which each number that has more digits than a float, or no int64 holds, is a text with all
+    its digits. What is not JSON comes back as it is, or nearly so."""
+    return _TEXT_OR_NUMBER.sub(lambda found: _exact(found[0]), body)
+
+
+def _exact(token: bytes) -> bytes:
+    if token.startswith(b'"') or len(token) <= _FLOAT_DIGITS:
+        return token
+    text = token.decode()
+    number = _whole(text) if text.lstrip("-").isdigit() else _real(text)
+    return b'"' + token + b'"' if isinstance(number, Decimal) else token
 
 
 def _whole(text: str) -> int | Decimal:

@@ -35,6 +35,9 @@ class RowFile:
         optional: Table columns that the file need not have: NULL then. REQUIRED ones are never optional.
         rest: A STRING column for all other columns of the file: one JSON object, names beginning with `x_`, without
             those that have no value. Empty: other columns are refused, unless `drop_rest`.
+        whole: A JSON column for the row as it came: one JSON object of all columns of the file, those that feed others
+            included, with the types of NDJSON and Parquet; texts in CSV. Numbers with more digits than a float has, or
+            beyond int64, are texts. Columns that feed no other are not refused then.
         nulls: Texts that mean that there is no value.
         formats: Table column → format of its dates or times in the file (strptime); ISO 8601 where none is given.
         allowed: Table column → the only texts that its values may be, as the file writes them.
@@ -54,6 +57,7 @@ class RowFile:
     optional: frozenset[str] = frozenset()
     rest: str = ""
     drop_rest: bool = False
+    whole: str = ""
     nulls: tuple[str, ...] = ("",)
     formats: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

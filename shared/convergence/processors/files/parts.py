@@ -3,20 +3,34 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from datetime import date
 from functools import cached_property
 
 from convergence.ports.processor import Context, StepStage
-from convergence.ports.warehouse import BadRow, RowFile, StagedFile, WriteMode
+from convergence.ports.warehouse import BadRow, LoadResult, RowFile, StagedFile, TableSchema, WriteMode
+from convergence.processors.generic.landing.raw import RECORD
+from convergence.processors.generic.target import Target
 from convergence.processors.quarantine import TABLE as QUARANTINE
 
 
 class Parts:
     """Stages files for a table; counts the parts of this execution. Earlier slices have stages of their own."""
 
-    def __init__(self, stage: StepStage, context: Context) -> None:
-        self._stage, self._context = stage, context
+    def __init__(self, stage: StepStage, target: Target, context: Context) -> None:
+        self._stage, self._target, self._context = stage, target, context
         self._count = 0
+
+    @property
+    def table(self) -> TableSchema:
+        """The table that the rows are for."""
+        return self._stage.schema
+
+    @property
+    def whole(self) -> str:
+        """The column of whole records; empty in a table with a schema file."""
+        raw = self._context.warehouse.schema(self._stage.table) is None
+        return RECORD if raw else ""
 
     async def take(self, name: str, file: RowFile) -> StagedFile:
         """Stage a file, with the reason for each row that is set aside."""
@@ -25,6 +39,16 @@ class Parts:
             await self._aside.write(self._count, [self._row(name, bad) for bad in staged.bad])
         self._count += 1
         return staged
+
+    async def load(self, dates: Sequence[date] | None, date_field: str | None, _rows: int) -> LoadResult:
+        """Make the staged rows visible, those of earlier slices too."""
+        return await self._context.warehouse.load(
+            self._stage, dates=dates, date_field=date_field, mode=self._target.mode, key_fields=self._target.key_fields
+        )
+
+    def changes(self) -> list[str]:
+        """Return what the run changed of the table's columns: nothing."""
+        return []
 
     async def keep_bad_rows(self) -> None:
         """Make the rows that were set aside visible, each once, those of earlier slices too."""

@@ -51,6 +51,7 @@ class Progress:
     files: int = 0
     deliveries: list[str] = field(default_factory=list)
     staged: Staged | None = None
+    changes: list[str] = field(default_factory=list)  # of an inferred table, in words; not in a checkpoint
 
     def finish(self, delivery: str, staged: Staged, written: int) -> None:
         """Count a period whose delivery is loaded."""

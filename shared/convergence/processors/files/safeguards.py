@@ -31,9 +31,9 @@ async def check_replacement(
 ) -> None:
     """Raise `StepFailed` for a delivery that is older than the stored one, or has fewer days (unless it may)."""
     names = {column.name for column in table.columns}
-    await context.warehouse.ensure_table(table.name)
+    await context.warehouse.ensure_table(table)
     newest = f"MAX({DELIVERED_AT})" if DELIVERED_AT in names else "CAST(NULL AS TIMESTAMP)"
-    counted = f"COUNT(DISTINCT DATE({bigquery_name(day_column)}))" if day_column else "0"
+    counted = f"COUNT(DISTINCT DATE({bigquery_name(day_column)}))" if day_column in names else "0 * COUNT(*)"
     sql = f"SELECT {newest} AS newest, {counted} AS days" + _SLICE.format(table=bigquery_name(table.name))
     texts = {"org": context.org_slug, "pipeline": context.pipeline_id, "credential": context.credential_id}
     parameters: dict[str, Parameter] = {name: Parameter("STRING", text) for name, text in texts.items()}

@@ -48,7 +48,8 @@ async def stage_parts(
         found = await take(name, file)
         _check_rows(delivery, number, name, found)
         staged.add(name, came, found)
-        _check_columns(name, found, staged)
+        if not row_file.whole:  # records of a raw table may differ
+            _check_columns(name, found, staged)
     return True
 
 

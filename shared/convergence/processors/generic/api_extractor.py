@@ -21,7 +21,7 @@ from convergence.processors.generic.api_pages import Pages
 from convergence.processors.generic.api_progress import Progress
 from convergence.processors.generic.api_rows import Shaped
 from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
-from convergence.processors.generic.landing.landing import QUARANTINE, Landing, open_landing
+from convergence.processors.generic.landing.landing import QUARANTINE, Landing, open_landing, raw_with_file
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.settings import settings
 
@@ -36,6 +36,12 @@ class ApiExtractor:
     transform_model = Transform
     resumable = True
     lands_raw = True
+
+    def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
+        """Return what of the settings does not go together, as `ports.processor.ChecksBlocks` wants it."""
+        landing = blocks["destination"].landing
+        raw = landing is not None and landing.mode == "raw"
+        return [raw_with_file(blocks["destination"].table)] if raw and has_file else []
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Extract; the result holds the balance, or the checkpoint of a slice."""

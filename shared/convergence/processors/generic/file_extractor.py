@@ -1,7 +1,8 @@
 """`generic.file_extractor`: files that are delivered somewhere into a table, described in YAML alone.
 
 A delivery is all of its files or nothing. Its rows never become Python objects: the warehouse reads each file, checks
-every value as text and says which line does not fit. Nothing is visible before the last file is read. A large delivery
+every value as text and says which line does not fit. Only where columns are inferred from the data do records pass
+through this process, in batches (`files.inferring`). Nothing is visible before the last file is read. A large delivery
 goes on in slices: each ends with CONTINUE and a checkpoint, and what was staged until then survives a crash.
 """
 
@@ -9,7 +10,7 @@ from __future__ import annotations
 
 import tempfile
 from calendar import monthrange
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
@@ -17,14 +18,18 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
-from convergence.ports.warehouse import FileFormat, RowFile, TableSchema, WriteMode
+from convergence.ports.warehouse import FileFormat, RowFile, WriteMode
 from convergence.processors.files.deliveries import Delivery, find_delivery
+from convergence.processors.files.inferring import InferredParts, open_inferred
+from convergence.processors.files.landing import table_for, unfitting, way_of
 from convergence.processors.files.parts import Parts
 from convergence.processors.files.progress import Progress, Staged
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE, check_replacement
 from convergence.processors.files.settings import FileSettings, Source
 from convergence.processors.files.spool import stage_parts
 from convergence.processors.generic.api_rows import OTHER_FIELDS
+from convergence.processors.generic.landing.landing import raw_with_file
+from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.target import Target
 from convergence.processors.quarantine import TABLE as QUARANTINE
 from convergence.processors.settings import settings
@@ -37,19 +42,28 @@ class FileExtractor:
 
     config_model = FileSettings
     source_model = Source
-    destination_model = Target
+    destination_model = LandingTarget
     resumable = True
+    lands_raw = True
+
+    def unfitting(self, blocks: Mapping[str, Any], *, has_file: bool) -> Sequence[str]:
+        """Return what of the settings does not go together, as `ports.processor.ChecksBlocks` wants it."""
+        options, target = blocks["config"], blocks["destination"]
+        way = way_of(target, has_file=has_file)
+        wrong = [raw_with_file(target.table)] if way == "raw" and has_file else []
+        return [*wrong, *unfitting(options, target, way)]
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Load the delivery of each period; the result counts rows and names the deliveries."""
         source = settings(Source, step_config, "source")
         options = settings(FileSettings, step_config)
-        return await load_files(source, options, settings(Target, step_config, "destination"), context)
+        return await load_files(source, options, settings(LandingTarget, step_config, "destination"), context)
 
 
 async def load_files(source: Source, options: FileSettings, target: Target, context: Context) -> Mapping[str, Any]:
     """Load the delivery of each period; the result counts rows and names the deliveries, or holds the checkpoint of a
     slice: a processor that returns it is `resumable`."""
+    table_for(target, options, context)  # refuses settings that do not go together before anything is read
     secret = await context.secrets.open(options.secret) if options.secret else ""
     store = await context.objects.open(source.place, secret)
     progress, end = Progress.of(context.checkpoint), context.now() + timedelta(seconds=SLICE_S)
@@ -62,12 +76,15 @@ async def load_files(source: Source, options: FileSettings, target: Target, cont
             return {"status": CONTINUE, "checkpoint": progress.checkpoint(), "rows_staged": progress.rows_read}
     counted = {"rows_processed": progress.rows, "rows_written": progress.written, "rows_quarantined": progress.bad}
     warnings = [f"{progress.bad} of {progress.rows} rows are set aside in {QUARANTINE}"] if progress.bad else []
+    if progress.changes:
+        warnings.append(f"{target.table} has new columns: {'; '.join(progress.changes)}")
     return {
         "status": SUCCESS,
         **counted,
         "files": progress.files,
         "table": target.table,
         "deliveries": progress.deliveries,
+        "schema_changes": progress.changes,
         "warnings": warnings,
     }
 
@@ -92,11 +109,10 @@ async def _load_period(
             " changed: run it again"
         )
     progress.staged = staged
-    stage = context.warehouse.stage(target.table)
     dates = [day] if options.period else target.slices(context)
-    day_column = _day_column(options, target, stage.schema)
-    row_file = _row_file(options, stage.schema, delivery, day, day_column)
-    parts = Parts(stage, context)
+    parts = await _parts(options, target, dates, context)
+    day_column = _day_column(options, target, parts)
+    row_file = _row_file(options, parts, delivery, day, day_column)
     if not await stage_parts(
         options, store, delivery, staged, row_file, spool, take=parts.take, over=lambda: context.now() >= end
     ):
@@ -105,7 +121,7 @@ async def _load_period(
         at = delivery.at or staged.at
         assert at is not None, "a delivery has a file, and that was written at some time"
         await check_replacement(
-            stage.schema,
+            parts.table,
             dates,
             context,
             at=at,
@@ -115,13 +131,8 @@ async def _load_period(
         )
     if staged.bad:
         await parts.keep_bad_rows()
-    loaded = await context.warehouse.load(
-        stage,
-        dates=dates,
-        date_field=None if options.period else target.date_field or None,
-        mode=target.mode,
-        key_fields=target.key_fields,
-    )
+    loaded = await parts.load(dates, None if options.period else target.date_field or None, staged.rows)
+    progress.changes = parts.changes()
     progress.finish(f"{day:%Y-%m-%d} {delivery.id}".strip(), staged, loaded.rows_loaded)
     return True
 
@@ -135,8 +146,20 @@ def _periods(options: FileSettings, context: Context) -> list[date]:
     return [date(month // 12, month % 12 + 1, 1) for month in months]
 
 
-def _day_column(options: FileSettings, target: Target, table: TableSchema) -> str:
+async def _parts(
+    options: FileSettings, target: Target, dates: Sequence[date] | None, context: Context
+) -> Parts | InferredParts:
+    table = table_for(target, options, context)
+    if isinstance(target, LandingTarget) and target.landing is not None and target.landing.mode == "infer":
+        return InferredParts(options, target, await open_inferred(options, target, dates, context), context)
+    return Parts(context.warehouse.stage(table), target, context)
+
+
+def _day_column(options: FileSettings, target: Target, parts: Parts | InferredParts) -> str:
     """Return the column whose days say how much a delivery covers: the destination's date, if the table has one."""
+    if isinstance(parts, InferredParts):
+        return target.date_field
+    table = parts.table
     names = {column.name for column in table.columns}
     if options.period and not {DELIVERY_ID, DELIVERED_AT} <= names:
         raise StepFailed(f"{table.name} needs the columns {DELIVERY_ID} (STRING) and {DELIVERED_AT} (TIMESTAMP)")
@@ -145,7 +168,10 @@ def _day_column(options: FileSettings, target: Target, table: TableSchema) -> st
     return target.date_field
 
 
-def _row_file(options: FileSettings, table: TableSchema, delivery: Delivery, day: date, day_column: str) -> RowFile:
+def _row_file(
+    options: FileSettings, parts: Parts | InferredParts, delivery: Delivery, day: date, day_column: str
+) -> RowFile:
+    table = parts.table
     names = {column.name for column in table.columns}
     if options.unknown_columns == "keep" and OTHER_FIELDS not in names:
         raise StepFailed(f"config.unknown_columns: keep needs the column {OTHER_FIELDS} (STRING) in {table.name}")
@@ -164,6 +190,7 @@ def _row_file(options: FileSettings, table: TableSchema, delivery: Delivery, day
         optional=frozenset(free | own),
         rest=OTHER_FIELDS if options.unknown_columns == "keep" else "",
         drop_rest=options.unknown_columns == "drop",
+        whole=parts.whole,
         nulls=tuple(options.null_texts),
         formats=options.date_formats,
         allowed={name: tuple(values) for name, values in options.allowed.items()},

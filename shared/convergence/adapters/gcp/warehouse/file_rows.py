@@ -13,11 +13,21 @@ from typing import TYPE_CHECKING, Any, Final
 import orjson
 
 from convergence.adapters.gcp.warehouse.client import UPLOAD_TIMEOUT_S
-from convergence.adapters.gcp.warehouse.file_values import is_text, quoted, text_of, value_of
+from convergence.adapters.gcp.warehouse.file_values import in_record, is_text, json_of, quoted, text_of, value_of
 from convergence.adapters.gcp.warehouse.jobs import AnyJob, Jobs
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.googlesql.types import SqlType, column_type
-from convergence.adapters.row_files import Fed, csv_header, csv_records, feed, other_name, problem_of, refuse, staged_by
+from convergence.adapters.row_files import (
+    Fed,
+    csv_header,
+    csv_records,
+    feed,
+    keep_digits,
+    other_name,
+    problem_of,
+    refuse,
+    staged_by,
+)
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import SchemaMismatch, StepFailed
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
@@ -26,6 +36,7 @@ from convergence.ports.warehouse.files import CONTENT_MAX, DAYS_MAX
 if TYPE_CHECKING:
     from google.cloud import bigquery
 
+LINE: Final = "line"
 _STRING: Final = SqlType("STRING")
 
 
@@ -40,6 +51,7 @@ class _Read:
     texts: tuple[str, ...]
     values: tuple[str, ...]
     others: str
+    whole: str
     constants: Mapping[str, str]
 
     def tests(self) -> list[str]:
@@ -52,7 +64,7 @@ class _Read:
 
     def inside(self) -> str:
         """Return the SQL that tells whether a row is one to take: its days are among those of the file, or are none."""
-        found = ["TRUE"]
+        found = [f"TRIM(IFNULL({LINE}, '')) <> ''" if _is_lines(self.file) else "TRUE"]
         for column, value in zip(self.columns, self.values, strict=True):
             if self.file.outside == "skip" and column.name in self.file.between:
                 first, last = self.file.between[column.name]
@@ -74,6 +86,7 @@ class FileRows:
         """Add the rows that fit to the table `into`. Raises `SchemaMismatch` as the port says."""
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
+        keep_digits(file)
         names = _names(file)
         await self._tables.drop(self._dataset, self._raw)
         try:
@@ -115,7 +128,15 @@ class FileRows:
             return bigquery.LoadJobConfig(
                 source_format=bigquery.SourceFormat.PARQUET, autodetect=True, labels=self._labels, **options
             )
-        if file.format is FileFormat.CSV:
+        if _is_lines(file):
+            options |= {
+                "source_format": bigquery.SourceFormat.CSV,
+                "field_delimiter": "\x01",  # no JSON text has it
+                "quote_character": "",
+                "max_bad_records": 0,
+            }
+            fields = [bigquery.SchemaField(LINE, "STRING")]
+        elif file.format is FileFormat.CSV:
             fields = [bigquery.SchemaField(f"c{place}", "STRING") for place in range(len(names))]
             options |= {
                 "source_format": bigquery.SourceFormat.CSV,
@@ -153,6 +174,7 @@ class FileRows:
             **{column.name: value for column, value in zip(read.columns, read.values, strict=True)},
             **read.constants,
             **({read.file.rest: read.others} if read.file.rest else {}),
+            **({read.file.whole: read.whole} if read.file.whole else {}),
         }
         into_columns = ", ".join(map(bigquery_name, pairs))
         wanted = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
@@ -201,7 +223,14 @@ def _keys(file: RowFile, number: int, line: bytes) -> Iterator[str]:
     return iter(found)
 
 
+def _is_lines(file: RowFile) -> bool:
+    """Return whether the file is loaded line by line, each a record as it came."""
+    return bool(file.whole) and file.format is FileFormat.NDJSON
+
+
 def _source(file: RowFile, name: str, place: int) -> str:
+    if _is_lines(file):
+        return in_record(LINE, name)
     return f"c{place}" if file.format is FileFormat.CSV else bigquery_name(name)
 
 
@@ -222,7 +251,17 @@ def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequ
         for column in staged_by(table)
         if column.name in file.constants
     }
-    return _Read(file, fed, every, columns, texts, values, joined, constants)
+    whole = LINE if _is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
+    return _Read(file, fed, every, columns, texts, values, joined, whole, constants)
+
+
+def _whole(names: Sequence[str], sources: Sequence[str], kinds: Sequence[SqlType], file: RowFile) -> str:
+    """Return the SQL of the row as the text of one JSON object."""
+    parts = ", ".join(
+        f"CONCAT({quoted(orjson.dumps(name).decode() + ':')}, IFNULL({json_of(source, kind, file)}, 'null'))"
+        for name, source, kind in zip(names, sources, kinds, strict=True)
+    )
+    return f"CONCAT('{{', ARRAY_TO_STRING([{parts}], ','), '}}')"
 
 
 def _bad_row(read: _Read, flags: Sequence[bool], texts: Sequence[str | None], line: int) -> BadRow:

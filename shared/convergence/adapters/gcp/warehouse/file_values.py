@@ -28,6 +28,25 @@ def text_of(source: str, kind: SqlType, file: RowFile) -> str:
     return source
 
 
+def in_record(line: str, name: str) -> str:
+    """Return the SQL of a field of a record, a JSON text, as text: NULL for null, JSON for what is nested."""
+    path = quoted('$."' + name.replace("\\", "\\\\").replace('"', '\\"') + '"')
+    return f"IFNULL(JSON_VALUE({line}, {path}), NULLIF(JSON_QUERY({line}, {path}), 'null'))"
+
+
+def json_of(source: str, kind: SqlType, file: RowFile) -> str:
+    """Return the SQL of a value as JSON, NULL for no value. A number that a float does not hold is a text."""
+    text = text_of(source, kind, file)
+    if kind.name in {"INT64", "BOOL"}:
+        return text
+    if kind.name == "FLOAT64":
+        return f"IF(IS_NAN({source}) OR IS_INF({source}), TO_JSON_STRING({text}), {text})"
+    if kind.name in _SCALE:
+        digits = f"LENGTH(LTRIM(REPLACE(REPLACE({text}, '-', ''), '.', ''), '0'))"
+        return f"IF({digits} <= 15, {text}, TO_JSON_STRING({text}))"
+    return text if kind.name in {"ARRAY", "STRUCT", "JSON"} else f"IF({text} IS NULL, NULL, TO_JSON_STRING({text}))"
+
+
 def value_of(column: Column, text: str, file: RowFile) -> str:
     """Return the SQL of the value that `text` (SQL) is for the column."""
     name = type_name(column)

@@ -18,14 +18,15 @@ from convergence.adapters.googlesql.types import column_type
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.types import duckdb_type
 from convergence.adapters.local.warehouse.errors import plain_message
-from convergence.adapters.local.warehouse.file_values import Value, as_text, inside_of, value_of
+from convergence.adapters.local.warehouse.file_values import Value, as_json, as_text, inside_of, value_of
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.adapters.row_files import Fed, csv_header, feed, lines_of, other_name, refuse, staged_by
+from convergence.adapters.row_files import Fed, csv_header, feed, keep_digits, lines_of, other_name, refuse, staged_by
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
 from convergence.ports.warehouse.files import COLUMNS_MAX, CONTENT_MAX, DAYS_MAX
 
+_WHOLE: Final = "whole"  # the column of a source with the record as it came
 _LINE: Final = re.compile(r"CSV Error on Line: (\d+)")
 _JSON_LINE: Final = re.compile(r"in (?:record/value|line|record) (\d+)")
 _FOUND: Final = re.compile(r"Expected Number of Columns: (\d+) Found: (\d+)")
@@ -61,6 +62,7 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
     try:
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
+        keep_digits(file)
         plan = _plan(job, file, table)
         bad: list[BadRow] = []
         try:
@@ -85,7 +87,7 @@ def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
     fixed = tuple(
         (column, quoted(file.constants[column.name]) if column.name in file.constants else "NULL")
         for column in staged_by(table)
-        if column.name not in {*fed.sources, file.rest}
+        if column.name not in {*fed.sources, file.rest, file.whole}
     )
     return _Plan(file, fed, kinds, _source(file, names), values, _inside(file, values), fixed)
 
@@ -97,6 +99,9 @@ def _columns(job: Job, file: RowFile) -> tuple[tuple[str, ...], tuple[str, ...]]
         return names, ("VARCHAR",) * len(names)
     path = quoted(str(file.path))
     if file.format is FileFormat.NDJSON:
+        odd = job.execute(statement("json_odd", file=path)).fetchone()
+        if odd is not None:
+            raise SchemaMismatch(f"{file.name}: record {odd[0]}: this is not a JSON object.")
         keys = job.execute(statement("json_keys", file=path, most=str(COLUMNS_MAX + 1))).fetchall()
         names = tuple(key for (key,) in keys)
         return names, ("VARCHAR",) * len(names)
@@ -116,6 +121,9 @@ def _source(file: RowFile, names: Sequence[str]) -> str:
         words = {"columns": "{" + columns + "}", "delimiter": quoted(file.delimiter), "nulls": f"[{nulls}]"}
         return statement("csv_file", file=path, **words)
     renamed = ", ".join(f"{duckdb_name(name)} AS c{place}" for place, name in enumerate(names))
+    if file.format is FileFormat.NDJSON and file.whole:
+        found = [f"json_extract_string(json, {quoted(_pointer(name))}) AS c{place}" for place, name in enumerate(names)]
+        return statement("json_lines", file=path, names=", ".join([*found, f"json AS {_WHOLE}"]))
     if file.format is FileFormat.NDJSON:
         columns = ", ".join(f"{quoted(name)}: 'VARCHAR'" for name in names)
         return statement("json_file", file=path, names=renamed, columns="{" + columns + "}")
@@ -128,6 +136,8 @@ def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
     parts += [f"CAST({value} AS {_type(column)}) AS {duckdb_name(column.name)}" for column, value in plan.fixed]
     if plan.file.rest:
         parts.append(f"{_rest(plan)} AS {duckdb_name(plan.file.rest)}")
+    if plan.file.whole:
+        parts.append(f"{_whole(plan)} AS {duckdb_name(plan.file.whole)}")
     if everything:
         required = [f"{value.text} IS NULL" for column, value in plan.values if column.mode == "REQUIRED"]
         test = f"CASE WHEN {' OR '.join(required)} THEN error('no value') ELSE true END" if required else "true"
@@ -192,6 +202,22 @@ def _rest(plan: _Plan) -> str:
         for place in plan.fed.rest
     )
     return f"nullif('{{' || concat_ws(',', {fields}) || '}}', '{{}}')"
+
+
+def _whole(plan: _Plan) -> str:
+    """Return the SQL of the row as one JSON object."""
+    if plan.file.format is FileFormat.NDJSON:
+        return f"CAST({_WHOLE} AS JSON)"
+    fields = ", ".join(
+        f"{quoted(orjson.dumps(name).decode() + ':')} || coalesce({as_json(f'c{place}', kind, plan.file)}, 'null')"
+        for place, (name, kind) in enumerate(zip(plan.fed.names, plan.kinds, strict=True))
+    )
+    return f"CAST('{{' || concat_ws(',', {fields}) || '}}' AS JSON)"
+
+
+def _pointer(name: str) -> str:
+    """Return the JSON pointer (RFC 6901) of a key."""
+    return "/" + name.replace("~", "~0").replace("/", "~1")
 
 
 def _days(job: Job, file: RowFile, chunk: Path) -> tuple[date, ...]:

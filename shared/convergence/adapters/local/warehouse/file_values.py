@@ -23,6 +23,7 @@ _SCALE: Final = {"NUMERIC": 9, "BIGNUMERIC": 18}
 _DECIMAL: Final = re.compile(r"DECIMAL\(\d+,(\d+)\)")
 _WHOLE: Final = frozenset({"TINYINT", "SMALLINT", "INTEGER", "BIGINT", "UTINYINT", "USMALLINT", "UINTEGER"})
 _CLOCKS: Final = frozenset({"TIMESTAMP", "TIMESTAMP_MS", "TIMESTAMP_S"})  # without a zone, which means UTC
+_PLAIN: Final = frozenset({"BOOLEAN", *_WHOLE})  # JSON has them
 _NESTED: Final = re.compile(r"^(MAP|STRUCT|UNION)\(|\[\d*\]$")
 # The digits behind the point that count, of a number that may have an exponent; never fewer than there are.
 _BEHIND: Final = (
@@ -92,6 +93,22 @@ def as_text(source: str, kind: str, file: RowFile) -> str:
     for null in file.nulls if kind == "VARCHAR" else ():
         text = f"nullif({text}, {quoted(null)})"
     return text
+
+
+def as_json(source: str, kind: str, file: RowFile) -> str:
+    """Return the SQL of a value as JSON, NULL for no value. A number that a float does not hold is a text."""
+    text = as_text(source, kind, file)
+    if file.format is FileFormat.CSV or kind == "BLOB":
+        return f"CAST(to_json({text}) AS VARCHAR)"
+    if kind in {"FLOAT", "DOUBLE"}:
+        return f"CASE WHEN isfinite({source}) THEN {text} ELSE CAST(to_json({text}) AS VARCHAR) END"
+    found = _DECIMAL.fullmatch(kind)
+    if found or kind in {"HUGEINT", "UHUGEINT", "UBIGINT"}:
+        plain = f"rtrim(rtrim({text}, '0'), '.')" if found and int(found[1]) else text
+        digits = f"length(ltrim(replace(replace({plain}, '-', ''), '.', ''), '0'))"
+        short = f"{digits} <= 15" if found else f"TRY_CAST({source} AS BIGINT) IS NOT NULL"
+        return f"CASE WHEN {short} THEN {plain} ELSE CAST(to_json({plain}) AS VARCHAR) END"
+    return f"CAST(to_json({source if _NESTED.search(kind) or kind in _PLAIN else text}) AS VARCHAR)"
 
 
 def _direct(column: Column, source: str, kind: str) -> str | None:

@@ -91,6 +91,13 @@ SELECT * FROM read_csv({file}, auto_detect = false, header = true, columns = {co
 -- name: json_keys
 SELECT DISTINCT unnest(json_keys(json)) FROM read_json_objects({file}, format = 'newline_delimited') ORDER BY 1 LIMIT {most};
 
+-- name: json_odd
+SELECT number FROM (SELECT row_number() OVER () AS number, json FROM read_json_objects({file}, format = 'newline_delimited'))
+WHERE json_type(json) <> 'OBJECT' ORDER BY number LIMIT 1;
+
+-- name: json_lines
+SELECT {names} FROM read_json_objects({file}, format = 'newline_delimited', maximum_object_size = 16777216)
+
 -- name: json_file
 SELECT {names} FROM read_json({file}, format = 'newline_delimited', columns = {columns}, maximum_object_size = 16777216)
 

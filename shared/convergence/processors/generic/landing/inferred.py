@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 
 from convergence.config.files.table_schema import with_lineage
 from convergence.errors import SchemaMismatch, StepFailed
+from convergence.ports.column_values import type_name
 from convergence.ports.http.json_text import write_json
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Column, Row, TableSchema
@@ -83,6 +84,11 @@ class InferredTable:
     def column_of(self, field: str) -> str | None:
         """Return the column that holds a field; None when there is none yet."""
         return self._homes.get((field, ""))
+
+    def type_of(self, field: str) -> str | None:
+        """Return the type of the column that holds a field; None when there is none yet."""
+        column = self._homes.get((field, ""))
+        return None if column is None else type_name(self._columns[column])
 
     def changes(self) -> list[str]:
         """Return what this run has added, in words: it is known from the table, whichever execution did it."""

@@ -39,12 +39,14 @@ class Landing:
         context: Context,
         shaper: Shaper | RawShaper | InferringShaper,
         schema: TableSchema,
+        transform: Transform,
         *,
         table: InferredTable | None = None,
         quarantines: bool,
     ) -> None:
         self._target, self._context, self._shaper, self._table = target, context, shaper, table
         self._schema = schema
+        self._renamed = transform.field_mapping
         self.sample = 0 if table is None else SAMPLE_ROWS
         self.stages: list[StepStage] = [context.warehouse.stage(schema)]
         if quarantines:
@@ -70,6 +72,11 @@ class Landing:
             self._schema = self._table.schema
             self.stages[0] = self._context.warehouse.stage(self._schema)
         return shaped
+
+    def type_of(self, field: str) -> str | None:
+        """Return the type of the column that holds a field of the records; None where there is no column yet, or the
+        columns do not come from the data."""
+        return None if self._table is None else self._table.type_of(self._renamed.get(field, field))
 
     async def cursor_column(self, path: str) -> str | None:
         """Return the column of the loaded rows that holds the field at `path`; None before there is one."""
@@ -150,7 +157,7 @@ async def open_landing(
             unseen=unseen,
             dropped=dropped,
         )
-        return Landing(target, context, shaper, file, quarantines=aside)
+        return Landing(target, context, shaper, file, transform, quarantines=aside)
     common: dict[str, Any] = {
         "transform": transform,
         "added": added,
@@ -161,16 +168,19 @@ async def open_landing(
     }
     if options is None or options.mode == "raw":
         if file is not None:
-            raise StepFailed(
-                f"destination.schema: {target.table} has a schema file, so its records do not land raw: remove"
-                " `schema`, or the file"
-            )
+            raise StepFailed(raw_with_file(target.table))
         schema = raw_schema(target)
-        return Landing(target, context, RawShaper(schema=schema, **common), schema, quarantines=aside)
+        return Landing(target, context, RawShaper(schema=schema, **common), schema, transform, quarantines=aside)
     table = InferredTable(target.table, options, context)
     await table.open()
-    return Landing(
-        target, context, InferringShaper(table=table, **common), table.schema, table=table, quarantines=aside
+    shaping = InferringShaper(table=table, **common)
+    return Landing(target, context, shaping, table.schema, transform, table=table, quarantines=aside)
+
+
+def raw_with_file(table: str) -> str:
+    """Return the reason that what has a schema file does not land raw."""
+    return (
+        f"destination.schema: {table} has a schema file, so its records do not land raw: remove `schema`, or the file"
     )
 
 
