@@ -17,7 +17,7 @@ def test_a_loaded_pipeline_knows_its_file_and_digest() -> None:
     loaded = load_pipeline(file, VALID)
     assert (loaded.path, loaded.file) == ("saas/seat_cost", "saas/seat_cost.yml")
     assert loaded.digest == hashlib.sha256(file.read_bytes()).hexdigest()
-    assert loaded.where(("steps", 1, "ps_type")) == "saas/seat_cost.yml:26:5"
+    assert loaded.where(("steps", 1, "ps_type")) == "saas/seat_cost.yml:27:5"
 
 
 def test_a_missing_file_is_reported_by_its_name(tmp_path: Path) -> None:
