@@ -26,7 +26,7 @@ _UNDERFLOW: Final = re.compile(rb"[eE]-[0-9]{3,}+(?=[\s,\]}]|$)")
 # A number that no quote ends: outside of texts. Possessive, so that it takes time in its length only.
 _NUMBER: Final = re.compile(rb"([0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+)(?=[\s,\]}]|$)")
 
-_TEXT_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+')
+_TEXT_OR_NUMBER: Final = re.compile(rb'"(?:[^"\\]++|\\.)*+"?|-?[0-9]++(?:\.[0-9]++)?+(?:[eE][-+]?+[0-9]++)?+')
 
 
 def read_json(body: bytes, *, exact: bool = False) -> Any:
