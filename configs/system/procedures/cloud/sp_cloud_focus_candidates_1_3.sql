@@ -299,12 +299,14 @@ BEGIN
     service_category,
     service,
     COALESCE(service_provider, p_provider_name),
-    COALESCE(ServiceSubcategory, CONCAT('Other (', service_category, ')')),
+    -- MeterSubCategory of Azure is not a subcategory of FOCUS
+    COALESCE(IF(source_format <> 'azure_cost', ServiceSubcategory, NULL), CONCAT('Other (', service_category, ')')),
     SkuId, SkuMeter, SkuPriceDetails, price_id,
     SubAccountId,
     COALESCE(SubAccountName, SubAccountId),
     COALESCE(SubAccountType, IF(SubAccountId IS NULL, NULL, 'Sub Account')),
-    Tags,
+    -- cost exports of Azure leave the braces out
+    IF(source_format = 'azure_cost' AND NOT STARTS_WITH(TRIM(Tags), '{'), CONCAT('{', Tags, '}'), Tags),
     p_provider,
     COALESCE(line_type, LOWER(category)),
     'provider_bill',
