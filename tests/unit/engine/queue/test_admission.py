@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from dataclasses import replace
 from datetime import timedelta
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -298,55 +296,6 @@ def test_an_enqueue_between_the_look_and_the_commit_is_not_forgotten(engine: Eng
 @pytest.fixture
 def capped(tmp_path: Path) -> Engine:
     return Engine(tmp_path, EngineSettings(runs_max=20))
-
-
-async def _fair(engine: Engine, waiting: dict[str, int], weights: dict[str, float]) -> list[str]:
-    """Queue runs, then end the oldest active one at a time; return the orgs in the order of admission."""
-    for org, runs in waiting.items():
-        await engine.org(org, concurrent=1000, daily=100_000, monthly=100_000)
-        weight = weights.get(org, 1.0)
-        await engine.services.orgs.change(org, partial(replace, weight=weight), token=f"w-{org}")
-        for _ in range(runs):
-            await queue_run(engine, org)
-    order: list[str] = []
-    active: list[str] = []
-    seen: set[str] = set()
-    while len(order) < sum(waiting.values()):
-        await admission_pass(engine.services)
-        held = (await engine.data("caps/global.0"))["held"]
-        fresh = sorted(held.keys() - seen)
-        seen |= held.keys()
-        active += fresh
-        order += [(await engine.data(f"runs/{run_id}"))["org"] for run_id in fresh]
-        await end(engine, active.pop(0))
-    return order
-
-
-def test_light_orgs_are_served_before_a_heavy_one_takes_its_second_share(capped: Engine) -> None:
-    capped.pipeline(one())
-    still(capped)
-
-    async def scenario() -> None:
-        light = {f"light{number:02}": 3 for number in range(15)}
-        order = await _fair(capped, {"heavy": 120, **light}, {})
-        last = max(at for at, org in enumerate(order) if org != "heavy")
-        assert order[:last].count("heavy") < 20
-        assert sum(org == "heavy" for org in order) == 120
-
-    capped.run_scenario(scenario)
-
-
-def test_throughput_follows_the_weights(capped: Engine) -> None:
-    capped.pipeline(one())
-    still(capped)
-
-    async def scenario() -> None:
-        order = await _fair(capped, {"one": 60, "two": 60, "four": 60}, {"one": 1, "two": 2, "four": 4})
-        share = Counter(order[20:90])  # while all three wait
-        assert share["two"] / share["one"] == pytest.approx(2, rel=0.15)
-        assert share["four"] / share["one"] == pytest.approx(4, rel=0.15)
-
-    capped.run_scenario(scenario)
 
 
 def test_waking_an_org_never_admits(engine: Engine) -> None:
