@@ -10,7 +10,7 @@ from fastapi import Request
 from convergence.engine.store import require_run
 from convergence.entry.api.auth import check_run
 from convergence.entry.api.runtime import Caller, Runtime, request_state
-from convergence.errors import ConfigErrors, NotFound, Unauthenticated
+from convergence.errors import ConfigErrors, Denied, NotFound, Unauthenticated
 
 
 def visitor(request: Request) -> Caller:
@@ -24,6 +24,12 @@ def visitor(request: Request) -> Caller:
 def rights(caller: Caller, org: str) -> dict[str, Any]:
     """Return what templates ask before they show a button."""
     return {"can_run": caller.may(org, "run"), "can_admin": caller.may(org, "admin")}
+
+
+def check_operator(caller: Caller) -> None:
+    """Raise `Denied` unless the operator asks."""
+    if caller.kind != "root":
+        raise Denied("This needs the operator's key.")
 
 
 async def check_pipeline(at: Runtime, caller: Caller, org: str, run_id: str) -> None:

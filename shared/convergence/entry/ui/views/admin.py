@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.times import from_text
+from convergence.engine.dead_letters.find import PAGE_MAX, Filter, count_causes
 from convergence.engine.schedules.store import SCHEDULES
 from convergence.engine.schedules.views import QueueView, queue_views
 from convergence.engine.services import Services
@@ -30,6 +32,7 @@ class AdminPage:
     lag_s: float
     trouble: str
     streams: int
+    dead_letters: str  # how many are open, in words
 
 
 async def admin_page(at: Runtime, *, page: int, text: str) -> AdminPage:
@@ -48,6 +51,7 @@ async def admin_page(at: Runtime, *, page: int, text: str) -> AdminPage:
         lag_s=await scheduler_lag(services),
         trouble=await _trouble(at),
         streams=at.streams.open,
+        dead_letters=await _open_letters(services),
     )
 
 
@@ -57,6 +61,12 @@ async def scheduler_lag(services: Services) -> float:
     if not found.documents:
         return 0.0
     return max(0.0, (services.clock.now() - from_text(found.documents[0].data["due_at"])).total_seconds())
+
+
+async def _open_letters(services: Services) -> str:
+    """Return how many dead letters of all orgs are open among the latest ones."""
+    counted = await count_causes(services, Filter(state=DeadLetterState.OPEN), most=PAGE_MAX)
+    return f"{counted.total:,} open" if counted.complete else f"{counted.total:,} or more open"
 
 
 async def _trouble(at: Runtime) -> str:

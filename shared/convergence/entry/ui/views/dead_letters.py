@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import DeadLetterReplay
 from convergence.engine.dead_letters.find import Cause, Filter, count_causes, find
 from convergence.engine.dead_letters.replays import replays_of
 from convergence.engine.services import Services
+from convergence.engine.views.dead_letter_replays import ReplayView, replay_view
 from convergence.engine.views.dead_letters import DeadLetterView, dead_letters
+from convergence.entry.ui.views.replay import Effect, effect_of
+from convergence.errors import NotFound
 
 GROUPS_MAX: Final = 20
 SHOWN: Final = 5
@@ -20,11 +22,12 @@ PAGE: Final = 50
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Group:
-    """The open dead letters of one cause: how many, and the latest of them."""
+    """The open dead letters of one cause: how many, the latest of them, and what the replay of the first does."""
 
     cause: Cause
     count: int
     latest: Sequence[DeadLetterView]
+    first: Effect | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +38,7 @@ class DeadLettersPage:
     total: int
     causes: int
     complete: bool
-    replays: Sequence[DeadLetterReplay]
+    replays: Sequence[ReplayView]
 
 
 async def dead_letters_page(services: Services, org: str, pipeline: str | None) -> DeadLettersPage:
@@ -46,14 +49,25 @@ async def dead_letters_page(services: Services, org: str, pipeline: str | None) 
     groups = []
     for cause, count in counted.causes[:GROUPS_MAX]:
         found = await dead_letters(services, of_cause(org, cause), limit=SHOWN)
-        groups.append(Group(cause=cause, count=count, latest=found["dead_letters"]))
+        latest = found["dead_letters"]
+        run_id = latest[0]["run_id"] if latest else None
+        first = None if run_id is None else await _effect(services, org, run_id)
+        groups.append(Group(cause=cause, count=count, latest=latest, first=first))
     return DeadLettersPage(
         groups=groups,
         total=counted.total,
         causes=len(counted.causes),
         complete=counted.complete,
-        replays=await replays_of(services, org, limit=SHOWN),
+        replays=[replay_view(each) for each in await replays_of(services, org, limit=SHOWN)],
     )
+
+
+async def _effect(services: Services, org: str, run_id: str) -> Effect | None:
+    """Return what the replay of a run does; None when the run was removed meanwhile."""
+    try:
+        return await effect_of(services, org, run_id)
+    except NotFound:
+        return None
 
 
 def of_cause(org: str, cause: Cause) -> Filter:
