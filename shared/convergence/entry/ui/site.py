@@ -19,6 +19,7 @@ from convergence.entry.ui.routes import (
     session,
     settings,
     start,
+    webhooks,
 )
 
 PAGES: Final = (
@@ -34,6 +35,7 @@ PAGES: Final = (
     costs,
     quality,
     settings,
+    webhooks,
 )
 
 

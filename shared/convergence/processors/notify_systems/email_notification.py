@@ -21,7 +21,7 @@ from convergence.ports.processor import SKIPPED, SUCCESS, Context
 from convergence.processors.notify_systems.notice import Notice, page_of
 from convergence.processors.settings import settings
 
-_ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
+ADDRESS: Final = re.compile(r"[^@\s,;<>\"]+@[^@\s,;<>\"]+")
 RECIPIENTS_MAX: Final = 50
 SECURITY: Final = {"starttls": ("mailtos", "starttls"), "ssl": ("mailtos", "ssl"), "none": ("mailto", "insecure")}
 
@@ -65,7 +65,7 @@ class EmailProcessor:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
         recipients = [*to, *options.cc_emails]
         for address in recipients:
-            if not _ADDRESS.fullmatch(address):
+            if not ADDRESS.fullmatch(address):
                 raise StepFailed(f"{address!r} is not a mail address")
         if len(recipients) > RECIPIENTS_MAX:
             raise StepFailed(f"{len(recipients)} recipients; a mail goes to {RECIPIENTS_MAX} at most")

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convergence.entry.api.auth import Admin, OrgName, Reader
-from convergence.entry.api.runtime import At, Caller
-from convergence.entry.ui.access import rights
+from convergence.entry.api.runtime import At
+from convergence.entry.ui.access import check_operator, rights
 from convergence.entry.ui.forms import Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
+from convergence.entry.ui.views.notifications import profile_of
 from convergence.entry.ui.views.settings import settings_page
-from convergence.errors import Denied, InvalidInput
+from convergence.errors import InvalidInput
 from convergence.tenants.api_keys import SCOPES
+from convergence.tenants.orgs import Org
 
 router = APIRouter(route_class=PageRoute)
 _NAME_MAX: Final = 200
@@ -45,7 +48,7 @@ async def delete(
 @router.post("/{org}/settings/keys")
 async def make_key(request: Request, org: OrgName, at: At, caller: Admin, form: Signed) -> Response:
     """Make a key; its text is on this page and nowhere else."""
-    _check_operator(caller)
+    check_operator(caller)
     await at.services.orgs.get(org)
     name = form.get("name", "").strip()
     if len(name) > _NAME_MAX:
@@ -57,7 +60,7 @@ async def make_key(request: Request, org: OrgName, at: At, caller: Admin, form: 
 @router.post("/{org}/settings/keys/{key_id}/revoke")
 async def revoke(request: Request, org: OrgName, key_id: str, at: At, caller: Admin, form: Signed) -> Response:
     """End a key, after a page that asks again; sessions that were opened with it end too."""
-    _check_operator(caller)
+    check_operator(caller)
     if form.get("sure") != "1":
         action = request.url.path
         return page(request, "sure.html", active="settings", action=action, what=f"the key {key_id}")
@@ -65,7 +68,15 @@ async def revoke(request: Request, org: OrgName, key_id: str, at: At, caller: Ad
     return redirect(f"/ui/{org}/settings")
 
 
-def _check_operator(caller: Caller) -> None:
-    """Raise unless the operator asks: as in the API, a key makes no other keys."""
-    if caller.kind != "root":
-        raise Denied("Keys are made and revoked with the operator's key only.")
+@router.post("/{org}/settings/notifications")
+async def notify(org: OrgName, at: At, caller: Admin, form: Signed) -> Response:
+    """Change what the org's runs send by default; like the rest of the profile, for the operator."""
+    check_operator(caller)
+    entries = profile_of(form.many("channel"), form.get("emails", ""), form.get("slack_channel", ""))
+
+    def edit(known: Org) -> Org:
+        profile = {**known.profile, **entries}
+        return replace(known, profile={name: value for name, value in profile.items() if value is not None})
+
+    await at.services.orgs.change(org, edit, token=at.services.ids.new("t"))
+    return redirect(f"/ui/{org}/settings")

@@ -9,12 +9,13 @@ from convergence.config.loader import LoadedPipeline
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.views.plan import PlanView, plan_view
-from convergence.entry.api.auth import OrgName, Runner, check_run
+from convergence.entry.api.auth import Admin, OrgName, Runner, check_run
 from convergence.entry.api.runtime import At, Runtime
 from convergence.entry.ui.forms import Form, Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
+from convergence.entry.ui.views.first_run import key_of, setup_of
 from convergence.entry.ui.views.start import given, start_fields
-from convergence.errors import ConfigErrors, ConvergenceError
+from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput
 
 router = APIRouter(route_class=PageRoute)
 _KEY_MAX = 100
@@ -42,6 +43,27 @@ async def start(request: Request, org: OrgName, path: str, at: At, caller: Runne
         return await _form(request, at, org, loaded, sent, "; ".join(map(str, errors.problems)))
     except ConvergenceError as error:
         return await _form(request, at, org, loaded, sent, str(error))
+    at.metrics.accepted()
+    return redirect(f"/ui/{org}/runs/{run.run_id}")
+
+
+@router.post("/{org}/connect")
+async def connect(org: OrgName, at: At, caller: Admin, sent: Signed) -> Response:
+    """Store a provider's key and test it, and show the run that does both."""
+    loaded = setup_of(sent.get("provider", ""), await at.pipelines.get())
+    check_run(caller, org, loaded.pipeline)
+    key = sent.get("key", "").strip()
+    if not key:
+        raise InvalidInput("Enter the provider's key.")
+    asked = RunRequest(
+        org=org,
+        pipeline=loaded.path,
+        parameters={key_of(loaded): key},
+        trigger="ui",
+        created_by=caller.name,
+        queue=True,
+    )
+    run = await dispatch(at.services, asked)
     at.metrics.accepted()
     return redirect(f"/ui/{org}/runs/{run.run_id}")
 

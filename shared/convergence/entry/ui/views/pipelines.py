@@ -19,6 +19,7 @@ from convergence.engine.services import Services
 from convergence.engine.views.run_search import Search, search_runs
 from convergence.entry.ui.statuses import PAUSED, WITH_WARNINGS
 from convergence.entry.ui.svg.marks import Mark, Spark, marks, spark
+from convergence.entry.ui.views.first_run import FirstRun, first_run, is_setup
 from convergence.entry.ui.views.run_rows import RunRow, run_row
 
 MARKS_MAX: Final = 30
@@ -78,7 +79,7 @@ class PipelinesPage:
     counts: dict[str, int]
     tab: str
     providers: Sequence[str]
-    first_run: bool
+    first_run: FirstRun | None  # of an org whose runs have brought nothing yet
 
 
 async def pipelines_page(
@@ -96,12 +97,13 @@ async def pipelines_page(
     chosen = tab if tab in TABS else "used"
     if chosen == "used" and not used:
         chosen = "unused"
+    brought = any(row.last is not None and not is_setup(row.path) for row in found)
     return PipelinesPage(
         rows=used if chosen == "used" else [row for row in rows if row.tab == chosen],
         counts=counts,
         tab=chosen,
         providers=sorted({row.provider for row in found}),
-        first_run=not any(row.last for row in found),
+        first_run=None if brought else await first_run(services, org, pipelines),
     )
 
 

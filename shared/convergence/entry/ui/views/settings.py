@@ -1,4 +1,4 @@
-"""The settings of an org: its providers and credentials, its keys, and what it has used of its limits."""
+"""The settings of an org: credentials, keys, notifications, webhooks, and what it has used of its limits."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import Final
 from convergence.config.loader import LoadedPipeline
 from convergence.engine.services import Services
 from convergence.engine.views.quota import QuotaView, quota_view
+from convergence.engine.webhooks.change import webhooks_of
+from convergence.entry.ui.views.notifications import Notifications, notifications_of
 from convergence.tenants.api_keys import ApiKey, ApiKeyStore
 from convergence.tenants.credentials import Credential
 from convergence.tenants.orgs import Org
@@ -36,6 +38,8 @@ class SettingsPage:
     integrations: Sequence[Integration]
     quota: QuotaView
     keys: Sequence[ApiKey] | None
+    notifications: Notifications
+    webhooks: int
     now: datetime
 
 
@@ -62,5 +66,7 @@ async def settings_page(
         ],
         quota=await quota_view(services, org),
         keys=await keys.all(slug) if with_keys else None,
+        notifications=notifications_of(services, org),
+        webhooks=len(await webhooks_of(services, slug)),
         now=services.clock.now(),
     )
