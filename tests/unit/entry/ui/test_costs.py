@@ -138,6 +138,28 @@ def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int
     run_scenario(scenario)
 
 
+def test_the_page_of_a_run_says_what_its_charges_cost(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        given = {"file": "openai/seed/subscription_plans.csv", "date": "2026-11-02"}
+        first, second = [(await api.run("shop/broken", json=given))["run_id"] for _ in range(2)]
+        amounts = {"USD": ("0.1", "0.2"), "EUR": ("77.77",)}
+        rows = [
+            {"BilledCost": Decimal(text), "BillingCurrency": currency}
+            for currency, texts in amounts.items()
+            for text in texts
+        ]
+        await charge(api, rows, run=first, days=(1, 2))
+        browser = await Browser.signed_in(api)
+        page = await browser.get(f"/ui/acme/runs/{first}")
+        assert [re.search(rf"<dd>{text}", page) is not None for text in ("0.30 USD", "77.77 EUR")] == [True, True]
+        assert "in 2 charges" in page
+        assert "<dt>Cost</dt>" not in await browser.get(f"/ui/acme/runs/{second}")
+        await charge(api, rows[:1], run=second, days=(1, 2))  # replaces them
+        assert "<dt>Cost</dt>" not in await browser.get(f"/ui/acme/runs/{first}")
+
+    run_scenario(scenario)
+
+
 def test_sums_keep_every_digit(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await charge(api, [{"BilledCost": LONG}, {"BilledCost": LONG}, {"BilledCost": Decimal("0.5")}], days=(1,))

@@ -22,6 +22,7 @@ from convergence.entry.ui.pages import HEADERS, PageRoute, page, redirect
 from convergence.entry.ui.svg.timeline import folded_words
 from convergence.entry.ui.views.log import run_log
 from convergence.entry.ui.views.run import run_page
+from convergence.entry.ui.views.run_cost import RunCosts
 from convergence.errors import ConfigErrors, NotFound
 
 router = APIRouter(route_class=PageRoute)
@@ -47,6 +48,7 @@ async def show(
     view = await run_page(at.services, org, run_id, page=number, moves_page=moves, chosen=step)
     failing = view.failing["step_id"] if view.failing else ""
     log = await run_log(at, run_id, text=q, level=level, failing=failing, moves=view.moves)
+    costs = await _costs(request).get(at.services, org, run_id, view.run["epoch"], view.dates) if view.ended else ()
     name, runnable = view.run["pipeline"], False
     try:
         pipeline = at.services.catalog.get(view.run["pipeline"]).pipeline
@@ -60,7 +62,7 @@ async def show(
         active="pipelines",
         name=name,
         runnable=runnable,
-        cost=None,
+        costs=costs,
         lines=log.lines,
         failing_lines=log.failing,
         log_count=log.count,
@@ -129,6 +131,15 @@ async def step_file(org: OrgName, run_id: str, step_id: str, at: At, _: Reader) 
 async def log(org: OrgName, run_id: str, at: At, caller: Reader) -> Response:
     """Return the log as a file."""
     return await log_file(org, run_id, at, caller)
+
+
+def _costs(request: Request) -> RunCosts:
+    """Return the costs that this process keeps; the first page that needs them makes them."""
+    state = request.app.state
+    if not hasattr(state, "run_costs"):
+        state.run_costs = RunCosts()
+    found: RunCosts = state.run_costs
+    return found
 
 
 def _file(data: object, name: str) -> Response:

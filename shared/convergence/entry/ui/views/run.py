@@ -50,6 +50,7 @@ class RunPage:
     failing: StepView | None
     replayable: bool
     active: bool
+    ended: bool  # and it has written rows
     effect: Effect | None
     slices: tuple[int, int]  # written, of all that the plan writes
     timeline: Timeline
@@ -98,6 +99,7 @@ async def run_page(
         failing=failing,
         replayable=run.status in RUN_REPLAY,
         active=not run.terminal,
+        ended=run.terminal and view["rows_written"] > 0,
         effect=effects(plan, stored) if run.status in RUN_REPLAY else None,
         slices=_slices(plan, stored, run),
         timeline=_timeline(run, plan, stored, listed, now),
