@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import shutil
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from email import message_from_bytes
 from pathlib import Path
+from queue import Queue
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import Envelope
 
 from tests.e2e.conftest import ROOT, Installation
 from tests.e2e.serving import OPERATOR, ROOT_KEY, serving
@@ -44,16 +51,67 @@ steps:
 FIXED = "openai/seed/subscription_plans.csv"
 
 
+PUBLIC_URL = "https://costs.example"
+PERIOD = "month=2026-10&issuer=OpenAI&account=org-sandbox"
+
+
 @dataclass(frozen=True)
 class Site:
-    """Where the pages are, and what is on them."""
+    """Where the pages are, and what is on them. `mailed`: the path of the link in the mail about `failed`."""
 
     url: str
     root_key: str
     key: str
     failed: str
+    mailed: str
     hostile: str
     costs: str
+
+
+class Mailbox:
+    """Keeps the mails that the server sends."""
+
+    def __init__(self) -> None:
+        self.got: Queue[bytes] = Queue()
+
+    async def handle_DATA(self, server: Any, session: Any, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        """Take a mail."""
+        assert isinstance(envelope.content, bytes)
+        self.got.put(envelope.content)
+        return "250 OK"
+
+    def link(self) -> str:
+        """Return the link in the next mail, without its host."""
+        mail = message_from_bytes(self.got.get(timeout=60))
+        parts = [part.get_payload(decode=True) for part in mail.walk() if part.get_content_type() == "text/plain"]
+        (text,) = [part.decode() for part in parts if isinstance(part, bytes)]
+        found = re.search(rf"{re.escape(PUBLIC_URL)}\S+", text)
+        assert found is not None, text
+        return urlsplit(found[0])._replace(scheme="", netloc="").geturl()
+
+
+@contextmanager
+def mailbox() -> Iterator[tuple[Mailbox, dict[str, str]]]:
+    """A mail server on loopback, and the settings that send mail to it."""
+    box = Mailbox()
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    controller = Controller(box, hostname="127.0.0.1", port=port)
+    controller.start()
+    try:
+        yield (
+            box,
+            {
+                "SMTP_HOST": "127.0.0.1",
+                "SMTP_PORT": str(port),
+                "SMTP_SECURITY": "none",
+                "SMTP_FROM": "convergence@example.org",
+                "DEFAULT_ADMIN_EMAIL": "ops@example.org",
+                "CONVERGENCE_PUBLIC_URL": PUBLIC_URL,
+            },
+        )
+    finally:
+        controller.stop()
 
 
 @contextmanager
@@ -66,7 +124,7 @@ def site_in(folder: Path) -> Iterator[Site]:
         file.write_text('pipeline_id: "{org_slug}-' + name.replace("/", "-") + '"\n' + text.lstrip())
     installation = Installation(folder / "data", configs)
     installation.call("demo", "--start", "2026-10-10", "--end", "2026-10-12")
-    with serving(installation, RATE_LIMIT_ENABLED="false") as (_, address):
+    with mailbox() as (mails, sending), serving(installation, RATE_LIMIT_ENABLED="false", **sending) as (_, address):
         with httpx.Client(base_url=address, headers=OPERATOR, timeout=60) as api:
 
             def run(path: str, **parameters: Any) -> str:
@@ -83,7 +141,12 @@ def site_in(folder: Path) -> Iterator[Site]:
             assert added.status_code == 201, added.text
             hostile = run("shop/daily", note=HOSTILE)
             failed = run("shop/plans")
+            mailed = mails.link()
+            for _ in range(3):
+                run("shop/plans")
+            founded = api.post("/organizations/onboard", json={"slug": "initech", "name": "Initech"})
+            assert founded.status_code == 201, founded.text
             costs = api.get("/pipelines/history/demo", params={"provider": "openai", "limit": 1}).json()["runs"][0][
                 "run_id"
             ]
-        yield Site(address.removesuffix("/api/v1"), ROOT_KEY, key, failed, hostile, str(costs))
+        yield Site(address.removesuffix("/api/v1"), ROOT_KEY, key, failed, mailed, hostile, str(costs))

@@ -8,6 +8,7 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 
 from tests.browser.conftest import Visitor
+from tests.browser.demo_site import PERIOD
 
 COSTS = "from=2026-10-10&to=2026-10-12"
 PAGES = {
@@ -25,10 +26,18 @@ PAGES = {
     "costs": f"/ui/demo/costs?{COSTS}",
     "charges": f"/ui/demo/costs/charges?{COSTS}",
     "quality": "/ui/demo/quality",
+    "period": f"/ui/demo/quality/period?{PERIOD}",
+    "payload": "/ui/demo/dead-letters/payload?code=step.failed&pipeline=shop/plans&step=load_plans",
+    "cause": "/ui/demo/dead-letters/cause?code=step.failed&pipeline=shop/plans&step=load_plans",
+    "letter": "/ui/demo/dead-letters/letter/{failed}.load_plans.0",
     "settings": "/ui/demo/settings",
+    "webhooks": "/ui/demo/settings/webhooks",
+    "first-run": "/ui/initech/pipelines",
     "admin": "/ui/admin",
+    "all-dead-letters": "/ui/_all/dead-letters",
+    "health": "/ui/_all/health",
 }
-TOUR = ("pipelines", "run-failed", "dead-letters", "costs")  # pages with a picture
+TOUR = ("first-run", "pipelines", "run-failed", "dead-letters", "costs", "period")  # pages with a picture
 IMPACTS = ("serious", "critical")
 
 
