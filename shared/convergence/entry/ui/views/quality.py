@@ -1,4 +1,4 @@
-"""How good an org's data is: verdicts of checks, quarantine, freshness, and its billing periods."""
+"""How good an org's data is: verdicts of checks and of the gate, quarantine, freshness, and billing periods."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Final
 
-from convergence.engine.daily_costs import FOCUS, Row
+from convergence.engine.daily_costs import FOCUS, RANGE, Row
 from convergence.engine.services import Services
 from convergence.entry.ui.views.cost_queries import ask, days, tables_of
 from convergence.entry.ui.views.periods import DAYS, PeriodRow, period_rows
 
 _VERDICTS: Final = "org_meta_dq_results"
+_GATE: Final = "org_meta_focus_results"
 _QUARANTINE: Final = "org_meta_quarantine_rows"
 _ROWS_MAX: Final = 100
 _SQL: Final = {
@@ -30,14 +31,21 @@ WHERE x_pipeline_run_date BETWEEN @first AND @last
 GROUP BY table_name, step_id, reason
 ORDER BY rows_kept DESC, table_name, reason
 """,
-    FOCUS: """
-SELECT ServiceProviderName AS provider, MAX(DATE(ChargePeriodStart)) AS last_day, MAX(x_ingested_at) AS written_at,
+    _GATE: """
+SELECT source, model, step_id, rule_id, column_name, status, policy, rows_checked, rows_failed, detail, checked_at,
+  x_run_id AS run_id
+FROM org_meta_focus_results
+WHERE x_pipeline_run_date BETWEEN @first AND @last AND status NOT IN ('waived', 'skipped')
+ORDER BY checked_at DESC, source, rule_id
+""",
+    FOCUS: f"""
+SELECT ServiceProviderName AS provider, MAX(ChargePeriodStart) AS last_start, MAX(x_ingested_at) AS written_at,
   COUNT(*) AS charges
 FROM cost_data_standard_1_3
-WHERE DATE(ChargePeriodStart) BETWEEN @first AND @last
+WHERE {RANGE}
 GROUP BY provider
 ORDER BY provider
-""",
+""",  # noqa: S608 - constants
 }
 
 
@@ -47,6 +55,7 @@ class QualityPage:
 
     verdicts: Sequence[Row]
     failed: int
+    gate: Sequence[Row]
     quarantine: Sequence[Row]
     freshness: Sequence[Row]
     periods: Sequence[PeriodRow]
@@ -63,6 +72,7 @@ async def quality_page(services: Services, org: str) -> QualityPage:
     return QualityPage(
         verdicts=found[_VERDICTS],
         failed=sum(row["status"] == "failed" for row in found[_VERDICTS]),
+        gate=found[_GATE],
         quarantine=found[_QUARANTINE],
         freshness=found[FOCUS],
         periods=await period_rows(services, org),
