@@ -110,7 +110,7 @@ def test_a_payload_is_edited_compared_and_replayed(operator: Visitor) -> None:
     operator.goto("/ui/demo/dead-letters")
     page = operator.page
     operator.click("Edit the payload of cause 1…", "link")
-    editor = page.get_by_label(re.compile("Parameters of the latest letter"))
+    editor = page.get_by_label(re.compile("Parameters of the latest dead letter"))
     editor.fill(editor.input_value().replace("openai/seed/missing.csv", FIXED))
     operator.click("Check again")
     changed = page.get_by_label("Change of the payload")

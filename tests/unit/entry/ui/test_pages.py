@@ -9,7 +9,7 @@ from pathlib import Path
 from convergence.domain.records import changed
 from convergence.engine.store import read_run, write_run
 from convergence.entry.ui.pages import FOLDER
-from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario, routes
+from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario, csrf, routes
 from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 
@@ -44,6 +44,26 @@ def test_another_orgs_session_opens_no_page_and_no_answer_tells_what_exists(run_
                 assert own.status_code == 404, path
             walked += 1
         assert walked >= 9
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_no_form_of_another_orgs_session_is_taken(run_scenario: RunScenario) -> None:
+    """With the token of the own session, so that only the org can be the reason."""
+
+    async def scenario(api: Api) -> None:
+        run_id = (await api.run())["run_id"]
+        browser = await Browser.signed_in(api, "globex")
+        fields = {"csrf": csrf(await browser.get("/ui/globex/pipelines")), "sure": "1"}
+        walked = 0
+        for path in routes("POST"):
+            if "{org}" in path or "_all" in path:
+                real = await browser.client.post(filled(path, run_id), data=fields)
+                ghost = await browser.client.post(filled(path, "run_0", "nobody_here"), data=fields)
+                assert real.status_code == ghost.status_code == 403, path
+                assert "another session" not in real.text, path
+                walked += 1
+        assert walked >= 25
 
     run_scenario(scenario, orgs=("acme", "globex"))
 

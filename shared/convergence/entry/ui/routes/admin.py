@@ -1,4 +1,4 @@
-"""The operator's pages over all orgs; `_all` is no org's name."""
+"""The operator's pages over all orgs. An org cannot be called `_all`."""
 
 from __future__ import annotations
 

@@ -134,7 +134,7 @@ async def payload(
 
 @router.post(f"{_PAGE}/payload")
 async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, form: Signed) -> Response:
-    """Check an edited payload; replay the letter that the page named with it, or all of the cause, one first."""
+    """Check an edited payload; replay the dead letter that the page named with it, or all of the cause, one first."""
     cause = _cause(form)
     _check_pipeline(at, caller, org, cause.pipeline)
     view = await payload_page(at.services, org, cause, form.get("payload", ""))

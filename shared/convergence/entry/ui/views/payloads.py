@@ -33,9 +33,9 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PayloadPage:
-    """The page of a cause: the latest letter's parameters, and as they were edited.
+    """The page of a cause: the latest dead letter's parameters, and as they were edited.
 
-    `first` is what the replay of that letter does, `whole` that of all; None when `wrong` says why nothing can be done.
+    `first` is what the replay of that one does, `whole` that of all; None when `wrong` says why nothing can be done.
     """
 
     cause: Cause
@@ -53,11 +53,11 @@ async def payload_page(services: Services, org: str, cause: Cause, text: str | N
     """Return the page; `text` is what the form has, None before it was sent.
 
     Raises:
-        NotFound: no letter of the cause is open any more, or it is a message without a run.
+        NotFound: no dead letter of the cause is open, or it is a message without a run.
     """
     found = (await find(services, of_cause(org, cause), limit=1)).found
     if not found or not found[0].letter.run_id:
-        raise NotFound("No run with a dead letter of this cause waits any more.")
+        raise NotFound("Dead letters of this cause are no longer open, or they are messages.")
     letter = found[0].letter
     run = (await require_run(services, org, letter.run_id)).run
     before = pretty(dict(run.parameters))
