@@ -21,6 +21,8 @@ SUBSCRIPTION: Final = "/subscriptions/00000000-0000-0000-0000-00000000c0de"
 RESOURCE: Final = f"{SUBSCRIPTION}/resourceGroups/sandbox/providers/Microsoft.CognitiveServices/accounts/sandbox-openai"
 ACCOUNT: Final = "/providers/Microsoft.Billing/billingAccounts/00000000-sandbox"
 CREDENTIAL: Final = '{"client_id": "sandbox-app", "client_secret": "sandbox-secret"}'
+ASSERTION: Final = "eyJ.sandbox.assertion"
+JWT_BEARER: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 TOKEN: Final = "eyJ.sandbox"  # noqa: S105 - of the sandbox
 TOKEN_PATH: Final = "/v1/azure/token"  # noqa: S105 - an address
 MODEL: Final = "gpt-4o"
@@ -46,7 +48,8 @@ def answer(request: Request) -> Response:
     """Answer a token request, a metric, or a page of costs."""
     if request.path == TOKEN_PATH:
         form = {name: values[0] for name, values in parse_qs(request.body.decode()).items()}
-        if [form.get("client_id"), form.get("client_secret")] != ["sandbox-app", "sandbox-secret"]:
+        proof = form.get("client_secret") or (form.get("client_assertion_type"), form.get("client_assertion"))
+        if form.get("client_id") != "sandbox-app" or proof not in {"sandbox-secret", (JWT_BEARER, ASSERTION)}:
             return Response(401, orjson.dumps({"error": "invalid_client"}))
         return Response(200, orjson.dumps({"access_token": TOKEN, "token_type": "Bearer", "expires_in": 3599}))
     if request.headers.get("authorization") != f"Bearer {TOKEN}":
@@ -90,7 +93,7 @@ def _metric(query: Query) -> Response:
     metric, top = query.one("metricnames"), int(query.one("top", "10"))
     parts = {"ProcessedPromptTokens": ("input", "cached"), "GeneratedTokens": ("output",)}.get(metric, ("requests",))
     series: dict[str, list[dict[str, Any]]] = {}
-    for day in _days(begin[:10], end[:10], inclusive=False):
+    for day in days(begin[:10], end[:10], inclusive=False):
         for deployment, sums in usage(day).items():
             point = {"timeStamp": f"{day}T00:00:00Z", "total": float(sum(sums[part] for part in parts))}
             series.setdefault(deployment, []).append(point)
@@ -116,7 +119,7 @@ def _costs(request: Request, query: Query, body: dict[str, Any]) -> Response:
             *({"Meter": METERS[kind][0], "MeterId": METERS[kind][1], "UnitOfMeasure": "1K"}[name] for name in groups),
             "USD",
         ]
-        for day in _days(period["from"][:10], period["to"][:10], inclusive=True)
+        for day in days(period["from"][:10], period["to"][:10], inclusive=True)
         for kind, (count, cost) in charges(day).items()
     ]
     at = int(query.one("$skiptoken", "0"))
@@ -128,6 +131,7 @@ def _costs(request: Request, query: Query, body: dict[str, Any]) -> Response:
     return Response(200, orjson.dumps(page))
 
 
-def _days(first: str, last: str, *, inclusive: bool) -> list[date]:
+def days(first: str, last: str, *, inclusive: bool) -> list[date]:
+    """Return the days from `first` to `last`, as they stand in a request."""
     begin = date.fromisoformat(first)
     return [begin + timedelta(days=n) for n in range((date.fromisoformat(last) - begin).days + int(inclusive))]

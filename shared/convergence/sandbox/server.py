@@ -9,6 +9,7 @@ from convergence.sandbox import (
     anthropic,
     aws,
     azure,
+    azure_bill,
     bigquery,
     bills,
     claude_code,
@@ -34,6 +35,7 @@ ANTHROPIC_THROTTLED_AT: Final = 2
 ANTHROPIC_BROKEN_AT: Final = 4
 # Providers whose answers depend on the request alone: is it for this one, and what does it answer?
 PROVIDERS: Final[Sequence[tuple[Callable[[str], bool], Callable[[Request], Response]]]] = (
+    (azure_bill.is_ours, azure_bill.answer),
     (azure.is_ours, azure.answer),
     (google_lists.is_ours, google_lists.answer),
     (google.is_ours, google.answer),

@@ -18,6 +18,7 @@
 -- Azure cost exports: charge types as in
 -- https://learn.microsoft.com/azure/cost-management-billing/dataset-schema/cost-usage-details-ea. An amortised export has
 -- the cost of reservations in the usage, so its billed cost is that of the export.
+-- Cost Management's query has the charge types of the exports, and no pricing model: its PricingCategory stays null.
 -- OCI cost reports: a line that is a correction stands beside the line that it corrects
 -- (https://docs.oracle.com/iaas/Content/Billing/Concepts/usagereportsoverview.htm). They have no list price.
 CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_focus_candidates_1_3(
@@ -76,7 +77,8 @@ BEGIN
       SELECT x_pipeline_run_date, STRING_AGG(DISTINCT source_format, ' and ') AS forms,
         COUNT(DISTINCT source_format) AS count_of_forms
       FROM raw_charges
-      GROUP BY x_pipeline_run_date, BillingAccountId
+      -- An export of Azure may have the whole path of an account, or what stands at its end.
+      GROUP BY x_pipeline_run_date, REGEXP_EXTRACT(LOWER(BillingAccountId), r'[^/]+$')
     )
     WHERE count_of_forms > 1
   );
@@ -180,7 +182,7 @@ BEGIN
           WHEN line_type IN ('Fee', 'RIFee', 'SavingsPlanRecurringFee', 'SavingsPlanUpfrontFee') THEN 'Purchase'
           WHEN line_type IN ('Credit', 'Refund') THEN 'Credit'
           ELSE 'Adjustment' END
-        WHEN source_format = 'azure_cost' THEN CASE
+        WHEN source_format IN ('azure_cost', 'azure_query') THEN CASE
           WHEN line_type IN ('Usage', 'UnusedReservation', 'UnusedSavingsPlan') THEN 'Usage'
           WHEN line_type = 'Purchase' THEN 'Purchase'
           WHEN line_type = 'Tax' THEN 'Tax'
@@ -281,7 +283,7 @@ BEGIN
     list_cost,
     list_price,
     COALESCE(PricingCategory, CASE
-      WHEN source_format IN ('focus', 'aws_cost_explorer') OR category <> 'Usage' THEN NULL
+      WHEN source_format IN ('focus', 'aws_cost_explorer', 'azure_query') OR category <> 'Usage' THEN NULL
       WHEN commitment_id IS NOT NULL THEN 'Committed'
       WHEN pricing_model = 'Spot' THEN 'Dynamic' ELSE 'Standard' END),
     priced_in,

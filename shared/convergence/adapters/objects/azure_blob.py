@@ -12,6 +12,7 @@ import orjson
 
 from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
+from convergence.ports.http import entra
 from convergence.ports.object_store import Place, StoredObject
 
 if TYPE_CHECKING:
@@ -20,9 +21,7 @@ if TYPE_CHECKING:
 SCOPE: Final = "https://storage.azure.com/.default"
 _CONTAINER: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
-_TENANT: Final = re.compile(r"[A-Za-z0-9.-]{1,100}")
-_APP: Final = frozenset({"tenant_id", "client_id", "client_secret"})
-_FORMS: Final = (_APP, frozenset({"sas_token"}), frozenset({"account_key"}))
+_FORMS: Final = (frozenset({"sas_token"}), frozenset({"account_key"}))
 _ADVICE: Final = "it needs the role Storage Blob Data Reader on the container"
 
 
@@ -64,8 +63,9 @@ class AzureStore(ThreadedStore):
 def open_azure(place: Place, secret: str, *, http: Callable[[], httpx.AsyncClient], endpoint: str) -> AzureStore:
     """Return the store of a container.
 
-    `secret` is JSON: tenant_id, client_id and client_secret of an app; or sas_token; or account_key. `endpoint` comes
-    from the registry of providers; empty for Azure itself. Raises `StepFailed` for what is not of these forms.
+    `secret` is JSON: tenant_id, client_id, and client_secret or client_assertion of an app; or sas_token; or
+    account_key. `endpoint` comes from the registry of providers; empty for Azure itself. Raises `StepFailed` for what
+    is not of these forms.
     """
     require("azure.storage.blob", "azure", "containers of Azure need azure-storage-blob")
     account = place.options.get("account", "")
@@ -96,12 +96,14 @@ def read_keys(secret: str) -> Mapping[str, str]:
         found = orjson.loads(secret)
     except orjson.JSONDecodeError:
         found = None
+    if entra.is_app(found):
+        app: Mapping[str, str] = found
+        return app
     if not isinstance(found, dict) or found.keys() not in _FORMS or not all(isinstance(v, str) for v in found.values()):
         raise StepFailed(
-            "the credential of azure is JSON with tenant_id, client_id and client_secret; or sas_token; or account_key"
+            "the credential of azure is JSON with tenant_id, client_id, and client_secret or client_assertion; or"
+            " sas_token; or account_key"
         )
-    if "tenant_id" in found and not _TENANT.fullmatch(found["tenant_id"]):
-        raise StepFailed("tenant_id is not the id or domain of an Entra tenant")
     return found
 
 
@@ -118,7 +120,7 @@ async def _credential(keys: Mapping[str, str], account: str, http: Callable[[], 
 async def app_token(
     keys: Mapping[str, str],
     http: Callable[[], httpx.AsyncClient],
-    login: str = "https://login.microsoftonline.com",
+    login: str = entra.LOGIN,
 ) -> str:
     """Return an access token of the app for storage.
 
@@ -126,14 +128,8 @@ async def app_token(
     """
     import httpx
 
-    form = {
-        "grant_type": "client_credentials",
-        "client_id": keys["client_id"],
-        "client_secret": keys["client_secret"],
-        "scope": SCOPE,
-    }
     try:
-        answer = await http().post(f"{login}/{keys['tenant_id']}/oauth2/v2.0/token", data=form)
+        answer = await http().post(entra.token_url(keys, login), data=entra.token_form(keys, SCOPE))
     except httpx.HTTPError as error:
         raise Transient(f"Entra could not be asked for a token: {type(error).__name__}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
@@ -142,7 +138,8 @@ async def app_token(
         return str(orjson.loads(answer.content)["access_token"])
     except (orjson.JSONDecodeError, KeyError, TypeError, ValueError):
         raise CredentialRejected(
-            f"Entra gives the app no token ({answer.status_code}): its secret may have expired; store a new one"
+            f"Entra gives the app no token ({answer.status_code}): its secret may have expired, or its assertion;"
+            " store a new one"
         ) from None
 
 

@@ -69,8 +69,8 @@ ANNOUNCED: Final = frozenset(
         *("notify_systems.email_notification", "notify_systems.slack_notification"),
         *("gcp.bq_etl", "gcp.api_extractor", "gcp.kms_manager"),
         *("cloud.aws.authenticator", "cloud.aws.cost_explorer", "cloud.aws.cur_extractor", "cloud.azure.authenticator"),
-        *("cloud.azure.cost_extractor", "cloud.oci.authenticator", "cloud.oci.cost_extractor"),
-        *("cloud.focus_converter",),
+        *("cloud.azure.cost_extractor", "cloud.azure.cost_query", "cloud.oci.authenticator"),
+        *("cloud.oci.cost_extractor", "cloud.focus_converter"),
     }
 )
 

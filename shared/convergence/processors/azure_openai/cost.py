@@ -12,17 +12,16 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
-import httpx
-
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
+from convergence.processors.cloud.azure.query.pages import following, rows_of
 from convergence.processors.genai.billed import billed_amount, billed_currency
 from convergence.processors.genai.charge import EXACT
 from convergence.processors.http.client import RestClient
-from convergence.processors.http.paging import Answer, Call
+from convergence.processors.http.paging import Call
 from convergence.processors.settings import settings
 
 API_VERSION: Final = "2023-11-01"
@@ -76,8 +75,8 @@ class AzureOpenAICostProcessor(TableProcessor):
         path = f"{options.subscription}/providers/Microsoft.CostManagement/query"
         call = Call(path, (("api-version", API_VERSION),), "POST", _body(options, context, groups))
         columns = {"Cost", "UsageQuantity", "UsageDate", "Currency", *groups}
-        async for answer, _ in client.walk(call, _following, exact=True):
-            yield _page(answer.data, columns)
+        async for answer, _ in client.walk(call, following, exact=True):
+            yield rows_of(answer.data, columns)
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the cost by currency, and how often a call was repeated."""
@@ -123,24 +122,6 @@ def _body(options: AzureCostSettings, context: Context, groups: tuple[str, str])
             "filter": {"dimensions": {"name": "ResourceId", "operator": "In", "values": [options.resource_id]}},
         },
     }
-
-
-def _following(answer: Answer, call: Call) -> Call | None:
-    link = (answer.data.get("properties") or {}).get("nextLink") if isinstance(answer.data, dict) else None
-    if not link:
-        return None
-    url = httpx.URL(str(link))
-    return Call(str(url.copy_with(query=None)), tuple(url.params.multi_items()), call.method, call.body)
-
-
-def _page(answer: Any, columns: set[str]) -> list[dict[str, Any]]:
-    try:
-        names = [column["name"] for column in answer["properties"]["columns"]]
-        if missing := sorted(columns - set(names)):
-            raise StepFailed(f"Azure Cost Management: the answer has no column {missing[0]!r}")
-        return [dict(zip(names, row, strict=True)) for row in answer["properties"]["rows"]]
-    except (KeyError, TypeError, ValueError) as error:
-        raise StepFailed(f"Azure Cost Management: the answer has another shape ({error!r})") from error
 
 
 def _rows(

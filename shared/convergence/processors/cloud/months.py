@@ -11,3 +11,8 @@ def months(first: date, last: date) -> list[date]:
     while (following := (found[-1] + timedelta(days=31)).replace(day=1)) <= last:
         found.append(following)
     return found
+
+
+def next_month(day: date) -> date:
+    """Return the first day of the month after the day's."""
+    return date(day.year + day.month // 12, day.month % 12 + 1, 1)

@@ -15,8 +15,8 @@ from convergence.errors import Transient
 from convergence.ports.aws_accounts import AwsApi
 from convergence.ports.processor import SUCCESS, Context
 from convergence.processors.cloud.aws.explorer.query import COST, EFFECTIVE, QUANTITY, groups, record_types
-from convergence.processors.cloud.aws.explorer.rows import Detail, next_month, row_of
-from convergence.processors.cloud.months import months
+from convergence.processors.cloud.aws.explorer.rows import Detail, row_of
+from convergence.processors.cloud.months import months, next_month
 from convergence.processors.files.safeguards import check_replacement
 from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
 

@@ -12,6 +12,7 @@ from convergence.ports.warehouse import Row
 from convergence.processors.cloud.aws.explorer.amounts import NO_UNIT
 from convergence.processors.cloud.aws.explorer.kinds import category_of, kind_of
 from convergence.processors.cloud.aws.explorer.query import COST, EFFECTIVE, QUANTITY, Group
+from convergence.processors.cloud.months import next_month
 from convergence.processors.genai.currency import CURRENCIES
 
 SOURCE_FORMAT: Final = "aws_cost_explorer"
@@ -61,11 +62,6 @@ def row_of(group: Group, record_type: str, detail: Detail, account: str, currenc
         "other_fields": orjson.dumps(others, option=orjson.OPT_SORT_KEYS).decode(),
         "source_file": "GetCostAndUsage",
     }
-
-
-def next_month(day: date) -> date:
-    """Return the first day of the month after the day's."""
-    return date(day.year + day.month // 12, day.month % 12 + 1, 1)
 
 
 def _midnight(day: date) -> datetime:

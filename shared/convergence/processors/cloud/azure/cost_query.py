@@ -1,0 +1,208 @@
+"""`cloud.azure.cost_query`: the bill of Azure without a storage account → `cloud_azure_billing_raw_daily`, by month.
+
+Of each scope and month Cost Management is asked which kinds of charges there are, then for each kind by day, meter
+category and one more dimension: two are as many as a question may have. What the kinds cost must be what was found in
+their groups.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import date
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final, Literal
+
+from pydantic import Field, field_validator
+
+from convergence.errors import StepFailed, Transient
+from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.warehouse import Parameter
+from convergence.processors.cloud.azure.entra import connect
+from convergence.processors.cloud.azure.query.pages import SERVICE, pages
+from convergence.processors.cloud.azure.query.rows import DIMENSIONS, Detail, cost_of, day_of, row_of
+from convergence.processors.cloud.azure.query.scope import billing_account, is_scope
+from convergence.processors.cloud.months import months, next_month
+from convergence.processors.files.safeguards import check_replacement
+from convergence.processors.http.client import RestClient
+from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
+
+_ROUNDED: Final = Decimal("0.000001")  # at most, for each group: a sum and its parts are rounded on their own
+SCOPES_SQL: Final = (
+    "SELECT DISTINCT source_file AS scope FROM cloud_azure_billing_raw_daily"
+    " WHERE x_pipeline_id = @pipeline AND x_credential_id = @credential AND x_pipeline_run_date = @month"
+)
+
+
+class CostQuerySettings(CredentialSettings):
+    """`scopes`: paths such as `/subscriptions/ID`; all that this credential is asked for, in one run.
+
+    `cost_type`: as invoiced, or with reservations spread over their term. `detail`: what charges are grouped by beside
+    the meter category. `billing_account_id`: who pays; by default Azure is asked. `currencies`: those that the bill may
+    be in; none: any. `allow_shrink`: a month may have fewer days or scopes than what is stored.
+    """
+
+    secret: str = "azure"  # noqa: S105 - the name of a secret
+    scopes: Sequence[str] = Field(min_length=1, max_length=100)
+    cost_type: Literal["ActualCost", "AmortizedCost"] = "ActualCost"
+    detail: Detail = "meter"
+    billing_account_id: str = ""
+    currencies: Sequence[str] = ()
+    allow_shrink: bool = False
+    api_base_url: str = "https://management.azure.com"
+    token_url: str = ""
+
+    @field_validator("scopes")
+    @classmethod
+    def _are_scopes(cls, value: Sequence[str]) -> Sequence[str]:
+        for scope in value:
+            if not is_scope(scope):
+                raise ValueError(f"{scope[:80]!r} is not a scope: /subscriptions/ID, /providers/Microsoft.Billing/…")
+        if len({scope.lower() for scope in value}) < len(value):
+            raise ValueError("a scope is named twice")
+        return value
+
+
+class AzureCostQuery:
+    """The bills of the months that the run's days are in, up to yesterday."""
+
+    config_model = CostQuerySettings
+    destination_model = Destination
+    fixed_table = "cloud_azure_billing_raw_daily"
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Load them; the result counts rows and says what each month costs."""
+        options = settings(CostQuerySettings, step_config)
+        table = table_of(step_config, self.fixed_table)
+        secret = await context.secrets.open(options.secret)
+        client = await connect(context, secret, options.api_base_url, token_url=options.token_url, service=SERVICE)
+        accounts = {scope: await billing_account(client, scope, options.billing_account_id) for scope in options.scopes}
+        today, rows, written = context.now().date(), 0, 0
+        billed: dict[str, Mapping[str, str]] = {}
+        warnings: list[str] = []
+        for month in months(context.start_date, context.end_date):
+            end = min(next_month(month), today)
+            if end <= month:
+                warnings.append(f"{month:%Y-%m} has no day that is over (UTC): not asked for")
+                continue
+            bill = _Month(month, end, accounts, options)
+            found, loaded = await bill.load(client, table, context)
+            rows, written = rows + found, written + loaded
+            billed[f"{month:%Y-%m}"] = {currency: f"{cost.normalize():f}" for currency, cost in bill.cost.items()}
+            context.progress(rows=rows)
+        return {
+            "status": SUCCESS,
+            "rows_processed": rows,
+            "rows_written": written,
+            "table": table,
+            "billed": billed,
+            "http_retries": client.retries,
+            "warnings": warnings,
+        }
+
+
+class _Month:
+    """One month of some scopes, up to `end` (exclusive). `accounts`: scope → billing account."""
+
+    def __init__(self, month: date, end: date, accounts: Mapping[str, str], options: CostQuerySettings) -> None:
+        self._month, self._end, self._accounts, self._options = month, end, accounts, options
+        self._currencies = frozenset(options.currencies)
+        self._days = set[date]()
+        self.cost: dict[str, Decimal] = {}
+
+    async def load(self, client: RestClient, table: str, context: Context) -> tuple[int, int]:
+        """Replace the month in `table`; return how many rows came, and how many are there now."""
+        stage = context.warehouse.stage(table)
+        rows, part = 0, 0
+        for scope in self._accounts:
+            for kind, expected in (await self._kinds(client, scope)).items():
+                cost, count = Decimal(0), 0
+                async for found in self._rows(client, scope, kind, context):
+                    await stage.write(part, found)
+                    part += 1
+                    cost += sum((row["BilledCost"] for row in found), Decimal(0))
+                    count += len(found)
+                if abs(cost - expected) > _ROUNDED * (count + 1):
+                    raise Transient(
+                        f"{SERVICE}: {kind} of {self._month:%Y-%m} costs {expected:f} in {scope}, its groups {cost:f}:"
+                        " the figures changed while they were read"
+                    )
+                rows += count
+        await self._check(stage.schema, context)
+        if not part:  # a month without charges: one empty part, so that the load has a stage
+            await stage.write(0, [])
+        return rows, (await context.warehouse.load(stage, dates=[self._month])).rows_loaded
+
+    async def _kinds(self, client: RestClient, scope: str) -> dict[str, Decimal]:
+        """Return what kinds of charges there are, and what each costs in all."""
+        found: dict[str, Decimal] = {}
+        asked = pages(client, scope, self._month, self._end, cost_type=self._options.cost_type, by=("ChargeType",))
+        async for page in asked:
+            for row in page:
+                kind = str(row["ChargeType"])
+                cost = _read(lambda row=row: cost_of(row, day_of(row, self._month, self._end)))
+                found[kind] = found.get(kind, Decimal(0)) + cost
+        return found
+
+    async def _rows(self, client: RestClient, scope: str, kind: str, context: Context) -> Any:
+        """Yield the rows of one kind of charges, page by page."""
+        detail = self._options.detail
+        asked = pages(
+            client,
+            scope,
+            self._month,
+            self._end,
+            cost_type=self._options.cost_type,
+            by=("MeterCategory", DIMENSIONS[detail]),
+            only=("ChargeType", kind),
+        )
+        delivered = {"delivery_id": context.run_id, "delivered_at": context.now()}
+        async for page in asked:
+            rows = []
+            for each in page:
+                day = _read(lambda each=each: day_of(each, self._month, self._end))
+                row = _read(
+                    lambda each=each, day=day: row_of(
+                        each, day, kind, detail, scope, self._accounts[scope], self._currencies
+                    )
+                )
+                self._days.add(day)
+                currency = row["BillingCurrency"]
+                self.cost[currency] = self.cost.get(currency, Decimal(0)) + row["BilledCost"]
+                rows.append({**row, **delivered})
+            yield rows
+
+    async def _check(self, schema: Any, context: Context) -> None:
+        """Raise `StepFailed` where what is stored would be replaced by fewer days or scopes, unless it may."""
+        await check_replacement(
+            schema,
+            [self._month],
+            context,
+            at=context.now(),
+            days=len(self._days),
+            day_column="ChargePeriodStart",
+            allow_shrink=self._options.allow_shrink,
+        )
+        given = {
+            "pipeline": Parameter("STRING", context.pipeline_id),
+            "credential": Parameter("STRING", context.credential_id),
+            "month": Parameter("DATE", self._month),
+        }
+        stored = {row["scope"] for row in (await context.warehouse.query(SCOPES_SQL, given)).rows}
+        gone = stored - {None, *self._accounts}
+        if gone and not self._options.allow_shrink:
+            raise StepFailed(
+                f"{self._month:%Y-%m} has rows of {min(gone)}, which is not among config.scopes; nothing was changed."
+                " Name all scopes in one run; if it is really gone, run it with allow_shrink: true"
+            )
+
+
+def _read(work: Any) -> Any:
+    try:
+        return work()
+    except (KeyError, TypeError, ValueError, InvalidOperation) as error:
+        raise StepFailed(f"{SERVICE}: the answer has an unexpected shape ({error!r}); nothing was loaded") from error
+
+
+def get_engine() -> AzureCostQuery:
+    """Return the processor."""
+    return AzureCostQuery()
