@@ -18,6 +18,7 @@ from convergence.entry.ui.views.forecast import BY, forecasts
 from convergence.ports.warehouse import Lineage, Scope, Statement
 from tests.unit.entry.ui.charges import RANGE, charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
+from tests.unit.entry.ui.page_shape import check
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 # 32 digits: more than Python keeps of a sum unless it is told to.
@@ -134,6 +135,27 @@ def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int
         page = await (await Browser.signed_in(api)).get("/ui/acme/costs?from=2026-11-01&to=2026-11-30&currency=USD")
         assert "Forecast of November 2026" in page
         assert f"about {max(each.forecast for each in found if each.currency == 'USD'):,.2f}" in page
+
+    run_scenario(scenario)
+
+
+def test_a_year_of_costs_has_a_bar_for_each_week_and_stays_small(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        rows = [{"BilledCost": Decimal(n + 1), "x_Model": f"model {n % 7}"} for n in range(7 * 28)]
+        await charge(api, rows, days=range(1, 29))
+        browser = await Browser.signed_in(api)
+        page = await browser.get("/ui/acme/costs?from=2025-11-30&to=2026-11-30&by=model")
+        check(page)
+        assert page.count("<g><title>") == 54  # from a Sunday to a Monday: 52 whole weeks and two parts
+        assert "Cost per week by model" in page
+        table = page.partition("Chart as a table")[2].partition("</table>")[0]
+        first = sum(n + 1 for n in range(7 * 28) if n % 28 == 0)  # 1 November is a Sunday
+        assert "to 1 Nov</a></th>" in table
+        assert table.partition("to 1 Nov</a>")[2].partition("</tr>")[0].endswith(f">{first:,}.00</td>")
+        assert table.count("/costs/charges?from=") == 54
+        month = await browser.get("/ui/acme/costs?from=2026-11-01&to=2026-11-30&by=model")
+        assert "Cost per day by model" in month
+        assert month.partition("Chart as a table")[2].partition("</thead>")[0].count("<bdi>") == 5  # four and the rest
 
     run_scenario(scenario)
 

@@ -1,4 +1,4 @@
-"""A chart of stacked bars, one a day; money stays exact until it becomes pixels."""
+"""A chart of stacked bars, one a day or a week; money stays exact until it becomes pixels."""
 
 from __future__ import annotations
 
@@ -57,13 +57,21 @@ class Chart:
     negative: bool  # credits outweigh charges on some day; such a bar is not drawn
 
 
-def stacked(days: Sequence[date], series: Sequence[tuple[str, Mapping[date, Decimal]]]) -> Chart:
-    """Return the chart. Negative parts (credits) are not drawn; the day's total, which is, includes them in words."""
+def stacked(
+    days: Sequence[date], series: Sequence[tuple[str, Mapping[date, Decimal]]], *, with_month: bool = False
+) -> Chart:
+    """Return the chart. Negative parts (credits) are not drawn; the day's total, which is, includes them in words.
+
+    `with_month`: each label has its month, as bars may be weeks that are named by their first days.
+    """
     drawn = [sum((max(values.get(day, _ZERO), _ZERO) for _, values in series), _ZERO) for day in days]
     top = _nice(max(drawn, default=_ZERO))
     share = 100 / max(1, len(days))
     every = -(-len(days) // _LABELS_MAX)
-    bars = [_bar(day, at, share, series, top, labelled=at % every == 0) for at, day in enumerate(days)]
+    bars = [
+        _bar(day, at, share, series, top, label=_label(day, whole=with_month or at == 0) if at % every == 0 else "")
+        for at, day in enumerate(days)
+    ]
     lines = [Line(_BASE - (_BASE - _TOP) * n / _LINES, top * n / _LINES) for n in range(_LINES + 1)]
     totals = sorted((bar for bar in bars if bar.total), key=lambda bar: bar.total)
     return Chart(
@@ -83,7 +91,7 @@ def _bar(
     series: Sequence[tuple[str, Mapping[date, Decimal]]],
     top: Decimal,
     *,
-    labelled: bool,
+    label: str,
 ) -> Bar:
     pieces: list[Piece] = []
     y = _BASE - 1
@@ -96,9 +104,12 @@ def _bar(
                 Piece(0 if name == "Other" and place == len(series) - 1 else place + 1, round(y, 1), round(height, 1))
             )
     x = share * at + share * 0.12
-    label = day.strftime("%-d %b" if day.day == 1 or at == 0 else "%-d") if labelled else ""
     total = sum((values.get(day, _ZERO) for _, values in series), _ZERO)
     return Bar(day, round(x, 2), round(share * 0.76, 2), round(x + share * 0.38, 2), pieces, total, label)
+
+
+def _label(day: date, *, whole: bool) -> str:
+    return day.strftime("%-d %b" if whole or day.day == 1 else "%-d")
 
 
 def _nice(value: Decimal) -> Decimal:

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal, localcontext
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from convergence.domain.money import EXACT
 from convergence.domain.times import following_month, to_text
@@ -22,6 +22,7 @@ from convergence.entry.ui.views.forecast import Forecast, forecasts
 
 DIMENSIONS: Final = ("provider", "service", "model", "team")
 DAYS_MAX: Final = 366
+_DAILY_MAX: Final = 93  # days with a bar of their own; of more, each week has one
 Range = tuple[date, date]  # both days included
 KEPT_BILLED_S: Final = 900.0  # where a query is billed
 _KEPT_MAX: Final = 64
@@ -53,9 +54,22 @@ class Share:
     series: int | None  # its place in the chart, None for what is among the rest
 
 
+@dataclass(frozen=True, slots=True)
+class Span:
+    """What a bar stands for: a day or a week, with the amount of each series of the chart, and their total."""
+
+    first: date
+    last: date
+    amounts: Sequence[Decimal]
+    total: Decimal
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostsPage:
-    """The page. Amounts are in `currency`; amounts of different currencies are never added up."""
+    """The page. Amounts are in `currency`; amounts of different currencies are never added up.
+
+    `unit` is what a bar stands for, `days` how many the range has.
+    """
 
     asked: Asked
     currencies: Sequence[str]
@@ -66,7 +80,9 @@ class CostsPage:
     shares: Sequence[Share]
     hidden: int
     chart: Chart
-    by_day: Sequence[tuple[date, Decimal]]
+    unit: Literal["day", "week"]
+    days: int
+    spans: Sequence[Span]
     choices: Mapping[str, Sequence[str]]
     compared: Sequence[Row]
     forecasts: Sequence[Forecast]
@@ -168,10 +184,9 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     currency = asked.currency if asked.currency in counted else (currencies[0] if currencies else "USD")
     rows = filtered(charges, asked.filters, currency)
     shares = _shares(rows, asked.by)
-    by_day: dict[date, Decimal] = defaultdict(lambda: ZERO)
-    for row in rows:
-        by_day[row["day"]] += row["cost"]
-    dates = [asked.first + timedelta(days=n) for n in range((asked.last - asked.first).days + 1)]
+    ranges = _spans(asked.first, asked.last)
+    series = _series(rows, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
+    unit: Literal["day", "week"] = "day" if (asked.last - asked.first).days < _DAILY_MAX else "week"
     return CostsPage(
         asked=asked,
         currencies=currencies or [currency],
@@ -181,8 +196,10 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         unallocated=sum((row["cost"] for row in rows if not row["team"]), ZERO),
         shares=shares[:_ROWS_MAX],
         hidden=max(0, len(shares) - _ROWS_MAX),
-        chart=stacked(dates, _series(rows, shares, asked.by)),
-        by_day=[(day, by_day[day]) for day in dates],
+        chart=stacked([first for first, _ in ranges], series, with_month=unit == "week"),
+        unit=unit,
+        days=(asked.last - asked.first).days + 1,
+        spans=[_span(first, last, [values for _, values in series]) for first, last in ranges],
         choices={each: _choices(charges, each) for each in DIMENSIONS},
         compared=[row for row in summary.compared if row["currency"] in (currency, None)],
         forecasts=forecasts(summary.month, currency),
@@ -218,7 +235,31 @@ def _shares(rows: Sequence[Row], by: str) -> list[Share]:
     ]
 
 
-def _series(rows: Sequence[Row], shares: Sequence[Share], by: str) -> list[tuple[str, Mapping[date, Decimal]]]:
+def _spans(first: date, last: date) -> list[Range]:
+    """Return what bars stand for: days, or weeks from Monday to Sunday where there are too many days for a page."""
+    if (last - first).days < _DAILY_MAX:
+        return [(day, day) for day in _days(first, last)]
+    found: list[Range] = []
+    while first <= last:
+        end = min(last, first + timedelta(days=6 - first.weekday()))
+        found.append((first, end))
+        first = end + timedelta(days=1)
+    return found
+
+
+def _days(first: date, last: date) -> list[date]:
+    return [first + timedelta(days=n) for n in range((last - first).days + 1)]
+
+
+def _span(first: date, last: date, series: Sequence[Mapping[date, Decimal]]) -> Span:
+    amounts = [values.get(first, ZERO) for values in series]
+    return Span(first, last, amounts, sum(amounts, ZERO))
+
+
+def _series(
+    rows: Sequence[Row], shares: Sequence[Share], by: str, starts: Mapping[date, date]
+) -> list[tuple[str, Mapping[date, Decimal]]]:
+    """Return the amounts of each series by the first day of their bar."""
     place = {share.name: share.series for share in shares}
     named: list[tuple[str, dict[date, Decimal]]] = [
         (share.name, defaultdict(lambda: ZERO)) for share in shares if share.series is not None
@@ -226,7 +267,7 @@ def _series(rows: Sequence[Row], shares: Sequence[Share], by: str) -> list[tuple
     rest: dict[date, Decimal] = defaultdict(lambda: ZERO)
     for row in rows:
         at = place[row[by]]
-        (rest if at is None else named[at][1])[row["day"]] += row["cost"]
+        (rest if at is None else named[at][1])[starts[row["day"]]] += row["cost"]
     return [*named, *([("Other", rest)] if rest else [])]
 
 
