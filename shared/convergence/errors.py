@@ -62,6 +62,9 @@ class ConfigError(ConvergenceError):
 FINDINGS_MAX: Final = 20  # reported at once: more do not help an author, and a stranger could provoke megabytes of them
 
 
+WARNINGS_MAX: Final = 300  # of one kind in a file; people see the first, with the places of some others
+
+
 class ConfigErrors(ConfigError):
     """All mistakes that were found, so that an author can fix them in one go; at most FINDINGS_MAX are listed."""
 

@@ -37,6 +37,7 @@ SUCCESS: Final = "SUCCESS"
 COMPLETED: Final = "COMPLETED"  # the older word for SUCCESS
 FAILED: Final = "FAILED"
 SKIPPED: Final = "SKIPPED"
+NOT_SET_UP: Final = "not_set_up"  # in the result of a skipped notification: what it lacks
 CONTINUE: Final = "CONTINUE"
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from importlib import import_module
 from pathlib import Path
 
 import click
@@ -11,23 +10,11 @@ import pytest
 
 from convergence.config.model.json_schema import schema_text
 from convergence.entry.cli import main
-from convergence.entry.cli.main import COMMANDS
 from convergence.errors import ConvergenceError
+from tests.unit.entry.command_tree import commands
 from tests.unit.entry.conftest import Cli
 
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
-
-
-def commands() -> dict[str, click.Command]:
-    """Every command by its full name."""
-    found: dict[str, click.Command] = {}
-    for name, module in COMMANDS.items():
-        command = import_module(f"convergence.entry.cli.commands.{module}").command
-        if isinstance(command, click.Group):
-            found |= {f"{name} {inner}": each for inner, each in command.commands.items()}
-        else:
-            found[name] = command
-    return found
 
 
 @pytest.mark.parametrize("name", list(commands()))

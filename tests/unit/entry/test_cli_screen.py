@@ -87,7 +87,7 @@ def test_no_width_of_a_terminal_cuts_an_error(
     below = [line for line in shown.splitlines() if line.startswith("    ")]
     assert bool(below) == (columns < 120)
     Output().table(("day", "cost"), [("d" * columns, 195.5)], right={1})
-    assert f"{'d' * columns}  195.5\n" in capsys.readouterr().out
+    assert f"{'d' * columns}\n    cost 195.5\n" in capsys.readouterr().out
     assert all(len(line) <= columns or len(line.split()) == 1 for line in below)
 
 

@@ -37,7 +37,7 @@ def lookalikes(value: Any, path: KeyPath, known: Collection[str]) -> Iterator[Fi
         shown = found if len(found) <= _SHOWN else found[: _SHOWN - 1] + "…"
         yield (
             path,
-            f"{shown} looks like a template and is not one, so it stays as it is written: a template is a name "
+            f"{shown!r} looks like a template and is not one, so it stays as it is written: a template is a name "
             "between braces, without filters, calls or conditions",
         )
 

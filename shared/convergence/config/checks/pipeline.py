@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from convergence.config.templates.compiled import Use
 from convergence.config.templates.template import SLOT
 from convergence.config.yaml.positions import KeyPath, Positions
 from convergence.domain.plan import topological_order
-from convergence.errors import FINDINGS_MAX, ConfigError, did_you_mean
+from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_mean
 
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
@@ -41,7 +41,8 @@ def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple
     looks = (look.identity, look.parameters, look.steps, look.graph, look.conditions, look.templates, look.unquoted)
     problems = chain(prepared.mistakes, chain.from_iterable(each() for each in looks))
     # Suggestions cost time: only those that are reported are made.
-    return list(islice(problems, FINDINGS_MAX + 1)), list(islice(look.warnings(), FINDINGS_MAX))
+    doubts = chain.from_iterable(islice(kind, WARNINGS_MAX) for kind in look.warnings())
+    return list(islice(problems, FINDINGS_MAX + 1)), list(doubts)
 
 
 def is_pipeline_path(path: str) -> bool:
@@ -168,26 +169,33 @@ class _Look:
             for path, message in unquoted(value, at, self._known):
                 yield self._problem(path, message)
 
-    def warnings(self) -> Iterator[ConfigError]:
+    def warnings(self) -> Iterator[Iterator[ConfigError]]:
+        """Yield the warnings kind by kind, so that many of one kind leave room for the others."""
+        yield self._unusual_id()
+        yield self._unknown_channels()
+        yield self._doubtful(lambda value, at: lookalikes(value, at, self._known))
+        if not self._pipeline.strict_names:  # in a file with parameters such a name is a mistake
+            yield self._doubtful(lambda value, at: environment_names(value, at, self._known))
+        yield self._doubtful(credentials)
+
+    def _unusual_id(self) -> Iterator[ConfigError]:
         own = self._pipeline.pipeline_id.removeprefix("{org_slug}-")
         if not _KEBAB.fullmatch(SLOT.sub("x", own)):
             yield self._problem(("pipeline_id",), f"{own!r} is better written in kebab-case")
+
+    def _unknown_channels(self) -> Iterator[ConfigError]:
         for event, channels in self._pipeline.notifications:
             for channel in channels:
                 if channel not in {*CHANNELS, "none"}:
                     known = did_you_mean(channel, [*CHANNELS, "none"])
                     message = f"no channel is called {channel!r}, so nothing is sent there.{known}"
                     yield self._problem(("notifications", event), message)
-        for at, value in self._free():
-            for path, message in self._doubtful(at, value):
-                yield self._problem(path, message)
 
-    def _doubtful(self, at: KeyPath, value: Mapping[str, Any]) -> Iterator[Finding]:
+    def _doubtful(self, find: Callable[[Any, KeyPath], Iterator[Finding]]) -> Iterator[ConfigError]:
         """Texts that do something else than their author may think; what is reported as a mistake is left out."""
-        yield from lookalikes(value, at, self._known)
-        if not self._pipeline.strict_names:
-            yield from environment_names(value, at, self._known)
-        yield from credentials(value, at)
+        for at, value in self._free():
+            for path, message in find(value, at):
+                yield self._problem(path, message)
 
     def _free(self) -> Iterator[tuple[KeyPath, Mapping[str, Any]]]:
         """The parts of the file in which templates work at any depth."""

@@ -14,7 +14,7 @@ from typing import Any, Final, NamedTuple
 import yaml
 
 from convergence.config.yaml.positions import KeyPath, Mark, Positions
-from convergence.errors import FINDINGS_MAX, ConfigError, ConfigErrors
+from convergence.errors import WARNINGS_MAX, ConfigError, ConfigErrors
 
 BYTES_MAX: Final = 1 << 20
 DEPTH_MAX: Final = 64
@@ -260,7 +260,7 @@ class _Reader:
         word = event.value.lower()
         if word not in _TRUE | _FALSE:
             self._report(event, f"{event.value!r} is not a boolean: use true or false")
-        elif word not in {"true", "false"} and len(self.warnings) < FINDINGS_MAX:
+        elif word not in {"true", "false"} and len(self.warnings) < WARNINGS_MAX:
             meant = str(word in _TRUE).lower()
             message = f'YAML reads {event.value} as {meant}: write {meant}, or "{event.value}" if it is text'
             self.warnings.append(ConfigError(message, where=self._at(event)))

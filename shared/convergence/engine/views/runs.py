@@ -20,6 +20,7 @@ from convergence.engine.queue.waiting import reason_to_wait
 from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
 from convergence.engine.views.models import Change, History, Move, RunSummary, RunView, StepView
+from convergence.engine.views.notifications import unsent
 from convergence.errors import InvalidInput, did_you_mean
 from convergence.ports.documents import Order, Where
 
@@ -59,7 +60,7 @@ def status_of(
         "waits_for": queued or _waits_for(run, plan, stored, now),
         "parent_run": run.parent_run or None,
         "children": list(run.children),
-        "warnings": list(run.warnings) or _warnings(plan, stored),
+        "warnings": [*(run.warnings or _warnings(plan, stored)), *unsent(run, plan, stored)],
         "focus": [dict(found) for found in _verdicts(plan, stored)],
         "steps": steps,
     }

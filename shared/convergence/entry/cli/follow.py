@@ -12,6 +12,7 @@ from convergence.engine.services import Services
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunSummary, RunView
 from convergence.entry.cli.installation import Writer
+from convergence.entry.cli.layout import room
 from convergence.entry.cli.output import Output, cell, first_line, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
 
@@ -138,6 +139,15 @@ def _value(value: Any) -> str:
     return "(none)" if value is None else cell(value)
 
 
+def headline(out: Output, word: str, name: str, rest: str) -> None:
+    """Print a run's first line; on a terminal where it does not fit, `rest` stands below it."""
+    columns = room()
+    fits = columns is None or len(f"{word}  {name}  {rest}") <= columns
+    out.line(f"{status(word)}  {name}" + (f"  {rest}" if fits else ""))
+    if not fits:
+        out.wrapped(rest)
+
+
 def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
     """Print how a run ended, in a few lines, and what to do about a failure."""
     done = sum(step["status"] in {"completed", "skipped"} for step in run["steps"] if step["trigger"] is None)
@@ -147,13 +157,12 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         f"{run['records_processed']:,} rows read, {run['rows_written']:,} written",
         seconds(run["duration_ms"]),
     ]
-    out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  " + " · ".join(figures))
+    headline(out, run["status"], f"{run['pipeline']}  {run['run_id']}", " · ".join(figures))
     for line in origin(run):
         out.wrapped(line)
     for found in run["focus"]:
-        out.line(f"  FOCUS: {verdict(found)}")
-    for warning in run["warnings"]:
-        out.wrapped(f"warning: {warning}")
+        out.wrapped(f"FOCUS: {verdict(found)}")
+    out.warnings(run["warnings"], out.wrapped)
     if run["error_message"] is not None:
         out.wrapped(run["error_message"])
     if run["status"] in {"failed", "cancelled"}:

@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import os
-import shutil
-import sys
-import textwrap
 import traceback
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -16,6 +13,8 @@ import click
 import orjson
 
 from convergence.domain.times import to_text
+from convergence.entry.cli import layout
+from convergence.entry.cli.findings import one_of_each_kind
 from convergence.errors import ConfigErrors, ConvergenceError
 
 COLOURS: Final = {
@@ -29,10 +28,6 @@ COLOURS: Final = {
     "skipped": "bright_black",
     "pending": "bright_black",
 }
-
-
-_INDENT: Final = "    "
-_NARROWEST: Final = 20
 
 
 def plain_terminal() -> bool:
@@ -56,30 +51,38 @@ class Output:
         """Print a line of a result."""
         click.echo(text, color=self._color)
 
-    def wrapped(self, text: str) -> None:
+    def wrapped(self, text: str, *, indent: str = layout.INDENT) -> None:
         """Print a line of a result below another one: on a terminal over as many lines as it takes, never cut."""
-        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+        room = layout.room()
         for line in text.splitlines():
-            self.line(f"  {line}" if room is None else _below(line, room, indent="  "))
+            self.line(f"{indent}{line}" if room is None else layout.below(line, room, indent=indent))
+
+    def warnings(self, texts: Iterable[object], show: Callable[[str], None]) -> None:
+        """Print warnings by `show`: of several of one kind the first, and where the others are."""
+        for text in one_of_each_kind([str(text) for text in texts]):
+            show(f"warning: {text}")
 
     def note(self, text: str) -> None:
         """Print a note to stderr."""
         click.echo(text, err=True, color=self._color)
 
-    def table(self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = ()) -> None:
+    def table(
+        self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = (), fold: bool = True
+    ) -> None:
         """Print a table; columns in `right` are numbers.
 
-        On a terminal a last column of text that does not fit beside the others stands below them: nothing is ever cut.
+        On a terminal that is too narrow, the widest columns stand below each row, with their names: nothing is ever
+        cut. Without `fold` that holds for a last column of text only. In a pipe a row is one line.
         """
-        cells = [[cell(value) for value in row] for row in rows]
-        widths = [max(len(text) for text in column) for column in zip(headers, *cells, strict=True)]
-        room = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-        self.line(click.style(_row(headers, widths, right), bold=True))
-        for row in cells:
-            text = _fitted(row, widths, right, room)
+        table = layout.Table(headers, [[cell(value) for value in row] for row in rows], right, fold=fold)
+        self.line(click.style(table.head(), bold=True))
+        for row in table.rows:
+            text, below = table.line(row)
             for word in COLOURS.keys() & set(row):
                 text = text.replace(word, status(word), 1)
             self.line(text)
+            for rest in below:
+                self.wrapped(rest, indent=layout.DEEPER)
 
     def error(self, error: BaseException) -> None:
         """Print an error to stderr."""
@@ -133,40 +136,15 @@ def seconds(ms: int | None) -> str:
     return f"{hours}:{minutes:02}:{rest:02}"
 
 
-def _fitted(row: Sequence[str], widths: Sequence[int], right: Collection[int], room: int | None) -> str:
-    """Return a row; when it is wider than `room`, its last cell stands below the others, wrapped. Numbers stay."""
-    line = _row(row, widths, right)
-    if room is None or len(line) <= room or len(row) == 1 or len(row) - 1 in right:
-        return line
-    return f"{_row(row[:-1], widths[:-1], right)}\n{_below(row[-1], room)}".rstrip("\n")
-
-
-def _below(text: str, room: int, indent: str = _INDENT) -> str:
-    return textwrap.fill(
-        text,
-        max(room, _NARROWEST),
-        initial_indent=indent,
-        subsequent_indent=_INDENT,
-        break_on_hyphens=False,
-        break_long_words=False,  # an address stays one word, to be copied
-    )
-
-
-def _row(row: Sequence[str], widths: Sequence[int], right: Collection[int]) -> str:
-    last = len(row) - 1
-    parts = [
-        text.rjust(width) if index in right else text if index == last else text.ljust(width)
-        for index, (text, width) in enumerate(zip(row, widths, strict=True))
-    ]
-    return "  ".join(parts)
-
-
 def _words(error: BaseException) -> str:
     if isinstance(error, ConfigErrors):
         count = len(error.problems)
-        return f"{count} mistake{'s' * (count != 1)} in the configuration\n" + "\n".join(
-            f"  {problem}" for problem in error.problems
-        )
+        room = layout.room(errors=True)
+        lines = [
+            f"{layout.INDENT}{problem}" if room is None else layout.below(str(problem), room, indent=layout.INDENT)
+            for problem in error.problems
+        ]
+        return "\n".join([f"{count} mistake{'s' * (count != 1)} in the configuration", *lines])
     if isinstance(error, ConvergenceError):
         return str(error)
     if isinstance(error, click.ClickException):

@@ -17,7 +17,7 @@ from pydantic import Field, field_validator
 
 from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
-from convergence.ports.processor import SKIPPED, SUCCESS, Context
+from convergence.ports.processor import NOT_SET_UP, SKIPPED, SUCCESS, Context
 from convergence.processors.notify_systems.notice import Notice, page_of
 from convergence.processors.settings import settings
 
@@ -59,8 +59,9 @@ class EmailProcessor:
             return {"status": SKIPPED, "why": options.unsent}
         default = os.environ.get("DEFAULT_ADMIN_EMAIL", "")
         to = options.to_emails or ((default,) if default else ())
-        if options.skip_unless_set_up and not (to and os.environ.get("SMTP_HOST")):
-            return {"status": SKIPPED, "why": "SMTP_HOST is not set, or there is no recipient (DEFAULT_ADMIN_EMAIL)"}
+        absent = _not_set(to)
+        if options.skip_unless_set_up and absent:
+            return {"status": SKIPPED, NOT_SET_UP: absent}
         if not to:
             raise StepFailed("config.to_emails is empty, and DEFAULT_ADMIN_EMAIL is not set")
         recipients = [*to, *options.cc_emails]
@@ -87,6 +88,13 @@ def _missing(config: Mapping[str, Any]) -> list[str]:
         for index, each in enumerate(config[key])
         if not each
     ]
+
+
+def _not_set(to: tuple[str, ...]) -> str:
+    """Say which settings of the installation a mail lacks; empty when it has all."""
+    names = [] if os.environ.get("SMTP_HOST") else ["SMTP_HOST"]
+    names += [] if to else ["DEFAULT_ADMIN_EMAIL"]
+    return f"{' and '.join(names)} {'is' if len(names) == 1 else 'are'} not set" if names else ""
 
 
 def server_url(to: tuple[str, ...], cc: tuple[str, ...], from_name: str = "") -> str:

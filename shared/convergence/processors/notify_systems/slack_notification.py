@@ -15,7 +15,7 @@ from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
 from convergence.ports.http.urls import checked_url
 from convergence.ports.http.waits import retry_after_s
-from convergence.ports.processor import SKIPPED, SUCCESS, Context
+from convergence.ports.processor import NOT_SET_UP, SKIPPED, SUCCESS, Context
 from convergence.processors.notify_systems.notice import Notice, page_of
 from convergence.processors.settings import CredentialSettings, settings
 
@@ -57,7 +57,7 @@ class SlackProcessor:
         except StepFailed as error:
             if not options.skip_unless_set_up:
                 raise
-            return {"status": SKIPPED, "why": str(error)}
+            return {"status": SKIPPED, NOT_SET_UP: str(error)}
         reach: Reach = "private" if options.allow_private_addresses else "public"
         text = f"*{options.subject}*\n{options.message}" if options.subject else options.message
         link = page_of(context)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import click
 
 from convergence.config.catalog import Catalog
+from convergence.config.loader import LoadedPipeline
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
@@ -26,6 +28,7 @@ def command(session: Session, pipeline: str, kind: str | None, output: Path | No
     Example:
       convergence graph openai/cost/usage_cost -o usage_cost.svg
       convergence graph openai/cost/usage_cost --format mermaid
+      convergence graph openai/cost/usage_cost --json
     """
     from convergence.entry.graph import mermaid, svg
 
@@ -34,12 +37,23 @@ def command(session: Session, pipeline: str, kind: str | None, output: Path | No
     if kind is None:
         kind = "mermaid" if output is not None and output.suffix in {".mmd", ".mermaid", ".md"} else "svg"
     text = svg(loaded) if kind == "svg" else mermaid(loaded)
-    if output is None:
+    if output is not None:
+        try:
+            output.write_text(text, "utf-8")
+        except OSError as error:
+            raise InvalidInput(f"{output} cannot be written: {error.strerror}") from error
+        session.out.note(f"wrote {output}")
+    if session.out.json:
+        session.out.data({**_data(loaded), "format": kind, **({"graph": text} if output is None else {"file": output})})
+    elif output is None:
         session.out.line(text.rstrip("\n"))
-        return 0
-    try:
-        output.write_text(text, "utf-8")
-    except OSError as error:
-        raise InvalidInput(f"{output} cannot be written: {error.strerror}") from error
-    session.out.note(f"wrote {output}")
     return 0
+
+
+def _data(loaded: LoadedPipeline) -> dict[str, Any]:
+    """Return the graph itself: each step with those that it waits for."""
+    steps = [
+        {"step_id": step.step_id, "ps_type": step.ps_type, "depends_on": list(step.depends_on), "trigger": step.trigger}
+        for step in loaded.pipeline.steps
+    ]
+    return {"pipeline": loaded.path, "steps": steps}

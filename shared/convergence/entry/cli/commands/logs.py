@@ -10,9 +10,10 @@ import click
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunSummary, RunView
 from convergence.entry.cli import log_file, remote
-from convergence.entry.cli.follow import origin
+from convergence.entry.cli.follow import headline, origin
+from convergence.entry.cli.layout import DEEPER, room
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.output import status
+from convergence.entry.cli.output import Output, status
 from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
@@ -69,18 +70,31 @@ def _show(session: Session, run: RunSummary, entries: list[dict[str, Any]], step
     if session.out.json:
         session.out.data({"run_id": run["run_id"], "org": run["org"], "run": run, "entries": entries})
         return 0
-    session.out.line(f"{status(run['status'])}  {run['pipeline']}  {run['run_id']}  (times are UTC)")
+    headline(session.out, run["status"], f"{run['pipeline']}  {run['run_id']}", "(times are UTC)")
     for line in origin(run):
         session.out.wrapped(line)
     width = max((len(entry["step_id"] or "") for entry in entries), default=0)
     for entry in entries:
-        at, step_id = entry["at"][:23].replace("T", " "), entry["step_id"] or ""
-        session.out.line(f"{at}  {step_id:<{width}}  {_description(entry)}")
+        _print(session.out, entry, width)
     return 0
 
 
-def _description(entry: dict[str, Any]) -> str:
+def _print(out: Output, entry: dict[str, Any], width: int) -> None:
+    """Print a line of the timeline; on a terminal where it does not fit, what happened stands below it."""
+    when = f"{entry['at'][:23].replace('T', ' ')}  {entry['step_id'] or '':<{width}}"
+    word, happened = _description(entry)
+    first, _, more = happened.partition("\n")
+    columns = room()
+    if columns is None or len(f"{when}  {word}: {first}") <= columns:
+        out.line(f"{when}  {status(word)}: {first}")
+    else:
+        out.line(f"{when}  {status(word)}".rstrip())
+        out.wrapped(first, indent=DEEPER)
+    for line in more.splitlines():  # a traceback stays as it is
+        out.line(line)
+
+
+def _description(entry: dict[str, Any]) -> tuple[str, str]:
     if entry["kind"] == "move":
-        return f"{status(entry['status'])}: {entry['why']}"
-    error = f"\n{entry['error']}" if "error" in entry else ""
-    return f"{entry['level']}: {entry['message']}{error}"
+        return entry["status"], entry["why"]
+    return entry["level"], f"{entry['message']}\n{entry['error']}" if "error" in entry else entry["message"]

@@ -29,6 +29,9 @@ def command(session: Session, file: str, shown: bool) -> int:
     loaded = Catalog(session.configs_dir).at(file)
     path = session.configs_dir / loaded.file
     text = migrated_text(loaded, path.read_text(encoding="utf-8-sig"))
+    if shown and session.out.json:
+        session.out.data({"file": loaded.file, "pipeline": loaded.path, "text": text})
+        return 0
     if shown:
         session.out.line(text.rstrip("\n"))
         return 0

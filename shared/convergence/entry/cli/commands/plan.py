@@ -14,6 +14,7 @@ from convergence.entry.cli import remote
 from convergence.entry.cli.commands.params import parameters_table
 from convergence.entry.cli.commands.run import request_for
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.output import cell
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session, known_org
@@ -73,13 +74,13 @@ def _print(session: Session, plan: PlanView) -> None:
     out = session.out
     out.line(f"{plan['pipeline']} for {plan['org']} ({plan['pipeline_id']}), dataset {plan['dataset']}")
     dates = plan["dates"]
-    out.line(f"  dates    {dates['start_date']} to {dates['end_date']}")
-    given = ", ".join(f"{name}={value}" for name, value in plan["parameters"].items() if name not in dates)
-    out.line(f"  with     {given}")
+    out.wrapped(f"dates    {dates['start_date']} to {dates['end_date']}")
+    given = ", ".join(f"{name}={cell(value)}" for name, value in plan["parameters"].items() if name not in dates)
+    out.wrapped(f"with     {given}")
     limits = ", ".join(f"{name} {used['used']} of {used['limit']}" for name, used in plan["limits"].items())
-    out.line(f"  limits   run {plan['timeout_s']:g} s; runs of the org: {limits}")
-    out.line(f"  reads    {', '.join(plan['tables']['read']) or '-'}")
-    out.line(f"  writes   {', '.join(plan['tables']['written']) or '-'}")
+    out.wrapped(f"limits   run {plan['timeout_s']:g} s; runs of the org: {limits}")
+    out.wrapped(f"reads    {', '.join(plan['tables']['read']) or '-'}")
+    out.wrapped(f"writes   {', '.join(plan['tables']['written']) or '-'}")
     out.line()
     if plan["declared"]:
         parameters_table(out, [{**each, "default": each["value"]} for each in plan["declared"]], "value")
@@ -97,8 +98,7 @@ def _print(session: Session, plan: PlanView) -> None:
         for number, step in enumerate(plan["steps"], 1)
     ]
     out.table(("", "step", "processor", "after", "timeout", "attempts", ""), rows, right={0, 4, 5})
-    for warning in plan["warnings"]:
-        out.note(f"warning: {warning}")
+    out.warnings(plan["warnings"], out.note)
 
 
 def _notes(step: Mapping[str, Any]) -> str:

@@ -95,8 +95,7 @@ def _print(session: Session, found: Mapping[str, Any]) -> None:
             for row in found["changes"]
         ]
         out.table(["day", "model", *columns, "reason"], changes, right={2, 3, 4})
-    for warning in found["warnings"]:
-        out.line(f"warning: {warning}")
+    out.warnings(found["warnings"], out.line)
     if found["applied"]:
         out.line("\nWritten; org_cost_repricing keeps what changed.")
     elif Decimal(found["difference"]) or found["changes"]:

@@ -39,5 +39,8 @@ def command(session: Session, which: str, write: bool) -> int:
     session.check_configs()
     file = session.configs_dir / FILE
     file.write_text(schema_text(), "utf-8")
-    session.out.note(f"wrote {file}")
+    if session.out.json:
+        session.out.data({"file": file})
+    else:
+        session.out.note(f"wrote {file}")
     return 0

@@ -111,8 +111,12 @@ def _keep_what_is_loaded() -> None:
 
 def _say(session: Session, settings: Settings, listening: socket.socket, left: int) -> None:
     address = address_of(listening)
-    session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
-    session.out.line(f"look at  {address}/ui/")
+    if session.out.json:
+        pages = {"url": f"{address}/api/v1", "document": f"{address}/openapi.json", "pages": f"{address}/ui/"}
+        session.out.data({**pages, "continues": left})
+    else:
+        session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
+        session.out.line(f"look at  {address}/ui/")
     if left:
         session.out.note(f"continues {left} run{'s' * (left != 1)} of an earlier process")
     if settings.DISABLE_AUTH:

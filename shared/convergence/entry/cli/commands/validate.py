@@ -39,8 +39,7 @@ def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
             }
         )
         return 0 if report.ok else ConfigError.exit_code
-    for warning in report.warnings:
-        session.out.note(f"warning: {warning}")
+    session.out.warnings(report.warnings, session.out.note)
     report.raise_problems()
     counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
     session.out.line(f"ok  {counted or 'nothing to check there'}")
