@@ -133,6 +133,7 @@ export interface Problem {
 export interface ReplayBody {
   parameters?: Record<string, unknown> | null;
   latest?: boolean;
+  force?: boolean;
   applied?: Record<string, "keep" | "again">;
 }
 
@@ -258,8 +259,8 @@ export interface Used {
 }
 
 /** Run a pipeline for an org. */
-export async function runPipeline(settings: Settings, org: string, path: string, body?: Record<string, unknown>, options: { wait?: number; dry_run?: boolean; queue?: boolean; idempotencyKey?: string } = {}): Promise<Accepted | RunView | PlanView> {
-  return call(settings, "POST", `/api/v1/pipelines/run/${encodeURIComponent(org)}/${path.split("/").map(encodeURIComponent).join("/")}`, { wait: options.wait, dry_run: options.dry_run, queue: options.queue }, body, options.idempotencyKey === undefined ? {} : { "idempotency-key": options.idempotencyKey });
+export async function runPipeline(settings: Settings, org: string, path: string, body?: Record<string, unknown>, options: { wait?: number; dry_run?: boolean; queue?: boolean; force?: boolean; idempotencyKey?: string } = {}): Promise<Accepted | RunView | PlanView> {
+  return call(settings, "POST", `/api/v1/pipelines/run/${encodeURIComponent(org)}/${path.split("/").map(encodeURIComponent).join("/")}`, { wait: options.wait, dry_run: options.dry_run, queue: options.queue, force: options.force }, body, options.idempotencyKey === undefined ? {} : { "idempotency-key": options.idempotencyKey });
 }
 
 /** Return a run with its steps; `waits_for` names what a stalled run waits for. */

@@ -48,7 +48,7 @@ def test_what_cannot_be_exported_is_refused(acme: Cli) -> None:
 def test_the_pipeline_writes_the_same_files_below_the_orgs_folder(acme: Cli) -> None:
     assert acme("period", "close", "acme", "2026-11", "OpenAI", "org-1").code == 0
     days = ("-p", "start_date=2026-11-01", "-p", "end_date=2026-11-30")
-    ran = acme("run", "acme", "focus/export", *days)
+    ran = acme("run", "acme", "focus/export", *days, "--force")
     assert ran.code == 0, ran.out + ran.err
     assert acme("export", "focus", "acme", "--from", "2026-11", "--to-url", "focus").code == 0
     (written,) = Path(".convergence").rglob("exports/1.4/2026-11")

@@ -3,6 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import re
+import shlex
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +15,7 @@ from typing import Any, cast
 
 import pytest
 
+import convergence
 from convergence.adapters.local.data_directory import DataDirectory
 from convergence.bootstrap import EmbeddedOptions, reading
 from convergence.entry.cli.commands.run import unheard
@@ -242,6 +248,36 @@ def test_a_cancelled_run_shows_its_steps_as_cancelled_and_can_be_replayed(acme: 
     assert acme("replay", run_id, "--json").data["status"] == "completed"
     over = acme("cancel", run_id)
     assert (over.code, "is completed already" in over.err) == (2, True)
+
+
+HOLD = """
+import signal, sys
+from pathlib import Path
+from convergence.adapters.local.data_directory import DataDirectory
+DataDirectory(Path(sys.argv[1])).lock("run shop/load")
+print("held", flush=True)
+signal.pause()
+"""
+
+
+def test_the_cancel_of_a_run_that_another_process_holds_says_exactly_what_to_do(acme: Cli, tmp_path: Path) -> None:
+    run_id = acme("run", "acme", "example/hello", "--no-wait", "--json").data["run_id"]
+    here = {**os.environ, "PYTHONPATH": str(Path(convergence.__file__).parents[1])}
+    call = [sys.executable, "-c", HOLD, str(tmp_path / ".convergence")]
+    with subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=here) as holder:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        refused = acme("cancel", run_id)
+        assert (refused.code, refused.out) == (4, "")
+        assert f"in use by process {holder.pid} (run shop/load)" in refused.err
+        stop = re.search(r"or: (kill -INT \d+) ", refused.err)
+        assert stop is not None
+        subprocess.run(shlex.split(stop[1]), check=True)
+        holder.wait(timeout=60)
+    then = re.search(r"Then: convergence (cancel run_\w+)$", refused.err.strip())
+    assert then is not None
+    assert acme(*then[1].split()).code == 0
+    assert acme("status", run_id, "--json").data["status"] == "cancelled"
 
 
 @pytest.mark.parametrize("how", ["env", "file"])

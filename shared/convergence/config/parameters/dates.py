@@ -27,6 +27,11 @@ def looks_like_date(text: str) -> bool:
     return text in SYMBOLS or _DAYS_AGO.fullmatch(text) is not None or _ISO.fullmatch(text) is not None
 
 
+def is_symbol(text: str) -> bool:
+    """True for a date that is counted from today."""
+    return text.upper() in SYMBOLS or _DAYS_AGO.fullmatch(text.upper()) is not None
+
+
 def is_date(text: str) -> bool:
     """True for a symbol or a day that the calendar has."""
     try:

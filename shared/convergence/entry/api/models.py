@@ -20,6 +20,9 @@ Profile = dict[Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,99}$")], P
 Title = Annotated[str, Field(max_length=200)]
 
 
+Force = Annotated[bool, Field(description="Also for days in the future, or more than ten years of them.")]
+
+
 class Asked(BaseModel):
     """A body, with strict types: `false` is not a number of hours."""
 
@@ -89,6 +92,7 @@ class ReplayBody(Asked):
 
     parameters: dict[str, Any] | None = None
     latest: bool = False
+    force: Force = False
     applied: dict[str, Literal["keep", "again"]] = Field(default_factory=dict, max_length=1000)
 
 

@@ -9,6 +9,7 @@ from fastapi import Body, Header, Query
 
 from convergence.domain.quota import Limits
 from convergence.domain.status import RunStatus
+from convergence.engine.check_days import check_days
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.store import ANONYMOUS
@@ -32,6 +33,7 @@ Parameters = Annotated[
 ]
 Seconds = Annotated[float, Query(ge=0, le=WAIT_MAX_S, description="Wait this long for the run to end.")]
 Queue = Annotated[bool, Query(description="Over the org's limit, wait in its queue instead of getting a 429.")]
+Force = Annotated[bool, Query(description="Also for days in the future, or more than ten years of them.")]
 DryRun = Annotated[bool, Query(description="Only report what the run would do.")]
 IDEMPOTENCY_KEY: Final = r"^[\x21-\x7e]{1,200}$"
 IdempotencyKey = Annotated[
@@ -57,9 +59,12 @@ async def start(
     created_by: str,
     anonymous: bool = False,
     queue: bool = False,
+    force: bool = True,
 ) -> Json:
     """Dispatch and answer 202; 200 with the whole run when it ended within `wait_s`, or with the plan."""
     given = dict(parameters or {})
+    if not force and not dry_run:
+        check_days(at.services, pipeline, given)
     request = RunRequest(
         org=org,
         pipeline=pipeline,

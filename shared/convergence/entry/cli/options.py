@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable
 from datetime import date
 from pathlib import Path
@@ -10,11 +11,13 @@ from typing import Any, Final, TypeVar
 
 import click
 
+from convergence.config.parameters.dates import parse_date
 from convergence.domain.billing_periods import month_of
 from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
 COMPLETE: Final = "_CONVERGENCE_COMPLETE"  # whatever the program is called; `completion` prints it into its scripts
+_MONTH: Final = re.compile(r"\d{4}-\d\d")
 F = TypeVar("F", bound=Callable[..., Any])
 
 
@@ -81,8 +84,21 @@ def global_options(*, hidden: bool) -> list[click.Parameter]:
     ]
 
 
+class Day(click.ParamType[str]):
+    """A day as every date parameter takes it: 2026-11-07, TODAY-7, YESTERDAY, in capitals or not; as YYYY-MM-DD."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Return the day."""
+        try:
+            return parse_date(value, date.today()).isoformat()  # noqa: DTZ011 - the caller's own day
+        except ValueError as error:
+            self.fail(str(error).removeprefix("is "), param, ctx)
+
+
 class Month(click.ParamType[date]):
-    """A month, such as 2026-11, or a day of it; the value is the month's first day."""
+    """A month, such as 2026-11, or a day of it, as `Day` has it; the value is the month's first day."""
 
     name = "month"
 
@@ -91,9 +107,10 @@ class Month(click.ParamType[date]):
         if isinstance(value, date):
             return value
         try:
-            return month_of(value if len(value) == len("2026-11") else date.fromisoformat(value).isoformat()[:7])
+            today = date.today()  # noqa: DTZ011 - the caller's own day
+            return month_of(value if _MONTH.fullmatch(value) else parse_date(value, today).isoformat()[:7])
         except (ValueError, InvalidInput):
-            self.fail(f"{value!r} is not a month such as 2026-11", param, ctx)
+            self.fail(f"{value!r} is not a month such as 2026-11, or a day of it (also TODAY-n)", param, ctx)
 
 
 class Command(click.Command):

@@ -6,21 +6,16 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
-from datetime import date, timedelta
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
 import click
 
 from convergence.config.model.pipeline import ParameterSpec
-from convergence.config.parameters.dates import parse_date
 from convergence.errors import InvalidInput, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
 Specs = Mapping[str, ParameterSpec]
-_FUTURE_MAX: Final = timedelta(days=731)
-_RANGE_MAX: Final = timedelta(days=3_660)
 _HOW: Final = "--secret-from-env {name}=VARIABLE or --secret-from-file {name}=FILE"
 
 
@@ -37,6 +32,12 @@ def parameter_options(command: F) -> F:
     return command
 
 
+def force_option(command: F) -> F:
+    """Add `--force`, with which a caller confirms days that are probably a slip."""
+    text = "Also for days in the future, or more than ten years of them."
+    return click.option("--force", is_flag=True, help=text)(command)
+
+
 def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
     """Return name → value. Raises `InvalidInput` for one without `=`, or given twice."""
     found: dict[str, str] = {}
@@ -49,25 +50,6 @@ def read_pairs(option: str, texts: Sequence[str]) -> dict[str, str]:
             raise InvalidInput(f"{option} gives {name!r} twice")
         found[name] = value
     return found
-
-
-def check_days(given: Mapping[str, str], today: date) -> None:
-    """Raise `InvalidInput` for days that are probably a slip: far in the future, or more than ten years of them.
-
-    What is not a date is reported by the check of the parameters.
-    """
-    days: dict[str, date] = {}
-    for name in ("date", "start_date", "end_date"):
-        with suppress(ValueError):
-            days[name] = parse_date(given.get(name, ""), today)
-    if not days:
-        return
-    last = max([*days.values(), *([today] if set(days) == {"start_date"} else [])])
-    first = min(days.values())
-    if last - today > _FUTURE_MAX:
-        raise InvalidInput(f"{last} is more than two years in the future; if that is meant, add --force")
-    if last - first > _RANGE_MAX:
-        raise InvalidInput(f"{first} to {last} is more than ten years; if that is meant, add --force")
 
 
 def read_parameters(

@@ -19,13 +19,22 @@ Words = tuple[Sequence[str], Sequence[str], Sequence[str]]  # -p, --secret-from-
 
 
 def run(
-    session: Session, server: Server, org: str, pipeline: str, words: Words, *, wait: bool, idempotency_key: str | None
+    session: Session,
+    server: Server,
+    org: str,
+    pipeline: str,
+    words: Words,
+    *,
+    wait: bool,
+    idempotency_key: str | None,
+    force: bool,
 ) -> int:
     """Start a pipeline there, and see it to its end."""
     parameters = given(server, pipeline, words)
     headers = {} if idempotency_key is None else {"Idempotency-Key": idempotency_key}
     path = f"/pipelines/run/{quoted(org)}/{pipeline}"
-    accepted = server.ask("POST", path, json=parameters, headers=headers)
+    query = {"force": "true"} if force else {}
+    accepted = server.ask("POST", path, json=parameters, headers=headers, params=query)
     return _followed(session, server, org, accepted, wait=wait)
 
 
@@ -45,6 +54,7 @@ def replay(
     latest: bool,
     applied: Mapping[str, Applied],
     wait: bool,
+    force: bool,
 ) -> int:
     """Replay a run there."""
     org = server.org
@@ -53,6 +63,8 @@ def replay(
     body: dict[str, Any] = {"latest": latest}
     if applied:
         body["applied"] = applied
+    if force:
+        body["force"] = True
     if any(words):
         pipeline = server.get(dead_letter or _status(org, run_id))["pipeline"]
         body["parameters"] = given(server, pipeline, words, ask=False)

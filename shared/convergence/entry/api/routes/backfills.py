@@ -14,9 +14,10 @@ from convergence.domain.backfill import CONCURRENCY_MAX, Mode, Step
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, cancel_backfill, feed, pause, require_backfill, resume
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
+from convergence.engine.check_days import check_days
 from convergence.entry.api.auth import OrgName, Reader, Runner, check_run
 from convergence.entry.api.json import Json, StrictRoute
-from convergence.entry.api.models import Asked
+from convergence.entry.api.models import Asked, Force
 from convergence.entry.api.problems import documented
 from convergence.entry.api.routes.run import PipelinePath
 from convergence.entry.api.runtime import At
@@ -46,6 +47,7 @@ class BackfillBody(Asked):
     failures_max: int = Field(default=10, ge=1, le=1_100)
     credential_id: str = Field(default="", max_length=200)
     parameters: dict[str, Any] = Field(default_factory=dict)
+    force: Force = False
 
 
 @router.post(
@@ -60,6 +62,8 @@ async def create(
     """Run a pipeline for each slice of a range of days."""
     loaded = at.services.catalog.get("/".join(filter(None, path.split("/"))))
     check_run(caller, org, loaded.pipeline)
+    if not body.force and not dry_run:
+        check_days(at.services, loaded.path, {"start_date": body.start.isoformat(), "end_date": body.end.isoformat()})
     request = BackfillRequest(
         org=org,
         pipeline=loaded.path,

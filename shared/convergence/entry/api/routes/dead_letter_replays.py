@@ -9,10 +9,12 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from convergence.domain.dead_letter_replay import PER_MINUTE_MAX
+from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
 from convergence.engine.views.dead_letter_replays import ReplaysPlanView, ReplayView, plan_view, replay_view
 from convergence.entry.api.json import Json, StrictRoute
+from convergence.entry.api.models import Force
 from convergence.entry.api.problems import documented
 from convergence.entry.api.routes.dead_letters import FilterBody, Reading, Running, check_exists
 from convergence.entry.api.runtime import At
@@ -34,6 +36,7 @@ class ReplaysBody(FilterBody):
 
     parameters: dict[str, Any] = Field(default_factory=dict)
     latest: bool = False
+    force: Force = False
     per_minute: int = Field(default=30, ge=1, le=PER_MINUTE_MAX)
     failures_max: int = Field(default=10, ge=1, le=1_000_000)
 
@@ -47,6 +50,8 @@ class ReplaysBody(FilterBody):
 async def create(at: At, reach: Running, body: ReplaysBody, dry_run: DryRun = False) -> Json:
     """Replay the runs of all dead letters that a filter finds: one first, the rest when that one has completed."""
     await check_exists(at, reach.org)
+    if not body.force and not dry_run:
+        check_days(at.services, body.pipeline or "", body.parameters)
     request = replays.ReplaysRequest(
         wanted=body.wanted(reach.org, at.services.clock.now()),
         parameters=body.parameters,

@@ -13,6 +13,7 @@ from pydantic import Field
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.step import Applied
 from convergence.domain.times import duration
+from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import act
 from convergence.engine.dead_letters.find import PAGE_MAX, Filter, require_dead_letter
 from convergence.engine.views import dead_letters as views
@@ -155,6 +156,8 @@ async def replay(letter_id: LetterId, at: At, reach: Running, body: ReplayBody |
     letter = await require_dead_letter(at.services, reach.org, letter_id)
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
         check_run(reach.caller, letter.org, at.services.catalog.get(letter.pipeline).pipeline)
+    if not asked.force:
+        check_days(at.services, letter.pipeline, asked.parameters or {})
     applied = {step_id: Applied(word) for step_id, word in asked.applied.items()}
     run = await act.replay_dead_letter(
         at.services, reach.org, letter_id, parameters=asked.parameters, latest=asked.latest, applied=applied

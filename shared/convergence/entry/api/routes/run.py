@@ -11,7 +11,7 @@ from convergence.entry.api.auth import Known, OrgName, check, check_known, check
 from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted
 from convergence.entry.api.runtime import At
-from convergence.entry.api.starting import DryRun, IdempotencyKey, Parameters, Queue, Seconds
+from convergence.entry.api.starting import DryRun, Force, IdempotencyKey, Parameters, Queue, Seconds
 from convergence.errors import Denied, NotFound, Unauthenticated
 
 router = APIRouter(prefix="/pipelines", tags=["run"], route_class=StrictRoute)
@@ -31,6 +31,7 @@ async def run(
     wait: Seconds = 0,
     dry_run: DryRun = False,
     queue: Queue = False,
+    force: Force = False,
     idempotency_key: IdempotencyKey = None,
 ) -> Json:
     """Run a pipeline for an org."""
@@ -53,6 +54,7 @@ async def run(
             created_by=caller.name,
             anonymous=anonymous,
             queue=queue,
+            force=force,
         )
     except (NotFound, Denied):
         check_known(caller)  # without a key, the answer must not reveal whether the org exists

@@ -9,6 +9,7 @@ from fastapi import APIRouter
 from convergence.domain.status import RunStatus
 from convergence.domain.step import Applied
 from convergence.engine.cancel import cancel as cancel_run
+from convergence.engine.check_days import check_days
 from convergence.engine.replay import replay as replay_run
 from convergence.engine.store import require_run
 from convergence.entry.api.auth import OrgName, Runner, check_run
@@ -36,6 +37,8 @@ async def replay(org: OrgName, run_id: RunId, at: At, caller: Runner, body: Repl
     pipeline = (await require_run(at.services, org, run_id)).run.pipeline
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: the pinned plan goes on without it
         check_run(caller, org, at.services.catalog.get(pipeline).pipeline)
+    if not expected.force:
+        check_days(at.services, pipeline, expected.parameters or {})
     applied = {step_id: Applied(word) for step_id, word in expected.applied.items()}
     run = await replay_run(
         at.services, org, run_id, parameters=expected.parameters, latest=expected.latest, applied=applied

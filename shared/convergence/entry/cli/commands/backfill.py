@@ -14,10 +14,11 @@ from convergence.domain.backfill import CONCURRENCY_MAX, Mode, Step
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import feed, require_backfill
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
+from convergence.engine.check_days import check_days
 from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.parameters import read_pairs
+from convergence.entry.cli.parameters import force_option, read_pairs
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
@@ -50,6 +51,7 @@ _COLUMNS = (
 @click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
 @click.option("--credential-id", default="", help="The credential of the runs.")
 @click.option("-p", "--parameter", "parameters", multiple=True, metavar="NAME=VALUE", help="Repeatable.")
+@force_option
 @click.option("--dry-run", is_flag=True, help="Only list the slices and what would happen to them.")
 @click.pass_obj
 def command(session: Session, /, org: str, pipeline: str, dry_run: bool, **given: Any) -> int:
@@ -76,7 +78,7 @@ def command(session: Session, /, org: str, pipeline: str, dry_run: bool, **given
 async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any], *, dry_run: bool) -> int:
     if dry_run:
         with session.reading() as services:
-            plan = await plan_backfill(services, await _request(services, org, pipeline, given))
+            plan = await plan_backfill(services, await _request(services, org, pipeline, {**given, "force": True}))
             return _show_plan(session, plan_of_backfill(plan))
     async with session.writing(f"backfill {org}") as writer:
         services = writer.services
@@ -103,6 +105,8 @@ async def _request(services: Services, org: str, pipeline: str, given: dict[str,
         start, end = parse_date(given["start"], today), parse_date(given["end"], today)
     except ValueError as error:
         raise InvalidInput(f"--from and --to: each {error}") from error
+    if not given["force"]:
+        check_days(services, pipeline, {"start_date": start.isoformat(), "end_date": end.isoformat()})
     return BackfillRequest(
         org=org,
         pipeline=pipeline,

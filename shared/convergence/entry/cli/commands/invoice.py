@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,7 +14,7 @@ from convergence.domain.invoices import Invoice
 from convergence.engine.billing import record_invoices
 from convergence.entry.cli.commands.period import ACTOR
 from convergence.entry.cli.csv_file import csv_text
-from convergence.entry.cli.options import Command
+from convergence.entry.cli.options import Command, Day, Month
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.tenants.billing import BillingStore
@@ -51,15 +51,15 @@ def import_(session: Session, org: str, file: Path) -> int:
 @click.argument("invoice_id")
 @click.option("--issuer", required=True, metavar="NAME", help="InvoiceIssuerName of the charges.")
 @click.option("--account", required=True, metavar="ID", help="BillingAccountId of the charges.")
-@click.option("--month", required=True, metavar="MONTH", help="The billing period, as 2026-11.")
+@click.option("--month", type=Month(), required=True, metavar="MONTH", help="The billing period, as 2026-11.")
 @click.option("--amount", required=True, metavar="AMOUNT", help="Of the invoice, without tax.")
 @click.option("--tax", default="", metavar="AMOUNT", help="The tax on it.")
 @click.option("--currency", required=True, metavar="CODE", help="ISO 4217.")
-@click.option("--issued-on", default="", metavar="DATE")
-@click.option("--due-on", default="", metavar="DATE")
+@click.option("--issued-on", type=Day(), metavar="DATE", help="Also TODAY-n, YESTERDAY.")
+@click.option("--due-on", type=Day(), metavar="DATE")
 @click.option("--payment-terms", default="", metavar="TEXT")
 @click.pass_obj
-def add(session: Session, /, org: str, **given: str) -> int:
+def add(session: Session, /, org: str, month: date, **given: str | None) -> int:
     """Record the invoice INVOICE_ID of ORG with one amount, and its tax.
 
     \b
@@ -76,7 +76,7 @@ def add(session: Session, /, org: str, **given: str) -> int:
     lines.writerow(header)
     for category, amount in (("Usage", given["amount"]), ("Tax", given["tax"])):
         if amount:
-            first = (given["issuer"], given["account"], f"{given['month']}-01", given["invoice_id"], given["currency"])
+            first = (given["issuer"], given["account"], month.isoformat(), given["invoice_id"], given["currency"])
             lines.writerow([*first, amount, category, given["issued_on"], given["due_on"], given["payment_terms"]])
     return _record(session, org, text.getvalue())
 

@@ -8,6 +8,8 @@ from typing import Any, Final, cast
 
 import click
 
+from convergence.config.parameters.doubts import doubtful_days
+from convergence.engine.check_days import today_of
 from convergence.engine.prepare_run import prepare
 from convergence.engine.views.plan import PlanView, plan_view
 from convergence.entry.cli import remote
@@ -51,9 +53,10 @@ async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence
         for name, spec in loaded.pipeline.parameters.items():
             if spec.type == "secret" and spec.required:
                 parameters.setdefault(name, ABSENT)
-        return _shown(
-            session, await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
-        )
+        shown = await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
+        if doubt := doubtful_days(parameters, today_of(services, pipeline)):
+            shown["warnings"].append(f"{doubt}; a run of it needs --force")
+        return _shown(session, shown)
 
 
 def _planned(server: Server, org: str, pipeline: str, words: remote.Words) -> PlanView:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from convergence.domain.step import Applied
+from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters.act import replay_dead_letter
 from convergence.engine.replay import replay
 from convergence.engine.services import Services
@@ -17,7 +18,7 @@ from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import later, unheard
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.parameters import parameter_options, read_parameters
+from convergence.entry.cli.parameters import force_option, parameter_options, read_parameters
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.sandbox import serve
@@ -31,6 +32,7 @@ from convergence.errors import InvalidInput
 @click.option("--latest", is_flag=True, help="Use the pipeline's current file instead of the pinned plan.")
 @click.option("--keep", multiple=True, metavar="STEP", help="Accept what this step wrote with other parameters.")
 @click.option("--again", multiple=True, metavar="STEP", help="Let this step write a second time, whatever it wrote.")
+@force_option
 @click.option("--wait/--no-wait", default=True, help="Without waiting, `convergence resume` does the work later.")
 @click.pass_obj
 def command(
@@ -42,6 +44,7 @@ def command(
     latest: bool,
     keep: Sequence[str],
     again: Sequence[str],
+    force: bool,
     wait: bool,
 ) -> int:
     """Replay a failed or cancelled RUN, or the run of a DEAD_LETTER. Finished steps are not repeated.
@@ -56,8 +59,8 @@ def command(
     words, applied = (given, variables, files), _applied(keep, again)
     server = session.server(writes=True)
     if server is not None:
-        return remote.replay(session, server, name, words, latest=latest, applied=applied, wait=wait)
-    return session.go(_replay(session, name, words, latest=latest, applied=applied, wait=wait))
+        return remote.replay(session, server, name, words, latest=latest, applied=applied, wait=wait, force=force)
+    return session.go(_replay(session, name, words, latest=latest, applied=applied, wait=wait, force=force))
 
 
 def _applied(keep: Sequence[str], again: Sequence[str]) -> dict[str, Applied]:
@@ -74,6 +77,7 @@ async def _replay(
     latest: bool,
     applied: Mapping[str, Applied],
     wait: bool,
+    force: bool,
 ) -> int:
     rows = Rows()
     with session.reading() as services:
@@ -84,6 +88,8 @@ async def _replay(
         if any(words):
             loaded = services.catalog.get(old.pipeline)
             edited = read_parameters(loaded.path, loaded.pipeline.parameters, *words, ask=False)
+        if not force:
+            check_days(services, old.pipeline, edited or {})
     async with session.writing(f"replay {run_id}", rows) as writer, AsyncExitStack() as stack:
         await serve(session.installation, session.out, [old], stack)
         working = writer if wait else unheard(writer)

@@ -9,11 +9,13 @@ from typing import Any, Final
 import click
 
 from convergence.domain.status import RunStatus
+from convergence.engine.check_days import check_days
 from convergence.engine.dispatch import dispatch
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.run import request_for
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.parameters import force_option
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
@@ -28,6 +30,7 @@ STEP: Final = "calculate_costs"
 @click.option("--to", "last", metavar="DATE", required=True, help="Last day (UTC), included.")
 @click.option("--apply/--dry-run", default=False, help="Write; a dry run, the default, only shows before and after.")
 @click.option("--price-file", metavar="FILE", help="A price list below configs/; the shipped one by default.")
+@force_option
 @click.option("--credential-id", metavar="ID", default="", help="Whose usage, where the org has several credentials.")
 @click.pass_obj
 def command(
@@ -38,6 +41,7 @@ def command(
     last: str,
     apply: bool,
     price_file: str | None,
+    force: bool,
     credential_id: str,
 ) -> int:
     """Price past days of ORG at another price list: before and after, per day and model. Runs genai/reprice/PROVIDER.
@@ -51,13 +55,11 @@ def command(
     if session.server() is not None:
         not_there("show before and after", f"run {pipeline} there: the result of its step {STEP} holds both")
     session.check_configs()
+    parameters: dict[str, Any] = {"start_date": first, "end_date": last, "apply": apply}
     with session.reading() as services:
         services.catalog.get(pipeline)
-    parameters: dict[str, Any] = {
-        "start_date": first,
-        "end_date": last,
-        "apply": apply,
-    }
+        if not force:
+            check_days(services, pipeline, parameters)
     parameters |= {"price_file": price_file} if price_file is not None else {}
     parameters |= {"credential_id": credential_id} if credential_id else {}
     return session.go(_reprice(session, org, pipeline, parameters))

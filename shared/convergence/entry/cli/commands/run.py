@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
-from datetime import date
 from typing import Any
 
 import click
 
+from convergence.engine.check_days import check_days
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
 from convergence.engine.services import Services
@@ -18,7 +18,7 @@ from convergence.entry.cli.demo_sandbox import with_sandbox
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.parameters import check_days, parameter_options, read_pairs, read_parameters
+from convergence.entry.cli.parameters import force_option, parameter_options, read_pairs, read_parameters
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, known_org
 from convergence.ports.bus import RUN_EVENTS, Bus, Message
@@ -32,7 +32,7 @@ from convergence.ports.bus import RUN_EVENTS, Bus, Message
 @click.option(
     "--idempotency-key", metavar="TEXT", help="The same key returns the same run and never starts a second one."
 )
-@click.option("--force", is_flag=True, help="Also for days far in the future, or more than ten years of them.")
+@force_option
 @click.pass_obj
 def command(
     session: Session,
@@ -52,15 +52,17 @@ def command(
       convergence run acme openai/cost/usage_cost -p start_date=2026-11-01 -p end_date=2026-11-07
       convergence run acme openai/auth/setup --secret-from-env api_key=OPENAI_ADMIN_KEY
     """
-    if not force:
-        check_days(read_pairs("-p", given), date.today())  # noqa: DTZ011 - the caller's own day: a slip is far from it
     server = session.server(writes=True)
     if server is not None:
         words = (given, variables, files)
-        return remote.run(session, server, org, pipeline, words, wait=wait, idempotency_key=idempotency_key)
+        return remote.run(
+            session, server, org, pipeline, words, wait=wait, idempotency_key=idempotency_key, force=force
+        )
     session.check_configs()
     with session.reading() as services:  # nothing is locked, created or started for an invalid request
         loaded = services.catalog.get(pipeline)
+        if not force:
+            check_days(services, loaded.path, read_pairs("-p", given))
     parameters = read_parameters(loaded.path, loaded.pipeline.parameters, given, variables, files)
     request = request_for(org, pipeline, parameters, idempotency_key=idempotency_key)
     return session.go(_run(session, request, wait=wait))

@@ -15,7 +15,7 @@ from convergence.entry.cli import remote
 from convergence.entry.cli.commands.run import request_for
 from convergence.entry.cli.csv_file import csv_text
 from convergence.entry.cli.follow import display, follow, report_end
-from convergence.entry.cli.options import Command
+from convergence.entry.cli.options import Command, Day
 from convergence.entry.cli.parameters import read_pairs
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, known_org
@@ -71,16 +71,16 @@ def import_(session: Session, org: str, file: Path, replace: bool) -> int:
 @command.command("remove", cls=Command)
 @click.argument("org")
 @click.argument("subscription_id")
-@click.option("--starts-on", metavar="DATE", default="", help="Only the term that begins on this day.")
+@click.option("--starts-on", type=Day(), metavar="DATE", help="Only the term that begins on this day.")
 @click.pass_obj
-def remove(session: Session, org: str, subscription_id: str, starts_on: str) -> int:
+def remove(session: Session, org: str, subscription_id: str, starts_on: str | None) -> int:
     """Remove a subscription of ORG, or one of its terms. To end it, set ends_on instead.
 
     \b
     Example:
       convergence subscription remove acme design --starts-on 2026-11-01
     """
-    return _edit(session, org, {"action": "remove", "subscription_id": subscription_id, "starts_on": starts_on})
+    return _edit(session, org, {"action": "remove", "subscription_id": subscription_id, "starts_on": starts_on or ""})
 
 
 @command.command("list", cls=Command)
@@ -101,7 +101,7 @@ def _edit(session: Session, org: str, parameters: Mapping[str, str]) -> int:
     server = session.server(writes=True)
     if server is not None:
         words = ([f"{name}={value}" for name, value in parameters.items()], (), ())
-        return remote.run(session, server, org, PIPELINE, words, wait=True, idempotency_key=None)
+        return remote.run(session, server, org, PIPELINE, words, wait=True, idempotency_key=None, force=False)
     session.check_configs()
     return session.go(_run(session, org, parameters))
 

@@ -9,6 +9,7 @@ import click
 
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay
+from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
 from convergence.engine.services import Services
@@ -25,7 +26,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     wanted_of,
 )
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.parameters import read_pairs
+from convergence.entry.cli.parameters import force_option, read_pairs
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session
 
@@ -39,6 +40,7 @@ Act = Callable[[Services, str | None, str], Awaitable[DeadLetterReplay]]
 @click.option("--latest", is_flag=True, help="Use the pipelines' current files instead of the pinned plans.")
 @click.option("--per-minute", type=click.IntRange(1, PER_MINUTE_MAX), default=30, show_default=True)
 @click.option("--failures-max", type=click.IntRange(1), default=10, show_default=True, help="Stop after so many.")
+@force_option
 @click.option("--dry-run", is_flag=True, help="Only count what would be redone and replaced.")
 @click.pass_obj
 def replay_all(session: Session, /, org: str, dry_run: bool, parameters: tuple[str, ...], **given: Any) -> int:
@@ -112,6 +114,8 @@ _change("cancel", replays.cancel_replay, "End REPLAY; replays under way go on.")
 
 
 async def _request(services: Services, org: str, given: Mapping[str, Any]) -> replays.ReplaysRequest:
+    if not given["force"]:
+        check_days(services, given["pipeline"] or "", given["parameters"])
     return replays.ReplaysRequest(
         wanted=await wanted_of(services, org, {**given, "state": DeadLetterState.OPEN.value}),
         parameters=given["parameters"],

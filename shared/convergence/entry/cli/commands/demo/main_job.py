@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from convergence.config.parameters.dates import parse_date
+from convergence.config.parameters.doubts import doubtful_days
 from convergence.domain.quota import Limits
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
@@ -41,6 +42,8 @@ def dates(start: str | None, end: str | None, now: datetime) -> tuple[date, date
         raise InvalidInput(f"--start and --end: each {error}") from error
     if first > last:
         raise InvalidInput(f"the demo's first day {first} is after its last day {last}")
+    if doubt := doubtful_days({"start_date": first.isoformat(), "end_date": last.isoformat()}, today):
+        raise InvalidInput(f"{doubt}; the demo replays figures of days that are over")
     return first, last
 
 
