@@ -61,6 +61,7 @@ def draw(acme: Cli, configs: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
     assert acme("run", "acme", "example/hello", *DAYS).code == 0
     assert acme("run", "acme", "shop/load", *DAYS).code == 1
     assert acme("replay", acme("status", "--json").data["run_id"], "-p", "file=openai/seed/plans.csv").code == 1
+    assert acme("procedures", "sync").code == 0  # else the doctor lists those of this release
     (configs / "shop" / "broken.yml").write_text(BROKEN)
 
     def all_forms(name: str) -> str:

@@ -36,7 +36,7 @@ def command(
     dead letters, indexes, the key, functions and their release, ticks.
 
     \b
-    Examples:
+    Example:
       convergence doctor --url https://convergence.example
       convergence doctor --project my-project
     """
