@@ -15,10 +15,10 @@ from convergence.domain.money import exact_sum
 from convergence.engine.daily_costs import TABLE, daily_costs, renew
 from convergence.engine.services import dataset_of
 from convergence.entry.ui.views.forecast import BY, forecasts
-from convergence.ports.warehouse import Lineage, Scope, Statement
+from convergence.ports.warehouse import Lineage, Load, Scope, Statement
 from tests.unit.entry.ui.charges import RANGE, charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
-from tests.unit.entry.ui.page_shape import check
+from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 FIRST, LAST = date(2026, 11, 1), date(2026, 11, 30)
 # 32 digits: more than Python keeps of a sum unless it is told to.
@@ -250,3 +250,32 @@ def test_raw_rows_are_shown_of_the_orgs_own_tables_only(run_scenario: RunScenari
             await browser.get(f"/ui/acme/costs?{wrong}", 422)
 
     run_scenario(scenario, orgs=("acme", "globex"))
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["script", "attribute", "direction", "long"])
+def test_raw_rows_of_a_provider_leave_the_page_intact(run_scenario: RunScenario, text: str) -> None:
+    async def scenario(api: Api) -> None:
+        services = api.at.services
+        now, table = services.clock.now(), services.schemas.get("openai_usage_daily_raw")
+        dataset = dataset_of(services, "acme")
+        fixed = {column.name: text for column in table.columns if column.type == "STRING"}
+        missing = {
+            column.name: {"DATE": now.date(), "TIMESTAMP": now}.get(column.type, 1)
+            for column in table.columns
+            if column.mode == "REQUIRED" and column.type != "STRING"
+        }
+        row = {name: value for name, value in {**missing, **fixed}.items() if not name.startswith("x_")}
+        stage = services.warehouse.stage(dataset, table, "s1")
+        await stage.write(0, [{**row, "row_id": "r1"}])
+        lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="run_1", ingested_at=now)
+        load = Load(job_id="j1", dataset=dataset, table=table, lineage=lineage, dates=(now.date(),))
+        await services.warehouse.load(load, stage)
+        await charge(api, [{"BilledCost": Decimal(1), "x_SourceTable": table.name, "x_SourceRowId": "r1"}])
+        browser = await Browser.signed_in(api)
+        listed = check(await browser.get(f"/ui/acme/costs/charges?{RANGE}"))
+        (link,) = [value for name, value in listed.attributes if name == "href" and value and "costs/raw" in value]
+        page = await browser.get(str(link))
+        check(page)
+        assert "1 row of" in page
+
+    run_scenario(scenario)

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import re
 
+import pytest
+
+from convergence.domain.records import changed
+from convergence.engine.store import read_all_steps, require_run, step_path, write_run
 from convergence.engine.views.run_search import Search, search_runs
 from convergence.errors import InvalidInput
+from convergence.ports.documents import Replace
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
+from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 FIXED = "openai/seed/model_pricing.csv"
 
@@ -166,5 +172,43 @@ def test_a_cursor_that_is_made_up_is_refused(run_scenario: RunScenario) -> None:
         except InvalidInput:
             return
         raise AssertionError("it was taken")
+
+    run_scenario(scenario)
+
+
+def test_parent_children_schedule_and_backfill_are_linked(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        parent, run_id, child = [(await api.run())["run_id"] for _ in range(3)]
+        stored = await require_run(api.at.services, "acme", run_id)
+        linked = changed(
+            stored.run, parent_run=parent, children=(child,), backfill_id="bf_1", schedule_id="sch_1", epoch=0
+        )
+        await write_run(api.at.services, linked, stored.version)
+        browser = await Browser.signed_in(api)
+        page = await browser.get(f"/ui/acme/runs/{run_id}")
+        for target in (f"runs/{parent}", f"runs/{child}", "pipelines/schedules#bf_1", "pipelines/schedules#sch_1"):
+            assert f'href="/ui/acme/{target}"' in page, target
+        await browser.get(f"/ui/acme/runs/{parent}")
+        await browser.get(f"/ui/acme/runs/{child}")
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("text", HOSTILE, ids=["script", "attribute", "direction", "long"])
+def test_what_a_processor_returns_leaves_the_page_intact(run_scenario: RunScenario, text: str) -> None:
+    async def scenario(api: Api) -> None:
+        services, run_id = api.at.services, (await api.run())["run_id"]
+        run = (await require_run(services, "acme", run_id)).run
+        step, version = (await read_all_steps(services, run))["look"]
+        returned = {"files": [text], text[:200]: {text[:200]: text}, "rows_written": 1}
+        moves = [*step.transitions, (step.transitions[-1][0], step.status.value, text)]
+        spoiled = changed(step, result=returned, transitions=tuple(moves))
+        await services.documents.commit([Replace(step_path(run, "look"), version, spoiled.to_data())])
+        browser = await Browser.signed_in(api)
+        page = await browser.get(f"/ui/acme/runs/{run_id}?step=look")
+        check(page)
+        assert "rows_written" in page
+        file = await browser.client.get(f"/ui/acme/runs/{run_id}/steps/look.json")
+        assert (file.headers["content-type"], file.json()["result"]["files"]) == ("application/json", [text])
 
     run_scenario(scenario)
