@@ -59,7 +59,7 @@ emulators: $(VENV)/dev ## Install emulators of Google's services in a separate e
 referees: $(VENV)/dev ## Install the public validators of FOCUS in a separate environment (needs Python 3.12)
 	@$(BIN)/python -m tests.referees.environment
 
-up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, five functions, the demo; ARGS=--once stops after it
+up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, six functions, the demo; ARGS=--once stops after it
 	@PYTHONPATH=shared $(BIN)/python -m tests.emulators.up $(ARGS)
 
 prices: $(VENV)/dev ## Regenerate the seeded price lists from the published one

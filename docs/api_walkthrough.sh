@@ -1,6 +1,6 @@
 #!/bin/sh
 # A tour of the REST API with nothing but curl: onboarding, integration, run, status, logs, cancel, replay, schedules,
-# backfills, dead letters, quota.
+# backfills, dead letters, webhooks, quota.
 #
 #   CONVERGENCE_ROOT_KEY=$(head -c 32 /dev/urandom | base64) convergence serve      # one terminal, the same key below
 #   python -m convergence.sandbox                                             # another: a provider, it prints its key
@@ -87,6 +87,16 @@ look "/dead-letters/$ORG/$LETTER" | cut -c 1-300
 call POST "/dead-letters/$ORG/replays?dry_run=true" '{"newer_than": "1h"}'
 answer=$(call POST "/dead-letters/$ORG/$LETTER/discard" '{"reason": "the address was a mistake"}')
 case $answer in *'"state":"discarded"'*) ;; *) fail "$answer" ;; esac
+
+step 'Webhooks: the secret is shown once; a test event to a port where nothing listens; what was sent; away with it'
+answer=$(call POST "/webhooks/$ORG" '{"url": "http://127.0.0.1:9/hook", "events": ["run.failed"]}')
+HOOK=$(field "$answer" webhook_id)
+case $answer in *'"secret":"whsec_'*) ;; *) fail "$answer" ;; esac
+is "$(call POST "/webhooks/$ORG/$HOOK/test")" failed
+look "/webhooks/$ORG/deliveries?webhook=$HOOK"
+call POST "/webhooks/$ORG/$HOOK/rotate" '{"overlap_hours": 1}' | cut -c 1-100
+call DELETE "/webhooks/$ORG/$HOOK"
+case $(call POST "/webhooks/$ORG" '{"url": "https://10.0.0.1/"}') in *'private address'*) ;; *) fail "a private address" ;; esac
 
 step 'Quota: STARTER has six runs a day; the next one is a 429'
 answer=

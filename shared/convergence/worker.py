@@ -18,6 +18,7 @@ from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.tick import admit_due, fire_schedules
 from convergence.engine.topic_handlers import handlers
+from convergence.engine.webhooks.send import hint_due
 from convergence.errors import Transient
 from convergence.ports.bus import (
     DEAD_LETTER,
@@ -25,6 +26,7 @@ from convergence.ports.bus import (
     QUEUE_CHANGED,
     RUN_EVENTS,
     STEP_READY,
+    WEBHOOK_READY,
     DeliveringBus,
     Message,
     RetryPolicy,
@@ -68,6 +70,7 @@ class LocalWorker:
         bus.subscribe(STEP_READY, handler[STEP_READY], RetryPolicy(), outstanding_max=steps_max)
         bus.subscribe(DISPATCH, handler[DISPATCH], RetryPolicy())
         bus.subscribe(QUEUE_CHANGED, handler[QUEUE_CHANGED], RetryPolicy(), outstanding_max=16)
+        bus.subscribe(WEBHOOK_READY, handler[WEBHOOK_READY], RetryPolicy(), outstanding_max=32)
         self._schedules = schedules
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
@@ -188,4 +191,5 @@ class LocalWorker:
             await self._sync()
             await fire_schedules(self.services)
         await admit_due(self.services)
+        await hint_due(self.services)
         await sweep_due(self.services)

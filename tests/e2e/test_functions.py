@@ -28,6 +28,7 @@ TOPICS = {
     "dead_letter": "dead-letter",
     "scheduler": "tick",
     "notifier": "run-events",
+    "webhook": "webhook-ready",
 }
 
 

@@ -1,4 +1,4 @@
-"""The whole of Google Cloud that the product uses, on loopback: servers, five functions, subscriptions that push."""
+"""The whole of Google Cloud that the product uses, on loopback: servers, six functions, subscriptions that push."""
 
 from __future__ import annotations
 

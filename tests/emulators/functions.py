@@ -1,4 +1,4 @@
-"""The five functions as they are deployed: processes of functions-framework on loopback."""
+"""The six functions as they are deployed: processes of functions-framework on loopback."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Final
 import httpx
 
 ROOT: Final = Path(__file__).parents[2]
-NAMES: Final = ("dispatcher", "step", "dead_letter", "scheduler", "notifier")
+NAMES: Final = ("dispatcher", "step", "dead_letter", "scheduler", "notifier", "webhook")
 PROJECT: Final = "emulated"
 KMS_KEY: Final = f"projects/{PROJECT}/locations/us/keyRings/convergence/cryptoKeys/credentials"
 _PATIENCE_S: Final = 180.0

@@ -6,8 +6,10 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.finish_run import announce
+from convergence.engine.messages import publish_webhooks_ready
 from convergence.engine.services import Services
 from convergence.engine.store import StoredRun, release_writes, require_run, write_run
+from convergence.engine.webhooks.create import creates, deliveries_of
 from convergence.errors import Conflict
 from convergence.ports.documents import Replace, Write
 
@@ -22,11 +24,13 @@ async def cancel(services: Services, org: str, run_id: str, *, reason: str = "ca
         if stored.run.terminal:
             return stored.run
         cancelled = _cancelled(services, stored.run, reason, services.ids.new("t"))
+        notices = await deliveries_of(services, cancelled)
         try:
-            await write_run(services, cancelled, stored.version, *release_writes(stored.run))
+            await write_run(services, cancelled, stored.version, *release_writes(stored.run), *creates(notices))
         except Conflict:
             continue
         await announce_cancelled(services, cancelled)
+        await publish_webhooks_ready(services.bus, [each.delivery_id for each in notices])
         return cancelled
 
 

@@ -11,7 +11,7 @@ import orjson
 from convergence.domain.status import StepStatus
 from convergence.domain.times import to_text
 from convergence.engine.finish_run import fail_run
-from convergence.engine.messages import QUEUE_KIND, StepReady, message
+from convergence.engine.messages import QUEUE_KIND, WEBHOOK_KIND, StepReady, message
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, read_plan, read_run, read_steps, record_id
 from convergence.engine.wake_dependents import wake_dependents
@@ -20,6 +20,7 @@ from convergence.ports.bus import DEAD_LETTER, Ack, Answer, Delivery
 from convergence.ports.documents import Create
 
 _KEPT_BYTES_MAX: Final = 262_144
+_LEFT_TO_THE_TICK: Final = frozenset({"engine", QUEUE_KIND, WEBHOOK_KIND})  # it does what a lost hint was about
 _WHY_MAX: Final = 2_000  # characters: a reason may repeat what the sender wrote, megabytes of it
 
 
@@ -34,7 +35,7 @@ async def on_dead_letter(services: Services, delivery: Delivery) -> Answer:
 
     A step that failed fails its run, a step that is done wakes its dependents, anything else is left to the reconciler.
     """
-    if delivery.message.attributes.get("kind") in {"engine", QUEUE_KIND}:  # the tick does what a lost hint was about
+    if delivery.message.attributes.get("kind") in _LEFT_TO_THE_TICK:
         return Ack()
     if (
         delivery.message.attributes.get("kind") == "dispatch"

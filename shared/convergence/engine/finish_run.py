@@ -14,7 +14,7 @@ from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.chain import chain
-from convergence.engine.messages import publish_events, publish_queue_changed, publish_ready
+from convergence.engine.messages import publish_events, publish_queue_changed, publish_ready, publish_webhooks_ready
 from convergence.engine.services import Services
 from convergence.engine.store import (
     DEAD_LETTERS,
@@ -26,11 +26,12 @@ from convergence.engine.store import (
     write,
     write_run,
 )
+from convergence.engine.webhooks.create import creates, deliveries_of
 from convergence.errors import Conflict
 from convergence.ports.documents import Patch, Where, Write
 
 _TEXT_MAX: Final = 10_000  # characters of an error
-_DEAD_LETTERS_MAX: Final = 90  # of a run that are closed with it: a commit holds 100 documents; one more is replayed
+_DEAD_LETTERS_MAX: Final = 80  # of a run that are closed with it: a commit holds 100 documents; one more is replayed
 _MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
     RunStatus.COMPLETED: frozenset({"on_success", "on_completion", "always"}),
     RunStatus.FAILED: frozenset({"on_failure", "on_completion", "always"}),
@@ -64,8 +65,10 @@ async def _end(
         started = await chain(services, ended, await read_plan(services, run))
         if started.runs:
             ended = changed(ended, children=(*ended.children, *(each.run_id for each in started.runs)))
+        notices = await deliveries_of(services, ended)
+        also = [*release_writes(run), *extra, *done, *started.writes, *creates(notices)]
         try:
-            await write_run(services, ended, version, *release_writes(run), *extra, *done, *started.writes)
+            await write_run(services, ended, version, *also)
         except Conflict:
             again = await read_run(services, run.run_id)
             if again is None or again.run.epoch != run.epoch:
@@ -73,6 +76,7 @@ async def _end(
             run, version = again
             continue
         await announce(services, ended)
+        await publish_webhooks_ready(services.bus, [each.delivery_id for each in notices])
         if started.runs:
             await publish_events(services.bus, [run_event(each) for each in started.runs])
             await publish_queue_changed(services.bus, ended.org)

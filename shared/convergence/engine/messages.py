@@ -12,7 +12,7 @@ from convergence.domain.events import Event
 from convergence.domain.run import Run
 from convergence.domain.trace import TRACEPARENT, current
 from convergence.errors import InvalidInput
-from convergence.ports.bus import QUEUE_CHANGED, RUN_EVENTS, STEP_READY, Bus, Message
+from convergence.ports.bus import QUEUE_CHANGED, RUN_EVENTS, STEP_READY, WEBHOOK_READY, Bus, Message
 
 SCHEMA_VERSION: Final = "1"
 _SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
@@ -21,6 +21,10 @@ _VERSION: Final = "schema_version"  # attribute; a message without it is of vers
 
 
 QUEUE_KIND: Final = "queue"  # attribute; distinguishes dead letters of this topic from those of steps
+
+
+WEBHOOK_KIND: Final = "webhook"  # as QUEUE_KIND, of the topic `webhook-ready`
+_DELIVERY_ID: Final = re.compile(r"whd_[0-9a-f]{32}")
 
 
 class QueueChanged(NamedTuple):
@@ -46,6 +50,27 @@ class QueueChanged(NamedTuple):
         if run_id and _RUN_ID.fullmatch(run_id) is None:
             raise InvalidInput("not a queue-changed message: run_id is not a run's")
         return cls(org, run_id)
+
+
+class WebhookReady(NamedTuple):
+    """Look at this delivery of an event to a webhook now."""
+
+    delivery_id: str
+
+    def encode(self) -> bytes:
+        """Return the message's data."""
+        return orjson.dumps({"delivery_id": self.delivery_id})
+
+    @classmethod
+    def decode(cls, data: bytes) -> Self:
+        """Parse a message's data. Raises `InvalidInput` for anything that is not one of ours."""
+        try:
+            delivery_id = orjson.loads(data)["delivery_id"]
+        except (orjson.JSONDecodeError, KeyError, TypeError) as error:
+            raise InvalidInput(f"not a webhook-ready message: {error}") from error
+        if not (isinstance(delivery_id, str) and _DELIVERY_ID.fullmatch(delivery_id)):
+            raise InvalidInput("not a webhook-ready message: delivery_id is not a delivery's")
+        return cls(delivery_id)
 
 
 class StepReady(NamedTuple):
@@ -99,6 +124,13 @@ async def publish_ready(bus: Bus, run: Run, step_ids: Iterable[str]) -> None:
 async def publish_queue_changed(bus: Bus, org: str, run_id: str = "") -> None:
     """Hint that a queued run may start now: one was added, or one has ended."""
     await bus.publish(QUEUE_CHANGED, [message(QueueChanged(org, run_id).encode(), org=org, kind=QUEUE_KIND)])
+
+
+async def publish_webhooks_ready(bus: Bus, delivery_ids: Iterable[str]) -> None:
+    """Hint that deliveries of events to webhooks are due; one call for all."""
+    messages = [message(WebhookReady(each).encode(), kind=WEBHOOK_KIND) for each in delivery_ids]
+    if messages:
+        await bus.publish(WEBHOOK_READY, messages)
 
 
 async def publish_events(bus: Bus, events: Iterable[Event]) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import WeakValueDictionary
@@ -60,7 +61,15 @@ INDEXES: Final = (
     Index("dead_letter_replays", ("next_check_at",)),
     Index("dead_letter_replays", ("org", "created_at"), descending=True),
     Index("dead_letter_replays", ("org", "status")),
-    *(Index(name, ("expire_at",)) for name in ("dead_letters", "backfills", "dead_letter_replays")),
+    Index("webhook_deliveries", ("next_attempt_at",)),
+    Index("webhook_deliveries", ("org", "created_at"), descending=True),
+    Index("webhook_deliveries", ("org", "status", "created_at"), descending=True),
+    Index("webhook_deliveries", ("org", "webhook_id", "created_at"), descending=True),
+    Index("webhook_deliveries", ("org", "webhook_id", "status", "created_at"), descending=True),
+    *(
+        Index(name, ("expire_at",))
+        for name in ("dead_letters", "backfills", "dead_letter_replays", "webhook_deliveries")
+    ),
     Index("api_keys", ("org", "created_at")),
     Index("orgs", ("slug",)),
 )
@@ -78,6 +87,7 @@ UNINDEXED: Final = (
     "backfills",
     "dead_letter_replays",
     "webhooks",
+    "webhook_deliveries",
 )
 _PLANS_MAX: Final = 500
 
@@ -121,6 +131,9 @@ class ProcessCache:
         self.routines_failed: set[str] = set()  # procedures whose file is wrong
         self.ticks = Turns()
         self.queues: set[str] = set()  # orgs that are known to have a queue
+        self.webhook_hints: dict[str, datetime] = {}  # deliveries that were hinted at → until when not again
+        self.webhooks_at_work: Counter[str] = Counter()  # webhook → attempts under way in this process
+        self.webhook_outcomes: Counter[str] = Counter()  # delivered, failed, retried
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()

@@ -11,6 +11,7 @@ from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.schedules.fire import Ticked, fire_due
 from convergence.engine.schedules.sync import sync_requested
 from convergence.engine.services import Services
+from convergence.engine.webhooks.send import hint_due
 from convergence.ports.bus import Ack, Answer, Delivery
 
 
@@ -23,6 +24,7 @@ async def on_tick(services: Services, delivery: Delivery) -> Answer:  # noqa: AR
         await fire_schedules(services)
         await reconcile(services)
         await admit_due(services)
+        await hint_due(services)
         await sweep_due(services)
     return Ack()
 

@@ -10,7 +10,8 @@ from convergence.engine.queue.handler import on_queue_changed
 from convergence.engine.services import Services
 from convergence.engine.step.run_step import on_step_ready
 from convergence.engine.tick import on_tick
-from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, TICK, Handler
+from convergence.engine.webhooks.send import on_webhook_ready
+from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, TICK, WEBHOOK_READY, Handler
 
 
 def handlers(services: Services) -> dict[str, Handler]:
@@ -21,4 +22,5 @@ def handlers(services: Services) -> dict[str, Handler]:
         DISPATCH: partial(on_dispatch, services),
         QUEUE_CHANGED: partial(on_queue_changed, services),
         TICK: partial(on_tick, services),
+        WEBHOOK_READY: partial(on_webhook_ready, services),
     }

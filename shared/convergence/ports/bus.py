@@ -13,6 +13,7 @@ AUDIT_EVENTS: Final = "audit-events"
 DISPATCH: Final = "dispatch"
 TICK: Final = "tick"
 QUEUE_CHANGED: Final = "queue-changed"
+WEBHOOK_READY: Final = "webhook-ready"
 
 
 class Message(NamedTuple):

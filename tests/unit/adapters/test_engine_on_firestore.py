@@ -193,8 +193,8 @@ def test_the_bill_of_a_chain_is_that_of_the_design(tmp_path: Path) -> None:
     # The run and the dependency are read; no read is spent on the step's own document, which is not there yet (ADR 16).
     step = {name: (thirty[name] - ten[name]) / 20 for name in STEP}
     assert step == STEP
-    # Start: org and usage read; run, plan and usage written. End: run and usage written; its hint makes the scheduler
-    # read the run and the org's queue. (ADR 6)
+    # Start: org and usage read; run, plan and usage written. End: webhooks read, run and usage written; its hint makes
+    # the scheduler read the run and the org's queue. (ADR 6)
     first = {"reads": 1, "writes": 2, "messages": 1, "hints": 0, "events": 2}  # a root has no dependency
     assert {name: one[name] - first[name] for name in first} == RUN
 

@@ -15,6 +15,7 @@ import pytest
 from convergence.adapters.local.documents.adapter import SqliteDocuments
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
+from convergence.domain.webhook_delivery import DeliveryStatus
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.reconcile import count_unsettled, next_check, reconcile
 from convergence.engine.services import INDEXES, Services
@@ -22,6 +23,8 @@ from convergence.engine.store import read_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
+from convergence.engine.webhooks.log import find_deliveries
+from convergence.engine.webhooks.send import hint_due
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
 from convergence.ports.documents import Create, Index, Order, Where
@@ -116,6 +119,10 @@ async def everything(services: Services) -> None:
     for org in ("acme", None):
         await dead_letters(services, Filter(org=org))
         await dead_letters(services, Filter(org=org, before=services.clock.now(), after=services.clock.now()))
+    await hint_due(services)
+    for webhook_id in (None, "whk_1"):
+        for each in (None, *DeliveryStatus):
+            await find_deliveries(services, "acme", webhook_id=webhook_id, status=each)
     await ApiKeyStore(services.documents, services.clock).all("acme")
     await services.credentials.all("acme", "p")
     await services.orgs.slugs()
@@ -153,7 +160,7 @@ def test_looks_cost_the_same_whatever_has_ended(engine: Engine) -> None:
         nonlocal spent
         spent = 0
         services = engine.services
-        engine.documents.connection.set_progress_handler(count, 10)
+        engine.documents.connection.set_progress_handler(count, 1)
         await next_check(services)
         await reconcile(services)
         await views.history(services, "acme", status="failed")

@@ -15,8 +15,10 @@ from convergence.domain.caps import GLOBAL
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.schedule import Timing
 from convergence.domain.times import to_text
+from convergence.domain.webhook_delivery import DeliveryStatus
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import backfills_of, feed_due
+from convergence.engine.cancel import cancel
 from convergence.engine.dead_letters.feed_replays import feed_replays_due
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.dead_letters.replays import ReplaysRequest, replays_of
@@ -34,10 +36,14 @@ from convergence.engine.schedules.fire import fire_due
 from convergence.engine.schedules.store import schedules_of
 from convergence.engine.schedules.sync import sync_requested
 from convergence.engine.schedules.views import oldest_due, queue_views
+from convergence.engine.step.central_queue import execution_queue
 from convergence.engine.views import runs as views
 from convergence.engine.views.dead_letters import dead_letters
 from convergence.engine.views.quota import quota_view
 from convergence.engine.views.run_search import Search, search_runs
+from convergence.engine.webhooks.change import WebhookChange, create_webhook
+from convergence.engine.webhooks.log import find_deliveries
+from convergence.engine.webhooks.send import hint_due
 from convergence.entry.cli.commands.resume import unfinished
 from convergence.entry.cli.run_ids import find_run
 from convergence.entry.ui.views.admin import scheduler_lag
@@ -46,6 +52,7 @@ from convergence.ports.documents import Patch
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.billing import BillingStore
 from convergence.tenants.schedule_requests import schedule_request
+from convergence.tenants.webhooks import any_webhook_of
 from tests.unit.adapters.firestore_engine import FirestoreEngine
 from tests.unit.engine.works import TWO, failing
 
@@ -56,6 +63,9 @@ QUERIES = {
     "engine/absence.py": 1,  # embedded only, and the query of `next_check`
     "engine/doctor.py": 1,  # the queries of the reconciler and of the tick, with a limit
     "engine/backfills/create.py": 2,
+    "engine/step/central_queue.py": 1,
+    "engine/webhooks/log.py": 1,
+    "engine/webhooks/send.py": 1,
     "engine/backfills/feed.py": 2,
     "engine/dead_letters/feed_replays.py": 1,
     "engine/dead_letters/find.py": 1,
@@ -181,6 +191,25 @@ def test_what_has_expired_is_found_and_removed(engine: FirestoreEngine) -> None:
     engine.run_scenario(scenario)
 
 
+def test_deliveries_to_webhooks_are_found_by_time_and_by_what_they_are(engine: FirestoreEngine) -> None:
+    async def scenario() -> None:
+        services = engine.services
+        engine.bus.detach()
+        hook = (await create_webhook(services, "acme", WebhookChange(url="https://hooks.example.com/"))).webhook
+        await cancel(services, "acme", (await engine.start()).run_id)
+        assert await hint_due(services) == 1
+        for webhook_id in (None, hook.webhook_id):
+            for status in (None, DeliveryStatus.PENDING):
+                found = await find_deliveries(services, "acme", webhook_id=webhook_id, status=status)
+                assert len(found.deliveries) == 1
+            assert not (
+                await find_deliveries(services, "acme", webhook_id=webhook_id, status=DeliveryStatus.FAILED)
+            ).deliveries
+        assert await any_webhook_of(services.documents, ["acme"])
+
+    engine.run_scenario(scenario)
+
+
 def test_requests_of_replays_are_found(engine: FirestoreEngine) -> None:
     engine.works["load_b"] = failing(StepFailed("x"), times=1)
 
@@ -258,6 +287,7 @@ def test_schedules_are_answered(engine: FirestoreEngine) -> None:
 def test_queues_and_caps_are_answered(engine: FirestoreEngine) -> None:
     async def scenario() -> None:
         engine.bus.detach()
+        assert await execution_queue(engine.services, "acme") == []
         services = replace(engine.services, settings=replace(engine.services.settings, runs_max=1))
         for _ in range(2):
             run = (await prepare(services, RunRequest(org="acme", pipeline="p/d/n"))).run

@@ -20,6 +20,7 @@ from convergence.domain.schedule import Blackout, LastSkip, Missed, Overlap, Pri
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
 from convergence.domain.webhook import Webhook, Webhooks, WebhookSecret
+from convergence.domain.webhook_delivery import Attempt, DeliveryStatus, WebhookDelivery
 from convergence.tenants.api_keys import ApiKey
 from convergence.tenants.orgs import Org
 
@@ -57,6 +58,11 @@ RECORDS: list[Record] = [
         },
         token="t",
     ),
+    WebhookDelivery(
+        delivery_id="whd_1", org="acme", webhook_id="whk_1", event_id="r#1", event_type="run.failed", body="{}",
+        created_at=AT, give_up_at=AT, status=DeliveryStatus.FAILED, attempts=2, next_attempt_at=AT, ended_at=AT,
+        log=(Attempt(at=AT, duration_ms=3, status_code=500, error="no"),), expire_at=AT, token="t",
+    ),
     Usage(day="2026-01-02", day_count=1, active={"r": AT}),
     ApiKey(key_id="k", org="acme", name="n", digest="d", scopes=("read",), created_at=AT),
     Schedule(
@@ -86,7 +92,7 @@ RECORDS: list[Record] = [
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
     Schedule: "revision", Backfill: "newest_first", OrgQueue: "admitted", CapShard: "token",
-    Webhooks: "token",
+    Webhooks: "token", WebhookDelivery: "attempts",
 }  # fmt: skip
 
 

@@ -73,6 +73,7 @@ class Engine:
         self.started: list[str] = []
         self.events: list[bytes] = []
         self.dead_letters: list[Message] = []
+        self.http: Callable[[], Any] = _no_http
         keyring = FileKeyring(folder / "key")
         self.services = Services(
             documents=self.documents,
@@ -86,7 +87,7 @@ class Engine:
             orgs=OrgStore(self.documents),
             credentials=CredentialStore(self.documents, keyring, self.clock),
             processor=lambda _: FunctionProcessor(self._work),
-            http=_no_http,
+            http=self._client,
             accounts=lambda: RestAccounts(_no_http, self.clock, SeededIds(Random(0))),
             owner="boot1",
             configs_dir=folder,
@@ -96,6 +97,9 @@ class Engine:
         self.bus.tap(DEAD_LETTER, self.dead_letters.extend)
         self.worker = LocalWorker(self.services, self.bus)
         self._reconciling = False
+
+    def _client(self) -> Any:
+        return self.http()
 
     async def _work(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         self.started.append(context.step_id)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import socket
+
 from tests.unit.entry.conftest import Cli
 
 URL = "https://hooks.example.com/convergence"
@@ -25,6 +27,23 @@ def test_webhooks_are_created_listed_changed_and_deleted(acme: Cli) -> None:
     assert "whsec_" not in shown.out
     assert acme("webhooks", "delete", "acme", name).out == f"deleted {name}\n"
     assert acme("webhooks", "show", "acme", name).code == 2
+
+
+def test_a_test_event_that_nobody_takes_is_in_the_log(acme: Cli) -> None:
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{closed.getsockname()[1]}/"
+    name = acme("--json", "webhooks", "create", "acme", url).data["webhook_id"]
+    tried = acme("webhooks", "test", "acme", name)
+    assert (tried.code, "failed" in tried.out, "cannot be reached (ConnectError)" in tried.out) == (1, True, True)
+    listed = acme("webhooks", "deliveries", "acme", "--status", "failed", "--webhook", name)
+    assert "webhook.test" in listed.out
+    (found,) = acme("--json", "webhooks", "deliveries", "acme").data["deliveries"]
+    shown = acme("--json", "webhooks", "deliveries", "acme", found["delivery_id"]).data
+    assert (shown["event"]["type"], len(shown["log"])) == ("webhook.test", 1)
+    assert "cannot be reached" in acme("webhooks", "deliveries", "acme", found["delivery_id"]).out
+    assert acme("webhooks", "deliveries", "acme", "whd_0").code == 2
+    assert not acme("--json", "webhooks", "deliveries", "acme", "--status", "delivered").data["deliveries"]
 
 
 def test_what_cannot_be_is_refused_with_the_reason(acme: Cli) -> None:

@@ -110,7 +110,7 @@ def test_what_waits_on_threads_holds_up_no_other_request_on_a_machine_of_one_cpu
     assert asyncio.run(asked()).text == "all were there"
 
 
-@pytest.mark.parametrize("name", ["step", "dead_letter", "scheduler", "notifier"])
+@pytest.mark.parametrize("name", ["step", "dead_letter", "scheduler", "notifier", "webhook"])
 def test_a_private_function_has_no_api(deployed: Callable[[str], Deployed], name: str) -> None:
     assert deployed(name).ask("GET", "/api/v1/validator/pipelines").status_code == 404
 

@@ -1,4 +1,4 @@
-"""What the five functions say of themselves."""
+"""What the six functions say of themselves."""
 
 from __future__ import annotations
 
@@ -19,15 +19,29 @@ def functions() -> dict[str, FunctionFile]:
     return {folder.name: read_function(folder) for folder in FOLDERS}
 
 
-def test_there_are_five_functions_and_each_is_twenty_lines_at_most() -> None:
-    assert [folder.name for folder in FOLDERS] == ["dead_letter", "dispatcher", "notifier", "scheduler", "step"]
+def test_there_are_six_functions_and_each_is_twenty_lines_at_most() -> None:
+    assert [folder.name for folder in FOLDERS] == [
+        "dead_letter",
+        "dispatcher",
+        "notifier",
+        "scheduler",
+        "step",
+        "webhook",
+    ]
     for folder in FOLDERS:
         assert len((folder / "main.py").read_text("utf-8").splitlines()) <= 20, folder.name
 
 
 def test_every_topic_of_the_engine_has_exactly_one_function() -> None:
     heard = sorted(trigger.topic for each in functions().values() for trigger in each.triggers)
-    published = {bus.STEP_READY, bus.QUEUE_CHANGED, bus.DEAD_LETTER, bus.RUN_EVENTS, bus.AUDIT_EVENTS}
+    published = {
+        bus.STEP_READY,
+        bus.QUEUE_CHANGED,
+        bus.DEAD_LETTER,
+        bus.RUN_EVENTS,
+        bus.AUDIT_EVENTS,
+        bus.WEBHOOK_READY,
+    }
     assert len(heard) == len(set(heard))
     assert set(heard) == published | {"dispatch", "tick"}
     dead_letters = {trigger.dead_letter_topic for each in functions().values() for trigger in each.triggers}

@@ -253,6 +253,7 @@ class Retention(_Closed):
     runs: Kept = Kept(days=90, at_least=7, at_most=400)
     dead_letters: Kept = Kept(days=90, at_least=7, at_most=400)
     requests: Kept = Kept(days=90, at_least=7, at_most=400)
+    webhook_deliveries: Kept = Kept(days=30, at_least=2, at_most=400)
 
 
 MODELS: Mapping[Kind, type[BaseModel]] = {

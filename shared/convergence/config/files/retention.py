@@ -16,7 +16,7 @@ from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigErrors
 
 FILE = "system/retention.yml"
-RecordKind = Literal["runs", "dead_letters", "requests"]
+RecordKind = Literal["runs", "dead_letters", "requests", "webhook_deliveries"]
 
 
 def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], since: datetime) -> datetime:

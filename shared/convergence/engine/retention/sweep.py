@@ -20,7 +20,8 @@ from convergence.engine.store import DEAD_LETTERS, StoredRun, commit
 from convergence.errors import Conflict
 from convergence.ports.documents import Create, Delete, Document, Order, Replace, Where, Write
 
-STANDING_ALONE: Final = (DEAD_LETTERS, "backfills", "dead_letter_replays")  # documents without children
+# Documents without children.
+STANDING_ALONE: Final = (DEAD_LETTERS, "backfills", "dead_letter_replays", "webhook_deliveries")
 COMMIT_MAX: Final = 100
 _PAGE: Final = 50
 _SWEEP_MAX_S: Final = 10.0

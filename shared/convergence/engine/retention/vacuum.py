@@ -26,6 +26,7 @@ class Survey:
     older_runs: int
     dead_letters: int
     requests: int
+    webhook_deliveries: int
 
 
 async def survey(services: Services) -> Survey:
@@ -36,7 +37,8 @@ async def survey(services: Services) -> Survey:
         runs=await services.documents.count("runs", where=expired),
         older_runs=sum([1 async for _ in _older(services)]),
         dead_letters=alone[DEAD_LETTERS],
-        requests=sum(alone.values()) - alone[DEAD_LETTERS],
+        requests=alone["backfills"] + alone["dead_letter_replays"],
+        webhook_deliveries=alone["webhook_deliveries"],
     )
 
 

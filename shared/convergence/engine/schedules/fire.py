@@ -22,8 +22,9 @@ from convergence.domain.schedule import LastSkip, Priority, Schedule, ScheduleSt
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import appended
+from convergence.domain.webhook_delivery import WebhookDelivery
 from convergence.engine.cancel import announce_cancelled, cancellation
-from convergence.engine.messages import publish_events, publish_queue_changed
+from convergence.engine.messages import publish_events, publish_queue_changed, publish_webhooks_ready
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.queue.waiting import ensure_queues, queued, ready_write
 from convergence.engine.schedules.instants import CronInstants
@@ -31,6 +32,7 @@ from convergence.engine.schedules.lookback import lookback
 from convergence.engine.schedules.store import SCHEDULES, StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import commit, read_run
+from convergence.engine.webhooks.create import creates, deliveries_by_run, of_runs
 from convergence.errors import Conflict, ConvergenceError, NotFound, Transient
 from convergence.ports.documents import Create, Order, Patch, Replace, Where, Write
 from convergence.tenants.orgs import Org, not_runnable
@@ -61,6 +63,7 @@ class _Firing:
     delay: timedelta = timedelta()  # from when the run was due to this decision
     skips: list[Run] = field(default_factory=list)
     cancelled: list[Run] = field(default_factory=list)
+    deliveries: list[WebhookDelivery] = field(default_factory=list)  # of the skips and of what was cancelled
 
 
 async def fire_due(services: Services) -> Ticked:
@@ -96,13 +99,24 @@ async def _decide_page(services: Services, due: Sequence[StoredSchedule], now: d
             firing = await _stopped(services, stored, str(error), now)
         if firing is not None:
             firings.append(firing)
-    alone = [each for each in firings if each.cancelled]
-    together = [each for each in firings if not each.cancelled]
+    firings = await _with_deliveries(services, firings)
+    alone = [each for each in firings if each.cancelled or each.deliveries]
+    together = [each for each in firings if not (each.cancelled or each.deliveries)]
     batches = [[each] for each in alone] + [together[at : at + _BATCH] for at in range(0, len(together), _BATCH)]
     moved = 0
     for batch in batches:
         moved += await _commit(services, batch, done)
     return moved
+
+
+async def _with_deliveries(services: Services, firings: Sequence[_Firing]) -> list[_Firing]:
+    """Return the firings with what webhooks are to hear of their skips and of the runs that they cancel."""
+    ended = [run for firing in firings for run in (*firing.skips, *firing.cancelled)]
+    found = await deliveries_by_run(services, ended)
+    return [
+        replace(firing, deliveries=[one for run in (*firing.skips, *firing.cancelled) for one in found[run.run_id]])
+        for firing in firings
+    ]
 
 
 async def _commit(services: Services, batch: Sequence[_Firing], done: Ticked) -> int:
@@ -136,8 +150,13 @@ async def _after_conflict(services: Services, firing: _Firing, done: Ticked) -> 
 def _without(firing: _Firing, known: set[str]) -> _Firing:
     """Return the firing without what is stored already; nothing is cancelled for a run that is not new."""
     if firing.run is not None and firing.run.path in known:
-        return replace(firing, run=None, writes=[firing.writes[0], *_new(firing.skips, known)], cancelled=[])
-    return replace(firing, writes=[each for each in firing.writes if each.path not in known])
+        firing = replace(firing, run=None, writes=[firing.writes[0], *_new(firing.skips, known)], cancelled=[])
+    new = [run for run in firing.skips if run.path not in known]
+    return replace(
+        firing,
+        writes=[each for each in firing.writes if each.path not in known],
+        deliveries=of_runs(firing.deliveries, [*new, *firing.cancelled]),
+    )
 
 
 def _new(skips: Sequence[Run], known: set[str]) -> list[Create]:
@@ -151,7 +170,7 @@ async def _write(services: Services, batch: Sequence[_Firing]) -> None:
             pools[firing.run.org].add(firing.run.queue.pool)
     await ensure_queues(services, pools)
     marks = [ready_write(org, sorted(names)) for org, names in sorted(pools.items())]
-    writes = [write for firing in batch for write in firing.writes]
+    writes = [write for firing in batch for write in (*firing.writes, *creates(firing.deliveries))]
     await commit(services.documents, [*writes, *marks], batch[0].token)
 
 
@@ -166,6 +185,7 @@ async def _announce(services: Services, batch: Sequence[_Firing], done: Ticked) 
             await announce_cancelled(services, run)
     if events:
         await publish_events(services.bus, events)
+    await publish_webhooks_ready(services.bus, [each.delivery_id for one in batch for each in one.deliveries])
     for org in sorted({firing.run.org for firing in batch if firing.run is not None}):
         await publish_queue_changed(services.bus, org)
 

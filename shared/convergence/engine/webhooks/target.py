@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Final
 
-import httpx
-
 from convergence.domain.addresses import DEFAULT_REACH, LOOPBACK, Reach, check_literal, literal_address
 from convergence.errors import InvalidInput, StepFailed
 
@@ -19,6 +17,8 @@ _INSIDE: Final = (".localhost", ".local", ".internal", ".home.arpa")  # names th
 
 def check_target(url: str, *, production: bool) -> None:
     """Raise `InvalidInput` for an address that no webhook is sent to. The message does not repeat it."""
+    import httpx  # heavy, and most processes store and send nothing
+
     if len(url) > URL_MAX:
         raise InvalidInput(f"the address of a webhook has at most {URL_MAX} characters, this one has {len(url)}")
     try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cache
 from typing import Final
 
@@ -33,6 +33,13 @@ class Metrics:
         self._steps = Counter("convergence_steps", "Moves of steps, by status.", ("status",), registry=self._registry)
         self._retries = Counter("convergence_step_retries", "Steps that rest for another try.", registry=self._registry)
         self._dead = Counter("convergence_dead_letters", "Announced dead letters.", registry=self._registry)
+        self._deliveries = Counter(
+            "convergence_webhook_deliveries",
+            "Attempts to deliver to webhooks, by outcome.",
+            ("outcome",),
+            registry=self._registry,
+        )
+        self._delivered: dict[str, int] = {}
         self._waiting = Gauge("convergence_queue_runs", "Runs that wait in queues.", registry=self._registry)
         self._lag = Gauge(
             "convergence_schedule_lag_seconds", "Age of the oldest undecided firing.", registry=self._registry
@@ -78,6 +85,12 @@ class Metrics:
     def died(self, messages: Sequence[Message]) -> None:
         """Count dead letters, as they are announced."""
         self._dead.inc(len(messages))
+
+    def delivered(self, outcomes: Mapping[str, int]) -> None:
+        """Note how many attempts to deliver to webhooks had which outcome since the process began."""
+        for outcome, count in outcomes.items():
+            self._deliveries.labels(outcome).inc(count - self._delivered.get(outcome, 0))
+            self._delivered[outcome] = count
 
     def queues(self, waiting: int, lag_s: float) -> None:
         """Note how many runs wait, and for how long the oldest firing has been due."""

@@ -43,9 +43,10 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
         filled = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=days)
         real |= {"backfill_id": filled.json()["backfill_id"]}
         hook = await api.ask("POST", "/webhooks/acme", org="acme", json={"url": "https://hooks.example.com/"})
-        real |= {"webhook_id": hook.json()["webhook_id"]}
+        real |= {"webhook_id": hook.json()["webhook_id"], "delivery_id": "whd_0"}
         ghost = real | {
             "webhook_id": "whk_0",
+            "delivery_id": "whd_1",
             "org": "nobody_here",
             "run_id": "run_0",
             "key_id": "key_0",

@@ -2,10 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+import asyncio
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from queue import Queue
+from threading import Thread
+from typing import Any, NamedTuple
 
 import orjson
 
+from convergence.adapters.http.client import StepClient
+from convergence.domain.webhook_delivery import DeliveryStatus
+from convergence.engine.webhooks.send import send_test
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 
 URL = "https://hooks.example.com/convergence"
@@ -97,3 +110,121 @@ def test_read_looks_admin_changes_the_operator_does_both_and_another_org_neither
         assert own.status_code == 404, "an id of another org is not found under the own name"
 
     run_scenario(scenario, orgs=("acme", "globex"))
+
+
+class Received(NamedTuple):
+    """A request that came to the receiver."""
+
+    headers: Message
+    body: bytes
+
+
+@contextmanager
+def receiver(status: int = 204, location: str = "") -> Iterator[tuple[str, Queue[Received]]]:
+    """Yield the address of a server on this machine, and what comes to it."""
+    came: Queue[Received] = Queue()
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.put(Received(self.headers, self.rfile.read(int(self.headers["content-length"]))))
+            self.send_response(status)
+            if location:
+                self.send_header("location", location)
+            self.end_headers()
+
+        def log_message(self, *given: object) -> None: ...
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/hook", came
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
+
+
+def documented_check() -> Callable[..., bool]:
+    """Return the function that the documentation gives to receivers."""
+    page = (Path(__file__).parents[4] / "docs" / "webhooks.md").read_text("utf-8")
+    (code,) = [block for block in re.findall(r"```python\n(.*?)```", page, re.DOTALL) if "def is_genuine" in block]
+    names: dict[str, Any] = {}
+    exec(code, names)
+    found: Callable[..., bool] = names["is_genuine"]
+    return found
+
+
+def test_a_run_is_told_to_a_receiver_that_checks_it_as_the_docs_say(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        is_genuine = documented_check()
+        with receiver() as (url, came):
+            made = await created(api, url=url, events=["run.completed"])
+            run = await api.run()
+            got = await asyncio.to_thread(came.get, timeout=30)
+            header = got.headers["Convergence-Signature"]
+            assert is_genuine(made["secret"], header, got.body)
+            assert not is_genuine(made["secret"], header, got.body + b" ")
+            assert not is_genuine("whsec_other", header, got.body)
+            late = {"now": api.at.services.clock.now().timestamp() + 600}
+            assert not is_genuine(made["secret"], header, got.body, **late), "an old request that is sent again"
+            event = orjson.loads(got.body)
+            assert (event["type"], event["data"]["run_id"]) == ("run.completed", run["run_id"])
+            rotated = (await api.ask("POST", f"/webhooks/acme/{made['webhook_id']}/rotate", org="acme")).json()
+            tried = (await api.ask("POST", f"/webhooks/acme/{made['webhook_id']}/test", org="acme")).json()
+            got = await asyncio.to_thread(came.get, timeout=30)
+            header = got.headers["Convergence-Signature"]
+            assert all(is_genuine(each["secret"], header, got.body) for each in (made, rotated))
+            assert (tried["status"], tried["delivery_id"]) == ("delivered", got.headers["Convergence-Delivery"])
+        listed = (await api.ask("GET", "/webhooks/acme/deliveries?limit=1", org="acme")).json()
+        assert listed["deliveries"][0]["event_type"] == "webhook.test"
+        cursor = {"cursor": listed["cursor"], "limit": 1}
+        more = (await api.ask("GET", "/webhooks/acme/deliveries", org="acme", params=cursor)).json()["deliveries"]
+        assert [(each["event_type"], each["status"]) for each in more] == [("run.completed", "delivered")]
+        shown = await api.ask("GET", f"/webhooks/acme/deliveries/{more[0]['delivery_id']}", org="acme")
+        assert (shown.json()["event"], len(shown.json()["log"])) == (event, 1)
+        foreign = await api.ask("GET", f"/webhooks/globex/deliveries/{more[0]['delivery_id']}", org="globex")
+        assert foreign.status_code == 404
+        counted = (await api.client.get("/metrics")).text
+        assert 'convergence_webhook_deliveries_total{outcome="delivered"} 2.0' in counted
+        assert made["secret"] not in str(api.audited) + shown.text + str(listed)
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
+def test_a_redirect_is_not_followed(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        with receiver() as (inner, came), receiver(307, inner) as (url, first):
+            made = await created(api, url=url)
+            tried = (await api.ask("POST", f"/webhooks/acme/{made['webhook_id']}/test", org="acme")).json()
+            assert tried["last"]["error"] == "the receiver answers 307; redirects are not followed"
+            assert first.qsize() == 1
+            assert came.empty()
+
+    run_scenario(scenario)
+
+
+def test_a_name_that_leads_to_a_private_address_is_not_called(run_scenario: RunScenario) -> None:
+    async def rebound(host: str, port: int) -> list[str]:
+        return ["127.0.0.1"]
+
+    async def scenario(api: Api) -> None:
+        made = await created(api)
+        async with StepClient(rebound) as client:
+            services = replace(api.at.services, http=lambda: client)
+            tried = await send_test(services, "acme", made["webhook_id"])
+        assert (tried.status, tried.log[0].status_code) == (DeliveryStatus.FAILED, None)
+        assert tried.log[0].error == "the host 'hooks.example.com' has a private address"
+
+    run_scenario(scenario)
+
+
+def test_what_was_stored_in_development_is_not_called_in_production(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        with receiver() as (url, came):
+            made = await created(api, url=url)
+            tried = await send_test(replace(api.at.services, env="prod"), "acme", made["webhook_id"])
+            assert tried.log[0].error == "the address of a webhook begins with https://"
+            assert came.empty()
+
+    run_scenario(scenario)

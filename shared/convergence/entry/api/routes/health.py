@@ -44,4 +44,5 @@ async def ready(at: At) -> Json:
 async def metrics(at: At) -> Response:
     """Return metrics for Prometheus."""
     at.metrics.queues(*await at.load.get())
+    at.metrics.delivered(at.services.cache.webhook_outcomes)
     return Response(at.metrics.text(), headers={"content-type": CONTENT_TYPE_LATEST})

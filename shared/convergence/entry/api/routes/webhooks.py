@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
 from convergence.domain.webhook import EVENTS
-from convergence.engine.webhooks import change
+from convergence.domain.webhook_delivery import DeliveryStatus
+from convergence.engine.webhooks import change, log
+from convergence.engine.webhooks.send import send_test
 from convergence.engine.webhooks.target import URL_MAX
 from convergence.engine.webhooks.views import NewWebhookView, WebhookView, new_webhook_view, webhook_view
 from convergence.entry.api.auth import Admin, OrgName, Reader
@@ -21,6 +23,8 @@ from convergence.entry.api.runtime import At
 
 router = APIRouter(prefix="/webhooks", tags=["webhooks"], route_class=StrictRoute)
 WebhookId = Annotated[str, Path(pattern=r"^whk_[0-9a-z]{1,64}$", examples=["whk_0f3a5c7e9b1d24680f3a"])]
+DeliveryId = Annotated[str, Path(pattern=r"^whd_[0-9a-f]{1,64}$", examples=["whd_0f3a5c7e9b1d24680f3a5c7e9b1d2468"])]
+Status = Literal["pending", "delivered", "failed"]
 Event = Annotated[str, Field(max_length=100, examples=["run.failed"])]
 EventList = Annotated[list[Event], Field(min_length=1, max_length=len(EVENTS))]
 
@@ -29,6 +33,13 @@ class WebhookList(TypedDict):
     """The webhooks of an org, the oldest first."""
 
     webhooks: list[WebhookView]
+
+
+class DeliveryList(TypedDict):
+    """Deliveries, the latest event first."""
+
+    deliveries: list[log.DeliveryView]
+    cursor: str | None
 
 
 class WebhookPatch(Asked):
@@ -71,6 +82,29 @@ async def create(org: OrgName, at: At, _: Admin, body: WebhookBody) -> Json:
     return Json(new_webhook_view(*made), status_code=201)
 
 
+@router.get("/{org}/deliveries", response_model=DeliveryList, responses=documented(404))
+async def deliveries(
+    org: OrgName,
+    at: At,
+    _: Reader,
+    webhook: Annotated[str | None, Query(pattern=r"^whk_[0-9a-z]{1,64}$")] = None,
+    status: Annotated[Status | None, Query()] = None,
+    limit: Annotated[int, Query(ge=1, le=200)] = 50,
+    cursor: Annotated[str | None, Query(max_length=2_000)] = None,
+) -> Json:
+    """List what was sent to the webhooks of an org, the latest event first, and what came of it."""
+    await at.services.orgs.get(org)
+    wanted = None if status is None else DeliveryStatus(status)
+    page = await log.find_deliveries(at.services, org, webhook_id=webhook, status=wanted, limit=limit, cursor=cursor)
+    return Json({"deliveries": [log.delivery_view(each) for each in page.deliveries], "cursor": page.cursor})
+
+
+@router.get("/{org}/deliveries/{delivery_id}", response_model=log.DeliveryDetail, responses=documented(404))
+async def delivery(org: OrgName, delivery_id: DeliveryId, at: At, _: Reader) -> Json:
+    """Return a delivery: its attempts with their outcomes, and the event that is sent."""
+    return Json(log.delivery_detail(await log.require_delivery(at.services, org, delivery_id)))
+
+
 @router.get("/{org}/{webhook_id}", response_model=WebhookView, responses=documented(404))
 async def show(org: OrgName, webhook_id: WebhookId, at: At, _: Reader) -> Json:
     """Return a webhook."""
@@ -94,3 +128,9 @@ async def rotate(org: OrgName, webhook_id: WebhookId, at: At, _: Admin, body: Ro
     """Add a secret, shown in this answer only; the one before signs beside it for the overlap."""
     overlap = timedelta(hours=(body or RotateBody()).overlap_hours)
     return Json(new_webhook_view(*await change.rotate_secret(at.services, org, webhook_id, overlap=overlap)))
+
+
+@router.post("/{org}/{webhook_id}/test", response_model=log.DeliveryDetail, responses=documented(404))
+async def test(org: OrgName, webhook_id: WebhookId, at: At, _: Admin) -> Json:
+    """Send a `webhook.test` event now, once; the answer says what came of it."""
+    return Json(log.delivery_detail(await send_test(at.services, org, webhook_id)))

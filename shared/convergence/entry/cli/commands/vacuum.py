@@ -19,7 +19,7 @@ from convergence.entry.cli.session import Session
 @click.option("--dry-run", is_flag=True, help="Only count what would be removed.")
 @click.pass_obj
 def command(session: Session, dry_run: bool) -> int:
-    """Remove runs, dead letters and requests that are kept for long enough, and shrink the state's file.
+    """Remove runs, dead letters, requests and deliveries that are kept for long enough, and shrink the state's file.
 
     \b
     Example:
@@ -35,7 +35,8 @@ def command(session: Session, dry_run: bool) -> int:
         return 0
     would = "would remove" if dry_run else "removed"
     runs = f"{found.runs + found.older_runs:,} runs"
-    session.out.line(f"{would} {runs}, {found.dead_letters:,} dead letters, {found.requests:,} requests")
+    more = f"{found.requests:,} requests, {found.webhook_deliveries:,} deliveries to webhooks"
+    session.out.line(f"{would} {runs}, {found.dead_letters:,} dead letters, {more}")
     session.out.line(f"the state has {size / 2**20:,.1f} MiB")
     return 0
 
