@@ -47,7 +47,7 @@ WRITERS = {
     "adapters/gcp/warehouse/lineage.py": "test_partition_bounds",
     "adapters/gcp/warehouse/stage.py": "staging tables have no partitions",
     "processors/generic/dq_check.py": "test_rows_that_are_set_aside_are_deleted_within_their_days",
-    "processors/focus/publish.py": "test_a_publication_changes_the_days_of_its_run_only",
+    "processors/focus/precedence.py": "test_a_publication_changes_the_days_of_its_run_only",
     "processors/genai/unpriced.py": "org_meta_quarantine_rows",
     "processors/openai/subscriptions.py": "subscriptions",
 }

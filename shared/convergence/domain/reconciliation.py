@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
@@ -20,6 +20,7 @@ from convergence.domain.money import EXACT, exact_sum
 ZERO: Final = Decimal(0)
 TAX: Final = "Tax"
 MATCHED, WITHIN, EXPLAINED, OVER, NOT_COMPARED = "matched", "within", "explained", "over", "not_compared"
+ALL_PROVIDERS: Final = ""  # provider of the comparison with an invoice over charges of several
 NO_CHARGES: Final = ""  # issuer and account of a bill whose credential has no charges, or those of several accounts
 # ISO 4217: how many digits the subunit of a currency has, where it is not two.
 _DIGITS: Final[Mapping[str, int]] = {
@@ -104,11 +105,11 @@ class Reconciled:
             "month": f"{self.subject.month:%Y-%m}",
             **named,
             "rows": self.rows,
-            **{name: _text(getattr(self, name)) for name in amounts},
+            **{name: amount_text(getattr(self, name)) for name in amounts},
             "state": self.state,
-            "reasons": {name: _text(amount) for name, amount in sorted(self.reasons.items())},
-            "computed_tax": _text(self.computed_tax),
-            "invoiced_tax": _text(self.invoiced_tax),
+            "reasons": {name: amount_text(amount) for name, amount in sorted(self.reasons.items())},
+            "computed_tax": amount_text(self.computed_tax),
+            "invoiced_tax": amount_text(self.invoiced_tax),
             "tax_state": self.tax_state,
         }
 
@@ -124,16 +125,16 @@ def reconcile(charges: Sequence[Charged], bills: Sequence[Billed], invoices: Ite
     """Return the answer for everything that was charged, billed or invoiced."""
     providers = {(each.subject.issuer, each.subject.account): each.subject.provider for each in charges}
     accounts: dict[tuple[date, str, str, str], set[Subject]] = defaultdict(set)
-    found: dict[Subject, _Sides] = defaultdict(_Sides)
+    found: defaultdict[Subject, _Sides] = defaultdict(_Sides)
     for charge in charges:
         own = charge.subject
         accounts[own.month, own.provider, charge.credential, own.currency].add(own)
         found[own].charges.append(charge)
     for bill in bills:
         found[_subject_of(bill, accounts)].bills.append(bill)
-    for invoice in invoices:
-        if invoice.status != "Voided":
-            found[_invoiced(invoice, providers)].invoices.append(invoice)
+    counting = [invoice for invoice in invoices if invoice.status != "Voided"]
+    for invoice in counting:
+        found[_invoiced(invoice, providers, found)].invoices.append(invoice)
     return [_reconciled(subject, sides) for subject, sides in sorted(found.items(), key=lambda each: each[0])]
 
 
@@ -206,12 +207,28 @@ def _subject_of(bill: Billed, accounts: Mapping[tuple[date, str, str, str], set[
     return Subject(bill.month, bill.provider, NO_CHARGES, NO_CHARGES, bill.currency)
 
 
-def _invoiced(invoice: Invoice, providers: Mapping[tuple[str, str], str]) -> Subject:
+def _invoiced(
+    invoice: Invoice, providers: Mapping[tuple[str, str], str], found: defaultdict[Subject, _Sides]
+) -> Subject:
+    """Return what an invoice is of: over charges of several providers a subject of its own, with their sides."""
     key = invoice.key
-    return Subject(key.month, providers.get((key.issuer, key.account), ""), key.issuer, key.account, invoice.currency)
+    provider = providers.get((key.issuer, key.account), ALL_PROVIDERS)
+    own = Subject(key.month, provider, key.issuer, key.account, invoice.currency)
+    whole = replace(own, provider=ALL_PROVIDERS)
+    parts = [each for each in found if each.provider and replace(each, provider=ALL_PROVIDERS) == whole]
+    if len(parts) < 2:
+        return parts[0] if parts else own
+    if whole not in found:
+        sides = [found[each] for each in parts]
+        found[whole] = _Sides(
+            charges=[charge for each in sides for charge in each.charges],
+            bills=[bill for each in sides for bill in each.bills],
+        )
+    return whole
 
 
-def _text(amount: Decimal | None) -> str | None:
+def amount_text(amount: Decimal | None) -> str | None:
+    """Return an amount without zeros at its end."""
     if amount is None:
         return None
     text = f"{amount:f}"

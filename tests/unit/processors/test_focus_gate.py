@@ -19,6 +19,7 @@ from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import PARTITION_BY
 from convergence.processors.focus.check import refuse_mistakes
+from convergence.processors.focus.precedence import SUPERSEDED, publishing, setting_aside, tidying
 from convergence.processors.focus.publish import publication, publish
 from convergence.processors.focus.rule_model import compiled
 from convergence.processors.focus.rules import OF_COLUMNS, OF_GROUPS, Rule, load_rules
@@ -268,31 +269,27 @@ def test_every_rule_about_single_rows_finds_the_row_that_breaks_it() -> None:
     assert world(work) == []
 
 
-@pytest.mark.parametrize(
-    ("kind", "takes_over"), [("usage", True), *((kind, False) for kind in ("usage", "seats", "subscriptions", "bill"))]
-)
-def test_a_publication_changes_the_days_of_its_run_only(kind: Kind, takes_over: bool) -> None:
+@pytest.mark.parametrize("kind", ["usage", "seats", "subscriptions", "bill"])
+def test_a_publication_changes_the_days_of_its_run_only(kind: Kind) -> None:
     columns = {"BilledCost": "BIGNUMERIC", "ServiceName": "STRING", "x_pipeline_run_date": "DATE"}
-    sql = publication(CANDIDATES, VISIBLE, columns, Slice(kind, {}), "FALSE", takes_over=takes_over)
-    [(table, tree)] = changes_of(sql)
-    assert table == VISIBLE
-    assert is_bounded(tree, PARTITION_BY)
-    matched = tree.args["on"]
-    bounds = [each for each in matched.find_all(exp.Between) if each.this.name == PARTITION_BY]
-    assert len(bounds) == takes_over
-    assert takes_over or matched.sql() == "FALSE"
+    what = publication(CANDIDATES, VISIBLE, columns, Slice(kind, {}), "FALSE")
+    changes = [change for make in (setting_aside, publishing, tidying) for change in changes_of(make(what))]
+    assert [table for table, _ in changes] == [SUPERSEDED, VISIBLE, SUPERSEDED]
+    assert all(is_bounded(tree, PARTITION_BY) for _, tree in changes)
+    matched = changes[1][1].args["on"]
+    assert [each.this.name for each in matched.find_all(exp.Between)] == [PARTITION_BY]
 
 
 def test_what_a_whole_accounts_bill_says_too_goes_with_the_charges_that_replace_it_or_stays() -> None:
     async def work(context: WorldContext) -> None:
-        gcp = {"x_Provider": "gcp", "x_UsageKind": None}
+        gcp, gemini = {"x_Provider": "gcp", "x_UsageKind": None}, {"x_Provider": "gemini", "x_UsageKind": "bill"}
         await load(context, VISIBLE, [charge(1, **gcp), charge(2, **gcp, ServiceName="BigQuery")])
         context.pipeline_id = "genai"
-        await load(context, CANDIDATES, [charge(3, x_UsageKind="bill", BilledCost=None)])
+        await load(context, CANDIDATES, [charge(3, **gemini, BilledCost=None)])
         with pytest.raises(ConvergenceError, match="BilledCost"):
             await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini"))
         assert await visible(context) == ["c1", "c2"]
-        await load(context, CANDIDATES, [charge(3, x_UsageKind="bill"), charge(4, x_UsageKind="bill")])
+        await load(context, CANDIDATES, [charge(3, **gemini), charge(4, **gemini)])
         assert await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini")) == 2
         assert await visible(context) == ["c2", "c3", "c4"]
 

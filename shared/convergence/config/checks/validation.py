@@ -14,6 +14,7 @@ from convergence.config.checks.processors import Target, check_processors
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
+from convergence.config.files.precedence import load_precedence
 from convergence.config.files.providers import FILE as PROVIDERS_FILE
 from convergence.config.files.providers import load_providers
 from convergence.config.files.table_schema import TableSchemas, load_table_schema, tables_in
@@ -110,6 +111,9 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
     if kind is Kind.PROCEDURE:
         if not file.read_bytes().strip():
             raise ConfigError("the procedure's file is empty", where=name)
+        return
+    if kind is Kind.PRECEDENCE:
+        load_precedence(root)
         return
     source = read_yaml(file.read_bytes(), name)  # JSON is YAML, so its mistakes have lines too
     problems = list(source.problems)

@@ -8,6 +8,8 @@ from typing import Final
 
 _CHECKS: Final = frozenset({"checks", "dq", "dq_checks", "dq_config", "dq_configs"})  # what `dq_config` names
 
+_OF_SYSTEM: Final = frozenset({"providers", "dataset_types", "plans", "retention", "precedence", "publication"})
+
 
 class Kind(StrEnum):
     """What a file is, by its location."""
@@ -21,6 +23,8 @@ class Kind(StrEnum):
     DATASET_TYPES = "dataset_types"
     PLANS = "plans"
     RETENTION = "retention"
+    PRECEDENCE = "precedence"
+    PUBLICATION = "publication"
     TABLE_SCHEMA = "table schema"
     PROCEDURE = "procedure"
     OTHER = "other"  # seeds, migrations, checks of data, notes: not checked here
@@ -37,8 +41,7 @@ def kind_of(path: PurePath) -> Kind:
     if parts[0] == "notifications" and len(parts) == 2 and suffix == ".json":
         return Kind.NOTIFICATIONS
     if parts[0] == "system" and yaml:
-        named = len(parts) == 2 and path.stem in {"providers", "dataset_types", "plans", "retention"}
-        return Kind(path.stem) if named else Kind.OTHER
+        return Kind(path.stem) if len(parts) == 2 and path.stem in _OF_SYSTEM else Kind.OTHER
     if parts[1:] == ("provider.yml",):
         return Kind.PROVIDER
     if suffix == ".json" and not {"schemas", "seed"}.isdisjoint(parts[:-1]):

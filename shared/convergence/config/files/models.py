@@ -22,6 +22,7 @@ class _Open(BaseModel):
     model_config = ConfigDict(frozen=True, extra="allow", strict=True)
 
 
+_MONTH = r"^[0-9]{4}-(0[1-9]|1[0-2])$"
 _Texts = Annotated[tuple[str, ...], Field(strict=False)]
 
 
@@ -168,6 +169,7 @@ class ProviderLine(_Open):
     # Parameters that point its pipelines to the sandbox (`convergence.sandbox.parameters`).
     sandbox: Mapping[str, str | bool] = Field(default_factory=dict)
     focus: FocusNames | None = None
+    services: _Texts = ()  # further names of services in its charges, which `system/precedence.yml` may use
 
 
 class Provider(ProviderLine):
@@ -256,6 +258,62 @@ class Retention(_Closed):
     webhook_deliveries: Kept = Kept(days=30, at_least=2, at_most=400)
 
 
+class PrecedenceSource(_Closed):
+    """One of the sources of a rule: charges of a provider, of all services or of these."""
+
+    provider: str = Field(min_length=1, max_length=100)
+    services: Annotated[_Texts, Field(max_length=100)] = ()
+
+
+class PrecedenceRule(_Closed):
+    """Sources that report the same cost, the one that counts first. `from` and `to`: first and last month."""
+
+    name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,59}$")
+    match: Annotated[tuple[Literal["account", "day", "month"], ...], Field(strict=False)] = ("account", "day")
+    from_: str = Field(default="0001-01", alias="from", pattern=_MONTH)
+    to: str = Field(default="9999-12", pattern=_MONTH)
+    sources: Annotated[tuple[PrecedenceSource, ...], Field(strict=False, max_length=20)]
+
+    @model_validator(mode="after")
+    def _can_be_compared(self) -> PrecedenceRule:
+        if len(self.sources) < 2:
+            raise ValueError(f"the rule {self.name} has at least two sources")
+        if ("day" in self.match) == ("month" in self.match) or len(set(self.match)) != len(self.match):
+            raise ValueError(f"the rule {self.name}: match has either day or month, and account or not, each once")
+        if self.from_ > self.to:
+            raise ValueError(f"the rule {self.name} ends in {self.to}, before it begins in {self.from_}")
+        if len({bool(source.services) for source in self.sources}) > 1:
+            raise ValueError(f"the rule {self.name}: either all sources name their services, or none does")
+        return self
+
+
+class Precedence(_Closed):
+    """`system/precedence.yml`: whose charges count where two sources report the same cost."""
+
+    precedence: Annotated[tuple[PrecedenceRule, ...], Field(strict=False, max_length=200)] = ()
+
+    @model_validator(mode="after")
+    def _rules_differ(self) -> Precedence:
+        names = [rule.name for rule in self.precedence]
+        twice = sorted({name for name in names if names.count(name) > 1})
+        if twice:
+            raise ValueError(f"the names of rules must differ: {', '.join(twice)}")
+        return self
+
+
+class PublicationAnswers(_Closed):
+    """What becomes of closed periods that are not reconciled."""
+
+    over: Literal["blocked", "published"] = "blocked"
+    not_compared: Literal["blocked", "published"] = "blocked"
+
+
+class Publication(_Closed):
+    """`system/publication.yml`: which billing periods `cost_data_published` shows."""
+
+    publish: PublicationAnswers = PublicationAnswers()
+
+
 MODELS: Mapping[Kind, type[BaseModel]] = {
     Kind.ALERTS: Alerts,
     Kind.NOTIFIER: Notifier,
@@ -265,4 +323,6 @@ MODELS: Mapping[Kind, type[BaseModel]] = {
     Kind.DATASET_TYPES: DatasetTypes,
     Kind.PLANS: Plans,
     Kind.RETENTION: Retention,
+    Kind.PRECEDENCE: Precedence,
+    Kind.PUBLICATION: Publication,
 }

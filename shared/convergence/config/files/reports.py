@@ -1,4 +1,7 @@
-"""Reports as files: `configs/system/reports/*.sql`, one SELECT each, without parameters, so that each can be a view."""
+"""Reports as files: `configs/system/reports/*.sql`, one SELECT each, without parameters, so that each can be a view.
+
+`configs/system/views/*.sql` are alike; they are views of each org, under their own names.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.errors import InvalidInput, NotFound, did_you_mean
 
 FOLDER: Final = "system/reports"
+VIEWS: Final = "system/views"
 _TABLE: Final = re.compile(r"\{dataset\}\.(\w+)")
 
 
@@ -34,7 +38,11 @@ class Report:
 
     def view(self, *where: str) -> str:
         """Return the statement that makes it the view `report_{name}` of a project and dataset."""
-        return f"CREATE OR REPLACE VIEW {bigquery_name(*where, f'report_{self.name}')} AS\n{self.sql(*where)}"
+        return self.view_named(f"report_{self.name}", *where)
+
+    def view_named(self, name: str, *where: str) -> str:
+        """Return the statement that makes it a view of this name."""
+        return f"CREATE OR REPLACE VIEW {bigquery_name(*where, name)} AS\n{self.sql(*where)}"
 
 
 def load_reports(configs_dir: Path) -> dict[str, Report]:
@@ -44,6 +52,11 @@ def load_reports(configs_dir: Path) -> dict[str, Report]:
         InvalidInput: a file does not begin with a line `-- what the report shows`.
     """
     return {file.stem: _report(file) for file in sorted(own_or_shipped(configs_dir, FOLDER).glob("*.sql"))}
+
+
+def load_views(configs_dir: Path) -> dict[str, Report]:
+    """Return the statements of views by name. Raises what `load_reports` raises."""
+    return {file.stem: _report(file) for file in sorted(own_or_shipped(configs_dir, VIEWS).glob("*.sql"))}
 
 
 def find_report(configs_dir: Path, name: str) -> Report:

@@ -2,9 +2,9 @@
 
 Three forms are read: BigQuery's plain list of fields; an object with `description`, `partition_by` (or
 `time_partitioning`), `cluster_by` (or `clustering`), `current_by` (columns that part the view `{table}_current`),
-`also_named` (further names of the table, each a view of it) and `fields`, or `nullable_copy_of` (a table of the same
-folder: its fields, none of them REQUIRED); and the older `{version, inherits, schemas: {table: {fields}}}`, several
-tables in one file, of which one may inherit the fields of others.
+`also_named` (further names of the table, each a view of it) and `fields`, in front of which `nullable_copy_of` (path
+of another table) puts those of that one, none of them REQUIRED; and the older `{version, inherits, schemas: {table:
+{fields}}}`, several tables in one file, of which one may inherit the fields of others.
 """
 
 from __future__ import annotations
@@ -105,7 +105,8 @@ def load_table_schema(path: Path, name: str | None = None) -> TableSchema:
         _check_keys(data, _TABLE_KEYS, where=path.name)
         fields = data.get("fields", data.get("schema"))
         if isinstance(other := data.get("nullable_copy_of"), str):
-            fields = [{**field, "mode": "NULLABLE"} for field in _json(path.with_name(f"{other}.json"))["fields"]]
+            copied = [{**field, "mode": "NULLABLE"} for field in _json(path.parent / f"{other}.json")["fields"]]
+            fields = [*copied, *(fields or [])]
     if not isinstance(fields, list) or not fields:
         raise ConfigError("a list of fields is expected, or an object with `fields`", where=path.name)
     columns = _columns(fields, where=path.name, path="")

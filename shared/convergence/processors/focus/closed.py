@@ -20,8 +20,8 @@ async def refuse_changes(
 ) -> None:
     """Raise `PeriodClosed` when charges that come are not those that go, in a period that is closed.
 
-    `coming` and `going`: FROM and WHERE of the two, with the parameters `given`. A run that brings the same charges
-    again is fine.
+    `coming` and `going`: queries of the two, with the parameters `given`. A run that brings the same charges again is
+    fine.
     """
     keys = [period.key for period in await context.billing_periods() if period.status == "Closed"]
     closed = {(key.month, key.issuer, key.account): key for key in keys}
@@ -44,7 +44,7 @@ async def refuse_changes(
 def _differences(coming: str, going: str, names: Sequence[str]) -> str:
     """Return the query that counts, by period, the charges that are on one side only."""
     quoted = ", ".join(map(bigquery_name, names))
-    sides = [f"SELECT {quoted}, COUNT(*) AS x_times {rows} GROUP BY {quoted}" for rows in (coming, going)]
+    sides = [f"SELECT {quoted}, COUNT(*) AS x_times FROM ({rows}) GROUP BY {quoted}" for rows in (coming, going)]
     one_sided = " UNION ALL ".join(
         f"SELECT * FROM (SELECT * FROM ({first}) EXCEPT DISTINCT SELECT * FROM ({second}))"
         for first, second in (sides, sides[::-1])

@@ -15,6 +15,7 @@ from typing import Final, Literal
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.focus.precedence import SUPERSEDED
 
 Kind = Literal["usage", "seats", "subscriptions", "bill"]
 _OF_DAYS: Final = "{row}.x_org_slug = @org_slug AND {row}.x_pipeline_run_date BETWEEN @first_day AND @last_day"
@@ -81,11 +82,14 @@ async def slice_of(
         "first_month": Parameter("DATE", context.start_date.replace(day=1)),
         "last_month": Parameter("DATE", context.end_date),
     }
+    tables = [candidates, table]
+    if await context.warehouse.columns(SUPERSEDED):
+        tables.append(SUPERSEDED)
     # Charges of a period may lie on days before or behind it; a change has to name the days that it reaches.
     days = " UNION ALL ".join(
         f"SELECT t.x_pipeline_run_date AS day FROM {bigquery_name(name)} AS t"
         f" WHERE t.x_org_slug = @org_slug AND {_OF_BILL.format(row='t')}"
-        for name in (candidates, table)
+        for name in tables
     )
     sql = f"SELECT MIN(day) AS first_day, MAX(day) AS last_day FROM ({days})"
     named = Slice(kind, given).parameters(sql)

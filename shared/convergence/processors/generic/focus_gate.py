@@ -16,7 +16,8 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.focus.check import Outcome, Verdict, check, refuse_mistakes
-from convergence.processors.focus.publish import publish
+from convergence.processors.focus.precedence import SUPERSEDED
+from convergence.processors.focus.publish import count, publish
 from convergence.processors.focus.rules import RuleSet, load_rules
 from convergence.processors.focus.settings import GateSettings
 from convergence.processors.focus.slices import Slice, slice_of
@@ -70,6 +71,7 @@ class GateProcessor:
             "rows_processed": verdict.rows,
             "rows_written": rows,
             "rows_quarantined": rows_aside,
+            "rows_superseded": await count(context, SUPERSEDED, chosen),
             "table": table,
             "focus": _summary(verdict, rules, provider),
             "warnings": [f"FOCUS {_named(each)}" for each in warned[:SHOWN_MAX]],

@@ -1,0 +1,72 @@
+"""`system/precedence.yml`: what is not known, or says two things at once, is refused with file and line."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from convergence.config.checks.validation import validate
+from convergence.config.files.precedence import load_precedence
+from convergence.errors import ConfigErrors
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+GOOD = """
+  - name: bedrock
+    from: 2026-01
+    to: 2026-06
+    sources:
+      - {provider: aws, services: [Amazon Bedrock, AmazonBedrock]}
+      - {provider: anthropic, services: [Anthropic API]}
+"""
+
+
+def folder(root: Path, rules: str) -> Path:
+    (root / "system").mkdir(exist_ok=True)
+    shutil.copy(CONFIGS / "system/providers.yml", root / "system/providers.yml")
+    (root / "system/precedence.yml").write_text(f"precedence:{rules}")
+    return root
+
+
+@pytest.mark.parametrize(
+    ("rules", "where", "message"),
+    [
+        (GOOD.replace("aws", "awss"), "6:", "no provider is called 'awss'. Did you mean 'aws'?"),
+        (GOOD.replace("Anthropic API", "Antropic API"), "7:", "knows no service 'Antropic API' of anthropic. Did you"),
+        (GOOD.replace("AmazonBedrock", "S3"), "6:", "knows no service 'S3' of aws"),
+        (GOOD + GOOD.replace("bedrock", "other").replace("2026-01", "2026-06"), "12:", "in bedrock and other"),
+        (GOOD + GOOD.replace("2026-01", "2026-07").replace("2026-06", "2026-12"), "1:", "names of rules must differ"),
+        (GOOD.replace("2026-06", "2025-06"), "2:", "ends in 2025-06, before it begins"),
+        (GOOD.replace("from: 2026-01", "from: 2026-13"), "3:", "from"),
+        (GOOD.replace("from: 2026-01", "match: [day, month]"), "2:", "either day or month"),
+        (GOOD.replace(", services: [Anthropic API]", ""), "2:", "either all sources name their services"),
+        ("\n  - {name: one, sources: [{provider: aws}]}", "2:", "at least two sources"),
+        (GOOD.replace("from:", "since:"), "3:", "'since' is not known here"),
+    ],
+)
+def test_mistakes_are_refused_with_their_line(rules: str, where: str, message: str, tmp_path: Path) -> None:
+    root = folder(tmp_path, rules)
+    with pytest.raises(ConfigErrors) as refused:
+        load_precedence(root)
+    problems = refused.value.problems
+    assert message in str(problems[0])
+    assert str(problems[0].where).startswith(f"system/precedence.yml:{where}")
+    assert list(map(str, validate(root, [root / "system/precedence.yml"]).problems)) == list(map(str, problems))
+
+
+def test_one_service_may_have_a_rule_after_the_other(tmp_path: Path) -> None:
+    later = GOOD.replace("bedrock", "later").replace("2026-01", "2026-07").replace("2026-06", "2026-12")
+    rules = load_precedence(folder(tmp_path, GOOD + later)).precedence
+    assert [(rule.name, rule.from_, rule.to) for rule in rules] == [
+        ("bedrock", "2026-01", "2026-06"),
+        ("later", "2026-07", "2026-12"),
+    ]
+
+
+def test_the_shipped_rules_hold_also_beside_another_registry(tmp_path: Path) -> None:
+    shipped = load_precedence(CONFIGS)
+    (tmp_path / "system").mkdir()
+    (tmp_path / "system/providers.yml").write_text("providers: {}")
+    assert load_precedence(tmp_path) == shipped
+    assert [source.provider for source in shipped.precedence[0].sources] == ["vertex", "gemini", "gcp"]
