@@ -16,6 +16,7 @@ from convergence.errors import InvalidInput
 
 TEXT_MAX: Final = 500  # characters of a name, an id or a reason
 YEARS: Final = (1970, 2999)
+MONTHS_MAX: Final = 120  # that are asked for at once
 CHANGES_MAX: Final = 100  # of a period that are kept
 Status = Literal["Open", "Closed"]
 
@@ -119,6 +120,15 @@ def month_of(text: str) -> date:
     if not YEARS[0] <= month.year <= YEARS[1]:
         raise InvalidInput(f"{text[:50]!r}: months are of the years {YEARS[0]} to {YEARS[1]}")
     return month
+
+
+def months(first: date, last: date) -> list[date]:
+    """Return the first days of the months from `first` to `last`. Raises `InvalidInput` for none or too many."""
+    count = (last.year - first.year) * 12 + last.month - first.month + 1
+    if not 1 <= count <= MONTHS_MAX:
+        raise InvalidInput(f"1 to {MONTHS_MAX} months are taken at once, not those from {first:%Y-%m} to {last:%Y-%m}")
+    start = first.year * 12 + first.month - 1
+    return [date(number // 12, number % 12 + 1, 1) for number in range(start, start + count)]
 
 
 def check_text(text: str, what: str) -> None:

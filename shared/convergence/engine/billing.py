@@ -1,12 +1,16 @@
-"""Invoices are checked against the charges of their period before they are recorded."""
+"""Periods and invoices change, and with them what is published.
+
+Invoices are checked against the charges of their period before they are recorded.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Final
 
-from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
 from convergence.domain.invoices import Invoice
+from convergence.engine.publication import publish_periods
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter, Scope, Statement
@@ -43,12 +47,31 @@ async def record_invoices(services: Services, org: str, invoices: Sequence[Invoi
                 " stored"
             )
     await store.add(org, invoices)
+    await publish_periods(services, org, [invoice.key.month for invoice in invoices])
+
+
+async def void_invoice(services: Services, org: str, issuer: str, invoice_id: str) -> Invoice:
+    """Let an invoice count no more. Raises `NotFound`."""
+    invoice = await BillingStore(services.documents).void(org, issuer, invoice_id, services.clock.now())
+    await publish_periods(services, org, [invoice.key.month])
+    return invoice
+
+
+async def move_period(services: Services, org: str, key: PeriodKey, change: Change) -> BillingPeriod:
+    """Open or close a period. What fails afterwards leaves it moved: the same call again completes it.
+
+    Raises what `BillingStore.move` raises.
+    """
+    period = await BillingStore(services.documents).move(org, key, change)
+    await publish_periods(services, org, [key.month])
+    return period
 
 
 async def _currencies(services: Services, org: str, key: PeriodKey) -> list[str]:
     """Return the currencies that charges of a period have."""
     dataset = dataset_of(services, org)
-    await services.warehouse.ensure_table(dataset, services.schemas.get(CHARGES))
+    if not await services.warehouse.columns(dataset, CHARGES):
+        return []
     values = {
         "issuer": Parameter("STRING", key.issuer),
         "account": Parameter("STRING", key.account),

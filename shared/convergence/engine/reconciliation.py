@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Final
 
 from convergence.domain.reconciliation import Billed, Charged, Reconciled, Subject, reconcile
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import InvalidInput
-from convergence.ports.warehouse import Parameter, QueryResult, Scope, Statement
+from convergence.ports.warehouse import Parameter, Row, Scope, Statement
 from convergence.tenants.billing import BillingStore
 
 ROWS_MAX: Final = 10_000
-TABLES: Final = ("cost_data_standard_1_3", "org_cost_tracking")
+CHARGES: Final = "cost_data_standard_1_3"
+TRACKING: Final = "org_cost_tracking"
 # By start first, then by month: a function of each charge's time costs more than all else.
 _CHARGES: Final = """
 SELECT
@@ -54,17 +56,6 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
     Raises `InvalidInput` when there are more groups than `ROWS_MAX`.
     """
     dataset = dataset_of(services, org)
-    for table in TABLES:
-        await services.warehouse.ensure_table(dataset, services.schemas.get(table))
-    days = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
-
-    async def ask(sql: str) -> QueryResult:
-        statement = Statement(sql, days, scope=Scope(dataset=dataset), rows_max=ROWS_MAX)
-        found = await services.warehouse.query(statement)
-        if len(found.rows) == ROWS_MAX:
-            raise InvalidInput(f"the months have {ROWS_MAX:,} groups of charges or more: ask for fewer months")
-        return found
-
     charges = [
         Charged(
             subject=Subject(row["month"], row["provider"], row["issuer"], row["account"], row["currency"]),
@@ -73,7 +64,7 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
             rows=row["charges"],
             cost=row["cost"],
         )
-        for row in (await ask(_CHARGES)).rows
+        for row in await read_all(services, dataset, CHARGES, _CHARGES, first, last)
     ]
     bills = [
         Billed(
@@ -85,7 +76,21 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
             cost=row["cost"],
             difference=row["difference"],
         )
-        for row in (await ask(_BILLS)).rows
+        for row in await read_all(services, dataset, TRACKING, _BILLS, first, last)
     ]
     invoices = await BillingStore(services.documents).invoices(org)
     return reconcile(charges, bills, [each for each in invoices if first <= each.key.month <= last])
+
+
+async def read_all(services: Services, dataset: str, table: str, sql: str, first: date, last: date) -> Sequence[Row]:
+    """Return what a query of one table finds; nothing where there is no such table yet.
+
+    Raises `InvalidInput` when there are more rows than `ROWS_MAX`.
+    """
+    if not await services.warehouse.columns(dataset, table):
+        return ()
+    days = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
+    found = await services.warehouse.query(Statement(sql, days, scope=Scope(dataset=dataset), rows_max=ROWS_MAX))
+    if len(found.rows) == ROWS_MAX:
+        raise InvalidInput(f"the months have {ROWS_MAX:,} groups of charges or more: ask for fewer months")
+    return found.rows

@@ -10,10 +10,11 @@ from fastapi import APIRouter, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
-from convergence.domain.billing_periods import TEXT_MAX, BillingPeriod, Change, PeriodKey, month_of
+from convergence.domain.billing_periods import TEXT_MAX, Change, PeriodKey, month_of, months
 from convergence.domain.invoices import LINES_MAX, Invoice, InvoiceLine
 from convergence.domain.times import following_month
-from convergence.engine.billing import record_invoices
+from convergence.engine.billing import move_period, record_invoices, void_invoice
+from convergence.engine.publication import publish_periods
 from convergence.engine.reconciliation import reconciliation
 from convergence.entry.api.auth import Admin, OrgName, Reader
 from convergence.entry.api.json import Json, StrictRoute
@@ -85,6 +86,19 @@ class VoidBody(Asked):
     invoice_id: Text
 
 
+class MonthsBody(Asked):
+    """Which months; by default the first one only."""
+
+    first: Month = Field(alias="from")
+    last: Month | None = Field(default=None, alias="to")
+
+
+class DecisionsAnswer(TypedDict):
+    """What was decided on each closed period, by currency; amounts are text."""
+
+    periods: list[dict[str, Any]]
+
+
 class PeriodAnswer(TypedDict):
     """A period, and its latest moves."""
 
@@ -127,8 +141,16 @@ async def move(org: OrgName, body: PeriodBody, at: At, caller: Admin) -> Json:
     """Open or close a billing period. Runs that would change charges of a closed one fail; who moved it is kept."""
     await at.services.orgs.get(org)
     change = Change(status=body.status, at=at.services.clock.now(), actor=caller.name, reason=body.reason)
-    period: BillingPeriod = await BillingStore(at.services.documents).move(org, body.key(), change)
+    period = await move_period(at.services, org, body.key(), change)
     return Json(period.to_data())
+
+
+@router.post("/billing-periods/publish", response_model=DecisionsAnswer, responses=documented(404))
+async def publish(org: OrgName, body: MonthsBody, at: At, _: Admin) -> Json:
+    """Decide anew which closed periods the view `cost_data_published` shows, such as after a bill has changed."""
+    await at.services.orgs.get(org)
+    asked = months(month_of(body.first), month_of(body.last or body.first))
+    return Json({"periods": [each.to_data() for each in await publish_periods(at.services, org, asked)]})
 
 
 @router.get("/invoices", response_model=InvoicesAnswer, responses=documented(404))
@@ -168,8 +190,7 @@ async def record(org: OrgName, body: InvoicesBody, at: At, caller: Admin) -> Jso
 async def void(org: OrgName, body: VoidBody, at: At, _: Admin) -> Json:
     """Let an invoice count no more."""
     await at.services.orgs.get(org)
-    store = BillingStore(at.services.documents)
-    invoice = await store.void(org, body.issuer, body.invoice_id, at.services.clock.now())
+    invoice = await void_invoice(at.services, org, body.issuer, body.invoice_id)
     return Json({"invoices": [invoice.to_data()]})
 
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 import click
 
 from convergence.domain.invoices import Invoice
-from convergence.engine.billing import record_invoices
+from convergence.engine.billing import record_invoices, void_invoice
 from convergence.entry.cli.commands.period import ACTOR
 from convergence.entry.cli.csv_file import csv_text
 from convergence.entry.cli.options import Command, Day, Month
@@ -118,8 +118,7 @@ def void(session: Session, org: str, issuer: str, invoice_id: str) -> int:
         async with session.writing(f"invoice {org}") as writer:
             services = writer.services
             await known_org(services, org)
-            store = BillingStore(services.documents)
-            return (await store.void(org, issuer, invoice_id, services.clock.now())).to_data()
+            return (await void_invoice(services, org, issuer, invoice_id)).to_data()
 
     server = session.server(writes=True)
     if server is None:

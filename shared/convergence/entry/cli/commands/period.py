@@ -9,8 +9,10 @@ from typing import Any, Final, Literal
 
 import click
 
-from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
+from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey, months
 from convergence.domain.times import following_month
+from convergence.engine.billing import move_period
+from convergence.engine.publication import publish_periods
 from convergence.engine.reconciliation import reconciliation
 from convergence.entry.cli.options import Command, Month
 from convergence.entry.cli.server import quoted
@@ -145,13 +147,46 @@ def reconcile(session: Session, org: str, first: date, last: date | None) -> int
     return 0
 
 
+@command.command("publish", cls=Command)
+@click.argument("org")
+@click.option("--from", "first", type=Month(), required=True, metavar="MONTH", help="First month, as 2026-10.")
+@click.option("--to", "last", type=Month(), metavar="MONTH", help="Last month; by default the first one.")
+@click.pass_obj
+def publish(session: Session, org: str, first: date, last: date | None) -> int:
+    """Decide anew which closed periods of ORG the view cost_data_published shows, such as after a bill has changed.
+
+    \b
+    Example:
+      convergence period publish acme --from 2026-10
+    """
+    until = last or first
+
+    async def work() -> list[dict[str, Any]]:
+        async with session.writing(f"period {org}") as writer:
+            await known_org(writer.services, org)
+            return [each.to_data() for each in await publish_periods(writer.services, org, months(first, until))]
+
+    server = session.server(writes=True)
+    if server is None:
+        found = session.go(work())
+    else:
+        asked = {"from": f"{first:%Y-%m}", "to": f"{until:%Y-%m}"}
+        found = server.ask("POST", f"{_path(org)}/publish", json=asked)["periods"]
+    if session.out.json:
+        session.out.data({"periods": found})
+        return 0
+    names = ("month", "issuer", "account", "currency", "charges", "cost", "published", "reason")
+    session.out.table(names, [[each[name] for name in names] for each in found], right={4, 5})
+    return 0
+
+
 def _move(session: Session, org: str, key: PeriodKey, status: Literal["Open", "Closed"], reason: str) -> int:
     async def work() -> BillingPeriod:
         async with session.writing(f"period {org}") as writer:
             services = writer.services
             await known_org(services, org)
             change = Change(status=status, at=services.clock.now(), actor=ACTOR, reason=reason)
-            return await BillingStore(services.documents).move(org, key, change)
+            return await move_period(services, org, key, change)
 
     server = session.server(writes=True)
     if server is None:
