@@ -35,7 +35,7 @@ def folder(root: Path, rules: str) -> Path:
         (GOOD.replace("aws", "awss"), "6:", "no provider is called 'awss'. Did you mean 'aws'?"),
         (GOOD.replace("Anthropic API", "Antropic API"), "7:", "knows no service 'Antropic API' of anthropic. Did you"),
         (GOOD.replace("AmazonBedrock", "S3"), "6:", "knows no service 'S3' of aws"),
-        (GOOD + GOOD.replace("bedrock", "other").replace("2026-01", "2026-06"), "12:", "in bedrock and other"),
+        (GOOD + GOOD.replace("bedrock", "other").replace("2026-01", "2026-06"), "13:", "in bedrock and other"),
         (GOOD + GOOD.replace("2026-01", "2026-07").replace("2026-06", "2026-12"), "1:", "names of rules must differ"),
         (GOOD.replace("2026-06", "2025-06"), "2:", "ends in 2025-06, before it begins"),
         (GOOD.replace("from: 2026-01", "from: 2026-13"), "3:", "from"),
