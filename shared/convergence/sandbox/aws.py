@@ -1,12 +1,14 @@
-"""AWS's side: who asks (STS, GetCallerIdentity) and what its account costs (Cost Explorer, GetCostAndUsage).
+"""AWS's side: who asks (STS, GetCallerIdentity), what its account costs (Cost Explorer, GetCostAndUsage) and what its
+calls of Bedrock are counted as (CloudWatch, ListMetrics and GetMetricData).
 
-Shapes follow the service models sts 2011-06-15 and ce 2017-10-25. Figures are made up, the same each time.
+Shapes follow the service models sts 2011-06-15, ce 2017-10-25 and cloudwatch 2010-08-01. Figures are made up, the same
+each time.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs
@@ -18,6 +20,7 @@ from convergence.sandbox.http import Request, Response
 PATH: Final = "/v1/aws/"
 ACCOUNT: Final = "210987654321"
 MEMBER: Final = "111122223333"
+MODELS: Final = ("anthropic.claude-sonnet-4-20250514-v1:0", "amazon.nova-lite-v1:0")
 PAGE_GROUPS: Final = 20  # the service has thousands
 OPEN_SINCE: Final = date(2026, 11, 1)  # figures from this day on are estimates
 _DIGITS: Final = Decimal(1).scaleb(-10)
@@ -84,8 +87,13 @@ def answer(request: Request) -> Response:
         return error("UnrecognizedClientException", "The security token included in the request is invalid.")
     if parse_qs(request.body.decode("latin-1")).get("Action") == ["GetCallerIdentity"]:
         return Response(200, _IDENTITY.encode(), content_type="text/xml")
-    if request.headers.get("x-amz-target") == "AWSInsightsIndexService.GetCostAndUsage":
+    target = request.headers.get("x-amz-target", "")
+    if target == "AWSInsightsIndexService.GetCostAndUsage":
         return _cost_and_usage(orjson.loads(request.body))
+    if target == "GraniteServiceVersion20100801.ListMetrics":
+        return _metrics(orjson.loads(request.body))
+    if target == "GraniteServiceVersion20100801.GetMetricData":
+        return _metric_data(orjson.loads(request.body))
     return error("UnknownOperationException", "The sandbox does not have this operation.")
 
 
@@ -139,6 +147,44 @@ def _group(keys: tuple[str, ...], some: list[Charge], metrics: Iterable[str]) ->
         "Keys": keys,
         "Metrics": {name: {"Amount": f"{sums[name][0]:f}", "Unit": sums[name][1]} for name in metrics},
     }
+
+
+def counted(day: date) -> dict[tuple[str, str], int]:
+    """Return what CloudWatch counts on a day, by metric and model."""
+    return {
+        (metric, model): (number + 1) * 1_000 * day.day + place
+        for number, metric in enumerate(("Invocations", "OutputTokenCount", "InputTokenCount"))
+        for place, model in enumerate(MODELS)
+    }
+
+
+def _metrics(asked: Mapping[str, Any]) -> Response:
+    """List the series two at a time; one is by model and size of its answer, and counts the same again."""
+    series = [
+        {"Namespace": asked["Namespace"], "MetricName": metric, "Dimensions": [{"Name": "ModelId", "Value": model}]}
+        for metric, model in counted(OPEN_SINCE)
+    ]
+    sizes = [{"Name": "ModelId", "Value": MODELS[0]}, {"Name": "ImageSize", "Value": "small"}]
+    series.append({"Namespace": asked["Namespace"], "MetricName": "Invocations", "Dimensions": sizes})
+    start = int(asked.get("NextToken", "0"))
+    more = {"NextToken": str(start + 2)} if start + 2 < len(series) else {}
+    return Response(200, orjson.dumps({"Metrics": series[start : start + 2], **more}))
+
+
+def _metric_data(asked: Mapping[str, Any]) -> Response:
+    """Answer with the sums of one day at a time."""
+    first, end = (datetime.fromtimestamp(asked[name], UTC).date() for name in ("StartTime", "EndTime"))
+    day = first + timedelta(days=int(asked.get("NextToken", "0")))
+    is_last = day + timedelta(days=1) >= end
+    results = []
+    for query in asked["MetricDataQueries"]:
+        metric = query["MetricStat"]["Metric"]
+        count = counted(day)[metric["MetricName"], metric["Dimensions"][0]["Value"]]
+        at = datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp()
+        state = "Complete" if is_last else "PartialData"
+        results.append({"Id": query["Id"], "Timestamps": [at], "Values": [float(count)], "StatusCode": state})
+    more = {} if is_last else {"NextToken": str((day - first).days + 1)}
+    return Response(200, orjson.dumps({"MetricDataResults": results, "Messages": [], **more}))
 
 
 def _value(charge: Charge, dimension: str) -> str:

@@ -68,9 +68,9 @@ ANNOUNCED: Final = frozenset(
         *("integrations.validate_claude", "integrations.validate_gcp"),
         *("notify_systems.email_notification", "notify_systems.slack_notification"),
         *("gcp.bq_etl", "gcp.api_extractor", "gcp.kms_manager"),
-        *("cloud.aws.authenticator", "cloud.aws.cost_explorer", "cloud.aws.cur_extractor", "cloud.azure.authenticator"),
-        *("cloud.azure.cost_extractor", "cloud.azure.cost_query", "cloud.oci.authenticator"),
-        *("cloud.oci.cost_extractor", "cloud.focus_converter"),
+        *("cloud.aws.authenticator", "cloud.aws.bedrock_usage", "cloud.aws.cost_explorer", "cloud.aws.cur_extractor"),
+        *("cloud.azure.authenticator", "cloud.azure.cost_extractor", "cloud.azure.cost_query"),
+        *("cloud.oci.authenticator", "cloud.oci.cost_extractor", "cloud.focus_converter"),
     }
 )
 

@@ -12,6 +12,8 @@ from datetime import date, datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
+from pydantic import Field
+
 from convergence.errors import StepFailed
 from convergence.ports.http.answers import objects
 from convergence.ports.processor import Context
@@ -23,6 +25,7 @@ from convergence.processors.settings import CredentialSettings
 BASE_URL: Final = "https://openrouter.ai/api/v1"
 PATH: Final = "/activity"
 KEPT_DAYS: Final = 30
+DAYS_MAX: Final = 3_660
 RENEW: Final = (
     "Create a management key (openrouter.ai, Settings, Management keys; a key for calls of models is refused), store it"
     " with the pipeline openrouter/auth/setup, then replay."
@@ -31,11 +34,15 @@ COUNTS: Final = ("requests", "prompt_tokens", "completion_tokens", "reasoning_to
 
 
 class ActivitySettings(CredentialSettings):
-    """`by_workspace`: each row is of one workspace. `billing_account_id`: the account; the API does not name it."""
+    """`by_workspace`: each row is of one workspace. `billing_account_id`: the account; the API does not name it.
+
+    `kept_days`: so far back it reports; more than 30 are for a stand-in.
+    """
 
     api_base_url: str = BASE_URL
     by_workspace: bool = False
     billing_account_id: str = ""
+    kept_days: int = Field(default=KEPT_DAYS, ge=1, le=DAYS_MAX)
     secret: str = "openrouter"  # noqa: S105 - the name of a secret
 
 
@@ -64,8 +71,10 @@ async def activity(
     today = context.now().date()
     if context.end_date >= today:
         raise StepFailed(f"OpenRouter reports days that are over (UTC): {context.end_date} is not, run it afterwards")
-    if context.start_date < today - timedelta(days=KEPT_DAYS):
-        raise StepFailed(f"OpenRouter keeps {KEPT_DAYS} days of activity; it no longer has {context.start_date}")
+    if context.start_date < today - timedelta(days=options.kept_days):
+        raise StepFailed(
+            f"OpenRouter keeps {options.kept_days} days of activity; it no longer has {context.start_date}"
+        )
     more = (("group_by", "workspace"),) if options.by_workspace else ()
     for day in days(context.start_date, context.end_date):
         answer = await client.get(PATH, (("date", day.isoformat()), *more), exact=True)

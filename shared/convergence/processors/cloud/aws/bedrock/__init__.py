@@ -1,0 +1,1 @@
+"""What CloudWatch of AWS counts of Bedrock."""
