@@ -23,19 +23,24 @@ _INDEXED: Final = ("pipeline", "provider", "status")  # the first that is asked 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Search:
-    """What is searched for; None matches all. `since` and `until` bound the creation, the end not included."""
+    """What is searched for; None matches all. `since` and `until` bound the creation, the end not included.
+
+    `warned`: whether the run has warnings.
+    """
 
     pipeline: str | None = None
     provider: str | None = None
     status: str | None = None
     trigger: str | None = None
+    warned: bool | None = None
     since: datetime | None = None
     until: datetime | None = None
 
     def matches(self, run: Run) -> bool:
         """Return whether a run has every property that is asked for."""
         asked = ((self.pipeline, run.pipeline), (self.provider, run.provider), (self.status, run.status.value))
-        return all(wanted in (None, has) for wanted, has in (*asked, (self.trigger, run.trigger)))
+        more = ((self.trigger, run.trigger), (self.warned, bool(run.warnings)))
+        return all(wanted in (None, has) for wanted, has in (*asked, *more))
 
 
 @dataclass(frozen=True, slots=True)

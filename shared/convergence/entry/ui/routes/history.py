@@ -19,6 +19,7 @@ from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.entry.ui.access import check_pipeline, rights
 from convergence.entry.ui.forms import Signed
 from convergence.entry.ui.pages import PageRoute, page
+from convergence.entry.ui.statuses import WITH_WARNINGS
 from convergence.entry.ui.views.history import Act, Chosen, chosen_runs, history_page
 from convergence.errors import ConvergenceError, InvalidInput
 
@@ -42,10 +43,12 @@ async def history(
     cursor: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> Response:
     """Show a page of runs that match the filters in the address."""
+    stored, warned = _status(status)
     search = Search(
         pipeline=pipeline.strip() or None,
         provider=provider or None,
-        status=_status(status),
+        status=stored,
+        warned=warned,
         trigger=trigger or None,
         since=_midnight(since, 0),
         until=_midnight(until, 1),
@@ -64,7 +67,7 @@ async def history(
         since=since,
         until=until,
         names=[each.path for each in known],
-        statuses=[each.value for each in RunStatus],
+        statuses=[WITH_WARNINGS, *(each.value for each in RunStatus)],
         triggers=_TRIGGERS,
         providers=sorted({each.pipeline.provider for each in known}),
         **rights(caller, org),
@@ -109,10 +112,17 @@ async def _act(at: Runtime, caller: Caller, org: str, row: Chosen, act: Act) -> 
     return replace(row, status=run.status.value, effect="cancelled" if act == "cancel" else "started again")
 
 
-def _status(text: str) -> str | None:
+def _status(text: str) -> tuple[str | None, bool | None]:
+    """Return the stored status for the shown one, and whether the run has warnings; None: either.
+
+    Raises:
+        InvalidInput: no run is shown with this status.
+    """
+    if text == WITH_WARNINGS:
+        return RunStatus.COMPLETED, True
     if text and text not in set(RunStatus):
         raise InvalidInput(f"no run has the status {text[:40]!r}")
-    return text or None
+    return text or None, False if text == RunStatus.COMPLETED else None
 
 
 def _midnight(text: str, days: int) -> datetime | None:
