@@ -15,12 +15,24 @@ def check_events(sent: Iterable[bytes], state: Mapping[str, Mapping[str, Any]]) 
         event = orjson.loads(data)
         assert reported.setdefault(event["id"], event) == event, f"{event['id']} was reported in two ways"
     for event in reported.values():
-        _check_move(event, state)
+        if event.get("type") == "run.counted":
+            _check_count(event, state)
+        else:
+            _check_move(event, state)
     for path, run in state.items():
         if path.startswith("runs/") and path.count("/") == 1:
             last = reported.get(f"{run['run_id']}#{run['moves']}")
             assert last is not None, f"{path}: no event reported that it is {run['status']}"
             assert last["data"]["status"] == run["status"], f"{path} is {run['status']}, reported was {last}"
+
+
+def _check_count(event: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> None:
+    """The count of a run that ended once is the one that its document has."""
+    run, moves = state[f"runs/{event['data']['run_id']}"], int(event["id"].rpartition("#")[2])
+    assert moves <= run["moves"], f"{event['id']} tells of a move that was not made"
+    if moves == run["moves"] and run["check_at"] is None:
+        assert event["data"]["status"] == run["status"], f"{event['id']}: {run['status']}"
+        assert event["data"]["records_processed"] == run["totals"].get("rows_processed", 0), event["id"]
 
 
 def _check_move(event: Mapping[str, Any], state: Mapping[str, Mapping[str, Any]]) -> None:

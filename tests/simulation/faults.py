@@ -263,6 +263,9 @@ class FaultyKeyring:
         await self._before()
         return await self._inner.decrypt(ciphertext, aad)
 
+    def version(self, ciphertext: str) -> str:
+        return self._inner.version(ciphertext)
+
     async def stale(self, ciphertext: str) -> bool:
         await self._before()
         return await self._inner.stale(ciphertext)

@@ -219,5 +219,8 @@ class _NoKeyring:
     async def decrypt(self, ciphertext: str, aad: str) -> bytes:  # noqa: ARG002 - the port's signature
         raise Denied("secrets are opened by steps only")
 
+    def version(self, ciphertext: str) -> str:  # noqa: ARG002 - the port's signature
+        raise Denied("secrets are looked at by steps only")
+
     async def stale(self, ciphertext: str) -> bool:  # noqa: ARG002 - the port's signature
         return False

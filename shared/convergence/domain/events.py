@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Final
 
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.step import Step
+from convergence.domain.times import to_text
 
 Event = dict[str, Any]
 DELAY_MS: Final = "delay_ms"  # in the data of a scheduled run's first event: from when it was due until it was accepted
+COUNTED: Final = "rows counted"
+PARAMETERS_MAX: Final = 64 * 1024  # characters of JSON
 
 
 def run_event(run: Run) -> Event:
@@ -18,18 +23,41 @@ def run_event(run: Run) -> Event:
     at, _, reason = run.transitions[-1]
     data: dict[str, Any] = {
         "run_id": run.run_id,
+        "provider": run.provider,
+        "domain": run.domain,
         "pipeline": run.pipeline,
         "pipeline_id": run.pipeline_id,
         "status": run.status,
         "why": reason,
         "epoch": run.epoch,
         "trigger": run.trigger,
+        "created_by": run.created_by,
+        "created_at": to_text(run.created_at),
+        "parameters": _bounded(run.parameters),
     }
+    if run.started_at is not None:
+        data["started_at"] = to_text(run.started_at)
     if run.finished_at is not None:
+        data["completed_at"] = to_text(run.finished_at)
         data["duration_ms"] = _ms(run.created_at, run.finished_at)
     if run.error is not None:
         data["error"] = run.error["message"]
     return _event(run, f"run.{run.status}", f"{run.run_id}#{run.moves}", at, data)
+
+
+def counted_event(run: Run) -> Event:
+    """Describe the run's end again with the rows that its steps read: they are counted when all steps have ended."""
+    event = run_event(run)
+    data = {**event["data"], "why": COUNTED, "records_processed": int(run.totals.get("rows_processed", 0))}
+    return {**event, "id": f"{run.run_id}.counted#{run.moves}", "type": "run.counted", "data": data}
+
+
+def _bounded(parameters: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """Return the parameters, which hold no secret; None for more than an event may carry (the run's document has them).
+
+    The log reads events of 256 KiB at most.
+    """
+    return dict(parameters) if len(json.dumps(parameters, default=str)) <= PARAMETERS_MAX else None
 
 
 def step_event(run: Run, plan: Plan, planned: PlanStep, step: Step) -> Event:

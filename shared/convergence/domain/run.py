@@ -17,7 +17,7 @@ from convergence.domain.transitions import RawTransition, appended
 NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
 _FORMER_MAX: Final = 20  # edits that a run remembers
 _ORIGIN: Final = (
-    *("timezone", "schedule_id", "backfill_id", "parent_run", "children", "chain_depth", "caps", "removing"),
+    *("domain", "timezone", "schedule_id", "backfill_id", "parent_run", "children", "chain_depth", "caps", "removing"),
 )  # written only where they say something
 
 
@@ -52,6 +52,7 @@ class Run:
     totals: Mapping[str, int] = field(default_factory=dict)
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
+    domain: str = ""  # of its pipeline; empty in runs of earlier releases
     created_by: str = ""  # the key's id, or how it was started on this machine; empty in runs of earlier releases
     former: Sequence[Mapping[str, Any]] = ()  # {"until": epoch, "parameters": …} that a replay edited, oldest first
     fire_time: datetime | None = None  # the instant that dates are computed from; None: `created_at`

@@ -83,11 +83,9 @@ async def _end(
         return
 
 
-async def announce(services: Services, run: Run, *, end_steps: bool = True) -> None:
+async def announce(services: Services, run: Run) -> None:
     """Publish that a run is terminal, and start its end steps."""
     await publish_events(services.bus, [run_event(run)])
-    if not end_steps:
-        return
     await publish_queue_changed(services.bus, run.org, run.run_id)
     plan = await read_plan(services, run)
     await publish_ready(services.bus, run, [step.step_id for step in matching_end_steps(run, plan)])

@@ -22,6 +22,7 @@ TABLES: Final[Mapping[str, str]] = {
     "step": "org_meta_step_logs",
     "audit": "org_audit_logs",
 }
+_FROM: Final = {"error_message": "error"}  # column → key of the event, where it is another
 _EVENT: Final = ("event_id", "event_time")
 
 
@@ -50,7 +51,7 @@ def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetim
     if not (isinstance(event_id, str) and isinstance(org, str) and isinstance(values, dict)):
         raise InvalidInput("not an event: id and org are texts, data is an object")
     row: dict[str, Any] = {
-        column.name: _value(values.get(column.name), column.type)
+        column.name: _value(values.get(_FROM.get(column.name, column.name)), column.type)
         for column in table.columns
         if column.name not in LINEAGE_COLUMNS and column.name not in _EVENT
     }
@@ -60,6 +61,7 @@ def log_row(data: bytes, schema_of: Callable[[str], TableSchema], *, at: datetim
     if missing:
         raise InvalidInput(f"not an event for {table.name}: it has no {', '.join(missing)}")
     row |= {
+        **({"org_slug": org} if "org_slug" in row else {}),
         "event_id": event_id,
         "event_time": happened,
         "x_org_slug": org,
@@ -77,6 +79,13 @@ def _value(value: Any, kind: str) -> Any:
     """Return the value as its column's type, or None: a log must not stop at one strange value."""
     if value is None:
         return None
+    if kind == "JSON":
+        return value
+    if kind == "TIMESTAMP":
+        try:
+            return from_text(value)
+        except (TypeError, ValueError, AttributeError):
+            return None
     if kind in {"INT64", "INTEGER"}:
         try:
             return int(value)

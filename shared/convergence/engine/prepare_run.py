@@ -101,6 +101,7 @@ async def prepare(services: Services, request: RunRequest) -> Prepared:
         pipeline=loaded.path,
         pipeline_id=plan.pipeline_id,
         provider=plan.provider,
+        domain=plan.domain,
         digest=loaded.digest,
         request_digest=_digest(loaded, request, secrets),
         trigger=request.trigger,

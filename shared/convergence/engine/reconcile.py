@@ -11,14 +11,15 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
+from convergence.domain.events import counted_event, run_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
-from convergence.engine.finish_run import announce, error_data, fail_run, finish_run, matching_end_steps, run_timed_out
-from convergence.engine.messages import publish_ready
+from convergence.engine.finish_run import error_data, fail_run, finish_run, matching_end_steps, run_timed_out
+from convergence.engine.messages import publish_events, publish_ready
 from convergence.engine.queue.enqueue import check_queued
 from convergence.engine.queue.reservation import reserve, reserved_until
 from convergence.engine.retention.expiry import expiry
@@ -194,9 +195,9 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(warning for step in graph for warning in step.warnings)
-    await announce(services, run, end_steps=False)
     expire_at = await expiry(services, "runs", run.org, run.finished_at or now)
     closed = changed(run, totals=totals, warnings=warnings, expire_at=expire_at)
+    await publish_events(services.bus, [run_event(run), counted_event(closed)])
     await _put_off(services, StoredRun(closed, stored.version), None)
     services.cache.forget(run)
 

@@ -23,6 +23,14 @@ class Keyring(Protocol):
         """
         ...
 
+    def version(self, ciphertext: str) -> str:
+        """Return the key version that a ciphertext names; it says nothing of the key.
+
+        Raises:
+            Denied: it is not a ciphertext of this keyring.
+        """
+        ...
+
     async def stale(self, ciphertext: str) -> bool:
         """Return whether a ciphertext uses an older key version than new ones do and should be encrypted again.
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from convergence.domain.events import run_event, step_event
+from convergence.domain.events import counted_event, run_event, step_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
+from convergence.domain.times import to_text
 from tests.unit.domain.runs import T0, a_run
 
 GRAPH_STEP = PlanStep(step_id="load", ps_type="shop.load")
@@ -67,8 +68,9 @@ def test_an_event_of_a_step_without_result_or_end_leaves_them_out() -> None:
     }  # fmt: skip
 
 
-def test_an_event_of_a_run_tells_its_move_and_nothing_else() -> None:
-    run = a_run(RunStatus.RUNNING).advance(RunStatus.FAILED, at=T0 + timedelta(seconds=2), reason="s failed", token="t")
+def test_an_event_of_a_run_tells_its_move_and_what_the_run_is() -> None:
+    run = replace(a_run(RunStatus.RUNNING), parameters={"date": "2026-01-01"}, domain="b", created_by="key_1")
+    run = run.advance(RunStatus.FAILED, at=T0 + timedelta(seconds=2), reason="s failed", token="t")
     event = run_event(replace(run, error={"message": "no", "code": "c"}))
     assert (event["id"], event["type"], event["subject"]) == ("r1#1", "run.failed", "")
     assert event["data"] == {
@@ -79,6 +81,25 @@ def test_an_event_of_a_run_tells_its_move_and_nothing_else() -> None:
         "why": "s failed",
         "epoch": 0,
         "trigger": "manual",
+        "provider": run.provider,
+        "domain": "b",
+        "created_by": "key_1",
+        "created_at": to_text(run.created_at),
+        "completed_at": to_text(T0 + timedelta(seconds=2)),
+        "parameters": {"date": "2026-01-01"},
         "duration_ms": 2000,
         "error": "no",
     }
+
+
+def test_parameters_that_are_too_large_for_an_event_are_left_to_the_document() -> None:
+    run = replace(a_run().advance(RunStatus.RUNNING, at=T0, reason="r", token="t"), parameters={"a": "x" * 70_000})
+    assert run_event(run)["data"]["parameters"] is None
+
+
+def test_the_end_is_told_again_with_the_rows_that_were_read() -> None:
+    ended = a_run(RunStatus.RUNNING).advance(RunStatus.COMPLETED, at=T0, reason="all steps done", token="t")
+    first, again = run_event(ended), counted_event(replace(ended, totals={"rows_processed": 7}))
+    assert (again["type"], again["time"]) == ("run.counted", first["time"])
+    assert again["id"] != first["id"]
+    assert again["data"] == {**first["data"], "why": "rows counted", "records_processed": 7}

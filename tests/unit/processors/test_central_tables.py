@@ -11,13 +11,14 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.hierarchy import Hierarchy, Node
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
-from convergence.ports.warehouse import Scope, Statement
+from convergence.ports.warehouse import Parameter, Scope, Statement
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.hierarchies import store_hierarchy
 from tests.bench import engine
 
 PIPELINE = """
 pipeline_id: "{org_slug}-acme-usage-plans"
+schedule: {cron: "0 5 * * *", enabled: false}
 steps:
   - step_id: transform_plans
     ps_type: generic.bq_execute
@@ -25,6 +26,10 @@ steps:
       query: |
         SELECT '{date}' AS day, p.org_slug, s.daily_limit, u.daily_used, k.name, LENGTH(k.hash_prefix) AS digits,
           (SELECT COUNT(*) FROM organizations.org_integration_credentials) AS credentials,
+          (SELECT SUM(credentials) FROM organizations.org_kms_keys WHERE is_current AND key_version = 'v1') AS sealed,
+          (SELECT CONCAT(c.provider, c.domain, c.schedule_cron, IF(c.schedule_enabled, '!', '?'))
+           FROM organizations.org_pipeline_configs AS c WHERE c.pipeline = 'acme/usage/plans' AND c.is_valid) AS file,
+          CAST(DATE_DIFF(s.period_end, s.period_start, DAY) >= 27 AS STRING) AS is_month,
           (SELECT h.path FROM organizations.org_hierarchy AS h CROSS JOIN UNNEST(h.labels) AS l
            JOIN organizations.org_hierarchy_levels AS v ON v.name = h.level
            WHERE l.key = 'cost_center' AND l.value = '4711') AS team
@@ -53,8 +58,13 @@ TEAM = (
     Node(node_id="eng", name="Engineering", level="department"),
     Node(node_id="ml", name="Models", level="team", parent_id="eng", labels={"cost_center": "4711"}),
 )
-KINDS = {"daily_limit": "INT64", "daily_used": "INT64", "digits": "INT64", "credentials": "INT64"}
-COLUMNS = ("day", "org_slug", "daily_limit", "daily_used", "name", "digits", "credentials", "team")
+FILE = "acmeusage0 5 * * *?"
+NOTHING = (None,) * 6
+KINDS = {"daily_limit": "INT64", "daily_used": "INT64", "digits": "INT64", "credentials": "INT64", "sealed": "INT64"}
+COLUMNS = (
+    *("day", "org_slug", "daily_limit", "daily_used", "name", "digits", "credentials", "sealed", "file", "is_month"),
+    "team",
+)
 
 
 def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
@@ -78,6 +88,8 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
             for slug in ("globex", "org0"):
                 await keys.create(slug, name=f"key of {slug}")
             await store_hierarchy(services.documents, "org0", Hierarchy(TEAM))
+            await services.credentials.store("org0", "openai", "k3y", name="default")
+            await services.credentials.store("org0", "openai", "k3y", name="second")
             await services.orgs.change("org0", lambda org: replace(org, plan="pro"), token="t")
             await worker.start()
             for slug in ("globex", "org0"):
@@ -88,17 +100,75 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
                 logs = await services.warehouse.query(Statement(logged, scope=Scope(dataset=f"{slug}_dev")))
                 assert logs.rows == [{"x_org_slug": slug}]
                 sql = (
-                    "SELECT org_slug, daily_used, name, digits, credentials, team FROM acme_plans_daily_raw ORDER BY 1"
+                    "SELECT org_slug, daily_used, name, digits, credentials, sealed, file, is_month, team"
+                    " FROM acme_plans_daily_raw ORDER BY 1"
                 )
                 rows = await services.warehouse.query(Statement(sql, scope=Scope(dataset=f"{slug}_dev")))
                 found[slug] = [tuple(row.values()) for row in rows.rows]
 
     asyncio.run(main())
     assert found["globex"] == [
-        ("globex", 1, "key of globex", 8, 0, None),
-        ("procedure", None, "globexsecret", None, None, None),
+        ("globex", 1, "key of globex", 8, 0, None, FILE, "true", None),
+        ("procedure", None, "globexsecret", *NOTHING),
     ]
     assert found["org0"] == [
-        ("org0", 1, "key of org0", 8, 0, "Engineering / Models"),
-        ("procedure", None, "org0pro", None, None, None),
+        ("org0", 1, "key of org0", 8, 2, 2, FILE, "true", "Engineering / Models"),
+        ("procedure", None, "org0pro", *NOTHING),
     ]
+
+
+RUNS = """
+pipeline_id: "{org_slug}-acme-usage-counted"
+parameters: {note: {type: string, default: x}, key: {type: secret}}
+steps:
+  - {step_id: count_rows, ps_type: generic.bq_execute, config: {query: "SELECT 1 AS n UNION ALL SELECT 2"},
+     destination: {table: acme_numbers_raw}}
+  - {step_id: fail_at_last, ps_type: generic.bq_execute, depends_on: count_rows, config: {query: "SELECT ERROR('no')"}}
+"""
+LOGGED = """
+SELECT org_slug, provider, domain, pipeline, status, started_at, completed_at, records_processed, error_message,
+  parameters, created_by, created_at
+FROM organizations.org_meta_pipeline_runs WHERE run_id = @run
+QUALIFY ROW_NUMBER() OVER (ORDER BY event_time DESC, records_processed DESC) = 1
+"""
+
+
+def test_the_last_row_of_a_run_says_what_the_run_says(tmp_path: Path) -> None:
+    root = engine.configs(tmp_path)
+    place = root / "acme" / "usage"
+    (place / "schemas").mkdir(parents=True)
+    (place / "schemas" / "acme_numbers_raw.json").write_text('[{"name": "n", "type": "INT64"}]')
+    (place / "counted.yml").write_text(RUNS)
+
+    async def main() -> None:
+        async with embedded(EmbeddedOptions(data_dir=tmp_path / "data", configs_dir=root), "test") as installation:
+            await engine.found(installation)
+            services, worker = installation.services, installation.worker
+            await worker.start()
+            parameters = {"note": "it's", "key": "s3cret", "date": "2026-11-10"}
+            request = RunRequest(org="org0", pipeline="acme/usage/counted", parameters=parameters, created_by="key_1")
+            run = await dispatch(services, request)
+            ended = await worker.wait("org0", run.run_id)
+            await installation.log.flush()
+            given = {"run": Parameter("STRING", run.run_id)}
+            scope = Scope(dataset="org0_dev", readable=("organizations",))
+            (row,) = (await services.warehouse.query(Statement(LOGGED, given, scope=scope))).rows
+        parameters = row["parameters"]
+        assert (parameters["note"], parameters["date"]) == ("it's", "2026-11-10")
+        assert "s3cret" not in str(row)
+        assert ended.error is not None
+        assert {name: value for name, value in row.items() if name != "parameters"} == {
+            "org_slug": "org0",
+            "provider": "acme",
+            "domain": "usage",
+            "pipeline": "acme/usage/counted",
+            "status": "failed",
+            "started_at": ended.started_at,
+            "completed_at": ended.finished_at,
+            "records_processed": 2,
+            "error_message": ended.error["message"],
+            "created_by": "key_1",
+            "created_at": ended.created_at,
+        }
+
+    asyncio.run(main())

@@ -44,6 +44,7 @@ def unprepared_run(
         pipeline=loaded.path,
         pipeline_id=loaded.pipeline.pipeline_id,
         provider=loaded.pipeline.provider,
+        domain=loaded.pipeline.domain or "",
         digest="",
         request_digest=cause.request,
         trigger=cause.trigger,

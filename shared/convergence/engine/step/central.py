@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from calendar import monthrange
+from collections import Counter
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any, Final
 
@@ -9,6 +11,7 @@ from convergence.domain.quota import Usage
 from convergence.engine.services import Services, dataset_of
 from convergence.engine.step.central_queue import execution_queue, scheduled_runs
 from convergence.engine.store import usage_path
+from convergence.errors import ConfigErrors, NotFound
 from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, Lineage, Load, Row
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.hierarchies import read_hierarchy
@@ -57,7 +60,10 @@ async def _profile(services: Services, org: str) -> list[Row]:
 async def _subscription(services: Services, org: str) -> list[Row]:
     found = await services.orgs.get(org)
     limits = {f"{name}_limit": getattr(found.limits, name) for name in ("daily", "monthly", "concurrent")}
-    return [{"org_slug": org, "plan": found.plan, "status": found.subscription, **limits}]
+    today = services.clock.now().date()
+    last = today.replace(day=monthrange(today.year, today.month)[1])
+    period = {"period_start": today.replace(day=1), "period_end": last}
+    return [{"org_slug": org, "plan": found.plan, "status": found.subscription, **limits, **period}]
 
 
 async def _usage(services: Services, org: str) -> list[Row]:
@@ -108,6 +114,50 @@ async def _credentials(services: Services, org: str) -> list[Row]:
     ]
 
 
+async def _kms_keys(services: Services, org: str) -> list[Row]:
+    sealed = [each.ciphertext for each in await services.credentials.all(org)]
+    versions = Counter(map(services.keyring.version, sealed))
+    samples = {services.keyring.version(text): text for text in sealed}
+    return [
+        {
+            "org_slug": org,
+            "key_version": version,
+            "credentials": count,
+            "is_current": not await services.keyring.stale(samples[version]),
+        }
+        for version, count in sorted(versions.items())
+    ]
+
+
+async def _pipelines(services: Services, org: str) -> list[Row]:
+    paused = (await services.orgs.get(org)).paused_pipelines
+    return [
+        {"org_slug": org, "pipeline": name, "paused_because": paused.get(name), **_described(services, name)}
+        for name in services.catalog.names()
+    ]
+
+
+def _described(services: Services, name: str) -> Row:
+    try:
+        loaded = services.catalog.get(name)
+    except (ConfigErrors, NotFound):
+        return {"is_valid": False, "integration_required": []}
+    pipeline, schedule = loaded.pipeline, loaded.pipeline.schedule
+    planned = (
+        {} if schedule is None else {"cron": schedule.cron, "timezone": schedule.timezone, "enabled": schedule.enabled}
+    )
+    return {
+        "is_valid": True,
+        "provider": pipeline.provider,
+        "domain": pipeline.domain,
+        "name": pipeline.name,
+        "version": pipeline.version,
+        "digest": loaded.digest,
+        **{f"schedule_{key}": value for key, value in planned.items()},
+        "integration_required": list(pipeline.integration_required),
+    }
+
+
 async def _levels(services: Services, org: str) -> list[Row]:
     found = await read_hierarchy(services.documents, org)
     return [{"org_slug": org, "level_number": number, "name": name} for number, name in enumerate(found.levels, 1)]
@@ -141,6 +191,8 @@ MIRRORED: Final[Mapping[str, Rows]] = {
     "org_hierarchy_levels": _levels,
     "org_integration_credentials": _credentials,
     "org_pipeline_execution_queue": execution_queue,
+    "org_kms_keys": _kms_keys,
+    "org_pipeline_configs": _pipelines,
     "org_profiles": _profile,
     "org_scheduled_pipeline_runs": scheduled_runs,
     "org_subscriptions": _subscription,

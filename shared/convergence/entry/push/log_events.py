@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 
+from convergence.domain.events import COUNTED
 from convergence.domain.status import RunStatus
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.log_rows import TABLES, LogRow, log_row
@@ -38,7 +39,8 @@ class LogEvents:
         except InvalidInput as error:
             await keep_unreadable(services, delivery, str(error))
             return Ack()
-        if row.table.name == TABLES["run"] and row.row["status"] == RunStatus.FAILED:
+        ended = row.table.name == TABLES["run"] and row.row["why"] != COUNTED
+        if ended and row.row["status"] == RunStatus.FAILED:
             logger.warning(
                 "run %s of %s failed", row.row["run_id"], row.row["x_org_slug"]
             )  # infra/: an alert counts it

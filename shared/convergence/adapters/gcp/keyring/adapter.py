@@ -103,6 +103,10 @@ class CloudKmsKeyring:
         except (InvalidTag, ValueError) as error:
             raise foreign() from error
 
+    def version(self, ciphertext: str) -> str:
+        """Return the number of the version of the KMS key, or raise `Denied`."""
+        return _Sealed.parse(ciphertext).version
+
     async def stale(self, ciphertext: str) -> bool:
         """Return whether a ciphertext is not under the primary version, as it was seen in the last minutes.
 

@@ -44,11 +44,16 @@ class FileKeyring:
                 "a credential does not decrypt: it belongs to another org or key. Store the credential again."
             ) from error
 
-    async def stale(self, ciphertext: str) -> bool:
-        """Return False: a key file has one version."""
+    def version(self, ciphertext: str) -> str:
+        """Return `v1`, or raise `Denied`."""
         version = ciphertext.partition(".")[0]
         if version != _VERSION:
             raise Denied(f"not a ciphertext of this keyring (version {version[:8]!r})")
+        return version
+
+    async def stale(self, ciphertext: str) -> bool:
+        """Return False: a key file has one version."""
+        self.version(ciphertext)
         return False
 
     def _load(self) -> bytes:

@@ -167,7 +167,8 @@ SELECT * FROM read_json($file, format := 'newline_delimited', maximum_object_siz
   pipeline_id VARCHAR, step_id VARCHAR, ps_type VARCHAR, status VARCHAR, why VARCHAR, "trigger" VARCHAR, error VARCHAR,
   epoch VARCHAR, attempt VARCHAR, duration_ms VARCHAR, rows_processed VARCHAR, rows_written VARCHAR,
   request_id VARCHAR, actor VARCHAR, action VARCHAR, target_org VARCHAR, target VARCHAR, client VARCHAR,
-  http_status VARCHAR, outcome VARCHAR, code VARCHAR)'});
+  http_status VARCHAR, outcome VARCHAR, code VARCHAR, provider VARCHAR, domain VARCHAR, started_at VARCHAR,
+  completed_at VARCHAR, created_at VARCHAR, created_by VARCHAR, records_processed VARCHAR, parameters JSON)'});
 
 -- name: log_orgs
 SELECT DISTINCT org FROM event WHERE org IS NOT NULL;
@@ -176,6 +177,9 @@ SELECT DISTINCT org FROM event WHERE org IS NOT NULL;
 INSERT INTO organizations.org_meta_pipeline_runs BY NAME
 SELECT id AS event_id, "time" AS event_time, data.run_id, data.pipeline, data.pipeline_id, data.status, data.why,
   TRY_CAST(data.epoch AS BIGINT) AS epoch, data."trigger", TRY_CAST(data.duration_ms AS BIGINT) AS duration_ms, data.error,
+  org AS org_slug, data.provider, data.domain, TRY_CAST(data.started_at AS TIMESTAMPTZ) AS started_at,
+  TRY_CAST(data.completed_at AS TIMESTAMPTZ) AS completed_at, TRY_CAST(data.records_processed AS BIGINT) AS records_processed,
+  data.error AS error_message, data.parameters, data.created_by, TRY_CAST(data.created_at AS TIMESTAMPTZ) AS created_at,
   org AS x_org_slug, data.pipeline_id AS x_pipeline_id, '' AS x_credential_id, CAST("time" AS DATE) AS x_pipeline_run_date,
   data.run_id AS x_run_id, $at AS x_ingested_at, CAST($at AS DATE) AS x_ingestion_date
 FROM event WHERE starts_with(type, 'run.');
