@@ -42,13 +42,14 @@ resource "google_bigquery_table" "log" {
     for_each = each.value.partition_by == null ? [] : [each.value.partition_by]
 
     content {
-      type  = "DAY"
-      field = time_partitioning.value
+      type          = "DAY"
+      field         = time_partitioning.value
+      expiration_ms = each.value.keep_days * 86400000
     }
   }
 
   lifecycle {
     # The functions add columns of a newer release themselves; another partitioning would replace the table (docs/bigquery.md).
-    ignore_changes = [schema, time_partitioning, clustering]
+    ignore_changes = [schema, time_partitioning[0].type, time_partitioning[0].field, clustering]
   }
 }

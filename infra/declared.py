@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from convergence.adapters.gcp.documents.indexes import index_file
 from convergence.adapters.gcp.warehouse.tables import schema_field
+from convergence.config.files.retention import load_retention
 from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.log_rows import TABLES
 from convergence.engine.services import INDEXES, UNINDEXED
@@ -23,17 +24,19 @@ FILE: Final = Path(__file__).with_name("declared.json")
 def declared() -> dict[str, Any]:
     """Return `firestore` in the shape of firestore.indexes.json, and `tables`, each with its BigQuery schema."""
     schemas = TableSchemas(ROOT / "configs")
+    keep_days = load_retention(ROOT / "configs").log_rows.days
     return {
         "firestore": index_file(INDEXES, UNINDEXED),
-        "tables": [_table(schemas.get(name)) for name in sorted(set(TABLES.values()))],
+        "tables": [_table(schemas.get(name), keep_days) for name in sorted(set(TABLES.values()))],
     }
 
 
-def _table(table: TableSchema) -> dict[str, Any]:
+def _table(table: TableSchema, keep_days: int) -> dict[str, Any]:
     return {
         "name": table.name,
         "description": table.description,
         "partition_by": table.partition_by,
+        "keep_days": keep_days,
         "clustering": list(table.cluster_by),
         "schema": [schema_field(column).to_api_repr() for column in table.columns],
     }

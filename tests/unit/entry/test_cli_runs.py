@@ -379,6 +379,9 @@ def test_many_dead_letters_are_counted_and_discarded(acme: Cli) -> None:
 
 def test_vacuum_counts_and_removes_what_has_expired(acme: Cli) -> None:
     run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
-    assert "would remove 0 runs, 0 dead letters, 0 requests" in acme("vacuum", "--dry-run").out
+    assert (
+        "would remove 0 runs, 0 dead letters, 0 requests, 0 deliveries to webhooks, 0 rows"
+        in acme("vacuum", "--dry-run").out
+    )
     assert acme("vacuum", "--json").data["documents"] == 0
     assert acme("status", run_id, "--json").data["status"] == "completed"

@@ -249,6 +249,12 @@ class Kept(_Closed):
         return self
 
 
+class KeptRows(_Closed):
+    """How many days rows of the warehouse are kept after they were written, those of all orgs alike."""
+
+    days: int = Field(ge=1, le=3650)
+
+
 class Retention(_Closed):
     """`system/retention.yml`: kind of record → how long it is kept after it is done with."""
 
@@ -256,6 +262,9 @@ class Retention(_Closed):
     dead_letters: Kept = Kept(days=90, at_least=7, at_most=400)
     requests: Kept = Kept(days=90, at_least=7, at_most=400)
     webhook_deliveries: Kept = Kept(days=30, at_least=2, at_most=400)
+    log_rows: KeptRows = KeptRows(days=400)
+    quarantined_rows: KeptRows = KeptRows(days=90)
+    abandoned_stages: KeptRows = KeptRows(days=2)
 
 
 class PrecedenceSource(_Closed):

@@ -7,6 +7,7 @@ the next sweep: what is marked is still found by its time.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,11 +16,14 @@ from typing import Final
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
+from convergence.engine.retention.rows import remove_rows
+from convergence.engine.retention.stages import remove_stages
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, StoredRun, commit
-from convergence.errors import Conflict
+from convergence.errors import Conflict, ConvergenceError
 from convergence.ports.documents import Create, Delete, Document, Order, Replace, Where, Write
 
+logger = logging.getLogger(__name__)
 # Documents without children.
 STANDING_ALONE: Final = (DEAD_LETTERS, "backfills", "dead_letter_replays", "webhook_deliveries")
 COMMIT_MAX: Final = 100
@@ -50,12 +54,22 @@ async def sweep_due(services: Services) -> Swept:
     try:
         (version,) = await commit(services.documents, [claimed], claim["token"])
         swept = await sweep(services, seconds_max=_SWEEP_MAX_S)
+        if not swept.more:
+            await _rows(services)
         after = services.clock.now() + timedelta(seconds=0.0 if swept.more else _REST_S)
         rest = {"next_at": to_text(after), "token": services.ids.new("t")}
         await commit(services.documents, [Replace(_CLOCK, version, rest)], rest["token"])
     except Conflict:
         return Swept()  # another process has it
     return swept
+
+
+async def _rows(services: Services) -> None:
+    try:
+        await remove_rows(services, wake=False)
+        await remove_stages(services)
+    except ConvergenceError as error:  # a warehouse that cannot be written holds up no schedule
+        logger.warning("old rows of the warehouse: %s; the next sweep tries again", error)
 
 
 async def sweep(services: Services, *, seconds_max: float | None = None) -> Swept:

@@ -9,10 +9,11 @@ from datetime import timedelta
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
+from convergence.engine.retention.rows import count_rows
 from convergence.engine.retention.sweep import STANDING_ALONE, is_over
 from convergence.engine.services import Services
 from convergence.engine.store import DEAD_LETTERS, StoredRun, write_run
-from convergence.errors import Conflict
+from convergence.errors import Conflict, StorageFault, StorageLocked, StorageUnusable
 from convergence.ports.documents import Order, Where
 
 _PAGE = 500
@@ -20,13 +21,17 @@ _PAGE = 500
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """How many records have expired. `older_runs` are of releases before there was a retention."""
+    """How many records have expired. `older_runs` are of releases before there was a retention.
+
+    `rows`: of the warehouse's log and quarantine; None: another process has the warehouse open.
+    """
 
     runs: int
     older_runs: int
     dead_letters: int
     requests: int
     webhook_deliveries: int
+    rows: int | None
 
 
 async def survey(services: Services) -> Survey:
@@ -39,7 +44,15 @@ async def survey(services: Services) -> Survey:
         dead_letters=alone[DEAD_LETTERS],
         requests=alone["backfills"] + alone["dead_letter_replays"],
         webhook_deliveries=alone["webhook_deliveries"],
+        rows=await _rows(services),
     )
+
+
+async def _rows(services: Services) -> int | None:
+    try:
+        return await count_rows(services)
+    except (StorageFault, StorageLocked, StorageUnusable):
+        return None
 
 
 async def let_older_expire(services: Services) -> int:

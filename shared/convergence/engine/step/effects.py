@@ -180,7 +180,12 @@ class Effects:
 
 def job_id(run: Run, planned: PlanStep, kind: str, epoch: int, name: str) -> str:
     """Return the id of a job of a step in an epoch."""
-    whole = f"{run.run_id}/{planned.step_id}/{epoch}/{name}"
+    return job_id_of(run.run_id, planned.step_id, kind, epoch, name)
+
+
+def job_id_of(run_id: str, step_id: str, kind: str, epoch: int, name: str) -> str:
+    """Return the id of a job by the names of what it belongs to."""
+    whole = f"{run_id}/{step_id}/{epoch}/{name}"
     return f"{kind}_{hashlib.blake2b(whole.encode(), digest_size=16).hexdigest()}"
 
 

@@ -27,7 +27,16 @@ from convergence.ports.warehouse.records import (
     TableSchema,
     WriteMode,
 )
-from convergence.ports.warehouse.roles import ParquetWriter, Routines, Stage, Tables, Warehouse
+from convergence.ports.warehouse.roles import (
+    ExpiredRows,
+    ParquetWriter,
+    Routines,
+    RowRemover,
+    Stage,
+    StagedRows,
+    Tables,
+    Warehouse,
+)
 
 __all__ = [
     "CENTRAL_TABLES",
@@ -38,6 +47,7 @@ __all__ = [
     "BadRow",
     "Column",
     "Effect",
+    "ExpiredRows",
     "FileFormat",
     "JobSettings",
     "Lineage",
@@ -51,9 +61,11 @@ __all__ = [
     "Routines",
     "Row",
     "RowFile",
+    "RowRemover",
     "Scope",
     "Stage",
     "StagedFile",
+    "StagedRows",
     "Statement",
     "TableSchema",
     "Tables",

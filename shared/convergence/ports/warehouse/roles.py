@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import date, datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
+from typing import NamedTuple, Protocol, runtime_checkable
 
 from convergence.ports.warehouse.files import RowFile, StagedFile
 from convergence.ports.warehouse.records import (
@@ -210,6 +211,43 @@ class ParquetWriter(Protocol):
         Raises:
             SchemaMismatch: a value that is not of its column's type.
         """
+        ...
+
+
+class ExpiredRows(NamedTuple):
+    """Rows of a table, in whatever dataset has it, whose `column` (a DATE) is before `first`."""
+
+    table: str
+    column: str
+    first: date
+
+
+class StagedRows(NamedTuple):
+    """A stage that exists: of which table, under which name, in which dataset."""
+
+    dataset: str
+    table: str
+    name: str
+
+
+@runtime_checkable
+class RowRemover(Protocol):
+    """A warehouse that removes old and abandoned rows when it is asked to; others let partitions and tables expire."""
+
+    async def count_expired(self, expired: Sequence[ExpiredRows]) -> int:
+        """Return how many there are; 0 where nothing has been stored yet."""
+        ...
+
+    async def remove_expired(self, expired: Sequence[ExpiredRows], *, wake: bool) -> int:
+        """Remove them, a bounded number in one transaction; return how many. `wake` False: only if it is in use."""
+        ...
+
+    def stages_before(self, at: datetime) -> list[StagedRows]:
+        """Return the stages that nothing was written to since `at`."""
+        ...
+
+    def drop_stage(self, stage: StagedRows) -> None:
+        """Remove a stage's rows. One that is gone is fine."""
         ...
 
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from convergence.adapters.local.warehouse import expired as old
 from convergence.adapters.local.warehouse import ledger, tables
 from convergence.adapters.local.warehouse.append import append_rows, spool_rows
 from convergence.adapters.local.warehouse.call import call_procedure, rehearse_call
@@ -22,13 +24,14 @@ from convergence.adapters.local.warehouse.query import Query
 from convergence.adapters.local.warehouse.routines import Routines
 from convergence.adapters.local.warehouse.rows import rows_of_files
 from convergence.adapters.local.warehouse.session import Session
-from convergence.adapters.local.warehouse.stage import NdjsonStage
+from convergence.adapters.local.warehouse.stage import NdjsonStage, stage_folder, stages_before
 from convergence.adapters.local.warehouse.statements import Statements
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock
 from convergence.ports.warehouse import (
     Column,
     Effect,
+    ExpiredRows,
     Load,
     LoadResult,
     ProcedureCall,
@@ -39,6 +42,7 @@ from convergence.ports.warehouse import (
     Scope,
     Stage,
     StagedFile,
+    StagedRows,
     Statement,
     TableSchema,
     WriteMode,
@@ -99,6 +103,14 @@ class DuckDbWarehouse:
     def drop_stages(self) -> None:
         """Drop all staged rows: what executions that died left behind."""
         shutil.rmtree(self.session.staging, ignore_errors=True)
+
+    def stages_before(self, at: datetime) -> list[StagedRows]:
+        """Return the stages that nothing was written to since `at`."""
+        return stages_before(self.session.staging, at)
+
+    def drop_stage(self, stage: StagedRows) -> None:
+        """Remove a stage's rows; see the port."""
+        shutil.rmtree(stage_folder(self.session.staging, *stage), ignore_errors=True)
 
     async def load(self, load: Load, *stages: Stage) -> LoadResult:
         """Make the staged rows visible and drop the stages; see the port."""
@@ -202,6 +214,23 @@ class DuckDbWarehouse:
         check_wait(wait_s, job_id)
         at = self._clock.now()
         return await self.session.write(lambda job: ledger.close(job, job_id, at))
+
+    async def count_expired(self, expired: Sequence[ExpiredRows]) -> int:
+        """Return how many rows have expired; see the port. Makes no file."""
+        if not self.session.is_there:
+            return 0
+        return await self.session.read(lambda job: old.count(job, expired))
+
+    async def remove_expired(self, expired: Sequence[ExpiredRows], *, wake: bool) -> int:
+        """Remove them; see the port."""
+        if not (self.session.is_open or (wake and self.session.is_there)):
+            return 0
+        removed = 0
+        while True:
+            some = await self.session.write(lambda job: old.remove_some(job, expired))
+            removed += some
+            if not some:
+                return removed
 
     async def sync_routines(self, routines: Sequence[Routine], *, force: bool = False) -> list[str]:
         """Create or replace routines; see the port."""

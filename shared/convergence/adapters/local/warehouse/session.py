@@ -63,6 +63,11 @@ class Session:
         return self._database is not None
 
     @property
+    def is_there(self) -> bool:
+        """Whether there is a database, in use or not."""
+        return self.is_open or (self._path is not None and self._path.exists())
+
+    @property
     def has_journal(self) -> bool:
         """Whether an earlier process left writes that the next opening has to repeat."""
         journal = None if self._path is None else self._path.with_name(f"{self._path.name}.wal")

@@ -7,10 +7,12 @@ most of its work done. A chunk is a copy that only the process knows that made i
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +22,7 @@ from convergence.adapters.googlesql.fitting import as_json, unreal_number, with_
 from convergence.domain.sql_names import checked
 from convergence.errors import ConvergenceError, SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name, unknown_field
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, RowFile, StagedFile, TableSchema
+from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, RowFile, StagedFile, StagedRows, TableSchema
 
 _PART: Final = re.compile(r"part-(\d{9})-(\d+)\.(json|parquet)")
 _NESTED: Final = (b'":{', b'":[')  # where a value is an object or a list, or a text looks like one
@@ -30,6 +32,22 @@ Convert = Callable[[TableSchema, list[Path], Path], Awaitable[None]]
 ReadFile = Callable[[TableSchema, RowFile, Path], Awaitable[StagedFile]]
 CHUNK: Final = ".parquet"
 CHUNK_ROWS: Final = 20_000
+
+
+def stage_folder(staging: Path, dataset: str, table: str, name: str) -> Path:
+    """Return where the parts of a stage are."""
+    return staging / checked(dataset, "dataset") / checked(f"{table}__{name}", "stage")
+
+
+def stages_before(staging: Path, at: datetime) -> list[StagedRows]:
+    """Return the stages that nothing was written to since `at`."""
+    found = []
+    for folder in sorted(staging.glob("*/*__*")):
+        table, _, name = folder.name.rpartition("__")
+        with contextlib.suppress(OSError):  # a load has just dropped it
+            if folder.is_dir() and max(each.stat().st_mtime for each in (folder, *folder.iterdir())) < at.timestamp():
+                found.append(StagedRows(folder.parent.name, table, name))
+    return found
 
 
 class NdjsonStage:
@@ -45,7 +63,7 @@ class NdjsonStage:
         read_file: ReadFile | None = None,
     ) -> None:
         self.table = table
-        self.folder = folder / checked(dataset, "dataset") / checked(f"{table.name}__{name}", "stage")
+        self.folder = stage_folder(folder, dataset, table.name, name)
         columns = [column for column in table.columns if column.name not in LINEAGE_COLUMNS]
         self._columns = frozenset(column.name for column in columns)
         self._structs = [column for column in columns if type_name(column) == "STRUCT"]

@@ -25,6 +25,15 @@ WHERE database_name = current_database() AND schema_name = $dataset AND table_na
 -- name: describe_column
 COMMENT ON COLUMN {table}.{column} IS {text};
 
+-- name: datasets_with
+SELECT schema_name FROM duckdb_tables() WHERE database_name = current_database() AND table_name = $table ORDER BY schema_name;
+
+-- name: count_expired
+SELECT count(*) FROM {table} WHERE {column} < $first;
+
+-- name: delete_expired
+DELETE FROM {table} WHERE rowid IN (SELECT rowid FROM {table} WHERE {column} < $first LIMIT $most);
+
 -- name: create_dataset
 CREATE SCHEMA IF NOT EXISTS {dataset};
 

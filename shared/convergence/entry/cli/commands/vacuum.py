@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from convergence.engine.retention.rows import remove_rows
 from convergence.engine.retention.sweep import sweep
 from convergence.engine.retention.vacuum import Survey, let_older_expire, survey
 from convergence.entry.cli.options import Command
@@ -36,7 +37,10 @@ def command(session: Session, dry_run: bool) -> int:
     would = "would remove" if dry_run else "removed"
     runs = f"{found.runs + found.older_runs:,} runs"
     more = f"{found.requests:,} requests, {found.webhook_deliveries:,} deliveries to webhooks"
-    session.out.line(f"{would} {runs}, {found.dead_letters:,} dead letters, {more}")
+    rows = "" if found.rows is None else f", {found.rows:,} rows of the log and of what was set aside"
+    session.out.line(f"{would} {runs}, {found.dead_letters:,} dead letters, {more}{rows}")
+    if found.rows is None:
+        session.out.note("rows of the warehouse are not counted: another process has it open")
     session.out.line(f"the state has {size / 2**20:,.1f} MiB")
     return 0
 
@@ -51,6 +55,7 @@ async def _vacuum(session: Session) -> tuple[Survey, int]:
         found = await survey(writer.services)
         await let_older_expire(writer.services)
         swept = await sweep(writer.services)
+        await remove_rows(writer.services, wake=True)
         writer.compact()
         return found, swept.documents
 

@@ -1,0 +1,37 @@
+"""Rows of the warehouse that are kept for long enough: the log's, and those that were set aside."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Final
+
+from convergence.engine.log_rows import TABLES
+from convergence.engine.services import Services
+from convergence.ports.warehouse import PARTITION_BY, ExpiredRows, RowRemover
+
+_QUARANTINE: Final = "org_meta_quarantine_rows"
+
+
+async def remove_rows(services: Services, *, wake: bool) -> int:
+    """Remove rows that have expired; return how many. `wake` False: only in a warehouse that is in use.
+
+    BigQuery is not asked: partitions of the log expire there (infra/bigquery.tf).
+    """
+    warehouse = services.warehouse
+    return await warehouse.remove_expired(_expired(services), wake=wake) if isinstance(warehouse, RowRemover) else 0
+
+
+async def count_rows(services: Services) -> int:
+    """Count what `remove_rows` would remove."""
+    warehouse = services.warehouse
+    return await warehouse.count_expired(_expired(services)) if isinstance(warehouse, RowRemover) else 0
+
+
+def _expired(services: Services) -> list[ExpiredRows]:
+    today, kept = services.clock.now().date(), services.retention()
+    log, aside = (today - timedelta(days=each.days) for each in (kept.log_rows, kept.quarantined_rows))
+    tables = sorted(set(TABLES.values()))
+    return [
+        *(ExpiredRows(table, PARTITION_BY, log) for table in tables),
+        ExpiredRows(_QUARANTINE, "x_ingestion_date", aside),
+    ]
