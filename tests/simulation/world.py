@@ -184,7 +184,7 @@ class World:
             orgs=OrgStore(documents),
             credentials=CredentialStore(documents, keyring, process.clock),
             processor=lambda _: SimProcessor(process),
-            http=_no_http,
+            http=lambda: self.http(process),
             accounts=lambda: RestAccounts(_no_http, process.clock, SeededIds(self.rng)),
             owner=process.name,
             configs_dir=self._files(process.edition),
@@ -197,6 +197,10 @@ class World:
             self.spawn(self._start_up(process))
         else:
             self._at_work(process)
+
+    def http(self, process: Process) -> Any:
+        """Return a machine's HTTP client."""
+        return _no_http()
 
     def _files(self, edition: int) -> Path:
         """Return the folder of the files of an edition, the same for all worlds."""
