@@ -70,7 +70,7 @@ def test_a_month_adds_up_and_is_replaced(tmp_path: Path) -> None:
              "EffectiveCost: BilledCost, the source does not say it")
         )  # fmt: skip
         subscription = azure_bill.SUBSCRIPTION.rpartition("/")[2]
-        assert await charges(here, columns, "WHERE SkuMeter = 'D2s v3'") == [
+        assert await charges(here, columns, "WHERE JSON_VALUE(x_SourceColumns, '$.x_Meter') = 'D2s v3'") == [
             (azure_bill.ACCOUNT, subscription, "Compute", None, None, unknown)
         ]
         await here.good(PIPELINE, **asks(here.url, cost_type="AmortizedCost", allow_shrink=True))

@@ -24,7 +24,8 @@ DIMENSIONS: Final[Mapping[Detail, str]] = {
     "resource_group": "ResourceGroupName",
     "region": "ResourceLocation",
 }
-_COLUMNS: Final[Mapping[Detail, str]] = {"meter": "SkuMeter", "subscription": "SubAccountId", "region": "RegionId"}
+_COLUMNS: Final[Mapping[Detail, str]] = {"subscription": "SubAccountId", "region": "RegionId"}
+_OTHERS: Final[Mapping[Detail, str]] = {"meter": "x_Meter", "resource_group": "x_ResourceGroupName"}
 _DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; so many places are kept, as of the exports
 
 
@@ -63,7 +64,7 @@ def row_of(
         )
     service, second = str(row["MeterCategory"] or ""), str(row[DIMENSIONS[detail]] or "") or None
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    others = {"x_ResourceGroupName": second} if detail == "resource_group" and second else {}
+    others = {_OTHERS[detail]: second} if detail in _OTHERS and second else {}
     facts = {_COLUMNS[detail]: second} if detail in _COLUMNS else {}
     return {
         "BilledCost": cost_of(row, day),
