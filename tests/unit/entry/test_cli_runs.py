@@ -254,6 +254,7 @@ HOLD = """
 import signal, sys
 from pathlib import Path
 from convergence.adapters.local.data_directory import DataDirectory
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell started the tests in the background
 DataDirectory(Path(sys.argv[1])).lock("run shop/load")
 print("held", flush=True)
 signal.pause()
