@@ -23,7 +23,8 @@ SECTION = re.compile(r"([\w./-]*\w\.md)`? §\s?(\d+)")
 PATH = re.compile(
     r"(?<![\w./{}*~<>-])((?:[\w-]+/)+[\w-]+\.(?:py|md|json|ya?ml|sql|csv|toml|sh|txt))(?![\w/.*{-]*[{*/])"
 )
-MADE_UP = re.compile(r"\bacme\b|^openai/cost\.yml$|profiles\.toml$")  # examples, and files of a user
+# Examples, and files of a user.
+MADE_UP = re.compile(r"\bacme\b|(?:\b|_)initech(?:\b|_)|^openai/cost\.yml$|profiles\.toml$")
 # What past decisions and releases name has gone since.
 HISTORY = {"CHANGELOG.md", *(page.relative_to(ROOT).as_posix() for page in (ROOT / "docs" / "adr").glob("*.md"))}
 

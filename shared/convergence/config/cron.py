@@ -24,6 +24,13 @@ _NAMED = {
     "@annually": "0 0 1 1 *",
 }
 _SIZES = {"minute": 60, "hour": 24, "day-of-month": 32, "month": 13, "day-of-week": 8}  # a step is below
+_VALUES: Final = {
+    "minute": "0 to 59, lists (0,30), ranges (0-15), steps (*/15) or *",
+    "hour": "0 to 23, lists (6,18), ranges (8-17), steps (*/2) or *",
+    "day-of-month": "1 to 31, lists (1,15), ranges (1-7), L (the last) or *",
+    "month": "1 to 12, JAN to DEC, lists, ranges or *",
+    "day-of-week": "0 to 7 (0 and 7 are Sunday), SUN to SAT, lists, ranges (1-5) or *",
+}
 _LONGEST: Final = 200  # characters of an expression; CronSim reads every item of a list
 _CHANGE_MAX: Final = timedelta(hours=3)  # by which clocks are moved: two hours at Troll
 _REFERENCE = datetime(2024, 1, 1, tzinfo=UTC)  # any start will do to check an expression
@@ -40,7 +47,9 @@ def check_cron(text: str) -> str | None:
         return f"a cron has at most {_LONGEST} characters, this one has {len(text)}"
     fields = text.split()
     if len(fields) != 5:
-        return f"a cron has five fields (minute hour day month weekday), this one has {len(fields)}: {text!r}"
+        instead = _NAMED.get(f"@{text.strip().lower()}")
+        known = f'; write @{text.strip().lower()}, or "{instead}"' if instead else ""
+        return f"a cron has five fields (minute hour day month weekday), this one has {len(fields)}: {text!r}{known}"
     for field, (name, size) in zip(fields, _SIZES.items(), strict=True):
         for step in re.findall(r"/([0-9]+)", field, re.ASCII):
             if len(step) > 2 or int(step) >= size:  # CronSim reads it as the first value alone
@@ -50,7 +59,8 @@ def check_cron(text: str) -> str | None:
     except CronSimError as error:
         if _is_each_right(fields):  # 30 February
             return f"the cron {text!r} never fires"
-        return f"{str(error).removeprefix('Bad ').strip()} is wrong in the cron {text!r}"
+        name = str(error).removeprefix("Bad ").strip()
+        return f"{name} is wrong in the cron {text!r}: {_VALUES.get(name, 'see docs/writing-pipelines.md')}"
     except StopIteration:
         return f"the cron {text!r} never fires"
     return None

@@ -137,7 +137,8 @@ def _variables(
     if cycle:
         trail = " → ".join(cycle)
         at = ("variables", cycle[0]) if cycle[0] in pipeline.variables else ("parameters", cycle[0], "default")
-        mistakes.append(positions.problem(at, f"variables refer to each other in a circle: {trail}"))
+        message = f"variables refer to each other in a circle: give one of them a value of its own: {trail}"
+        mistakes.append(positions.problem(at, message))
     return tuple(prepared[name] for name in order)
 
 

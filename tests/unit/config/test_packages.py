@@ -84,3 +84,17 @@ def test_a_name_that_two_packages_offer_is_refused_by_validation_and_at_the_run(
 def test_one_package_with_a_name_twice_in_its_list_is_no_contest(site: Path) -> None:
     install(site, "acme-convergence", "acme.invoices", "acme.other")
     assert ps_types.contested("acme.invoices") == ""
+
+
+def test_a_processor_that_is_not_async_is_a_warning_at_its_line(site: Path, tmp_path: Path) -> None:
+    install(site, "blocking-convergence", "acme.blocking")
+    module = site / "blocking_convergence.py"
+    module.write_text(MODULE.replace("async def", "def"))
+    file = tmp_path / "configs" / "x" / "look.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text(PIPELINE.replace("PS_TYPE", "acme.blocking"))
+    [warning] = [each for each in validate(tmp_path / "configs", [file]).warnings if "async" in str(each)]
+    assert str(warning) == (
+        "x/look.yml:4:25: steps[0].ps_type: its `execute` is not async, so the step will fail: write "
+        "`async def execute`"
+    )

@@ -90,3 +90,26 @@ def test_a_procedure_that_no_file_defines_is_a_warning(tmp_path: Path) -> None:
     [warning] = warned("{procedure: {name: sp_helo}}")
     assert "steps[0].config.procedure: no file below system/procedures defines 'sp_helo'" in warning
     assert "Did you mean 'sp_hello'?" in warning
+
+
+@pytest.mark.parametrize(
+    ("url", "refused"),
+    [
+        ("api.acme.example/v1", True),
+        ("http://api.acme.example/v1", True),
+        ("ftp://api.acme.example/v1", True),
+        ("https://user:pw@api.acme.example", True),
+        ("https://api.acme.example/v1", False),
+        ("http://127.0.0.1:8123/v1", False),
+        ("{api_base_url}/v1", False),
+    ],
+)
+def test_an_address_that_no_call_would_go_to_is_a_mistake_of_the_file(url: str, refused: bool) -> None:
+    step = f"""steps:
+  - step_id: extract_it
+    ps_type: generic.api_extractor
+    config: {{url: "{url}", pagination: {{type: none}}}}
+    destination: {{table: acme_x}}
+"""
+    found = [str(problem) for problem in check_processors(a_pipeline(step), "embedded")[0]]
+    assert [text.startswith("tests/one.yml:4:14: steps[0].config.url: ") for text in found] == [True] * refused, found

@@ -101,8 +101,8 @@ def test_anchors_and_merge_keys_work() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "f.yml: the file is empty"),
-        ("a: [1", "f.yml:2:1: a quote or a bracket is not closed"),
+        ("", "f.yml:1: the file is empty: write something into it, or remove it"),
+        ("a: [1", "f.yml:2:1: close the quote or bracket that is open"),
         ("a:\n\tb: 1", "f.yml:2:1: a tab cannot indent"),
         ("a: 1\n---\nb: 1", "f.yml:2:1: one file holds one document"),
         ("a: !!python/object:os.system x", "f.yml:1:4: the tag !!python/object:os.system is not allowed"),

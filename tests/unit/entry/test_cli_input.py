@@ -169,3 +169,25 @@ def test_a_demo_without_the_shipped_pipelines_names_the_way_to_them(cli: Cli, co
     answer = cli("demo")
     assert (answer.code, answer.out) == (2, "")
     assert "the demo runs the shipped pipelines, and 'configs' does not have openai/cost/usage_cost" in answer.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ((*HELLO, "note=hi"), "In `run` a parameter of the pipeline is given as -p NAME=VALUE."),
+        ((*HELLO, "-p", "note", "hi"), "In `run` a parameter of the pipeline is given as -p NAME=VALUE."),
+        ((*HELLO, "--note", "hi"), "In `run` a parameter of the pipeline is given as -p NAME=VALUE."),
+        (("query", "acme", "SELECT", "1"), "In `query` the statement is one argument: put it in quotes."),
+        (("org", "new", "acme"), "org has no 'new'. Use one of: create, list, show."),
+        (("dead-letters", "lsit"), "Did you mean 'list'?"),
+        (("schedule", "set", "acme", "example/hello", "--name", "x", "--cron", "dayly"), "has 1: 'dayly'"),
+        (
+            ("schedule", "set", "acme", "example/hello", "--name", "x", "--cron", "daily"),
+            'write @daily, or "0 0 * * *"',
+        ),
+    ],
+)
+def test_a_usual_slip_is_answered_with_what_it_should_have_been(acme: Cli, argv: tuple[str, ...], message: str) -> None:
+    answer = acme(*argv)
+    assert (answer.code, answer.out) == (2, "")
+    assert message in answer.err, answer.err

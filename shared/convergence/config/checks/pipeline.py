@@ -8,9 +8,10 @@ from itertools import chain, islice
 from typing import Any, Final
 
 from convergence.config.checks.lookalikes import Finding, credentials, environment_names, lookalikes, unquoted
-from convergence.config.conditions import expression
+from convergence.config.conditions import expression, parser
 from convergence.config.files.notifications import CHANNELS
 from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
+from convergence.config.parameters.coercion import shown
 from convergence.config.parameters.dates import is_date
 from convergence.config.prepare import Prepared
 from convergence.config.processors import ps_types
@@ -73,24 +74,26 @@ class _Look:
                 yield self._problem(("aliases", index), f"{alias!r} is not a pipeline path: two to four segments")
         plain = SLOT.sub("x", self._pipeline.pipeline_id)
         if not _PIPELINE_ID.fullmatch(plain):
-            yield self._problem(("pipeline_id",), "a pipeline_id has letters, digits, - and _ beside its templates")
+            yield self._problem(
+                ("pipeline_id",), "write a pipeline_id with letters, digits, - and _ beside its templates"
+            )
 
     def parameters(self) -> Iterator[ConfigError]:
         for name, spec in self._pipeline.parameters.items():
             at: KeyPath = ("parameters", name)
             if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
-                yield self._problem(at, f"{name!r} is set by the engine and cannot be a parameter")
+                yield self._problem(at, f"{name!r} is set by the engine and cannot be a parameter: remove or rename it")
             if spec.type == "secret" and spec.default is not None:
-                yield self._problem((*at, "default"), "a secret cannot have a default: secrets do not belong in files")
+                yield self._problem((*at, "default"), "remove the default: secrets do not belong in files")
             if spec.required and spec.default is not None:
                 yield self._problem(
                     (*at, "default"), "a required parameter cannot have a default: remove one of the two"
                 )
             if not _fits(spec.type, spec.default):
-                yield self._problem((*at, "default"), f"the default is not a valid {spec.type}")
+                yield self._problem((*at, "default"), _instead(spec.type, spec.default, "the default"))
             for index, value in enumerate(spec.allowed or ()):
                 if not _fits(spec.type, value):
-                    yield self._problem((*at, "allowed", index), f"{value!r} is not a valid {spec.type}")
+                    yield self._problem((*at, "allowed", index), _instead(spec.type, value, "this"))
         yield from self._schedules_parameters()
 
     def _schedules_parameters(self) -> Iterator[ConfigError]:
@@ -108,7 +111,7 @@ class _Look:
             at: KeyPath = ("steps", index)
             if step.step_id in first:
                 before = f"step {first[step.step_id] + 1}"
-                message = f"{before} is called {step.step_id!r} as well: step ids must be unique"
+                message = f"{before} is called {step.step_id!r} as well: rename one of them, step ids are unique"
                 yield self._problem((*at, "step_id"), message)
             first.setdefault(step.step_id, index)
             if step.ps_type and not ps_types.is_installed(step.ps_type) and step.ps_type not in ps_types.ANNOUNCED:
@@ -116,7 +119,7 @@ class _Look:
             elif step.ps_type and (refused := ps_types.contested(step.ps_type)):
                 yield self._problem((*at, "ps_type"), refused)
             if step.trigger is not None and step.depends_on:
-                message = "a step with a trigger is outside the graph: it cannot have depends_on"
+                message = "a step with a trigger is outside the graph: remove its depends_on"
                 yield self._problem((*at, "depends_on"), message)
 
     def graph(self) -> Iterator[ConfigError]:
@@ -128,7 +131,8 @@ class _Look:
                 at: KeyPath = ("steps", index, "depends_on", number)
                 if dependency in end_steps:
                     message = (
-                        f"{dependency!r} has a trigger: it starts when the run has ended, so no step can depend on it"
+                        f"{dependency!r} has a trigger: it starts when the run has ended, so no step can depend on it; "
+                        "remove the one or the other"
                     )
                 else:
                     message = f"no step is called {dependency!r}.{did_you_mean(dependency, self._graph)}"
@@ -137,7 +141,8 @@ class _Look:
         if cycle:
             index = next(index for index, step in self._numbered if step.step_id == cycle[0])
             trail = " → ".join(cycle)
-            yield self._problem(("steps", index, "depends_on"), f"these steps wait for each other: {trail}")
+            message = f"these steps wait for each other, so none can start: remove one of the depends_on of {trail}"
+            yield self._problem(("steps", index, "depends_on"), message)
 
     def conditions(self) -> Iterator[ConfigError]:
         for prepared in self._prepared.steps:
@@ -173,6 +178,7 @@ class _Look:
         """Yield the warnings kind by kind, so that many of one kind leave room for the others."""
         yield self._unusual_id()
         yield self._unknown_channels()
+        yield self._older_signs()
         yield self._doubtful(lambda value, at: lookalikes(value, at, self._known))
         if not self._pipeline.strict_names:  # in a file with parameters such a name is a mistake
             yield self._doubtful(lambda value, at: environment_names(value, at, self._known))
@@ -190,6 +196,11 @@ class _Look:
                     known = did_you_mean(channel, [*CHANNELS, "none"])
                     message = f"no channel is called {channel!r}, so nothing is sent there.{known}"
                     yield self._problem(("notifications", event), message)
+
+    def _older_signs(self) -> Iterator[ConfigError]:
+        for index, step in self._numbered:
+            for sign, instead in parser.older_signs(step.when or ""):
+                yield self._problem(("steps", index, "when"), f"{sign} is read as {instead}: write {instead}")
 
     def _doubtful(self, find: Callable[[Any, KeyPath], Iterator[Finding]]) -> Iterator[ConfigError]:
         """Texts that do something else than their author may think; what is reported as a mistake is left out."""
@@ -257,6 +268,21 @@ class _Look:
                     waiting.extend(self._graph.get(name, ()))
             self._before = {step.step_id: frozenset(found)}
         return self._before[step.step_id]
+
+
+_EXAMPLES: Final = {
+    "string": 'text, such as "x"',
+    "integer": "a whole number, such as 5",
+    "number": "a number, such as 0.5",
+    "boolean": "true or false",
+    "date": "a day of the calendar, such as 2026-11-07 or TODAY-7",
+    "list": "a list, such as [a, b]",
+    "object": "a mapping, such as {a: 1}",
+}
+
+
+def _instead(kind: str, value: object, what: str) -> str:
+    return f"{what} must be {_EXAMPLES[kind]}, not {shown(value)}"
 
 
 def _fits(kind: str, value: object) -> bool:

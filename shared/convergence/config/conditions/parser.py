@@ -29,6 +29,7 @@ _TOKEN: Final = re.compile(
 _ROOTS: Final = frozenset({"parameters", "variables", "results"})
 _SIGNS: Final = {"=": "==", "<>": "!="}
 _WORDS: Final = {"&": "and", "|": "or", "!": "not"}  # of other languages
+_OTHER_WORDS: Final = {"is": "==", "eq": "==", "equals": "==", "ne": "!=", "gt": ">", "lt": "<", "===": "=="}
 _COMPARISONS: Final = frozenset({"==", "!=", "<", "<=", ">", ">="})
 _CONSTANTS: Final[Mapping[str, Any]] = {"true": True, "false": False, "null": None, "none": None}
 
@@ -74,7 +75,9 @@ class Parser:
         found = self._or()
         kind, lexeme, position = self._peek()
         if kind != "end":
-            raise self._wrong(f"{lexeme!r} is not expected", position)
+            instead = _OTHER_WORDS.get(lexeme.lower())
+            known = f"; write `{instead}`" if instead else "; `and` or `or` joins two comparisons"
+            raise self._wrong(f"{lexeme!r} is not expected{known}", position)
         return found
 
     def _or(self) -> Expression:
@@ -169,3 +172,9 @@ def _text(lexeme: str) -> Expression:
     if match is not None and not match["escapes"]:
         return _name(match["a"] or match["b"])
     return Literal(re.sub(r"\\(.)", r"\1", inner))
+
+
+def older_signs(text: str) -> Iterator[tuple[str, str]]:
+    """Yield the signs of a condition that stand for others, each once, with these: `=` for `==`."""
+    found = dict.fromkeys(match["sign"] for match in _TOKEN.finditer(text) if match["sign"] in _SIGNS)
+    yield from ((sign, _SIGNS[sign]) for sign in found)

@@ -61,7 +61,7 @@ def steps(normalizer: Normalizer, written: Mapping[str, Any], *, single: bool, n
     listed = written.get("steps")
     if not isinstance(listed, list) or not listed:
         at: KeyPath = ("steps",) if "steps" in written else ()
-        normalizer.report(at, "a pipeline needs `steps`: a list with at least one step")
+        normalizer.report(at, "a pipeline needs `steps`: a list with at least one step, each with `- step_id:`")
         return None
     return [_step(normalizer, step, index, ("steps", index)) for index, step in enumerate(listed)]
 
@@ -79,7 +79,9 @@ def _step(normalizer: Normalizer, written: Any, index: int, at: KeyPath) -> Any:
         if target is None and key in LOOSE_KEYS and "notification" in str(written.get("ps_type", "")):
             target = f"config.{key}"
         if target is None:
-            normalizer.report((*at, key), f"a step has no {key!r}.{did_you_mean(key, STEP_KEYS)}")
+            known = did_you_mean(key, STEP_KEYS)
+            where = "A setting of the processor stands below `config`, two blanks further in."
+            normalizer.report((*at, key), f"a step has no {key!r}.{known} {where}")
         elif value is None:
             continue
         elif "." in target:

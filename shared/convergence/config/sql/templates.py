@@ -115,7 +115,7 @@ class _Reading:
                 self._at(piece)
             case "open":
                 opened = "/*" if piece.text.startswith("/*") else piece.text[0]
-                self._wrong(f"this {opened} is never closed", piece.start)
+                self._wrong(f"this {opened} is never closed: close it", piece.start)
                 self._parts.append(piece.text)
             case _:
                 self._track_calls(index, piece)

@@ -93,11 +93,11 @@ def _syntax(error: yaml.MarkedYAMLError, line: str, column: int) -> str:
 
 def _advice(problem: str, context: str, line: str, column: int) -> str:
     if "quoted scalar" in context:
-        return "a quote is not closed"
+        return "a quote is not closed: close it"
     if "mapping values are not allowed" in problem:
         if ": " in line[:column]:
             return 'a value that contains ": " must be in quotes'
-        return "this line is indented differently from the keys that it belongs to"
+        return "this line is indented differently from the keys that it belongs to: begin it where they begin"
     if "anchor" in context or "alias" in context:
         return "a value that begins with * or & must be in quotes"
     if "cannot start any token" in problem:
@@ -105,7 +105,7 @@ def _advice(problem: str, context: str, line: str, column: int) -> str:
     if line[:column].rstrip().endswith("}"):
         return "a value that begins with { must be in quotes"
     if problem.startswith("did not find expected"):
-        return "a quote or a bracket is not closed, or a line is indented differently from those beside it"
+        return "close the quote or bracket that is open, or begin this line where those beside it begin"
     return ""
 
 
@@ -128,7 +128,8 @@ class _Reader:
     def document(self) -> Any:
         self._next()  # the stream starts
         if isinstance(self._next(), yaml.StreamEndEvent):
-            raise ConfigErrors([ConfigError("the file is empty", where=self._file)])
+            message = "the file is empty: write something into it, or remove it"
+            raise ConfigErrors([ConfigError(message, where=f"{self._file}:1")])
         data = self._node(self._next(), ())
         self._next()  # the document ends
         event = self._next()
@@ -147,7 +148,9 @@ class _Reader:
 
     def _not_core(self, event: _Event) -> ConfigErrors:
         tag = str(event.tag).replace(_CORE, "!!")
-        return self._stop(event, f"the tag {tag} is not allowed: text, numbers, booleans, lists and mappings are")
+        return self._stop(
+            event, f"the tag {tag} is not allowed, remove it: text, numbers, booleans, lists and mappings are"
+        )
 
     def _report(self, event: _Event, message: str) -> None:
         self.problems.append(ConfigError(message, where=self._at(event)))

@@ -9,6 +9,7 @@ from typing import Any, Final
 import click
 
 from convergence.entry.cli.installation import Installation
+from convergence.entry.cli.misuse import explained
 from convergence.entry.cli.options import COMPLETE, global_options
 from convergence.entry.cli.session import Session, Terminated
 from convergence.errors import ConvergenceError, did_you_mean
@@ -84,6 +85,14 @@ class Commands(click.Group):
         command: click.Command = import_module(f"convergence.entry.cli.commands.{COMMANDS[cmd_name]}").command
         return command
 
+    def make_context(self, *args: Any, **settings: Any) -> click.Context:
+        """Read the words; `--help` is answered here."""
+        try:
+            return super().make_context(*args, **settings)
+        except BrokenPipeError:
+            _drop_stdout()
+            raise click.exceptions.Exit(OK) from None
+
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command. A reader that is gone (`convergence history acme | head`) is not an error."""
         try:
@@ -122,7 +131,10 @@ def run(installation: Installation, argv: Sequence[str], program: str = "converg
         session.out.error(error)
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
-        session.out.line(error.ctx.get_help())
+        try:
+            session.out.line(error.ctx.get_help())
+        except BrokenPipeError:
+            _drop_stdout()
         return OK
     except click.ClickException as error:
         session.out.json = session.out.json or "--json" in argv
@@ -141,7 +153,7 @@ def run(installation: Installation, argv: Sequence[str], program: str = "converg
 
 
 def _usage(session: Session, error: click.ClickException) -> int:
-    session.out.error(error)
+    session.out.error(explained(error))
     context = error.ctx if isinstance(error, click.UsageError) else None
     if context is not None and not session.out.json:
         session.out.note(f"See: {context.command_path} --help")

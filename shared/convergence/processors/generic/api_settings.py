@@ -9,6 +9,8 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator, model_validator
 
+from convergence.errors import StepFailed
+from convergence.ports.http.urls import checked_url
 from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.http.auth import Auth
 from convergence.processors.http.paging import PAGES_MAX
@@ -169,6 +171,17 @@ class ApiSettings(Settings):
     def opens(self) -> Sequence[Sequence[str]]:
         """Return the names under which the credential is looked for."""
         return (self.auth.names,) if self.auth is not None and self.auth.type != "none" else ()
+
+    @field_validator("url")
+    @classmethod
+    def _callable(cls, value: str) -> str:
+        """Refuse before a run what no call would be made to; a template is filled first."""
+        if value and "{" not in value:
+            try:
+                checked_url(value, "url")
+            except StepFailed as error:
+                raise ValueError(str(error).removeprefix("url: ")) from error
+        return value
 
     @property
     def address(self) -> str:
