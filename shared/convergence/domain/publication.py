@@ -36,10 +36,13 @@ class Total:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Policy:
-    """What becomes of a closed period whose difference is over the tolerance, and of one without bill and invoice."""
+    """What becomes of a closed period whose difference is over the tolerance, and of one without bill and invoice.
+
+    `late`: whether charges that a run brings for a closed period become corrections of an open one."""
 
     over: Answer = "blocked"
     not_compared: Answer = "blocked"
+    late: Literal["corrected", "refused"] = "corrected"
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,6 +267,7 @@ class Context(Mapping[str, Any]):
     pipeline_id: str
     provider: str
     credential_id: str
+    started_at: datetime  # when the run began
     start_date: date
     end_date: date  # inclusive
     attempt: int  # from 1

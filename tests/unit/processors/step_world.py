@@ -225,6 +225,7 @@ class WorldContext(Context):
         self.org_slug, self.run_id, self.step_id = "acme", "run_1", "step_1"
         self.pipeline_id, self.provider, self.credential_id = "acme-openai-cost-usage-cost", "openai", "cred_1"
         self.start_date, self.end_date, self.attempt = FIRST, LAST, 1
+        self.started_at = clock.now()
         self.parameters, self.variables, self.results, self.checkpoint = {}, {}, {}, None
         self.deadline = clock.now() + timedelta(minutes=8)
         self.configs_dir = CONFIGS

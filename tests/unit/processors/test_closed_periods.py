@@ -1,4 +1,5 @@
-"""A closed billing period: a run that would change its charges is refused, one that brings the same is not."""
+"""A closed billing period, with the policy `late: refused`: a run that would change its charges is refused, one that
+brings the same is not."""
 
 from __future__ import annotations
 
@@ -12,12 +13,19 @@ import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.domain.billing_periods import PeriodKey
+from convergence.domain.publication import Policy
 from convergence.errors import PeriodClosed
+from convergence.processors.focus import publish
 from tests.unit.processors.focus_charges import VISIBLE, asked, charge, gate
 from tests.unit.processors.step_world import ManualClock, WorldContext
 
 NOVEMBER = PeriodKey(date(2026, 11, 1), "OpenAI", "acc-1")
 BILLED = f"SELECT x_ChargeId, BilledCost FROM {VISIBLE} ORDER BY x_ChargeId"
+
+
+@pytest.fixture(autouse=True)
+def refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(publish, "load_publication", lambda _: Policy(late="refused"))
 
 
 def world(work: Callable[[WorldContext], Awaitable[Any]]) -> None:

@@ -321,6 +321,7 @@ class Publication(_Closed):
     """`system/publication.yml`: which billing periods `cost_data_published` shows."""
 
     publish: PublicationAnswers = PublicationAnswers()
+    late: Literal["corrected", "refused"] = "corrected"
 
 
 MODELS: Mapping[Kind, type[BaseModel]] = {

@@ -23,7 +23,7 @@ def load_publication(configs_dir: Path) -> Policy:
     if source.problems:
         raise ConfigErrors(source.problems)
     try:
-        found = Publication.model_validate(source.data).publish
+        found = Publication.model_validate(source.data)
     except ValidationError as error:
         raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
-    return Policy(over=found.over, not_compared=found.not_compared)
+    return Policy(over=found.publish.over, not_compared=found.publish.not_compared, late=found.late)

@@ -59,6 +59,7 @@ class StepContext(Context):
         self.start_date = date.fromisoformat(core["start_date"])
         self.end_date = date.fromisoformat(core["end_date"])
         self.attempt = step.failures + 1
+        self.started_at = run.started_at or run.created_at
         self.parameters = run.parameters
         self.variables = plan.variables
         self.results = results

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import date
 from typing import Final
 
+from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import PeriodClosed
 from convergence.ports.processor import Context
@@ -16,15 +17,19 @@ _KEY: Final = "InvoiceIssuerName, BillingAccountId, DATE_TRUNC(DATE(BillingPerio
 
 
 async def refuse_changes(
-    context: Context, coming: str, going: str, columns: Iterable[str], given: Mapping[str, Parameter]
+    context: Context,
+    periods: Iterable[BillingPeriod],
+    coming: str,
+    going: str,
+    columns: Iterable[str],
+    given: Mapping[str, Parameter],
 ) -> None:
-    """Raise `PeriodClosed` when charges that come are not those that go, in a period that is closed.
+    """Raise `PeriodClosed` when charges that come are not those that go, in one of these periods.
 
     `coming` and `going`: queries of the two, with the parameters `given`. A run that brings the same charges again is
     fine.
     """
-    keys = [period.key for period in await context.billing_periods() if period.status == "Closed"]
-    closed = {(key.month, key.issuer, key.account): key for key in keys}
+    closed = {(each.key.month, each.key.issuer, each.key.account): each for each in periods}
     if not closed:
         return
     # Lineage says which run wrote a charge: the only difference when a run is repeated.
@@ -34,10 +39,13 @@ async def refuse_changes(
     refused = sorted(changed.keys() & closed.keys())
     if refused:
         more = f" and {len(refused) - PERIODS_SHOWN} more" if len(refused) > PERIODS_SHOWN else ""
-        shown = "; ".join(f"{closed[key]} ({changed[key]} charges)" for key in refused[:PERIODS_SHOWN])
+        shown = "; ".join(f"{closed[key].key} ({changed[key]} charges)" for key in refused[:PERIODS_SHOWN])
+        late = any(closed[key].updated_at > context.started_at for key in refused)
         raise PeriodClosed(
-            f"the run would change charges of closed billing periods, so nothing was published: {shown}{more}. Leave"
-            " their days out, or open them again with: convergence period reopen"
+            f"the run would change charges of billing periods that {'were closed while it was under way' * late}"
+            f"{'are closed' * (not late)}, so nothing was published: {shown}{more}."
+            f" {'Start the run again, leave' if late else 'Leave'} their days out, or open them again with:"
+            " convergence period reopen"
         )
 
 

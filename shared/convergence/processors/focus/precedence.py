@@ -17,6 +17,7 @@ from convergence.config.files.models import Precedence
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import Parameter, TableSchema
+from convergence.processors.focus.corrections import corrections, is_closed
 
 SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
@@ -64,7 +65,8 @@ class Publication:
     """What a source publishes.
 
     `columns`: name to type, those of `table`. `mine`: condition on candidates of the alias t, those that come.
-    `replaced`: condition on charges of the alias kept, those that go, with the bounds of their days.
+    `replaced`: condition on charges of the alias kept, those that go, with the bounds of their days. `corrects`: those
+    of closed periods stay, and what differs is charged in an open one (`corrections`).
     """
 
     candidates: str
@@ -72,6 +74,17 @@ class Publication:
     columns: Mapping[str, str]
     mine: str
     replaced: str
+    corrects: bool = False
+
+    @property
+    def entering(self) -> str:
+        """The condition on candidates that come as they are."""
+        return f"{self.mine} AND NOT {is_closed('t')}" if self.corrects else self.mine
+
+    @property
+    def leaving(self) -> str:
+        """The condition on charges that go."""
+        return f"{self.replaced} AND NOT {is_closed('kept')}" if self.corrects else self.replaced
 
 
 def superseded(schemas: TableSchemas, table: str) -> TableSchema:
@@ -108,13 +121,24 @@ def declared(rules: Precedence, first: date, last: date) -> dict[str, Parameter]
 
 def coming(what: Publication) -> str:
     """Return the query of the charges that come: those of the source that count, and others' that count again."""
-    names = _names(what.columns, "t")
-    there = _same("there", "kept")
+    rows = f"FROM {bigquery_name(what.candidates)} AS t WHERE {{mine}} AND NOT {_loses('t')}"
+    sql = f"{_losing(what)} SELECT {_names(what.columns, 't')} {rows.format(mine=what.entering)}"
+    if what.corrects:
+        new = f"{rows.format(mine=what.mine)} AND {is_closed('t')}"
+        standing = f"FROM {bigquery_name(what.table)} AS kept WHERE {what.replaced} AND {is_closed('kept')}"
+        sql += f" UNION ALL SELECT {_names(what.columns)} FROM ({corrections(what.columns, new, standing)})"
+    return f"{sql} UNION ALL {_returning(what)}"
+
+
+def returning(what: Publication) -> str:
+    """Return the query of the charges of other sources that count again."""
+    return f"{_losing(what)} {_returning(what)}"
+
+
+def beaten(what: Publication) -> str:
+    """Return the query of the charges of other sources that no longer count."""
     return (
-        f"{_losing(what)} SELECT {names} FROM {bigquery_name(what.candidates)} AS t"
-        f" WHERE {what.mine} AND NOT {_loses('t')}"
-        f" UNION ALL SELECT {_names(what.columns, 'kept')} FROM {_others(what, SUPERSEDED)} AND NOT {_loses('kept')}"
-        f" AND NOT EXISTS (SELECT 1 FROM {bigquery_name(what.table)} AS there WHERE {_here('there')} AND {there})"
+        f"{_losing(what)} SELECT {_names(what.columns, 'kept')} FROM {_others(what, what.table)} AND {_loses('kept')}"
     )
 
 
@@ -122,7 +146,7 @@ def going(what: Publication) -> str:
     """Return the query of the charges that go: those that are replaced, and others' that no longer count."""
     names = _names(what.columns, "kept")
     return (
-        f"{_losing(what)} SELECT {names} FROM {bigquery_name(what.table)} AS kept WHERE {what.replaced}"
+        f"{_losing(what)} SELECT {names} FROM {bigquery_name(what.table)} AS kept WHERE {what.leaving}"
         f" UNION ALL SELECT {names} FROM {_others(what, what.table)} AND {_loses('kept')}"
     )
 
@@ -166,7 +190,7 @@ def publishing(what: Publication) -> str:
     return (
         f"MERGE INTO {bigquery_name(what.table)} AS kept USING ({source}) AS new"
         f" ON NOT new.x_is_new AND {_here('kept')} AND {_same('kept', 'new')}"
-        f" WHEN MATCHED THEN DELETE WHEN NOT MATCHED BY SOURCE AND {what.replaced} THEN DELETE"
+        f" WHEN MATCHED THEN DELETE WHEN NOT MATCHED BY SOURCE AND {what.leaving} THEN DELETE"
         f" WHEN NOT MATCHED AND new.x_is_new THEN INSERT ({names}) VALUES ({_names(what.columns, 'new')})"
     )
 
@@ -177,6 +201,14 @@ def tidying(what: Publication) -> str:
     return (
         f"DELETE FROM {SUPERSEDED} AS kept WHERE {_here('kept')}"
         f" AND EXISTS (SELECT 1 FROM {bigquery_name(what.table)} AS there WHERE {_here('there')} AND {there})"
+    )
+
+
+def _returning(what: Publication) -> str:
+    there = _same("there", "kept")
+    return (
+        f"SELECT {_names(what.columns, 'kept')} FROM {_others(what, SUPERSEDED)} AND NOT {_loses('kept')}"
+        f" AND NOT EXISTS (SELECT 1 FROM {bigquery_name(what.table)} AS there WHERE {_here('there')} AND {there})"
     )
 
 

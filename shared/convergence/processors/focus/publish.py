@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 
 from convergence.config.files.precedence import load_precedence
+from convergence.config.files.publication import load_publication
 from convergence.config.files.table_schema import TableSchemas
+from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.focus import precedence
 from convergence.processors.focus.closed import refuse_changes
+from convergence.processors.focus.corrections import closed_parameters
 from convergence.processors.focus.slices import Slice
 
 
@@ -25,8 +29,9 @@ async def publish(
 ) -> int:
     """Replace the slice in `table`; return how many charges are there now.
 
-    Charges that another source reports too count once (`precedence`). Raises `PeriodClosed` when a charge of a closed
-    billing period would change.
+    Charges that another source reports too count once (`precedence`). Those of closed billing periods stay: what
+    differs is charged in an open one (`corrections`), unless the policy refuses it. Raises `PeriodClosed` then, for a
+    period that was closed after the run began, and where another source's charge of a closed period would come or go.
 
     `left_out`: a condition on candidates (of the alias t), with its parameters.
     """
@@ -35,11 +40,25 @@ async def publish(
     for name in (candidates, table):
         await context.warehouse.ensure_table(name)
     await context.warehouse.ensure_table(precedence.superseded(schemas, table))
-    what = publication(candidates, table, columns, chosen, left_out)
+    periods = [period for period in await context.billing_periods() if period.status == "Closed"]
+    corrects = bool(periods) and load_publication(context.configs_dir).late == "corrected"
+    what = publication(candidates, table, columns, chosen, left_out, corrects=corrects)
     first, last = (chosen.given[name].value for name in ("first_day", "last_day"))
-    more = {**precedence.declared(load_precedence(context.configs_dir), first, last), **(parameters or {})}
-    coming, going = precedence.coming(what), precedence.going(what)
-    await refuse_changes(context, coming, going, columns, chosen.parameters(f"{coming} {going}", more))
+    more = {
+        **precedence.declared(load_precedence(context.configs_dir), first, last),
+        **closed_parameters(periods, context.run_id),
+        **(parameters or {}),
+    }
+
+    async def refuse(these: Sequence[BillingPeriod], coming: str, going: str) -> None:
+        given = chosen.parameters(f"{coming} {going}", more)
+        await refuse_changes(context, these, coming, going, columns, given)
+
+    plain = replace(what, corrects=False)
+    meanwhile = [period for period in periods if period.updated_at > context.started_at]
+    await refuse(meanwhile if corrects else periods, precedence.coming(plain), precedence.going(plain))
+    if corrects:  # only a source's own charges are corrected
+        await refuse(periods, precedence.returning(what), precedence.beaten(what))
     for make in (precedence.setting_aside, precedence.publishing, precedence.tidying):
         sql = make(what)
         await context.warehouse.query(sql, chosen.parameters(sql, more), write=True, repeatable=True)
@@ -54,7 +73,7 @@ async def count(context: Context, table: str, chosen: Slice) -> int:
 
 
 def publication(
-    candidates: str, table: str, columns: Mapping[str, str], chosen: Slice, left_out: str
+    candidates: str, table: str, columns: Mapping[str, str], chosen: Slice, left_out: str, *, corrects: bool = False
 ) -> precedence.Publication:
     """Return what the source publishes. `columns`: name to type."""
     return precedence.Publication(
@@ -63,4 +82,5 @@ def publication(
         columns=columns,
         mine=f"{chosen.mine} AND NOT ({left_out})",
         replaced=chosen.replaced("kept"),
+        corrects=corrects,
     )

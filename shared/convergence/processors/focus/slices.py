@@ -21,7 +21,9 @@ Kind = Literal["usage", "seats", "subscriptions", "bill"]
 _OF_DAYS: Final = "{row}.x_org_slug = @org_slug AND {row}.x_pipeline_run_date BETWEEN @first_day AND @last_day"
 _OF_RUN: Final = f"{_OF_DAYS} AND {{row}}.x_pipeline_id = @pipeline_id AND {{row}}.x_credential_id = @credential_id"
 _OF_BILL: Final = (
-    "{row}.x_SourceTable = @bill_table AND DATE({row}.BillingPeriodStart) BETWEEN @first_month AND @last_month"
+    "{row}.x_SourceTable = @bill_table"
+    # A correction is of the bill that it corrects.
+    " AND COALESCE({row}.x_CorrectedPeriodStart, DATE({row}.BillingPeriodStart)) BETWEEN @first_month AND @last_month"
 )
 # Kind of charges → candidates; visible charges that they replace, beside org and days.
 _CANDIDATES: Final[Mapping[Kind, str]] = {
