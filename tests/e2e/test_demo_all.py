@@ -82,6 +82,21 @@ def test_a_providers_charges_are_those_of_the_raw_figures_to_the_last_decimal(
     assert {row["provider"]: Decimal(row["cost"]) for row in rows}[provider] == expected(provider) > 5
 
 
+def test_the_screen_ends_with_the_comparison_of_each_billing_period(everything: Everything) -> None:
+    sql = (
+        "SELECT x_Provider AS provider, BillingCurrency AS currency, SUM(BilledCost) AS cost"
+        " FROM cost_data_standard_1_3 WHERE COALESCE(x_CostOrigin, '') <> 'residual' AND ChargeCategory <> 'Tax'"
+        f" AND DATE(BillingPeriodStart) = '{FIRST.replace(day=1)}' GROUP BY 1, 2"
+    )
+    rows = everything.json("query", "demo", sql)["rows"]
+    charged = {(row["provider"], row["currency"]): Decimal(row["cost"]) for row in rows}
+    compared: dict[tuple[str, str], Decimal] = defaultdict(Decimal)
+    for each in everything.second["periods"]:
+        compared[each["provider"], each["currency"]] += Decimal(each["computed"])
+    assert dict(compared) == charged
+    assert "Charges against bill and invoice, by provider, account and billing period" in everything.screen
+
+
 def test_several_pipelines_of_one_provider_count_its_days_once(everything: Everything) -> None:
     reported = everything.by_name()
     whole = sum(billed_by_the_sandbox("OpenAI").values(), Decimal(0))

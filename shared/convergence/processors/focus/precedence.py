@@ -21,8 +21,8 @@ from convergence.processors.focus.corrections import corrections, is_closed
 
 SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
-# What tells a charge from all others of an org.
-IDENTITY: Final = ("x_pipeline_run_date", "x_pipeline_id", "x_credential_id", "x_Provider", "x_ChargeId")
+# What tells a charge from all others of an org, whichever pipeline of its source wrote it.
+IDENTITY: Final = ("x_pipeline_run_date", "x_credential_id", "x_Provider", "x_ChargeId")
 # One row for each source of a rule; those with services have a row for each of them.
 _DECLARED: Final = """declared AS (
   SELECT provider, NULLIF(@services[OFFSET(n)], '') AS service, @rules[OFFSET(n)] AS rule, @places[OFFSET(n)] AS place,

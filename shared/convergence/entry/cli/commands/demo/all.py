@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
 from convergence.config.files.providers import load_providers, provider_of
 from convergence.domain.run import Run
+from convergence.domain.times import following_month
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
+from convergence.engine.reconciliation import reconciliation
 from convergence.engine.services import Services, dataset_of
 from convergence.engine.views import runs as views
 from convergence.entry.cli.commands.demo import main_job as demo
@@ -23,6 +25,10 @@ from convergence.entry.cli.sandbox import TRIGGER
 from convergence.entry.cli.session import Session
 from convergence.ports.warehouse import Parameter, Scope, Statement
 
+PERIODS: Final = (
+    *("month", "provider", "issuer", "account", "currency", "computed", "billed", "invoiced", "difference"),
+    *("tolerance", "state"),
+)
 FOCUS, TRACKING = "cost_data_standard_1_3", "org_cost_tracking"
 COST_SQL: Final = f"""
 SELECT BillingCurrency AS currency, SUM(BilledCost) AS cost FROM {FOCUS} WHERE x_run_id = @run_id
@@ -88,6 +94,8 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
             for bill in BILLS:
                 await writer.services.warehouse.ensure_table(dataset, writer.services.schemas.get(bill))
             closed = await _ask(writer.services, FOCUS, CLOSED_SQL)
+            months = (first.replace(day=1), following_month(last) - timedelta(days=1))
+            periods = [each.to_data() for each in await reconciliation(writer.services, demo.ORG, *months)]
         finally:
             await sandbox.stop()
     if session.out.json:
@@ -99,10 +107,13 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
                 "pipelines": reported,
                 "totals": totals,
                 "bills": closed,
+                "periods": periods,
             }
         )
     else:
         _print(session, reported, totals, closed)
+        session.out.line("\nCharges against bill and invoice, by provider, account and billing period")
+        session.out.table(PERIODS, [[each[name] for name in PERIODS] for each in periods], right={5, 6, 7, 8, 9})
     return 0 if all(each["status"] in {"completed", "not run"} for each in reported) else 1
 
 
