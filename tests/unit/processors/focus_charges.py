@@ -78,6 +78,7 @@ async def gate(context: WorldContext, rows: Sequence[Mapping[str, Any]], **confi
     stage = context.warehouse.stage(CANDIDATES)
     await stage.write(0, rows)
     await context.warehouse.load(stage, dates=[context.start_date])
+    await context.warehouse.sync_routines("sp_focus_assign_hierarchy")
     step = {"config": config, "destination": {"table": VISIBLE}}
     answer: Mapping[str, Any] = await ps_types.load("generic.focus_gate").execute(step, context)
     return answer

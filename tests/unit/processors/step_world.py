@@ -16,6 +16,7 @@ from convergence.adapters.google_accounts.tokens import ServiceTokens
 from convergence.adapters.local.clock import RandomIds
 from convergence.adapters.local.google_accounts.adapter import RestAccounts
 from convergence.adapters.objects.stores import Stores
+from convergence.config.files.procedures import load_procedures
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod, Change, PeriodKey
 from convergence.domain.invoices import Invoice
@@ -163,6 +164,10 @@ class WorldWarehouse:
     async def convert_csv(self, csv: Path, columns: Mapping[str, str], path: Path) -> None:
         assert isinstance(self._warehouse, ParquetWriter)
         await self._warehouse.convert_csv(csv, columns, path)
+
+    async def sync_routines(self, *names: str) -> None:
+        """Store shipped procedures, by name."""
+        await self._warehouse.sync_routines([each for each in load_procedures(CONFIGS) if each.name in names])
 
     def _job(self) -> str:
         self._jobs += 1

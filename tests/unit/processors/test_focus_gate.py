@@ -397,3 +397,29 @@ def test_the_shipped_rules_are_those_of_the_published_model() -> None:
         assert data["currencies"] == sorted(row["currency_codes"] for row in csv.DictReader(lines))
     assert len(data["rules"]) + len(data["left_out"]) == 723  # each one is checked, or says why not
     assert len([rule for rule in data["rules"] if rule.get("of")]) == 9  # those that a null ChargeClass switches off
+
+
+def test_charges_of_every_source_get_their_node_before_they_are_published() -> None:
+    """By a tag, as bills have them: `sp_focus_assign_hierarchy` has more of them in the warehouses' contract."""
+
+    async def work(context: WorldContext) -> None:
+        await gate(context, [])  # makes the tables
+        node = {
+            "org_slug": "acme",
+            "node_id": "ml",
+            "name": "Models",
+            "level": "team",
+            "level_number": 1,
+            "path": "Models",
+        }
+        context.warehouse.dataset = "organizations"
+        await load(context, "org_hierarchy", [{**node, "labels": [{"key": "cost_center", "value": "4711"}]}])
+        context.warehouse.dataset = type(context.warehouse).dataset
+        await gate(context, [charge(1, Tags='{"CostCenter": "4711"}'), charge(2, Tags='{"CostCenter": "4712"}')])
+        sql = f"SELECT x_ChargeId, x_hierarchy_node_id, x_hierarchy_path FROM {VISIBLE} ORDER BY 1"
+        assert [tuple(row.values()) for row in await asked(context, sql)] == [
+            ("c1", "ml", "Models"),
+            ("c2", None, None),
+        ]
+
+    world(work)

@@ -17,6 +17,7 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.base import days
+from convergence.processors.focus.hierarchy import assign_hierarchy
 from convergence.processors.focus.publish import publish
 from convergence.processors.focus.settings import CANDIDATES
 from convergence.processors.focus.slices import slice_of
@@ -47,7 +48,6 @@ GROUP BY credential_id, account_id
 ORDER BY credential_id, account_id
 LIMIT 1
 """
-HIERARCHY: Final = "sp_focus_assign_hierarchy"
 RESIDUALS: Final = "genai_residual_daily_reconciled"
 # Kind of charge → procedure, tables that it reads.
 PROCEDURES: Final = {
@@ -97,10 +97,10 @@ class FocusProcessor:
         arguments = {name: Parameter("STRING", text) for name, text in texts.items()}
         arguments |= {name: Parameter("DATE", day) for name, day in dates.items()}
         answer = await context.warehouse.call(procedure, arguments, repeatable=True)
-        await context.warehouse.call(HIERARCHY, arguments, repeatable=True)
         rows = answer.rows_affected
-        if table != CANDIDATES:
+        if table != CANDIDATES:  # else the gate does what is left
             chosen = await slice_of(context, CANDIDATES, table, kind=options.kind, provider=provider)
+            await assign_hierarchy(context, chosen)
             rows = await publish(context, CANDIDATES, table, chosen)
         return {
             "status": SUCCESS,

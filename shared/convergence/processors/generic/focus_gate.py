@@ -16,6 +16,7 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.focus.check import Outcome, Verdict, check, refuse_mistakes
+from convergence.processors.focus.hierarchy import assign_hierarchy
 from convergence.processors.focus.precedence import SUPERSEDED
 from convergence.processors.focus.publish import count, publish
 from convergence.processors.focus.rules import RuleSet, load_rules
@@ -27,6 +28,7 @@ from convergence.processors.quarantine import digests
 from convergence.processors.settings import Destination, settings, table_of
 
 RESULTS: Final = "org_meta_focus_results"
+CANDIDATES: Final = "cost_data_candidate_1_3"
 SUMMARY: Final = "*"  # the row of `RESULTS` that is about all rules
 ROWS_ASIDE_MAX: Final = 100_000
 SHOWN_MAX: Final = 10
@@ -52,6 +54,8 @@ class GateProcessor:
         chosen = await slice_of(
             context, options.candidates, table, kind=options.kind, provider=provider, bill_table=options.bill_table
         )
+        if options.candidates == CANDIDATES:
+            await assign_hierarchy(context, chosen)
         verdict = await check(options, rules, chosen, table, context)
         await _record(verdict, rules, provider, context)
         if stopping := verdict.failed("stop"):
