@@ -38,6 +38,13 @@ def test_an_alias_leads_to_its_pipeline(root: Path) -> None:
     assert Catalog(root).get("gcp/cost/billing").path == "cloud/gcp/cost/billing"
 
 
+def test_shipped_pipelines_have_their_older_names_without_a_domain() -> None:
+    catalog = Catalog(Path(__file__).parents[3] / "configs")
+    for name in ("openai/usage_cost", "anthropic/usage_cost"):
+        provider, _, rest = name.partition("/")
+        assert catalog.get(name).path in {f"{provider}/cost/{rest}", name}
+
+
 def test_a_file_is_read_once_and_again_when_it_changed(root: Path) -> None:
     file = write(root, "a/b.yml")
     catalog = Catalog(root)

@@ -53,7 +53,10 @@ def test_the_config_of_other_processors_is_theirs() -> None:
 
 @pytest.mark.parametrize(
     ("older", "current"),
-    [("GCP_SA", "gcp"), ("OPENAI", "openai"), ("CLAUDE", "anthropic"), ("AWS_KEYS", "aws"), ("OCI", "oci")],
+    [
+        *(("GCP_SA", "gcp"), ("GCP", "gcp"), ("OPENAI", "openai"), ("ANTHROPIC", "anthropic"), ("CLAUDE", "anthropic")),
+        *(("AWS", "aws"), ("AWS_IAM", "aws"), ("AWS_KEYS", "aws"), ("AZURE", "azure"), ("OCI", "oci")),
+    ],
 )
 def test_older_names_of_providers_are_understood(older: str, current: str) -> None:
     pipeline = a_pipeline(
