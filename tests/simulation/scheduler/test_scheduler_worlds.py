@@ -16,7 +16,7 @@ from tests.simulation.scheduler.world import SchedulerWorld, Setting
 FIRST = int(os.environ.get("SEED", "0"))
 WORLDS = int(os.environ.get("SCHEDULER_WORLDS", "1" if "SEED" in os.environ else "300"))
 BATCH = 50
-TRIES = 60
+TRIES = 120
 
 FIRING = Setting(schedules=3, backfills=0)
 FED = Setting(schedules=0, backfills=3)
