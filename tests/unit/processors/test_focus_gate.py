@@ -16,6 +16,7 @@ from sqlglot import exp
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
+from convergence.config.processors import ps_types
 from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import PARTITION_BY
 from convergence.processors.focus.check import refuse_mistakes
@@ -269,7 +270,7 @@ def test_every_rule_about_single_rows_finds_the_row_that_breaks_it() -> None:
     assert world(work) == []
 
 
-@pytest.mark.parametrize("kind", ["usage", "seats", "subscriptions", "bill"])
+@pytest.mark.parametrize("kind", ["usage", "seats", "subscriptions", "bill", "account"])
 def test_a_publication_changes_the_days_of_its_run_only(kind: Kind) -> None:
     columns = {"BilledCost": "BIGNUMERIC", "ServiceName": "STRING", "x_pipeline_run_date": "DATE"}
     what = publication(CANDIDATES, VISIBLE, columns, Slice(kind, {}), "FALSE")
@@ -324,6 +325,34 @@ def test_a_bill_replaces_its_billing_periods_whoever_loaded_them_and_on_whatever
         with pytest.raises(StepFailed, match="OWN-Charge-002"):
             await gate(context, [charge(5, **OF_BILL)], **BILL)
         assert await visible(context) == ["c2", "c3", "c5", "c6"]
+
+    world(work)
+
+
+def test_the_bill_of_an_account_replaces_the_runs_days_and_the_others_that_it_has_converted() -> None:
+    gcp = {"x_SourceTable": "gcp_billing_daily_raw", "x_Provider": "gcp", "x_UsageKind": None}
+
+    async def work(context: WorldContext) -> None:
+        mine, restated, long_past = (context.start_date + timedelta(days=number) for number in range(3))
+
+        async def store(table: str, day: date, run: str, *rows: Mapping[str, Any]) -> None:
+            context.start_date = context.end_date = day
+            context.run_id = run
+            await load(context, table, rows)
+
+        await store(VISIBLE, mine, "before", charge(1, **gcp), charge(2))
+        await store(VISIBLE, restated, "before", charge(3, **gcp))
+        await store(VISIBLE, long_past, "before", charge(4, **gcp))
+        # A run beside this one has converted its day later; of a day long past there is an old candidate.
+        await store(CANDIDATES, mine, "beside", charge(5, **gcp))
+        await store(CANDIDATES, long_past, "before", charge(6, **gcp))
+        context.credential_id = "another"
+        await store(CANDIDATES, restated, "now", charge(7, **gcp))
+        context.start_date = context.end_date = mine
+        step = {"config": {"kind": "account", "source": "gcp"}, "destination": {"table": VISIBLE}}
+        answer = await ps_types.load("generic.focus_gate").execute(step, context)
+        assert (answer["rows_processed"], answer["rows_written"]) == (2, 2)
+        assert await visible(context) == ["c2", "c4", "c5", "c7"]
 
     world(work)
 

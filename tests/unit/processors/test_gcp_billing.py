@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time, timedelta
@@ -13,7 +14,7 @@ from typing import Any, Final
 from convergence.sandbox import billing_export, google
 from convergence.sandbox.bigquery import BigQuery
 from tests.unit.processors.gcp_export import Export, sample
-from tests.unit.processors.installation import Here, days, installed
+from tests.unit.processors.installation import CONFIGS, Here, days, installed
 
 FIRST, LAST = date(2026, 10, 30), date(2026, 11, 2)  # over the edge of a month
 RANGE = days(FIRST, LAST)
@@ -123,11 +124,38 @@ def test_rows_that_come_late_replace_their_days_and_these_days_are_converted_aga
         results = await here.good("cloud/gcp/cost/focus_convert", **day)
         lines = exported(LAST, LAST, overlap=1)
         assert results["convert_focus"]["result"][0]["days"] >= len({line["usage_date"] for line in lines}) > 1
+        gate = results["validate_focus"]
+        assert gate["rows_processed"] == gate["rows_written"] == results["convert_focus"]["result"][0]["charges"] > 0
+        assert (gate["focus"]["failed"], gate["focus"]["waived"], gate["focus"]["verdict"]) == ([], [], "passed")
         assert await billed(here) == before
         (current,) = await here.rows("SELECT COUNT(*) AS n FROM gcp_billing_daily_raw_current")
         assert current["n"] == len(exported(FIRST, LAST))
 
     in_installation(tmp_path, work)
+
+
+def test_a_copy_that_calls_the_procedure_of_an_earlier_release_still_runs(tmp_path: Path) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    folder = configs / "cloud/gcp/cost"
+    text = (folder / "focus_convert.yml").read_text().replace("gcp_focus_candidates_1_3", "gcp_convert_focus_1_3")
+    text = text.replace('-focus-convert"', '-older"').replace(
+        ", cost_data_standard_1_3]\n      parameters", "]\n      parameters"
+    )
+    steps, _, _ = text.replace("table: cost_data_candidate", "table: cost_data_standard").partition(
+        "  - step_id: validate"
+    )
+    (folder / "older.yml").write_text(steps)
+
+    async def main() -> None:
+        async with installed(tmp_path / "data", configs=configs) as here:
+            await here.set_up("gcp")
+            await here.good("gcp/cost/billing", **asks(here), **RANGE)
+            for _ in range(2):
+                await here.good("cloud/gcp/cost/older", **RANGE)
+                assert await billed(here) == by_month(exported(FIRST, LAST))
+
+    asyncio.run(main())
 
 
 def test_the_sample_export_adds_up_to_its_own_digits(tmp_path: Path) -> None:

@@ -2,7 +2,8 @@
 
 Usage is replaced by provider, credential and day. Seats and SaaS subscriptions are charged once for the org. A bill
 that came as files is restated as a whole: the billing periods of its raw table are replaced, whichever pipeline or
-credential loaded the rows, and on whichever day a charge of them lies.
+credential loaded the rows, and on whichever day a charge of them lies. The bill of a whole cloud account is restated by
+day: the days of the run, and those others that the run has candidates of.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.focus.precedence import SUPERSEDED
 
-Kind = Literal["usage", "seats", "subscriptions", "bill"]
+Kind = Literal["usage", "seats", "subscriptions", "bill", "account"]
 _OF_DAYS: Final = "{row}.x_org_slug = @org_slug AND {row}.x_pipeline_run_date BETWEEN @first_day AND @last_day"
 _OF_RUN: Final = f"{_OF_DAYS} AND {{row}}.x_pipeline_id = @pipeline_id AND {{row}}.x_credential_id = @credential_id"
 _OF_BILL: Final = (
@@ -25,12 +26,18 @@ _OF_BILL: Final = (
     # A correction is of the bill that it corrects.
     " AND COALESCE({row}.x_CorrectedPeriodStart, DATE({row}.BillingPeriodStart)) BETWEEN @first_month AND @last_month"
 )
+DAYS_MAX: Final = 100_000
 # Kind of charges → candidates; visible charges that they replace, beside org and days.
 _CANDIDATES: Final[Mapping[Kind, str]] = {
     "usage": _OF_RUN,
     "seats": _OF_RUN,
     "subscriptions": _OF_RUN,
     "bill": f"{_OF_DAYS} AND {_OF_BILL}",
+    # Of the run's days whichever run converted them last: a run beside this one may have been later.
+    "account": (
+        f"{_OF_DAYS} AND {{row}}.x_Provider = @provider"
+        " AND ({row}.x_pipeline_run_date BETWEEN @run_first AND @run_last OR {row}.x_run_id = @run_id)"
+    ),
 }
 _REPLACED: Final[Mapping[Kind, str]] = {
     "usage": (
@@ -40,6 +47,10 @@ _REPLACED: Final[Mapping[Kind, str]] = {
     "seats": "{row}.x_UsageKind = 'subscription'",
     "subscriptions": "{row}.x_Provider = @provider",
     "bill": _OF_BILL,
+    "account": (
+        "{row}.x_Provider = @provider AND ({row}.x_pipeline_run_date BETWEEN @run_first AND @run_last"
+        " OR {row}.x_pipeline_run_date IN UNNEST(@run_days))"
+    ),
 }
 
 
@@ -77,6 +88,8 @@ async def slice_of(
         "first_day": Parameter("DATE", context.start_date),
         "last_day": Parameter("DATE", context.end_date),
     }
+    if kind == "account":
+        given |= await _days_of_account(context, candidates, given)
     if kind != "bill":
         return Slice(kind, given)
     given |= {
@@ -99,3 +112,22 @@ async def slice_of(
     if found["first_day"] is not None:
         given |= {name: Parameter("DATE", found[name]) for name in ("first_day", "last_day")}
     return Slice(kind, given)
+
+
+async def _days_of_account(context: Context, candidates: str, given: Mapping[str, Parameter]) -> dict[str, Parameter]:
+    """Return the days that the run has converted beside its own, and the first and last of all of them."""
+    run_id = Parameter("STRING", context.run_id)
+    sql = (
+        f"SELECT DISTINCT t.x_pipeline_run_date AS day FROM {bigquery_name(candidates)} AS t"
+        " WHERE t.x_org_slug = @org_slug AND t.x_Provider = @provider AND t.x_run_id = @run_id ORDER BY day"
+    )
+    named = Slice("account", {**given, "run_id": run_id}).parameters(sql)
+    days = [row["day"] for row in (await context.warehouse.query(sql, named, rows_max=DAYS_MAX)).rows]
+    return {
+        "run_id": run_id,
+        "run_first": given["first_day"],
+        "run_last": given["last_day"],
+        "run_days": Parameter("ARRAY<DATE>", days),
+        "first_day": Parameter("DATE", min([context.start_date, *days])),
+        "last_day": Parameter("DATE", max([context.end_date, *days])),
+    }
