@@ -45,6 +45,17 @@ def load(path: Path) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("path", pipelines())
+def test_only_the_gate_publishes_charges(path: Path) -> None:
+    """And it replaces those of the raw table that they are made of (docs/focus.md)."""
+    steps = load(path)["steps"]
+    publishing = [each for each in steps if each.get("destination", {}).get("table") == "cost_data_standard_1_3"]
+    assert {each["ps_type"] for each in publishing} <= {"generic.focus_gate"}
+    bills = [each["config"]["table"] for each in steps if each["ps_type"] == "cloud.focus_converter"]
+    kinds = [(each["config"]["kind"], each["config"]["bill_table"]) for each in publishing if bills]
+    assert kinds == [("bill", table) for table in bills]
+
+
+@pytest.mark.parametrize("path", pipelines())
 def test_a_pipeline_names_its_schema_in_the_first_line(path: Path) -> None:
     up = "../" * (len(path.relative_to(CONFIGS).parts) - 1)
     first = path.read_text("utf-8").splitlines()[0]
