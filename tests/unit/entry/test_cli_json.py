@@ -92,6 +92,7 @@ CALLS: list[tuple[tuple[str, ...], int]] = [
     (("period", "open", *PERIOD), 0),
     (("period", "close", *PERIOD), 0),
     (("period", "reopen", *PERIOD, "--reason", "a late charge"), 0),
+    (("period", "publish", "acme", "--from", "2026-10"), 0),
     (("period", "list", "acme"), 0),
     (("period", "reconcile", "acme", "--from", "2026-10"), 0),
     (("export", "focus", "acme", "--from", "2026-10", "--to-url", "elsewhere"), 0),
