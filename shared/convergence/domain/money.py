@@ -15,3 +15,8 @@ def exact_sum(values: Iterable[Decimal]) -> Decimal:
     for value in values:
         total = EXACT.add(total, value)
     return total
+
+
+def exact_text(value: Decimal) -> str:
+    """Return every digit of a number and no more, without an exponent."""
+    return f"{value.normalize(EXACT):f}"

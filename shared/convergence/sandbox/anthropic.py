@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.domain.money import exact_text
 from convergence.sandbox import traffic
 from convergence.sandbox.aggregate import DATA, PRICES_FILE
 from convergence.sandbox.http import Request, Response
@@ -204,7 +205,7 @@ def _costs(groups: list[str], start: int, end: int) -> list[dict[str, Any]]:
         # Decimal text, in cents.
         {
             "currency": "USD",
-            "amount": f"{(amount * 100).normalize():f}",
+            "amount": exact_text(amount * 100),
             **nothing,
             **dict(zip(shown, key, strict=True)),
         }

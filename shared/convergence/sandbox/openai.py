@@ -14,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.domain.money import exact_text
 from convergence.sandbox import bill, traffic
 from convergence.sandbox.http import Request, Response
 from convergence.sandbox.kinds import KINDS, Kind
@@ -198,7 +199,7 @@ def _costs(query: Query, start: int, end: int) -> list[dict[str, Any]]:
         {
             "object": "organization.costs.result",
             # A number in the answer, written digit by digit: a float would not hold it.
-            "amount": {"value": orjson.Fragment(f"{amount.normalize():f}".encode()), "currency": "usd"},
+            "amount": {"value": orjson.Fragment(exact_text(amount).encode()), "currency": "usd"},
             **dict.fromkeys(COST_GROUPS),
             **dict(zip(groups, key, strict=True)),
             "quantity": quantity if by_line else None,

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.domain.money import exact_text
 from convergence.sandbox.aggregate import DATA, PRICES_FILE
 from convergence.sandbox.http import Request, Response
 
@@ -89,4 +90,4 @@ def _provider(name: str) -> str:
 
 
 def _number(value: Decimal) -> orjson.Fragment:
-    return orjson.Fragment(f"{value.normalize():f}".encode())
+    return orjson.Fragment(exact_text(value).encode())

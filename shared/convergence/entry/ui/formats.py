@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from convergence.domain.money import EXACT
+from convergence.domain.money import exact_text
 from convergence.domain.times import from_text
 
 NOTHING: Final = "–"  # a missing value is never 0
@@ -34,7 +34,7 @@ def money(value: Decimal | None) -> str:
 
 def plain(value: Decimal | None) -> str:
     """Return every digit of an exact number and no more."""
-    return NOTHING if value is None else f"{value.normalize(EXACT):f}"
+    return NOTHING if value is None else exact_text(value)
 
 
 def signed(value: Decimal | None) -> str:

@@ -12,6 +12,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final, Literal
 
+from convergence.domain.money import EXACT, exact_text
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
@@ -19,7 +20,6 @@ from convergence.processors.azure_openai.api import AzureSettings, connect
 from convergence.processors.base import TableProcessor
 from convergence.processors.cloud.azure.query.pages import following, rows_of
 from convergence.processors.genai.billed import billed_amount, billed_currency
-from convergence.processors.genai.charge import EXACT
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import Call
 from convergence.processors.settings import settings
@@ -65,7 +65,7 @@ class AzureOpenAICostProcessor(TableProcessor):
         async for page in self._query(client, options, context, ("Meter", "MeterId")):
             rows = _rows(page, options.resource_id, context, account, units)
             for row in rows:
-                self._cost[row["currency"]] = self._cost.get(row["currency"], Decimal(0)) + row["cost"]
+                self._cost[row["currency"]] = EXACT.add(self._cost.get(row["currency"], Decimal(0)), row["cost"])
             yield rows
 
     async def _query(
@@ -81,7 +81,7 @@ class AzureOpenAICostProcessor(TableProcessor):
     def outputs(self) -> Mapping[str, Any]:
         """Return the cost by currency, and how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
-        cost = {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}
+        cost = {currency: exact_text(total) for currency, total in self._cost.items()}
         return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
 
 

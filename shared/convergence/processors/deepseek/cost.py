@@ -13,6 +13,7 @@ from typing import Any, Final
 
 from pydantic import Field
 
+from convergence.domain.money import exact_text
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
@@ -102,7 +103,7 @@ def cost_not_known(now: Sequence[Row], before: Mapping[str, Row]) -> list[str]:
     reported = {row["currency"] for row in now}
     latest = max((row["x_pipeline_run_date"] for row in before.values()), default=None)
     return message + [
-        f"DeepSeek no longer reports the balance in {currency}, {row['total_balance'].normalize():f} at the last"
+        f"DeepSeek no longer reports the balance in {currency}, {exact_text(row['total_balance'])} at the last"
         " reading: if it was spent, that cost is missing"
         for currency, row in before.items()
         if currency not in reported and row["total_balance"] > 0 and row["x_pipeline_run_date"] == latest
@@ -116,7 +117,7 @@ def _spent(now: Row, before: Row | None, options: BalanceSettings, context: Cont
     cost = before["total_balance"] + options.topped_up.get(currency, Decimal(0)) - now["total_balance"]
     if cost < 0:
         raise StepFailed(
-            f"the balance in {currency} rose by {-cost.normalize():f} since {before['x_ingested_at'].date()}: give what"
+            f"the balance in {currency} rose by {exact_text(-cost)} since {before['x_ingested_at'].date()}: give what"
             f" was paid in as the parameter topped_up_{currency.lower()}"
         )
     return {

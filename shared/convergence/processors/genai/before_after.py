@@ -9,6 +9,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import EXACT, exact_sum, exact_text
 from convergence.errors import StepFailed
 
 SAME, PRICE, USAGE, PRICED, UNPRICED = "same", "price", "usage", "priced", "unpriced"
@@ -64,7 +65,7 @@ def _sides(charges: Iterable[Mapping[str, Any]]) -> dict[Key, Side]:
     for charge in charges:
         side = found[charge["model"] or "", charge.get("currency") or ""]
         if charge.get("cost") is not None:
-            side.cost = (side.cost or Decimal(0)) + charge["cost"]
+            side.cost = EXACT.add(side.cost or Decimal(0), charge["cost"])
             side.quantities[charge["charge_kind"]] += Decimal(charge["consumed_quantity"])
         if charge.get("price_id"):
             side.prices.add(charge["price_id"])
@@ -103,5 +104,5 @@ def one_currency(rows: Iterable[Mapping[str, Any]]) -> None:
 def totals(rows: Sequence[Mapping[str, Any]]) -> dict[str, str]:
     """Sum before, after and difference, as text to the last digit."""
     columns = {"cost_before": "before", "cost_after": "after", "difference": "difference"}
-    sums = {name: sum((row[column] or Decimal(0) for row in rows), Decimal(0)) for column, name in columns.items()}
-    return {name: f"{value.normalize():f}" for name, value in sums.items()}
+    sums = {name: exact_sum(row[column] or Decimal(0) for row in rows) for column, name in columns.items()}
+    return {name: exact_text(value) for name, value in sums.items()}

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from decimal import ROUND_HALF_EVEN, Context, Decimal
+from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import EXACT
 from convergence.ports.http.json_text import read_json
 from convergence.processors.genai.currency import CURRENCIES
 from convergence.processors.genai.price import KINDS, UNIT_SIZES, Price
@@ -18,7 +19,6 @@ from convergence.processors.genai.pricing import Found
 DIGITS: Final = Decimal(1).scaleb(-18)
 QUANTITY_DIGITS: Final = Decimal(1).scaleb(-9)  # with the nine of a price, their product keeps every digit
 PRICE_DIGITS: Final = Decimal(1).scaleb(-9)
-EXACT: Final = Context(prec=60, rounding=ROUND_HALF_EVEN)
 
 CONSUMED_UNITS: Final = {
     "image": "Images",

@@ -13,6 +13,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final, Literal
 
+from convergence.domain.money import EXACT, exact_text
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
@@ -93,7 +94,7 @@ class CostProcessor(ABC):
             read += len(usage)
             for row in rows:
                 if "cost" in row:
-                    totals[row["currency"]] += row["cost"]
+                    totals[row["currency"]] = EXACT.add(totals[row["currency"]], row["cost"])
                     by_mean |= {row["listed_model"]} if row["price_basis"] == "mean_context" else set()
                 else:
                     unpriced.add(row)
@@ -161,7 +162,7 @@ class CostProcessor(ABC):
 
 def _sums(totals: Mapping[str, Decimal]) -> dict[str, Any]:
     """Sums of different currencies are never added: then `total_cost` is None, and each is reported by itself."""
-    texts = {currency: f"{total.normalize():f}" for currency, total in sorted(totals.items())} or {"USD": "0"}
+    texts = {currency: exact_text(total) for currency, total in sorted(totals.items())} or {"USD": "0"}
     if len(texts) > 1:
         return {"total_cost": None, "currency": None, "total_cost_by_currency": texts}
     ((currency, total),) = texts.items()

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
+from convergence.domain.money import EXACT, exact_text
+
 # What to add when our price is not surely the list's own. The last two are of charges that earlier releases computed.
 BASES: Final = {
     "mean_context": ", by the mean length of requests",
@@ -66,11 +68,11 @@ def classify(pair: Pair, rounding: Decimal, *, young: bool = False) -> tuple[str
     if pair.steps is not None:
         lowest, highest = pair.steps
         if lowest < highest and lowest - rounding <= pair.billed <= highest + rounding:
-            span = f"between {lowest.normalize():f} and {highest.normalize():f}"
+            span = f"between {exact_text(lowest)} and {exact_text(highest)}"
             return "tier", f"the list price is {span}, by the length of a request; the usage reports the mean only"
     if not pair.computed:
         return "price", "billed, but free on our price list"
-    ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize()
+    ratio = (pair.billed / pair.computed).quantize(Decimal("0.0001")).normalize(EXACT)
     return "price", f"billed at {ratio:f} times our price{BASES.get(pair.basis, '')}"
 
 

@@ -9,12 +9,13 @@ from typing import Any, ClassVar, Final, Literal
 
 import orjson
 
+from convergence.domain.money import EXACT, exact_text
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
 from convergence.processors.gcp.billing_export import ExportSettings, Record, pages
 from convergence.processors.genai.billed import billed_currency
-from convergence.processors.genai.charge import EXACT, PRICE_DIGITS, QUANTITY_DIGITS
+from convergence.processors.genai.charge import PRICE_DIGITS, QUANTITY_DIGITS
 from convergence.processors.genai.focus_units import focus_unit
 from convergence.processors.settings import settings
 
@@ -46,7 +47,7 @@ class ExportProcessor(TableProcessor):
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the cost by currency."""
-        return {"cost": {currency: f"{total.normalize():f}" for currency, total in self._cost.items()}}
+        return {"cost": {currency: exact_text(total) for currency, total in self._cost.items()}}
 
     def _row(self, record: Record) -> Row:
         names = {"usage_date": record["usage_date"], "provider": self.provider}
@@ -59,8 +60,8 @@ class ExportProcessor(TableProcessor):
         }
         if self.part == "usage":
             return {**names, **where, **what}
-        net = record["cost"] + (record["credits"] or 0)
-        self._cost[record["currency"]] = self._cost.get(record["currency"], Decimal(0)) + net
+        net = EXACT.add(record["cost"], record["credits"] or Decimal(0))
+        self._cost[record["currency"]] = EXACT.add(self._cost.get(record["currency"], Decimal(0)), net)
         money = {
             "cost": net,
             "grants": record["grants"],

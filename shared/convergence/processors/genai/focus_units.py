@@ -5,6 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Final
 
+from convergence.domain.money import exact_text
+
 # What billing exports call a unit → its FOCUS name.
 NAMES: Final = {
     "count": "Count",
@@ -26,4 +28,4 @@ NAMES: Final = {
 def focus_unit(unit: str, size: Decimal = Decimal(1)) -> str:
     """Return the FOCUS unit of `size` times `unit`; a unit that is not known here keeps its words, capitalised."""
     name = NAMES.get(unit.lower()) or "-".join(word[:1].upper() + word[1:] for word in unit.split())
-    return name if size == 1 else f"{size.normalize():f} {name}"
+    return name if size == 1 else f"{exact_text(size)} {name}"

@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from typing import Final
 
+from convergence.domain.money import EXACT, exact_text
 from convergence.processors.genai.price import TOKEN_KINDS
 
 Line = dict[str, str]
@@ -63,8 +64,8 @@ def _us(lines: Iterable[Line]) -> Iterator[Line]:
     """Every price of tokens once more for inference in the US, of the models that can be asked for it."""
     for line in lines:
         if line["kind"] in TOKEN_KINDS and has_inference_geo(line["model"]):
-            price = (Decimal(line["price"]) * US_FACTOR).normalize()
-            yield {**line, "region": US, "price": f"{price:f}", "source": f"{line['source']} x {US_FACTOR} (US)"}
+            price = exact_text(EXACT.multiply(Decimal(line["price"]), US_FACTOR))
+            yield {**line, "region": US, "price": price, "source": f"{line['source']} x {US_FACTOR} (US)"}
 
 
 def has_inference_geo(model: str) -> bool:

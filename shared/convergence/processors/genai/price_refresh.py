@@ -15,6 +15,7 @@ from typing import Any, Final
 import httpx
 from pydantic import Field
 
+from convergence.domain.money import exact_text
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row
@@ -139,7 +140,7 @@ def _text(found: Mapping[str, Any]) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
-        return f"{value.normalize():f}"
+        return exact_text(value)
     return value.isoformat() if isinstance(value, date) else value
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field
 
+from convergence.domain.money import EXACT, exact_sum, exact_text
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
@@ -170,12 +171,12 @@ def _counts(tracked: Sequence[Row]) -> dict[str, int]:
 def _summary(rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     reasons: dict[str, Decimal] = defaultdict(Decimal)
     for row in rows:
-        reasons[row["reason"]] += row["difference"]
+        reasons[row["reason"]] = EXACT.add(reasons[row["reason"]], row["difference"])
     totals = {
-        name: sum((row[name] for row in rows if row[name] is not None), Decimal(0))
+        name: exact_sum(row[name] for row in rows if row[name] is not None)
         for name in ("computed_cost", "provider_cost")
     }
     return {
-        **{name: f"{value.normalize():f}" for name, value in totals.items()},
-        "difference_by_reason": {reason: f"{value.normalize():f}" for reason, value in sorted(reasons.items())},
+        **{name: exact_text(value) for name, value in totals.items()},
+        "difference_by_reason": {reason: exact_text(value) for reason, value in sorted(reasons.items())},
     }

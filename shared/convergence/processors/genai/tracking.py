@@ -12,6 +12,8 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import EXACT, exact_sum, exact_text
+
 TRACKING: Final = "org_cost_tracking"
 MATCHED, WITHIN, LATE, OVER = "matched", "within", "late", "over"
 SHOWN_MAX: Final = 5
@@ -46,10 +48,10 @@ def _tracked(
 ) -> dict[str, Any]:
     day, model, currency = key
     billed, computed = _sum(group, "provider_cost"), _sum(group, "computed_cost")
-    difference = sum((row["difference"] for row in group), Decimal(0))
+    difference = exact_sum(row["difference"] for row in group)
     parts: dict[str, Decimal] = defaultdict(Decimal)
     for row in group:
-        parts[row["reason"]] += abs(row["difference"])
+        parts[row["reason"]] = EXACT.add(parts[row["reason"]], row["difference"].copy_abs())
     # The largest part; where nothing differs, the row that is not a plain match.
     reason = max(sorted(parts), key=lambda part: (parts[part], part != "match"))
     largest = max((row for row in group if row["reason"] == reason), key=lambda row: abs(row["difference"]))
@@ -77,7 +79,7 @@ def _tracked(
 
 def _sum(rows: Iterable[Row], column: str) -> Decimal | None:
     values = [row[column] for row in rows if row[column] is not None]
-    return sum(values, Decimal(0)) if values else None
+    return exact_sum(values) if values else None
 
 
 def warnings(rows: Sequence[Row], threshold: Threshold) -> list[str]:
@@ -90,7 +92,7 @@ def warnings(rows: Sequence[Row], threshold: Threshold) -> list[str]:
             more = f"; {len(found) - SHOWN_MAX} more in {TRACKING}" if len(found) > SHOWN_MAX else ""
             message.append(
                 f"{len(found)} of {len(rows)} days and models {what}, by more than {threshold.amount:f}"
-                f" {found[0]['currency']} and {(threshold.ratio * 100).normalize():f} %: {shown}{more}"
+                f" {found[0]['currency']} and {exact_text(threshold.ratio * 100)} %: {shown}{more}"
             )
     return message
 

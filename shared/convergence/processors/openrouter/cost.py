@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any
 
+from convergence.domain.money import exact_sum, exact_text
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import TableProcessor
@@ -34,13 +35,13 @@ class OpenRouterCostProcessor(TableProcessor):
         options = settings(ActivitySettings, step_config)
         self._client = client = await connect(context, options)
         async for _, found in activity(client, options, context):
-            self._cost += sum((one.usage for one in found), Decimal(0))
+            self._cost = exact_sum([self._cost, *(one.usage for one in found)])
             yield [_row(one, options) for one in found]
 
     def outputs(self) -> Mapping[str, Any]:
         """Return the cost by currency, and how often a call was repeated."""
         assert self._client is not None, "outputs follow an extraction"
-        cost = {"USD": f"{self._cost.normalize():f}"}
+        cost = {"USD": exact_text(self._cost)}
         return {"cost": cost, "http_calls": self._client.calls, "http_retries": self._client.retries}
 
 

@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import exact_text
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
 from convergence.processors.base import days, row_id
@@ -54,13 +55,13 @@ class SubscriptionCostProcessor:
         loaded = await context.warehouse.load(stage, dates=days(first, last), date_field="usage_date")
         cost: dict[str, Decimal] = {}
         for row in rows:
-            cost[row["currency"]] = cost.get(row["currency"], Decimal(0)) + row["cost"]
+            cost[row["currency"]] = EXACT.add(cost.get(row["currency"], Decimal(0)), row["cost"])
         return {
             "status": SUCCESS,
             "rows_processed": len(terms),
             "rows_written": loaded.rows_loaded,
             "table": TABLE,
-            "cost": {currency: f"{total.normalize():f}" for currency, total in sorted(cost.items())},
+            "cost": {currency: exact_text(total) for currency, total in sorted(cost.items())},
             "warnings": [] if terms else ["no plan is stored: add one with subscription/plans/edit"],
         }
 

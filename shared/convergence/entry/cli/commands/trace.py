@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import click
 
+from convergence.domain.money import exact_text
 from convergence.engine.services import Services, dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output
@@ -136,7 +137,7 @@ def _print(out: Output, chain: Mapping[str, Any]) -> None:
     bill = chain["bill"]
     if bill is not None:
         _print_rows(out, "Bill of the same day, model and kind of charge", bill)
-        out.line(f"billed - computed, all such charges: {bill['difference'].normalize():f} ({bill['class']})")
+        out.line(f"billed - computed, all such charges: {exact_text(bill['difference'])} ({bill['class']})")
     elif charge["x_CostOrigin"] == "estimated":
         out.line("\nNo bill of this day was read.")
 

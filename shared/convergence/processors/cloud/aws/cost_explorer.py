@@ -11,6 +11,7 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import EXACT, exact_text
 from convergence.errors import Transient
 from convergence.ports.aws_accounts import AwsApi
 from convergence.ports.processor import SUCCESS, Context
@@ -63,7 +64,7 @@ class CostExplorerBills:
             bill = _Month(month, end, str(identity["Account"]), options)
             found, loaded = await bill.load(api, table, context)
             rows, written = rows + found, written + loaded
-            billed[f"{month:%Y-%m}"] = {currency: f"{cost.normalize():f}" for currency, cost in bill.cost.items()}
+            billed[f"{month:%Y-%m}"] = {currency: exact_text(cost) for currency, cost in bill.cost.items()}
             context.progress(rows=rows)
         return {
             "status": SUCCESS,
@@ -103,9 +104,9 @@ class _Month:
                 part += 1
                 days |= {group.day for group in page}
                 for row in found:
-                    cost += row["BilledCost"]
-                    self.cost[row["BillingCurrency"]] = (
-                        self.cost.get(row["BillingCurrency"], Decimal(0)) + row["BilledCost"]
+                    cost = EXACT.add(cost, row["BilledCost"])
+                    self.cost[row["BillingCurrency"]] = EXACT.add(
+                        self.cost.get(row["BillingCurrency"], Decimal(0)), row["BilledCost"]
                     )
                 count += len(found)
             if abs(cost - expected) > _ROUNDED * (count + 1):

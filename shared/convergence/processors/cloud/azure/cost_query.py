@@ -14,6 +14,7 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
+from convergence.domain.money import EXACT, exact_sum, exact_text
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
@@ -87,7 +88,7 @@ class AzureCostQuery:
             bill = _Month(month, end, accounts, options)
             found, loaded = await bill.load(client, table, context)
             rows, written = rows + found, written + loaded
-            billed[f"{month:%Y-%m}"] = {currency: f"{cost.normalize():f}" for currency, cost in bill.cost.items()}
+            billed[f"{month:%Y-%m}"] = {currency: exact_text(cost) for currency, cost in bill.cost.items()}
             context.progress(rows=rows)
         return {
             "status": SUCCESS,
@@ -119,7 +120,7 @@ class _Month:
                 async for found in self._rows(client, scope, kind, context):
                     await stage.write(part, found)
                     part += 1
-                    cost += sum((row["BilledCost"] for row in found), Decimal(0))
+                    cost = exact_sum([cost, *(row["BilledCost"] for row in found)])
                     count += len(found)
                 if abs(cost - expected) > _ROUNDED * (count + 1):
                     raise Transient(
@@ -140,7 +141,7 @@ class _Month:
             for row in page:
                 kind = str(row["ChargeType"])
                 cost = _read(lambda row=row: cost_of(row, day_of(row, self._month, self._end)))
-                found[kind] = found.get(kind, Decimal(0)) + cost
+                found[kind] = EXACT.add(found.get(kind, Decimal(0)), cost)
         return found
 
     async def _rows(self, client: RestClient, scope: str, kind: str, context: Context) -> Any:
@@ -167,7 +168,7 @@ class _Month:
                 )
                 self._days.add(day)
                 currency = row["BillingCurrency"]
-                self.cost[currency] = self.cost.get(currency, Decimal(0)) + row["BilledCost"]
+                self.cost[currency] = EXACT.add(self.cost.get(currency, Decimal(0)), row["BilledCost"])
                 rows.append({**row, **delivered})
             yield rows
 

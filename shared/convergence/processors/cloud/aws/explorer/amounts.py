@@ -6,8 +6,8 @@ import re
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Final, NamedTuple
 
+from convergence.domain.money import EXACT
 from convergence.errors import StepFailed
-from convergence.processors.genai.charge import EXACT
 
 _NUMBER: Final = re.compile(r"-?\d{1,18}(\.\d{1,40})?([eE][+-]?\d{1,2})?")
 _DIGITS: Final = Decimal(1).scaleb(-18)  # AWS computes in floats; so many places are kept, as of the other bills

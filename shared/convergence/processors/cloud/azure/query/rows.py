@@ -9,12 +9,12 @@ from typing import Any, Final, Literal
 
 import orjson
 
+from convergence.domain.money import EXACT
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.cloud.azure.query.scope import subscription_of
 from convergence.processors.cloud.months import next_month
 from convergence.processors.genai.billed import billed_amount, billed_currency
-from convergence.processors.genai.charge import EXACT
 
 SOURCE_FORMAT: Final = "azure_query"
 Detail = Literal["meter", "subscription", "resource_group", "region"]
