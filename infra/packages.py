@@ -33,9 +33,12 @@ SOURCE_MAX: Final = 3_500_000  # code and configs
 INSTALLED_MAX: Final = 90_000_000  # without bytecode
 ZIPPED_MAX: Final = 30_000_000  # source and what is installed
 STORES_MAX: Final = (40_000_000, 19_000_000)  # more for a function that reads files where they are delivered (ADR 17)
-# Of the package, what no function imports: the embedded mode, the command line, the sandbox.
-LEFT_OUT: Final = ("__main__.py", "entry/cli", "sandbox", "worker.py")
+# Of the package, what no function imports: the embedded mode, the command line, the operator's checks, the sandbox.
+LEFT_OUT: Final = (
+    "__main__.py", "adapters/gcp/deployment", "bootstrap/deployment.py", "entry/cli", "sandbox", "worker.py",
+)  # fmt: skip
 API_ONLY: Final = ("entry/api", "entry/ui")  # what a function without `http: public` does not import either
+STEPS: Final = "step-ready"  # only steps load seeds, such as price lists
 LOCAL_KEPT: Final = ("__init__.py", "clock.py")  # of adapters/local
 RUNTIME: Final[dict[str, str]] = {
     **{name: str(value) for name, value in default_environment().items()},
@@ -84,9 +87,10 @@ def _build(function_dir: Path, out: Path, configs: Path | None) -> Package:
     folder.mkdir(parents=True)
     for name in ("main.py", FILE):
         shutil.copyfile(function_dir / name, folder / name)
-    _copy(ROOT / "configs", folder / "configs")
-    if configs is not None:
-        _copy(configs, folder / "configs")
+    for source in (ROOT / "configs", *([] if configs is None else [configs])):
+        _copy(
+            source, folder / "configs", {path for path in _files(source) if _is_seed(path) and not _has_steps(function)}
+        )
     package = ROOT / "shared" / "convergence"
     _copy(package, folder / "convergence", {path for path in _files(package) if _left_out(path, function)})
     about = folder / f"{PROJECT['name'].replace('-', '_')}-{PROJECT['version']}.dist-info" / "METADATA"
@@ -97,6 +101,14 @@ def _build(function_dir: Path, out: Path, configs: Path | None) -> Package:
     archive = out / f"{function.name}.zip"
     _zip(folder, archive)
     return Package(function, folder, archive, hashlib.sha256(archive.read_bytes()).hexdigest(), names)
+
+
+def _is_seed(path: str) -> bool:
+    return path.endswith(".csv") and "seed" in path.split("/")[:-1]
+
+
+def _has_steps(function: FunctionFile) -> bool:
+    return any(trigger.topic == STEPS for trigger in function.triggers)
 
 
 def _left_out(path: str, function: FunctionFile) -> bool:

@@ -48,6 +48,12 @@ def test_a_package_has_no_embedded_mode_no_sandbox_and_no_test(packages: dict[st
         assert package.source_bytes < SOURCE_MAX
 
 
+def test_only_steps_have_seeds(packages: dict[str, Package]) -> None:
+    having = {name for name, package in packages.items() if [*package.folder.glob("configs/*/seed/*.csv")]}
+    assert having == {"step"}
+    assert (packages["dispatcher"].folder / "configs/system/providers.yml").exists()
+
+
 def test_nothing_in_a_package_imports_what_was_left_out(packages: dict[str, Package]) -> None:
     folder = packages["dispatcher"].folder
     inside = {path.relative_to(folder).with_suffix("").as_posix() for path in folder.rglob("*.py")}
