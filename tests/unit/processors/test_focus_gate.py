@@ -349,6 +349,7 @@ def test_the_bill_of_an_account_replaces_the_runs_days_and_the_others_that_it_ha
         context.credential_id = "another"
         await store(CANDIDATES, restated, "now", charge(7, **gcp))
         context.start_date = context.end_date = mine
+        await context.warehouse.sync_routines("sp_focus_assign_hierarchy")
         step = {"config": {"kind": "account", "source": "gcp"}, "destination": {"table": VISIBLE}}
         answer = await ps_types.load("generic.focus_gate").execute(step, context)
         assert (answer["rows_processed"], answer["rows_written"]) == (2, 2)
