@@ -19,6 +19,7 @@ HELLO = ("run", "acme", "example/hello", "-p", "greeting=grüß dich")
 # many there were is written to the file.
 INTERRUPTED = """
 import atexit, os, signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # where a shell started the tests in the background
 from convergence.__main__ import main
 seen, last, file = 0, int(sys.argv.pop(1)), sys.argv.pop(1)
 def count(frame, event, argument):

@@ -200,6 +200,8 @@ def test_a_metric_that_cannot_be_trusted_stops_the_step(change: dict[str, Any], 
 def test_days_that_azure_no_longer_keeps_are_refused() -> None:
     with pytest.raises(StepFailed, match="Azure Monitor keeps 93 days; it no longer has data for 2026-01-01"):
         step("azure_openai.usage", AZURE, azure.CREDENTIAL, start_date=date(2026, 1, 1))
+    kept = AZURE | {"kept_days": 3_660}
+    assert step("azure_openai.usage", kept, azure.CREDENTIAL, start_date=date(2026, 1, 1)) is not None
 
 
 def test_ten_days_of_vertex_are_twenty_sums() -> None:

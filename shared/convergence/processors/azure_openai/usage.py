@@ -11,6 +11,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any, Final
 
+from pydantic import Field
+
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Row
@@ -28,19 +30,27 @@ SERIES_MAX: Final = 1000  # requested; without it the API returns ten and does n
 KEPT_DAYS: Final = 93
 
 
+class AzureUsageSettings(AzureSettings):
+    """`kept_days`: so far back metrics are kept; more than 93 are for a stand-in."""
+
+    kept_days: int = Field(default=KEPT_DAYS, ge=1, le=3_660)
+
+
 class AzureOpenAIUsageProcessor(TableProcessor):
     """Extracts one sum for each day, deployment and metric."""
 
-    config_model = AzureSettings
+    config_model = AzureUsageSettings
     fixed_table = "genai_metrics_daily_raw"
     provider = "azure_openai"
     date_field = "usage_date"
 
     async def extract(self, step_config: Mapping[str, Any], context: Context) -> AsyncIterator[Sequence[Row]]:
         """Yield the rows of one metric after the other. Raises `StepFailed` for days that are no longer kept."""
-        options = settings(AzureSettings, step_config)
-        if (context.now().date() - context.start_date).days > KEPT_DAYS:
-            raise StepFailed(f"Azure Monitor keeps {KEPT_DAYS} days; it no longer has data for {context.start_date}")
+        options = settings(AzureUsageSettings, step_config)
+        if (context.now().date() - context.start_date).days > options.kept_days:
+            raise StepFailed(
+                f"Azure Monitor keeps {options.kept_days} days; it no longer has data for {context.start_date}"
+            )
         client = await connect(context, options, "Azure Monitor")
         end = context.end_date + timedelta(days=1)
         for metric in METRICS:
