@@ -5,7 +5,9 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -51,7 +53,7 @@ def call(
     *words: str,
     python: tuple[str, ...] = ("-m", "convergence"),
     stdout: int = subprocess.PIPE,
-    **given: str,
+    given: Mapping[str, str] = MappingProxyType({}),
 ) -> subprocess.CompletedProcess[str]:
     """Call the command from the root of the file system, with no variable that it is not given."""
     return subprocess.run(
@@ -70,10 +72,10 @@ def call(
 @pytest.mark.parametrize("environment", [{}, {"LANG": "C", "LC_ALL": "C"}, {"HOME": "/nowhere"}, {"TERM": "dumb"}])
 def test_it_works_from_anywhere_without_home_in_any_language(place: Path, environment: dict[str, str]) -> None:
     for words in (HELLO, ("status",), ("history", "acme"), ("logs",), ("validate", "example/hello")):
-        done = call(place, *words, **environment)
+        done = call(place, *words, given=environment)
         assert done.returncode == 0, (words, done.stderr)
         assert "Traceback" not in done.stderr
-    wrong = call(place, "run", "acme", "example/helo", **environment)
+    wrong = call(place, "run", "acme", "example/helo", given=environment)
     assert (wrong.returncode, "Did you mean 'example/hello'?" in wrong.stderr) == (2, True)
 
 

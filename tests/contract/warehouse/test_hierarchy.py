@@ -45,7 +45,7 @@ NODES = [
 
 def node(name: str, labels: dict[str, str]) -> dict[str, Any]:
     level, number = ("company", 1) if name == "all" else ("team", 2)
-    found = {"org_slug": "x", "node_id": name, "name": name.upper(), "path": name}
+    found: dict[str, Any] = {"org_slug": "x", "node_id": name, "name": name.upper(), "path": name}
     found |= {"level": level, "level_number": number}
     return {**found, "labels": [{"key": key, "value": value} for key, value in labels.items()]}
 

@@ -59,7 +59,8 @@ def test_invoices_are_imported_all_or_none_and_each_once(acme: Cli, tmp_path: Pa
     refused(header + other.replace("Credit", "Refund"), "'Refund' is not one of")
 
 
-def test_an_invoice_in_another_currency_than_its_charges_is_refused(acme: Cli) -> None:
+def charged(acme: Cli) -> None:
+    """Give acme one charge of 1 USD in November."""
     day = "2026-11-10"
     loaded = (
         "INSERT INTO cost_data_standard_1_3 (BilledCost, EffectiveCost, BillingAccountId, BillingCurrency,"
@@ -76,6 +77,10 @@ def test_an_invoice_in_another_currency_than_its_charges_is_refused(acme: Cli) -
     assert acme("report", "acme", "by_service").code == 0  # makes the table
     ran = acme("run", "acme", "shop/charge", "-p", f"start_date={day}", "-p", f"end_date={day}")
     assert ran.code == 0, ran.err
+
+
+def test_an_invoice_in_another_currency_than_its_charges_is_refused(acme: Cli) -> None:
+    charged(acme)
     asked = ("--issuer", "OpenAI", "--account", "org-1", "--month", "2026-11", "--amount", "12.30", "--tax", "2")
     wrong = acme("invoice", "add", "acme", "INV-1", *asked, "--currency", "EUR")
     assert (wrong.code, "is in EUR, but its charges are in USD" in wrong.err) == (2, True)
@@ -94,3 +99,31 @@ def test_an_invoice_in_another_currency_than_its_charges_is_refused(acme: Cli) -
     (over,) = acme("period", "reconcile", "acme", "--from", "2026-10", "--to", "2026-11", "--json").data["periods"]
     assert (over["difference"], over["state"], over["tax_state"]) == ("11.3", "over", "over")
     assert "11.3" in acme("period", "reconcile", "acme", "--from", "2026-11").out
+
+
+def test_a_period_is_published_when_it_is_closed_and_its_invoice_agrees(acme: Cli) -> None:
+    charged(acme)
+    november = ("2026-11", "OpenAI", "org-1")
+
+    def decided() -> tuple[bool, str | None]:
+        (found,) = acme("period", "publish", "acme", "--from", "2026-11", "--json").data["periods"]
+        assert (found["month"], found["issuer"], found["account"]) == november
+        assert (found["charges"], found["cost"], found["currency"]) == (1, "1", "USD")
+        shown = acme("query", "acme", "SELECT SUM(BilledCost) AS cost FROM cost_data_published", "--json").data["rows"]
+        assert shown == [{"cost": "1" if found["published"] else None}]
+        return found["published"], found["reason"]
+
+    opened = acme("period", "publish", "acme", "--from", "2026-11", "--json").data["periods"]
+    withheld = acme("query", "acme", "SELECT cost, reason FROM cost_data_withheld", "--json").data["rows"]
+    assert (opened, withheld) == ([], [{"cost": "1", "reason": "the billing period is not closed"}])
+    assert acme("period", "close", "acme", *november).code == 0
+    assert not decided()[0], "nothing says that it is right"
+    asked = ("--issuer", "OpenAI", "--account", "org-1", "--month", "2026-11", "--currency", "USD")
+    assert acme("invoice", "add", "acme", "INV-1", *asked, "--amount", "40").code == 0
+    assert not decided()[0], "its invoice is higher"
+    assert acme("invoice", "void", "acme", "OpenAI", "INV-1").code == 0
+    assert acme("invoice", "add", "acme", "INV-2", *asked, "--amount", "1").code == 0
+    assert decided() == (True, "")
+    assert "INV" not in acme("period", "publish", "acme", "--from", "2026-11").out
+    assert acme("period", "publish", "acme", "--from", "2026-12", "--json").data["periods"] == []
+    assert acme("period", "publish", "nowhere", "--from", "2026-11").code == 2

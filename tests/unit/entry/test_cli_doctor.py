@@ -50,6 +50,9 @@ def test_work_that_no_tick_takes_and_a_key_that_does_not_open_are_faults(tmp_pat
         async def decrypt(self, ciphertext: str, aad: str) -> bytes:
             raise AssertionError
 
+        def version(self, ciphertext: str) -> str:
+            raise AssertionError
+
         async def stale(self, ciphertext: str) -> bool:
             raise AssertionError
 

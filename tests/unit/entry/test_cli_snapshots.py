@@ -102,10 +102,10 @@ def test_no_line_is_wider_than_its_terminal_and_no_form_lacks_a_word_of_another(
         words: dict[str, set[str]] = {}
         for form, text in zip(parts[::2], parts[1::2], strict=True):
             words.setdefault(form, set()).update(re.findall(r"[\w./'-]+", text))
-            width = re.search(r"(\d+) columns", form)
-            for line in text.splitlines() if width else ():
-                copied = line.strip().startswith(TO_BE_COPIED)
-                assert len(line) <= int(width[1]) or copied, (name, form, line)
+            if width := re.search(r"(\d+) columns", form):
+                for line in text.splitlines():
+                    copied = line.strip().startswith(TO_BE_COPIED)
+                    assert len(line) <= int(width[1]) or copied, (name, form, line)
         assert len(words) == len(FORMS)
         for form, found in words.items():
             assert found >= words["pipe"], (name, form, words["pipe"] - found)

@@ -358,10 +358,10 @@ def test_the_bill_of_an_account_replaces_the_runs_days_and_the_others_that_it_ha
     world(work)
 
 
-def test_a_bill_needs_its_table() -> None:
-    for config in ({"kind": "bill"}, {"bill_table": "cloud_aws_billing_raw_daily"}):
-        with pytest.raises(StepFailed, match="bill_table is the raw table of a bill"):
-            world(lambda context, config=config: gate(context, [charge(1)], **config))
+@pytest.mark.parametrize("config", [{"kind": "bill"}, {"bill_table": "cloud_aws_billing_raw_daily"}])
+def test_a_bill_needs_its_table(config: dict[str, Any]) -> None:
+    with pytest.raises(StepFailed, match="bill_table is the raw table of a bill"):
+        world(lambda context: gate(context, [charge(1)], **config))
 
 
 def test_a_credit_may_stand_beside_a_charge_of_another_day_of_its_billing_period() -> None:

@@ -53,6 +53,9 @@ class AgingKeyring:
             raise Denied("sealed for another owner")
         return plaintext
 
+    def version(self, ciphertext: str) -> str:
+        return "1" if ciphertext in self.old else "2"
+
     async def stale(self, ciphertext: str) -> bool:
         return ciphertext in self.old
 
