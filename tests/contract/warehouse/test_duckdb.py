@@ -131,6 +131,7 @@ def test_a_failing_assert_says_which_and_rolls_the_call_back(run: Callable[[Body
     ("statement", "message"),
     [
         ("SELECT cst FROM cost;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
+        ("SELECT SUM(cst) / 2 FROM cost;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
         ("SELECT cost FROM costs;", r"sp_fill\.sql:3:1: There is no table acme_prod\.costs\. Did you mean 'cost'"),
         ("UPDATE cost SET cst = 1 WHERE TRUE;", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),
         ("INSERT INTO cost (cst) VALUES (1);", r"sp_fill\.sql:3:1: There is no column 'cst'\. Did you mean 'cost'"),

@@ -89,6 +89,16 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
     return StepFailed(f"{prefix}{text}")
 
 
+def is_ambiguous(error: duckdb.Error) -> bool:
+    """Return whether DuckDB could not choose among the overloads of a macro of ours."""
+    return "has multiple overloads that match" in str(error)
+
+
+def misses_column(error: duckdb.Error) -> bool:
+    """Return whether DuckDB did not find a column."""
+    return _MISSING_COLUMN.search(str(error)) is not None
+
+
 def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceError:
     """Return the error of a statement that DuckDB refused; a column it does not find gets the nearest of `columns`."""
     missing = _MISSING_COLUMN.search(str(error))
@@ -97,6 +107,8 @@ def wrong_statement(error: duckdb.Error, columns: Iterable[str]) -> ConvergenceE
         candidates = _CANDIDATES.search(str(error))
         known = set(columns) | set(re.findall(r'"([^"]+)"', candidates.group(1)) if candidates else ())
         return StepFailed(f"There is no column {name!r}.{did_you_mean(name, known)}")
+    if is_ambiguous(error):
+        return StepFailed("The type of a function's argument is not known here: say it, such as CAST(… AS NUMERIC)")
     return translate_error(error)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
@@ -13,7 +14,7 @@ from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.duckdb_sql.results import with_whole_arrays
 from convergence.adapters.local.duckdb_sql.types import duckdb_type, from_duckdb
 from convergence.adapters.local.warehouse.catalog import TableCatalog
-from convergence.adapters.local.warehouse.errors import wrong_statement
+from convergence.adapters.local.warehouse.errors import is_ambiguous, misses_column, wrong_statement
 from convergence.adapters.local.warehouse.fence import look_over, run_inside
 from convergence.adapters.local.warehouse.job import Answer, Job
 from convergence.adapters.local.warehouse.named_sql import statement
@@ -22,10 +23,13 @@ from convergence.errors import StepFailed
 from convergence.ports.warehouse import QueryResult
 
 if TYPE_CHECKING:
+    import duckdb
+
     from convergence.adapters.local.duckdb_sql.context import StatementContext
     from convergence.adapters.local.duckdb_sql.translate import Parsed, Translation
 
 T = TypeVar("T")
+MACRO: Final = re.compile(r"\bgooglesql\.\w{1,60}\(", re.IGNORECASE)
 CACHED: Final = 1024
 # BigQuery's logical sizes (pricing page, "data size calculation"); text, arrays and structs are a guess.
 _WIDTH: Final = {"NUMERIC": 16, "BIGNUMERIC": 32, "BOOL": 1, "STRING": 24, "JSON": 64, "ARRAY": 64, "STRUCT": 64}
@@ -105,7 +109,8 @@ class Statements:
                 return Outcome(columns, rows, tables=translation.touched.names)
             affected, deleted = _affected(answer, translation)
         except duckdb.Error as error:
-            raise wrong_statement(error, translation.columns) from error
+            named = self._missing_name(job, translation, values) if is_ambiguous(error) else None
+            raise wrong_statement(named or error, translation.columns) from error
         if translation.defines:
             job.has_defined = True
             self.catalog.forget()
@@ -131,7 +136,23 @@ class Statements:
         try:
             look_over(job, translation.fence, translation.sql, {name: values[name] for name in translation.parameters})
         except duckdb.Error as error:
-            raise wrong_statement(error, translation.columns) from error
+            named = self._missing_name(job, translation, values) if is_ambiguous(error) else None
+            raise wrong_statement(named or error, translation.columns) from error
+
+    @staticmethod
+    def _missing_name(job: Job, translation: Translation, values: Mapping[str, Any]) -> duckdb.Error | None:
+        """Return DuckDB's error about a name, where it chose among the overloads of our macros before it looked for it.
+
+        `row` takes anything, so names are all that is left to complain about.
+        """
+        import duckdb
+
+        given = {name: values[name] for name in translation.parameters}
+        try:
+            look_over(job, translation.fence, MACRO.sub("row(", translation.sql), given)
+        except duckdb.Error as error:
+            return error if misses_column(error) else None
+        return None
 
     def describe(
         self, job: Job, translation: Translation, values: Mapping[str, Any]
