@@ -282,7 +282,7 @@ def test_without_telling_once_more_at_the_close_some_ends_are_never_told(
     async def untold(*given: object, **options: object) -> None:
         return
 
-    monkeypatch.setattr(reconcile, "announce", untold)
+    monkeypatch.setattr(reconcile, "publish_events", untold)
     assert breaks(tmp_path / "key", odds, worlds=20) is not None
 
 

@@ -197,19 +197,21 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     warnings = tuple(warning for step in graph for warning in step.warnings)
     expire_at = await expiry(services, "runs", run.org, run.finished_at or now)
     closed = changed(run, totals=totals, warnings=warnings, expire_at=expire_at)
-    await publish_events(services.bus, [run_event(run), counted_event(closed)])
-    await _put_off(services, StoredRun(closed, stored.version), None)
+    await publish_events(services.bus, [run_event(run)])
+    if await _put_off(services, StoredRun(closed, stored.version), None):  # another pass may have counted more steps
+        await publish_events(services.bus, [counted_event(closed)])
     services.cache.forget(run)
 
 
-async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> None:
-    """Move check_at, unless another writer changed the run meanwhile."""
+async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> bool:
+    """Move check_at; return False when another writer changed the run meanwhile."""
     token = services.ids.new("t")
     run = changed(stored.run, check_at=until, token=token)
     try:
         await write_run(services, run, stored.version)
     except Conflict:
-        return
+        return False
+    return True
 
 
 def _status(steps: Steps, planned: PlanStep) -> StepStatus:

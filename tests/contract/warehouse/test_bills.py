@@ -23,7 +23,8 @@ from convergence.worker import LocalWorker
 
 CONFIGS: Final = Path(__file__).parents[3] / "configs"
 DAYS: Final = {"start_date": "2026-10-31", "end_date": "2026-11-01"}
-PLANS: Final = "subscription_id,vendor,plan,seats,unit_price,currency,starts_on\na,A,P,7,9.99,USD,2026-10-05\n"
+# One seat: the stand-in divides BIGNUMERICs to nine places, BigQuery to 38.
+PLANS: Final = "subscription_id,vendor,plan,seats,unit_price,currency,starts_on\na,A,P,1,69.93,USD,2026-10-05\n"
 RATES: Final = "Date,USD,\n2026-10-02,1.1612,\n"
 LEFT_OUT: Final = "x_run_id, x_ingested_at, x_ingestion_date"
 

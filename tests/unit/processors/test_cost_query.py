@@ -17,7 +17,7 @@ from convergence.adapters.http.transport import CheckedTransport
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.errors import ConvergenceError, CredentialRejected, Transient
 from convergence.ports.http.waits import retry_after_s
-from convergence.processors.cloud.azure.cost_query import AzureCostQuery
+from convergence.processors.cloud.azure.cost_query import AzureCostQuery, CostQuerySettings
 from convergence.processors.cloud.azure.query.scope import is_scope
 from convergence.sandbox import azure, azure_bill
 from convergence.sandbox.http import HttpServer, Request, Response
@@ -249,3 +249,20 @@ def test_scopes_that_are_left_out_are_not_lost(tmp_path: Path) -> None:
 
 def _only_web(request: Request) -> Response:
     return sandbox(request._replace(path=request.path.replace("/resourceGroups/web", "")))
+
+
+ONE, TWO = (f"/subscriptions/11111111-1111-1111-1111-1111111111{end}" for end in ("1a", "1b"))
+
+
+@pytest.mark.parametrize(
+    "scopes",
+    [[ONE, ONE.upper()], [ONE, TWO, f"{ONE}/resourceGroups/web"], [f"{ONE}/resourceGroups/web", ONE]],
+)
+def test_a_scope_inside_of_another_is_refused(scopes: list[str]) -> None:
+    with pytest.raises(ValueError, match="its costs would count twice"):
+        CostQuerySettings.model_validate({"scopes": scopes})
+
+
+def test_scopes_beside_each_other_are_asked_in_one_run() -> None:
+    beside = [ONE, f"{TWO}/resourceGroups/web", f"{TWO}/resourceGroups/web-2"]
+    assert CostQuerySettings.model_validate({"scopes": beside}).scopes == beside

@@ -31,11 +31,11 @@ AMOUNTS: Final = (
     *("BilledCost", "EffectiveCost", "ListCost", "ContractedCost", "PricingCurrencyEffectiveCost"),
     *("PricingQuantity", "ConsumedQuantity", "CommitmentDiscountQuantity"),
 )
-# A difference has no price of its own, no invoice yet, and raw rows of two readings.
+# A difference has no price of its own and no invoice yet.
 _EMPTY: Final = frozenset(
     {
         *("ListUnitPrice", "ContractedUnitPrice", "PricingCurrencyListUnitPrice", "PricingCurrencyContractedUnitPrice"),
-        *("InvoiceId", "x_PriceId", "x_PriceEffectiveFrom", "x_SourceRowId"),
+        *("InvoiceId", "x_PriceId", "x_PriceEffectiveFrom"),
     }
 )
 
@@ -58,8 +58,8 @@ def closed_parameters(periods: Sequence[BillingPeriod], run_id: str) -> dict[str
 
 
 def is_closed(alias: str) -> str:
-    """Return the condition that a charge is of a closed period."""
-    return f"{_key(alias)} IN UNNEST(@closed)"
+    """Return the condition that a charge is of a closed period; one without issuer or account is of none."""
+    return f"COALESCE({_key(alias)} IN UNNEST(@closed), FALSE)"
 
 
 def corrections(columns: Mapping[str, str], new: str, standing: str) -> str:
@@ -98,6 +98,8 @@ def _value(name: str, kind: str) -> str:
     }
     if name in known:
         return known[name]
+    if name == "x_SourceRowId":  # a late charge has the raw rows of its one reading, a difference those of two
+        return f"IF(LOGICAL_AND(side.x_sign = 1), MAX(side.{name}), CAST(NULL AS {kind}))"
     if name in _EMPTY:
         return f"CAST(NULL AS {kind})"
     value = f"side.{bigquery_name(name)}"  # as the source says it now; of a charge that is gone, as it stands

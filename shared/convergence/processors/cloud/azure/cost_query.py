@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal, InvalidOperation
+from itertools import permutations
 from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
@@ -58,8 +59,9 @@ class CostQuerySettings(CredentialSettings):
         for scope in value:
             if not is_scope(scope):
                 raise ValueError(f"{scope[:80]!r} is not a scope: /subscriptions/ID, /providers/Microsoft.Billing/…")
-        if len({scope.lower() for scope in value}) < len(value):
-            raise ValueError("a scope is named twice")
+        for outer, inner in permutations((scope.lower().rstrip("/") for scope in value), 2):
+            if f"{inner}/".startswith(f"{outer}/"):
+                raise ValueError(f"{inner[:80]!r} is inside of {outer[:80]!r}: its costs would count twice")
         return value
 
 
