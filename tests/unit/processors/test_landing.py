@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from convergence.errors import StepFailed
 from convergence.ports.warehouse import Column
 from convergence.processors.generic.landing.kinds import checker, column_for
 from convergence.processors.generic.landing.names import Origin, column_name, describe, origin_of
@@ -127,6 +128,10 @@ def test_keys_and_the_date_of_a_raw_table_have_columns_of_their_own(tmp_path: Pa
         await world.land("r2", [{"id": 7, "n": 2}], {"mode": "raw"}, **parts)
         rows = await world.rows("id, JSON_VALUE(record, '$.n') AS n")
         assert rows == [{"id": "7", "n": "2"}, {"id": "8", "n": "1"}]
+        for given in ([{"id": 9}, {"uid": 10}], [{"uid": 9}, {"uid": 10}], [{"id": None}]):
+            with pytest.raises(StepFailed, match="it has no id, the key that rows are merged by"):
+                await world.land("r3", given, {"mode": "raw"}, **parts)
+        assert await world.rows("id, JSON_VALUE(record, '$.n') AS n") == rows
 
     in_world(tmp_path, body)
 

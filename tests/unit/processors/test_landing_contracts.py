@@ -158,7 +158,7 @@ def test_an_error_among_the_records_is_not_a_record(tmp_path: Path) -> None:
 
 def test_a_key_that_no_record_has_is_an_error(tmp_path: Path) -> None:
     async def body(world: LandingWorld) -> None:
-        with pytest.raises(StepFailed, match="no record has a field for the column 'uid'"):
+        with pytest.raises(StepFailed, match="it has no uid, the key that rows are merged by"):
             await world.land("r1", [{"id": 1}], INFER, destination={"key_fields": ["uid"]})
 
     in_world(tmp_path, body)

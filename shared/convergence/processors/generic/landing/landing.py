@@ -164,6 +164,7 @@ async def open_landing(
         "quarantine": quarantine,
         "days": None if days is None else frozenset(days),
         "date_field": date_field,
+        "keys": target.key_fields,
         "unseen": set(transform.field_mapping if unseen is None else unseen),
     }
     if options is None or options.mode == "raw":

@@ -20,13 +20,14 @@ from convergence.processors.generic.landing.raw import raw_row
 @dataclass(slots=True, kw_only=True)
 class OpenShaper:
     """What both kinds have in common; `quarantine` (columns of every row there), `days` and `date_field` as in
-    `api_rows.Shaper`."""
+    `api_rows.Shaper`. Rows without a value in any of `keys` would be one row: they are refused."""
 
     transform: Transform
     added: Mapping[str, Any]
     quarantine: Mapping[str, str] | None
     days: Container[date] | None
     date_field: str
+    keys: Sequence[str]
     unseen: set[str]
     dropped: dict[str, int] = field(default_factory=dict)  # stays empty: nothing is
 
@@ -49,6 +50,8 @@ class OpenShaper:
         for record, placed in zip(whole, await self.place(whole), strict=True):
             if placed.row is None:
                 self._refuse(bad, record, placed.reason)
+            elif self.keys and all(placed.row.get(key) is None for key in self.keys):
+                self._refuse(bad, record, f"it has no {' and no '.join(self.keys)}, the key that rows are merged by")
             elif self.quarantine is not None and self.date_field and placed.row.get(self.date_field) is None:
                 self._refuse(bad, record, f"{self.date_field} is missing, so the row belongs to no day")
             elif is_outside(placed.row, self.days, self.date_field):
