@@ -7,6 +7,7 @@ claim that runs out, and the delivery is sent again: at least once, under the sa
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -38,6 +39,11 @@ DELIVERIES: Final = "webhook_deliveries"
 _PAGE: Final = 200
 _HINTED_S: Final = 60.0  # a hint is not repeated before: a slow receiver's deliveries would only queue up
 _AT_ONCE: Final = 4  # attempts of one webhook in a process, so that a slow receiver leaves room for others
+_AT_ONCE_ORG: Final = 8  # attempts of one org: a quarter of what a worker takes of a topic
+_PAGES: Final = 10  # of due deliveries that one pass looks at
+_HINTED_MAX: Final = 50  # hints at deliveries of one webhook in a pass; further ones are put off
+_PUT_OFF_S: Final = 300.0
+_PUT_OFF_MAX: Final = 200  # in a pass: each is a commit
 
 
 async def on_webhook_ready(services: Services, delivery: Delivery) -> Answer:
@@ -48,41 +54,69 @@ async def on_webhook_ready(services: Services, delivery: Delivery) -> Answer:
         await keep_unreadable(services, delivery, str(error))
         return Ack()
     document = await services.documents.get(delivery_path(ready.delivery_id))
-    services.cache.webhook_hints.pop(ready.delivery_id, None)
-    if document is None:
+    hints = services.cache.webhook_hints
+    found = None if document is None else WebhookDelivery.from_data(document.data)
+    if document is None or found is None or not _is_due(found, services.clock.now()):
+        hints.pop(ready.delivery_id, None)
         return Ack()
-    found = WebhookDelivery.from_data(document.data)
-    if not _is_due(found, services.clock.now()):
-        return Ack()
-    at_work = services.cache.webhooks_at_work
-    if at_work[found.webhook_id] >= _AT_ONCE:
-        return Retry("other deliveries of its webhook are under way", after_s=1.0)
-    at_work[found.webhook_id] += 1
+    at_work, org = services.cache.webhooks_at_work, f"org {found.org}"
+    if at_work[found.webhook_id] >= _AT_ONCE or at_work[org] >= _AT_ONCE_ORG:
+        return Retry("other deliveries of its webhook or org are under way", after_s=1.0)  # the hint stays: this is it
+    hints.pop(ready.delivery_id, None)
+    at_work.update((found.webhook_id, org))
     try:
         await _take(services, found, document.version)
     finally:
-        at_work[found.webhook_id] -= 1
-        if not at_work[found.webhook_id]:
-            del at_work[found.webhook_id]
+        for name in (found.webhook_id, org):
+            at_work[name] -= 1
+            if not at_work[name]:
+                del at_work[name]
     return Ack()
 
 
 async def hint_due(services: Services) -> int:
-    """Hint at deliveries that are due, the oldest first; return at how many."""
+    """Hint at deliveries that are due, the oldest first; return at how many.
+
+    Of a webhook with many of them some are put off, so that those of a slow receiver do not hide all others.
+    """
     now = services.clock.now()
-    page = await services.documents.query(
-        DELIVERIES, where=[Where("next_attempt_at", "<=", to_text(now))], order=[Order("next_attempt_at")], limit=_PAGE
-    )
-    if not page.documents:
-        return 0
     hints = services.cache.webhook_hints
     for name in [name for name, until in hints.items() if until <= now]:
         del hints[name]
-    names = [each.path.rpartition("/")[2] for each in page.documents]
-    fresh = [name for name in names if name not in hints]
-    await publish_webhooks_ready(services.bus, fresh)
-    hints.update(dict.fromkeys(fresh, now + timedelta(seconds=_HINTED_S)))
-    return len(fresh)
+    due, hinted, late, cursor = Counter[str](), 0, 0, None
+    for _ in range(_PAGES):
+        page = await services.documents.query(
+            DELIVERIES,
+            where=[Where("next_attempt_at", "<=", to_text(now))],
+            order=[Order("next_attempt_at")],
+            limit=_PAGE,
+            cursor=cursor,
+        )
+        fresh: list[str] = []
+        for each in page.documents:
+            found = WebhookDelivery.from_data(each.data)
+            due[found.webhook_id] += 1
+            if due[found.webhook_id] > _HINTED_MAX:
+                late += 1
+                if late <= _PUT_OFF_MAX:
+                    await _put_off(services, found, each.version, now)
+            elif found.delivery_id not in hints:
+                fresh.append(found.delivery_id)
+        await publish_webhooks_ready(services.bus, fresh)
+        hints.update(dict.fromkeys(fresh, now + timedelta(seconds=_HINTED_S)))
+        hinted, cursor = hinted + len(fresh), page.cursor
+        if cursor is None:
+            break
+    return hinted
+
+
+async def _put_off(services: Services, found: WebhookDelivery, version: int, now: datetime) -> None:
+    token = services.ids.new("t")
+    later = changed(found, next_attempt_at=now + timedelta(seconds=_PUT_OFF_S), token=token)
+    try:
+        await commit(services.documents, [Replace(found.path, version, later.to_data())], token)
+    except Conflict:
+        return  # an owner has it
 
 
 async def send_test(services: Services, org: str, webhook_id: str) -> WebhookDelivery:

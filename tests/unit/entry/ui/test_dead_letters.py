@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+import time
 
 import orjson
 import pytest
@@ -13,7 +14,7 @@ from convergence.engine.dead_letters.replays import replays_of
 from convergence.entry.ui.views.payloads import PAYLOAD_MAX, changes_of, difference
 from convergence.errors import InvalidInput
 from convergence.ports.bus import DISPATCH, Delivery, Message
-from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario
+from tests.unit.entry.ui.conftest import ROOT_KEY, Api, Browser, RunScenario, csrf
 from tests.unit.entry.ui.page_shape import HOSTILE, check
 
 PAGE = "/ui/acme/dead-letters"
@@ -55,11 +56,24 @@ def test_a_payload_that_cannot_be_is_refused(text: str) -> None:
 
 
 def test_a_difference_has_the_lines_of_one_side_only() -> None:
-    assert [(line.side, line.text) for line in difference("a\nb\nc", "a\nB\nc\nd")] == [
-        ("before", "b"),
-        ("after", "B"),
-        ("after", "d"),
+    before = {"same": 1, "day": "2026-11-01", "regions": ["a", "b", "c"]}
+    changes = {"day": "2026-11-02", "regions": ["a", "x", "y", "c"], "added": True}
+    assert [(line.side, line.text.strip()) for line in difference(before, changes)] == [
+        ("before", '"day": "2026-11-01"'),
+        ("after", '"day": "2026-11-02"'),
+        ("before", '"b",'),
+        ("after", '"x",'),
+        ("after", '"y",'),
+        ("after", '"added": true'),
     ]
+
+
+def test_a_long_payload_is_compared_in_linear_time() -> None:
+    """Within what a form may send; a comparison of similar lines took minutes, and stopped the server."""
+    before, after = ([f"{letter}{number:04}" for number in range(1_500)] for letter in "ab")
+    begun = time.process_time()
+    assert len(difference({"list": before}, {"list": after})) == 3_000
+    assert time.process_time() - begun < 1
 
 
 def test_an_edited_payload_is_checked_compared_and_replayed_once(run_scenario: RunScenario) -> None:
@@ -163,5 +177,24 @@ def test_a_message_is_the_operators_to_read_and_to_send_again(run_scenario: RunS
         await org.get(admin, 403)
         await operator.send("/ui/admin", f"{admin}/send", {})
         assert "Sent:" in await operator.get(admin)
+
+    run_scenario(scenario)
+
+
+def test_the_editor_replays_no_dead_letter_but_the_one_that_was_checked(run_scenario: RunScenario) -> None:
+    """The cause of the form is one that the org may replay; the dead letter beside it is an operator's."""
+
+    async def scenario(api: Api) -> None:
+        root = {"X-CA-Root-Key": ROOT_KEY}
+        path = "/pipelines/run/acme/shop/operator_broken"
+        operators = (await api.ask("POST", path, headers=root, params={"wait": 20})).json()["run_id"]
+        await api.run("shop/broken")
+        browser = await Browser.signed_in(api)
+        shown = await browser.get(EDITOR)
+        edited = orjson.dumps(payload_of(shown)).decode()
+        form = {"csrf": csrf(shown), **CAUSE, "payload": edited, "act": "one"}
+        answer = await browser.client.post(f"{PAGE}/payload", data=form | {"letter": f"{operators}.load_plans.0"})
+        assert answer.status_code == 409
+        assert (await api.at.wait("acme", operators, 20)).epoch == 0
 
     run_scenario(scenario)

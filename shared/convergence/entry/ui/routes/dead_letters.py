@@ -22,7 +22,7 @@ from convergence.entry.ui.forms import Form, Signed
 from convergence.entry.ui.pages import PageRoute, page, redirect
 from convergence.entry.ui.views.dead_letters import PAGE, dead_letters_page, letters_of, of_cause
 from convergence.entry.ui.views.payloads import payload_page
-from convergence.errors import ConfigErrors, NotFound
+from convergence.errors import ConfigErrors, Conflict, NotFound
 
 router = APIRouter(route_class=PageRoute)
 _PAGE: Final = "/{org}/dead-letters"
@@ -142,8 +142,9 @@ async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, 
         status = 422 if view.wrong else 200
         return page(request, "payload.html", status=status, active="dead-letters", view=view)
     if form["act"] == "one":
-        chosen = form.get("letter", "")
-        run = await act.replay_dead_letter(at.services, org, chosen, parameters=dict(view.changes) or None)
+        if form.get("letter") != view.letter_id:  # whose pipeline was checked, and whose parameters were compared
+            raise Conflict("The page shows another dead letter of this cause by now: look at it again.")
+        run = await act.replay_dead_letter(at.services, org, view.letter_id, parameters=dict(view.changes) or None)
         return redirect(f"/ui/{org}/runs/{run.run_id}")
     asked = ReplaysRequest(
         wanted=of_cause(org, cause),

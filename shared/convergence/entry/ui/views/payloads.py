@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -74,7 +73,7 @@ async def payload_page(services: Services, org: str, cause: Cause, text: str | N
         letter_id=letter.letter_id,
         run_id=letter.run_id,
         text=before if text is None else text,
-        lines=difference(before, pretty({**run.parameters, **changes})),
+        lines=difference(run.parameters, changes),
         changes=changes,
         wrong=wrong,
         first=await effect_of(services, org, letter.run_id),
@@ -102,11 +101,28 @@ def changes_of(before: Mapping[str, Any], text: str) -> dict[str, Any]:
     return {name: value for name, value in after.items() if name not in before or _differ(before[name], value)}
 
 
-def difference(before: str, after: str) -> list[Line]:
-    """Return the lines that only one of two texts has, in the order in which an editor shows them."""
-    signs: Mapping[str, Literal["before", "after"]] = {"- ": "before", "+ ": "after"}
-    compared = difflib.ndiff(before.splitlines(), after.splitlines())
-    return [Line(signs[line[:2]], line[2:]) for line in compared if line[:2] in signs]
+def difference(before: Mapping[str, Any], changes: Mapping[str, Any]) -> list[Line]:
+    """Return the lines of changed parameters that differ, those before the change first.
+
+    Lines that both begin or end with are left out: linear, where a comparison line by line is not, and a caller
+    chooses how many there are.
+    """
+    lines: list[Line] = []
+    for name, value in changes.items():
+        old = _lines({name: before[name]}) if name in before else []
+        new = _lines({name: value})
+        same = next((n for n, (one, other) in enumerate(zip(old, new, strict=False)) if one != other), len(old))
+        old, new = old[same:], new[same:]
+        while old and new and old[-1] == new[-1]:
+            old.pop()
+            new.pop()
+        lines += [*(Line("before", text) for text in old), *(Line("after", text) for text in new)]
+    return lines
+
+
+def _lines(parameter: Mapping[str, Any]) -> list[str]:
+    """Return the lines of one parameter, without the braces around it."""
+    return pretty(dict(parameter)).splitlines()[1:-1]
 
 
 def _differ(one: Any, other: Any) -> bool:
