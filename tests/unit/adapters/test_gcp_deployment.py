@@ -151,7 +151,7 @@ FAULTS: dict[str, tuple[Callable[[GoogleProject], object], str, str]] = {
     "function": (
         lambda p: p.answers[FUNCTIONS]["functions"].pop(),
         "functions",
-        "convergence-step does not exist",
+        "convergence-webhook does not exist",
     ),
     "failed function": (
         lambda p: p.answers[FUNCTIONS]["functions"][0].update(state="FAILED", stateMessages=[{"message": "no image"}]),

@@ -76,6 +76,7 @@ QUERIES = {
     "engine/queue/enqueue.py": 3,
     "engine/queue/reservation.py": 1,
     "engine/queue/wake.py": 2,
+    "engine/retention/stages.py": 1,  # embedded only, and the query of the reconciler
     "engine/retention/sweep.py": 3,
     "engine/retention/vacuum.py": 3,
     "engine/schedules/edit.py": 1,

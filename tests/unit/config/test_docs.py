@@ -27,8 +27,16 @@ EXAMPLES = [
         re.findall(r"^```yaml ?([a-z-]*)\n(.*?)^```", page.read_text(), re.DOTALL | re.MULTILINE), 1
     )
 ]
+OWN_PROCEDURES = {
+    name: text
+    for page in PAGES
+    for text, name in re.findall(
+        r"^```sql\n(CREATE OR REPLACE PROCEDURE \S+?(sp_\w+)\(.*?)^```", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+    if not any((ROOT / "configs" / "system" / "procedures").rglob(f"{name}.sql"))
+}
 FIRST = "  - {step_id: extract_usage, ps_type: generic.noop}\n"
-OWN_PROCESSOR = "acme.invoices"  # the reader writes it in docs/writing-processors.md
+OWN_PROCESSORS = ("acme.invoices", "initech.greeting")  # the reader writes them on the page
 
 
 @pytest.fixture(scope="module")
@@ -43,9 +51,15 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
     elif kind == "step-keys":
         step = "  - step_id: load_usage\n    ps_type: generic.noop\n    depends_on: extract_usage\n"
         body = f"variables: {{region: eu}}\nsteps:\n{FIRST}{step}{indent(body, '    ')}"
-    file = configs / "docs" / "example.yml"
+    file = configs / ("system/precedence.yml" if kind == "precedence" else "docs/example.yml")
     file.parent.mkdir(exist_ok=True)
-    file.write_text(body.replace(OWN_PROCESSOR, "generic.noop"))
+    for name in OWN_PROCESSORS:
+        body = re.sub(rf"ps_type: {re.escape(name)}\n( +config: .*\n)?", "ps_type: generic.noop\n", body)
+    file.write_text(body)
+    for name, text in OWN_PROCEDURES.items():
+        procedure = configs / "system" / "procedures" / "docs" / f"{name}.sql"
+        procedure.parent.mkdir(exist_ok=True)
+        procedure.write_text(text)
     for table in re.findall(r"table: (acme_\w+)", body):  # the reader describes it in a file of its own
         schema = configs / "docs" / "schemas" / f"{table}.json"
         schema.parent.mkdir(exist_ok=True)
@@ -56,7 +70,7 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
 
 
 def test_there_are_examples_of_each_kind() -> None:
-    assert {example.values[0] for example in EXAMPLES} == {"", "pipeline-keys", "step-keys"}
+    assert {example.values[0] for example in EXAMPLES} == {"", "pipeline-keys", "step-keys", "precedence"}
     assert len(EXAMPLES) >= 17
 
 

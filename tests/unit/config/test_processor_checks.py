@@ -112,4 +112,4 @@ def test_an_address_that_no_call_would_go_to_is_a_mistake_of_the_file(url: str, 
     destination: {{table: acme_x}}
 """
     found = [str(problem) for problem in check_processors(a_pipeline(step), "embedded")[0]]
-    assert [text.startswith("tests/one.yml:4:14: steps[0].config.url: ") for text in found] == [True] * refused, found
+    assert [text.startswith("tests/one.yml:5:14: steps[0].config.url: ") for text in found] == [True] * refused, found
