@@ -179,7 +179,7 @@ def test_a_demo_without_the_shipped_pipelines_names_the_way_to_them(cli: Cli, co
         ((*HELLO, "--note", "hi"), "In `run` a parameter of the pipeline is given as -p NAME=VALUE."),
         (("query", "acme", "SELECT", "1"), "In `query` the statement is one argument: put it in quotes."),
         (("org", "new", "acme"), "org has no 'new'. Use one of: create, list, show."),
-        (("dead-letters", "lsit"), "Did you mean 'list'?"),
+        (("period", "lsit"), "Did you mean 'list'?"),
         (("schedule", "set", "acme", "example/hello", "--name", "x", "--cron", "dayly"), "has 1: 'dayly'"),
         (
             ("schedule", "set", "acme", "example/hello", "--name", "x", "--cron", "daily"),
