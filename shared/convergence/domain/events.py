@@ -46,9 +46,12 @@ def run_event(run: Run) -> Event:
 
 
 def counted_event(run: Run) -> Event:
-    """Describe the run's end again with the rows that its steps read: they are counted when all steps have ended."""
+    """Describe the run's end again with the rows that its steps read: they are counted when all steps have ended.
+
+    Its status is `counted`, so that who counts the runs that completed in the log counts each of them once.
+    """
     event = run_event(run)
-    data = {**event["data"], "why": COUNTED, "records_processed": int(run.totals.get("rows_processed", 0))}
+    data = {**event["data"], "status": "counted", "why": COUNTED, "records_processed": int(run.totals.get("rows_processed", 0))}
     return {**event, "id": f"{run.run_id}.counted#{run.moves}", "type": "run.counted", "data": data}
 
 

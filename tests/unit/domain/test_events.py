@@ -102,4 +102,4 @@ def test_the_end_is_told_again_with_the_rows_that_were_read() -> None:
     first, again = run_event(ended), counted_event(replace(ended, totals={"rows_processed": 7}))
     assert (again["type"], again["time"]) == ("run.counted", first["time"])
     assert again["id"] != first["id"]
-    assert again["data"] == {**first["data"], "why": "rows counted", "records_processed": 7}
+    assert again["data"] == {**first["data"], "status": "counted", "why": "rows counted", "records_processed": 7}

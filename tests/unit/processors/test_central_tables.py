@@ -126,10 +126,11 @@ steps:
   - {step_id: fail_at_last, ps_type: generic.bq_execute, depends_on: count_rows, config: {query: "SELECT ERROR('no')"}}
 """
 LOGGED = """
-SELECT org_slug, provider, domain, pipeline, status, started_at, completed_at, records_processed, error_message,
+SELECT org_slug, provider, domain, pipeline, status, started_at, completed_at,
+  MAX(records_processed) OVER (PARTITION BY run_id) AS records_processed, error_message,
   parameters, created_by, created_at
 FROM organizations.org_meta_pipeline_runs WHERE run_id = @run
-QUALIFY ROW_NUMBER() OVER (ORDER BY event_time DESC, records_processed DESC) = 1
+QUALIFY status <> 'counted' AND ROW_NUMBER() OVER (PARTITION BY run_id, status = 'counted' ORDER BY event_time DESC) = 1
 """
 
 
