@@ -51,7 +51,12 @@ def counted_event(run: Run) -> Event:
     Its status is `counted`, so that who counts the runs that completed in the log counts each of them once.
     """
     event = run_event(run)
-    data = {**event["data"], "status": "counted", "why": COUNTED, "records_processed": int(run.totals.get("rows_processed", 0))}
+    data = {
+        **event["data"],
+        "status": "counted",
+        "why": COUNTED,
+        "records_processed": int(run.totals.get("rows_processed", 0)),
+    }
     return {**event, "id": f"{run.run_id}.counted#{run.moves}", "type": "run.counted", "data": data}
 
 

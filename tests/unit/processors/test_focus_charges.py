@@ -22,27 +22,8 @@ from convergence.processors.genai.billed import billed_amount
 from convergence.processors.genai.cost import CostProcessor
 from convergence.processors.genai.focus_units import focus_unit
 from convergence.processors.genai.pricing import PriceBook
+from tests.unit.processors.priced import charge
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
-
-COST: dict[str, Any] = {
-    "usage_date": FIRST.isoformat(),
-    "service_name": "An API",
-    "provider_name": "Somebody",
-    "billing_account_id": "acme",
-    "project_id": "p",
-    "usage_kind": "messages",
-    "model": "m/1",
-    "charge_kind": "input",
-    "processing": "standard",
-    "above_input_tokens": 0,
-    "consumed_quantity": 1_000_000,
-    "consumed_unit": "Tokens",
-    "pricing_quantity": 1,
-    "pricing_unit": "1000000 Tokens",
-    "currency": "USD",
-    "price_basis": "list",
-}
-
 
 PRICE: dict[str, Any] = {
     "model": "m",
@@ -58,10 +39,6 @@ PRICE: dict[str, Any] = {
     "source": "s",
     "source_version": "1",
 }
-
-
-def charge(provider: str, price: str, price_id: str) -> dict[str, Any]:
-    return {**COST, "provider": provider, "unit_price": price, "cost": price, "price_id": price_id}
 
 
 def charges(*costs: Mapping[str, Any], configs: Path = CONFIGS) -> Sequence[Mapping[str, Any]]:

@@ -14,8 +14,8 @@ from convergence.config.files.procedures import load_procedures
 from convergence.config.processors import ps_types
 from convergence.domain.billing_periods import PeriodKey
 from convergence.errors import StepFailed
+from tests.unit.processors.priced import charge
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
-from tests.unit.processors.test_focus_charges import charge as priced
 
 
 @pytest.mark.parametrize("closed", [False, True])
@@ -31,7 +31,7 @@ def test_a_late_day_of_one_credential_is_not_charged_again_by_another(closed: bo
             context.configs_dir = CONFIGS
             context.closed = [PeriodKey(date(2026, 11, 1), "OpenAI", "org-1")] if closed else []
             row = {
-                **priced("openai", "5", "m/1/input/standard/0@open"),
+                **charge("openai", "5", "m/1/input/standard/0@open"),
                 "billing_account_id": "org-1",
                 "source_table": "openai_usage_daily_raw",
                 "source_row_id": "r1",

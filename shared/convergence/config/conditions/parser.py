@@ -175,6 +175,13 @@ def _text(lexeme: str) -> Expression:
 
 
 def older_signs(text: str) -> Iterator[tuple[str, str]]:
-    """Yield the signs of a condition that stand for others, each once, with these: `=` for `==`."""
-    found = dict.fromkeys(match["sign"] for match in _TOKEN.finditer(text) if match["sign"] in _SIGNS)
+    """Yield the signs of a condition that stand for others, each once, with these: `=` for `==`.
+
+    It reads token by token up to what is not one: a search would try every place of a stranger's text anew.
+    """
+    found: dict[str, None] = {}
+    position = 0
+    while (match := _TOKEN.match(text, position)) is not None:
+        found |= {match["sign"]: None} if match["sign"] in _SIGNS else {}
+        position = match.end()
     yield from ((sign, _SIGNS[sign]) for sign in found)

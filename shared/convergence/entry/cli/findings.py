@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 _PLACES_MAX: Final = 5
-_PLACE: Final = re.compile(r"\S+?(?::\d+)+: ")  # file:line:column
-_PATH: Final = re.compile(r"^[\w-]+(?:\[\d+\])?(?:\.[\w-]+(?:\[\d+\])?)*: ")  # steps[0].config.x, or a step's id
+_FILE_PLACE: Final = re.compile(r"\S{1,300}?(?::\d{1,9}){1,2}: ")  # file:line:column
+_KEY_PATH: Final = re.compile(r"[\w.\[\]-]{1,300}: ")  # steps[0].config.x, or a step's id
 _VARYING: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
 
@@ -16,13 +16,18 @@ def one_of_each_kind(texts: Sequence[str]) -> list[str]:
     """Return texts of which no two say the same of other places, names or numbers; the first counts the others."""
     kinds: dict[str, list[str]] = {}
     for text in texts:
-        kinds.setdefault(_VARYING.sub("", _PATH.sub("", _PLACE.sub("", text, count=1))), []).append(text)
+        kinds.setdefault(_VARYING.sub("", _without(_KEY_PATH, _without(_FILE_PLACE, text))), []).append(text)
     return [f"{first}{_more(others)}" for first, *others in kinds.values()]
+
+
+def _without(beginning: re.Pattern[str], text: str) -> str:
+    found = beginning.match(text)
+    return text if found is None else text[found.end() :]
 
 
 def _more(others: Sequence[str]) -> str:
     if not others:
         return ""
-    found = dict.fromkeys(match[0].rstrip(": ") for match in map(_PLACE.match, others) if match)
+    found = dict.fromkeys(match[0].rstrip(": ") for match in map(_FILE_PLACE.match, others) if match)
     places = ", ".join(list(found)[:_PLACES_MAX]) + (", …" if len(found) > _PLACES_MAX else "")
     return f" (and {len(others)} more of this kind{f': {places}' if places else ''})"
