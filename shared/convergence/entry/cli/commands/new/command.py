@@ -16,7 +16,7 @@ from convergence.entry.cli.session import Session
 from convergence.errors import InvalidInput
 
 _WORD: Final = re.compile(r"[a-z][a-z0-9_]{1,49}")
-_CAPITALS: Final = re.compile(r"\b(?:[A-Z]{4,10}|PS_TYPE)\b")
+_CAPITALS: Final = re.compile(r"(?<![A-Z])(?:PS_TYPE|[A-Z]{4,10})(?![A-Z])")  # also in NAME_usage
 
 
 @click.group("new")
