@@ -38,10 +38,10 @@ def test_a_newcomer_gets_from_nothing_to_files_of_each_kind_whose_tests_pass(cli
     assert cli("org", "create", "acme").code == 0
     assert cli("run", "acme", "acme/usage/hello", "-p", "note=hi").code == 0
     assert "initech" in cli("pipelines", "initech").out
-    made = [
+    files = [
         file for file in own.rglob("*") if file.suffix in {".yml", ".py", ".sql", ".toml"} and "initech" in str(file)
     ]
-    assert "initech_usage_daily_raw" in "".join(file.read_text() for file in made)
+    assert "initech_usage_daily_raw" in "".join(file.read_text() for file in files)
     left = re.compile(r"(?<![A-Z])(NAME|IDENTIFIER|MODULE|PACKAGE|FOLDER|TITLE|KEBAB|PS_TYPE)(?![A-Z])")
     texts = [file.read_text() for file in own.rglob("*") if file.suffix in {".py", ".toml"}]
     assert [text for text in texts if left.search(text)] == []
