@@ -42,7 +42,8 @@ def answer(findings: list[Finding]) -> dict[str, Any]:
 
 async def _store(services: Services) -> tuple[str, str]:
     await services.documents.get("orgs/readiness")
-    return f"answers; {len(await services.orgs.slugs())} orgs", ""
+    found = len(await services.orgs.slugs())
+    return f"answers; {found} {'org' if found == 1 else 'orgs'}", ""
 
 
 async def _keyring(services: Services) -> tuple[str, str]:
