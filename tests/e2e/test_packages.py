@@ -102,7 +102,7 @@ def environment() -> Iterator[dict[str, str]]:
 def test_each_packaged_function_starts_alone_and_handles_a_message(
     packages: dict[str, Package], sites: dict[str, Site], environment: dict[str, str], tmp_path: Path
 ) -> None:
-    assert len(packages) == 5
+    assert len(packages) == 6
     for name, package in packages.items():
         _starts_alone(name, package, sites[name], environment, tmp_path / name)
 
