@@ -15,6 +15,7 @@ from threading import Thread
 from typing import Any, NamedTuple
 
 import orjson
+import pytest
 
 from convergence.adapters.http.client import StepClient
 from convergence.domain.webhook_delivery import DeliveryStatus
@@ -226,5 +227,15 @@ def test_what_was_stored_in_development_is_not_called_in_production(run_scenario
             tried = await send_test(replace(api.at.services, env="prod"), "acme", made["webhook_id"])
             assert tried.log[0].error == "the address of a webhook begins with https://"
             assert came.empty()
+
+    run_scenario(scenario)
+
+
+@pytest.mark.parametrize("method", ["PATCH", "DELETE", "PUT"])
+def test_the_list_of_deliveries_is_not_a_webhook(run_scenario: RunScenario, method: str) -> None:
+    async def scenario(api: Api) -> None:
+        answer = await api.ask(method, "/webhooks/acme/deliveries", org="acme", json={})
+        assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
+        assert "GET" in answer.headers["allow"]
 
     run_scenario(scenario)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, HTTPException, Path, Query
 from pydantic import Field
 from typing_extensions import TypedDict
 
@@ -97,6 +97,12 @@ async def deliveries(
     wanted = None if status is None else DeliveryStatus(status)
     page = await log.find_deliveries(at.services, org, webhook_id=webhook, status=wanted, limit=limit, cursor=cursor)
     return Json({"deliveries": [log.delivery_view(each) for each in page.deliveries], "cursor": page.cursor})
+
+
+@router.api_route("/{org}/deliveries", methods=["PATCH", "DELETE"], include_in_schema=False)
+async def refuse_change_of_deliveries() -> None:
+    """Answer as for any method that a path does not have: the path of a webhook would take these otherwise."""
+    raise HTTPException(405, headers={"Allow": "GET"})
 
 
 @router.get("/{org}/deliveries/{delivery_id}", response_model=log.DeliveryDetail, responses=documented(404))
