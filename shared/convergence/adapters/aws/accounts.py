@@ -10,6 +10,7 @@ from typing import Any, Final
 from convergence.adapters.aws.keys import checked_region, read_keys
 from convergence.adapters.aws.refusals import call_error
 from convergence.adapters.aws.session import make_client
+from convergence.adapters.objects.threaded import require
 from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
 from convergence.ports.aws_accounts import Service
@@ -72,10 +73,7 @@ class BotoAccounts:
 
     async def open(self, service: Service, secret: str, *, region: str = "us-east-1", url: str = "") -> BotoApi:
         """Return the service; see the port."""
-        try:
-            import boto3  # noqa: F401
-        except ImportError:
-            raise StepFailed("AWS needs boto3: install convergence-pipelines[aws]") from None
+        require("boto3", "aws", "AWS needs boto3")
         checked_region(region, "config.region")
         keys = read_keys(secret, self.org)
         endpoint = self._address(url) if url else self.endpoint
