@@ -8,6 +8,9 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from convergence.errors import StepFailed
 from convergence.ports.warehouse import Warehouse
 from tests.contract.warehouse.world import Body
 from tests.unit.processors.landing_world import DAY, LandingWorld
@@ -75,12 +78,13 @@ def test_raw_records(run: Callable[[Body], None], tmp_path: Path) -> None:
         world = LandingWorld(warehouse, tmp_path)
         parts: dict[str, Any] = {"destination": {"key_fields": ["id"]}}
         await world.land("r1", [{"id": "a", "n": 1}, {"id": "b", "n": {"m": [0.1, None]}}], None, **parts)
-        await world.land("r2", [{"id": "a", "n": 2}, {"n": "no id"}], None, NEXT, **parts)
-        rows = await world.rows("id, TO_JSON_STRING(record) AS text", "id NULLS LAST")
+        await world.land("r2", [{"id": "a", "n": 2}], None, NEXT, **parts)
+        with pytest.raises(StepFailed, match="it has no id, the key that rows are merged by"):
+            await world.land("r3", [{"id": "b", "n": 3}, {"n": "no id"}], None, NEXT, **parts)
+        rows = await world.rows("id, TO_JSON_STRING(record) AS text", "id")
         assert [tuple(row.values()) for row in rows] == [
             ("a", '{"id":"a","n":2}'),
             ("b", '{"id":"b","n":{"m":[0.1,null]}}'),
-            (None, '{"n":"no id"}'),
         ]
 
     run(body)
