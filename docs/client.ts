@@ -143,6 +143,7 @@ export interface RunSummary {
   org: string;
   pipeline: string;
   status: string;
+  outcome: string;
   trigger: string;
   created_by: string;
   credential_id: string;
@@ -166,6 +167,7 @@ export interface RunView {
   org: string;
   pipeline: string;
   status: string;
+  outcome: string;
   trigger: string;
   created_by: string;
   credential_id: string;

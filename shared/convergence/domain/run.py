@@ -10,7 +10,7 @@ from typing import Any, Final, Self
 
 from convergence.domain.queue import QueuePlace
 from convergence.domain.records import changed, from_stored
-from convergence.domain.status import RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
+from convergence.domain.status import COMPLETED_WITH_WARNINGS, RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
 from convergence.domain.times import to_text
 from convergence.domain.transitions import RawTransition, appended
 
@@ -49,6 +49,7 @@ class Run:
     finished_at: datetime | None = None
     error: Mapping[str, Any] | None = None
     warnings: tuple[str, ...] = ()
+    with_warnings: bool = False  # it completed and a step warned; counted with the rows, when all steps have ended
     totals: Mapping[str, int] = field(default_factory=dict)
     transitions: Sequence[RawTransition] = ()
     moves: int = 0
@@ -78,6 +79,11 @@ class Run:
         return self.status in RUN_TERMINAL
 
     @property
+    def outcome(self) -> str:
+        """The status as it is shown: of a completed run with or without warnings."""
+        return COMPLETED_WITH_WARNINGS if self.with_warnings else self.status.value
+
+    @property
     def dated(self) -> datetime:
         """The instant that the run's dates are computed from."""
         return self.created_at if self.fire_time is None else self.fire_time
@@ -102,6 +108,7 @@ class Run:
             token=token,
             started_at=at if to is RunStatus.RUNNING and self.started_at is None else self.started_at,
             finished_at=at if to in RUN_TERMINAL else None,
+            with_warnings=False,
             transitions=appended(self.transitions, at, to, reason),
             moves=self.moves + 1,
         )
@@ -134,6 +141,7 @@ class Run:
             "finished_at": None if self.finished_at is None else to_text(self.finished_at),
             "error": self.error,
             "warnings": self.warnings,
+            "with_warnings": self.with_warnings,
             "totals": self.totals,
             "transitions": self.transitions,
             "moves": self.moves,
@@ -150,5 +158,8 @@ class Run:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from what any release stored (`from_stored`)."""
+        """Rebuild from what any release stored (`from_stored`); before 0.2 no run said that it has warnings."""
+        if "with_warnings" not in data:
+            warned = data["status"] == RunStatus.COMPLETED and bool(data.get("warnings"))
+            data = {**data, "with_warnings": warned}
         return from_stored(cls, data)

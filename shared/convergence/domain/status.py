@@ -20,6 +20,9 @@ class RunStatus(StrEnum):
     SKIPPED = "skipped"  # an instant of a schedule that was not run; the reason is in its one transition
 
 
+COMPLETED_WITH_WARNINGS: Final = "completed_with_warnings"  # how a completed run is shown whose steps warned
+
+
 class StepStatus(StrEnum):
     """The status of a step. A pending step has no document; `PENDING`, `PROCESSING` and `CANCELLED` are only shown."""
 

@@ -15,7 +15,7 @@ from convergence.domain.events import counted_event, run_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.records import changed
 from convergence.domain.run import Run
-from convergence.domain.status import StepStatus
+from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
 from convergence.engine.finish_run import error_data, fail_run, finish_run, matching_end_steps, run_timed_out
@@ -196,7 +196,8 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
     warnings = tuple(warning for step in graph for warning in step.warnings)
     expire_at = await expiry(services, "runs", run.org, run.finished_at or now)
-    closed = changed(run, totals=totals, warnings=warnings, expire_at=expire_at)
+    warned = run.status is RunStatus.COMPLETED and bool(warnings)
+    closed = changed(run, totals=totals, warnings=warnings, with_warnings=warned, expire_at=expire_at)
     await publish_events(services.bus, [run_event(run)])
     if await _put_off(services, StoredRun(closed, stored.version), None):  # another pass may have counted more steps
         await publish_events(services.bus, [counted_event(closed)])

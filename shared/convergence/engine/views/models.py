@@ -47,6 +47,8 @@ class Change(TypedDict):
 class RunSummary(TypedDict):
     """One line of a history. `parameters` without those of type secret; `created_by`: the key's id, or the trigger.
 
+    `outcome` is the status as it is shown: `completed_with_warnings` for a completed run whose steps warned, known when
+    its end steps are done and its rows counted; otherwise the status.
     `start_date` and `end_date` are the days that the run covers, null before it is admitted; `changes`: what replays
     changed. `records_processed` are rows read.
     """
@@ -55,6 +57,7 @@ class RunSummary(TypedDict):
     org: str
     pipeline: str
     status: str
+    outcome: str
     trigger: str
     created_by: str
     credential_id: str

@@ -25,21 +25,21 @@ _INDEXED: Final = ("pipeline", "provider", "status")  # the first that is asked 
 class Search:
     """What is searched for; None matches all. `since` and `until` bound the creation, the end not included.
 
-    `warned`: whether the run has warnings.
+    `outcome`: the status as it is shown, of completed runs with or without warnings.
     """
 
     pipeline: str | None = None
     provider: str | None = None
     status: str | None = None
     trigger: str | None = None
-    warned: bool | None = None
+    outcome: str | None = None
     since: datetime | None = None
     until: datetime | None = None
 
     def matches(self, run: Run) -> bool:
         """Return whether a run has every property that is asked for."""
         asked = ((self.pipeline, run.pipeline), (self.provider, run.provider), (self.status, run.status.value))
-        more = ((self.trigger, run.trigger), (self.warned, bool(run.warnings)))
+        more = ((self.trigger, run.trigger), (self.outcome, run.outcome))
         return all(wanted in (None, has) for wanted, has in (*asked, *more))
 
 

@@ -146,6 +146,7 @@ def _summary(run: Run, now: datetime) -> RunSummary:
         "org": run.org,
         "pipeline": run.pipeline,
         "status": run.status.value,
+        "outcome": run.outcome,
         "trigger": run.trigger,
         "created_by": run.created_by or run.trigger,
         "credential_id": run.credential_id,

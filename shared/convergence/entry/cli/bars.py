@@ -16,6 +16,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunView, StepView
+from convergence.entry.cli.follow import outcome
 from convergence.entry.cli.output import COLOURS, first_line, seconds
 from convergence.entry.cli.rows import Rows
 
@@ -61,7 +62,7 @@ class Bars:
     def table(self, run: RunView, room: int) -> RenderableType:
         """Return what is shown of a run, with at most `room` steps."""
         head = Text.assemble(
-            (run["pipeline"], "bold"), f"  {run['run_id']}  ", (run["status"], _colour(run["status"])),
+            (run["pipeline"], "bold"), f"  {run['run_id']}  ", (outcome(run), _colour(outcome(run))),
             f"  {run['progress']} %  {seconds(run['duration_ms'])}",
         )  # fmt: skip
         shown = fitting(run["steps"], room)

@@ -148,6 +148,11 @@ def headline(out: Output, word: str, name: str, rest: str) -> None:
         out.wrapped(rest)
 
 
+def outcome(run: RunSummary) -> str:
+    """Return the status as people read it; a server of an earlier release sends the stored one only."""
+    return str(run.get("outcome", run["status"])).replace("_", " ")
+
+
 def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
     """Print how a run ended, in a few lines, and what to do about a failure."""
     done = sum(step["status"] in {"completed", "skipped"} for step in run["steps"] if step["trigger"] is None)
@@ -157,7 +162,7 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         f"{run['records_processed']:,} rows read, {run['rows_written']:,} written",
         seconds(run["duration_ms"]),
     ]
-    headline(out, run["status"], f"{run['pipeline']}  {run['run_id']}", " · ".join(figures))
+    headline(out, outcome(run), f"{run['pipeline']}  {run['run_id']}", " · ".join(figures))
     for line in origin(run):
         out.wrapped(line)
     for found in run["focus"]:

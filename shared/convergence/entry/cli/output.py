@@ -19,6 +19,7 @@ from convergence.errors import ConfigErrors, ConvergenceError
 
 COLOURS: Final = {
     "completed": "green",
+    "completed with warnings": "yellow",
     "failed": "red",
     "retrying": "yellow",
     "running": "cyan",

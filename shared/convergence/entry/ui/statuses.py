@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from convergence.domain.status import RunStatus, StepStatus
+from convergence.domain.status import COMPLETED_WITH_WARNINGS, RunStatus, StepStatus
 
 
 class Shown(NamedTuple):
@@ -15,11 +15,10 @@ class Shown(NamedTuple):
     symbol: str
 
 
-WITH_WARNINGS: Final = "completed_with_warnings"  # shown for completed runs that have warnings; never stored
 PAUSED: Final = "paused"  # of schedules
 STATUSES: Final[dict[str, Shown]] = {
     RunStatus.COMPLETED: Shown("Completed", "ok", "ok"),
-    WITH_WARNINGS: Shown("Completed with warnings", "wait", "warn"),
+    COMPLETED_WITH_WARNINGS: Shown("Completed with warnings", "wait", "warn"),
     RunStatus.FAILED: Shown("Failed", "fail", "fail"),
     RunStatus.RUNNING: Shown("Running", "run", "run"),
     StepStatus.PROCESSING: Shown("Processing", "run", "run"),
@@ -44,8 +43,3 @@ _UNKNOWN: Final = "pend"
 def shown(status: str) -> Shown:
     """Return how a status looks; one of a later release keeps its own word."""
     return STATUSES.get(status) or Shown(status.replace("_", " ").capitalize(), "off", _UNKNOWN)
-
-
-def of_run(status: str, warnings: object) -> str:
-    """Return the status of a run as pages show it, from its two stored fields."""
-    return WITH_WARNINGS if status == RunStatus.COMPLETED and warnings else status

@@ -45,6 +45,16 @@ steps:
     source: {file: "{file}"}
     destination: {table: openai_subscription_plans}
 """,
+    "shop/tolerant": """
+pipeline_id: "{org_slug}-shop-tolerant"
+provider: shop
+steps:
+  - step_id: load_plans
+    ps_type: openai.seed_csv
+    on_failure: continue
+    source: {file: openai/seed/missing.csv}
+    destination: {table: openai_subscription_plans}
+""",
     "shop/open": """
 pipeline_id: "{org_slug}-shop-open"
 provider: shop

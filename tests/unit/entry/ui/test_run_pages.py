@@ -108,21 +108,6 @@ def test_the_history_filters_by_the_address_and_pages_by_key(run_scenario: RunSc
     run_scenario(scenario)
 
 
-def test_the_history_is_filtered_by_the_status_that_is_shown(run_scenario: RunScenario) -> None:
-    async def scenario(api: Api) -> None:
-        warned, fine = [(await api.run())["run_id"] for _ in range(2)]
-        stored = await require_run(api.at.services, "acme", warned)
-        await write_run(api.at.services, changed(stored.run, warnings=("two rows were left out",)), stored.version)
-        browser = await Browser.signed_in(api)
-        page = "/ui/acme/pipelines/history?status="
-        for status, run_id, other in (("completed_with_warnings", warned, fine), ("completed", fine, warned)):
-            found = await browser.get(page + status)
-            assert (run_id in found, other in found) == (True, False), status
-            assert f'<option value="{status}" selected>' in found
-
-    run_scenario(scenario)
-
-
 def test_a_bulk_replay_counts_first_and_does_what_was_counted(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         failed, fine = await broken(api), (await api.run())["run_id"]

@@ -106,15 +106,20 @@ async def stream_moves(
     allowed: Callable[[], Awaitable[bool]],
     *,
     longest_s: float = float("inf"),
+    counted: bool = False,
 ) -> AsyncIterator[bytes]:
-    """Poll the store, so that it works with a worker in this process or elsewhere."""
+    """Poll the store, so that it works with a worker in this process or elsewhere.
+
+    `counted`: go on behind the run's end until its end steps are done and its rows and warnings are counted.
+    """
     sent = looks = 0
     quiet = 0
     while looks * LOOK_S < longest_s:
         looks += 1
         if looks % CHECK_LOOKS == 0 and not await allowed():
             return
-        ended = (await require_run(at.services, org, run_id)).run.terminal  # before the moves: they are complete then
+        run = (await require_run(at.services, org, run_id)).run  # before the moves: they are complete then
+        ended = run.terminal and not (counted and run.check_at is not None)
         moves = await views.transitions(at.services, org, run_id)
         if last_seen is not None:
             sent = next((n for n, move in enumerate(moves, 1) if _id(move) == last_seen), 0)

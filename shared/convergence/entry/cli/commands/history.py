@@ -8,6 +8,7 @@ import click
 
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import History, RunSummary
+from convergence.entry.cli.follow import outcome
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import seconds
 from convergence.entry.cli.server import quoted
@@ -55,7 +56,7 @@ def _show(session: Session, org: str, page: History, *, filtered: bool, limit: i
     rows = [
         (
             run["run_id"],
-            run["status"],
+            outcome(run),
             run["pipeline"],
             _dates(run),
             run["created_at"][:19].replace("T", " "),

@@ -10,7 +10,7 @@ import click
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunSummary, RunView
 from convergence.entry.cli import log_file, remote
-from convergence.entry.cli.follow import headline, origin
+from convergence.entry.cli.follow import headline, origin, outcome
 from convergence.entry.cli.layout import DEEPER, room
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import Output, status
@@ -70,7 +70,7 @@ def _show(session: Session, run: RunSummary, entries: list[dict[str, Any]], step
     if session.out.json:
         session.out.data({"run_id": run["run_id"], "org": run["org"], "run": run, "entries": entries})
         return 0
-    headline(session.out, run["status"], f"{run['pipeline']}  {run['run_id']}", "(times are UTC)")
+    headline(session.out, outcome(run), f"{run['pipeline']}  {run['run_id']}", "(times are UTC)")
     for line in origin(run):
         session.out.wrapped(line)
     width = max((len(entry["step_id"] or "") for entry in entries), default=0)

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
-from convergence.domain.status import RunStatus
+from convergence.domain.status import COMPLETED_WITH_WARNINGS, RunStatus
 from convergence.engine.cancel import cancel
 from convergence.engine.replay import replay
 from convergence.engine.views.run_search import Search
@@ -19,7 +19,6 @@ from convergence.entry.api.runtime import At, Caller, Runtime
 from convergence.entry.ui.access import check_pipeline, rights
 from convergence.entry.ui.forms import Signed
 from convergence.entry.ui.pages import PageRoute, page
-from convergence.entry.ui.statuses import WITH_WARNINGS
 from convergence.entry.ui.views.history import Act, Chosen, chosen_runs, history_page
 from convergence.errors import ConvergenceError, InvalidInput
 
@@ -43,12 +42,12 @@ async def history(
     cursor: Annotated[str | None, Query(max_length=2_000)] = None,
 ) -> Response:
     """Show a page of runs that match the filters in the address."""
-    stored, warned = _status(status)
+    stored, outcome = _status(status)
     search = Search(
         pipeline=pipeline.strip() or None,
         provider=provider or None,
         status=stored,
-        warned=warned,
+        outcome=outcome,
         trigger=trigger or None,
         since=_midnight(since, 0),
         until=_midnight(until, 1),
@@ -67,7 +66,7 @@ async def history(
         since=since,
         until=until,
         names=[each.path for each in known],
-        statuses=[WITH_WARNINGS, *(each.value for each in RunStatus)],
+        statuses=[COMPLETED_WITH_WARNINGS, *(each.value for each in RunStatus)],
         triggers=_TRIGGERS,
         providers=sorted({each.pipeline.provider for each in known}),
         **rights(caller, org),
@@ -112,17 +111,17 @@ async def _act(at: Runtime, caller: Caller, org: str, row: Chosen, act: Act) -> 
     return replace(row, status=run.status.value, effect="cancelled" if act == "cancel" else "started again")
 
 
-def _status(text: str) -> tuple[str | None, bool | None]:
-    """Return the stored status for the shown one, and whether the run has warnings; None: either.
+def _status(text: str) -> tuple[str | None, str | None]:
+    """Return the stored status and the shown one that a filter asks for; None: any.
 
     Raises:
         InvalidInput: no run is shown with this status.
     """
-    if text == WITH_WARNINGS:
-        return RunStatus.COMPLETED, True
+    if text == COMPLETED_WITH_WARNINGS:
+        return RunStatus.COMPLETED, text
     if text and text not in set(RunStatus):
         raise InvalidInput(f"no run has the status {text[:40]!r}")
-    return text or None, False if text == RunStatus.COMPLETED else None
+    return text or None, text or None
 
 
 def _midnight(text: str, days: int) -> datetime | None:

@@ -98,7 +98,7 @@ async def events(
     async def allowed() -> bool:
         return await browser_caller(at, state.session) == caller
 
-    moves = stream_moves(at, org, run_id, last_event_id, allowed, longest_s=STREAM_S)
+    moves = stream_moves(at, org, run_id, last_event_id, allowed, longest_s=STREAM_S, counted=True)
     return EventStream(moves, at.streams, org, state)
 
 

@@ -11,7 +11,6 @@ from convergence.domain.status import RUN_REPLAY
 from convergence.engine.services import Services
 from convergence.engine.store import require_run
 from convergence.engine.views.run_search import Search, search_runs
-from convergence.entry.ui.statuses import of_run
 from convergence.entry.ui.views.run_rows import RunRow, run_row
 
 PAGE: Final = 50
@@ -55,4 +54,4 @@ def chosen(run: Run, act: Act) -> Chosen:
     """Return what an action would do to one run."""
     able = run.status in RUN_REPLAY if act == "replay" else not run.terminal
     would = "start again where it stopped" if act == "replay" else "stop; finished steps keep their results"
-    return Chosen(run.run_id, of_run(run.status, run.warnings), able, would if able else f"stay as it is: {run.status}")
+    return Chosen(run.run_id, run.outcome, able, would if able else f"stay as it is: {run.status}")

@@ -12,12 +12,12 @@ from convergence.config.cron import zone
 from convergence.config.loader import LoadedPipeline
 from convergence.domain.run import Run
 from convergence.domain.schedule import Schedule, ScheduleState
-from convergence.domain.status import RunStatus
+from convergence.domain.status import COMPLETED_WITH_WARNINGS, RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.schedules.store import schedules_of
 from convergence.engine.services import Services
 from convergence.engine.views.run_search import Search, search_runs
-from convergence.entry.ui.statuses import PAUSED, WITH_WARNINGS
+from convergence.entry.ui.statuses import PAUSED
 from convergence.entry.ui.svg.marks import Mark, Spark, marks, spark
 from convergence.entry.ui.views.first_run import FirstRun, first_run, is_setup
 from convergence.entry.ui.views.run_rows import RunRow, run_row
@@ -66,7 +66,7 @@ class PipelineRow:
             return "failing"
         if self.last is not None and self.last.active:
             return "active"
-        if status == WITH_WARNINGS:
+        if status == COMPLETED_WITH_WARNINGS:
             return "warnings"
         return "paused" if self.paused else "used"
 

@@ -15,7 +15,6 @@ from convergence.engine.services import Services
 from convergence.engine.store import StoredStep, read_all_steps, read_plan, record_id, require_run
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunView, StepView
-from convergence.entry.ui.statuses import of_run
 from convergence.entry.ui.svg.step_graph import Graph, step_graph
 from convergence.entry.ui.svg.timeline import Segment, Timeline, segments, timeline
 from convergence.entry.ui.views.replay import Effect, effects
@@ -50,6 +49,7 @@ class RunPage:
     failing: StepView | None
     replayable: bool
     active: bool
+    live: bool  # more is to come: it is active, or its end steps are not done or its rows not counted
     ended: bool  # and it has written rows
     effect: Effect | None
     slices: tuple[int, int]  # written, of all that the plan writes
@@ -93,12 +93,13 @@ async def run_page(
     graph = {step.step_id: list(step.depends_on) for step in plan.graph}
     return RunPage(
         run=view,
-        status=of_run(view["status"], view["warnings"]),
+        status=view["outcome"],
         verdict=_verdict(view, failing),
         code=str((run.error or {}).get("code", "")),
         failing=failing,
         replayable=run.status in RUN_REPLAY,
         active=not run.terminal,
+        live=run.check_at is not None,
         ended=run.terminal and view["rows_written"] > 0,
         effect=effects(plan, stored) if run.status in RUN_REPLAY else None,
         slices=_slices(plan, stored, run),

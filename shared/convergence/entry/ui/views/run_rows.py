@@ -8,7 +8,6 @@ from datetime import datetime
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
-from convergence.entry.ui.statuses import of_run
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,7 +37,7 @@ def run_row(run: Run, now: datetime) -> RunRow:
         run_id=run.run_id,
         pipeline=run.pipeline,
         provider=run.provider,
-        status=of_run(run.status, run.warnings),
+        status=run.outcome,
         trigger=run.trigger,
         created_by=run.created_by or run.trigger,
         created_at=to_text(run.created_at),

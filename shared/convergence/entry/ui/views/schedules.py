@@ -16,7 +16,6 @@ from convergence.engine.backfills.views import BackfillView, backfill_view
 from convergence.engine.schedules.store import require_schedule, schedules_of
 from convergence.engine.schedules.views import ScheduleView, next_firings, schedule_view
 from convergence.engine.services import Services
-from convergence.entry.ui.statuses import of_run
 from convergence.entry.ui.views.pipelines import Firing, next_firing
 from convergence.tenants.orgs import Org
 
@@ -102,4 +101,4 @@ async def _last_statuses(services: Services, schedules: Sequence[Schedule]) -> d
     run_ids = sorted({each.last_run for each in schedules if each.last_run})
     documents = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids])
     runs: list[Run] = [services.cache.runs.of(each) for each in documents if each is not None]
-    return {run.run_id: of_run(run.status, run.warnings) for run in runs}
+    return {run.run_id: run.outcome for run in runs}
