@@ -32,6 +32,7 @@ PAGES = {
     "letter": "/ui/demo/dead-letters/letter/{failed}.load_plans.0",
     "settings": "/ui/demo/settings",
     "webhooks": "/ui/demo/settings/webhooks",
+    "deliveries": "/ui/demo/settings/webhooks/deliveries",
     "first-run": "/ui/initech/pipelines",
     "admin": "/ui/admin",
     "all-dead-letters": "/ui/_all/dead-letters",

@@ -8,6 +8,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.browser.conftest import PATIENCE_MS, Visitor
 from tests.browser.demo_site import FIXED, PERIOD, Site
+from tests.unit.entry.api.receivers import receiver
 
 expect.set_options(timeout=PATIENCE_MS)
 
@@ -187,6 +188,23 @@ def test_keys_webhooks_and_notifications_are_made_on_the_settings(operator: Visi
     operator.click("Back to the webhooks", "link")
     page.get_by_label(re.compile("Switch off whk_")).click()
     expect(page.get_by_label(re.compile("Switch on whk_"))).to_be_visible()
+
+
+def test_a_webhook_is_tested_and_its_delivery_shown(operator: Visitor) -> None:
+    with receiver() as (address, came):
+        operator.goto("/ui/demo/settings/webhooks")
+        page = operator.page
+        page.get_by_label("Address, https").fill(address)
+        page.get_by_label("Description").fill("a receiver on this machine")
+        operator.click("Add it and show its secret")
+        operator.click("Back to the webhooks", "link")
+        row = page.get_by_role("row").filter(has_text="a receiver on this machine")
+        row.get_by_role("button", name=re.compile("Test")).click()
+        expect(page.get_by_label("Verdict")).to_contain_text("The receiver answered 204.")
+        expect(page.get_by_role("heading", level=1)).to_have_text("webhook.test")
+        assert came.get(timeout=30).headers["Convergence-Delivery"] in page.url
+        operator.click("Deliveries", "link")
+        expect(page.get_by_role("table", name="Deliveries of demo")).to_contain_text("Delivered")
 
 
 def test_the_operator_sees_all_orgs(operator: Visitor) -> None:

@@ -16,8 +16,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import RunView, StepView
-from convergence.entry.cli.follow import outcome
-from convergence.entry.cli.output import COLOURS, first_line, seconds
+from convergence.entry.cli.output import COLOURS, first_line, outcome, seconds
 from convergence.entry.cli.rows import Rows
 
 _MARKS: Final = {

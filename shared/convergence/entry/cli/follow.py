@@ -13,7 +13,7 @@ from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunSummary, RunView
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.layout import room
-from convergence.entry.cli.output import Output, cell, first_line, plain_terminal, seconds, status
+from convergence.entry.cli.output import Output, cell, first_line, outcome, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
 
 _SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
@@ -146,11 +146,6 @@ def headline(out: Output, word: str, name: str, rest: str) -> None:
     out.line(f"{status(word)}  {name}" + (f"  {rest}" if fits else ""))
     if not fits:
         out.wrapped(rest)
-
-
-def outcome(run: RunSummary) -> str:
-    """Return the status as people read it; a server of an earlier release sends the stored one only."""
-    return str(run.get("outcome", run["status"])).replace("_", " ")
 
 
 def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:

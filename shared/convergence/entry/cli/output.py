@@ -13,6 +13,7 @@ import click
 import orjson
 
 from convergence.domain.times import to_text
+from convergence.engine.views.models import RunSummary
 from convergence.entry.cli import layout
 from convergence.entry.cli.findings import one_of_each_kind
 from convergence.errors import ConfigErrors, ConvergenceError
@@ -98,6 +99,11 @@ class Output:
 def status(word: str) -> str:
     """Return a status in its colour."""
     return click.style(word, fg=COLOURS.get(word))
+
+
+def outcome(run: RunSummary) -> str:
+    """Return the status as people read it; a server of an earlier release sends the stored one only."""
+    return str(run.get("outcome", run["status"])).replace("_", " ")
 
 
 def cell(value: Any) -> str:

@@ -10,6 +10,7 @@ from convergence.entry.ui.routes import (
     admin,
     costs,
     dead_letters,
+    deliveries,
     history,
     pipelines,
     quality,
@@ -35,6 +36,7 @@ PAGES: Final = (
     costs,
     quality,
     settings,
+    deliveries,  # before webhooks, which switches by any other word
     webhooks,
 )
 

@@ -31,6 +31,7 @@ STATUSES: Final[dict[str, Shown]] = {
     PAUSED: Shown("Paused", "off", "pause"),
     "stopped": Shown("Stopped", "fail", "fail"),  # a backfill, or a replay of many, after too many failures
     "done": Shown("Done", "ok", "ok"),
+    "delivered": Shown("Delivered", "ok", "ok"),
     "matched": Shown("Matched", "ok", "ok"),  # of charges that are compared with a bill or an invoice
     "within": Shown("Within tolerance", "ok", "ok"),
     "explained": Shown("Explained", "wait", "warn"),

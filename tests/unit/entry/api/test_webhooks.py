@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
-from email.message import Message
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from queue import Queue
-from threading import Thread
-from typing import Any, NamedTuple
+from typing import Any
 
 import orjson
 import pytest
@@ -21,16 +16,7 @@ from convergence.adapters.http.client import StepClient
 from convergence.domain.webhook_delivery import DeliveryStatus
 from convergence.engine.webhooks.send import send_test
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
-
-URL = "https://hooks.example.com/convergence"
-
-
-async def created(api: Api, **body: Any) -> dict[str, Any]:
-    """Create a webhook of acme."""
-    answer = await api.ask("POST", "/webhooks/acme", org="acme", json={"url": URL} | body)
-    assert answer.status_code == 201, answer.text
-    found: dict[str, Any] = answer.json()
-    return found
+from tests.unit.entry.api.receivers import URL, created, receiver
 
 
 def test_a_webhook_is_created_changed_and_deleted_and_its_secret_shown_once(run_scenario: RunScenario) -> None:
@@ -111,39 +97,6 @@ def test_read_looks_admin_changes_the_operator_does_both_and_another_org_neither
         assert own.status_code == 404, "an id of another org is not found under the own name"
 
     run_scenario(scenario, orgs=("acme", "globex"))
-
-
-class Received(NamedTuple):
-    """A request that came to the receiver."""
-
-    headers: Message
-    body: bytes
-
-
-@contextmanager
-def receiver(status: int = 204, location: str = "") -> Iterator[tuple[str, Queue[Received]]]:
-    """Yield the address of a server on this machine, and what comes to it."""
-    came: Queue[Received] = Queue()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            came.put(Received(self.headers, self.rfile.read(int(self.headers["content-length"]))))
-            self.send_response(status)
-            if location:
-                self.send_header("location", location)
-            self.end_headers()
-
-        def log_message(self, *given: object) -> None: ...
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    thread = Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}/hook", came
-    finally:
-        server.shutdown()
-        server.server_close()
-        thread.join()
 
 
 def documented_check() -> Callable[..., bool]:

@@ -8,9 +8,8 @@ import click
 
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import History, RunSummary
-from convergence.entry.cli.follow import outcome
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.output import seconds
+from convergence.entry.cli.output import outcome, seconds
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 

@@ -11,6 +11,7 @@ from starlette.responses import Response
 from convergence.domain.webhook import EVENTS
 from convergence.engine.webhooks import change
 from convergence.engine.webhooks.change import WebhookChange, WithSecret
+from convergence.engine.webhooks.log import delivery_view, find_deliveries
 from convergence.engine.webhooks.views import webhook_view
 from convergence.entry.api.auth import Admin, OrgName, Reader
 from convergence.entry.api.models import RotateBody
@@ -22,6 +23,7 @@ from convergence.errors import InvalidInput, NotFound, QuotaExceeded
 
 router = APIRouter(route_class=PageRoute)
 _PAGE: Final = "/{org}/settings/webhooks"
+_LATEST: Final = 10  # deliveries on the page; all are on a page of their own
 _SWITCH: Final = {"enable": True, "disable": False}
 
 
@@ -76,6 +78,7 @@ async def switch(org: OrgName, webhook_id: str, switch: str, at: At, _: Admin, _
 
 
 async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: Form, wrong: str) -> Response:
+    sent = await find_deliveries(at.services, org, limit=_LATEST)
     known = [webhook_view(each) for each in await change.webhooks_of(at.services, org)]
     return page(
         request,
@@ -83,6 +86,7 @@ async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: F
         status=422 if wrong else 200,
         active="settings",
         webhooks=known,
+        latest=[delivery_view(each) for each in sent.deliveries],
         events=EVENTS,
         chosen=form.many("event"),
         values={name: form.get(name, "") for name in ("url", "pipelines", "description")},
