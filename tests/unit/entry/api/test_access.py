@@ -14,14 +14,9 @@ from convergence.entry.api.runtime import Runtime
 from convergence.entry.api.streams import Streams
 from convergence.ports.warehouse import Statement
 from tests.unit.entry.api.conftest import ROOT, ROOT_KEY, Api, RunScenario
+from tests.unit.entry.api.routes import names_of_acme, routes
 
 RUN = "/pipelines/run/acme/shop/cost/daily"
-
-
-def routes(api: Api) -> list[tuple[str, str]]:
-    """Every route of the document, with names that exist in acme filled in."""
-    document = api.app.openapi()
-    return [(method.upper(), path) for path, methods in document["paths"].items() for method in methods]
 
 
 def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_scenario: RunScenario) -> None:
@@ -31,19 +26,7 @@ def test_another_orgs_key_opens_no_route_and_no_answer_tells_what_exists(run_sce
     public |= {"/api/v1/scheduler/queue"}  # it answers for the key's own org
 
     async def scenario(api: Api) -> None:
-        run_id = (await api.run())["run_id"]
-        keys = (await api.ask("GET", "/organizations/acme/keys", headers=ROOT)).json()["keys"]
-        real = {"org": "acme", "run_id": run_id, "path": "shop/cost/daily", "provider": "openai", "name": "sp_x"}
-        real |= {"key_id": keys[0]["key_id"], "credential_id": "cred_1"}
-        real |= {"replay_id": "replay_0", "letter_id": "letter_0"}
-        weekly = {"pipeline": "shop/cost/daily", "name": "weekly", "cron_expression": "0 6 * * 1"}
-        added = await api.ask("POST", "/scheduler/schedules/acme", org="acme", json=weekly)
-        real |= {"schedule_id": added.json()["schedule_id"], "change": "pause"}
-        days = {"from": "2026-01-01", "to": "2026-01-02"}
-        filled = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=days)
-        real |= {"backfill_id": filled.json()["backfill_id"]}
-        hook = await api.ask("POST", "/webhooks/acme", org="acme", json={"url": "https://hooks.example.com/"})
-        real |= {"webhook_id": hook.json()["webhook_id"], "delivery_id": "whd_0"}
+        real = await names_of_acme(api)
         ghost = real | {
             "webhook_id": "whk_0",
             "delivery_id": "whd_1",
