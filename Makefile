@@ -63,7 +63,7 @@ up-gcp: $(VENV)/dev ## Run Google Cloud on this machine: emulators, six function
 	@PYTHONPATH=shared $(BIN)/python -m tests.emulators.up $(ARGS)
 
 prices: $(VENV)/dev ## Regenerate the seeded price lists from the published one
-	$(BIN)/python -m convergence.processors.genai.price_list openai anthropic
+	$(BIN)/python -m convergence.processors.genai.prices.make_list openai anthropic
 
 package: $(VENV)/dev ## Package the functions into build/functions, each with its locked requirements; ARGS="--configs DIR" adds yours
 	@PYTHONPATH=shared $(BIN)/python -m infra.packages $(ARGS)

@@ -194,8 +194,8 @@ def test_no_two_prices_hold_at_once(provider: str) -> None:
 @pytest.mark.parametrize("provider", ["openai", "anthropic"])
 def test_the_price_list_is_what_the_package_gives_today(provider: str) -> None:
     pytest.importorskip("genai_prices", reason="the package the list is made from is not installed")
-    from convergence.processors.genai.price_list import price_list
+    from convergence.processors.genai.prices.make_list import price_list
 
     assert (CONFIGS / provider / "seed/model_pricing.csv").read_text("utf-8") == price_list(provider), (
-        "run: python -m convergence.processors.genai.price_list openai anthropic"
+        "run: python -m convergence.processors.genai.prices.make_list openai anthropic"
     )

@@ -10,7 +10,7 @@ from typing import Any
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Warehouse
-from convergence.processors.generic.api_settings import ApiDestination, Transform
+from convergence.processors.generic.api.settings import ApiDestination, Transform
 from convergence.processors.generic.landing.landing import Landing, open_landing
 from tests.unit.processors.step_world import CONFIGS, ManualClock, WorldContext
 

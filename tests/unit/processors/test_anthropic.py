@@ -17,7 +17,7 @@ from convergence.config.files.procedures import load_procedures
 from convergence.errors import CredentialRejected, StepFailed
 from convergence.processors.anthropic import billing, cost, usage
 from convergence.processors.anthropic.charges import cost_rows, line
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.seeded import prices_in
 from convergence.processors.openai import seed_csv
 from convergence.sandbox import Sandbox, anthropic

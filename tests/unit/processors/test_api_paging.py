@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.generic.api_settings import ApiSettings, Pagination
+from convergence.processors.generic.api.settings import ApiSettings, Pagination
 from convergence.processors.settings import settings
 from convergence.sandbox.http import Request, Response
 from tests.unit.processors.extraction import Handler, World, answer, failing, things

@@ -10,9 +10,9 @@ import pytest
 
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Column, TableSchema
-from convergence.processors.generic.api_progress import Progress
-from convergence.processors.generic.api_rows import Shaper
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.progress import Progress
+from convergence.processors.generic.api.rows import Shaper
+from convergence.processors.generic.api.settings import Transform
 from convergence.processors.http.paging import Call
 from tests.unit.processors.extraction import FIELDS, NONE, World, answer, things
 

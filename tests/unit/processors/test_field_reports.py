@@ -16,7 +16,7 @@ from convergence.processors.anthropic.charges import cost_rows as anthropic_rows
 from convergence.processors.anthropic.charges import line as anthropic_line
 from convergence.processors.anthropic.usage import usage_row as anthropic_usage
 from convergence.processors.genai.differences import Pair, classify
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.openai import billing as openai_billing
 from convergence.processors.openai.charges import cost_rows as openai_rows
 from tests.unit.processors.price_book import BOOK, listed

@@ -21,7 +21,7 @@ from convergence.processors.base import row_id
 from convergence.processors.genai.billed import billed_amount
 from convergence.processors.genai.cost import CostProcessor
 from convergence.processors.genai.focus_units import focus_unit
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from tests.unit.processors.priced import charge
 from tests.unit.processors.step_world import CONFIGS, FIRST, ManualClock, WorldContext
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from convergence.processors.generic.api_pages import Pages
-from convergence.processors.generic.api_settings import ApiSettings, Pagination
+from convergence.processors.generic.api.pages import Pages
+from convergence.processors.generic.api.settings import ApiSettings, Pagination
 from convergence.processors.http.paging import Answer
 
 PAGE = (Path(__file__).parents[3] / "docs" / "writing-pipelines.md").read_text()

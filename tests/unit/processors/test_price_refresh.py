@@ -12,10 +12,10 @@ from typing import Any
 
 import pytest
 
-from convergence.processors.genai.price_changes import merged
-from convergence.processors.genai.price_list_lines import provider_lines
-from convergence.processors.genai.price_second import disagreements
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.changes import merged
+from convergence.processors.genai.prices.lines import provider_lines
+from convergence.processors.genai.prices.litellm import disagreements
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.sandbox.http import HttpServer, Request, Response
 from tests.unit.processors.installation import Here, days, installed
 

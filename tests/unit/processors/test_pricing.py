@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from convergence.errors import StepFailed
-from convergence.processors.genai.price import KINDS
-from convergence.processors.genai.price_list_dates import from_introduction
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.dates import from_introduction
+from convergence.processors.genai.prices.lookup import PriceBook
+from convergence.processors.genai.prices.price import KINDS
 from convergence.processors.openai.charges import cost_rows, quantities
 from convergence.processors.openai.reconciliation import line
 from tests.unit.processors.price_book import BOOK, listed

@@ -9,9 +9,9 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.genai.charge import charge, unknown_counts
-from convergence.processors.genai.price import STANDARD, TOKEN_KINDS, Price
-from convergence.processors.genai.price_list_more import US, has_inference_geo
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.additions import US, has_inference_geo
+from convergence.processors.genai.prices.lookup import PriceBook
+from convergence.processors.genai.prices.price import STANDARD, TOKEN_KINDS, Price
 
 # Column → kind of charge. The counts are disjoint.
 KINDS: Final = {

@@ -14,7 +14,7 @@ from convergence.ports.http.json_text import write_json
 from convergence.ports.warehouse import Row
 from convergence.processors.anthropic.api import USAGE
 from convergence.processors.anthropic.report import ReportProcessor
-from convergence.processors.generic.api_rows import flatten
+from convergence.processors.generic.api.rows import flatten
 
 GROUP_BY: Final = ("api_key_id", "workspace_id", "model", "service_tier", "context_window", "inference_geo", "speed")
 # Without it the report cannot be grouped by speed, and fast usage looks like any other (Admin API, messages report).

@@ -21,7 +21,7 @@ from convergence.ports.http.json_text import read_json
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import BadRow, FileFormat, LoadResult, Row, RowFile, StagedFile, TableSchema
 from convergence.processors.files.settings import FileSettings
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.landing import SAMPLE_ROWS, Landing, open_landing
 from convergence.processors.generic.landing.settings import LandingTarget
 

@@ -22,8 +22,8 @@ from convergence.ports.warehouse import Row, WriteMode
 from convergence.processors.base import row_id, unfinished
 from convergence.processors.gcp.bq_source import EtlSettings, Read, Source, reading
 from convergence.processors.gcp.export_query import COLUMNS, GROUP
-from convergence.processors.generic.api_rows import Shaper
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.rows import Shaper
+from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.bq_execute import without_lineage
 from convergence.processors.generic.landing.landing import added_fields
 from convergence.processors.generic.target import Target

@@ -13,8 +13,8 @@ from typing import Any, Final
 from convergence.domain.money import EXACT
 from convergence.ports.http.json_text import read_json
 from convergence.processors.genai.currency import CURRENCIES
-from convergence.processors.genai.price import KINDS, UNIT_SIZES, Price
-from convergence.processors.genai.pricing import Found
+from convergence.processors.genai.prices.lookup import Found
+from convergence.processors.genai.prices.price import KINDS, UNIT_SIZES, Price
 
 DIGITS: Final = Decimal(1).scaleb(-18)
 QUANTITY_DIGITS: Final = Decimal(1).scaleb(-9)  # with the nine of a price, their product keeps every digit

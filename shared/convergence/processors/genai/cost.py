@@ -19,7 +19,7 @@ from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter, Row
 from convergence.processors.base import days
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
 from convergence.processors.genai.unpriced import Unpriced
 from convergence.processors.quarantine import TABLE as QUARANTINE

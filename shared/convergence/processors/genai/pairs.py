@@ -10,7 +10,7 @@ from decimal import Decimal
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
 from convergence.processors.genai.differences import Pair
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 
 Key = tuple[date, str, str]
 Line = tuple[str, str, Decimal]  # model ("" without one), kind of charge, factor from the bill's unit to ours

@@ -19,10 +19,10 @@ from convergence.domain.money import exact_text
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row
-from convergence.processors.genai.price_changes import ADDED, CHANGED, DATED, GONE, merged
-from convergence.processors.genai.price_list_lines import provider_lines
-from convergence.processors.genai.price_second import disagreements
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.changes import ADDED, CHANGED, DATED, GONE, merged
+from convergence.processors.genai.prices.lines import provider_lines
+from convergence.processors.genai.prices.litellm import disagreements
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.reprice import pricer_of
 from convergence.processors.genai.seeded import seeded_prices, typed
 from convergence.processors.http.client import RestClient

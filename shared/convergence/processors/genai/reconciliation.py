@@ -24,7 +24,7 @@ from convergence.processors.genai import tracking
 from convergence.processors.genai.charge import CONSUMED_UNITS, DIGITS
 from convergence.processors.genai.differences import Pair, classify
 from convergence.processors.genai.pairs import Key, Line, pairs, spread
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.seeded import seeded_prices
 from convergence.processors.settings import Destination, Settings, settings, table_of
 

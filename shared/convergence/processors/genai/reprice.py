@@ -19,7 +19,7 @@ from convergence.ports.warehouse import Parameter, Row, WriteMode
 from convergence.processors.base import days
 from convergence.processors.genai import before_after
 from convergence.processors.genai.cost import CostProcessor
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.genai.seeded import prices_in, seeded_prices
 from convergence.processors.genai.unpriced import Unpriced
 from convergence.processors.settings import Destination, Settings, settings, table_of

@@ -15,12 +15,12 @@ from typing import Any, Final
 from convergence.errors import StepFailed
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import WriteMode
-from convergence.processors.generic.api_connection import connect, service_name
-from convergence.processors.generic.api_cursor import read_cursor
-from convergence.processors.generic.api_pages import Pages
-from convergence.processors.generic.api_progress import Progress
-from convergence.processors.generic.api_rows import Shaped
-from convergence.processors.generic.api_settings import NUMBERED, ApiDestination, ApiSettings, Transform
+from convergence.processors.generic.api.connection import connect, service_name
+from convergence.processors.generic.api.cursor import read_cursor
+from convergence.processors.generic.api.pages import Pages
+from convergence.processors.generic.api.progress import Progress
+from convergence.processors.generic.api.rows import Shaped
+from convergence.processors.generic.api.settings import NUMBERED, ApiDestination, ApiSettings, Transform
 from convergence.processors.generic.landing.landing import QUARANTINE, Landing, open_landing, raw_with_file
 from convergence.processors.http.paging import Call, LoopGuard
 from convergence.processors.settings import settings

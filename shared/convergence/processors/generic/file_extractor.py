@@ -27,7 +27,7 @@ from convergence.processors.files.progress import Progress, Staged
 from convergence.processors.files.safeguards import DELIVERED_AT, DELIVERY_ID, SOURCE_FILE, check_replacement
 from convergence.processors.files.settings import FileSettings, Source
 from convergence.processors.files.spool import stage_parts
-from convergence.processors.generic.api_rows import OTHER_FIELDS
+from convergence.processors.generic.api.rows import OTHER_FIELDS
 from convergence.processors.generic.landing.landing import raw_with_file
 from convergence.processors.generic.landing.settings import LandingTarget
 from convergence.processors.generic.target import Target

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.charge import charge, unknown_counts
-from convergence.processors.genai.price import STANDARD
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
+from convergence.processors.genai.prices.price import STANDARD
 
 # Kinds of usage whose totals are split by `_tokens`.
 SPLIT: Final = frozenset({"completions", "embeddings", "moderations"})

@@ -7,7 +7,7 @@ from typing import Any
 
 from convergence.ports.warehouse import Row
 from convergence.processors.genai.cost import CostProcessor
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
 from convergence.processors.openai.charges import cost_rows
 
 

@@ -9,7 +9,7 @@ from decimal import Decimal
 from typing import Final
 
 from convergence.processors.genai.pairs import Line
-from convergence.processors.genai.price import TOKEN_KINDS
+from convergence.processors.genai.prices.price import TOKEN_KINDS
 from convergence.processors.genai.reconciliation import ReconciliationProcessor
 from convergence.processors.openai.charges import METRICS
 

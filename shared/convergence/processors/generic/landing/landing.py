@@ -17,8 +17,8 @@ from convergence.config.sql.values import bind
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context, StepStage
 from convergence.ports.warehouse import LoadResult, TableSchema, WriteMode
-from convergence.processors.generic.api_rows import Shaped, Shaper
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.rows import Shaped, Shaper
+from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.inferred import InferredTable
 from convergence.processors.generic.landing.raw import RECORD, raw_schema
 from convergence.processors.generic.landing.settings import LandingTarget

@@ -11,8 +11,8 @@ from convergence.errors import StepFailed
 from convergence.ports.column_values import convert
 from convergence.ports.http.answers import has_only_error, reported_error
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
-from convergence.processors.generic.api_rows import ADVICE, Shaped, is_outside, no_object, put_aside, transformed
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.rows import ADVICE, Shaped, is_outside, no_object, put_aside, transformed
+from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.inferred import InferredTable, Placed
 from convergence.processors.generic.landing.raw import raw_row
 

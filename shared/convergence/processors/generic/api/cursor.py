@@ -14,7 +14,7 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter, WriteMode
-from convergence.processors.generic.api_settings import ApiDestination, ApiSettings
+from convergence.processors.generic.api.settings import ApiDestination, ApiSettings
 from convergence.processors.generic.landing.landing import Landing
 
 

@@ -1,7 +1,7 @@
 """Prices as genai-prices publishes them (JSON, version 2 of its data) → lines of `model_pricing.csv`.
 
-A line is a row of the CSV as text. `pricing.py` says how its columns are read; `price_list_more.py` has what the
-package lacks, `price_list_dates.py` from which day a processing has its price.
+A line is a row of the CSV as text. `prices/lookup.py` says how its columns are read; `prices/additions.py` has what the
+package lacks, `prices/dates.py` from which day a processing has its price.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.processors.genai.price import ANY_MODEL, PARENT
-from convergence.processors.genai.price_list_dates import from_introduction
-from convergence.processors.genai.price_list_more import Line, more_lines
+from convergence.processors.genai.prices.additions import Line, more_lines
+from convergence.processors.genai.prices.dates import from_introduction
+from convergence.processors.genai.prices.price import ANY_MODEL, PARENT
 
 SOURCE: Final = "genai-prices"
 # The package's key → (our kind, FOCUS pricing unit).

@@ -9,8 +9,8 @@ import httpx
 
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.http.answers import only_tells
-from convergence.processors.generic.api_paths import ABSENT, at_path, look
-from convergence.processors.generic.api_settings import NUMBERED, ApiSettings, Pagination
+from convergence.processors.generic.api.paths import ABSENT, at_path, look
+from convergence.processors.generic.api.settings import NUMBERED, ApiSettings, Pagination
 from convergence.processors.http.paging import Answer, Call
 
 _NEXT_LINK: Final = re.compile(r'<([^<>]*)>[^,<]*;\s*rel="?next"?', re.IGNORECASE)

@@ -12,9 +12,9 @@ from convergence.ports.column_values import convert, day_of, type_name
 from convergence.ports.http.answers import names_error
 from convergence.ports.http.json_text import write_json
 from convergence.ports.warehouse import LINEAGE_COLUMNS, Row, TableSchema
-from convergence.processors.generic.api_fields import count, holds, no_record, split
-from convergence.processors.generic.api_paths import ABSENT, take
-from convergence.processors.generic.api_settings import Transform
+from convergence.processors.generic.api.fields import count, holds, no_record, split
+from convergence.processors.generic.api.paths import ABSENT, take
+from convergence.processors.generic.api.settings import Transform
 
 OTHER_FIELDS: Final = "other_fields"
 ADVICE: Final = (

@@ -10,8 +10,8 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.processors.genai.price import STANDARD
-from convergence.processors.genai.pricing import PriceBook
+from convergence.processors.genai.prices.lookup import PriceBook
+from convergence.processors.genai.prices.price import STANDARD
 
 # Field → kind of charge; behind it stands the processing.
 _FIELDS: Final = {

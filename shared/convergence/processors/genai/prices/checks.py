@@ -8,7 +8,7 @@ from datetime import date
 from itertools import pairwise
 from typing import Final
 
-from convergence.processors.genai.price import KINDS, UNIT_SIZES, Price
+from convergence.processors.genai.prices.price import KINDS, UNIT_SIZES, Price
 
 SHOWN_MAX: Final = 10
 

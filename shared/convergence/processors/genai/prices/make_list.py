@@ -1,6 +1,6 @@
 """Makes `configs/{provider}/seed/model_pricing.csv` from the package genai-prices (MIT, Pydantic Services Inc.).
 
-    python -m convergence.processors.genai.price_list openai anthropic
+    python -m convergence.processors.genai.prices.make_list openai anthropic
 
 The package is a development dependency; runs read the CSV, or refresh the list (`price_refresh.py`).
 """
@@ -14,7 +14,7 @@ from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from convergence.processors.genai.price_list_lines import SOURCE, provider_lines
+from convergence.processors.genai.prices.lines import SOURCE, provider_lines
 
 if TYPE_CHECKING:
     from genai_prices.types import ModelInfo

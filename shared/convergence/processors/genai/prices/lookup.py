@@ -1,6 +1,6 @@
 """The dated price list: which price holds for a model, a kind of charge, a processing and a day.
 
-Rows are those of `{provider}_model_pricing` (made by `price_list.py`):
+Rows are those of `{provider}_model_pricing` (made by `prices/make_list.py`):
 
 - `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~pattern` (`model_match.py`).
   The most exact one wins: name, then pattern, then the longest prefix, then the longest part. Case does not matter.
@@ -23,8 +23,8 @@ from typing import Any
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.model_match import fits, is_pattern, rank, unreadable
-from convergence.processors.genai.price import ANY_MODEL, UNIT_SIZES, Price, list_processing
-from convergence.processors.genai.price_checks import SHOWN_MAX, mistakes
+from convergence.processors.genai.prices.checks import SHOWN_MAX, mistakes
+from convergence.processors.genai.prices.price import ANY_MODEL, UNIT_SIZES, Price, list_processing
 
 
 @dataclass(frozen=True, slots=True)

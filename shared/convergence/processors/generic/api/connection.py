@@ -8,7 +8,7 @@ from convergence.config.files.providers import load_providers, provider_of
 from convergence.domain.addresses import Reach
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
-from convergence.processors.generic.api_settings import ApiSettings
+from convergence.processors.generic.api.settings import ApiSettings
 from convergence.processors.http.auth import renewal, signed
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.retry_budget import RetryBudget

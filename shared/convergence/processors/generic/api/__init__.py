@@ -1,0 +1,1 @@
+"""What `generic.api_extractor` is made of: calls, pages, records, rows, progress."""
