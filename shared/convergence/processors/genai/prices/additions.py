@@ -1,4 +1,4 @@
-"""Published prices that genai-prices lacks; `prices/make_list.py` adds it to the lists it makes.
+"""Published prices that genai-prices lacks; `make_list.py` adds it to the lists it makes.
 
 - OpenAI's audio models: prices of audio tokens as in LiteLLM 1.106.2 (MIT,
   `gpt-4o-audio-preview-2024-12-17`, `…-2025-06-03`, `gpt-4o-mini-audio-preview-2024-12-17`, `gpt-4o-mini-tts`:

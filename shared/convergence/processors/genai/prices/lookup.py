@@ -1,6 +1,6 @@
 """The dated price list: which price holds for a model, a kind of charge, a processing and a day.
 
-Rows are those of `{provider}_model_pricing` (made by `prices/make_list.py`):
+Rows are those of `{provider}_model_pricing` (made by `make_list.py`):
 
 - `model_match`: words that a reported model name must fit: `name`, `prefix*`, `*part*`, `~pattern` (`model_match.py`).
   The most exact one wins: name, then pattern, then the longest prefix, then the longest part. Case does not matter.
