@@ -1,6 +1,6 @@
 """Prices as genai-prices publishes them (JSON, version 2 of its data) → lines of `model_pricing.csv`.
 
-A line is a row of the CSV as text. `lookup.py` says how its columns are read; `prices/additions.py` has what the
+A line is a row of the CSV as text. `lookup.py` says how its columns are read; `additions.py` has what the
 package lacks, `dates.py` from which day a processing has its price.
 """
 
