@@ -3,6 +3,9 @@
 The tolerance is that of FOCUS 1.4 for the charges of an invoice: max(100 subunits, half a subunit x the square root of
 the number of rows); tax is compared apart. Charges that were made to fill the difference to the bill (`residual`) are
 on neither side.
+
+An invoice is about the charges of its billing period, corrections of earlier ones among them. The provider's own bill
+is about days of usage, so a correction counts to the period that it corrects there; seats are not on it.
 """
 
 from __future__ import annotations
@@ -29,8 +32,13 @@ _DIGITS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
     **dict.fromkeys(("CLF", "UYW"), 4),
 }
+# Classes of the bill's difference that leave the charges right. All others (a wrong price, usage without a price, …)
+# are named, and count as unexplained.
+_HARMLESS: Final = frozenset({"match", "rounding", "tier", "late_data"})
+SEATS: Final = "seats"  # reason: what the provider's own bill does not have
 # What an invoice may have and charges lack: the reason of the difference by ChargeCategory.
 _REASONS: Final[Mapping[str, str]] = {"Credit": "credit", "Purchase": "purchase", "Adjustment": "adjustment"}
+_EXPLAINING: Final = frozenset({*_HARMLESS, SEATS, *_REASONS.values()})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -46,13 +54,24 @@ class Subject:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Charged:
-    """Charges of one ChargeCategory that one credential brought."""
+    """Charges of one ChargeCategory that one credential brought.
+
+    `corrects`: of corrections, the first day of the period that they are about; their subject has that in which they
+    are billed. `seats`: whether they are of a contract, which the provider's own bill does not have.
+    """
 
     subject: Subject
     credential: str
     category: str
     rows: int
     cost: Decimal
+    corrects: date | None = None
+    seats: bool = False
+
+    @property
+    def used(self) -> Subject:
+        """The subject with the period of the usage."""
+        return self.subject if self.corrects is None else replace(self.subject, month=self.corrects)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,9 +87,13 @@ class Billed:
     difference: Decimal
 
 
+_Credential = tuple[date, str, str, str]  # month, provider, credential, currency
+
+
 @dataclass(slots=True)
 class _Sides:
-    charges: list[Charged] = field(default_factory=list)
+    charges: list[Charged] = field(default_factory=list)  # by billing period
+    used: list[Charged] = field(default_factory=list)  # by the period of the usage
     bills: list[Billed] = field(default_factory=list)
     invoices: list[Invoice] = field(default_factory=list)
 
@@ -79,8 +102,9 @@ class _Sides:
 class Reconciled:
     """The answer for one subject. `billed` and `invoiced` are None where there is neither bill nor invoice.
 
-    `reasons`: parts of the invoice's difference that have one; without an invoice, of the bill's. `unexplained` is the
-    rest. `state`: matched; within the tolerance; explained, when only the rest is; over it; not_compared.
+    `difference`: invoice minus charges; without an invoice, bill minus charges. `reasons`: its parts that have one.
+    `unexplained`: what is left without those that leave the charges right. `state`: matched; within the tolerance;
+    explained, when only the rest is; over it; not_compared.
     """
 
     subject: Subject
@@ -124,14 +148,19 @@ def tolerance(currency: str, rows: int) -> Decimal:
 def reconcile(charges: Sequence[Charged], bills: Sequence[Billed], invoices: Iterable[Invoice]) -> list[Reconciled]:
     """Return the answer for everything that was charged, billed or invoiced."""
     providers = {(each.subject.issuer, each.subject.account): each.subject.provider for each in charges}
-    accounts: dict[tuple[date, str, str, str], set[Subject]] = defaultdict(set)
+    accounts: defaultdict[_Credential, set[Subject]] = defaultdict(set)
     found: defaultdict[Subject, _Sides] = defaultdict(_Sides)
     for charge in charges:
-        own = charge.subject
-        accounts[own.month, own.provider, charge.credential, own.currency].add(own)
-        found[own].charges.append(charge)
+        found[charge.subject].charges.append(charge)
+        found[charge.used].used.append(charge)
+        if not charge.seats:
+            own = charge.used
+            accounts[own.month, own.provider, charge.credential, own.currency].add(own)
+    of_credential: defaultdict[_Credential, list[Billed]] = defaultdict(list)
     for bill in bills:
-        found[_subject_of(bill, accounts)].bills.append(bill)
+        of_credential[bill.month, bill.provider, bill.credential, bill.currency].append(bill)
+    for key, those in of_credential.items():
+        _side_of(key, accounts[key], found).bills += those
     counting = [invoice for invoice in invoices if invoice.status != "Voided"]
     for invoice in counting:
         found[_invoiced(invoice, providers, found)].invoices.append(invoice)
@@ -139,7 +168,8 @@ def reconcile(charges: Sequence[Charged], bills: Sequence[Billed], invoices: Ite
 
 
 def _reconciled(subject: Subject, sides: _Sides) -> Reconciled:
-    charges, bills, invoices = sides.charges, sides.bills, sides.invoices
+    bills, invoices = sides.bills, sides.invoices
+    charges = sides.charges if invoices else sides.used
     lines = [line for invoice in invoices for line in invoice.lines]
     taxed = [each for each in charges if each.category == TAX]
     rows = sum(each.rows for each in charges if each.category != TAX)
@@ -148,11 +178,11 @@ def _reconciled(subject: Subject, sides: _Sides) -> Reconciled:
     invoiced = exact_sum(line.amount for line in lines if line.category != TAX) if invoices else None
     reasons = _reasons(charges, bills, invoices)
     allowed = tolerance(subject.currency, rows)
-    difference = (
-        EXACT.subtract(invoiced, computed) if invoiced is not None else exact_sum(bill.difference for bill in bills)
-    )
-    compared = bool(invoices or bills)
-    unexplained = EXACT.subtract(difference, exact_sum(reasons.values()))
+    other = billed if invoiced is None else invoiced
+    compared = other is not None
+    difference = ZERO if other is None else EXACT.subtract(other, computed)
+    explaining = (amount for reason, amount in reasons.items() if reason in _EXPLAINING)
+    unexplained = EXACT.subtract(difference, exact_sum(explaining))
     computed_tax = exact_sum(each.cost for each in taxed)
     invoiced_tax = exact_sum(line.amount for line in lines if line.category == TAX) if invoices else None
     return Reconciled(
@@ -173,11 +203,15 @@ def _reconciled(subject: Subject, sides: _Sides) -> Reconciled:
 
 
 def _reasons(charges: Sequence[Charged], bills: Sequence[Billed], invoices: Sequence[Invoice]) -> dict[str, Decimal]:
-    """Return the parts of the difference that have a reason: those of the bill, and what only the invoice has."""
+    """Return the parts of the difference that have a reason: those of the bill, what only the invoice has, or seats
+    that only the charges have."""
     found: dict[str, Decimal] = {}
     for bill in bills:
         if bill.difference:
             found[bill.reason] = EXACT.add(found.get(bill.reason, ZERO), bill.difference)
+    seats = exact_sum(each.cost for each in charges if each.seats and each.category != TAX)
+    if seats and not invoices:
+        found[SEATS] = EXACT.minus(seats)
     charged = {each.category for each in charges}
     for line in (line for invoice in invoices for line in invoice.lines):
         reason = _REASONS.get(line.category)
@@ -199,12 +233,15 @@ def _tax_state(subject: Subject, taxed: Sequence[Charged], computed: Decimal, in
     return _state(difference, difference, tolerance(subject.currency, sum(each.rows for each in taxed)))
 
 
-def _subject_of(bill: Billed, accounts: Mapping[tuple[date, str, str, str], set[Subject]]) -> Subject:
-    """Return what a bill is of: the one account that its credential's charges are of."""
-    found = accounts.get((bill.month, bill.provider, bill.credential, bill.currency), set())
-    if len(found) == 1:
-        return next(iter(found))
-    return Subject(bill.month, bill.provider, NO_CHARGES, NO_CHARGES, bill.currency)
+def _side_of(key: _Credential, of: set[Subject], found: defaultdict[Subject, _Sides]) -> _Sides:
+    """Return the sides of the one account that a credential's charges are of, else of all of them together."""
+    if len(of) == 1:
+        return found[next(iter(of))]
+    month, provider, credential, currency = key
+    sides = found[Subject(month, provider, NO_CHARGES, NO_CHARGES, currency)]
+    used = (each for subject in sorted(of) for each in found[subject].used)
+    sides.used += [each for each in used if each.credential == credential and not each.seats]
+    return sides
 
 
 def _invoiced(
@@ -222,6 +259,7 @@ def _invoiced(
         sides = [found[each] for each in parts]
         found[whole] = _Sides(
             charges=[charge for each in sides for charge in each.charges],
+            used=[charge for each in sides for charge in each.used],
             bills=[bill for each in sides for bill in each.bills],
         )
     return whole

@@ -15,23 +15,28 @@ from convergence.tenants.billing import BillingStore
 ROWS_MAX: Final = 10_000
 CHARGES: Final = "cost_data_standard_1_3"
 TRACKING: Final = "org_cost_tracking"
-# By start first, then by month: a function of each charge's time costs more than all else.
+# By start first, then by month: a function of each charge's time costs more than all else. Corrections of these months
+# may be billed in later ones.
 _CHARGES: Final = """
 SELECT
-  DATE_TRUNC(DATE(start), MONTH) AS month, provider, issuer, account, currency, credential, category,
+  DATE_TRUNC(DATE(start), MONTH) AS month, corrects, seats, provider, issuer, account, currency, credential, category,
   SUM(charges) AS charges, SUM(cost) AS cost
 FROM (
   SELECT
-    BillingPeriodStart AS start, COALESCE(x_Provider, '') AS provider,
+    BillingPeriodStart AS start, x_CorrectedPeriodStart AS corrects,
+    COALESCE(x_UsageKind, '') = 'subscription' AS seats, COALESCE(x_Provider, '') AS provider,
     InvoiceIssuerName AS issuer, BillingAccountId AS account, BillingCurrency AS currency,
     COALESCE(x_credential_id, '') AS credential, ChargeCategory AS category,
     COUNT(*) AS charges, SUM(BilledCost) AS cost
   FROM cost_data_standard_1_3
-  WHERE BillingPeriodStart >= TIMESTAMP(@first) AND BillingPeriodStart < TIMESTAMP(DATE_ADD(@last, INTERVAL 1 DAY))
+  WHERE (
+      BillingPeriodStart >= TIMESTAMP(@first) AND BillingPeriodStart < TIMESTAMP(DATE_ADD(@last, INTERVAL 1 DAY))
+      OR x_CorrectedPeriodStart BETWEEN @first AND @last
+    )
     AND COALESCE(x_CostOrigin, '') <> 'residual'
-  GROUP BY start, provider, issuer, account, currency, credential, category
+  GROUP BY start, corrects, seats, provider, issuer, account, currency, credential, category
 )
-GROUP BY month, provider, issuer, account, currency, credential, category
+GROUP BY month, corrects, seats, provider, issuer, account, currency, credential, category
 """
 _BILLS: Final = """
 WITH latest AS (
@@ -63,6 +68,8 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
             category=row["category"],
             rows=row["charges"],
             cost=row["cost"],
+            corrects=row["corrects"],
+            seats=row["seats"],
         )
         for row in await read_all(services, dataset, CHARGES, _CHARGES, first, last)
     ]
@@ -79,7 +86,8 @@ async def reconciliation(services: Services, org: str, first: date, last: date) 
         for row in await read_all(services, dataset, TRACKING, _BILLS, first, last)
     ]
     invoices = await BillingStore(services.documents).invoices(org)
-    return reconcile(charges, bills, [each for each in invoices if first <= each.key.month <= last])
+    found = reconcile(charges, bills, [each for each in invoices if first <= each.key.month <= last])
+    return [each for each in found if first <= each.subject.month <= last]
 
 
 async def read_all(services: Services, dataset: str, table: str, sql: str, first: date, last: date) -> Sequence[Row]:

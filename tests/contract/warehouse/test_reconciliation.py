@@ -37,7 +37,11 @@ def test_the_three_sides_are_read_alike_everywhere(run: Callable[[Body], None]) 
         assert await reconciliation(services, "acme", first, last) == []
         tax = {"ChargeCategory": "Tax", "BilledCost": Decimal("2.28")}
         residual = {"x_CostOrigin": "residual", "BilledCost": Decimal(3)}
-        rows = [{**CHARGE, **changes} for changes in ({}, {"x_ChargeId": "c2"}, tax, residual)]
+        december = {"BillingPeriodStart": "2026-12-01T00:00:00Z", "BillingPeriodEnd": "2027-01-01T00:00:00Z"}
+        late = {**december, "BilledCost": Decimal(2), "ChargeClass": "Correction", "x_CorrectedPeriodStart": first}
+        seats = {"BilledCost": Decimal(50), "BillingAccountId": "acme", "x_UsageKind": "subscription"}
+        changes: list[dict[str, Any]] = [{}, {"x_ChargeId": "c2"}, tax, residual, late, seats]
+        rows = [{**CHARGE, **each} for each in changes]
         await load(warehouse, SCHEMAS.get("cost_data_standard_1_3"), rows, dates=(DAY,))
         tracking = SCHEMAS.get("org_cost_tracking")
         older = {**TRACKED, "difference": Decimal(9), "checked_at": datetime(2026, 11, 11, tzinfo=UTC)}
@@ -45,6 +49,12 @@ def test_the_three_sides_are_read_alike_everywhere(run: Callable[[Body], None]) 
         await load(
             warehouse, tracking, [older], job_id="j3", dates=(DAY,), lineage=a_lineage(pipeline_id="p0", run_id="r0")
         )
+        own, other = await reconciliation(services, "acme", first, last)
+        assert (own.rows, own.computed, own.billed, own.difference) == (3, 14, 15, 1), "with what is billed in December"
+        assert (own.reasons, own.unexplained, own.state) == ({"late_data": 3}, -2, "within")
+        assert (other.subject.account, other.computed, other.billed) == ("acme", 50, None)
+        (next_month,) = await reconciliation(services, "acme", date(2026, 12, 1), date(2026, 12, 31))
+        assert (next_month.subject.month, next_month.computed) == (date(2026, 12, 1), 0)
         at = datetime(2026, 12, 1, tzinfo=UTC)
         lines = (
             InvoiceLine(line_id="1", amount=Decimal("15.5")),
@@ -53,7 +63,7 @@ def test_the_three_sides_are_read_alike_everywhere(run: Callable[[Body], None]) 
         key = PeriodKey(first, "OpenAI", "acc-1")
         invoice = Invoice(key=key, invoice_id="I1", currency="USD", lines=lines, created_at=at, updated_at=at)
         await BillingStore(documents).add("acme", [invoice])
-        (found,) = await reconciliation(services, "acme", first, last)
+        found, _ = await reconciliation(services, "acme", first, last)
         assert (found.subject.account, found.rows, found.computed) == ("acc-1", 2, 12), "the residual is on no side"
         assert (found.billed, found.invoiced, found.difference) == (15, Decimal("15.5"), Decimal("3.5"))
         assert (found.reasons, found.unexplained, found.state) == ({"late_data": 3}, Decimal("0.5"), "explained")

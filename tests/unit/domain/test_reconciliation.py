@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import date
 from decimal import Decimal
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 
 from convergence.domain.billing_periods import PeriodKey
 from convergence.domain.reconciliation import Reconciled, Subject, reconcile, tolerance
-from tests.unit.domain.billing_sides import MONTH, billed, charged, invoice
+from tests.unit.domain.billing_sides import MONTH, SUBJECT, billed, charged, invoice
 
 
 def one(*given: Any) -> Reconciled:
@@ -62,25 +64,75 @@ def test_what_has_a_reason_is_named_and_the_rest_counts() -> None:
     assert (own.reasons, own.state) == ({}, "over"), "a credit that charges have too is not a reason"
 
 
-def test_without_an_invoice_the_providers_own_bill_is_compared() -> None:
+def test_without_an_invoice_the_providers_own_bill_is_compared_with_the_charges() -> None:
     assert one([charged("100")], [], []).state == "not_compared"
     assert one([charged("100")], [billed("100", "0", reason="match")], []).state == "matched"
     found = one([charged("100")], [billed("130", "30")], [])
-    assert (found.invoiced, found.difference, found.state) == (None, 30, "explained")
+    assert (found.invoiced, found.difference, found.unexplained, found.state) == (None, 30, 0, "explained")
+
+
+@pytest.mark.parametrize(
+    ("reason", "unexplained", "state"),
+    [
+        *((reason, 0, "explained") for reason in ("rounding", "tier", "late_data")),
+        *((reason, 30, "over") for reason in ("price", "quantity", "missing_price", "missing_usage", "not_billed")),
+    ],
+)
+def test_only_what_leaves_the_charges_right_explains_a_difference(reason: str, unexplained: int, state: str) -> None:
+    for invoices in ([], [invoice(("Usage", "130"))]):
+        found = one([charged("100")], [billed("130", "30", reason=reason)], invoices)
+        assert (found.difference, found.reasons) == (30, {reason: 30})
+        assert (found.unexplained, found.state) == (unexplained, state)
+
+
+def test_charges_that_are_not_those_that_were_compared_are_over() -> None:
+    """The comparison of days said 100 on both sides; since then 40 were set aside, or a price was changed."""
+    found = one([charged("60")], [billed("100", "0", reason="match")], [])
+    assert (found.computed, found.billed, found.difference, found.state) == (60, 100, 40, "over")
+    late = one([charged("60")], [billed("100", "30")], [])
+    assert (late.unexplained, late.state) == (10, "over"), "ten more than late data"
+
+
+def test_a_correction_counts_to_the_usage_of_the_bill_and_to_the_period_of_the_invoice() -> None:
+    november = replace(SUBJECT, month=date(2026, 11, 1))
+    charges = [charged("100"), charged("-15", subject=november, corrects=MONTH), charged("7", subject=november)]
+    both = [billed("85", "0", reason="match"), billed("7", "0", reason="match", month=november.month)]
+    assert [(each.computed, each.billed, each.state) for each in reconcile(charges, both, [])] == [
+        (85, 85, "matched"),
+        (7, 7, "matched"),
+    ]
+    invoices = [invoice(("Usage", "100")), invoice(("Usage", "-8"), key=PeriodKey(november.month, "OpenAI", "org-1"))]
+    assert [(each.computed, each.invoiced, each.state) for each in reconcile(charges, both, invoices)] == [
+        (100, 100, "matched"),
+        (-8, -8, "matched"),
+    ]
+
+
+def test_seats_are_not_on_the_providers_own_bill() -> None:
+    seats = charged("125", seats=True, category="Purchase")
+    found = one([charged("100"), seats], [billed("100", "0", reason="match")], [])
+    assert (found.computed, found.difference, found.reasons, found.state) == (225, -125, {"seats": -125}, "explained")
+    elsewhere = charged("125", seats=True, subject=replace(SUBJECT, account="acme"))
+    known, other = sorted(
+        reconcile([charged("100"), elsewhere], [billed("100", "0", reason="match")], []), key=lambda each: each.computed
+    )
+    assert (known.state, other.state) == ("matched", "not_compared"), "seats do not make a second account of the bill"
 
 
 def test_nothing_is_left_out_of_sight() -> None:
     other = Subject(MONTH, "openai", "OpenAI", "org-2", "USD")
     voided = invoice(("Usage", "7"), status="Voided")
     elsewhere = invoice(("Usage", "7"), key=PeriodKey(MONTH, "OpenAI", "org-9"))
-    found = reconcile([charged("1"), charged("2", subject=other)], [billed("4", "1")], [voided, elsewhere])
+    bills = [billed("4", "1"), billed("3", "0", reason="match"), billed("5", "5", credential="c2", reason="price")]
+    found = reconcile([charged("1"), charged("2", subject=other)], bills, [voided, elsewhere])
     assert [(each.subject.account, each.computed, each.billed, each.invoiced) for each in found] == [
         ("org-9", 0, None, 7),  # an invoice without charges
-        ("", 0, 4, None),  # one credential with charges of two accounts: the bill is shown, and assigned to neither
+        ("", 3, 12, None),  # one credential with charges of two accounts: shown with both; another one with none
         ("org-1", 1, None, None),
         ("org-2", 2, None, None),
     ]
-    assert [each.state for each in found] == ["over", "within", "not_compared", "not_compared"]
+    assert [each.state for each in found] == ["over", "over", "not_compared", "not_compared"]
+    assert (found[1].difference, found[1].unexplained) == (9, 8)
 
 
 def test_all_digits_are_kept() -> None:

@@ -106,7 +106,10 @@ def _project() -> dict[str, Any]:
 
 
 def _parameter(one: Mapping[str, Any]) -> Parameter:
-    kind, text = one["parameterType"]["type"], one["parameterValue"]["value"]
+    kind, given = one["parameterType"]["type"], one["parameterValue"]
+    if kind == "ARRAY":
+        return Parameter("ARRAY<STRING>", [each["value"] for each in given["arrayValues"]])
+    text = given["value"]
     return Parameter(kind, date.fromisoformat(text) if kind == "DATE" else datetime.fromisoformat(text))
 
 

@@ -231,6 +231,46 @@ def test_services_that_an_llm_pipeline_charges_are_not_charged_twice(tmp_path: P
     in_installation(tmp_path, work)
 
 
+def test_what_an_llm_pipeline_no_longer_charges_counts_again_from_the_bill(tmp_path: Path) -> None:
+    """The bill has 17 for machines and 6 for Gemini: 23, whichever pipeline ran, and in whichever order."""
+    day = days(date(2026, 10, 1), date(2026, 10, 1))
+    machines, gemini = a_row(cost="17"), {**a_row(cost="6", service="Gemini API"), "project": {"id": "p", "name": "P"}}
+
+    async def work(here: Here) -> None:
+        await here.set_up("gemini")
+        export = Export([gemini])
+        here.sandbox.bigquery = BigQuery(run=export)
+
+        async def llm() -> None:
+            more = {"billing_export_table": billing_export.TABLE}
+            await here.good("genai/payg/gemini", **{**here.asks("gemini"), **more}, **day)
+
+        async def cloud() -> None:
+            export.rows = [machines, gemini]
+            results = await here.good("cloud/gcp/cost/billing", **asks(here), **day)
+            assert Decimal(results["convert_focus"]["result"][0]["billed_cost"]) == 23
+
+        async def counting() -> dict[str, Decimal]:
+            found = await here.rows(
+                "SELECT CONCAT(x_Provider, ': ', ServiceName) AS name, SUM(BilledCost) AS cost"
+                " FROM cost_data_standard_1_3 GROUP BY name"
+            )
+            return {row["name"]: row["cost"] for row in found}
+
+        await llm()
+        assert await counting() == {"gemini: Gemini API": 6}
+        await cloud()
+        assert await counting() == {"gcp: Compute Engine": 17, "gemini: Gemini API": 6}
+        export.rows = []  # as after a change of the export's table or of the rights to it
+        await llm()
+        assert await counting() == {"gcp: Compute Engine": 17, "gcp: Gemini API": 6}
+        export.rows = [machines, gemini]
+        await llm()
+        assert await counting() == {"gcp: Compute Engine": 17, "gemini: Gemini API": 6}
+
+    in_installation(tmp_path, work)
+
+
 def a_row(
     *, day: str = "2026-10-01", cost: str, month: str | None = "202610", exported: str = "2026-10-02",
     cost_type: str = "regular", service: str = "Compute Engine", credits: Sequence[Any] = (),  # noqa: A002 - the export's

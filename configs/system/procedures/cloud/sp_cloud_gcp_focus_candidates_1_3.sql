@@ -5,8 +5,8 @@
 --
 -- Days: p_start_date to p_end_date, and every other day whose raw rows are newer than its charges, because Google restates
 -- days long past. Of each (billing account, invoice month, usage day) those rows count that were loaded last, whichever
--- pipeline or credential loaded them. Services that an LLM pipeline charges for on the same account and day (x_UsageKind
--- bill) are left to it.
+-- pipeline or credential loaded them. Services that an LLM pipeline charges for too are here as well: which of the two
+-- counts is decided when they are published (precedence.yml).
 --
 -- Discounts (all credits but PROMOTION and RESELLER_MARGIN) reduce the charge they stand in; grants are charges of the
 -- category Credit (FOCUS 1.3, "Discount Handling"). A unit price is given where price and quantity multiply to the cost;
@@ -77,16 +77,7 @@ BEGIN
       PARTITION BY billing_account_id, invoice_month, usage_date
       ORDER BY x_ingested_at DESC, x_pipeline_id, x_credential_id
     ) = 1
-  ) AS raw
-  LEFT JOIN (
-    SELECT DISTINCT BillingAccountId, ServiceName, x_pipeline_run_date
-    FROM cost_data_standard_1_3
-    WHERE x_org_slug = p_org_slug AND x_UsageKind = 'bill'
-  ) AS llm
-    ON llm.BillingAccountId = raw.billing_account_id
-    AND llm.ServiceName = raw.service_description
-    AND llm.x_pipeline_run_date = raw.usage_date
-  WHERE llm.ServiceName IS NULL;
+  ) AS raw;
 
   INSERT INTO cost_data_candidate_1_3 (
     AvailabilityZone, BilledCost, BillingAccountId, BillingAccountName, BillingAccountType, BillingCurrency,
