@@ -33,12 +33,12 @@ def test_charges_are_checked_and_published(run: Callable[[Body], None]) -> None:
 def test_a_cost_that_two_sources_report_counts_once(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
         context = WorldContext(None, cast("Any", warehouse), ManualClock())
-        for number, provider in enumerate(("gcp", "vertex"), start=1):
+        for number, provider in enumerate(("vertex", "gcp"), start=1):
             context.pipeline_id, context.provider = f"acme-{provider}", provider
             await gate(context, [charge(number, x_Provider=provider)])
         assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c2"]
         aside = await asked(context, "SELECT x_ChargeId, x_SupersededReason FROM cost_data_superseded")
-        assert aside == [{"x_ChargeId": "c1", "x_SupersededReason": "rule google_ai: charges of vertex count"}]
+        assert aside == [{"x_ChargeId": "c1", "x_SupersededReason": "rule google_ai: charges of gcp count"}]
         assert (await gate(context, []))["rows_superseded"] == 0
         assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c1"]
         assert await asked(context, "SELECT * FROM cost_data_superseded") == []

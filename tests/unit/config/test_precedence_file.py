@@ -69,4 +69,8 @@ def test_the_shipped_rules_hold_also_beside_another_registry(tmp_path: Path) -> 
     (tmp_path / "system").mkdir()
     (tmp_path / "system/providers.yml").write_text("providers: {}")
     assert load_precedence(tmp_path) == shipped
-    assert [source.provider for source in shipped.precedence[0].sources] == ["vertex", "gemini", "gcp"]
+    assert [[source.provider for source in rule.sources] for rule in shipped.precedence] == [
+        ["gcp", "vertex", "gemini"],
+        ["azure", "focus", "azure_openai"],
+        ["aws", "focus"],
+    ], "bills first: they are whole, and restated"

@@ -211,6 +211,50 @@ def test_a_correction_has_no_price_and_names_what_it_corrects() -> None:
     world(work)
 
 
+def test_days_of_an_account_that_are_restated_in_a_closed_period_are_corrected_day_by_day() -> None:
+    """The bill of Google Cloud: a run brings its own days, and those others that the export has restated."""
+
+    async def work(context: WorldContext) -> None:
+        async def restate(first: date, bill: Mapping[date, int]) -> dict[tuple[date, date], list[int]]:
+            context.run_id, context.start_date, context.end_date = f"{context.run_id}x", first, first
+            stage = context.warehouse.stage(CANDIDATES)
+            rows = [
+                charge(
+                    number,
+                    x_Provider="gcp",
+                    x_ChargeId=f"{context.run_id}-{number}",
+                    SubAccountId="p",
+                    InvoiceIssuerName="Google Cloud",
+                    BilledCost=Decimal(cost),
+                    ChargePeriodStart=f"{day}T00:00:00Z",
+                    ChargePeriodEnd=f"{day + timedelta(days=1)}T00:00:00Z",
+                )
+                for number, (day, cost) in enumerate(bill.items())
+            ]
+            await stage.write(0, rows)
+            await context.warehouse.load(stage, dates=list({first, *bill}), date_field="ChargePeriodStart")
+            chosen = await slice_of(context, CANDIDATES, VISIBLE, kind="account", provider="gcp")
+            await publish(context, CANDIDATES, VISIBLE, chosen)
+            found: dict[tuple[date, date], list[int]] = defaultdict(list)
+            for row in await asked(context, f"SELECT * FROM {VISIBLE} ORDER BY BilledCost"):
+                found[row["BillingPeriodStart"].date(), row["x_pipeline_run_date"]].append(int(row["BilledCost"]))
+            return dict(found)
+
+        one, two, other = DAYS[0], DAYS[1], DAYS[5]
+        before = {(NOVEMBER, one): [10], (NOVEMBER, two): [20]}
+        await restate(one, {one: 10})
+        assert await restate(two, {two: 20}) == before
+        context.closed = [PeriodKey(NOVEMBER, "Google Cloud", "acc-1")]
+        assert await restate(other, {one: 10}) == before, "nothing has changed"
+        for _ in range(2):  # the second time as after a replay
+            assert await restate(other, {one: 13}) == {**before, (DECEMBER, one): [3]}
+        assert await restate(other, {one: 12, two: 20}) == {**before, (DECEMBER, one): [2]}, "one correction, anew"
+        assert await restate(two, {}) == {**before, (DECEMBER, one): [2], (DECEMBER, two): [-20]}, "a day that is gone"
+        assert await restate(two, {one: 10, two: 20}) == before
+
+    world(work)
+
+
 def test_a_period_that_is_closed_while_a_run_is_under_way_ends_it() -> None:
     async def work(context: WorldContext) -> None:
         await bring(context, {(FIRST, "a"): Decimal(6)})

@@ -10,18 +10,21 @@ from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import httpx
 import pytest
 from moto.server import ThreadedMotoServer
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.domain.run import Run
 from convergence.errors import ConvergenceError, Transient
 from convergence.processors.cloud.aws.cost_explorer import CostExplorerBills
 from convergence.sandbox import aws
 from convergence.sandbox.http import HttpServer, Request, Response
-from tests.unit.processors.bills import charges
-from tests.unit.processors.installation import Here, installed
+from convergence.tenants.credentials import credential_id_of
+from tests.unit.processors.bills import charges, put
+from tests.unit.processors.installation import ORG, Here, installed
 from tests.unit.processors.step_world import ManualClock, Vault, WorldContext
 
 PIPELINE = "cloud/aws/cost/cost_explorer"
@@ -109,6 +112,112 @@ def test_a_month_counts_from_an_export_or_from_cost_explorer(tmp_path: Path) -> 
             run = await here.run("cloud/aws/cost/billing", **export, start_date="2026-10-20", end_date="2026-10-20")
             assert f"{said} would count twice" in (run.error or {})["message"]
             assert await charges(here, "COUNT(*), SUM(BilledCost)") == before
+
+    running(tmp_path, work)
+
+
+PAYER, MEMBER, OTHER = "111111111111", "222222222222", "333333333333"
+
+
+def organisation(request: Request) -> Response:
+    """AWS for three credentials: a payer with a member of its own, the member itself, and an account beside them.
+
+    Each has a charge on the second of October: 8 of the payer, 4 of its member, 1 of the other account.
+    """
+    key = request.headers["authorization"].partition("Credential=")[2].partition("/")[0]
+    if parse_qs(request.body.decode("latin-1")).get("Action") == ["GetCallerIdentity"]:
+        own = {"payer": PAYER, "member": MEMBER, "other": OTHER}[key]
+        said = aws.answer(request._replace(headers={"authorization": "Credential=sandbox/"}))
+        return Response(200, said.body.replace(aws.ACCOUNT.encode(), own.encode()), content_type="text/xml")
+    costs = {"payer": {PAYER: 8, MEMBER: 4}, "member": {MEMBER: 4}, "other": {OTHER: 1}}[key]
+    asked = [one["Key"] for one in json.loads(request.body)["GroupBy"]]
+    values = {"RECORD_TYPE": "Usage", "SERVICE": "Amazon S3", "USAGE_TYPE": "Bytes"}
+    sums: dict[tuple[str, ...], int] = {}
+    for account, cost in costs.items():
+        keys = tuple({**values, "LINKED_ACCOUNT": account}[name] for name in asked)
+        sums[keys] = sums.get(keys, 0) + cost
+    amounts = [
+        (keys, {name: {"Amount": str(cost), "Unit": "USD"} for name in ("UnblendedCost", "AmortizedCost")})
+        for keys, cost in sums.items()
+    ]
+    groups = [
+        {"Keys": keys, "Metrics": {**found, "UsageQuantity": {"Amount": "1", "Unit": "GB"}}} for keys, found in amounts
+    ]
+    period = {"Start": "2026-10-02", "End": "2026-10-03"}
+    body = {"ResultsByTime": [{"TimePeriod": period, "Groups": groups, "Estimated": False}]}
+    return Response(200, json.dumps(body).encode(), content_type="application/x-amz-json-1.1")
+
+
+@pytest.mark.parametrize(
+    ("asked", "said", "cost"),
+    [
+        ((("payer", "linked_account"), ("member", "usage_type")), f"of {PAYER} and of its member {MEMBER}, period", 12),
+        ((("member", "linked_account"), ("payer", "linked_account")), f"of {PAYER} and of its member {MEMBER}", 4),
+        ((("payer", "usage_type"), ("member", "usage_type")), f"of {PAYER}, a payer by usage type, and {MEMBER}", 12),
+        ((("payer", "usage_type"), ("other", "usage_type")), f"of {PAYER}, a payer by usage type, and {OTHER}", 12),
+        ((("payer", "linked_account"), ("other", "usage_type")), "", 13),
+        ((("member", "usage_type"), ("other", "usage_type")), "", 5),
+    ],
+)
+def test_a_payer_and_its_member_are_not_counted_twice(
+    tmp_path: Path, asked: tuple[tuple[str, str], tuple[str, str]], said: str, cost: int
+) -> None:
+    async def main() -> None:
+        server = HttpServer(organisation)
+        url = await server.start()
+        try:
+            async with installed(tmp_path) as here:
+                for name, _ in asked:
+                    key = json.dumps({"access_key_id": name, "secret_access_key": "s"})
+                    await here.good("aws/auth/setup", api_key=key, credential_name=name)
+                for number, (name, detail) in enumerate(asked):
+                    own = credential_id_of(ORG, "aws", name)
+                    run = await here.run(PIPELINE, aws_url=url, detail=detail, credential_id=own, **OCTOBER)
+                    assert (run.status == "completed") == (not number or not said), run.error
+                assert said in str(run.error)
+                assert await charges(here, "SUM(BilledCost)") == [(cost,)]
+        finally:
+            await server.stop()
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("first", ["export", "file", "explorer"])
+def test_one_bill_that_two_pipelines_load_counts_once(tmp_path: Path, first: str) -> None:
+    """The same file, in a bucket and imported; and a member's Cost Explorer beside a file of the payer."""
+    days = {"start_date": "2026-10-20", "end_date": "2026-10-20"}
+    payer, member = "999999999999", aws.ACCOUNT
+    put(tmp_path, "f/bill.csv", _export(payer, member).body)
+
+    async def work(here: Here) -> None:
+        async def export() -> Run:
+            here.sandbox.answer = partial(_answer_export, payer, member)  # type: ignore[method-assign]  # of this one sandbox
+            place = {"place": "https", "bucket": "bills", "path": "p/", "files_url": f"{here.url}/mine/%Y-%m.csv"}
+            return await here.run("cloud/aws/cost/billing", **place, **days)
+
+        async def file() -> Run:
+            return await here.run("focus/import", path="f/", **days)
+
+        async def explorer() -> Run:
+            return await here.run(PIPELINE, aws_url=f"{here.url}/aws", **days)
+
+        # Refused is what comes second, from another raw table; what was there first goes on.
+        others = {"export": (file,), "file": (explorer, export), "explorer": (file,)}[first]
+        mine = {"export": export, "file": file, "explorer": explorer}[first]
+        assert (await mine()).status == "completed"
+        before = await charges(here, "x_SourceTable, SUM(BilledCost)", "GROUP BY 1")
+        assert before[0][1] == (1 if first != "explorer" else billed(date(2026, 10, 1), date(2026, 11, 1)))
+        for other in others:
+            run = await other()
+            message = (run.error or {})["message"]
+            assert "the same bill is loaded twice and would count twice: account 9999" in message or (
+                first == "explorer" or other is explorer
+            )
+            assert "period 2026-10-01" in message
+            assert f"whose charges of {before[0][0]} are visible already" in message
+            if other is not explorer:
+                assert (await mine()).status == "completed"
+            assert await charges(here, "x_SourceTable, SUM(BilledCost)", "GROUP BY 1") == before
 
     running(tmp_path, work)
 
@@ -228,7 +337,7 @@ def test_the_protocol_is_that_of_moto(tmp_path: Path) -> None:
     group = {"Keys": ["Amazon Elastic Compute Cloud - Compute", "BoxUsage"], "Metrics": {
         "UnblendedCost": {"Amount": "1.5", "Unit": "USD"}, "AmortizedCost": {"Amount": "1.25", "Unit": "USD"},
         "UsageQuantity": {"Amount": "24", "Unit": "Hrs"}}}  # fmt: skip
-    kinds = {**group, "Keys": ["Usage"]}
+    kinds = {**group, "Keys": ["Usage", "123456789012"]}
     period = {"Start": "2026-10-03", "End": "2026-10-04"}
     answers = [
         {"ResultsByTime": [{"TimePeriod": period, "Total": {}, "Groups": [found], "Estimated": False}]}

@@ -281,17 +281,17 @@ def test_a_publication_changes_the_days_of_its_run_only(kind: Kind) -> None:
     assert [each.this.name for each in matched.find_all(exp.Between)] == [PARTITION_BY]
 
 
-def test_what_a_whole_accounts_bill_says_too_goes_with_the_charges_that_replace_it_or_stays() -> None:
+def test_what_a_whole_accounts_bill_says_too_replaces_the_other_charges_or_they_stay() -> None:
     async def work(context: WorldContext) -> None:
         gcp, gemini = {"x_Provider": "gcp", "x_UsageKind": None}, {"x_Provider": "gemini", "x_UsageKind": "bill"}
-        await load(context, VISIBLE, [charge(1, **gcp), charge(2, **gcp, ServiceName="BigQuery")])
-        context.pipeline_id = "genai"
-        await load(context, CANDIDATES, [charge(3, **gemini, BilledCost=None)])
+        await load(context, VISIBLE, [charge(1, **gemini), charge(2, **gemini, ServiceName="Another")])
+        context.pipeline_id = "cloud"
+        await load(context, CANDIDATES, [charge(3, **gcp, BilledCost=None)])
         with pytest.raises(ConvergenceError, match="BilledCost"):
-            await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini"))
+            await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gcp"))
         assert await visible(context) == ["c1", "c2"]
-        await load(context, CANDIDATES, [charge(3, **gemini), charge(4, **gemini)])
-        assert await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gemini")) == 2
+        await load(context, CANDIDATES, [charge(3, **gcp), charge(4, **gcp)])
+        assert await publish(context, CANDIDATES, VISIBLE, await usage_of(context, "gcp")) == 2
         assert await visible(context) == ["c2", "c3", "c4"]
 
     world(work)

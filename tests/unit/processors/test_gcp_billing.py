@@ -231,10 +231,12 @@ def test_services_that_an_llm_pipeline_charges_are_not_charged_twice(tmp_path: P
     in_installation(tmp_path, work)
 
 
-def test_what_an_llm_pipeline_no_longer_charges_counts_again_from_the_bill(tmp_path: Path) -> None:
+def test_the_bill_counts_whichever_llm_pipeline_ran_before_or_after_it(tmp_path: Path) -> None:
     """The bill has 17 for machines and 6 for Gemini: 23, whichever pipeline ran, and in whichever order."""
     day = days(date(2026, 10, 1), date(2026, 10, 1))
-    machines, gemini = a_row(cost="17"), {**a_row(cost="6", service="Gemini API"), "project": {"id": "p", "name": "P"}}
+    project = {"project": {"id": "p", "name": "P"}}
+    machines, gemini = a_row(cost="17"), {**a_row(cost="6", service="Gemini API"), **project}
+    late = {**a_row(cost="2", service="Gemini API", exported="2026-10-04"), **project}
 
     async def work(here: Here) -> None:
         await here.set_up("gemini")
@@ -260,13 +262,19 @@ def test_what_an_llm_pipeline_no_longer_charges_counts_again_from_the_bill(tmp_p
         await llm()
         assert await counting() == {"gemini: Gemini API": 6}
         await cloud()
-        assert await counting() == {"gcp: Compute Engine": 17, "gemini: Gemini API": 6}
+        whole = {"gcp: Compute Engine": 17, "gcp: Gemini API": 6}
+        assert await counting() == whole
         export.rows = []  # as after a change of the export's table or of the rights to it
         await llm()
-        assert await counting() == {"gcp: Compute Engine": 17, "gcp: Gemini API": 6}
+        assert await counting() == whole
         export.rows = [machines, gemini]
         await llm()
-        assert await counting() == {"gcp: Compute Engine": 17, "gemini: Gemini API": 6}
+        assert await counting() == whole
+        # A day that the bill restates, and that no run of the LLM pipeline reads again.
+        export.rows = [machines, gemini, late]
+        await here.good("cloud/gcp/cost/billing", **asks(here), **days(date(2026, 10, 4), date(2026, 10, 4)))
+        assert await counting() == {"gcp: Compute Engine": 17, "gcp: Gemini API": 8}
+        assert await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_superseded") == [{"cost": 6}]
 
     in_installation(tmp_path, work)
 

@@ -35,7 +35,7 @@ precedence:
      sources: [{provider: oci, services: [Resold]}, {provider: azure, services: [Resold]}]}
 """
 # Provider, service, account, day, cost: every source reports some of what others do, and something of its own.
-Claim = tuple[str, str, str, date, int]
+Claim = tuple[str, str, str | None, date, int]
 CLAIMS: dict[str, list[Claim]] = {
     "anthropic": [("anthropic", "Anthropic API", "a", FIRST, 1), ("anthropic", "Other", "a", SECOND, 2)],
     "aws": [
@@ -67,8 +67,8 @@ def world(work: Callable[[WorldContext], Awaitable[Any]], folder: Path) -> None:
 def configs(folder: Path, rules: str) -> Path:
     (folder / "system").mkdir(exist_ok=True)
     registry = (CONFIGS / "system/providers.yml").read_text()
-    for provider in ("oci", "azure"):
-        registry = registry.replace(f"\n  {provider}:\n", f"\n  {provider}:\n    services: [Resold]\n")
+    registry = registry.replace("\n  oci:\n", "\n  oci:\n    services: [Resold]\n")
+    registry = registry.replace("services: [Azure OpenAI, ", "services: [Resold, Azure OpenAI, ", 1)
     (folder / "system/providers.yml").write_text(registry)
     (folder / "system/precedence.yml").write_text(rules)
     for file in (CONFIGS / "focus/schemas").iterdir():
@@ -138,6 +138,36 @@ def test_all_orders_of_arrival_give_the_same_tables(order: Sequence[str], tmp_pa
         await step("anthropic", [])  # the winner goes: the next source counts
         await step("aws", CLAIMS["aws"][2:])
         await step("anthropic", CLAIMS["anthropic"])
+
+    world(work, tmp_path)
+
+
+UNKNOWN = None  # BillingAccountId
+
+
+@pytest.mark.parametrize(
+    ("winner", "loser", "counting"),
+    [
+        ("a", "a", [1]),
+        ("a", "b", [1, 4]),
+        ("/providers/Microsoft.Billing/billingAccounts/A", "a", [1]),  # with and without the path of Azure
+        (UNKNOWN, "a", [1, 4]),  # nothing says that the two are one account
+        ("acme", "a", [1, 4]),  # the org's slug, which stands in for an account that is not known
+        ("a", UNKNOWN, [1]),  # one of the accounts that are billed
+        ("a", "acme", [1]),
+        (UNKNOWN, "acme", [1]),
+    ],
+)
+def test_accounts_are_compared_where_both_are_known(
+    winner: str | None, loser: str | None, counting: list[int], tmp_path: Path
+) -> None:
+    async def work(context: WorldContext) -> None:
+        await bring(context, "aws", [("aws", "Amazon Bedrock", loser, FIRST, 4)])
+        await bring(context, "anthropic", [("anthropic", "Anthropic API", winner, FIRST, 1)])
+        aside = [4] if 4 not in counting else []
+        assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == (counting, aside)
+        await bring(context, "anthropic", [])
+        assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([4], [])
 
     world(work, tmp_path)
 
@@ -246,3 +276,98 @@ def test_a_charge_of_a_closed_period_is_not_superseded(tmp_path: Path) -> None:
         assert await costs(context, SUPERSEDED) == []
 
     world(work, tmp_path)
+
+
+def test_what_corrections_have_taken_back_claims_nothing(tmp_path: Path) -> None:
+    """Anthropic had 12 in the closed November and takes them back; then AWS has 12 for the same, and 3 of its own."""
+    winner: list[Claim] = [("anthropic", "Anthropic API", "a", FIRST, 5), ("anthropic", "Anthropic API", "a", FIRST, 7)]
+    loser: list[Claim] = [("aws", "Amazon Bedrock", "a", FIRST, 12), ("aws", "Amazon S3", "a", FIRST, 3)]
+
+    async def work(context: WorldContext) -> None:
+        async def total() -> int:
+            return sum(await costs(context, VISIBLE))
+
+        await bring(context, "anthropic", winner)
+        context.closed = [PeriodKey(date(2026, 11, 1), "OpenAI", "a")]  # the issuer of these charges
+        await bring(context, "anthropic", [])
+        assert await costs(context, VISIBLE) == [-7, -5, 5, 7]
+        await bring(context, "aws", loser)
+        assert (await total(), await costs(context, SUPERSEDED)) == (15, [])
+        await bring(context, "anthropic", winner[:1])  # a part of it is back
+        assert (await total(), await costs(context, SUPERSEDED)) == (8, [12])
+        await bring(context, "anthropic", [])
+        assert (await total(), await costs(context, SUPERSEDED)) == (15, [])
+        await bring(context, "aws", [])
+        assert await total() == 0
+
+    world(work, tmp_path)
+
+
+def test_a_charge_of_a_closed_period_does_not_come_back_from_another_sources_run(tmp_path: Path) -> None:
+    """Only a source's own charges become corrections: whose cost it is stays what was closed."""
+
+    async def work(context: WorldContext) -> None:
+        await bring(context, "aws", CLAIMS["aws"])
+        await bring(context, "anthropic", CLAIMS["anthropic"])
+        before = await asked(context, f"SELECT * FROM {VISIBLE} ORDER BY x_ChargeId")
+        context.closed = [PeriodKey(date(2026, 11, 1), "OpenAI", "a")]
+        with pytest.raises(PeriodClosed, match="convergence period reopen"):
+            await bring(context, "anthropic", [])
+        assert await asked(context, f"SELECT * FROM {VISIBLE} ORDER BY x_ChargeId") == before
+        context.closed = []
+        await bring(context, "anthropic", [])
+        assert await costs(context, VISIBLE) == [4, 8, 16, 32, 64]
+
+    world(work, tmp_path)
+
+
+ENTERPRISE = "/providers/Microsoft.Billing/billingAccounts/B-1"
+SHIPPED: dict[str, dict[str, list[Claim]]] = {
+    "azure_openai": {  # the pipeline reads one resource of two, and a second day that is not in the bill yet
+        "azure": [("azure", "Azure OpenAI", ENTERPRISE, FIRST, 30), ("azure", "Storage", ENTERPRISE, FIRST, 2)],
+        "azure_openai": [
+            ("azure_openai", "Azure OpenAI", "b-1", FIRST, 10),
+            ("azure_openai", "Azure OpenAI", "b-1", SECOND, 5),
+            ("azure_openai", "Azure OpenAI", "b-2", FIRST, 7),
+        ],
+    },
+    "bedrock": {  # a gateway's file has the list price of what AWS bills, and what another account pays for
+        "aws": [("aws", "Amazon Bedrock", "1", FIRST, 30), ("aws", "Amazon S3", "1", FIRST, 2)],
+        "focus": [
+            ("focus", "Amazon Bedrock", "1", FIRST, 10),
+            ("focus", "Amazon Bedrock", "1", SECOND, 5),
+            ("focus", "Amazon Bedrock", "2", FIRST, 7),
+        ],
+    },
+    "google_ai": {
+        "gcp": [("gcp", "Vertex AI", "g", FIRST, 30), ("gcp", "Compute Engine", "g", FIRST, 2)],
+        "vertex": [
+            ("vertex", "Vertex AI", "g", FIRST, 10),
+            ("vertex", "Vertex AI", "g", SECOND, 5),
+            ("vertex", "Vertex AI", "h", FIRST, 7),
+        ],
+    },
+}
+
+
+@pytest.mark.parametrize("rule", SHIPPED)
+@pytest.mark.parametrize("reverse", [False, True])
+def test_the_shipped_rules_count_what_the_bill_has_once(rule: str, reverse: bool) -> None:
+    async def main() -> None:
+        clock = ManualClock()
+        warehouse = DuckDbWarehouse(None, clock=clock)
+        try:
+            context = WorldContext(None, warehouse, clock)
+            sources = sorted(SHIPPED[rule].items(), reverse=reverse)
+            for source, claims in sources:
+                await bring(context, source, claims)
+            assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([2, 5, 7, 30], [10])
+            (reason,) = await asked(context, f"SELECT x_SupersededReason AS reason FROM {SUPERSEDED}")
+            bill = min(SHIPPED[rule], key=["azure", "aws", "gcp", "focus", "azure_openai", "vertex"].index)
+            assert reason["reason"] == f"rule {rule}: charges of {bill} count"
+            await bring(context, bill, [])
+            assert (await costs(context, VISIBLE), await costs(context, SUPERSEDED)) == ([5, 7, 10], [])
+        finally:
+            warehouse.close()
+
+    asyncio.run(main())

@@ -86,7 +86,35 @@ BEGIN
     RAISE USING MESSAGE = CONCAT('two exports of one account would count twice: ', v_wrong);
   END IF;
 
-  -- Cost Explorer names the account that was asked, be it the payer or a member; other forms name the payer.
+  -- Cost Explorer names the account that was asked, be it the payer or a member, and beside it whose the charges are
+  -- (SubAccountId), as far as that is one account or the answer is by account.
+  SET v_wrong = (
+    SELECT MIN(CONCAT(
+      'of ', covering.account, IF(covering.member IS NULL, ', a payer by usage type, and ', ' and of its member '),
+      asked.account, ', period ', CAST(asked.period AS STRING)
+    ))
+    FROM (
+      SELECT DISTINCT BillingAccountId AS account, x_pipeline_run_date AS period
+      FROM raw_charges
+      WHERE source_format = 'aws_cost_explorer'
+    ) AS asked
+    JOIN (
+      SELECT DISTINCT BillingAccountId AS account, SubAccountId AS member, x_pipeline_run_date AS period
+      FROM raw_charges
+      WHERE source_format = 'aws_cost_explorer'
+    ) AS covering
+      ON covering.period = asked.period AND covering.account <> asked.account
+      AND COALESCE(covering.member, asked.account) = asked.account
+  );
+  IF v_wrong IS NOT NULL THEN
+    RAISE USING MESSAGE = CONCAT(
+      'the answers of Cost Explorer may count one account twice: ', v_wrong,
+      '. Load the payer alone, or with the detail linked_account beside accounts that are not its members; the rows of the',
+      ' other go from cloud_aws_billing_raw_daily with generic.bq_execute'
+    );
+  END IF;
+
+  -- Other forms name the payer.
   SET v_wrong = (
     SELECT MIN(CONCAT('account ', asked.account, ', period ', CAST(asked.period AS STRING)))
     FROM (

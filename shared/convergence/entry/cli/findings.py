@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from typing import Final
 
 _PLACES_MAX: Final = 5
-_FILE_PLACE: Final = re.compile(r"\S{1,300}?(?::\d{1,9}){1,2}: ")  # file:line:column
-_KEY_PATH: Final = re.compile(r"[\w.\[\]-]{1,300}: ")  # steps[0].config.x, or a step's id
+_FILE_PLACE: Final = re.compile(r"\A\S{1,300}?(?::\d{1,9}){1,2}: ")  # file:line:column
+_KEY_PATH: Final = re.compile(r"\A[\w.\[\]-]{1,300}: ")  # steps[0].config.x, or a step's id
 _VARYING: Final = re.compile(r"'[^']*'|\"[^\"]*\"|\d+")
 
 

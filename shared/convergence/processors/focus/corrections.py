@@ -70,7 +70,7 @@ def corrections(columns: Mapping[str, str], new: str, standing: str) -> str:
     """
     sides = " UNION ALL ".join(
         f"SELECT {', '.join(f'{alias}.{bigquery_name(name)}' for name in columns)}, {sign} AS x_sign,"
-        f" COALESCE({alias}.{OF_PERIOD}, DATE_TRUNC(DATE({alias}.BillingPeriodStart), MONTH)) AS x_of,"
+        f" {_of(alias)} AS x_of,"
         f" {_next(alias, 'starts')} AS x_start, {_next(alias, 'ends')} AS x_end,"
         f" {_next(alias, 'months')} AS x_month {rows}"
         for alias, sign, rows in (("t", 1, new), ("kept", -1, standing))
@@ -79,6 +79,22 @@ def corrections(columns: Mapping[str, str], new: str, standing: str) -> str:
     amounts = " OR ".join(f"COALESCE({_difference(name)}, 0) <> 0" for name in AMOUNTS)
     values = ", ".join(f"{_value(name, kind)} AS {bigquery_name(name)}" for name, kind in columns.items())
     return f"SELECT {values} FROM ({sides}) AS side GROUP BY {keys} HAVING {amounts}"
+
+
+def not_taken_back(names: str, rows: str, alias: str) -> str:
+    """Return the query of `names`, some of `KEYS`, of the costs that corrections have not taken back to nothing.
+
+    `rows`: FROM and WHERE of charges and their corrections, of this alias.
+    """
+    keys = ", ".join(f"{alias}.{name}" for name in KEYS)
+    amounts = " OR ".join(f"COALESCE(SUM({alias}.{name}), 0) <> 0" for name in AMOUNTS)
+    untouched = f"LOGICAL_AND({alias}.{OF_PERIOD} IS NULL)"
+    return f"SELECT {names} {rows} GROUP BY {_of(alias)}, {keys} HAVING {untouched} OR {amounts}"
+
+
+def _of(alias: str) -> str:
+    """Return the first day of the period that a charge is about."""
+    return f"COALESCE({alias}.{OF_PERIOD}, DATE_TRUNC(DATE({alias}.BillingPeriodStart), MONTH))"
 
 
 def _value(name: str, kind: str) -> str:

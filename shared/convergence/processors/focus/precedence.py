@@ -17,7 +17,7 @@ from convergence.config.files.models import Precedence
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.warehouse import Parameter, TableSchema
-from convergence.processors.focus.corrections import corrections, is_closed
+from convergence.processors.focus.corrections import OF_PERIOD, corrections, is_closed, not_taken_back
 
 SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
@@ -30,7 +30,8 @@ _DECLARED: Final = """declared AS (
     @since[OFFSET(n)] AS since, @until[OFFSET(n)] AS until
   FROM UNNEST(@providers) AS provider WITH OFFSET AS n
 )"""
-# For each rule, account and day (or month), the source that counts. `service` is empty where the sources name theirs.
+# For each rule, account and day (or month), the source that counts. `account` is empty where it is not known or not
+# compared, `service` where the sources name theirs.
 _COUNTING: Final = """counting AS (
   SELECT rule, account, service, unit, MIN(place) AS place
   FROM (
@@ -46,10 +47,10 @@ _COUNTING: Final = """counting AS (
   )
   GROUP BY rule, account, service, unit
 )"""
-# Charges that do not count: their provider, service, account (null: any) and days.
+# Charges that do not count: their provider, service, account and days.
 _LOSING: Final = """losing AS (
   SELECT source.provider, COALESCE(source.service, counting.service) AS service,
-    IF(source.by_account, counting.account, NULL) AS account,
+    source.by_account, counting.account,
     GREATEST(counting.unit, source.since) AS first_day,
     LEAST(IF(source.by_month, LAST_DAY(counting.unit, MONTH), counting.unit), source.until) AS last_day,
     CONCAT('rule ', source.rule, ': charges of ', winner.provider, ' count') AS reason
@@ -214,12 +215,29 @@ def _returning(what: Publication) -> str:
 
 def _losing(what: Publication) -> str:
     """Return WITH of the charges that do not count, once the source has published."""
-    key = "{0}.x_Provider AS provider, {0}.ServiceName AS service, {0}.BillingAccountId AS account"
+    key = "{0}.x_Provider AS provider, {0}.ServiceName AS service, {0}.BillingAccountId AS id"
     key += ", {0}.x_pipeline_run_date AS day"
-    claims = f"SELECT {key.format('t')} FROM {bigquery_name(what.candidates)} AS t WHERE {what.mine}"
-    for table in (what.table, SUPERSEDED):
-        claims += f" UNION ALL SELECT {key.format('kept')} FROM {_others(what, table)}"
-    return f"WITH {_DECLARED}, claims AS ({claims}), {_COUNTING}, {_LOSING}"
+    kept, others = key.format("kept"), _others(what, what.table)
+    # What corrections of a closed period have taken back is reported no longer. Only days that have any are summed up.
+    corrected = f"SELECT DISTINCT {kept} FROM {others} AND kept.{OF_PERIOD} IS NOT NULL"
+    is_corrected = (
+        "EXISTS (SELECT 1 FROM corrected WHERE corrected.provider = kept.x_Provider"
+        " AND corrected.service = kept.ServiceName AND corrected.id = kept.BillingAccountId"
+        " AND corrected.day = kept.x_pipeline_run_date)"
+    )
+    claims = (
+        f"SELECT {key.format('t')} FROM {bigquery_name(what.candidates)} AS t WHERE {what.mine}"
+        f" UNION ALL SELECT {kept} FROM {_others(what, SUPERSEDED)}"
+        f" UNION ALL SELECT {kept} FROM {others} AND NOT {is_corrected}"
+        f" UNION ALL SELECT * FROM ({not_taken_back(kept, f'FROM {others} AND {is_corrected}', 'kept')})"
+    )
+    of_accounts = f"SELECT DISTINCT provider, service, {_account('claim.id')} AS account, day FROM ({claims}) AS claim"
+    return f"WITH {_DECLARED}, corrected AS ({corrected}), claims AS ({of_accounts}), {_COUNTING}, {_LOSING}"
+
+
+def _account(account: str) -> str:
+    """Return an account without the path before it; empty where it is not known, or the org's slug stands in for it."""
+    return f"COALESCE(REGEXP_EXTRACT(LOWER(NULLIF({account}, @org_slug)), r'[^/]+$'), '')"
 
 
 def _others(what: Publication, table: str) -> str:
@@ -236,9 +254,11 @@ def _same(one: str, other: str) -> str:
 
 
 def _matches(alias: str) -> str:
+    # A charge that does not know its account loses to any; one that counts without knowing it beats no known account.
+    account = _account(f"{alias}.BillingAccountId")
     return (
         f"losing.provider = {alias}.x_Provider AND losing.service = {alias}.ServiceName"
-        f" AND (losing.account IS NULL OR losing.account = {alias}.BillingAccountId)"
+        f" AND (NOT losing.by_account OR {account} IN ('', losing.account))"
         f" AND {alias}.x_pipeline_run_date BETWEEN losing.first_day AND losing.last_day"
     )
 

@@ -12,7 +12,7 @@ from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
-from convergence.processors.focus import precedence
+from convergence.processors.focus import bills, precedence
 from convergence.processors.focus.closed import refuse_changes
 from convergence.processors.focus.corrections import closed_parameters
 from convergence.processors.focus.slices import Slice
@@ -32,6 +32,7 @@ async def publish(
     Charges that another source reports too count once (`precedence`). Those of closed billing periods stay: what
     differs is charged in an open one (`corrections`), unless the policy refuses it. Raises `PeriodClosed` then, for a
     period that was closed after the run began, and where another source's charge of a closed period would come or go.
+    Raises `StepFailed` for a bill that another raw table has as well (`bills`).
 
     `left_out`: a condition on candidates (of the alias t), with its parameters.
     """
@@ -40,6 +41,7 @@ async def publish(
     for name in (candidates, table):
         await context.warehouse.ensure_table(name)
     await context.warehouse.ensure_table(precedence.superseded(schemas, table))
+    await bills.refuse_second(context, candidates, table, chosen)
     periods = [period for period in await context.billing_periods() if period.status == "Closed"]
     corrects = bool(periods) and load_publication(context.configs_dir).late == "corrected"
     what = publication(candidates, table, columns, chosen, left_out, corrects=corrects)

@@ -18,6 +18,7 @@ from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.base import days
 from convergence.processors.focus.hierarchy import assign_hierarchy
+from convergence.processors.focus.precedence import SUPERSEDED
 from convergence.processors.focus.publish import publish
 from convergence.processors.focus.settings import CANDIDATES
 from convergence.processors.focus.slices import slice_of
@@ -25,13 +26,21 @@ from convergence.processors.genai.residuals import residual_rows
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 NAMES: Final = "focus_providers"
-# Raw rows of an account that another credential's charges are made of too. An account that is not known (the org's slug
-# stands there) is not compared.
+# Raw rows of an account that another credential's charges are made of too, whether these count or another source's do.
+# An account that is not known (the org's slug stands there) is not compared.
 TWICE_SQL: Final = """
 SELECT other.x_credential_id AS credential_id, other.BillingAccountId AS account_id,
   MIN(other.x_pipeline_run_date) AS first_day, MAX(other.x_pipeline_run_date) AS last_day
 FROM genai_cost_daily_unified AS mine
-JOIN cost_data_standard_1_3 AS other
+JOIN (
+  SELECT x_Provider, BillingAccountId, x_pipeline_run_date, x_SourceTable, x_SourceRowId, x_credential_id
+  FROM cost_data_standard_1_3
+  WHERE x_pipeline_run_date BETWEEN @first AND @last
+  UNION ALL
+  SELECT x_Provider, BillingAccountId, x_pipeline_run_date, x_SourceTable, x_SourceRowId, x_credential_id
+  FROM cost_data_superseded
+  WHERE x_pipeline_run_date BETWEEN @first AND @last
+) AS other
   ON other.x_Provider = mine.provider
   AND other.BillingAccountId = mine.billing_account_id
   AND other.x_pipeline_run_date = mine.x_pipeline_run_date
@@ -42,7 +51,6 @@ WHERE mine.provider = @provider
   AND mine.x_credential_id = @credential_id
   AND mine.x_pipeline_run_date BETWEEN @first AND @last
   AND mine.billing_account_id <> @org_slug
-  AND other.x_pipeline_run_date BETWEEN @first AND @last
   AND other.x_credential_id <> @credential_id
 GROUP BY credential_id, account_id
 ORDER BY credential_id, account_id
@@ -79,7 +87,7 @@ class FocusProcessor:
         options = settings(FocusSettings, step_config)
         table = table_of(step_config, self.fixed_table)
         procedure, tables = PROCEDURES[options.kind]
-        for name in (*tables, NAMES, "org_cost_tracking", CANDIDATES, self.fixed_table, table):
+        for name in (*tables, NAMES, "org_cost_tracking", CANDIDATES, SUPERSEDED, self.fixed_table, table):
             await context.warehouse.ensure_table(name)
         provider = options.provider or context.provider
         await self._load_names(provider, context)

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.focus.precedence import SUPERSEDED
 from convergence.processors.settings import Destination, Settings, settings, table_of
 
 PROCEDURE: Final = "sp_genai_consolidate_unified"
@@ -47,7 +48,7 @@ class UnifiedProcessor:
         """Return rows and cost by provider and currency."""
         settings(Settings, step_config)
         table = table_of(step_config, self.fixed_table)
-        for name in (*SOURCES, FOCUS, table):
+        for name in (*SOURCES, FOCUS, SUPERSEDED, table):
             await context.warehouse.ensure_table(name)
         texts = {
             "p_org_slug": context.org_slug,

@@ -1,7 +1,8 @@
 """`cloud.aws.cost_explorer`: the bill of AWS without a bucket → `cloud_aws_billing_raw_daily`, a month at a time.
 
-Of each month AWS is asked which kinds of charges there are, then for each kind by day, service and one more dimension:
-two are as many as a question may have. What the kinds cost must be what was found in their groups.
+Of each month AWS is asked which kinds of charges there are and of which accounts, then for each kind by day, service
+and one more dimension: two are as many as a question may have. What the kinds cost must be what was found in their
+groups.
 """
 
 from __future__ import annotations
@@ -88,7 +89,10 @@ class _Month:
         """Replace the month in `table`; return how many rows came, and how many are there now."""
         stage = context.warehouse.stage(table)
         rows, part, days = 0, 0, set[date]()
-        for kind, expected in (await record_types(api, self._month, self._end)).items():
+        kinds = await record_types(api, self._month, self._end)
+        accounts = set().union(*(whole.accounts for whole in kinds.values()))
+        member = next(iter(accounts)) if len(accounts) == 1 else None
+        for kind, whole in kinds.items():
             cost, count = Decimal(0), 0
             by = ("SERVICE", _DIMENSIONS[self._options.detail])
             pages = groups(
@@ -97,7 +101,7 @@ class _Month:
             async for page in pages:
                 delivered = {"delivery_id": context.run_id, "delivered_at": context.now()}
                 found = [
-                    {**row_of(group, kind, self._options.detail, self._account, self._currencies), **delivered}
+                    {**row_of(group, kind, self._options.detail, self._account, self._currencies, member), **delivered}
                     for group in page
                 ]
                 await stage.write(part, found)
@@ -109,10 +113,10 @@ class _Month:
                         self.cost.get(row["BillingCurrency"], Decimal(0)), row["BilledCost"]
                     )
                 count += len(found)
-            if abs(cost - expected) > _ROUNDED * (count + 1):
+            if abs(cost - whole.cost) > _ROUNDED * (count + whole.figures):
                 raise Transient(
-                    f"Cost Explorer: {kind} of {self._month:%Y-%m} costs {expected:f}, its groups {cost:f}: the figures"
-                    " changed while they were read"
+                    f"Cost Explorer: {kind} of {self._month:%Y-%m} costs {whole.cost:f}, its groups {cost:f}: the"
+                    " figures changed while they were read"
                 )
             rows += count
         await check_replacement(

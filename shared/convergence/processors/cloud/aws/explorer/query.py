@@ -6,11 +6,12 @@ Source: AWS Cost Management API reference, GetCostAndUsage (service model ce 201
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
+from convergence.domain.money import EXACT
 from convergence.errors import StepFailed
 from convergence.ports.aws_accounts import AwsApi
 from convergence.processors.cloud.aws.explorer.amounts import Amount, amount_of
@@ -67,12 +68,25 @@ async def groups(
     raise StepFailed(f"{SERVICE} has more than {PAGES_MAX:,} pages for {first} to {end}; nothing was loaded")
 
 
-async def record_types(api: AwsApi, first: date, end: date) -> dict[str, Decimal]:
-    """Return what kinds of charges there are, in AWS's words, and what each costs in all."""
-    found: dict[str, Decimal] = {}
-    async for page in groups(api, first, end, by=("RECORD_TYPE",), metrics=(COST,)):
+@dataclass(slots=True)
+class Whole:
+    """What a kind of charges costs in all: the sum of so many figures, each rounded on its own, of these accounts."""
+
+    cost: Decimal = Decimal(0)
+    figures: int = 0
+    accounts: set[str] = field(default_factory=set)
+
+
+async def record_types(api: AwsApi, first: date, end: date) -> dict[str, Whole]:
+    """Return what kinds of charges there are, in AWS's words, what each costs in all, and whose charges they are."""
+    found: dict[str, Whole] = {}
+    async for page in groups(api, first, end, by=("RECORD_TYPE", "LINKED_ACCOUNT"), metrics=(COST,)):
         for group in page:
-            found[group.keys[0]] = found.get(group.keys[0], Decimal(0)) + group.amounts[COST].number
+            kind, account = group.keys
+            whole = found.setdefault(kind, Whole())
+            whole.cost = EXACT.add(whole.cost, group.amounts[COST].number)
+            whole.figures += 1
+            whole.accounts.add(account)
     return found
 
 

@@ -19,9 +19,12 @@ SOURCE_FORMAT: Final = "aws_cost_explorer"
 Detail = Literal["usage_type", "linked_account"]
 
 
-def row_of(group: Group, record_type: str, detail: Detail, account: str, currencies: frozenset[str]) -> Row:
+def row_of(
+    group: Group, record_type: str, detail: Detail, account: str, currencies: frozenset[str], member: str | None = None
+) -> Row:
     """Return the row of a group of the keys SERVICE and `detail`.
 
+    `account` was asked; `member` is the only account that it has charges of, None where there are several.
     `currencies`: those that the bill may be in; none: any. Raises `StepFailed` for another one, or one that is not in
     ISO 4217.
     """
@@ -55,7 +58,7 @@ def row_of(group: Group, record_type: str, detail: Detail, account: str, currenc
         "ConsumedUnit": quantity.unit if counted else None,
         "ServiceName": service,
         "ServiceCategory": category_of(service),
-        "SubAccountId": second if detail == "linked_account" else None,
+        "SubAccountId": second if detail == "linked_account" else member,
         "source_format": SOURCE_FORMAT,
         "line_type": record_type,
         "product_code": service,
