@@ -13,7 +13,7 @@ from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Denied
-from convergence.ports.warehouse import Scope, Statement
+from convergence.ports.warehouse import Lineage, Scope, Statement
 from tests.contract.log_events import CONFIGS, SteppedClock, an_event
 
 Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
@@ -78,6 +78,25 @@ def test_an_org_sees_its_own_rows_once(run: Callable[..., None]) -> None:
             await warehouse.query(
                 Statement("SELECT * FROM organizations.org_meta_step_logs", scope=Scope(dataset="acme_prod"))
             )
+
+    run(body)
+
+
+def test_an_org_sees_what_its_runs_wrote_beside_the_events(run: Callable[..., None]) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        for number, org in ((1, "acme"), (2, "beta")):
+            sink.accept([an_event(number, org=org)])
+        await sink.flush()
+        sql = "INSERT INTO organizations.org_meta_step_logs (run_id, step_id, status) VALUES ('own', 'note', 'started')"
+        lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="r2", ingested_at=clock.now())
+        scope = Scope(dataset="acme_prod", writable=True, lineage=lineage)
+        for number in (1, 2):
+            await warehouse.query(Statement(sql, scope=scope, job_id=f"j{number}"))
+        assert [row["run_id"] for row in await steps(warehouse, "acme")] == ["own", "own", "r1"]
+        assert [row["run_id"] for row in await steps(warehouse, "beta")] == ["r1"]
+        sink.accept([an_event(3)])
+        await sink.flush()
+        assert len(await steps(warehouse, "acme")) == 4
 
     run(body)
 

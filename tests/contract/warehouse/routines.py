@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from convergence.ports.warehouse import Lineage, Routine, Scope
+from convergence.config.files.table_schema import with_lineage
+from convergence.ports.warehouse import Column, Lineage, Routine, Scope, TableSchema
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LINEAGE = Lineage(org_slug="acme", pipeline_id="acme-p", credential_id="c1", run_id="r1", ingested_at=NOW)
+NOTES = TableSchema("notes", with_lineage((Column("note", "STRING"),)))
 SCOPE = Scope(dataset="acme_prod", writable=True, lineage=LINEAGE)
 
 

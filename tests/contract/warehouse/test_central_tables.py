@@ -4,19 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from convergence.config.files.table_schema import with_lineage
 from convergence.ports.warehouse import Column, ProcedureCall, Statement, TableSchema, Warehouse
-from tests.contract.warehouse.routines import SCOPE, a_routine
+from tests.contract.warehouse.routines import NOTES, SCOPE, a_routine
 from tests.contract.warehouse.world import Body, a_lineage, a_load
 
-OWNER = Column("x_org_slug", "STRING")
-LINEAGE = [
-    *(Column(name, "STRING") for name in ("x_pipeline_id", "x_credential_id", "x_run_id")),
-    Column("x_pipeline_run_date", "DATE"),
-    Column("x_ingested_at", "TIMESTAMP"),
-    Column("x_ingestion_date", "DATE"),
-]
-PROFILES = TableSchema("org_profiles", (Column("plan", "STRING"), OWNER, *LINEAGE), partition_by=None)
-NOTES = TableSchema("notes", (Column("note", "STRING"), OWNER, *LINEAGE))
+PROFILES = TableSchema("org_profiles", with_lineage((Column("plan", "STRING"),)), partition_by=None)
 QUERIES = [
     "SELECT plan FROM organizations.org_profiles WHERE x_org_slug = 'globex' OR TRUE",
     "WITH org_profiles AS (SELECT 'own' AS plan) SELECT o.plan FROM organizations.org_profiles AS o, org_profiles",

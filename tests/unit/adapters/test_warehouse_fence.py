@@ -267,6 +267,8 @@ def test_an_org_reads_its_own_log_only(world: World) -> None:
         "CREATE OR REPLACE VIEW acme_dev.org_meta_step_logs AS SELECT * FROM globex_dev.org_meta_step_logs",
         "CREATE OR REPLACE VIEW acme_dev.ORG_meta_step_logs AS SELECT * FROM globex_dev.org_meta_step_logs",
         "ALTER TABLE acme_dev.own RENAME TO org_meta_step_logs",
+        "ALTER TABLE acme_dev.own RENAME TO org_meta_step_logs_written",
+        "CREATE TABLE acme_dev.org_meta_step_logs_Written (event_id BIGINT)",
     ):
         with pytest.raises(Denied):
             world.inside(sql)

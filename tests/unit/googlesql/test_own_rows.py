@@ -96,6 +96,13 @@ def test_the_rest_of_the_text_stays() -> None:
         "MERGE INTO organizations.org_profiles USING usage ON FALSE WHEN MATCHED THEN DELETE",
         "TRUNCATE TABLE organizations.org_profiles",
         "DROP TABLE organizations.org_profiles",
+        "TRUNCATE TABLE organizations.org_meta_step_logs",
+        "DROP TABLE organizations.org_meta_step_logs",
+        "ALTER TABLE organizations.org_meta_step_logs ADD COLUMN a INT64",
+        "CREATE OR REPLACE TABLE organizations.org_meta_step_logs AS SELECT 1 AS a",
+        "CREATE OR REPLACE TABLE org_meta_step_logs_written AS SELECT 1 AS a",
+        "DROP TABLE acme_prod.ORG_meta_step_logs_written",
+        "INSERT INTO `other.organizations.org_meta_step_logs` (run_id) VALUES ('a')",
     ],
 )
 def test_what_cannot_be_kept_to_the_orgs_rows_is_refused(sql: str) -> None:
@@ -132,6 +139,37 @@ def test_a_log_of_each_orgs_own_dataset_is_meant(sql: str, sent: str, writes: bo
     assert applied(sql, touched.own_rows) == sent.format(own="`demo.acme_prod.org_meta_dq_results`")
     assert (touched.writes if writes else touched.reads) == {log}
     assert "organizations" not in {table.db for table in tree.find_all(exp.Table)}
+
+
+@pytest.mark.parametrize(
+    ("sql", "sent"),
+    [
+        (
+            "INSERT INTO organizations.org_meta_step_logs (run_id) VALUES ('a')",
+            "INSERT INTO {own} (run_id) VALUES ('a')",
+        ),
+        (
+            "UPDATE `demo.organizations.org_meta_step_logs` SET status = 'x' WHERE org_meta_step_logs.run_id = 'a'",
+            "UPDATE {own} AS `org_meta_step_logs` SET status = 'x' WHERE org_meta_step_logs.run_id = 'a'",
+        ),
+        (
+            "DELETE FROM organizations.org_meta_step_logs l WHERE l.run_id IN"
+            " (SELECT run_id FROM organizations.org_meta_step_logs)",
+            "DELETE FROM {own} l WHERE l.run_id IN (SELECT run_id FROM (SELECT * FROM (SELECT * FROM"
+            " `demo.organizations.org_meta_step_logs` WHERE x_org_slug = 'acme')"
+            " UNION ALL BY NAME SELECT * FROM {own}) AS `org_meta_step_logs`)",
+        ),
+    ],
+)
+def test_a_log_of_the_engine_is_written_beside_it(sql: str, sent: str) -> None:
+    tree, touched = check_statement(sql, SCOPE, project="demo")
+    written = ("acme_prod", "org_meta_step_logs_written")
+    assert applied(sql, touched.own_rows) == sent.format(own="`demo.acme_prod.org_meta_step_logs_written`")
+    assert touched.writes == {written}
+    of_central = "organizations" in {table.db for table in tree.find_all(exp.Table)}
+    assert of_central == (written in touched.reads) == (("organizations", "org_meta_step_logs") in touched.reads)
+    with pytest.raises(Denied):
+        check_statement(sql, replace(SCOPE, writable=False), project="demo")
 
 
 def test_a_log_of_an_org_is_not_written_by_a_read_nor_meant_without_a_run() -> None:

@@ -11,7 +11,7 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.domain.hierarchy import Hierarchy, Node
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest
-from convergence.ports.warehouse import Parameter, Scope, Statement
+from convergence.ports.warehouse import Lineage, Parameter, Scope, Statement
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.hierarchies import store_hierarchy
 from tests.bench import engine
@@ -50,6 +50,8 @@ BEGIN
     rows_checked, rows_failed, checked_at, x_pipeline_run_date)
   VALUES ('plan', 'custom_sql', 'org_profiles', 'passed', 'warn', 'call_notes', 1, 0, CURRENT_TIMESTAMP(),
     CURRENT_DATE());
+  INSERT INTO organizations.org_meta_step_logs (run_id, step_id, status) VALUES (v_plan, 'note', 'started');
+  UPDATE organizations.org_meta_step_logs SET status = 'noted' WHERE step_id IN ('note', 'transform_plans');
   INSERT INTO acme_plans_daily_raw (org_slug, name, x_pipeline_run_date)
   VALUES ('procedure', v_plan, CURRENT_DATE());
 END;
@@ -99,6 +101,15 @@ def test_a_run_reads_its_orgs_documents_as_they_are(tmp_path: Path) -> None:
                 logged = "SELECT x_org_slug FROM org_meta_dq_results"
                 logs = await services.warehouse.query(Statement(logged, scope=Scope(dataset=f"{slug}_dev")))
                 assert logs.rows == [{"x_org_slug": slug}]
+                noted = "SELECT run_id, x_run_id FROM organizations.org_meta_step_logs WHERE status = 'noted'"
+                lineage = Lineage(
+                    org_slug=slug, pipeline_id="", credential_id="", run_id="", ingested_at=services.clock.now()
+                )
+                notes = await services.warehouse.query(
+                    Statement(noted, scope=Scope(dataset=f"{slug}_dev", lineage=lineage))
+                )
+                plan = "globexsecret" if slug == "globex" else "org0pro"
+                assert notes.rows == [{"run_id": plan, "x_run_id": run.run_id}]
                 sql = (
                     "SELECT org_slug, daily_used, name, digits, credentials, sealed, file, is_month, team"
                     " FROM acme_plans_daily_raw ORDER BY 1"

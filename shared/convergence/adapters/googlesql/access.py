@@ -8,10 +8,10 @@ from typing import Final
 from sqlglot import exp
 
 from convergence.adapters.googlesql.edits import Edit
-from convergence.adapters.googlesql.own_rows import is_central, is_own_log, keep_own_rows, use_own_log
+from convergence.adapters.googlesql.own_rows import is_central, is_own_log, keep_own_rows, use_own_log, use_written_log
 from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
 from convergence.errors import Denied, StepFailed
-from convergence.ports.warehouse import SHARED_DATASET, Scope
+from convergence.ports.warehouse import SHARED_DATASET, WRITTEN_LOGS, Scope
 
 QUERIES: Final = (exp.Query,)
 WRITES: Final = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
@@ -69,12 +69,18 @@ def check_access(tree: exp.Expr, scope: Scope, *, project: str, temporary: froze
             _refuse_other_project(table, project)
             own_rows.append(use_own_log(table, scope, project))
         is_target = any(table is target for target in targets)
-        if not is_target and is_central(table, scope):
+        if is_central(table, scope):
             _refuse_other_project(table, project)
-            central.add((SHARED_DATASET, table.name))
-            own_rows.append(keep_own_rows(tree, table, scope, project))
-            continue
+            if is_target:
+                own_rows.append(use_written_log(tree, table, scope, project))
+            else:
+                central.add((SHARED_DATASET, table.name))
+                reads |= {(scope.dataset, WRITTEN_LOGS[table.name])} if table.name in WRITTEN_LOGS else set()
+                own_rows.append(keep_own_rows(tree, table, scope, project))
+                continue
         dataset = "" if is_temporary else _dataset(table, scope, project)
+        if is_target and dataset and isinstance(tree, DEFINITIONS) and table.name.lower() in WRITTEN_LOGS.values():
+            raise Denied(f"{dataset}.{table.name} is made for the log: a run changes its rows only.")
         (writes if is_target else reads).add((dataset, table.name))
     _check_datasets(reads | views, writes, scope)
     reads |= central

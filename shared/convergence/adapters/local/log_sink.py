@@ -162,8 +162,8 @@ class LogSink:
             job.execute(statement("log_steps"), {"at": at})
             job.execute(statement("log_audit"), {"at": at})
             orgs = {str(row[0]) for row in job.execute(statement("log_orgs")).fetchall()} - self._orgs
-            for org in orgs:
-                self._show(job, org)
+        for org in orgs:
+            self._show(job, org)
         self._orgs |= orgs
 
     def _show(self, job: Job, org: str) -> None:
@@ -171,7 +171,17 @@ class LogSink:
         if not _ORG.fullmatch(org):
             return  # an unknown org: its rows are visible to the operator only
         dataset = self._dataset_of(org)
+        for table in self._tables:
+            if table.written is not None:
+                tables.ensure_table(job, dataset, table.written)
+        with job.transaction():
+            self._create_views(job, org, dataset)
+
+    def _create_views(self, job: Job, org: str, dataset: str) -> None:
         tables.ensure_dataset(job, dataset)
         for table in self._tables:
             names = {"table": duckdb_name(dataset, table.name), "source": duckdb_name(SHARED_DATASET, table.name)}
-            job.execute(statement("log_view", **names, org=quoted(org)))
+            added = ""
+            if table.written is not None:  # rows of the org's own statements, which have no event
+                added = f"\nUNION ALL BY NAME SELECT * FROM {duckdb_name(dataset, table.written.name)}"  # noqa: S608
+            job.execute(statement("log_view", **names, org=quoted(org), written=added))

@@ -12,7 +12,7 @@ from convergence.engine.services import Services, dataset_of
 from convergence.engine.step.central_queue import execution_queue, scheduled_runs
 from convergence.engine.store import usage_path
 from convergence.errors import ConfigErrors, NotFound
-from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, Lineage, Load, Row
+from convergence.ports.warehouse import OWN_LOGS, SHARED_DATASET, WRITTEN_LOGS, Lineage, Load, Row
 from convergence.tenants.api_keys import ApiKeyStore
 from convergence.tenants.hierarchies import read_hierarchy
 
@@ -20,11 +20,17 @@ Rows = Callable[[Services, str], Awaitable[list[Row]]]
 
 
 async def mirror(services: Services, org: str, texts: Iterable[str]) -> None:
-    """Renew the org's rows of the central tables that one of the texts names; make its own logs that they name."""
+    """Renew the org's rows of the central tables that one of the texts names; make the logs that they name."""
     text = "\n".join(texts)
     for name in OWN_LOGS:
         if name in text:
             await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(name))
+    for name in WRITTEN_LOGS:
+        if name in text:
+            log = services.schemas.get(name)
+            assert log.written is not None, "it is one of WRITTEN_LOGS"
+            await services.warehouse.ensure_table(SHARED_DATASET, log)
+            await services.warehouse.ensure_table(dataset_of(services, org), log.written)
     for name, rows_of in MIRRORED.items():
         if name in text:
             await _replace(services, org, name, await rows_of(services, org))

@@ -30,6 +30,10 @@ CENTRAL_TABLES: Final = frozenset(
 )
 # Tables of each org's own dataset that a run may also call by the name of the shared one.
 OWN_LOGS: Final = frozenset({"org_cost_tracking", "org_meta_dq_results", "org_meta_quarantine_rows"})
+# Central logs that runs may also write: what they write is in a table of the org's own dataset, by this name.
+WRITTEN_LOGS: Final[Mapping[str, str]] = {
+    name: f"{name}_written" for name in ("org_meta_pipeline_runs", "org_meta_step_logs")
+}
 LINEAGE_COLUMNS: Final = (
     "x_org_slug",
     "x_pipeline_id",
@@ -91,6 +95,14 @@ class TableSchema:
         columns = tuple(each for each in self.columns if each.name in (*self.current_by, *LINEAGE_COLUMNS))
         relaxed = tuple(replace(each, mode="NULLABLE", description="") for each in columns)
         return TableSchema(f"{self.name}_reads", relaxed, "Which pipeline read which day, and when", partition_by=None)
+
+    @property
+    def written(self) -> TableSchema | None:
+        """The table in an org's dataset of the rows that its runs add to this log; None where they may add none."""
+        if self.name not in WRITTEN_LOGS:
+            return None
+        relaxed = tuple(replace(column, mode="NULLABLE") for column in self.columns)
+        return TableSchema(WRITTEN_LOGS[self.name], relaxed, f"Rows that runs of the org added to {self.name}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,7 +8,7 @@ from typing import Final
 
 from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.domain.sql_names import bigquery_name
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage, Parameter
+from convergence.ports.warehouse import LINEAGE_COLUMNS, WRITTEN_LOGS, Lineage, Parameter
 
 DECLARED: Final = (
     "DECLARE convergence_rows STRUCT<foreign_rows INT64, dateless_rows INT64, first_date DATE, last_date DATE>;"
@@ -18,6 +18,11 @@ DECLARED: Final = (
 REFUSED_STAYS: Final = "IF convergence_refused IS NOT NULL THEN RAISE USING MESSAGE = convergence_refused; END IF;"
 _OF_RUN: Final = "(x_run_id = @convergence_run OR x_run_id IS NULL)"
 _MISSING: Final = " OR ".join(f"{name} IS NULL" for name in LINEAGE_COLUMNS if name != "x_pipeline_run_date")
+_DATES: Final = "x_pipeline_run_date BETWEEN convergence_rows.first_date AND convergence_rows.last_date"
+_DAY_OF_LOG: Final = (
+    ", x_pipeline_run_date = COALESCE(x_pipeline_run_date, @convergence_day)",
+    f"({_DATES} OR x_pipeline_run_date IS NULL)",
+)
 
 
 async def with_lineage(tables: Tables, written: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -40,11 +45,18 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
     for dataset, name in tables:
         table = bigquery_name(project, dataset, name)
         where = f"convergence: {dataset}.{name}: "
+        is_log = name in WRITTEN_LOGS.values()  # what a run notes is of the day it notes it
         foreign = f" rows have another x_org_slug than '{lineage.org_slug}'. Nothing was written."
         dateless = (
             " rows have no x_pipeline_run_date. Set it to the row's data date:"
             " it decides which rows a later run replaces. Nothing was written."
         )
+        refuse_dateless = (
+            "IF convergence_rows.dateless_rows > 0 THEN SET convergence_refused ="
+            f" CONCAT({_quoted(where)}, CAST(convergence_rows.dateless_rows AS STRING), {_quoted(dateless)}); END IF;"
+        )
+        day, dates = _DAY_OF_LOG if is_log else ("", _DATES)
+        missing = f"{_MISSING} OR x_pipeline_run_date IS NULL" if is_log else _MISSING
         lines += [
             "SET convergence_rows = (SELECT STRUCT("
             "COUNTIF(x_org_slug <> @convergence_org) AS foreign_rows,"
@@ -53,16 +65,14 @@ def lineage_statements(project: str, tables: Iterable[tuple[str, str]], lineage:
             f" MAX(IF({_OF_RUN}, x_pipeline_run_date, NULL)) AS last_date) FROM {table});",
             "IF convergence_rows.foreign_rows > 0 THEN SET convergence_refused ="
             f" CONCAT({_quoted(where)}, CAST(convergence_rows.foreign_rows AS STRING), {_quoted(foreign)}); END IF;",
-            "IF convergence_rows.dateless_rows > 0 THEN SET convergence_refused ="
-            f" CONCAT({_quoted(where)}, CAST(convergence_rows.dateless_rows AS STRING), {_quoted(dateless)}); END IF;",
+            *([] if is_log else [refuse_dateless]),
             REFUSED_STAYS,
             f"UPDATE {table} SET x_run_id = @convergence_run, x_org_slug = @convergence_org,"
             " x_pipeline_id = COALESCE(x_pipeline_id, @convergence_pipeline),"
             " x_credential_id = COALESCE(x_credential_id, @convergence_credential),"
             " x_ingested_at = COALESCE(x_ingested_at, @convergence_at),"
-            " x_ingestion_date = COALESCE(x_ingestion_date, @convergence_day)"
-            " WHERE x_pipeline_run_date BETWEEN convergence_rows.first_date AND convergence_rows.last_date"
-            f" AND {_OF_RUN} AND ({_MISSING});",
+            f" x_ingestion_date = COALESCE(x_ingestion_date, @convergence_day){day}"
+            f" WHERE {dates} AND {_OF_RUN} AND ({missing});",
         ]
     return lines
 

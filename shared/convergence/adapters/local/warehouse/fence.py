@@ -18,7 +18,7 @@ from convergence.adapters.local.warehouse.job import Answer, Job
 from convergence.adapters.local.warehouse.lexer import name_of, words_of
 from convergence.adapters.local.warehouse.plan import Scan, scans_of
 from convergence.errors import Denied
-from convergence.ports.warehouse import CENTRAL_TABLES, SHARED_DATASET
+from convergence.ports.warehouse import CENTRAL_TABLES, SHARED_DATASET, WRITTEN_LOGS
 
 # The words before the target of each kind of statement that may run. TRUNCATE is a DELETE for DuckDB.
 _LEADING: Final[Mapping[str, frozenset[str]]] = {
@@ -116,7 +116,7 @@ def _refuse_names_of_logs(job: Job, names: set[str]) -> None:
     DuckDB's plan of CREATE VIEW does not show what the view reads.
     """
     logs = {name for (name,) in job.execute(_LOGS, {"dataset": SHARED_DATASET}).fetchall()}
-    if taken := names & logs:
+    if taken := names & logs.union(WRITTEN_LOGS.values()):
         raise Denied(f"{min(taken)} is the name of a log; give the table or view another one.")
 
 

@@ -10,7 +10,7 @@ from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import statement
 from convergence.adapters.local.warehouse.tables import stored_columns
 from convergence.errors import StepFailed
-from convergence.ports.warehouse import LINEAGE_COLUMNS, Lineage
+from convergence.ports.warehouse import LINEAGE_COLUMNS, WRITTEN_LOGS, Lineage
 
 
 def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) -> None:
@@ -20,13 +20,16 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
     they name: a statement may set that column too.
 
     Raises:
-        StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which cannot be derived.
+        StepFailed: a row belongs to another org, or has no x_pipeline_run_date, which can only be derived for logs.
     """
     for dataset, table in sorted(written):
         if not dataset or not set(LINEAGE_COLUMNS) <= set(stored_columns(job, dataset, table)):
             continue
         words = {"table": duckdb_name(dataset, table)}
         run = {"org": lineage.org_slug, "run": lineage.run_id}
+        day = lineage.ingested_at.astimezone(UTC).date()
+        if table in WRITTEN_LOGS.values():  # what a run notes is of the day it notes it
+            job.execute(statement("lineage_today", **words), {"run": lineage.run_id, "day": day})
         found = job.execute(statement("lineage_check", **words), run).fetchone()
         foreign, dateless, missing = found or (0, 0, 0)
         if foreign:
@@ -41,5 +44,4 @@ def set_lineage(job: Job, written: Iterable[tuple[str, str]], lineage: Lineage) 
             )
         if missing:
             values = {"pipeline": lineage.pipeline_id, "credential": lineage.credential_id, "at": lineage.ingested_at}
-            values["day"] = lineage.ingested_at.astimezone(UTC).date()
-            job.execute(statement("lineage_fill", **words), run | values)
+            job.execute(statement("lineage_fill", **words), {**run, **values, "day": day})

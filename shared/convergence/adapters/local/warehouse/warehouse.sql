@@ -213,7 +213,7 @@ FROM event WHERE starts_with(type, 'audit.');
 
 -- name: log_view
 CREATE OR REPLACE VIEW {table} AS SELECT * FROM {source} WHERE x_org_slug = {org}
-QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY x_ingested_at) = 1;
+QUALIFY row_number() OVER (PARTITION BY event_id ORDER BY x_ingested_at) = 1{written};
 
 -- name: routine_stored
 INSERT OR REPLACE INTO _convergence.routines VALUES ($name, $digest, $source, $definition);
@@ -233,6 +233,10 @@ SELECT count_if(x_org_slug <> $org), count_if((x_run_id = $run OR x_run_id IS NU
     AND (x_run_id IS NULL OR x_org_slug IS NULL OR x_pipeline_id IS NULL OR x_credential_id IS NULL
       OR x_ingested_at IS NULL OR x_ingestion_date IS NULL))
 FROM {table};
+
+-- name: lineage_today
+UPDATE {table} SET x_pipeline_run_date = $day
+WHERE x_pipeline_run_date IS NULL AND (x_run_id = $run OR x_run_id IS NULL);
 
 -- name: lineage_fill
 UPDATE {table} SET
