@@ -11,7 +11,7 @@ from typing import IO, Final
 
 from convergence.errors import SchemaMismatch, did_you_mean
 from convergence.ports.column_values import type_name
-from convergence.ports.http.json_text import has_long_number, quote_long_numbers
+from convergence.ports.http.json_text import has_long_number, quote_long_numbers, twin_key
 from convergence.ports.warehouse import LINEAGE_COLUMNS, BadRow, Column, RowFile, TableSchema
 from convergence.ports.warehouse.files import COLUMNS_MAX, FileFormat
 
@@ -61,6 +61,16 @@ def keep_digits(file: RowFile) -> None:
             for piece in _pieces(lines):
                 out.write(quote_long_numbers(piece) if has_long_number(piece) else piece)
     exact.replace(file.path)
+
+
+def refuse_twins(file: RowFile) -> None:
+    """Raise `SchemaMismatch` for a record of NDJSON with a key that appears twice: one of its values would be lost."""
+    if file.format is not FileFormat.NDJSON:
+        return
+    with file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if (key := twin_key(line)) is not None:
+                raise SchemaMismatch(f"{file.name}: line {number}: the key {key[:100]!r} appears twice in one object.")
 
 
 def _pieces(lines: IO[bytes]) -> Iterator[bytes]:

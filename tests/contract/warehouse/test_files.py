@@ -336,6 +336,26 @@ def test_rows_are_kept_whole_with_all_digits(run: Run, tmp_path: Path, place: in
     run(body)
 
 
+@pytest.mark.parametrize("whole", [False, True], ids=["columns", "records"])
+@pytest.mark.parametrize(
+    "twins", ['{"id": 2, "cost": 1, "cost": 2}', '{"id": 2, "cost": 1, "note": [{"a" :1, "b": "\\":", "a": 2}]}']
+)
+def test_a_key_that_is_there_twice_is_refused(
+    run: Run, bills: TableSchema, tmp_path: Path, a_file: Any, twins: str, whole: bool
+) -> None:
+    """A reader would keep one of the values, and say nothing."""
+    (tmp_path / "records.json").write_text(RECORDS)
+    table = load_table_schema(tmp_path / "records.json") if whole else bills
+    text = '{"id": 1, "cost": 1, "note": "\\"a\\": 1"}\n\n' + twins + "\n"
+    file = a_file(text, format=FileFormat.NDJSON, whole="record" if whole else "")
+
+    async def body(warehouse: Warehouse) -> None:
+        with pytest.raises(SchemaMismatch, match=f"line 3: the key '{'cost' if 'note' not in twins else 'a'}'"):
+            await warehouse.stage("acme_prod", table, "s").write_file(0, file)
+
+    run(body)
+
+
 def test_digits_of_json_numbers_are_kept_in_columns(run: Run, bills: TableSchema, a_file: Any) -> None:
     text = '{"id": 1, "cost": 12345678901.123456789012345678}\n{"id": 9007199254740993, "cost": 0.1}\n'
     file = a_file(text, format=FileFormat.NDJSON)

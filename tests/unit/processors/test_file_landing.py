@@ -136,6 +136,15 @@ def test_what_cannot_be_read_changes_nothing(world: FileWorld, data: str, said: 
     assert said in refused(world, {"mode": "infer"}, config={"columns": {"x": "a"}})
 
 
+@pytest.mark.parametrize("mode", ["infer", "raw"])
+def test_a_record_with_a_key_twice_loses_neither_value(world: FileWorld, mode: str) -> None:
+    world.put("things/a.ndjson", '{"id": 1, "o": {"a": ":", "b": "x\\": y"}}\n')
+    run(world, {"mode": mode})
+    world.put("things/a.ndjson", '{"id": 1}\n{"id": 2, "o": {"a": 1, "a": 2}}\n')
+    assert "line 2: the key 'a' appears twice in one object" in refused(world, {"mode": mode})
+    assert world.rows("SELECT COUNT(*) FROM acme_things_raw") == [(1,)]
+
+
 @pytest.mark.parametrize(
     ("schema", "config", "said"),
     [

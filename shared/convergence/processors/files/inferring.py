@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.column_values import day_of
-from convergence.ports.http.json_text import read_json
+from convergence.ports.http.json_text import read_json, twin_key
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import BadRow, FileFormat, LoadResult, Row, RowFile, StagedFile, TableSchema
 from convergence.processors.files.settings import FileSettings
@@ -144,6 +144,8 @@ def _lines(file: RowFile) -> Iterator[dict[str, Any]]:
                 raise StepFailed(f"{file.name}: line {number}: this is not JSON") from error
             if not isinstance(found, dict):
                 raise StepFailed(f"{file.name}: line {number}: this is not a JSON object")
+            if (key := twin_key(line)) is not None:
+                raise StepFailed(f"{file.name}: line {number}: the key {key[:100]!r} appears twice in one object")
             yield found
 
 

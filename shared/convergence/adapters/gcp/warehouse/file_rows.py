@@ -26,6 +26,7 @@ from convergence.adapters.row_files import (
     other_name,
     problem_of,
     refuse,
+    refuse_twins,
     staged_by,
 )
 from convergence.domain.sql_names import bigquery_name
@@ -86,6 +87,7 @@ class FileRows:
         """Add the rows that fit to the table `into`. Raises `SchemaMismatch` as the port says."""
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
+        refuse_twins(file)
         keep_digits(file)
         names = _names(file)
         await self._tables.drop(self._dataset, self._raw)

@@ -21,7 +21,17 @@ from convergence.adapters.local.warehouse.errors import plain_message
 from convergence.adapters.local.warehouse.file_values import Value, as_json, as_text, inside_of, value_of
 from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
-from convergence.adapters.row_files import Fed, csv_header, feed, keep_digits, lines_of, other_name, refuse, staged_by
+from convergence.adapters.row_files import (
+    Fed,
+    csv_header,
+    feed,
+    keep_digits,
+    lines_of,
+    other_name,
+    refuse,
+    refuse_twins,
+    staged_by,
+)
 from convergence.errors import SchemaMismatch
 from convergence.ports.warehouse import BadRow, Column, FileFormat, RowFile, StagedFile, TableSchema
 from convergence.ports.warehouse.files import COLUMNS_MAX, CONTENT_MAX, DAYS_MAX
@@ -62,6 +72,7 @@ def stage_file(job: Job, file: RowFile, table: TableSchema, chunk: Path) -> Stag
     try:
         if file.path.stat().st_size == 0:
             return StagedFile((), 0)
+        refuse_twins(file)
         keep_digits(file)
         plan = _plan(job, file, table)
         bad: list[BadRow] = []
