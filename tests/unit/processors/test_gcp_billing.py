@@ -275,6 +275,9 @@ def test_the_bill_counts_whichever_llm_pipeline_ran_before_or_after_it(tmp_path:
         await here.good("cloud/gcp/cost/billing", **asks(here), **days(date(2026, 10, 4), date(2026, 10, 4)))
         assert await counting() == {"gcp: Compute Engine": 17, "gcp: Gemini API": 8}
         assert await here.rows("SELECT SUM(BilledCost) AS cost FROM cost_data_superseded") == [{"cost": 6}]
+        # The table of LLM providers keeps the pipeline's own figures, which are still compared with its charges.
+        await here.good("genai/unified/consolidate", **day)
+        assert await here.rows("SELECT SUM(cost) AS cost FROM genai_usage_cost_daily_unified") == [{"cost": 6}]
 
     in_installation(tmp_path, work)
 
