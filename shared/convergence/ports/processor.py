@@ -294,6 +294,13 @@ class Context(Mapping[str, Any]):
     def credentials(self) -> Credentials:
         """The org's stored credentials."""
 
+    @abstractmethod
+    async def of_provider(self, provider: str) -> Context:
+        """Return the context for a part of the step's work that is of this provider: rows get its credential.
+
+        It is the same one where the run has a credential, or the org none of this provider.
+        """
+
     @property
     @abstractmethod
     def accounts(self) -> Accounts:

@@ -249,6 +249,9 @@ class WorldContext(Context):
     def logger(self) -> logging.LoggerAdapter[logging.Logger]:
         return logging.LoggerAdapter(logging.getLogger("tests"))
 
+    async def of_provider(self, provider: str) -> Context:
+        return self
+
     @property
     def warehouse(self) -> Any:
         return self._warehouse

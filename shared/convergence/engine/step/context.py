@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from datetime import date, datetime
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +22,7 @@ from convergence.engine.step.effects import idempotency_key
 from convergence.engine.step.google_accounts import StepAccounts
 from convergence.engine.step.objects import StepObjects
 from convergence.engine.step.redact import RedactingLogger
-from convergence.engine.step.secrets import StepCredentials, StepSecrets
+from convergence.engine.step.secrets import StepCredentials, StepSecrets, source_of
 from convergence.engine.step.warehouse import LeasedWarehouse
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
@@ -70,6 +72,31 @@ class StepContext(Context):
         self._redactor = secrets.redact
         self._secrets = secrets
         self._run, self._plan, self._planned, self._lease = run, plan, planned, lease
+        self._own_credential = run.credential_id
+
+    async def choose_credential(self) -> None:
+        """Take the credential of the provider whose data the step handles, where the run has none of its own."""
+        provider = "" if self._run.credential_id else source_of(self._services, self._run, self._planned)
+        found = await self._secrets.chosen(provider) if provider else None
+        if found is not None:
+            self._use(found.credential_id)
+
+    async def of_provider(self, provider: str) -> Context:
+        """The same step, its rows under the credential of this provider."""
+        found = None if self._own_credential else await self._secrets.chosen(provider)
+        if found is None:
+            return self
+        other = copy(self)
+        other._use(found.credential_id)  # noqa: SLF001 - of this class
+        for name in ("accounts", "aws", "objects", "credentials"):
+            other.__dict__[name] = getattr(self, name)  # one of each, which this context closes
+        other.__dict__["warehouse"] = self.warehouse.of_run(other._run)  # noqa: SLF001 - as above
+        return other
+
+    def _use(self, credential_id: str) -> None:
+        self.credential_id = credential_id
+        self._run = replace(self._run, credential_id=credential_id)
+        self.__dict__.pop("_core", None)
 
     # Made on first use: a step pays only for what it needs.
 

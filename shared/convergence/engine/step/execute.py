@@ -90,6 +90,7 @@ async def execute(
     processor: Processor | None = None
     try:
         processor = services.processor(planned.ps_type)
+        await context.choose_credential()
         with hosts_checked(_hosts(services, stored)):
             working: object = processor.execute(planned.config, context)
             if not isinstance(working, Awaitable):

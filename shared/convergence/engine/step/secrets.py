@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from convergence.domain.plan import PlanStep
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.engine.step.redact import Redactor
@@ -89,6 +90,18 @@ class StepCredentials:
         credential = await self._secrets.chosen(provider)
         if credential is not None:
             await self._services.credentials.mark(credential, valid=valid, reason=self._secrets.redact(reason))
+
+
+def source_of(services: Services, run: Run, planned: PlanStep) -> str:
+    """Return the provider whose data a step of another one's pipeline handles: its `config.provider`, or the provider
+    that its processor is of. Empty without one, and for a seed: that is of no account."""
+    config = planned.config.get("config")
+    named = config.get("provider") if isinstance(config, Mapping) else None
+    family, _, part = planned.ps_type.partition(".")
+    provider = named if isinstance(named, str) and named else family
+    if part == "seed_csv" or provider in {"generic", run.provider}:
+        return ""
+    return provider if provider in services.providers().providers else ""
 
 
 def parameter_aad(org: str, name: str) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from copy import copy
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -92,6 +93,12 @@ class LeasedWarehouse:
         self._stages: list[LeasedStage] = []
         self._execution = lease.held.step.moves  # renewals change the token, but move nothing
         self.dataset: str = plan.core["org_dataset"]
+
+    def of_run(self, run: Run) -> LeasedWarehouse:
+        """Return the same warehouse, with the writes that were counted, for a run that has another credential."""
+        other = copy(self)
+        other._run = run  # noqa: SLF001 - of this class
+        return other
 
     def schema(self, table: str) -> TableSchema | None:
         """Return the schema of a table's file, None without one."""

@@ -11,7 +11,7 @@ from pydantic import ConfigDict
 from convergence.config.files.providers import load_providers, provider_of
 from convergence.config.processors import ps_types
 from convergence.errors import StepFailed, did_you_mean
-from convergence.ports.processor import SUCCESS, Context, Processor
+from convergence.ports.processor import SUCCESS, Context
 from convergence.processors.genai.cost import CostProcessor
 from convergence.processors.settings import Settings
 
@@ -67,22 +67,23 @@ async def delegate(options: DispatchSettings, step_config: Mapping[str, Any], co
         if given and given != day.isoformat():
             raise StepFailed(f"config.{name} is {given}, the run's is {day}: give dates to the run, not to the step")
     delegates = options.delegates(context.configs_dir)
-    inner = [(ps_types.load(ps_type), {**step_config, "config": config}) for ps_type, config in delegates]
     if options.provider:
-        ((processor, config),) = inner
-        return await processor.execute(config, context)
+        ((ps_type, config),) = delegates
+        return await ps_types.load(ps_type).execute({**step_config, "config": config}, context)
     if step_config.get("destination"):
         raise StepFailed("without config.provider each provider's cost goes to its own table: remove destination")
-    return await _all(inner, context)
+    return await _all([(name, {**step_config, "config": config}) for name, config in delegates], context)
 
 
-async def _all(inner: Sequence[tuple[Processor, Mapping[str, Any]]], context: Context) -> Mapping[str, Any]:
-    """Price the usage of every provider that this pipeline has extracted from."""
+async def _all(delegates: Sequence[tuple[str, Mapping[str, Any]]], context: Context) -> Mapping[str, Any]:
+    """Price the usage of every provider that this pipeline has extracted from, each under its own credential."""
     by_table: dict[str, Mapping[str, Any]] = {}
-    for processor, config in inner:
+    for ps_type, config in delegates:
+        processor = ps_types.load(ps_type)
         assert isinstance(processor, CostProcessor), "see _computed"
-        if await processor.has_usage(config, context):
-            answer = await processor.execute(config, context)
+        own = await context.of_provider(ps_type.partition(".")[0])
+        if await processor.has_usage(config, own):
+            answer = await processor.execute(config, own)
             by_table[str(answer["table"])] = answer
     return {
         "status": SUCCESS,
