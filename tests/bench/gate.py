@@ -57,7 +57,7 @@ VALUES: Final[Mapping[str, str]] = {
     "SubAccountType": "'Project'",
     **dict.fromkeys(("RegionId", "RegionName"), "'eu'"),
     "Tags": """CONCAT('{"team": "t', CAST(MOD(n, 300) AS STRING), '"}')""",
-    "x_ChargeId": "TO_HEX(SHA256(CAST(n AS STRING)))",
+    "x_ChargeId": "SUBSTR(TO_HEX(SHA256(CAST(n AS STRING))), 1, 16)",
     "x_SourceRowId": "CAST(n AS STRING)",
     "x_SourceTable": "'openai_usage_daily_raw'",
     "x_org_slug": "@org_slug",

@@ -1,26 +1,24 @@
-"""Checks rows by all rules: one aggregation over the rows, one small query for each rule about groups of them."""
+"""Checks rows by all rules, and says of each what it found: passed, failed, waived or skipped, with examples."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed, did_you_mean
 from convergence.ports.processor import Context
-from convergence.processors.focus.rules import OF_GROUPS, Rule, RuleSet
+from convergence.processors.focus.counts import Counting, columns_of
+from convergence.processors.focus.rules import OF_COLUMNS, Rule, RuleSet
 from convergence.processors.focus.settings import GateSettings, Policy, Waiver
 from convergence.processors.focus.slices import Slice
-from convergence.processors.focus.sql import COSTLY, KINDS, NOT_BLANK, Rows
+from convergence.processors.focus.sql import KINDS, Rows
 
 EXAMPLES_MAX: Final = 3
-COLUMNS_MAX: Final = 3  # whose values are looked at together
-FEW: Final = 8  # values are compared as quickly as they are grouped
 VALUE_MAX: Final = 100
-PERIOD_DAYS: Final = 62  # how far days of one billing period may lie apart
 Status = Literal["passed", "failed", "waived", "skipped"]
 
 
@@ -78,79 +76,22 @@ async def check(options: GateSettings, rules: RuleSet, chosen: Slice, visible: s
     table = options.candidates
     schema = TableSchemas(context.configs_dir).get(table)
     sql = Rows({column.name: column.type for column in schema.columns}, rules.currencies)
-    asked: dict[str, tuple[Rule, str]] = {}
-    groups: list[Rule] = []
+    reasons = {rule.id: _inapplicable(rule, options, sql.types) for rule in rules.rules}
+    skipped = {name: reason for name, reason in reasons.items() if reason}
+    asked = [rule for rule in rules.rules if rule.id not in skipped and rule.check[0] not in OF_COLUMNS]
+    rows, counted = await Counting(sql, table, visible, chosen, context).counts(asked)
     found: dict[str, tuple[int, str]] = {}  # rule → rows that break it, detail
-    skipped: dict[str, str] = {}
-    for number, rule in enumerate(rules.rules):
-        reason = _inapplicable(rule, options, sql.types)
-        if reason:
-            skipped[rule.id] = reason
-        elif rule.check[0] in OF_GROUPS:
-            groups.append(rule)
-        elif rule.names_rows:
-            asked[f"r{number}"] = (rule, sql.broken(rule))
-    row = await _counts(asked, table, sql, chosen, context)
-    rows = int(row["n"])
-    for name, (rule, broken) in asked.items():
-        if row[name]:
-            found[rule.id] = int(row[name]), await _examples(rule, broken, options, sql, chosen, context)
-    for rule in groups:
-        counted = await _one(sql.groups(rule, table, chosen.mine), sql, chosen, context)
-        if counted["n"] and rule.check[0] == "linked":  # its charge may be of another day of the billing period
-            counted = await _one(sql.groups(rule, table, chosen.mine, _beside(visible, chosen)), sql, chosen, context)
-        if counted["n"]:
-            found[rule.id] = int(counted["n"]), rule.text
+    for rule in asked:
+        if rule.id in counted:
+            detail = await _examples(rule, options, sql, chosen, context) if rule.names_rows else rule.text
+            found[rule.id] = counted[rule.id], detail
     for rule in rules.rules:
         if rule.id not in skipped and (message := _column(rule, sql.types)):
             found[rule.id] = rows, message
-    broken_by = {rule.id: broken for rule, broken in asked.values()}
+    broken_by = {rule.id: sql.broken(rule) for rule in asked if rule.id in found and rule.names_rows}
     waived = {waiver.rule: waiver for waiver in options.waivers}
     outcomes = (_outcome(rule, found, skipped, broken_by, waived, options) for rule in rules.rules)
     return Verdict(rows, tuple(outcomes), sql)
-
-
-def _beside(table: str, chosen: Slice) -> str:
-    """Return FROM and WHERE of the visible charges (of the alias t) that stay when the candidates are published."""
-    return (
-        f"FROM {bigquery_name(table)} AS t WHERE t.x_org_slug = @org_slug AND t.x_pipeline_run_date BETWEEN"
-        f" DATE_SUB(@first_day, INTERVAL {PERIOD_DAYS} DAY) AND DATE_ADD(@last_day, INTERVAL {PERIOD_DAYS} DAY)"
-        f" AND ({chosen.replaced('t')}) IS NOT TRUE"
-    )
-
-
-async def _counts(
-    asked: Mapping[str, tuple[Rule, str]], table: str, sql: Rows, chosen: Slice, context: Context
-) -> Mapping[str, Any]:
-    """Return how many rows there are as `n`, and how many break each rule: by its name in `asked`."""
-    by_value: dict[tuple[str, ...], dict[str, Rule]] = {}
-    plain: list[str] = []
-    for name, (rule, broken) in asked.items():
-        columns = tuple(sorted(_columns(rule)))
-        if _is_costly(rule) and len(columns) <= COLUMNS_MAX:
-            by_value.setdefault(columns, {})[name] = rule
-        else:
-            plain.append(f"COUNTIF({broken}) AS {name}")
-    select = f"SELECT {', '.join(['COUNT(*) AS n', *plain])} FROM {bigquery_name(table)} AS t WHERE {chosen.mine}"
-    row = dict(await _one(select, sql, chosen, context))
-    for columns, rules in by_value.items():
-        row |= await _one(sql.values(rules, columns, table, chosen.mine), sql, chosen, context)
-    return row
-
-
-def _is_costly(rule: Rule) -> bool:
-    word, *parts = rule.check
-    return (
-        word in COSTLY
-        and not (word == "in" and len(parts[1]) <= FEW)
-        and not (word == "format" and parts[1] in NOT_BLANK)
-    )
-
-
-async def _one(query: str, sql: Rows, chosen: Slice, context: Context) -> Mapping[str, Any]:
-    """Return the one row of a query over the candidates."""
-    (row,) = (await context.warehouse.query(query, chosen.parameters(query, sql.parameters))).rows
-    return row
 
 
 def _inapplicable(rule: Rule, options: GateSettings, types: Mapping[str, str]) -> str:
@@ -159,30 +100,8 @@ def _inapplicable(rule: Rule, options: GateSettings, types: Mapping[str, str]) -
         return "the source does not support it"
     if rule.check[0] == "present":
         return ""
-    missing = sorted(name for name in _columns(rule) if name not in types)
+    missing = sorted(name for name in columns_of(rule) if name not in types)
     return f"there is no column {', '.join(missing)}" if missing else ""
-
-
-def _columns(rule: Rule) -> set[str]:
-    """Return the columns that a rule reads."""
-
-    def of(tree: Sequence[Any]) -> set[str]:
-        word, *parts = tree
-        match word:
-            case "and" | "or":
-                return {name for part in parts for name in of(part)}
-            case "=" | "!=" | "in" | "format" | ">=" | "type" | "present" | "national_currency":
-                return {parts[0]}
-            case "pairs":
-                return {parts[0], parts[1]}
-            case "unique" | "linked":
-                return set(parts[0])
-            case "apart":
-                return {*parts[0], *parts[1:]}
-            case _:
-                return set(parts)
-
-    return of(rule.check) | (of(rule.when) if rule.when is not None else set())
 
 
 def _column(rule: Rule, types: Mapping[str, str]) -> str:
@@ -195,12 +114,12 @@ def _column(rule: Rule, types: Mapping[str, str]) -> str:
     return ""
 
 
-async def _examples(rule: Rule, broken: str, options: GateSettings, sql: Rows, chosen: Slice, context: Context) -> str:
+async def _examples(rule: Rule, options: GateSettings, sql: Rows, chosen: Slice, context: Context) -> str:
     """Name some rows that break a rule: charge, raw row, value."""
     column = f"CAST({sql.column(rule.column)} AS STRING)"
     query = (
         f"SELECT t.x_ChargeId AS charge, t.x_SourceTable AS source, t.x_SourceRowId AS row_id, {column} AS value"
-        f" FROM {bigquery_name(options.candidates)} AS t WHERE {chosen.mine} AND {broken}"
+        f" FROM {bigquery_name(options.candidates)} AS t WHERE {chosen.mine} AND {sql.broken(rule)}"
         f" ORDER BY charge, row_id LIMIT {EXAMPLES_MAX}"
     )
     found = (await context.warehouse.query(query, chosen.parameters(query, sql.parameters))).rows

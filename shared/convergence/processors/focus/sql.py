@@ -35,6 +35,8 @@ PATTERNS: Final = {
 NOT_BLANK: Final = frozenset({"string", "currency"})
 # Checks that cost more than a comparison: each value is looked at once, however many rows have it.
 COSTLY: Final = frozenset({"in", "pairs", "national_currency", "format", "product"})
+FEW: Final = 8  # values are compared as quickly as they are grouped
+BITS: Final = 62  # of an INT64
 # Price times quantity may miss the cost by so much, times the cost where that is more than 1 (focus-validator).
 TOLERANCE: Final = "1e-9"
 
@@ -45,6 +47,12 @@ class Rows:
     def __init__(self, types: Mapping[str, str], currencies: Sequence[str]) -> None:
         self.types, self._currencies = types, list(currencies)
         self.parameters: dict[str, Parameter] = {}
+        self._bits: dict[str, str] | None = None  # condition → where a pattern has it, while one is made
+
+    def always(self, rule: Rule) -> bool:
+        """Return whether the column's type alone says that every row keeps the rule."""
+        word, name, *_ = rule.check
+        return word == "format" and self.types[name] != "STRING"
 
     def broken(self, rule: Rule) -> str:
         """Return the condition that a row breaks the rule. Raises `KeyError` for a column that the table lacks."""
@@ -57,21 +65,32 @@ class Rows:
         if word in ("and", "or"):
             return "(" + f" {word.upper()} ".join(self.applies(part) for part in parts) + ")"
         if word == "in":
-            return f"COALESCE({self.column(parts[0])} IN UNNEST({self._value(list(parts[1]))}), FALSE)"
+            return self._bit(f"COALESCE({self._among(*parts)}, FALSE)")
         return self._check(tree)
 
     def _check(self, tree: Tree) -> str:
         word, *parts = tree
+        if word == "or":
+            return "(" + " OR ".join(self._check(part) for part in parts) + ")"
+        if word == "!=":
+            return f"(NOT {self._check(['=', *parts])})"
+        return self._bit(self._condition(word, *parts))
+
+    def _bit(self, condition: str) -> str:
+        """Return a condition, or where a pattern has it."""
+        if self._bits is None or condition == "TRUE":
+            return condition
+        word, bit = divmod(len(self._bits), BITS)
+        return self._bits.setdefault(condition, f"((t.x_bits{word} & {1 << bit}) <> 0)")
+
+    def _condition(self, word: str, *parts: Any) -> str:
         match word:
-            case "or":
-                return "(" + " OR ".join(self._check(part) for part in parts) + ")"
-            case "=" | "!=":
-                return self._compared(word, *parts)
+            case "=":
+                return self._equal(*parts)
             case "in":
-                column = self.column(parts[0])
-                return f"({column} IS NULL OR {column} IN UNNEST({self._value(list(parts[1]))}))"
+                return f"({self.column(parts[0])} IS NULL OR {self._among(*parts)})"
             case "national_currency":
-                return self._check(["in", parts[0], self._currencies])
+                return self._condition("in", parts[0], self._currencies)
             case "pairs":
                 first, second = self.column(parts[0]), self.column(parts[1])
                 pairs = self._value([f"{one}\n{other}" for one, other in parts[2]])
@@ -90,20 +109,26 @@ class Rows:
                 return f"COALESCE({self.column(parts[0])} < {self.column(parts[1])}, TRUE)"
         raise AssertionError(f"rules have no check {word!r}")
 
-    def _compared(self, word: str, name: str, value: Any) -> str:
+    def _among(self, name: str, values: Sequence[str]) -> str:
+        if len(values) > FEW:
+            return f"{self.column(name)} IN UNNEST({self._value(list(values))})"
+        return f"{self.column(name)} IN ({', '.join(map(self._value, values))})"
+
+    def _equal(self, name: str, value: Any) -> str:
         column = self.column(name)
         if value is None:
-            return f"({column} IS{' NOT' if word == '!=' else ''} NULL)"
+            return f"({column} IS NULL)"
         value = Decimal(value) if self.types[name] in DECIMALS else value
-        return f"({column} IS{' NOT' if word == '=' else ''} DISTINCT FROM {self._value(value)})"
+        return f"({column} IS NOT DISTINCT FROM {self._value(value)})"
+
+    def may_be_blank(self, name: str) -> str:
+        """Return the condition that a text has to be looked at: what begins with a letter or digit is not blank."""
+        return f"{self.column(name)} < '!'"
 
     def _formatted(self, name: str, form: str) -> str:
         column = self.column(name)
         if self.types[name] != "STRING":
             return "TRUE"  # its type is a rule of its own, and has no other form
-        if form in NOT_BLANK:  # what begins with a letter, digit or sign is not blank: most values, without a pattern
-            blank = f"REGEXP_CONTAINS({column}, {self._value(PATTERNS[form])})"
-            return f"CASE WHEN {column} IS NULL OR {column} >= '!' THEN TRUE ELSE {blank} END"
         return f"COALESCE(REGEXP_CONTAINS({column}, {self._value(PATTERNS[form])}), TRUE)"
 
     def column(self, name: str) -> str:
@@ -120,6 +145,30 @@ class Rows:
         name = f"v{len(self.parameters)}"
         self.parameters[name] = found
         return f"@{name}"
+
+    def patterns(self, rules: Mapping[str, Rule], applying: Mapping[str, Tree], table: str, where: str) -> str:
+        """Return the query that counts rows: all as `n`, those that break the `rules` and those to which the conditions
+        of `applying` apply, by their names.
+
+        Rules share most of their conditions. Each condition is looked at once for each row and becomes a bit; rows have
+        few patterns of bits, and the rules are asked of these.
+        """
+        self._bits = {}
+        asked = {name: self.broken(rule) for name, rule in rules.items()}
+        asked |= {name: self.applies(tree) for name, tree in applying.items()}
+        bits, self._bits = list(self._bits), None
+        words = [bits[start : start + BITS] for start in range(0, len(bits), BITS)]
+        patterns = ", ".join(
+            " + ".join(f"CAST({condition} AS INT64) * {1 << bit}" for bit, condition in enumerate(word))
+            + f" AS x_bits{number}"
+            for number, word in enumerate(words)
+        )
+        grouped = ", ".join(f"x_bits{number}" for number in range(len(words)))
+        rows = (
+            f"SELECT {patterns}, COUNT(*) AS x_rows FROM {bigquery_name(table)} AS t WHERE {where} GROUP BY {grouped}"
+        )
+        counts = ", ".join(f"SUM(IF({condition}, t.x_rows, 0)) AS {name}" for name, condition in asked.items())
+        return f"SELECT COALESCE(SUM(t.x_rows), 0) AS n, {counts} FROM ({rows}) AS t"
 
     def values(self, rules: Mapping[str, Rule], names: Sequence[str], table: str, where: str) -> str:
         """Return the query that counts, as the names of `rules`, the rows that break rules about these columns only."""
