@@ -22,9 +22,11 @@ FILE: Final = "system/focus/sources.yml"
 
 
 class Group(Settings):
-    """`policy` and `waivers` of some sources, in the form of the gate's own keys."""
+    """`policy` and `waivers` of some sources, in the form of the gate's own keys; `reason`: why these rules do not stop
+    them."""
 
     sources: Annotated[tuple[Words, ...], Field(min_length=1)]
+    reason: str = Field(default="", max_length=500)
     policy: Mapping[str, Policy] = Field(default_factory=dict)
     waivers: tuple[Waiver, ...] = ()
 
