@@ -251,6 +251,7 @@ export interface StepView {
   duration_ms: number | null;
   rows_processed: number;
   rows_written: number;
+  balance: Record<string, number> | null;
   error_message: string | null;
 }
 

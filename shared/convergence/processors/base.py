@@ -12,6 +12,7 @@ import orjson
 
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
+from convergence.processors.balance import balanced
 from convergence.processors.settings import Destination, table_of
 
 
@@ -40,14 +41,14 @@ class TableProcessor(ABC):
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Extract, transform and load; the result counts rows."""
         stage = context.warehouse.stage(table_of(step_config, self.fixed_table))
-        rows_read, part = 0, 0
+        rows_read, rows_staged, part = 0, 0, 0
         async for batch in self.extract(step_config, context):
             rows = self.transform(batch, step_config, context)
             if self.key_columns:
                 rows = [{**row, "row_id": row_id(row, self.key_columns)} for row in rows]
             await stage.write(part, rows)
             part += 1
-            rows_read += len(batch)
+            rows_read, rows_staged = rows_read + len(batch), rows_staged + len(rows)
             context.progress(rows=rows_read)
         dates = None if self.date_field is None else days(context.start_date, context.end_date)
         outputs = self.outputs()
@@ -58,6 +59,7 @@ class TableProcessor(ABC):
             "rows_processed": rows_read,
             "rows_written": loaded.rows_loaded,
             "table": stage.table,
+            **balanced(rows_read, loaded=loaded.rows_loaded, filtered=rows_read - rows_staged),
             **outputs,
             "warnings": [*([] if dates is None else unfinished(dates, context)), *outputs.get("warnings", ())],
         }

@@ -97,7 +97,7 @@ async def bring(context: WorldContext, source: str, claims: Sequence[Claim]) -> 
     await stage.write(0, rows)
     days = [FIRST + timedelta(days=number) for number in range(10)]
     await context.warehouse.load(stage, dates=days, date_field="ChargePeriodStart")
-    return await publish(context, CANDIDATES, VISIBLE, await usage_of(context, source))
+    return (await publish(context, CANDIDATES, VISIBLE, await usage_of(context, source))).rows
 
 
 async def usage_of(context: WorldContext, provider: str) -> Slice:

@@ -15,6 +15,9 @@ class StepView(TypedDict):
 
     `crashes` counts deaths of its process within the latest attempt, which cost no attempt: of these, how many in a
     process that had proven itself and how many while the step ran alone. `next_attempt_at` is set while it rests.
+
+    `balance`: what became of the rows that it read, of a step that loads these: read is the sum of loaded, quarantined,
+    filtered and duplicate.
     """
 
     step_id: str
@@ -32,6 +35,7 @@ class StepView(TypedDict):
     duration_ms: int | None
     rows_processed: int
     rows_written: int
+    balance: dict[str, int] | None
     error_message: str | None
 
 

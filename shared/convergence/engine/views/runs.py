@@ -204,6 +204,7 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
         "duration_ms": None if over else _ms(step.started_at, step.finished_at, now),
         "rows_processed": int(result.get("rows_processed") or 0),
         "rows_written": int(result.get("rows_written") or 0),
+        "balance": result.get("balance"),
         "error_message": None if step.error is None else str(step.error.get("message")),
     }
 

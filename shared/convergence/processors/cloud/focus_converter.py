@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal
 
+from convergence.domain.sql_names import bigquery_name
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.balance import balanced
 from convergence.processors.focus.publish import publish
 from convergence.processors.focus.settings import CANDIDATES
 from convergence.processors.focus.slices import slice_of
@@ -74,15 +76,30 @@ class FocusConverter:
             chosen = await slice_of(
                 context, CANDIDATES, table, kind="bill", provider=texts["p_provider"], bill_table=options.table
             )
-            rows = await publish(context, CANDIDATES, table, chosen)
-        cost = found["billed_cost"]
+            rows = (await publish(context, CANDIDATES, table, chosen)).rows
+        cost, read = found["billed_cost"], await self._read(options.table, context)
         return {
             "status": SUCCESS,
-            "rows_processed": found["charges"],
+            "rows_processed": read,
             "rows_written": rows,
+            **balanced(read, loaded=found["charges"]),
             "table": table,
             "billed_cost": None if cost is None else f"{cost:f}",
         }
+
+    async def _read(self, raw: str, context: Context) -> int:
+        """Return how many rows of the bill are of these months: each is a charge."""
+        sql = (
+            f"SELECT COUNT(*) AS n FROM {bigquery_name(raw)} AS t WHERE t.x_org_slug = @org_slug"  # noqa: S608 - one of RAW
+            " AND t.x_pipeline_run_date BETWEEN @month AND @last"
+        )
+        given = {
+            "org_slug": Parameter("STRING", context.org_slug),
+            "month": Parameter("DATE", context.start_date.replace(day=1)),
+            "last": Parameter("DATE", context.end_date),
+        }
+        (row,) = (await context.warehouse.query(sql, given)).rows
+        return int(row["n"])
 
 
 def get_engine() -> FocusConverter:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from convergence.config.files.precedence import load_precedence
 from convergence.config.files.publication import load_publication
@@ -14,8 +14,19 @@ from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
 from convergence.processors.focus import bills, precedence
 from convergence.processors.focus.closed import refuse_changes
-from convergence.processors.focus.corrections import closed_parameters
+from convergence.processors.focus.corrections import OF_PERIOD, closed_parameters, is_closed
 from convergence.processors.focus.slices import Slice
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Published:
+    """How many charges of the slice are visible now; and of its candidates: how many are among these as they came, how
+    many another source counts for, and how many are of closed periods, so that what differs is a correction."""
+
+    rows: int
+    entered: int
+    superseded: int
+    closed: int
 
 
 async def publish(
@@ -26,8 +37,8 @@ async def publish(
     *,
     left_out: str = "FALSE",
     parameters: Mapping[str, Parameter] | None = None,
-) -> int:
-    """Replace the slice in `table`; return how many charges are there now.
+) -> Published:
+    """Replace the slice in `table`; return what became of its candidates.
 
     Charges that another source reports too count once (`precedence`). Those of closed billing periods stay: what
     differs is charged in an open one (`corrections`), unless the policy refuses it. Raises `PeriodClosed` then, for a
@@ -64,14 +75,23 @@ async def publish(
     for make in (precedence.setting_aside, precedence.publishing, precedence.tidying):
         sql = make(what)
         await context.warehouse.query(sql, chosen.parameters(sql, more), write=True, repeatable=True)
-    return await count(context, table, chosen)
+    return await _published(context, what, chosen, more)
 
 
-async def count(context: Context, table: str, chosen: Slice) -> int:
-    """Return how many charges of the slice a table has."""
-    sql = f"SELECT COUNT(*) AS n FROM {bigquery_name(table)} AS t WHERE {chosen.mine}"
-    (row,) = (await context.warehouse.query(sql, chosen.parameters(sql))).rows
-    return int(row["n"])
+async def _published(
+    context: Context, what: precedence.Publication, chosen: Slice, more: Mapping[str, Parameter]
+) -> Published:
+    visible, aside = bigquery_name(what.table), bigquery_name(precedence.SUPERSEDED)
+    closed = is_closed("t") if what.corrects else "FALSE"
+    counts = {
+        "rows": f"FROM {visible} AS t WHERE {chosen.mine}",
+        "entered": f"FROM {visible} AS t WHERE {chosen.mine} AND NOT {closed} AND t.{OF_PERIOD} IS NULL",
+        "superseded": f"FROM {aside} AS t WHERE {chosen.mine} AND NOT {closed} AND t.{OF_PERIOD} IS NULL",
+        "closed": f"FROM {bigquery_name(what.candidates)} AS t WHERE {what.mine} AND {closed}",
+    }
+    sql = f"SELECT {', '.join(f'(SELECT COUNT(*) {rows}) AS n_{name}' for name, rows in counts.items())}"
+    (row,) = (await context.warehouse.query(sql, chosen.parameters(sql, more))).rows
+    return Published(**{name: int(row[f"n_{name}"]) for name in counts})
 
 
 def publication(

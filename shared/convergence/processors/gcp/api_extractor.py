@@ -17,6 +17,7 @@ from pydantic import Field
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
+from convergence.processors.balance import balanced
 from convergence.processors.gcp.api_records import incomplete, records, value_at
 from convergence.processors.http.client import RestClient
 from convergence.processors.http.paging import cursor_paging
@@ -80,7 +81,7 @@ class GoogleListExtractor:
         loaded = await context.warehouse.load(stage, dates=[today])
         warnings = [f"{options.service}: not listed: {each}" for each in missing[:MESSAGES_MAX]]
         result = {"status": SUCCESS, "rows_processed": count, "rows_written": loaded.rows_loaded, "table": stage.table}
-        return {**result, "partial": bool(missing), "warnings": warnings}
+        return {**result, **balanced(count, loaded=loaded.rows_loaded), "partial": bool(missing), "warnings": warnings}
 
 
 async def _pages(options: ListSettings, context: Context) -> AsyncIterator[Any]:

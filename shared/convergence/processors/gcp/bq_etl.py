@@ -19,6 +19,7 @@ from convergence.errors import StepFailed, StillRunning
 from convergence.ports.google_accounts import Reader
 from convergence.ports.processor import CONTINUE, SUCCESS, Context, StepStage
 from convergence.ports.warehouse import Row, WriteMode
+from convergence.processors.balance import balanced
 from convergence.processors.base import row_id, unfinished
 from convergence.processors.gcp.bq_source import EtlSettings, Read, Source, reading
 from convergence.processors.gcp.export_query import COLUMNS, GROUP
@@ -147,7 +148,9 @@ async def _load(
             mode=target.mode,
             key_fields=target.key_fields,
         )
-        return {**result, "rows_written": loaded.rows_loaded}
+        merged = progress.rows - loaded.rows_loaded if target.mode is WriteMode.MERGE else 0
+        closed = balanced(progress.rows, loaded=loaded.rows_loaded, duplicate=merged)
+        return {**result, "rows_written": loaded.rows_loaded, **closed}
     if len(progress.days) > DAYS_MAX:
         raise StepFailed(f"rows of {len(progress.days)} days of usage have changed; run fewer days at a time")
     days = sorted(map(date.fromisoformat, progress.days | {context.start_date.isoformat()}))
@@ -158,6 +161,7 @@ async def _load(
         **result,
         "rows_written": loaded.rows_loaded,
         "rows_replaced": loaded.rows_removed,
+        **balanced(progress.rows, loaded=loaded.rows_loaded),
         "first_day": days[0].isoformat(),
         "last_day": days[-1].isoformat(),
         "warnings": [*unfinished([context.end_date], context), *_empty(progress, context)],

@@ -109,7 +109,7 @@ class FocusProcessor:
         if table != CANDIDATES:  # else the gate does what is left
             chosen = await slice_of(context, CANDIDATES, table, kind=options.kind, provider=provider)
             await assign_hierarchy(context, chosen)
-            rows = await publish(context, CANDIDATES, table, chosen)
+            rows = (await publish(context, CANDIDATES, table, chosen)).rows
         return {
             "status": SUCCESS,
             "rows_processed": answer.rows_affected,

@@ -173,7 +173,7 @@ async def _load(
         "rows_processed": progress.read,
         "rows_written": loaded.rows_loaded,
         "table": target.table,
-        "balance": progress.balance(loaded.rows_loaded, merged=target.mode is WriteMode.MERGE),
+        **progress.balance(loaded.rows_loaded, merged=target.mode is WriteMode.MERGE),
         "fields_dropped": progress.dropped,
         "pages": progress.pages,
         "since": progress.since,

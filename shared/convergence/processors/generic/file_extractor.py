@@ -19,6 +19,7 @@ from convergence.errors import StepFailed
 from convergence.ports.object_store import ObjectStore
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import FileFormat, RowFile, WriteMode
+from convergence.processors.balance import balanced
 from convergence.processors.files.deliveries import Delivery, find_delivery
 from convergence.processors.files.inferring import InferredParts, open_inferred
 from convergence.processors.files.landing import table_for, unfitting, way_of
@@ -81,6 +82,12 @@ async def load_files(source: Source, options: FileSettings, target: Target, cont
     return {
         "status": SUCCESS,
         **counted,
+        **balanced(
+            progress.rows,
+            loaded=progress.written,
+            quarantined=progress.bad,
+            duplicate=progress.rows - progress.bad - progress.written if target.mode is WriteMode.MERGE else 0,
+        ),
         "files": progress.files,
         "table": target.table,
         "deliveries": progress.deliveries,
@@ -175,6 +182,8 @@ def _row_file(
     names = {column.name for column in table.columns}
     if options.unknown_columns == "keep" and OTHER_FIELDS not in names:
         raise StepFailed(f"config.unknown_columns: keep needs the column {OTHER_FIELDS} (STRING) in {table.name}")
+    if options.row_id and options.row_id not in names:
+        raise StepFailed(f"config.row_id: {table.name} has no column {options.row_id!r} (STRING)")
     at = delivery.at.isoformat() if delivery.at is not None else ""
     facts = {DELIVERY_ID: delivery.id, DELIVERED_AT: at, SOURCE_FILE: ""}  # empty: each file says it
     constants = {name: day.strftime(text) for name, text in options.constants.items()}
@@ -191,6 +200,7 @@ def _row_file(
         rest=OTHER_FIELDS if options.unknown_columns == "keep" else "",
         drop_rest=options.unknown_columns == "drop",
         whole=parts.whole,
+        digest=options.row_id,
         nulls=tuple(options.null_texts),
         formats=options.date_formats,
         allowed={name: tuple(values) for name, values in options.allowed.items()},

@@ -15,10 +15,10 @@ from convergence.domain.sql_names import bigquery_name
 from convergence.errors import StepFailed
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import WriteMode
+from convergence.processors.balance import balanced
 from convergence.processors.focus.check import Outcome, Verdict, check, refuse_mistakes
 from convergence.processors.focus.hierarchy import assign_hierarchy
-from convergence.processors.focus.precedence import SUPERSEDED
-from convergence.processors.focus.publish import count, publish
+from convergence.processors.focus.publish import publish
 from convergence.processors.focus.rules import RuleSet, load_rules
 from convergence.processors.focus.settings import GateSettings
 from convergence.processors.focus.slices import Slice, slice_of
@@ -68,14 +68,21 @@ class GateProcessor:
         rows_aside = await _set_aside(aside, left_out, verdict, chosen, options, context) if aside else 0
         parameters = verdict.sql.parameters if aside else {}
         needed = {name: value for name, value in parameters.items() if f"@{name}" in left_out}
-        rows = await publish(context, options.candidates, table, chosen, left_out=left_out, parameters=needed)
+        done = await publish(context, options.candidates, table, chosen, left_out=left_out, parameters=needed)
         warned = [*verdict.failed("warn"), *aside]
         return {
             "status": SUCCESS,
             "rows_processed": verdict.rows,
-            "rows_written": rows,
+            "rows_written": done.rows,
             "rows_quarantined": rows_aside,
-            "rows_superseded": await count(context, SUPERSEDED, chosen),
+            "rows_superseded": done.superseded,
+            **balanced(
+                verdict.rows,
+                loaded=done.entered,
+                quarantined=rows_aside,
+                duplicate=done.superseded,
+                filtered=done.closed,
+            ),
             "table": table,
             "focus": _summary(verdict, rules, provider),
             "warnings": [f"FOCUS {_named(each)}" for each in warned[:SHOWN_MAX]],

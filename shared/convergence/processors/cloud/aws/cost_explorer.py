@@ -16,6 +16,7 @@ from convergence.domain.money import EXACT, exact_text
 from convergence.errors import Transient
 from convergence.ports.aws_accounts import AwsApi
 from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.balance import balanced
 from convergence.processors.cloud.aws.explorer.query import COST, EFFECTIVE, QUANTITY, groups, record_types
 from convergence.processors.cloud.aws.explorer.rows import Detail, row_of
 from convergence.processors.cloud.months import months, next_month
@@ -71,6 +72,7 @@ class CostExplorerBills:
             "status": SUCCESS,
             "rows_processed": rows,
             "rows_written": written,
+            **balanced(rows, loaded=written),
             "table": table,
             "billed": billed,
             "warnings": warnings,

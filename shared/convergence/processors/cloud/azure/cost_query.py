@@ -19,6 +19,7 @@ from convergence.domain.money import EXACT, exact_sum, exact_text
 from convergence.errors import StepFailed, Transient
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Parameter
+from convergence.processors.balance import balanced
 from convergence.processors.cloud.azure.entra import connect
 from convergence.processors.cloud.azure.query.pages import SERVICE, pages
 from convergence.processors.cloud.azure.query.rows import DIMENSIONS, Detail, cost_of, day_of, row_of
@@ -96,6 +97,7 @@ class AzureCostQuery:
             "status": SUCCESS,
             "rows_processed": rows,
             "rows_written": written,
+            **balanced(rows, loaded=written),
             "table": table,
             "billed": billed,
             "http_retries": client.retries,

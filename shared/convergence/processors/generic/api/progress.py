@@ -10,6 +10,7 @@ from typing import Any
 import orjson
 
 from convergence.errors import StepFailed
+from convergence.processors.balance import balanced
 from convergence.processors.http.paging import Call
 
 
@@ -63,15 +64,12 @@ class Progress:
             )
         self.digests = [*self.digests[:1], digest]
 
-    def balance(self, loaded: int, *, merged: bool) -> dict[str, int]:
+    def balance(self, loaded: int, *, merged: bool) -> dict[str, dict[str, int]]:
         """Return read = loaded + quarantined + filtered + duplicate. Raises `StepFailed` when it does not close."""
-        duplicate = self.staged - loaded if merged else 0
-        parts = {
-            "loaded": loaded,
-            "quarantined": self.quarantined,
-            "filtered": self.filtered,
-            "duplicate": duplicate,
-        }
-        if sum(parts.values()) != self.read or duplicate < 0:
-            raise StepFailed(f"the balance does not close: {self.read} rows were read, but {parts}")
-        return {"read": self.read, **parts}
+        return balanced(
+            self.read,
+            loaded=loaded,
+            quarantined=self.quarantined,
+            filtered=self.filtered,
+            duplicate=self.staged - loaded if merged else 0,
+        )

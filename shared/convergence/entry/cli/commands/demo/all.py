@@ -29,6 +29,7 @@ PERIODS: Final = (
     *("month", "provider", "issuer", "account", "currency", "computed", "billed", "invoiced", "difference"),
     *("tolerance", "state"),
 )
+STEP: Final = ("step_id", "ps_type", "status", "rows_processed", "rows_written", "balance")
 FOCUS, TRACKING = "cost_data_standard_1_3", "org_cost_tracking"
 COST_SQL: Final = f"""
 SELECT BillingCurrency AS currency, SUM(BilledCost) AS cost FROM {FOCUS} WHERE x_run_id = @run_id
@@ -155,6 +156,7 @@ async def _report(services: Services, run: Run) -> dict[str, Any]:
         "cost": {row["currency"]: row["cost"] for row in await _ask(services, FOCUS, COST_SQL, run)},
         "reconciliation": {**sums, "states": {row["state"]: row["count"] for row in bill}} if bill else None,
         "focus": view["focus"],
+        "steps": [{name: step[name] for name in STEP} for step in view["steps"]],
         "warnings": view["warnings"],
         "error": view["error_message"],
         "duration_ms": view["duration_ms"],
