@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import re
 from collections import defaultdict
@@ -13,7 +15,8 @@ from typing import Any
 import pytest
 
 from convergence.config.catalog import Catalog
-from convergence.sandbox import anthropic, bill
+from convergence.sandbox import anthropic, aws, azure_bill, bill, billing_export, bills
+from convergence.sandbox.http import Request
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation
 from tests.referees.opinions import lint_violations, required, validator_failures
 from tests.unit.processors.expected_costs import FIRST, LAST, expected
@@ -43,6 +46,21 @@ BY_PROVIDER = (
 )
 
 
+# What makes other rows than it reads: charges of usage, days of contracts, comparisons; or loads none at all.
+MAKES_OTHERS = {
+    *(
+        "anthropic.cost",
+        "openai.cost",
+        "genai.payg_cost",
+        "genai.payg_usage",
+        "genai.reprice",
+        "subscription.daily_cost",
+    ),
+    *("anthropic.reconciliation", "openai.reconciliation", "genai.price_refresh", "genai.focus", "genai.unified"),
+    *("generic.procedure_executor", "generic.bq_execute", "generic.local_bq_transformer", "generic.dq_check"),
+    *("generic.focus_export", "openai.subscriptions", "subscription.plans", "subscription.rates"),
+    *("integrations.kms_store", "generic.noop"),
+}
 CHARGES = (
     "SELECT x_Provider AS provider, BillingCurrency AS currency, COUNT(*) AS charges, SUM(BilledCost) AS billed,"
     " SUM(EffectiveCost) AS effective FROM cost_data_standard_1_3 GROUP BY 1, 2 ORDER BY 1, 2"
@@ -171,17 +189,110 @@ def test_the_question_of_the_documents_is_answered_for_every_charge(everything: 
 
 
 def test_charges_add_up_to_the_bill_per_provider_account_and_day(everything: Everything) -> None:
-    bills = {(row["provider"], row["day"]): row for row in everything.second["bills"]}
+    found = {(row["provider"], row["day"]): row for row in everything.second["bills"]}
     # gemini and vertex have every other day each
-    assert len(bills) == len(everything.second["bills"]) == 4 * 4 + 4
-    assert {row["difference"] for row in bills.values()} == {"0"}
+    assert len(found) == len(everything.second["bills"]) == 4 * 4 + 4
+    assert {row["difference"] for row in found.values()} == {"0"}
     for provider, name in (("openai", "OpenAI"), ("anthropic", "Anthropic")):
         raw: dict[str, Decimal] = defaultdict(Decimal)
         for (day, _), amount in billed_by_the_sandbox(name).items():
             raw[day] += amount
         for day, amount in raw.items():
-            assert Decimal(bills[provider, day]["cost"]) == Decimal(bills[provider, day]["billed"]) == amount
+            assert Decimal(found[provider, day]["cost"]) == Decimal(found[provider, day]["billed"]) == amount
     assert "Charges against the bill" in everything.screen
+
+
+def test_the_rows_that_every_step_has_read_are_accounted_for(everything: Everything) -> None:
+    """read = loaded + quarantined + filtered + duplicate, of all steps that load what they read."""
+    closed = set()
+    for name, each in everything.by_name().items():
+        for step in each.get("steps", ()):
+            balance, where = step["balance"], (name, step["step_id"])
+            if balance is None:
+                done = step["status"] == "completed" and step["rows_processed"] + step["rows_written"] > 0
+                assert not done or step["ps_type"] in MAKES_OTHERS, where
+                continue
+            closed.add(step["ps_type"])
+            read, *parts = balance.values()
+            assert list(balance) == ["read", "loaded", "quarantined", "filtered", "duplicate"]
+            assert read == sum(parts) == step["rows_processed"], where
+            assert balance["loaded"] == step["rows_written"], where
+    assert {
+        *("generic.focus_gate", "generic.file_extractor", "generic.api_extractor", "cloud.focus_converter"),
+        *("cloud.aws.cur_extractor", "cloud.aws.cost_explorer", "cloud.azure.cost_query", "gcp.bq_etl"),
+        *("openai.usage", "openai.billing", "anthropic.usage", "anthropic.billing", "gcp.api_extractor"),
+    } <= closed
+
+
+@pytest.mark.parametrize("provider", ["openai", "anthropic"])
+def test_consolidation_takes_every_priced_row_and_the_others_are_set_aside(
+    everything: Everything, provider: str
+) -> None:
+    owner = f"SELECT DISTINCT x_pipeline_id FROM genai_cost_daily_unified WHERE provider = '{provider}'"
+    sql = (
+        "SELECT COUNTIF(cost IS NOT NULL) AS priced, COUNTIF(cost IS NULL) AS unpriced,"
+        f" (SELECT COUNT(*) FROM genai_cost_daily_unified WHERE provider = '{provider}') AS consolidated,"
+        f" (SELECT COUNT(*) FROM org_meta_quarantine_rows WHERE table_name = '{provider}_cost_daily') AS aside"
+        f" FROM {provider}_cost_daily WHERE x_pipeline_id IN ({owner})"
+    )
+    (found,) = everything.json("query", "demo", sql)["rows"]
+    assert found["priced"] == found["consolidated"] > 0
+    assert found["unpriced"] == found["aside"]
+
+
+def bills_of_clouds(everything: Everything) -> dict[tuple[str, str, str, str], Decimal]:
+    """Sum what the sandbox hands out as bills, by provider, account, day and currency: files, Cost Explorer, Cost
+    Management, the export of Google Cloud, contracts."""
+    sums: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
+    for name in ("aws", "azure", "oci", "focus"):
+        served = bills.answer(Request("GET", f"/v1/bills/{name}/2026-11.csv", (), {}, b"")).body.decode()
+        for line in csv.DictReader(io.StringIO(served)):
+            key = name, line["BillingAccountId"], line["ChargePeriodStart"][:10], line["BillingCurrency"]
+            sums[key] += Decimal(line["BilledCost"])
+    read_on = "SELECT MAX(x_ingestion_date) AS day FROM cloud_aws_billing_raw_daily WHERE source_format <> 'focus'"
+    ((found,),) = (row.values() for row in everything.json("query", "demo", read_on)["rows"])
+    month, end = FIRST.replace(day=1), min(date.fromisoformat(found), date(2026, 12, 1))
+    for charge in aws.charges(month, end):
+        sums["aws", aws.ACCOUNT, charge.day.isoformat(), "USD"] += charge.cost
+    for number in range((end - month).days):
+        day = month + timedelta(days=number)
+        for line in azure_bill.LINES:
+            sums["azure", azure_bill.ACCOUNT, day.isoformat(), "EUR"] += azure_bill.cost(line, day)
+    stored = everything.json("query", "demo", "SELECT DISTINCT usage_date AS day FROM gcp_billing_daily_raw")["rows"]
+    days = {date.fromisoformat(row["day"]) for row in stored}  # those of the run, and earlier ones that had late rows
+    assert {FIRST + timedelta(days=number) for number in range(4)} <= days
+    for line in (line for day in days for line in billing_export.of_day(day)):
+        taken = sum((Decimal(credit["amount"]) for credit in line["credits"]), Decimal(0))
+        key = "gcp", line["billing_account_id"], line["usage_date"].isoformat(), line["currency"]
+        sums[key] += Decimal(line["cost"]) + taken
+    return sums
+
+
+def test_the_charges_of_clouds_and_files_are_the_bill_per_provider_account_and_day(everything: Everything) -> None:
+    expected_sums = bills_of_clouds(everything)
+    names = ", ".join(f"'{name}'" for name in sorted({provider for provider, *_ in expected_sums}))
+    sql = (
+        "SELECT x_Provider AS provider, BillingAccountId AS account, DATE(ChargePeriodStart) AS day,"
+        " BillingCurrency AS currency, SUM(BilledCost) AS cost FROM cost_data_standard_1_3"
+        f" WHERE x_Provider IN ({names}) GROUP BY 1, 2, 3, 4"
+    )
+    rows = everything.json("query", "demo", sql)["rows"]
+    found = {(row["provider"], row["account"], row["day"], row["currency"]): Decimal(row["cost"]) for row in rows}
+    assert len(found) == len(rows)
+    assert found == dict(expected_sums)
+
+
+def test_a_day_of_a_contract_is_its_share_of_the_invoice(everything: Everything) -> None:
+    """12 seats for 45 USD a month from 15 January on, 15 from 12 November on: no day is off by more than a cent."""
+    sql = (
+        "SELECT DATE(ChargePeriodStart) AS day, BillingCurrency AS currency, SUM(BilledCost) AS cost"
+        " FROM cost_data_standard_1_3 WHERE x_Provider = 'saas' GROUP BY 1, 2 ORDER BY 1"
+    )
+    rows = everything.json("query", "demo", sql)["rows"]
+    assert [(row["day"], row["currency"]) for row in rows] == [(f"2026-11-{day}", "USD") for day in range(10, 14)]
+    seats, month = (12, 12, 15, 15), (31, 31, 31, 31)  # of 15 October to 14 November
+    for row, count, of_days in zip(rows, seats, month, strict=True):
+        assert abs(Decimal(row["cost"]) - Decimal(45) * count / of_days) < Decimal("0.01"), row
 
 
 def chain_statements(charge: str) -> list[str]:
@@ -227,6 +338,56 @@ def test_a_computed_charge_is_walked_to_its_raw_rows_and_the_bill(everything: Ev
     screen = everything.call("trace", "demo", charge["x_ChargeId"]).stdout
     assert "Made from: 1 rows of openai_usage_daily_raw" in screen
     assert "rows of openai_billing_daily_raw" in screen
+
+
+SOURCES = "SELECT DISTINCT x_Provider AS provider, x_SourceTable AS source FROM cost_data_standard_1_3 ORDER BY 1, 2"
+# Raw tables whose rows are a bill's, one for each charge, but identical ones.
+OF_BILLS = {"focus_billing_daily_raw", *(f"cloud_{cloud}_billing_raw_daily" for cloud in ("aws", "azure", "oci"))}
+
+
+def test_a_charge_of_every_source_is_walked_to_its_raw_rows(everything: Everything) -> None:
+    sources = [(row["provider"], row["source"]) for row in everything.json("query", "demo", SOURCES)["rows"]]
+    assert {"aws", "azure", "oci", "focus", "gcp", "saas", "openai", "anthropic", "openrouter"} <= {
+        provider for provider, _ in sources
+    }
+    for provider, source in sources:
+        charge = one_charge(everything, f"x_Provider = '{provider}' AND x_SourceTable = '{source}'")
+        _, made_from, _ = chain_statements(charge["x_ChargeId"])
+        if source == "subscriptions":  # as the text says of contracts
+            made_from = made_from.partition("AND raw.x_credential_id")[0]
+        rows = everything.json("query", "demo", made_from.replace("openai_usage_daily_raw", source))["rows"]
+        assert rows, (provider, source)
+        chain = everything.json("trace", "demo", charge["x_ChargeId"])
+        assert (chain["charge"], chain["raw"]) == (charge, {"table": source, "rows": rows})
+        if source in OF_BILLS:
+            assert {(row["BilledCost"], row["BillingCurrency"]) for row in rows} == {
+                (charge["BilledCost"], charge["BillingCurrency"])
+            }
+            shown = everything.call("trace", "demo", charge["x_ChargeId"]).stdout
+            assert f"Made from: {len(rows)} rows of {source}" in shown
+            assert "The bill itself" in shown
+
+
+def test_every_charge_names_raw_rows_that_are_there(everything: Everything) -> None:
+    missing = "SELECT COUNT(*) AS n FROM cost_data_standard_1_3 WHERE COALESCE(x_SourceRowId, '') = ''"
+    assert everything.json("query", "demo", missing)["rows"] == [{"n": 0}]
+    tables = {row["source"] for row in everything.json("query", "demo", SOURCES)["rows"]}
+    for table in tables:
+        sql = (
+            "SELECT charge.x_ChargeId AS charge, COUNT(raw.row_id) AS n FROM cost_data_standard_1_3 AS charge"
+            f" CROSS JOIN UNNEST(SPLIT(charge.x_SourceRowId, ' ')) AS id LEFT JOIN {table} AS raw ON raw.row_id = id"
+            f" AND raw.x_pipeline_id = charge.x_SourcePipelineId WHERE charge.x_SourceTable = '{table}'"
+            " GROUP BY charge.x_ChargeId, id HAVING COUNT(raw.row_id) = 0"
+        )
+        assert everything.json("query", "demo", sql)["rows"] == [], table
+    for table in OF_BILLS:
+        charged = (
+            f"SELECT x_SourceRowId AS id, SUM(BilledCost) AS cost FROM cost_data_standard_1_3"
+            f" WHERE x_SourceTable = '{table}' GROUP BY id ORDER BY id"
+        )
+        billed = f"SELECT row_id AS id, SUM(BilledCost) AS cost FROM {table} GROUP BY id ORDER BY id"
+        found = everything.json("query", "demo", charged)["rows"]
+        assert found == everything.json("query", "demo", billed)["rows"] != [], table
 
 
 def of_day(day: date) -> tuple[int, int]:

@@ -118,6 +118,11 @@ def other_name(name: str) -> str:
     return name if name.startswith("x_") else f"x_{name}"
 
 
+def by_name(names: Sequence[str]) -> list[int]:
+    """Return the places of a file's columns in the order of their names, in which `RowFile.digest` has them."""
+    return sorted(range(len(names)), key=lambda place: names[place])
+
+
 def problem_of(column: Column, file: RowFile) -> str:
     """Return what a value is that does not fit."""
     if column.name in file.allowed:
@@ -177,7 +182,7 @@ def _json_lines(file: RowFile) -> Iterator[int]:
 
 
 def _fed_columns(file: RowFile, table: TableSchema) -> list[Column]:
-    own = {*file.constants, file.rest, file.whole}
+    own = {*file.constants, file.rest, file.whole, file.digest}
     columns = [each for each in staged_by(table) if each.name not in own]
     for column in columns:
         if type_name(column) == "STRUCT" or column.mode == "REPEATED":

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -12,7 +14,7 @@ import pytest
 
 from convergence.config.files.table_schema import load_table_schema
 from convergence.errors import SchemaMismatch
-from convergence.ports.warehouse import FileFormat, RowFile, StagedFile, TableSchema, Warehouse
+from convergence.ports.warehouse import Column, FileFormat, RowFile, StagedFile, TableSchema, Warehouse
 from tests.contract.warehouse.world import JAN_1, JAN_2, Body, a_load, rows_of, staged
 
 Run = Callable[[Body], None]
@@ -368,5 +370,32 @@ def test_digits_of_json_numbers_are_kept_in_columns(run: Run, bills: TableSchema
             (1, Decimal("12345678901.123456789012345678")),
             (9007199254740993, Decimal("0.1")),
         ]
+
+    run(body)
+
+
+def test_a_row_is_known_by_all_that_the_file_says_in_it(run: Run, bills: TableSchema, a_file: Any) -> None:
+    """Whatever the order of the columns, and whether one that says nothing is there; both warehouses alike."""
+    texts = (
+        "id,cost,note,Odd\n1,0.10,a,x\n1,0.10,a,x\n1,0.1,a,x\n1,0.10,,x\n",
+        "Odd,note,day,id,cost\nx,a,,1,0.10\n",
+    )
+
+    async def body(warehouse: Warehouse) -> None:
+        table = replace(bills, columns=(*bills.columns, Column("known_by", "STRING")))
+        stage = warehouse.stage("acme_prod", table, "s")
+        for part, text in enumerate(texts):
+            await stage.write_file(part, a_file(text, digest="known_by"))
+        await warehouse.load(a_load(table), stage)
+        found = await rows_of(warehouse, "SELECT known_by, COUNT(*) FROM bills GROUP BY 1 ORDER BY 2 DESC, 1")
+        digests = [
+            hashlib.md5("\x1f".join(words).encode(), usedforsecurity=False).hexdigest()[:16]
+            for words in (
+                ("Odd=x", "cost=0.10", "id=1", "note=a"),
+                ("Odd=x", "cost=0.1", "id=1", "note=a"),
+                ("Odd=x", "cost=0.10", "id=1"),
+            )
+        ]
+        assert found == [(digests[0], 3), *((each, 1) for each in sorted(digests[1:]))]
 
     run(body)

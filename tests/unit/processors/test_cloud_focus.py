@@ -53,6 +53,30 @@ def test_a_real_focus_1_0_file_adds_up(tmp_path: Path) -> None:
     running(tmp_path, work)
 
 
+def test_a_charge_finds_its_row_of_the_file_and_keeps_its_key_in_the_next_delivery(tmp_path: Path) -> None:
+    """Two rows that are the same in every column have one key, and each of their charges finds both."""
+    once, twice = row("1", "1", "1"), row("2", "2", "2")
+    found = (
+        "SELECT charge.x_SourceRowId AS key, charge.BilledCost AS cost, COUNT(*) AS n, SUM(raw.BilledCost) AS billed"
+        " FROM cost_data_standard_1_3 AS charge JOIN focus_billing_daily_raw AS raw"
+        " ON raw.x_pipeline_id = charge.x_SourcePipelineId AND raw.row_id = charge.x_SourceRowId"
+        " GROUP BY charge.x_ChargeId, key, cost ORDER BY cost, charge.x_ChargeId"
+    )
+
+    async def work(here: Here) -> None:
+        put(tmp_path, "f/bill.csv", (FOCUS_1_4 + once + twice + twice).encode())
+        await here.good("focus/import", path="f/", **SEPTEMBER)
+        first, *others = await here.rows(found)
+        assert (first["cost"], first["n"], first["billed"]) == (1, 1, 1)
+        assert [(each["cost"], each["n"], each["billed"]) for each in others] == [(2, 2, 4)] * 2
+        put(tmp_path, "f/bill.csv", (FOCUS_1_4 + row("7", "7", "7") + once).encode())
+        await here.good("focus/import", path="f/", **SEPTEMBER)
+        again, new = await here.rows(found)
+        assert (again["key"], new["cost"], new["n"]) == (first["key"], 7, 1)
+
+    running(tmp_path, work)
+
+
 FOCUS_1_4 = (
     "BilledCost,EffectiveCost,ListCost,ListUnitPrice,ContractedCost,BillingAccountId,BillingCurrency,BillingPeriodStart,"
     "BillingPeriodEnd,ChargeCategory,ChargePeriodStart,ChargePeriodEnd,ServiceProviderName,ServiceName,ServiceCategory,"

@@ -162,7 +162,7 @@ BEGIN
     ResourceId, ResourceName, ResourceType, ServiceCategory, ServiceName, ServiceProviderName, ServiceSubcategory, SkuId,
     SkuMeter, SkuPriceDetails, SkuPriceId, SubAccountId, SubAccountName, SubAccountType, Tags,
     x_Provider, x_ChargeKind, x_PriceBasis, x_ChargeId, x_CostOrigin, x_SourceTable, x_SourcePipelineId,
-    x_DatasetChanges, x_SourceColumns,
+    x_SourceRowId, x_DatasetChanges, x_SourceColumns,
     x_org_slug, x_pipeline_id, x_credential_id, x_pipeline_run_date, x_run_id, x_ingested_at, x_ingestion_date
   )
   WITH services AS (  -- codes and names of the sources; others are Other. Categories: FOCUS 1.3, ServiceCategory
@@ -347,6 +347,7 @@ BEGIN
     'billed',
     p_table,
     priced.x_pipeline_id,
+    row_id,
     NULLIF(ARRAY_TO_STRING([
       IF(list_unknown, 'ListCost: 0 without a price is not known', NULL),
       IF(list_cost IS NULL AND NOT COALESCE(list_unknown, FALSE), 'ListCost: the source does not say it', NULL),

@@ -38,6 +38,8 @@ class RowFile:
         whole: A JSON column for the row as it came: one JSON object of all columns of the file, those that feed others
             included, with the types of NDJSON and Parquet; texts in CSV. Numbers with more digits than a float has, or
             beyond int64, are texts. Columns that feed no other are not refused then.
+        digest: A STRING column for 16 hexadecimal digits made of the row's texts: rows that are the same in all columns
+            of the file, and only these, have the same, whatever the order of its columns.
         nulls: Texts that mean that there is no value.
         formats: Table column → format of its dates or times in the file (strptime); ISO 8601 where none is given.
         allowed: Table column → the only texts that its values may be, as the file writes them.
@@ -58,6 +60,7 @@ class RowFile:
     rest: str = ""
     drop_rest: bool = False
     whole: str = ""
+    digest: str = ""
     nulls: tuple[str, ...] = ("",)
     formats: Mapping[str, str] = field(default_factory=dict)
     allowed: Mapping[str, tuple[str, ...]] = field(default_factory=dict)

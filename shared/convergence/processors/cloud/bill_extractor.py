@@ -58,6 +58,7 @@ async def load_bill(
         constants=constants,
         optional_columns=("*",),
         unknown_columns="keep",
+        row_id="row_id",
         date_formats=form.date_formats,
         allowed={"BillingCurrency": options.currencies} if options.currencies else {},
         extra_digits="round",

@@ -19,7 +19,7 @@ from convergence.processors.generic.target import Target
 
 Way = Literal["file", "raw", "infer"]
 # Settings that mean columns of a schema file, by the way to land that has none of them.
-_RAW: Final = ("constants", "optional_columns", "unknown_columns")
+_RAW: Final = ("constants", "optional_columns", "row_id", "unknown_columns")
 _INFER: Final = (*_RAW, "allowed", "date_formats", "extra_digits", "period")
 
 

@@ -66,6 +66,8 @@ class FileSettings(Settings):
     what happens to columns that the table does not have; `keep` needs the column `other_fields` (STRING) in the table.
     `optional_columns`: table columns that the files may lack; `["*"]`: all but REQUIRED ones.
 
+    `row_id`: a STRING column of the table for what the row is found by: 16 digits made of all that the file says in it.
+
     `extra_digits`: whether digits beyond the scale of an exact column are refused or rounded. `allow_shrink`: a
     delivery may have fewer days than what is stored.
     """
@@ -85,6 +87,7 @@ class FileSettings(Settings):
     constants: Mapping[str, str] = Field(default_factory=dict)
     optional_columns: Sequence[str] = ()
     unknown_columns: Literal["refuse", "drop", "keep"] = "refuse"
+    row_id: str = ""
     date_formats: Mapping[str, str] = Field(default_factory=dict)
     allowed: Mapping[str, Sequence[str]] = Field(default_factory=dict)
     extra_digits: Literal["refuse", "round"] = "refuse"

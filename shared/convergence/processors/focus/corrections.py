@@ -114,8 +114,9 @@ def _value(name: str, kind: str) -> str:
     }
     if name in known:
         return known[name]
-    if name == "x_SourceRowId":  # a late charge has the raw rows of its one reading, a difference those of two
-        return f"IF(LOGICAL_AND(side.x_sign = 1), MAX(side.{name}), CAST(NULL AS {kind}))"
+    if name == "x_SourceRowId":  # as the source says it now; what it said before is no longer stored
+        now = f"IF(side.x_sign = 1, side.{name}, NULL)"
+        return f"STRING_AGG(DISTINCT {now}, ' ' ORDER BY {now})"
     if name in _EMPTY:
         return f"CAST(NULL AS {kind})"
     value = f"side.{bigquery_name(name)}"  # as the source says it now; of a charge that is gone, as it stands

@@ -19,6 +19,7 @@ from convergence.adapters.gcp.warehouse.tables import Tables
 from convergence.adapters.googlesql.types import SqlType, column_type
 from convergence.adapters.row_files import (
     Fed,
+    by_name,
     csv_header,
     csv_records,
     feed,
@@ -53,6 +54,7 @@ class _Read:
     values: tuple[str, ...]
     others: str
     whole: str
+    digest: str
     constants: Mapping[str, str]
 
     def tests(self) -> list[str]:
@@ -177,6 +179,7 @@ class FileRows:
             **read.constants,
             **({read.file.rest: read.others} if read.file.rest else {}),
             **({read.file.whole: read.whole} if read.file.whole else {}),
+            **({read.file.digest: read.digest} if read.file.digest else {}),
         }
         into_columns = ", ".join(map(bigquery_name, pairs))
         wanted = f"NOT ({' OR '.join(read.tests())})" if read.columns else "TRUE"
@@ -254,7 +257,14 @@ def _read(file: RowFile, table: TableSchema, names: tuple[str, ...], kinds: Sequ
         if column.name in file.constants
     }
     whole = LINE if _is_lines(file) else _whole(names, sources, kinds, file) if file.whole else ""
-    return _Read(file, fed, every, columns, texts, values, joined, whole, constants)
+    digest = _digest(names, every) if file.digest else ""
+    return _Read(file, fed, every, columns, texts, values, joined, whole, digest, constants)
+
+
+def _digest(names: Sequence[str], texts: Sequence[str]) -> str:
+    """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
+    parts = ", ".join(f"CONCAT({quoted(names[place] + '=')}, {texts[place]})" for place in by_name(names))
+    return f"SUBSTR(TO_HEX(MD5(ARRAY_TO_STRING([{parts}], CHR(31)))), 1, 16)"
 
 
 def _whole(names: Sequence[str], sources: Sequence[str], kinds: Sequence[SqlType], file: RowFile) -> str:

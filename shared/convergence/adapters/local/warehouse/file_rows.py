@@ -23,6 +23,7 @@ from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.named_sql import quoted, statement
 from convergence.adapters.row_files import (
     Fed,
+    by_name,
     csv_header,
     feed,
     keep_digits,
@@ -98,7 +99,7 @@ def _plan(job: Job, file: RowFile, table: TableSchema) -> _Plan:
     fixed = tuple(
         (column, quoted(file.constants[column.name]) if column.name in file.constants else "NULL")
         for column in staged_by(table)
-        if column.name not in {*fed.sources, file.rest, file.whole}
+        if column.name not in {*fed.sources, file.rest, file.whole, file.digest}
     )
     return _Plan(file, fed, kinds, _source(file, names), values, _inside(file, values), fixed)
 
@@ -147,6 +148,8 @@ def _copy(job: Job, plan: _Plan, chunk: Path, *, everything: bool) -> int:
     parts += [f"CAST({value} AS {_type(column)}) AS {duckdb_name(column.name)}" for column, value in plan.fixed]
     if plan.file.rest:
         parts.append(f"{_rest(plan)} AS {duckdb_name(plan.file.rest)}")
+    if plan.file.digest:
+        parts.append(f"{_digest(plan)} AS {duckdb_name(plan.file.digest)}")
     if plan.file.whole:
         parts.append(f"{_whole(plan)} AS {duckdb_name(plan.file.whole)}")
     if everything:
@@ -213,6 +216,15 @@ def _rest(plan: _Plan) -> str:
         for place in plan.fed.rest
     )
     return f"nullif('{{' || concat_ws(',', {fields}) || '}}', '{{}}')"
+
+
+def _digest(plan: _Plan) -> str:
+    """Return the SQL of the row's digest: of all its texts, each behind its column's name."""
+    texts = (
+        f"{quoted(plan.fed.names[place] + '=')} || {as_text(f'c{place}', plan.kinds[place], plan.file)}"
+        for place in by_name(plan.fed.names)
+    )
+    return f"left(md5(concat_ws(chr(31), {', '.join(texts)})), 16)"
 
 
 def _whole(plan: _Plan) -> str:

@@ -18,7 +18,7 @@ from convergence.ports.warehouse import LINEAGE_COLUMNS, Parameter, Scope, State
 
 FOCUS, RESIDUALS, CONTRACTS = "cost_data_standard_1_3", "genai_residual_daily_reconciled", "subscriptions"
 CHARGE_SQL: Final = f"SELECT * FROM {FOCUS} WHERE x_ChargeId = @charge"  # noqa: S608 - a constant of this file
-# Contracts are the org's, whichever credential and day they were stored with.
+# Contracts are the org's, whichever credential and day they were stored with. A bill is stored by its billing period.
 RAW_SQL: Final = """
 SELECT raw.*
 FROM {table} AS raw
@@ -27,7 +27,9 @@ JOIN cost_data_standard_1_3 AS charge
   AND raw.row_id IN UNNEST(SPLIT(charge.x_SourceRowId, ' '))
 WHERE charge.x_ChargeId = @charge
   AND (charge.x_UsageKind = 'subscription' OR (
-    raw.x_credential_id = charge.x_credential_id AND raw.x_pipeline_run_date = charge.x_pipeline_run_date
+    raw.x_credential_id = charge.x_credential_id AND raw.x_pipeline_run_date IN (
+      charge.x_pipeline_run_date, COALESCE(charge.x_CorrectedPeriodStart, DATE(charge.BillingPeriodStart))
+    )
   ))
 """
 COMPARED_SQL: Final = """
@@ -138,6 +140,8 @@ def _print(out: Output, chain: Mapping[str, Any]) -> None:
     if bill is not None:
         _print_rows(out, "Bill of the same day, model and kind of charge", bill)
         out.line(f"billed - computed, all such charges: {exact_text(bill['difference'])} ({bill['class']})")
+    elif charge["x_CostOrigin"] == "billed":
+        out.line("\nThe bill itself: the provider has priced these rows.")
     elif charge["x_CostOrigin"] == "estimated":
         out.line("\nNo bill of this day was read.")
 

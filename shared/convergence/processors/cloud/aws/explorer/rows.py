@@ -9,6 +9,7 @@ import orjson
 
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
+from convergence.processors.base import row_id
 from convergence.processors.cloud.aws.explorer.amounts import NO_UNIT
 from convergence.processors.cloud.aws.explorer.kinds import category_of, kind_of
 from convergence.processors.cloud.aws.explorer.query import COST, EFFECTIVE, QUANTITY, Group
@@ -17,6 +18,11 @@ from convergence.processors.genai.currency import CURRENCIES
 
 SOURCE_FORMAT: Final = "aws_cost_explorer"
 Detail = Literal["usage_type", "linked_account"]
+# What tells the groups of a month apart: the description has the usage type.
+KEY: Final = (
+    *("BillingAccountId", "SubAccountId", "ChargePeriodStart", "line_type", "product_code", "ChargeDescription"),
+    "BillingCurrency",
+)
 
 
 def row_of(
@@ -41,7 +47,7 @@ def row_of(
     others: dict[str, Any] = {"x_Estimated": group.estimated}
     if detail == "usage_type":
         others["x_UsageType"] = second
-    return {
+    found = {
         "BilledCost": cost.number,
         "EffectiveCost": group.amounts[EFFECTIVE].number,
         "BillingAccountId": account,
@@ -65,6 +71,7 @@ def row_of(
         "other_fields": orjson.dumps(others, option=orjson.OPT_SORT_KEYS).decode(),
         "source_file": "GetCostAndUsage",
     }
+    return {**found, "row_id": row_id(found, KEY)}
 
 
 def _midnight(day: date) -> datetime:

@@ -12,6 +12,7 @@ import orjson
 from convergence.domain.money import EXACT
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Row
+from convergence.processors.base import row_id
 from convergence.processors.cloud.azure.query.scope import subscription_of
 from convergence.processors.cloud.months import next_month
 from convergence.processors.genai.billed import billed_amount, billed_currency
@@ -24,6 +25,11 @@ DIMENSIONS: Final[Mapping[Detail, str]] = {
     "resource_group": "ResourceGroupName",
     "region": "ResourceLocation",
 }
+# What tells the rows of a month apart: source_file is the scope, and the description has what they are grouped by.
+KEY: Final = (
+    *("source_file", "BillingAccountId", "SubAccountId", "RegionId", "ChargePeriodStart", "line_type", "product_code"),
+    *("ChargeDescription", "BillingCurrency"),
+)
 _COLUMNS: Final[Mapping[Detail, str]] = {"subscription": "SubAccountId", "region": "RegionId"}
 _OTHERS: Final[Mapping[Detail, str]] = {"meter": "x_Meter", "resource_group": "x_ResourceGroupName"}
 _DIGITS: Final = Decimal(1).scaleb(-18)  # Azure computes in floats; so many places are kept, as of the exports
@@ -66,7 +72,7 @@ def row_of(
     start = datetime(day.year, day.month, day.day, tzinfo=UTC)
     others = {_OTHERS[detail]: second} if detail in _OTHERS and second else {}
     facts = {_COLUMNS[detail]: second} if detail in _COLUMNS else {}
-    return {
+    found = {
         "BilledCost": cost_of(row, day),
         "BillingAccountId": account,
         "BillingCurrency": currency,
@@ -84,3 +90,4 @@ def row_of(
         "other_fields": orjson.dumps(others).decode() if others else None,
         "source_file": scope,
     }
+    return {**found, "row_id": row_id(found, KEY)}
