@@ -246,9 +246,9 @@ def bills_of_clouds(everything: Everything) -> dict[tuple[str, str, str, str], D
     sums: dict[tuple[str, str, str, str], Decimal] = defaultdict(Decimal)
     for name in ("aws", "azure", "oci", "focus"):
         served = bills.answer(Request("GET", f"/v1/bills/{name}/2026-11.csv", (), {}, b"")).body.decode()
-        for line in csv.DictReader(io.StringIO(served)):
-            key = name, line["BillingAccountId"], line["ChargePeriodStart"][:10], line["BillingCurrency"]
-            sums[key] += Decimal(line["BilledCost"])
+        for row in csv.DictReader(io.StringIO(served)):
+            key = name, row["BillingAccountId"], row["ChargePeriodStart"][:10], row["BillingCurrency"]
+            sums[key] += Decimal(row["BilledCost"])
     read_on = "SELECT MAX(x_ingestion_date) AS day FROM cloud_aws_billing_raw_daily WHERE source_format <> 'focus'"
     ((found,),) = (row.values() for row in everything.json("query", "demo", read_on)["rows"])
     month, end = FIRST.replace(day=1), min(date.fromisoformat(found), date(2026, 12, 1))
@@ -261,10 +261,10 @@ def bills_of_clouds(everything: Everything) -> dict[tuple[str, str, str, str], D
     stored = everything.json("query", "demo", "SELECT DISTINCT usage_date AS day FROM gcp_billing_daily_raw")["rows"]
     days = {date.fromisoformat(row["day"]) for row in stored}  # those of the run, and earlier ones that had late rows
     assert {FIRST + timedelta(days=number) for number in range(4)} <= days
-    for line in (line for day in days for line in billing_export.of_day(day)):
-        taken = sum((Decimal(credit["amount"]) for credit in line["credits"]), Decimal(0))
-        key = "gcp", line["billing_account_id"], line["usage_date"].isoformat(), line["currency"]
-        sums[key] += Decimal(line["cost"]) + taken
+    for exported in (exported for day in days for exported in billing_export.of_day(day)):
+        taken = sum((Decimal(credit["amount"]) for credit in exported["credits"]), Decimal(0))
+        key = "gcp", exported["billing_account_id"], exported["usage_date"].isoformat(), exported["currency"]
+        sums[key] += Decimal(exported["cost"]) + taken
     return sums
 
 
