@@ -17,6 +17,7 @@ from sqlglot import exp
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors import ps_types
+from convergence.domain.billing_periods import PeriodKey
 from convergence.errors import ConvergenceError, StepFailed
 from convergence.ports.warehouse import PARTITION_BY
 from convergence.processors.focus.check import refuse_mistakes
@@ -111,11 +112,25 @@ def test_rows_can_be_set_aside_and_the_sum_of_rows_closes() -> None:
     async def work(context: WorldContext) -> None:
         answer = await gate(context, [charge(1), charge(2, BillingCurrency="usd")], policy={rule: "quarantine"})
         assert answer["rows_processed"] == 2 == answer["rows_written"] + answer["rows_quarantined"]
+        assert answer["balance"] == {"read": 2, "loaded": 1, "quarantined": 1, "filtered": 0, "duplicate": 0}
         assert answer["focus"]["verdict"] == "quarantined"
         assert rule in answer["warnings"][0]
         (aside,) = await asked(context, "SELECT reason, row_json FROM org_meta_quarantine_rows")
         assert (aside["reason"], json.loads(aside["row_json"])["x_ChargeId"]) == (rule, "c2")
         assert [row["x_ChargeId"] for row in await asked(context, f"SELECT x_ChargeId FROM {VISIBLE}")] == ["c1"]
+
+    world(work)
+
+
+def test_what_is_of_a_closed_period_is_left_out_of_the_charges_and_accounted_for() -> None:
+    async def work(context: WorldContext) -> None:
+        await gate(context, [charge(1)])
+        context.closed = [PeriodKey(date(2026, 11, 1), "OpenAI", "acc-1")]
+        context.run_id = "run_2"
+        answer = await gate(context, [charge(1), charge(2, SkuMeter="Other Tokens")])
+        assert answer["balance"] == {"read": 2, "loaded": 0, "quarantined": 0, "filtered": 2, "duplicate": 0}
+        found = await asked(context, f"SELECT ChargeClass AS class, COUNT(*) AS n FROM {VISIBLE} GROUP BY 1 ORDER BY 1")
+        assert found == [{"class": None, "n": 1}, {"class": "Correction", "n": 1}]
 
     world(work)
 
