@@ -48,18 +48,10 @@ BY_PROVIDER = (
 
 # What makes other rows than it reads: charges of usage, days of contracts, comparisons; or loads none at all.
 MAKES_OTHERS = {
-    *(
-        "anthropic.cost",
-        "openai.cost",
-        "genai.payg_cost",
-        "genai.payg_usage",
-        "genai.reprice",
-        "subscription.daily_cost",
-    ),
+    *("anthropic.cost", "openai.cost", "genai.payg_cost", "genai.reprice", "subscription.daily_cost"),
     *("anthropic.reconciliation", "openai.reconciliation", "genai.price_refresh", "genai.focus", "genai.unified"),
-    *("generic.procedure_executor", "generic.bq_execute", "generic.local_bq_transformer", "generic.dq_check"),
-    *("generic.focus_export", "openai.subscriptions", "subscription.plans", "subscription.rates"),
-    *("integrations.kms_store", "generic.noop"),
+    *("generic.procedure_executor", "generic.local_bq_transformer", "generic.dq_check", "generic.focus_export"),
+    *("openai.subscriptions", "subscription.plans", "subscription.rates", "integrations.kms_store"),
 }
 CHARGES = (
     "SELECT x_Provider AS provider, BillingCurrency AS currency, COUNT(*) AS charges, SUM(BilledCost) AS billed,"
