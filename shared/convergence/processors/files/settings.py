@@ -66,7 +66,7 @@ class FileSettings(Settings):
     what happens to columns that the table does not have; `keep` needs the column `other_fields` (STRING) in the table.
     `optional_columns`: table columns that the files may lack; `["*"]`: all but REQUIRED ones.
 
-    `row_id`: a STRING column of the table for what the row is found by: 16 digits made of all that the file says in it.
+    `row_id`: a STRING column of the table for the id by which a row is found, made of all its values in the file.
 
     `extra_digits`: whether digits beyond the scale of an exact column are refused or rounded. `allow_shrink`: a
     delivery may have fewer days than what is stored.
