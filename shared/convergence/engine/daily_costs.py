@@ -1,7 +1,7 @@
 """An org's costs by day and group, from a table of daily sums where one process owns the warehouse.
 
-Summing a million charges for each page takes too long there. `org_cost_daily` holds the sums; `renew` compares each
-day's number of charges, their sum and the latest time of writing with the charges, and sums days that differ again. So
+Summing a million charges for each page takes too long there. `org_cost_daily` holds the sums; `changed_days` compares
+each day's number of charges, their sum and the latest time of writing with the charges, and `renew` sums days again. So
 a run that publishes charges need not know of the table, and a lost table is made again. A tenant's own statement that
 changes names or tags of charges in place changes none of the three: `rebuild` sums all days again. On Google Cloud each
 query is billed and the warehouse sums quickly: there the charges themselves are summed.
@@ -10,8 +10,8 @@ query is billed and the warehouse sums quickly: there the charges themselves are
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, timedelta
-from typing import Any, Final, Literal
+from datetime import date, datetime, timedelta
+from typing import Any, Final, Literal, NamedTuple
 
 from convergence.engine.services import Services, dataset_of
 from convergence.errors import InvalidInput
@@ -68,7 +68,7 @@ kept AS (
   WHERE x_pipeline_run_date BETWEEN @first AND @last
   GROUP BY day
 )
-SELECT COALESCE(charged.day, kept.day) AS day
+SELECT COALESCE(charged.day, kept.day) AS day, COALESCE(charged.charges, 0) AS charges
 FROM charged FULL JOIN kept ON charged.day = kept.day
 WHERE charged.day IS NULL OR kept.day IS NULL OR charged.charges <> kept.charges OR charged.cost <> kept.cost
   OR charged.written_at IS DISTINCT FROM kept.written_at
@@ -94,21 +94,40 @@ async def daily_costs(services: Services, org: str, first: date, last: date, by:
     return rows
 
 
-async def renew(services: Services, org: str, first: date, last: date, *, rebuild: bool = False) -> bool:
-    """Sum the days again whose charges have changed since, or all days; return whether there were such days.
+class Changed(NamedTuple):
+    """A day whose sums are not those of its charges; `charges`: how many it has by now."""
 
-    The org's dataset has the table of charges. Where several processes share the warehouse there is nothing to renew.
+    day: date
+    charges: int
+
+
+async def changed_days(services: Services, org: str, first: date, last: date) -> list[Changed]:
+    """Return the days whose charges have changed since they were summed.
+
+    The org's dataset has the table of charges. Only where one process owns the warehouse.
     """
-    if not services.settings.sole_process:
-        return False
     await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(TABLE))
-    if rebuild:
-        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
-    else:
-        days = [row["day"] for row in await _ask(services, org, _DIFFERENT, first, last, GROUPS_MAX)]
+    found = await _ask(services, org, _DIFFERENT, first, last, GROUPS_MAX)
+    return [Changed(row["day"], row["charges"]) for row in found]
+
+
+async def renew(services: Services, org: str, days: Sequence[date]) -> None:
+    """Sum days again, in order."""
     for some in _together(days):
         await _store(services, org, some)
-    return bool(days)
+
+
+async def rebuild(services: Services, org: str, first: date, last: date) -> None:
+    """Sum all days of a range again."""
+    await services.warehouse.ensure_table(dataset_of(services, org), services.schemas.get(TABLE))
+    await renew(services, org, [first + timedelta(days=n) for n in range((last - first).days + 1)])
+
+
+async def summed_at(services: Services, org: str) -> datetime | None:
+    """Return when charges were last summed, None when they never were. The table of sums exists."""
+    (found,) = await _ask(services, org, "SELECT MAX(x_ingested_at) AS at FROM org_cost_daily", None, None, 1)
+    at: datetime | None = found["at"]
+    return at
 
 
 def _together(days: Sequence[date]) -> Iterator[Sequence[date]]:
@@ -138,8 +157,10 @@ async def _store(services: Services, org: str, days: Sequence[date]) -> None:
     await services.warehouse.load(load, stage)
 
 
-async def _ask(services: Services, org: str, sql: str, first: date, last: date, rows_max: int) -> list[Row]:
-    days = {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
+async def _ask(
+    services: Services, org: str, sql: str, first: date | None, last: date | None, rows_max: int
+) -> list[Row]:
+    days = {} if first is None else {"first": Parameter("DATE", first), "last": Parameter("DATE", last)}
     scope = Scope(dataset=dataset_of(services, org))
     statement = Statement(sql, days, scope=scope, rows_max=rows_max, bytes_max=_BYTES_MAX, timeout_s=_TIMEOUT_S)
     return list((await services.warehouse.query(statement)).rows)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 import re
 from datetime import date
@@ -12,9 +13,11 @@ import pytest
 
 from convergence.config.files.reports import find_report
 from convergence.domain.money import exact_sum
-from convergence.engine.daily_costs import TABLE, daily_costs, renew
+from convergence.domain.times import to_text
+from convergence.engine.daily_costs import TABLE, changed_days, daily_costs, renew, summed_at
 from convergence.engine.services import dataset_of
 from convergence.entry.ui.views.forecast import BY, forecasts
+from convergence.entry.ui.views.summaries import Summaries
 from convergence.ports.warehouse import Lineage, Load, Scope, Statement
 from tests.unit.entry.ui.charges import RANGE, charge
 from tests.unit.entry.ui.conftest import Api, Browser, RunScenario
@@ -29,6 +32,12 @@ async def rows_of(api: Api, sql: str) -> list[dict[str, Any]]:
     """Ask the org's warehouse."""
     scope = Scope(dataset=dataset_of(api.at.services, "acme"))
     return (await api.at.services.warehouse.query(Statement(sql, scope=scope, rows_max=100_000))).rows
+
+
+async def bring_up_to_date(api: Api) -> None:
+    """Sum the days again whose charges have changed."""
+    changed = await changed_days(api.at.services, "acme", FIRST, LAST)
+    await renew(api.at.services, "acme", [each.day for each in changed])
 
 
 async def write(api: Api, sql: str, job: str) -> None:
@@ -61,7 +70,7 @@ def test_the_daily_sums_are_those_of_the_charges_whatever_happened_to_them(run_s
     async def same(api: Api) -> None:
         """Compare with the charges, added up one by one."""
         services = api.at.services
-        await renew(services, "acme", FIRST, LAST)
+        await bring_up_to_date(api)
         found = {
             tuple(row[name] for name in ("day", "provider", "service", "model", "team", "currency")): (
                 row["cost"], row["charges"], row["untagged"],
@@ -86,7 +95,7 @@ def test_the_daily_sums_are_those_of_the_charges_whatever_happened_to_them(run_s
     async def scenario(api: Api) -> None:
         await charge(api, some_charges(1), days=range(1, 20))
         await same(api)
-        assert not await renew(api.at.services, "acme", FIRST, LAST)  # nothing has changed
+        assert not await changed_days(api.at.services, "acme", FIRST, LAST)  # nothing has changed
         await charge(api, some_charges(2, 50), run="run_2", days=(5, 6, 25))  # other days stay
         await same(api)
         await charge(api, [], run="run_3", days=(7, 8))  # a replay found no charges there
@@ -118,6 +127,52 @@ def test_a_page_shows_changed_charges_at_once_and_changes_in_place_when_it_is_re
     run_scenario(scenario)
 
 
+def test_a_page_does_not_wait_for_many_new_charges_and_says_how_old_its_figures_are(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gate = asyncio.Event()
+
+    async def held(*given: Any) -> None:
+        """Sum days when the test says so."""
+        await gate.wait()
+        await renew(*given)
+
+    async def scenario(api: Api) -> None:
+        browser, page = await Browser.signed_in(api), f"/ui/acme/costs?{RANGE}"
+        await charge(api, [{"BilledCost": Decimal(n)} for n in (1, 2, 3)])
+        for _ in range(2):
+            first = await browser.get(page)
+            assert "No summary yet" in first
+            assert "New charges are being added up" in first
+            assert "No charge in these days" not in first
+        gate.set()
+        await api.app.state.summaries.settle("acme")
+        second = await browser.get(page)
+        assert "<dd>6.00" in second
+        assert "being added up" not in second
+        api.app.state.summaries = Summaries()  # as after a restart
+        await charge(api, [{"BilledCost": Decimal(n)} for n in (100, 200, 300)], run="run_2")
+        summed = await summed_at(api.at.services, "acme")
+        assert summed is not None
+        gate.clear()
+        for _ in range(2):  # from the table of sums, then from what the process keeps
+            before = await browser.get(page)
+            assert "<dd>6.00" in before
+            assert f'Summary of <time datetime="{to_text(summed)}"' in before
+            assert "being added up" in before
+        gate.set()
+        file = await browser.get(f"/ui/acme/costs.csv?{RANGE}")  # waits for all charges
+        assert sorted(line.split(",")[6] for line in file.splitlines()[1:]) == ["100", "200", "300"]
+        await api.app.state.summaries.settle("acme")
+        after = await browser.get(page)
+        assert "<dd>600.00" in after
+        assert "being added up" not in after
+
+    monkeypatch.setattr("convergence.entry.ui.views.summaries.AT_ONCE_MAX", 2)
+    monkeypatch.setattr("convergence.entry.ui.views.summaries.renew", held)
+    run_scenario(scenario)
+
+
 @pytest.mark.parametrize("seed", range(2))
 def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int) -> None:
     async def scenario(api: Api) -> None:
@@ -125,7 +180,7 @@ def test_the_forecast_is_that_of_the_report(run_scenario: RunScenario, seed: int
         await charge(api, some_charges(seed), days=range(1, 12 + seed))
         await charge(api, [], run="warm", days=(29,))
         report = await rows_of(api, find_report(services.configs_dir, "forecast").sql())
-        await renew(services, "acme", FIRST, LAST)
+        await bring_up_to_date(api)
         rows = await daily_costs(services, "acme", FIRST, LAST, by=BY)
         found = [each for currency in ("EUR", "USD") for each in forecasts(rows, currency)]
         assert [(each.currency, each.provider, each.charged_until, each.billed, each.forecast) for each in found] == [

@@ -175,6 +175,13 @@ def test_templates_escape_everything_and_carry_no_style() -> None:
         assert len(text.splitlines()) <= 200, file.name
 
 
+def test_the_style_sheet_is_small_and_needs_no_other() -> None:
+    text = (FOLDER / "static" / "ui.css").read_text()
+    assert len(text.splitlines()) <= 300
+    assert len(text) < 24_000
+    assert "@import" not in text
+
+
 def test_the_own_script_is_small_and_asks_no_other_site() -> None:
     static = FOLDER / "static"
     script = (static / "ui.js").read_text()

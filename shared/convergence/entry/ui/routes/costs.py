@@ -21,11 +21,11 @@ from convergence.entry.ui.views.costs import (
     DIMENSIONS,
     FILTER_MAX,
     Asked,
-    Summaries,
     costs_page,
     csv_rows,
     filtered,
 )
+from convergence.entry.ui.views.summaries import Summaries
 from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter
 
@@ -69,8 +69,8 @@ async def file(
 ) -> Response:
     """Return the summary as CSV, exact amounts."""
     asked = _asked(at, first, last, "service", currency, dict(request.query_params))
-    view = await costs_page(at.services, _summaries(request), org, asked, fresh=False)
-    rows = (await _summaries(request).get(at.services, org, asked.first, asked.last)).charges
+    view = await costs_page(at.services, _summaries(request), org, asked, wait=True)
+    rows = (await _summaries(request).get(at.services, org, asked.first, asked.last, wait=True)).charges
     chosen = currency or view.currencies[0]
     text = io.StringIO()
     csv.writer(text, lineterminator="\r\n").writerows(csv_rows(filtered(rows, asked.filters, chosen)))

@@ -1,31 +1,26 @@
-"""The costs of an org: a summary by day that is kept for a while, grouped and filtered for the page."""
+"""The costs of an org, from its summary by day: grouped and filtered for the page."""
 
 from __future__ import annotations
 
-import asyncio
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, timedelta
+from dataclasses import dataclass
+from datetime import date, timedelta
 from decimal import Decimal, localcontext
 from typing import Any, Final, Literal
 
 from convergence.domain.money import EXACT
-from convergence.domain.times import following_month, to_text
-from convergence.engine.daily_costs import FOCUS, Row, daily_costs, renew
+from convergence.domain.times import to_text
+from convergence.engine.daily_costs import Row
 from convergence.engine.services import Services
 from convergence.entry.ui.formats import plain
 from convergence.entry.ui.svg.bars import Chart, stacked
-from convergence.entry.ui.views.cost_queries import COMPARED, LATEST, TRACKING, ask, days, tables_of
-from convergence.entry.ui.views.forecast import BY as FORECAST_BY
 from convergence.entry.ui.views.forecast import Forecast, forecasts
+from convergence.entry.ui.views.summaries import Range, Summaries, Summary
 
 DIMENSIONS: Final = ("provider", "service", "model", "team")
 DAYS_MAX: Final = 366
 _DAILY_MAX: Final = 93  # days with a bar of their own; of more, each week has one
-Range = tuple[date, date]  # both days included
-KEPT_BILLED_S: Final = 900.0  # where a query is billed
-_KEPT_MAX: Final = 64
 _SERIES_MAX: Final = 5
 _ROWS_MAX: Final = 100
 _CHOICES_MAX: Final = 100
@@ -86,91 +81,17 @@ class CostsPage:
     choices: Mapping[str, Sequence[str]]
     compared: Sequence[Row]
     forecasts: Sequence[Forecast]
-    read_at: str
+    read_at: str | None  # None: nothing was added up yet
+    renewing: bool  # newer charges are being added up
     empty: bool
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Summary:
-    """The costs of a range by day and group, what was compared with bills, and the latest month with charges."""
-
-    read_at: datetime
-    charges: Sequence[Row]
-    compared: Sequence[Row]
-    month: Sequence[Row]
-
-
-class Summaries:
-    """Summaries that were read lately, by org and range.
-
-    Where one process owns the warehouse, each look at one compares it with the charges; elsewhere it is kept a while.
-    """
-
-    def __init__(self) -> None:
-        self._kept: OrderedDict[tuple[str, date, date], tuple[int, Summary]] = OrderedDict()
-        self._renewed: dict[str, int] = defaultdict(int)  # how often sums of an org have changed
-        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    async def get(self, services: Services, org: str, first: date, last: date, *, fresh: bool = False) -> Summary:
-        """Return the summary of a range; `fresh` makes it again.
-
-        Raises:
-            InvalidInput: the range has more groups than a page can add up.
-        """
-        async with self._locks[org]:  # a second look must not use sums that the first one is renewing
-            now, key = services.clock.now(), (org, first, last)
-            stamp, kept = self._kept.get(key, (-1, None))
-            alone = services.settings.sole_process
-            if kept is not None and not alone and not fresh and now - kept.read_at < timedelta(seconds=KEPT_BILLED_S):
-                return kept
-            tables = await tables_of(services, org)
-            month = await _latest_month(services, org) if FOCUS in tables else None
-            for days_ in _ranges((first, last), month) if month else ():
-                self._renewed[org] += await renew(services, org, *days_, rebuild=fresh and days_[0] <= first)
-            if kept is None or not alone or stamp != self._renewed[org]:
-                kept = await _read(services, org, (first, last), month, now)
-            compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
-            found = replace(kept, read_at=now, compared=compared)
-            self._kept[key] = (self._renewed[org], found)
-            self._kept.move_to_end(key)
-            if len(self._kept) > _KEPT_MAX:
-                self._kept.popitem(last=False)
-            return found
-
-
-async def _read(services: Services, org: str, range_: Range, month: Range | None, now: datetime) -> Summary:
-    """Return a summary; without a month with charges there is none."""
-    if month is None:
-        return Summary(read_at=now, charges=(), compared=(), month=())
-    return Summary(
-        read_at=now,
-        charges=await daily_costs(services, org, *range_),
-        compared=(),
-        month=await daily_costs(services, org, *month, by=FORECAST_BY),
-    )
-
-
-async def _latest_month(services: Services, org: str) -> Range | None:
-    """Return the first and last day of the latest month with charges, None without any."""
-    (latest,) = await ask(services, org, LATEST, {})
-    if latest["start"] is None:
-        return None
-    begin = latest["start"].astimezone(UTC).date().replace(day=1)
-    return begin, following_month(begin) - timedelta(days=1)
-
-
-def _ranges(one: Range, other: Range) -> list[Range]:
-    """Return two ranges, as one where they touch."""
-    apart = timedelta(days=1)
-    if one[0] <= other[1] + apart and other[0] <= one[1] + apart:
-        return [(min(one[0], other[0]), max(one[1], other[1]))]
-    return [one, other]
-
-
-async def costs_page(services: Services, summaries: Summaries, org: str, asked: Asked, *, fresh: bool) -> CostsPage:
+async def costs_page(
+    services: Services, summaries: Summaries, org: str, asked: Asked, *, fresh: bool = False, wait: bool = False
+) -> CostsPage:
     """Return the page. Raises `NotFound` for an org that does not exist, `InvalidInput`."""
     await services.orgs.get(org)
-    summary = await summaries.get(services, org, asked.first, asked.last, fresh=fresh)
+    summary = await summaries.get(services, org, asked.first, asked.last, fresh=fresh, wait=wait)
     with localcontext(EXACT):  # Python's own context keeps 28 digits of a sum
         return _costs_page(summary, asked)
 
@@ -203,7 +124,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         choices={each: _choices(charges, each) for each in DIMENSIONS},
         compared=[row for row in summary.compared if row["currency"] in (currency, None)],
         forecasts=forecasts(summary.month, currency),
-        read_at=to_text(summary.read_at),
+        read_at=None if summary.read_at is None else to_text(summary.read_at),
+        renewing=summary.renewing,
         empty=not charges,
     )
 

@@ -1,0 +1,152 @@
+"""Summaries of costs that pages show: read from the daily sums, kept, and renewed when charges have changed."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
+from typing import Final
+
+from convergence.domain.times import following_month
+from convergence.engine.daily_costs import FOCUS, Row, changed_days, daily_costs, rebuild, renew, summed_at
+from convergence.engine.services import Services
+from convergence.entry.ui.views.cost_queries import COMPARED, LATEST, TRACKING, ask, days, tables_of
+from convergence.entry.ui.views.forecast import BY as FORECAST_BY
+
+logger = logging.getLogger(__name__)
+Range = tuple[date, date]  # both days included
+KEPT_BILLED_S: Final = 900.0  # where a query is billed
+AT_ONCE_MAX: Final = 100_000  # new charges that a page waits for; more are added up beside it
+_KEPT_MAX: Final = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Summary:
+    """The costs of a range by day and group, what was compared with bills, and the latest month with charges.
+
+    `read_at`: the figures are those of this moment; None: nothing was added up yet. `renewing`: newer charges are
+    being added up.
+    """
+
+    read_at: datetime | None
+    charges: Sequence[Row]
+    compared: Sequence[Row]
+    month: Sequence[Row]
+    renewing: bool = False
+
+
+class Summaries:
+    """Summaries that were read lately, by org and range.
+
+    Where one process owns the warehouse, each look at one compares it with the charges; elsewhere it is kept a while.
+    """
+
+    def __init__(self) -> None:
+        self._kept: OrderedDict[tuple[str, date, date], tuple[int, Summary]] = OrderedDict()
+        self._renewed: dict[str, int] = defaultdict(int)  # how often sums of an org have changed
+        self._locks: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._beside: dict[str, asyncio.Task[None]] = {}
+
+    async def get(
+        self, services: Services, org: str, first: date, last: date, *, fresh: bool = False, wait: bool = False
+    ) -> Summary:
+        """Return the summary of a range; `fresh` makes it again, `wait` is for readers who must have all charges.
+
+        Raises:
+            InvalidInput: the range has more groups than a page can add up.
+        """
+        async with self._locks[org]:  # a second look must not use sums that the first one is renewing
+            now, key = services.clock.now(), (org, first, last)
+            stamp, kept = self._kept.get(key, (-1, None))
+            alone = services.settings.sole_process
+            if kept is not None and not alone and not fresh and _young(kept, now):
+                return kept
+            tables = await tables_of(services, org)
+            month = await _latest_month(services, org) if FOCUS in tables else None
+            ranges = _ranges((first, last), month) if month else []
+            late = await self._renew(services, org, ranges, fresh=fresh, wait=wait) if alone else ()
+            behind = bool(late)
+            if kept is None or not alone or stamp != self._renewed[org]:
+                stamp = self._renewed[org]  # before reading: sums may be renewed beside it
+                read_at = await summed_at(services, org) if behind else now
+                kept = await _read(services, org, (first, last), month, read_at)
+            compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
+            found = replace(kept, read_at=kept.read_at if behind else now, compared=compared, renewing=behind)
+            self._kept[key] = (stamp, found)
+            self._kept.move_to_end(key)
+            if len(self._kept) > _KEPT_MAX:
+                self._kept.popitem(last=False)
+            self._begin(services, org, late)  # the last: what this page reads does not wait for it
+            return found
+
+    async def settle(self, org: str) -> None:
+        """Return when nothing is being added up for an org."""
+        if org in self._beside:
+            await asyncio.wait([self._beside[org]])
+
+    async def _renew(
+        self, services: Services, org: str, ranges: Sequence[Range], *, fresh: bool, wait: bool
+    ) -> Sequence[date]:
+        """Bring the sums of an org up to date; return the days that have too many new charges to wait for."""
+        if fresh and ranges:
+            await rebuild(services, org, *ranges[0])
+            self._renewed[org] += 1
+        changed = [each for range_ in ranges for each in await changed_days(services, org, *range_)]
+        days_ = [each.day for each in changed]
+        if not wait and sum(each.charges for each in changed) > AT_ONCE_MAX:
+            return days_
+        if days_:
+            await renew(services, org, days_)
+            self._renewed[org] += 1
+        return ()
+
+    def _begin(self, services: Services, org: str, changed: Sequence[date]) -> None:
+        """Begin to sum days beside the pages, unless that is under way."""
+        if changed and org not in self._beside:
+            task = asyncio.create_task(self._renew_beside(services, org, changed))
+            self._beside[org] = task
+            task.add_done_callback(lambda _: self._beside.pop(org, None))
+
+    async def _renew_beside(self, services: Services, org: str, changed: Sequence[date]) -> None:
+        """Add charges up while pages show the sums from before; what fails is begun again by the next look."""
+        try:
+            await renew(services, org, changed)
+            self._renewed[org] += 1
+        except Exception as error:
+            logger.warning("the costs of %s could not be added up: %s", org, error, exc_info=error)
+
+
+def _young(kept: Summary, now: datetime) -> bool:
+    return kept.read_at is not None and now - kept.read_at < timedelta(seconds=KEPT_BILLED_S)
+
+
+async def _read(services: Services, org: str, range_: Range, month: Range | None, read_at: datetime | None) -> Summary:
+    """Return a summary; without a month with charges there is none."""
+    if month is None:
+        return Summary(read_at=read_at, charges=(), compared=(), month=())
+    return Summary(
+        read_at=read_at,
+        charges=await daily_costs(services, org, *range_),
+        compared=(),
+        month=await daily_costs(services, org, *month, by=FORECAST_BY),
+    )
+
+
+async def _latest_month(services: Services, org: str) -> Range | None:
+    """Return the first and last day of the latest month with charges, None without any."""
+    (latest,) = await ask(services, org, LATEST, {})
+    if latest["start"] is None:
+        return None
+    begin = latest["start"].astimezone(UTC).date().replace(day=1)
+    return begin, following_month(begin) - timedelta(days=1)
+
+
+def _ranges(one: Range, other: Range) -> list[Range]:
+    """Return two ranges, as one where they touch."""
+    apart = timedelta(days=1)
+    if one[0] <= other[1] + apart and other[0] <= one[1] + apart:
+        return [(min(one[0], other[0]), max(one[1], other[1]))]
+    return [one, other]
