@@ -29,6 +29,7 @@ def main() -> None:
 def installation() -> Installation:
     """Return the ways into an installation, for entry."""
     from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.adapters.local.warehouse.reader import DuckDbReader
     from convergence.bootstrap.deployment import examine_deployment
     from convergence.entry.cli.installation import Installation, Writer
 
@@ -69,6 +70,7 @@ def installation() -> Installation:
         backup=_back_up,
         restore=_restore,
         sandbox=sandbox,
+        sql_reader=lambda place: DuckDbReader(place.project_id),
         examine_deployment=examine_deployment,
     )
 

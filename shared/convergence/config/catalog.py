@@ -15,6 +15,7 @@ from convergence.errors import ConfigErrors, InvalidInput, NotFound, did_you_mea
 if TYPE_CHECKING:
     from convergence.config.checks.processors import Target
     from convergence.config.checks.validation import Report
+    from convergence.ports.sql_reader import SqlReader
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_-]*(/[A-Za-z0-9_][A-Za-z0-9_-]*){0,5}")
 _SUFFIXES = (".yml", ".yaml")
@@ -101,11 +102,19 @@ class Catalog:
                 known = self._names[path] = (stamp, self._read_names(path))
             yield path, known[1]
 
-    def validate(self, paths: Sequence[Path | str] | None = None, *, target: Target = "embedded") -> Report:
+    def validate(
+        self,
+        paths: Sequence[Path | str] | None = None,
+        *,
+        target: Target = "embedded",
+        reader: SqlReader | None = None,
+    ) -> Report:
         """Check files of every kind below the configs folder: all, or those at or below `paths`.
 
         A path is a file, a folder, or a pipeline's name; relative ones are looked up here first. Processors that
         publish a model of their config check it; `target` "gcp" refuses steps too long for a deployed function.
+
+        With `reader` the SQL of steps and procedures is read as a run would.
 
         Raises:
             InvalidInput: a path leads out of the configs folder.
@@ -114,7 +123,7 @@ class Catalog:
         from convergence.config.checks.validation import validate  # models of kinds that a run never reads
 
         files = sorted({file for path in paths or [self.root] for file in self._below(path)})
-        return validate(self.root, files, everything=not paths, target=target, get=self.get)
+        return validate(self.root, files, everything=not paths, target=target, get=self.get, reader=reader)
 
     def _at(self, name: str) -> LoadedPipeline | None:
         for suffix in _SUFFIXES:

@@ -56,6 +56,7 @@ class Processor(Protocol):
       With a `destination_model` the step needs a destination, unless there is a `fixed_table` (the name of the table
       that it loads otherwise) or `destination_optional = True`.
     - `lands_raw = True`: it loads tables that have no schema file, too.
+    - `runs_sql = True`: the SQL in its blocks is GoogleSQL for the org's warehouse, which `validate` then reads.
     - `tries_credential = True`: it finds out whether a credential works, so it may open an invalid one.
 
     A `config_model` may have the methods of `UsesCredentials`, `StoresCredential`, `UsesTables` and `Delegates`.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import click
@@ -14,6 +15,7 @@ from convergence.errors import ConvergenceError
 from tests.unit.entry.command_tree import commands
 from tests.unit.entry.conftest import Cli
 
+EVERYWHERE = {"--data-dir", "--configs", "--synchronous", "--url", "--profile", "--json", "--verbose"}
 DOCS = Path(__file__).parents[3] / "docs" / "cli.md"
 
 
@@ -33,6 +35,23 @@ def test_the_manual_names_every_command_option_and_exit_code() -> None:
                 assert max(option.opts, key=len) in text, (name, option.opts)
     for code in ("| 0 |", "| 1 |", "| 2 |", "| 4 |", "| 130 |", "| 143 |"):
         assert code in text
+
+
+def test_the_manual_gives_each_command_exactly_its_own_options() -> None:
+    rows = [row.split(" | ") for row in DOCS.read_text("utf-8").splitlines() if row.startswith("| `convergence ")]
+    named = {name.strip(): row for row in rows for name in re.findall(r"`convergence ([a-z -]+)", row[0])}
+    assert set(named) == set(commands())
+    for name, command in commands().items():
+        own = {max(option.opts, key=len) for option in command.params if isinstance(option, click.Option)}
+        own |= {each for option in command.params for each in option.secondary_opts}
+        assert {option for option in own - EVERYWHERE if f"`{option}`" not in " ".join(named[name])} == set(), name
+    for row in rows:
+        known = {option for name in named if named[name] is row for option in _options(name)}
+        assert set(re.findall(r"`(--[a-z-]+)`", row[-1])) <= known, row
+
+
+def _options(name: str) -> set[str]:
+    return {each for option in commands()[name].params for each in (*option.opts, *option.secondary_opts)}
 
 
 def test_validate_counts_what_it_checked(cli: Cli) -> None:

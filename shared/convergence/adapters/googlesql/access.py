@@ -10,11 +10,12 @@ from sqlglot import exp
 from convergence.adapters.googlesql.edits import Edit
 from convergence.adapters.googlesql.own_rows import is_central, is_own_log, keep_own_rows, use_own_log, use_written_log
 from convergence.adapters.googlesql.pseudo_tables import catalog_view, use_catalog_view
-from convergence.errors import Denied, StepFailed
+from convergence.errors import Denied, StepFailed, did_you_mean
 from convergence.ports.warehouse import SHARED_DATASET, WRITTEN_LOGS, Scope
 
 QUERIES: Final = (exp.Query,)
 WRITES: Final = (exp.Insert, exp.Update, exp.Delete, exp.Merge, exp.TruncateTable)
+BEGINNINGS: Final = ("SELECT", "WITH", "INSERT", "UPDATE", "DELETE", "MERGE", "TRUNCATE", "CREATE", "DROP", "ALTER")
 DEFINITIONS: Final = (exp.Create, exp.Drop, exp.Alter)
 
 
@@ -103,6 +104,9 @@ def refuse_kind(tree: exp.Expr) -> None:
     if known and isinstance(tree, exp.Create | exp.Drop):
         known = str(tree.args.get("kind", "")).upper() in {"TABLE", "VIEW"}
     if not known:
+        if isinstance(tree, exp.Condition | exp.Alias):  # a first word that is no statement's reads as a name
+            word = tree.sql("bigquery").split(None, 1)[0]
+            raise StepFailed(f"{word!r} begins no statement.{did_you_mean(word.upper(), BEGINNINGS)}")
         raise StepFailed(f"The statement {_kind(tree)} cannot run here.")
     if not isinstance(tree, QUERIES) and tree.args.get("with_") is not None:
         raise StepFailed(f"WITH cannot come before {_kind(tree)}: put it before the SELECT inside.")

@@ -17,6 +17,7 @@ from convergence.adapters.googlesql.alter import several_clauses
 from convergence.adapters.googlesql.bounds import check_joins, check_length, check_tokens
 from convergence.adapters.googlesql.functions import RUNNING
 from convergence.adapters.googlesql.json_paths import with_paths
+from convergence.adapters.googlesql.wording import described, hint
 from convergence.errors import StepFailed
 
 
@@ -92,7 +93,7 @@ def parse_statement(sql: str) -> exp.Expr:
     _refuse_moves(trees[0])
     for node in trees[0].walk():
         for missing in node.error_messages():
-            raise StepFailed(f"syntax error: {missing}.")
+            raise StepFailed(f"syntax error: {described(missing)}.")
     return trees[0]
 
 
@@ -121,8 +122,8 @@ def _one(sql: str) -> exp.Expr:
 def _where(error: SqlglotError) -> str:
     details = getattr(error, "errors", None)
     if not details:
-        return f"syntax error: {error}"
+        return f"syntax error: {described(str(error))}."
     first = details[0]
-    return (
-        f"line {first['line']}, column {first['col']}: syntax error at {first['highlight']!r}: {first['description']}"
-    )
+    token, said = first["highlight"], described(first["description"])
+    place = f"line {first['line']}, column {first['col']}"
+    return f"{place}: syntax error at {token!r}: {said}.{hint(first['start_context'], token)}"

@@ -5,14 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain, islice
-from typing import Any, Final
+from typing import Any
 
+from convergence.config.checks.comparisons import kinds, never_equal
 from convergence.config.checks.lookalikes import Finding, credentials, environment_names, lookalikes, unquoted
+from convergence.config.checks.parameters import check_parameters
 from convergence.config.conditions import expression, parser
 from convergence.config.files.notifications import CHANNELS
 from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
-from convergence.config.parameters.coercion import shown
-from convergence.config.parameters.dates import is_date
 from convergence.config.prepare import Prepared
 from convergence.config.processors import ps_types
 from convergence.config.templates.builtin_names import BUILT_INS, ENDING, IMPLICIT_PARAMETERS, is_profile, slip
@@ -25,15 +25,6 @@ from convergence.errors import FINDINGS_MAX, WARNINGS_MAX, ConfigError, did_you_
 _PATH = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*(/[A-Za-z0-9][A-Za-z0-9_-]*){1,3}")
 _KEBAB = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _PIPELINE_ID = re.compile(r"[A-Za-z0-9_-]+")
-_DECLARED_TYPES: Final = {
-    "string": (str,),
-    "integer": (int,),
-    "number": (int, float),
-    "boolean": (bool,),
-    "date": (str,),
-    "list": (list,),
-    "object": (dict,),
-}
 
 
 def check(pipeline: Pipeline, prepared: Prepared, positions: Positions) -> tuple[list[ConfigError], list[ConfigError]]:
@@ -62,7 +53,7 @@ class _Look:
         self._givable = {*pipeline.variables, *pipeline.parameters, *IMPLICIT_PARAMETERS, *([force] if force else [])}
         self._known = {*BUILT_INS, *self._givable}
         self._before: dict[str, frozenset[str]] = {}  # step → all that it waits for
-        self._slips: dict[str, str | None] = {}
+        self._slips: dict[tuple[str, bool], str | None] = {}  # name, of an end step → what is meant
 
     def identity(self) -> Iterator[ConfigError]:
         if not is_pipeline_path(self._pipeline.path):
@@ -79,31 +70,7 @@ class _Look:
             )
 
     def parameters(self) -> Iterator[ConfigError]:
-        for name, spec in self._pipeline.parameters.items():
-            at: KeyPath = ("parameters", name)
-            if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
-                yield self._problem(at, f"{name!r} is set by the engine and cannot be a parameter: remove or rename it")
-            if spec.type == "secret" and spec.default is not None:
-                yield self._problem((*at, "default"), "remove the default: secrets do not belong in files")
-            if spec.required and spec.default is not None:
-                yield self._problem(
-                    (*at, "default"), "a required parameter cannot have a default: remove one of the two"
-                )
-            if not _fits(spec.type, spec.default):
-                yield self._problem((*at, "default"), _instead(spec.type, spec.default, "the default"))
-            for index, value in enumerate(spec.allowed or ()):
-                if not _fits(spec.type, value):
-                    yield self._problem((*at, "allowed", index), _instead(spec.type, value, "this"))
-        yield from self._schedules_parameters()
-
-    def _schedules_parameters(self) -> Iterator[ConfigError]:
-        declared, schedule = self._pipeline.parameters, self._pipeline.schedule
-        for name in () if schedule is None else schedule.parameters:
-            at: KeyPath = ("schedule", "parameters", name)
-            if name in declared and declared[name].type == "secret":
-                yield self._problem(at, f"{name!r} is a secret: secrets do not belong in files; store a credential")
-            elif declared and name not in self._givable:  # a file without parameters takes what its templates name
-                yield self._problem(at, f"no parameter is called {name!r}.{did_you_mean(name, self._givable)}")
+        yield from check_parameters(self._pipeline, self._givable, self._problem)
 
     def steps(self) -> Iterator[ConfigError]:
         first: dict[str, int] = {}
@@ -179,6 +146,7 @@ class _Look:
         yield self._unusual_id()
         yield self._unknown_channels()
         yield self._older_signs()
+        yield self._never_equal()
         yield self._doubtful(lambda value, at: lookalikes(value, at, self._known))
         if not self._pipeline.strict_names:  # in a file with parameters such a name is a mistake
             yield self._doubtful(lambda value, at: environment_names(value, at, self._known))
@@ -201,6 +169,15 @@ class _Look:
         for index, step in self._numbered:
             for sign, instead in parser.older_signs(step.when or ""):
                 yield self._problem(("steps", index, "when"), f"{sign} is read as {instead}: write {instead}")
+
+    def _never_equal(self) -> Iterator[ConfigError]:
+        known: dict[str, str] | None = None  # most files compare nothing
+        for prepared in self._prepared.steps:
+            if prepared.when is None:
+                continue
+            known = kinds(self._pipeline) if known is None else known
+            for message in never_equal(prepared.when, known):
+                yield self._problem(("steps", prepared.position, "when"), message)
 
     def _doubtful(self, find: Callable[[Any, KeyPath], Iterator[Finding]]) -> Iterator[ConfigError]:
         """Texts that do something else than their author may think; what is reported as a mistake is left out."""
@@ -233,18 +210,20 @@ class _Look:
         elif root in ENDING and not ending and root not in self._known:
             yield self._problem(use.path, f"{{{root}}} is known only to end steps (those with a trigger)")
         elif not (ending and root in ENDING):
-            yield from self._slip(root, use.path)
+            yield from self._slip(root, use.path, ending=ending)
 
-    def _slip(self, name: str, at: KeyPath) -> Iterator[ConfigError]:
+    def _slip(self, name: str, at: KeyPath, *, ending: bool = False) -> Iterator[ConfigError]:
+        """A name that nothing has; end steps know how the run ended, too."""
         if name in self._known or is_profile(name):
             return
-        if name not in self._slips:
-            self._slips[name] = slip(name, self._known)
-        meant = self._slips[name]
+        known = self._known | ENDING if ending else self._known
+        if (name, ending) not in self._slips:
+            self._slips[name, ending] = slip(name, known)
+        meant = self._slips[name, ending]
         if meant is not None:
             yield self._problem(at, f"nothing is called {name!r}. Did you mean {meant!r}?")
         elif self._pipeline.strict_names:
-            yield self._problem(at, f"{name!r} is not among the declared parameters.{did_you_mean(name, self._known)}")
+            yield self._problem(at, f"{name!r} is not among the declared parameters.{did_you_mean(name, known)}")
 
     def _is_secret(self, name: str) -> bool:
         spec = self._pipeline.parameters.get(name)
@@ -268,28 +247,3 @@ class _Look:
                     waiting.extend(self._graph.get(name, ()))
             self._before = {step.step_id: frozenset(found)}
         return self._before[step.step_id]
-
-
-_EXAMPLES: Final = {
-    "string": 'text, such as "x"',
-    "integer": "a whole number, such as 5",
-    "number": "a number, such as 0.5",
-    "boolean": "true or false",
-    "date": "a day of the calendar, such as 2026-11-07 or TODAY-7",
-    "list": "a list, such as [a, b]",
-    "object": "a mapping, such as {a: 1}",
-}
-
-
-def _instead(kind: str, value: object, what: str) -> str:
-    return f"{what} must be {_EXAMPLES[kind]}, not {shown(value)}"
-
-
-def _fits(kind: str, value: object) -> bool:
-    if value is None or kind == "secret" or (isinstance(value, str) and "{" in value):
-        return True
-    if isinstance(value, bool) != (kind == "boolean"):
-        return False
-    if kind == "date":
-        return isinstance(value, str) and is_date(value)
-    return isinstance(value, _DECLARED_TYPES[kind])

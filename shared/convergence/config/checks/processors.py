@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from convergence.config.checks.named_providers import Opening, unknown_providers
 from convergence.config.checks.steps import StepCheck, landed
 from convergence.config.files.procedures import FOLDER as PROCEDURES
 from convergence.config.files.procedures import procedure_names
@@ -27,21 +28,28 @@ EXECUTION_MAX_S: Final = 480.0  # one execution of a deployed function (design: 
 
 
 def check_processors(
-    loaded: LoadedPipeline, target: Target, schemas: SchemaSource | None = None, configs_dir: Path = Path("configs")
+    loaded: LoadedPipeline,
+    target: Target,
+    schemas: SchemaSource | None = None,
+    configs_dir: Path = Path("configs"),
+    providers: frozenset[str] | None = None,
 ) -> tuple[list[ConfigError], list[ConfigError]]:
     """Return mistakes and warnings of the steps; what is wrong with one that is switched off is a warning.
 
-    Without `schemas` tables are not looked up.
+    Without `schemas` tables are not looked up, without `providers` (all names that are known) those named are not.
     """
     problems: list[ConfigError] = []
     warnings: list[ConfigError] = []
     blocks_of = [{name: block for name in BLOCKS if (block := getattr(step, name))} for step in loaded.pipeline.steps]
     types = (step.ps_type for step in loaded.pipeline.steps)
     tables = landed(ps_types.load, zip(types, blocks_of, strict=True))
+    steps: list[Opening] = []
     check = StepCheck(ps_types.load, schemas, configs_dir, tables)
     for index, (step, blocks) in enumerate(zip(loaded.pipeline.steps, blocks_of, strict=True)):
         at: KeyPath = ("steps", index)
-        found = check(step.ps_type, as_resolved(blocks, at), partial(_report, loaded, at)).problems
+        needs = check(step.ps_type, as_resolved(blocks, at), partial(_report, loaded, at))
+        found = needs.problems
+        steps.append((index, blocks, needs))
         (warnings if step.enabled is False else problems).extend(found)
         if len(problems) > FINDINGS_MAX:
             break
@@ -53,7 +61,8 @@ def check_processors(
             message = f"{step.timeout_s:g} s are more than {EXECUTION_MAX_S:g} s, and {step.ps_type!r} cannot pause"
             where = problems if target == "gcp" else warnings
             where.append(loaded.positions.problem((*at, "timeout_s"), f"{message}: a deployed function ends there"))
-    return problems, [*warnings, *_replaced_twice(loaded)]
+    unknown = () if providers is None else unknown_providers(loaded, steps, providers)
+    return problems, [*warnings, *unknown, *_replaced_twice(loaded)]
 
 
 def _report(loaded: LoadedPipeline, at: KeyPath, path: KeyPath, message: str) -> ConfigError:

@@ -19,7 +19,8 @@ from convergence.config.model.pipeline import BLOCKS
 from convergence.config.sources import SchemaSource
 from convergence.config.templates.template import parse
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import FINDINGS_MAX, ConfigError, NotFound, StepFailed, did_you_mean
+from convergence.domain.sql_names import checked
+from convergence.errors import FINDINGS_MAX, ConfigError, InvalidInput, NotFound, StepFailed, did_you_mean
 from convergence.ports.processor import Delegates, Processor
 
 Report = Callable[[KeyPath, str], ConfigError]  # path below the step, message
@@ -114,6 +115,9 @@ class StepCheck:
         if _has(config, "uses_tables"):
             named += [(("config",), table) for table in config.uses_tables()]
         for at, table in named:
+            if _known(table) and (wrong := _wrong_name(table)):
+                yield report(at, wrong)
+                continue
             if self.schemas is None or not _known(table) or table in self.landed or _lands_raw(processor):
                 continue
             try:
@@ -208,6 +212,15 @@ def _templated(block: Any, path: KeyPath) -> bool:
         except (LookupError, TypeError):
             return False
     return isinstance(block, str) and parse(block) is not None
+
+
+def _wrong_name(table: str) -> str:
+    """Say what is wrong with a table's name; nothing where it is right."""
+    try:
+        checked(table, "table")
+    except InvalidInput as error:
+        return f"{error} Rename it."
+    return ""
 
 
 def _known(name: Any) -> bool:

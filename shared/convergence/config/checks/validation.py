@@ -10,7 +10,9 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from convergence.config.checks.chains import Get, check_chains
+from convergence.config.checks.named_providers import known_providers
 from convergence.config.checks.processors import Target, check_processors
+from convergence.config.checks.statements import check_procedure, check_statements
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
@@ -22,6 +24,7 @@ from convergence.config.loader import LoadedPipeline, load_pipeline
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
 from convergence.errors import ConfigError, ConfigErrors
+from convergence.ports.sql_reader import SqlReader
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +53,13 @@ def validate(
     everything: bool = False,
     target: Target = "embedded",
     get: Get | None = None,
+    reader: SqlReader | None = None,
 ) -> Report:
     """Check `files`, all below `root`; with `everything`, also what only shows across files.
 
     `get` finds the pipelines that others name; without it what `then` names is not looked up.
+
+    `reader` reads SQL; without it only the templates of statements are checked.
 
     `target` is where the pipelines are to run: "gcp" refuses what a deployed function cannot do.
     """
@@ -63,6 +69,7 @@ def validate(
     pipelines: list[LoadedPipeline] = []
     naming = load_naming(root)
     schemas = _schemas(root, problems)
+    providers = _providers(root)
     for file in files:
         kind = kind_of(file.relative_to(root))
         if kind is Kind.OTHER:
@@ -72,11 +79,14 @@ def validate(
             if kind is Kind.PIPELINE:
                 loaded = load_pipeline(file, root)
                 pipelines.append(loaded)
-                wrong, doubtful = check_processors(loaded, target, schemas, root)
-                problems.extend([*wrong, *([] if get is None else check_chains(loaded, get))])
+                wrong, doubtful = check_processors(loaded, target, schemas, root, providers)
+                problems.extend([*wrong, *([] if reader is None else check_statements(loaded, reader))])
+                problems.extend([*([] if get is None else check_chains(loaded, get))])
                 warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
+                if kind is Kind.PROCEDURE and reader is not None:
+                    problems.extend(check_procedure(root, file, reader))
                 problem = _names_of_tables(file, naming) if kind is Kind.TABLE_SCHEMA else None
                 if kind is Kind.ALERTS:
                     problem = "alerts are checked, but not active yet: no alert will be sent"
@@ -100,6 +110,14 @@ def _schemas(root: Path, problems: list[ConfigError]) -> TableSchemas | None:
         problems.append(error)
         return None
     return schemas
+
+
+def _providers(root: Path) -> frozenset[str] | None:
+    """Return the names of providers; None where the folder has no registry of its own, or a wrong one."""
+    try:
+        return known_providers(root) if (root / PROVIDERS_FILE).exists() else None
+    except ConfigErrors:
+        return None
 
 
 def _check(file: Path, root: Path, kind: Kind) -> None:

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Final
 
+from convergence.errors import ConfigError
 from convergence.ports.warehouse import Routine
 
 FOLDER: Final = Path("system") / "procedures"
@@ -27,13 +28,17 @@ def load_migrations(root: Path) -> list[Routine]:
     return _load(root, MIGRATIONS)
 
 
+def load_procedure(root: Path, file: Path) -> Routine:
+    """Return the procedure of a file below the configs folder `root`. Raises `ConfigError`: it is not UTF-8."""
+    content, source = file.read_bytes(), file.relative_to(root).as_posix()
+    try:
+        text = content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError("the file is not UTF-8: save it as UTF-8", where=f"{source}:{line}") from error
+    return Routine(name=file.stem, digest=hashlib.sha256(content).hexdigest(), source=source, definition=text)
+
+
 def _load(root: Path, folder: Path) -> list[Routine]:
-    return [
-        Routine(
-            name=file.stem,
-            digest=hashlib.sha256(content := file.read_bytes()).hexdigest(),
-            source=file.relative_to(root).as_posix(),
-            definition=content.decode(),
-        )
-        for file in sorted((root / folder).rglob("*.sql"), key=lambda file: file.stem)
-    ]
+    files = sorted((root / folder).rglob("*.sql"), key=lambda file: file.stem)
+    return [load_procedure(root, file) for file in files]

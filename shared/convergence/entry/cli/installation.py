@@ -12,6 +12,7 @@ from convergence.domain.finding import Finding
 from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.ports.bus import Tap
+from convergence.ports.sql_reader import SqlReader
 
 Watch = Callable[[str, str, int, int | None, str], None]
 
@@ -104,8 +105,8 @@ class Installation:
     steps report them. `reader(place)` works beside a writer and creates no file; a place without data reads as an
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
     `backup(place, folder)` and `restore(place, folder)` copy a data directory to and fro, and return the manifest.
-    `sandbox()` gives a server that is not started yet, and the key that it knows. `examine_deployment(place)` compares
-    a project on Google Cloud with what the code declares.
+    `sandbox()` gives a server that is not started yet, and the key that it knows. `sql_reader(place)` reads SQL as a
+    run would. `examine_deployment(place)` compares a project on Google Cloud with what the code declares.
     """
 
     writer: Callable[[Place, str, Watch | None], AbstractAsyncContextManager[Writer]]
@@ -115,4 +116,5 @@ class Installation:
     backup: Callable[[Place, Path], Mapping[str, Any]]
     restore: Callable[[Place, Path], Mapping[str, Any]]
     sandbox: Callable[[], tuple[Sandbox, str]]
+    sql_reader: Callable[[Place], SqlReader]
     examine_deployment: Callable[[DeploymentPlace], Coroutine[Any, Any, list[Finding]]]

@@ -53,6 +53,7 @@ class ExecuteProcessor:
     """Without a destination the statement may change tables of the org; with one it must return rows."""
 
     config_model = ExecuteSettings
+    runs_sql = True
     destination_model = Target
     destination_optional = True
     resumable = True

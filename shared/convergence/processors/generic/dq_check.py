@@ -29,6 +29,7 @@ class CheckProcessor:
     """All checks are made and recorded before one of them stops the step."""
 
     config_model = CheckSettings
+    runs_sql = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
         """Check. Raises `StepFailed` that names every failed check whose `on_fail` is stop."""

@@ -50,6 +50,7 @@ class TransformerProcessor:
     """Rows of a SELECT replace, extend or merge into the slice that the destination names."""
 
     config_model = TransformerSettings
+    runs_sql = True
     destination_model = Target
     resumable = True
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from convergence.adapters.local.warehouse.wording import in_googlesql
 from convergence.errors import (
     ConvergenceError,
     StepFailed,
@@ -86,7 +87,7 @@ def translate_error(error: duckdb.Error, *, where: str = "") -> ConvergenceError
         return Transient(f"{prefix}the warehouse is busy: {text}")
     if kind == "OutOfMemoryException":
         return StepFailed(f"{prefix}the statement needs more memory than the warehouse may use: {text}")
-    return StepFailed(f"{prefix}{text}")
+    return StepFailed(f"{prefix}{in_googlesql(text)}")
 
 
 def is_ambiguous(error: duckdb.Error) -> bool:

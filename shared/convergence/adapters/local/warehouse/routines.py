@@ -26,21 +26,11 @@ class Routines:
 
     def sync(self, job: Job, routines: Sequence[Routine], *, force: bool) -> list[str]:
         """Store those whose digest changed, in one transaction; see the port."""
-        from convergence.adapters.local.duckdb_sql.check import check_procedure
-
         known = {routine.name: routine.digest for routine in self.all(job)}
         changed = [routine for routine in routines if force or known.get(routine.name) != routine.digest]
         problems: list[ConfigError] = []
         for routine in changed:
-            try:
-                procedure = self.parsed(routine)
-            except ConfigError as error:
-                problems.append(error)
-                continue
-            problems += check_procedure(procedure)
-            if procedure.name != routine.name:
-                message = f"the file defines {procedure.name!r}, but its name is {routine.name!r}"
-                problems.append(ConfigError(message, where=routine.source))
+            problems += self.problems(routine)
         if problems:
             raise ConfigErrors(problems)
         with job.transaction():
@@ -49,6 +39,20 @@ class Routines:
                 values |= {"source": routine.source, "definition": routine.definition}
                 job.execute(statement("routine_stored"), values)
         return [routine.name for routine in changed]
+
+    def problems(self, routine: Routine) -> list[ConfigError]:
+        """Return what of a routine cannot run, each with its place in the file."""
+        from convergence.adapters.local.duckdb_sql.check import check_procedure
+
+        try:
+            procedure = self.parsed(routine)
+        except ConfigError as error:
+            return [error]
+        problems = check_procedure(procedure)
+        if procedure.name != routine.name:
+            message = f"the file defines {procedure.name!r}, but its name is {routine.name!r}: rename one of them"
+            problems.append(ConfigError(message, where=routine.source))
+        return problems
 
     def all(self, job: Job) -> list[Routine]:
         """Return all routines, by name."""

@@ -28,7 +28,7 @@ def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
     catalog = Catalog(session.configs_dir)
     if explain:
         return _explain(session, catalog, paths)
-    report = catalog.validate(paths or None)
+    report = catalog.validate(paths or None, reader=session.installation.sql_reader(session.place))
     if session.out.json:
         session.out.data(
             {

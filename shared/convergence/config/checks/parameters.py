@@ -1,0 +1,92 @@
+"""Checks of declared parameters: their names, defaults and allowed values, and what a schedule gives them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator
+from typing import Final
+
+from convergence.config.model.pipeline import ParameterSpec, Pipeline
+from convergence.config.parameters.coercion import shown
+from convergence.config.parameters.dates import is_date
+from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
+from convergence.config.yaml.positions import KeyPath
+from convergence.errors import ConfigError, did_you_mean
+
+Problem = Callable[[KeyPath, str], ConfigError]
+
+_SHOWN_MAX: Final = 12
+_DECLARED_TYPES: Final = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+    "date": (str,),
+    "list": (list,),
+    "object": (dict,),
+}
+_EXAMPLES: Final = {
+    "string": 'text, such as "x"',
+    "integer": "a whole number, such as 5",
+    "number": "a number, such as 0.5",
+    "boolean": "true or false",
+    "date": "a day of the calendar, such as 2026-11-07 or TODAY-7",
+    "list": "a list, such as [a, b]",
+    "object": "a mapping, such as {a: 1}",
+}
+
+
+def check_parameters(pipeline: Pipeline, givable: Collection[str], problem: Problem) -> Iterator[ConfigError]:
+    """Yield the mistakes; `givable` are the names for which a caller may give a value."""
+    for name, spec in pipeline.parameters.items():
+        at: KeyPath = ("parameters", name)
+        if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
+            yield problem(at, f"{name!r} is set by the engine and cannot be a parameter: remove or rename it")
+        if spec.type == "secret" and spec.default is not None:
+            yield problem((*at, "default"), "remove the default: secrets do not belong in files")
+        if spec.required and spec.default is not None:
+            yield problem((*at, "default"), "a required parameter cannot have a default: remove one of the two")
+        if not _fits(spec.type, spec.default):
+            yield problem((*at, "default"), _instead(spec.type, spec.default, "the default"))
+        elif _refused(spec):
+            listed = ", ".join(map(shown, (spec.allowed or ())[:_SHOWN_MAX]))
+            known = f"{listed}, …" if len(spec.allowed or ()) > _SHOWN_MAX else listed
+            message = (
+                f"the default {shown(spec.default)} is not among the allowed values: use one of {known}, or add it"
+            )
+            yield problem((*at, "default"), message)
+        for index, value in enumerate(spec.allowed or ()):
+            if not _fits(spec.type, value):
+                yield problem((*at, "allowed", index), _instead(spec.type, value, "this"))
+    yield from _schedules_parameters(pipeline, givable, problem)
+
+
+def _schedules_parameters(pipeline: Pipeline, givable: Collection[str], problem: Problem) -> Iterator[ConfigError]:
+    declared, schedule = pipeline.parameters, pipeline.schedule
+    for name in () if schedule is None else schedule.parameters:
+        at: KeyPath = ("schedule", "parameters", name)
+        if name in declared and declared[name].type == "secret":
+            yield problem(at, f"{name!r} is a secret: secrets do not belong in files; store a credential")
+        elif declared and name not in givable:  # a file without parameters takes what its templates name
+            yield problem(at, f"no parameter is called {name!r}.{did_you_mean(name, givable)}")
+
+
+def _refused(spec: ParameterSpec) -> bool:
+    """True for a default that every run refuses; a template or a day such as TODAY has no value yet."""
+    default = spec.default
+    if default is None or spec.allowed is None or default in spec.allowed:
+        return False
+    return not isinstance(default, str) or ("{" not in default and (spec.type != "date" or default[:1].isdigit()))
+
+
+def _instead(kind: str, value: object, what: str) -> str:
+    return f"{what} must be {_EXAMPLES[kind]}, not {shown(value)}"
+
+
+def _fits(kind: str, value: object) -> bool:
+    if value is None or kind == "secret" or (isinstance(value, str) and "{" in value):
+        return True
+    if isinstance(value, bool) != (kind == "boolean"):
+        return False
+    if kind == "date":
+        return isinstance(value, str) and is_date(value)
+    return isinstance(value, _DECLARED_TYPES[kind])
