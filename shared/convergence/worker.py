@@ -10,8 +10,9 @@ from itertools import chain
 from typing import Final
 
 from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
 from convergence.engine.absence import note_alive
-from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_run
+from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_each, reconcile_run
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.schedules.sync import sync_all
 from convergence.engine.services import Services
@@ -33,6 +34,7 @@ from convergence.ports.bus import (
 )
 
 logger = logging.getLogger(__name__)
+_COMPLETED: Final = f"run.{RunStatus.COMPLETED}"
 _PASS_MAX_S: Final = 5.0
 _PASS_MIN_S: Final = 0.2
 _SYNC_EVERY_S: Final = 60.0
@@ -74,6 +76,7 @@ class LocalWorker:
         self._schedules = schedules
         bus.subscribe(DEAD_LETTER, handler[DEAD_LETTER], RetryPolicy(dead_letter_topic=None))
         bus.tap(RUN_EVENTS, self._moved)
+        self._uncounted: set[str] = set()  # completed runs whose rows are not counted yet
         self._waiting: dict[str, list[_Waiting]] = {}  # each with its own event, so that none clears another's
         self.reconciling: asyncio.Task[None] | None = None  # until `close`
         self._troubled_since: datetime | None = None
@@ -131,6 +134,7 @@ class LocalWorker:
 
     def _moved(self, messages: Sequence[Message]) -> None:
         """Wake the callers that wait for a run: at its moves, and at those of its end steps once it is over."""
+        self._uncounted |= {each.attributes["run_id"] for each in messages if each.attributes["type"] == _COMPLETED}
         if self._waiting:
             for message in messages:
                 for waiting in self._waiting.get(message.attributes["run_id"], ()):
@@ -139,7 +143,17 @@ class LocalWorker:
 
     async def drain(self, timeout_s: float) -> bool:
         """Begin no step more and wait for those at work; False when some were not done in time."""
-        return await self._bus.drain(timeout_s)
+        drained = await self._bus.drain(timeout_s)
+        await self._close_completed()
+        return drained
+
+    async def _close_completed(self) -> None:
+        """Count the rows of runs that have completed since the last time: the reconciler would come in a minute.
+
+        Those that failed are left to it, as steps beside the failed one may still load.
+        """
+        completed, self._uncounted = self._uncounted, set()
+        await reconcile_each(self.services, completed)
 
     async def close(self) -> None:
         """Stop. Steps that still run stay claimed: the next start takes them up."""
@@ -186,6 +200,7 @@ class LocalWorker:
         wait_s = _PASS_MAX_S if due is None else (due - self.services.clock.now()).total_seconds()
         await self.services.clock.sleep(min(_PASS_MAX_S, max(_PASS_MIN_S, wait_s)))
         await note_alive(self.services)
+        await self._close_completed()
         await reconcile(self.services)
         if self._schedules:
             await self._sync()

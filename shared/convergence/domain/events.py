@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from convergence.domain.plan import Plan, PlanStep
@@ -39,7 +39,7 @@ def run_event(run: Run) -> Event:
         data["started_at"] = to_text(run.started_at)
     if run.finished_at is not None:
         data["completed_at"] = to_text(run.finished_at)
-        data["duration_ms"] = _ms(run.created_at, run.finished_at)
+        data["duration_ms"] = run.lasted(run.finished_at) // timedelta(milliseconds=1)
     if run.error is not None:
         data["error"] = run.error["message"]
     return _event(run, f"run.{run.status}", f"{run.run_id}#{run.moves}", at, data)

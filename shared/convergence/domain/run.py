@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cached_property
+from itertools import pairwise
 from typing import Any, Final, Self
 
 from convergence.domain.queue import QueuePlace
 from convergence.domain.records import changed, from_stored
 from convergence.domain.status import COMPLETED_WITH_WARNINGS, RUN_NEXT, RUN_REPLAY, RUN_TERMINAL, RunStatus
-from convergence.domain.times import to_text
+from convergence.domain.times import from_text, to_text
 from convergence.domain.transitions import RawTransition, appended
 
 NO_PLAN: Final = -1  # `plan_epoch` of a run that was never admitted, so that no plan was resolved for it
@@ -87,6 +88,17 @@ class Run:
     def dated(self) -> datetime:
         """The instant that the run's dates are computed from."""
         return self.created_at if self.fire_time is None else self.fire_time
+
+    def lasted(self, now: datetime) -> timedelta:
+        """Return how long it has been at work: until its end, or `now`, without the times between an end and a replay.
+
+        A gap whose moves were dropped from the history counts.
+        """
+        idle = timedelta()
+        for (ended, status, _), (again, _, _) in pairwise(self.transitions):
+            if status in RUN_TERMINAL:
+                idle += from_text(again) - from_text(ended)
+        return max(timedelta(), (self.finished_at or now) - self.created_at - idle)
 
     def parameters_in(self, epoch: int) -> Mapping[str, Any]:
         """Return the parameters that an epoch had."""

@@ -7,7 +7,8 @@ from typing import Final
 
 from convergence.domain.events import run_event
 from convergence.domain.run import Run
-from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.finish_run import begin
+from convergence.engine.messages import publish_events
 from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
@@ -53,7 +54,7 @@ async def dispatch(services: Services, request: RunRequest) -> Run:
     run = stored.run
     services.cache.remember(run.run_id, run.plan_epoch, prepared.plan)
     await publish_events(services.bus, [run_event(run)])
-    await publish_ready(services.bus, run, [step.step_id for step in prepared.plan.roots])
+    await begin(services, stored, prepared.plan)
     return run
 
 
@@ -100,5 +101,5 @@ async def _same_request(services: Services, prepared: Prepared) -> Run | None:
             f"the idempotency key belongs to run {stored.run.run_id}, which was for a different request; use a new key"
         )
     if not stored.run.terminal:
-        await publish_ready(services.bus, stored.run, [step.step_id for step in prepared.plan.roots])
+        await begin(services, stored, prepared.plan)
     return stored.run

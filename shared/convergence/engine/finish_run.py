@@ -39,6 +39,14 @@ _MATCHING: Mapping[RunStatus, frozenset[Trigger]] = {
 }
 
 
+async def begin(services: Services, stored: StoredRun, plan: Plan) -> None:
+    """Start the first steps of an admitted run; one that has nothing but end steps is complete at once."""
+    if plan.graph:
+        await publish_ready(services.bus, stored.run, [step.step_id for step in plan.roots])
+    else:
+        await finish_run(services, stored)
+
+
 async def finish_run(services: Services, stored: StoredRun) -> None:
     """Complete the run whose last steps are all done."""
     await _end(services, stored, RunStatus.COMPLETED, "all steps done", error=None)

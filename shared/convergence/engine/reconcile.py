@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime, timedelta
 from typing import Final
 
@@ -15,7 +15,7 @@ from convergence.domain.events import counted_event, run_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.records import changed
 from convergence.domain.run import Run
-from convergence.domain.status import RunStatus, StepStatus
+from convergence.domain.status import RUN_TERMINAL, RunStatus, StepStatus
 from convergence.domain.times import from_text, to_text
 from convergence.engine.dead_letter import announce as announce_dead_letter
 from convergence.engine.finish_run import error_data, fail_run, finish_run, matching_end_steps, run_timed_out
@@ -77,9 +77,23 @@ async def _take_turns(services: Services, waiting: Iterator[str], due: datetime 
         await asyncio.sleep(0)
 
 
+async def reconcile_each(services: Services, run_ids: Iterable[str]) -> None:
+    """Look at runs whether they are due or not; one that cannot be read is postponed."""
+    for run_id in run_ids:
+        await _guarded(services, run_id, None)
+
+
 async def count_unsettled(services: Services) -> int:
     """Return for how many runs something is left to do."""
     return await services.documents.count("runs", where=[Where("check_at", ">", "")])
+
+
+async def count_unfinished(services: Services, most: int) -> int:
+    """Return how many runs have steps left to do, or `most`; one whose rows are not counted yet is over."""
+    page = await services.documents.query(
+        "runs", where=[Where("check_at", ">", "")], order=[Order("check_at")], limit=most
+    )
+    return sum(RunStatus(document.data["status"]) not in RUN_TERMINAL for document in page.documents)
 
 
 async def next_check(services: Services) -> datetime | None:

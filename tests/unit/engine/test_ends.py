@@ -10,10 +10,14 @@ import pytest
 from convergence.domain.times import from_text, to_text
 from convergence.engine.finish_run import fail_run, finish_run
 from convergence.engine.messages import StepReady
-from convergence.engine.reconcile import reconcile
+from convergence.engine.prepare_run import RunRequest, prepare
+from convergence.engine.queue.enqueue import enqueue
+from convergence.engine.reconcile import count_unfinished, count_unsettled, reconcile
 from convergence.engine.replay import replay
 from convergence.engine.step.run_step import run_step
 from convergence.engine.store import read_run, require_run
+from convergence.engine.tick import admit_due
+from convergence.engine.views import runs as views
 from convergence.errors import StepFailed, Transient
 from convergence.ports.bus import STEP_READY, Message
 from convergence.ports.documents import Patch
@@ -148,3 +152,57 @@ def test_a_reservation_lasts_until_the_last_lease_has_ended(engine: Engine) -> N
 
 async def reserved_until(engine: Engine, run_id: str) -> Any:
     return from_text((await engine.data("orgs/acme/usage/current"))["active"][run_id])
+
+
+@pytest.mark.parametrize("queued", [False, True])
+def test_a_pipeline_of_end_steps_only_ends_at_once(engine: Engine, queued: bool) -> None:
+    engine.pipeline("steps:\n  - {step_id: tell, ps_type: generic.noop, trigger: on_success}\n")
+
+    async def scenario() -> Any:
+        if queued:
+            request = RunRequest(org="acme", pipeline="acme/usage/load", trigger="api")
+            run = await enqueue(engine.services, (await prepare(engine.services, request)).run)
+            await admit_due(engine.services)
+        else:
+            run = await engine.start()
+        await engine.bus.idle()
+        return await views.status(engine.services, "acme", run.run_id)
+
+    run = engine.run_scenario(scenario)
+    assert (run["status"], run["steps"][0]["status"]) == ("completed", "completed")
+    assert engine.loop.time() < 1
+
+
+def test_a_worker_counts_the_rows_of_a_completed_run_without_a_waiting_caller(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def scenario() -> Any:
+        await engine.worker.start()
+        run = await engine.start()
+        await engine.clock.sleep(12)
+        within = await engine.data(run.path)
+        again = await engine.start()
+        await engine.bus.idle()
+        left = await count_unfinished(engine.services, 10)
+        await engine.worker.drain(5)
+        return within, left, await engine.data(again.path)
+
+    within, left, drained = engine.run_scenario(scenario)
+    assert (within["status"], within["check_at"]) == ("completed", None)
+    assert (drained["status"], drained["check_at"]) == ("completed", None)
+    assert left == 0
+
+
+def test_only_runs_with_steps_left_count_as_unfinished(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def scenario() -> tuple[int, int, int]:
+        await engine.start()
+        await engine.bus.idle()
+        engine.bus.detach()
+        await engine.start()
+        await engine.start()
+        unfinished = await count_unfinished(engine.services, 10)
+        return unfinished, await count_unfinished(engine.services, 1), await count_unsettled(engine.services)
+
+    assert engine.run_scenario(scenario) == (2, 1, 3)

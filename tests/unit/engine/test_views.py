@@ -188,7 +188,8 @@ def test_a_failed_run_shows_its_error_and_the_end_steps_that_it_called_for(world
     world.put(Create(ended.path, ended.to_data()), Create(plan_path(ended), PLAN.to_data()))
     world.put(Create("runs/run_1/steps/extract", failed.to_data()), Create("runs/run_1/steps/tell~0", mail.to_data()))
     view = world.see(views.status, "acme", "run_1")
-    assert view["error_message"] == "shop.extract: no"
+    assert (view["error_code"], view["error_message"]) == ("step.failed", "shop.extract: no")
+    assert view["steps"][0]["error_code"] == "step.failed"
     assert [(step["status"], step["trigger"]) for step in view["steps"]] == [
         ("failed", None),
         ("cancelled", None),

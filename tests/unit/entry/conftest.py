@@ -98,6 +98,6 @@ def a_step(step_id: str, status: str) -> StepView:
     return {
         "step_id": step_id, "ps_type": "x", "status": status, "trigger": None, "attempts": 1, "attempts_max": 3,
         "started_at": None, "completed_at": None, "duration_ms": 1500, "rows_processed": 0, "rows_written": 0,
-        "error_message": None, "crashes": 0, "crashes_when_proven": 0, "crashes_when_isolated": 0,
+        "error_message": None, "error_code": None, "crashes": 0, "crashes_when_proven": 0, "crashes_when_isolated": 0,
         "next_attempt_at": None, "balance": None,
     }  # fmt: skip

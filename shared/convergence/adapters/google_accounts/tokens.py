@@ -11,6 +11,7 @@ import orjson
 from convergence.adapters.google_accounts.checks import ServiceKey, no_private_key, read_key, token_refused
 from convergence.adapters.retry import retried
 from convergence.errors import ConvergenceError, StepFailed, Transient
+from convergence.ports.http.reach import unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -49,7 +50,7 @@ class ServiceTokens:
                 url, data=form, headers=headers, timeout=TIMEOUT_S, extensions={"bytes_max": BYTES_MAX}
             )
         except httpx.RequestError as error:
-            raise Transient(f"waiting for Google (token): {type(error).__name__}") from None  # it holds the assertion
+            raise Transient(f"waiting for Google (token): {unreachable(error)}") from None  # it holds the assertion
         if answer.status_code != 200:
             raise _refused(answer)
         try:

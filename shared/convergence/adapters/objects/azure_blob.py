@@ -13,6 +13,7 @@ import orjson
 from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.http import entra
+from convergence.ports.http.reach import unreachable
 from convergence.ports.object_store import Place, StoredObject
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ async def app_token(
     try:
         answer = await http().post(entra.token_url(keys, login), data=entra.token_form(keys, SCOPE))
     except httpx.HTTPError as error:
-        raise Transient(f"Entra could not be asked for a token: {type(error).__name__}") from error
+        raise Transient(f"Entra could not be asked for a token: {unreachable(error)}") from error
     if answer.status_code >= 500 or answer.status_code == 429:
         raise Transient(f"Entra is busy ({answer.status_code})")
     try:

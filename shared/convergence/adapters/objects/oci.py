@@ -22,6 +22,7 @@ import orjson
 from convergence.adapters.objects.oci_signature import ApiKey, authorization, read_key
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.clock import Clock
+from convergence.ports.http.reach import unreachable
 from convergence.ports.object_store import Place, StoredObject
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ class OciStore:
                 await _check(answer, self._shown(name))
                 yield answer
         except httpx.HTTPError as error:
-            raise Transient(f"{self._shown(name)} could not be read: {type(error).__name__}") from error
+            raise Transient(f"{self._shown(name)} could not be read: {unreachable(error)}") from error
 
 
 async def _check(answer: httpx.Response, shown: str) -> None:

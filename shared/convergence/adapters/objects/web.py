@@ -14,6 +14,7 @@ import httpx
 
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.clock import Clock
+from convergence.ports.http.reach import unreachable
 from convergence.ports.object_store import StoredObject
 
 _REFUSED: Final = frozenset({401, 403})
@@ -53,7 +54,7 @@ class WebStore:
         except httpx.InvalidURL as error:
             raise StepFailed(f"{shown} is not a URL: {error}") from error
         except httpx.HTTPError as error:
-            raise Transient(f"{shown} could not be read: {type(error).__name__}") from error
+            raise Transient(f"{shown} could not be read: {unreachable(error)}") from error
 
     async def close(self) -> None:
         """Nothing is open: connections are the process's."""

@@ -47,7 +47,7 @@ def never_equal(condition: Expression, known: Mapping[str, str]) -> Iterator[str
         if one and two and one != two:
             yield (
                 f"{expression.unparse(left)} is {one} and {expression.unparse(other)} is {two}: they are never equal"
-                f" and have no order. {_cure(left, other, known)}"
+                f" and cannot be ordered. {_cure(left, other, known)}"
             )
 
 

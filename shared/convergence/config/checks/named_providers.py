@@ -48,7 +48,7 @@ def _named(loaded: LoadedPipeline, steps: Sequence[Opening], named: Collection[s
 
 
 def _places(value: Any, at: KeyPath, name: str) -> Iterator[KeyPath]:
-    """Yield where the file itself writes `name`; a processor's default is no slip of the author."""
+    """Yield where the file itself writes `name`: a processor's default is not their slip."""
     if isinstance(value, Mapping):
         for key, inner in value.items():
             yield from _places(inner, (*at, key), name)

@@ -21,8 +21,8 @@ from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.domain.transitions import appended
-from convergence.engine.finish_run import error_data, fail_run
-from convergence.engine.messages import publish_events, publish_ready
+from convergence.engine.finish_run import begin, error_data, fail_run
+from convergence.engine.messages import publish_events
 from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.enqueue import hold
@@ -308,7 +308,7 @@ async def _start(services: Services, stored: StoredRun, prepared: Prepared, move
     written = await write_run(services, reserved.run, stored.version, plan, moved, *reserved.writes, *turn)
     services.cache.remember(written.run.run_id, written.run.plan_epoch, prepared.plan)
     await publish_events(services.bus, [run_event(written.run)])
-    await publish_ready(services.bus, written.run, [step.step_id for step in prepared.plan.roots])
+    await begin(services, written, prepared.plan)
 
 
 async def _put_off(services: Services, queue: OrgQueue, version: int, reason: str) -> None:

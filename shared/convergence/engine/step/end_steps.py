@@ -32,7 +32,7 @@ def _ending(run: Run, results: Mapping[str, Mapping[str, Any]]) -> dict[str, Any
         "failed_step": error.get("step_id") or "",
         "started_at": to_text(run.started_at or run.created_at),
         "finished_at": to_text(finished_at),
-        "duration_seconds": round((finished_at - run.created_at).total_seconds(), 3),
+        "duration_seconds": round(run.lasted(finished_at).total_seconds(), 3),
         "records_processed": sum(int(result.get("rows_processed") or 0) for result in results.values()),
         "results": results,
     }

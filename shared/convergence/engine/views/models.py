@@ -37,6 +37,7 @@ class StepView(TypedDict):
     rows_written: int
     balance: dict[str, int] | None
     error_message: str | None
+    error_code: str | None
 
 
 class Change(TypedDict):
@@ -73,6 +74,7 @@ class RunSummary(TypedDict):
     records_processed: int
     rows_written: int
     error_message: str | None
+    error_code: str | None
     created_at: str
     started_at: str | None
     completed_at: str | None

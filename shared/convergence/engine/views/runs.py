@@ -6,7 +6,7 @@ They read and never write, so they work in a second process while a writer is at
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 from convergence.domain import crashes
@@ -158,10 +158,11 @@ def _summary(run: Run, now: datetime) -> RunSummary:
         "records_processed": int(run.totals.get("rows_processed", 0)),
         "rows_written": int(run.totals.get("rows_written", 0)),
         "error_message": None if run.error is None else str(run.error.get("message")),
+        "error_code": None if run.error is None else str(run.error.get("code")),
         "created_at": to_text(run.created_at),
         "started_at": _text(run.started_at),
         "completed_at": _text(run.finished_at),
-        "duration_ms": _ms(run.created_at, run.finished_at, now),
+        "duration_ms": run.lasted(now) // timedelta(milliseconds=1),
     }
 
 
@@ -206,6 +207,7 @@ def _step_view(run: Run, planned: PlanStep, stored: Mapping[str, StoredStep], no
         "rows_written": int(result.get("rows_written") or 0),
         "balance": result.get("balance"),
         "error_message": None if step.error is None else str(step.error.get("message")),
+        "error_code": None if step.error is None else str(step.error.get("code")),
     }
 
 

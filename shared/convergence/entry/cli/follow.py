@@ -13,7 +13,7 @@ from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunSummary, RunView
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.layout import room
-from convergence.entry.cli.output import Output, cell, first_line, outcome, plain_terminal, seconds, status
+from convergence.entry.cli.output import Output, cell, failure, first_line, outcome, plain_terminal, seconds, status
 from convergence.entry.cli.rows import Rows
 
 _SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
@@ -164,7 +164,7 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
         out.wrapped(f"FOCUS: {verdict(found)}")
     out.warnings(run["warnings"], out.wrapped)
     if run["error_message"] is not None:
-        out.wrapped(run["error_message"])
+        out.wrapped(failure(run))
     if run["status"] in {"failed", "cancelled"}:
         out.line(f"  look:   {command('logs', run['run_id'])}")
         out.line(f"  again:  {command('replay', run['run_id'])}")

@@ -13,7 +13,7 @@ import click
 import orjson
 
 from convergence.domain.times import to_text
-from convergence.engine.views.models import RunSummary
+from convergence.engine.views.models import RunSummary, StepView
 from convergence.entry.cli import layout
 from convergence.entry.cli.findings import one_of_each_kind
 from convergence.errors import ConfigErrors, ConvergenceError
@@ -124,6 +124,12 @@ def cell(value: Any) -> str:
 def first_line(text: str) -> str:
     """Return what fits into one line of many."""
     return text.partition("\n")[0]
+
+
+def failure(view: RunSummary | StepView) -> str:
+    """Return the code and the message of a run's or a step's error; nothing without one."""
+    message, code = view["error_message"], view.get("error_code")  # servers of earlier releases send no code
+    return "" if message is None else f"{code}: {message}" if code else message
 
 
 def exact(value: Decimal) -> str:

@@ -29,6 +29,7 @@ from convergence.tenants.orgs import Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
+_COUNTED_MAX: Final = 1000
 DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
 
 
@@ -148,11 +149,11 @@ class Session:
             self.out.note(f"{runs(count)}; finish {'it' if count == 1 else 'them'} with: {self.command('resume')}")
 
     def count_unfinished(self) -> int:
-        """Count the runs for which something is left to do."""
-        from convergence.engine.reconcile import count_unsettled
+        """Count the runs that have steps left to do, up to a thousand."""
+        from convergence.engine.reconcile import count_unfinished
 
         with self.reading() as services:
-            return asyncio.run(count_unsettled(services))
+            return asyncio.run(count_unfinished(services, _COUNTED_MAX))
 
 
 def runs(count: int) -> str:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Transient
+from convergence.ports.http.reach import unreachable
 from convergence.ports.http.urls import checked_url
 from convergence.ports.processor import Context
 from convergence.processors.http.client import SignIn
@@ -126,7 +127,7 @@ async def _token(auth: Auth, secret: str, context: Context, reach: Reach) -> str
             extensions={"reach": reach, "bytes_max": _TOKEN_BYTES_MAX},
         )
     except httpx.RequestError as error:
-        raise Transient(f"{service} cannot be reached: {type(error).__name__}") from error
+        raise Transient(f"{service} cannot be reached: {unreachable(error)}") from error
     if answer.status_code in {400, 401, 403}:
         raise CredentialRejected(f"{service} refuses the client ({answer.status_code}): store a new credential")
     if answer.status_code != 200:

@@ -18,6 +18,7 @@ import httpx
 from convergence.domain.addresses import DEFAULT_REACH, Reach
 from convergence.errors import StepFailed, Throttled, Transient
 from convergence.ports.http.answers import parsed, read_body, refused
+from convergence.ports.http.reach import unreachable
 from convergence.ports.http.urls import checked_url
 from convergence.ports.processor import Context
 from convergence.processors.http.limiter import limiter
@@ -162,7 +163,7 @@ class RestClient:
             finally:
                 await response.aclose()
         except httpx.RequestError as error:
-            raise Transient(f"{self._where(call)} cannot be reached: {type(error).__name__}") from error
+            raise Transient(f"{self._where(call)} cannot be reached: {unreachable(error)}") from error
         if response.status_code == 401 and self._sign_in is not None and not renewed:
             self.retries += 1
             self._headers.update(await self._sign_in())

@@ -13,6 +13,7 @@ from pydantic import Field
 
 from convergence.domain.addresses import Reach
 from convergence.errors import CredentialRejected, StepFailed, Throttled, Transient
+from convergence.ports.http.reach import unreachable
 from convergence.ports.http.urls import checked_url
 from convergence.ports.http.waits import retry_after_s
 from convergence.ports.processor import NOT_SET_UP, SKIPPED, SUCCESS, Context
@@ -68,7 +69,7 @@ class SlackProcessor:
         try:
             answer = await context.http.post(url, json=body, extensions={"reach": reach, "bytes_max": _BYTES_MAX})
         except httpx.RequestError as error:
-            raise Transient(f"{SERVICE} cannot be reached: {type(error).__name__}") from error
+            raise Transient(f"{SERVICE} cannot be reached: {unreachable(error)}") from error
         status = answer.status_code
         if status in {401, 403, 404, 410}:
             raise CredentialRejected(f"{SERVICE}: the webhook refuses ({status}); make a new one and store it")

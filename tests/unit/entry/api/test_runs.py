@@ -172,6 +172,7 @@ def test_a_failed_run_is_replayed_and_a_finished_one_cannot_be_cancelled(run_sce
         failed = await api.run("shop/broken")
         assert (failed["status"], failed["progress"]) == ("failed", 0)
         assert "missing.csv" in failed["error_message"]
+        assert failed["error_code"] == failed["steps"][0]["error_code"] == "step.failed"
         path = f"acme/{failed['run_id']}"
         body = {"parameters": {"file": "openai/seed/subscription_plans.csv"}}
         answer = await api.ask("POST", f"/pipelines/replay/{path}", org="acme", json=body)

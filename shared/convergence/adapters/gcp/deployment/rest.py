@@ -8,6 +8,7 @@ from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from convergence.errors import CloudSetup, NotFound, PermissionMissing, Transient
+from convergence.ports.http.reach import unreachable
 
 if TYPE_CHECKING:
     import httpx
@@ -62,7 +63,7 @@ class Rest:
                 method, url, headers={"authorization": f"Bearer {self._token}"}, **request
             )
         except httpx.HTTPError as error:
-            raise Transient(f"{url} could not be reached: {type(error).__name__}") from error
+            raise Transient(f"{url} could not be reached: {unreachable(error)}") from error
         if "date" in answer.headers:
             self.answered_at = parsedate_to_datetime(answer.headers["date"])
         if answer.status_code >= 500 or answer.status_code == 429:

@@ -9,7 +9,7 @@ import click
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import History, RunSummary
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.output import outcome, seconds
+from convergence.entry.cli.output import failure, outcome, seconds
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 
@@ -86,4 +86,4 @@ def _details(run: RunSummary) -> list[str]:
     """Return credential, changes by replays, and the error last: that may be long."""
     found = [f"credential {run['credential_id']}"] if run["credential_id"] else []
     found += [f"replay {change['epoch']} changed {change['name']}" for change in run["changes"]]
-    return found + ([run["error_message"]] if run["error_message"] else [])
+    return found + ([failure(run)] if run["error_message"] else [])

@@ -11,7 +11,7 @@ from convergence.engine.views.models import RunView, StepView
 from convergence.entry.cli import remote
 from convergence.entry.cli.follow import summary
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.output import Output, seconds
+from convergence.entry.cli.output import Output, failure, seconds
 from convergence.entry.cli.run_ids import find_run
 from convergence.entry.cli.server import Server
 from convergence.entry.cli.session import Session
@@ -62,7 +62,7 @@ def steps_table(out: Output, view: RunView) -> None:
             f"{step['rows_written']:,}" if step["rows_written"] else "",
             _started(step, day),
             seconds(step["duration_ms"]),
-            " ".join(filter(None, (_crashes(step), step["error_message"]))),
+            " ".join(filter(None, (_crashes(step), failure(step)))),
         )
         for step in view["steps"]
     ]

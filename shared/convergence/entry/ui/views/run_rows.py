@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
@@ -41,7 +41,7 @@ def run_row(run: Run, now: datetime) -> RunRow:
         trigger=run.trigger,
         created_by=run.created_by or run.trigger,
         created_at=to_text(run.created_at),
-        duration_ms=max(0, int(((run.finished_at or now) - run.created_at).total_seconds() * 1_000)),
+        duration_ms=run.lasted(now) // timedelta(milliseconds=1),
         rows=int(run.totals.get("rows_processed", 0)),
         epoch=run.epoch,
         reason=_reason(run),

@@ -10,6 +10,7 @@ import orjson
 
 from convergence.errors import CredentialRejected, StepFailed, Transient
 from convergence.ports.http import entra
+from convergence.ports.http.reach import unreachable
 from convergence.ports.http.urls import checked_url
 from convergence.ports.processor import Context
 from convergence.processors.http.client import RestClient
@@ -59,7 +60,7 @@ async def _token(context: Context, app: Mapping[str, str], url: str) -> str:
     try:
         answer = await context.http.post(checked, data=form, headers={"accept": "application/json"}, extensions=reach)
     except httpx.RequestError as error:
-        raise Transient(f"Entra cannot be reached: {type(error).__name__}") from error
+        raise Transient(f"Entra cannot be reached: {unreachable(error)}") from error
     if answer.status_code == 429 or answer.status_code >= 500:
         raise Transient(f"Entra is busy ({answer.status_code})")
     try:
