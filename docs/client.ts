@@ -155,6 +155,7 @@ export interface RunSummary {
   records_processed: number;
   rows_written: number;
   error_message: string | null;
+  error_code: string | null;
   created_at: string;
   started_at: string | null;
   completed_at: string | null;
@@ -179,6 +180,7 @@ export interface RunView {
   records_processed: number;
   rows_written: number;
   error_message: string | null;
+  error_code: string | null;
   created_at: string;
   started_at: string | null;
   completed_at: string | null;
@@ -253,6 +255,7 @@ export interface StepView {
   rows_written: number;
   balance: Record<string, number> | null;
   error_message: string | null;
+  error_code: string | null;
 }
 
 /** How much of a limit is used. */

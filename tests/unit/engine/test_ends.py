@@ -160,7 +160,7 @@ def test_a_pipeline_of_end_steps_only_ends_at_once(engine: Engine, queued: bool)
 
     async def scenario() -> Any:
         if queued:
-            request = RunRequest(org="acme", pipeline="acme/usage/load", trigger="api")
+            request = RunRequest(org="acme", pipeline="p/d/n", trigger="api")
             run = await enqueue(engine.services, (await prepare(engine.services, request)).run)
             await admit_due(engine.services)
         else:
