@@ -15,6 +15,7 @@ from convergence.errors import Conflict, Denied, InvalidInput, NotFound, did_you
 from convergence.ports.documents import Create, Documents, Order, Replace, Write
 from convergence.tenants.schedule_requests import schedule_request
 
+UNKNOWN_ORG: Final = "Unknown org"
 SLUG: Final = re.compile(r"[a-z][a-z0-9_]{2,49}")
 RUNNABLE: Final = frozenset({"ACTIVE", "TRIAL"})
 _ATTEMPTS: Final = 8
@@ -103,7 +104,7 @@ class OrgStore:
         """Return the org. Raises `NotFound`."""
         document = await self._documents.get(f"orgs/{slug}") if SLUG.fullmatch(slug) else None
         if document is None:
-            raise NotFound(f"Unknown org: {slug!r}. Create it with: convergence org create {slug}")
+            raise NotFound(f"{UNKNOWN_ORG}: {slug!r}. Create it with: convergence org create {slug}")
         return Org.from_data(document.data)
 
     async def create(self, org: Org) -> None:
@@ -122,7 +123,7 @@ class OrgStore:
         for _ in range(_ATTEMPTS):
             document = await self._documents.get(path(slug)) if SLUG.fullmatch(slug) else None
             if document is None:
-                raise NotFound(f"Unknown org: {slug[:100]!r}.")
+                raise NotFound(f"{UNKNOWN_ORG}: {slug[:100]!r}.")
             if document.data.get("token") == token:
                 return Org.from_data(document.data)  # stored before, its answer was lost
             before = Org.from_data(document.data)

@@ -32,7 +32,18 @@ COMMANDS: dict[str, tuple[tuple[str, ...], ...]] = {
     "plan": (("plan", "acme", "shop/load", *DAYS),),
     "errors": (("validate", "shop/broken"), ("history", "acne"), ("run", "acme"), ("status", "run_x")),
     "doctor": (("doctor",),),
+    "query": (
+        ("query", "acme", f"SELECT 1 AS id, '{'many words ' * 15}' AS said", "--output", "vertical"),
+        ("query", "acme", "SELECT id, COUNT(*) FROM (SELECT 1 AS id)"),
+        ("query", "acme", "SELECT 1 FORM t"),
+    ),
+    "run": (("run", "acme", "shop/load", *DAYS),),
+    "backfill": (
+        ("backfill", "acme", "shop/load", "--from", "2026-11-01", "--to", "2026-11-02", "--mode", "all", "--dry-run"),
+        ("backfill", "acme", "shop/load", "--from", "2026-11-01", "--to", "2026-11-02", "--mode", "all"),
+    ),
 }
+MOVING = {"run", "backfill"}  # on a terminal bars move on stderr: what stays is on stdout
 FORMS: dict[str, tuple[int, str, bool]] = {  # columns, TERM, whether it is a terminal
     "60 columns": (60, "xterm", True),
     "80 columns": (80, "xterm", True),
@@ -43,6 +54,7 @@ FORMS: dict[str, tuple[int, str, bool]] = {  # columns, TERM, whether it is a te
 VARYING = [
     (re.compile(r"\x1b\[\d+m"), ""),
     (re.compile(r"run_[0-9a-f]{20}"), "run_0123456789abcdef0123"),
+    (re.compile(r"bf_[0-9a-f]{20}"), "bf_0123456789abcdef0123"),
     (re.compile(r"\d{4}-\d\d-\d\d(\s+)\d\d:\d\d:\d\d"), r"2026-11-29\g<1>01:02:03"),
     (re.compile(r"\b\d\d:\d\d:\d\d\.\d{3}"), "01:02:03.004"),
     (re.compile(r"\b\d\.\d\d s"), "0.01 s"),
@@ -54,7 +66,7 @@ Draw = Callable[[str], str]
 
 
 @pytest.fixture
-def draw(acme: Cli, configs: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
+def draw(acme: Cli, configs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
     """Return a function that draws a command in all forms; there are a completed and a failed, replayed run."""
     for name in ("NO_COLOR", "SMTP_HOST", "DEFAULT_ADMIN_EMAIL"):
         monkeypatch.delenv(name, raising=False)
@@ -71,11 +83,14 @@ def draw(acme: Cli, configs: Path, monkeypatch: pytest.MonkeyPatch) -> Draw:
             monkeypatch.setenv("TERM", term)
             monkeypatch.setattr(sys.stdout, "isatty", lambda: terminal)  # noqa: B023 - called within this turn
             monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)  # noqa: B023 - as above
+            written = ""
             for words in COMMANDS[name]:
                 answer = acme(*words)
-                assert ("\x1b[" in answer.out + answer.err) == (terminal and term != "dumb"), form
-                parts.append(f"=== {form}: convergence {' '.join(words)}\n{answer.out}{answer.err}")
-        text = "".join(parts)
+                written += answer.out + answer.err
+                shown = answer.out + ("" if name in MOVING else answer.err)
+                parts.append(f"=== {form}: convergence {' '.join(words)}\n{shown}")
+            assert ("\x1b[" in written) == (terminal and term != "dumb"), (form, name)
+        text = "".join(parts).replace(str(tmp_path), "/tmp/acme")
         for pattern, instead in VARYING:
             text = pattern.sub(instead, text)
         return text

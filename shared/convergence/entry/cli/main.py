@@ -9,7 +9,7 @@ from typing import Any, Final
 import click
 
 from convergence.entry.cli.installation import Installation
-from convergence.entry.cli.misuse import explained
+from convergence.entry.cli.misuse import check_text, explained
 from convergence.entry.cli.options import COMPLETE, global_options
 from convergence.entry.cli.session import Session, Terminated
 from convergence.errors import ConvergenceError, did_you_mean
@@ -109,30 +109,37 @@ class Commands(click.Group):
 
 
 @click.command(
-    cls=Commands, params=global_options(hidden=False), context_settings={"help_option_names": ["-h", "--help"]}
+    cls=Commands,
+    params=global_options(hidden=False),
+    context_settings={"help_option_names": ["-h", "--help"]},
+    invoke_without_command=True,  # options without a command are answered with the help, too
 )
 @click.version_option(package_name="convergence-pipelines", message="%(version)s")
-def cli() -> None:
+@click.pass_context
+def cli(context: click.Context) -> None:
     """Pipelines as config: usage and cost of many tenants into one FOCUS table.
 
     Begin with:  convergence demo
 
     Exit codes: 0 done, 1 a run failed, 2 bad input or configuration, 4 another process writes, 130 Ctrl-C.
     """
+    if context.invoked_subcommand is None:
+        raise click.exceptions.NoArgsIsHelpError(context)
 
 
 def run(installation: Installation, argv: Sequence[str], program: str = "convergence") -> int:
     """Run the command line `argv` and return the exit code. Every error ends here, as one message."""
     session = Session(installation, program)
     try:
+        check_text(argv)
         result = cli.main(args=list(argv), prog_name=program, complete_var=COMPLETE, standalone_mode=False, obj=session)
         return result if isinstance(result, int) else OK
     except ConvergenceError as error:
-        session.out.error(error)
+        session.out.error(session.placed(error))
         return error.exit_code
     except click.exceptions.NoArgsIsHelpError as error:
         try:
-            session.out.line(error.ctx.get_help())
+            _help(session, error.ctx)
         except BrokenPipeError:
             _drop_stdout()
         return OK
@@ -150,6 +157,18 @@ def run(installation: Installation, argv: Sequence[str], program: str = "converg
         return FAILED
     finally:
         session.close()
+
+
+def _help(session: Session, context: click.Context | None) -> None:
+    """Answer a group that got no command: its help, for a program its commands."""
+    assert context is not None, "click's error of a group has its context"
+    group = context.command
+    if not session.out.json or not isinstance(group, click.Group):
+        session.out.line(context.get_help())
+        return
+    known = {name: group.get_command(context, name) for name in group.list_commands(context)}
+    listed = [{"name": name, "help": each.get_short_help_str(200)} for name, each in known.items() if each is not None]
+    session.out.data({"usage": context.command_path, "commands": listed})
 
 
 def _usage(session: Session, error: click.ClickException) -> int:

@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 import click
 
-from convergence.errors import did_you_mean
+from convergence.errors import InvalidInput, did_you_mean
 
 _PARAMETER: Final = "a parameter of the pipeline is given as -p NAME=VALUE"
 _STATEMENT: Final = "the statement is one argument: put it in quotes"
 _HINTS: Final = {
     "run": _PARAMETER, "plan": _PARAMETER, "replay": _PARAMETER, "backfill": _PARAMETER, "query": _STATEMENT,
 }  # fmt: skip
+
+
+def check_text(argv: Sequence[str]) -> None:
+    """Raise `InvalidInput` for an argument that is not UTF-8: it could be neither stored nor sent."""
+    for argument in argv:
+        try:
+            argument.encode()
+        except UnicodeEncodeError:
+            shown = argument.encode("utf-8", "backslashreplace").decode()[:80]
+            raise InvalidInput(f"the argument '{shown}' is not UTF-8: write it in UTF-8") from None
 
 
 def explained(error: click.ClickException) -> click.ClickException:

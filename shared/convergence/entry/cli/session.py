@@ -10,8 +10,8 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import AbstractContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
@@ -24,12 +24,15 @@ from convergence.entry.cli.output import Output
 from convergence.entry.cli.profiles import KEY, ROOT_KEY, find_profile
 from convergence.entry.cli.sandbox import listen_again
 from convergence.entry.cli.server import Server
-from convergence.errors import InvalidInput, NotFound, StorageLocked, did_you_mean
-from convergence.tenants.orgs import Org
+from convergence.errors import ConvergenceError, InvalidInput, NotFound, StorageLocked, did_you_mean
+from convergence.tenants.orgs import UNKNOWN_ORG, Org
 
 T = TypeVar("T")
 _SERVED: Final = re.compile(r"\(serve (https?://[^\s)]+)\)")  # as `serve` signs the lock
 _COUNTED_MAX: Final = 1000
+_LOOKS: Final = re.compile(r"\((?:query|report|export|trace|schemas infer|procedures list|doctor)\b")  # change nothing
+LOOKERS_WAIT_S: Final = 60.0
+_LOOK_AGAIN_S: Final = 0.1
 DATA_DIR, CONFIGS = Path(".convergence"), Path("configs")
 
 
@@ -95,6 +98,19 @@ class Session:
             self._server = Server(profile)
         return self._server
 
+    def placed(self, error: ConvergenceError) -> ConvergenceError:
+        """Return the error with the data directory that was looked at, where something was not found in it."""
+        if not isinstance(error, NotFound) or self._server is not None or self.url or self.profile:
+            return error
+        folder = self.data_dir.absolute()
+        if (self.data_dir / "state.db").exists():
+            asks = UNKNOWN_ORG in str(error)
+            return type(error)(f"{error} (The data directory is {folder}.)") if asks else error
+        return type(error)(
+            f"{error} (There is no data in {folder}: go to the folder where you work, or name its data directory with "
+            "--data-dir or CONVERGENCE_DATA_DIR.)"
+        )
+
     def close(self) -> None:
         """Close what this call opened."""
         if self._server is not None:
@@ -110,15 +126,35 @@ class Session:
     ) -> AsyncIterator[Writer]:
         """Open to write, with the log going to its file, and the sandbox of unfinished demo runs listening again.
 
+        Waits for a command that only looks, such as another query.
+
         Raises:
             StorageLocked: another process writes.
         """
         place = replace(self.place, schedules=schedules)
-        async with self.installation.writer(place, purpose, watch) as writer, contextlib.AsyncExitStack() as stack:
+        async with contextlib.AsyncExitStack() as stack:
+            writer = await self._enter(stack, lambda: self.installation.writer(place, purpose, watch))
             handler = write_to(self.installation.log_file(self.place), to_stderr=self.out.verbose)
             stack.callback(stop, handler)
             await listen_again(self.installation, self.out, writer.services, stack)
             yield writer
+
+    async def _enter(
+        self, stack: contextlib.AsyncExitStack, opening: Callable[[], AbstractAsyncContextManager[Writer]]
+    ) -> Writer:
+        loop, told = asyncio.get_running_loop(), False
+        until = loop.time() + LOOKERS_WAIT_S
+        while True:
+            try:
+                return await stack.enter_async_context(opening())
+            except StorageLocked:
+                holder = self.installation.holder(self.place)
+                if loop.time() >= until or (holder is not None and not _LOOKS.search(holder)):
+                    raise
+                if holder is not None and not told:
+                    self.out.note(f"waiting for {holder}")
+                    told = True
+            await asyncio.sleep(_LOOK_AGAIN_S)
 
     def check_configs(self) -> None:
         """Raise `InvalidInput` unless the configs folder is there."""

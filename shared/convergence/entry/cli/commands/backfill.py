@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Sequence
 from datetime import date
 from typing import Any
 
@@ -17,13 +19,16 @@ from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, bac
 from convergence.engine.check_days import check_days
 from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
+from convergence.engine.views.models import RunSummary
+from convergence.engine.views.runs import summary
 from convergence.entry.cli.options import Command
+from convergence.entry.cli.output import failure, plain_terminal
 from convergence.entry.cli.parameters import force_option, read_pairs
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
 
-_SHOWN_MAX = 40
+_SHOWN_MAX, _FAILED_MAX = 40, 5
 _COLUMNS = (
     TextColumn("{task.description}"),
     BarColumn(),
@@ -84,10 +89,13 @@ async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any
         services = writer.services
         backfill = await create_backfill(services, await _request(services, org, pipeline, given))
         await writer.worker.start()
-        with Progress(*_COLUMNS, console=Console(stderr=True), disable=session.out.json) as progress:
+        seen: dict[str, None] = dict.fromkeys(backfill.window)
+        hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
+        with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
             bar = progress.add_task(backfill.pipeline, total=len(backfill.states))
             while True:
                 now = await feed(services, backfill.backfill_id) or backfill
+                seen |= dict.fromkeys(now.window)
                 counts = now.counts()
                 progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
                 if now.over or not now.window:
@@ -95,7 +103,8 @@ async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any
                 await admit_due(services)
                 await writer.worker.wait(org, next(iter(now.window)))
         final = (await require_backfill(services, org, backfill.backfill_id)).backfill
-        return _show(session, backfill_view(final))
+        failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
+        return _show(session, backfill_view(final), failed)
 
 
 async def _request(services: Services, org: str, pipeline: str, given: dict[str, Any]) -> BackfillRequest:
@@ -138,11 +147,19 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
     return 0
 
 
-def _show(session: Session, view: BackfillView) -> int:
+def _show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()) -> int:
+    """Print how it ended; `failed` are its runs that failed, as far as this process has seen them."""
     if session.out.json:
-        session.out.data(view)
+        session.out.data({**view, "failed": failed} if failed else view)
     else:
         counts = ", ".join(f"{count:,} {name}" for name, count in view["counts"].items() if count)
         reason = f" ({view['reason']})" if view["reason"] else ""
         session.out.line(f"{view['backfill_id']}  {view['status']}{reason}: {counts}")
+        for run in failed[:_FAILED_MAX]:
+            session.out.wrapped(f"{run['start_date']}  {run['run_id']}  {failure(run)}")
+        if len(failed) > _FAILED_MAX:
+            session.out.line(f"  … and {len(failed) - _FAILED_MAX:,} more")
+        if failed:
+            session.out.line(f"  look:   {session.command('logs', failed[0]['run_id'])}")
+            session.out.line(f"  again:  {session.command('replay', failed[0]['run_id'])}")
     return 1 if view["counts"]["failed"] or view["status"] == "stopped" else 0
