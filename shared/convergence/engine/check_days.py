@@ -16,9 +16,14 @@ HOW: Final = "if that is meant, confirm it with --force (in the API: force=true)
 
 def check_days(services: Services, pipeline: str, given: Mapping[str, Any]) -> None:
     """Raise `InvalidInput` for days of a run of `pipeline` that are in the future, or more than ten years of them."""
-    doubt = doubtful_days(given, today_of(services, pipeline))
-    if doubt is not None:
+    doubt = doubt_of(services, pipeline, given)
+    if doubt:
         raise InvalidInput(f"{doubt}; {HOW}")
+
+
+def doubt_of(services: Services, pipeline: str, given: Mapping[str, Any]) -> str:
+    """Return what is odd about the days of a run of `pipeline`; empty where nothing is."""
+    return doubtful_days(given, today_of(services, pipeline)) or ""
 
 
 def today_of(services: Services, pipeline: str) -> date:

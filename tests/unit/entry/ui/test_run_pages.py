@@ -82,6 +82,27 @@ def test_a_run_form_checks_plans_and_starts_once(run_scenario: RunScenario) -> N
     run_scenario(scenario)
 
 
+def test_odd_days_are_asked_about_before_a_run_and_a_replay(
+    run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    days = {"start_date": "2999-01-01", "end_date": "2999-01-02"}
+    monkeypatch.setattr("convergence.entry.ui.routes.replay.changes", lambda _: days)  # the pipeline declares no days
+
+    async def scenario(api: Api) -> None:
+        browser = await Browser.signed_in(api)
+        run_id = await broken(api)
+        for page in ("/ui/acme/run/shop/cost/daily", f"/ui/acme/runs/{run_id}/replay"):
+            fields = {f"p.{name}": day for name, day in days.items()}
+            asked = await browser.send(page, page, fields, 422)
+            assert "2999-01-02 is in the future" in asked.text
+            assert 'name="force"' in asked.text
+            assert 'name="force"' not in await browser.get(page)
+            confirmed = await browser.send(page, page, {**fields, "force": "1"})
+            assert confirmed.headers["location"].startswith("/ui/acme/runs/run_")
+
+    run_scenario(scenario)
+
+
 def test_the_history_filters_by_the_address_and_pages_by_key(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         run_id = await broken(api)

@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convergence.config.parameters.values import resolve_parameters
+from convergence.engine.check_days import doubt_of
 from convergence.engine.replay import replay as replay_run
 from convergence.engine.store import require_run
 from convergence.entry.api.auth import OrgName, Runner
@@ -33,6 +34,9 @@ async def replay(request: Request, org: OrgName, run_id: str, at: At, caller: Ru
     if "check" in sent:
         return await _form(request, at, org, run_id, sent, await _wrong(at, org, run_id, edited))
     latest = sent.get("plan") == "latest"
+    pipeline = (await require_run(at.services, org, run_id)).run.pipeline
+    if "force" not in sent and (doubt := doubt_of(at.services, pipeline, edited)):
+        return await _form(request, at, org, run_id, sent, "", doubt)
     try:
         await replay_run(at.services, org, run_id, parameters=edited or None, latest=latest)
     except (InvalidInput, ConfigErrors, QuotaExceeded) as error:
@@ -42,13 +46,15 @@ async def replay(request: Request, org: OrgName, run_id: str, at: At, caller: Ru
     return redirect(f"/ui/{org}/runs/{run_id}")
 
 
-async def _form(request: Request, at: Runtime, org: str, run_id: str, sent: Form, wrong: str) -> Response:
+async def _form(
+    request: Request, at: Runtime, org: str, run_id: str, sent: Form, wrong: str, doubt: str = ""
+) -> Response:
     fields = await editable(at.services, org, run_id, sent)
     run = (await require_run(at.services, org, run_id)).run
     return page(
         request,
         "replay.html",
-        status=422 if wrong else 200,
+        status=422 if wrong or doubt else 200,
         active="pipelines",
         run_id=run_id,
         pipeline=run.pipeline,
@@ -58,6 +64,7 @@ async def _form(request: Request, at: Runtime, org: str, run_id: str, sent: Form
         latest=sent.get("plan") == "latest",
         effect=await effect_of(at.services, org, run_id),
         wrong=wrong,
+        doubt=doubt,
     )
 
 

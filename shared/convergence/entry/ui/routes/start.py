@@ -6,6 +6,7 @@ from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from convergence.config.loader import LoadedPipeline
+from convergence.engine.check_days import doubt_of
 from convergence.engine.dispatch import dispatch
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.views.plan import PlanView, plan_view
@@ -37,6 +38,8 @@ async def start(request: Request, org: OrgName, path: str, at: At, caller: Runne
     if "check" in sent:
         return await _form(request, at, org, loaded, sent, "")
     asked = _request(org, loaded, sent, caller.name)
+    if "force" not in sent and (doubt := doubt_of(at.services, loaded.path, asked.parameters)):
+        return await _form(request, at, org, loaded, sent, "", doubt)
     try:
         run = await dispatch(at.services, asked)
     except ConfigErrors as errors:
@@ -83,7 +86,9 @@ def _request(org: str, loaded: LoadedPipeline, sent: Form, created_by: str) -> R
     )
 
 
-async def _form(request: Request, at: Runtime, org: str, loaded: LoadedPipeline, sent: Form, wrong: str) -> Response:
+async def _form(
+    request: Request, at: Runtime, org: str, loaded: LoadedPipeline, sent: Form, wrong: str, doubt: str = ""
+) -> Response:
     plan: PlanView | None = None
     try:
         plan = await plan_view(at.services, await prepare(at.services, _request(org, loaded, sent, "")))
@@ -92,7 +97,7 @@ async def _form(request: Request, at: Runtime, org: str, loaded: LoadedPipeline,
     return page(
         request,
         "run_form.html",
-        status=422 if wrong else 200,
+        status=422 if wrong or doubt else 200,
         active="pipelines",
         pipeline=loaded.path,
         name=loaded.pipeline.name or loaded.path,
@@ -101,5 +106,6 @@ async def _form(request: Request, at: Runtime, org: str, loaded: LoadedPipeline,
         compare=False,
         plan=plan,
         wrong=wrong,
+        doubt=doubt,
         key=(not wrong and sent.get("key")) or at.services.ids.new("form"),
     )
