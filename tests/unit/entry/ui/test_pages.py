@@ -48,6 +48,18 @@ def test_another_orgs_session_opens_no_page_and_no_answer_tells_what_exists(run_
     run_scenario(scenario, orgs=("acme", "globex"))
 
 
+def test_no_page_of_the_operators_opens_for_an_org(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        org, operator = await Browser.signed_in(api), await Browser.signed_in(api, key=ROOT_KEY)
+        pages = [path for path in routes("GET") if path.startswith(("/ui/_all/", "/ui/admin"))]
+        assert len(pages) >= 3
+        for path in pages:
+            assert (await org.client.get(path.replace("{letter_id}", "x"))).status_code == 403, path
+            assert (await operator.client.get(path.replace("{letter_id}", "x"))).status_code in (200, 404), path
+
+    run_scenario(scenario)
+
+
 def test_no_form_of_another_orgs_session_is_taken(run_scenario: RunScenario) -> None:
     """With the token of the own session, so that only the org can be the reason."""
 

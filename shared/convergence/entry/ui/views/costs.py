@@ -132,16 +132,17 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
 
 def filtered(charges: Sequence[Row], filters: Mapping[str, str], currency: str) -> list[Row]:
     """Return the rows that have every value that is asked for, in one currency."""
-    return [
-        row
-        for row in charges
-        if row["currency"] == currency and all(value in ("", row[name]) for name, value in filters.items())
-    ]
+    found = [row for row in charges if row["currency"] == currency]
+    for name, value in filters.items():
+        if value:
+            found = [row for row in found if row[name] == value]
+    return found
 
 
 def _choices(charges: Sequence[Row], name: str) -> list[str]:
     """Return the values that a filter offers; what is too long for an address is found by its group only."""
-    return sorted({str(row[name]) for row in charges if row[name] and len(row[name]) <= FILTER_MAX})[:_CHOICES_MAX]
+    values = {row[name] for row in charges}
+    return sorted(value for value in values if value and len(value) <= FILTER_MAX)[:_CHOICES_MAX]
 
 
 def _shares(rows: Sequence[Row], by: str) -> list[Share]:
