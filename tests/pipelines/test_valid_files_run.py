@@ -97,6 +97,12 @@ ROWS: Mapping[str, tuple[str, list[tuple[Any, ...]]]] = {
         [(1,), (2,)],
     ),
     "older/transformer": ("SELECT CAST(usage_date AS STRING), units FROM example_usage_final", [(DAY, 12)]),
+    "procedures/day_log": (
+        "SELECT l.status, l.rows_written, r.status AS checked, SPLIT(r.check_name, ' ')[OFFSET(0)],"
+        " l.x_run_id = l.run_id"
+        " FROM org_meta_step_logs_written AS l CROSS JOIN org_meta_dq_results AS r",
+        [("completed", 0, "passed", "acme", True)],
+    ),
     "rest/buckets": (
         "SELECT JSON_VALUE(record, '$.name'), JSON_VALUE(record, '$.source_api') FROM rest_buckets_raw ORDER BY 1",
         [("a", "storage"), ("b", "storage")],
