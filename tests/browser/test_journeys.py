@@ -131,6 +131,23 @@ def test_a_dead_letter_is_discarded_with_its_reason(operator: Visitor) -> None:
     expect(page.get_by_role("heading", level=1)).to_have_text("Dead letters")
 
 
+def test_times_in_utc_are_read_without_hovering(operator: Visitor) -> None:
+    operator.goto("/ui/demo/pipelines/schedules")
+    page = operator.page
+    expect(page.get_by_role("columnheader", name="Next, UTC")).to_be_visible()
+    expect(page.locator("td[data-label='Next, UTC']").first).to_have_text(re.compile(r"\d\d:\d\d UTC"))
+    expect(page.get_by_text("Times are UTC unless a zone is named.")).to_be_visible()
+    operator.goto("/ui/demo/pipelines")
+    expect(page.get_by_role("table").first).to_contain_text(re.compile(r"\d\d:\d\d UTC"))
+
+
+def test_quality_shows_how_fresh_the_data_is(operator: Visitor) -> None:
+    operator.goto("/ui/demo/quality")
+    page = operator.page
+    expect(page.get_by_role("table", name="Freshness by provider")).to_contain_text("OpenAI")
+    expect(page.get_by_role("main")).to_contain_text("2026-10")
+
+
 def test_from_a_bar_to_the_raw_rows_behind_a_charge(operator: Visitor) -> None:
     operator.goto("/ui/demo/costs?from=2026-10-10&to=2026-10-12")
     page = operator.page
@@ -239,3 +256,14 @@ def test_a_page_is_not_framed_by_another(operator: Visitor) -> None:
     frame = page.frames[-1]
     frame.wait_for_load_state()
     assert "Settings" not in frame.content()
+
+
+def test_all_of_a_cause_are_replayed_one_first_after_a_count(operator: Visitor) -> None:
+    operator.goto("/ui/demo/dead-letters")
+    page = operator.page
+    page.get_by_role("button", name=re.compile(r"Replay all \d+ of cause 1")).click()
+    expect(page.get_by_role("heading", level=1)).to_have_text(re.compile(r"Replay \d+ runs?\?"))
+    expect(page.get_by_role("main")).to_contain_text("One run is replayed first; the others follow")
+    page.get_by_role("button", name=re.compile(r"^Replay \d+$")).click()
+    replays = page.get_by_role("table", name="Replays of many dead letters, latest first")
+    expect(replays).to_contain_text("shop/plans")
