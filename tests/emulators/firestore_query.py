@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from google.cloud.firestore_v1.types import query as queries
@@ -13,6 +13,7 @@ from tests.emulators.firestore_values import invalid, key, lookup, members, proj
 NAME: Final = "__name__"
 _Op = queries.StructuredQuery.FieldFilter.Operator
 _Unary = queries.StructuredQuery.UnaryFilter.Operator
+_OR: Final = int(queries.StructuredQuery.CompositeFilter.Operator.OR)
 _DESCENDING: Final = int(queries.StructuredQuery.Direction.DESCENDING)
 _RANGES: Final[dict[int, Callable[[Any, Any], bool]]] = {
     _Op.LESS_THAN: lambda a, b: a < b,
@@ -125,7 +126,25 @@ def _candidates(store: Store, parent: str, query: Any) -> Sequence[Any]:
             if name.startswith(parent + "/") and name.endswith(ending)
             for document in each.values()
         ]
-    return list(store.collections.get(f"{parent}/{selected[0].collection_id}", {}).values())
+    collection = f"{parent}/{selected[0].collection_id}"
+    equal = [
+        store.with_value(collection, leaf.field.field_path, leaf.value)
+        for leaf in _required(query)
+        if leaf.op == _Op.EQUAL and leaf.field.field_path != NAME
+    ]
+    return list(min([store.collections.get(collection, {}), *equal], key=len).values())
+
+
+def _required(query: Any) -> Iterator[Any]:
+    """Yield the comparisons with a value that every document of the query satisfies."""
+    conditions = [query.where] if query.HasField("where") else []
+    while conditions:
+        condition = conditions.pop()
+        kind = condition.WhichOneof("filter_type")
+        if kind == "field_filter":
+            yield condition.field_filter
+        elif kind == "composite_filter" and condition.composite_filter.op != _OR:
+            conditions += condition.composite_filter.filters
 
 
 def _value(document: Any, path: str) -> Any | None:

@@ -12,7 +12,7 @@ import grpc
 from google.cloud.firestore_v1.types import document as documents
 
 from tests.emulators.firestore_transforms import transformed
-from tests.emulators.firestore_values import assign, check, invalid, lookup
+from tests.emulators.firestore_values import assign, check, invalid, key, lookup
 from tests.emulators.serving import Refused
 
 DocumentMessage: Final = documents.Document.pb()
@@ -36,6 +36,7 @@ class Store:
         self.lock = threading.RLock()
         self.documents: dict[str, Any] = {}
         self.collections: dict[str, dict[str, Any]] = {}  # parent/collection → its documents
+        self._equal: dict[tuple[str, str], dict[Any, dict[str, Any]]] = {}  # (collection, field) → value → documents
         self.listeners: list[Callable[[set[str]], None]] = []
         self._transactions: dict[bytes, Reads] = {}
         self._ids = count(1)
@@ -117,14 +118,37 @@ class Store:
         staged[name] = new
         return at, outcomes
 
+    def with_value(self, collection: str, path: str, wanted: Any) -> dict[str, Any]:
+        """Return the documents of a collection with this value in a field; found at once from the second time on."""
+        index = self._equal.get((collection, path))
+        if index is None:
+            index = self._equal[collection, path] = {}
+            for name, document in self.collections.get(collection, {}).items():
+                _file(index, path, name, document)
+        return index.get(key(wanted), {})
+
     def _put(self, name: str, document: Any | None) -> None:
         collection = name.rpartition("/")[0]
+        for (each, path), index in self._equal.items():
+            if each == collection:
+                old = self.documents.get(name)
+                value = None if old is None else lookup(old, path)
+                if value is not None:
+                    index[key(value)].pop(name)
+                if document is not None:
+                    _file(index, path, name, document)
         if document is None:
             self.documents.pop(name, None)
             self.collections.get(collection, {}).pop(name, None)
         else:
             self.documents[name] = document
             self.collections.setdefault(collection, {})[name] = document
+
+
+def _file(index: dict[Any, dict[str, Any]], path: str, name: str, document: Any) -> None:
+    value = lookup(document, path)
+    if value is not None:
+        index.setdefault(key(value), {})[name] = document
 
 
 def _check_precondition(name: str, write: Any, old: Any | None) -> None:
