@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from convergence.bootstrap.aws import aws_accounts
 from convergence.bootstrap.http_client import HttpClient
 from convergence.bootstrap.objects import object_stores
@@ -12,6 +14,7 @@ from convergence.config.files.retention import RetentionFile
 from convergence.config.files.table_schema import TableSchemas
 from convergence.config.processors.ps_types import load
 from convergence.config.settings.functions import FunctionSettings
+from convergence.engine.retention.rows import kept_by_partitions
 from convergence.engine.services import INDEXES, EngineSettings, Services
 from convergence.tenants.credentials import CredentialStore
 from convergence.tenants.job_settings import PlanJobs
@@ -40,6 +43,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         settings.KMS_KEY_NAME, clock=clock, ids=ids, endpoint=settings.CONVERGENCE_KMS_ENDPOINT or None
     )
     http, registry = HttpClient(settings.env), ProviderRegistry(settings.CONVERGENCE_CONFIGS)
+    retention = RetentionFile(settings.CONVERGENCE_CONFIGS)
     orgs, bigquery = OrgStore(documents), settings.CONVERGENCE_BIGQUERY_ENDPOINT or None
     return Services(
         documents=documents,
@@ -57,6 +61,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
             ids=ids,
             endpoint=bigquery,
             settings=PlanJobs(orgs, settings.CONVERGENCE_CONFIGS, clock),
+            kept=partial(kept_by_partitions, retention.get),
         ),
         keyring=keyring,
         clock=clock,
@@ -76,7 +81,7 @@ def google_cloud(settings: FunctionSettings) -> Services:
         configs_dir=settings.CONVERGENCE_CONFIGS,
         notifications=NotificationsFile(settings.CONVERGENCE_CONFIGS).settings,
         providers=registry.get,
-        retention=RetentionFile(settings.CONVERGENCE_CONFIGS).get,
+        retention=retention.get,
         env=settings.env,
         project_id=project,
         settings=EngineSettings(runs_max=settings.CONVERGENCE_RUNS_MAX),

@@ -113,6 +113,12 @@ class Handler(BaseHTTPRequestHandler):
     def do_PUT(self) -> None:
         self.answer(*self.recorder.store("PUT", self.path_of(), self.body()))
 
+    def do_PATCH(self) -> None:
+        path, body = self.path_of(), self.body()
+        self.recorder.stored.append(("PATCH", path, body))
+        self.recorder.resources[path] |= body
+        self.answer(200, self.recorder.resources[path])
+
     def do_DELETE(self) -> None:
         self.recorder.resources.pop(self.path_of(), None)
         self.answer(204, {})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import timedelta
 from typing import Final
 
+from convergence.config.files.models import Retention
 from convergence.engine.log_rows import TABLES
 from convergence.engine.services import Services
 from convergence.ports.warehouse import PARTITION_BY, ExpiredRows, RowRemover
@@ -15,7 +17,7 @@ _QUARANTINE: Final = "org_meta_quarantine_rows"
 async def remove_rows(services: Services, *, wake: bool) -> int:
     """Remove rows that have expired; return how many. `wake` False: only in a warehouse that is in use.
 
-    BigQuery is not asked: partitions of the log expire there (infra/bigquery.tf).
+    BigQuery is not asked: partitions expire there, the log's (infra/bigquery.tf) and those of `kept_by_partitions`.
     """
     warehouse = services.warehouse
     return await warehouse.remove_expired(_expired(services), wake=wake) if isinstance(warehouse, RowRemover) else 0
@@ -25,6 +27,11 @@ async def count_rows(services: Services) -> int:
     """Count what `remove_rows` would remove."""
     warehouse = services.warehouse
     return await warehouse.count_expired(_expired(services)) if isinstance(warehouse, RowRemover) else 0
+
+
+def kept_by_partitions(retention: Callable[[], Retention], table: str) -> timedelta | None:
+    """Return how long rows of an org's table stay, None for good; for a warehouse whose partitions expire."""
+    return timedelta(days=retention().quarantined_rows.days) if table == _QUARANTINE else None
 
 
 def _expired(services: Services) -> list[ExpiredRows]:

@@ -17,7 +17,7 @@ from convergence.adapters.gcp.warehouse.query import Queries
 from convergence.adapters.gcp.warehouse.routines import Routines
 from convergence.adapters.gcp.warehouse.stage import BigQueryStage
 from convergence.adapters.gcp.warehouse.statements import Statements
-from convergence.adapters.gcp.warehouse.tables import Tables
+from convergence.adapters.gcp.warehouse.tables import Kept, Tables
 from convergence.adapters.warehouse_checks import check_ids, check_load, check_wait
 from convergence.ports.clock import Clock, Ids
 from convergence.ports.warehouse import (
@@ -46,7 +46,8 @@ class BigQueryWarehouse:
     process unless given, so a customer's own make a reader of the customer's project. With an `endpoint`
     (`host:port` of a stand-in, plain HTTP) none are used. `labels` go on every job, dataset and table, besides org,
     pipeline and run of what caused a job. `settings` say where and how the
-    statements of an org's runs are executed; without them all run in `project`, as BigQuery does it by itself.
+    statements of an org's runs are executed; without them all run in `project`, as BigQuery does it by itself. `kept`
+    says after how long the partitions of a table expire.
     """
 
     def __init__(
@@ -60,12 +61,13 @@ class BigQueryWarehouse:
         endpoint: str | None = None,
         labels: Mapping[str, str] | None = None,
         settings: SettingsOf | None = None,
+        kept: Kept = lambda _: None,
     ) -> None:
         self._labels = dict(labels or {})
         self._client = Client(
             project=project, location=location, credentials=credentials, endpoint=endpoint, clock=clock, ids=ids
         )
-        self._jobs, self._tables = Jobs(self._client), Tables(self._client, self._labels)
+        self._jobs, self._tables = Jobs(self._client), Tables(self._client, self._labels, kept)
         statements = Statements(self._client, self._tables)
         options = JobOptions(self._labels, settings, project)
         ledger = Ledger(self._jobs, self._tables, options)

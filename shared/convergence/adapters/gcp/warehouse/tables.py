@@ -7,7 +7,7 @@ found in order is remembered for the life of the process.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
@@ -25,13 +25,14 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 _ROUNDS: Final = 5  # of reading and adding columns, when others add some at the same time
+Kept = Callable[[str], timedelta | None]  # table → how long its partitions stay; None: for good
 
 
 class Tables:
     """Makes datasets and tables; knows the columns of those that are there."""
 
-    def __init__(self, client: Client, labels: Mapping[str, str]) -> None:
-        self._client, self._labels = client, dict(labels)
+    def __init__(self, client: Client, labels: Mapping[str, str], kept: Kept) -> None:
+        self._client, self._labels, self._kept = client, dict(labels), kept
         self._datasets: set[str] = set()
         self._ensured: set[tuple[str, TableSchema]] = set()
 
@@ -143,7 +144,9 @@ class Tables:
         )
         expected.description, expected.labels = table.description or None, self._labels
         if table.partition_by is not None:
-            expected.time_partitioning = bigquery.TimePartitioning(field=table.partition_by)
+            expected.time_partitioning = bigquery.TimePartitioning(
+                field=table.partition_by, expiration_ms=self._expiration_ms(table)
+            )
         expected.clustering_fields = list(table.cluster_by) or None
         doing = f"creating {dataset}.{table.name}"
         try:
@@ -209,7 +212,8 @@ QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
   )"""
 
     async def _widen(self, dataset: str, table: TableSchema, found: bigquery.Table) -> bool:
-        """Add the columns that are missing, and relax those that are no longer REQUIRED.
+        """Add the columns that are missing, relax those that are no longer REQUIRED, let partitions expire as they
+        should by now.
 
         False when the table has been changed meanwhile.
         """
@@ -229,15 +233,33 @@ QUALIFY kept.x_pipeline_id = FIRST_VALUE(kept.x_pipeline_id) {window}
                     f"{dataset}.{table.name}: column {column.name!r} is {column_type(column)} in the schema file,"
                     f" but {stored[column.name]} in the table. Give the new type a new column."
                 )
-        if not added and not relaxed:
+        changes = [
+            *(["schema"] if added or relaxed else []),
+            *(["time_partitioning"] if self._let_expire(table, found) else []),
+        ]
+        if not changes:
             return True
         kept = [_relaxed(field) if field.name in relaxed else field for field in found.schema]
         found.schema = [*kept, *added]  # sent with the etag that was read
-        doing = f"adding columns to {dataset}.{table.name}"
+        doing = f"changing {' and '.join(changes)} of {dataset}.{table.name}"
         try:
-            await self._client.call(lambda client: client.update_table(found, ["schema"], **HTTP), doing=doing)
+            await self._client.call(lambda client: client.update_table(found, changes, **HTTP), doing=doing)
         except PreconditionFailed:
             return False
+        return True
+
+    def _expiration_ms(self, table: TableSchema) -> int | None:
+        kept = self._kept(table.name)
+        return None if kept is None else kept // timedelta(milliseconds=1)
+
+    def _let_expire(self, table: TableSchema, found: bigquery.Table) -> bool:
+        """Set how long partitions stay where that has changed; a table without partitions stays as it is."""
+        from google.cloud import bigquery
+
+        there, wanted = found.time_partitioning, self._expiration_ms(table)
+        if there is None or wanted is None or there.expiration_ms == wanted:
+            return False
+        found.time_partitioning = bigquery.TimePartitioning(type_=there.type_, field=there.field, expiration_ms=wanted)
         return True
 
 
