@@ -9,6 +9,7 @@ from typing import Any
 
 from convergence.config.parameters.values import resolve_parameters
 from convergence.config.resolve import ResolveRequest
+from convergence.domain.dead_letter import DeadLetter
 from convergence.domain.events import run_event
 from convergence.domain.plan import Plan
 from convergence.domain.records import changed
@@ -44,22 +45,27 @@ async def replay(
     parameters: Mapping[str, Any] | None = None,
     latest: bool = False,
     applied: Mapping[str, Applied] | None = None,
+    letter: DeadLetter | None = None,
 ) -> Run:
     """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
 
     `applied` decides, for writes that took effect with a different input, whether they are kept or written again.
 
+    `letter` is the dead letter that asks for it: its run must be in the epoch that ended with it still.
+
     With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
     parameters were edited); it must still have the finished steps.
 
     Raises:
-        InvalidInput: the run is not failed or cancelled, the new plan does not fit its finished steps, or `applied`
-            names a step that will not run.
+        InvalidInput: the run is not failed or cancelled, its dead letter was replayed already, the new plan does not
+            fit its finished steps, or `applied` names a step that will not run.
         QuotaExceeded: no room to run now.
     """
     while True:
         stored = await require_run(services, org, run_id)
         run = stored.run
+        if letter is not None and run.epoch != letter.epoch:
+            raise InvalidInput(f"dead letter {letter.letter_id} was replayed already; run {run_id} is {run.status}")
         if run.status not in RUN_REPLAY:
             raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
         refuse_removing(run)

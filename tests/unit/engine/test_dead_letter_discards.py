@@ -10,6 +10,7 @@ import pytest
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.dead_letters import discards
+from convergence.engine.dead_letters.act import discard
 from convergence.engine.dead_letters.discards import discard_all, plan_discards
 from convergence.engine.dead_letters.find import Filter, find
 from convergence.engine.replay import replay
@@ -91,10 +92,49 @@ def test_a_replayed_run_and_a_dead_letter_that_comes_meanwhile_are_left(broken: 
     broken.run_scenario(scenario)
 
 
+@pytest.mark.parametrize("count", [1, 3])
+def test_a_run_that_is_replayed_just_before_the_commit_is_left(broken: Engine, count: int) -> None:
+    async def scenario() -> None:
+        first, *others = await failures(broken, count)
+        broken.bus.detach()
+        commit = broken.documents.commit
+
+        async def after_a_replay(writes: Sequence[Write]) -> list[int]:
+            broken.documents.commit = commit  # type: ignore[method-assign]
+            await replay(broken.services, "acme", first.split(".")[0])
+            return await commit(writes)
+
+        broken.documents.commit = after_a_replay  # type: ignore[method-assign]
+        assert (await discard_all(broken.services, Filter(), reason="old", by="k1")).dead_letters == count - 1
+        assert await letters(broken, DeadLetterState.REPLAYED) == {first}
+        assert await letters(broken, DeadLetterState.DISCARDED) == set(others)
+
+    broken.run_scenario(scenario)
+
+
+def test_one_whose_run_is_replayed_just_before_the_commit_is_refused(broken: Engine) -> None:
+    async def scenario() -> None:
+        (letter,) = await failures(broken, 1)
+        broken.bus.detach()
+        commit = broken.documents.commit
+
+        async def after_a_replay(writes: Sequence[Write]) -> list[int]:
+            broken.documents.commit = commit  # type: ignore[method-assign]
+            await replay(broken.services, "acme", letter.split(".")[0])
+            return await commit(writes)
+
+        broken.documents.commit = after_a_replay  # type: ignore[method-assign]
+        with pytest.raises(InvalidInput, match=r"was replayed already; run .* is running"):
+            await discard(broken.services, "acme", letter, reason="old", by="k1")
+        assert await letters(broken, DeadLetterState.REPLAYED) == {letter}
+
+    broken.run_scenario(scenario)
+
+
 def test_after_a_kill_it_is_called_again_and_one_that_was_removed_holds_up_no_other(
     broken: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(discards, "_COMMIT_MAX", 2)
+    monkeypatch.setattr(discards, "TOGETHER_MAX", 2)
 
     async def scenario() -> None:
         every = await failures(broken, 5)

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any, Final
 
 from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
 from convergence.domain.run import Run
 from convergence.domain.step import Applied
 from convergence.domain.times import to_text
+from convergence.engine.dead_letters.close import Closing, close_open
 from convergence.engine.dead_letters.find import require_dead_letter
 from convergence.engine.dispatch_message import HIDDEN
 from convergence.engine.messages import QUEUE_KIND
 from convergence.engine.replay import replay
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
-from convergence.engine.store import DEAD_LETTERS, read_run, require_run
+from convergence.engine.store import DEAD_LETTERS, require_run
 from convergence.errors import Conflict, InvalidInput, NotFound
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, Message
 from convergence.ports.documents import FieldPath, Patch
@@ -46,10 +46,15 @@ async def replay_dead_letter(
     check_open(letter)
     if not letter.run_id:
         raise InvalidInput(f"dead letter {letter_id} is a message, not a run; send it again with: {_send(letter)}")
-    run = (await require_run(services, letter.org, letter.run_id)).run
-    if run.epoch != letter.epoch:
-        raise InvalidInput(f"dead letter {letter_id} was replayed already; run {run.run_id} is {run.status}")
-    return await replay(services, letter.org, run.run_id, parameters=parameters, latest=latest, applied=applied)
+    return await replay(
+        services,
+        letter.org,
+        letter.run_id,
+        parameters=parameters,
+        latest=latest,
+        applied=applied,
+        letter=letter,
+    )
 
 
 async def send_again(services: Services, org: str | None, letter_id: str, *, by: str) -> DeadLetter:
@@ -84,10 +89,14 @@ async def discard(services: Services, org: str | None, letter_id: str, *, reason
     check_reason(reason)
     letter = await require_dead_letter(services, org, letter_id)
     check_open(letter)
-    stored = await read_run(services, letter.run_id) if letter.run_id else None
-    if stored is not None and stored.run.epoch != letter.epoch:
+    now = services.clock.now()
+    closed = Closed(state=DeadLetterState.DISCARDED, at=now, by=by, reason=reason)
+    closing = Closing(letter_id, await expiry(services, "dead_letters", letter.org, now))
+    if not await close_open(services, [closing], closed):
+        check_open(await require_dead_letter(services, org, letter_id))  # or it was removed meanwhile
+        stored = await require_run(services, letter.org, letter.run_id)
         raise InvalidInput(f"dead letter {letter_id} was replayed already; run {letter.run_id} is {stored.run.status}")
-    return await _close(services, letter, DeadLetterState.DISCARDED, by, reason)
+    return await require_dead_letter(services, org, letter_id)
 
 
 def check_reason(reason: str) -> None:
@@ -106,18 +115,13 @@ def check_open(letter: DeadLetter) -> None:
     raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
 
 
-def closing(letter: DeadLetter, closed: Closed, expire_at: datetime) -> Patch:
-    """Return the write that closes a dead letter, which may be removed at `expire_at`."""
-    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
-    return Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)
-
-
 async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> DeadLetter:
     now = services.clock.now()
     closed = Closed(state=state, at=now, by=by, reason=reason)
     expire_at = await expiry(services, "dead_letters", letter.org, now)
+    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
     try:
-        await services.documents.commit([closing(letter, closed, expire_at)])
+        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)])
     except Conflict as error:
         raise NotFound(f"dead letter {letter.letter_id} was removed meanwhile") from error
     return await require_dead_letter(services, None, letter.letter_id)

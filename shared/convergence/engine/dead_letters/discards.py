@@ -6,21 +6,18 @@ What is closed is not found again, so a call that was interrupted is simply repe
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
 
 from convergence.domain.dead_letter import Closed, DeadLetterState
-from convergence.engine.dead_letters.act import check_reason, closing
+from convergence.engine.dead_letters.act import check_reason
+from convergence.engine.dead_letters.close import TOGETHER_MAX, Closing, close_open
 from convergence.engine.dead_letters.find import Cause, Filter, pages
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
-from convergence.errors import Conflict
-from convergence.ports.documents import Patch
 
 LOOKED_AT_MAX: Final = 10_000  # dead letters, in one call
-_COMMIT_MAX: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +71,7 @@ async def discard_all(
 
     Raises:
         InvalidInput: the reason is empty or too long, or the cursor is unknown.
+        Conflict: one is being changed all the time; those before it are closed, so the call can be repeated.
     """
     check_reason(reason)
     now = services.clock.now()
@@ -83,25 +81,14 @@ async def discard_all(
     discarded = 0
     async for page in pages(services, present, most=LOOKED_AT_MAX, cursor=cursor):
         cursor = page.cursor
-        writes: list[Patch] = []
+        closings: list[Closing] = []
         for letter, _ in page.found:
             if letter.org not in expiries:
                 expiries[letter.org] = await expiry(services, "dead_letters", letter.org, now)
-            writes.append(closing(letter, closed, expiries[letter.org]))
-        for at in range(0, len(writes), _COMMIT_MAX):
-            discarded += await _commit(services, writes[at : at + _COMMIT_MAX])
+            closings.append(Closing(letter.letter_id, expiries[letter.org]))
+        for at in range(0, len(closings), TOGETHER_MAX):
+            discarded += await close_open(services, closings[at : at + TOGETHER_MAX], closed)
     return Discarded(discarded, cursor)
-
-
-async def _commit(services: Services, writes: Sequence[Patch]) -> int:
-    """Close some; return how many. One that was removed meanwhile is left out."""
-    try:
-        await services.documents.commit(writes)
-    except Conflict:
-        if len(writes) == 1:
-            return 0
-        return sum([await _commit(services, [each]) for each in writes])
-    return len(writes)
 
 
 def _open(wanted: Filter) -> Filter:
