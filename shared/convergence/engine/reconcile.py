@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from convergence.domain.events import counted_event, run_event
 from convergence.domain.plan import Plan, PlanStep
@@ -42,6 +42,7 @@ logger = logging.getLogger(__name__)
 _PAGE: Final = 100
 _AT_ONCE: Final = 32  # runs that are looked at together: a pass over 10,000 must not take minutes of waiting
 _TOTALS: Final = ("rows_processed", "rows_written")
+_BYTES: Final = "bytes_processed"
 _RUN_STEP: Final = "_run"  # the dead letter of a run that failed by its deadline, not by a step
 Steps = Mapping[str, StoredStep]
 
@@ -207,7 +208,7 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
         await _put_off(services, stored, now + timedelta(seconds=services.settings.check_every_s))
         return
     graph = [steps[step.step_id].step for step in plan.graph if step.step_id in steps]
-    totals = {name: sum(int((step.result or {}).get(name) or 0) for step in graph) for name in _TOTALS}
+    totals = _totals([step.result or {} for step in graph])
     warnings = tuple(warning for step in graph for warning in step.warnings)
     expire_at = await expiry(services, "runs", run.org, run.finished_at or now)
     warned = run.status is RunStatus.COMPLETED and bool(warnings)
@@ -216,6 +217,13 @@ async def _close(services: Services, stored: StoredRun, plan: Plan, steps: Steps
     if await _put_off(services, StoredRun(closed, stored.version), None):  # another pass may have counted more steps
         await publish_events(services.bus, [counted_event(closed)])
     services.cache.forget(run)
+
+
+def _totals(results: Sequence[Mapping[str, Any]]) -> dict[str, int]:
+    """Return the rows of a run's steps, and the bytes that its statements read where a step knows (BigQuery does)."""
+    totals = {name: sum(int(each.get(name) or 0) for each in results) for name in _TOTALS}
+    sizes = [int(each[_BYTES]) for each in results if each.get(_BYTES) is not None]
+    return {**totals, **({_BYTES: sum(sizes)} if sizes else {})}
 
 
 async def _put_off(services: Services, stored: StoredRun, until: datetime | None) -> bool:

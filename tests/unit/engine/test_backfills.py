@@ -291,6 +291,29 @@ def test_a_backfill_keeps_everything_that_was_asked_for(engine: Engine) -> None:
     engine.run_scenario(scenario)
 
 
+def test_a_plan_says_what_it_costs_where_earlier_runs_know_and_that_it_is_not_known_elsewhere(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        await engine.worker.start()
+        engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 1, "bytes_processed": None})
+        await engine.run(parameters={"start_date": "2026-02-01", "end_date": "2026-02-01"})
+        await engine.clock.sleep(60)  # the reconciler counts what ended
+        plan = plan_of_backfill(await plan_backfill(engine.services, request(mode=Mode.ALL)))
+        assert (plan["rows"], plan["bytes_processed"]) == (5, None)
+        for day, size in (("02", 3_000), ("03", 1_000)):
+            engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 1, "bytes_processed": size})
+            await engine.run(parameters={"start_date": f"2026-02-{day}", "end_date": f"2026-02-{day}"})
+        await engine.clock.sleep(60)
+        plan = plan_of_backfill(await plan_backfill(engine.services, request(mode=Mode.ALL)))
+        assert [each["bytes_processed"] for each in plan["slices"]] == [None, 3_000, 1_000, None, None]
+        assert (plan["runs"], plan["bytes_processed"]) == (5, 10_000)
+        plan = plan_of_backfill(await plan_backfill(engine.services, request()))
+        assert (plan["runs"], plan["bytes_processed"]) == (2, 4_000)
+
+    engine.run_scenario(scenario)
+
+
 def test_a_plan_says_how_many_rows_the_last_runs_of_the_same_days_wrote(engine: Engine) -> None:
     engine.pipeline(one())
     engine.works["load_a"] = returning({"status": "SUCCESS", "rows_written": 40})

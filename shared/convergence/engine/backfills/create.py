@@ -59,6 +59,7 @@ class Found:
     slice: Slice
     state: str
     rows: int | None  # of the last completed run that covered exactly this slice
+    bytes_processed: int | None  # that its statements read in BigQuery; None where no step said so
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,7 +164,7 @@ def _wanted(found: Found, mode: Mode) -> bool:
 async def _look_up(services: Services, run: Run, slices: list[Slice]) -> list[Found]:
     """Return what earlier runs of the pipeline made of each slice: the latest run that covers it decides."""
     states: dict[int, str] = {}
-    rows: dict[int, int] = {}
+    totals: dict[int, Mapping[str, Any]] = {}
     cursor: str | None = None
     for _ in range(_PAGES_MAX):
         page = await services.documents.query(
@@ -176,14 +177,22 @@ async def _look_up(services: Services, run: Run, slices: list[Slice]) -> list[Fo
         for document in page.documents:
             data = document.data
             if data["pipeline"] == run.pipeline and data.get("credential_id", "") == run.credential_id:
-                _note(data, slices, states, rows)
+                _note(data, slices, states, totals)
         cursor = page.cursor
         if cursor is None or len(states) == len(slices):
             break
-    return [Found(each, states.get(index, "missing"), rows.get(index)) for index, each in enumerate(slices)]
+    return [_found(each, states.get(index, "missing"), totals.get(index)) for index, each in enumerate(slices)]
 
 
-def _note(data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], rows: dict[int, int]) -> None:
+def _found(of: Slice, state: str, totals: Mapping[str, Any] | None) -> Found:
+    rows = None if totals is None else int(totals.get("rows_written", 0))
+    size = None if totals is None else totals.get("bytes_processed")
+    return Found(of, state, rows, None if size is None else int(size))
+
+
+def _note(
+    data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], totals: dict[int, Mapping[str, Any]]
+) -> None:
     given = data["parameters"]
     start, end = given.get("start_date"), given.get("end_date")
     state = _STATES.get(RunStatus(data["status"]))
@@ -195,7 +204,7 @@ def _note(data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], 
         if index not in states:
             states[index] = state
             if state == "complete" and (start, end) == (slices[index].start.isoformat(), slices[index].end.isoformat()):
-                rows[index] = int(data.get("totals", {}).get("rows_written", 0))
+                totals[index] = data.get("totals", {})
 
 
 _STATES: Final = {

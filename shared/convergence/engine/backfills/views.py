@@ -10,23 +10,25 @@ from convergence.engine.backfills.create import BackfillPlan
 
 
 class SliceView(TypedDict):
-    """A slice of a plan. `action`: run, or keep what is there; `rows`: what its last run wrote."""
+    """A slice of a plan. `action`: run, or keep what is there; `rows` and `bytes_processed`: of its last run."""
 
     start: str
     end: str
     state: str
     action: str
     rows: int | None
+    bytes_processed: int | None
 
 
 class PlanOfBackfill(TypedDict):
-    """What a backfill would do."""
+    """What a backfill would do. `bytes_processed`, which BigQuery bills, is its cost; None: not known."""
 
     pipeline: str
     slices: list[SliceView]
     runs: int
     replaced: int
     rows: int | None
+    bytes_processed: int | None
 
 
 class BackfillView(TypedDict):
@@ -53,7 +55,7 @@ class BackfillView(TypedDict):
 
 
 def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
-    """Return what would be run and what would be replaced. `rows` is an estimate from the last runs, if there are."""
+    """Return what would be run and replaced; rows and bytes are estimates from the slices' last runs, if there are."""
     slices: list[SliceView] = []
     for found, state in zip(plan.found, plan.backfill.states, strict=True):
         action = "run" if state == "." else "keep"
@@ -64,17 +66,23 @@ def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
                 "state": found.state,
                 "action": action,
                 "rows": found.rows,
+                "bytes_processed": found.bytes_processed,
             }
         )
     runs = [each for each in slices if each["action"] == "run"]
-    known = [each["rows"] for each in slices if each["rows"] is not None]
     return {
         "pipeline": plan.backfill.pipeline,
         "slices": slices,
         "runs": len(runs),
         "replaced": sum(each["state"] == "complete" for each in runs),
-        "rows": round(sum(known) / len(known) * len(runs)) if known else None,
+        "rows": _scaled([each["rows"] for each in slices], len(runs)),
+        "bytes_processed": _scaled([each["bytes_processed"] for each in slices], len(runs)),
     }
+
+
+def _scaled(of_slices: list[int | None], runs: int) -> int | None:
+    known = [each for each in of_slices if each is not None]
+    return round(sum(known) / len(known) * runs) if known else None
 
 
 def backfill_view(backfill: Backfill) -> BackfillView:

@@ -79,6 +79,7 @@ class ProcedureProcessor:
             "procedure": name,
             "rows_processed": answer.rows_affected,
             "rows_written": answer.rows_affected,
+            **({} if answer.bytes_processed is None else {"bytes_processed": answer.bytes_processed}),
             "result": [{column: _json(value) for column, value in row.items()} for row in answer.rows[:ROWS_SHOWN_MAX]],
         }
 
