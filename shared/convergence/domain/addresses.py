@@ -6,6 +6,7 @@ written out because `ipaddress` of Python 3.11 misses entries that were added or
 
 from __future__ import annotations
 
+import re
 import socket
 from collections.abc import Iterable
 from functools import lru_cache
@@ -40,6 +41,15 @@ _NOT_PUBLIC: Final[tuple[_Network, ...]] = (
     *map(IPv6Network, ("2001::/23", "2001:db8::/32", "2002::/16", "2620:4f:8000::/48", "3ffe::/16", "3fff::/20")),
 )
 _GLOBAL_UNICAST: Final = IPv6Network("2000::/3")  # everything outside is not public
+
+# Names that no public server has: reserved (RFC 6761, 6762, 8375), set aside for private use (ICANN 2024: .internal;
+# 2018: .corp, .home), and what routers and companies use besides.
+_INSIDE: Final = (
+    *(".corp", ".home", ".home.arpa", ".internal", ".intranet"),
+    *(".lan", ".local", ".localdomain", ".localhost", ".private"),
+)
+_LABEL: Final = re.compile(r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?")  # RFC 1035, section 2.3.4, and `_` as in use
+_NAME_MAX: Final = 253
 
 # IPv6 addresses whose last 32 bits are the IPv4 address that packets go to: compatible and mapped (RFC 4291, section
 # 2.5.5), translated by stateless and by stateful translators (RFC 7915, RFC 6052).
@@ -102,17 +112,33 @@ def literal_address(host: str) -> str | None:
 
 
 @lru_cache(maxsize=1024)  # asked for every call; a refusal is not kept
-def check_literal(host: str, reach: Reach) -> None:
-    """Refuse a host that is an address out of reach, or one in an unusual spelling. Raises `StepFailed`."""
+def check_reachable(host: str, reach: Reach) -> None:
+    """Refuse what can be seen to be out of reach, before a name is resolved. Raises `StepFailed`.
+
+    That is an address out of reach or in an unusual spelling, a name that no host can have, and, unless private
+    networks may be called, a name inside a network.
+    """
     try:
         address = literal_address(host)
     except ValueError:
         raise StepFailed(f"the host {host!r} is not an address") from None
     if address is None:
+        _check_name(host, reach)
         return
     check_addresses(host, [address], reach)
     if ":" not in host and address != host:
         raise StepFailed(f"the host {host!r} is an address in an unusual spelling: write it as {address}")
+
+
+def _check_name(host: str, reach: Reach) -> None:
+    name = host.lower().removesuffix(".")
+    if len(name) > _NAME_MAX or not all(map(_LABEL.fullmatch, name.split("."))):
+        raise StepFailed(f"no host can have the name {host[:_NAME_MAX]!r}")
+    inside = "." not in name or f".{name}".endswith(_INSIDE)
+    if inside and reach != "private" and not (reach == "loopback" and name in LOOPBACK):
+        raise StepFailed(
+            f"the host {host!r} is a name inside a network; to allow it, set config.allow_private_addresses: true"
+        )
 
 
 def _is_nowhere(address: str) -> bool:

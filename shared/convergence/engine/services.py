@@ -14,6 +14,7 @@ from weakref import WeakValueDictionary
 from convergence.config.files.models import Providers, Retention
 from convergence.config.sources import PipelineSource, SchemaSource
 from convergence.domain.plan import Plan
+from convergence.domain.rate import Buckets
 from convergence.domain.run import Run
 from convergence.domain.step import Step
 from convergence.engine.decoded import Decoded
@@ -90,6 +91,7 @@ UNINDEXED: Final = (
     "webhook_deliveries",
 )
 _PLANS_MAX: Final = 500
+WEBHOOK_TESTS_PER_MINUTE: Final = 6  # of an org, in a process
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +135,7 @@ class ProcessCache:
         self.queues: set[str] = set()  # orgs that are known to have a queue
         self.webhook_hints: dict[str, datetime] = {}  # deliveries that were hinted at → until when not again
         self.webhooks_at_work: Counter[str] = Counter()  # webhook → attempts under way in this process
+        self.webhook_tests = Buckets(WEBHOOK_TESTS_PER_MINUTE)  # by org
         self.webhook_outcomes: Counter[str] = Counter()  # delivered, failed, retried
         self.leases: dict[tuple[str, str], Execution] = {}  # executions in this process
         self.at_work: set[tuple[str, str]] = set()  # steps that it claimed and has not committed yet

@@ -12,7 +12,7 @@ from convergence.adapters.http.client import StepClient
 from convergence.adapters.http.connector import Resolve
 from convergence.adapters.http.transport import CheckedTransport
 from convergence.bootstrap.http_client import HttpClient
-from convergence.domain.addresses import Reach, check_addresses, check_literal, may_connect, real_address
+from convergence.domain.addresses import Reach, check_addresses, check_reachable, may_connect, real_address
 from convergence.errors import StepFailed, Transient
 from convergence.sandbox.http import HttpServer, Request, Response
 
@@ -162,14 +162,14 @@ def test_production_narrows_what_is_called_without_a_word(host: str) -> None:
         async with HttpClient("prod").client() as client:
             await client.get(f"http://{host}:9/")
 
-    with pytest.raises(StepFailed, match="private address"):
+    with pytest.raises(StepFailed, match=r"private address|inside a network"):
         asyncio.run(main())
 
 
 @pytest.mark.parametrize("spelling", ["0177.0.0.1", "0300.0250.1", "0xa.0.0.1", "10.1", "::ffff:7f00:1"])
 def test_a_private_address_in_any_base_is_not_public(spelling: str) -> None:
     with pytest.raises(StepFailed, match="private address"):
-        check_literal(spelling, "public")
+        check_reachable(spelling, "public")
 
 
 async def unknown(host: str, port: int) -> list[str]:

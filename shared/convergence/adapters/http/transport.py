@@ -18,7 +18,7 @@ from httpx_aiohttp import AiohttpTransport
 from convergence.adapters.http.body import BYTES_MAX, BoundedBody, is_compressed
 from convergence.adapters.http.connector import Resolve, connector, resolve
 from convergence.adapters.http.errors import as_httpx
-from convergence.domain.addresses import DEFAULT_REACH, Reach, check_literal
+from convergence.domain.addresses import DEFAULT_REACH, Reach, check_reachable
 from convergence.ports.http.hosts import check_host
 
 LINE_MAX: Final = 16 * 1024  # bytes of one header of an answer
@@ -58,7 +58,7 @@ class CheckedTransport(httpx.AsyncBaseTransport):
             raise httpx.UnsupportedProtocol(f"{url.scheme!r} is neither http nor https", request=request)
         check_host(url.raw_host.decode("ascii"))
         reach = self._reach if reach == DEFAULT_REACH else reach
-        check_literal(url.raw_host.decode("ascii"), reach)
+        check_reachable(url.raw_host.decode("ascii"), reach)
         _check_headers(request)
         with as_httpx(request):
             response = await self._pool(reach, url.scheme).handle_async_request(request)

@@ -20,6 +20,7 @@ DESCRIPTION_MAX: Final = 200
 OVERLAP_MAX: Final = timedelta(days=30)
 _PIPELINES: Final = re.compile(r"[a-z0-9_*/.-]{1,200}")
 _STARS_MAX: Final = 5
+_CONTROLS: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # also line ends and turns of direction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,6 +52,8 @@ class WebhookChange:
             )
         if self.description is not None and len(self.description) > DESCRIPTION_MAX:
             raise InvalidInput(f"the description of a webhook has at most {DESCRIPTION_MAX} characters")
+        if self.description is not None and _CONTROLS.search(self.description):
+            raise InvalidInput("the description of a webhook is one line without control characters")
 
     def apply(self, webhook: Webhook) -> Webhook:
         """Return the webhook with what is given."""

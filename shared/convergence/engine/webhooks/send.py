@@ -7,6 +7,7 @@ claim that runs out, and the delivery is sent again: at least once, under the sa
 from __future__ import annotations
 
 import logging
+import math
 from collections import Counter
 from datetime import datetime, timedelta
 from typing import Final
@@ -29,7 +30,7 @@ from convergence.engine.store import commit
 from convergence.engine.webhooks.attempt import attempt
 from convergence.engine.webhooks.change import require_webhook
 from convergence.engine.webhooks.create import new_delivery
-from convergence.errors import Conflict, InvalidInput
+from convergence.errors import Conflict, InvalidInput, RateLimited
 from convergence.ports.bus import Ack, Answer, Delivery, Retry
 from convergence.ports.documents import Create, Order, Replace, Where
 from convergence.tenants.webhooks import read_webhooks
@@ -124,8 +125,15 @@ async def send_test(services: Services, org: str, webhook_id: str) -> WebhookDel
 
     Raises:
         NotFound: the webhook.
+        RateLimited: the org has asked for as many as it may in a minute; each waits for a stranger's server.
     """
     webhook = await require_webhook(services, org, webhook_id)
+    taken = services.cache.webhook_tests.take(org, services.clock.now().timestamp())
+    if not taken.allowed:
+        message = (
+            f"{org} has tried {taken.limit} test events in a minute; wait {math.ceil(taken.retry_after_s)} seconds"
+        )
+        raise RateLimited(message, retry_after_s=taken.retry_after_s)
     now, token = services.clock.now(), services.ids.new("t")
     event = {
         "specversion": "1.0",

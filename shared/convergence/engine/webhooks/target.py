@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from typing import Final
 
-from convergence.domain.addresses import DEFAULT_REACH, LOOPBACK, Reach, check_literal, literal_address
+from convergence.domain.addresses import DEFAULT_REACH, LOOPBACK, check_reachable
 from convergence.errors import InvalidInput, StepFailed
 
 URL_MAX: Final = 2_000
-_INSIDE: Final = (".localhost", ".local", ".internal", ".home.arpa")  # names that no public server has
 
 
 def check_target(url: str, *, production: bool) -> None:
@@ -33,17 +32,10 @@ def check_target(url: str, *, production: bool) -> None:
         raise InvalidInput("the address of a webhook names a host, and holds neither a user nor a #fragment")
     if parsed.port is not None and not 0 < parsed.port < 65_536:
         raise InvalidInput(f"the address of a webhook has a port from 1 to 65535, not {parsed.port}")
-    if not here:
-        _check_public(host, "public" if production else DEFAULT_REACH)
-
-
-def _check_public(host: str, reach: Reach) -> None:
+    if here:
+        return
     try:
-        check_literal(host, reach)
-        literal = literal_address(host) is not None
-    except (StepFailed, ValueError) as error:
+        check_reachable(host, "public" if production else DEFAULT_REACH)
+    except StepFailed as error:
         why = str(error).partition(";")[0]
         raise InvalidInput(f"a webhook is sent to a public host only: {why}") from error
-    name = host.rstrip(".")
-    if not literal and ("." not in name or name.endswith(_INSIDE)):
-        raise InvalidInput(f"a webhook is sent to a public host only: {host[:100]!r} is a name inside a network")

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+from urllib.parse import urlsplit
+
 from typing_extensions import TypedDict
 
 from convergence.domain.times import to_text
 from convergence.domain.webhook import Webhook
+
+_REST: Final = "/…"  # of an address that is not shown as a whole
 
 
 class SecretView(TypedDict):
@@ -17,7 +22,7 @@ class SecretView(TypedDict):
 
 
 class WebhookView(TypedDict):
-    """A webhook."""
+    """A webhook. Path and query of its address may hold a secret: who may only look sees the server, then `/…`."""
 
     webhook_id: str
     url: str
@@ -36,11 +41,11 @@ class NewWebhookView(WebhookView):
     secret: str
 
 
-def webhook_view(webhook: Webhook) -> WebhookView:
-    """Return what is shown of a webhook."""
+def webhook_view(webhook: Webhook, *, whole: bool) -> WebhookView:
+    """Return what is shown of a webhook; `whole`: to those who may change it, with its whole address."""
     return {
         "webhook_id": webhook.webhook_id,
-        "url": webhook.url,
+        "url": webhook.url if whole else _server(webhook.url),
         "events": list(webhook.events),
         "pipelines": webhook.pipelines,
         "description": webhook.description,
@@ -60,4 +65,9 @@ def webhook_view(webhook: Webhook) -> WebhookView:
 
 def new_webhook_view(webhook: Webhook, secret: str) -> NewWebhookView:
     """Return what is shown once, with the text of the new secret."""
-    return {**webhook_view(webhook), "secret": secret}
+    return {**webhook_view(webhook, whole=True), "secret": secret}
+
+
+def _server(url: str) -> str:
+    parts = urlsplit(url)
+    return url if parts.path in ("", "/") and not parts.query else f"{parts.scheme}://{parts.netloc}{_REST}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import sys
 import traceback
 from collections.abc import Callable, Collection, Iterable, Sequence
 from datetime import date, datetime
@@ -32,6 +34,19 @@ COLOURS: Final = {
 }
 
 
+# What moves the cursor, clears the screen, sets titles or turns the direction of text: names and texts of tenants, and
+# answers of servers, are printed too. Tab and newline stay.
+_CONTROL: Final = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
+_CONTROLS: Final = re.compile(f"[{_CONTROL}]")
+_STYLED: Final = re.compile(rf"(\x1b\[(?:0|1|2|3[0-7]|9[0-7])m)|[{_CONTROL}]")  # with the styles of this program
+_NOT_IN_JSON: Final = re.compile("[\x7f-\x9f\u2028-\u202e\u2066-\u2069]")  # what JSON writers leave as it is
+
+
+def visible(text: str) -> str:
+    """Return text in which control characters are written out, such as `\\x1b`."""
+    return _CONTROLS.sub(_written_out, text)
+
+
 def plain_terminal() -> bool:
     """True when the terminal cannot show colours and moving bars, or its user does not want them (no-color.org)."""
     return bool(os.environ.get("NO_COLOR")) or os.environ.get("TERM") == "dumb"
@@ -47,11 +62,15 @@ class Output:
 
     def data(self, value: Any) -> None:
         """Print a result as JSON. Decimals are text, digit by digit: a float would not hold money."""
-        click.echo(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2).decode())
+        click.echo(_json(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2)))
 
     def line(self, text: str = "") -> None:
         """Print a line of a result."""
-        click.echo(text, color=self._color)
+        click.echo(_shown(text), color=self._color)
+
+    def rows(self, text: str) -> None:
+        """Print rows for programs, as they are; only a terminal gets no control characters."""
+        click.echo(visible(text) if sys.stdout.isatty() else text, color=True)  # False would take sequences out
 
     def wrapped(self, text: str, *, indent: str = layout.INDENT) -> None:
         """Print a line of a result below another one: on a terminal over as many lines as it takes, never cut."""
@@ -66,7 +85,7 @@ class Output:
 
     def note(self, text: str) -> None:
         """Print a note to stderr."""
-        click.echo(text, err=True, color=self._color)
+        click.echo(_shown(text), err=True, color=self._color)
 
     def table(
         self, headers: Sequence[str], rows: Sequence[Sequence[Any]], *, right: Collection[int] = (), fold: bool = True
@@ -89,11 +108,13 @@ class Output:
     def error(self, error: BaseException) -> None:
         """Print an error to stderr."""
         if self.verbose:
-            click.echo("".join(traceback.format_exception(error)), err=True, nl=False)
+            click.echo(visible("".join(traceback.format_exception(error))), err=True, nl=False)
         if self.json:
-            click.echo(orjson.dumps({"error": _error_data(error)}).decode(), err=True)
+            click.echo(_json(orjson.dumps({"error": _error_data(error)})), err=True)
         else:
-            click.echo(click.style("Error: ", fg="red", bold=True) + _words(error), err=True, color=self._color)
+            click.echo(
+                click.style("Error: ", fg="red", bold=True) + visible(_words(error)), err=True, color=self._color
+            )
 
 
 def status(word: str) -> str:
@@ -108,6 +129,11 @@ def outcome(run: RunSummary) -> str:
 
 def cell(value: Any) -> str:
     """Return a value as a table shows it."""
+    return visible(one_line(value))
+
+
+def one_line(value: Any) -> str:
+    """Return a value as text without line ends, for programs: its other control characters stay."""
     if value is None:
         return ""
     if isinstance(value, bool):
@@ -147,6 +173,18 @@ def seconds(ms: int | None) -> str:
     minutes, rest = divmod(ms // 1000, 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}"
+
+
+def _json(data: bytes) -> str:
+    return _NOT_IN_JSON.sub(lambda found: f"\\u{ord(found[0]):04x}", data.decode())
+
+
+def _shown(text: str) -> str:
+    return _STYLED.sub(lambda found: found[1] or _written_out(found), text)
+
+
+def _written_out(found: re.Match[str]) -> str:
+    return found[0].encode("unicode_escape").decode()
 
 
 def _words(error: BaseException) -> str:

@@ -12,6 +12,7 @@ from typing import Any, Final, TypeVar
 import click
 
 from convergence.config.model.pipeline import ParameterSpec
+from convergence.entry.cli.output import visible
 from convergence.errors import InvalidInput, did_you_mean
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -106,5 +107,5 @@ def _ask(name: str, pipeline: str, spec: ParameterSpec) -> str:
     if not sys.stdin.isatty():
         raise InvalidInput(f"{pipeline} needs the secret {name!r}; give it with {_HOW.format(name=name)}")
     if spec.description:
-        click.echo(spec.description, err=True)
+        click.echo(visible(spec.description), err=True)
     return str(click.prompt(name, hide_input=True, err=True))

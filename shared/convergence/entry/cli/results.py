@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.entry.cli.output import Output, cell
+from convergence.entry.cli.output import Output, cell, one_line
 from convergence.ports.warehouse import QueryResult
 
 _GAP: Final = 2
@@ -36,14 +36,14 @@ def write_csv(out: Output, result: QueryResult) -> None:
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(result.columns)
     writer.writerows([_csv_cell(row[name]) for name in result.columns] for row in result.rows)
-    out.line(text.getvalue().rstrip("\n"))
+    out.rows(text.getvalue().rstrip("\n"))
 
 
 def _csv_cell(value: Any) -> str:
     """Return a value as CSV has it: times to the second in UTC, because readers of FOCUS files know no other form."""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    return cell(value)
+    return one_line(value)
 
 
 def _vertical(out: Output, result: QueryResult) -> None:

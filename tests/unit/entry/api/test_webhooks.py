@@ -14,6 +14,7 @@ import pytest
 
 from convergence.adapters.http.client import StepClient
 from convergence.domain.webhook_delivery import DeliveryStatus
+from convergence.engine.services import WEBHOOK_TESTS_PER_MINUTE
 from convergence.engine.webhooks.send import send_test
 from tests.unit.entry.api.conftest import ROOT, Api, RunScenario
 from tests.unit.entry.api.receivers import URL, created, receiver
@@ -56,6 +57,8 @@ REFUSED: list[tuple[dict[str, Any], str]] = [
     ({"url": URL, "events": []}, "body.events"),
     ({"url": URL, "pipelines": "openai/*?"}, "pipelines"),
     ({"url": URL, "pipelines": "*" * 6}, "at most 5 times"),
+    ({"url": URL, "description": "on\x1b[2Jcall"}, "control characters"),
+    ({"url": URL, "description": "on\ncall"}, "one line"),
     ({"url": URL, "enabled": "yes"}, "body.enabled"),
     ({"url": URL, "secret": "mine"}, "no such field"),
 ]
@@ -192,3 +195,43 @@ def test_the_list_of_deliveries_is_not_a_webhook(run_scenario: RunScenario, meth
         assert "GET" in answer.headers["allow"]
 
     run_scenario(scenario)
+
+
+SHOWN = [
+    ("https://hooks.example.com/services/T0/do-not-tell", "https://hooks.example.com/…"),
+    ("https://hooks.example.com:8443?key=do-not-tell", "https://hooks.example.com:8443/…"),
+    ("https://hooks.example.com/", "https://hooks.example.com/"),
+]
+
+
+@pytest.mark.parametrize(("url", "shown"), SHOWN)
+def test_who_may_only_look_sees_the_server_of_an_address(run_scenario: RunScenario, url: str, shown: str) -> None:
+    async def scenario(api: Api) -> None:
+        made = await created(api, url=url)
+        assert made["url"] == url
+        for scopes, expected in ((["read"], shown), (["read", "run"], shown), (["admin"], url)):
+            key = await api.ask("POST", "/organizations/acme/keys", headers=ROOT, json={"scopes": scopes})
+            headers = {"X-API-Key": key.json()["api_key"]}
+            (listed,) = (await api.ask("GET", "/webhooks/acme", headers=headers)).json()["webhooks"]
+            found = (await api.ask("GET", f"/webhooks/acme/{made['webhook_id']}", headers=headers)).json()
+            assert (listed["url"], found["url"]) == (expected, expected)
+
+    run_scenario(scenario)
+
+
+def test_an_org_sends_so_many_test_events_in_a_minute_and_others_theirs(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        name = (await created(api, url="http://127.0.0.1:9/"))["webhook_id"]
+        other = await api.ask("POST", "/webhooks/globex", org="globex", json={"url": "http://127.0.0.1:9/"})
+        codes = []
+        for _ in range(WEBHOOK_TESTS_PER_MINUTE + 1):
+            answer = await api.ask("POST", f"/webhooks/acme/{name}/test", org="acme")
+            codes.append(answer.status_code)
+        assert codes == [200] * WEBHOOK_TESTS_PER_MINUTE + [429]
+        assert int(answer.headers["retry-after"]) > 0
+        sent = (await api.ask("GET", "/webhooks/acme/deliveries", org="acme")).json()["deliveries"]
+        assert len(sent) == WEBHOOK_TESTS_PER_MINUTE
+        globex = await api.ask("POST", f"/webhooks/globex/{other.json()['webhook_id']}/test", org="globex")
+        assert globex.status_code == 200
+
+    run_scenario(scenario, orgs=("acme", "globex"))

@@ -69,10 +69,11 @@ class WebhookBody(WebhookPatch):
 
 
 @router.get("/{org}", response_model=WebhookList, responses=documented(404))
-async def index(org: OrgName, at: At, _: Reader) -> Json:
-    """List the webhooks of an org, without their secrets."""
+async def index(org: OrgName, at: At, caller: Reader) -> Json:
+    """List the webhooks of an org, without their secrets; whole addresses for `admin` only."""
     await at.services.orgs.get(org)
-    return Json({"webhooks": [webhook_view(each) for each in await change.webhooks_of(at.services, org)]})
+    whole = caller.may(org, "admin")
+    return Json({"webhooks": [webhook_view(each, whole=whole) for each in await change.webhooks_of(at.services, org)]})
 
 
 @router.post("/{org}", status_code=201, response_model=NewWebhookView, responses=documented(404, 409))
@@ -112,15 +113,16 @@ async def delivery(org: OrgName, delivery_id: DeliveryId, at: At, _: Reader) -> 
 
 
 @router.get("/{org}/{webhook_id}", response_model=WebhookView, responses=documented(404))
-async def show(org: OrgName, webhook_id: WebhookId, at: At, _: Reader) -> Json:
-    """Return a webhook."""
-    return Json(webhook_view(await change.require_webhook(at.services, org, webhook_id)))
+async def show(org: OrgName, webhook_id: WebhookId, at: At, caller: Reader) -> Json:
+    """Return a webhook; its whole address for `admin` only."""
+    found = await change.require_webhook(at.services, org, webhook_id)
+    return Json(webhook_view(found, whole=caller.may(org, "admin")))
 
 
 @router.patch("/{org}/{webhook_id}", response_model=WebhookView, responses=documented(404, 409))
 async def update(org: OrgName, webhook_id: WebhookId, at: At, _: Admin, body: WebhookPatch) -> Json:
     """Change a webhook, or switch it off and on."""
-    return Json(webhook_view(await change.update_webhook(at.services, org, webhook_id, body.change())))
+    return Json(webhook_view(await change.update_webhook(at.services, org, webhook_id, body.change()), whole=True))
 
 
 @router.delete("/{org}/{webhook_id}", status_code=204, responses=documented(404, 409))
@@ -138,5 +140,5 @@ async def rotate(org: OrgName, webhook_id: WebhookId, at: At, _: Admin, body: Ro
 
 @router.post("/{org}/{webhook_id}/test", response_model=log.DeliveryDetail, responses=documented(404))
 async def test(org: OrgName, webhook_id: WebhookId, at: At, _: Admin) -> Json:
-    """Send a `webhook.test` event now, once; the answer says what came of it."""
+    """Send a `webhook.test` event now, once; the answer says what came of it. An org may ask six times a minute."""
     return Json(log.delivery_detail(await send_test(at.services, org, webhook_id)))

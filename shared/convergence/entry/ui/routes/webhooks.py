@@ -79,7 +79,8 @@ async def switch(org: OrgName, webhook_id: str, switch: str, at: At, _: Admin, _
 
 async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: Form, wrong: str) -> Response:
     sent = await find_deliveries(at.services, org, limit=_LATEST)
-    known = [webhook_view(each) for each in await change.webhooks_of(at.services, org)]
+    whole = caller.may(org, "admin")
+    known = [webhook_view(each, whole=whole) for each in await change.webhooks_of(at.services, org)]
     return page(
         request,
         "webhooks.html",
@@ -96,4 +97,6 @@ async def _page(request: Request, at: Runtime, caller: Caller, org: str, form: F
 
 
 def _secret(request: Request, made: WithSecret) -> Response:
-    return page(request, "new_secret.html", active="settings", webhook=webhook_view(made.webhook), text=made.secret)
+    return page(
+        request, "new_secret.html", active="settings", webhook=webhook_view(made.webhook, whole=True), text=made.secret
+    )

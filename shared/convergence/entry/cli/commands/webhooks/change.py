@@ -85,7 +85,7 @@ def update(session: Session, /, org: str, webhook_id: str, **given: Any) -> int:
         return 0
 
     async def act(services: Services) -> Mapping[str, Any]:
-        return webhook_view(await update_webhook(services, org, webhook_id, WebhookChange(**body)))
+        return webhook_view(await update_webhook(services, org, webhook_id, WebhookChange(**body)), whole=True)
 
     return _local(session, org, act)
 

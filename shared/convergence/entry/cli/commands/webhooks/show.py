@@ -28,7 +28,7 @@ def list_(session: Session, org: str) -> int:
     async def work() -> list[WebhookView]:
         with session.reading() as services:
             await known_org(services, org)
-            return [webhook_view(each) for each in await webhooks_of(services, org)]
+            return [webhook_view(each, whole=True) for each in await webhooks_of(services, org)]
 
     server = session.server()
     views = asyncio.run(work()) if server is None else server.get(f"/webhooks/{quoted(org)}")["webhooks"]
@@ -61,7 +61,7 @@ def show(session: Session, org: str, webhook_id: str) -> int:
     async def work() -> WebhookView:
         with session.reading() as services:
             await known_org(services, org)
-            return webhook_view(await require_webhook(services, org, webhook_id))
+            return webhook_view(await require_webhook(services, org, webhook_id), whole=True)
 
     server = session.server()
     path = f"/webhooks/{quoted(org)}/{quoted(webhook_id)}"
