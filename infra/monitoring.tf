@@ -69,6 +69,17 @@ resource "google_logging_metric" "failed_runs" {
   }
 }
 
+# A receiver that fails is its owner's to repair, so nothing alerts; who has many of them sees it here.
+resource "google_logging_metric" "failed_deliveries" {
+  name   = "convergence/failed_deliveries"
+  filter = "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=\"${local.services["webhook"]}\" AND (textPayload=~\"^delivery .* failed\" OR jsonPayload.message=~\"^delivery .* failed\")"
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+  }
+}
+
 resource "google_monitoring_alert_policy" "threshold" {
   for_each = local.thresholds
 

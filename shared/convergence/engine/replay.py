@@ -45,13 +45,13 @@ async def replay(
     parameters: Mapping[str, Any] | None = None,
     latest: bool = False,
     applied: Mapping[str, Applied] | None = None,
-    letter: DeadLetter | None = None,
+    dead_letter: DeadLetter | None = None,
 ) -> Run:
     """Start the next epoch of a failed or cancelled run; `parameters` edit those it had.
 
     `applied` decides, for writes that took effect with a different input, whether they are kept or written again.
 
-    `letter` is the dead letter that asks for it: its run must be in the epoch that ended with it still.
+    A `dead_letter` that asks for it is refused unless its run is in the epoch that ended with it.
 
     With `latest` the pipeline file is read again (else the pinned plan is used, templates filled anew only when
     parameters were edited); it must still have the finished steps.
@@ -64,8 +64,9 @@ async def replay(
     while True:
         stored = await require_run(services, org, run_id)
         run = stored.run
-        if letter is not None and run.epoch != letter.epoch:
-            raise InvalidInput(f"dead letter {letter.letter_id} was replayed already; run {run_id} is {run.status}")
+        if dead_letter is not None and run.epoch != dead_letter.epoch:
+            name = dead_letter.letter_id
+            raise InvalidInput(f"dead letter {name} was replayed already; run {run_id} is {run.status}")
         if run.status not in RUN_REPLAY:
             raise InvalidInput(f"run {run_id} is {run.status}; only failed and cancelled runs can be replayed")
         refuse_removing(run)

@@ -53,7 +53,7 @@ async def replay_dead_letter(
         parameters=parameters,
         latest=latest,
         applied=applied,
-        letter=letter,
+        dead_letter=letter,
     )
 
 

@@ -26,7 +26,15 @@ from convergence.engine.messages import publish_events
 from convergence.engine.pipeline_limits import check_once, take_turn
 from convergence.engine.prepare_run import Prepared, RunRequest, prepare
 from convergence.engine.queue.enqueue import hold
-from convergence.engine.queue.reservation import CapReached, caps_of, free_places, rate_of, reserve, reserved_until
+from convergence.engine.queue.reservation import (
+    CapReached,
+    caps_of,
+    free_places,
+    rate_of,
+    reserve,
+    reserved_until,
+    with_one_registry,
+)
 from convergence.engine.services import Services
 from convergence.engine.store import (
     StoredRun,
@@ -88,7 +96,7 @@ async def admission_pass(services: Services) -> Admitted:
 
 
 async def _pass(services: Services) -> Admitted:
-    now = services.clock.now()
+    services, now = with_one_registry(services), services.clock.now()
     limit = services.settings.runs_max
     everything = [] if limit is None else [Cap(GLOBAL, limit, services.settings.cap_shards)]
     clock = await services.documents.get(_CLOCK)

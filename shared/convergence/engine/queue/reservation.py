@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import cache
 
 from convergence.config.files.providers import provider_of
 from convergence.domain.caps import GLOBAL, Cap, CapShard, credential_cap, provider_cap
@@ -44,6 +45,11 @@ def caps_of(services: Services, provider: str, credential_id: str) -> list[Cap]:
     if found is not None and found.max_concurrent_runs_per_credential is not None and credential_id:
         caps.append(Cap(credential_cap(credential_id), found.max_concurrent_runs_per_credential))
     return caps
+
+
+def with_one_registry(services: Services) -> Services:
+    """Return services that read the registry of providers once: for a pass, because each look asks for its files."""
+    return replace(services, providers=cache(services.providers))
 
 
 def pool_of(services: Services, provider: str, credential_id: str, pipeline: str) -> str:

@@ -25,6 +25,7 @@ from convergence.domain.transitions import appended
 from convergence.domain.webhook_delivery import WebhookDelivery
 from convergence.engine.cancel import announce_cancelled, cancellation
 from convergence.engine.messages import publish_events, publish_queue_changed, publish_webhooks_ready
+from convergence.engine.queue.reservation import with_one_registry
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
 from convergence.engine.queue.waiting import ensure_queues, queued, ready_write
 from convergence.engine.schedules.instants import CronInstants
@@ -84,6 +85,7 @@ async def fire_due(services: Services) -> Ticked:
 
 
 async def _decide_page(services: Services, due: Sequence[StoredSchedule], now: datetime, done: Ticked) -> int:
+    services = with_one_registry(services)
     orgs = await _orgs(services, {each.schedule.org for each in due})
     active = await _active_runs(services, [each.schedule for each in due])
     firings: list[_Firing] = []
