@@ -10,7 +10,7 @@ import pytest
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.dead_letters import discards
-from convergence.engine.dead_letters.act import discard
+from convergence.engine.dead_letters.act import discard, replay_dead_letter
 from convergence.engine.dead_letters.discards import discard_all, plan_discards
 from convergence.engine.dead_letters.find import Filter, find
 from convergence.engine.replay import replay
@@ -127,6 +127,25 @@ def test_one_whose_run_is_replayed_just_before_the_commit_is_refused(broken: Eng
         with pytest.raises(InvalidInput, match=r"was replayed already; run .* is running"):
             await discard(broken.services, "acme", letter, reason="old", by="k1")
         assert await letters(broken, DeadLetterState.REPLAYED) == {letter}
+
+    broken.run_scenario(scenario)
+
+
+def test_a_dead_letter_replays_the_failure_that_it_is_about_and_no_later_one(broken: Engine) -> None:
+    async def scenario() -> None:
+        (letter,) = await failures(broken, 1)
+        run_id, commit = letter.split(".")[0], broken.documents.commit
+
+        async def after_a_replay_that_fails(writes: Sequence[Write]) -> list[int]:
+            broken.documents.commit = commit  # type: ignore[method-assign]
+            await replay(broken.services, "acme", run_id)
+            await broken.worker.wait("acme", run_id)
+            return await commit(writes)
+
+        broken.documents.commit = after_a_replay_that_fails  # type: ignore[method-assign]
+        with pytest.raises(InvalidInput, match=r"was replayed already; run .* is failed"):
+            await replay_dead_letter(broken.services, "acme", letter)
+        assert (await broken.data(f"runs/{run_id}"))["epoch"] == 1
 
     broken.run_scenario(scenario)
 
