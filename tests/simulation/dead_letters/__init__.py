@@ -1,0 +1,1 @@
+"""Many dead letters in hostile worlds."""
