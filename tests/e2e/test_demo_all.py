@@ -22,7 +22,7 @@ from tests.referees.opinions import lint_violations, required, validator_failure
 from tests.unit.processors.expected_costs import FIRST, LAST, expected
 
 DAYS = ("--start", FIRST.isoformat(), "--end", LAST.isoformat())
-TO_COPY = {"example/usage/example_elt_pipeline"}  # its API is the reader's own
+TO_COPY = {"example/usage/example_elt_pipeline", "slack/auth/setup"}  # the API and the webhook are the reader's own
 BILLS = {  # that come as files
     "focus/import",
     *(f"cloud/{cloud}/cost/{name}" for cloud in ("aws", "azure", "oci") for name in ("billing", "focus_convert")),
