@@ -13,7 +13,7 @@ from convergence.adapters.local.log_sink import LogSink
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.config.files.table_schema import TableSchemas
 from convergence.errors import Denied
-from convergence.ports.warehouse import Lineage, Scope, Statement
+from convergence.ports.warehouse import Column, Lineage, Scope, Statement, TableSchema
 from tests.contract.log_events import CONFIGS, SteppedClock, an_event
 
 Body = Callable[[LogSink, DuckDbWarehouse, SteppedClock], Awaitable[None]]
@@ -118,5 +118,39 @@ def test_a_value_of_another_type_does_not_spoil_the_batch(run: Callable[..., Non
         sink.accept([an_event(2, rows_written=7)])
         await sink.flush()
         assert [row["rows_written"] for row in await steps(warehouse, "acme")] == [None, 7]
+
+    run(body)
+
+
+def test_a_table_with_the_name_of_a_log_costs_the_org_its_view_and_nothing_else(
+    run: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        own = TableSchema("org_meta_step_logs", (Column("x", "INT64"),), partition_by=None)
+        await warehouse.ensure_table("acme_prod", own)
+        sink.accept([an_event(number) for number in range(1, 9)])
+        await sink.flush()
+        sink.accept([an_event(9)])
+        await sink.flush()
+        everything = Scope(dataset="organizations")
+        counted = await warehouse.query(Statement("SELECT COUNT(*) AS n FROM org_meta_step_logs", scope=everything))
+        assert counted.rows == [{"n": 9}]  # each event once: nothing was folded by halves
+        assert not (warehouse.session.logs / "events.unreadable.ndjson").exists()
+        assert [record.levelname for record in caplog.records] == ["ERROR"]
+        assert "acme cannot read its logs" in caplog.text
+
+    run(body)
+
+
+@pytest.mark.parametrize("name", ["org_meta_pipeline_runs", "org_meta_step_logs", "org_audit_logs"])
+@pytest.mark.parametrize("kind", ["TABLE", "VIEW"])
+def test_no_statement_takes_the_name_of_a_log_before_its_first_row(
+    run: Callable[..., None], name: str, kind: str
+) -> None:
+    async def body(sink: LogSink, warehouse: DuckDbWarehouse, clock: SteppedClock) -> None:
+        await warehouse.ensure_dataset("acme_prod")
+        scope = Scope(dataset="acme_prod", writable=True)
+        with pytest.raises(Denied, match="is the name of a log"):
+            await warehouse.query(Statement(f"CREATE {kind} {name} AS SELECT 1 AS x", scope=scope))
 
     run(body)

@@ -16,6 +16,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+import duckdb
+
 from convergence.adapters.local.duckdb_sql.identifiers import duckdb_name
 from convergence.adapters.local.warehouse import tables
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
@@ -163,7 +165,10 @@ class LogSink:
             job.execute(statement("log_audit"), {"at": at})
             orgs = {str(row[0]) for row in job.execute(statement("log_orgs")).fetchall()} - self._orgs
         for org in orgs:
-            self._show(job, org)
+            try:
+                self._show(job, org)
+            except duckdb.CatalogException as error:  # the rows are stored: only the org's own views of them are missing
+                logger.error("%s cannot read its logs, one of which has the name of a table there: %s", org, error)
         self._orgs |= orgs
 
     def _show(self, job: Job, org: str) -> None:

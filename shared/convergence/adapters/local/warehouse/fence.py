@@ -113,10 +113,11 @@ def _refuse_text_as_sql(words: list[str]) -> None:
 def _refuse_names_of_logs(job: Job, names: set[str]) -> None:
     """A view that is named like a log is taken for the product's own (`_is_own_log`), so no statement may define one.
 
-    DuckDB's plan of CREATE VIEW does not show what the view reads.
+    DuckDB's plan of CREATE VIEW does not show what the view reads. The names are taken before their tables are there:
+    the logs are made with their first rows, and an org's views of them would find a table of another kind.
     """
     logs = {name for (name,) in job.execute(_LOGS, {"dataset": SHARED_DATASET}).fetchall()}
-    if taken := names & logs.union(WRITTEN_LOGS.values()):
+    if taken := names & logs.union(CENTRAL_TABLES, WRITTEN_LOGS.values()):
         raise Denied(f"{min(taken)} is the name of a log; give the table or view another one.")
 
 
