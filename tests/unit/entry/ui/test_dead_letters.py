@@ -125,6 +125,25 @@ def test_all_of_a_cause_are_replayed_with_the_edit_one_first(run_scenario: RunSc
     run_scenario(scenario)
 
 
+@pytest.mark.parametrize("act", ["one", "all"])
+def test_odd_days_of_a_payload_are_asked_about(run_scenario: RunScenario, act: str) -> None:
+    async def scenario(api: Api) -> None:
+        runs = await failing(api, 2)
+        browser = await Browser.signed_in(api)
+        days = {"start_date": "1800-01-01", "end_date": "2999-12-31"}
+        edited = orjson.dumps({**payload_of(await browser.get(EDITOR)), "file": GOOD, **days}).decode()
+        fields = {**CAUSE, "payload": edited, "act": act, "letter": f"{runs[-1]}.load_plans.0"}
+        asked = await browser.send(EDITOR, f"{PAGE}/payload", fields, 422)
+        assert "These days are meant" in asked.text
+        assert payload_of(asked.text)["start_date"] == "1800-01-01"
+        stored = [(await api.ask("GET", f"/pipelines/status/acme/{run}", org="acme")).json() for run in runs]
+        assert [run["epoch"] for run in stored] == [0, 0]
+        assert await replays_of(api.at.services, "acme") == []
+        await browser.send(EDITOR, f"{PAGE}/payload", {**fields, "force": "1"})
+
+    run_scenario(scenario)
+
+
 def test_another_orgs_letters_and_replays_are_out_of_reach(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         (run,) = await failing(api, 1)

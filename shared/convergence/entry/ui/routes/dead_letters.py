@@ -10,6 +10,7 @@ from fastapi import APIRouter, Query, Request
 from starlette.responses import Response
 
 from convergence.domain.run import Run
+from convergence.engine.check_days import doubt_of
 from convergence.engine.dead_letters import act, replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
 from convergence.engine.dead_letters.find import Cause, require_dead_letter
@@ -129,7 +130,7 @@ async def payload(
 ) -> Response:
     """Show the editor of a cause's payload."""
     view = await payload_page(at.services, org, Cause(code, pipeline, step), None)
-    return page(request, "payload.html", active="dead-letters", view=view)
+    return page(request, "payload.html", active="dead-letters", view=view, doubt="")
 
 
 @router.post(f"{_PAGE}/payload")
@@ -140,7 +141,10 @@ async def replay_edited(request: Request, org: OrgName, at: At, caller: Runner, 
     view = await payload_page(at.services, org, cause, form.get("payload", ""))
     if view.wrong or form.get("act") not in ("one", "all"):
         status = 422 if view.wrong else 200
-        return page(request, "payload.html", status=status, active="dead-letters", view=view)
+        return page(request, "payload.html", status=status, active="dead-letters", view=view, doubt="")
+    doubt = "" if "force" in form else doubt_of(at.services, cause.pipeline, view.changes)
+    if doubt:
+        return page(request, "payload.html", status=422, active="dead-letters", view=view, doubt=doubt)
     if form["act"] == "one":
         if form.get("letter") != view.letter_id:  # whose pipeline was checked, and whose parameters were compared
             raise Conflict("The page shows another dead letter of this cause by now: look at it again.")
