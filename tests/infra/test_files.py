@@ -38,7 +38,7 @@ def test_what_terraform_gets_from_the_code_is_current() -> None:
 def test_functions_come_from_their_files_alone() -> None:
     text = "".join(path.read_text("utf-8") for path in FILES)
     for name in FUNCTIONS:
-        if name not in {"dispatcher", "notifier", "scheduler", "webhook"}:  # an output, an alert and two metrics name these
+        if name not in {"dispatcher", "notifier", "scheduler", "webhook"}:  # outputs, alerts and log metrics name these
             assert not re.search(rf'"{name}"', text), f"{name} is named in HCL: adding a function must not touch it"
     for kind in ("google_cloudfunctions2_function.function", "google_service_account.function"):
         assert RESOURCES[kind]["for_each"] == "${local.functions}"

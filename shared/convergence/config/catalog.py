@@ -122,7 +122,8 @@ class Catalog:
         """
         from convergence.config.checks.validation import validate  # models of kinds that a run never reads
 
-        files = sorted({file for path in paths or [self.root] for file in self._below(path)})
+        found = (self._below(path) for path in paths) if paths else [_files_below(self.root)]
+        files = sorted({file for each in found for file in each})
         return validate(self.root, files, everything=not paths, target=target, get=self.get, reader=reader)
 
     def _at(self, name: str) -> LoadedPipeline | None:
@@ -174,5 +175,9 @@ class Catalog:
                 raise InvalidInput(f"{given} is not inside the configs folder {self.root}")
             inner = candidate.resolve().relative_to(self.root.resolve())
             whole = self.root / inner
-            return [whole] if whole.is_file() else [file for file in whole.rglob("*") if file.is_file()]
+            return [whole] if whole.is_file() else _files_below(whole)
         raise NotFound(f"there is no file, folder or pipeline {str(given)!r}.{did_you_mean(str(given), self.names())}")
+
+
+def _files_below(folder: Path) -> list[Path]:
+    return [file for file in folder.rglob("*") if file.is_file()]

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from convergence.config.catalog import Catalog
+from convergence.config.files.kinds import Kind
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
 HELLO = 'pipeline_id: "{org_slug}-hello"\nsteps:\n  - {step_id: say_hello, ps_type: generic.noop}\n'
@@ -162,6 +163,15 @@ def test_two_schema_files_for_one_table_are_a_mistake_of_validate(root: Path) ->
         (root / folder / "schemas" / "t.json").write_text('[{"name": "a", "type": "INT64"}]')
     (problem,) = Catalog(root).validate().problems
     assert str(problem) == "b/schemas/t.json:1: two files describe the table 't': the other is a/schemas/t.json:1"
+
+
+def test_without_a_path_all_is_validated_also_beside_a_folder_of_the_same_name(
+    root: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write(root, "a/b.yml", HELLO)
+    write(root, f"{root.name}/a/c.yml", HELLO)
+    monkeypatch.chdir(root.parent)
+    assert Catalog(Path(root.name)).validate().checked == {Kind.PIPELINE: 2}
 
 
 def test_a_processor_that_is_not_there_yet_is_a_mistake(root: Path) -> None:

@@ -61,6 +61,10 @@ def test_a_newcomer_gets_from_nothing_to_files_of_each_kind_whose_tests_pass(cli
         (("processor", "invoices"), "PROVIDER.MODULE"),
         (("pipeline", "../../x"), "two to four segments"),
         (("pipeline", "example/hello"), "exists already"),
+        (("pipeline", "configs/acme/hello"), "begins below the folder configs: acme/hello"),
+        (("provider", "generic"), "is a processor of the product"),
+        (("processor", "acme.class"), "a keyword of Python"),
+        (("processor", "generic.noop"), "is called 'generic.noop' already"),
     ],
 )
 def test_a_wrong_name_writes_nothing(cli: Cli, own: Path, words: tuple[str, ...], message: str) -> None:

@@ -167,7 +167,7 @@ class LogSink:
         for org in orgs:
             try:
                 self._show(job, org)
-            except duckdb.CatalogException as error:  # the rows are stored: only the org's own views of them are missing
+            except duckdb.CatalogException as error:  # the rows are stored; its views of them are missing
                 logger.error("%s cannot read its logs, one of which has the name of a table there: %s", org, error)
         self._orgs |= orgs
 

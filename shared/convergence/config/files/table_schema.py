@@ -196,7 +196,8 @@ def _names(given: Any) -> list[Any]:
 class TableSchemas:
     """All schema files below a configs folder, by name: `**/schemas/*.json` and `**/seed/*.json`. Read on demand.
 
-    The system's own tables are there without a file: those of the package are taken.
+    Tables of the system and of FOCUS are there without a file, as reports and pages read them: those of the package
+    are taken.
     """
 
     def __init__(self, root: Path) -> None:
@@ -234,8 +235,9 @@ class TableSchemas:
                     first, second = (_place(each, self._root, name) for each in (found[name], path))
                     raise ConfigError(f"two files describe the table {name!r}: the other is {first}", where=second)
                 found[name] = path
-        for path in sorted((shipped_configs() / "system" / "schemas").glob("*.json")):
-            found.setdefault(path.stem, path)
+        for folder in ("system", "focus"):
+            for path in sorted((shipped_configs() / folder / "schemas").glob("*.json")):
+                found.setdefault(path.stem, path)
         return found
 
 

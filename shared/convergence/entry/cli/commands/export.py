@@ -12,7 +12,6 @@ from urllib.parse import unquote, urlsplit
 
 import click
 
-from convergence.config.files.shipped import shipped_configs
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
@@ -86,8 +85,7 @@ def _table(configs_dir: Path) -> TableSchema:
     """Return the schema of the charges: a server's client may have no configs folder."""
     from convergence.processors.focus.export.bundle import TABLE
 
-    own = TableSchemas(configs_dir)
-    return (own if TABLE in own.paths else TableSchemas(shipped_configs())).get(TABLE)
+    return TableSchemas(configs_dir).get(TABLE)
 
 
 def _folder(to_url: str) -> Path:

@@ -8,7 +8,7 @@ import click
 
 from convergence.engine.schedules.views import QueueView, queue_views
 from convergence.entry.cli.options import Command
-from convergence.entry.cli.session import Session
+from convergence.entry.cli.session import Session, known_org
 
 
 @click.command("queue", cls=Command)
@@ -25,6 +25,8 @@ def command(session: Session, org: str | None) -> int:
 
     async def work() -> list[QueueView]:
         with session.reading() as services:
+            if org is not None:
+                await known_org(services, org)
             return await queue_views(services, None if org is None else [org])
 
     server = session.server()

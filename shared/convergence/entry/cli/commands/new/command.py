@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from keyword import iskeyword
 from pathlib import Path
 from typing import Final
 
 import click
 
 from convergence.config.checks.pipeline import is_pipeline_path
+from convergence.config.processors import ps_types
 from convergence.entry.cli.commands.new import files
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.session import Session
@@ -37,6 +39,9 @@ def pipeline(session: Session, name: str) -> int:
     if not is_pipeline_path(name):
         raise InvalidInput(f"{name[:100]!r} is not a pipeline's path: two to four segments, such as acme/usage/daily")
     session.check_configs()
+    first, _, rest = name.partition("/")
+    if first == session.configs_dir.name:  # completed by a shell, as the path of a file
+        raise InvalidInput(f"a pipeline's path begins below the folder {first}: {rest}")
     schema = "../" * name.count("/") + "pipeline.schema.json"
     words = _words(session, name) | {"SCHEMA": schema, "PROVIDER": name.partition("/")[0], "PATHS": f'["{name}"]'}
     made = {
@@ -58,6 +63,9 @@ def provider(session: Session, name: str) -> int:
     """
     _check_word(name, "a provider's name")
     session.check_configs()
+    names = (each for each in ps_types.known_names() if each.startswith(f"{name}.") and ps_types.is_shipped(each))
+    if taken := sorted(names):
+        raise InvalidInput(f"{name!r} is taken: {taken[0]} is a processor of the product; choose another name")
     folder = session.configs_dir / name
     words = _words(session, name) | {"PATHS": f'["{name}/auth/setup", "{name}/usage/daily"]'}
     made = {
@@ -102,6 +110,10 @@ def processor(session: Session, name: str) -> int:
     first, _, module = name.partition(".")
     for word in (first, module):
         _check_word(word, "a processor's name is PROVIDER.MODULE; each part")
+        if iskeyword(word):
+            raise InvalidInput(f"{word!r} is a keyword of Python, which no module may be called; choose another name")
+    if ps_types.is_installed(name) or ps_types.is_shipped(name):
+        raise InvalidInput(f"a processor is called {name!r} already, and a run refuses two; choose another name")
     package = f"{first}_convergence"
     words = _words(session, name) | {
         "PACKAGE": package,
