@@ -1,4 +1,4 @@
-"""Callers confirm days that are probably a slip; schedules and other programs of the engine are not asked."""
+"""Callers, and messages from outside, confirm days that are probably a slip; the engine's own schedules need not."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from convergence.config.parameters.doubts import doubtful_days
 from convergence.engine.services import Services
 from convergence.errors import ConfigErrors, InvalidInput, NotFound
 
-HOW: Final = "if that is meant, confirm it with --force (in the API: force=true)"
+HOW: Final = "if that is meant, confirm it with --force (in the API and in messages: force=true)"
 
 
 def check_days(services: Services, pipeline: str, given: Mapping[str, Any]) -> None:

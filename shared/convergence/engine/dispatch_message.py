@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Literal, Self
 import orjson
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
+from convergence.engine.check_days import check_days
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.dispatch import dispatch
 from convergence.engine.messages import message
@@ -46,6 +47,10 @@ class DispatchMessage(BaseModel):
     credential_id: str = Field(default="", max_length=200, description="The credential of the whole run.")
     fire_time: AwareDatetime | None = Field(
         default=None, description="The time that default dates are computed from; without it, when the run is created."
+    )
+    force: bool = Field(
+        default=False,
+        description="True where days in the future, before 1970, or more than ten years of them are meant.",
     )
 
     def encode(self) -> Message:
@@ -90,6 +95,8 @@ async def on_dispatch(services: Services, delivery: Delivery) -> Answer:
         return Ack()
     try:
         _refuse_secrets(services, expected)
+        if not expected.force:
+            check_days(services, expected.pipeline, expected.parameters)
         await dispatch(services, expected.request())
     except ConvergenceError as error:
         if _passes(error):

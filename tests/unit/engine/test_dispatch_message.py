@@ -131,6 +131,9 @@ def test_a_message_that_never_got_a_slot_is_a_dead_letter_in_the_end(engine: Eng
         ({"org": "nobody"}, "not_found", "nobody/p/d/n (schedule): Unknown org"),
         ({"pipeline": "p/d/m"}, "not_found", "Pipeline not found: p/d/m"),
         ({"parameters": {"more": 1}}, "input.invalid", "more"),
+        ({"parameters": {"date": "2999-01-01"}}, "input.invalid", "2999-01-01 is in the future"),
+        ({"parameters": {"start_date": "1969-12-31", "end_date": "1970-01-02"}}, "input.invalid", "is before 1970"),
+        ({"parameters": {"start_date": "1980-01-01"}}, "input.invalid", "is more than ten years"),
     ],
 )
 def test_what_is_refused_for_good_is_a_dead_letter_with_the_reason(
@@ -145,6 +148,26 @@ def test_what_is_refused_for_good_is_a_dead_letter_with_the_reason(
         assert (dead_letter["error"]["code"], dead_letter["topic"]) == (code, DISPATCH)
         assert reason in dead_letter["error"]["message"]
         assert await engine.documents.count("runs") == 0
+
+    engine.run_scenario(scenario)
+
+
+def test_odd_days_that_a_message_confirms_are_run(engine: Engine) -> None:
+    engine.pipeline(one())
+    days = {"start_date": "2999-01-01", "end_date": "2999-01-02"}
+
+    async def scenario() -> None:
+        assert await on_dispatch(engine.services, delivered(asked(parameters=days))) == Ack()
+        (dead_letter,) = await dead_letters(engine)
+        assert "force=true" in dead_letter["error"]["message"]
+        assert await on_dispatch(engine.services, delivered(asked(parameters=days, force=True))) == Ack()
+        assert (
+            await on_dispatch(
+                engine.services, delivered(asked(parameters={"end_date": "MONTH_END"}, idempotency_key="daily@2"))
+            )
+            == Ack()
+        )
+        assert await engine.documents.count("runs") == 2
 
     engine.run_scenario(scenario)
 
