@@ -15,6 +15,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import click
 import orjson
 import pytest
 from rich.console import Console
@@ -30,7 +31,7 @@ from convergence.entry.cli.follow import Lines, display
 from convergence.entry.cli.output import Output, cell, exact, seconds
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.session import Session, program_name
-from convergence.errors import InvalidInput
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput
 from tests.unit.entry.conftest import Cli, a_step
 
 
@@ -89,6 +90,35 @@ def test_no_width_of_a_terminal_cuts_an_error(
     Output().table(("day", "cost"), [("d" * columns, 195.5)], right={1})
     assert f"{'d' * columns}\n    cost 195.5\n" in capsys.readouterr().out
     assert all(len(line) <= columns or len(line.split()) == 1 for line in below)
+
+
+COMMAND = ".venv/bin/convergence --data-dir data org create acme"
+ERRORS: dict[str, Exception] = {
+    "one line": InvalidInput(f"[transient] after 3 of 3 attempts there is no org 'acme'. Create it with: {COMMAND}."),
+    "several": InvalidInput(f"the first of these is {'rather ' * 20}long\n  and the second is short\n{COMMAND} " * 2),
+    "mistakes": ConfigErrors([ConfigError("it is wrong in many ways; " * 8 + COMMAND, where="shop/load.yml:3")]),
+    "misuse": click.UsageError("Invalid value for '--wait': 'soon' is not a number of seconds. " * 3 + COMMAND),
+    "an address": OSError(2, "No such file or directory", "/a/very/long/path" * 9),
+}
+
+
+@pytest.mark.parametrize("columns", [60, 80, 120])
+@pytest.mark.parametrize("name", list(ERRORS))
+def test_an_error_wraps_at_any_width_and_its_commands_stay_whole(
+    name: str, columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = Output()
+    out.error(ERRORS[name])
+    piped = capsys.readouterr().err
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    out.error(ERRORS[name])
+    shown = re.sub(r"\x1b\[\d+m", "", capsys.readouterr().err)
+    assert shown.startswith("Error:")
+    assert shown.split() == piped.split()
+    assert shown.count(COMMAND) == piped.count(COMMAND)
+    assert all(len(line) <= columns or len(line.split()) == 1 for line in shown.splitlines()), shown
+    assert len(shown.splitlines()) > len(piped.splitlines())
 
 
 @pytest.mark.parametrize(("name", "value"), [("TERM", "dumb"), ("NO_COLOR", "1"), ("TERM", "xterm")])

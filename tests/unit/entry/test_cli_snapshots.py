@@ -60,7 +60,7 @@ VARYING = [
     (re.compile(r"\b\d\.\d\d s"), "0.01 s"),
 ]
 
-TO_BE_COPIED = ("look:", "again:", "Error:", "See:", "=== ")  # they hold commands, which no line break may cut
+TO_BE_COPIED = ("look:", "again:", "See:", "=== ")  # they hold commands, which no line break may cut
 
 Draw = Callable[[str], str]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import textwrap
@@ -12,6 +13,9 @@ INDENT: Final = "  "
 DEEPER: Final = "    "
 _GAP: Final = 2  # between two columns
 _NARROWEST: Final = 20
+_BLANK: Final = "\x1f"  # instead of the blanks of what stays in one line; visible text has no control character
+# Up to the end of its part of the sentence, also as `.venv/bin/convergence` and `python -m convergence`.
+_COMMAND: Final = re.compile(r"(?:(?<!\S)\S*python[\d.]* -m |(?<![\w.-])(?:[\w.~-]*/)*)convergence(?: [^\s,;()]+)+")
 
 
 def room(*, errors: bool = False) -> int | None:
@@ -21,15 +25,25 @@ def room(*, errors: bool = False) -> int | None:
 
 
 def below(text: str, width: int, *, indent: str = DEEPER) -> str:
-    """Return text over as many lines as it takes."""
+    """Return text over as many lines as it takes. A command that fits into a line stays in one, to be copied."""
+    width = max(width, _NARROWEST)
+
+    def together(found: re.Match[str]) -> str:
+        return found[0].replace(" ", _BLANK) if len(found[0]) <= width - len(DEEPER) else found[0]
+
     return textwrap.fill(
-        text,
-        max(width, _NARROWEST),
+        _COMMAND.sub(together, text),
+        width,
         initial_indent=indent,
         subsequent_indent=DEEPER,
         break_on_hyphens=False,
         break_long_words=False,  # an address stays one word, to be copied
-    )
+    ).replace(_BLANK, " ")
+
+
+def folded(text: str, width: int) -> str:
+    """Return text whose lines are over as many as each takes; one that fits stays as it is."""
+    return "\n".join(line if len(line) <= width else below(line, width, indent="") for line in text.split("\n"))
 
 
 class Table:

@@ -35,6 +35,7 @@ COLOURS: Final = {
 }
 
 
+_ERROR: Final = "Error:"
 # What moves the cursor, clears the screen, sets titles or turns the direction of text: names and texts of tenants, and
 # answers of servers, are printed too. Tab and newline stay.
 _CONTROL: Final = "\x00-\x08\x0b-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069"
@@ -113,9 +114,9 @@ class Output:
         if self.json:
             click.echo(_json(orjson.dumps({"error": _error_data(error)})), err=True)
         else:
-            click.echo(
-                click.style("Error: ", fg="red", bold=True) + visible(_words(error)), err=True, color=self._color
-            )
+            room, text = layout.room(errors=True), f"{_ERROR} {visible(_words(error))}"
+            text = (text if room is None else layout.folded(text, room)).removeprefix(_ERROR)
+            click.echo(click.style(_ERROR, fg="red", bold=True) + text, err=True, color=self._color)
 
 
 def status(word: str) -> str:
@@ -191,11 +192,7 @@ def _written_out(found: re.Match[str]) -> str:
 def _words(error: BaseException) -> str:
     if isinstance(error, ConfigErrors):
         count = len(error.problems)
-        room = layout.room(errors=True)
-        lines = [
-            f"{layout.INDENT}{problem}" if room is None else layout.below(str(problem), room, indent=layout.INDENT)
-            for problem in error.problems
-        ]
+        lines = [f"{layout.INDENT}{problem}" for problem in error.problems]
         return "\n".join([f"{count} mistake{'s' * (count != 1)} in the configuration", *lines])
     if isinstance(error, ConvergenceError):
         return str(error)

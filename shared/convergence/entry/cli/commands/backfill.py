@@ -146,7 +146,7 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
     session.out.line(f"{plan['runs']:,} runs, {plan['replaced']:,} complete slices replaced{about}")
     size = plan["bytes_processed"]
     cost = "unknown, no earlier run says what it read" if size is None else f"about {size / 2**30:,.3f} GiB read"
-    session.out.line(f"cost in the warehouse: {cost}")
+    session.out.wrapped(f"cost in the warehouse: {cost}", indent="")
     return 0
 
 
