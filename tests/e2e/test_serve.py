@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -18,6 +19,7 @@ import pytest
 
 from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, environment
 from tests.e2e.serving import OPERATOR, ROOT_KEY, serving
+from tests.emulators.functions import free_port
 
 
 @pytest.fixture
@@ -154,6 +156,21 @@ def test_production_does_not_start_before_every_fault_is_mended(installation: In
     for name in ("CONVERGENCE_ROOT_KEY", "DISABLE_AUTH", "RATE_LIMIT_ENABLED", "KMS_KEY_NAME", "CORS_ORIGINS"):
         assert name in message
     assert "short" not in message
+
+
+def test_for_a_program_the_address_is_one_line_of_json(installation: Installation) -> None:
+    for words, keys, code in (
+        (("serve", "--port", "0"), {"url", "document", "pages", "continues"}, 0),
+        (("sandbox", "start", "--port", str(free_port())), {"url", "key"}, 130),
+    ):
+        with installation.started(*words, "--json") as process:
+            assert process.stdout is not None
+            said = json.loads(process.stdout.readline())
+            assert set(said) == keys
+            assert httpx.get(said.get("document") or said["url"], timeout=PATIENCE_S).status_code < 500
+            process.send_signal(signal.SIGINT)
+            rest, errors = process.communicate(timeout=PATIENCE_S)
+        assert (process.returncode, rest, "Traceback" in errors) == (code, "", False), errors
 
 
 def test_a_taken_port_is_reported_in_one_line(installation: Installation) -> None:

@@ -10,7 +10,7 @@ import pytest
 from tests.unit.entry.command_tree import commands
 from tests.unit.entry.conftest import Cli
 
-UNTIL_CTRL_C = {"serve", "sandbox start"}  # both have tests of their own, which read what they print
+UNTIL_CTRL_C = {"serve", "sandbox start"}  # tests/e2e/test_serve.py reads the line that they print
 NODES = "node_id,name,level,parent_id,cost_center\nd1,Research,department,,4711\n"
 INVOICES = (
     "InvoiceIssuerName,BillingAccountId,BillingPeriodStart,InvoiceId,BillingCurrency,BilledCost\n"

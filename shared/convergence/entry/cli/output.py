@@ -66,6 +66,10 @@ class Output:
         """Print a result as JSON. Decimals are text, digit by digit: a float would not hold money."""
         click.echo(_json(orjson.dumps(value, default=_plain, option=orjson.OPT_INDENT_2)))
 
+    def data_line(self, value: Any) -> None:
+        """Print as one line of JSON what a command that goes on until Ctrl-C has to say."""
+        click.echo(_json(orjson.dumps(value, default=_plain)))
+
     def line(self, text: str = "") -> None:
         """Print a line of a result."""
         click.echo(_shown(text), color=self._color)

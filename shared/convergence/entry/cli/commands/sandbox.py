@@ -41,7 +41,7 @@ async def _serve(session: Session, port: int) -> int:
         raise InvalidInput(f"port {port} cannot be used: {error.strerror}; name another one with --port") from error
     try:
         if session.out.json:
-            session.out.data({"url": address, "key": key})
+            session.out.data_line({"url": address, "key": key})
         else:
             session.out.line(f"{server.describe()}\n\naddress  {address}\nkey      {key}\n")
             session.out.line("Give a pipeline of OpenAI, Anthropic or DeepSeek this parameter:")

@@ -113,7 +113,7 @@ def _say(session: Session, settings: Settings, listening: socket.socket, left: i
     address = address_of(listening)
     if session.out.json:
         pages = {"url": f"{address}/api/v1", "document": f"{address}/openapi.json", "pages": f"{address}/ui/"}
-        session.out.data({**pages, "continues": left})
+        session.out.data_line({**pages, "continues": left})
     else:
         session.out.line(f"serving  {address}/api/v1  (document: {address}/openapi.json)")
         session.out.line(f"look at  {address}/ui/")
