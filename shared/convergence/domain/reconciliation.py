@@ -32,13 +32,9 @@ _DIGITS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("BHD", "IQD", "JOD", "KWD", "LYD", "OMR", "TND"), 3),
     **dict.fromkeys(("CLF", "UYW"), 4),
 }
-# Classes of the bill's difference that leave the charges right. All others (a wrong price, usage without a price, …)
-# are named, and count as unexplained.
-_HARMLESS: Final = frozenset({"match", "rounding", "tier", "late_data"})
 SEATS: Final = "seats"  # reason: what the provider's own bill does not have
 # What an invoice may have and charges lack: the reason of the difference by ChargeCategory.
 _REASONS: Final[Mapping[str, str]] = {"Credit": "credit", "Purchase": "purchase", "Adjustment": "adjustment"}
-_EXPLAINING: Final = frozenset({*_HARMLESS, SEATS, *_REASONS.values()})
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -102,9 +98,9 @@ class _Sides:
 class Reconciled:
     """The answer for one subject. `billed` and `invoiced` are None where there is neither bill nor invoice.
 
-    `difference`: invoice minus charges; without an invoice, bill minus charges. `reasons`: its parts that have one.
-    `unexplained`: what is left without those that leave the charges right. `state`: matched; within the tolerance;
-    explained, when only the rest is; over it; not_compared.
+    `difference`: invoice minus charges; without an invoice, bill minus charges. `reasons`: its parts that have one, as
+    the comparison of days and the invoice's lines say. `unexplained` is the rest, and with it what changed since that
+    comparison. `state`: matched; within the tolerance; explained, when only the rest is; over it; not_compared.
     """
 
     subject: Subject
@@ -181,8 +177,7 @@ def _reconciled(subject: Subject, sides: _Sides) -> Reconciled:
     other = billed if invoiced is None else invoiced
     compared = other is not None
     difference = ZERO if other is None else EXACT.subtract(other, computed)
-    explaining = (amount for reason, amount in reasons.items() if reason in _EXPLAINING)
-    unexplained = EXACT.subtract(difference, exact_sum(explaining))
+    unexplained = EXACT.subtract(difference, exact_sum(reasons.values()))
     computed_tax = exact_sum(each.cost for each in taxed)
     invoiced_tax = exact_sum(line.amount for line in lines if line.category == TAX) if invoices else None
     return Reconciled(
