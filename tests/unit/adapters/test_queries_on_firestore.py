@@ -28,7 +28,7 @@ from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue, release_held
 from convergence.engine.queue.reservation import CapReached, check_turn
 from convergence.engine.queue.wake import wake_blocked, wake_due
-from convergence.engine.reconcile import count_unsettled, next_check, reconcile
+from convergence.engine.reconcile import count_unfinished, count_unsettled, next_check, reconcile
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.retention.vacuum import let_older_expire, survey
 from convergence.engine.schedules import edit
@@ -84,7 +84,7 @@ QUERIES = {
     "engine/schedules/store.py": 1,
     "engine/schedules/sync.py": 1,
     "engine/schedules/views.py": 2,
-    "engine/reconcile.py": 3,
+    "engine/reconcile.py": 4,
     "engine/store.py": 1,
     "engine/views/run_search.py": 1,
     "engine/views/runs.py": 1,
@@ -242,6 +242,7 @@ def test_what_is_due_unfinished_or_used_up_is_answered(engine: FirestoreEngine) 
         assert await oldest_due(services) is None
         assert [found.run_id for found in await unfinished(services)] == [run.run_id]
         assert await count_unsettled(services) == 1
+        assert await count_unfinished(services, 10) == 1
         assert await reconcile(services) == 0
         assert await reconcile(services, everything=True) == 1
         assert (await quota_view(services, await services.orgs.get("acme")))["today"]["succeeded"] == 0
