@@ -10,12 +10,12 @@ import pytest
 from convergence.domain.dead_letter import DeadLetterState
 from convergence.engine.dead_letter import keep_unreadable
 from convergence.engine.dead_letters import discards
-from convergence.engine.dead_letters.act import discard, replay_dead_letter
+from convergence.engine.dead_letters.act import discard, replay_dead_letter, send_again
 from convergence.engine.dead_letters.discards import discard_all, plan_discards
 from convergence.engine.dead_letters.find import Filter, find
 from convergence.engine.replay import replay
 from convergence.engine.views.dead_letter_discards import discards_plan_view
-from convergence.errors import InvalidInput, StepFailed
+from convergence.errors import Conflict, InvalidInput, StepFailed
 from convergence.ports.bus import DISPATCH, Delivery, Message
 from convergence.ports.documents import Delete, Write
 from tests.unit.engine.conftest import Engine
@@ -129,6 +129,34 @@ def test_one_whose_run_is_replayed_just_before_the_commit_is_refused(broken: Eng
         assert await letters(broken, DeadLetterState.REPLAYED) == {letter}
 
     broken.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    ("closes_first", "reason"),
+    [(discard, "a stray one"), (send_again, "sent again to dispatch")],
+)
+def test_a_message_whose_dead_letter_is_closed_while_it_is_sent_leaves_it_as_it_was_closed(
+    engine: Engine, closes_first: Any, reason: str
+) -> None:
+    async def scenario() -> None:
+        engine.bus.detach()
+        await keep_unreadable(engine.services, Delivery(Message(b"{}"), "m1", 1, DISPATCH), "not JSON")
+        (letter,) = await letters(engine, DeadLetterState.OPEN)
+        publish = engine.bus.publish
+
+        async def while_another_closes_it(topic: str, messages: Sequence[Message]) -> None:
+            engine.bus.publish = publish  # type: ignore[method-assign]
+            more = {"reason": reason} if closes_first is discard else {}
+            await closes_first(engine.services, None, letter, by="first", **more)
+            await publish(topic, messages)
+
+        engine.bus.publish = while_another_closes_it  # type: ignore[method-assign]
+        with pytest.raises(Conflict, match=rf"was sent again to dispatch, but .* by another caller .*: {reason}"):
+            await send_again(engine.services, None, letter, by="second")
+        closed = (await engine.data(f"dead_letters/{letter}"))["closed"]
+        assert (closed["by"], closed["reason"]) == ("first", reason)
+
+    engine.run_scenario(scenario)
 
 
 def test_a_dead_letter_replays_the_failure_that_it_is_about_and_no_later_one(broken: Engine) -> None:

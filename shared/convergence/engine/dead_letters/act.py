@@ -9,7 +9,6 @@ from typing import Any, Final
 from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
 from convergence.domain.run import Run
 from convergence.domain.step import Applied
-from convergence.domain.times import to_text
 from convergence.engine.dead_letters.close import Closing, close_open
 from convergence.engine.dead_letters.find import require_dead_letter
 from convergence.engine.dispatch_message import HIDDEN
@@ -17,10 +16,9 @@ from convergence.engine.messages import QUEUE_KIND
 from convergence.engine.replay import replay
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
-from convergence.engine.store import DEAD_LETTERS, require_run
-from convergence.errors import Conflict, InvalidInput, NotFound
+from convergence.engine.store import require_run
+from convergence.errors import Conflict, InvalidInput
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, Message
-from convergence.ports.documents import FieldPath, Patch
 
 REASON_MAX: Final = 1_000
 _TOPICS: Final = {"dispatch": DISPATCH, QUEUE_KIND: QUEUE_CHANGED}  # by the attribute `kind`
@@ -63,6 +61,7 @@ async def send_again(services: Services, org: str | None, letter_id: str, *, by:
     Raises:
         NotFound: the org has no such dead letter.
         InvalidInput: it is a run, it is closed, or a part of the message was not kept.
+        Conflict: the message was sent, and meanwhile another caller closed its dead letter, which stays as it is.
     """
     letter = await require_dead_letter(services, org, letter_id)
     check_open(letter)
@@ -76,7 +75,13 @@ async def send_again(services: Services, org: str | None, letter_id: str, *, by:
         raise InvalidInput(f"dead letter {letter_id} cannot be sent again: its parameters were not kept, start the run")
     # Published first: a crash in between sends it twice, which every handler takes, and never loses it.
     await services.bus.publish(_topic(letter), [Message(data, _attributes(letter))])
-    return await _close(services, letter, DeadLetterState.SENT, by, f"sent again to {_topic(letter)}")
+    reason = f"sent again to {_topic(letter)}"
+    closed = await _close(services, letter, DeadLetterState.SENT, by, reason)
+    stored = await require_dead_letter(services, None, letter_id)
+    if not closed and stored.closed is not None:
+        meanwhile = f"{stored.closed.state} by another caller meanwhile: {stored.closed.reason}"
+        raise Conflict(f"the message was {reason}, but its dead letter {letter_id} was {meanwhile}")
+    return stored
 
 
 async def discard(services: Services, org: str | None, letter_id: str, *, reason: str, by: str) -> DeadLetter:
@@ -89,10 +94,7 @@ async def discard(services: Services, org: str | None, letter_id: str, *, reason
     check_reason(reason)
     letter = await require_dead_letter(services, org, letter_id)
     check_open(letter)
-    now = services.clock.now()
-    closed = Closed(state=DeadLetterState.DISCARDED, at=now, by=by, reason=reason)
-    closing = Closing(letter_id, await expiry(services, "dead_letters", letter.org, now))
-    if not await close_open(services, [closing], closed):
+    if not await _close(services, letter, DeadLetterState.DISCARDED, by, reason):
         check_open(await require_dead_letter(services, org, letter_id))  # or it was removed meanwhile
         stored = await require_run(services, letter.org, letter.run_id)
         raise InvalidInput(f"dead letter {letter_id} was replayed already; run {letter.run_id} is {stored.run.status}")
@@ -115,16 +117,11 @@ def check_open(letter: DeadLetter) -> None:
     raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
 
 
-async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> DeadLetter:
+async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> bool:
+    """Close a dead letter; False if it is not open any more."""
     now = services.clock.now()
-    closed = Closed(state=state, at=now, by=by, reason=reason)
-    expire_at = await expiry(services, "dead_letters", letter.org, now)
-    fields: dict[FieldPath, Any] = {("closed",): closed.to_data(), ("expire_at",): to_text(expire_at)}
-    try:
-        await services.documents.commit([Patch(f"{DEAD_LETTERS}/{letter.letter_id}", fields)])
-    except Conflict as error:
-        raise NotFound(f"dead letter {letter.letter_id} was removed meanwhile") from error
-    return await require_dead_letter(services, None, letter.letter_id)
+    closing = Closing(letter.letter_id, await expiry(services, "dead_letters", letter.org, now))
+    return await close_open(services, [closing], Closed(state=state, at=now, by=by, reason=reason)) == 1
 
 
 def _topic(letter: DeadLetter) -> str:

@@ -165,7 +165,7 @@ async def replay(letter_id: LetterId, at: At, reach: Running, body: ReplayBody |
     return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)
 
 
-@router.post("/{org}/{letter_id}/send", response_model=DeadLetterDetail, responses=documented(404))
+@router.post("/{org}/{letter_id}/send", response_model=DeadLetterDetail, responses=documented(404, 409))
 async def send(letter_id: LetterId, at: At, reach: Running) -> Json:
     """Publish a message again whose cause is gone; for the operator, since a message may say anything."""
     if reach.caller.kind != "root":
@@ -174,7 +174,7 @@ async def send(letter_id: LetterId, at: At, reach: Running) -> Json:
     return Json(await views.detail(at.services, reach.org, letter_id, payload=True))
 
 
-@router.post("/{org}/{letter_id}/discard", response_model=DeadLetterDetail, responses=documented(404))
+@router.post("/{org}/{letter_id}/discard", response_model=DeadLetterDetail, responses=documented(404, 409))
 async def discard(letter_id: LetterId, at: At, reach: Running, body: DiscardBody) -> Json:
     """Close a dead letter without doing anything about it."""
     await act.discard(at.services, reach.org, letter_id, reason=body.reason, by=reach.caller.name)
