@@ -1,11 +1,11 @@
-"""A server that is killed around its firings runs each due instant once."""
+"""A server fires within the minute; one that is killed around its firings runs each due instant once."""
 
 from __future__ import annotations
 
 import asyncio
 import shutil
 import signal
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from convergence.domain.records import changed
 from convergence.domain.schedule import Timing, scheduled_run_id
 from convergence.engine.schedules import edit
 from convergence.ports.documents import Order, Replace, Where
-from tests.e2e.conftest import ROOT, Installation, until
+from tests.e2e.conftest import PATIENCE_S, ROOT, Installation, until
 from tests.e2e.serving import OPERATOR, serving
 
 SCHEDULES = 40
@@ -94,3 +94,24 @@ def test_a_server_killed_around_its_firings_runs_each_instant_once(installation:
         mine = [each for each in answer["schedules"] if each["name"] != "default"]
         assert {each["last_run"] for each in mine} == set(owed)
     assert set(runs(options)) == set(owed)
+
+
+def test_a_server_fires_a_schedule_within_its_minute(installation: Installation) -> None:
+    with serving(installation) as (process, url), httpx.Client(base_url=url, headers=OPERATOR, timeout=60) as client:
+        body = {"pipeline": "shop/tick", "name": "often", "cron_expression": "* * * * *"}
+        made = client.post("/scheduler/schedules/acme", json=body).json()
+        path = f"/scheduler/schedules/acme/{made['schedule_id']}"
+        first = datetime.fromisoformat(client.get(f"{path}/next?count=1").json()["firings"][0]["at"])
+
+        def last_run() -> str:
+            return str(client.get(path).json()["last_run"] or "")
+
+        until(lambda: bool(last_run()), process, "the first firing", patience_s=60 + PATIENCE_S)
+        run_id = scheduled_run_id(made["schedule_id"], first)
+        assert run_id in runs(EmbeddedOptions(data_dir=installation.data_dir, configs_dir=installation.configs))
+        events = client.get(f"/pipelines/events/acme/{run_id}").text
+        assert events.endswith("event: end\ndata: {}\n\n")
+        run = client.get(f"/pipelines/status/acme/{run_id}").json()
+        assert (run["status"], run["trigger"]) == ("completed", "schedule")
+        late = datetime.fromisoformat(run["created_at"]) - first
+        assert timedelta(0) <= late < timedelta(minutes=1)
