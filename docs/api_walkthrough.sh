@@ -23,14 +23,21 @@ field() { # JSON, name: the text of a field
 call() { # method, path, JSON: as the org
     curl -sS -X "$1" "$API$2" -H "X-API-Key: $KEY" -H 'Content-Type: application/json' -d "${3:-{\}}"
 }
+operate() { # method, path, JSON: as the operator
+    curl -sS -X "$1" "$API$2" -H "X-CA-Root-Key: $CONVERGENCE_ROOT_KEY" -H 'Content-Type: application/json' -d "${3:-{\}}"
+}
 look() { curl -sS "$API$1" -H "X-API-Key: $KEY"; }
-is() { # JSON, status
-    case $1 in *"\"status\":\"$2\""*) ;; *) fail "$1" ;; esac
+has() { # JSON, a part of it
+    case $1 in *"$2"*) ;; *) fail "$1" ;; esac
+}
+is() { has "$1" "\"status\":\"$2\""; } # JSON, status
+ends() { # run, status: follows its events to the end
+    curl -sSN --max-time 300 "$API/pipelines/events/$ORG/$1" -H "X-API-Key: $KEY" | grep -c '^event: move'
+    is "$(look "/pipelines/status/$ORG/$1")" "$2"
 }
 
 step 'Onboarding: the operator creates the org; its key is shown once'
-answer=$(curl -sS -X POST "$API/organizations/onboard" -H "X-CA-Root-Key: $CONVERGENCE_ROOT_KEY" \
-    -H 'Content-Type: application/json' -d "{\"slug\": \"$ORG\", \"plan\": \"STARTER\"}")
+answer=$(operate POST /organizations/onboard "{\"slug\": \"$ORG\", \"plan\": \"PROFESSIONAL\"}")
 KEY=$(field "$answer" api_key)
 case $KEY in cvk_*) printf 'the org %s has a key\n' "$ORG" ;; *) fail "$answer" ;; esac
 
@@ -45,8 +52,8 @@ BODY="{$DATES, \"api_base_url\": \"$URL\"}"
 step 'Run: what would it do? Then do it and wait for the end'
 call POST "/pipelines/run/$ORG/openai/cost/usage_cost?dry_run=true" "$BODY" | cut -c 1-300
 answer=$(call POST "/pipelines/run/$ORG/openai/cost/usage_cost?wait=60" "$BODY")
-is "$answer" completed
 RUN=$(field "$answer" run_id)
+ends "$RUN" completed
 
 step 'Status, logs, history'
 look "/pipelines/status/$ORG/$RUN"
@@ -62,49 +69,98 @@ is "$answer" cancelled
 printf '%s\n' "$answer"
 answer=$(call POST "/pipelines/replay/$ORG/$RUN")
 is "$answer" pending
-curl -sSN --max-time 60 "$API/pipelines/events/$ORG/$RUN" -H "X-API-Key: $KEY" | grep -c '^event: move'
-is "$(look "/pipelines/status/$ORG/$RUN")" completed
+ends "$RUN" completed
 
-step 'Schedules: those of the pipelines are there; one more, its next firings, and away with it'
+step 'Schedules: those of the pipelines are there; one more, changed, its next firings, run now, and away with it'
 look "/scheduler/schedules/$ORG" | cut -c 1-300
 answer=$(call POST "/scheduler/schedules/$ORG" '{"pipeline": "example/hello", "name": "mondays",
     "cron_expression": "0 6 * * 1", "timezone": "Europe/Berlin"}')
 SCHEDULE=$(field "$answer" schedule_id)
-look "/scheduler/schedules/$ORG/$SCHEDULE/next?count=2"
-call DELETE "/scheduler/schedules/$ORG/$SCHEDULE" >/dev/null
-look "/scheduler/queue"
+answer=$(call PUT "/scheduler/schedule/$SCHEDULE" '{"cron_expression": "30 7 * * 1", "parameters": {"greeting": "hi"}}')
+has "$answer" '"success":true'
+has "$(look "/scheduler/schedules/$ORG/$SCHEDULE")" '"cron_expression":"30 7 * * 1"'
+answer=$(look "/scheduler/schedules/$ORG/$SCHEDULE/next?count=2")
+has "$answer" ' 07:30'
+printf '%s\n' "$answer"
+answer=$(call POST /scheduler/trigger "{\"schedule_id\": \"$SCHEDULE\"}")
+ends "$(field "$answer" run_id)" completed
+has "$(call DELETE "/scheduler/schedules/$ORG/$SCHEDULE")" '"success":true'
 
-step 'Backfill: which days are missing? Nothing runs yet'
-call POST "/pipelines/backfill/$ORG/openai/cost/usage_cost?dry_run=true" \
-    '{"from": "2024-05-11", "to": "2024-05-14"}' | cut -c 1-300
+step 'Queue: what waits and for what; the operator has it looked at now'
+has "$(look /scheduler/queue)" '"queue":'
+answer=$(operate POST /scheduler/queue/process)
+has "$answer" '"admitted":'
+printf '%s\n' "$answer"
 
-step 'Dead letters: a run that fails, what failed, what a replay would do; this one is discarded'
-answer=$(call POST "/pipelines/run/$ORG/openai/cost/usage_cost?wait=60" "{$DATES, \"api_base_url\": \"http://127.0.0.1:1/v1\"}")
-is "$answer" failed
+step 'Backfill: which days are missing? Then run them, pause, go on, and end it'
+DAYS="{\"from\": \"2024-05-11\", \"to\": \"2024-05-14\", \"parameters\": {\"api_base_url\": \"$URL\"}}"
+call POST "/pipelines/backfill/$ORG/openai/cost/cost_extract?dry_run=true" "$DAYS" | cut -c 1-300
+answer=$(call POST "/pipelines/backfill/$ORG/openai/cost/cost_extract" "$DAYS")
+is "$answer" running
+BACKFILL=$(field "$answer" backfill_id)
+is "$(call POST "/pipelines/backfills/$ORG/$BACKFILL/pause")" paused
+is "$(call POST "/pipelines/backfills/$ORG/$BACKFILL/resume")" running
+is "$(call POST "/pipelines/backfills/$ORG/$BACKFILL/cancel")" cancelled
+look "/pipelines/backfills/$ORG/$BACKFILL"
+look "/pipelines/backfills/$ORG" | cut -c 1-100
+
+step 'Dead letters: a run that fails, what failed, and a replay with the right address'
+WRONG="{$DATES, \"api_base_url\": \"http://127.0.0.1:1/v1\"}"
+RIGHT="\"parameters\": {\"api_base_url\": \"$URL\"}"
+failing() { # sets LETTER: the dead letter of a new run
+    is "$(call POST "/pipelines/run/$ORG/openai/cost/cost_extract?wait=60" "$WRONG")" failed
+    LETTER=$(field "$(look "/dead-letters/$ORG?state=open&limit=1")" letter_id)
+}
+failing
 look "/dead-letters/$ORG/summary?state=open"
-LETTER=$(field "$(look "/dead-letters/$ORG?state=open&limit=1")" letter_id)
 look "/dead-letters/$ORG/$LETTER" | cut -c 1-300
-call POST "/dead-letters/$ORG/replays?dry_run=true" '{"newer_than": "1h"}'
+answer=$(call POST "/dead-letters/$ORG/$LETTER/replay" "{$RIGHT}")
+ends "$(field "$answer" run_id)" completed
+has "$(look "/dead-letters/$ORG/$LETTER")" '"state":"completed"'
+
+step 'Many dead letters: what a replay of all would do; do it, pause, go on, and end it'
+failing
+FILTER="\"pipeline\": \"openai/cost/cost_extract\", \"newer_than\": \"1h\""
+call POST "/dead-letters/$ORG/replays?dry_run=true" "{$FILTER, $RIGHT}"
+answer=$(call POST "/dead-letters/$ORG/replays" "{$FILTER, $RIGHT}")
+is "$answer" running
+REPLAY=$(field "$answer" replay_id)
+is "$(call POST "/dead-letters/$ORG/replays/$REPLAY/pause")" paused
+is "$(call POST "/dead-letters/$ORG/replays/$REPLAY/resume")" running
+is "$(call POST "/dead-letters/$ORG/replays/$REPLAY/cancel")" cancelled
+look "/dead-letters/$ORG/replays/$REPLAY"
+look "/dead-letters/$ORG/replays" | cut -c 1-100
+
+step 'What needs nothing more is discarded: one, or all of a filter'
+failing
 answer=$(call POST "/dead-letters/$ORG/$LETTER/discard" '{"reason": "the address was a mistake"}')
-case $answer in *'"state":"discarded"'*) ;; *) fail "$answer" ;; esac
+has "$answer" '"state":"discarded"'
+call POST "/dead-letters/$ORG/discards?dry_run=true" "{$FILTER, \"reason\": \"all of them were mistakes\"}"
 
 step 'Webhooks: the secret is shown once; a test event to a port where nothing listens; what was sent; away with it'
 answer=$(call POST "/webhooks/$ORG" '{"url": "http://127.0.0.1:9/hook", "events": ["run.failed"]}')
 HOOK=$(field "$answer" webhook_id)
-case $answer in *'"secret":"whsec_'*) ;; *) fail "$answer" ;; esac
+has "$answer" '"secret":"whsec_'
+answer=$(call PATCH "/webhooks/$ORG/$HOOK" '{"description": "to nowhere"}')
+has "$answer" '"description":"to nowhere"'
 is "$(call POST "/webhooks/$ORG/$HOOK/test")" failed
-look "/webhooks/$ORG/deliveries?webhook=$HOOK"
+answer=$(look "/webhooks/$ORG/deliveries?webhook=$HOOK")
+look "/webhooks/$ORG/deliveries/$(field "$answer" delivery_id)"
+look "/webhooks/$ORG/$HOOK"
+look "/webhooks/$ORG" | cut -c 1-100
 call POST "/webhooks/$ORG/$HOOK/rotate" '{"overlap_hours": 1}' | cut -c 1-100
 call DELETE "/webhooks/$ORG/$HOOK"
-case $(call POST "/webhooks/$ORG" '{"url": "https://10.0.0.1/"}') in *'private address'*) ;; *) fail "a private address" ;; esac
+has "$(call POST "/webhooks/$ORG" '{"url": "https://10.0.0.1/"}')" 'private address'
 
-step 'Quota: STARTER has six runs a day; the next one is a 429'
+step 'Quota: the operator moves the org to STARTER, six runs a day; the next one is a 429'
+has "$(operate PUT "/organizations/$ORG/subscription" '{"status": "active", "plan": "STARTER"}')" '"plan":"STARTER"'
 answer=
 for _ in 1 2 3 4 5 6 7; do
     answer=$(call POST "/pipelines/run/$ORG/example/hello?wait=10")
     case $answer in *'"code":"quota.exceeded"'*) break ;; esac
 done
-case $answer in *'Daily pipeline limit (6) reached'*) printf '%s\n' "$answer" ;; *) fail "$answer" ;; esac
+has "$answer" 'Daily pipeline limit (6) reached'
+printf '%s\n' "$answer"
 look "/organizations/$ORG/quota"
 
 step 'Done'

@@ -26,6 +26,13 @@ def test_help_has_an_example_that_begins_with_the_command(cli: Cli, name: str) -
     assert f"Example:\n    convergence {name}" in answer.out
 
 
+def test_what_runs_by_itself_has_its_commands() -> None:
+    words = ("list", "show", "set", "pause", "resume", "delete", "next", "trigger")
+    needed = {f"schedule {word}" for word in words}
+    needed |= {f"dead-letters {word}" for word in ("list", "show", "replay", "discard")}
+    assert needed | {"queue", "backfill", "vacuum", "processors"} <= set(commands())
+
+
 def test_the_manual_names_every_command_option_and_exit_code() -> None:
     text = DOCS.read_text("utf-8")
     for name, command in commands().items():

@@ -298,6 +298,25 @@ def test_every_mutating_call_is_audited_refusals_too_and_no_secret_with_it(run_s
     run_scenario(scenario, orgs=("acme", "globex"))
 
 
+def test_every_route_that_may_change_something_is_audited_when_it_refuses(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        names = await names_of_acme(api)
+        changing = [(method, path) for method, path in routes(api) if method not in {"GET", "HEAD"}]
+        reading = {"/api/v1/query/{org}", "/api/v1/validator/validate"}
+        for method, path in changing:
+            api.audited.clear()
+            url = path.format(**names).removeprefix("/api/v1")
+            body = {"schedule_id": names["schedule_id"]} if url == "/scheduler/trigger" else {}
+            answer = await api.ask(method, url, org="globex", json=body)
+            told = [json.loads(text)["data"] for text in api.audited]
+            expected = [(f"{method} {path.removeprefix('/api/v1')}", "refused", answer.status_code)]
+            found = [(each["action"], each["outcome"], each["http_status"]) for each in told]
+            assert path in reading or found == expected, (method, path, found)
+        assert len(changing) > 40
+
+    run_scenario(scenario, orgs=("acme", "globex"))
+
+
 def test_an_org_reads_its_own_audit_log_and_a_stranger_makes_no_dataset(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await api.run()

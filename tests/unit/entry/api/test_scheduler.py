@@ -60,11 +60,16 @@ def test_a_bad_cron_or_zone_is_refused_with_field_and_reason(
         assert answer.status_code == 422
         assert field in answer.text
         assert reason in answer.json()["detail"] + answer.text
+        if field != "name":  # a schedule keeps its name
+            made = await added(api)
+            put = f"/scheduler/schedule/{made['schedule_id']}"
+            changed = await api.ask("PUT", put, org="acme", json={field: value})
+            assert (changed.status_code, field in changed.text, reason in changed.text) == (422, True, True)
 
     run_scenario(scenario)
 
 
-def test_another_orgs_schedule_does_not_exist(run_scenario: RunScenario) -> None:
+def test_another_orgs_schedule_and_one_that_is_not_there_get_the_same_403(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         schedule = await added(api)
         name = schedule["schedule_id"]
@@ -79,8 +84,9 @@ def test_another_orgs_schedule_does_not_exist(run_scenario: RunScenario) -> None
                 org="globex",
                 json={key: "sch_" + "0" * 20 if key == "schedule_id" else value for key, value in body.items()},
             )
-            assert (answer.status_code, missing.status_code) == (404, 404)
+            assert (answer.status_code, missing.status_code) == (403, 403)
             assert answer.json()["code"] == missing.json()["code"]
+            assert answer.json()["detail"].replace(name, "sch_" + "0" * 20) == missing.json()["detail"]
         refused = await api.ask("GET", f"/scheduler/schedules/acme/{name}", org="globex")
         assert refused.status_code == 403
         assert (await api.ask("POST", "/scheduler/queue/process", org="acme")).status_code == 401
@@ -184,7 +190,9 @@ def test_a_pause_until_a_time_ends_by_itself_and_is_not_endless(run_scenario: Ru
     run_scenario(scenario)
 
 
-def test_a_backfill_keeps_no_secret_and_does_not_run_what_is_the_operators(run_scenario: RunScenario) -> None:
+def test_a_backfill_keeps_no_secret_has_a_limit_and_does_not_run_what_is_the_operators(
+    run_scenario: RunScenario,
+) -> None:
     async def scenario(api: Api) -> None:
         days = {"from": "2026-01-01", "to": "2026-01-02"}
         for query in ({}, {"dry_run": "true"}):
@@ -194,6 +202,9 @@ def test_a_backfill_keeps_no_secret_and_does_not_run_what_is_the_operators(run_s
             assert answer.status_code == 422
             assert "no secrets" in answer.json()["detail"]
             assert "sk-secret" not in answer.text
+        many = {"from": "2020-01-01", "to": "2026-01-01"}
+        refused = await api.ask("POST", "/pipelines/backfill/acme/shop/cost/daily", org="acme", json=many)
+        assert (refused.status_code, "more than 1,100 slices" in refused.json()["detail"]) == (422, True)
         path = "/pipelines/backfill/acme/shop/operator"
         made = await api.ask("POST", path, headers=ROOT, json=days)
         assert ((await api.ask("POST", path, org="acme", json=days)).status_code, made.status_code) == (403, 202)

@@ -30,7 +30,7 @@ from convergence.entry.api.json import Json, StrictRoute
 from convergence.entry.api.models import Accepted, Asked
 from convergence.entry.api.problems import documented
 from convergence.entry.api.runtime import At, Caller, Runtime
-from convergence.errors import ConfigErrors, InvalidInput, NotFound
+from convergence.errors import ConfigErrors, Denied, InvalidInput, NotFound
 from convergence.tenants.orgs import Org
 
 router = APIRouter(prefix="/scheduler", tags=["scheduler"], route_class=StrictRoute)
@@ -215,13 +215,15 @@ async def following(
 async def _org_of(at: Runtime, caller: Caller, schedule_id: str, scope: str) -> str:
     """Return the org of a schedule that the caller may run and change.
 
-    For an org's key, a schedule of another org does not exist; one of a pipeline that only the operator may run is the
-    operator's to start and to change.
+    An org's key gets the same 403 for a schedule of another org and for one that is not there. One of a pipeline that
+    only the operator may run is the operator's to start and to change.
     """
     check_known(caller)
     document = await at.services.documents.get(f"schedules/{schedule_id}")
     org = "" if document is None else str(document.data["org"])
-    if document is None or not org or (caller.kind == "org" and caller.org != org):
+    if caller.kind == "org" and caller.org != org:
+        raise Denied(f"The org of this key has no schedule {schedule_id!r}.")
+    if document is None:
         raise NotFound(f"there is no schedule {schedule_id!r}")
     check(caller, org, scope)
     with suppress(NotFound, ConfigErrors):  # its file is gone or broken: nothing starts either way
