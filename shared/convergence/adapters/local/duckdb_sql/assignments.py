@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Final
 
 from sqlglot import exp
 
-from convergence.adapters.local.duckdb_sql.rules.base import kind_of
-from convergence.adapters.local.duckdb_sql.rules.casts import as_kind
+from convergence.adapters.local.duckdb_sql.infer import COLUMNS
+from convergence.adapters.local.duckdb_sql.rules.base import kind_named, kind_of
+from convergence.adapters.local.duckdb_sql.rules.casts import as_decimal, as_kind
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
 from convergence.errors import StepFailed
 
@@ -63,8 +64,18 @@ def _rows(source: exp.Expr | None) -> Iterator[list[exp.Expr]]:
         yield list(source.expressions)
     elif isinstance(source, exp.Query):
         for select in branches_of(source):
-            if not any(each.is_star for each in select.selects):
+            if any(each.is_star for each in select.selects):
+                yield [_column(name, kind) for name, kind in select.meta.get(COLUMNS, [])]
+            else:
                 yield [each.unalias() for each in select.selects]
+
+
+def _column(name: str, kind: exp.DataType | None) -> exp.Expr:
+    """Return a column that a star stands for. Only a FLOAT64 has its type: a decimal column would change its value."""
+    column = exp.column(name)
+    if kind is not None and kind_named(kind) == "FLOAT64":
+        column.type = kind
+    return column
 
 
 def _check(name: str, wanted: str, value: exp.Expr) -> None:
@@ -76,6 +87,7 @@ def _check(name: str, wanted: str, value: exp.Expr) -> None:
         return
     number = plain.this if isinstance(plain, exp.Neg) else plain
     if isinstance(number, exp.Literal) and not number.is_string and wanted in {"NUMERIC", "BIGNUMERIC"}:
+        plain.replace(as_decimal(plain.copy(), wanted))
         return
     if kind not in _TAKES.get(wanted, frozenset()):
         raise StepFailed(f"A value of type {kind} cannot go into the column {name!r} of type {wanted}: CAST it.")

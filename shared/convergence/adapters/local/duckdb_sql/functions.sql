@@ -216,14 +216,28 @@ CREATE OR REPLACE MACRO googlesql.bignumeric_of(t) AS
   CASE WHEN t IS NULL THEN NULL WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 18)) ELSE error('Invalid bignumeric: ' || t) END;
 CREATE OR REPLACE MACRO googlesql.bignumeric_of_or_null(t) AS
   CASE WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*')) THEN TRY_CAST(trim(t, e' \t\n\v\f\r') AS DECIMAL(38, 18)) END;
+-- A FLOAT64 as a decimal: its exact value, rounded half away from zero at the last place. DuckDB's own cast multiplies as
+-- DOUBLE. What is behind the point is an integer of 2^-96, exact from 2^-43 on; less is 0 with 9 places.
+CREATE OR REPLACE MACRO googlesql.numeric_of_float(x) AS list_transform(
+  [{'w': CAST(trunc(abs(x)) AS HUGEINT), 'f': CAST((abs(x) - trunc(abs(x))) * 79228162514264337593543950336 AS HUGEINT), 's': CAST(sign(x) AS INTEGER)}],
+  lambda our_x: CAST(our_x.s * (CAST(our_x.w AS DECIMAL(38, 9))
+    + CAST((our_x.f * 1000000000 + 39614081257132168796771975168) // 79228162514264337593543950336 AS DECIMAL(10, 0)) * 0.000000001::DECIMAL(10, 9))
+    AS DECIMAL(38, 9)))[1];
+CREATE OR REPLACE MACRO googlesql.bignumeric_of_float(x) AS CASE WHEN abs(x) < 1.1368683772161603e-13
+  THEN CAST(printf('%.60f', x) AS DECIMAL(38, 18)) ELSE list_transform(list_transform(
+  [{'w': CAST(trunc(abs(x)) AS HUGEINT), 'f': CAST((abs(x) - trunc(abs(x))) * 79228162514264337593543950336 AS HUGEINT) * 1000000000, 's': CAST(sign(x) AS INTEGER)}],
+  lambda our_x: {'w': our_x.w, 's': our_x.s, 'q': our_x.f // 79228162514264337593543950336, 'r': our_x.f % 79228162514264337593543950336}),
+  lambda our_x: CAST(our_x.s * (CAST(our_x.w AS DECIMAL(38, 18))
+    + CAST(our_x.q * 1000000000 + (our_x.r * 1000000000 + 39614081257132168796771975168) // 79228162514264337593543950336 AS DECIMAL(19, 0))
+      * 0.000000000000000001::DECIMAL(18, 18)) AS DECIMAL(38, 18)))[1] END;
 CREATE OR REPLACE MACRO googlesql.to_int64
   (x VARCHAR) AS googlesql.int64_of(x), (x BIGINT) AS x, (x HUGEINT) AS CAST(x AS BIGINT), (x DOUBLE) AS CAST(round(x) AS BIGINT), (x DECIMAL(38, 9)) AS CAST(x AS BIGINT), (x BOOLEAN) AS CAST(x AS BIGINT);
 CREATE OR REPLACE MACRO googlesql.to_float64
   (x VARCHAR) AS googlesql.float64_of(x), (x BIGINT) AS CAST(x AS DOUBLE), (x HUGEINT) AS CAST(x AS DOUBLE), (x DOUBLE) AS CAST(x AS DOUBLE), (x DECIMAL(38, 9)) AS CAST(x AS DOUBLE);
 CREATE OR REPLACE MACRO googlesql.to_numeric
-  (x VARCHAR) AS googlesql.numeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 9)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
+  (x VARCHAR) AS googlesql.numeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS googlesql.numeric_of_float(x), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
 CREATE OR REPLACE MACRO googlesql.to_bignumeric
-  (x VARCHAR) AS googlesql.bignumeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 18)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
+  (x VARCHAR) AS googlesql.bignumeric_of(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS googlesql.bignumeric_of_float(x), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
 CREATE OR REPLACE MACRO googlesql.to_bool
   (x VARCHAR) AS googlesql.bool_of(x), (x BIGINT) AS CAST(x AS BOOLEAN), (x BOOLEAN) AS x;
 CREATE OR REPLACE MACRO googlesql.to_int64_or_null
@@ -231,9 +245,9 @@ CREATE OR REPLACE MACRO googlesql.to_int64_or_null
 CREATE OR REPLACE MACRO googlesql.to_float64_or_null
   (x VARCHAR) AS googlesql.float64_of_or_null(x), (x BIGINT) AS CAST(x AS DOUBLE), (x HUGEINT) AS CAST(x AS DOUBLE), (x DOUBLE) AS CAST(x AS DOUBLE), (x DECIMAL(38, 9)) AS CAST(x AS DOUBLE);
 CREATE OR REPLACE MACRO googlesql.to_numeric_or_null
-  (x VARCHAR) AS googlesql.numeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 9)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
+  (x VARCHAR) AS googlesql.numeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 9)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 9)), (x DOUBLE) AS googlesql.numeric_of_float(x), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 9));
 CREATE OR REPLACE MACRO googlesql.to_bignumeric_or_null
-  (x VARCHAR) AS googlesql.bignumeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS CAST(x AS DECIMAL(38, 18)), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
+  (x VARCHAR) AS googlesql.bignumeric_of_or_null(x), (x BIGINT) AS CAST(x AS DECIMAL(38, 18)), (x HUGEINT) AS CAST(x AS DECIMAL(38, 18)), (x DOUBLE) AS googlesql.bignumeric_of_float(x), (x DECIMAL(38, 9)) AS CAST(x AS DECIMAL(38, 18));
 CREATE OR REPLACE MACRO googlesql.to_bool_or_null
   (x VARCHAR) AS googlesql.bool_of_or_null(x), (x BIGINT) AS CAST(x AS BOOLEAN), (x BOOLEAN) AS x;
 CREATE OR REPLACE MACRO googlesql.int32(n) AS CAST(n AS INTEGER);

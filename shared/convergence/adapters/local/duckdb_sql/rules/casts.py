@@ -43,6 +43,7 @@ _TARGETS: Final[Mapping[str, frozenset[str]]] = {
     "ARRAY": frozenset(),
     "STRUCT": frozenset(),
     "INTERVAL": frozenset(),
+    "JSON": frozenset(),  # INT64(), FLOAT64() and the like read it
 }
 # The macro of `functions.sql` that reads a text as this type.
 _READERS: Final = {
@@ -106,6 +107,16 @@ def as_kind(node: exp.Expr, kind: str) -> exp.Expr:
     return call(_READERS[kind] if known or kind in _TEXTS else f"to_{kind.lower()}", node, kind=kind)
 
 
+def as_decimal(node: exp.Expr, kind: str) -> exp.Expr:
+    """Return a FLOAT64 in a decimal type; a literal is what is written (DuckDB reads an exponent as DOUBLE)."""
+    literal, sign = node.unnest(), ""
+    if isinstance(literal, exp.Neg):
+        literal, sign = literal.this.unnest(), "-"
+    if isinstance(literal, exp.Literal) and not literal.is_string:
+        return cast(text(f"{sign}{literal.name}"), kind)
+    return call(f"{kind.lower()}_of_float", node, kind=kind)
+
+
 def _cast(node: exp.Expr) -> exp.Expr:
     value, target = node.this, node.args["to"]
     if target.this is exp.DataType.Type.INTERVAL and kind_of(value) != "INTERVAL":
@@ -123,6 +134,8 @@ def _cast(node: exp.Expr) -> exp.Expr:
         return function("encode", value, kind="BYTES")
     if kind in {"STRING", ""} and wanted in _READERS:
         return as_kind(value, wanted)
+    if wanted in _DECIMALS and kind == "FLOAT64":
+        return as_decimal(value, wanted)
     if wanted == "INT64" and kind == "FLOAT64":
         node.set("this", function("round", value, kind="FLOAT64"))  # half away from zero; DuckDB's cast rounds to even
     return node

@@ -17,6 +17,7 @@ from convergence.adapters.local.duckdb_sql.rules.base import (
     typed,
     without_errors,
 )
+from convergence.adapters.local.duckdb_sql.rules.casts import as_decimal
 from convergence.adapters.local.duckdb_sql.rules.dates import check_interval
 from convergence.adapters.local.duckdb_sql.rules.overflow import finite
 from convergence.errors import StepFailed
@@ -52,7 +53,11 @@ def decimal_of(*nodes: exp.Expr) -> str:
 def _operands(node: exp.Expr) -> tuple[exp.Expr, exp.Expr]:
     """Return both sides, literals in the type that GoogleSQL gives them."""
     left, right = node.this, node.expression
-    if not decimal_of(left, right):
+    decimal = decimal_of(left, right)
+    if decimal:  # DuckDB reads a literal with an exponent as DOUBLE
+        left, right = (as_decimal(side, decimal) if is_float_literal(side) and "e" in side.name.lower() else side
+                       for side in (left, right))  # fmt: skip
+    else:
         left, right = (cast(side, "FLOAT64") if is_float_literal(side) else side for side in (left, right))
     if _is_whole(left) and _is_whole(right):
         left = cast(left, "INT64")
