@@ -120,9 +120,11 @@ CREATE OR REPLACE MACRO googlesql.distinct_characters(s) AS CASE WHEN len(list_d
 
 -- Text of values.
 CREATE OR REPLACE MACRO googlesql.numeric_text(x) AS regexp_replace(CAST(x AS VARCHAR), '\.?0+$', '');
--- CAST(… AS STRING) gives 0 no sign, JSON does.
+-- CAST(… AS STRING) gives 0 no sign, JSON does; it has 15 digits where they are enough and 17 otherwise.
 CREATE OR REPLACE MACRO googlesql.float_digits(x) AS replace(regexp_replace(CAST(CAST(x AS DOUBLE) AS VARCHAR), '\.0$', ''), 'nan', 'NaN');
-CREATE OR REPLACE MACRO googlesql.float_text(x) AS CASE WHEN x = 0 THEN '0' ELSE googlesql.float_digits(x) END;
+CREATE OR REPLACE MACRO googlesql.float_15_digits(x) AS CASE WHEN CAST(printf('%.15g', x) AS DOUBLE) = x THEN printf('%.15g', x) ELSE printf('%.17g', x) END;
+CREATE OR REPLACE MACRO googlesql.float_text(x) AS
+  CASE WHEN x = 0 THEN '0' ELSE replace(googlesql.float_15_digits(CAST(x AS DOUBLE)), 'nan', 'NaN') END;
 CREATE OR REPLACE MACRO googlesql.float_literal(x) AS
   CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE 'CAST("' || googlesql.float_text(x) || '" AS FLOAT64)' END;
 CREATE OR REPLACE MACRO googlesql.float_shown(x) AS CASE WHEN isfinite(x) THEN CAST(CAST(x AS DOUBLE) AS VARCHAR) ELSE googlesql.float_text(x) END;
@@ -179,6 +181,14 @@ CREATE OR REPLACE MACRO googlesql.int64_of_or_null(t) AS
 CREATE OR REPLACE MACRO googlesql.bool_of_or_null(t) AS CASE lower(t) WHEN 'true' THEN true WHEN 'false' THEN false END;
 CREATE OR REPLACE MACRO googlesql.bool_of(t) AS
   CASE lower(t) WHEN 'true' THEN true WHEN 'false' THEN false ELSE CASE WHEN t IS NULL THEN NULL ELSE error('Bad bool value: ' || t) END END;
+-- A time of clocks in a named zone. One that they show twice is the first of its instants, DuckDB's is the second; one that
+-- they leave out has the offset before, as DuckDB's has.
+CREATE OR REPLACE MACRO googlesql.instant_in(zone, x) AS list_transform(list_transform([{'z': zone, 'x': x, 't': timezone(zone, x)}],
+  lambda our_x: {'z': our_x.z, 'x': our_x.x, 't': our_x.t, 'first': timezone('UTC', our_x.x)
+    - (timezone(our_x.z, our_x.t - INTERVAL 1 DAY) - timezone('UTC', our_x.t - INTERVAL 1 DAY))}),
+  lambda our_x: CASE WHEN timezone(our_x.z, our_x.first) = our_x.x THEN our_x.first ELSE our_x.t END)[1];
+CREATE OR REPLACE MACRO googlesql.instant_of_text(x) AS googlesql.instant_in(regexp_extract(x, '[A-Za-z][A-Za-z0-9_/+-]*$'),
+  CAST(upper(regexp_replace(x, ' [A-Za-z][A-Za-z0-9_/+-]*$', '')) AS TIMESTAMP));
 -- Texts that are read as values: only what GoogleSQL reads (`rules.casts` has the same patterns for literals).
 CREATE OR REPLACE MACRO googlesql.date_of
   (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}') THEN CAST(x AS DATE) ELSE error('Invalid date: ' || x) END,
@@ -199,10 +209,10 @@ CREATE OR REPLACE MACRO googlesql.time_of_or_null
   (x VARCHAR) AS CASE WHEN regexp_full_match(x, '([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?') THEN TRY_CAST(x AS TIME) END,
   (x TIME) AS x, (x TIMESTAMP) AS CAST(x AS TIME), (x TIMESTAMPTZ) AS CAST(x AS TIME);
 CREATE OR REPLACE MACRO googlesql.timestamp_of
-  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) ELSE error('Invalid timestamp: ' || x) END,
+  (x VARCHAR) AS CASE WHEN x IS NULL THEN NULL WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN CASE WHEN regexp_matches(x, ' [A-Za-z][A-Za-z0-9_/+-]*$') AND NOT regexp_matches(x, ' UTC[+-]') THEN googlesql.instant_of_text(x) ELSE CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) END ELSE error('Invalid timestamp: ' || x) END,
   (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMPTZ);
 CREATE OR REPLACE MACRO googlesql.timestamp_of_or_null
-  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN TRY_CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) END,
+  (x VARCHAR) AS CASE WHEN regexp_full_match(x, '(000[1-9]|00[1-9][0-9]|0[1-9][0-9]{2}|[1-9][0-9]{3})-[0-9]{1,2}-[0-9]{1,2}([Tt ]([01]?[0-9]|2[0-3]):[0-5]?[0-9]:[0-5]?[0-9](\.[0-9]{1,6})?([Zz]|( UTC)?[+-](0?[0-9]|1[0-4])(:?[0-5][0-9])?| [A-Za-z][A-Za-z0-9_/+-]*)?)?') THEN CASE WHEN regexp_matches(x, ' [A-Za-z][A-Za-z0-9_/+-]*$') AND NOT regexp_matches(x, ' UTC[+-]') AND TRY_CAST(x AS TIMESTAMPTZ) IS NOT NULL THEN googlesql.instant_of_text(x) ELSE TRY_CAST(regexp_replace(replace(x, 'z', 'Z'), '^([0-9-]+)t', '\1T') AS TIMESTAMPTZ) END END,
   (x DATE) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMP) AS CAST(x AS TIMESTAMPTZ), (x TIMESTAMPTZ) AS CAST(x AS TIMESTAMPTZ);
 CREATE OR REPLACE MACRO googlesql.float64_of(t) AS
   CASE WHEN t IS NULL THEN NULL WHEN (regexp_full_match(t, '\s*[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?\s*') OR regexp_full_match(t, '\s*[+-]?(?i:nan|inf|infinity)\s*')) THEN CAST(trim(t, e' \t\n\v\f\r') AS DOUBLE) ELSE error('Invalid float64: ' || t) END;
@@ -411,7 +421,10 @@ CREATE OR REPLACE MACRO googlesql.zone_minutes(zone) AS list_transform([regexp_e
 CREATE OR REPLACE MACRO googlesql.local_time(zone, x) AS
   timezone(CASE WHEN googlesql.zone_minutes(zone) IS NULL THEN zone ELSE 'UTC' END, x) + to_minutes(coalesce(googlesql.zone_minutes(zone), 0));
 CREATE OR REPLACE MACRO googlesql.instant_of(zone, x) AS
-  timezone(CASE WHEN googlesql.zone_minutes(zone) IS NULL THEN zone ELSE 'UTC' END, x) - to_minutes(coalesce(googlesql.zone_minutes(zone), 0));
+  googlesql.instant_in(CASE WHEN googlesql.zone_minutes(zone) IS NULL THEN zone ELSE 'UTC' END, x) - to_minutes(coalesce(googlesql.zone_minutes(zone), 0));
+-- TIMESTAMP_TRUNC to a part of a day: the clock goes back by what it shows beyond the part, its offset staying.
+CREATE OR REPLACE MACRO googlesql.clock_truncated(part, instant, local) AS list_transform([{'t': instant, 'l': local}],
+  lambda our_x: our_x.t - (our_x.l - date_trunc(part, our_x.l)))[1];
 CREATE OR REPLACE MACRO googlesql.offset_minutes(instant, local) AS (epoch_us(local) - epoch_us(timezone('UTC', instant))) // 60000000;
 CREATE OR REPLACE MACRO googlesql.offset_short(n) AS
   CASE WHEN n < 0 THEN '-' ELSE '+' END || lpad(CAST(abs(n) // 60 AS VARCHAR), 2, '0') || lpad(CAST(abs(n) % 60 AS VARCHAR), 2, '0');

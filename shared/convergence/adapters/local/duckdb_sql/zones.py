@@ -20,7 +20,7 @@ def local_time(zone: exp.Expr, instant: exp.Expr) -> exp.Expr:
 
 
 def instant_of(zone: exp.Expr, local: exp.Expr) -> exp.Expr:
-    """Return the TIMESTAMP at which clocks in `zone` show a DATETIME."""
+    """Return the TIMESTAMP at which clocks in `zone` show a DATETIME; the first one when they show it twice."""
     return _converted("instant_of", zone, local, "TIMESTAMP")
 
 
@@ -29,7 +29,8 @@ def _converted(macro: str, zone: exp.Expr, moment: exp.Expr, kind: str) -> exp.E
         return call(macro, zone, moment, kind=kind)
     minutes = _minutes(str(zone.name))
     if minutes is None:
-        return function("timezone", zone, moment, kind=kind)
+        named = function("timezone", zone, moment, kind=kind)
+        return named if macro == "local_time" else call("instant_in", zone, moment, kind=kind)
     offset = function("to_minutes", exp.Literal.number(minutes if macro == "local_time" else -minutes))
     in_utc = function("timezone", text("UTC"), moment, kind=kind)
     return typed(exp.Paren(this=exp.Add(this=in_utc, expression=offset)), kind)

@@ -70,6 +70,8 @@ _TEXTS: Final = {
         "TIMESTAMP": rf"{_DAY}([Tt ]{_CLOCK}({_ZONE})?)?",
     }.items()
 }
+# A text with a zone by name; an offset may begin with UTC too.
+_ZONED: Final = re.compile(r" (?!UTC[+-])[A-Za-z][A-Za-z0-9_/+-]*$", re.ASCII)
 
 
 def as_text(node: exp.Expr) -> exp.Expr:
@@ -102,6 +104,8 @@ def as_kind(node: exp.Expr, kind: str) -> exp.Expr:
     if known not in {"STRING", ""} or kind not in _READERS:
         return cast(node, kind)
     if isinstance(node, exp.Literal) and kind in _TEXTS and _TEXTS[kind].fullmatch(node.name):
+        if kind == "TIMESTAMP" and _ZONED.search(node.name):
+            return call("timestamp_of", node, kind=kind)
         written = re.sub("^([0-9-]+)t", r"\1T", node.name)
         return cast(text(re.sub("([0-9])z$", r"\1Z", written)), kind)
     return call(_READERS[kind] if known or kind in _TEXTS else f"to_{kind.lower()}", node, kind=kind)

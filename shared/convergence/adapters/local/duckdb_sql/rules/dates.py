@@ -115,8 +115,16 @@ def _truncated(node: exp.Expr) -> exp.Expr:
     zone = node.args.get("zone")
     kind = kind_of(moment)
     if zone is not None:
-        return instant_of(zone, _truncate(local_time(zone.copy(), as_instant(moment)), unit, "DATETIME"))
+        return _truncated_in_zone(as_instant(moment), unit, zone)
     return typed(_truncate(moment, unit, kind), kind)
+
+
+def _truncated_in_zone(instant: exp.Expr, unit: exp.Expr | None, zone: exp.Expr) -> exp.Expr:
+    """A day begins where the zone's clocks show it first; within one, the offset of the instant itself counts."""
+    local = local_time(zone, instant)
+    if unit_of(unit) in _CLOCK:
+        return call("clock_truncated", text(unit_of(unit).lower()), instant.copy(), local, kind="TIMESTAMP")
+    return instant_of(zone.copy(), _truncate(local, unit, "DATETIME"))
 
 
 def _truncate(moment: exp.Expr, unit: exp.Expr | None, kind: str) -> exp.Expr:

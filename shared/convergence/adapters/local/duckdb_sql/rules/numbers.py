@@ -23,7 +23,8 @@ from convergence.adapters.local.duckdb_sql.rules.overflow import finite
 from convergence.errors import StepFailed
 
 _DECIMALS: Final = frozenset({"NUMERIC", "BIGNUMERIC"})
-_FLOAT_HOLDERS: Final = (exp.PropertyEQ, exp.Struct, exp.AggFunc, exp.Ceil, exp.Floor, exp.Trunc, exp.Round)
+_FLOAT_HOLDERS: Final = (exp.PropertyEQ, exp.Struct, exp.AggFunc, exp.Ceil, exp.Floor, exp.Trunc, exp.Round,
+                         exp.JSONFormat)  # fmt: skip
 _MOMENTS: Final = frozenset({"DATE", "DATETIME", "TIMESTAMP"})
 
 
@@ -229,8 +230,21 @@ def _literal(node: exp.Expr) -> exp.Expr:
     if isinstance(parent, exp.Array):
         alone = not {kind_of(each) for each in parent.expressions} & _DECIMALS
     else:
-        alone = isinstance(parent, _FLOAT_HOLDERS) or _is_float_column(whole, parent)
+        alone = isinstance(parent, _FLOAT_HOLDERS) or _is_float_column(whole, parent) or _is_minus_zero(node, parent)
     return cast(node.copy(), "FLOAT64") if alone else node
+
+
+def _is_minus_zero(node: exp.Expr, parent: exp.Expr | None) -> bool:
+    """Whether a literal is the zero of -0.0 and no decimal stands beside it: a decimal zero would have no sign."""
+    if (
+        not isinstance(node.parent, exp.Neg)
+        or float(node.name) != 0
+        or isinstance(parent, exp.Cast | exp.Case | exp.Select | exp.Tuple)
+    ):
+        return False
+    if parent is None or isinstance(parent.parent, exp.Case):
+        return False
+    return not {kind_of(each) for each in parent.iter_expressions()} & _DECIMALS
 
 
 def _int64(node: exp.Expr) -> exp.Expr:
