@@ -239,20 +239,42 @@ def test_a_copy_of_an_earlier_release_publishes_the_same_charges_unchecked(tmp_p
     asyncio.run(work())
 
 
-def test_a_bill_that_two_pipelines_load_is_not_counted_twice(tmp_path: Path) -> None:
-    put(tmp_path, "f/bill.csv", (FOCUS_1_4 + row("2", "2", "2")).encode())
+@pytest.mark.parametrize("account", ["acc", "/providers/Microsoft.Billing/billingAccounts/ACC"])
+def test_the_second_pipeline_of_a_bill_is_refused_and_the_first_goes_on(tmp_path: Path, account: str) -> None:
+    configs = tmp_path / "configs"
+    shutil.copytree(CONFIGS, configs)
+    text = (configs / "focus/import.yml").read_text()
+    (configs / "focus/second.yml").write_text(text.replace("-focus-import", "-focus-second"))
 
-    async def work(here: Here) -> None:
-        await here.good("focus/import", path="f/", **SEPTEMBER)
-        sql = "UPDATE focus_billing_daily_raw SET x_pipeline_id = 'another' WHERE TRUE"
-        scope = Scope(dataset=f"{ORG}_dev", writable=True)
-        await here.installation.services.warehouse.query(Statement(sql, scope=scope))
-        run = await here.run("focus/import", path="f/", **SEPTEMBER)
-        assert run.status == "failed"
-        assert "the same bill is loaded twice and would count twice: account acc" in (run.error or {})["message"]
-        assert await charges(here, "BilledCost") == [(Decimal(2),)]
+    def bill(account: str, *costs: str) -> bytes:
+        return (FOCUS_1_4 + "".join(row(each, each, each) for each in costs)).replace(",acc,", f",{account},").encode()
 
-    running(tmp_path, work)
+    async def work() -> None:
+        async with installed(tmp_path / "data", configs=configs) as here:
+            put(tmp_path / "data", "f/bill.csv", bill("acc", "2", "3"))
+            put(tmp_path / "data", "g/bill.csv", bill(account, "2", "3"))
+            await here.good("focus/import", path="f/", **SEPTEMBER)
+            for costs in (["2", "3"], ["2", "4", "5"]):
+                run = await here.run("focus/second", path="g/", **SEPTEMBER)
+                message = (run.error or {})["message"]
+                assert "the same bill is loaded twice and would count twice: account acc, period 2024-09-01" in message
+                assert all(name in message for name in ("-focus-import", "-focus-second"))
+                assert "rows (by x_pipeline_id) from focus_billing_daily_raw, with generic.bq_execute" in message
+                put(tmp_path / "data", "f/bill.csv", bill("acc", *costs))
+                await here.good("focus/import", path="f/", **SEPTEMBER)
+                found = await charges(here, "BilledCost, BillingAccountId", "ORDER BY 1")
+                assert found == [(Decimal(each), "acc") for each in costs]
+            for statement in (  # what the message says: the first one goes, the second takes its place
+                "DELETE FROM cost_data_standard_1_3 WHERE x_SourcePipelineId LIKE '%-focus-import'",
+                "DELETE FROM focus_billing_daily_raw WHERE x_pipeline_id LIKE '%-focus-import'",
+            ):
+                scope = Scope(dataset=f"{ORG}_dev", writable=True)
+                await here.installation.services.warehouse.query(Statement(statement, scope=scope))
+            await here.good("focus/second", path="g/", **SEPTEMBER)
+            assert await charges(here, "BilledCost", "ORDER BY 1") == [(Decimal(2),), (Decimal(3),)]
+            assert (await here.run("focus/import", path="f/", **SEPTEMBER)).status == "failed"
+
+    asyncio.run(work())
 
 
 def test_amounts_with_signs_of_a_spreadsheet_are_set_aside(tmp_path: Path) -> None:

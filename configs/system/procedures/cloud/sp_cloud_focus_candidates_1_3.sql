@@ -35,6 +35,7 @@ CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_cloud_focus_candidat
 BEGIN
   DECLARE v_first, v_first_charge, v_last_charge DATE;
   DECLARE v_wrong STRING;
+  DECLARE v_not_counted INT64;
 
   ASSERT p_start_date <= p_end_date AS 'the range of dates ends before it starts';
   SET v_first = DATE_TRUNC(p_start_date, MONTH);
@@ -56,19 +57,47 @@ BEGIN
   WHERE p_table = 'focus_billing_daily_raw' AND x_org_slug = p_org_slug
     AND x_pipeline_run_date BETWEEN v_first AND p_end_date;
 
+  -- Where the visible charges of an account and period are this pipeline's alone, it goes on: rows of another one, which
+  -- is refused, do not count. An export of Azure may have the whole path of an account, or what stands at its end.
+  CREATE TEMP TABLE visible_accounts AS
+  SELECT REGEXP_EXTRACT(LOWER(BillingAccountId), r'[^/]+$') AS account,
+    DATE_TRUNC(DATE(BillingPeriodStart), MONTH) AS period
+  FROM cost_data_standard_1_3
+  WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table
+    AND x_pipeline_run_date BETWEEN DATE_SUB(v_first, INTERVAL 31 DAY) AND DATE_ADD(p_end_date, INTERVAL 62 DAY)
+  GROUP BY account, period
+  HAVING LOGICAL_AND(
+    COALESCE(x_SourcePipelineId, '') = p_pipeline_id AND COALESCE(x_credential_id, '') = COALESCE(p_credential_id, '')
+  );
+  DELETE FROM raw_charges
+  WHERE (x_pipeline_id <> p_pipeline_id OR COALESCE(x_credential_id, '') <> COALESCE(p_credential_id, ''))
+    AND EXISTS (
+      SELECT 1 FROM visible_accounts
+      WHERE visible_accounts.account
+          = REGEXP_EXTRACT(LOWER(COALESCE(raw_charges.BillingAccountId, raw_charges.SubAccountId, p_org_slug)), r'[^/]+$')
+        AND visible_accounts.period = DATE_TRUNC(raw_charges.x_pipeline_run_date, MONTH)
+    );
+  SET v_not_counted = @@row_count;
+
   SET v_wrong = (
     SELECT MIN(CONCAT('account ', account, ', period ', CAST(period AS STRING), ': ', names))
     FROM (
-      SELECT COALESCE(BillingAccountId, '') AS account, x_pipeline_run_date AS period, source_format,
-        STRING_AGG(DISTINCT CONCAT(x_pipeline_id, ' ', x_credential_id), ' and ') AS names,
-        COUNT(DISTINCT CONCAT(x_pipeline_id, ' ', x_credential_id)) AS sources
+      SELECT REGEXP_EXTRACT(LOWER(COALESCE(BillingAccountId, SubAccountId, p_org_slug)), r'[^/]+$') AS account,
+        x_pipeline_run_date AS period, source_format,
+        STRING_AGG(DISTINCT CONCAT(x_pipeline_id, ' ', COALESCE(x_credential_id, '')), ' and ') AS names,
+        COUNT(DISTINCT CONCAT(x_pipeline_id, ' ', COALESCE(x_credential_id, ''))) AS sources
       FROM raw_charges
       GROUP BY account, period, source_format
     )
     WHERE sources > 1
   );
   IF v_wrong IS NOT NULL THEN
-    RAISE USING MESSAGE = CONCAT('the same bill is loaded twice and would count twice: ', v_wrong);
+    RAISE USING MESSAGE = CONCAT(
+      'the same bill is loaded twice and would count twice: ', v_wrong,
+      '; nothing was published. Load an account\'s month one way only. To keep the one whose charges are visible, run it. ',
+      'To change over, delete the other\'s charges (by x_SourcePipelineId) from cost_data_standard_1_3 and its rows (by ',
+      'x_pipeline_id) from ', p_table, ', with generic.bq_execute'
+    );
   END IF;
 
   SET v_wrong = (
@@ -390,7 +419,7 @@ BEGIN
     RAISE USING MESSAGE = CONCAT('the charges do not add up to the bill: ', v_wrong);
   END IF;
 
-  SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost
+  SELECT COUNT(*) AS charges, SUM(BilledCost) AS billed_cost, v_not_counted AS not_counted
   FROM cost_data_candidate_1_3
   WHERE x_org_slug = p_org_slug AND x_SourceTable = p_table AND x_run_id = p_run_id;
 END;

@@ -56,7 +56,7 @@ class FocusConverter:
         """Return how many charges there are, and what they sum up to."""
         options = settings(ConverterSettings, step_config)
         table = table_of(step_config, self.fixed_table)
-        for name in (*RAW, CANDIDATES, table):
+        for name in dict.fromkeys((*RAW, CANDIDATES, self.fixed_table, table)):
             await context.warehouse.ensure_table(name)
         texts = {
             "p_org_slug": context.org_slug,
@@ -82,7 +82,7 @@ class FocusConverter:
             "status": SUCCESS,
             "rows_processed": read,
             "rows_written": rows,
-            **balanced(read, loaded=found["charges"]),
+            **balanced(read, loaded=found["charges"], filtered=found["not_counted"]),
             "table": table,
             "billed_cost": None if cost is None else f"{cost:f}",
         }
