@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from convergence.config.checks.chains import PASSED_ON
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
@@ -20,7 +21,6 @@ from convergence.ports.documents import Create, Write
 
 DEPTH_MAX: Final = 20  # runs in a chain: files may change into a loop after they were validated
 _OUTCOMES: Final = {RunStatus.COMPLETED: "on_success", RunStatus.FAILED: "on_failure"}
-_DAYS: Final = ("start_date", "end_date")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def _next_run(services: Services, ended: Run, name: str, each: Mapping[str, Any]
     if ended.chain_depth >= DEPTH_MAX:
         raise InvalidInput(f"{DEPTH_MAX} runs are before it in its chain: `then` of these pipelines makes a loop")
     loaded = services.catalog.get(each["pipeline"])
-    days = {day: ended.parameters[day] for day in _DAYS if day in ended.parameters}
+    days = {day: ended.parameters[day] for day in PASSED_ON if day in ended.parameters}
     key = f"{ended.run_id}\n{ended.epoch}\n{name}"
     token = services.ids.new("t")
     run = unprepared_run(

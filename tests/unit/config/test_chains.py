@@ -41,7 +41,7 @@ def test_a_chain_without_a_loop_is_valid_also_by_an_alias(tmp_path: Path) -> Non
                 "x/a": "then: {on_failure: [{pipeline: x/b, parameters: {regon: eu}}]}\n",
                 "x/b": "parameters: {region: {type: string, default: eu}}\n",
             },
-            "x/b has no parameter 'regon'. Did you mean 'region'?",
+            "x/b: no parameter is called 'regon'. Did you mean 'region'?",
         ),
         (
             {
@@ -50,8 +50,44 @@ def test_a_chain_without_a_loop_is_valid_also_by_an_alias(tmp_path: Path) -> Non
             },
             "'key' is a secret",
         ),
+        (
+            {"x/a": "then: {on_success: [{pipeline: x/b, parameters: {nope: 1}}]}\n", "x/b": ""},
+            "x/a.yml:1:49: then.on_success[0].parameters.nope: x/b: no parameter is called 'nope'.",
+        ),
+        (
+            {
+                "x/a": "then: {on_success: [{pipeline: x/b, parameters: {rows: many}}]}\n",
+                "x/b": "parameters: {rows: {type: integer, default: 1}}\n",
+            },
+            "x/a.yml:1:50: then.on_success[0].parameters.rows: x/b: rows is a whole number, not 'many'",
+        ),
+        (
+            {
+                "x/a": "then: {on_failure: [{pipeline: x/b, parameters: {size: huge}}]}\n",
+                "x/b": "parameters: {size: {type: string, default: s, allowed: [s, l]}}\n",
+            },
+            "x/b: size is one of 's', 'l', not 'huge'",
+        ),
+        (
+            {"x/a": to("x/b"), "x/b": "parameters: {region: {type: string, required: true}}\n"},
+            "then.on_success[0].pipeline: x/b needs the parameter 'region', so its run would not start: give it here",
+        ),
+        (
+            {"x/a": to("x/b"), "x/b": "parameters: {key: {type: secret, required: true}}\n"},
+            "x/b needs the parameter 'key', so its run would not start: store a credential",
+        ),
     ],
 )
 def test_unknown_targets_loops_and_parameters_are_refused(tmp_path: Path, files: dict[str, str], expected: str) -> None:
     found = problems(tmp_path, files)
     assert any(expected in each for each in found), found
+
+
+def test_a_chain_may_give_what_its_run_would_take(tmp_path: Path) -> None:
+    given = "{rows: '7', date: TODAY-1, tag: x}"
+    declared = "parameters: {rows: {type: integer, required: true}, start_date: {type: date, required: true}}\n"
+    files = {
+        "x/a": f"then: {{on_success: [{{pipeline: x/b, parameters: {given}}}]}}\n",
+        "x/b": f"{declared}variables: {{tag: y}}\n",
+    }
+    assert problems(tmp_path, files) == []

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
 
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import Then
-from convergence.config.templates.builtin_names import IMPLICIT_PARAMETERS
+from convergence.config.parameters.reading import missing, refusals
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound, did_you_mean
+from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound
 
 Get = Callable[[str], LoadedPipeline]  # by path or alias; raises as `Catalog.get`
+
+PASSED_ON: Final = ("start_date", "end_date")  # of the run that ends, to the one that follows
 
 
 def check_chains(loaded: LoadedPipeline, get: Get) -> list[ConfigError]:
@@ -29,22 +32,23 @@ def _problems(loaded: LoadedPipeline, get: Get) -> Iterator[ConfigError]:
                 continue
             except ConfigErrors:
                 continue
-            yield from _parameters(loaded, target, at, sorted(each.parameters))
+            yield from _parameters(loaded, target, at, each.parameters)
             loop = _way_back(loaded.path, target, get)
             if loop:
                 message = f"it would never end: {' → '.join((loaded.path, *loop))}"
                 yield loaded.positions.problem((*at, "pipeline"), message)
 
 
-def _parameters(loaded: LoadedPipeline, target: LoadedPipeline, at: KeyPath, names: list[str]) -> Iterator[ConfigError]:
-    declared = target.pipeline.parameters
-    for name in names:
-        where: KeyPath = (*at, "parameters", name)
-        if name in declared and declared[name].type == "secret":
-            yield loaded.positions.problem(where, f"{name!r} is a secret: secrets do not belong in files")
-        elif target.pipeline.strict_names and name not in declared and name not in IMPLICIT_PARAMETERS:
-            known = did_you_mean(name, [*declared, *IMPLICIT_PARAMETERS])
-            yield loaded.positions.problem(where, f"{target.path} has no parameter {name!r}.{known}")
+def _parameters(
+    loaded: LoadedPipeline, target: LoadedPipeline, at: KeyPath, given: Mapping[str, Any]
+) -> Iterator[ConfigError]:
+    for name, reason in refusals(target.pipeline, target.prepared.names, given):
+        yield loaded.positions.problem((*at, "parameters", name), f"{target.path}: {reason}")
+    for name in missing(target.pipeline, {*given, *PASSED_ON}):
+        secret = target.pipeline.parameters[name].type == "secret"
+        cure = "store a credential for it instead" if secret else "give it here below `parameters`"
+        message = f"{target.path} needs the parameter {name!r}, so its run would not start: {cure}"
+        yield loaded.positions.problem((*at, "pipeline"), message)
 
 
 def _way_back(goal: str, start: LoadedPipeline, get: Get) -> list[str]:

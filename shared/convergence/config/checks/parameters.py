@@ -8,9 +8,10 @@ from typing import Final
 from convergence.config.model.pipeline import ParameterSpec, Pipeline
 from convergence.config.parameters.coercion import shown
 from convergence.config.parameters.dates import is_date
+from convergence.config.parameters.reading import missing, refusals
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import ConfigError, did_you_mean
+from convergence.errors import ConfigError
 
 Problem = Callable[[KeyPath, str], ConfigError]
 
@@ -35,8 +36,8 @@ _EXAMPLES: Final = {
 }
 
 
-def check_parameters(pipeline: Pipeline, givable: Collection[str], problem: Problem) -> Iterator[ConfigError]:
-    """Yield the mistakes; `givable` are the names for which a caller may give a value."""
+def check_parameters(pipeline: Pipeline, used: Collection[str], problem: Problem) -> Iterator[ConfigError]:
+    """Yield the mistakes; `used` are the names in the file's templates."""
     for name, spec in pipeline.parameters.items():
         at: KeyPath = ("parameters", name)
         if name in BUILT_INS and name not in IMPLICIT_PARAMETERS:
@@ -57,17 +58,33 @@ def check_parameters(pipeline: Pipeline, givable: Collection[str], problem: Prob
         for index, value in enumerate(spec.allowed or ()):
             if not _fits(spec.type, value):
                 yield problem((*at, "allowed", index), _instead(spec.type, value, "this"))
-    yield from _schedules_parameters(pipeline, givable, problem)
+    yield from _schedules_parameters(pipeline, used, problem)
 
 
-def _schedules_parameters(pipeline: Pipeline, givable: Collection[str], problem: Problem) -> Iterator[ConfigError]:
-    declared, schedule = pipeline.parameters, pipeline.schedule
-    for name in () if schedule is None else schedule.parameters:
-        at: KeyPath = ("schedule", "parameters", name)
-        if name in declared and declared[name].type == "secret":
-            yield problem(at, f"{name!r} is a secret: secrets do not belong in files; store a credential")
-        elif declared and name not in givable:  # a file without parameters takes what its templates name
-            yield problem(at, f"no parameter is called {name!r}.{did_you_mean(name, givable)}")
+def _schedules_parameters(pipeline: Pipeline, used: Collection[str], problem: Problem) -> Iterator[ConfigError]:
+    schedule = pipeline.schedule
+    if schedule is None:
+        return
+    for name, reason in refusals(pipeline, used, schedule.parameters):
+        yield problem(("schedule", "parameters", name), reason)
+    for name in missing(pipeline, schedule.parameters):
+        if pipeline.parameters[name].type == "secret":
+            message = f"{name!r} is a required secret, which no schedule can give: store a credential, or remove it"
+            yield problem(("schedule",), message)
+
+
+def ungiven(pipeline: Pipeline, problem: Problem) -> Iterator[ConfigError]:
+    """Yield a warning for each required parameter that a schedule which is on does not give: no org gets it."""
+    schedule = pipeline.schedule
+    if schedule is None or not schedule.enabled:
+        return  # one that is off waits for an org to make its own
+    for name in missing(pipeline, schedule.parameters):
+        if pipeline.parameters[name].type != "secret":
+            yield problem(
+                ("schedule",),
+                f"no org gets this schedule, because nothing gives the required parameter {name!r}: give it below "
+                f"schedule.parameters or a default, or write `enabled: false` where each org makes its own schedule",
+            )
 
 
 def _refused(spec: ParameterSpec) -> bool:

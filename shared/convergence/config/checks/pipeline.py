@@ -9,7 +9,7 @@ from typing import Any
 
 from convergence.config.checks.comparisons import kinds, never_equal
 from convergence.config.checks.lookalikes import Finding, credentials, environment_names, lookalikes, unquoted
-from convergence.config.checks.parameters import check_parameters
+from convergence.config.checks.parameters import check_parameters, ungiven
 from convergence.config.conditions import expression, parser
 from convergence.config.files.notifications import CHANNELS
 from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
@@ -70,7 +70,7 @@ class _Look:
             )
 
     def parameters(self) -> Iterator[ConfigError]:
-        yield from check_parameters(self._pipeline, self._givable, self._problem)
+        yield from check_parameters(self._pipeline, self._prepared.names, self._problem)
 
     def steps(self) -> Iterator[ConfigError]:
         first: dict[str, int] = {}
@@ -147,6 +147,7 @@ class _Look:
         yield self._unknown_channels()
         yield self._older_signs()
         yield self._never_equal()
+        yield ungiven(self._pipeline, self._problem)
         yield self._doubtful(lambda value, at: lookalikes(value, at, self._known))
         if not self._pipeline.strict_names:  # in a file with parameters such a name is a mistake
             yield self._doubtful(lambda value, at: environment_names(value, at, self._known))

@@ -8,13 +8,9 @@ from typing import Any, Final
 
 from convergence.config.cron import zone as zone_named
 from convergence.config.loader import LoadedPipeline
-from convergence.config.model.pipeline import ParameterSpec
-from convergence.config.parameters.coercion import coerce, json_value, shown
 from convergence.config.parameters.dates import date_names
-from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS, ROOTS
-from convergence.config.templates.sizes import TooLarge
-from convergence.config.templates.template import NoValue, parse, render
-from convergence.errors import FINDINGS_MAX, InvalidInput, did_you_mean
+from convergence.config.parameters.reading import Reading
+from convergence.errors import FINDINGS_MAX, InvalidInput
 
 
 def resolve_parameters(
@@ -38,7 +34,7 @@ def resolve_parameters(
     assumed = (today + timedelta(days=loaded.pipeline.default_date_offset)).isoformat()
     yesterday = (today - timedelta(days=1)).isoformat()
     dates = {**date_names(assumed, assumed, assumed, yesterday), "fire_date": today.isoformat()}
-    reading = _Reading(loaded, today, {**dates, **(scope or {})})
+    reading = Reading(loaded.pipeline, loaded.prepared.names, today, {**dates, **(scope or {})})
     for name, value in given.items():
         reading.take(name, value)
         if len(reading.wrong) >= FINDINGS_MAX:
@@ -63,76 +59,6 @@ def _zone(loaded: LoadedPipeline, zone: tzinfo | str | None) -> tzinfo:
     return zone_named(zone) if isinstance(zone, str) else zone
 
 
-class _Reading:
-    def __init__(self, loaded: LoadedPipeline, today: date, scope: Mapping[str, Any]) -> None:
-        self._loaded = loaded
-        self._today = today
-        self._scope = scope
-        self.found: dict[str, Any] = {}
-        self.wrong: list[str] = []
-        self.refused: set[str] = set()
-        declared = loaded.pipeline.parameters
-        implicit = {name: _IMPLICIT[name] for name in IMPLICIT_PARAMETERS if name not in declared}
-        force = loaded.pipeline.execution.force_param
-        if force is not None and force not in declared:
-            implicit[force] = _LIKE[bool]
-        self.specs: Mapping[str, ParameterSpec] = {**implicit, **declared}
-
-    def take(self, name: str, value: Any) -> None:
-        """Read a value that the caller gave."""
-        spec = self.specs.get(name) or self._undeclared(name)
-        if spec is None:
-            self._refuse(name, self._unknown(name))
-        elif value is not None:
-            self._read(name, value, spec)
-
-    def take_default(self, name: str, spec: ParameterSpec) -> None:
-        """Read a default; one whose template has no value yet is left to the plan."""
-        value = spec.default
-        template = parse(value) if isinstance(value, str) else None
-        if template is not None:
-            try:
-                value = render(template, {**self._scope, **self.found})
-            except NoValue:
-                return
-            except TooLarge as error:
-                self._refuse(name, f"the default of {name}: {error}")
-                return
-        self._read(name, value, spec)
-
-    def _read(self, name: str, value: Any, spec: ParameterSpec) -> None:
-        try:
-            coerced = json_value(value) if spec is _ANYTHING else coerce(value, spec.type, self._today)
-        except ValueError as error:
-            self._refuse(name, f"{name} {error}")
-            return
-        self.found[name] = coerced
-        if spec.allowed is not None and coerced not in spec.allowed:
-            instead = "" if spec.type == "secret" else f", not {shown(coerced)}"
-            self._refuse(name, f"{name} is one of {', '.join(map(repr, spec.allowed))}{instead}")
-
-    def _refuse(self, name: str, reason: str) -> None:
-        self.refused.add(name)
-        self.wrong.append(reason)
-
-    def _undeclared(self, name: str) -> ParameterSpec | None:
-        """A variable of the file may be given, and a name that the file uses as a template."""
-        variables = self._loaded.pipeline.variables
-        if name in BUILT_INS or name in ROOTS:
-            return None
-        if name in variables:
-            return _LIKE.get(type(variables[name]), _ANYTHING)
-        if name in self._loaded.prepared.names and not self._loaded.pipeline.strict_names:
-            return _ANYTHING
-        return None
-
-    def _unknown(self, name: str) -> str:
-        if name in BUILT_INS:
-            return f"{name!r} is set by the engine"
-        known = {*self.specs, *self._loaded.pipeline.variables} - set(BUILT_INS) | set(IMPLICIT_PARAMETERS)
-        return f"no parameter is called {shown(name)}.{did_you_mean(name, known)}"
-
-
 def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wrong: list[str]) -> None:
     """Fill date, start_date and end_date from each other, else with the default date.
 
@@ -152,12 +78,3 @@ def _pin_dates(found: dict[str, Any], assumed: str, given: Mapping[str, Any], wr
 
 
 _RANGE: Final = frozenset({"start_date", "end_date"})
-_ANYTHING: Final = ParameterSpec(type="string")  # an undeclared name keeps what the caller gave
-_IMPLICIT: Final = {name: ParameterSpec(type=kind) for name, kind in IMPLICIT_PARAMETERS.items()}  # type: ignore[arg-type]  # the table's kinds are ParameterTypes
-_LIKE: Final = {
-    bool: ParameterSpec(type="boolean"),
-    int: ParameterSpec(type="integer"),
-    float: ParameterSpec(type="number"),
-    list: ParameterSpec(type="list"),
-    dict: ParameterSpec(type="object"),
-}
