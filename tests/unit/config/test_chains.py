@@ -52,7 +52,7 @@ def test_a_chain_without_a_loop_is_valid_also_by_an_alias(tmp_path: Path) -> Non
         ),
         (
             {"x/a": "then: {on_success: [{pipeline: x/b, parameters: {nope: 1}}]}\n", "x/b": ""},
-            "x/a.yml:1:49: then.on_success[0].parameters.nope: x/b: no parameter is called 'nope'.",
+            "x/a.yml:1:50: then.on_success[0].parameters.nope: x/b: no parameter is called 'nope'.",
         ),
         (
             {
