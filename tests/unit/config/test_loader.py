@@ -213,4 +213,5 @@ variables: {size: 5}
 schedule: {cron: "0 1 * * *", parameters: {region: us, size: 6, start_date: TODAY-3, force_refresh: true}}
 """
     )
-    a_pipeline('schedule: {cron: "0 1 * * *", parameters: {any: 1}}')
+    with pytest.raises(ConfigErrors, match="no parameter is called 'any'"):
+        a_pipeline('schedule: {cron: "0 1 * * *", parameters: {any: 1}}')
