@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from convergence.domain.records import changed
 from convergence.domain.webhook_delivery import RETRIED_FOR, DeliveryStatus, WebhookDelivery
+from convergence.engine import services
 from convergence.engine.webhooks.change import webhooks_of
 from convergence.engine.webhooks.log import require_delivery
 from convergence.ports.documents import Replace
@@ -72,7 +75,9 @@ def test_a_delivery_that_was_refused_says_why_and_when_it_is_sent_again(run_scen
     run_scenario(scenario)
 
 
-def test_deliveries_have_pages(run_scenario: RunScenario) -> None:
+def test_deliveries_have_pages(run_scenario: RunScenario, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(services, "WEBHOOK_TESTS_PER_MINUTE", 51)
+
     async def scenario(api: Api) -> None:
         browser = await Browser.signed_in(api)
         with receiver() as (url, _):
