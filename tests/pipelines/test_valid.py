@@ -13,6 +13,7 @@ from convergence.config.model.json_schema import pipeline_json_schema
 from convergence.config.resolve import resolve_end_step, resolve_results
 from convergence.config.yaml.source import read_yaml
 from convergence.domain.plan import Plan
+from convergence.processors.generic.landing.settings import LandingTarget, SchemaSettings
 from tests.unit.config.builders import VALID, a_plan
 
 CATALOG = Catalog(VALID)
@@ -234,3 +235,9 @@ def test_every_older_name_of_a_processor_is_known() -> None:
         *("cloud.oci.cost_extractor", "cloud.focus_converter", "openai.usage", "anthropic.usage"),
         *("generic.api_extractor", "generic.local_bq_transformer"),
     }
+
+
+def test_a_destination_may_be_written_as_its_table() -> None:
+    pipeline = CATALOG.get("written/short").pipeline
+    assert pipeline.steps[1].destination == {"table": "acme_counts_raw"}
+    assert LandingTarget.model_validate(pipeline.steps[0].destination).landing == SchemaSettings(mode="infer")

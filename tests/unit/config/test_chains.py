@@ -91,3 +91,12 @@ def test_a_chain_may_give_what_its_run_would_take(tmp_path: Path) -> None:
         "x/b": f"{declared}variables: {{tag: y}}\n",
     }
     assert problems(tmp_path, files) == []
+
+
+def test_a_chain_may_be_written_as_the_name_alone(tmp_path: Path) -> None:
+    short = "then: {on_success: [x/b, {pipeline: x/c}], on_failure: x/c}\n"
+    assert problems(tmp_path, {"x/a": short, "x/b": "", "x/c": ""}) == []
+    then = Catalog(tmp_path).get("x/a").pipeline.then
+    assert [each.pipeline for each in then.on_success] == ["x/b", "x/c"]
+    assert [each.pipeline for each in then.on_failure] == ["x/c"]
+    assert any("Pipeline not found: x/d" in each for each in problems(tmp_path, {"x/a": "then: {on_success: x/d}\n"}))

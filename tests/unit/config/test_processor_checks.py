@@ -113,3 +113,22 @@ def test_an_address_that_no_call_would_go_to_is_a_mistake_of_the_file(url: str, 
 """
     found = [str(problem) for problem in check_processors(a_pipeline(step), "embedded")[0]]
     assert [text.startswith("tests/one.yml:5:14: steps[0].config.url: ") for text in found] == [True] * refused, found
+
+
+@pytest.mark.parametrize(
+    ("to", "refused"),
+    [
+        ("['ann']", ["config.to_emails[0]: 'ann' is not a mail address: write it as name@example.com"]),
+        ("'ann, bob@acme.example'", ["config.to_emails[0]: 'ann' is not a mail address: write it as name@example.com"]),
+        ("['ann@acme.example', '{admin_email}']", []),
+        ("'{admin_email}, ops@acme.example'", []),
+    ],
+)
+def test_a_text_that_is_no_mail_address_is_a_mistake_of_the_file(to: str, refused: list[str]) -> None:
+    step = f"""steps:
+  - step_id: mail_it
+    ps_type: notify_systems.email_notification
+    config: {{to_emails: {to}, subject: x}}
+"""
+    found = [str(problem) for problem in check_processors(a_pipeline(step), "embedded")[0]]
+    assert [text.split(": steps[0].")[1] for text in found] == refused

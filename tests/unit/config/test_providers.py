@@ -9,7 +9,7 @@ import pytest
 
 from convergence.config.checks.validation import validate
 from convergence.config.files.providers import load_providers, provider_name
-from convergence.errors import ConfigErrors
+from convergence.errors import ConfigErrors, NotFound
 from convergence.tenants.api_urls import check_api_urls
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -70,3 +70,20 @@ def test_validate_checks_a_providers_own_file(configs: Path) -> None:
     (problem,) = validate(configs, [file]).problems
     assert "acme/provider.yml" in str(problem)
     assert "type is missing" in str(problem)
+
+
+def test_a_misspelt_provider_is_a_warning_without_a_registry_of_the_folders_own_too(tmp_path: Path) -> None:
+    file = tmp_path / "acme" / "daily" / "one.yml"
+    file.parent.mkdir(parents=True)
+    file.write_text("integration_required: [acmee, openai]\nsteps: [{step_id: look, ps_type: generic.noop}]\n")
+    [warning] = validate(tmp_path, [file]).warnings
+    assert str(warning) == (
+        "acme/daily/one.yml:1:24: integration_required[0]: no provider is called 'acmee', so it has no credential."
+        " Did you mean 'acme'? To declare a new one: convergence new provider acmee."
+    )
+
+
+def test_an_unknown_provider_says_how_one_is_declared(configs: Path) -> None:
+    own_file(configs, ACME)
+    with pytest.raises(NotFound, match=r"Unknown provider: acmee\. Did you mean 'acme'.*new provider acmee"):
+        provider_name(load_providers(configs), "acmee")

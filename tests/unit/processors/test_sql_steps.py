@@ -395,3 +395,20 @@ def test_a_mistake_in_a_check_is_named(tmp_path: Path, config: dict[str, Any], m
 
     with pytest.raises(StepFailed, match=message):
         run_scenario(tmp_path, scenario)
+
+
+@pytest.mark.parametrize(
+    ("sql", "warned"),
+    [
+        (f"SELECT id FROM `{TABLE}`", True),
+        (f"SELECT IF(COUNT(*) = 3, 1, ERROR('wrong')) AS fits FROM `{TABLE}`", False),
+        (f"SELECT id FROM `{TABLE}` WHERE FALSE", False),
+        (f"UPDATE `{TABLE}` SET kind = 'c' WHERE TRUE", False),
+    ],
+)
+def test_rows_that_nothing_keeps_are_a_warning_of_the_run(tmp_path: Path, sql: str, warned: bool) -> None:
+    async def scenario(context: WorldContext) -> Any:
+        return await step(context, "generic.bq_execute", {"query": {"sql": sql, "parameters": {}}})
+
+    warnings = run_scenario(tmp_path, scenario).get("warnings", [])
+    assert ["kept nowhere" in each for each in warnings] == [True] * warned

@@ -8,7 +8,8 @@ from typing import Any
 
 from convergence.config.checks.steps import Needs
 from convergence.config.files.older_providers import current
-from convergence.config.files.providers import load_providers
+from convergence.config.files.providers import FILE, declared, load_providers
+from convergence.config.files.shipped import shipped_configs
 from convergence.config.loader import LoadedPipeline
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import ConfigError, did_you_mean
@@ -19,9 +20,9 @@ Opening = tuple[int, Mapping[str, Any], Needs]  # a step's index, its blocks, wh
 def known_providers(root: Path) -> frozenset[str]:
     """Return the names under which credentials may be stored: of the registry, and of the folders of `root`.
 
-    Raises what `load_providers` raises.
+    A folder without a registry of its own is compared with the shipped names. Raises what `load_providers` raises.
     """
-    registry = load_providers(root)
+    registry = load_providers(root if (root / FILE).exists() else shipped_configs())
     folders = (path.name for path in root.iterdir() if path.is_dir())
     return frozenset({*registry.providers, *registry.aliases, *folders})
 
@@ -32,7 +33,7 @@ def unknown_providers(loaded: LoadedPipeline, steps: Sequence[Opening], known: f
     stored = (needs.stores for _, _, needs in steps)
     named = {*known, *pipeline.parameters, *stored, pipeline.provider}
     for at, name in _named(loaded, steps, named):
-        message = f"no provider is called {name!r}, so it has no credential.{did_you_mean(name, known)}"
+        message = f"no provider is called {name!r}, so it has no credential.{did_you_mean(name, known)}{declared(name)}"
         yield loaded.positions.problem(at, message)
 
 

@@ -11,6 +11,7 @@ from convergence.config.files.procedures import load_procedure
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import BLOCKS
 from convergence.config.processors import ps_types
+from convergence.config.sql.kinds import asserts, kind_of_statement
 from convergence.config.sql.templates import parse_sql
 from convergence.config.templates.compiled import is_sql
 from convergence.config.yaml.positions import KeyPath
@@ -36,6 +37,29 @@ def check_statements(loaded: LoadedPipeline, reader: SqlReader) -> list[ConfigEr
     return found
 
 
+def check_rows(loaded: LoadedPipeline) -> tuple[list[ConfigError], list[ConfigError]]:
+    """Return mistakes and warnings about where rows of statements go: a change returns none for a destination, and
+    those of a query without one are kept nowhere. A query that asserts, or whose result a step reads, has its use.
+    """
+    mistakes, warnings = [], []
+    read = {name for step in loaded.prepared.steps for name in step.fixed["needs"] if name not in step.step.depends_on}
+    named = {use.name.split(".")[1] for use in loaded.prepared.uses if use.name.startswith("results.")}
+    conditions = " ".join(step.when or "" for step in loaded.pipeline.steps)
+    for index, step in enumerate(loaded.pipeline.steps):
+        if step.enabled is False or not _loads_rows(step.ps_type) or (step.config or {}).get("dry_run"):
+            continue
+        used = step.step_id in read | named or f"results.{step.step_id}." in conditions
+        for at, text in _texts(step.config, ("steps", index, "config")):
+            kind = kind_of_statement(text)
+            if kind == "change" and step.destination:
+                message = "the statement changes tables itself and returns no rows: remove `destination`"
+                mistakes.append(loaded.positions.problem(("steps", index, "destination"), message))
+            elif kind == "query" and not step.destination and not used and not asserts(text):
+                message = "the rows of this query are kept nowhere: give `destination: {table: …}`, or remove the step"
+                warnings.append(loaded.positions.problem(at, message))
+    return mistakes, warnings
+
+
 def check_procedure(root: Path, file: Path, reader: SqlReader) -> list[ConfigError]:
     """Return the mistakes of a procedure's file, each with `file:line:column`."""
     return list(reader.read_procedure(load_procedure(root, file)))
@@ -43,6 +67,14 @@ def check_procedure(root: Path, file: Path, reader: SqlReader) -> list[ConfigErr
 
 def _runs_sql(ps_type: str) -> bool:
     return ps_types.is_installed(ps_type) and getattr(ps_types.load(ps_type), "runs_sql", False)
+
+
+def _loads_rows(ps_type: str) -> bool:
+    """True for a processor of one statement whose rows a destination may take."""
+    if not _runs_sql(ps_type):
+        return False
+    processor = ps_types.load(ps_type)
+    return hasattr(processor, "destination_model") and getattr(processor, "destination_optional", False)
 
 
 def _texts(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, str]]:

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from convergence.config.checks.chains import Get, check_chains
 from convergence.config.checks.named_providers import known_providers
 from convergence.config.checks.processors import Target, check_processors
-from convergence.config.checks.statements import check_procedure, check_statements
+from convergence.config.checks.statements import check_procedure, check_rows, check_statements
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
@@ -82,7 +82,9 @@ def validate(
                 wrong, doubtful = check_processors(loaded, target, schemas, root, providers)
                 problems.extend([*wrong, *([] if reader is None else check_statements(loaded, reader))])
                 problems.extend([*([] if get is None else check_chains(loaded, get))])
-                warnings.extend([*loaded.warnings, *doubtful, *_named(loaded, naming)])
+                unloadable, unkept = check_rows(loaded)
+                problems.extend(unloadable)
+                warnings.extend([*loaded.warnings, *doubtful, *unkept, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
                 if kind is Kind.PROCEDURE and reader is not None:
@@ -113,9 +115,9 @@ def _schemas(root: Path, problems: list[ConfigError]) -> TableSchemas | None:
 
 
 def _providers(root: Path) -> frozenset[str] | None:
-    """Return the names of providers; None where the folder has no registry of its own, or a wrong one."""
+    """Return the names of providers; None where the folder's registry is wrong."""
     try:
-        return known_providers(root) if (root / PROVIDERS_FILE).exists() else None
+        return known_providers(root)
     except ConfigErrors:
         return None
 

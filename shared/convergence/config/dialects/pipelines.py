@@ -81,6 +81,8 @@ def _pipeline_value(normalizer: Normalizer, key: str, value: Any) -> Any:
         return parameters(normalizer, (key,), value)
     if key == "notifications":
         return _channels(normalizer, value)
+    if key == "then" and isinstance(value, Mapping):
+        return {outcome: _following(listed) for outcome, listed in value.items()}
     if key == "provider" and isinstance(value, str):
         return current(value)
     if key == "integration_required":
@@ -150,6 +152,12 @@ def _channels(normalizer: Normalizer, value: Any) -> Any:
         elif channels is not None:
             found[key] = [channels] if isinstance(channels, str) else channels
     return found
+
+
+def _following(listed: Any) -> Any:
+    """`on_success: [acme/daily]` is short for `[{pipeline: acme/daily}]`; one may stand without the list."""
+    each = [listed] if isinstance(listed, str | Mapping) else listed
+    return [{"pipeline": one} if isinstance(one, str) else one for one in each] if isinstance(each, list) else each
 
 
 def _table(table: Any) -> Any:

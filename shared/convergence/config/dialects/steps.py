@@ -129,6 +129,8 @@ def _value(normalizer: Normalizer, at: KeyPath, key: str, value: Any) -> Any:
         return processor_name(normalizer, at, value)
     if key in {"timeout_minutes", "timeout_seconds"}:
         return seconds(normalizer, at, value)
+    if key in {"destination", "target"} and isinstance(value, str):
+        return {"table": value}
     if key == "depends_on":
         return [value] if isinstance(value, str) else value
     if key in {"retry", "retry_policy"}:

@@ -79,8 +79,14 @@ def provider_name(registry: Providers, name: str) -> str:
     """Return a provider's name for its name or alias. Raises `NotFound` with the closest names."""
     found = registry.aliases.get(name, current(name))
     if found not in registry.providers:
-        raise NotFound(f"Unknown provider: {name[:100]}.{did_you_mean(name, [*registry.providers, *registry.aliases])}")
+        known = did_you_mean(name, [*registry.providers, *registry.aliases])
+        raise NotFound(f"Unknown provider: {name[:100]}.{known}{declared(name)}")
     return found
+
+
+def declared(name: str) -> str:
+    """Return the sentence that says how a provider becomes known."""
+    return f" To declare a new one: convergence new provider {name[:100]}."
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -25,6 +25,7 @@ _TEXTS: Final = {"type": "array", "items": _TEXT}
 _TEXT_OR_TEXTS: Final = {"anyOf": [_TEXT, _TEXTS]}
 _SCALAR_TEXT: Final = {"type": ["string", "number", "boolean"]}
 _FREE: Final = {"type": "object"}
+_TARGET: Final = {"anyOf": [_FREE, {"type": "string", "description": "the table"}]}
 
 # Where a written key allows more than the field that it becomes.
 _PIPELINE: Final[Mapping[str, Any]] = {
@@ -55,8 +56,9 @@ _STEP: Final[Mapping[str, Any]] = {
     "transformation": _ANY,
     "dq_config": _ANY,
     "schema_ref": _ANY,
-    "target": _FREE,
-    **dict.fromkeys(("config", "source", "destination", "transform"), _FREE),
+    **dict.fromkeys(("config", "source", "transform"), _FREE),
+    "destination": _TARGET,
+    "target": _TARGET,
 }
 
 
@@ -97,6 +99,10 @@ def pipeline_json_schema() -> dict[str, Any]:
         "OlderPipeline": _object(BLOCK_KEYS, {"version": _SCALAR_TEXT}, model["properties"]),
         "OlderProcessor": _object({"class": "", "module": ""}, {"class": _TEXT, "module": _TEXT}, {}),
     }
+    following = {"anyOf": [_TEXT, {"$ref": "#/$defs/Next"}]}
+    for name in ("on_success", "on_failure"):
+        listed = {"type": "array", "maxItems": 20, "items": following}
+        defs["Then"]["properties"][name] = {"anyOf": [*following["anyOf"], listed]}
     for name in ("on_success", "on_failure", "on_completion"):
         defs["Notifications"]["properties"][name] = {"anyOf": [_TEXT, _TEXTS, {"type": "null"}]}
     top = _object(PIPELINE_KEYS, {**single, **_PIPELINE}, model["properties"], more=SINGLE_KEYS)

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from pydantic import AliasChoices, Field
 
+from convergence.config.sql.kinds import asserts, kind_of_statement
 from convergence.config.sql.values import bind
 from convergence.errors import StepFailed, StillRunning
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
@@ -29,6 +30,7 @@ _OWN: Final = {
 }
 _WORD: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*", re.ASCII)
 _DEFINES: Final = re.compile(r"\s*(CREATE|DROP|ALTER)\b", re.IGNORECASE)
+_UNKEPT: Final = "the rows of the query are kept nowhere: set destination.table to load them"
 _SYSTEM: Final = "org_"  # tables of the system, which is who makes them
 Sql = str | dict[str, Any]  # resolved: {"sql": …, "parameters": {name: {"type": …, "value": …}}}
 
@@ -98,8 +100,10 @@ async def run_sql(options: ExecuteSettings, target: Target | None, context: Cont
         context.logger.info("%s; the step comes back to it", job)
         return {"status": CONTINUE, "checkpoint": context.checkpoint}
     if target is None:
-        count = answer.rows_affected
-        return {"status": SUCCESS, "rows_processed": count, "rows_written": count, "rows_returned": len(answer.rows)}
+        count, returned = answer.rows_affected, len(answer.rows)
+        result = {"status": SUCCESS, "rows_processed": count, "rows_written": count, "rows_returned": returned}
+        unkept = returned and kind_of_statement(sql) == "query" and not asserts(sql)
+        return {**result, "warnings": [_UNKEPT]} if unkept else result
     if len(answer.rows) > ROWS_MAX:
         raise StepFailed(f"the query returns more than {ROWS_MAX} rows; run it day by day, or write a procedure")
     dates = target.slices(context)

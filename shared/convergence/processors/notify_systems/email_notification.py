@@ -10,10 +10,10 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 from urllib.parse import quote, urlencode
 
-from pydantic import Field, field_validator
+from pydantic import AfterValidator, Field, field_validator
 
 from convergence.domain.addresses import LOOPBACK
 from convergence.errors import StepFailed, Transient
@@ -26,11 +26,21 @@ RECIPIENTS_MAX: Final = 50
 SECURITY: Final = {"starttls": ("mailtos", "starttls"), "ssl": ("mailtos", "ssl"), "none": ("mailto", "insecure")}
 
 
+def _address(value: str) -> str:
+    """What still has a template is judged when the mail is sent."""
+    if "{" not in value and not ADDRESS.fullmatch(value):
+        raise ValueError(f"{value!r} is not a mail address: write it as name@example.com")
+    return value
+
+
+Address = Annotated[str, AfterValidator(_address)]
+
+
 class EmailSettings(Notice):
     """`to_emails` is a list, or text with commas. `from_name` is shown before the sender's address."""
 
-    to_emails: tuple[str, ...] = ()
-    cc_emails: tuple[str, ...] = ()
+    to_emails: tuple[Address, ...] = ()
+    cc_emails: tuple[Address, ...] = ()
     from_name: str = Field(default="", max_length=200)
     subject: str = Field(min_length=1)
     message: str = Field(default="", max_length=100_000)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings
@@ -29,3 +29,9 @@ class LandingTarget(Target):
     """A destination that needs no schema file. Without the file and without `schema` it is `raw`."""
 
     landing: SchemaSettings | None = Field(default=None, alias="schema")
+
+    @field_validator("landing", mode="before")
+    @classmethod
+    def _short(cls, value: Any) -> Any:
+        """`schema: infer` is short for `schema: {mode: infer}`."""
+        return {"mode": value} if isinstance(value, str) and "{" not in value else value
