@@ -15,7 +15,7 @@ from convergence.config.sql.kinds import asserts, kind_of_statement
 from convergence.config.sql.templates import parse_sql
 from convergence.config.templates.compiled import is_sql
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import ConfigError, ConvergenceError
+from convergence.errors import ConfigError, ConvergenceError, StepFailed
 from convergence.ports.sql_reader import SqlReader
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
@@ -66,7 +66,10 @@ def check_procedure(root: Path, file: Path, reader: SqlReader) -> list[ConfigErr
 
 
 def _runs_sql(ps_type: str) -> bool:
-    return ps_types.is_installed(ps_type) and getattr(ps_types.load(ps_type), "runs_sql", False)
+    try:
+        return bool(getattr(ps_types.load(ps_type), "runs_sql", False))
+    except StepFailed:  # why it cannot be loaded is said where processors are checked
+        return False
 
 
 def _loads_rows(ps_type: str) -> bool:
