@@ -239,5 +239,5 @@ def test_every_older_name_of_a_processor_is_known() -> None:
 
 def test_a_destination_may_be_written_as_its_table() -> None:
     pipeline = CATALOG.get("written/short").pipeline
-    assert pipeline.steps[1].destination == {"table": "acme_counts_raw"}
+    assert pipeline.steps[1].destination == {"table": "named_3_raw"}
     assert LandingTarget.model_validate(pipeline.steps[0].destination).landing == SchemaSettings(mode="infer")

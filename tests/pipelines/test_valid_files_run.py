@@ -46,6 +46,7 @@ LEADS: Mapping[str, Mapping[str, str]] = {
     "older/one_processor": {"api_base_url": "sandbox"},
     "older/step_words": {"bigquery_url": "bigquery"},
     "older/transformer": {"api_url": "server"},
+    "written/short": {"api_url": "server"},
     "rest/buckets": {"api": "server"},
     "saas/seat_cost": {"api_base_url": "sandbox"},
 }

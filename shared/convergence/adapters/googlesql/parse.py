@@ -91,9 +91,12 @@ def parse_statement(sql: str) -> exp.Expr:
         raise StepFailed(f"One statement is expected, but {len(trees)} were given.")
     check_joins(trees[0])
     _refuse_moves(trees[0])
-    for node in trees[0].walk():
-        for missing in node.error_messages():
-            raise StepFailed(f"syntax error: {described(missing)}.")
+    try:
+        missing = next((each for node in trees[0].walk() for each in node.error_messages()), None)
+    except TypeError as error:  # a node with a part that its kind cannot have
+        raise StepFailed("syntax error: the statement has a form that GoogleSQL does not have.") from error
+    if missing is not None:
+        raise StepFailed(f"syntax error: {described(missing)}.")
     return trees[0]
 
 

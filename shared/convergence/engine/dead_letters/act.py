@@ -118,7 +118,7 @@ def check_open(letter: DeadLetter) -> None:
 
 
 async def _close(services: Services, letter: DeadLetter, state: DeadLetterState, by: str, reason: str) -> bool:
-    """Close a dead letter; False if it is not open any more."""
+    """Close a dead letter; False if it is no longer open."""
     now = services.clock.now()
     closing = Closing(letter.letter_id, await expiry(services, "dead_letters", letter.org, now))
     return await close_open(services, [closing], Closed(state=state, at=now, by=by, reason=reason)) == 1
