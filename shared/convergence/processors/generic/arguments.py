@@ -12,7 +12,7 @@ from convergence.errors import StepFailed
 from convergence.ports.warehouse import Parameter
 from convergence.processors.settings import Settings
 
-_TYPE: Final = re.compile(r"[A-Z][A-Z0-9]*(\([0-9, ]+\)|<[A-Z0-9 ,<>_()]+>)?")
+_TYPE: Final = re.compile(r"[A-Z][A-Z0-9]{0,30}(\([0-9, ]{1,20}\)|<[A-Z0-9 ,<>_()]{1,1000}>)?")
 
 
 class Argument(Settings):

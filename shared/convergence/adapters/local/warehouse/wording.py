@@ -20,7 +20,7 @@ _TYPES: Final[Mapping[str, str]] = {
 _TYPE: Final = re.compile(r"\b(" + "|".join(sorted(_TYPES, key=len, reverse=True)) + r")\b")
 _ONLY_HERE: Final = re.compile(r"\b(INTEGER_LITERAL|STRING_LITERAL|VARCHAR|HUGEINT|BIGINT|DOUBLE)\b")  # no word of ours
 _DECIMAL: Final = re.compile(r"\bDECIMAL\(\d+,\s*\d+\)")
-_REST: Final = re.compile(r"\n\s*(?:Candidate|Use \"SET|Either add|Hint).*", re.DOTALL)
+_REST: Final = re.compile(r"\n[^\S\n]*(?:Candidate|Use \"SET|Either add|Hint).*", re.DOTALL)
 
 
 def _grouped(found: re.Match[str]) -> str:
@@ -104,7 +104,7 @@ def in_googlesql(text: str) -> str:
     for pattern, sentence in _SENTENCES:
         if found := pattern.fullmatch(text.strip()):
             return sentence(found)
-    return _ONLY_HERE.sub(lambda found: _TYPES[found[1]], _REST.sub("", text))
+    return _ONLY_HERE.sub(lambda found: _TYPES[found[1]], _REST.sub("", text).rstrip())
 
 
 def _types(text: str) -> str:
