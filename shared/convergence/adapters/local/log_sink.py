@@ -188,5 +188,5 @@ class LogSink:
             names = {"table": duckdb_name(dataset, table.name), "source": duckdb_name(SHARED_DATASET, table.name)}
             added = ""
             if table.written is not None:  # rows of the org's own statements, which have no event
-                added = f"\nUNION ALL BY NAME SELECT * FROM {duckdb_name(dataset, table.written.name)}"  # noqa: S608
+                added = f"\nUNION ALL BY NAME SELECT * FROM {duckdb_name(dataset, table.written.name)}"  # noqa: S608 - quoted
             job.execute(statement("log_view", **names, org=quoted(org), written=added))
