@@ -10,6 +10,7 @@ from typing import Any, Final
 from convergence.config.files.procedures import load_procedures
 from convergence.domain.finding import Finding
 from convergence.domain.times import to_text
+from convergence.domain.wording import counted
 from convergence.engine.migrate import migrate
 from convergence.engine.schedules.store import SCHEDULES
 from convergence.engine.schema_sync import sync_schemas
@@ -42,8 +43,7 @@ def answer(findings: list[Finding]) -> dict[str, Any]:
 
 async def _store(services: Services) -> tuple[str, str]:
     await services.documents.get("orgs/readiness")
-    found = len(await services.orgs.slugs())
-    return f"answers; {found} {'org' if found == 1 else 'orgs'}", ""
+    return f"answers; {counted(len(await services.orgs.slugs()), 'org')}", ""
 
 
 async def _keyring(services: Services) -> tuple[str, str]:

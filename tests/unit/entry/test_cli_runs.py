@@ -10,12 +10,14 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
 import convergence
+from convergence.adapters.local.clock import SystemClock
 from convergence.adapters.local.data_directory import DataDirectory
 from convergence.bootstrap import EmbeddedOptions, reading
 from convergence.entry.cli.commands.run import unheard
@@ -378,11 +380,18 @@ def test_many_dead_letters_are_counted_and_discarded(acme: Cli) -> None:
     assert [each["state"] for each in states] == ["discarded"] * 2
 
 
-def test_vacuum_counts_and_removes_what_has_expired(acme: Cli) -> None:
+def test_vacuum_counts_and_removes_what_has_expired(acme: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
     run_id = acme("run", "acme", "example/hello", "--json").data["run_id"]
     assert (
-        "would remove 0 runs, 0 dead letters, 0 requests, 0 deliveries to webhooks, 0 rows"
+        "would remove 0 runs, 0 dead letters, 0 requests, 0 deliveries to webhooks, 0 rows of"
         in acme("vacuum", "--dry-run").out
     )
     assert acme("vacuum", "--json").data["documents"] == 0
     assert acme("status", run_id, "--json").data["status"] == "completed"
+
+    later = datetime.now(UTC) + timedelta(days=91)  # noqa: TID251 - from the machine's clock, which the commands read
+    monkeypatch.setattr(SystemClock, "now", lambda _: later)
+    assert "would remove 1 run," in acme("vacuum", "--dry-run").out
+    assert acme("status", run_id).code == 0, "a dry run removes nothing"
+    assert acme("vacuum", "--json").data["runs"] == 1
+    assert acme("status", run_id).code == 2

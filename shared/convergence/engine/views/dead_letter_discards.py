@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
+from convergence.domain.wording import counted
 from convergence.engine.dead_letters.discards import Discarded, DiscardsPlan
-from convergence.engine.views.dead_letter_replays import many, of_orgs
+from convergence.engine.views.dead_letter_replays import of_orgs
 from convergence.engine.views.dead_letters import CauseView, causes_view
 
 
@@ -32,7 +33,7 @@ class DiscardedView(TypedDict):
 
 def discards_plan_view(found: DiscardsPlan) -> DiscardsPlanView:
     """Return what would be discarded, with a sentence for people."""
-    of = [many(count, noun) for count, noun in ((found.runs, "run"), (found.messages, "message")) if count]
+    of = [counted(count, noun) for count, noun in ((found.runs, "run"), (found.messages, "message")) if count]
     belongs = f" ({', '.join(of)})" if of else ""
     more = "" if found.complete else ", and more"
     return {
@@ -42,7 +43,7 @@ def discards_plan_view(found: DiscardsPlan) -> DiscardsPlanView:
         "orgs": found.orgs,
         "causes": causes_view(found.causes),
         "complete": found.complete,
-        "text": f"{many(found.dead_letters, 'dead letter')}{of_orgs(found.orgs)}{belongs}{more}",
+        "text": f"{counted(found.dead_letters, 'dead letter')}{of_orgs(found.orgs)}{belongs}{more}",
     }
 
 

@@ -6,6 +6,7 @@ from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 on
 
 from convergence.domain.dead_letter_replay import DeadLetterReplay
 from convergence.domain.times import to_text
+from convergence.domain.wording import counted
 from convergence.engine.dead_letters.plan_replays import ReplaysPlan
 from convergence.engine.views.dead_letters import CauseView, causes_view
 
@@ -54,7 +55,7 @@ class ReplayView(TypedDict):
 def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
     """Return what would be replayed, with a sentence for people."""
     of = of_orgs(found.orgs)
-    counted = ", ".join((f"{many(found.runs, 'run')}{of}", many(found.steps, "step"), many(found.slices, "slice")))
+    redone = f"{counted(found.runs, 'run')}{of}, {counted(found.steps, 'step')}, {counted(found.slices, 'slice')}"
     rows = "" if found.rows is None else f", about {found.rows:,} rows"
     more = "" if found.complete else ", and more"
     return {
@@ -65,7 +66,7 @@ def plan_view(found: ReplaysPlan) -> ReplaysPlanView:
         "rows": found.rows,
         "causes": causes_view(found.causes),
         "complete": found.complete,
-        "text": f"{counted}{rows}{more}",
+        "text": f"{redone}{rows}{more}",
     }
 
 
@@ -96,8 +97,3 @@ def replay_view(replay: DeadLetterReplay) -> ReplayView:
 def of_orgs(count: int) -> str:
     """Say of how many orgs something is, unless it is of one."""
     return f" of {count:,} orgs" if count > 1 else ""
-
-
-def many(count: int, noun: str) -> str:
-    """Return a number of something."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

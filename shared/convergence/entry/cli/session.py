@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Final, Literal, TypeVar
 
 from convergence.config.settings.environments import SHORT
+from convergence.domain.wording import counted
 from convergence.engine.services import Services
 from convergence.entry.cli.installation import Installation, Place, Watch, Writer
 from convergence.entry.cli.log_file import stop, write_to
@@ -182,7 +183,8 @@ class Session:
         except Exception:  # noqa: BLE001 - a reminder must not stop the command, which reports the problem itself
             return
         if count:
-            self.out.note(f"{runs(count)}; finish {'it' if count == 1 else 'them'} with: {self.command('resume')}")
+            unfinished, them = counted(count, "unfinished run"), "it" if count == 1 else "them"
+            self.out.note(f"{unfinished}; finish {them} with: {self.command('resume')}")
 
     def count_unfinished(self) -> int:
         """Count the runs that have steps left to do, up to a thousand."""
@@ -190,11 +192,6 @@ class Session:
 
         with self.reading() as services:
             return asyncio.run(count_unfinished(services, _COUNTED_MAX))
-
-
-def runs(count: int) -> str:
-    """Return `1 unfinished run` and so on."""
-    return f"{count} unfinished run{'s' * (count != 1)}"
 
 
 async def known_org(services: Services, slug: str) -> Org:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from convergence.config.parameters.dates import parse_date
-from convergence.domain.backfill import CONCURRENCY_MAX, Mode, Step
+from convergence.domain.backfill import CONCURRENCY_MAX, Backfill, Mode, Step
 from convergence.engine.backfills.create import BackfillRequest, create_backfill, plan_backfill
 from convergence.engine.backfills.feed import feed, require_backfill
 from convergence.engine.backfills.views import BackfillView, PlanOfBackfill, backfill_view, plan_of_backfill
@@ -21,6 +21,7 @@ from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
 from convergence.engine.views.models import RunSummary
 from convergence.engine.views.runs import summary
+from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import failure, plain_terminal
 from convergence.entry.cli.parameters import force_option, read_pairs
@@ -76,7 +77,7 @@ def command(session: Session, /, org: str, pipeline: str, dry_run: bool, **given
         body = {names.get(name, name): value for name, value in given.items()}
         path = f"/pipelines/backfill/{quoted(org)}/{pipeline}"
         answer = server.ask("POST", path, json=body, params={"dry_run": str(dry_run).lower()})
-        return _show_plan(session, answer) if dry_run else _show(session, answer)
+        return _show_plan(session, answer) if dry_run else show(session, answer)
     return session.go(_local(session, org, pipeline, given, dry_run=dry_run))
 
 
@@ -86,25 +87,30 @@ async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any
             plan = await plan_backfill(services, await _request(services, org, pipeline, {**given, "force": True}))
             return _show_plan(session, plan_of_backfill(plan))
     async with session.writing(f"backfill {org}") as writer:
-        services = writer.services
-        backfill = await create_backfill(services, await _request(services, org, pipeline, given))
-        await writer.worker.start()
-        seen: dict[str, None] = dict.fromkeys(backfill.window)
-        hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
-        with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
-            bar = progress.add_task(backfill.pipeline, total=len(backfill.states))
-            while True:
-                now = await feed(services, backfill.backfill_id) or backfill
-                seen |= dict.fromkeys(now.window)
-                counts = now.counts()
-                progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
-                if now.over or not now.window:
-                    break
-                await admit_due(services)
-                await writer.worker.wait(org, next(iter(now.window)))
-        final = (await require_backfill(services, org, backfill.backfill_id)).backfill
-        failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
-        return _show(session, backfill_view(final), failed)
+        made = await create_backfill(writer.services, await _request(writer.services, org, pipeline, given))
+        return await to_its_end(session, writer, made)
+
+
+async def to_its_end(session: Session, writer: Writer, backfill: Backfill) -> int:
+    """Run here what is left of a backfill, as no server does it; show how it ended and return the exit code."""
+    services, org = writer.services, backfill.org
+    await writer.worker.start()
+    seen: dict[str, None] = dict.fromkeys(backfill.window)
+    hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
+    with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
+        bar = progress.add_task(backfill.pipeline, total=len(backfill.states))
+        while True:
+            now = await feed(services, backfill.backfill_id) or backfill
+            seen |= dict.fromkeys(now.window)
+            counts = now.counts()
+            progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
+            if now.over or not now.window:
+                break
+            await admit_due(services)
+            await writer.worker.wait(org, next(iter(now.window)))
+    final = (await require_backfill(services, org, backfill.backfill_id)).backfill
+    failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
+    return show(session, backfill_view(final), failed)
 
 
 async def _request(services: Services, org: str, pipeline: str, given: dict[str, Any]) -> BackfillRequest:
@@ -150,7 +156,7 @@ def _show_plan(session: Session, plan: PlanOfBackfill) -> int:
     return 0
 
 
-def _show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()) -> int:
+def show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()) -> int:
     """Print how it ended; `failed` are its runs that failed, as far as this process has seen them."""
     if session.out.json:
         session.out.data({**view, "failed": failed} if failed else view)

@@ -8,9 +8,10 @@ from collections.abc import Awaitable, Callable
 import click
 
 from convergence.domain.backfill import Backfill
-from convergence.engine.backfills.feed import backfills_of, cancel_backfill, pause, resume
+from convergence.engine.backfills import feed
 from convergence.engine.backfills.views import BackfillView, backfill_view
 from convergence.engine.services import Services
+from convergence.entry.cli.commands.backfill import show, to_its_end
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import quoted
 from convergence.entry.cli.session import Session, known_org
@@ -37,7 +38,7 @@ def list_(session: Session, org: str) -> int:
     async def work() -> list[BackfillView]:
         with session.reading() as services:
             await known_org(services, org)
-            return [backfill_view(each) for each in await backfills_of(services, org)]
+            return [backfill_view(each) for each in await feed.backfills_of(services, org)]
 
     server = session.server()
     views = asyncio.run(work()) if server is None else server.get(f"/pipelines/backfills/{quoted(org)}")["backfills"]
@@ -74,9 +75,30 @@ def _change(word: str, act: Act, text: str) -> None:
     command.command(word, cls=Command)(click.argument("org")(decorated))
 
 
-_change("pause", pause, "Start no further run of BACKFILL; those under way go on.")
-_change("resume", resume, "Go on with a paused or stopped BACKFILL.")
-_change("cancel", cancel_backfill, "End BACKFILL and cancel its runs.")
+_change("pause", feed.pause, "Start no further run of BACKFILL; those under way go on.")
+_change("cancel", feed.cancel_backfill, "End BACKFILL and cancel its runs.")
+
+
+@command.command("resume", cls=Command)
+@click.argument("org")
+@click.argument("backfill_id", metavar="BACKFILL")
+@click.pass_obj
+def resume(session: Session, org: str, backfill_id: str) -> int:
+    """Go on with a paused or stopped BACKFILL.
+
+    \b
+    Example:
+      convergence backfills resume acme bf_0f3a5c7e9b1d24680f3a
+    """
+    server = session.server(writes=True)
+    if server is not None:
+        return show(session, server.ask("POST", f"/pipelines/backfills/{quoted(org)}/{quoted(backfill_id)}/resume"))
+
+    async def work() -> int:
+        async with session.writing(f"backfills resume {org}") as writer:
+            return await to_its_end(session, writer, await feed.resume(writer.services, org, backfill_id))
+
+    return session.go(work())
 
 
 def _row(view: BackfillView) -> tuple[str, ...]:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import click
 
 from convergence.domain.run import Run
+from convergence.domain.wording import counted
 from convergence.engine.services import Services
 from convergence.entry.cli.follow import display, follow, report_end
 from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.sandbox import UNFINISHED
 from convergence.entry.cli.server import not_there
-from convergence.entry.cli.session import Session, runs
+from convergence.entry.cli.session import Session
 from convergence.ports.documents import Order
 
 
@@ -39,7 +40,7 @@ async def _resume(session: Session) -> int:
         if not left:
             return _nothing(session)
         if not session.out.json:
-            session.out.note(f"{runs(len(left))} to finish")
+            session.out.note(f"{counted(len(left), 'unfinished run')} to finish")
         await writer.worker.start()
         ended = await follow(writer, left, display(session.out, rows))
         return await report_end(session.out, writer.services, ended, session.command, several=True)

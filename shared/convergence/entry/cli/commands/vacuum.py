@@ -8,6 +8,7 @@ from pathlib import Path
 
 import click
 
+from convergence.domain.wording import counted
 from convergence.engine.retention.rows import remove_rows
 from convergence.engine.retention.sweep import sweep
 from convergence.engine.retention.vacuum import Survey, let_older_expire, survey
@@ -35,10 +36,15 @@ def command(session: Session, dry_run: bool) -> int:
         session.out.data({"dry_run": dry_run, **asdict(found), "documents": after, "state_bytes": size})
         return 0
     would = "would remove" if dry_run else "removed"
-    runs = f"{found.runs + found.older_runs:,} runs"
-    more = f"{found.requests:,} requests, {found.webhook_deliveries:,} deliveries to webhooks"
-    rows = "" if found.rows is None else f", {found.rows:,} rows of the log and of what was set aside"
-    session.out.line(f"{would} {runs}, {found.dead_letters:,} dead letters, {more}{rows}")
+    records = {
+        "run": found.runs + found.older_runs,
+        "dead letter": found.dead_letters,
+        "request": found.requests,
+    }
+    counts = ", ".join(counted(count, noun) for noun, count in records.items())
+    deliveries = counted(found.webhook_deliveries, "delivery to webhooks", "deliveries to webhooks")
+    rows = "" if found.rows is None else f", {counted(found.rows, 'row')} of the log and of what was set aside"
+    session.out.line(f"{would} {counts}, {deliveries}{rows}")
     if found.rows is None:
         session.out.note("rows of the warehouse are not counted: another process has it open")
     session.out.line(f"the state has {size / 2**20:,.1f} MiB")

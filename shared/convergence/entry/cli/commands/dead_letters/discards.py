@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.wording import counted
 from convergence.engine.dead_letters.discards import discard_all, plan_discards
 from convergence.engine.views.dead_letter_discards import DiscardsPlanView, discards_plan_view
 from convergence.entry.cli.commands.dead_letters.group import (
@@ -81,5 +82,5 @@ def _show(session: Session, discarded: int) -> int:
     if session.out.json:
         session.out.data({"discarded": discarded})
     else:
-        session.out.line(f"discarded {discarded:,} dead letters" if discarded != 1 else "discarded 1 dead letter")
+        session.out.line(f"discarded {counted(discarded, 'dead letter')}")
     return 0

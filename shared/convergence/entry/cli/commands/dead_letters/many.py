@@ -25,6 +25,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     show_causes,
     wanted_of,
 )
+from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option, read_pairs
 from convergence.entry.cli.server import quoted
@@ -109,8 +110,25 @@ def _change(word: str, act: Act, text: str) -> None:
 
 
 _change("pause", replays.pause, "Start no further replay of REPLAY; those under way go on.")
-_change("resume", replays.resume, "Go on with a paused or stopped REPLAY.")
 _change("cancel", replays.cancel_replay, "End REPLAY; replays under way go on.")
+
+
+@command.command("resume", cls=Command)
+@click.argument("org")
+@click.argument("replay_id", metavar="REPLAY")
+@click.pass_obj
+def resume(session: Session, org: str, replay_id: str) -> int:
+    """Go on with a paused or stopped REPLAY: one run first, then the rest.
+
+    \b
+    Example:
+      convergence dead-letters resume acme dlr_0f3a5c7e9b1d24680f3a
+    """
+    server = session.server(writes=True)
+    if server is not None:
+        path = f"/dead-letters/{quoted(org)}/replays/{quoted(replay_id)}/resume"
+        return _show(session, server.ask("POST", path, root=is_every(org)))
+    return session.go(_resume(session, org, replay_id))
 
 
 async def _request(services: Services, org: str, given: Mapping[str, Any]) -> replays.ReplaysRequest:
@@ -134,19 +152,28 @@ async def _dry(session: Session, org: str, given: Mapping[str, Any]) -> int:
 
 async def _local(session: Session, org: str, given: Mapping[str, Any]) -> int:
     async with session.writing(f"dead-letters replay-all {org}") as writer:
-        services = writer.services
-        made = await replays.create(services, await _request(services, org, given))
-        await writer.worker.start()
-        now = made
-        while True:
-            now = await feed_replays(services, made.replay_id) or now
-            if now.over:
-                return _show(session, replay_view(now))
-            await admit_due(services)
-            for pending in now.window.values():
-                await writer.worker.wait(pending.org, pending.run_id, timeout_s=60)
-            if not now.window:
-                await services.clock.sleep(1)  # the rate allows the next one soon
+        made = await replays.create(writer.services, await _request(writer.services, org, given))
+        return await _to_its_end(session, writer, made)
+
+
+async def _resume(session: Session, org: str, replay_id: str) -> int:
+    async with session.writing(f"dead-letters resume {org}") as writer:
+        return await _to_its_end(session, writer, await replays.resume(writer.services, reach_of(org), replay_id))
+
+
+async def _to_its_end(session: Session, writer: Writer, now: DeadLetterReplay) -> int:
+    """Replay here what is left, as no server does it; show how it ended and return the exit code."""
+    services = writer.services
+    await writer.worker.start()
+    while True:
+        now = await feed_replays(services, now.replay_id) or now
+        if now.over:
+            return _show(session, replay_view(now))
+        await admit_due(services)
+        for pending in now.window.values():
+            await writer.worker.wait(pending.org, pending.run_id, timeout_s=60)
+        if not now.window:
+            await services.clock.sleep(1)  # the rate allows the next one soon
 
 
 def _show_plan(session: Session, found: ReplaysPlanView) -> int:

@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.wording import counted
 from convergence.engine.dead_letters import act
 from convergence.engine.services import Services
 from convergence.engine.views import dead_letters as views
@@ -154,7 +155,7 @@ def _show_causes(session: Session, org: str, found: Summary) -> None:
         session.out.line(f"{_whose(org)} no such dead letters.")
         return
     show_causes(session, found["causes"])
-    session.out.line(f"{found['total']:,} dead letters" + ("" if found["complete"] else ", the latest ones only"))
+    session.out.line(counted(found["total"], "dead letter") + ("" if found["complete"] else ", the latest ones only"))
 
 
 def _show_page(session: Session, org: str, page: DeadLetters, limit: int) -> None:
