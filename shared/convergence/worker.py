@@ -12,7 +12,7 @@ from typing import Final
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus
 from convergence.engine.absence import note_alive
-from convergence.engine.reconcile import count_unsettled, next_check, reconcile, reconcile_each, reconcile_run
+from convergence.engine.reconcile import count_unclosed, next_check, reconcile, reconcile_each, reconcile_run
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.schedules.sync import sync_all
 from convergence.engine.services import Services
@@ -88,7 +88,7 @@ class LocalWorker:
         It does not wait for them: with many left, new runs come between.
         """
         await note_alive(self.services, started=True)
-        left = await count_unsettled(self.services)
+        left = await count_unclosed(self.services)
         if self._sweep is not None and not left:
             self._sweep()
         self.reconciling = asyncio.create_task(self._reconcile())

@@ -38,7 +38,7 @@ def measure(runs: int = 20_000, per_second: int = 500) -> dict[str, Any]:
         before = _rss_mib(server.pid)
         latencies, statuses, seconds = asyncio.run(_paced(url, posts, runs, per_second))
         after = _rss_mib(server.pid)
-        completed = _settled(client, runs + 1_000)
+        completed = _completed_runs(client, runs + 1_000)
         org, key = keys[0]
         run_id = client.get(f"/pipelines/history/{org}", params={"limit": 1}).json()["runs"][0]["run_id"]
         gets = [_request("GET", f"/api/v1/pipelines/status/{org}/{run_id}", key)]
@@ -120,7 +120,7 @@ async def _paced(
     return latencies, statuses, time.perf_counter() - began
 
 
-def _settled(client: httpx.Client, runs: int) -> int:
+def _completed_runs(client: httpx.Client, runs: int) -> int:
     """Return how many runs completed, once no more are active."""
     deadline = time.monotonic() + 120
     while True:

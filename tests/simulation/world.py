@@ -319,7 +319,7 @@ class World:
             self.loop.call_later(self._burst_from_s, self._kill_any)
         for client in self.clients:
             self.spawn(client.run_scenario())
-        while not await self._settled():
+        while not await self._at_rest():
             if self.loop.now_s > HOSTILE_S:
                 self.odds, self.hostile = CALM, False
             self._check_deadlines()
@@ -342,7 +342,7 @@ class World:
         if self.errors:
             raise Violation(f"a task of the engine raised {self.errors[0]!r}")
 
-    async def _settled(self) -> bool:
+    async def _at_rest(self) -> bool:
         page = await self.documents.query("runs", order=[Order("check_at")], limit=1)
         closed = not page.documents or not self._reconciles  # only the reconciler closes a run that ended
         return closed and all(client.content for client in self.clients)
@@ -358,14 +358,14 @@ class World:
 
     def _check_deadlines(self) -> None:
         """In calm hours no run goes on after its deadline."""
-        if self.loop.now_s < HOSTILE_S + OVERDUE_S or not any(self._is_settled(each) for each in self.processes):
+        if self.loop.now_s < HOSTILE_S + OVERDUE_S or not any(self._is_at_rest(each) for each in self.processes):
             return
         late = to_text(self.clock.now() - timedelta(seconds=OVERDUE_S / 2))
         for run in self._open_runs():
             if run["status"] not in RUN_TERMINAL and run["deadline_at"] < late:
                 raise Violation(f"{run['run_id']} goes on after its deadline {run['deadline_at']}")
 
-    def _is_settled(self, process: Process) -> bool:
+    def _is_at_rest(self, process: Process) -> bool:
         return self.loop.now_s - max(process.born_s, process.frozen_until_s) > OVERDUE_S
 
     # Invariants that are watched all the time

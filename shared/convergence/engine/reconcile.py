@@ -84,7 +84,7 @@ async def reconcile_each(services: Services, run_ids: Iterable[str]) -> None:
         await _guarded(services, run_id, None)
 
 
-async def count_unsettled(services: Services) -> int:
+async def count_unclosed(services: Services) -> int:
     """Return for how many runs something is left to do."""
     return await services.documents.count("runs", where=[Where("check_at", ">", "")])
 

@@ -84,11 +84,11 @@ class WebhookWorld(World):
                 with contextlib.suppress(ConvergenceError):
                     await send.hint_due(process.services)
 
-    async def _settled(self) -> bool:
+    async def _at_rest(self) -> bool:
         pending = await self.documents.count(
             "webhook_deliveries", where=[Where("next_attempt_at", "<=", to_text(self.clock.now().replace(year=2100)))]
         )
-        return not pending and await super()._settled()
+        return not pending and await super()._at_rest()
 
     async def _scenario(self) -> None:
         await super()._scenario()

@@ -17,7 +17,7 @@ from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.domain.webhook_delivery import DeliveryStatus
 from convergence.engine.dead_letters.find import Filter
-from convergence.engine.reconcile import count_unsettled, next_check, reconcile
+from convergence.engine.reconcile import count_unclosed, next_check, reconcile
 from convergence.engine.services import INDEXES, Services
 from convergence.engine.store import read_run
 from convergence.engine.views import runs as views
@@ -108,7 +108,7 @@ async def everything(services: Services) -> None:
     await next_check(services)
     await reconcile(services)
     await reconcile(services, everything=True)
-    await count_unsettled(services)
+    await count_unclosed(services)
     await unfinished(services)
     await find_run(services, None)
     await quota_view(services, await services.orgs.get("acme"))

@@ -28,7 +28,7 @@ from convergence.engine.queue.admission import admission_pass
 from convergence.engine.queue.enqueue import enqueue, release_held
 from convergence.engine.queue.reservation import CapReached, check_turn
 from convergence.engine.queue.wake import wake_blocked, wake_due
-from convergence.engine.reconcile import count_unfinished, count_unsettled, next_check, reconcile
+from convergence.engine.reconcile import count_unclosed, count_unfinished, next_check, reconcile
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.retention.vacuum import let_older_expire, survey
 from convergence.engine.schedules import edit
@@ -241,7 +241,7 @@ def test_what_is_due_unfinished_or_used_up_is_answered(engine: FirestoreEngine) 
         assert await next_check(services) is not None
         assert await oldest_due(services) is None
         assert [found.run_id for found in await unfinished(services)] == [run.run_id]
-        assert await count_unsettled(services) == 1
+        assert await count_unclosed(services) == 1
         assert await count_unfinished(services, 10) == 1
         assert await reconcile(services) == 0
         assert await reconcile(services, everything=True) == 1

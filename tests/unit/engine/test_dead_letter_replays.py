@@ -55,7 +55,7 @@ async def outage(engine: Engine, count: int, org: str = "acme") -> list[Run]:
     return runs
 
 
-async def settle(engine: Engine, replay: DeadLetterReplay, *, rounds: int = 40) -> DeadLetterReplay:
+async def to_its_end(engine: Engine, replay: DeadLetterReplay, *, rounds: int = 40) -> DeadLetterReplay:
     """Tick until it is over."""
     for _ in range(rounds):
         await engine.clock.sleep(16)
@@ -113,7 +113,7 @@ def test_one_goes_ahead_and_the_rest_follows_at_the_rate(engine: Engine, source:
         await engine.clock.sleep(60)
         await feed_replays_due(engine.services)
         assert sum([await epoch(engine, run) for run in runs]) <= 1 + 4
-        done = await settle(engine, made)
+        done = await to_its_end(engine, made)
         assert (done.status, done.completed, done.failed, done.total) == (ReplayStatus.DONE, 8, 0, 8)
         assert [await epoch(engine, run) for run in runs] == [1] * 8
         page = await find(engine.services, Filter(org="acme"))
@@ -127,14 +127,14 @@ def test_when_the_first_one_fails_again_no_other_is_touched_and_it_can_go_on(eng
     async def scenario() -> None:
         runs = await outage(engine, 3)
         made = await replays.create(engine.services, request())
-        stopped = await settle(engine, made)
+        stopped = await to_its_end(engine, made)
         assert stopped.status is ReplayStatus.STOPPED
         assert "the first one did not complete" in stopped.reason
         assert "the source is away" in stopped.reason
         assert sorted([await epoch(engine, run) for run in runs]) == [0, 0, 1]
         source.away = False
         await replays.resume(engine.services, "acme", made.replay_id)
-        done = await settle(engine, made)
+        done = await to_its_end(engine, made)
         assert (done.status, done.completed, done.failed) == (ReplayStatus.DONE, 2, 1)
 
     engine.run_scenario(scenario)
@@ -144,7 +144,7 @@ def test_it_stops_after_as_many_failures_as_may_be(engine: Engine, source: Sourc
     async def scenario() -> None:
         runs = await outage(engine, 6)
         source.away, source.broken = False, {run.run_id for run in runs[:5]}  # the latest one goes ahead and completes
-        stopped = await settle(engine, await replays.create(engine.services, request(per_minute=1, failures_max=2)))
+        stopped = await to_its_end(engine, await replays.create(engine.services, request(per_minute=1, failures_max=2)))
         assert (stopped.status, stopped.completed, stopped.failed) == (ReplayStatus.STOPPED, 1, 2)
         assert "2 did not complete (failures_max 2)" in stopped.reason
 
@@ -170,7 +170,7 @@ def test_a_crash_between_the_two_commits_of_a_round_repeats_and_loses_nothing(en
         taken = (await replays.require_replay(engine.services, "acme", made.replay_id)).replay
         assert len(taken.window) == 1
         assert [await epoch(engine, run) for run in runs] == [0, 0, 0]
-        done = await settle(engine, made)
+        done = await to_its_end(engine, made)
         assert (done.status, done.completed) == (ReplayStatus.DONE, 3)
         assert [await epoch(engine, run) for run in runs] == [1, 1, 1]
 
@@ -184,7 +184,7 @@ def test_a_full_org_waits_and_holds_up_no_other(engine: Engine, source: Source) 
         await outage(engine, 2, "small")
         source.away = False
         made = await replays.create(engine.services, request(org=None))
-        done = await settle(engine, made)
+        done = await to_its_end(engine, made)
         assert (done.status, done.completed, done.refused) == (ReplayStatus.DONE, 4, 0)
         counted = await count_causes(engine.services, Filter(state=DeadLetterState.COMPLETED))
         assert counted.total == 4

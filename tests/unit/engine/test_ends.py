@@ -12,7 +12,7 @@ from convergence.engine.finish_run import fail_run, finish_run
 from convergence.engine.messages import StepReady
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.queue.enqueue import enqueue
-from convergence.engine.reconcile import count_unfinished, count_unsettled, reconcile
+from convergence.engine.reconcile import count_unclosed, count_unfinished, reconcile
 from convergence.engine.replay import replay
 from convergence.engine.step.run_step import run_step
 from convergence.engine.store import read_run, require_run
@@ -203,6 +203,6 @@ def test_only_runs_with_steps_left_count_as_unfinished(engine: Engine) -> None:
         await engine.start()
         await engine.start()
         unfinished = await count_unfinished(engine.services, 10)
-        return unfinished, await count_unfinished(engine.services, 1), await count_unsettled(engine.services)
+        return unfinished, await count_unfinished(engine.services, 1), await count_unclosed(engine.services)
 
     assert engine.run_scenario(scenario) == (2, 1, 3)

@@ -140,27 +140,27 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
     backfill, now = stored.backfill, services.clock.now()
     if backfill.status is BackfillStatus.CANCELLED:
         await _cancel_window(services, backfill)
-    settled = await _without_ended(services, backfill)
-    failed, token = settled.counts()["failed"], services.ids.new("t")
-    status, reason, indexes = settled.status, settled.reason, list[int]()
-    if status is BackfillStatus.RUNNING and failed >= settled.failures_max:
-        status, reason = BackfillStatus.STOPPED, f"{failed} of its runs failed (failures_max {settled.failures_max})"
+    current = await _without_ended(services, backfill)
+    failed, token = current.counts()["failed"], services.ids.new("t")
+    status, reason, indexes = current.status, current.reason, list[int]()
+    if status is BackfillStatus.RUNNING and failed >= current.failures_max:
+        status, reason = BackfillStatus.STOPPED, f"{failed} of its runs failed (failures_max {current.failures_max})"
     elif status is BackfillStatus.RUNNING:
-        indexes = settled.next_slices(settled.concurrency - len(settled.window))
-        if not indexes and not settled.window:
+        indexes = current.next_slices(current.concurrency - len(current.window))
+        if not indexes and not current.window:
             status = BackfillStatus.DONE
     try:
-        runs = [_run(services, settled, index, token) for index in indexes]
+        runs = [_run(services, current, index, token) for index in indexes]
     except (NotFound, ConfigErrors) as error:  # its pipeline is gone or wrong
         runs, indexes, status, reason = [], [], BackfillStatus.STOPPED, str(error)[:1000]
-    waits = bool(settled.window or runs) or status is BackfillStatus.RUNNING
+    waits = bool(current.window or runs) or status is BackfillStatus.RUNNING
     paused = status is BackfillStatus.PAUSED
     after = changed(
-        settled,
+        current,
         status=status,
         reason=reason,
-        states=settled.with_states(dict.fromkeys(indexes, SliceState.RUNNING)),
-        window={**settled.window, **{run.run_id: index for run, index in zip(runs, indexes, strict=True)}},
+        states=current.with_states(dict.fromkeys(indexes, SliceState.RUNNING)),
+        window={**current.window, **{run.run_id: index for run, index in zip(runs, indexes, strict=True)}},
         next_check_at=now + timedelta(seconds=_LOOK_AGAIN_S) if waits else None,
         expire_at=None if waits or paused else await expiry(services, "requests", backfill.org, now),
         updated_at=now,

@@ -43,7 +43,7 @@ _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
 
 
-class _Settled(NamedTuple):
+class _Counted(NamedTuple):
     replay: DeadLetterReplay
     problem: str  # of the last replay that failed or was refused since the last round
 
@@ -76,8 +76,8 @@ async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay |
 
 
 async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
-    settled = await _settle(services, stored.replay)
-    after = await _take(services, _judged(settled))
+    counted = await _count_ended(services, stored.replay)
+    after = await _take(services, _judged(counted))
     looks = after.status is ReplayStatus.RUNNING or bool(after.window)
     now = services.clock.now()
     after = changed(
@@ -93,7 +93,7 @@ async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     return await _start(services, StoredReplay(after, version))
 
 
-async def _settle(services: Services, replay: DeadLetterReplay) -> _Settled:
+async def _count_ended(services: Services, replay: DeadLetterReplay) -> _Counted:
     """Take what has ended out of the window."""
     names = list(replay.window)
     documents = await services.documents.get_many([f"runs/{replay.window[name].run_id}" for name in names])
@@ -110,12 +110,12 @@ async def _settle(services: Services, replay: DeadLetterReplay) -> _Settled:
             else:
                 failed += 1
                 problem = f"run {run.run_id} is {run.status}: {(run.error or {}).get('message', '')}"[:_REASON_MAX]
-    settled = changed(replay, window=window, completed=completed, failed=failed, refused=refused)
-    return _Settled(changed(settled, first_passed=replay.first_passed or completed > replay.completed), problem)
+    counted = changed(replay, window=window, completed=completed, failed=failed, refused=refused)
+    return _Counted(changed(counted, first_passed=replay.first_passed or completed > replay.completed), problem)
 
 
-def _judged(settled: _Settled) -> DeadLetterReplay:
-    replay, problem = settled
+def _judged(counted: _Counted) -> DeadLetterReplay:
+    replay, problem = counted
     if replay.status is not ReplayStatus.RUNNING:
         return replay
     bad = replay.failed + replay.refused
@@ -172,7 +172,7 @@ async def _start(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     if not refused_now:
         return replay
     after = changed(replay, window=window, refused=replay.refused + refused_now, token=services.ids.new("t"))
-    after = _judged(_Settled(after, problem))
+    after = _judged(_Counted(after, problem))
     if after.status is not ReplayStatus.RUNNING and not window:
         expire_at = await expiry(services, "requests", after.org, services.clock.now())
         after = changed(after, next_check_at=None, expire_at=expire_at)

@@ -146,7 +146,7 @@ def test_a_page_does_not_wait_for_many_new_charges_and_says_how_old_its_figures_
             assert "New charges are being added up" in first
             assert "No charge in these days" not in first
         gate.set()
-        await api.app.state.summaries.settle("acme")
+        await api.app.state.summaries.idle("acme")
         second = await browser.get(page)
         assert "<dd>6.00" in second
         assert "being added up" not in second
@@ -163,7 +163,7 @@ def test_a_page_does_not_wait_for_many_new_charges_and_says_how_old_its_figures_
         gate.set()
         file = await browser.get(f"/ui/acme/costs.csv?{RANGE}")  # waits for all charges
         assert sorted(line.split(",")[6] for line in file.splitlines()[1:]) == ["100", "200", "300"]
-        await api.app.state.summaries.settle("acme")
+        await api.app.state.summaries.idle("acme")
         after = await browser.get(page)
         assert "<dd>600.00" in after
         assert "being added up" not in after

@@ -7,7 +7,7 @@ from sqlglot import exp
 from convergence.adapters.googlesql.types import Catalog
 
 
-def settle_renames(tree: exp.Expr, catalog: Catalog) -> None:
+def apply_renames(tree: exp.Expr, catalog: Catalog) -> None:
     """Leave out renames of columns that are not there; the clauses of an ALTER are taken in their order."""
     if not isinstance(tree, exp.Alter):
         return

@@ -23,7 +23,7 @@ from convergence.adapters.local.duckdb_sql.context import StatementContext
 from convergence.adapters.local.duckdb_sql.dialect import to_duckdb
 from convergence.adapters.local.duckdb_sql.infer import infer_types
 from convergence.adapters.local.duckdb_sql.placeholders import Placeholders
-from convergence.adapters.local.duckdb_sql.renames import settle_renames
+from convergence.adapters.local.duckdb_sql.renames import apply_renames
 from convergence.adapters.local.duckdb_sql.rules.base import kind_of
 from convergence.adapters.local.duckdb_sql.rules.casts import as_text
 from convergence.adapters.local.duckdb_sql.rules.structs import branches_of
@@ -94,7 +94,7 @@ def translate(parsed: Parsed, context: StatementContext, catalog: Catalog) -> Tr
     """
     tree = parsed.tree.copy()
     _name_columns(tree)
-    settle_renames(tree, catalog)
+    apply_renames(tree, catalog)
     expand_wildcards(tree, catalog)
     used = Placeholders(context).replace_in(tree, catalog)
     resolve_aliases(tree, catalog)

@@ -82,7 +82,7 @@ class Summaries:
             self._begin(services, org, late)  # the last: what this page reads does not wait for it
             return found
 
-    async def settle(self, org: str) -> None:
+    async def idle(self, org: str) -> None:
         """Return when nothing is being added up for an org."""
         if org in self._beside:
             await asyncio.wait([self._beside[org]])
