@@ -3,39 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime
 from decimal import Decimal
-from pathlib import Path
 from typing import Any, Final
 
 from convergence.config.files.reports import load_reports
 from convergence.config.files.table_schema import load_table_schema
 from convergence.ports.warehouse import Statement, Warehouse
+from tests.contract.warehouse.charges import CONFIGS, FOCUS, NOVEMBER, UNIFIED, charge
 from tests.contract.warehouse.world import READ, WRITE, Body, a_lineage, load
 
-CONFIGS: Final = Path(__file__).parents[3] / "configs"
-FOCUS: Final = load_table_schema(CONFIGS / "focus/schemas/cost_data_standard_1_3.json")
 TRACKING: Final = load_table_schema(CONFIGS / "system/schemas/org_cost_tracking.json")
-OCTOBER, NOVEMBER = date(2026, 10, 1), date(2026, 11, 1)
-
-
-def charge(day: date, cost: str, **changes: Any) -> dict[str, Any]:
-    """A charge of one day and model, complete as far as the table demands."""
-    start = datetime(day.year, day.month, day.day, tzinfo=UTC)
-    month = start.replace(day=1)
-    values: dict[str, Any] = {
-        "BilledCost": Decimal(cost), "EffectiveCost": Decimal(cost), "ListCost": Decimal(cost),
-        "ContractedCost": Decimal(cost), "BillingAccountId": "a1", "BillingCurrency": "USD",
-        "BillingPeriodStart": month, "BillingPeriodEnd": (month + timedelta(days=32)).replace(day=1),
-        "ChargePeriodStart": start, "ChargePeriodEnd": start + timedelta(days=1), "ChargeCategory": "Usage",
-        "ChargeFrequency": "Usage-Based", "InvoiceIssuerName": "OpenAI", "ProviderName": "OpenAI",
-        "PublisherName": "OpenAI", "ServiceCategory": "AI and Machine Learning", "ServiceName": "OpenAI API",
-        "ServiceProviderName": "OpenAI", "x_Model": "gpt-5", "x_ChargeKind": "input", "PricingQuantity": Decimal(2),
-        "PricingUnit": "1M Tokens", "Tags": "{}",
-    }  # fmt: skip
-    return values | changes
-
-
+OCTOBER: Final = date(2026, 10, 1)
 CHARGES: Final = [
     charge(date(2026, 10, 31), "3.10"),
     charge(date(2026, 10, 31), "5", ServiceName="Batch"),  # not charged any more in November
@@ -79,7 +58,7 @@ async def answers(warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
 
 def test_reports_have_the_same_figures_everywhere(run: Callable[[Body], None]) -> None:
     async def body(warehouse: Warehouse) -> None:
-        for table in (FOCUS, TRACKING):
+        for table in (FOCUS, TRACKING, UNIFIED):
             await warehouse.ensure_table("acme_prod", table)
         assert set(map(len, (await answers(warehouse)).values())) == {0}, "nothing charged, nothing shown"
         await load(warehouse, FOCUS, CHARGES)
@@ -98,7 +77,7 @@ def ratio(value: Any) -> Decimal:
 
 def _figures(found: dict[str, list[dict[str, Any]]]) -> None:
     total = sum((row["BilledCost"] for row in CHARGES), Decimal(0))
-    for name in ("by_service", "by_model", "by_team", "by_account", "by_user", "untagged"):
+    for name in ("allocation", "by_service", "by_model", "by_team", "by_account", "by_user", "untagged"):
         assert sum(row["billed"] for row in found[name]) == total, name
     assert {row["team"]: row["billed"] for row in found["by_team"] if row["currency"] == "USD"}["/a"] == 10
     (euro,) = [row for row in found["by_service"] if row["currency"] == "EUR"]

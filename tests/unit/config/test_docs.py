@@ -51,7 +51,7 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
     elif kind == "step-keys":
         step = "  - step_id: load_usage\n    ps_type: generic.noop\n    depends_on: extract_usage\n"
         body = f"variables: {{region: eu}}\nsteps:\n{FIRST}{step}{indent(body, '    ')}"
-    file = configs / ("system/precedence.yml" if kind == "precedence" else "docs/example.yml")
+    file = configs / (f"system/{kind}.yml" if kind in {"precedence", "allocation"} else "docs/example.yml")
     file.parent.mkdir(exist_ok=True)
     for name in OWN_PROCESSORS:
         body = re.sub(rf"ps_type: {re.escape(name)}\n( +config: .*\n)?", "ps_type: generic.noop\n", body)
@@ -72,7 +72,7 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
 
 
 def test_there_are_examples_of_each_kind() -> None:
-    assert {example.values[0] for example in EXAMPLES} == {"", "pipeline-keys", "step-keys", "precedence"}
+    assert {example.values[0] for example in EXAMPLES} == {"", "pipeline-keys", "step-keys", "precedence", "allocation"}
     assert len(EXAMPLES) >= 17
 
 

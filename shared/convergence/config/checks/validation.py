@@ -13,6 +13,7 @@ from convergence.config.checks.chains import Get, check_chains
 from convergence.config.checks.named_providers import known_providers
 from convergence.config.checks.processors import Target, check_processors
 from convergence.config.checks.statements import check_procedure, check_rows, check_statements
+from convergence.config.files.allocation import read_allocation
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
 from convergence.config.files.naming_rules import Naming, load_naming
@@ -134,6 +135,9 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
         return
     if kind is Kind.PRECEDENCE:
         load_precedence(root)
+        return
+    if kind is Kind.ALLOCATION:
+        read_allocation(file, name)
         return
     source = read_yaml(file.read_bytes(), name)  # JSON is YAML, so its mistakes have lines too
     problems = list(source.problems)

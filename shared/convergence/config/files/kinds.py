@@ -8,7 +8,9 @@ from typing import Final
 
 _CHECKS: Final = frozenset({"checks", "dq", "dq_checks", "dq_config", "dq_configs"})  # what `dq_config` names
 
-_OF_SYSTEM: Final = frozenset({"providers", "dataset_types", "plans", "retention", "precedence", "publication"})
+_OF_SYSTEM: Final = frozenset(
+    {"providers", "dataset_types", "plans", "retention", "precedence", "publication", "allocation"}
+)
 
 
 class Kind(StrEnum):
@@ -25,6 +27,7 @@ class Kind(StrEnum):
     RETENTION = "retention"
     PRECEDENCE = "precedence"
     PUBLICATION = "publication"
+    ALLOCATION = "allocation"
     TABLE_SCHEMA = "table schema"
     PROCEDURE = "procedure"
     OTHER = "other"  # seeds, migrations, checks of data, notes: not checked here
@@ -36,6 +39,8 @@ def kind_of(path: PurePath) -> Kind:
     yaml = suffix in {".yml", ".yaml"}
     if parts[0] == "alerts" and yaml:
         return Kind.ALERTS
+    if parts[0] == "allocation" and yaml and len(parts) == 2:
+        return Kind.ALLOCATION
     if parts[0] == "notify_systems" and yaml and path.stem == "config":
         return Kind.NOTIFIER
     if parts[0] == "notifications" and len(parts) == 2 and suffix == ".json":

@@ -283,6 +283,44 @@ def test_costs_add_up_exactly_and_never_over_currencies(run_scenario: RunScenari
     run_scenario(scenario)
 
 
+def test_cost_by_team_is_shown_with_what_belongs_to_none(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        await charge(api, [{"BilledCost": Decimal(9)}])
+        browser = await Browser.signed_in(api)
+        assert "Allocated to teams" not in await browser.get(f"/ui/acme/costs?{RANGE}")
+        services = api.at.services
+        table = services.schemas.get("unified_cost_daily")
+        await services.warehouse.ensure_table(dataset_of(services, "acme"), table)
+        fixed = {"provider": "openai", "service": "API", "model": "", "charge_category": "Usage", "account_id": "a",
+                 "allocation_ratio": Decimal(1), "effective_cost": Decimal(0), "charge_date": FIRST}  # fmt: skip
+        parts = [(HOSTILE, 6, "USD", FIRST), (None, 3, "USD", FIRST), ("Other", 5, "EUR", FIRST), ("x", 7, "USD", LAST)]
+        rows = [
+            {**fixed, "team": team, "billed_cost": Decimal(cost), "currency": currency, "usage_date": day}
+            for team, cost, currency, day in parts
+        ]
+        stage = services.warehouse.stage(dataset_of(services, "acme"), table, "teams")
+        await stage.write(0, rows)
+        now = services.clock.now()
+        lineage = Lineage(org_slug="acme", pipeline_id="p", credential_id="", run_id="r", ingested_at=now)
+        load = Load(
+            job_id="teams",
+            dataset=dataset_of(services, "acme"),
+            table=table,
+            lineage=lineage,
+            dates=(FIRST, LAST),
+            date_field="usage_date",
+        )
+        await services.warehouse.load(load, stage)
+        page = await browser.get(f"/ui/acme/costs?{RANGE}")
+        section = page.partition("Allocated to teams")[2].partition("</section>")[0]
+        check(page)
+        assert [float(each) for each in re.findall(r"<td class=\"num\">\D*([\d.]+)</td>", section)] == [6, 3, 9]
+        assert "Unallocated" in section
+        assert "33" in section
+
+    run_scenario(scenario)
+
+
 def test_charges_are_paged_by_their_id(run_scenario: RunScenario) -> None:
     async def scenario(api: Api) -> None:
         await charge(api, [{"BilledCost": Decimal(n), "x_Model": f"m{n}"} for n in range(60)])

@@ -13,6 +13,7 @@ from convergence.errors import InvalidInput
 from convergence.ports.warehouse import Parameter, Scope, Statement
 
 TRACKING: Final = "org_cost_tracking"
+UNIFIED: Final = "unified_cost_daily"
 _ROWS_MAX: Final = 20_000
 CHARGES_PER_PAGE: Final = 50
 _BYTES_MAX: Final = 20_000_000_000
@@ -31,6 +32,13 @@ FROM (
 )
 GROUP BY provider, currency, state, class
 ORDER BY provider, currency, state, class
+"""
+ALLOCATED: Final = """
+SELECT COALESCE(team, '') AS team, currency, SUM(billed_cost) AS cost
+FROM unified_cost_daily
+WHERE x_pipeline_run_date BETWEEN @first AND @last
+GROUP BY team, currency
+ORDER BY cost DESC, team
 """
 CHARGES: Final = f"""
 SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,

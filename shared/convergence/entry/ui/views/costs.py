@@ -80,6 +80,8 @@ class CostsPage:
     spans: Sequence[Span]
     choices: Mapping[str, Sequence[str]]
     compared: Sequence[Row]
+    teams: Sequence[Row]
+    teams_total: Decimal
     forecasts: Sequence[Forecast]
     read_at: str | None  # None: nothing was added up yet
     renewing: bool  # newer charges are being added up
@@ -105,6 +107,7 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     currency = asked.currency if asked.currency in counted else (currencies[0] if currencies else "USD")
     rows = filtered(charges, asked.filters, currency)
     shares = _shares(rows, asked.by)
+    teams = [row for row in summary.allocated if row["currency"] == currency]
     ranges = _spans(asked.first, asked.last)
     series = _series(rows, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
     unit: Literal["day", "week"] = "day" if (asked.last - asked.first).days < _DAILY_MAX else "week"
@@ -123,6 +126,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
         spans=[_span(first, last, [values for _, values in series]) for first, last in ranges],
         choices={each: _choices(charges, each) for each in DIMENSIONS},
         compared=[row for row in summary.compared if row["currency"] in (currency, None)],
+        teams=teams,
+        teams_total=_sum(teams, "cost"),
         forecasts=forecasts(summary.month, currency),
         read_at=None if summary.read_at is None else to_text(summary.read_at),
         renewing=summary.renewing,

@@ -13,7 +13,16 @@ from typing import Final
 from convergence.domain.times import following_month
 from convergence.engine.daily_costs import FOCUS, Row, changed_days, daily_costs, rebuild, renew, summed_at
 from convergence.engine.services import Services
-from convergence.entry.ui.views.cost_queries import COMPARED, LATEST, TRACKING, ask, days, tables_of
+from convergence.entry.ui.views.cost_queries import (
+    ALLOCATED,
+    COMPARED,
+    LATEST,
+    TRACKING,
+    UNIFIED,
+    ask,
+    days,
+    tables_of,
+)
 from convergence.entry.ui.views.forecast import BY as FORECAST_BY
 
 logger = logging.getLogger(__name__)
@@ -25,7 +34,8 @@ _KEPT_MAX: Final = 64
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """The costs of a range by day and group, what was compared with bills, and the latest month with charges.
+    """The costs of a range by day and group, what was compared with bills, the latest month with charges, and
+    the cost by team that the rules of allocation gave.
 
     `read_at`: the figures are those of this moment; None: nothing was added up yet. `renewing`: newer charges are
     being added up.
@@ -35,6 +45,7 @@ class Summary:
     charges: Sequence[Row]
     compared: Sequence[Row]
     month: Sequence[Row]
+    allocated: Sequence[Row] = ()
     renewing: bool = False
 
 
@@ -74,7 +85,14 @@ class Summaries:
                 read_at = await summed_at(services, org) if behind else now
                 kept = await _read(services, org, (first, last), month, read_at)
             compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
-            found = replace(kept, read_at=kept.read_at if behind else now, compared=compared, renewing=behind)
+            allocated = await ask(services, org, ALLOCATED, days(first, last)) if UNIFIED in tables else []
+            found = replace(
+                kept,
+                read_at=kept.read_at if behind else now,
+                compared=compared,
+                allocated=allocated,
+                renewing=behind,
+            )
             self._kept[key] = (stamp, found)
             self._kept.move_to_end(key)
             if len(self._kept) > _KEPT_MAX:
