@@ -42,7 +42,7 @@ class CapShard:
 
     def taken(self, run_id: str, *, now: datetime, until: datetime, token: str) -> Self:
         """Return the shard with a place for `run_id`, without those that are void."""
-        return replace(self, held={**self.active(now, but=run_id), run_id: until}, token=token)
+        return replace(self, held={**self.active(now), run_id: until}, token=token)
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON."""

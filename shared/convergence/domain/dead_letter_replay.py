@@ -94,11 +94,7 @@ class DeadLetterReplay:
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON. Times that are not set are left out, so that no index holds them."""
-        names = (
-            "replay_id org pipeline step_id code parameters latest operator created_by per_minute failures_max total"
-        )
-        more = "status reason first_passed cursor exhausted completed failed refused tokens token"
-        data: dict[str, Any] = {name: getattr(self, name) for name in (*names.split(), *more.split())}
+        data: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
         data["window"] = {letter_id: pending.to_data() for letter_id, pending in self.window.items()}
         for name in ("before", "after", "created_at", "updated_at", "tokens_at", "next_check_at", "expire_at"):
             at = getattr(self, name)

@@ -254,7 +254,6 @@ def _invoiced(
         sides = [found[each] for each in parts]
         found[whole] = _Sides(
             charges=[charge for each in sides for charge in each.charges],
-            used=[charge for each in sides for charge in each.used],
             bills=[bill for each in sides for bill in each.bills],
         )
     return whole

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from convergence.domain.events import counted_event, run_event, step_event
+from convergence.domain.events import PARAMETERS_MAX, counted_event, run_event, step_event
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.status import RunStatus, StepStatus
 from convergence.domain.step import Step
@@ -69,10 +69,12 @@ def test_an_event_of_a_step_without_result_or_end_leaves_them_out() -> None:
 
 
 def test_an_event_of_a_run_tells_its_move_and_what_the_run_is() -> None:
-    run = replace(a_run(RunStatus.RUNNING), parameters={"date": "2026-01-01"}, domain="b", created_by="key_1")
-    run = run.advance(RunStatus.FAILED, at=T0 + timedelta(seconds=2), reason="s failed", token="t")
+    run = replace(a_run(RunStatus.VALIDATING), parameters={"date": "2026-01-01"}, domain="b", created_by="key_1")
+    run = run.advance(RunStatus.RUNNING, at=T0 + timedelta(seconds=1), reason="published", token="t")
+    ends = T0 + timedelta(seconds=2, microseconds=700)
+    run = run.advance(RunStatus.FAILED, at=ends, reason="s failed", token="t")
     event = run_event(replace(run, error={"message": "no", "code": "c"}))
-    assert (event["id"], event["type"], event["subject"]) == ("r1#1", "run.failed", "")
+    assert (event["id"], event["type"], event["subject"]) == ("r1#2", "run.failed", "")
     assert event["data"] == {
         "run_id": "r1",
         "pipeline": "a/b",
@@ -85,7 +87,8 @@ def test_an_event_of_a_run_tells_its_move_and_what_the_run_is() -> None:
         "domain": "b",
         "created_by": "key_1",
         "created_at": to_text(run.created_at),
-        "completed_at": to_text(T0 + timedelta(seconds=2)),
+        "started_at": to_text(T0 + timedelta(seconds=1)),
+        "completed_at": to_text(ends),
         "parameters": {"date": "2026-01-01"},
         "duration_ms": 2000,
         "error": "no",
@@ -95,6 +98,8 @@ def test_an_event_of_a_run_tells_its_move_and_what_the_run_is() -> None:
 def test_parameters_that_are_too_large_for_an_event_are_left_to_the_document() -> None:
     run = replace(a_run().advance(RunStatus.RUNNING, at=T0, reason="r", token="t"), parameters={"a": "x" * 70_000})
     assert run_event(run)["data"]["parameters"] is None
+    largest = {"a": "x" * (PARAMETERS_MAX - len('{"a": ""}'))}
+    assert run_event(replace(run, parameters=largest))["data"]["parameters"] == largest
 
 
 def test_the_end_is_told_again_with_the_rows_that_were_read() -> None:
@@ -103,3 +108,4 @@ def test_the_end_is_told_again_with_the_rows_that_were_read() -> None:
     assert (again["type"], again["time"]) == ("run.counted", first["time"])
     assert again["id"] != first["id"]
     assert again["data"] == {**first["data"], "status": "counted", "why": "rows counted", "records_processed": 7}
+    assert counted_event(ended)["data"]["records_processed"] == 0, "its steps read no rows"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from convergence.domain.hierarchy import NODES_MAX, Hierarchy, Node
+from convergence.domain.hierarchy import LABELS_MAX, LEVELS_MAX, NODES_MAX, TEXT_MAX, Hierarchy, Node
 from convergence.errors import InvalidInput, NotFound
 from convergence.tenants.hierarchy_csv import read_csv, write_csv
 
@@ -30,6 +30,60 @@ def test_a_csv_file_is_read_and_written_again() -> None:
     assert hierarchy.nodes[2].labels == {}
     assert write_csv(hierarchy) == CSV
     assert Hierarchy.from_data(hierarchy.to_data()).to_data() == hierarchy.to_data()
+    assert hierarchy.to_data()["levels"] == ["department", "team"]
+
+
+def test_levels_come_from_the_top_whatever_they_are_called() -> None:
+    assert Hierarchy([node("a", level="zone"), node("b", level="area", parent_id="a")]).levels == ("zone", "area")
+
+
+def chain(length: int) -> list[Node]:
+    return [node(f"n{n}", level=f"l{n}", parent_id=f"n{n - 1}" if n else "") for n in range(length)]
+
+
+@pytest.mark.parametrize(
+    "nodes",
+    [
+        chain(LEVELS_MAX),
+        [node(f"n{n}") for n in range(NODES_MAX)],
+        [node("a", name="x" * TEXT_MAX, labels={f"l{n}": "y" * TEXT_MAX for n in range(LABELS_MAX)})],
+    ],
+    ids=["levels", "nodes", "texts"],
+)
+def test_a_hierarchy_may_be_as_large_as_that(nodes: list[Node]) -> None:
+    assert Hierarchy(nodes).nodes == tuple(nodes)
+
+
+def test_all_of_it_fits_into_its_document(monkeypatch: pytest.MonkeyPatch) -> None:
+    nodes = [node("a", name="x" * 50), node("b")]
+    size = sum(len(str(each.to_data())) for each in nodes)
+    monkeypatch.setattr("convergence.domain.hierarchy.SIZE_MAX", size)
+    Hierarchy(nodes)
+    monkeypatch.setattr("convergence.domain.hierarchy.SIZE_MAX", size - 1)
+    with pytest.raises(InvalidInput, match=f"more than {size - 1} characters together"):
+        Hierarchy(nodes)
+
+
+@pytest.mark.parametrize(("wrong", "more"), [(10, ""), (12, "; and 2 more")])
+def test_ten_mistakes_are_named_and_the_others_counted(wrong: int, more: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        Hierarchy([node(f"n{n}", level="Team") for n in range(wrong)])
+    named = "; ".join(f"n{n}: 'Team' is not a level: lower-case letters, digits and '_'" for n in range(10))
+    assert str(refused.value) == f"The hierarchy is wrong: {named}{more}."
+
+
+@pytest.mark.parametrize(
+    ("parent", "message"),
+    [("none", r"ml: there is no parent 'none'\. Use one of: eng, ml\.$"), ("enk", "'enk'. Did you mean 'eng'")],
+)
+def test_a_parent_that_is_missing_is_named_with_those_that_there_are(parent: str, message: str) -> None:
+    with pytest.raises(InvalidInput, match=message):
+        Hierarchy([node("eng", level="department"), node("ml", parent_id=parent)])
+
+
+def test_the_last_of_many_nodes_is_checked_too() -> None:
+    with pytest.raises(InvalidInput, match="n1999: there is no parent 'none'"):
+        Hierarchy([*(node(f"n{n}") for n in range(NODES_MAX - 1)), node("n1999", parent_id="none")])
 
 
 @pytest.mark.parametrize(
@@ -51,6 +105,8 @@ def test_what_is_not_found_names_the_nearest() -> None:
         hierarchy.find("cost_centre", "4711")
     with pytest.raises(NotFound, match=r"cost_center=4712.*Did you mean '4711'"):
         hierarchy.find("cost_center", "4712")
+    with pytest.raises(NotFound, match=r"team=Webb.*Did you mean 'Web'"):
+        hierarchy.find("team", "Webb")
     with pytest.raises(NotFound):
         Hierarchy(()).find("team", "ml")
 
@@ -59,6 +115,9 @@ def test_a_value_of_two_nodes_is_an_error_that_names_both() -> None:
     hierarchy = Hierarchy([node("a", labels={"owner": "kim"}), node("b", labels={"owner": "kim"})])
     with pytest.raises(InvalidInput, match="2 nodes: a, b"):
         hierarchy.find("owner", "kim")
+    many = Hierarchy([node(each, labels={"owner": "kim"}) for each in "abcd"])
+    with pytest.raises(InvalidInput, match=r"4 nodes: a, b, c\."):
+        many.find("owner", "kim")
 
 
 @pytest.mark.parametrize(
@@ -68,8 +127,9 @@ def test_a_value_of_two_nodes_is_an_error_that_names_both() -> None:
         ([node("a", parent_id="b")], "there is no parent 'b'"),
         ([node("a", parent_id="b"), node("b", parent_id="a")], "below itself"),
         ([node("a", parent_id="a")], "below itself"),
+        ([node("a", parent_id="b"), node("b", parent_id="c"), node("c", parent_id="b")], "a: it is below itself"),
         ([node("a"), node("b", parent_id="a")], "not all equally deep"),
-        ([node("a"), node("b", level="group")], "two levels are equally deep"),
+        ([node("a"), node("b", level="group")], "two levels are equally deep: team, group"),
         ([node("a b")], "is not an id"),
         ([node("a", level="Team")], "is not a level"),
         ([node("a", name=" ")], "a name"),
@@ -77,7 +137,8 @@ def test_a_value_of_two_nodes_is_an_error_that_names_both() -> None:
         ([node("a", labels={"Cost Center": "1"})], "is not a label"),
         ([node("a", labels={f"l{n}": "1" for n in range(21)})], "20 labels"),
         ([node(f"n{n}") for n in range(NODES_MAX + 1)], "more than 2000"),
-        ([node(f"n{n}", level=f"l{n}", parent_id=f"n{n - 1}" if n else "") for n in range(12)], "more than 10"),
+        (chain(LEVELS_MAX + 1), "11 levels are more than 10"),
+        (chain(LEVELS_MAX + 2), "n11: it is below itself, or below more than 10 others"),
         ([node(f"n{n}", labels={f"l{m}": "x" * 200 for m in range(20)}) for n in range(300)], "800,000 characters"),
     ],
 )

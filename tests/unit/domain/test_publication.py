@@ -80,6 +80,37 @@ def test_an_invoice_over_several_providers_is_compared_with_all_their_charges() 
     assert (twice[0].computed, twice[0].invoiced) == (Decimal(100), Decimal(100))
 
 
+def test_the_comparison_over_all_providers_is_named_so() -> None:
+    charges = [charged("60"), charged("40", subject=Subject(MONTH, "azure", "OpenAI", "org-1", "USD"))]
+    published, reason = decided(charges, [], [invoice(("Usage", "90"))])
+    assert (published, reason.partition(" is over")[0]) == (False, "all providers: the difference of -10 USD")
+
+
+def test_a_comparison_of_one_provider_with_its_invoice_does_not_speak_for_the_others() -> None:
+    other = Subject(MONTH, "azure", "OpenAI", "org-1", "USD")
+    reconciled = reconcile([charged("60")], [], [invoice(("Usage", "60"))])
+    reconciled += reconcile([charged("40", subject=other)], [], [])
+    (found,) = decide([period()], {PART: Total(2, Decimal(100))}, reconciled, BLOCKED)
+    assert (found.published, found.reason) == (False, f"azure: {NOTHING}")
+
+
+def test_decisions_come_in_the_order_of_their_parts_and_as_json() -> None:
+    euros = Part(MONTH, "OpenAI", "org-1", "EUR")
+    totals = {PART: Total(1, Decimal("1.50")), euros: Total(2, Decimal(3))}
+    found = decide([period()], totals, [], SHOWN)
+    assert [each.part for each in found] == [euros, PART]
+    assert found[1].to_data() == {
+        "month": "2026-10",
+        "issuer": "OpenAI",
+        "account": "org-1",
+        "currency": "USD",
+        "charges": 1,
+        "cost": "1.5",
+        "published": True,
+        "reason": NOTHING,
+    }
+
+
 def test_months_are_counted_over_years_and_bounded() -> None:
     assert months(date(2026, 11, 1), date(2027, 2, 1)) == [
         date(2026, 11, 1),

@@ -48,6 +48,84 @@ def test_tax_is_compared_apart() -> None:
     assert (found.state, found.tax_state) == ("matched", "over")
 
 
+def test_the_tolerance_is_that_of_the_charges_currency() -> None:
+    yen = replace(SUBJECT, currency="JPY")
+    charges = [charged("100", subject=yen), charged("10", subject=yen, category="Tax", rows=1)]
+    found = one(charges, [], [invoice(("Usage", "150"), ("Tax", "60"), currency="JPY")])
+    assert (found.tolerance, found.state, found.tax_state) == (100, "within", "within")
+
+
+def test_what_is_unexplained_may_be_as_much_as_the_tolerance() -> None:
+    at_most = one([charged("100")], [billed("130", "29", reason="price")], [])
+    assert (at_most.unexplained, at_most.tolerance, at_most.state) == (1, 1, "explained")
+    more = one([charged("100")], [billed("130", "28.99", reason="price")], [])
+    assert (more.unexplained, more.state) == (Decimal("1.01"), "over")
+
+
+def test_parts_of_a_difference_with_the_same_reason_add_up() -> None:
+    bills = [billed("60", "5", reason="price"), billed("60", "6", reason="price")]
+    lines = (("Usage", "100"), ("Credit", "-10"), ("Credit", "-7"))
+    assert one([charged("100")], bills, [invoice(*lines)]).reasons == {"price": 11, "credit": -17}
+
+
+def test_an_invoice_is_of_the_provider_that_the_account_has_in_any_month() -> None:
+    (october, november) = reconcile(
+        [charged("100")], [], [invoice(("Usage", "7"), key=PeriodKey(date(2026, 11, 1), "OpenAI", "org-1"))]
+    )
+    assert (october.invoiced, november.subject.provider, november.invoiced) == (None, "openai", 7)
+    later = replace(SUBJECT, provider="azure", month=date(2026, 11, 1))
+    own, other = reconcile([charged("100"), charged("7", subject=later)], [], [invoice(("Usage", "100"))])
+    assert (own.subject, own.state) == (SUBJECT, "matched"), "the account was another provider's a month later"
+    assert (other.subject, other.invoiced) == (later, None)
+
+
+def test_an_invoice_over_several_providers_is_beside_all_their_bills() -> None:
+    charges = [charged("60"), charged("40", subject=replace(SUBJECT, provider="azure"), credential="c2")]
+    bills = [billed("70", "10"), billed("45", "5", provider="azure", credential="c2", reason="price")]
+    whole = reconcile(charges, bills, [invoice(("Usage", "115"))])[0]
+    assert (whole.billed, whole.reasons, whole.state) == (115, {"late_data": 10, "price": 5}, "explained")
+
+
+def test_a_bill_of_several_accounts_is_compared_with_the_charges_of_its_credential_only() -> None:
+    other = replace(SUBJECT, account="org-2")
+    charges = [
+        charged("1"),
+        charged("2", subject=other),
+        charged("50", credential="c2"),
+        charged("70", seats=True, subject=other),
+    ]
+    found = reconcile(charges, [billed("3", "0", reason="match")], [])
+    assert [(each.subject.account, each.computed, each.state) for each in found] == [
+        ("", 3, "matched"),
+        ("org-1", 51, "not_compared"),
+        ("org-2", 72, "not_compared"),
+    ]
+
+
+def test_an_answer_as_json_has_amounts_as_text() -> None:
+    charges = [charged("100"), charged("19.50", category="Tax", rows=1)]
+    found = one(charges, [billed("130", "30.00")], [invoice(("Usage", "140"), ("Credit", "-10"), ("Tax", "20"))])
+    assert found.to_data() == {
+        "month": "2026-10",
+        "provider": "openai",
+        "issuer": "OpenAI",
+        "account": "org-1",
+        "currency": "USD",
+        "rows": 10,
+        "computed": "100",
+        "billed": "130",
+        "invoiced": "130",
+        "difference": "30",
+        "unexplained": "10",
+        "tolerance": "1",
+        "state": "over",
+        "reasons": {"credit": "-10", "late_data": "30"},
+        "computed_tax": "19.5",
+        "invoiced_tax": "20",
+        "tax_state": "within",
+    }
+
+
 def test_what_has_a_reason_is_named_and_the_rest_counts() -> None:
     late = billed("130", "30")
     explained = one([charged("100")], [late], [invoice(("Usage", "140"), ("Credit", "-10"))])
@@ -65,7 +143,8 @@ def test_what_has_a_reason_is_named_and_the_rest_counts() -> None:
 
 
 def test_without_an_invoice_the_providers_own_bill_is_compared_with_the_charges() -> None:
-    assert one([charged("100")], [], []).state == "not_compared"
+    alone = one([charged("100")], [], [])
+    assert (alone.state, alone.invoiced_tax, alone.tax_state) == ("not_compared", None, "not_compared")
     assert one([charged("100")], [billed("100", "0", reason="match")], []).state == "matched"
     found = one([charged("100")], [billed("130", "30")], [])
     assert (found.invoiced, found.difference, found.unexplained, found.state) == (None, 30, 0, "explained")
@@ -126,6 +205,8 @@ def test_nothing_is_left_out_of_sight() -> None:
         ("org-2", 2, None, None),
     ]
     assert [each.state for each in found] == ["over", "over", "not_compared", "not_compared"]
+    assert {each.subject.currency for each in found} == {"USD"}
+    assert [(each.difference, each.unexplained) for each in found[2:]] == [(None, None), (None, None)]
     assert (found[1].difference, found[1].unexplained) == (9, 3)
 
 

@@ -41,7 +41,8 @@ def test_a_run_moves_only_along_its_table(before: RunStatus, after: RunStatus) -
 def test_a_step_moves_only_along_its_table(before: StepStatus, after: StepStatus) -> None:
     step = Step(step_id="s", status=before)
     if after in STEP_NEXT[before]:
-        assert step.advance(after, at=T0, reason="test", token="t").status is after
+        moved = step.advance(after, at=T0, reason="test", token="t")
+        assert (moved.status, moved.token, moved.moves) == (after, "t", 1)
     else:
         with pytest.raises(AssertionError, match=f"no way from {before} to {after}"):
             step.advance(after, at=T0, reason="test", token="t")
@@ -111,7 +112,13 @@ def test_a_long_history_keeps_its_beginning_and_its_end() -> None:
         history = appended(history, T0 + timedelta(seconds=number), "running", str(number))
     assert len(history) == KEPT_MAX
     assert [reason for _, _, reason in history[:10]] == [str(number) for number in range(10)]
-    assert history[-1] == (to_text(T0 + timedelta(seconds=149)), "running", "149")
+    assert [reason for _, _, reason in history[10:]] == [str(number) for number in range(110, 150)]
+    assert history[-1][:2] == (to_text(T0 + timedelta(seconds=149)), "running")
+
+
+def test_a_step_knows_the_epochs_in_which_it_was_claimed() -> None:
+    step = Step(step_id="s", epochs=(0, 2))
+    assert (step.claimed_in(3), step.claimed_in(2)) == ((0, 2, 3), (0, 2))
 
 
 def test_a_lease_ends_at_its_time() -> None:

@@ -12,6 +12,7 @@ import pytest
 from convergence.domain.backfill import Backfill, BackfillStatus, Mode
 from convergence.domain.backfill import Step as SliceStep
 from convergence.domain.caps import CapShard
+from convergence.domain.dead_letter_replay import DeadLetterReplay, Pending, ReplayStatus
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.queue import OrgQueue, QueuePlace
 from convergence.domain.quota import Limits, Usage
@@ -38,6 +39,7 @@ RECORDS: list[Record] = [
     Run(
         run_id="r", org="acme", pipeline="a/b", pipeline_id="a", provider="a", digest="d", request_digest="q",
         trigger="manual", created_at=AT, deadline_at=AT, check_at=AT, status=RunStatus.RUNNING, started_at=AT,
+        deadline_set_at=AT + timedelta(hours=1),
         queue=QueuePlace(org="acme", pool="p", priority=Priority.BACKFILL, rank="1", held_after="q"),
         warnings=("one",), totals={"rows": 1}, transitions=[["t", "running", "began"]],
     ),
@@ -82,6 +84,13 @@ RECORDS: list[Record] = [
         reason="full", admitted=3, minutes={"a/b": 2.5}, token="t",
     ),
     CapShard(held={"r": AT}, token="t"),
+    DeadLetterReplay(
+        replay_id="dlr", org="acme", before=AT, created_at=AT, updated_at=AT, after=AT, pipeline="a/b", step_id="s",
+        code="c", parameters={"a": 1}, latest=True, operator=True, created_by="key", per_minute=3, failures_max=4,
+        total=5, status=ReplayStatus.STOPPED, reason="no", first_passed=True, cursor="next", exhausted=True,
+        window={"r.s.0": Pending(run_id="r", org="acme", epoch=0)}, completed=1, failed=2, refused=3, tokens=2.5,
+        tokens_at=AT, next_check_at=AT, expire_at=AT, token="t",
+    ),
     Backfill(
         backfill_id="bf", org="acme", pipeline="a/b", start="2026-01-01", end="2026-01-02", step=SliceStep.DAY,
         mode=Mode.FAILED, states="d.", created_at=AT, updated_at=AT, credential_id="cred", parameters={"a": 1},
@@ -92,7 +101,7 @@ RECORDS: list[Record] = [
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
     Schedule: "revision", Backfill: "newest_first", OrgQueue: "admitted", CapShard: "token",
-    Webhooks: "token", WebhookDelivery: "attempts",
+    Webhooks: "token", WebhookDelivery: "attempts", DeadLetterReplay: "created_by",
 }  # fmt: skip
 
 
