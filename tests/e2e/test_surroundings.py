@@ -100,6 +100,27 @@ def test_a_reader_that_is_gone_is_no_error(place: Path, words: tuple[str, ...]) 
     assert done.returncode == 0, done.stderr
 
 
+def test_closed_streams_are_no_error_and_no_file_gets_their_output(place: Path) -> None:
+    for closed, words in ((">&-", "history acme"), (">&- 2>&- <&-", "history acme"), (">&-", "--version")):
+        command = f'"{sys.executable}" -m convergence --data-dir data --configs "{CONFIGS}" {words} {closed}'
+        done = subprocess.run(
+            ["/bin/sh", "-c", command],
+            cwd=place, env={"PATH": os.defpath, "PYTHONPATH": str(PRODUCT)}, stderr=subprocess.PIPE, text=True,
+            check=False, timeout=300,
+        )  # fmt: skip
+        assert (done.returncode, done.stderr) == (0, ""), words
+    assert call(place, "history", "acme").stdout.count("example/hello") == 1
+
+
+def test_ctrl_c_ends_the_demo_without_a_traceback(tmp_path: Path) -> None:
+    told = tmp_path / "calls"
+    for calls in (10_000, 200_000, 600_000):
+        done = call(tmp_path, "demo", python=("-c", INTERRUPTED, str(calls), str(told)), given={"NO_COLOR": "1"})
+        assert int(told.read_text()) == calls, "it was interrupted"
+        assert (done.returncode, "Traceback" in done.stderr) == (130, False), done.stderr
+    assert call(tmp_path, "resume").returncode == 0
+
+
 def test_ctrl_c_at_any_moment_ends_with_130_and_without_a_traceback(place: Path) -> None:
     told = place / "calls"
     whole = call(place, *HELLO, python=("-c", INTERRUPTED, "0", str(told)))

@@ -8,7 +8,7 @@ from typing import Final
 PLACE: Final = re.compile(r"[\w-]+\.yml:[1-9]\d*(:[1-9]\d*)?: ")
 CURE: Final = re.compile(
     r"\b(write|use|Use one of|Did you mean|remove|rename|keep one|close|give|name it|begin|declare|store it|must|"
-    r"needs?|is expected|is one of|are known|is known|has five fields|two to four segments|0 to|have only|"
+    r"install|needs?|is expected|is one of|are known|is known|has five fields|two to four segments|0 to|have only|"
     r"is a \w+|is true|takes?|for example|opens it)\b"
 )
 

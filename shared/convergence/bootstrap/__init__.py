@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from typing import TYPE_CHECKING, Any
 
 from convergence.bootstrap.embedded import PROJECT, Embedded, EmbeddedOptions, embedded, reading
@@ -31,6 +31,7 @@ def installation() -> Installation:
     from convergence.adapters.local.data_directory import DataDirectory
     from convergence.adapters.local.warehouse.reader import DuckDbReader
     from convergence.bootstrap.deployment import examine_deployment
+    from convergence.config.files.table_schema import TableSchemas
     from convergence.entry.cli.installation import Installation, Writer
 
     def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
@@ -70,7 +71,7 @@ def installation() -> Installation:
         backup=_back_up,
         restore=_restore,
         sandbox=sandbox,
-        sql_reader=lambda place: DuckDbReader(place.project_id),
+        sql_reader=lambda place: closing(DuckDbReader(place.project_id, TableSchemas(place.configs_dir).get)),
         examine_deployment=examine_deployment,
     )
 

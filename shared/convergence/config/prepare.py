@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from convergence.config.conditions import expression
-from convergence.config.model.pipeline import BLOCKS, Pipeline, Step
+from convergence.config.model.pipeline import BLOCKS, Pipeline, Step, Then
 from convergence.config.sql.statement import Mistake
 from convergence.config.sql.values import SQL_TYPES, type_of
 from convergence.config.templates.builtin_names import BUILT_INS, ENDING
@@ -53,6 +53,7 @@ class Prepared(NamedTuple):
     names: frozenset[str]  # first keys of all names used in templates
     defaults: tuple[str, ...] = ()  # parameters whose default is a template
     mistakes: tuple[ConfigError, ...] = ()
+    then: Mapping[tuple[str, int], Fill] = {}  # (outcome, place in its list) → its parameters
 
 
 def is_deferred(name: str) -> bool:
@@ -67,13 +68,15 @@ def is_deferred_in_end_step(name: str) -> bool:
 
 def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
     """Compile a pipeline. A cycle or an unknown dependency is left to `checks`."""
-    types = _types(pipeline)
+    types = types_of(pipeline)
     mistakes: list[ConfigError] = []
     compiler = Compiler(is_deferred, types)
     pipeline_id = compiler.compile(pipeline.pipeline_id, ("pipeline_id",)) or (lambda _: pipeline.pipeline_id)
     uses = list(compiler.uses)
     variables = _variables(pipeline, types, positions, mistakes)
     steps = _steps(pipeline, types, positions, mistakes)
+    then = _then(pipeline, compiler)
+    uses += compiler.uses[len(uses) :]
     uses.extend(use for item in variables for use in item.uses)
     uses.extend(use for step in steps for use in step.uses)
     names = {use.name.partition(".")[0] for use in uses}
@@ -88,11 +91,25 @@ def prepare(pipeline: Pipeline, positions: Positions) -> Prepared:
         names=frozenset(names),
         defaults=tuple(_templated_defaults(pipeline)),
         mistakes=tuple(mistakes),
+        then=then,
     )
 
 
-def _types(pipeline: Pipeline) -> dict[str, str]:
-    """GoogleSQL types of names. A variable that is one template has the type of what it names."""
+def _then(pipeline: Pipeline, compiler: Compiler) -> dict[tuple[str, int], Fill]:
+    """Compile the parameters of the runs that follow; what steps return is not known where the plan is made."""
+    found: dict[tuple[str, int], Fill] = {}
+    for outcome in Then.model_fields:
+        for index, each in enumerate(getattr(pipeline.then, outcome)):
+            at: KeyPath = ("then", outcome, index, "parameters")
+            fills = [(name, compiler.compile(value, (*at, name))) for name, value in each.parameters.items()]
+            live = tuple((name, fill) for name, fill in fills if fill is not None)
+            if live:
+                found[outcome, index] = _whole(each.parameters, live)
+    return found
+
+
+def types_of(pipeline: Pipeline) -> dict[str, str]:
+    """Return GoogleSQL types of names. A variable that is one template has the type of what it names."""
     types = dict(BUILT_INS)
     for name, spec in pipeline.parameters.items():
         if spec.type in SQL_TYPES:

@@ -74,6 +74,7 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
     except TooLarge as error:
         mistakes.append(loaded.positions.problem(("pipeline_id",), str(error)))
     steps = tuple(step.plan or _step(step, loaded, scope, mistakes) for step in prepared.steps)
+    then = _then(loaded, scope, mistakes)
     mistakes = mistakes or _too_large(loaded, variables, steps)
     if mistakes:
         raise ConfigErrors(mistakes)
@@ -87,12 +88,22 @@ def resolve(loaded: LoadedPipeline, request: ResolveRequest) -> Plan:
         steps=steps,
         variables=variables,
         core=core,
-        then=_then(pipeline.then),
+        then=then,
     )
 
 
-def _then(then: Then) -> dict[str, list[dict[str, Any]]]:
+def _then(loaded: LoadedPipeline, scope: Values, mistakes: list[ConfigError]) -> dict[str, list[dict[str, Any]]]:
+    """Return what runs after the run, by outcome, with the parameters that it gets."""
+    then = loaded.pipeline.then
     found = {name: [each.model_dump() for each in getattr(then, name)] for name in Then.model_fields}
+    for (outcome, index), fill in loaded.prepared.then.items():
+        at: KeyPath = ("then", outcome, index, "parameters")
+        try:
+            found[outcome][index]["parameters"] = fill(scope)
+        except TooLarge as error:
+            mistakes.append(loaded.positions.problem(at, str(error)))
+        except LookupError as error:
+            MissingNames(loaded, scope).mistake(Use(str(error.args[0]), at, 0), mistakes)
     return {name: each for name, each in found.items() if each}
 
 

@@ -11,7 +11,7 @@ from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
@@ -59,7 +59,8 @@ class Processor(Protocol):
     - `runs_sql = True`: the SQL in its blocks is GoogleSQL for the org's warehouse, which `validate` then reads.
     - `tries_credential = True`: it finds out whether a credential works, so it may open an invalid one.
 
-    A `config_model` may have the methods of `UsesCredentials`, `StoresCredential`, `UsesTables` and `Delegates`.
+    A `config_model` may have the methods of `UsesCredentials`, `StoresCredential`, `UsesTables` and `Delegates`, each
+    model those of `NamesColumns`.
     """
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
@@ -101,6 +102,22 @@ class UsesTables(Protocol):
 
     def uses_tables(self) -> Sequence[str]:
         """Return names of tables that need a schema file."""
+        ...
+
+
+class NamedColumn(NamedTuple):
+    """A column that settings name: where below their block, of which table, and its name."""
+
+    path: tuple[str | int, ...]
+    table: str
+    column: str
+
+
+class NamesColumns(Protocol):
+    """A step's settings that name columns of tables."""
+
+    def names_columns(self) -> Sequence[NamedColumn]:
+        """Return them; a table with a schema file has to have the column."""
         ...
 
 

@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Mapping, Sequence
+from typing import Final, NamedTuple, Protocol
 
 from convergence.errors import ConfigError
 from convergence.ports.warehouse import Routine
 
+DATASET: Final = "org_dataset"  # stands for the dataset of whichever org runs the statement
+
+
+class Bound(NamedTuple):
+    """The columns of a query's result; None for other statements.
+
+    Also None where the statement names what nothing here knows: tables without a schema file, datasets that are written
+    out, another project. Then its columns were not looked at.
+    """
+
+    columns: tuple[str, ...] | None = None
+    tables: tuple[str, ...] = ()
+    datasets: tuple[str, ...] = ()
+
 
 class SqlReader(Protocol):
-    """The parser that a run uses. Tables and columns are not looked up."""
+    """The parser that a run uses, and its binder over the tables that schema files describe, all of them empty."""
+
+    project: str
 
     def read_statement(self, sql: str) -> None:
         """Read one GoogleSQL statement. Raises `StepFailed` for what cannot run, with line and column."""
         ...
 
+    def bind(self, sql: str, types: Mapping[str, str], *, writes: bool = True) -> Bound:
+        """Let the names and types of a statement that can be read be resolved; `types` are those of its parameters.
+
+        Raises:
+            StepFailed: a column that its table does not have, types that do not fit, a column that is not grouped.
+            Denied: a table that no run may touch, or a change without `writes`.
+        """
+        ...
+
     def read_procedure(self, routine: Routine) -> Sequence[ConfigError]:
         """Return what is wrong with the file of a procedure, each with `file:line:column`."""
+        ...
+
+    def read_migration(self, routine: Routine) -> Sequence[ConfigError]:
+        """Return what is wrong with the file of a migration, each with `file:line:column`."""
         ...

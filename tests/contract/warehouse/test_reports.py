@@ -7,7 +7,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.config.files.reports import load_reports
+from convergence.config.files.reports import Days, load_reports
 from convergence.config.files.table_schema import load_table_schema
 from convergence.ports.warehouse import Statement, Warehouse
 from tests.contract.warehouse.charges import CONFIGS, FOCUS, NOVEMBER, UNIFIED, charge
@@ -45,6 +45,13 @@ def compared(hour: int, computed: str) -> dict[str, Any]:
     }  # fmt: skip
 
 
+async def of_days(warehouse: Warehouse, name: str, first: date | None, last: date | None) -> list[dict[str, Any]]:
+    """Return the rows of a report of some days only."""
+    columns = {each.name: [column.name for column in each.columns] for each in (FOCUS, TRACKING, UNIFIED)}
+    sql = load_reports(CONFIGS)[name].sql_of_days(Days(first, last), columns.__getitem__)
+    return (await warehouse.query(Statement(sql, scope=READ))).rows
+
+
 async def answers(warehouse: Warehouse) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of every report; its view has the same."""
     found = {}
@@ -66,6 +73,16 @@ def test_reports_have_the_same_figures_everywhere(run: Callable[[Body], None]) -
         await load(warehouse, TRACKING, [compared(3, "9.5")], job_id="j2")
         await load(warehouse, TRACKING, [compared(1, "2")], job_id="j3", lineage=earlier)
         _figures(await answers(warehouse))
+
+        for name in load_reports(CONFIGS):
+            assert await of_days(warehouse, name, date(2026, 12, 1), None) == [], name
+        (october,) = await of_days(warehouse, "savings", None, date(2026, 10, 31))
+        assert (october["month"], october["effective"]) == (OCTOBER, Decimal("8.10"))
+        first, euro = await of_days(warehouse, "by_account", date(2026, 11, 1), date(2026, 11, 10))
+        assert sorted([first["billed"], euro["billed"]]) == [2, Decimal("22.000000000000000001")]
+        assert await of_days(warehouse, "by_account", date(2026, 11, 2), date(2026, 11, 9)) == []
+        assert len(await of_days(warehouse, "forecast", date(2026, 10, 1), date(2026, 10, 31))) == 1
+        assert len(await of_days(warehouse, "computed_against_billed", NOVEMBER, NOVEMBER)) == 1
 
     run(body)
 

@@ -93,6 +93,18 @@ def test_a_chain_may_give_what_its_run_would_take(tmp_path: Path) -> None:
     assert problems(tmp_path, files) == []
 
 
+def test_templates_of_a_chain_are_filled_and_their_names_must_be_known(tmp_path: Path) -> None:
+    taken = {"x/b": "parameters: {since: {type: date}, rows: {type: integer, default: 1}}\n"}
+    head = "parameters: {wanted: {type: integer, default: 2}}\n"
+    good = "then: {on_success: [{pipeline: x/b, parameters: {since: '{date}', rows: '{wanted}'}}]}\n"
+    assert problems(tmp_path, {"x/a": head + good, **taken}) == []
+    for name, said in (("wantd", "'wantd'"), ("results.look.rows", "results of steps are known only in steps")):
+        wrong = f"then: {{on_success: [{{pipeline: x/b, parameters: {{rows: '{{{name}}}'}}}}]}}\n"
+        (problem,) = problems(tmp_path, {"x/a": head + wrong, **taken})
+        assert problem.startswith("x/a.yml:2:50: then.on_success[0].parameters.rows: ")
+        assert said in problem
+
+
 def test_a_chain_may_be_written_as_the_name_alone(tmp_path: Path) -> None:
     short = "then: {on_success: [x/b, {pipeline: x/c}], on_failure: x/c}\n"
     assert problems(tmp_path, {"x/a": short, "x/b": "", "x/c": ""}) == []

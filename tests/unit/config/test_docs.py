@@ -63,7 +63,11 @@ def test_each_example_is_valid_and_draws_no_warning(configs: Path, kind: str, bo
     for table in re.findall(r"table: (acme_\w+)", body):  # the reader describes it in a file of its own
         schema = configs / "docs" / "schemas" / f"{table}.json"
         schema.parent.mkdir(exist_ok=True)
-        schema.write_text(json.dumps([{"name": "id", "type": "STRING"}, {"name": "day", "type": "DATE"}]))
+        named = re.findall(r"(?:date_field|column): (\w+)", body)
+        keys = [key for listed in re.findall(r"key_fields: \[(.*?)\]", body) for key in re.findall(r"\w+", listed)]
+        names = sorted({"id", *named, *keys} - {"day"})
+        columns = [{"name": "day", "type": "DATE"}, *({"name": name, "type": "STRING"} for name in names)]
+        schema.write_text(json.dumps(columns))
     if "provider: acme" in body:  # the reader has registered it
         (configs / "acme").mkdir(exist_ok=True)
     report = validate(configs, [file])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from convergence.config.checks.statements import check_rows
+from convergence.config.checks.kept_rows import check_rows
 from convergence.config.sql.kinds import asserts, kind_of_statement
 from tests.unit.config.builders import a_pipeline
 
@@ -30,6 +30,13 @@ def test_a_change_with_a_destination_is_a_mistake(verb: str) -> None:
     mistakes, warnings = found(verb, after="    destination: {table: t}\n")
     assert [each.startswith(LOADS_NOTHING) for each in mistakes] == [True], mistakes
     assert warnings == []
+
+
+def test_a_transformer_does_not_change_tables() -> None:
+    step = "step_id: a, ps_type: generic.local_bq_transformer, config: {sql: DELETE FROM t WHERE TRUE}"
+    (mistake,), _ = check_rows(a_pipeline(f"steps: [{{{step}, destination: {{table: t}}}}]"))
+    assert "steps[0].destination: the statement changes tables itself" in str(mistake)
+    assert "write a SELECT, or run it by generic.bq_execute" in str(mistake)
 
 
 @pytest.mark.parametrize(

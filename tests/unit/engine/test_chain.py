@@ -47,6 +47,19 @@ async def after(engine: Engine, run: Run) -> list[Run]:
     return [await engine.worker.wait("acme", each) for each in stored.run.children]
 
 
+def test_templates_are_filled_with_what_the_first_run_has(engine: Engine) -> None:
+    async def scenario() -> None:
+        then = (
+            "then: {on_success: [{pipeline: p/d/next, parameters: {region: '{where}', label: '{org_slug} {date}'}}]}\n"
+        )
+        engine.pipeline(f"parameters: {{where: {{type: string, default: eu}}}}\n{then}" + one())
+        engine.pipeline(f"{DAYS[:-2]}, label: {{type: string}}}}\n" + one(), "p/d/next")
+        (following,) = await after(engine, await engine.run(parameters={"where": "us", "date": "2026-11-01"}))
+        assert following.parameters.items() >= {"region": "us", "label": "acme 2026-11-01"}.items()
+
+    engine.run_scenario(scenario)
+
+
 def test_success_starts_the_next_one_for_the_same_days_and_both_say_so(chained: Engine) -> None:
     async def scenario() -> None:
         days = {"start_date": "2026-11-01", "end_date": "2026-11-02"}

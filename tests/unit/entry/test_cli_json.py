@@ -194,3 +194,9 @@ def test_each_command_answers_in_json(cli: Cli, configs: Path, tmp_path: Path, m
             assert json.loads(answer.err.splitlines()[-1])["error"]["code"], call
         else:
             assert isinstance(answer.data, dict), call
+
+
+def test_the_version_is_json_too_on_either_side_of_the_option(cli: Cli) -> None:
+    plain = cli("--version").out.strip()
+    for words in (("--version", "--json"), ("--json", "--version")):
+        assert cli(*words).data == {"version": plain}

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import date
 from pathlib import Path
 
 import pytest
 
-from convergence.config.files.reports import load_reports
+from convergence.config.files.reports import Days, Report, load_reports
 from convergence.errors import InvalidInput
 from tests.unit.entry.conftest import CONFIGS, Cli
 
@@ -44,6 +45,25 @@ def test_views_name_project_and_dataset_of_each_table(acme: Cli) -> None:
     assert every.count("CREATE OR REPLACE VIEW") == len(load_reports(CONFIGS))
     refused = acme("report", "ac`me", "by_model", "--views")
     assert (refused.code, "cannot be a name in BigQuery" in refused.err) == (2, True)
+
+
+def test_days_are_named_as_in_every_command_and_must_make_sense(acme: Cli) -> None:
+    assert acme("report", "acme", "by_service", "--from", "today-7", "--to", "YESTERDAY").code == 0
+    for words, said in (
+        (("by_service", "--from", "TODAY", "--to", "TODAY-1"), " is after --to "),
+        (("by_service", "--from", "soon"), "Invalid value for '--from'"),
+        (("--from", "TODAY"), "--from and --to go with the name of a report"),
+        (("by_service", "--to", "TODAY", "--views"), "a view has all days"),
+    ):
+        refused = acme("report", "acme", *words)
+        assert (refused.code, said in refused.err) == (2, True), refused.err
+
+
+def test_the_days_of_a_recursive_report_cannot_be_chosen() -> None:
+    report = Report("deep", "", "WITH RECURSIVE t AS (SELECT 1 AS n) SELECT * FROM t JOIN {dataset}.c ON TRUE")
+    assert report.sql_of_days(Days(), lambda _: ()).startswith("WITH RECURSIVE")
+    with pytest.raises(InvalidInput, match="'deep' begins WITH RECURSIVE"):
+        report.sql_of_days(Days(date(2026, 11, 1)), lambda _: ())
 
 
 def test_an_own_report_is_a_file_and_must_say_what_it_shows(cli: Cli, configs: Path) -> None:

@@ -7,19 +7,14 @@ from pathlib import Path
 import pytest
 
 from tests.unit.entry.conftest import Cli
+from tests.unit.entry.one_step import HEAD, step
 
-HEAD = 'pipeline_id: "{org_slug}-shop-slip"\nprovider: shop\n'
 PROCEDURE = """CREATE OR REPLACE PROCEDURE `{project_id}.organizations`.sp_shop_slip(day DATE)
 BEGIN
   DECLARE n INT64 DEFAULT 0;
   SELCT n;
 END;
 """
-
-
-def step(ps_type: str, config: str, rest: str = "") -> str:
-    """Return a file with one step."""
-    return f"{HEAD}steps:\n  - step_id: load_slip\n    ps_type: {ps_type}\n    config: {config}\n{rest}"
 
 
 SQL = step(
@@ -32,6 +27,11 @@ SQL = step(
 """,
 )
 REFUSED = {
+    "a processor of one's own that is not installed": (
+        step("acme.orders", "{}"),
+        "shop/slip.yml:5:5: steps[0].ps_type: no processor is called 'acme.orders'. If it is your own,",
+        "pip install -e FOLDER",
+    ),
     "a statement that does not parse": (SQL, "shop/slip.yml:9: steps[0].config.sql: line 2, column", "FROM instead of"),
     "a function that is not there": (
         step("generic.bq_execute", "{sql: SELECT SUMM(1) AS n}"),
@@ -110,3 +110,10 @@ def test_a_procedure_is_read_as_the_sync_reads_it(acme: Cli, configs: Path) -> N
     assert "sp_shop_slip.sql:6: the file is not UTF-8: save it as UTF-8" in acme("validate", "system/procedures").err
     file.write_text(PROCEDURE.replace("SELCT", "SELECT"))
     assert acme("validate", "system/procedures").code == 0
+
+
+def test_what_was_checked_is_counted_in_words(cli: Cli, configs: Path) -> None:
+    assert cli("validate", "shop/load").out == "ok  1 pipeline\n"
+    assert cli("validate", "shop/load", "shop/key").out == "ok  2 pipelines\n"
+    assert "2 notifiers, " in (whole := cli("validate").out)
+    assert "1 plans file, " in whole

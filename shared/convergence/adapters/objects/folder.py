@@ -59,7 +59,7 @@ class FolderStore:
 
     def _list(self, prefix: str, most: int) -> builtins.list[StoredObject]:
         if not self._root.is_dir():
-            raise StepFailed(f"the folder {self._shown} does not exist: create it and put the files there")
+            raise StepFailed(f"the folder {self._root.absolute()} does not exist: create it and put the files there")
         found: list[StoredObject] = []
         for folder, names, files in os.walk(self._root, followlinks=False):
             names.sort()

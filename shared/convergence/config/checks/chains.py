@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import Then
-from convergence.config.parameters.reading import missing, refusals
+from convergence.config.parameters.reading import has_template, missing, refusals
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import ConfigError, ConfigErrors, InvalidInput, NotFound
 
@@ -42,7 +42,8 @@ def _problems(loaded: LoadedPipeline, get: Get) -> Iterator[ConfigError]:
 def _parameters(
     loaded: LoadedPipeline, target: LoadedPipeline, at: KeyPath, given: Mapping[str, Any]
 ) -> Iterator[ConfigError]:
-    for name, reason in refusals(target.pipeline, target.prepared.names, given):
+    values = {name: None if has_template(value) else value for name, value in given.items()}  # filled with the plan
+    for name, reason in refusals(target.pipeline, target.prepared.names, values):
         yield loaded.positions.problem((*at, "parameters", name), f"{target.path}: {reason}")
     for name in missing(target.pipeline, {*given, *PASSED_ON}):
         secret = target.pipeline.parameters[name].type == "secret"

@@ -8,13 +8,17 @@ from typing import Final
 from convergence.config.model.pipeline import ParameterSpec, Pipeline
 from convergence.config.parameters.coercion import shown
 from convergence.config.parameters.dates import is_date
-from convergence.config.parameters.reading import missing, refusals
+from convergence.config.parameters.reading import has_template, missing, refusals
 from convergence.config.templates.builtin_names import BUILT_INS, IMPLICIT_PARAMETERS
 from convergence.config.yaml.positions import KeyPath
 from convergence.errors import ConfigError
 
 Problem = Callable[[KeyPath, str], ConfigError]
 
+TEMPLATE: Final = (
+    "a schedule gives values, and nothing fills a template here: write the value, a day such as TODAY-1, or give the "
+    "parameter a default with the template"
+)
 _SHOWN_MAX: Final = 12
 _DECLARED_TYPES: Final = {
     "string": (str,),
@@ -65,6 +69,9 @@ def _schedules_parameters(pipeline: Pipeline, used: Collection[str], problem: Pr
     schedule = pipeline.schedule
     if schedule is None:
         return
+    for name, value in schedule.parameters.items():
+        if has_template(value):
+            yield problem(("schedule", "parameters", name), TEMPLATE)
     for name, reason in refusals(pipeline, used, schedule.parameters):
         yield problem(("schedule", "parameters", name), reason)
     for name in missing(pipeline, schedule.parameters):

@@ -1,109 +1,120 @@
-"""SQL that no run could read: statements of steps, and procedures. The parser is the run's own, behind a port."""
+"""SQL of steps that no run could run: what cannot be read, and what the schema files of its tables do not have.
+
+The parser and the binder are the run's own, behind a port.
+"""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from convergence.config.files.procedures import load_procedure
+from convergence.config.checks.binding import typed
+from convergence.config.checks.step_sql import loads_rows, runs_sql, texts, texts_of_files
+from convergence.config.files.procedures import MIGRATIONS
 from convergence.config.loader import LoadedPipeline
-from convergence.config.model.pipeline import BLOCKS
-from convergence.config.processors import ps_types
-from convergence.config.sql.kinds import asserts, kind_of_statement
-from convergence.config.sql.templates import parse_sql
-from convergence.config.templates.compiled import is_sql
+from convergence.config.model.pipeline import Step
+from convergence.config.prepare import types_of
+from convergence.config.sources import SchemaSource
+from convergence.config.sql.kinds import kind_of_statement
 from convergence.config.yaml.positions import KeyPath
-from convergence.errors import ConfigError, ConvergenceError, StepFailed
-from convergence.ports.sql_reader import SqlReader
+from convergence.errors import ConfigError, ConvergenceError, NotFound, did_you_mean
+from convergence.ports.sql_reader import Bound, SqlReader
+from convergence.ports.warehouse import LINEAGE_COLUMNS
 
 _LINE: Final = re.compile(r"line (\d{1,9}), column \d{1,9}: ")
-_ANY_TABLE: Final = "t"  # stands for a name that the run knows: a statement reads the same with any
+_NAMED: Final = re.compile(r"'(\w+)'")
 
 
-def check_statements(loaded: LoadedPipeline, reader: SqlReader) -> list[ConfigError]:
-    """Return the mistakes of all SQL in a pipeline's steps, each at its line of the file."""
-    found = []
+def check_statements(
+    loaded: LoadedPipeline, reader: SqlReader, schemas: SchemaSource | None, configs_dir: Path
+) -> tuple[list[ConfigError], list[ConfigError]]:
+    """Return mistakes and warnings about all SQL in a pipeline's steps, each at its line of the file."""
+    check = _Check(loaded, reader, schemas, configs_dir)
     for index, step in enumerate(loaded.pipeline.steps):
-        if not _runs_sql(step.ps_type):
-            continue
-        for block in BLOCKS:
-            for at, text in _texts(getattr(step, block), ("steps", index, block)):
-                try:
-                    reader.read_statement(_with_names(text))
-                except ConvergenceError as error:
-                    found.append(_located(loaded, at, str(error)))
-    return found
+        if runs_sql(step.ps_type):
+            check.step(index, step)
+    return check.problems, check.warnings
 
 
-def check_rows(loaded: LoadedPipeline) -> tuple[list[ConfigError], list[ConfigError]]:
-    """Return mistakes and warnings about where rows of statements go: a change returns none for a destination, and
-    those of a query without one are kept nowhere. A query that asserts, or whose result a step reads, has its use.
-    """
-    mistakes, warnings = [], []
-    read = {name for step in loaded.prepared.steps for name in step.fixed["needs"] if name not in step.step.depends_on}
-    named = {use.name.split(".")[1] for use in loaded.prepared.uses if use.name.startswith("results.")}
-    conditions = " ".join(step.when or "" for step in loaded.pipeline.steps)
-    for index, step in enumerate(loaded.pipeline.steps):
-        if step.enabled is False or not _loads_rows(step.ps_type) or (step.config or {}).get("dry_run"):
-            continue
-        used = step.step_id in read | named or f"results.{step.step_id}." in conditions
-        for at, text in _texts(step.config, ("steps", index, "config")):
-            kind = kind_of_statement(text)
-            if kind == "change" and step.destination:
-                message = "the statement changes tables itself and returns no rows: remove `destination`"
-                mistakes.append(loaded.positions.problem(("steps", index, "destination"), message))
-            elif kind == "query" and not step.destination and not used and not asserts(text):
-                message = "the rows of this query are kept nowhere: give `destination: {table: …}`, or remove the step"
-                warnings.append(loaded.positions.problem(at, message))
-    return mistakes, warnings
+class _Check:
+    def __init__(
+        self, loaded: LoadedPipeline, reader: SqlReader, schemas: SchemaSource | None, configs_dir: Path
+    ) -> None:
+        self.problems: list[ConfigError] = []
+        self.warnings: list[ConfigError] = []
+        self._loaded, self._reader, self._schemas, self._configs_dir = loaded, reader, schemas, configs_dir
+        self._types = types_of(loaded.pipeline)
 
+    def step(self, index: int, step: Step) -> None:
+        """Look at all SQL of a step."""
+        for at, text in texts(step, index):
+            sql, types = typed(text, step, self._types, self._reader.project)
+            try:
+                self._reader.read_statement(sql)
+                if types is not None and not (step.destination and kind_of_statement(text) == "change"):
+                    writes = loads_rows(step.ps_type) and not step.destination
+                    self._bound(self._reader.bind(sql, types, writes=writes), step, at, text)
+            except ConvergenceError as error:
+                self.problems.append(self._located(at, text, str(error)))
+        for text in texts_of_files(step, self._configs_dir):
+            try:
+                self._reader.read_statement(text)
+                self._reader.bind(text, {}, writes=False)
+            except ConvergenceError as error:
+                self.problems.append(self._loaded.positions.problem(("steps", index, "config"), str(error)))
 
-def check_procedure(root: Path, file: Path, reader: SqlReader) -> list[ConfigError]:
-    """Return the mistakes of a procedure's file, each with `file:line:column`."""
-    return list(reader.read_procedure(load_procedure(root, file)))
+    def _bound(self, bound: Bound, step: Step, at: KeyPath, text: str) -> None:
+        for dataset in bound.datasets:
+            message = (
+                f"{dataset!r} is the dataset of one org, and runs of all others fail: write `{{org_dataset}}`, or "
+                "leave it out"
+            )
+            self.warnings.append(self._located(at, text, message))
+        known = () if self._schemas is None else tuple(self._schemas.paths)
+        for table in bound.tables:
+            near = did_you_mean(table, known)
+            if near.startswith(" Did") and table not in self._elsewhere:
+                message = f"no schema file describes the table {table!r}.{near}"
+                self.warnings.append(self._located(at, text, message))
+        if bound.columns is not None and step.destination:
+            self.problems += (self._located(at, text, message) for message in self._unfitting(bound.columns, step))
 
+    def _unfitting(self, columns: tuple[str, ...], step: Step) -> Iterator[str]:
+        """Yield columns of a result that its table does not have, and those that it needs."""
+        table = (step.destination or {}).get("table")
+        try:
+            schema = None if self._schemas is None or not isinstance(table, str) else self._schemas.get(table)
+        except (NotFound, ConfigError):
+            return  # reported where processors are checked
+        if schema is None:
+            return
+        names = {column.name for column in schema.columns}
+        for name in columns:
+            if name not in names:
+                yield f"the statement gives {name!r}, and {table} has no such column.{did_you_mean(name, names)}"
+        for column in schema.columns:
+            if column.mode == "REQUIRED" and column.name not in {*columns, *LINEAGE_COLUMNS}:
+                yield f"{table} needs the column {column.name!r}, which the statement does not give"
 
-def _runs_sql(ps_type: str) -> bool:
-    try:
-        return bool(getattr(ps_types.load(ps_type), "runs_sql", False))
-    except StepFailed:  # why it cannot be loaded is said where processors are checked
-        return False
+    @cached_property
+    def _elsewhere(self) -> set[str]:
+        """Tables that steps of this file and migrations make."""
+        made = {str((step.destination or {}).get("table")) for step in self._loaded.pipeline.steps}
+        files = sorted((self._configs_dir / MIGRATIONS).rglob("*.sql"))
+        sql = [file.read_text("utf-8", errors="replace") for file in files]
+        sql += [text for index, step in enumerate(self._loaded.pipeline.steps) for _, text in texts(step, index)]
+        return made | {word for each in sql if "CREATE" in each.upper() for word in re.findall(r"\w+", each)}
 
-
-def _loads_rows(ps_type: str) -> bool:
-    """True for a processor of one statement whose rows a destination may take."""
-    if not _runs_sql(ps_type):
-        return False
-    processor = ps_types.load(ps_type)
-    return hasattr(processor, "destination_model") and getattr(processor, "destination_optional", False)
-
-
-def _texts(value: Any, at: KeyPath) -> Iterator[tuple[KeyPath, str]]:
-    if isinstance(value, Mapping):
-        for key, inner in value.items():
-            yield from _texts(inner, (*at, key))
-    elif isinstance(value, list | tuple):
-        for index, inner in enumerate(value):
-            yield from _texts(inner, (*at, index))
-    elif isinstance(value, str) and value.strip() and is_sql(at) and not _named_whole(value):
-        yield at, value
-
-
-def _named_whole(text: str) -> bool:
-    """True for a statement that is one template: a parameter gives all of it."""
-    return re.fullmatch(r"\s*\$?\{+[^{}]+\}+\s*", text) is not None
-
-
-def _with_names(text: str) -> str:
-    parts = parse_sql(text).parts
-    return "".join(part if isinstance(part, str) else _ANY_TABLE for part in parts)
-
-
-def _located(loaded: LoadedPipeline, at: KeyPath, message: str) -> ConfigError:
-    """Name the file's line instead of the statement's, where the statement has lines of its own in the file."""
-    line = _LINE.search(message)
-    if line is None:
-        return loaded.positions.problem(at, message)
-    return loaded.positions.problem(at, message, line=int(line[1]) - 1)
+    def _located(self, at: KeyPath, text: str, message: str) -> ConfigError:
+        """Name the file's line: the one that the parser names, or the one with what the message is about."""
+        line = _LINE.search(message)
+        if line is not None:
+            return self._loaded.positions.problem(at, message, line=int(line[1]) - 1)
+        named = _NAMED.search(message)
+        found = None if named is None else re.search(rf"\b{re.escape(named[1])}\b", text)
+        if found is None:
+            return self._loaded.positions.problem(at, message)
+        return self._loaded.positions.problem(at, message, line=text.count("\n", 0, found.start()))

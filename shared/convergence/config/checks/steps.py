@@ -64,6 +64,7 @@ class StepCheck:
         needs.tries_credential = needs.tries_credential or getattr(processor, "tries_credential", False)
         settings = {name: _block(processor, ps_type, name, blocks, report, needs.problems) for name in BLOCKS}
         needs.problems += self._tables(processor, settings, blocks, report)
+        needs.problems += self._columns(settings, report)
         needs.problems += self._together(processor, settings, report)
         config: Any = settings["config"]
         if _has(config, "opens"):
@@ -98,6 +99,27 @@ class StepCheck:
             return  # reported with the table
         for message in check(settings, has_file=has_file):
             yield report((), message)
+
+    def _columns(self, settings: Mapping[str, Any], report: Report) -> Iterator[ConfigError]:
+        """Yield columns that the settings name and the schema file of their table does not have."""
+        for block, model in settings.items():
+            if model is None or not _has(model, "names_columns"):
+                continue
+            for named in model.names_columns():
+                landed = block != "destination" and named.table in self.landed  # its records may have brought it
+                names = self._names(named.table)
+                if names and not landed and _known(named.column) and named.column not in names:
+                    message = f"{named.table} has no column {named.column!r}.{did_you_mean(named.column, names)}"
+                    yield report((block, *named.path), message)
+
+    def _names(self, table: str) -> frozenset[str]:
+        """Return the columns of a table's file; none without one."""
+        if self.schemas is None or not _known(table):
+            return frozenset()
+        try:
+            return frozenset(column.name for column in self.schemas.get(table).columns)
+        except (NotFound, ConfigError):
+            return frozenset()  # reported with the table
 
     def _tables(
         self, processor: Processor, settings: Mapping[str, Any], blocks: Mapping[str, Any], report: Report

@@ -10,9 +10,11 @@ from pathlib import Path
 from pydantic import ValidationError
 
 from convergence.config.checks.chains import Get, check_chains
+from convergence.config.checks.kept_rows import check_rows
 from convergence.config.checks.named_providers import known_providers
 from convergence.config.checks.processors import Target, check_processors
-from convergence.config.checks.statements import check_procedure, check_rows, check_statements
+from convergence.config.checks.sql_files import SQL_KINDS, check_sql_file
+from convergence.config.checks.statements import check_statements
 from convergence.config.files.allocation import read_allocation
 from convergence.config.files.kinds import Kind, kind_of
 from convergence.config.files.models import MODELS
@@ -81,15 +83,16 @@ def validate(
                 loaded = load_pipeline(file, root)
                 pipelines.append(loaded)
                 wrong, doubtful = check_processors(loaded, target, schemas, root, providers)
-                problems.extend([*wrong, *([] if reader is None else check_statements(loaded, reader))])
+                unreadable, unfamiliar = ([], []) if reader is None else check_statements(loaded, reader, schemas, root)
+                problems.extend([*wrong, *unreadable])
                 problems.extend([*([] if get is None else check_chains(loaded, get))])
                 unloadable, unkept = check_rows(loaded)
                 problems.extend(unloadable)
-                warnings.extend([*loaded.warnings, *doubtful, *unkept, *_named(loaded, naming)])
+                warnings.extend([*loaded.warnings, *doubtful, *unfamiliar, *unkept, *_named(loaded, naming)])
             else:
                 _check(file, root, kind)
-                if kind is Kind.PROCEDURE and reader is not None:
-                    problems.extend(check_procedure(root, file, reader))
+                if reader is not None:
+                    problems.extend(check_sql_file(root, file, kind, reader))
                 problem = _names_of_tables(file, naming) if kind is Kind.TABLE_SCHEMA else None
                 if kind is Kind.ALERTS:
                     problem = "alerts are checked, but not active yet: no alert will be sent"
@@ -129,9 +132,9 @@ def _check(file: Path, root: Path, kind: Kind) -> None:
         for table in tables_in(file):
             load_table_schema(file, table)
         return
-    if kind is Kind.PROCEDURE:
+    if kind in SQL_KINDS:
         if not file.read_bytes().strip():
-            raise ConfigError("the procedure's file is empty", where=name)
+            raise ConfigError(f"the {kind.value}'s file is empty", where=name)
         return
     if kind is Kind.PRECEDENCE:
         load_precedence(root)

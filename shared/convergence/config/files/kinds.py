@@ -30,7 +30,21 @@ class Kind(StrEnum):
     ALLOCATION = "allocation"
     TABLE_SCHEMA = "table schema"
     PROCEDURE = "procedure"
-    OTHER = "other"  # seeds, migrations, checks of data, notes: not checked here
+    MIGRATION = "migration"
+    REPORT = "report"
+    VIEW = "view"
+    OTHER = "other"  # seeds, notes, checks of data (which the step that names them reads): not checked here
+
+    def named(self, count: int) -> str:
+        """Return what so many of them are called: `pipeline`, `pipelines`, `plans file`."""
+        name = self.value if self in _ONE_EACH else f"{self.value} file"
+        return name if count == 1 else f"{name}s"
+
+
+_SQL_OF_SYSTEM: Final = {"migrations": Kind.MIGRATION, "reports": Kind.REPORT, "views": Kind.VIEW}
+_ONE_EACH: Final = frozenset(
+    {Kind.PIPELINE, Kind.NOTIFIER, Kind.PROVIDER, Kind.TABLE_SCHEMA, Kind.PROCEDURE, *_SQL_OF_SYSTEM.values()}
+)
 
 
 def kind_of(path: PurePath) -> Kind:
@@ -45,6 +59,8 @@ def kind_of(path: PurePath) -> Kind:
         return Kind.NOTIFIER
     if parts[0] == "notifications" and len(parts) == 2 and suffix == ".json":
         return Kind.NOTIFICATIONS
+    if parts[0] == "system" and len(parts) > 2 and suffix == ".sql" and parts[1] in _SQL_OF_SYSTEM:
+        return _SQL_OF_SYSTEM[parts[1]]
     if parts[0] == "system" and yaml:
         return Kind(path.stem) if len(parts) == 2 and path.stem in _OF_SYSTEM else Kind.OTHER
     if parts[1:] == ("provider.yml",):

@@ -6,7 +6,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +19,20 @@ from convergence.errors import InvalidInput, NotFound, did_you_mean
 FOLDER: Final = "system/reports"
 VIEWS: Final = "system/views"
 _TABLE: Final = re.compile(r"\{dataset\}\.(\w+)")
+_WITH: Final = re.compile(r"WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Days:
+    """The days that a report is asked about, both inclusive; None is open."""
+
+    first: date | None = None
+    last: date | None = None
+
+    def condition(self, day: str) -> str:
+        """Return what holds for these days of the expression `day`."""
+        bounds = ((">=", self.first), ("<=", self.last))
+        return " AND ".join(f"{day} {sign} DATE '{bound}'" for sign, bound in bounds if bound is not None)  # dates only
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +52,27 @@ class Report:
         """Return the statement for the tables of a project and dataset; without them for those of the scope."""
         return _TABLE.sub(lambda found: bigquery_name(*where, found[1]), self.statement)
 
+    def sql_of_days(self, days: Days, columns: Callable[[str], Collection[str]]) -> str:
+        """Return the statement for the rows of some days only; `columns` gives those of a table of the scope.
+
+        A day is that of ChargePeriodStart, of `usage_date`, else the data date of the row.
+
+        Raises:
+            InvalidInput: the statement begins WITH RECURSIVE, where a name cannot stand for a table and its days.
+        """
+        if days == Days():
+            return self.sql()
+        begins = _WITH.match(self.statement)
+        if begins and begins[1]:
+            raise InvalidInput(f"the report {self.name!r} begins WITH RECURSIVE, so it can only read all days")
+        rest = self.sql()[begins.end() :] if begins else self.sql()
+        chosen = (
+            f"{bigquery_name(table)} AS (SELECT * FROM {bigquery_name(table)}"  # noqa: S608 - quoted
+            f" WHERE {days.condition(_day_of(columns(table)))})"
+            for table in sorted(self.tables)
+        )
+        return f"WITH {', '.join(chosen)}{', ' if begins else ' '}{rest}"
+
     def view(self, *where: str) -> str:
         """Return the statement that makes it the view `report_{name}` of a project and dataset."""
         return self.view_named(f"report_{self.name}", *where)
@@ -51,12 +88,12 @@ def load_reports(configs_dir: Path) -> dict[str, Report]:
     Raises:
         InvalidInput: a file does not begin with a line `-- what the report shows`.
     """
-    return {file.stem: _report(file) for file in sorted(own_or_shipped(configs_dir, FOLDER).glob("*.sql"))}
+    return {file.stem: read_report(file) for file in sorted(own_or_shipped(configs_dir, FOLDER).glob("*.sql"))}
 
 
 def load_views(configs_dir: Path) -> dict[str, Report]:
     """Return the statements of views by name. Raises what `load_reports` raises."""
-    return {file.stem: _report(file) for file in sorted(own_or_shipped(configs_dir, VIEWS).glob("*.sql"))}
+    return {file.stem: read_report(file) for file in sorted(own_or_shipped(configs_dir, VIEWS).glob("*.sql"))}
 
 
 def find_report(configs_dir: Path, name: str) -> Report:
@@ -67,7 +104,14 @@ def find_report(configs_dir: Path, name: str) -> Report:
     return reports[name]
 
 
-def _report(file: Path) -> Report:
+def _day_of(columns: Collection[str]) -> str:
+    if "ChargePeriodStart" in columns:
+        return "DATE(ChargePeriodStart)"
+    return "usage_date" if "usage_date" in columns else "x_pipeline_run_date"
+
+
+def read_report(file: Path) -> Report:
+    """Return the report of a file. Raises `InvalidInput`: the file does not begin with what the report shows."""
     first, _, statement = file.read_text(encoding="utf-8").partition("\n")
     if not first.startswith("-- ") or not statement.strip():
         raise InvalidInput(f"{file}: the first line must be `-- ` and what the report shows, then one SELECT")

@@ -33,6 +33,15 @@ def missing(pipeline: Pipeline, given: Collection[str]) -> list[str]:
     return [name for name, spec in pipeline.parameters.items() if spec.required and name not in given]
 
 
+def has_template(value: Any) -> bool:
+    """True for a text with a template, or a list or mapping that holds one."""
+    if isinstance(value, Mapping):
+        return any(map(has_template, value.values()))
+    if isinstance(value, list | tuple):
+        return any(map(has_template, value))
+    return isinstance(value, str) and parse(value) is not None
+
+
 class Reading:
     """Reads values one by one. `found` are those that fit, `wrong` says what does not, `refused` their names.
 

@@ -155,6 +155,12 @@ def unknown(name: str) -> str:
     file = FOLDER / (name.replace(".", "/") + ".py")
     if _NAME.fullmatch(name) and file.is_file():
         return f"{file.relative_to(FOLDER.parent)} does not have `def get_engine()`, which returns the processor"
+    families = {known.partition(".")[0] for known in known_names()}
+    if _NAME.fullmatch(name) and name.partition(".")[0] not in families:
+        return (
+            f"no processor is called {name!r}. If it is your own, install its package where this runs: "
+            "pip install -e FOLDER (`convergence new processor` makes one)"
+        )
     return f"no processor is called {name!r}.{did_you_mean(name, known_names())}"
 
 

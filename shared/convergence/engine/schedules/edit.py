@@ -10,6 +10,8 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import Final
 
+from convergence.config.checks.parameters import TEMPLATE
+from convergence.config.parameters.reading import has_template
 from convergence.config.parameters.values import resolve_parameters
 from convergence.domain.firing import moved, next_slot, placed, skip_come
 from convergence.domain.records import changed
@@ -156,6 +158,9 @@ def check_parameters(services: Services, schedule: Schedule) -> None:
     """Check a schedule's parameters against its pipeline. Raises `NotFound` and `InvalidInput`."""
     loaded = services.catalog.get(schedule.pipeline)
     check_kept(loaded, schedule.parameters, "a schedule")
+    templated = sorted(name for name, value in schedule.parameters.items() if has_template(value))
+    if templated:
+        raise InvalidInput(f"{', '.join(templated)}: {TEMPLATE}")
     resolve_parameters(loaded, schedule.parameters, fire_time=services.clock.now())
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from convergence.config.files.below import read_below
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
 from convergence.domain.plan import Plan, PlanStep
@@ -24,7 +25,7 @@ from convergence.engine.step.objects import StepObjects
 from convergence.engine.step.redact import RedactingLogger
 from convergence.engine.step.secrets import StepCredentials, StepSecrets, source_of
 from convergence.engine.step.warehouse import LeasedWarehouse
-from convergence.errors import StepFailed, did_you_mean
+from convergence.errors import did_you_mean
 from convergence.ports.processor import Context
 from convergence.tenants.billing import BillingStore
 
@@ -238,11 +239,4 @@ class StepContext(Context):
 
     def read_config(self, path: str) -> bytes:
         """Read a file below the configs folder; links out of it are refused too."""
-        root = self.configs_dir.resolve()
-        file = (root / path.removeprefix("configs/")).resolve()
-        if not file.is_relative_to(root):
-            raise StepFailed(f"{path!r} leaves the configs folder; name a file below it")
-        if not file.is_file():
-            siblings = [str(other.relative_to(root)) for other in file.parent.glob("*")] if file.parent.is_dir() else []
-            raise StepFailed(f"there is no file {path!r} below the configs folder.{did_you_mean(path, siblings)}")
-        return file.read_bytes()
+        return read_below(self.configs_dir, path)

@@ -116,5 +116,5 @@ class Installation:
     backup: Callable[[Place, Path], Mapping[str, Any]]
     restore: Callable[[Place, Path], Mapping[str, Any]]
     sandbox: Callable[[], tuple[Sandbox, str]]
-    sql_reader: Callable[[Place], SqlReader]
+    sql_reader: Callable[[Place], AbstractContextManager[SqlReader]]
     examine_deployment: Callable[[DeploymentPlace], Coroutine[Any, Any, list[Finding]]]

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import click
 
+from convergence.config.processors.packages import OWN
 from convergence.entry.cli.installation import Installation
 from convergence.entry.cli.misuse import check_text, explained
 from convergence.entry.cli.options import COMPLETE, global_options
@@ -108,13 +109,27 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
 
+def _version(context: click.Context, _: click.Parameter, asked: bool) -> None:
+    """Not eager: `--json` counts on either side of it."""
+    if asked:
+        from importlib.metadata import version
+
+        session: Session = context.obj
+        number = version(OWN)
+        if session.out.json:
+            session.out.data({"version": number})
+        else:
+            session.out.line(number)
+        context.exit()
+
+
 @click.command(
     cls=Commands,
     params=global_options(hidden=False),
     context_settings={"help_option_names": ["-h", "--help"]},
     invoke_without_command=True,  # options without a command are answered with the help, too
 )
-@click.version_option(package_name="convergence-pipelines", message="%(version)s")
+@click.option("--version", is_flag=True, expose_value=False, callback=_version, help="Show the version and exit.")
 @click.pass_context
 def cli(context: click.Context) -> None:
     """Pipelines as config: usage and cost of many tenants into one FOCUS table.

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Final, Literal
 
 import yaml
 from pydantic import Field, model_validator
 
+from convergence.config.files.below import read_below
+from convergence.config.templates.template import parse
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context
+from convergence.ports.processor import Context, NamedColumn
 from convergence.processors.generic.bq_execute import Sql
 from convergence.processors.settings import Settings, settings
 
@@ -91,8 +94,23 @@ class CheckSettings(Settings):
     dq_config: str = ""
 
     def uses_tables(self) -> Sequence[str]:
-        """Return the table that is checked."""
-        return (self.table,) if self.table else ()
+        """Return the table that is checked, and those that it is compared with."""
+        return tuple(filter(None, (self.table, *(check.source_table for check in self.checks))))
+
+    def names_columns(self) -> Sequence[NamedColumn]:
+        """Return the columns that are checked, as `NamesColumns` wants it."""
+        return [
+            NamedColumn(("checks", number), self.table, column)
+            for number, check in enumerate(self.checks)
+            for column in check.columns
+        ]
+
+    def delegates(self, configs_dir: Path) -> Sequence[tuple[str, Mapping[str, Any]]]:
+        """Return the step as its file has it. Raises `StepFailed` for a file that is not there or is wrong."""
+        if not self.dq_config or parse(self.dq_config) is not None:
+            return ()
+        found = _of_file(self.dq_config, read_below(configs_dir, self.dq_config), self.table)
+        return [("generic.dq_check", found.model_dump(exclude_defaults=True))]
 
     @model_validator(mode="after")
     def _one_place(self) -> CheckSettings:
@@ -107,9 +125,13 @@ def read_checks(options: CheckSettings, context: Context) -> CheckFile:
     """Return the checks. Raises `StepFailed` for a file that is not there or holds something else."""
     if not options.dq_config:
         return CheckFile(table=options.table, checks=options.checks, scope=options.scope)
+    return _of_file(options.dq_config, context.read_config(options.dq_config), options.table)
+
+
+def _of_file(name: str, content: bytes, table: str) -> CheckFile:
     try:
-        data = yaml.safe_load(context.read_config(options.dq_config))
+        data = yaml.safe_load(content)
     except yaml.YAMLError as error:
-        raise StepFailed(f"{options.dq_config}: not YAML: {str(error)[:200]}") from error
-    found = settings(CheckFile, {options.dq_config: data}, options.dq_config)
-    return found if not options.table else found.model_copy(update={"table": options.table})
+        raise StepFailed(f"{name}: not YAML: {str(error)[:200]}") from error
+    found = settings(CheckFile, {name: data}, name)
+    return found if not table else found.model_copy(update={"table": table})

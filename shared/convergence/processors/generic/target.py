@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import date
 from typing import Any, Final
 
 from pydantic import field_validator, model_validator
 
 from convergence.errors import StepFailed
-from convergence.ports.processor import Context
+from convergence.ports.processor import Context, NamedColumn
 from convergence.ports.warehouse import WriteMode
 from convergence.processors.base import days
 from convergence.processors.settings import Destination
@@ -46,6 +47,11 @@ class Target(Destination):
         if self.key_fields and not keyed:
             raise ValueError(f"key_fields go with write_mode merge or groups; {self.mode} does not compare rows")
         return self
+
+    def names_columns(self) -> Sequence[NamedColumn]:
+        """Return the columns that it names, as `NamesColumns` wants it."""
+        keys = [NamedColumn(("key_fields", number), self.table, name) for number, name in enumerate(self.key_fields)]
+        return [*keys, *([NamedColumn(("date_field",), self.table, self.date_field)] if self.date_field else [])]
 
     @property
     def mode(self) -> WriteMode:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from convergence.adapters.googlesql.access import refuse_kind
 from convergence.adapters.googlesql.functions import refuse_unknown
 from convergence.adapters.googlesql.parse import parse_statement
@@ -24,11 +26,16 @@ def check_statement(sql: str) -> None:
 
 def check_procedure(procedure: nodes.Procedure) -> list[ConfigError]:
     """Return what cannot run, each with `file:line:column`."""
+    return check_script(procedure.body, procedure.source)
+
+
+def check_script(body: Sequence[nodes.Node], source: str) -> list[ConfigError]:
+    """Return what of a script cannot run, each with `file:line:column`."""
     problems: list[ConfigError] = []
-    for text, is_expression in texts_of(procedure.body):
+    for text, is_expression in texts_of(body):
         sql = f"SELECT ({text.sql}\n)" if is_expression else text.sql
         try:
             check_statement(sql)
         except StepFailed as error:
-            problems.append(ConfigError(str(error), where=f"{procedure.source}:{text.line}:{text.column}"))
+            problems.append(ConfigError(str(error), where=f"{source}:{text.line}:{text.column}"))
     return problems

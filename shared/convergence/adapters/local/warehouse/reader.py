@@ -1,19 +1,57 @@
-"""Reading SQL without a database: the parser and the checks of the embedded warehouse."""
+"""Reading SQL without an org's data: the parser, the checks and the binder of the embedded warehouse.
+
+Names are resolved in a database in memory, in which a statement's tables are made as their schema files say.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from functools import partial
+from typing import TYPE_CHECKING, Final
 
+from convergence.adapters.googlesql.types import parse_type
+from convergence.adapters.local.warehouse.job import Job
 from convergence.adapters.local.warehouse.routines import Routines
-from convergence.errors import ConfigError
-from convergence.ports.warehouse import Routine
+from convergence.adapters.local.warehouse.session import Session
+from convergence.adapters.local.warehouse.statements import Statements
+from convergence.adapters.local.warehouse.tables import ensure_table
+from convergence.errors import ConfigError, NotFound
+from convergence.ports.sql_reader import DATASET, Bound
+from convergence.ports.warehouse import (
+    SHARED_DATASET,
+    WRITTEN_LOGS,
+    Lineage,
+    Routine,
+    Scope,
+    TableSchema,
+)
+
+if TYPE_CHECKING:
+    from convergence.adapters.local.duckdb_sql.context import StatementContext
+
+_ANY_RUN: Final = Lineage(
+    org_slug="org", pipeline_id="", credential_id="", run_id="", ingested_at=datetime.min.replace(tzinfo=UTC)
+)
+_MEMORY_MIB: Final = 160
+Name = tuple[str, str]  # dataset, table
 
 
 class DuckDbReader:
-    """What of a statement or a procedure cannot run whatever the tables are. `project` stands for `{project_id}`."""
+    """See the port. `project` stands for `{project_id}`; `schema_of` raises `NotFound` for a table without a file."""
 
-    def __init__(self, project: str) -> None:
+    def __init__(self, project: str, schema_of: Callable[[str], TableSchema]) -> None:
+        self.project = project
+        self._schema_of = schema_of
         self._routines = Routines(project)
+        self._statements = Statements(project)
+        self._session = Session(None, threads=1, memory_mib=_MEMORY_MIB)
+        self._made: set[Name] = set()
+
+    def close(self) -> None:
+        """Close the database."""
+        self._session.close()
 
     def read_statement(self, sql: str) -> None:
         """See the port."""
@@ -21,6 +59,73 @@ class DuckDbReader:
 
         check_statement(sql)
 
+    def bind(self, sql: str, types: Mapping[str, str], *, writes: bool = True) -> Bound:
+        """See the port."""
+        from convergence.adapters.local.duckdb_sql.context import StatementContext
+        from convergence.adapters.local.duckdb_sql.translate import parse
+
+        project, datasets = _written_out(sql)
+        if project - {self.project} or datasets:
+            return Bound(datasets=tuple(sorted(datasets)))
+        scope = Scope(dataset=DATASET, writable=writes, lineage=_ANY_RUN)
+        given = tuple(sorted((name.lower(), parse_type(kind)) for name, kind in types.items()))
+        context = StatementContext(scope=scope, project=self.project, parameters=given)
+        unknown = [name for name in sorted(parse(sql, context).touched.existing) if not self._make(name)]
+        if unknown:
+            return Bound(tables=tuple(name for _, name in unknown))
+        work = partial(self._columns, sql=sql, context=context)
+        return Bound(asyncio.run(self._session.read(work, googlesql=True)))
+
     def read_procedure(self, routine: Routine) -> Sequence[ConfigError]:
         """See the port."""
         return self._routines.problems(routine)
+
+    def read_migration(self, routine: Routine) -> Sequence[ConfigError]:
+        """See the port."""
+        from convergence.adapters.googlesql.scripts.parser import parse_script
+        from convergence.adapters.local.duckdb_sql.check import check_script
+
+        try:
+            body = parse_script(self._routines.with_project(routine, DATASET), routine.source)
+        except ConfigError as error:
+            return [error]
+        return check_script(body, routine.source)
+
+    def _columns(self, job: Job, *, sql: str, context: StatementContext) -> tuple[str, ...] | None:
+        translation = self._statements.prepare(job, sql, context)
+        values = dict.fromkeys(translation.parameters)
+        self._statements.explain(job, translation, values)
+        if not translation.is_query:
+            return None
+        return tuple(name for name, _ in self._statements.describe(job, translation, values))
+
+    def _make(self, name: Name) -> bool:
+        """Make a table as its file says; False without one."""
+        if name in self._made:
+            return True
+        schema = self._described(name[1])
+        if schema is None:
+            return False
+        asyncio.run(self._session.write(lambda job: ensure_table(job, name[0], schema)))
+        self._statements.catalog.forget()
+        self._made.add(name)
+        return True
+
+    def _described(self, table: str) -> TableSchema | None:
+        log = next((log for log, written in WRITTEN_LOGS.items() if written == table), None)
+        try:
+            return self._schema_of(table) if log is None else self._schema_of(log).written
+        except (NotFound, ConfigError):
+            return None
+
+
+def _written_out(sql: str) -> tuple[set[str], set[str]]:
+    """Return the projects that a statement names, and the datasets other than the org's and the shared one."""
+    from sqlglot import exp
+
+    from convergence.adapters.googlesql.parse import parse_statement
+
+    tables = list(parse_statement(sql).find_all(exp.Table))
+    own = {"", DATASET, SHARED_DATASET, "INFORMATION_SCHEMA"}
+    aliases = {table.alias_or_name for table in tables}  # FROM t, t.items reads an array of t
+    return {table.catalog for table in tables} - {""}, {table.db for table in tables} - own - aliases

@@ -45,12 +45,13 @@ _FILES: Final = {
 def command(session: Session, folder: Path, minimal: bool) -> int:
     """Make FOLDER, which must be new or empty: pipelines, editor settings, a CI example.
 
+    What is hidden, such as .convergence and .git, may be there already.
+
     \b
     Example:
       convergence init costs
     """
-    if folder.exists() and any(folder.iterdir()):
-        raise InvalidInput(f"{folder} is not empty; name a new folder")
+    _refuse_full(folder)
     shipped = shipped_configs()
     for name in _MINIMAL if minimal else shipped_files(shipped):
         (folder / "configs" / name).parent.mkdir(parents=True, exist_ok=True)
@@ -61,11 +62,24 @@ def command(session: Session, folder: Path, minimal: bool) -> int:
     if session.out.json:
         session.out.data({"folder": str(folder), "files": shipped_files(folder)})
         return 0
-    session.out.line(f"made {folder}. Next:")
-    session.out.line(f"  cd {folder}")
+    here = folder.resolve() == Path.cwd()
+    session.out.line(f"made {folder.absolute() if here else folder}. Next:")
+    if not here:
+        session.out.line(f"  cd {folder}")
     session.out.line(f"  {session.program} validate")
     session.out.line(f"  {session.program} {'org create acme' if minimal else 'demo'}")
     return 0
+
+
+def _refuse_full(folder: Path) -> None:
+    """Raise `InvalidInput` for a folder with files that are not hidden, or with one that would be written over."""
+    there = sorted(folder.iterdir()) if folder.exists() else []
+    for path in there:
+        if not path.name.startswith("."):
+            raise InvalidInput(f"{folder.absolute()} is not empty: it has {path.name}. Name a new folder")
+    for name in _FILES:
+        if (folder / name).exists():
+            raise InvalidInput(f"{folder.absolute()} has {name} already: move it away, or name a new folder")
 
 
 def shipped_files(root: Path) -> list[str]:

@@ -28,7 +28,8 @@ def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
     catalog = Catalog(session.configs_dir)
     if explain:
         return _explain(session, catalog, paths)
-    report = catalog.validate(paths or None, reader=session.installation.sql_reader(session.place))
+    with session.installation.sql_reader(session.place) as reader:
+        report = catalog.validate(paths or None, reader=reader)
     if session.out.json:
         session.out.data(
             {
@@ -41,7 +42,7 @@ def command(session: Session, paths: tuple[str, ...], explain: bool) -> int:
         return 0 if report.ok else ConfigError.exit_code
     session.out.warnings(report.warnings, session.out.note)
     report.raise_problems()
-    counted = ", ".join(f"{count} {kind}" for kind, count in sorted(report.checked.items()))
+    counted = ", ".join(f"{count} {kind.named(count)}" for kind, count in sorted(report.checked.items()))
     session.out.line(f"ok  {counted or 'nothing to check there'}")
     return 0
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
+from convergence.ports.processor import NamedColumn
 from convergence.processors.generic.target import Target
 from convergence.processors.settings import Settings
 
@@ -29,6 +31,10 @@ class LandingTarget(Target):
     """A destination that needs no schema file. Without the file and without `schema` it is `raw`."""
 
     landing: SchemaSettings | None = Field(default=None, alias="schema")
+
+    def names_columns(self) -> Sequence[NamedColumn]:
+        """Return the columns that a schema file must have: none where the records bring theirs."""
+        return super().names_columns() if self.landing is None else ()
 
     @field_validator("landing", mode="before")
     @classmethod

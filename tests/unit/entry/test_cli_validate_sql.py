@@ -1,0 +1,218 @@
+"""`convergence validate` finds what the tables of a statement do not have, before any table is there."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.unit.entry.conftest import Cli
+from tests.unit.entry.one_step import HEAD, step
+
+ORDERS = (
+    '[{"name": "order_id", "type": "STRING", "mode": "REQUIRED"}, {"name": "day", "type": "DATE"},'
+    ' {"name": "amount", "type": "NUMERIC"}]'
+)
+TO_ORDERS = "    destination: {table: shop_orders, date_field: day}\n"
+QUERY = """
+      query: |
+        SELECT order_id, day,
+          %s
+        FROM `{project_id}.{org_dataset}.shop_orders`
+        WHERE day BETWEEN '{start_date}' AND '{end_date}'
+"""
+
+
+def select(column: str, rest: str = TO_ORDERS) -> str:
+    """Return a file whose one step selects a column beside the key."""
+    return step("generic.bq_execute", QUERY % column, rest)
+
+
+def check(text: str) -> str:
+    """Return a file with one check of data."""
+    return step("generic.dq_check", f"{{table: shop_orders, checks: [{text}]}}")
+
+
+REFUSED = {
+    "a column of the table": (
+        select("amuont AS amount"),
+        "shop/slip.yml:9: steps[0].config.query: There is no column 'amuont'.",
+        "Did you mean 'amount'?",
+    ),
+    "a column of the destination": (
+        select("amount AS total"),
+        "shop/slip.yml:9: steps[0].config.query: the statement gives 'total', and shop_orders has no such column.",
+        "Use one of: amount,",
+    ),
+    "a column that the destination needs": (
+        step("generic.local_bq_transformer", "{sql: SELECT DATE '2026-11-01' AS day}", TO_ORDERS),
+        "shop/slip.yml:6:14: steps[0].config.sql: shop_orders needs the column 'order_id'",
+        "does not give",
+    ),
+    "a column that is not grouped": (
+        step("generic.bq_execute", "{sql: 'SELECT day, order_id FROM shop_orders GROUP BY day'}", TO_ORDERS),
+        "shop/slip.yml:6:14: steps[0].config.sql: Column 'order_id' is neither grouped nor aggregated",
+        "add it to GROUP BY",
+    ),
+    "the list of an INSERT": (
+        step("generic.bq_execute", "{sql: \"INSERT INTO shop_orders (order_id, days) VALUES ('a', NULL)\"}"),
+        "shop/slip.yml:6:14: steps[0].config.sql: There is no column 'days'.",
+        "Did you mean 'day'?",
+    ),
+    "a type": (
+        step("generic.bq_execute", "{sql: 'UPDATE shop_orders SET day = amount WHERE TRUE'}"),
+        "shop/slip.yml:6:14: steps[0].config.sql:",
+        "DATE",
+    ),
+    "date_field": (
+        select("amount", "    destination: {table: shop_orders, date_field: dya}\n"),
+        "steps[0].destination.date_field: shop_orders has no column 'dya'.",
+        "Did you mean 'day'",
+    ),
+    "key_fields": (
+        select("amount", "    destination: {table: shop_orders, key_fields: [order_id, ordr]}\n"),
+        "steps[0].destination.key_fields[1]: shop_orders has no column 'ordr'.",
+        "Did you mean 'order_id'",
+    ),
+    "the column of a check": (
+        check("{type: not_null, column: order}"),
+        "steps[0].config.checks[0]: shop_orders has no column 'order'.",
+        "Did you mean 'order_id'",
+    ),
+    "the table that a check compares with": (
+        check("{type: row_count, source_table: shop_ordres}"),
+        "the table 'shop_ordres' has no schema.",
+        "Did you mean 'shop_orders'",
+    ),
+    "a check's own statement": (
+        check("{type: custom_sql, sql: SELECT amuont FROM shop_orders}"),
+        "steps[0].config.checks[0].sql: There is no column 'amuont'.",
+        "Did you mean 'amount'?",
+    ),
+    "a central table that is written": (
+        step("generic.bq_execute", "{sql: DELETE FROM organizations.org_profiles WHERE TRUE}"),
+        "organizations.org_profiles cannot be written by a run",
+        "Change it by the API",
+    ),
+}  # fmt: skip
+DOUBTFUL = {
+    "the dataset of one org": (
+        step("generic.bq_execute", "{sql: SELECT 1 AS n FROM other_dev.shop_orders}"),
+        "shop/slip.yml:6:14: steps[0].config.sql: 'other_dev' is the dataset of one org",
+        "write `{org_dataset}`",
+    ),
+    "a table with a near name": (
+        step("generic.bq_execute", "{sql: DELETE FROM shop_ordrs WHERE TRUE}"),
+        "shop/slip.yml:6:14: steps[0].config.sql: no schema file describes the table 'shop_ordrs'.",
+        "Did you mean 'shop_orders'",
+    ),
+}
+RIGHT = {
+    "the same columns": select("amount"),
+    "lineage and all columns": step("generic.bq_execute", "{sql: SELECT * FROM shop_orders}", TO_ORDERS),
+    "a value whose type the run knows": select("'{billing_account}' AS amount"),
+    "a table that the file makes": (
+        f"{HEAD}steps:\n"
+        "  - {step_id: load_it, ps_type: generic.bq_execute, config: {sql: CREATE TABLE shop_order AS SELECT 1 AS x}}\n"
+        "  - {step_id: delete_it, ps_type: generic.bq_execute, depends_on: load_it,"
+        " config: {sql: DELETE FROM shop_order WHERE x = 1}}\n"
+    ),
+    "rows of its own in a central table": step(
+        "generic.bq_execute",
+        "{sql: 'SELECT p.org_slug AS order_id FROM organizations.org_profiles AS p'}",
+        TO_ORDERS,
+    ),
+    "parameters of the step's own": step(
+        "generic.bq_execute",
+        "{sql: DELETE FROM shop_orders WHERE day = @d, parameters: [{name: d, type: DATE, value: '{date}'}]}",
+    ),
+    "an array of a table": step(
+        "generic.bq_execute",
+        "{sql: 'SELECT l.key AS order_id FROM organizations.org_hierarchy AS h, h.labels AS l'}",
+        TO_ORDERS,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def shop(configs: Path) -> Path:
+    """The shop's folder, with a table."""
+    (configs / "shop/schemas").mkdir()
+    (configs / "shop/schemas/shop_orders.json").write_text(ORDERS)
+    return configs / "shop"
+
+
+@pytest.mark.parametrize("name", list(REFUSED))
+def test_what_a_table_does_not_have_is_refused_at_its_line(cli: Cli, shop: Path, name: str) -> None:
+    text, place, cure = REFUSED[name]
+    (shop / "slip.yml").write_text(text)
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, place in answer.err, cure in answer.err) == (2, True, True), answer.err
+
+
+@pytest.mark.parametrize("name", list(DOUBTFUL))
+def test_what_may_be_there_at_the_run_is_a_warning(cli: Cli, shop: Path, name: str) -> None:
+    text, place, cure = DOUBTFUL[name]
+    (shop / "slip.yml").write_text(text)
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, f"warning: {place}" in answer.err, cure in answer.err) == (0, True, True), answer.err
+
+
+@pytest.mark.parametrize("name", list(RIGHT))
+def test_what_runs_is_right(cli: Cli, shop: Path, name: str) -> None:
+    (shop / "slip.yml").write_text(RIGHT[name])
+    answer = cli("validate", "shop/slip")
+    assert answer.code == 0, answer.err
+    assert "steps[" not in answer.err, answer.err
+
+
+def test_a_file_of_checks_is_read_where_a_step_names_it(cli: Cli, shop: Path) -> None:
+    (shop / "checks").mkdir()
+    (shop / "slip.yml").write_text(step("generic.dq_check", "{dq_config: shop/checks/orders.yml}"))
+    wrong = {
+        "checks: [{type: not_null, column: order}]": "shop_orders has no column 'order'.",
+        "checks: [{type: custom_sql, sql: SELEC 1}]": "Did you mean SELECT instead of SELEC?",
+        "checks: [{type: custom_sql, sql: SELECT amuont FROM shop_orders}]": "There is no column 'amuont'.",
+        "checks: [{type: nul, column: day}]": "checks.0.type",
+    }
+    for text, said in wrong.items():
+        (shop / "checks/orders.yml").write_text(f"table: shop_orders\n{text}\n")
+        answer = cli("validate", "shop/slip")
+        assert (answer.code, said in answer.err) == (2, True), answer.err
+    (shop / "checks/orders.yml").write_text("table: shop_orders\nchecks: [{type: not_null, column: day}]\n")
+    assert cli("validate", "shop/slip").code == 0
+    (shop / "checks/orders.yml").unlink()
+    assert "there is no file 'shop/checks/orders.yml'" in cli("validate", "shop/slip").err
+
+
+def test_reports_views_and_migrations_are_read(cli: Cli, configs: Path) -> None:
+    (configs / "system/migrations").mkdir()
+    files = {
+        "system/reports/slip.sql": (
+            "-- Slip\nSELECT\n  BiledCost\nFROM {dataset}.cost_data_standard_1_3\n",
+            ":2: There is no column 'BiledCost'. Did you mean 'BilledCost",
+        ),
+        "system/views/slip.sql": ("-- Slip\nSELECT 1 AS n\nFORM {dataset}.cost_data_standard_1_3\n", ":3: column"),
+        "system/reports/mute.sql": ("SELECT 1 AS n\n", ":1: the first line must be"),
+        "system/reports/far.sql": ("-- Far\nSELECT 1 AS n FROM acme_dev.orders\n", ":2: 'acme_dev' is a dataset"),
+        "system/migrations/0001_slip.sql": ("ALTER TABLE shop_orders ADD COLUMN n INT64;\nSELCT 1;\n", ":2:1: "),
+        "system/migrations/0002_good.sql": ("ALTER TABLE `{project}.{dataset}.shop_orders` ADD COLUMN n INT64;\n", ""),
+    }  # fmt: skip
+    for name, (text, _) in files.items():
+        (configs / name).write_text(text)
+    answer = cli("validate", "system")
+    assert answer.code == 2
+    for name, (_, said) in files.items():
+        assert (f"{name}{said}" in answer.err) == bool(said), (name, answer.err)
+    for name, (_, said) in files.items():
+        if said:
+            (configs / name).unlink()
+    assert "1 migration, " in cli("validate", "system").out
+
+
+def test_a_statement_is_bound_where_the_plan_is_shown_too(cli: Cli, shop: Path) -> None:
+    assert cli("org", "create", "acme").code == 0
+    (shop / "slip.yml").write_text(select("amount", "    destination: {table: shop_orders, date_field: dya}\n"))
+    for command in ("plan", "run"):
+        answer = cli(command, "acme", "shop/slip")
+        assert (answer.code, "shop_orders has no column 'dya'" in answer.err) == (2, True), answer.err
