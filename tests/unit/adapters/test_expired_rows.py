@@ -16,7 +16,7 @@ from convergence.bootstrap import EmbeddedOptions, embedded
 from convergence.config.files.table_schema import TableSchemas
 from convergence.engine.retention.sweep import sweep_due
 from convergence.engine.retention.vacuum import survey
-from convergence.ports.warehouse import SHARED_DATASET, ExpiredRows, RowRemover
+from convergence.ports.warehouse import SHARED_DATASET, ExpiredRows, RowRemover, TableSchema
 from tests.unit.processors.step_world import ManualClock
 
 SCHEMAS = TableSchemas(Path("configs"))
@@ -27,7 +27,12 @@ ASIDE = ExpiredRows("org_meta_quarantine_rows", "x_ingestion_date", date(2026, 8
 
 async def put(warehouse: Any, dataset: str, name: str, days: list[date], **row: Any) -> None:
     """Append one row for each day that it was written on."""
-    table = SCHEMAS.get(name)
+    await put_into(warehouse, dataset, SCHEMAS.get(name), days, **row)
+
+
+async def put_into(warehouse: Any, dataset: str, table: TableSchema, days: list[date], **row: Any) -> None:
+    """Append one row for each day to a table."""
+    name = table.name
     await warehouse.ensure_table(dataset, table)
     lineage = {"x_org_slug": "acme", "x_pipeline_id": "", "x_credential_id": "", "x_run_id": "", "x_ingested_at": NOW}
     rows = [{**row, **lineage, "x_pipeline_run_date": day, "x_ingestion_date": day} for day in days]
@@ -105,6 +110,21 @@ def test_the_sweep_removes_them_by_the_days_of_the_file_and_a_survey_counts_them
             today = services.clock.now().date()
             await put_all(services.warehouse, today - timedelta(days=400), today - timedelta(days=90))
             assert (await survey(services)).rows == 7
+            await sweep_due(services)
+            assert (await survey(services)).rows == 0
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("log", ["org_meta_step_logs", "org_meta_pipeline_runs"])
+def test_rows_that_runs_have_written_to_logs_are_kept_as_long_as_the_log(tmp_path: Path, log: str) -> None:
+    async def scenario() -> None:
+        async with embedded(EmbeddedOptions(data_dir=tmp_path, configs_dir=Path("configs")), "test") as opened:
+            services, written = opened.services, SCHEMAS.get(log).written
+            assert written is not None
+            last = services.clock.now().date() - timedelta(days=400)
+            await put_into(services.warehouse, "acme_dev", written, [last - timedelta(days=1), last])
+            assert (await survey(services)).rows == 1
             await sweep_due(services)
             assert (await survey(services)).rows == 0
 

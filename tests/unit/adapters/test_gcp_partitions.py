@@ -44,6 +44,15 @@ def test_partitions_of_rows_set_aside_expire_and_others_do_not() -> None:
         assert "expirationMs" not in partitions(recorder.resources, COSTS)
 
 
+def test_rows_that_runs_have_written_to_logs_expire_as_the_log() -> None:
+    retention, table = load_retention(CONFIGS), TableSchemas(CONFIGS).get("org_meta_step_logs").written
+    assert table is not None
+    with recording() as (recorder, address):
+        with_warehouse(address, partial(ensure, table=table), kept=partial(kept_by_partitions, lambda: retention))
+        found = partitions(recorder.resources, table.name)
+        assert (found["field"], int(found["expirationMs"])) == ("x_pipeline_run_date", 400 * DAY_MS)
+
+
 def test_a_change_of_the_days_holds_for_the_table_that_is_there() -> None:
     with recording() as (recorder, address):
         for days in (90, 90, 30):

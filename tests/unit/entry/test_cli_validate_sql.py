@@ -210,9 +210,28 @@ def test_reports_views_and_migrations_are_read(cli: Cli, configs: Path) -> None:
     assert "1 migration, " in cli("validate", "system").out
 
 
-def test_a_statement_is_bound_where_the_plan_is_shown_too(cli: Cli, shop: Path) -> None:
+def test_a_plan_reads_the_statements_too(cli: Cli, shop: Path) -> None:
+    assert cli("org", "create", "acme").code == 0
+    (shop / "slip.yml").write_text(select("amuont AS amount"))
+    answer = cli("plan", "acme", "shop/slip")
+    assert (answer.code, "There is no column 'amuont'." in answer.err) == (2, True), answer.err
+    (shop / "slip.yml").write_text(DOUBTFUL["the dataset of one org"][0])
+    assert "'other_dev' is the dataset of one org" in str(cli("plan", "acme", "shop/slip", "--json").data["warnings"])
+
+
+def test_a_column_that_is_not_there_starts_no_run(cli: Cli, shop: Path) -> None:
     assert cli("org", "create", "acme").code == 0
     (shop / "slip.yml").write_text(select("amount", "    destination: {table: shop_orders, date_field: dya}\n"))
     for command in ("plan", "run"):
         answer = cli(command, "acme", "shop/slip")
         assert (answer.code, "shop_orders has no column 'dya'" in answer.err) == (2, True), answer.err
+
+
+def test_a_near_table_of_another_org_is_never_named(acme: Cli) -> None:
+    assert acme("org", "create", "globex").code == 0
+    assert acme("run", "globex", "shop/load", "-p", "file=openai/seed/subscription_plans.csv").code == 0
+    slip = "SELECT plan.x FROM openai_subscription_plan AS plan"
+    assert "Did you mean 'openai_subscription_plans'?" in acme("query", "globex", slip).err
+    other = acme("query", "acme", slip).err
+    assert "There is no table acme_dev.openai_subscription_plan." in other
+    assert "Did you mean" not in other

@@ -9,7 +9,7 @@ from typing import Final
 from convergence.config.files.models import Retention
 from convergence.engine.log_rows import TABLES
 from convergence.engine.services import Services
-from convergence.ports.warehouse import PARTITION_BY, ExpiredRows, RowRemover
+from convergence.ports.warehouse import PARTITION_BY, WRITTEN_LOGS, ExpiredRows, RowRemover
 
 _QUARANTINE: Final = "org_meta_quarantine_rows"
 
@@ -31,13 +31,15 @@ async def count_rows(services: Services) -> int:
 
 def kept_by_partitions(retention: Callable[[], Retention], table: str) -> timedelta | None:
     """Return how long rows of an org's table stay, None for good; for a warehouse whose partitions expire."""
-    return timedelta(days=retention().quarantined_rows.days) if table == _QUARANTINE else None
+    if table == _QUARANTINE:
+        return timedelta(days=retention().quarantined_rows.days)
+    return timedelta(days=retention().log_rows.days) if table in WRITTEN_LOGS.values() else None
 
 
 def _expired(services: Services) -> list[ExpiredRows]:
     today, kept = services.clock.now().date(), services.retention()
     log, aside = (today - timedelta(days=each.days) for each in (kept.log_rows, kept.quarantined_rows))
-    tables = sorted(set(TABLES.values()))
+    tables = sorted({*TABLES.values(), *WRITTEN_LOGS.values()})
     return [
         *(ExpiredRows(table, PARTITION_BY, log) for table in tables),
         ExpiredRows(_QUARANTINE, "x_ingestion_date", aside),

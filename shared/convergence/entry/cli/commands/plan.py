@@ -8,6 +8,9 @@ from typing import Any, Final, cast
 
 import click
 
+from convergence.config.checks.statements import check_statements
+from convergence.config.files.table_schema import TableSchemas
+from convergence.config.loader import LoadedPipeline
 from convergence.config.parameters.doubts import doubtful_days
 from convergence.engine.check_days import today_of
 from convergence.engine.prepare_run import prepare
@@ -20,6 +23,7 @@ from convergence.entry.cli.output import cell
 from convergence.entry.cli.parameters import parameter_options, read_parameters
 from convergence.entry.cli.server import Server, quoted
 from convergence.entry.cli.session import Session, known_org
+from convergence.errors import ConfigErrors
 
 ABSENT: Final = "(given when it runs)"  # stands for a required secret: a plan opens none
 
@@ -42,10 +46,19 @@ def command(
     if server is not None:
         return _shown(session, _planned(server, org, pipeline, (given, variables, files)))
     session.check_configs()
-    return asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
+    shown, loaded = asyncio.run(_plan(session, org, pipeline, (given, variables, files)))
+    with session.installation.sql_reader(session.place) as reader:
+        schemas = TableSchemas(session.configs_dir)
+        problems, warnings = check_statements(loaded, reader, schemas, session.configs_dir)
+    if problems:
+        raise ConfigErrors(problems)
+    shown["warnings"] += map(str, warnings)
+    return _shown(session, shown)
 
 
-async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence[str], ...]) -> int:
+async def _plan(
+    session: Session, org: str, pipeline: str, words: tuple[Sequence[str], ...]
+) -> tuple[PlanView, LoadedPipeline]:
     with session.reading() as services:
         await known_org(services, org)
         loaded = services.catalog.get(pipeline)
@@ -56,7 +69,7 @@ async def _plan(session: Session, org: str, pipeline: str, words: tuple[Sequence
         shown = await plan_view(services, await prepare(services, request_for(org, pipeline, parameters)))
         if doubt := doubtful_days(parameters, today_of(services, pipeline)):
             shown["warnings"].append(f"{doubt}; a run of it needs --force")
-        return _shown(session, shown)
+        return shown, loaded
 
 
 def _planned(server: Server, org: str, pipeline: str, words: remote.Words) -> PlanView:
