@@ -61,6 +61,12 @@ KEYS: Mapping[str, tuple[str, ...]] = {
     "saas/seat_cost": ("anthropic",),
     **dict.fromkeys(("cloud/gcp/cost/export", "older/mails", "older/step_words"), ("gcp",)),
 }
+PROFILE: Final = {
+    "project_id": google.PROJECT,
+    "billing_scope": "subscriptions/1",
+    "aws_cur_bucket": "bills",
+    "aws_cur_prefix": "cur",
+}
 VALIDATED = {"older/inside_config"}  # its first step wants a credential that was tried
 EXPORT = {"billing_export_table": google.TABLE}
 GIVEN: Mapping[str, Mapping[str, Any]] = {
@@ -73,6 +79,7 @@ GIVEN: Mapping[str, Mapping[str, Any]] = {
 # Steps that a run of today leaves out: by their conditions, or because the run did not fail.
 LEFT_OUT: Mapping[str, set[str]] = {
     "cloud/gcp/cost/export": {"notify_on_failure"},
+    "cloud/accounts/scopes": {"load_rest"},
     "declared/everything": {"load_values"},
     "older/conditions": {"bootstrap_keys", "decrypt_key"},
     "older/inside_config": {"mail_failure"},
@@ -80,6 +87,10 @@ LEFT_OUT: Mapping[str, set[str]] = {
 }
 # What the files are for: a query of the org's dataset, and its answer.
 ROWS: Mapping[str, tuple[str, list[tuple[Any, ...]]]] = {
+    "cloud/accounts/scopes": (
+        "SELECT scope, folder, listed_on IS NOT NULL, first_month, whole_month FROM accounts_scopes_raw",
+        [("subscriptions/1", "bills/cur", True, 1, True)],
+    ),
     "cloud/gcp/cost/export": (
         "SELECT project_id, org, team, source_api, x_org, CAST(loaded_for AS STRING) FROM gcp_export_raw_daily",
         [("p-1", "acme", "core", "billing", "acme", DAY)],
@@ -214,9 +225,7 @@ async def run(name: str, root: Path, folder: Path, monkeypatch: pytest.MonkeyPat
             here.sandbox.bigquery = BigQuery(queried)
             servers = {"sandbox": here.url, "bigquery": f"{here.url}/bigquery/v2", "server": await server.start()}
             await here.set_up(*KEYS.get(name, ()))
-            await here.installation.services.orgs.change(
-                ORG, lambda org: replace(org, profile={"project_id": google.PROJECT}), token="t"
-            )
+            await here.installation.services.orgs.change(ORG, lambda org: replace(org, profile=PROFILE), token="t")
             if name in VALIDATED:
                 await here.good("gcp/auth/validate", bigquery_url=servers["bigquery"])
             leads = {variable: servers[to] for variable, to in LEADS.get(name, {}).items()}
