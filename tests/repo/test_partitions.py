@@ -39,6 +39,8 @@ WITHOUT_DATES = {
     "org_subscriptions",
     "org_usage_quotas",
     "saas_subscription_plans",
+    "contract_commitment_1_3",
+    "genai_commitment_terms",
     "subscriptions",
 }
 OTHERS = {
@@ -53,6 +55,7 @@ WRITERS = {
     "processors/generic/dq_check.py": "test_rows_that_are_set_aside_are_deleted_within_their_days",
     "processors/focus/precedence.py": "test_a_publication_changes_the_days_of_its_run_only",
     "processors/genai/unpriced.py": "org_meta_quarantine_rows",
+    "processors/genai/contract_commitment.py": "contract_commitment_1_3",
     "processors/openai/subscriptions.py": "subscriptions",
 }
 TEMPORARY = re.compile(r"CREATE (?:OR REPLACE )?TEMP(?:ORARY)? TABLE (\w+)")

@@ -1,4 +1,4 @@
-"""The bill of a cloud and SaaS subscriptions, through the engine: the same charges on DuckDB and on BigQuery."""
+"""The bill of a cloud, SaaS subscriptions, commitments: the same charges on DuckDB and on BigQuery."""
 
 from __future__ import annotations
 
@@ -25,6 +25,10 @@ CONFIGS: Final = Path(__file__).parents[3] / "configs"
 DAYS: Final = {"start_date": "2026-10-31", "end_date": "2026-11-01"}
 # One seat: the stand-in divides BIGNUMERICs to nine places, BigQuery to 38.
 PLANS: Final = "subscription_id,vendor,plan,seats,unit_price,currency,starts_on\na,A,P,1,69.93,USD,2026-10-05\n"
+COMMITMENTS: Final = (
+    "commitment_id,provider,units,unit_price,currency,billing_cycle,starts_on,ends_on,list_unit_price\n"
+    "m,bedrock,1,2,USD,hourly,2026-10-01,2026-12-31,3\n"
+)
 RATES: Final = "Date,USD,\n2026-10-02,1.1612,\n"
 LEFT_OUT: Final = "x_run_id, x_ingested_at, x_ingestion_date"
 
@@ -40,6 +44,8 @@ async def charges(folder: Path, address: str | None) -> list[dict[str, Any]]:
         ("subscription/plans/edit", {"action": "import", "plans_csv": PLANS}),
         ("subscription/rates/ecb", {"rates_csv": RATES}),
         *[("subscription/costs/subscription_cost", {"currency": "EUR", **DAYS})] * 2,
+        ("genai/commitment/edit", {"action": "import", "commitments_csv": COMMITMENTS}),
+        *[("genai/commitment/commitment_cost", DAYS)] * 2,
     ]
     try:
         async with embedded(EmbeddedOptions(data_dir=folder, configs_dir=CONFIGS), "test") as opened:
@@ -51,7 +57,7 @@ async def charges(folder: Path, address: str | None) -> list[dict[str, Any]]:
                 )
                 services = replace(services, warehouse=warehouse)
             worker = LocalWorker(services, bus)
-            limits = Limits(daily=9, monthly=9, concurrent=9)
+            limits = Limits(daily=99, monthly=99, concurrent=9)
             org = Org(slug="bills", name="B", status="ACTIVE", limits=limits, created_at=clock.now())
             await services.orgs.create(org)
             for pipeline, parameters in runs:
@@ -75,7 +81,7 @@ def _plain(value: Any) -> Any:
 def test_bills_leave_the_same_charges_in_both_warehouses(tmp_path: Path, bigquery: str) -> None:
     ours = asyncio.run(charges(tmp_path / "duckdb", None))
     theirs = asyncio.run(charges(tmp_path / "bigquery", bigquery))
-    assert {row["x_Provider"] for row in ours} == {"gcp", "saas"}
+    assert {row["x_Provider"] for row in ours} == {"gcp", "saas", "commitment"}
     assert len({row["x_ChargeId"] for row in ours}) == len(ours) > 20
     differences = [
         (mine["x_ChargeId"], name, value, other[name])

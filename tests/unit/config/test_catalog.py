@@ -175,15 +175,15 @@ def test_without_a_path_all_is_validated_also_beside_a_folder_of_the_same_name(
 
 
 def test_a_processor_that_is_not_there_yet_is_a_mistake(root: Path) -> None:
-    write(root, "a/b.yml", HELLO.replace("generic.noop", "genai.commitment_cost"))
+    write(root, "a/b.yml", HELLO.replace("generic.noop", "gcp.kms_manager"))
     (problem,) = Catalog(root).validate().problems
     assert str(problem) == (
-        "a/b.yml:3:26: steps[0].ps_type: the processor 'genai.commitment_cost' is not part of this installation yet"
+        "a/b.yml:3:26: steps[0].ps_type: the processor 'gcp.kms_manager' is not part of this installation yet"
     )
 
 
 def test_a_switched_off_step_may_wait_for_its_processor(root: Path) -> None:
-    write(root, "a/b.yml", HELLO.replace("generic.noop", "genai.commitment_cost, enabled: false"))
+    write(root, "a/b.yml", HELLO.replace("generic.noop", "gcp.kms_manager, enabled: false"))
     report = Catalog(root).validate()
     assert report.ok
     assert "is not part of this installation yet" in str(report.warnings[0])

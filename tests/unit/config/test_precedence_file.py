@@ -21,6 +21,14 @@ GOOD = """
       - {provider: anthropic, services: [Anthropic API]}
 """
 
+BACKWARDS = """
+  - name: backwards
+    from: 2026-06
+    sources:
+      - {provider: anthropic, services: [Anthropic API]}
+      - {provider: aws, services: [AmazonBedrock]}
+"""
+
 
 def folder(root: Path, rules: str) -> Path:
     (root / "system").mkdir(exist_ok=True)
@@ -35,7 +43,8 @@ def folder(root: Path, rules: str) -> Path:
         (GOOD.replace("aws", "awss"), "6:", "no provider is called 'awss'. Did you mean 'aws'?"),
         (GOOD.replace("Anthropic API", "Antropic API"), "7:", "knows no service 'Antropic API' of anthropic. Did you"),
         (GOOD.replace("AmazonBedrock", "S3"), "6:", "knows no service 'S3' of aws"),
-        (GOOD + GOOD.replace("bedrock", "other").replace("2026-01", "2026-06"), "13:", "in bedrock and other"),
+        (GOOD + BACKWARDS, "13:", "would come before itself, by bedrock and backwards"),
+        (GOOD.replace("anthropic, services: [Anthropic API]", "aws, services: [AmazonBedrock]"), "7:", "before itself"),
         (GOOD + GOOD.replace("2026-01", "2026-07").replace("2026-06", "2026-12"), "1:", "names of rules must differ"),
         (GOOD.replace("2026-06", "2025-06"), "2:", "ends in 2025-06, before it begins"),
         (GOOD.replace("from: 2026-01", "from: 2026-13"), "3:", "from"),
@@ -64,13 +73,31 @@ def test_one_service_may_have_a_rule_after_the_other(tmp_path: Path) -> None:
     ]
 
 
+def test_a_bill_may_come_first_in_several_rules_and_a_circle_of_three_is_found(tmp_path: Path) -> None:
+    others = """
+  - name: resold
+    sources: [{provider: aws, services: [Amazon Bedrock]}, {provider: commitment, services: [Amazon Bedrock]}]
+"""
+    assert len(load_precedence(folder(tmp_path, GOOD + others)).precedence) == 2
+    circle = """
+  - name: closing
+    sources: [{provider: commitment, services: [Amazon Bedrock]}, {provider: openai, services: [OpenAI API]}]
+  - name: circle
+    from: 2026-03
+    sources: [{provider: openai, services: [OpenAI API]}, {provider: aws, services: [Amazon Bedrock]}]
+"""
+    with pytest.raises(ConfigErrors, match="by resold and closing and circle"):
+        load_precedence(folder(tmp_path, GOOD + others + circle))
+
+
 def test_the_shipped_rules_hold_also_beside_another_registry(tmp_path: Path) -> None:
     shipped = load_precedence(CONFIGS)
     (tmp_path / "system").mkdir()
     (tmp_path / "system/providers.yml").write_text("providers: {}")
     assert load_precedence(tmp_path) == shipped
     assert [[source.provider for source in rule.sources] for rule in shipped.precedence] == [
-        ["gcp", "vertex", "gemini"],
+        ["gcp", "vertex", "gemini", "commitment"],
         ["azure", "focus", "azure_openai"],
-        ["aws", "focus"],
+        ["azure", "focus", "commitment"],
+        ["aws", "focus", "commitment"],
     ], "bills first: they are whole, and restated"

@@ -58,7 +58,7 @@ def refusal(engine: Engine, second: str, *, more: str = "", stores: str = "", in
 @pytest.mark.parametrize(
     ("second", "message"),
     [
-        ("ps_type: genai.commitment_cost", "'genai.commitment_cost' is not part of this installation yet"),
+        ("ps_type: gcp.kms_manager", "'gcp.kms_manager' is not part of this installation yet"),
         ("ps_type: generic.dq_check, config: {table: openai_cost_daily}", "give checks, or dq_config"),
         ("ps_type: openai.cost, config: {on_unknown_model: '{date}'}", "on_unknown_model is not '20"),
         ("ps_type: genai.payg_cost, config: {provider: openai, prices: 1}", "openai.cost has no 'prices' here"),
@@ -94,8 +94,8 @@ def test_what_cannot_run_is_refused_as_a_whole(shipped: Engine, second: str, mes
 @pytest.mark.parametrize(
     "second",
     [
-        "ps_type: genai.commitment_cost, enabled: false",
-        "ps_type: genai.commitment_cost, when: '{provider} == other'".replace("other", "''other''"),
+        "ps_type: gcp.kms_manager, enabled: false",
+        "ps_type: gcp.kms_manager, when: '{provider} == other'".replace("other", "''other''"),
         f"{USAGE}, when: results.first.rows_written == 1",
         "ps_type: openai.cost",  # its table is fixed
         "ps_type: genai.payg_cost",
@@ -151,7 +151,7 @@ def test_a_replay_with_the_latest_file_is_checked_too(engine: Engine) -> None:
         engine.works["only"] = fail
         engine.pipeline("steps: [{step_id: only, ps_type: generic.noop}]")
         run = await engine.run()
-        engine.pipeline("steps: [{step_id: only, ps_type: genai.commitment_cost}]")
+        engine.pipeline("steps: [{step_id: only, ps_type: gcp.kms_manager}]")
         services = replace(engine.services, processor=ps_types.load)
         with pytest.raises(ConfigErrors, match="is not part of this installation yet"):
             await replay(services, "acme", run.run_id, latest=True)

@@ -16,9 +16,10 @@ from hypothesis import strategies as st
 from convergence.errors import StepFailed
 from convergence.ports.warehouse import Scope, Statement
 from convergence.processors.base import days
+from convergence.processors.records import record_of, records_of_csv
 from convergence.processors.subscription.periods import Invoice, cents, invoices
 from convergence.processors.subscription.rates import Rates, rates_of_csv
-from convergence.processors.subscription.terms import Term, successive, term_of, terms_of_csv
+from convergence.processors.subscription.terms import Term, successive
 from tests.unit.processors.installation import CONFIGS, ORG, Here, installed
 from tests.unit.processors.installation import days as span
 
@@ -29,7 +30,7 @@ EDIT = "subscription/plans/edit"
 def a_term(**fields: Any) -> Term:
     known = {"subscription_id": "s", "vendor": "V", "plan": "P", "seats": 3, "unit_price": "10", "currency": "USD",
              "starts_on": "2026-01-15"}  # fmt: skip
-    return term_of({**known, **fields}, "term")
+    return record_of(Term, {**known, **fields}, "term")
 
 
 def invoiced(*terms: Term, first: str, last: str) -> list[Invoice]:
@@ -147,7 +148,7 @@ def test_terms_that_contradict_each_other_are_refused() -> None:
 )
 def test_a_csv_of_plans_is_refused_by_line(text: str, message: str) -> None:
     with pytest.raises(StepFailed, match=message):
-        terms_of_csv(text)
+        records_of_csv(Term, text, "plans")
 
 
 ECB = "\ufeffDate,USD,GBP,\n2026-11-13,1.1500,0.8800,\n2026-11-12,1.2,N/A,\n"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from graphlib import CycleError, TopologicalSorter
+from itertools import combinations, pairwise, product
 from pathlib import Path
 from typing import Final
 
@@ -18,13 +20,14 @@ from convergence.errors import ConfigErrors, did_you_mean
 
 FILE: Final = "system/precedence.yml"
 Problem = tuple[KeyPath, str]
+_Charges = tuple[str, str]  # provider and service
 
 
 def load_precedence(configs_dir: Path) -> Precedence:
     """Return what the file says.
 
-    Raises `ConfigErrors` with its mistakes: also a provider or a service that the registry does not know, and a service
-    that two rules have in one month.
+    Raises `ConfigErrors` with its mistakes: also a provider or a service that the registry does not know, and rules
+    that contradict each other in a month.
     """
     source = read_yaml(own_or_shipped(configs_dir, FILE).read_bytes(), FILE)
     if source.problems:
@@ -35,7 +38,7 @@ def load_precedence(configs_dir: Path) -> Precedence:
         raise ConfigErrors(problems_of(error, source.data, source.positions)) from error
     # A folder without this file may have a registry of its own, in which the providers of the shipped rules are not.
     own = (configs_dir / FILE).exists()
-    problems = [*(_unknown(found, load_providers(configs_dir)) if own else ()), *_twice(found)]
+    problems = [*(_unknown(found, load_providers(configs_dir)) if own else ()), *_contradictions(found)]
     if problems:
         raise ConfigErrors([source.positions.problem(path, message) for path, message in problems])
     return found
@@ -64,15 +67,52 @@ def _unknown(found: Precedence, registry: Providers) -> Iterator[Problem]:
                 )
 
 
-def _twice(found: Precedence) -> Iterator[Problem]:
-    """Yield services that two rules, or two sources of one rule, have at the same time."""
-    seen: list[tuple[PrecedenceRule, PrecedenceSource]] = []
-    for path, rule, source in _sources(found):
-        for other, earlier in seen:
-            same = earlier.provider == source.provider and (
-                not earlier.services or not source.services or not set(earlier.services).isdisjoint(source.services)
-            )
-            if same and rule.from_ <= other.to and other.from_ <= rule.to:
-                rules = " and ".join(dict.fromkeys((other.name, rule.name)))
-                yield path, f"a service of {source.provider} stands twice for the same months, in {rules}"
-        seen.append((rule, source))
+def _contradictions(found: Precedence) -> Iterator[Problem]:
+    """Yield rules that together put services in an order that contradicts itself: none of these would count.
+
+    Rules that hold in one month all hold in the first month of the one that begins last.
+    """
+    named: dict[str, set[str]] = {}
+    for _, _, source in _sources(found):
+        named.setdefault(source.provider, {""}).update(source.services)
+    reported = set[KeyPath]()
+    for month in sorted({rule.from_ for rule in found.precedence}):
+        order: dict[tuple[_Charges, _Charges], tuple[KeyPath, str]] = {}
+        for number, rule in enumerate(found.precedence):
+            if rule.from_ <= month <= rule.to:
+                order |= {
+                    pair: (("precedence", number, "sources", place), rule.name) for pair, place in _pairs(rule, named)
+                }
+        graph = TopologicalSorter[_Charges]()
+        for before, after in order:
+            graph.add(after, before)
+        try:
+            graph.prepare()
+        except CycleError as error:
+            circle: list[_Charges] = error.args[1]
+            steps = [order[pair] for pair in pairwise(circle)]
+            path = max(place for place, _ in steps)
+            if path not in reported:
+                reported.add(path)
+                rules = " and ".join(dict.fromkeys(name for _, name in sorted(steps)))
+                yield (
+                    path,
+                    (
+                        f"a service of {circle[0][0]} would come before itself, by {rules}: say in one place which"
+                        " source counts"
+                    ),
+                )
+
+
+def _pairs(rule: PrecedenceRule, named: Mapping[str, set[str]]) -> Iterator[tuple[tuple[_Charges, _Charges], int]]:
+    """Yield which charges come before which, and the place of the later source.
+
+    Without services all those are compared that two sources call the same.
+    """
+    for (_, before), (place, after) in combinations(enumerate(rule.sources), 2):
+        if before.services:
+            for pair in product(before.services, after.services):
+                yield ((before.provider, pair[0]), (after.provider, pair[1])), place
+        else:
+            for service in named[before.provider] | named[after.provider]:
+                yield ((before.provider, service), (after.provider, service)), place

@@ -63,6 +63,7 @@ ANNOUNCED: Final = frozenset(
         *("openai.usage", "openai.cost", "openai.subscriptions", "openai.seed_csv", "openai.validation"),
         *("anthropic.usage", "anthropic.cost", "anthropic.validation"),
         *("genai.payg_usage", "genai.payg_cost", "genai.commitment_usage", "genai.commitment_cost"),
+        *("genai.commitment_terms", "genai.contract_commitment"),
         *("genai.infrastructure_usage", "genai.infrastructure_cost"),
         *("integrations.kms_store", "integrations.kms_decrypt", "integrations.validate_openai"),
         *("integrations.validate_claude", "integrations.validate_gcp"),

@@ -18,7 +18,7 @@ from convergence.processors.base import days, row_id
 from convergence.processors.genai.billed import billed_currency
 from convergence.processors.settings import Destination, Settings, settings
 from convergence.processors.subscription.periods import EXACT, Invoice, cents, invoices
-from convergence.processors.subscription.plans import stored_terms
+from convergence.processors.subscription.plans import PlanEditor
 from convergence.processors.subscription.rates import Rates
 from convergence.processors.subscription.terms import Term, successive
 
@@ -43,7 +43,7 @@ class SubscriptionCostProcessor:
         """Replace the days of the run. Raises `StepFailed` where terms contradict each other or a rate is missing."""
         currency = settings(CostSettings, step_config).currency
         target = billed_currency(currency, "config.currency") if currency else ""
-        terms = list((await stored_terms(context)).values())
+        terms = list((await PlanEditor().stored(context)).values())
         first, last = context.start_date, context.end_date
         found = [each for group in successive(terms) for each in invoices(group, first, last)]
         rates = await _rates(target, terms, found, context)

@@ -2,27 +2,25 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, timedelta
 from decimal import Decimal
 from itertools import groupby, pairwise
-from typing import Any, Final, Literal, get_args
+from typing import Final, Literal, get_args
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from convergence.errors import StepFailed
 from convergence.processors.genai.currency import CURRENCIES
-from convergence.processors.settings import Settings
+from convergence.processors.record_editor import RECORDS_MAX
+from convergence.processors.records import Record
 
-TERMS_MAX: Final = 10_000
 ONE_DAY: Final = timedelta(days=1)
 Cycle = Literal["monthly", "quarterly", "annual"]
 MONTHS: Final[Mapping[str, int]] = {"monthly": 1, "quarterly": 3, "annual": 12}
 
 
-class Term(Settings):
+class Term(Record):
     """Seats of one plan at one price, from `starts_on` to `ends_on` (included; open without, or until the next term).
 
     `unit_price` is for one seat and one billing cycle. Days up to `trial_ends_on` cost nothing. Periods are counted
@@ -48,14 +46,6 @@ class Term(Settings):
     refund_on: date | None = None
     refund_amount: Decimal | None = Field(default=None, gt=0, max_digits=20, decimal_places=9)
     billing_account_id: str | None = None
-
-    @model_validator(mode="before")
-    @classmethod
-    def _given(cls, values: Any) -> Any:
-        """An empty text, as in a CSV or an unused parameter, is not given."""
-        if not isinstance(values, Mapping):
-            return values
-        return {name: value for name, value in values.items() if value is not None and value != ""}
 
     @field_validator("currency")
     @classmethod
@@ -87,47 +77,14 @@ class Term(Settings):
         return self.starts_on if self.trial_ends_on is None else self.trial_ends_on + ONE_DAY
 
 
-def term_of(values: Mapping[str, Any], where: str) -> Term:
-    """Return a checked term. Raises `StepFailed` that names place, field and reason."""
-    try:
-        return Term.model_validate(values)
-    except ValidationError as error:
-        wrong = "; ".join(
-            f"{'.'.join(map(str, each['loc'])) or 'term'}: {each['msg']}"
-            for each in error.errors(include_url=False, include_input=False, include_context=False)
-        )
-        raise StepFailed(f"{where}: {wrong}") from None
-
-
-def terms_of_csv(text: str) -> list[Term]:
-    """Return the terms of a CSV with a header of the fields' names. Raises `StepFailed` that names the line."""
-    lines = csv.reader(io.StringIO(text.removeprefix("\ufeff")), strict=True)
-    try:
-        header = [name.strip() for name in next(lines, [])]
-        if not header or len(set(header)) < len(header) or not set(header) <= set(Term.model_fields):
-            known = ", ".join(Term.model_fields)
-            raise StepFailed(f"plans:1: the header names each column once; known columns: {known}")
-        found = []
-        for cells in lines:
-            where = f"plans:{lines.line_num}"
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise StepFailed(f"{where}: {len(cells)} fields, the header has {len(header)}")
-            found.append(term_of(dict(zip(header, cells, strict=True)), where))
-    except csv.Error as error:
-        raise StepFailed(f"plans:{lines.line_num}: {error}") from error
-    return found
-
-
 def successive(terms: Iterable[Term]) -> list[list[Term]]:
     """Return the terms of each subscription in order, each ended by the next one.
 
     Raises `StepFailed` for two terms of one day, two currencies of one subscription, or too many terms.
     """
     known = sorted(terms, key=lambda term: (term.subscription_id, term.starts_on))
-    if len(known) > TERMS_MAX:
-        raise StepFailed(f"{len(known)} terms are more than {TERMS_MAX}")
+    if len(known) > RECORDS_MAX:
+        raise StepFailed(f"{len(known)} terms are more than {RECORDS_MAX}")
     return [_ended(list(group)) for _, group in groupby(known, key=lambda term: term.subscription_id)]
 
 

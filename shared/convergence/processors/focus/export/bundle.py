@@ -30,6 +30,7 @@ from convergence.processors.focus.export.rows import CsvFile, Figures, number, t
 TABLE: Final = "cost_data_standard_1_3"
 MANIFEST: Final = "manifest.json"
 NOT_KEPT: Final = "no source of this org delivers it"
+NO_CONTRACTS: Final = "not written to files: the contracts of this org are in contract_commitment_1_3"
 Format = Literal["csv", "parquet"]
 
 
@@ -77,7 +78,7 @@ class Bundle:
             missing += [{"dataset": dataset.name, "reason": reason} for reason in dataset.missing]
             if dataset.rows:
                 written[dataset.name] = await self._write_rows(source, folder, dataset)
-        missing.append({"dataset": CONTRACT_COMMITMENT, "reason": "no table of this org holds contracts"})
+        missing.append({"dataset": CONTRACT_COMMITMENT, "reason": NO_CONTRACTS})
         manifest = {
             "org": self.org,
             "focus_version": self.version,
