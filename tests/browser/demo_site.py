@@ -38,6 +38,16 @@ steps:
     destination: {table: openai_subscription_plans}
   - {step_id: tell, ps_type: generic.noop, depends_on: [load_plans]}
 """,
+    "shop/away": """
+name: A service that does not answer
+provider: shop
+steps:
+  - step_id: extract_items
+    ps_type: generic.api_extractor
+    retry: {max_attempts: 5, backoff_seconds: 600}
+    config: {url: "http://127.0.0.1:9/items", allow_private_addresses: true}
+    destination: {table: shop_items, schema: {mode: raw}}
+""",
     "shop/daily": """
 name: Daily usage of the shop
 provider: shop
