@@ -29,6 +29,7 @@ def main() -> None:
 def installation() -> Installation:
     """Return the ways into an installation, for entry."""
     from convergence.adapters.local.data_directory import DataDirectory
+    from convergence.adapters.local.warehouse.parquet_schema import parquet_columns
     from convergence.adapters.local.warehouse.reader import DuckDbReader
     from convergence.bootstrap.deployment import examine_deployment
     from convergence.config.files.table_schema import TableSchemas
@@ -72,6 +73,7 @@ def installation() -> Installation:
         restore=_restore,
         sandbox=sandbox,
         sql_reader=lambda place: closing(DuckDbReader(place.project_id, TableSchemas(place.configs_dir).get)),
+        parquet_columns=parquet_columns,
         examine_deployment=examine_deployment,
     )
 

@@ -9,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 from tests.unit.entry.conftest import Cli
@@ -135,3 +136,39 @@ def test_columns_that_come_in_a_later_slice_are_loaded_with_the_earlier_ones(
         [2, "1.5", "null"],
         [3, None, '{"a":[]}'],
     ]
+
+
+def test_the_schema_file_of_a_parquet_file_has_its_types(cli: Cli, configs: Path, tmp_path: Path) -> None:
+    columns = (
+        "1::BIGINT AS id, 12.5::DECIMAL(18,4) AS \"Cost (USD)\", 1::DECIMAL(38,12) AS rate, DATE '2026-11-10' AS day,"
+        " TIMESTAMPTZ '2026-11-10 00:00:00Z' AS at, ['a'] AS tags, {'k': 0.5::DECIMAL(10,2)} AS nested"
+    )
+    with duckdb.connect() as database:
+        database.execute(f"COPY (SELECT {columns}) TO '{tmp_path / 'orders.parquet'}' (FORMAT parquet)")
+    printed = cli("schemas", "infer", "--parquet", "orders.parquet")
+    assert printed.code == 0, printed.err
+    fields = {field["name"]: field for field in json.loads(printed.out)["fields"]}
+    assert {name: (field["type"], field["mode"]) for name, field in fields.items()} == {
+        "id": ("INT64", "NULLABLE"),
+        "Cost_USD": ("NUMERIC", "NULLABLE"),
+        "rate": ("BIGNUMERIC", "NULLABLE"),
+        "day": ("DATE", "NULLABLE"),
+        "at": ("TIMESTAMP", "NULLABLE"),
+        "tags": ("STRING", "REPEATED"),
+        "nested": ("STRUCT", "NULLABLE"),
+    }
+    assert fields["nested"]["fields"] == [{"name": "k", "type": "NUMERIC", "mode": "NULLABLE"}]
+    assert 'config.columns: {"Cost_USD": "Cost (USD)"}' in printed.err
+    (configs / "shop/schemas").mkdir()
+    (configs / "shop/schemas/shop_orders_raw.json").write_text(printed.out)
+    assert cli("validate", "shop/schemas").code == 0
+
+    (tmp_path / "notes.parquet").write_text("no")
+    for words, said in (
+        (("--parquet", "notes.parquet"), "notes.parquet cannot be read as Parquet"),
+        (("--parquet", "gone.parquet"), "gone.parquet cannot be read as Parquet"),
+        (("acme", "t", "--parquet", "orders.parquet"), "name a table, or --parquet"),
+        (("acme",), "name an org and a table, or --parquet"),
+    ):
+        refused = cli("schemas", "infer", *words)
+        assert (refused.code, said in refused.err) == (2, True), refused.err

@@ -13,6 +13,7 @@ from convergence.domain.run import Run
 from convergence.engine.services import Services
 from convergence.ports.bus import Tap
 from convergence.ports.sql_reader import SqlReader
+from convergence.ports.warehouse import Column
 
 Watch = Callable[[str, str, int, int | None, str], None]
 
@@ -106,7 +107,8 @@ class Installation:
     installation where nothing has happened yet. `holder(place)` names another process that writes now, if any.
     `backup(place, folder)` and `restore(place, folder)` copy a data directory to and fro, and return the manifest.
     `sandbox()` gives a server that is not started yet, and the key that it knows. `sql_reader(place)` reads SQL as a
-    run would. `examine_deployment(place)` compares a project on Google Cloud with what the code declares.
+    run would. `parquet_columns(file)` raises `InvalidInput` for what is not Parquet. `examine_deployment(place)`
+    compares a project on Google Cloud with what the code declares.
     """
 
     writer: Callable[[Place, str, Watch | None], AbstractAsyncContextManager[Writer]]
@@ -117,4 +119,5 @@ class Installation:
     restore: Callable[[Place, Path], Mapping[str, Any]]
     sandbox: Callable[[], tuple[Sandbox, str]]
     sql_reader: Callable[[Place], AbstractContextManager[SqlReader]]
+    parquet_columns: Callable[[Path], tuple[Column, ...]]
     examine_deployment: Callable[[DeploymentPlace], Coroutine[Any, Any, list[Finding]]]

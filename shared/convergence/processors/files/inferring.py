@@ -20,7 +20,7 @@ from convergence.ports.column_values import day_of
 from convergence.ports.http.json_text import read_json, twin_key
 from convergence.ports.processor import Context
 from convergence.ports.warehouse import BadRow, FileFormat, LoadResult, Row, RowFile, StagedFile, TableSchema
-from convergence.processors.files.settings import FileSettings
+from convergence.processors.files.settings import NO_PARQUET, FileSettings
 from convergence.processors.generic.api.settings import Transform
 from convergence.processors.generic.landing.landing import SAMPLE_ROWS, Landing, open_landing
 from convergence.processors.generic.landing.settings import LandingTarget
@@ -104,7 +104,7 @@ async def open_inferred(
 def read_records(file: RowFile, options: FileSettings) -> Iterator[dict[str, Any]]:
     """Yield the records of a file. Raises `StepFailed` with the line of one that cannot be read."""
     if file.format is FileFormat.PARQUET:
-        raise StepFailed(f"{file.name}: no columns are inferred from Parquet: land it raw, or write a schema file")
+        raise StepFailed(f"{file.name}: {NO_PARQUET}")
     return _csv(file, options) if file.format is FileFormat.CSV else _lines(file)
 
 

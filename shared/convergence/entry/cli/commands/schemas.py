@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import click
@@ -12,8 +15,9 @@ from convergence.engine.services import dataset_of
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.server import not_there
 from convergence.entry.cli.session import Session, known_org
-from convergence.errors import NotFound
+from convergence.errors import InvalidInput, NotFound
 from convergence.ports.warehouse import Column
+from convergence.processors.generic.landing.names import column_name
 
 
 @click.group("schemas")
@@ -22,19 +26,44 @@ def command() -> None:
 
 
 @command.command("infer", cls=Command)
-@click.argument("org")
-@click.argument("table")
+@click.argument("org", required=False)
+@click.argument("table", required=False)
+@click.option("--parquet", type=click.Path(path_type=Path), metavar="FILE", help="Of this file instead of a table.")
 @click.pass_obj
-def infer(session: Session, org: str, table: str) -> int:
-    """Print the schema file of a table of ORG, such as one whose columns were inferred from its data.
+def infer(session: Session, org: str | None, table: str | None, parquet: Path | None) -> int:
+    """Print the schema file of TABLE of ORG, such as one whose columns were inferred from its data.
+
+    With --parquet, of the rows of a Parquet file, which has the types of its columns.
 
     \b
     Example:
       convergence schemas infer acme acme_orders_daily_raw > configs/acme/usage/schemas/acme_orders_daily_raw.json
+      convergence schemas infer --parquet orders.parquet > configs/acme/usage/schemas/acme_orders_daily_raw.json
     """
+    if parquet is not None:
+        if org is not None:
+            raise InvalidInput("name a table, or --parquet and a file")
+        return _of_file(session, parquet)
+    if org is None or table is None:
+        raise InvalidInput("name an org and a table, or --parquet and a file")
     if session.server() is not None:
         not_there("read a table's schema", "ask BigQuery, or run this where the data directory is")
     session.out.line(schema_file(session.go(_columns(session, org, table))).rstrip("\n"))
+    return 0
+
+
+def _of_file(session: Session, file: Path) -> int:
+    """Columns whose names no table can have get others; `config.columns` says so to the step that loads the file."""
+    columns, renamed, taken = list[Column](), dict[str, str](), set[str]()
+    for column in session.installation.parquet_columns(file):
+        name = column_name(column.name, "", taken)
+        taken.add(name.lower())
+        columns.append(replace(column, name=name))
+        if name != column.name:
+            renamed[name] = column.name
+    session.out.line(schema_file(columns).rstrip("\n"))
+    if renamed:
+        session.out.note(f"columns have other names in the file; tell the step: config.columns: {json.dumps(renamed)}")
     return 0
 
 
