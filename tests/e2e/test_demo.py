@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import re
 import resource
 import shlex
@@ -141,6 +142,31 @@ def test_a_month_is_invoiced_reconciled_closed_and_exported(demo: Demo, tmp_path
         toolkit = [python.parent / "focus-toolkit", "validate-bundle", "--directory", tmp_path / manifest["path"]]
         checked = subprocess.run(toolkit, capture_output=True, text=True, timeout=PATIENCE_S, check=False)
         assert checked.returncode == 0, checked.stdout + checked.stderr
+
+
+def test_an_exported_figure_is_traced_to_its_raw_rows(demo: Demo, tmp_path: Path) -> None:
+    text = (ROOT / "docs/focus.md").read_text("utf-8").partition("## From an exported figure")[2].partition("\n## ")[0]
+    figure, sources, charges = (part.partition("```")[0] for part in text.split("```sql\n")[1:])
+    (manifest,) = demo.json(
+        *("export", "focus", "demo", "--from", "2026-03", "--format", "csv", "--to-url", str(tmp_path))
+    )["periods"]
+    exported = manifest["datasets"]["CostAndUsage"]
+    (total,) = demo.json("query", "demo", figure)["rows"]
+    assert Decimal(exported["sums"]["USD"]["BilledCost"]) == Decimal(total["billed"]) == billed(FIRST, LAST)
+    assert (exported["rows"], total["currency"]) == (total["charges"], "USD")
+    with (tmp_path / manifest["path"] / exported["file"]).open(encoding="utf-8", newline="") as file:
+        costs = {row["x_ChargeId"]: Decimal(row["BilledCost"]) for row in csv.DictReader(file)}
+    found = demo.json("query", "demo", sources)["rows"]
+    assert {row["raw_table"] for row in found} == {"openai_usage_daily_raw", "openai_billing_daily_raw"}
+    assert sum(Decimal(row["billed"]) for row in found) == Decimal(total["billed"])
+    for table in {row["raw_table"] for row in found}:
+        rows = demo.json("query", "demo", charges.replace("TABLE", table))["rows"]
+        for row in rows:
+            assert row["raw_rows"] > 0, row
+            assert costs.pop(row["charge"]) == Decimal(row["billed"])
+            if row["price"] is not None:
+                assert Decimal(row["price"]) * Decimal(row["quantity"]) == Decimal(row["billed"])
+    assert not costs, "every exported charge was found"
 
 
 def test_a_second_demo_leaves_the_same_rows_and_tells_them_as_json(demo: Demo) -> None:

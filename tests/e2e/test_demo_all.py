@@ -54,7 +54,7 @@ MAKES_OTHERS = {
     *("anthropic.cost", "openai.cost", "genai.payg_cost", "genai.reprice", "subscription.daily_cost"),
     *("anthropic.reconciliation", "openai.reconciliation", "genai.price_refresh", "genai.focus", "genai.unified"),
     *("generic.procedure_executor", "generic.local_bq_transformer", "generic.dq_check", "generic.focus_export"),
-    *("openai.subscriptions", "subscription.plans", "subscription.rates", "integrations.kms_store"),
+    *("focus.allocate", "openai.subscriptions", "subscription.plans", "subscription.rates", "integrations.kms_store"),
     *("genai.commitment_terms", "genai.contract_commitment", "genai.commitment_usage", "genai.commitment_cost"),
 }
 CHARGES = (
@@ -109,7 +109,40 @@ def test_the_screen_ends_with_the_comparison_of_each_billing_period(everything: 
     for each in everything.second["periods"]:
         compared[each["provider"], each["currency"]] += Decimal(each["computed"])
     assert dict(compared) == charged
-    assert "Charges against bill and invoice, by provider, account and billing period" in everything.screen
+    ends = (
+        "All charges of the org in cost_data_standard_1_3",
+        "Verdict of the table: ",
+        "Charges against bill and inv",
+    )
+    places = [everything.screen.index(each) for each in ends]
+    assert places == sorted(places)
+
+
+def test_the_table_has_one_verdict_the_worst_of_its_sources(everything: Everything) -> None:
+    said = {each["status"]: set(each["named"].split(", ")) for each in everything.second["verdicts"]}
+    of_pipelines = {
+        (found["source"], found["verdict"])
+        for each in everything.second["pipelines"]
+        for found in each.get("focus", ())
+    }
+    assert {source for sources in said.values() for source in sources} == {source for source, _ in of_pipelines}
+    assert all((source, status) in of_pipelines for status, sources in said.items() for source in sources)
+    assert everything.second["verdict"] == next(
+        each for each in ("stopped", "quarantined", "warned", "passed", "empty") if each in said
+    )
+    charges = sum(int(each["charges"]) for each in everything.second["totals"])
+    assert f"Verdict of the table: {everything.second['verdict']}, {charges} charges (" in everything.screen
+
+
+def test_no_charge_of_the_days_is_missing_by_day_and_team(everything: Everything) -> None:
+    sql = (
+        "SELECT COUNT(*) AS charges, COUNT(part.charge_id) AS read FROM cost_data_standard_1_3 AS charge"
+        " LEFT JOIN (SELECT DISTINCT charge_date, charge_id FROM unified_cost_daily) AS part"
+        " ON part.charge_date = charge.x_pipeline_run_date AND part.charge_id = charge.x_ChargeId"
+        f" WHERE DATE(charge.ChargePeriodStart) BETWEEN '{FIRST}' AND '{LAST}'"
+    )
+    (found,) = everything.json("query", "demo", sql)["rows"]
+    assert int(found["read"]) == int(found["charges"]) > 500
 
 
 def test_several_pipelines_of_one_provider_count_its_days_once(everything: Everything) -> None:

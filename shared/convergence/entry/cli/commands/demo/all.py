@@ -69,6 +69,17 @@ SELECT provider, account_id AS account, usage_date AS day, currency, cost, bille
 FROM charges FULL JOIN bill USING (provider, account_id, usage_date, currency)
 ORDER BY provider, account, day, currency
 """  # noqa: S608 - as above
+# What the gate said last of each source whose charges are in the table.
+VERDICTS_SQL: Final = """
+SELECT status, COUNT(*) AS sources, STRING_AGG(source, ', ' ORDER BY source) AS named
+FROM (
+  SELECT source, status FROM org_meta_focus_results WHERE rule_id = '*'
+  QUALIFY ROW_NUMBER() OVER (PARTITION BY source ORDER BY checked_at DESC, x_run_id) = 1
+)
+GROUP BY status
+"""
+RESULTS: Final = "org_meta_focus_results"
+WORST_FIRST: Final = ("stopped", "quarantined", "warned", "passed", "empty")  # verdicts of the gate
 BILLS: Final = ("openai_billing_daily_raw", "anthropic_billing_daily_raw", "genai_billing_daily_raw")
 
 QUERY: Final = f"SELECT * FROM {TRACKING}"  # noqa: S608 - as above
@@ -91,6 +102,7 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
                 await _one(session, writer, rows, each) for each in _plans(writer.services, sandbox, first, last)
             ]
             totals = await _ask(writer.services, FOCUS, TOTALS_SQL)
+            said = _worst_first(await _ask(writer.services, RESULTS, VERDICTS_SQL))
             dataset = dataset_of(writer.services, demo.ORG)
             for bill in BILLS:
                 await writer.services.warehouse.ensure_table(dataset, writer.services.schemas.get(bill))
@@ -107,12 +119,15 @@ async def run_all(session: Session, start: str | None, end: str | None) -> int:
                 "end_date": last,
                 "pipelines": reported,
                 "totals": totals,
+                "verdict": said[0]["status"] if said else "empty",
+                "verdicts": said,
                 "bills": closed,
                 "periods": periods,
             }
         )
     else:
-        _print(session, reported, totals, closed)
+        _print(session, reported, closed)
+        _print_table(session, totals, said)
         session.out.line("\nCharges against bill and invoice, by provider, account and billing period")
         session.out.table(PERIODS, [[each[name] for name in PERIODS] for each in periods], right={5, 6, 7, 8, 9})
     return 0 if all(each["status"] in {"completed", "not run"} for each in reported) else 1
@@ -170,9 +185,11 @@ async def _ask(services: Services, table: str, sql: str, run: Run | None = None)
     return list((await services.warehouse.query(Statement(sql, parameters, scope=Scope(dataset=dataset)))).rows)
 
 
-def _print(
-    session: Session, reported: list[dict[str, Any]], totals: list[Mapping[str, Any]], closed: list[Mapping[str, Any]]
-) -> None:
+def _worst_first(verdicts: list[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return sorted(verdicts, key=lambda each: WORST_FIRST.index(each["status"]))
+
+
+def _print(session: Session, reported: list[dict[str, Any]], closed: list[Mapping[str, Any]]) -> None:
     out = session.out
     cells = [_cells(each) for each in reported]
     headers = ["pipeline", "status", "rows", "cost", "billed", "billed - computed", "days and models", "FOCUS", "time"]
@@ -180,12 +197,19 @@ def _print(
     for each in reported:
         for message in [*each["warnings"], *([each["error"]] if each.get("error") else [])]:
             out.line(f"  {each['pipeline']}: {message}")
-    out.line("\nAll charges of the org, to the last digit, each day of a provider once")
-    out.table(["provider", "currency", "charges", "cost"], [list(row.values()) for row in totals], right={2, 3})
     out.line("\nCharges against the bill, per provider, account and day")
     headers = ["provider", "account", "day", "currency", "charges", "billed", "billed - charges"]
     out.table(headers, [list(row.values()) for row in closed], right={4, 5, 6})
     out.line(f"\nIs a number right?  {session.command('query', demo.ORG, QUERY)}")
+
+
+def _print_table(session: Session, totals: list[Mapping[str, Any]], verdicts: list[Mapping[str, Any]]) -> None:
+    out = session.out
+    out.line(f"\nAll charges of the org in {FOCUS}, to the last digit, each day of a provider once")
+    out.table(["provider", "currency", "charges", "cost"], [list(row.values()) for row in totals], right={2, 3})
+    count = sum(row["charges"] for row in totals)
+    parts = "; ".join(f"{row['status']}: {row['named']}" for row in verdicts)
+    out.line(f"Verdict of the table: {verdicts[0]['status'] if verdicts else 'empty'}, {count} charges ({parts})")
 
 
 def _cells(each: Mapping[str, Any]) -> list[Any]:
