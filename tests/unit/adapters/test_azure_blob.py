@@ -47,6 +47,21 @@ def failing(answer: Response) -> ConvergenceError:
     raise AssertionError("it succeeded")
 
 
+def test_files_are_written_replaced_and_removed(tmp_path: Path) -> None:
+    blobs = BlobServer("exports", {})
+
+    async def work(store: Any) -> None:
+        for text in ("first", "second"):
+            (tmp_path / "own").write_text(text)
+            await store.put("focus/a b.csv", tmp_path / "own")
+        assert blobs.blobs == {"focus/a b.csv": b"second"}
+        for _ in range(2):  # one that is not there is fine
+            await store.remove("focus/a b.csv")
+        assert blobs.blobs == {}
+
+    using(work, blobs.answer)
+
+
 def test_files_are_listed_and_fetched(tmp_path: Path) -> None:
     blobs = BlobServer("exports", {f"p/{number}.csv": b"x" * number for number in range(5)})
 

@@ -76,6 +76,33 @@ def using(work: Any, handler: Handler, place: Place = PLACE) -> Any:
     return asyncio.run(main())
 
 
+def test_files_are_written_replaced_and_removed(tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+
+    def handler(request: Request) -> Response:
+        if request.method == "DELETE":
+            gone = files.pop(unquote(request.path.partition("/o/")[2]), None)
+            return Response(404, b"{}") if gone is None else Response(204, b"")
+        assert request.path == "/upload/storage/v1/b/exports/o"
+        assert dict(request.query)["uploadType"] == "multipart"
+        boundary = request.headers["content-type"].partition("boundary=")[2].strip("\"'").encode()
+        _, facts, media, _ = request.body.split(b"--" + boundary)
+        (name, content) = (json.loads(facts.partition(b"\r\n\r\n")[2])["name"], media.partition(b"\r\n\r\n")[2][:-2])
+        files[name] = content
+        return answer({"name": name, "size": str(len(content)), "generation": "8", "crc32c": checksum(content)})
+
+    async def work(store: Any) -> None:
+        for text in ("first", "second"):
+            (tmp_path / "own").write_text(text)
+            await store.put("focus/ä b.csv", tmp_path / "own")
+        assert files == {"focus/ä b.csv": b"second"}
+        for _ in range(2):  # one that is not there is fine
+            await store.remove("focus/ä b.csv")
+        assert files == {}
+
+    using(work, handler)
+
+
 def test_files_are_listed_over_pages_and_fetched(tmp_path: Path) -> None:
     bucket = Bucket({f"p/{number} ä.csv": b"x" * number for number in range(5)} | {"p/folder/": b""})
 
@@ -155,7 +182,7 @@ def test_each_refusal_says_what_to_do(status: int, expected: type[ConvergenceErr
 def test_a_server_that_is_not_there_is_tried_again() -> None:
     async def main() -> None:
         store = open_gcs(PLACE, token, endpoint="http://127.0.0.1:9")
-        with pytest.raises(Transient, match="could not be read"):
+        with pytest.raises(Transient, match="could not be reached"):
             await store.list("p/", most=1)
         await store.close()
 

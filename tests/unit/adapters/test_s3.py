@@ -90,6 +90,30 @@ def test_files_are_listed_and_fetched(aws: str, tmp_path: Path) -> None:
     asyncio.run(using(work, aws))
 
 
+def test_files_are_written_replaced_and_removed(aws: str, tmp_path: Path) -> None:
+    async def work(store: Any) -> None:
+        for text in ("first", "second"):
+            (tmp_path / "own").write_text(text)
+            await store.put("focus/a b.csv", tmp_path / "own")
+        (listed,) = await store.list("focus/", most=10)
+        await store.fetch(listed.name, tmp_path / "came", bytes_max=10)
+        assert (listed.name, (tmp_path / "came").read_text()) == ("focus/a b.csv", "second")
+        for _ in range(2):  # one that is not there is fine
+            await store.remove("focus/a b.csv")
+        assert await store.list("focus/", most=10) == []
+
+    asyncio.run(using(work, aws))
+    with pytest.raises(StepFailed, match="NoSuchBucket"):
+        asyncio.run(using(lambda store: store.put("a", tmp_path / "own"), aws, root="other"))
+
+
+def test_a_key_that_may_not_write_is_told_what_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "own").write_text("x")
+    error = failing(xml("AccessDenied", 403), lambda store: store.put("a", tmp_path / "own"))
+    assert isinstance(error, CredentialRejected)
+    assert "s3:PutObject" in str(error)
+
+
 def test_a_bucket_that_is_not_there(aws: str) -> None:
     with pytest.raises(StepFailed, match="NoSuchBucket"):
         asyncio.run(using(_list, aws, root="other"))

@@ -6,6 +6,10 @@ import csv
 import json
 from pathlib import Path
 
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
 from tests.unit.entry.conftest import Cli
 
 PERIOD = Path("focus/1.4/2026-11")
@@ -30,6 +34,31 @@ def test_parquet_replaces_csv_and_each_period_has_its_folder(acme: Cli) -> None:
     assert sorted(file.name for file in PERIOD.iterdir()) == ["CostAndUsage.parquet", "manifest.json"]
 
 
+def test_a_bucket_takes_the_files_with_the_orgs_credential(
+    cli: Cli, configs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
+    server.start()
+    try:
+        url = "http://{}:{}".format(*server.get_host_and_port())
+        registry, line = configs / "system/providers.yml", "    display_name: AWS\n"
+        registry.write_text(registry.read_text().replace(line, f"{line}    api_base_url: {url}\n"))
+        keys = {"aws_access_key_id": "x", "aws_secret_access_key": "y", "region_name": "us-east-1"}
+        client = boto3.client("s3", endpoint_url=url, **keys)
+        client.create_bucket(Bucket="finance")
+        assert cli("org", "create", "acme").code == 0
+        monkeypatch.setenv("KEYS", json.dumps({"access_key_id": "AKIATEST", "secret_access_key": "secret-of-acme"}))
+        assert cli("run", "acme", "aws/auth/setup", "--secret-from-env", "api_key=KEYS").code == 0
+        place = "s3://finance/focus?region=us-east-1"
+        done = cli("export", "focus", "acme", "--from", "2026-11", "--format", "csv", "--to-url", place)
+        assert (done.code, done.out) == (0, "s3://finance/focus/1.4/2026-11/CostAndUsage.csv: 0 rows, billed 0\n")
+        names = [each["Key"] for each in client.list_objects_v2(Bucket="finance")["Contents"]]
+        assert names == [f"{PERIOD}/{name}" for name in ("CostAndUsage.csv", "manifest.json")]
+        client.close()
+    finally:
+        server.stop()
+
+
 def test_what_cannot_be_exported_is_refused(acme: Cli) -> None:
     def refused(*argv: str) -> str:
         done = acme("export", "focus", *argv)
@@ -40,7 +69,10 @@ def test_what_cannot_be_exported_is_refused(acme: Cli) -> None:
     assert "2026-13" in refused("acme", "--from", "2026-13", *where)
     assert "9999-12" in refused("acme", "--from", "9999-12", *where)
     assert "has no day" in refused("acme", "--from", "2026-11", "--to", "2026-10", *where)
-    assert "to a folder of this machine" in refused("acme", "--from", "2026-11", "--to-url", "s3://bucket/focus")
+    assert "not an address of a bucket" in refused("acme", "--from", "2026-11", "--to-url", "ftp://bucket/focus")
+    assert "no credential for 'aws'" in refused("acme", "--from", "2026-11", "--to-url", "s3://bucket/focus")
+    gcp = ("--credential", "gemini")
+    assert "no credential for 'gemini'" in refused("acme", "--from", "2026-11", "--to-url", "gs://bucket", *gcp)
     assert "Did you mean 'acme'" in refused("acmee", "--from", "2026-11", *where)
     assert not Path("focus").exists()
 

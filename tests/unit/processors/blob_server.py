@@ -1,4 +1,4 @@
-"""A container of Azure in memory: List Blobs and Get Blob, as the real client asks for them."""
+"""A container of Azure in memory: List Blobs, Get, Put and Delete Blob, as the real client asks for them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,12 @@ class BlobServer:
         return Response(200, text.encode(), content_type="application/xml")
 
     def _blob(self, name: str, request: Request) -> Response:
-        data = self.blobs.get(name)
+        if request.method == "PUT":
+            self.blobs[name] = request.body
+            return Response(201, b"", {"last-modified": WHEN, "etag": _tag(request.body)})
+        data = self.blobs.pop(name, None) if request.method == "DELETE" else self.blobs.get(name)
+        if data is not None and request.method == "DELETE":
+            return Response(202, b"")
         if data is None:
             return Response(404, b"", {"x-ms-error-code": "BlobNotFound"})
         facts = {"last-modified": WHEN, "etag": _tag(data), "x-ms-blob-type": "BlockBlob"}

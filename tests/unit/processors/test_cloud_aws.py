@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import hashlib
 import json
 import shutil
 from collections.abc import Callable, Coroutine, Iterator, Sequence
@@ -15,6 +16,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
+from convergence.errors import ConfigErrors
 from tests.unit.processors.bills import FILES, charges, raw, read, total
 from tests.unit.processors.installation import CONFIGS, Here, installed
 
@@ -107,6 +109,24 @@ def test_a_focus_export_in_parts(tmp_path: Path, aws: tuple[Path, Bucket]) -> No
         assert await charges(here, "COUNT(*)") == [(300,)]
         await here.good("cloud/aws/cost/focus_convert", start_date="2024-09-01", end_date="2024-09-01")
         assert await charges(here, "COUNT(*)") == [(300,)]
+        for _ in range(2):  # an export replaces the files of the one before
+            exported = await here.good(
+                "focus/export",
+                to_url="s3://bills/out/focus?region=us-east-1",
+                start_date="2024-09-01",
+                end_date="2024-09-01",
+            )
+        assert exported["store_files"]["periods"] == ["s3://bills/out/focus/1.4/2024-09"]
+        names = {f"out/focus/1.4/2024-09/{name}": name for name in ("CostAndUsage.parquet", "manifest.json")}
+        listed = bucket.client.list_objects_v2(Bucket="bills", Prefix="out/")["Contents"]
+        assert [each["Key"] for each in listed] == sorted(names)
+        files = {name: bucket.client.get_object(Bucket="bills", Key=key)["Body"].read() for key, name in names.items()}
+        facts = json.loads(files["manifest.json"])["datasets"]["CostAndUsage"]
+        [(billed,)] = await charges(here, "SUM(BilledCost)")
+        assert (facts["rows"], Decimal(facts["sums"]["USD"]["BilledCost"])) == (300, billed)
+        assert facts["sha256"] == hashlib.sha256(files["CostAndUsage.parquet"]).hexdigest()
+        with pytest.raises(ConfigErrors, match="'ftp://bills/out' is not an address of a bucket"):
+            await here.run("focus/export", to_url="ftp://bills/out", start_date="2024-09-01", end_date="2024-09-01")
 
     running(tmp_path, configs, work)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,7 +24,7 @@ SCOPE: Final = "https://storage.azure.com/.default"
 _CONTAINER: Final = re.compile(r"[a-z0-9](-?[a-z0-9]){2,62}")
 _ACCOUNT: Final = re.compile(r"[a-z0-9]{3,24}")
 _FORMS: Final = (frozenset({"sas_token"}), frozenset({"account_key"}))
-_ADVICE: Final = "it needs the role Storage Blob Data Reader on the container"
+_ADVICE: Final = "it needs the role Storage Blob Data Reader on the container; to write, Storage Blob Data Contributor"
 
 
 class AzureStore(ThreadedStore):
@@ -54,6 +55,16 @@ class AzureStore(ThreadedStore):
         if came != facts.size:
             raise Transient(f"{self._shown}/{name}: {came:,} of {facts.size:,} bytes came")
         return StoredObject(name, facts.size, facts.last_modified, str(facts.etag))
+
+    def _put(self, client: Any, name: str, content: Path) -> None:
+        with content.open("rb") as body:
+            client.upload_blob(name, body, overwrite=True, max_concurrency=1)
+
+    def _remove(self, client: Any, name: str) -> None:
+        from azure.core.exceptions import ResourceNotFoundError
+
+        with suppress(ResourceNotFoundError):
+            client.delete_blob(name)
 
     def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:
         from azure.core.exceptions import AzureError

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,10 +13,10 @@ from convergence.adapters.objects.threaded import ThreadedStore, require
 from convergence.errors import ConvergenceError, CredentialRejected, StepFailed, Transient
 from convergence.ports.object_store import Place, StoredObject
 
-SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_only"
+SCOPE: Final = "https://www.googleapis.com/auth/devstorage.read_write"
 _TIMES_S: Final = (10, 60)  # to connect, and between two pieces of an answer
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9._-]{1,220}[a-z0-9]")
-_ADVICE: Final = "it needs the role Storage Object Viewer on the bucket"
+_ADVICE: Final = "it needs the role Storage Object Viewer on the bucket; to write, Storage Object User"
 
 
 class GcsStore(ThreadedStore):
@@ -52,6 +53,18 @@ class GcsStore(ThreadedStore):
                 raise Transient(f"{self._shown}/{name}: {target.tell():,} of {blob.size:,} bytes came")
         return _stored(blob)
 
+    def _put(self, client: Any, name: str, content: Path) -> None:
+        blob = client.bucket(self._bucket).blob(name)
+        blob.upload_from_filename(
+            str(content), content_type="application/octet-stream", timeout=_TIMES_S, retry=None, checksum="crc32c"
+        )
+
+    def _remove(self, client: Any, name: str) -> None:
+        from google.api_core.exceptions import NotFound
+
+        with suppress(NotFound):
+            client.bucket(self._bucket).blob(name).delete(timeout=_TIMES_S, retry=None)
+
     def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:
         from google.api_core.exceptions import GoogleAPICallError
         from google.auth.exceptions import GoogleAuthError
@@ -63,7 +76,7 @@ class GcsStore(ThreadedStore):
         if isinstance(error, GoogleAuthError):
             return CredentialRejected(f"{shown}: Google refuses the token of the service account; {_ADVICE}")
         if isinstance(error, RequestException | DataCorruption):
-            return Transient(f"{shown} could not be read: {type(error).__name__}")
+            return Transient(f"{shown} could not be reached: {type(error).__name__}")
         return None
 
 

@@ -29,7 +29,9 @@ _REJECTED: Final = frozenset(
 _ELSEWHERE: Final = frozenset(
     {"PermanentRedirect", "AuthorizationHeaderMalformed", "301", "IllegalLocationConstraintException"}
 )
-_ADVICE: Final = "it needs s3:ListBucket on the bucket and s3:GetObject on its files"
+_ADVICE: Final = (
+    "it needs s3:ListBucket on the bucket and s3:GetObject on its files; to write, s3:PutObject and s3:DeleteObject"
+)
 
 
 class S3Store(ThreadedStore):
@@ -68,6 +70,13 @@ class S3Store(ThreadedStore):
                 raise Transient(f"{self._shown}/{name}: {target.tell():,} of {size:,} bytes came")
         return StoredObject(name, size, answer["LastModified"], answer["ETag"])
 
+    def _put(self, client: Any, name: str, content: Path) -> None:
+        with content.open("rb") as body:
+            client.put_object(Bucket=self._bucket, Key=name, Body=body, **self._more)
+
+    def _remove(self, client: Any, name: str) -> None:
+        client.delete_object(Bucket=self._bucket, Key=name, **self._more)
+
     def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:
         from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 
@@ -79,7 +88,7 @@ class S3Store(ThreadedStore):
                 " secret_access_key too"
             )
         return (
-            Transient(f"{shown} could not be read: {type(error).__name__}")
+            Transient(f"{shown} could not be reached: {type(error).__name__}")
             if isinstance(error, BotoCoreError)
             else None
         )

@@ -34,6 +34,14 @@ class ThreadedStore(ABC):
         """Download a file; see the port."""
         return await self._call(lambda client: self._fetch(client, name, into, bytes_max), f"{self._shown}/{name}")
 
+    async def put(self, name: str, content: Path) -> None:
+        """Upload a file; see `WritableStore`."""
+        await self._call(lambda client: self._put(client, name, content), f"{self._shown}/{name}")
+
+    async def remove(self, name: str) -> None:
+        """Remove a file; see `WritableStore`."""
+        await self._call(lambda client: self._remove(client, name), f"{self._shown}/{name}")
+
     async def close(self) -> None:
         """Close the connections."""
         if self._client is not None:
@@ -50,6 +58,14 @@ class ThreadedStore(ABC):
     @abstractmethod
     def _fetch(self, client: Any, name: str, into: Path, bytes_max: int) -> StoredObject:
         """Download on a thread."""
+
+    @abstractmethod
+    def _put(self, client: Any, name: str, content: Path) -> None:
+        """Upload on a thread; the vendor shows a file once all of it is there."""
+
+    @abstractmethod
+    def _remove(self, client: Any, name: str) -> None:
+        """Remove on a thread."""
 
     @abstractmethod
     def _reported(self, error: Exception, shown: str) -> ConvergenceError | None:

@@ -9,24 +9,44 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import field_validator
+
 from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
-from convergence.errors import StepFailed
+from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.object_store import Place, WritableStore
 from convergence.ports.processor import SUCCESS, Context
 from convergence.ports.warehouse import Row
 from convergence.processors.focus.export.bundle import TABLE, Format
 from convergence.processors.focus.export.datasets import Version
-from convergence.processors.focus.export.deliver import Export
+from convergence.processors.focus.export.deliver import Delivery, Export
+from convergence.processors.focus.export.places import Below, bucket_of
 from convergence.processors.settings import Settings, settings
 
 
 class ExportSettings(Settings):
-    """In which version of FOCUS, in which format, and in which folder below the org's folder of files."""
+    """In which version of FOCUS, in which format, and where to: `folder` is one below the org's folder of files,
+    `to_url` a bucket in its place, which the credential `secret` opens (by default that of the bucket's cloud)."""
 
     version: Version = "1.4"
     format: Format = "parquet"
     folder: str = "exports"
+    to_url: str = ""
+    secret: str = ""
+
+    @field_validator("to_url")
+    @classmethod
+    def _is_a_bucket(cls, value: str) -> str:
+        try:
+            if value:
+                bucket_of(value)
+        except InvalidInput as error:
+            raise ValueError(str(error)) from error
+        return value
+
+    def opens(self) -> Sequence[Sequence[str]]:
+        """Return the name of the credential, as `UsesCredentials` wants it."""
+        return ((self.secret or bucket_of(self.to_url).provider,),) if self.to_url else ()
 
 
 class StepSource:
@@ -66,9 +86,7 @@ class ExportProcessor:
         if table is None:
             raise StepFailed(f"the configs folder has no schema of {TABLE}: copy it from the product's configs")
         await context.warehouse.ensure_table(TABLE)
-        store = await context.objects.open(Place(kind="folder", root=options.folder))
-        if not isinstance(store, WritableStore):
-            raise StepFailed("this installation has no folder that takes files")
+        delivery = await _delivery(options, context)
         export = Export(
             org=context.org_slug,
             first=context.start_date,
@@ -77,10 +95,25 @@ class ExportProcessor:
             format=options.format,
             table=table,
         )
-        manifests = await export.run(StepSource(context), store, context.now)
+        manifests = await export.run(StepSource(context), delivery, context.now)
         rows = sum(each["datasets"]["CostAndUsage"]["rows"] for each in manifests)
-        periods = [f"{options.folder}/{each['path']}" for each in manifests]
+        where = (options.to_url or options.folder).partition("?")[0].rstrip("/")
+        periods = [f"{where}/{each['path']}" for each in manifests]
         return {"status": SUCCESS, "rows_processed": rows, "rows_written": rows, "periods": periods}
+
+
+async def _delivery(options: ExportSettings, context: Context) -> Delivery:
+    """Open where the files go."""
+    if not options.to_url:
+        place, folder, secret = Place(kind="folder", root=options.folder), "", ""
+    else:
+        bucket = bucket_of(options.to_url)
+        place, folder = bucket.place, bucket.folder
+        secret = await context.secrets.open(options.secret or bucket.provider)
+    store = await context.objects.open(place, secret)
+    if not isinstance(store, WritableStore):
+        raise StepFailed(f"a place of the kind {place.kind} takes no files")
+    return Below(store, folder)
 
 
 def get_engine() -> ExportProcessor:

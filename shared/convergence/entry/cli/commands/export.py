@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -21,11 +22,14 @@ from convergence.entry.cli.options import Command, Month
 from convergence.entry.cli.server import Server, not_there, quoted
 from convergence.entry.cli.session import Session, known_org
 from convergence.errors import InvalidInput
+from convergence.ports.object_store import WritableStore
 from convergence.ports.warehouse import ParquetWriter, Row, Scope, Statement, TableSchema
 from convergence.tenants.billing import BillingStore
+from convergence.tenants.credentials import advice
 
 if TYPE_CHECKING:
-    from convergence.processors.focus.export.deliver import Export
+    from convergence.processors.focus.export.deliver import Delivery, Export
+    from convergence.processors.focus.export.places import Bucket
 
 
 @click.group("export")
@@ -46,9 +50,25 @@ def command() -> None:
 )
 @click.option("--from", "first", type=Month(), required=True, metavar="MONTH", help="First billing period, as 2026-11.")
 @click.option("--to", "last", type=Month(), metavar="MONTH", help="Last billing period; by default the first one.")
-@click.option("--to-url", "to_url", required=True, metavar="FOLDER", help="Where to: a folder, or file:///folder.")
+@click.option(
+    "--to-url",
+    "to_url",
+    required=True,
+    metavar="URL",
+    help="Where to: a folder, s3://bucket/folder, gs://bucket/folder or azure://account/container/folder.",
+)
+@click.option("--credential", default="", metavar="PROVIDER", help="Whose stored credential opens the bucket.")
 @click.pass_obj
-def focus(session: Session, org: str, version: str, form: str, first: date, last: date | None, to_url: str) -> int:
+def focus(
+    session: Session,
+    org: str,
+    version: str,
+    form: str,
+    first: date,
+    last: date | None,
+    to_url: str,
+    credential: str,
+) -> int:
     """Write the charges of ORG as FOCUS files: of each billing period a bundle, VERSION/MONTH, with a manifest.
 
     Whole periods are written, and replace what an export before has written. The manifest has the digest of each file,
@@ -58,10 +78,11 @@ def focus(session: Session, org: str, version: str, form: str, first: date, last
     Example:
       convergence export focus acme --from 2026-10 --to 2026-11 --to-url focus
       convergence export focus acme --version 1.3 --format csv --from 2026-11 --to-url focus
+      convergence export focus acme --from 2026-11 --to-url s3://finance/focus?region=eu-central-1
     """
     from convergence.processors.focus.export.deliver import Export
 
-    folder = _folder(to_url)
+    target = _target(to_url)
     export = Export(
         org=org,
         first=first,
@@ -74,10 +95,13 @@ def focus(session: Session, org: str, version: str, form: str, first: date, last
     server = session.server(writes=True)
     if server is not None and form == "parquet":
         not_there("write Parquet", "use --format csv, or run this where the data directory is while no server has it")
-    manifests = session.go(
-        _local(session, export, folder) if server is None else _remote(session, server, export, folder)
-    )
-    _show(session, folder, manifests)
+    if server is None:
+        manifests = session.go(_local(session, export, target, credential))
+    elif isinstance(target, Path):
+        manifests = session.go(_remote(session, server, export, target))
+    else:
+        not_there("write to a bucket", "run the pipeline focus/export with the parameter to_url")
+    _show(session, to_url.partition("?")[0].rstrip("/"), manifests)
     return 0
 
 
@@ -88,22 +112,45 @@ def _table(configs_dir: Path) -> TableSchema:
     return TableSchemas(configs_dir).get(TABLE)
 
 
-def _folder(to_url: str) -> Path:
+def _target(to_url: str) -> Path | Bucket:
+    from convergence.processors.focus.export.places import bucket_of
+
     parts = urlsplit(to_url)
     if parts.scheme == "file" and parts.netloc in ("", "localhost"):
         return Path(unquote(parts.path))
-    if "://" in to_url:
-        raise InvalidInput(f"--to-url {to_url!r}: files are written to a folder of this machine; copy them from there")
-    return Path(to_url)
+    return bucket_of(to_url) if "://" in to_url else Path(to_url)
 
 
-async def _local(session: Session, export: Export, folder: Path) -> Sequence[dict[str, Any]]:
+async def _local(session: Session, export: Export, target: Path | Bucket, credential: str) -> Sequence[dict[str, Any]]:
     with session.reading() as services:
         await known_org(services, export.org)
     async with session.writing(f"export focus {export.org}") as writer:
         services = writer.services
         await services.warehouse.ensure_table(dataset_of(services, export.org), export.table)
-        return await export.run(LocalSource(services, export.org), LocalFolder(folder), services.clock.now)
+        source, now = LocalSource(services, export.org), services.clock.now
+        if isinstance(target, Path):
+            return await export.run(source, LocalFolder(target), now)
+        async with _opened(services, export.org, target, credential) as delivery:
+            return await export.run(source, delivery, now)
+
+
+@asynccontextmanager
+async def _opened(services: Services, org: str, bucket: Bucket, credential: str) -> AsyncIterator[Delivery]:
+    """Open a bucket with a credential of the org."""
+    from convergence.processors.focus.export.places import Below
+
+    provider = credential or bucket.provider
+    found = await services.credentials.find(org, provider)
+    if found is None:
+        raise InvalidInput(advice(org, provider))
+    secret = await services.credentials.open(found)
+    store = await services.objects(org, services.http).open(bucket.place, secret)
+    try:
+        if not isinstance(store, WritableStore):
+            raise InvalidInput(f"a place of the kind {bucket.place.kind} takes no files")
+        yield Below(store, bucket.folder)
+    finally:
+        await store.close()
 
 
 async def _remote(session: Session, server: Server, export: Export, folder: Path) -> Sequence[dict[str, Any]]:
@@ -192,14 +239,14 @@ class LocalFolder:
         (self._root / name).unlink(missing_ok=True)
 
 
-def _show(session: Session, folder: Path, manifests: Sequence[dict[str, Any]]) -> None:
+def _show(session: Session, where: str, manifests: Sequence[dict[str, Any]]) -> None:
     if session.out.json:
         session.out.data({"periods": manifests})
         return
     for manifest in manifests:
         for name, facts in manifest["datasets"].items():
             sums = ", ".join(f"{each['BilledCost']} {currency}" for currency, each in facts["sums"].items())
-            session.out.line(f"{folder / manifest['path'] / facts['file']}: {facts['rows']} rows, billed {sums or '0'}")
+            session.out.line(f"{where}/{manifest['path']}/{facts['file']}: {facts['rows']} rows, billed {sums or '0'}")
             unknown = ", ".join(each["column"] for each in facts["unknown"])
             if unknown:
                 session.out.note(f"{name} of {manifest['path']}: unknown {unknown}; see the manifest")
