@@ -11,7 +11,8 @@ from datetime import date, datetime
 from hashlib import blake2b
 from typing import Any, Final, Literal, Self
 
-from convergence.domain.times import from_text, to_text
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
 from convergence.errors import InvalidInput
 
 TEXT_MAX: Final = 500  # characters of a name, an id or a reason
@@ -101,14 +102,8 @@ class BillingPeriod:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from JSON."""
-        return cls(
-            key=PeriodKey(date.fromisoformat(data["month"]), data["issuer"], data["account"]),
-            status=data["status"],
-            created_at=from_text(data["created_at"]),
-            updated_at=from_text(data["updated_at"]),
-            changes=tuple(Change(**{**each, "at": from_text(each["at"])}) for each in data["changes"]),
-        )
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, {**data, "key": data})
 
 
 def month_of(text: str) -> date:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Self
 
+from convergence.domain.records import from_stored
 from convergence.errors import InvalidInput, NotFound, did_you_mean
 
 NODES_MAX: Final = 2_000
@@ -70,8 +71,8 @@ class Hierarchy:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from JSON. Raises as the constructor does."""
-        return cls(Node(**each) for each in data["nodes"])
+        """Rebuild from what any release stored (`from_stored`). Raises as the constructor does."""
+        return cls(from_stored(Node, each) for each in data["nodes"])
 
     def to_data(self) -> dict[str, Any]:
         """Return JSON; `levels` from the top."""

@@ -11,7 +11,8 @@ from typing import Any, Final, Literal, Self
 
 from convergence.domain.billing_periods import TEXT_MAX, PeriodKey, check_text, digest
 from convergence.domain.money import exact_sum
-from convergence.domain.times import from_text, to_text
+from convergence.domain.records import from_stored
+from convergence.domain.times import to_text
 from convergence.errors import InvalidInput
 
 LINES_MAX: Final = 500  # of an invoice; a document holds 1 MiB
@@ -117,13 +118,8 @@ class Invoice:
 
     @classmethod
     def from_data(cls, data: Mapping[str, Any]) -> Self:
-        """Rebuild from JSON."""
-        own = {name: value for name, value in data.items() if name not in {"month", "issuer", "account"}}
-        days = {name: date.fromisoformat(data[name]) if data[name] else None for name in ("issued_on", "due_on")}
-        times = {name: from_text(data[name]) for name in ("created_at", "updated_at")}
-        lines = tuple(InvoiceLine(**{**each, "amount": Decimal(each["amount"])}) for each in data["lines"])
-        key = PeriodKey(date.fromisoformat(data["month"]), data["issuer"], data["account"])
-        return cls(key=key, **{**own, **days, **times, "lines": lines})
+        """Rebuild from what any release stored (`from_stored`)."""
+        return from_stored(cls, {**data, "key": data})
 
 
 def check_amount(amount: Decimal, where: str) -> None:

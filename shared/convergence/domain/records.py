@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
-from datetime import datetime
+from datetime import date, datetime
+from decimal import Decimal
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, Union, cast, get_args, get_origin, get_type_hints
+from typing import Any, Final, TypeVar, Union, cast, get_args, get_origin, get_type_hints
 
 from convergence.domain.times import from_text
 
 T = TypeVar("T")
 Convert = Callable[[Any], Any]
+_FROM_TEXT: Final[Mapping[type, Convert]] = {datetime: from_text, date: date.fromisoformat, Decimal: Decimal}
 
 
 def changed(record: T, **changes: Any) -> T:
@@ -30,8 +32,9 @@ def changed(record: T, **changes: Any) -> T:
 def from_stored(cls: type[T], data: Mapping[str, Any]) -> T:
     """Rebuild a dataclass from the JSON that this release, an older or a newer one stored.
 
-    The fields' types say how a value is read: times from text, enums, tuples, nested records. A key without a field
-    (a newer release wrote it) is ignored; a field without a key (an older one did not know it) takes its default.
+    The fields' types say how a value is read: times, days and amounts from text, enums, tuples, nested records. A key
+    without a field (a newer release wrote it) is ignored; a field without a key (an older one did not know it) takes
+    its default.
 
     Raises:
         TypeError: a field without a default is missing.
@@ -65,8 +68,8 @@ def _reader(hint: Any) -> Convert | None:
         return None if item is None else _each_value(item)
     if not isinstance(hint, type):
         return None
-    if hint is datetime:
-        return from_text
+    if hint in _FROM_TEXT:
+        return _FROM_TEXT[hint]
     if issubclass(hint, Enum):
         return hint
     return (lambda data: from_stored(hint, data)) if is_dataclass(hint) else None

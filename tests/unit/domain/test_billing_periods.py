@@ -125,3 +125,5 @@ def test_a_period_is_stored_under_these_names_and_comes_back() -> None:
         ],
     }
     assert BillingPeriod.from_data(data) == period
+    newer = [{**each, "from_the_future": 1} for each in data["changes"]]
+    assert BillingPeriod.from_data({**data, "changes": newer, "from_the_future": 1}) == period

@@ -31,6 +31,8 @@ def test_a_csv_file_is_read_and_written_again() -> None:
     assert write_csv(hierarchy) == CSV
     assert Hierarchy.from_data(hierarchy.to_data()).to_data() == hierarchy.to_data()
     assert hierarchy.to_data()["levels"] == ["department", "team"]
+    newer = [{**each, "from_the_future": 1} for each in hierarchy.to_data()["nodes"]]
+    assert Hierarchy.from_data({"nodes": newer}).nodes == hierarchy.nodes
 
 
 def test_levels_come_from_the_top_whatever_they_are_called() -> None:

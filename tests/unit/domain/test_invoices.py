@@ -154,6 +154,10 @@ def test_an_invoice_is_stored_under_these_names_and_comes_back() -> None:
         ],
     }
     assert Invoice.from_data(data) == whole
+    newer = [{**each, "from_the_future": 1} for each in data["lines"]]
+    assert Invoice.from_data({**data, "lines": newer, "from_the_future": 1}) == whole
+    older = {name: value for name, value in data.items() if name not in {"payment_terms", "reference_id", "source"}}
+    assert Invoice.from_data(older) == replace(whole, payment_terms="", reference_id="", source="")
     undated = replace(whole, issued_on=None, due_on=None)
     assert (undated.to_data()["issued_on"], undated.to_data()["due_on"]) == (None, None)
     assert Invoice.from_data(undated.to_data()) == undated
