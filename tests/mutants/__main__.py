@@ -15,7 +15,8 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from random import Random
 from typing import Final
@@ -24,7 +25,8 @@ import orjson
 
 ROOT: Final = Path(__file__).parents[2]
 MUTMUT: Final = (sys.executable, "-c", "from mutmut.__main__ import cli; cli()")  # as its own command does
-MYPY: Final = (sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--package", "convergence")
+DMYPY: Final = (sys.executable, "-m", "mypy.dmypy")
+MYPY: Final = (*DMYPY, "run", "--", "--config-file", str(ROOT / "pyproject.toml"), "--package", "convergence")
 PACKAGE: Final = Path("src") / "convergence"
 BESIDE: Final = ("tests", "configs", "functions", "docs", "infra")  # what tests read
 NO_SUCH: Final = "convergence.nothing"  # makes mutmut write all mutants and time the tests, and stop there
@@ -76,8 +78,9 @@ def main() -> int:
         if not ended:
             print("mutmut ran none:", (copy / "log").read_text()[-2000:], sep="\n", file=sys.stderr)
             return 1
-        for name in sorted(name for name, end in ended.items() if end == "survived"):
-            ended[name] = "refused by mypy" if refused(copy, name) else "survived"
+        with type_checks(copy) as accepted:
+            for name in sorted(name for name, end in ended.items() if end == "survived"):
+                ended[name] = "survived" if accepted(name) else "refused by mypy"
         for name in sorted(name for name, end in ended.items() if end in ("survived", "no tests")):
             print(f"== {name}: {ended[name]}", _mutmut(copy, "show", name), sep="\n")
     print(report(ended, arguments.seed))
@@ -93,18 +96,37 @@ def copy_tree(copy: Path) -> None:
     (copy / "pyproject.toml").write_text(CONFIG)
 
 
-def refused(copy: Path, name: str) -> bool:
-    """Say whether the type check refuses a mutant: on the copy's source, which is left as it was."""
-    path = copy / "src" / f"{re.split(r'[.]x[_ǁ]', name)[0].replace('.', '/')}.py"
-    path = path if path.exists() else path.with_suffix("") / "__init__.py"
-    before = path.read_text()
+@contextmanager
+def type_checks(copy: Path) -> Iterator[Callable[[str], bool]]:
+    """Yield what says whether the type check accepts a mutant: on the copy's source, which is left as it was.
+
+    mypy's daemon remembers what a changed line does not concern: seconds for each mutant, not minutes.
+    """
+
+    def passes() -> bool:
+        run = subprocess.run(MYPY, cwd=copy / "src", capture_output=True, text=True, check=False)
+        if run.returncode not in {0, 1}:
+            raise RuntimeError(f"mypy: {run.stdout}{run.stderr}")
+        return run.returncode == 0
+
+    def accepted(name: str) -> bool:
+        path = copy / "src" / f"{re.split(r'[.]x[_ǁ]', name)[0].replace('.', '/')}.py"
+        path = path if path.exists() else path.with_suffix("") / "__init__.py"
+        before = path.read_text()
+        try:
+            _mutmut(copy, "apply", name)
+            if path.read_text() == before:
+                raise RuntimeError(f"mutmut did not apply {name}")
+            return passes()
+        finally:
+            path.write_text(before)
+
     try:
-        _mutmut(copy, "apply", name)
-        if path.read_text() == before:
-            raise RuntimeError(f"mutmut did not apply {name}")
-        return subprocess.run(MYPY, cwd=copy / "src", capture_output=True, check=False).returncode != 0
+        if not passes():
+            raise RuntimeError("mypy refuses the code as it is")
+        yield accepted
     finally:
-        path.write_text(before)
+        subprocess.run([*DMYPY, "stop"], cwd=copy / "src", capture_output=True, check=False)
 
 
 def sample(names: list[str], seed: int, engine: int) -> list[str]:

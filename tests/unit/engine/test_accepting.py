@@ -16,7 +16,7 @@ from convergence.engine.dispatch_message import on_dispatch
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.replay import replay
 from convergence.engine.services import ProcessCache
-from convergence.errors import InvalidInput, NotFound, QuotaExceeded, RateLimited
+from convergence.errors import Conflict, InvalidInput, NotFound, QuotaExceeded, RateLimited
 from convergence.ports.bus import DISPATCH, Ack, Delivery, Message, Retry
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
@@ -36,6 +36,18 @@ def test_an_idempotency_key_gives_the_same_run_and_refuses_another_request(engin
 
     engine.run_scenario(scenario)
     assert engine.started == ["load_a"]
+
+
+def test_the_same_parameters_in_another_order_are_the_same_request(engine: Engine) -> None:
+    engine.pipeline(one())
+    given = {"start_date": "2026-01-01", "end_date": "2026-01-02"}
+
+    async def scenario() -> None:
+        first = await engine.start(idempotency_key="k", parameters=given)
+        again = await engine.start(idempotency_key="k", parameters=dict(reversed(given.items())))
+        assert again.run_id == first.run_id
+
+    engine.run_scenario(scenario)
 
 
 def test_the_same_request_sent_twice_at_once_takes_the_last_place_of_the_day_once(engine: Engine) -> None:
@@ -169,3 +181,43 @@ def test_production_calls_only_the_apis_of_its_registry_for_a_tenant(engine: Eng
             await replay(production, "acme", failed.run_id, parameters=inside)
 
     engine.run_scenario(scenario)
+
+
+def test_a_run_whose_place_others_keep_taking_is_refused_after_some_tries(engine: Engine) -> None:
+    engine.pipeline(one())
+    tries = 0
+
+    async def taken(writes: Any) -> Any:
+        nonlocal tries
+        tries += 1
+        raise Conflict("another run came first")
+
+    async def scenario() -> None:
+        engine.documents.commit = taken  # type: ignore[method-assign]
+        with pytest.raises(Conflict):
+            await engine.start()
+
+    engine.run_scenario(scenario)
+    assert tries == 12
+
+
+def test_a_run_that_the_same_request_has_stored_meanwhile_is_not_tried_again(engine: Engine) -> None:
+    engine.pipeline(one())
+    tries = 0
+
+    async def scenario() -> None:
+        commit = engine.documents.commit
+
+        async def late(writes: Any) -> Any:
+            nonlocal tries
+            tries += 1
+            await commit(writes)
+            engine.documents.commit = commit  # type: ignore[method-assign]
+            raise Conflict("the same request came first")
+
+        engine.documents.commit = late  # type: ignore[method-assign]
+        run = await engine.start(idempotency_key="k")
+        assert (await engine.start(idempotency_key="k")).run_id == run.run_id
+
+    engine.run_scenario(scenario)
+    assert tries == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from convergence.engine.dead_letters.replays import ReplaysRequest
 from convergence.engine.store import read_run
 from convergence.engine.views.dead_letter_replays import plan_view
 from convergence.errors import InvalidInput, NotFound, QuotaExceeded, StepFailed
-from convergence.ports.documents import Replace
+from convergence.ports.documents import Patch, Replace
 from convergence.ports.processor import Context
 from tests.unit.engine.conftest import Engine
 
@@ -99,6 +100,8 @@ def test_a_dry_run_says_what_is_redone_and_replaced_and_stores_nothing(engine: E
             await replays.plan(engine.services, request(parameters={"account": "7"}))
         with pytest.raises(InvalidInput, match="Did you mean 'account'"):
             await replays.plan(engine.services, request(pipeline="p/d/n", parameters={"acount": "7"}))
+        engine.pipelines.loaded.clear()
+        assert (await replays.plan(engine.services, request(pipeline="p/d/n"))).runs == 12, "by their pinned plans"
 
     engine.run_scenario(scenario)
 
@@ -213,5 +216,38 @@ def test_pause_holds_cancel_ends_and_another_orgs_does_not_exist(engine: Engine,
             await replays.create(engine.services, request())
         with pytest.raises(QuotaExceeded, match="5 replays of dead letters are running"):
             await replays.create(engine.services, request())
+
+    engine.run_scenario(scenario)
+
+
+def test_requests_are_listed_latest_first_with_what_they_ask_for(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await outage(engine, 1)
+        made = []
+        for number in range(4):
+            asked = replace(request(per_minute=number + 1), latest=number % 2 == 0, created_by=f"key{number}")
+            made.append(await replays.create(engine.services, asked))
+            await engine.clock.sleep(1)
+        found = await replays.replays_of(engine.services, "acme")
+        assert [each.replay_id for each in found] == [each.replay_id for each in made[::-1]]
+        assert [(each.latest, each.created_by, each.per_minute) for each in found] == [
+            (False, "key3", 4),
+            (True, "key2", 3),
+            (False, "key1", 2),
+            (True, "key0", 1),
+        ]
+
+    engine.run_scenario(scenario)
+
+
+def test_one_that_is_refused_is_not_asked_again(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        runs = await outage(engine, 4)
+        source.away = False
+        made = await replays.create(engine.services, request(per_minute=1))
+        refused = runs[1]  # the latest go first, so this one comes third
+        await engine.documents.commit([Patch(refused.path, {("removing",): True})])
+        done = await to_its_end(engine, made)
+        assert (done.status, done.completed, done.refused, done.failed) == (ReplayStatus.DONE, 3, 1, 0)
 
     engine.run_scenario(scenario)

@@ -153,3 +153,26 @@ def test_a_read_that_is_waited_for_is_another_job_in_each_slice_and_epoch(engine
     jobs = [job for _, _, job in seen]
     assert jobs[2:4] == jobs[4:6]
     assert len(set(jobs)) == 8
+
+
+def test_a_call_waits_for_a_former_job_as_long_as_for_its_own(engine: Engine) -> None:
+    engine.pipeline(one())
+    waits: list[float | None] = []
+    close = engine.warehouse.close_job
+
+    async def noted(job_id: str, *, scope: Any, wait_s: float | None = None) -> Effect | None:
+        waits.append(wait_s)
+        return await close(job_id, scope=scope, wait_s=wait_s)
+
+    async def call(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        await context.warehouse.call("sp_load", {}, wait_s=7.0)
+        raise StepFailed("to be replayed")
+
+    engine.warehouse.close_job = noted  # type: ignore[method-assign]
+    engine.works["load_a"] = call
+
+    async def scenario() -> None:
+        await replayed(engine, await engine.run())
+
+    engine.run_scenario(scenario)
+    assert waits == [7.0]

@@ -80,6 +80,64 @@ def test_a_run_gets_the_error_of_the_step_that_failed(engine: Engine) -> None:
     assert (data["status"], data["error"]) == ("failed", error)
 
 
+def test_a_run_whose_steps_are_all_done_is_ended_should_its_own_commit_be_lost(engine: Engine) -> None:
+    engine.pipeline(TWO)
+
+    async def scenario() -> Any:
+        run = await engine.run()
+        engine.bus.detach()
+        lost: dict[tuple[str, ...], Any] = {
+            ("status",): "running",
+            ("finished_at",): None,
+            ("check_at",): to_text(engine.clock.now()),
+        }
+        await engine.documents.commit([Patch(run.path, lost)])
+        await reconcile_run(engine.services, run.run_id)
+        return await engine.data(run.path)
+
+    data = engine.run_scenario(scenario)
+    assert (data["status"], data["transitions"][-1][1:]) == ("completed", ["completed", "all steps done"])
+
+
+def test_a_run_is_looked_at_again_when_its_next_attempt_is_due(engine: Engine) -> None:
+    engine.pipeline(one(retry={"max_attempts": 3, "backoff_seconds": 40}))
+    engine.works["load_a"] = failing(Transient("busy"))
+
+    async def scenario() -> Any:
+        run = await engine.start()
+        await engine.clock.sleep(1)
+        step = await engine.data(f"{run.path}/steps/load_a")
+        engine.bus.detach()
+        steps = hinted(engine)
+        await reconcile_run(engine.services, run.run_id)
+        return steps, step["not_before"], (await engine.data(run.path))["check_at"]
+
+    steps, not_before, check_at = engine.run_scenario(scenario)
+    assert (steps, check_at) == ([], not_before)
+
+
+def test_of_two_passes_that_count_a_runs_rows_one_tells_it(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> int:
+        run = await engine.start()
+        await engine.clock.sleep(1)
+        engine.events.clear()
+        read, both = engine.documents.query, asyncio.Barrier(2)
+
+        async def together(collection: str, **words: Any) -> Any:
+            found = await read(collection, **words)
+            if collection == f"{run.path}/steps":
+                await both.wait()  # each has read before the other one writes
+            return found
+
+        engine.documents.query = together  # type: ignore[method-assign]
+        await asyncio.gather(*(reconcile_run(engine.services, run.run_id) for _ in range(2)))
+        return sum(b"run.counted" in each for each in engine.events)
+
+    assert engine.run_scenario(scenario) == 1
+
+
 def test_a_run_that_no_worker_began_gets_its_time_and_its_first_steps(engine: Engine) -> None:
     engine.pipeline(TWO + "timeout_minutes: 10\n")
 

@@ -52,6 +52,19 @@ def test_a_wrong_format_or_a_mapping_does_not_fail_the_step_that_logs(caplog: py
     assert "ValueError: inner" in caplog.records[-1].getMessage()
 
 
+def test_a_step_logs_what_it_says(caplog: pytest.LogCaptureFixture) -> None:
+    logger = RedactingLogger(logging.getLogger("test"), Redactor())
+    logger.warning("100 % of the days")
+    logger.warning("%s of %d days", "five", 7)
+    logger.warning("%(rows)d rows", {"rows": 3})
+    assert [record.getMessage() for record in caplog.records] == ["100 % of the days", "five of 7 days", "3 rows"]
+
+
+def test_a_secret_with_half_a_character_is_masked_too() -> None:
+    secret = "pass\ud800word-of-acme"
+    assert Redactor({secret})(f"wrong: {secret}") == f"wrong: {MASK}"
+
+
 def test_nothing_is_touched_when_no_secret_was_opened() -> None:
     value = {"a": [1, "x"]}
     assert Redactor()(value) is value
@@ -152,6 +165,7 @@ TOKEN = "k3y-of-24-characters-0123"
     ("credential", "text"),
     [
         (f"https://h.example/v1?api_key={TOKEN}", f"Invalid API key: {TOKEN}"),
+        ("https://h.example/v1?api_key=123456789012", "Invalid API key: 123456789012"),
         (f"https://{TOKEN}@o1.ingest.example.com/42", f"unknown token {TOKEN}"),
         (f"https://api.telegram.example/bot123:{TOKEN}/sendMessage", f"Unauthorized: bot123:{TOKEN}"),
         (f"https://api.telegram.example/bot123:{TOKEN}/sendMessage", f"Unauthorized: {TOKEN}"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -27,7 +28,7 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
         letter_id = dead_letter.path.rpartition("/")[2]
         await replay_dead_letter(engine.services, "acme", letter_id)
         ended = await engine.worker.wait("acme", run.run_id)
-        with pytest.raises(InvalidInput, match="was replayed already"):
+        with pytest.raises(InvalidInput, match=f"dead letter {letter_id} was replayed already"):
             await replay_dead_letter(engine.services, "acme", letter_id)
         with pytest.raises(InvalidInput, match="only failed and cancelled runs"):
             await replay(engine.services, "acme", run.run_id)
@@ -106,3 +107,15 @@ def test_another_orgs_run_does_not_exist(engine: Engine) -> None:
                 await call(engine.services, "other", run.run_id)
 
     engine.run_scenario(scenario)
+
+
+def test_dates_of_a_replay_are_those_of_the_runs_own_time_zone(engine: Engine) -> None:
+    engine.pipeline("parameters: {date: {type: date, default: '2026-01-01'}}\n" + one())
+    engine.works["load_a"] = failing(StepFailed("x"))
+
+    async def scenario() -> Any:
+        late = datetime(2026, 3, 1, 20, tzinfo=UTC)  # the next morning in Tokyo
+        run = await engine.run(fire_time=late, timezone="Asia/Tokyo")
+        return (await replay(engine.services, "acme", run.run_id, parameters={"date": "TODAY"})).parameters
+
+    assert engine.run_scenario(scenario)["date"] == "2026-03-02"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -17,14 +17,18 @@ from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.backfills.feed import cancel_backfill, feed, pause
 from convergence.engine.dead_letters.act import discard
+from convergence.engine.log_rows import TABLES
 from convergence.engine.replay import replay
 from convergence.engine.retention import sweep as sweeping
+from convergence.engine.retention.rows import count_rows, remove_rows
 from convergence.engine.retention.sweep import COMMIT_MAX, sweep, sweep_due
 from convergence.engine.retention.vacuum import let_older_expire, survey
 from convergence.engine.store import dead_letter_write
 from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.documents import Create, FieldPath, Patch, Write
+from convergence.ports.warehouse import ExpiredRows, StagedRows
 from convergence.worker import LocalWorker
+from tests.simulation.memory_warehouse import MemoryWarehouse
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import TWO, failing, one
 
@@ -236,3 +240,41 @@ def test_runs_of_a_release_without_retention_get_their_expiry_at_a_vacuum(short:
         assert await short.documents.get(new.path) is not None
 
     short.run_scenario(scenario)
+
+
+class Removing(MemoryWarehouse):
+    """Removes what it is told, and remembers it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[tuple[Sequence[ExpiredRows], bool]] = []
+
+    async def count_expired(self, expired: Sequence[ExpiredRows]) -> int:
+        return 7
+
+    async def remove_expired(self, expired: Sequence[ExpiredRows], *, wake: bool) -> int:
+        self.told.append((expired, wake))
+        return 7
+
+    def stages_before(self, at: datetime) -> list[StagedRows]:
+        return []
+
+    def drop_stage(self, stage: StagedRows) -> None:
+        raise AssertionError("there is none")
+
+
+def test_rows_are_removed_where_partitions_do_not_expire(short: Engine) -> None:
+    warehouse = Removing()
+    services = replace(short.services, warehouse=warehouse)
+
+    async def scenario() -> None:
+        assert await remove_rows(services, wake=True) == await count_rows(services) == 7
+        assert await remove_rows(short.services, wake=True) == await count_rows(short.services) == 0
+
+    short.run_scenario(scenario)
+    ((expired, wake),) = warehouse.told
+    today, kept = short.clock.now().date(), short.services.retention()
+    before = {each.table: (each.column, (today - each.first).days) for each in expired}
+    assert (wake, before["org_meta_quarantine_rows"]) == (True, ("x_ingestion_date", kept.quarantined_rows.days))
+    assert before.keys() >= set(TABLES.values())
+    assert {days for table, (_, days) in before.items() if table != "org_meta_quarantine_rows"} == {kept.log_rows.days}

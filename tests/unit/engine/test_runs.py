@@ -132,6 +132,7 @@ steps:
     engine.works["extract_a"] = failing(StepFailed("broken"))
     run = engine.run_scenario(engine.run)
     assert (run.status, run.warnings) == ("completed", ("extract_a: generic.noop: broken",))
+    assert run.outcome == "completed_with_warnings"
 
 
 def test_a_step_that_goes_on_in_slices_keeps_checkpoint_and_rows(engine: Engine) -> None:

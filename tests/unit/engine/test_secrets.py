@@ -8,9 +8,14 @@ from typing import Any
 
 import pytest
 
+from convergence.config.files.models import ProviderLine, Providers
+from convergence.domain.plan import PlanStep
+from convergence.domain.records import changed
+from convergence.engine.step.secrets import source_of
 from convergence.errors import StepFailed
 from convergence.ports.processor import Context
 from convergence.worker import LocalWorker
+from tests.unit.domain.runs import a_run
 from tests.unit.engine.conftest import Engine
 
 KEY = "sk-admin-0123456789-plaintext"
@@ -171,3 +176,48 @@ def test_the_credential_of_an_earlier_decrypt_step_comes_first(engine: Engine) -
     status, first = engine.run_scenario(scenario)
     assert status == "completed"
     assert opened == {"before": "first-key", "id": first, "after": "second-key", "other": "other-key"}
+
+
+def test_a_credential_that_a_step_stores_without_a_name_is_the_default_one(engine: Engine) -> None:
+    engine.pipeline("steps: [{step_id: store_key, ps_type: generic.noop}]")
+
+    async def store(step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        return {"status": "SUCCESS", "credential_id": await context.credentials.store("p", KEY)}
+
+    engine.works["store_key"] = store
+
+    async def scenario() -> Any:
+        await engine.run()
+        return await engine.services.credentials.find("acme", "p")
+
+    found = engine.run_scenario(scenario)
+    assert (found.provider, found.name) == ("p", "default")
+
+
+@pytest.mark.parametrize(
+    ("ps_type", "config", "source"),
+    [
+        ("openai.usage", {}, "openai"),
+        ("openai.usage", {"config": {"provider": "azure"}}, "azure"),
+        ("openai.usage", {"config": {"provider": ""}}, "openai"),
+        ("openai.usage", {"config": {"provider": 7}}, "openai"),
+        ("openai.usage", {"config": {"provider": "genai"}}, ""),
+        ("openai.seed_csv", {}, ""),
+        ("genai.usage", {}, ""),
+        ("generic.noop", {}, ""),
+        ("unknown.usage", {}, ""),
+    ],
+)
+def test_a_step_of_another_providers_pipeline_handles_the_data_of_its_own(
+    engine: Engine, ps_type: str, config: dict[str, Any], source: str
+) -> None:
+    line = ProviderLine(type="llm")
+    registry = Providers(providers={"openai": line, "azure": line, "genai": line})
+    services = replace(engine.services, providers=lambda: registry)
+    run = changed(a_run(), provider="genai")
+    planned = PlanStep(step_id="a", ps_type=ps_type, config=config)
+
+    async def scenario() -> str:
+        return source_of(services, run, planned)
+
+    assert engine.run_scenario(scenario) == source

@@ -13,6 +13,7 @@ import orjson
 import pytest
 
 from convergence.bootstrap import EmbeddedOptions, reading
+from convergence.config.files.notifications import CHANNELS
 from convergence.domain.plan import Plan, PlanStep
 from convergence.domain.run import Run
 from convergence.domain.status import RunStatus, StepStatus
@@ -20,11 +21,13 @@ from convergence.domain.step import Step
 from convergence.domain.times import to_text
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.services import Services
-from convergence.engine.store import dead_letter_write, plan_path
+from convergence.engine.store import StoredStep, dead_letter_write, plan_path
 from convergence.engine.views import runs as views
 from convergence.engine.views.dead_letters import dead_letters
+from convergence.engine.views.notifications import unsent
 from convergence.errors import InvalidInput, NotFound
 from convergence.ports.documents import Create
+from convergence.ports.processor import NOT_SET_UP
 
 T = TypeVar("T")
 T0 = datetime(2026, 11, 1, 12, tzinfo=UTC)
@@ -259,6 +262,32 @@ def test_a_history_filters_and_pages_latest_first(world: World) -> None:
     assert world.see(views.history, "acme", status="failed")["runs"] == []
 
 
+def test_a_history_shows_each_runs_days_rows_and_what_its_replays_changed(world: World) -> None:
+    world.run(
+        parameters={"start_date": "2026-10-01", "end_date": "2026-10-31"},
+        former=({"until": 0, "parameters": {"start_date": "2026-10-02", "end_date": "2026-10-31"}},),
+        totals={"rows_processed": 7, "rows_written": 5},
+    )
+    (found,) = world.see(views.history, "acme")["runs"]
+    assert (found["start_date"], found["end_date"]) == ("2026-10-01", "2026-10-31")
+    assert (found["records_processed"], found["rows_written"]) == (7, 5)
+    assert found["changes"] == [
+        {"epoch": 1, "name": "start_date", "before": "2026-10-02", "after": "2026-10-01"},
+    ]
+
+
+def test_an_end_step_that_tells_nobody_does_not_stand_for_a_notification(world: World) -> None:
+    default = PlanStep(step_id="mail", ps_type="notify_systems.email_notification", trigger="on_success")
+    plan = replace(PLAN, steps=(*PLAN.steps[:2], default, replace(PLAN.steps[2], trigger="on_success")))
+    silent = a_step("mail", StepStatus.RUNNING, StepStatus.COMPLETED, result={NOT_SET_UP: "no SMTP_HOST"})
+    other = a_step("tell", StepStatus.RUNNING, StepStatus.COMPLETED, result={})
+    run = a_run("run_1").advance(RunStatus.COMPLETED, at=T0, reason="all steps done", token="t")
+    stored = {f"{step.step_id}~0": StoredStep(step, 1) for step in (silent, other)}
+    assert unsent(run, plan, stored) == ["no notification was sent: no SMTP_HOST"]
+    by_slack = replace(plan, steps=(*plan.steps[:3], replace(plan.steps[3], ps_type=CHANNELS["slack"])))
+    assert unsent(run, by_slack, stored) == []
+
+
 @pytest.mark.parametrize("words", [{"status": "runing"}, {"limit": 0}, {"limit": 501}, {"cursor": "x"}])
 def test_a_history_refuses_what_does_not_exist(world: World, words: dict[str, Any]) -> None:
     world.run()
@@ -281,6 +310,19 @@ def test_a_dead_letter_of_an_older_epoch_shows_as_replayed(world: World) -> None
         ("run_1.extract.0", 3, False),
         ("run_2.load.0", 1, True),
     ]
+
+
+def test_dead_letters_come_in_pages(world: World) -> None:
+    error = {"code": "step.failed", "message": "no"}
+    for number in range(3):
+        run = world.run(f"run_{number}")
+        world.put(dead_letter_write(run, "extract", "shop.extract", error, 1, T0 + timedelta(seconds=number)))
+    seen, cursor = [], None
+    for _ in range(2):
+        page = world.see(dead_letters, Filter(org="acme"), limit=2, cursor=cursor)
+        cursor = page["cursor"]
+        seen += [each["run_id"] for each in page["dead_letters"]]
+    assert (seen, cursor) == (["run_2", "run_1", "run_0"], None)
 
 
 def test_an_unreadable_message_is_a_dead_letter_without_a_run(world: World) -> None:

@@ -13,6 +13,7 @@ import pytest
 from convergence.domain.records import changed
 from convergence.domain.schedule import Missed, Overlap, ScheduleState, Timing, scheduled_run_id
 from convergence.domain.status import RunStatus
+from convergence.domain.times import to_text
 from convergence.engine.schedules import edit
 from convergence.engine.schedules.fire import fire_due
 from convergence.engine.schedules.store import schedules_of
@@ -42,6 +43,7 @@ def test_a_due_schedule_makes_a_queued_run_that_is_admitted_and_ends(engine: Eng
         run = await run_of(engine, scheduled_run_id(schedule.schedule_id, schedule.slot))
         assert run.status is RunStatus.QUEUED
         assert run.fire_time == schedule.slot
+        assert run.transitions[-1][2] == f"due at {to_text(schedule.slot)} (schedule nightly)"
         await engine.worker.start()
         ended = await engine.worker.wait("acme", run.run_id)
         assert ended.status is RunStatus.COMPLETED
@@ -128,6 +130,21 @@ def test_thirty_firings_of_several_orgs_are_one_commit(engine: Engine) -> None:
 
     engine.run_scenario(scenario)
     assert commits == [3, 63], "three queues are created once; 30 schedules, 30 runs, 3 marks"
+
+
+def test_a_tick_decides_every_schedule_that_is_due(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("convergence.engine.schedules.fire._PAGE", 2)
+    engine.pipeline(one())
+    engine.bus.detach()
+
+    async def scenario() -> None:
+        for number in range(5):
+            await add(engine, name=f"n{number}")
+        await engine.clock.sleep(3601)
+        assert (await fire_due(engine.services)).fired == 5
+        assert (await fire_due(engine.services)).fired == 0
+
+    engine.run_scenario(scenario)
 
 
 def test_a_skip_is_recorded_as_a_run_that_was_not_started(engine: Engine) -> None:
@@ -283,7 +300,11 @@ def test_a_suspended_org_is_stopped_at_its_next_firing(engine: Engine) -> None:
         done = await fire_due(engine.services)
         assert (done.fired, done.skipped) == (0, 1)
         after = await stored(engine, schedule)
-        assert (after.state, after.reason, after.due_at) == (ScheduleState.STOPPED, "the org is SUSPENDED", None)
+        assert (after.state, after.reason) == (ScheduleState.STOPPED, "the org is SUSPENDED")
+        assert (after.slot, after.due_at) == (None, None)
+        await engine.clock.sleep(7200)
+        deleted = await edit.delete(engine.services, "acme", schedule.schedule_id)
+        assert deleted.last_skip == after.last_skip, "what came while it was stopped was not its to skip"
 
     engine.run_scenario(scenario)
 

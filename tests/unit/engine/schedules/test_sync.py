@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -222,3 +223,37 @@ def test_an_edit_of_the_times_counts_as_a_revision_and_has_its_own_token(engine:
         assert (await stored(engine, schedule)).to_data()["enabled"] is False
 
     engine.run_scenario(scenario)
+
+
+def test_a_change_of_the_times_has_minutes_where_a_schedule_has_seconds(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        schedule = await add(engine, jitter_s=60)
+        change = ScheduleChange(
+            cron="5 * * * *", timezone="Asia/Tokyo", jitter_minutes=3, starting_deadline_minutes=90,
+            missed=Missed.ALL, overlap=Overlap.QUEUE, queue_max=4,
+        )  # fmt: skip
+        await change_schedule(engine.services, "acme", schedule.schedule_id, change)
+        changed_once = await stored(engine, schedule)
+        assert changed_once.timing == Timing(
+            cron="5 * * * *", timezone="Asia/Tokyo", jitter_s=180, starting_deadline_s=5400, missed=Missed.ALL,
+            overlap=Overlap.QUEUE, queue_max=4,
+        )  # fmt: skip
+        await change_schedule(engine.services, "acme", schedule.schedule_id, ScheduleChange(jitter_minutes=0))
+        assert (await stored(engine, schedule)).timing == replace(changed_once.timing, jitter_s=0)
+
+    engine.run_scenario(scenario)
+
+
+def test_a_run_that_is_triggered_has_the_days_of_its_schedules_time_zone(engine: Engine) -> None:
+    engine.pipeline("parameters: {date: {type: date, default: TODAY}}\n" + one())
+    engine.bus.detach()
+
+    async def scenario() -> Any:
+        schedule = await add(engine, timezone="Asia/Tokyo")
+        await engine.clock.sleep(20 * 3600)  # the next morning in Tokyo
+        return engine.clock.now().date(), (await edit.trigger(engine.services, "acme", schedule.schedule_id))
+
+    today, run = engine.run_scenario(scenario)
+    assert (run.timezone, run.parameters["date"]) == ("Asia/Tokyo", (today + timedelta(days=1)).isoformat())

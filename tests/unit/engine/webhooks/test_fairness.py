@@ -14,6 +14,7 @@ from convergence.engine.webhooks.change import WebhookChange, create_webhook
 from convergence.engine.webhooks.create import creates, new_delivery
 from convergence.engine.webhooks.send import hint_due, on_webhook_ready
 from convergence.ports.bus import WEBHOOK_READY, Ack, Delivery, Retry
+from convergence.ports.documents import Where
 from tests.unit.engine.conftest import Engine
 
 
@@ -42,12 +43,26 @@ def test_one_pass_finds_a_delivery_behind_many_of_a_slow_receiver(engine: Engine
         engine.bus.tap(WEBHOOK_READY, hinted.extend)
         assert await hint_due(engine.services) == 51
         assert light.delivery_id in {WebhookReady.decode(each.data).delivery_id for each in hinted}
+        due = [Where("next_attempt_at", "<=", to_text(engine.clock.now()))]
+        assert await engine.documents.count("webhook_deliveries", where=due) == 451 - 200, "as many as a pass may move"
         await asyncio.sleep(61)
         assert await hint_due(engine.services) == 51, "those that were put off are not due again yet"
         await asyncio.sleep(300)
         assert await hint_due(engine.services) == 51
         page = await engine.documents.query("webhook_deliveries", limit=1_000)
         assert len(page.documents) == 451, "none is lost"
+
+    engine.run_scenario(scenario)
+
+
+def test_what_is_due_first_is_hinted_at_first(engine: Engine) -> None:
+    async def scenario() -> None:
+        engine.bus.detach()
+        made = [one.delivery_id for n in range(8) for one in await waiting(engine, "acme", 1, f"host{n}")]
+        hinted: list[Any] = []
+        engine.bus.tap(WEBHOOK_READY, hinted.extend)
+        assert await hint_due(engine.services) == 8
+        assert [WebhookReady.decode(each.data).delivery_id for each in hinted] == made
 
     engine.run_scenario(scenario)
 

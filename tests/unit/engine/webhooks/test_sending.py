@@ -364,11 +364,16 @@ def test_a_test_event_is_sent_once_also_to_a_webhook_that_is_switched_off(engine
         assert (found.status, found.event_type, found.attempts) == (DeliveryStatus.DELIVERED, "webhook.test", 1)
         (request,) = receiver.requests
         assert request.headers["convergence-signature"].endswith(digest(secret, request))
+        (event,) = receiver.events
+        assert (event["org"], event["data"]) == ("acme", {"webhook_id": webhook_id})
+        receiver.answers = [300]
+        moved = await send_test(engine.services, "acme", webhook_id)
+        assert moved.log[-1].error == "the receiver answers 300; redirects are not followed"
         receiver.answers = [500]
         again = await send_test(engine.services, "acme", webhook_id)
         assert (again.status, again.next_attempt_at) == (DeliveryStatus.FAILED, None)
         await passing(engine, 3600)
-        assert len(receiver.requests) == 2
+        assert len(receiver.requests) == 3
 
     engine.run_scenario(scenario)
 

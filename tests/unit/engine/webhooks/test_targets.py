@@ -75,3 +75,17 @@ def test_anything_else_is_refused_without_repeating_its_user(url: str, productio
     with pytest.raises(InvalidInput, match="webhook") as refused:
         check_target(url, production=production)
     assert "user:pw" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("host", "why"),
+    [
+        ("a..com", "no host can have the name 'a..com'"),
+        ("intranet", "the host 'intranet' is a name inside a network"),
+        ("10.0.0.1", "the host '10.0.0.1' has a private address"),
+    ],
+)
+def test_a_refusal_says_why_and_offers_nothing_that_a_webhook_has_not(host: str, why: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        check_target(f"https://{host}/", production=True)
+    assert str(refused.value) == f"a webhook is sent to a public host only: {why}"
