@@ -39,5 +39,14 @@ def test_a_charge_belongs_to_the_node_with_its_key_or_its_project(tmp_path: Path
                 assert node == expected
                 assert path == {"bot": "Engineering / Bot", "ml": "Engineering / Models", None: None}[expected]
             assert {row[2] for row in after if row[2]} == {"bot", "ml"}
+            await here.good("genai/unified/consolidate", **days(FIRST, FIRST))
+            unified = await here.rows("SELECT * FROM genai_usage_cost_daily_unified WHERE row_kind = 'charge'")
+            assert {row["service"] for row in unified} == {"OpenAI API"}
+            nodes_of = {(row["project_id"], row["api_key_id"]): row["hierarchy_node_id"] for row in unified}
+            assert (
+                nodes_of.items()
+                >= {(of_project, of_key): node for of_project, of_key, node, _ in after if of_key}.items()
+            )
+            assert {row["hierarchy_path"] for row in unified} >= {"Engineering / Bot", "Engineering / Models"}
 
     asyncio.run(main())
