@@ -32,7 +32,7 @@ def installation() -> Installation:
     from convergence.adapters.local.warehouse.parquet_schema import parquet_columns
     from convergence.adapters.local.warehouse.reader import DuckDbReader
     from convergence.bootstrap.deployment import examine_deployment
-    from convergence.config.files.table_schema import TableSchemas
+    from convergence.config.files.described_tables import DescribedTables
     from convergence.entry.cli.installation import Installation, Writer
 
     def options(place: Place, watch: Watch | None = None) -> EmbeddedOptions:
@@ -72,7 +72,7 @@ def installation() -> Installation:
         backup=_back_up,
         restore=_restore,
         sandbox=sandbox,
-        sql_reader=lambda place: closing(DuckDbReader(place.project_id, TableSchemas(place.configs_dir).get)),
+        sql_reader=lambda place: closing(DuckDbReader(place.project_id, DescribedTables(place.configs_dir).get)),
         parquet_columns=parquet_columns,
         examine_deployment=examine_deployment,
     )

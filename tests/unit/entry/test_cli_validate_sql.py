@@ -166,6 +166,16 @@ def test_what_runs_is_right(cli: Cli, shop: Path, name: str) -> None:
     assert "steps[" not in answer.err, answer.err
 
 
+def test_columns_that_a_migration_may_have_added_are_left_to_the_run(cli: Cli, configs: Path, shop: Path) -> None:
+    (shop / "slip.yml").write_text(step("generic.bq_execute", "{sql: UPDATE shop_orders SET note = 'x' WHERE TRUE}"))
+    assert "There is no column 'note'." in cli("validate", "shop/slip").err
+    (configs / "system/migrations").mkdir()
+    migration = "ALTER TABLE `{project}.{dataset}.shop_orders` ADD COLUMN note STRING;\n"
+    (configs / "system/migrations/0001_note.sql").write_text(migration)
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, "shop/slip" in answer.err) == (0, False), answer.err
+
+
 def test_a_file_of_checks_is_read_where_a_step_names_it(cli: Cli, shop: Path) -> None:
     (shop / "checks").mkdir()
     (shop / "slip.yml").write_text(step("generic.dq_check", "{dq_config: shop/checks/orders.yml}"))

@@ -13,7 +13,7 @@ from typing import Final
 
 from convergence.config.checks.binding import typed
 from convergence.config.checks.step_sql import loads_rows, runs_sql, texts, texts_of_files
-from convergence.config.files.procedures import MIGRATIONS
+from convergence.config.files.described_tables import DescribedTables
 from convergence.config.loader import LoadedPipeline
 from convergence.config.model.pipeline import Step
 from convergence.config.prepare import types_of
@@ -76,7 +76,7 @@ class _Check:
         known = () if self._schemas is None else tuple(self._schemas.paths)
         for table in bound.tables:
             near = did_you_mean(table, known)
-            if near.startswith(" Did") and table not in self._elsewhere:
+            if near.startswith(" Did") and table not in self._elsewhere and table not in known:
                 message = f"no schema file describes the table {table!r}.{near}"
                 self.warnings.append(self._located(at, text, message))
         if bound.columns is not None and step.destination:
@@ -101,12 +101,12 @@ class _Check:
 
     @cached_property
     def _elsewhere(self) -> set[str]:
-        """Tables that steps of this file and migrations make."""
+        """Tables that steps of this file and migrations make, among other words of their statements."""
         made = {str((step.destination or {}).get("table")) for step in self._loaded.pipeline.steps}
-        files = sorted((self._configs_dir / MIGRATIONS).rglob("*.sql"))
-        sql = [file.read_text("utf-8", errors="replace") for file in files]
-        sql += [text for index, step in enumerate(self._loaded.pipeline.steps) for _, text in texts(step, index)]
-        return made | {word for each in sql if "CREATE" in each.upper() for word in re.findall(r"\w+", each)}
+        steps = enumerate(self._loaded.pipeline.steps)
+        sql = [text for index, step in steps for _, text in texts(step, index) if "CREATE" in text.upper()]
+        words = {word for each in sql for word in re.findall(r"\w+", each)}
+        return made | words | DescribedTables(self._configs_dir).migrated
 
     def _located(self, at: KeyPath, text: str, message: str) -> ConfigError:
         """Name the file's line: the one that the parser names, or the one with what the message is about."""
