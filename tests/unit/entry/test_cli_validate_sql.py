@@ -166,6 +166,13 @@ def test_what_runs_is_right(cli: Cli, shop: Path, name: str) -> None:
     assert "steps[" not in answer.err, answer.err
 
 
+@pytest.mark.parametrize("column", ["amuont AS amount", "amount AS total"])
+def test_a_step_that_is_switched_off_draws_a_warning(cli: Cli, shop: Path, column: str) -> None:
+    (shop / "slip.yml").write_text(select(column, f"{TO_ORDERS}    enabled: false\n"))
+    answer = cli("validate", "shop/slip")
+    assert (answer.code, "warning: shop/slip.yml:9: steps[0].config.query" in answer.err) == (0, True), answer.err
+
+
 def test_columns_that_a_migration_may_have_added_are_left_to_the_run(cli: Cli, configs: Path, shop: Path) -> None:
     (shop / "slip.yml").write_text(step("generic.bq_execute", "{sql: UPDATE shop_orders SET note = 'x' WHERE TRUE}"))
     assert "There is no column 'note'." in cli("validate", "shop/slip").err

@@ -49,24 +49,26 @@ class _Check:
         self._types = types_of(loaded.pipeline)
 
     def step(self, index: int, step: Step) -> None:
-        """Look at all SQL of a step."""
+        """Look at all SQL of a step; what is wrong with one that is switched off is a warning."""
+        wrong = self.warnings if step.enabled is False else self.problems
         for at, text in texts(step, index):
             sql, types = typed(text, step, self._types, self._reader.project)
             try:
                 self._reader.read_statement(sql)
                 if types is not None and not (step.destination and kind_of_statement(text) == "change"):
                     writes = loads_rows(step.ps_type) and not step.destination
-                    self._bound(self._reader.bind(sql, types, writes=writes), step, at, text)
+                    wrong += self._bound(self._reader.bind(sql, types, writes=writes), step, at, text)
             except ConvergenceError as error:
-                self.problems.append(self._located(at, text, str(error)))
+                wrong.append(self._located(at, text, str(error)))
         for text in texts_of_files(step, self._configs_dir):
             try:
                 self._reader.read_statement(text)
                 self._reader.bind(text, {}, writes=False)
             except ConvergenceError as error:
-                self.problems.append(self._loaded.positions.problem(("steps", index, "config"), str(error)))
+                wrong.append(self._loaded.positions.problem(("steps", index, "config"), str(error)))
 
-    def _bound(self, bound: Bound, step: Step, at: KeyPath, text: str) -> None:
+    def _bound(self, bound: Bound, step: Step, at: KeyPath, text: str) -> list[ConfigError]:
+        """Return where the result does not fit its table; warn of what nothing here knows."""
         for dataset in bound.datasets:
             message = (
                 f"{dataset!r} is the dataset of one org, and runs of all others fail: write `{{org_dataset}}`, or "
@@ -79,8 +81,9 @@ class _Check:
             if near.startswith(" Did") and table not in self._elsewhere and table not in known:
                 message = f"no schema file describes the table {table!r}.{near}"
                 self.warnings.append(self._located(at, text, message))
-        if bound.columns is not None and step.destination:
-            self.problems += (self._located(at, text, message) for message in self._unfitting(bound.columns, step))
+        if bound.columns is None or not step.destination:
+            return []
+        return [self._located(at, text, message) for message in self._unfitting(bound.columns, step)]
 
     def _unfitting(self, columns: tuple[str, ...], step: Step) -> Iterator[str]:
         """Yield columns of a result that its table does not have, and those that it needs."""
