@@ -56,6 +56,7 @@ MAKES_OTHERS = {
     *("generic.procedure_executor", "generic.local_bq_transformer", "generic.dq_check", "generic.focus_export"),
     *("focus.allocate", "openai.subscriptions", "subscription.plans", "subscription.rates", "integrations.kms_store"),
     *("genai.commitment_terms", "genai.contract_commitment", "genai.commitment_usage", "genai.commitment_cost"),
+    *("genai.infrastructure_usage", "genai.infrastructure_cost"),
 }
 CHARGES = (
     "SELECT x_Provider AS provider, BillingCurrency AS currency, COUNT(*) AS charges, SUM(BilledCost) AS billed,"
@@ -344,6 +345,20 @@ def test_commitments_are_charged_by_their_contracts(everything: Everything) -> N
     )
     rows = everything.json("query", "demo", f"{statuses} AND x_Provider = 'commitment' ORDER BY 1")["rows"]
     assert [row["s"] for row in rows] == ["Unused", "Used"]
+
+
+def test_gpu_hours_are_those_of_the_bill(everything: Everything) -> None:
+    """The sandbox bills a machine of four GPUs on each day."""
+    served = bills.answer(Request("GET", "/v1/bills/aws/2026-11.csv", (), {}, b"")).body.decode()
+    machine = [row for row in csv.DictReader(io.StringIO(served)) if row["SkuId"] == "BoxUsage:g5.12xlarge"]
+    of_days = [row for row in machine if FIRST.isoformat() <= row["ChargePeriodStart"][:10] <= LAST.isoformat()]
+    hours = sum(4 * Decimal(row["ConsumedQuantity"]) for row in of_days)
+    cost = sum(Decimal(row["EffectiveCost"]) for row in of_days)
+    sums = "gpu_model, SUM(gpu_hours) AS h, SUM(effective_cost) AS c"
+    sql = f"SELECT {sums} FROM genai_infrastructure_costs_daily GROUP BY gpu_model"
+    rows = everything.json("query", "demo", sql)["rows"]
+    assert [(row["gpu_model"], Decimal(row["h"]), Decimal(row["c"])) for row in rows] == [("A10G", hours, cost)]
+    assert hours > 0
 
 
 def chain_statements(charge: str) -> list[str]:

@@ -30,7 +30,10 @@ class Service(NamedTuple):
 
 PROVIDERS: Final = {"aws": "AWS", "azure": "Microsoft", "oci": "Oracle", "focus": "MongoDB"}
 SERVICES: Final = {
-    "aws": (Service("Amazon Elastic Compute Cloud", "T3HOURS", "Compute", Decimal("0.0416")),),
+    "aws": (
+        Service("Amazon Elastic Compute Cloud", "T3HOURS", "Compute", Decimal("0.0416")),
+        Service("Amazon Elastic Compute Cloud", "BoxUsage:g5.12xlarge", "Compute", Decimal("5.672")),
+    ),
     "azure": (Service("Virtual Machines", "B2SHOURS", "Compute", Decimal("0.0384")),),
     "oci": (Service("COMPUTE", "B97384", "Compute", Decimal("0.0255")),),
     "focus": (Service("Atlas", "M10HOURS", "Databases", Decimal("0.08")),),
