@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Callable, Coroutine
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -18,8 +18,12 @@ from moto.server import ThreadedMotoServer
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
 from convergence.domain.run import Run
+from convergence.engine.views import runs as views
 from convergence.errors import ConvergenceError, Transient
+from convergence.processors.cloud import monthly
+from convergence.processors.cloud.aws import cost_explorer
 from convergence.processors.cloud.aws.cost_explorer import CostExplorerBills
+from convergence.processors.cloud.aws.explorer.query import record_types
 from convergence.sandbox import aws
 from convergence.sandbox.http import HttpServer, Request, Response
 from convergence.tenants.credentials import credential_id_of
@@ -76,6 +80,55 @@ def test_a_month_adds_up_and_is_replaced(tmp_path: Path) -> None:
         assert await charges(here, "DISTINCT BillingAccountId") == [(aws.ACCOUNT,)]
 
     running(tmp_path, work)
+
+
+def test_where_time_is_up_it_goes_on_behind_a_month(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[date] = []
+
+    async def counted(api: Any, month: date, end: date) -> Any:
+        begun.append(month)
+        return await record_types(api, month, end)
+
+    monkeypatch.setattr(cost_explorer, "record_types", counted)
+    monkeypatch.setattr(monthly, "SLICE_S", 0.0)
+
+    async def work(here: Here) -> None:
+        span = {"start_date": "2026-08-20", "end_date": "2026-10-02", "aws_url": f"{here.url}/aws"}
+        run = await here.run(PIPELINE, detail="usage_type", **span)
+        step = (await views.results(here.installation.services, ORG, run.run_id))["extract_billing"]
+        assert {name: Decimal(cost["USD"]) for name, cost in step["billed"].items()} == {
+            "2026-08": billed(date(2026, 8, 1), date(2026, 9, 1)),
+            "2026-09": billed(date(2026, 9, 1), date(2026, 10, 1)),
+            "2026-10": billed(date(2026, 10, 1), date(2026, 11, 1)),
+        }
+        assert begun == [date(2026, month, 1) for month in (8, 9, 10)], "each month once, in slices of their own"
+        stored = await here.rows("SELECT COUNT(*) AS n FROM cloud_aws_billing_raw_daily")
+        assert step["rows_processed"] == step["rows_written"] == stored[0]["n"] > 0
+
+    running(tmp_path, work)
+
+
+def test_a_slice_ends_behind_a_month_that_is_loaded() -> None:
+    async def load(month: date, end: date) -> monthly.Loaded:
+        clock.at += timedelta(seconds=40)
+        return monthly.Loaded(2, 2, {"USD": Decimal((end - month).days)})
+
+    clock = ManualClock()
+    clock.at = datetime(2026, 11, 21, tzinfo=UTC)
+    context = WorldContext(None, None, clock, start_date=date(2026, 8, 20), end_date=date(2026, 12, 1))
+    first = asyncio.run(monthly.load_months(context, "t", load))
+    assert (first["status"], first["checkpoint"]["months"]) == ("CONTINUE", 2)
+    context.checkpoint = json.loads(json.dumps(first["checkpoint"]))
+    second = asyncio.run(monthly.load_months(context, "t", load))
+    assert (second["status"], second["checkpoint"]["months"]) == ("CONTINUE", 4)
+    context.checkpoint = json.loads(json.dumps(second["checkpoint"]))
+    last = asyncio.run(monthly.load_months(context, "t", load))
+    assert (last["status"], last["rows_processed"], list(last["billed"].values())) == (
+        "SUCCESS",
+        8,
+        [{"USD": "31"}, {"USD": "30"}, {"USD": "31"}, {"USD": "20"}],
+    )
+    assert last["warnings"] == ["2026-12 has no day that is over (UTC): not asked for"]
 
 
 def test_the_days_of_an_open_month_are_estimates_and_the_month_before_is_read_again(tmp_path: Path) -> None:

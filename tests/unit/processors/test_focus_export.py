@@ -24,6 +24,7 @@ from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.errors import InvalidInput, StepFailed, Transient
 from convergence.processors.focus.export.bundle import TABLE, Bundle
 from convergence.processors.focus.export.deliver import Export
+from convergence.processors.generic import focus_export
 from convergence.processors.generic.focus_export import StepSource, get_engine
 from tests.referees.opinions import required
 from tests.unit.processors.focus_charges import CHARGE
@@ -142,6 +143,25 @@ def test_a_period_is_replaced_as_a_whole_and_others_stay(tmp_path: Path) -> None
         assert names == ["CostAndUsage.parquet", "manifest.json"], "the CSV of November is gone"
         assert manifest(bundle(tmp_path))["datasets"]["CostAndUsage"]["rows"] == 0
         assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, month="2026-12"))] == ["2"]
+
+    world(tmp_path, work)
+
+
+def test_where_time_is_up_it_goes_on_with_the_next_period(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(focus_export, "SLICE_S", 0.0)
+
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(), december(x_ChargeId="other")])
+        context.end_date = date(2026, 12, 5)
+        first = await export(context, version="1.3", format="csv")
+        assert (first["status"], first["rows_staged"]) == ("CONTINUE", 1)
+        assert rows_of(bundle(tmp_path, "1.3"))
+        assert not bundle(tmp_path, "1.3", "2026-12").exists()
+        context.checkpoint = json.loads(json.dumps(first["checkpoint"]))
+        last = await export(context, version="1.3", format="csv")
+        assert (last["status"], last["rows_processed"]) == ("SUCCESS", 2)
+        assert last["periods"] == ["exports/1.3/2026-11", "exports/1.3/2026-12"]
+        assert [row["x_ChargeId"] for row in rows_of(bundle(tmp_path, "1.3", "2026-12"))] == ["other"]
 
     world(tmp_path, work)
 

@@ -6,8 +6,9 @@ A bundle replaces the one before as a whole, so its consumers never have to remo
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from pydantic import field_validator
 
@@ -15,13 +16,15 @@ from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
 from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.object_store import Place, WritableStore
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import Row
 from convergence.processors.focus.export.bundle import TABLE, Format
 from convergence.processors.focus.export.datasets import Version
 from convergence.processors.focus.export.deliver import Delivery, Export
 from convergence.processors.focus.export.places import Below, bucket_of
 from convergence.processors.settings import Settings, settings
+
+SLICE_S: Final = 60.0  # of work; then the step goes on from its checkpoint, with the next period
 
 
 class ExportSettings(Settings):
@@ -75,12 +78,15 @@ class StepSource:
 
 
 class ExportProcessor:
-    """Every period is complete before its files replace those of the export before."""
+    """Every period is complete before its files replace those of the export before. Where time is up, the step goes on
+    with the next one."""
 
     config_model = ExportSettings
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Export the periods; the result names their folders and counts their charges."""
+        """Export the periods; the result names their folders and counts their charges, or holds the checkpoint of a
+        slice."""
         options = settings(ExportSettings, step_config)
         table = context.warehouse.schema(TABLE)
         if table is None:
@@ -95,10 +101,17 @@ class ExportProcessor:
             format=options.format,
             table=table,
         )
-        manifests = await export.run(StepSource(context), delivery, context.now)
-        rows = sum(each["datasets"]["CostAndUsage"]["rows"] for each in manifests)
         where = (options.to_url or options.folder).partition("?")[0].rstrip("/")
-        periods = [f"{where}/{each['path']}" for each in manifests]
+        months, over = export.months(), context.now() + timedelta(seconds=SLICE_S)
+        rows, periods = 0, list[str]()
+        if context.checkpoint:
+            rows, periods = context.checkpoint["rows"], list(context.checkpoint["periods"])
+        for month in months[len(periods) :]:
+            manifest = await export.deliver(month, StepSource(context), delivery, context.now)
+            rows += manifest["datasets"]["CostAndUsage"]["rows"]
+            periods.append(f"{where}/{manifest['path']}")
+            if len(periods) < len(months) and context.now() >= over:
+                return {"status": CONTINUE, "checkpoint": {"rows": rows, "periods": periods}, "rows_staged": rows}
         return {"status": SUCCESS, "rows_processed": rows, "rows_written": rows, "periods": periods}
 
 

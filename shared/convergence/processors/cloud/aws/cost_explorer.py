@@ -12,14 +12,13 @@ from datetime import date
 from decimal import Decimal
 from typing import Any, Final
 
-from convergence.domain.money import EXACT, exact_text
+from convergence.domain.money import EXACT
 from convergence.errors import Transient
 from convergence.ports.aws_accounts import AwsApi
-from convergence.ports.processor import SUCCESS, Context
-from convergence.processors.balance import balanced
+from convergence.ports.processor import Context
 from convergence.processors.cloud.aws.explorer.query import COST, EFFECTIVE, QUANTITY, groups, record_types
 from convergence.processors.cloud.aws.explorer.rows import Detail, row_of
-from convergence.processors.cloud.months import months, next_month
+from convergence.processors.cloud.monthly import Loaded, load_months
 from convergence.processors.files.safeguards import check_replacement
 from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
 
@@ -47,36 +46,20 @@ class CostExplorerBills:
     config_model = CostExplorerSettings
     destination_model = Destination
     fixed_table = "cloud_aws_billing_raw_daily"
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Load them; the result counts rows and says what each month costs."""
+        """Load them; the result counts rows and says what each month costs, or holds the checkpoint of a slice."""
         options = settings(CostExplorerSettings, step_config)
         table = table_of(step_config, self.fixed_table)
         secret = await context.secrets.open(options.secret)
         identity = await (await context.aws.open("sts", secret, url=options.url)).call("get_caller_identity", {})
         api = await context.aws.open("ce", secret, url=options.url)
-        today, rows, written = context.now().date(), 0, 0
-        billed: dict[str, Mapping[str, str]] = {}
-        warnings: list[str] = []
-        for month in months(context.start_date, context.end_date):
-            end = min(next_month(month), today)
-            if end <= month:
-                warnings.append(f"{month:%Y-%m} has no day that is over (UTC): not asked for")
-                continue
-            bill = _Month(month, end, str(identity["Account"]), options)
-            found, loaded = await bill.load(api, table, context)
-            rows, written = rows + found, written + loaded
-            billed[f"{month:%Y-%m}"] = {currency: exact_text(cost) for currency, cost in bill.cost.items()}
-            context.progress(rows=rows)
-        return {
-            "status": SUCCESS,
-            "rows_processed": rows,
-            "rows_written": written,
-            **balanced(rows, loaded=written),
-            "table": table,
-            "billed": billed,
-            "warnings": warnings,
-        }
+
+        async def load(month: date, end: date) -> Loaded:
+            return await _Month(month, end, str(identity["Account"]), options).load(api, table, context)
+
+        return await load_months(context, table, load)
 
 
 class _Month:
@@ -85,10 +68,10 @@ class _Month:
     def __init__(self, month: date, end: date, account: str, options: CostExplorerSettings) -> None:
         self._month, self._end, self._account, self._options = month, end, account, options
         self._currencies = frozenset(options.currencies)
-        self.cost: dict[str, Decimal] = {}
+        self._cost: dict[str, Decimal] = {}
 
-    async def load(self, api: AwsApi, table: str, context: Context) -> tuple[int, int]:
-        """Replace the month in `table`; return how many rows came, and how many are there now."""
+    async def load(self, api: AwsApi, table: str, context: Context) -> Loaded:
+        """Replace the month in `table`."""
         stage = context.warehouse.stage(table)
         rows, part, days = 0, 0, set[date]()
         kinds = await record_types(api, self._month, self._end)
@@ -111,8 +94,8 @@ class _Month:
                 days |= {group.day for group in page}
                 for row in found:
                     cost = EXACT.add(cost, row["BilledCost"])
-                    self.cost[row["BillingCurrency"]] = EXACT.add(
-                        self.cost.get(row["BillingCurrency"], Decimal(0)), row["BilledCost"]
+                    self._cost[row["BillingCurrency"]] = EXACT.add(
+                        self._cost.get(row["BillingCurrency"], Decimal(0)), row["BilledCost"]
                     )
                 count += len(found)
             if abs(cost - whole.cost) > _ROUNDED * (count + whole.figures):
@@ -133,7 +116,7 @@ class _Month:
         if not part:  # a month without charges: one empty part, so that the load has a stage
             await stage.write(0, [])
         loaded = await context.warehouse.load(stage, dates=[self._month])
-        return rows, loaded.rows_loaded
+        return Loaded(rows, loaded.rows_loaded, self._cost)
 
 
 def get_engine() -> CostExplorerBills:

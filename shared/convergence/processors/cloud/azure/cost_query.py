@@ -15,16 +15,15 @@ from typing import Any, Final, Literal
 
 from pydantic import Field, field_validator
 
-from convergence.domain.money import EXACT, exact_sum, exact_text
+from convergence.domain.money import EXACT, exact_sum
 from convergence.errors import StepFailed, Transient
-from convergence.ports.processor import SUCCESS, Context
+from convergence.ports.processor import Context
 from convergence.ports.warehouse import Parameter
-from convergence.processors.balance import balanced
 from convergence.processors.cloud.azure.entra import connect
 from convergence.processors.cloud.azure.query.pages import SERVICE, pages
 from convergence.processors.cloud.azure.query.rows import DIMENSIONS, Detail, cost_of, day_of, row_of
 from convergence.processors.cloud.azure.query.scope import billing_account, is_scope
-from convergence.processors.cloud.months import months, next_month
+from convergence.processors.cloud.monthly import Loaded, load_months
 from convergence.processors.files.safeguards import check_replacement
 from convergence.processors.http.client import RestClient
 from convergence.processors.settings import CredentialSettings, Destination, settings, table_of
@@ -72,37 +71,20 @@ class AzureCostQuery:
     config_model = CostQuerySettings
     destination_model = Destination
     fixed_table = "cloud_azure_billing_raw_daily"
+    resumable = True
 
     async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
-        """Load them; the result counts rows and says what each month costs."""
+        """Load them; the result counts rows and says what each month costs, or holds the checkpoint of a slice."""
         options = settings(CostQuerySettings, step_config)
         table = table_of(step_config, self.fixed_table)
         secret = await context.secrets.open(options.secret)
         client = await connect(context, secret, options.api_base_url, token_url=options.token_url, service=SERVICE)
         accounts = {scope: await billing_account(client, scope, options.billing_account_id) for scope in options.scopes}
-        today, rows, written = context.now().date(), 0, 0
-        billed: dict[str, Mapping[str, str]] = {}
-        warnings: list[str] = []
-        for month in months(context.start_date, context.end_date):
-            end = min(next_month(month), today)
-            if end <= month:
-                warnings.append(f"{month:%Y-%m} has no day that is over (UTC): not asked for")
-                continue
-            bill = _Month(month, end, accounts, options)
-            found, loaded = await bill.load(client, table, context)
-            rows, written = rows + found, written + loaded
-            billed[f"{month:%Y-%m}"] = {currency: exact_text(cost) for currency, cost in bill.cost.items()}
-            context.progress(rows=rows)
-        return {
-            "status": SUCCESS,
-            "rows_processed": rows,
-            "rows_written": written,
-            **balanced(rows, loaded=written),
-            "table": table,
-            "billed": billed,
-            "http_retries": client.retries,
-            "warnings": warnings,
-        }
+
+        async def load(month: date, end: date) -> Loaded:
+            return await _Month(month, end, accounts, options).load(client, table, context)
+
+        return {**await load_months(context, table, load), "http_retries": client.retries}
 
 
 class _Month:
@@ -112,10 +94,10 @@ class _Month:
         self._month, self._end, self._accounts, self._options = month, end, accounts, options
         self._currencies = frozenset(options.currencies)
         self._days = set[date]()
-        self.cost: dict[str, Decimal] = {}
+        self._cost: dict[str, Decimal] = {}
 
-    async def load(self, client: RestClient, table: str, context: Context) -> tuple[int, int]:
-        """Replace the month in `table`; return how many rows came, and how many are there now."""
+    async def load(self, client: RestClient, table: str, context: Context) -> Loaded:
+        """Replace the month in `table`."""
         stage = context.warehouse.stage(table)
         rows, part = 0, 0
         for scope in self._accounts:
@@ -135,7 +117,8 @@ class _Month:
         await self._check(stage.schema, context)
         if not part:  # a month without charges: one empty part, so that the load has a stage
             await stage.write(0, [])
-        return rows, (await context.warehouse.load(stage, dates=[self._month])).rows_loaded
+        loaded = await context.warehouse.load(stage, dates=[self._month])
+        return Loaded(rows, loaded.rows_loaded, self._cost)
 
     async def _kinds(self, client: RestClient, scope: str) -> dict[str, Decimal]:
         """Return what kinds of charges there are, and what each costs in all."""
@@ -172,7 +155,7 @@ class _Month:
                 )
                 self._days.add(day)
                 currency = row["BillingCurrency"]
-                self.cost[currency] = EXACT.add(self.cost.get(currency, Decimal(0)), row["BilledCost"])
+                self._cost[currency] = EXACT.add(self._cost.get(currency, Decimal(0)), row["BilledCost"])
                 rows.append({**row, **delivered})
             yield rows
 

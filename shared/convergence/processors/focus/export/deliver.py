@@ -57,19 +57,22 @@ class Export:
         return months
 
     async def run(self, source: Source, delivery: Delivery, now: Callable[[], datetime]) -> Sequence[dict[str, Any]]:
-        """Deliver each period: its files, then its manifest, which has their digests; then what it does not name goes.
+        """Deliver each period; return the manifests, as `deliver` does."""
+        return [await self.deliver(month, source, delivery, now) for month in self.months()]
 
-        Returns the manifests, each with `path`, the folder of the period.
+    async def deliver(
+        self, month: date, source: Source, delivery: Delivery, now: Callable[[], datetime]
+    ) -> dict[str, Any]:
+        """Deliver a period: its files, then its manifest, which has their digests; then what it does not name goes.
+
+        Returns the manifest with `path`, the folder of the period.
         """
-        manifests = []
-        for month in self.months():
-            with tempfile.TemporaryDirectory(prefix="convergence-focus-") as folder:
-                bundle = Bundle(org=self.org, month=month, version=self.version, format=self.format, table=self.table)
-                manifest = await bundle.write(source, Path(folder), now())
-                path = f"{self.version}/{month:%Y-%m}"
-                await _replace(delivery, path, Path(folder), [each["file"] for each in manifest["datasets"].values()])
-            manifests.append({"path": path, **manifest})
-        return manifests
+        with tempfile.TemporaryDirectory(prefix="convergence-focus-") as folder:
+            bundle = Bundle(org=self.org, month=month, version=self.version, format=self.format, table=self.table)
+            manifest = await bundle.write(source, Path(folder), now())
+            path = f"{self.version}/{month:%Y-%m}"
+            await _replace(delivery, path, Path(folder), [each["file"] for each in manifest["datasets"].values()])
+        return {"path": path, **manifest}
 
 
 async def _replace(delivery: Delivery, path: str, folder: Path, files: Sequence[str]) -> None:
