@@ -15,6 +15,7 @@ import pytest
 
 from convergence.adapters.http.transport import CheckedTransport
 from convergence.errors import CredentialRejected, StepFailed
+from convergence.processors.openrouter import validation
 from convergence.processors.openrouter.cost import OpenRouterCostProcessor
 from convergence.processors.openrouter.usage import BYOK, OpenRouterUsageProcessor
 from convergence.sandbox import openrouter
@@ -72,6 +73,30 @@ ROW = {
     "endpoint_id": "550e8400", "provider_name": "OpenAI", "usage": 0.015, "byok_usage_inference": 0.012, "requests": 5,
     "prompt_tokens": 50, "completion_tokens": 125, "reasoning_tokens": 25,
 }  # fmt: skip
+
+
+def test_a_management_key_is_marked_valid_and_another_one_invalid_with_advice() -> None:
+    async def main() -> list[tuple[str, bool, str]]:
+        server = HttpServer(openrouter.answer)
+        url = await server.start()
+        try:
+            async with httpx.AsyncClient(transport=CheckedTransport()) as client:
+                vault = Vault({"openrouter": openrouter.KEY})
+                context = WorldContext(client, None, ManualClock(), secrets=vault, credentials=vault)
+                step = {"config": {"api_base_url": f"{url}/v1/openrouter"}}
+                assert (await validation.get_engine().execute(step, context))["valid"] is True
+                vault.secrets["openrouter"] = "sk-or-v1-of-models"
+                with pytest.raises(CredentialRejected):
+                    await validation.get_engine().execute(step, context)
+                return vault.marks
+        finally:
+            await server.stop()
+
+    good, bad = asyncio.run(main())
+    assert good == ("openrouter", True, "")
+    assert bad[:2] == ("openrouter", False)
+    assert "openrouter/auth/setup" in bad[2]
+    assert "of-models" not in bad[2]
 
 
 def asked(answer: Response, processor: Any, day: date = date(2026, 11, 19)) -> list[Any]:

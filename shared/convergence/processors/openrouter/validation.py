@@ -1,0 +1,48 @@
+"""`openrouter.validation`: one cheap call with the stored management key, and its outcome kept with it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Any
+
+from convergence.errors import CredentialRejected
+from convergence.ports.processor import SUCCESS, Context
+from convergence.processors.openrouter.api import BASE_URL, PATH, ActivitySettings, connect
+from convergence.processors.settings import CredentialSettings, settings
+
+
+class ValidationSettings(CredentialSettings):
+    """`api_base_url`: where the API is."""
+
+    api_base_url: str = BASE_URL
+    secret: str = "openrouter"  # noqa: S105 - the name of a secret
+
+
+class ValidationProcessor:
+    """Asks for the activity of yesterday, which a key for calls of models may not read."""
+
+    config_model = ValidationSettings
+    tries_credential = True
+
+    async def execute(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        """Mark the credential valid, or invalid with the reason.
+
+        Raises:
+            CredentialRejected: the provider refuses the key; it is marked first.
+        """
+        options = settings(ValidationSettings, step_config)
+        client = await connect(context, ActivitySettings(**options.model_dump()))
+        yesterday = (context.now() - timedelta(days=1)).date().isoformat()
+        try:
+            await client.get(PATH, (("date", yesterday),))
+        except CredentialRejected as refusal:
+            await context.credentials.mark(options.secret, valid=False, reason=str(refusal))
+            raise
+        await context.credentials.mark(options.secret, valid=True)
+        return {"status": SUCCESS, "valid": True, "http_retries": client.retries}
+
+
+def get_engine() -> ValidationProcessor:
+    """Return the processor."""
+    return ValidationProcessor()
