@@ -11,7 +11,7 @@ from typing import Any, Final, cast
 from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
 from convergence.ports.warehouse import Warehouse
-from convergence.processors.focus.export.bundle import Bundle
+from convergence.processors.focus.export.bundle import COMMITMENTS, Bundle
 from convergence.processors.generic.focus_export import StepSource
 from tests.contract.warehouse.world import Body
 from tests.unit.processors.focus_charges import VISIBLE, charge, gate
@@ -28,6 +28,7 @@ def test_the_files_are_the_same_everywhere_and_a_closed_period_stays(
         context = WorldContext(None, cast("Any", warehouse), ManualClock())
         context.provider = "openai"
         await gate(context, [charge(1), charge(2), charge(3, ChargeDescription='a "b",\nc')])
+        await context.warehouse.ensure_table(COMMITMENTS)
         source = StepSource(context)
         source.page_rows = 2
         bundle = Bundle(org="acme", month=MONTH, version="1.4", format="csv", table=TableSchemas(CONFIGS).get(VISIBLE))

@@ -22,7 +22,7 @@ from convergence.config.files.table_schema import TableSchemas
 from convergence.domain.billing_periods import PeriodKey
 from convergence.domain.invoices import Invoice, InvoiceLine
 from convergence.errors import InvalidInput, StepFailed, Transient
-from convergence.processors.focus.export.bundle import TABLE, Bundle
+from convergence.processors.focus.export.bundle import COMMITMENTS, TABLE, Bundle
 from convergence.processors.focus.export.deliver import Export
 from convergence.processors.generic import focus_export
 from convergence.processors.generic.focus_export import StepSource, get_engine
@@ -201,6 +201,7 @@ def test_large_days_come_in_pages_and_a_change_while_they_are_read_is_an_error(t
 
     async def work(context: WorldContext) -> None:
         await store(context, charges)
+        await context.warehouse.ensure_table(COMMITMENTS)
         source, folder = Pages(context), tmp_path / "out"
         folder.mkdir()
         whole = Bundle(org="acme", month=date(2026, 11, 1), version="1.4", format="csv", table=SCHEMA)
@@ -288,6 +289,65 @@ def test_recorded_periods_and_invoices_are_data_sets_and_others_are_said_to_be_m
     world(tmp_path, work)
 
 
+async def commit(context: WorldContext, *terms: tuple[str, str, str]) -> None:
+    """Store commitments: id, start and end."""
+    stage = context.warehouse.stage("contract_commitment_1_3")
+    rows = [
+        {
+            "BillingCurrency": "USD",
+            "ContractCommitmentCategory": "Spend",
+            "ContractCommitmentCost": Decimal("1200.5"),
+            "ContractCommitmentId": name,
+            "ContractCommitmentPeriodStart": f"{start}T00:00:00Z",
+            "ContractCommitmentPeriodEnd": f"{end}T00:00:00Z",
+            "ContractCommitmentType": "Savings Plan",
+            "ContractId": name,
+            "ContractPeriodStart": f"{start}T00:00:00Z",
+            "ContractPeriodEnd": f"{end}T00:00:00Z",
+        }
+        for name, start, end in terms
+    ]
+    await stage.write(0, rows)
+    await context.warehouse.load(stage, dates=None)
+
+
+def test_commitments_of_the_period_are_a_data_set_of_1_3(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        await store(context, [charge(x_ChargeId="1")])
+        terms = [("before", "2026-10-01", "2026-11-01"), ("until", "2026-10-01", "2026-11-02")]
+        terms += [("from", "2026-11-30", "2027-11-30"), ("behind", "2026-12-01", "2027-12-01")]
+        await commit(context, *terms)
+        await export(context, version="1.3", format="csv")
+        with (bundle(tmp_path, "1.3") / "ContractCommitment.csv").open(newline="") as file:
+            rows = list(csv.DictReader(file))
+        assert [row["ContractCommitmentId"] for row in rows] == ["from", "until"]
+        assert (len(rows[0]), rows[0]["ContractCommitmentCost"]) == (13, "1200.5")
+        assert rows[1]["ContractCommitmentPeriodEnd"] == "2026-11-02T00:00:00Z"
+        await export(context, version="1.4", format="csv")
+        found = manifest(bundle(tmp_path))
+        assert "ContractCommitment" not in found["datasets"]
+        assert "version 1.3 has the data set" in found["missing"][-1]["reason"]
+        await context.warehouse.query("DELETE FROM contract_commitment_1_3 WHERE TRUE", write=True)
+        await export(context, version="1.3", format="csv")
+        assert not (bundle(tmp_path, "1.3") / "ContractCommitment.csv").exists()
+        (missing,) = manifest(bundle(tmp_path, "1.3"))["missing"]
+        assert (missing["dataset"], "no commitment" in missing["reason"]) == ("ContractCommitment", True)
+
+    world(tmp_path, work)
+
+
+def test_more_commitments_than_a_page_are_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(StepSource, "page_rows", 2)
+
+    async def work(context: WorldContext) -> None:
+        for count in (4, 5):
+            await commit(context, *((f"c{number}", "2026-11-01", "2026-12-01") for number in range(count)))
+            await export(context, version="1.3")
+            assert manifest(bundle(tmp_path, "1.3"))["datasets"]["ContractCommitment"]["rows"] == count
+
+    world(tmp_path, work)
+
+
 def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     toolkit = required().parent / "focus-toolkit"
 
@@ -297,6 +357,7 @@ def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     async def work(context: WorldContext) -> None:
         context.closed, context.recorded = [NOVEMBER], [invoice()]
         await store(context, [charge(x_ChargeId="1")])
+        await commit(context, ("c", "2026-11-01", "2027-11-01"))
         for version in ("1.3", "1.4"):
             await export(context, version=version)
 
@@ -304,6 +365,11 @@ def test_the_toolkit_accepts_the_files_and_the_bundle(tmp_path: Path) -> None:
     for version in ("1.3", "1.4"):
         detected = asked("detect", bundle(tmp_path, version) / "CostAndUsage.parquet")
         assert version in detected.stdout, detected.stdout + detected.stderr
+    contracts = bundle(tmp_path, "1.3") / "ContractCommitment.parquet"
+    assert "dataset=Contract Commitment version=1.3" in asked("detect", contracts).stdout
+    charges = bundle(tmp_path, "1.3") / "CostAndUsage.parquet"
+    gaps = asked("gaps", "--cost-and-usage", charges, "--contract-commitment", contracts)
+    assert (gaps.returncode, "NOT PRODUCIBLE" in gaps.stdout) == (0, False), gaps.stdout + gaps.stderr
     checked = asked("validate-bundle", "--directory", bundle(tmp_path))
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert "Billing Period, Cost and Usage, Invoice Detail" in checked.stdout

@@ -18,7 +18,7 @@ from convergence.errors import InvalidInput, StepFailed
 from convergence.ports.object_store import Place, WritableStore
 from convergence.ports.processor import CONTINUE, SUCCESS, Context
 from convergence.ports.warehouse import Row
-from convergence.processors.focus.export.bundle import TABLE, Format
+from convergence.processors.focus.export.bundle import COMMITMENTS, TABLE, Format
 from convergence.processors.focus.export.datasets import Version
 from convergence.processors.focus.export.deliver import Delivery, Export
 from convergence.processors.focus.export.places import Below, bucket_of
@@ -91,7 +91,8 @@ class ExportProcessor:
         table = context.warehouse.schema(TABLE)
         if table is None:
             raise StepFailed(f"the configs folder has no schema of {TABLE}: copy it from the product's configs")
-        await context.warehouse.ensure_table(TABLE)
+        for name in (TABLE, COMMITMENTS):
+            await context.warehouse.ensure_table(name)
         delivery = await _delivery(options, context)
         export = Export(
             org=context.org_slug,

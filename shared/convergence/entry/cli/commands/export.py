@@ -124,9 +124,12 @@ def _target(to_url: str) -> Path | Bucket:
 async def _local(session: Session, export: Export, target: Path | Bucket, credential: str) -> Sequence[dict[str, Any]]:
     with session.reading() as services:
         await known_org(services, export.org)
+    from convergence.processors.focus.export.bundle import COMMITMENTS
+
     async with session.writing(f"export focus {export.org}") as writer:
         services = writer.services
-        await services.warehouse.ensure_table(dataset_of(services, export.org), export.table)
+        for table in (export.table, services.schemas.get(COMMITMENTS)):
+            await services.warehouse.ensure_table(dataset_of(services, export.org), table)
         source, now = LocalSource(services, export.org), services.clock.now
         if isinstance(target, Path):
             return await export.run(source, LocalFolder(target), now)

@@ -24,13 +24,19 @@ from convergence.domain.times import following_month
 from convergence.errors import Transient
 from convergence.ports.warehouse import Row, TableSchema
 from convergence.processors.focus.export.datasets import COST_AND_USAGE, Field, Version, cost_and_usage, kinds_of
-from convergence.processors.focus.export.facts import CONTRACT_COMMITMENT, Dataset, billing_periods, invoice_details
+from convergence.processors.focus.export.facts import (
+    COMMITMENT_FIELDS,
+    Dataset,
+    billing_periods,
+    contract_commitments,
+    invoice_details,
+)
 from convergence.processors.focus.export.rows import CsvFile, Figures, number, to_second
 
 TABLE: Final = "cost_data_standard_1_3"
 MANIFEST: Final = "manifest.json"
 NOT_KEPT: Final = "no source of this org delivers it"
-NO_CONTRACTS: Final = "not written to files: the contracts of this org are in contract_commitment_1_3"
+COMMITMENTS: Final = "contract_commitment_1_3"
 Format = Literal["csv", "parquet"]
 
 
@@ -78,7 +84,6 @@ class Bundle:
             missing += [{"dataset": dataset.name, "reason": reason} for reason in dataset.missing]
             if dataset.rows:
                 written[dataset.name] = await self._write_rows(source, folder, dataset)
-        missing.append({"dataset": CONTRACT_COMMITMENT, "reason": NO_CONTRACTS})
         manifest = {
             "org": self.org,
             "focus_version": self.version,
@@ -94,13 +99,31 @@ class Bundle:
         return manifest
 
     async def _recorded(self, source: Source, issuers: Sequence[str]) -> list[Dataset]:
-        """Return the data sets that came with 1.4."""
+        """Return the data sets beside the charges."""
+        contracts = contract_commitments(await self._commitments(source), self.version)
         if self.version == "1.3":
-            return []
+            return [contracts]
         return [
             billing_periods(await source.periods(), self.month, issuers),
             invoice_details(await source.invoices(), self.month, issuers),
+            contracts,
         ]
+
+    async def _commitments(self, source: Source) -> list[Row]:
+        """Return the commitments whose time lies in the period, if only in part."""
+        names = ", ".join(bigquery_name(each.name) for each in COMMITMENT_FIELDS)
+        first, behind = self._bounds()
+        sql = (
+            f"SELECT {names} FROM {COMMITMENTS} WHERE ContractCommitmentPeriodStart < {behind}"
+            f" AND ContractCommitmentPeriodEnd > {first} ORDER BY ContractCommitmentId"
+        )
+        found: list[Row] = []
+        while len(found) % source.page_rows == 0:
+            page = await source.rows(f"{sql} LIMIT {source.page_rows} OFFSET {len(found)}")
+            found += page
+            if not page:
+                break
+        return found
 
     async def _write_rows(self, source: Source, folder: Path, dataset: Dataset) -> Mapping[str, Any]:
         csv = folder / f"{dataset.name}.csv"
@@ -144,8 +167,13 @@ class Bundle:
         )
 
     def _in_period(self) -> str:
-        first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following_month(self.month)))
+        first, behind = self._bounds()
         return f"BillingPeriodStart >= {first} AND BillingPeriodStart < {behind}"
+
+    def _bounds(self) -> tuple[str, str]:
+        """Return the period's first moment and the first one behind it, in SQL."""
+        first, behind = (f"TIMESTAMP '{day} 00:00:00+00'" for day in (self.month, following_month(self.month)))
+        return first, behind
 
     async def _finished(
         self, source: Source, csv: Path, fields: Sequence[Field], figures: Figures

@@ -13,7 +13,7 @@ from convergence.domain.billing_periods import BillingPeriod
 from convergence.domain.invoices import Invoice
 from convergence.domain.times import following_month
 from convergence.ports.warehouse import Row
-from convergence.processors.focus.export.datasets import Field
+from convergence.processors.focus.export.datasets import Field, Version
 
 BILLING_PERIOD: Final = "BillingPeriod"
 INVOICE_DETAIL: Final = "InvoiceDetail"
@@ -26,6 +26,24 @@ PERIOD_FIELDS: Final = (
     Field("BillingPeriodStatus", needed=True),
     Field("InvoiceIssuerName", needed=True),
 )
+# Of FOCUS 1.3; 1.4 asks for facts that no contract here has.
+COMMITMENT_FIELDS: Final = (
+    Field("BillingCurrency"),
+    Field("ContractCommitmentCategory", needed=True),
+    Field("ContractCommitmentCost", "DECIMAL"),
+    Field("ContractCommitmentDescription"),
+    Field("ContractCommitmentId", needed=True),
+    Field("ContractCommitmentPeriodEnd", "TIMESTAMP", needed=True),
+    Field("ContractCommitmentPeriodStart", "TIMESTAMP", needed=True),
+    Field("ContractCommitmentQuantity", "DECIMAL"),
+    Field("ContractCommitmentType", needed=True),
+    Field("ContractCommitmentUnit"),
+    Field("ContractId", needed=True),
+    Field("ContractPeriodEnd", "TIMESTAMP", needed=True),
+    Field("ContractPeriodStart", "TIMESTAMP", needed=True),
+)
+_NO_COMMITMENT: Final = "no commitment of these days is recorded (genai/commitment/edit)"
+_IN_1_3: Final = "1.4 asks for terms that are not recorded, such as model and payment: version 1.3 has the data set"
 # Without the conditional columns: payment in another currency, and purchase orders, are not recorded.
 INVOICE_FIELDS: Final = (
     Field("BilledCost", "DECIMAL", needed=True),
@@ -113,6 +131,15 @@ def invoice_details(invoices: Iterable[Invoice], month: date, issuers: Iterable[
     invoiced = {invoice.key.issuer for invoice in own}
     missing = [f"{issuer}: no invoice is recorded" for issuer in sorted(set(issuers) - invoiced)]
     return Dataset(INVOICE_DETAIL, INVOICE_FIELDS, rows, missing)
+
+
+def contract_commitments(rows: Sequence[Row], version: Version) -> Dataset:
+    """Return the commitments of a period."""
+    if not rows:
+        return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, (), [_NO_COMMITMENT])
+    if version == "1.4":
+        return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, (), [_IN_1_3])
+    return Dataset(CONTRACT_COMMITMENT, COMMITMENT_FIELDS, rows)
 
 
 def _json(grain: Any) -> str | None:
