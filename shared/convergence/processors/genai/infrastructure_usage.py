@@ -108,7 +108,7 @@ def gpu_names(text: str) -> dict[str, Gpus]:
     for number, line in enumerate(csv.DictReader(io.StringIO(text)), 2):
         name, count = line.get("name") or "", line.get("gpus") or ""
         if not name or name != name.lower() or name in found or not count.isdecimal() or not line.get("gpu_model"):
-            raise StepFailed(f"{SEED}:{number}: each name once, in small letters, with gpu_model and a number of gpus")
+            raise StepFailed(f"{SEED}:{number}: each name once, in lower case, with gpu_model and a number of gpus")
         found[name] = Gpus(line["gpu_model"], int(count))
     return found
 
