@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, Self
+from typing import Any, Final, Self
 
 from convergence.domain.records import from_stored
 from convergence.domain.times import to_text
+
+CHAINED: Final = "_then."  # in place of a step: the list of `then` and the place in it follow
 
 
 class DeadLetterState(StrEnum):
@@ -56,6 +58,11 @@ class DeadLetter:
     data_bytes: int = 0
     attributes: Mapping[str, str] = field(default_factory=dict)
     closed: Closed | None = None
+
+    @property
+    def chained(self) -> bool:
+        """True for the dead letter of a run that could not be started after another one (`run_id`: that one)."""
+        return self.step_id.startswith(CHAINED)
 
     @property
     def code(self) -> str:

@@ -15,7 +15,7 @@ WINDOW_MAX: Final = 50  # replays under way
 PER_MINUTE_MAX: Final = 600
 _PLAIN: Final = (
     *("replay_id", "org", "pipeline", "step_id", "code", "parameters", "latest", "operator", "created_by"),
-    *("per_minute", "failures_max", "total", "status", "reason", "first_passed", "cursor", "exhausted"),
+    *("per_minute", "failures_max", "total", "status", "reason", "first_passed", "cursor", "exhausted", "passed_over"),
     *("completed", "failed", "refused", "tokens", "token"),
 )
 
@@ -73,9 +73,11 @@ class DeadLetterReplay:
     window: Mapping[str, Pending] = field(default_factory=dict)
     cursor: str | None = None
     exhausted: bool = False
+    passed_over: bool = False  # since the cursor was at the beginning, because their orgs had no room
     completed: int = 0
     failed: int = 0
     refused: int = 0
+    refused_ids: tuple[str, ...] = ()  # at most `failures_max` and a window
     tokens: float = 1.0  # replays that may start as of `tokens_at`
     tokens_at: datetime | None = None
     next_check_at: datetime | None = None
@@ -95,6 +97,7 @@ class DeadLetterReplay:
     def to_data(self) -> dict[str, Any]:
         """Return JSON. Times that are not set are left out, so that no index holds them."""
         data: dict[str, Any] = {name: getattr(self, name) for name in _PLAIN}
+        data["refused_ids"] = list(self.refused_ids)
         data["window"] = {letter_id: pending.to_data() for letter_id, pending in self.window.items()}
         for name in ("before", "after", "created_at", "updated_at", "tokens_at", "next_check_at", "expire_at"):
             at = getattr(self, name)

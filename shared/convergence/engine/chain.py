@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from convergence.config.checks.chains import PASSED_ON
+from convergence.domain.dead_letter import CHAINED, DeadLetter
 from convergence.domain.plan import Plan
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
@@ -55,6 +56,22 @@ async def chain(services: Services, ended: Run, plan: Plan) -> Started:
     return Started(runs, writes)
 
 
+async def missed_run(services: Services, ended: Run, plan: Plan, letter: DeadLetter) -> tuple[Run, list[Write]]:
+    """Return the run that could not be made when `ended` did, by its dead letter, and the writes that create it now.
+
+    Raises:
+        NotFound: the pipeline of `then` still does not exist.
+        InvalidInput: its credential or its place in the chain does not allow it.
+        ConfigErrors: the pipeline's file is broken.
+    """
+    name = letter.step_id.removeprefix(CHAINED)
+    outcome, _, number = name.rpartition(".")
+    run = _next_run(services, ended, name, plan.then[outcome][int(number)])
+    await ensure_queue(services, ended.org)
+    pools = [] if run.queue is None else [run.queue.pool]
+    return run, [Create(run.path, run.to_data()), ready_write(ended.org, pools)]
+
+
 def _next_run(services: Services, ended: Run, name: str, each: Mapping[str, Any]) -> Run:
     if ended.chain_depth >= DEPTH_MAX:
         raise InvalidInput(f"{DEPTH_MAX} runs are before it in its chain: `then` of these pipelines makes a loop")
@@ -86,4 +103,4 @@ def _next_run(services: Services, ended: Run, name: str, each: Mapping[str, Any]
 def _not_started(services: Services, ended: Run, name: str, each: Mapping[str, Any], error: ConvergenceError) -> Write:
     message = f"{each['pipeline']} does not run after this run: {error}"
     data = {"code": error.code, "message": message}
-    return dead_letter_write(ended, f"_then.{name}", "", data, 1, services.clock.now())
+    return dead_letter_write(ended, f"{CHAINED}{name}", "", data, 1, services.clock.now())

@@ -7,15 +7,19 @@ from typing import Any
 
 import pytest
 
+from convergence.domain.dead_letter import DeadLetterState
 from convergence.domain.run import Run
 from convergence.engine.cancel import cancel
 from convergence.engine.chain import DEPTH_MAX
+from convergence.engine.dead_letters.act import replay_dead_letter
+from convergence.engine.dead_letters.find import Filter
+from convergence.engine.dead_letters.plan_replays import plan_replays
 from convergence.engine.finish_run import finish_run
 from convergence.engine.queue.admission import admission_pass
 from convergence.engine.replay import replay
 from convergence.engine.store import read_run
 from convergence.engine.views.runs import status
-from convergence.errors import StepFailed, Transient
+from convergence.errors import InvalidInput, NotFound, StepFailed, Transient
 from convergence.ports.documents import Patch
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one
@@ -134,6 +138,31 @@ def test_a_target_that_is_gone_is_a_dead_letter_and_the_others_run(chained: Engi
         letter = await chained.data(f"dead_letters/{run.run_id}._then.on_success.0.0")
         assert (letter["error"]["code"], letter["org"]) == ("not_found", "acme")
         assert "p/d/gone does not run after this run" in letter["error"]["message"]
+
+    chained.run_scenario(scenario)
+
+
+def test_a_run_that_could_not_follow_is_started_by_its_dead_letter_once(chained: Engine) -> None:
+    chained.pipeline("then: {on_success: [{pipeline: p/d/sorry}, {pipeline: p/d/gone}]}\n" + one())
+
+    async def scenario() -> None:
+        run = await chained.run()
+        letter = f"{run.run_id}._then.on_success.1.0"
+        with pytest.raises(NotFound, match="p/d/gone"):
+            await replay_dead_letter(chained.services, "acme", letter)
+        everything = Filter(org="acme", state=DeadLetterState.OPEN)
+        found = await plan_replays(chained.services, everything, parameters=None, latest=False)
+        assert found.runs == 0, "the run that ended well has nothing to replay"
+
+        chained.pipeline(one(), "p/d/gone")
+        with pytest.raises(InvalidInput, match="with the parameters written there"):
+            await replay_dead_letter(chained.services, "acme", letter, parameters={"region": "us"})
+        started = await replay_dead_letter(chained.services, "acme", letter)
+        assert (started.pipeline, started.parent_run) == ("p/d/gone", run.run_id)
+        assert [each.pipeline for each in await after(chained, run)] == ["p/d/sorry", "p/d/gone"]
+        with pytest.raises(InvalidInput, match=f"is completed already: run {started.run_id} was started"):
+            await replay_dead_letter(chained.services, "acme", letter)
+        assert len(await runs(chained)) == 3
 
     chained.run_scenario(scenario)
 

@@ -37,11 +37,15 @@ class Source:
     """What load_b reads: away until it is repaired, and always for the runs in `broken`."""
 
     def __init__(self, engine: Engine) -> None:
+        self.engine = engine
         self.away = True
         self.broken: set[str] = set()
+        self.held = ""  # whose runs do not end
         engine.works["load_b"] = self.load
 
     async def load(self, step_config: Mapping[str, Any], context: Context) -> Mapping[str, Any]:
+        while self.held == context.org_slug:
+            await self.engine.clock.sleep(5)
         if self.away or context.run_id in self.broken:
             raise StepFailed("the source is away")
         return {"status": "SUCCESS", "rows_written": 170}
@@ -191,6 +195,46 @@ def test_a_full_org_waits_and_holds_up_no_other(engine: Engine, source: Source) 
         assert (done.status, done.completed, done.refused) == (ReplayStatus.DONE, 4, 0)
         counted = await count_causes(engine.services, Filter(state=DeadLetterState.COMPLETED))
         assert counted.total == 4
+
+    engine.run_scenario(scenario)
+
+
+@pytest.mark.parametrize("latest_of", ["acme", "small"], ids=["the first one passes", "the first one has no room"])
+def test_an_org_whose_only_slot_is_taken_holds_up_no_other(engine: Engine, source: Source, latest_of: str) -> None:
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        await outage(engine, 4)
+        await outage(engine, 60, "small")
+        last = await engine.run(org=latest_of, idempotency_key="the last to fail, so the first to be replayed")
+        await engine.clock.sleep(1)
+        source.held = "small"  # its next run does not end
+        long = await engine.start(org="small", idempotency_key="long")
+        source.away = False
+        made = await replays.create(engine.services, request(org=None, per_minute=600, failures_max=500))
+        for _ in range(4):
+            await engine.clock.sleep(16)
+            await feed_replays_due(engine.services)
+        going = (await replays.require_replay(engine.services, None, made.replay_id)).replay
+        assert (going.completed, going.refused) == (5 - (latest_of == "small"), 0), "all of the other org"
+        assert not going.over, "what had no room is not forgotten"
+        source.held = ""
+        await engine.worker.wait("small", long.run_id)
+        done = await to_its_end(engine, made, rounds=200)
+        assert (done.status, done.completed, done.failed, done.refused) == (ReplayStatus.DONE, 65, 0, 0)
+        assert await epoch(engine, last) == 1
+
+    engine.run_scenario(scenario)
+
+
+def test_what_is_refused_is_tried_once_however_often_the_rest_is_looked_through(engine: Engine, source: Source) -> None:
+    async def scenario() -> None:
+        await engine.org("small", concurrent=1)
+        runs = await outage(engine, 3)
+        await outage(engine, 3, "small")
+        await engine.documents.commit([Patch(runs[0].path, {("removing",): True})])
+        source.away = False
+        done = await to_its_end(engine, await replays.create(engine.services, request(org=None)), rounds=80)
+        assert (done.status, done.completed, done.refused) == (ReplayStatus.DONE, 5, 1)
 
     engine.run_scenario(scenario)
 

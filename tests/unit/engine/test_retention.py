@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from convergence.config.files.models import Kept, Retention
+from convergence.config.files.retention import check_profile
 from convergence.domain.backfill import BackfillStatus
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
@@ -86,7 +87,7 @@ def test_a_run_is_removed_with_all_that_belongs_to_it_and_no_other(short: Engine
     short.run_scenario(scenario)
 
 
-@pytest.mark.parametrize(("own", "days"), [(None, 1), (2, 2), (30, 3), (0, 1), ("2", 1), (True, 1)])
+@pytest.mark.parametrize(("own", "days"), [(None, 1), (2, 2), (30, 3), (0, 1), ("2", 2), ("two", 1), (True, 1)])
 def test_an_org_may_say_otherwise_within_the_bounds(short: Engine, own: Any, days: int) -> None:
     async def scenario() -> None:
         org = await short.services.orgs.get("acme")
@@ -240,6 +241,39 @@ def test_runs_of_a_release_without_retention_get_their_expiry_at_a_vacuum(short:
         assert await short.documents.get(new.path) is not None
 
     short.run_scenario(scenario)
+
+
+def test_a_vacuum_keeps_an_older_release_s_runs_as_long_as_their_org_says(short: Engine) -> None:
+    async def scenario() -> None:
+        await short.services.orgs.change(
+            "acme", lambda each: replace(each, profile={"retention_runs_days": 3}), token="t"
+        )
+        old = await short.run()
+        before = to_text(short.clock.now() - timedelta(days=2))
+        at: dict[FieldPath, Any] = {("created_at",): before, ("finished_at",): before}
+        await short.documents.commit([Patch(old.path, at, [("expire_at",)])])
+        assert (await survey(short.services)).older_runs == 0
+        assert await let_older_expire(short.services) == 0
+        await short.clock.sleep(86_400)
+        assert await let_older_expire(short.services) == 1
+
+    short.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "message"),
+    [
+        ("retention_runs_days", "viel", "a whole number of days, not 'viel'"),
+        ("retention_runs_days", -1, "a whole number of days"),
+        ("retention_runs_days", 1.5, "a whole number of days"),
+        ("retention_runs_days", True, "a whole number of days"),
+        ("retention_run_days", 30, "Did you mean 'retention_runs_days'"),
+    ],
+)
+def test_a_retention_without_effect_is_refused(name: str, value: Any, message: str) -> None:
+    check_profile({"retention_runs_days": "30", "retention_dead_letters_days": 9, "admin_email": "a@b.example"})
+    with pytest.raises(InvalidInput, match=message):
+        check_profile({name: value})
 
 
 class Removing(MemoryWarehouse):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 from pydantic import ValidationError
 
@@ -13,10 +13,12 @@ from convergence.config.files.models import Retention
 from convergence.config.files.shipped import own_or_shipped
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.source import read_yaml
-from convergence.errors import ConfigErrors
+from convergence.errors import ConfigErrors, InvalidInput, did_you_mean
 
 FILE = "system/retention.yml"
 RecordKind = Literal["runs", "dead_letters", "requests", "webhook_deliveries"]
+PROFILE_NAMES: Final = tuple(f"retention_{kind}_days" for kind in get_args(RecordKind))
+_DIGITS_MAX: Final = 5
 
 
 def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], since: datetime) -> datetime:
@@ -25,9 +27,25 @@ def expires(retention: Retention, kind: RecordKind, profile: Mapping[str, Any], 
     The profile's `retention_{kind}_days` counts where it is a number, cut to the bounds.
     """
     kept = getattr(retention, kind)
-    own = profile.get(f"retention_{kind}_days")
-    days = kept.days if type(own) is not int else min(kept.at_most, max(kept.at_least, own))
+    own = whole_days(profile.get(f"retention_{kind}_days"))
+    days = kept.days if own is None else min(kept.at_most, max(kept.at_least, own))
     return since + timedelta(days=days)
+
+
+def whole_days(value: object) -> int | None:
+    """Return a number of days, also one that came as text, as from a command line; None for anything else."""
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= _DIGITS_MAX:
+        return int(value)
+    return value if type(value) is int and value >= 0 else None
+
+
+def check_profile(profile: Mapping[str, Any]) -> None:
+    """Raise `InvalidInput` for a retention in an org's profile that would have no effect."""
+    for name in (each for each in profile if each.startswith("retention_")):
+        if name not in PROFILE_NAMES:
+            raise InvalidInput(f"profile.{name} is unknown.{did_you_mean(name, PROFILE_NAMES)}")
+        if profile[name] is not None and whole_days(profile[name]) is None:
+            raise InvalidInput(f"profile.{name} is a whole number of days, not {str(profile[name])[:60]!r}")
 
 
 def load_retention(configs_dir: Path) -> Retention:

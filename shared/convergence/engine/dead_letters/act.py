@@ -7,16 +7,19 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from convergence.domain.dead_letter import Closed, DeadLetter, DeadLetterState
+from convergence.domain.events import run_event
+from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.step import Applied
-from convergence.engine.dead_letters.close import Closing, close_open
+from convergence.engine.chain import missed_run
+from convergence.engine.dead_letters.close import Closing, close_open, closing_write
 from convergence.engine.dead_letters.find import require_dead_letter
 from convergence.engine.dispatch_message import HIDDEN
-from convergence.engine.messages import QUEUE_KIND
+from convergence.engine.messages import QUEUE_KIND, publish_events, publish_queue_changed
 from convergence.engine.replay import replay
 from convergence.engine.retention.expiry import expiry
 from convergence.engine.services import Services
-from convergence.engine.store import require_run
+from convergence.engine.store import read_plan, require_run, write_run
 from convergence.errors import Conflict, InvalidInput
 from convergence.ports.bus import DEAD_LETTER, DISPATCH, QUEUE_CHANGED, STEP_READY, Message
 
@@ -36,14 +39,21 @@ async def replay_dead_letter(
 ) -> Run:
     """Replay the run of a dead letter, as `replay` does; `org` None: of any org.
 
+    That of a run that could not follow another one starts that run, which is returned, queued.
+
     Raises:
-        NotFound: the org has no such dead letter, or its run was removed.
+        NotFound: the org has no such dead letter, its run was removed, or the pipeline that follows is not there.
         InvalidInput: it was replayed or discarded already, it is a message, or what `replay` raises.
+        Conflict: another caller replays it, too.
     """
     letter = await require_dead_letter(services, org, letter_id)
     check_open(letter)
     if not letter.run_id:
         raise InvalidInput(f"dead letter {letter_id} is a message, not a run; send it again with: {_send(letter)}")
+    if letter.chained:
+        if parameters or latest or applied:
+            raise InvalidInput(f"dead letter {letter_id} starts what `then` names, with the parameters written there")
+        return await _start_missed(services, letter)
     return await replay(
         services,
         letter.org,
@@ -53,6 +63,22 @@ async def replay_dead_letter(
         applied=applied,
         dead_letter=letter,
     )
+
+
+async def _start_missed(services: Services, letter: DeadLetter) -> Run:
+    """Create the run that could not follow another one, and close its dead letter in the same commit."""
+    ended, version = await require_run(services, letter.org, letter.run_id)
+    if ended.epoch != letter.epoch:
+        raise InvalidInput(f"dead letter {letter.letter_id} is of an earlier replay of run {ended.run_id}")
+    run, writes = await missed_run(services, ended, await read_plan(services, ended), letter)
+    now = services.clock.now()
+    closing = Closing(letter.letter_id, await expiry(services, "dead_letters", letter.org, now))
+    closed = Closed(state=DeadLetterState.COMPLETED, at=now, by="engine", reason=f"run {run.run_id} was started")
+    parent = changed(ended, children=(*ended.children, run.run_id), token=services.ids.new("t"))
+    await write_run(services, parent, version, *writes, await closing_write(services, closing, closed))
+    await publish_events(services.bus, [run_event(run)])
+    await publish_queue_changed(services.bus, run.org, run.run_id)
+    return run
 
 
 async def send_again(services: Services, org: str | None, letter_id: str, *, by: str) -> DeadLetter:
@@ -111,9 +137,9 @@ def check_open(letter: DeadLetter) -> None:
     """Raise `InvalidInput` for a closed dead letter."""
     if letter.closed is None:
         return
-    if letter.closed.state is DeadLetterState.COMPLETED:
+    if letter.closed.state is DeadLetterState.COMPLETED and not letter.chained:
         raise InvalidInput(f"dead letter {letter.letter_id} was replayed already; run {letter.run_id} is completed")
-    run = f"; run {letter.run_id} can still be replayed by its own name" if letter.run_id else ""
+    run = f"; run {letter.run_id} can still be replayed by its own name" if letter.run_id and not letter.chained else ""
     raise InvalidInput(f"dead letter {letter.letter_id} is {letter.closed.state} already: {letter.closed.reason}{run}")
 
 

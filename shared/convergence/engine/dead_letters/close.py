@@ -46,6 +46,19 @@ async def close_open(services: Services, closings: Sequence[Closing], closed: Cl
     return sum([await close_open(services, [each], closed) for each in closings])
 
 
+async def closing_write(services: Services, closing: Closing, closed: Closed) -> Replace:
+    """Return the write that closes an open dead letter; its run's write, in the same commit, is the caller's.
+
+    Raises:
+        Conflict: it is closed, or was removed.
+    """
+    document = await services.documents.get(f"{DEAD_LETTERS}/{closing.letter_id}")
+    if document is None or document.data.get("closed") is not None:
+        raise Conflict(f"dead letter {closing.letter_id} was closed by another caller")
+    data = {**document.data, "closed": closed.to_data(), "expire_at": to_text(closing.expire_at)}
+    return Replace(document.path, document.version, data)
+
+
 async def _writes(
     services: Services, closings: Sequence[Closing], closed: Closed
 ) -> tuple[list[Replace], list[Replace]]:

@@ -7,6 +7,7 @@ repeated, and after an acknowledged pause no further round begins.
 from __future__ import annotations
 
 import logging
+from collections.abc import Set
 from contextlib import suppress
 from datetime import timedelta
 from typing import Final, NamedTuple
@@ -41,6 +42,8 @@ _LOOK_AGAIN_S: Final = 15
 _PAGE: Final = 20
 _REASON_MAX: Final = 500
 _ATTEMPTS: Final = 3
+_FULL_MAX: Final = 20  # orgs without room that a round finds, one commit each
+_LOOKED_AT_MAX: Final = 500  # dead letters that a round looks at
 
 
 class _Counted(NamedTuple):
@@ -77,7 +80,22 @@ async def feed_replays(services: Services, replay_id: str) -> DeadLetterReplay |
 
 async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
     counted = await _count_ended(services, stored.replay)
-    after = await _take(services, _judged(counted))
+    replay, version, full = _judged(counted), stored.version, set[str]()
+    for _ in range(_FULL_MAX):
+        after = await _taken(services, replay, version, full)
+        if after.replay.status is not ReplayStatus.RUNNING:
+            return after.replay
+        begun, without_room = await _start(services, after)
+        if not without_room:
+            return begun.replay
+        full |= without_room
+        replay, version = begun
+    return replay
+
+
+async def _taken(services: Services, replay: DeadLetterReplay, version: int, full: Set[str]) -> StoredReplay:
+    """Store the replay with the next dead letters in its window, and when it is looked at again."""
+    after = await _take(services, replay, full)
     looks = after.status is ReplayStatus.RUNNING or bool(after.window)
     now = services.clock.now()
     after = changed(
@@ -87,10 +105,8 @@ async def _round(services: Services, stored: StoredReplay) -> DeadLetterReplay:
         updated_at=now,
         token=services.ids.new("t"),
     )
-    (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
-    if after.status is not ReplayStatus.RUNNING:
-        return after
-    return await _start(services, StoredReplay(after, version))
+    (version,) = await commit(services.documents, [Replace(after.path, version, after.to_data())], after.token)
+    return StoredReplay(after, version)
 
 
 async def _count_ended(services: Services, replay: DeadLetterReplay) -> _Counted:
@@ -125,12 +141,17 @@ def _judged(counted: _Counted) -> DeadLetterReplay:
         reason = f"{bad} did not complete (failures_max {replay.failures_max}); the last: {problem}"
         return changed(replay, status=ReplayStatus.STOPPED, reason=reason[:_REASON_MAX])
     if replay.exhausted and not replay.window:
+        if replay.passed_over:  # some had no room: once more through those that are still open
+            return changed(replay, passed_over=False, exhausted=False, cursor=None)
         return changed(replay, status=ReplayStatus.DONE)
     return replay
 
 
-async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterReplay:
-    """Put the next dead letters into the window, as many as the rate allows; before the first has passed, one."""
+async def _take(services: Services, replay: DeadLetterReplay, full: Set[str]) -> DeadLetterReplay:
+    """Put the next dead letters into the window, as many as the rate allows; before the first has passed, one.
+
+    Those of orgs without room are passed over, and looked for again once the others are done.
+    """
     now = services.clock.now()
     since = 0.0 if replay.tokens_at is None else max(0.0, (now - replay.tokens_at).total_seconds())
     tokens = min(float(replay.per_minute), replay.tokens + since * replay.per_minute / 60)
@@ -139,45 +160,73 @@ async def _take(services: Services, replay: DeadLetterReplay) -> DeadLetterRepla
         room = min(room, 1 - len(replay.window))
     if replay.status is not ReplayStatus.RUNNING or replay.exhausted or room < 1:
         return replay
-    page = await find(services, filter_of(replay), limit=room, cursor=replay.cursor)
     taken = {each.run_id for each in replay.window.values()}
-    window = dict(replay.window)
-    for letter, state in page.found:
-        if state is DeadLetterState.OPEN and letter.run_id not in {"", *taken} and letter.epoch is not None:
+    window, cursor, passed_over = dict(replay.window), replay.cursor, replay.passed_over
+    room += len(window)
+    for _ in range(_LOOKED_AT_MAX // WINDOW_MAX):
+        page = await find(services, filter_of(replay), limit=WINDOW_MAX if full else room - len(window), cursor=cursor)
+        cursor = page.cursor
+        for letter, state in page.found:
+            known = letter.run_id in {"", *taken} or letter.letter_id in replay.refused_ids
+            if state is not DeadLetterState.OPEN or known or letter.epoch is None or letter.chained:
+                continue
+            if letter.org in full or len(window) == room:
+                passed_over = True
+                continue
             window[letter.letter_id] = Pending(run_id=letter.run_id, org=letter.org, epoch=letter.epoch)
             taken.add(letter.run_id)
+        if cursor is None or len(window) == room:
+            break
     used = len(window) - len(replay.window)
-    more = changed(replay, window=window, cursor=page.cursor, exhausted=page.cursor is None)
-    done = more.exhausted and not window
+    more = changed(replay, window=window, cursor=cursor, exhausted=cursor is None, passed_over=passed_over)
+    done = more.exhausted and not window and not passed_over
     status = ReplayStatus.DONE if done else more.status
     return changed(more, status=status, tokens=tokens - used, tokens_at=now)
 
 
-async def _start(services: Services, stored: StoredReplay) -> DeadLetterReplay:
-    """Replay the runs of the window that are not yet; what has no room stays for the next round."""
+async def _start(services: Services, stored: StoredReplay) -> tuple[StoredReplay, set[str]]:
+    """Replay the runs of the window that are not yet; return the orgs that had no room for one.
+
+    Theirs leave the window again where other orgs wait as well; what else cannot begin now stays for the next round.
+    """
     replay, problem = stored.replay, ""
-    window = dict(replay.window)
+    window, refused, full = dict(replay.window), list[str](), set[str]()
     for letter_id, pending in replay.window.items():
         run = await services.documents.get(f"runs/{pending.run_id}")
         if run is not None and run.data["epoch"] > pending.epoch:
             continue
         try:
-            await _replay_one(services, replay, letter_id, pending)
-        except (QuotaExceeded, RateLimited, Transient, Conflict):
+            if pending.org not in full:
+                await _replay_one(services, replay, letter_id, pending)
+        except QuotaExceeded:
+            if not replay.org:
+                full.add(pending.org)
+        except (RateLimited, Transient, Conflict):
             continue
-        except ConvergenceError as refused:
-            problem = f"run {pending.run_id}: {refused}"[:_REASON_MAX]
+        except ConvergenceError as error:
+            problem = f"run {pending.run_id}: {error}"[:_REASON_MAX]
             window.pop(letter_id)
-    refused_now = len(replay.window) - len(window)
-    if not refused_now:
-        return replay
-    after = changed(replay, window=window, refused=replay.refused + refused_now, token=services.ids.new("t"))
-    after = _judged(_Counted(after, problem))
+            refused.append(letter_id)
+        if pending.org in full:
+            window.pop(letter_id)
+    back = len(replay.window) - len(window) - len(refused)
+    if not back and not refused:
+        return stored, full
+    after = changed(
+        replay,
+        window=window,
+        refused=replay.refused + len(refused),
+        refused_ids=(*replay.refused_ids, *refused),
+        passed_over=replay.passed_over or bool(back),
+        tokens=replay.tokens + back,
+        token=services.ids.new("t"),
+    )
+    after = _judged(_Counted(after, problem)) if refused else after
     if after.status is not ReplayStatus.RUNNING and not window:
         expire_at = await expiry(services, "requests", after.org, services.clock.now())
         after = changed(after, next_check_at=None, expire_at=expire_at)
-    await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
-    return after
+    (version,) = await commit(services.documents, [Replace(after.path, stored.version, after.to_data())], after.token)
+    return StoredReplay(after, version), set() if after.status is not ReplayStatus.RUNNING else full
 
 
 async def _replay_one(services: Services, replay: DeadLetterReplay, letter_id: str, pending: Pending) -> None:

@@ -51,7 +51,7 @@ async def plan_replays(
     async for page in pages(services, wanted):
         complete = page.cursor is None
         for letter, state in page.found:
-            if state is DeadLetterState.OPEN and letter.run_id:
+            if state is DeadLetterState.OPEN and letter.run_id and not letter.chained:
                 runs.setdefault(letter.run_id, letter)
                 causes[Cause(letter.code, letter.pipeline, letter.step_id)] += 1
     sample = [stored.run for run_id in list(runs)[:_SAMPLE] if (stored := await read_run(services, run_id)) is not None]

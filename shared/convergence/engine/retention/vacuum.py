@@ -9,6 +9,7 @@ from datetime import timedelta
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.times import to_text
+from convergence.engine.retention.expiry import expiry
 from convergence.engine.retention.rows import count_rows
 from convergence.engine.retention.sweep import STANDING_ALONE, is_over
 from convergence.engine.services import Services
@@ -69,7 +70,9 @@ async def let_older_expire(services: Services) -> int:
 
 
 async def _older(services: Services) -> AsyncIterator[StoredRun]:
-    before = services.clock.now() - timedelta(days=services.retention().runs.days)
+    """Yield runs without an expiry whose org keeps them no longer; no org may keep runs for less than `at_least`."""
+    now = services.clock.now()
+    before = now - timedelta(days=services.retention().runs.at_least)
     cursor: str | None = None
     while True:
         page = await services.documents.query(
@@ -81,7 +84,8 @@ async def _older(services: Services) -> AsyncIterator[StoredRun]:
         )
         for document in page.documents:
             run = Run.from_data(document.data)
-            if run.expire_at is None and is_over(run) and (run.finished_at or run.created_at) < before:
+            since = run.finished_at or run.created_at
+            if run.expire_at is None and is_over(run) and await expiry(services, "runs", run.org, since) <= now:
                 yield StoredRun(run, document.version)
         cursor = page.cursor
         if cursor is None:

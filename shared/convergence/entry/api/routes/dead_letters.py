@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from pydantic import Field
 
 from convergence.domain.dead_letter import DeadLetterState
+from convergence.domain.status import RunStatus
 from convergence.domain.step import Applied
 from convergence.domain.times import duration
 from convergence.engine.check_days import check_days
@@ -162,7 +163,8 @@ async def replay(letter_id: LetterId, at: At, reach: Running, body: ReplayBody |
     run = await act.replay_dead_letter(
         at.services, reach.org, letter_id, parameters=asked.parameters, latest=asked.latest, applied=applied
     )
-    return Json({"run_id": run.run_id, "status": "pending"}, status_code=202)
+    waits = run.status is RunStatus.QUEUED  # it could not follow another one, and starts now
+    return Json({"run_id": run.run_id, "status": "queued" if waits else "pending"}, status_code=202)
 
 
 @router.post("/{org}/{letter_id}/send", response_model=DeadLetterDetail, responses=documented(404, 409))

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from fastapi import APIRouter, Path
 from typing_extensions import TypedDict
 
+from convergence.config.files.retention import check_profile
 from convergence.domain.quota import Limits
 from convergence.engine.services import dataset_of
 from convergence.engine.views.quota import QuotaView, quota_view
@@ -76,6 +77,7 @@ async def me(caller: Known) -> Json:
 async def onboard(body: OnboardBody, at: At, _: Operator) -> Json:
     """Create an org with its dataset and tables; the answer contains its first key, which is not shown again."""
     services = at.services
+    check_profile(body.profile)
     org = Org(
         slug=body.slug,
         name=body.name or body.slug,
@@ -107,6 +109,7 @@ async def get(org: OrgName, at: At, _: Operator) -> Json:
 @router.patch("/organizations/{org}", response_model=OrgAnswer, responses=documented(404, 409))
 async def patch(org: OrgName, body: PatchBody, at: At, _: Operator) -> Json:
     """Change name, plan, limits or profile."""
+    check_profile(body.profile)
 
     def edit(known: Org) -> Org:
         profile = {**known.profile, **body.profile}

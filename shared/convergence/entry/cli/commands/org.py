@@ -9,6 +9,7 @@ from typing import Any
 
 import click
 
+from convergence.config.files.retention import check_profile
 from convergence.domain.quota import Limits
 from convergence.engine.services import Services
 from convergence.engine.store import read_usage, usage_path
@@ -141,7 +142,8 @@ def _ask(server: Server, slug: str) -> dict[str, Any]:
 async def create_org(
     services: Services, slug: str, name: str, limits: Limits, profile: dict[str, str], *, demo: bool = False
 ) -> Org:
-    """Store a new org. Raises `InvalidInput` for a bad slug, `Conflict` when it exists."""
+    """Store a new org. Raises `InvalidInput` for a bad slug or profile, `Conflict` when it exists."""
+    check_profile(profile)
     now = services.clock.now()
     org = Org(slug=slug, name=name or slug, status="ACTIVE", limits=limits, created_at=now, profile=profile, demo=demo)
     await services.orgs.create(org)

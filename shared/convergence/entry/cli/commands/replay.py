@@ -100,7 +100,7 @@ async def _replay(
         else:
             again = await replay(working.services, org, run_id, parameters=edited, latest=latest, applied=applied)
         if not wait:
-            return later(session, run_id, again.status.value)
+            return later(session, again.run_id, again.status.value)
         await writer.worker.start()
         ended = await follow(writer, [again], display(session.out, rows))
         return await report_end(session.out, writer.services, ended, session.command)
