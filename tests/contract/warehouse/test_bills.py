@@ -46,6 +46,7 @@ async def charges(folder: Path, address: str | None) -> list[dict[str, Any]]:
         *[("subscription/costs/subscription_cost", {"currency": "EUR", **DAYS})] * 2,
         ("genai/commitment/edit", {"action": "import", "commitments_csv": COMMITMENTS}),
         *[("genai/commitment/commitment_cost", DAYS)] * 2,
+        ("genai/infrastructure/infrastructure_cost", DAYS),  # these charges have no GPUs: the statements run
     ]
     try:
         async with embedded(EmbeddedOptions(data_dir=folder, configs_dir=CONFIGS), "test") as opened:
