@@ -110,7 +110,7 @@ class Bundle:
         ]
 
     async def _commitments(self, source: Source) -> list[Row]:
-        """Return the commitments whose time lies in the period, if only in part."""
+        """Return the commitments that begin in or reach into the period, if only in part."""
         names = ", ".join(bigquery_name(each.name) for each in COMMITMENT_FIELDS)
         first, behind = self._bounds()
         sql = (
