@@ -39,6 +39,23 @@ def test_replay_goes_on_where_the_run_failed(engine: Engine) -> None:
     assert engine.started == ["extract_a", "load_b", "load_b"]
 
 
+def test_a_dead_letter_is_replayed_once_also_while_its_run_is_under_way(engine: Engine) -> None:
+    engine.pipeline(one())
+    engine.works["load_a"] = failing(StepFailed("x"))
+
+    async def scenario() -> None:
+        run = await engine.run()
+        (dead_letter,) = (await engine.documents.query("dead_letters")).documents
+        letter_id = dead_letter.path.rpartition("/")[2]
+        engine.bus.detach()
+        await replay_dead_letter(engine.services, "acme", letter_id)
+        refusal = f"dead letter {letter_id} was replayed already; run {run.run_id} is running"
+        with pytest.raises(InvalidInput, match=refusal):
+            await replay_dead_letter(engine.services, "acme", letter_id)
+
+    engine.run_scenario(scenario)
+
+
 def test_steps_that_neither_the_run_nor_its_replay_reached_are_cancelled(engine: Engine) -> None:
     engine.pipeline(TWO)
     engine.works["extract_a"] = failing(StepFailed("x"))
