@@ -66,7 +66,8 @@ class Hierarchy:
             mistakes.append(f"{len(levels)} levels are more than {LEVELS_MAX}")
         if mistakes:
             more = f"; and {len(mistakes) - _MISTAKES} more" if len(mistakes) > _MISTAKES else ""
-            raise InvalidInput(f"The hierarchy is wrong: {'; '.join(mistakes[:_MISTAKES])}{more}.")
+            listed = "; ".join(mistakes[:_MISTAKES]) + more
+            raise InvalidInput(f"The hierarchy is wrong: {listed}" + ("" if listed.endswith("?") else "."))
         self.levels = tuple(levels)
 
     @classmethod
@@ -143,7 +144,7 @@ def _of_parents(nodes: tuple[Node, ...], by_id: Mapping[str, Node]) -> list[str]
         above, current = {node.node_id}, node
         while current.parent_id:
             if current.parent_id not in by_id:
-                known = did_you_mean(current.parent_id, by_id)
+                known = did_you_mean(current.parent_id, by_id.keys() - {current.node_id})
                 mistakes.append(
                     f"{current.node_id}: there is no parent {current.parent_id[:100]!r}.{known}".rstrip(".")
                 )

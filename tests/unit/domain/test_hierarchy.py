@@ -76,7 +76,7 @@ def test_ten_mistakes_are_named_and_the_others_counted(wrong: int, more: str) ->
 
 @pytest.mark.parametrize(
     ("parent", "message"),
-    [("none", r"ml: there is no parent 'none'\. Use one of: eng, ml\.$"), ("enk", "'enk'. Did you mean 'eng'")],
+    [("none", r"ml: there is no parent 'none'\. Use one of: eng\.$"), ("enk", r"'enk'\. Did you mean 'eng'\?$")],
 )
 def test_a_parent_that_is_missing_is_named_with_those_that_there_are(parent: str, message: str) -> None:
     with pytest.raises(InvalidInput, match=message):
