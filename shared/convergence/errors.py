@@ -255,10 +255,14 @@ class PermissionMissing(CloudSetup):
 def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
     """Return ` Did you mean 'a' or 'b'?`, or list the known names if none is close; empty if there are none."""
     names = sorted(set(known))
-    close = difflib.get_close_matches(name, names, n=most, cutoff=0.6)
-    if close:
-        return " Did you mean " + " or ".join(repr(match) for match in close) + "?"
-    if not names:
-        return ""
+    near = near_names(name, names, most=most)
+    if near or not names:
+        return near
     shown = ", ".join(names[:12]) + (", …" if len(names) > 12 else "")
     return f" Use one of: {shown}."
+
+
+def near_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
+    """Return ` Did you mean 'a' or 'b'?`, or nothing if none is close: where a list of the known ones is no help."""
+    close = difflib.get_close_matches(name, sorted(set(known)), n=most, cutoff=0.6)
+    return " Did you mean " + " or ".join(repr(match) for match in close) + "?" if close else ""

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from cronsim import CronSim, CronSimError
 
-from convergence.errors import InvalidInput, did_you_mean
+from convergence.errors import InvalidInput, near_names
 
 _NAMED = {
     "@hourly": "0 * * * *",
@@ -80,13 +80,13 @@ def _is_each_right(fields: list[str]) -> bool:
 
 @lru_cache(maxsize=256)
 def zone(name: str) -> tzinfo:
-    """Return the time zone. Raises `InvalidInput` with the nearest names."""
+    """Return the time zone. Raises `InvalidInput` with the nearest names, else an example."""
     if name == "UTC":
         return UTC
     if name in _zones():
         return ZoneInfo(name)
-    known = did_you_mean(name[:100], _zones()) if name else ""
-    raise InvalidInput(f"no time zone is called {name[:100]!r}.{known}")
+    near = near_names(name[:100], _zones()) or " Use the name of a place as IANA writes it, such as 'Europe/Berlin'."
+    raise InvalidInput(f"no time zone is called {name[:100]!r}.{near}")
 
 
 @lru_cache(maxsize=1)

@@ -60,7 +60,13 @@ def placed(schedule: Schedule, slot: datetime | None) -> Schedule:
 
 
 def decide(
-    instants: Instants, schedule: Schedule, active_runs: Sequence[str], now: datetime, *, refusal: str = ""
+    instants: Instants,
+    schedule: Schedule,
+    active_runs: Sequence[str],
+    now: datetime,
+    *,
+    active_since: datetime | None = None,
+    refusal: str = "",
 ) -> Decision | None:
     """Decide the slots that are due; None when none is.
 
@@ -69,6 +75,7 @@ def decide(
         schedule: As stored.
         active_runs: Those of `schedule.active_runs` that have not ended, oldest first.
         now: The present.
+        active_since: When the last of `active_runs` was created.
         refusal: The reason why the org may not run; then every due slot is skipped.
     """
     slot, timing = schedule.slot, schedule.timing
@@ -78,15 +85,20 @@ def decide(
     horizon = now - timedelta(seconds=jitter_of(schedule.org, schedule.pipeline, timing.jitter_s))
     if refusal:
         return _skip_all(instants, schedule, slot, horizon, refusal)
-    late = now - slot > timedelta(seconds=timing.starting_deadline_s)
     if timing.missed is Missed.LAST:
-        last = _last(instants, timing, slot, horizon)
-        skips = _skips(instants, timing, slot, last, "a later firing was due too (missed: last)")
-        return _fire(instants, schedule, last, skips, late=False, now=now)
+        return _decide_last(instants, schedule, slot, horizon)
+    deadline = timedelta(seconds=timing.starting_deadline_s)
+    late = now - slot > deadline
     if timing.missed is Missed.NONE and late:
-        limit = min(horizon, now - timedelta(seconds=timing.starting_deadline_s, microseconds=1))
+        limit = min(horizon, now - deadline - timedelta(microseconds=1))
         return _skip_all(instants, schedule, slot, limit, "it was late (missed: none)")
-    return _fire(instants, schedule, slot, (), late=late and timing.missed is Missed.ALL, now=now)
+    closed = _blackout(timing.blackouts, slot)
+    if closed is not None:
+        return _decided(instants, schedule, slot, [_one(slot, _closed([closed]))])
+    missed = late or (active_since is not None and slot <= active_since)
+    if timing.missed is Missed.ALL and missed and active_runs:  # a catch-up neither skips nor cancels itself
+        return Decision(schedule=changed(schedule, due_at=now + timedelta(seconds=_LOOK_AGAIN_S)))
+    return _fire(instants, schedule, slot)
 
 
 def skip_come(instants: Instants, schedule: Schedule, now: datetime, reason: str) -> Decision | None:
@@ -96,39 +108,59 @@ def skip_come(instants: Instants, schedule: Schedule, now: datetime, reason: str
     return _skip_all(instants, schedule, schedule.slot, now, reason)
 
 
+def _decide_last(instants: Instants, schedule: Schedule, slot: datetime, horizon: datetime) -> Decision:
+    """Run the last slot outside blackouts; those before it are one skip, and those in a blackout after it another."""
+    timing = schedule.timing
+    last = _last(instants, timing, slot, horizon)
+    chosen: datetime | None = last
+    closed: list[Blackout] = []
+    while chosen is not None and (blackout := _blackout(timing.blackouts, chosen)) is not None:
+        closed.insert(0, blackout)
+        before = slot if slot < blackout.start else None  # the slot counts also where no calendar has it any more
+        earlier = next(instants.before(timing, blackout.start), None)
+        chosen = before if before is None or earlier is None else max(before, earlier)
+    if chosen is None:
+        return _decided(instants, schedule, last, [_range(instants, timing, slot, last, _closed(closed))])
+    skips = _skips(instants, timing, slot, chosen, "a later firing was due too (missed: last)")
+    if not closed:
+        return _fire(instants, schedule, chosen, skips)
+    first = next(instants.after(timing, chosen), last)
+    return _fire(instants, schedule, chosen, skips, (_range(instants, timing, first, last, _closed(closed)),))
+
+
 def _fire(
-    instants: Instants, schedule: Schedule, slot: datetime, skips: tuple[LastSkip, ...], *, late: bool, now: datetime
+    instants: Instants,
+    schedule: Schedule,
+    slot: datetime,
+    before: tuple[LastSkip, ...] = (),
+    after: tuple[LastSkip, ...] = (),
 ) -> Decision:
+    """Fire `slot` as the overlap says, with the skips of those before and after it."""
     timing, active = schedule.timing, schedule.active_runs
-    blackout = _blackout(timing.blackouts, slot)
-    if blackout is not None:
-        reason = "it was in a blackout" + (f": {blackout.reason}" if blackout.reason else "")
-        return _decided(instants, schedule, slot, [*skips, _one(slot, reason)])
+    through = after[-1].last if after else slot
+    skips = (*before, *after)
     if not active:
-        return _decided(instants, schedule, slot, skips, fires=slot)
+        return _decided(instants, schedule, through, skips, fires=slot)
     if timing.overlap is Overlap.CANCEL_RUNNING:
-        return _decided(instants, schedule, slot, skips, fires=slot, cancels=active)
-    if timing.overlap is Overlap.QUEUE:
-        if len(active) > timing.queue_max:
-            return _decided(instants, schedule, slot, [*skips, _one(slot, "the schedule's queue was full")])
-        return _decided(instants, schedule, slot, skips, fires=slot, held_after=active[-1])
-    if late:  # a catch-up must not skip itself: its next firing stays undecided while the one before runs
-        waiting = changed(schedule, due_at=now + timedelta(seconds=_LOOK_AGAIN_S))
-        return Decision(schedule=waiting)
-    return _decided(instants, schedule, slot, [*skips, _one(slot, f"run {active[-1]} was still active")])
+        return _decided(instants, schedule, through, skips, fires=slot, cancels=active)
+    if timing.overlap is Overlap.QUEUE and len(active) <= timing.queue_max:
+        return _decided(instants, schedule, through, skips, fires=slot, held_after=active[-1])
+    full = timing.overlap is Overlap.QUEUE
+    reason = "the schedule's queue was full" if full else f"run {active[-1]} was still active"
+    return _decided(instants, schedule, through, [*before, _one(slot, reason), *after])
 
 
 def _decided(
     instants: Instants,
     schedule: Schedule,
-    slot: datetime,
+    through: datetime,
     skips: Sequence[LastSkip],
     *,
     fires: datetime | None = None,
     held_after: str = "",
     cancels: Sequence[str] = (),
 ) -> Decision:
-    after = moved(instants, schedule, slot)
+    after = moved(instants, schedule, through)
     if skips:
         after = changed(after, last_skip=skips[-1])
     if fires is not None:
@@ -173,3 +205,8 @@ def _one(slot: datetime, reason: str) -> LastSkip:
 
 def _blackout(blackouts: Sequence[Blackout], slot: datetime) -> Blackout | None:
     return next((each for each in blackouts if each.start <= slot < each.end), None)
+
+
+def _closed(blackouts: Sequence[Blackout]) -> str:
+    reasons = "; ".join(dict.fromkeys(each.reason for each in blackouts if each.reason))
+    return "it was in a blackout" + (f": {reasons}" if reasons else "")

@@ -20,7 +20,7 @@ from convergence.engine.store import dead_letter_write
 from convergence.errors import ConfigErrors, ConvergenceError, InvalidInput, NotFound
 from convergence.ports.documents import Create, Write
 
-DEPTH_MAX: Final = 20  # runs in a chain: files may change into a loop after they were validated
+DEPTH_MAX: Final = 20  # runs in a chain, whatever its files change to between them
 _OUTCOMES: Final = {RunStatus.COMPLETED: "on_success", RunStatus.FAILED: "on_failure"}
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import orjson
 
+from convergence.config.checks.chains import check_chains
 from convergence.config.files.notifications import with_notifications
 from convergence.config.files.providers import load_providers
 from convergence.config.loader import LoadedPipeline
@@ -23,6 +24,7 @@ from convergence.domain.status import RunStatus
 from convergence.engine.requirements import check_credentials, check_steps
 from convergence.engine.secret_parameters import SEALED, seal, split_secrets
 from convergence.engine.services import Services, dataset_of
+from convergence.errors import ConfigErrors
 from convergence.tenants.api_urls import check_api_urls
 from convergence.tenants.credential_selection import choose_credential
 from convergence.tenants.orgs import Org, check_runnable
@@ -133,10 +135,13 @@ async def runnable(
     A pipeline of no provider's own (`provider: genai`) whose steps open one credential has this one.
 
     Raises:
-        ConfigErrors: a step cannot run, or opens a credential that does not exist.
+        ConfigErrors: a step cannot run, or opens a credential that does not exist; or what `validate` finds in `then`.
         IntegrationInactive: a credential that a step opens is invalid.
     """
     plan = resolve(loaded, asked)
+    unfollowable = check_chains(loaded, services.catalog.get)
+    if unfollowable:
+        raise ConfigErrors(unfollowable)
     openings = check_steps(services, loaded, plan, asked.parameters)
     found = await check_credentials(
         services.credentials, plan, openings, org=asked.org_slug, expected=asked.credential_id, sealed=sealed

@@ -58,8 +58,16 @@ def test_a_wrong_cron_says_which_field(cron: str, message: str) -> None:
     "name", ["Mars/Olympus", "", "../etc/passwd", "/etc/localtime", "Europe", "localtime", "posixrules", "Factory"]
 )
 def test_an_unknown_zone_is_refused(name: str) -> None:
-    with pytest.raises(InvalidInput, match="no time zone"):
+    with pytest.raises(InvalidInput, match="no time zone") as caught:
         zone(name)
+    assert "Africa/" not in str(caught.value), "600 names from the top of the alphabet are no hint"
+
+
+def test_a_zone_that_nothing_resembles_gets_an_example() -> None:
+    with pytest.raises(InvalidInput, match=r"'Mars/Olympus'\. Use the name of a place .* such as 'Europe/Berlin'\.$"):
+        zone("Mars/Olympus")
+    with pytest.raises(InvalidInput, match="Did you mean 'Europe/Berlin'"):
+        zone("Europe/Berln")
 
 
 @pytest.mark.parametrize("cron", ["*/1," * 200_000 + "1 * * * *", "0-59," * 40 + "1 * * * *", "* " * 500])

@@ -88,12 +88,12 @@ def test_all_runs_every_slot_one_after_the_other() -> None:
     assert fired == [at(10), at(11), at(12), at(13)]
 
 
-def test_a_catch_up_does_not_skip_itself_while_its_run_is_active() -> None:
+@pytest.mark.parametrize("overlap", list(Overlap))
+def test_a_catch_up_neither_skips_nor_cancels_itself_while_its_run_is_active(overlap: Overlap) -> None:
     now = at(13, 12)
-    first = decided(schedule(at(10), missed=Missed.ALL), now)
+    first = decided(schedule(at(10), missed=Missed.ALL, overlap=overlap), now)
     waiting = decided(first.schedule, now, ("run_a",))
-    assert waiting.fires is None
-    assert not waiting.skips
+    assert (waiting.fires, waiting.skips, waiting.cancels) == (None, (), ())
     assert waiting.schedule.slot == at(11), "it stays undecided"
     assert waiting.schedule.due_at == now + timedelta(seconds=60)
 
@@ -132,6 +132,51 @@ def test_a_blackout_skips_with_its_reason() -> None:
     assert found.fires is None
     assert found.skips[0].reason == "it was in a blackout: month-end close"
     assert found.schedule.slot == at(11)
+
+
+@pytest.mark.parametrize("overlap", list(Overlap))
+def test_the_last_firing_of_a_catch_up_waits_although_it_is_not_late(overlap: Overlap) -> None:
+    given, now = schedule(at(13), missed=Missed.ALL, overlap=overlap), at(13, 12)
+    waiting = decided(given, now, ("run_a",), active_since=now)  # the run of the 12th, which came late
+    assert (waiting.fires, waiting.skips, waiting.cancels) == (None, (), ())
+    assert waiting.schedule.slot == at(13)
+    usual = decided(given, at(13), ("run_a",), active_since=at(13) - timedelta(microseconds=1))
+    assert bool(usual.skips) == (overlap is Overlap.SKIP), "a run that was there before it: as the overlap says"
+    assert usual.schedule.slot == at(14)
+
+
+def test_last_runs_the_last_slot_outside_blackouts() -> None:
+    closing = Blackout(start=at(13, 0), end=at(16, 0), reason="month-end close")
+    found = decided(schedule(at(10), blackouts=(closing,)), at(14, 3))
+    assert found.fires == at(12)
+    assert [(skip.first, skip.last, skip.count, skip.reason) for skip in found.skips] == [
+        (at(10), at(11), 2, "a later firing was due too (missed: last)"),
+        (at(13), at(14), 2, "it was in a blackout: month-end close"),
+    ]
+    assert (found.schedule.slot, found.schedule.decided_through) == (at(15), at(14))
+    busy = decided(schedule(at(12), blackouts=(closing,)), at(13, 3), ("run_a",))
+    assert [(skip.first, skip.reason) for skip in busy.skips] == [
+        (at(12), "run run_a was still active"),
+        (at(13), "it was in a blackout: month-end close"),
+    ]
+    assert busy.schedule.slot == at(14)
+
+
+def test_last_steps_over_several_blackouts_and_skips_all_when_nothing_is_outside() -> None:
+    closed = (
+        Blackout(start=at(13, 0), end=at(16, 0), reason="close"),
+        Blackout(start=at(11, 0), end=at(13, 1), reason="move"),
+    )
+    found = decided(schedule(at(10), blackouts=closed), at(14, 3))
+    assert found.fires == at(10)
+    assert [(skip.first, skip.last, skip.count, skip.reason) for skip in found.skips] == [
+        (at(11), at(14), 4, "it was in a blackout: move; close")
+    ]
+    none = decided(schedule(at(11), blackouts=closed), at(14, 3))
+    assert none.fires is None
+    assert [(skip.first, skip.last, skip.count) for skip in none.skips] == [(at(11), at(14), 4)]
+    odd = decided(schedule(at(10, 1, 30), blackouts=(Blackout(start=at(10), end=at(11)),)), at(10, 3))
+    assert odd.fires == at(10, 1, 30), "an instant that no calendar has any more counts too"
 
 
 def test_an_org_that_may_not_run_skips_everything_that_is_due() -> None:

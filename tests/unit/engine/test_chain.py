@@ -19,7 +19,7 @@ from convergence.engine.queue.admission import admission_pass
 from convergence.engine.replay import replay
 from convergence.engine.store import read_run
 from convergence.engine.views.runs import status
-from convergence.errors import InvalidInput, NotFound, StepFailed, Transient
+from convergence.errors import ConfigErrors, InvalidInput, NotFound, StepFailed, Transient
 from convergence.ports.documents import Patch
 from tests.unit.engine.conftest import Engine
 from tests.unit.engine.works import failing, one
@@ -41,6 +41,17 @@ def chained(engine: Engine) -> Engine:
 async def runs(engine: Engine) -> list[Run]:
     page = await engine.documents.query("runs", limit=50)
     return [Run.from_data(each.data) for each in page.documents]
+
+
+def goes_away(engine: Engine, name: str) -> None:
+    """Let a pipeline be there when the first run starts, and no more when that ends."""
+    engine.pipeline(one(), name)
+
+    async def load(config: Any, context: Any) -> dict[str, Any]:
+        del engine.works["load_a"], engine.pipelines.loaded[name]
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = load
 
 
 async def after(engine: Engine, run: Run) -> list[Run]:
@@ -131,6 +142,7 @@ def test_a_lost_answer_and_a_second_end_make_no_second_run(chained: Engine) -> N
 
 def test_a_target_that_is_gone_is_a_dead_letter_and_the_others_run(chained: Engine) -> None:
     chained.pipeline("then: {on_success: [{pipeline: p/d/gone}, {pipeline: p/d/sorry}]}\n" + one())
+    goes_away(chained, "p/d/gone")
 
     async def scenario() -> None:
         run = await chained.run()
@@ -144,6 +156,7 @@ def test_a_target_that_is_gone_is_a_dead_letter_and_the_others_run(chained: Engi
 
 def test_a_run_that_could_not_follow_is_started_by_its_dead_letter_once(chained: Engine) -> None:
     chained.pipeline("then: {on_success: [{pipeline: p/d/sorry}, {pipeline: p/d/gone}]}\n" + one())
+    goes_away(chained, "p/d/gone")
 
     async def scenario() -> None:
         run = await chained.run()
@@ -167,18 +180,50 @@ def test_a_run_that_could_not_follow_is_started_by_its_dead_letter_once(chained:
     chained.run_scenario(scenario)
 
 
-def test_a_loop_that_came_with_an_edit_ends(engine: Engine) -> None:
-    engine.pipeline("then: {on_success: [{pipeline: p/d/n}]}\n" + one())
-
+def test_a_chain_ends_when_too_many_runs_are_before_one(chained: Engine) -> None:
     async def scenario() -> None:
-        engine.bus.detach()
-        run = await engine.start()
-        await engine.documents.commit([Patch(run.path, {("chain_depth",): DEPTH_MAX})])
-        stored = await read_run(engine.services, run.run_id)
+        chained.bus.detach()
+        run = await chained.start()
+        await chained.documents.commit([Patch(run.path, {("chain_depth",): DEPTH_MAX})])
+        stored = await read_run(chained.services, run.run_id)
         assert stored is not None
-        await finish_run(engine.services, stored)
-        assert len(await runs(engine)) == 1
-        letter = await engine.data(f"dead_letters/{run.run_id}._then.on_success.0.0")
+        await finish_run(chained.services, stored)
+        assert len(await runs(chained)) == 1
+        letter = await chained.data(f"dead_letters/{run.run_id}._then.on_success.0.0")
         assert "makes a loop" in letter["error"]["message"]
 
-    engine.run_scenario(scenario)
+    chained.run_scenario(scenario)
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"),
+    [
+        ("{pipeline: p/d/n}", "it would never end: p/d/n → p/d/n"),
+        ("{pipeline: p/d/gone}", "p/d/gone"),
+        ("{pipeline: p/d/next, parameters: {regoin: us}}", "regoin"),
+    ],
+)
+def test_a_run_is_refused_for_what_validate_refuses_in_then(chained: Engine, target: str, reason: str) -> None:
+    chained.pipeline(f"then: {{on_failure: [{target}]}}\n" + one())
+
+    async def scenario() -> None:
+        with pytest.raises(ConfigErrors, match=reason):
+            await chained.start()
+        assert await runs(chained) == []
+
+    chained.run_scenario(scenario)
+
+
+def test_a_loop_that_comes_with_an_edit_ends_at_the_next_run(chained: Engine) -> None:
+    async def load(config: Any, context: Any) -> dict[str, Any]:
+        chained.pipeline(DAYS + "then: {on_success: [p/d/n]}\n" + one(), "p/d/next")
+        return {"status": "SUCCESS"}
+
+    chained.works["load_a"] = load
+
+    async def scenario() -> None:
+        (following,) = await after(chained, await chained.run())
+        assert following.status == "failed"
+        assert len(await runs(chained)) == 2
+
+    chained.run_scenario(scenario)

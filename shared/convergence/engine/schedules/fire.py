@@ -203,7 +203,8 @@ async def _firing(
     schedule, version = stored
     refusal = "the org does not exist" if org is None else not_runnable(org)
     alive = [run_id for run_id in schedule.active_runs if run_id in active]
-    decision = decide(CronInstants(), schedule, alive, now, refusal=refusal)
+    since = active[alive[-1]].created_at if alive else None
+    decision = decide(CronInstants(), schedule, alive, now, active_since=since, refusal=refusal)
     if decision is None:
         return None
     token = services.ids.new("t")

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from convergence.domain.records import changed
-from convergence.domain.schedule import Missed, Overlap, ScheduleState, Timing, scheduled_run_id
+from convergence.domain.schedule import Blackout, Missed, Overlap, ScheduleState, Timing, scheduled_run_id
 from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
 from convergence.engine.schedules import edit
@@ -217,6 +217,51 @@ def test_overlap_cancel_running_ends_the_earlier_run_in_the_same_commit(engine: 
     engine.run_scenario(scenario)
 
 
+@pytest.mark.parametrize("overlap", list(Overlap))
+def test_all_runs_every_missed_firing_to_its_end(engine: Engine, overlap: Overlap) -> None:
+    engine.pipeline(one())
+
+    async def load(config: Any, context: Any) -> dict[str, Any]:
+        await engine.clock.sleep(300)
+        return {"status": "SUCCESS"}
+
+    engine.works["load_a"] = load
+
+    async def scenario() -> None:
+        await add(engine, cron="0 2 * * *", missed=Missed.ALL, overlap=overlap)
+        await engine.clock.sleep(5 * 86_400)  # an outage
+        await engine.worker.start()
+        for _ in range(100):
+            await fire_due(engine.services)
+            await admit_due(engine.services)
+            await engine.clock.sleep(30)
+        runs = (await engine.documents.query("runs", limit=10)).documents
+        assert [each.data["status"] for each in runs] == ["completed"] * 5
+
+    engine.run_scenario(scenario)
+
+
+def test_a_blackout_at_the_end_of_an_outage_leaves_the_firing_before_it(engine: Engine) -> None:
+    engine.pipeline(one())
+
+    async def scenario() -> None:
+        start = engine.clock.now().replace(hour=0, minute=0) + timedelta(days=3)
+        closed = Blackout(start=start, end=start + timedelta(days=3), reason="close")
+        schedule = await add(engine, cron="0 2 * * *", missed=Missed.LAST, blackouts=(closed,))
+        await engine.clock.sleep((start + timedelta(hours=3) - engine.clock.now()).total_seconds())
+        done = await fire_due(engine.services)
+        after = await stored(engine, schedule)
+        assert (done.fired, after.last_fired_at) == (1, start - timedelta(hours=22))
+        assert after.last_skip is not None
+        assert (after.last_skip.last, after.last_skip.reason) == (
+            start + timedelta(hours=2),
+            "it was in a blackout: close",
+        )
+        assert (await run_of(engine, after.last_run)).fire_time == after.last_fired_at
+
+    engine.run_scenario(scenario)
+
+
 def test_a_pause_records_what_was_due_and_resuming_does_not_fire_it(engine: Engine) -> None:
     engine.pipeline(one())
 
@@ -342,7 +387,7 @@ def test_a_schedule_whose_times_cannot_be_computed_holds_up_no_other(engine: Eng
         broken, other = await add(engine, name="broken"), await add(engine, name="other")
         document = await engine.services.documents.get(broken.path)
         assert document is not None
-        hostile = changed(broken, timing=changed(broken.timing, starting_deadline_s=10**15))
+        hostile = changed(broken, timing=changed(broken.timing, missed=Missed.NONE, starting_deadline_s=10**15))
         await engine.services.documents.commit([Replace(broken.path, document.version, hostile.to_data())])
         await engine.clock.sleep(3601)
         assert (await fire_due(engine.services)).fired == 1
