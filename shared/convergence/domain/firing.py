@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import takewhile
 from typing import Final, Protocol
 
 from convergence.domain.records import changed
@@ -24,6 +25,20 @@ class Instants(Protocol):
     def before(self, timing: Timing, at: datetime) -> Iterator[datetime]:
         """Yield those strictly earlier than `at`, descending."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Undecided:
+    """The instants of a calendar after those that are decided. Of these only a slot that an edit has kept is left."""
+
+    instants: Instants
+    through: datetime
+
+    def after(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+        return self.instants.after(timing, max(at, self.through))
+
+    def before(self, timing: Timing, at: datetime) -> Iterator[datetime]:
+        return takewhile(lambda each: each > self.through, self.instants.before(timing, at))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +96,7 @@ def decide(
     slot, timing = schedule.slot, schedule.timing
     if slot is None or schedule.due_at is None or schedule.due_at > now:
         return None
+    instants = _undecided(instants, schedule)
     schedule = changed(schedule, active_runs=tuple(active_runs))
     horizon = now - timedelta(seconds=jitter_of(schedule.org, schedule.pipeline, timing.jitter_s))
     if refusal:
@@ -105,7 +121,11 @@ def skip_come(instants: Instants, schedule: Schedule, now: datetime, reason: str
     """Skip every undecided slot that has come, also one that only waits for its jitter; None when there is none."""
     if schedule.slot is None or schedule.slot > now:
         return None
-    return _skip_all(instants, schedule, schedule.slot, now, reason)
+    return _skip_all(_undecided(instants, schedule), schedule, schedule.slot, now, reason)
+
+
+def _undecided(instants: Instants, schedule: Schedule) -> Instants:
+    return instants if schedule.decided_through is None else _Undecided(instants, schedule.decided_through)
 
 
 def _decide_last(instants: Instants, schedule: Schedule, slot: datetime, horizon: datetime) -> Decision:

@@ -116,7 +116,8 @@ class Schedule:
     """What `schedules/{schedule_id}` holds.
 
     `slot` is the next undecided instant and `due_at` the same with jitter; both are None when nothing is going to
-    happen. `decided_through` never moves back: it is what keeps a restored or edited schedule from firing twice.
+    happen. `decided_through` never moves back: it is what keeps a restored or edited schedule from firing twice. It is
+    later than `slot` only where an edit of the times kept a slot that had come: then all but this one is decided.
     """
 
     schedule_id: str

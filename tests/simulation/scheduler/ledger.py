@@ -43,6 +43,7 @@ class Ledger:
         self.resting: dict[str, datetime] = {}  # until when a schedule fires nothing, as its user was told
         self.runs: dict[str, Data] = {}  # those that have not ended
         self._decided: dict[tuple[str, datetime], str] = {}
+        self._edits: dict[str, tuple[datetime, datetime]] = {}  # by schedule: a slot that an edit kept, and the edit
         self._slices: set[str] = set()
         self._followed: set[str] = set()  # runs that another one came after
         self._waiting_since: dict[str, float] = {}  # by org, with one run or another
@@ -135,8 +136,14 @@ class Ledger:
         last = from_text(run["fire_time"])
         found = _FIRST.search(run["transitions"][-1][2]) if run["status"] == "skipped" else None
         first = last if found is None else from_text(found[1])
+        closed = [(each["start"], each["end"]) for each in schedule["timing"]["blackouts"]]
+        if run["status"] != "skipped" and any(start <= run["fire_time"] < end for start, end in closed):
+            return f"{run['run_id']} is for {last}, in a blackout"
+        kept, edited = self._edits.get(schedule["schedule_id"], (last, last))
+        if kept < last <= edited:
+            return f"{run['run_id']} is for {last}, by times that count since {edited}"
         within = instants(schedule["timing"]["cron"], first, last)
-        for at in {first, *within, last}:
+        for at in {first, *(each for each in within if not kept < each <= edited), last}:
             key = schedule["schedule_id"], at
             if key in self._decided:
                 return f"{key} was {self._decided[key]}, and is {run['status']} in {run['run_id']} too"
@@ -150,12 +157,16 @@ class Ledger:
         if "slot" not in old:
             return None
         first, until = from_text(old["slot"]), from_text(new["updated_at"])
+        kept, edited = self._edits.get(new["schedule_id"], (until, until))
         end = old["timing"]["end"]
-        until = until if end is None else min(until, from_text(end))
-        for at in instants(old["timing"]["cron"], first, until):
+        come = instants(old["timing"]["cron"], first, until if end is None else min(until, from_text(end)))
+        come = [at for at in come if not kept < at <= edited]
+        for at in come:
             left = "slot" not in new or at < from_text(new["slot"])
             if left and (new["schedule_id"], at) not in self._decided:
                 return f"{new['schedule_id']}: the firing of {at} has neither a run nor a skip"
+        if new["timing"] != old["timing"] and new.get("slot") == old["slot"] and not [at for at in come if at > first]:
+            self._edits[new["schedule_id"]] = first, until
         return None
 
     def _going(self) -> list[Data]:

@@ -20,7 +20,7 @@ from convergence.engine import cancel, finish_run, pause
 from convergence.engine.backfills import feed
 from convergence.engine.queue import admission, handler
 from convergence.engine.queue.admission import _admit_one, _Pass
-from convergence.engine.schedules import edit, fire
+from convergence.engine.schedules import edit, fire, states
 from convergence.engine.schedules.store import StoredSchedule
 from convergence.engine.services import Services
 from convergence.engine.store import release_writes
@@ -150,11 +150,16 @@ def no_single_commit_of_a_chain(patch: pytest.MonkeyPatch) -> None:
 
 
 def no_place_for_instants_that_wait_for_their_jitter(patch: pytest.MonkeyPatch) -> None:
-    def forgetful(schedule: Any, now: datetime, *, catch_up: bool = False) -> Any:
-        return from_(changed(schedule, slot=None), now, catch_up=catch_up)
+    def forgetful(schedule: Any, now: datetime) -> Any:
+        return from_now(changed(schedule, slot=None), now)
 
-    from_: Any = vars(edit)["_from"]
-    patch.setattr(edit, "_from", forgetful)
+    from_now: Any = vars(states)["from_now"]
+    patch.setattr(states, "from_now", forgetful)
+
+
+def no_word_of_an_edit_in_what_is_decided(patch: pytest.MonkeyPatch) -> None:
+    """The new times count from the slot that an edit keeps, not from the edit."""
+    patch.setattr(edit, "retimed", lambda before, after, now: states.from_now(after, now))
 
 
 def no_patience_with_the_store(patch: pytest.MonkeyPatch) -> None:

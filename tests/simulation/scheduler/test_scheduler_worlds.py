@@ -78,6 +78,7 @@ def test_with_all_safeguards_the_worlds_of_an_area_hold(area: str, tmp_path: Pat
         (removals.no_version_of_a_schedule, "slow"),
         (removals.no_memory_of_firings, "skewed"),
         (removals.no_place_for_instants_that_wait_for_their_jitter, "firing"),
+        (removals.no_word_of_an_edit_in_what_is_decided, "firing"),
         (removals.no_patience_with_the_store, "away"),
         (removals.no_fence_of_enqueues, "enqueued"),
         (removals.no_next_check_of_a_blocked_org, "blocked"),

@@ -7,11 +7,12 @@ from contextlib import suppress
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 from convergence.domain.backfill import Backfill
 from convergence.domain.records import changed
-from convergence.domain.schedule import Missed, Overlap, Schedule, Timing
+from convergence.domain.schedule import Blackout, Missed, Overlap, Schedule, Timing
 from convergence.engine.backfills import feed
 from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.dispatch import dispatch
@@ -61,6 +62,7 @@ class ScheduleUser(User):
     def __init__(self, world: SchedulerWorld, number: int, org: str) -> None:
         super().__init__(world, number, org)
         self._id = ""
+        self._more = Random(f"{world.seed} {number} blackouts")  # of its own: what others draw stays as it was
 
     def _timing(self) -> Timing:
         rng = self.world.rng
@@ -71,7 +73,14 @@ class ScheduleUser(User):
             jitter_s=rng.choice([0, 0, 600]),
             starting_deadline_s=rng.choice([120, 86_400]),
             end=self.world.until,
+            blackouts=self._blackouts(),
         )
+
+    def _blackouts(self) -> tuple[Blackout, ...]:
+        if self._more.random() < 0.6:
+            return ()
+        start = self.world.clock.now() + timedelta(seconds=self._more.uniform(-600, 1800))
+        return (Blackout(start=start, end=start + timedelta(seconds=self._more.uniform(60, 2400))),)
 
     async def live(self) -> None:
         world, rng = self.world, self.world.rng

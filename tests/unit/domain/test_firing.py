@@ -204,6 +204,18 @@ def test_decided_through_never_moves_back() -> None:
     assert decided(given, at(10, 3)).schedule.decided_through == at(20)
 
 
+def test_what_is_decided_beside_a_kept_slot_is_neither_run_nor_skipped() -> None:
+    kept = changed(schedule(at(10, 1), cron="*/15 * * * *"), decided_through=at(10, 1, 20))
+    found = decided(kept, at(10, 1, 50))
+    assert found.fires == at(10, 1, 45)
+    assert [(skip.first, skip.last, skip.count) for skip in found.skips] == [(at(10, 1), at(10, 1, 30), 2)]
+    assert decided(kept, at(10, 1, 25)).fires == at(10, 1)
+    assert decided(kept, at(10, 1, 25)).schedule.slot == at(10, 1, 30)
+    paused = skip_come(INSTANTS, kept, at(10, 1, 25), "the schedule was paused")
+    assert paused is not None
+    assert [(skip.first, skip.last, skip.count) for skip in paused.skips] == [(at(10, 1), at(10, 1), 1)]
+
+
 def test_jitter_spreads_orgs_evenly_and_stays_the_same() -> None:
     delays = [jitter_of(f"org{number}", "p/d/n", 3600) for number in range(3_000)]
     assert delays == [jitter_of(f"org{number}", "p/d/n", 3600) for number in range(3_000)]

@@ -11,6 +11,7 @@ from convergence.config.files.providers import provider_of
 from convergence.domain.records import changed
 from convergence.domain.schedule import Missed, Overlap, Schedule, Timing
 from convergence.engine.schedules import edit
+from convergence.engine.schedules.states import Edit, paused, resumed, unchanged
 from convergence.engine.services import Services
 from convergence.errors import InvalidInput
 
@@ -55,22 +56,25 @@ class ScheduleChange:
         kept = tuple(sorted({*overridden, "parameters"}))
         return changed(schedule, timing=timing, parameters=self.parameters, overridden=kept)
 
+    def switch(self, services: Services) -> Edit:
+        """Return the edit that pauses or resumes. Raises `InvalidInput` for a contradiction or a wrong time."""
+        now = services.clock.now()
+        if self.paused_until is not None and (self.enabled is False or self.catch_up):
+            other = "catch_up, which makes up for pauses" if self.catch_up else "is_enabled: false, which has no end"
+            raise InvalidInput(f"paused_until contradicts {other}: give one of them")
+        if self.paused_until is not None or self.enabled is False:
+            return paused(services, now, until=self.paused_until)
+        return resumed(now, catch_up=self.catch_up) if self.enabled else unchanged
+
 
 async def change_schedule(services: Services, org: str, schedule_id: str, change: ScheduleChange) -> Schedule:
-    """Store a change of times, parameters and whether it fires.
+    """Store a change of times, parameters and whether it fires in one commit; one that is refused changes nothing.
 
     Raises:
         NotFound: the schedule.
-        InvalidInput: a parameter, `paused_until`, or the system stopped the schedule.
+        InvalidInput: a parameter, `paused_until`, what contradicts it, or the system stopped the schedule.
     """
-    schedule = await edit.edit_schedule(services, org, schedule_id, change.apply)
-    if change.paused_until is not None:
-        return await edit.pause(services, org, schedule_id, until=change.paused_until)
-    if change.enabled is False:
-        return await edit.pause(services, org, schedule_id)
-    if change.enabled:
-        return await edit.resume(services, org, schedule_id, catch_up=change.catch_up)
-    return schedule
+    return await edit.edit_schedule(services, org, schedule_id, change.apply, change.switch(services))
 
 
 async def add_schedule(
@@ -81,7 +85,7 @@ async def add_schedule(
     Raises:
         NotFound: the pipeline.
         Conflict: there is one of this name for the pipeline and credential.
-        InvalidInput: no cron, a parameter, the credential, or the org has as many schedules as it may.
+        InvalidInput: no cron, a parameter, `paused_until`, the credential, or the org has as many schedules as it may.
     """
     if change.cron is None:
         raise InvalidInput("a new schedule needs a cron expression")
@@ -96,10 +100,7 @@ async def add_schedule(
         name=name,
         credential_id=credential_id,
     )
-    made = await edit.create(services, changed(schedule, parameters=change.parameters or {}))
-    if change.paused_until is not None or change.enabled is False:
-        return await edit.pause(services, org, made.schedule_id, until=change.paused_until)
-    return made
+    return await edit.create(services, changed(schedule, parameters=change.parameters or {}), change.switch(services))
 
 
 async def _check_credential(services: Services, org: str, provider: str, credential_id: str) -> None:

@@ -17,7 +17,8 @@ from convergence.domain.records import changed
 from convergence.domain.schedule import DEFAULT_NAME, Blackout, Missed, Overlap, Schedule, ScheduleState, Timing
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.requirements import check_steps
-from convergence.engine.schedules.edit import from_now, new_schedule, skip_due, stopped
+from convergence.engine.schedules.edit import new_schedule
+from convergence.engine.schedules.states import from_now, retimed, skip_due, stopped
 from convergence.engine.schedules.store import StoredSchedule, schedules_of
 from convergence.engine.services import Services
 from convergence.engine.store import commit
@@ -211,7 +212,7 @@ async def _sync_one(services: Services, wanted: Schedule, stored: StoredSchedule
         merged = _merged(decided, wanted)
     after = changed(merged, token=token, updated_at=now)
     if merged.timing != known.timing or merged.state is not known.state:
-        after = changed(from_now(after, now), revision=known.revision + 1)
+        after = changed(retimed(known, after, now), revision=known.revision + 1)
     await _commit(services, [Replace(after.path, stored.version, after.to_data()), *skips], token)
     done.updated += 1
 

@@ -190,6 +190,23 @@ def test_a_pause_until_a_time_ends_by_itself_and_is_not_endless(run_scenario: Ru
     run_scenario(scenario)
 
 
+def test_a_refused_put_changes_nothing(run_scenario: RunScenario) -> None:
+    async def scenario(api: Api) -> None:
+        made = await added(api)
+        put, show = f"/scheduler/schedule/{made['schedule_id']}", f"/scheduler/schedules/acme/{made['schedule_id']}"
+        later = to_text(api.installation.services.clock.now() + timedelta(days=3))
+        bodies: list[tuple[dict[str, Any], str]] = [
+            ({"cron_expression": "0 5 * * *", "paused_until": "2020-01-01T00:00:00Z"}, "a time in the future"),
+            ({"is_enabled": False, "paused_until": later}, "contradicts is_enabled: false"),
+        ]
+        for body, reason in bodies:
+            answer = await api.ask("PUT", put, org="acme", json=body)
+            assert (answer.status_code, reason in answer.json()["detail"]) == (422, True)
+            assert (await api.ask("GET", show, org="acme")).json() == made
+
+    run_scenario(scenario)
+
+
 def test_a_backfill_keeps_no_secret_has_a_limit_and_does_not_run_what_is_the_operators(
     run_scenario: RunScenario,
 ) -> None:
