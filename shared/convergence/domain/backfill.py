@@ -46,8 +46,9 @@ class SliceState(StrEnum):
     """One character for each slice in the document."""
 
     OPEN = "."
-    COMPLETE = "c"  # before the backfill; not run
-    RUNNING = "r"
+    COMPLETE = "c"  # by earlier runs; not run again
+    SKIPPED = "s"  # nothing has run for it, and the mode leaves that alone
+    RUNNING = "r"  # by a run of the backfill, or by one that was under way before
     DONE = "d"
     FAILED = "f"
     CANCELLED = "x"
@@ -62,7 +63,11 @@ class Slice(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class Backfill:
-    """What `backfills/{backfill_id}` holds. `window`: run id → index of its slice, of the runs that have not ended."""
+    """What `backfills/{backfill_id}` holds.
+
+    `window`: run id → index of its slice, of its runs that have not ended. `others`: run id → indexes of slices, of
+    runs that were under way when it was created; how they end decides what becomes of these slices.
+    """
 
     backfill_id: str
     org: str
@@ -80,6 +85,7 @@ class Backfill:
     concurrency: int = 1
     failures_max: int = 10
     window: Mapping[str, int] = field(default_factory=dict)
+    others: Mapping[str, Sequence[int]] = field(default_factory=dict)
     status: BackfillStatus = BackfillStatus.RUNNING
     reason: str = ""
     next_check_at: datetime | None = None
@@ -138,6 +144,7 @@ class Backfill:
             "concurrency": self.concurrency,
             "failures_max": self.failures_max,
             "window": self.window,
+            "others": self.others,
             "status": self.status,
             "reason": self.reason,
             "token": self.token,

@@ -94,13 +94,13 @@ RECORDS: list[Record] = [
     Backfill(
         backfill_id="bf", org="acme", pipeline="a/b", start="2026-01-01", end="2026-01-02", step=SliceStep.DAY,
         mode=Mode.FAILED, states="d.", created_at=AT, updated_at=AT, credential_id="cred", parameters={"a": 1},
-        newest_first=False, concurrency=2, failures_max=3, window={"r": 1}, status=BackfillStatus.PAUSED, reason="no",
-        next_check_at=AT, token="t",
+        newest_first=False, concurrency=2, failures_max=3, window={"r": 1}, others={"r2": [0]},
+        status=BackfillStatus.PAUSED, reason="no", next_check_at=AT, token="t",
     ),
 ]  # fmt: skip
 OPTIONAL = {
     Run: "totals", Step: "stages", Plan: "core", Org: "subscription", Usage: "day_count", ApiKey: "revoked_at",
-    Schedule: "revision", Backfill: "newest_first", OrgQueue: "admitted", CapShard: "token",
+    Schedule: "revision", Backfill: "others", OrgQueue: "admitted", CapShard: "token",
     Webhooks: "token", WebhookDelivery: "attempts", DeadLetterReplay: "created_by",
 }  # fmt: skip
 

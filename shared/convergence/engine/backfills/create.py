@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import date
@@ -20,19 +19,16 @@ from convergence.domain.backfill import (
     Step,
     slices_of,
 )
-from convergence.domain.run import Run
-from convergence.domain.status import RunStatus
+from convergence.engine.backfills.look_up import Asked, Found, look_up
 from convergence.engine.kept_parameters import check_kept
 from convergence.engine.prepare_run import RunRequest, prepare
 from convergence.engine.services import Services
 from convergence.engine.store import commit
 from convergence.errors import InvalidInput, QuotaExceeded
-from convergence.ports.documents import Create, Order, Where
+from convergence.ports.documents import Create, Where
 
-_PAGE: Final = 500
 RUNNING_MAX: Final = 20  # backfills of an org; callers at the same time may exceed it by a few
 _YEARS: Final = range(1970, 3000)
-_PAGES_MAX: Final = 40  # runs that are looked at for what is complete: 20,000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,16 +49,6 @@ class BackfillRequest:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """A slice and what the last runs of it were: `missing`, `failed`, `complete` or `active`."""
-
-    slice: Slice
-    state: str
-    rows: int | None  # of the last completed run that covered exactly this slice
-    bytes_processed: int | None  # that its statements read in BigQuery; None where no step said so
-
-
-@dataclass(frozen=True, slots=True)
 class BackfillPlan:
     """The backfill that would be stored, and what was found out about each slice."""
 
@@ -78,15 +64,21 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
             `prepare` raises for its first slice.
     """
     _check(request)
-    check_kept(services.catalog.get(request.pipeline), request.parameters, "a backfill")
+    loaded = services.catalog.get(request.pipeline)
+    check_kept(loaded, request.parameters, "a backfill")
     slices = list(slices_of(request.start, request.end, request.step))
     first = {**request.parameters, **dates_of(slices[0])}
     prepared = await prepare(
         services,
         RunRequest(org=request.org, pipeline=request.pipeline, parameters=first, credential_id=request.credential_id),
     )
-    found = await _look_up(services, prepared.run, slices)
-    states = "".join((SliceState.OPEN if _wanted(each, request.mode) else SliceState.COMPLETE).value for each in found)
+    asked = Asked(loaded, request.parameters, request.credential_id, prepared.run)
+    found = await look_up(services, asked, slices)
+    states = [_state(each, request.mode) for each in found]
+    others: dict[str, list[int]] = {}
+    for index, each in enumerate(found):
+        for run_id in each.runs if states[index] is SliceState.RUNNING else ():
+            others.setdefault(run_id, []).append(index)
     now = services.clock.now()
     backfill = Backfill(
         backfill_id=services.ids.new("bf"),
@@ -96,7 +88,7 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
         end=request.end.isoformat(),
         step=request.step,
         mode=request.mode,
-        states=states,
+        states="".join(states),
         created_at=now,
         updated_at=now,
         credential_id=request.credential_id,
@@ -104,6 +96,7 @@ async def plan_backfill(services: Services, request: BackfillRequest) -> Backfil
         newest_first=request.newest_first,
         concurrency=request.concurrency,
         failures_max=request.failures_max,
+        others=others,
         next_check_at=now,
         token=services.ids.new("t"),
     )
@@ -155,62 +148,10 @@ def _check(request: BackfillRequest) -> None:
         raise InvalidInput(f"the slices set {', '.join(dated)}; leave it out of the parameters")
 
 
-def _wanted(found: Found, mode: Mode) -> bool:
-    if mode is Mode.ALL:
-        return True
-    return found.state == "failed" or (mode is Mode.MISSING and found.state == "missing")
+def _state(found: Found, mode: Mode) -> SliceState:
+    if mode is Mode.ALL or found.state == "failed" or (mode is Mode.MISSING and found.state == "missing"):
+        return SliceState.OPEN
+    return _LEFT[found.state]
 
 
-async def _look_up(services: Services, run: Run, slices: list[Slice]) -> list[Found]:
-    """Return what earlier runs of the pipeline made of each slice: the latest run that covers it decides."""
-    states: dict[int, str] = {}
-    totals: dict[int, Mapping[str, Any]] = {}
-    cursor: str | None = None
-    for _ in range(_PAGES_MAX):
-        page = await services.documents.query(
-            "runs",
-            where=[Where("org", "==", run.org)],
-            order=[Order("created_at", descending=True)],
-            limit=_PAGE,
-            cursor=cursor,
-        )
-        for document in page.documents:
-            data = document.data
-            if data["pipeline"] == run.pipeline and data.get("credential_id", "") == run.credential_id:
-                _note(data, slices, states, totals)
-        cursor = page.cursor
-        if cursor is None or len(states) == len(slices):
-            break
-    return [_found(each, states.get(index, "missing"), totals.get(index)) for index, each in enumerate(slices)]
-
-
-def _found(of: Slice, state: str, totals: Mapping[str, Any] | None) -> Found:
-    rows = None if totals is None else int(totals.get("rows_written", 0))
-    size = None if totals is None else totals.get("bytes_processed")
-    return Found(of, state, rows, None if size is None else int(size))
-
-
-def _note(
-    data: Mapping[str, Any], slices: list[Slice], states: dict[int, str], totals: dict[int, Mapping[str, Any]]
-) -> None:
-    given = data["parameters"]
-    start, end = given.get("start_date"), given.get("end_date")
-    state = _STATES.get(RunStatus(data["status"]))
-    if start is None or end is None or state is None:
-        return
-    first = bisect_left(slices, start, key=lambda each: each.start.isoformat())
-    last = bisect_right(slices, end, key=lambda each: each.end.isoformat())
-    for index in range(first, last):  # a run of other days costs nothing more
-        if index not in states:
-            states[index] = state
-            if state == "complete" and (start, end) == (slices[index].start.isoformat(), slices[index].end.isoformat()):
-                totals[index] = data.get("totals", {})
-
-
-_STATES: Final = {
-    RunStatus.COMPLETED: "complete",
-    RunStatus.FAILED: "failed",
-    RunStatus.CANCELLED: "failed",
-    RunStatus.RUNNING: "active",
-    RunStatus.QUEUED: "active",
-}
+_LEFT: Final = {"complete": SliceState.COMPLETE, "active": SliceState.RUNNING, "missing": SliceState.SKIPPED}

@@ -17,9 +17,10 @@ from convergence.domain.events import run_event
 from convergence.domain.records import changed
 from convergence.domain.run import Run
 from convergence.domain.schedule import Priority
-from convergence.domain.status import RunStatus
 from convergence.domain.times import to_text
+from convergence.domain.wording import counted
 from convergence.engine.backfills.create import check_running, dates_of
+from convergence.engine.backfills.ended import without_ended
 from convergence.engine.cancel import cancel
 from convergence.engine.messages import publish_events, publish_queue_changed
 from convergence.engine.queue.unprepared_run import Cause, unprepared_run
@@ -35,11 +36,6 @@ BACKFILLS: Final = "backfills"
 _LOOK_AGAIN_S: Final = 60
 _PAGE: Final = 100
 _ATTEMPTS: Final = 8
-_ENDED: Final = {
-    RunStatus.COMPLETED: SliceState.DONE,
-    RunStatus.FAILED: SliceState.FAILED,
-    RunStatus.CANCELLED: SliceState.CANCELLED,
-}
 
 
 class StoredBackfill(NamedTuple):
@@ -126,11 +122,13 @@ async def resume(services: Services, org: str, backfill_id: str) -> Backfill:
 
 
 async def cancel_backfill(services: Services, org: str, backfill_id: str) -> Backfill:
-    """End a backfill and cancel its runs."""
+    """End a backfill and cancel its runs, not those that were under way before."""
 
     def edit(each: Backfill) -> Backfill:
         _refuse_over(each)
-        return changed(each, status=BackfillStatus.CANCELLED, reason="cancelled on request")
+        left = {index: SliceState.OPEN for indexes in each.others.values() for index in indexes}
+        states = each.with_states(left)  # the runs of others go on
+        return changed(each, status=BackfillStatus.CANCELLED, reason="cancelled on request", states=states, others={})
 
     cancelled = await _change(services, org, backfill_id, edit)
     return await feed(services, backfill_id) or cancelled
@@ -140,20 +138,20 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
     backfill, now = stored.backfill, services.clock.now()
     if backfill.status is BackfillStatus.CANCELLED:
         await _cancel_window(services, backfill)
-    current = await _without_ended(services, backfill)
+    current = await without_ended(services, backfill)
     failed, token = current.counts()["failed"], services.ids.new("t")
     status, reason, indexes = current.status, current.reason, list[int]()
     if status is BackfillStatus.RUNNING and failed >= current.failures_max:
         status, reason = BackfillStatus.STOPPED, f"{failed} of its runs failed (failures_max {current.failures_max})"
     elif status is BackfillStatus.RUNNING:
         indexes = current.next_slices(current.concurrency - len(current.window))
-        if not indexes and not current.window:
-            status = BackfillStatus.DONE
+        if not indexes and not current.window and not current.others:
+            status, reason = BackfillStatus.DONE, _skipped(current)
     try:
         runs = [_run(services, current, index, token) for index in indexes]
     except (NotFound, ConfigErrors) as error:  # its pipeline is gone or wrong
         runs, indexes, status, reason = [], [], BackfillStatus.STOPPED, str(error)[:1000]
-    waits = bool(current.window or runs) or status is BackfillStatus.RUNNING
+    waits = bool(current.window or current.others or runs) or status is BackfillStatus.RUNNING
     paused = status is BackfillStatus.PAUSED
     after = changed(
         current,
@@ -180,25 +178,16 @@ async def _round(services: Services, stored: StoredBackfill, *, conflicted: bool
     return after
 
 
+def _skipped(backfill: Backfill) -> str:
+    """Return why slices were left alone that no run completed; empty where there are none."""
+    count = backfill.counts()["skipped"]
+    return f"no run for {counted(count, 'slice')} without an earlier one: mode {backfill.mode}" if count else ""
+
+
 async def _known(services: Services, runs: Sequence[Run]) -> set[str]:
     """Return the paths of the runs that are stored already: they count as under way, or the conflict would last."""
     documents = await services.documents.get_many([run.path for run in runs])
     return {document.path for document in documents if document is not None}
-
-
-async def _without_ended(services: Services, backfill: Backfill) -> Backfill:
-    """Return the backfill with the states of the runs that have ended; one that is gone counts as ended."""
-    if not backfill.window:
-        return backfill
-    names = list(backfill.window)
-    documents = await services.documents.get_many([f"runs/{name}" for name in names])
-    ended: dict[int, SliceState] = {}
-    window = dict(backfill.window)
-    for name, document in zip(names, documents, strict=True):
-        state = SliceState.DONE if document is None else _ENDED.get(RunStatus(document.data["status"]))
-        if state is not None:
-            ended[window.pop(name)] = state
-    return changed(backfill, states=backfill.with_states(ended), window=window)
 
 
 def _run(services: Services, backfill: Backfill, index: int, token: str) -> Run:

@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from typing_extensions import TypedDict  # pydantic reads them on Python 3.11 only from there
 
-from convergence.domain.backfill import Backfill
+from convergence.domain.backfill import Backfill, SliceState
 from convergence.domain.times import to_text
 from convergence.engine.backfills.create import BackfillPlan
 
 
 class SliceView(TypedDict):
-    """A slice of a plan. `action`: run, or keep what is there; `rows` and `bytes_processed`: of its last run."""
+    """A slice of a plan. `rows` and `bytes_processed`: of its last run.
+
+    `action`: run; keep, it is complete; wait, for a run under way, whose end decides; skip, nothing has run for it and
+    the mode leaves that alone.
+    """
 
     start: str
     end: str
@@ -32,7 +38,7 @@ class PlanOfBackfill(TypedDict):
 
 
 class BackfillView(TypedDict):
-    """A backfill and how far it is; `counts` by state of slice, `window` the runs that have not ended."""
+    """A backfill and how far it is; `counts` by state of slice, `window` the runs that it waits for."""
 
     backfill_id: str
     org: str
@@ -58,13 +64,12 @@ def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
     """Return what would be run and replaced; rows and bytes are estimates from the slices' last runs, if there are."""
     slices: list[SliceView] = []
     for found, state in zip(plan.found, plan.backfill.states, strict=True):
-        action = "run" if state == "." else "keep"
         slices.append(
             {
                 "start": found.slice.start.isoformat(),
                 "end": found.slice.end.isoformat(),
                 "state": found.state,
-                "action": action,
+                "action": _ACTIONS[SliceState(state)],
                 "rows": found.rows,
                 "bytes_processed": found.bytes_processed,
             }
@@ -78,6 +83,14 @@ def plan_of_backfill(plan: BackfillPlan) -> PlanOfBackfill:
         "rows": _scaled([each["rows"] for each in slices], len(runs)),
         "bytes_processed": _scaled([each["bytes_processed"] for each in slices], len(runs)),
     }
+
+
+_ACTIONS: Final = {
+    SliceState.OPEN: "run",
+    SliceState.COMPLETE: "keep",
+    SliceState.RUNNING: "wait",
+    SliceState.SKIPPED: "skip",
+}
 
 
 def _scaled(of_slices: list[int | None], runs: int) -> int | None:
@@ -105,7 +118,7 @@ def backfill_view(backfill: Backfill) -> BackfillView:
         "counts": counts,
         "slices": total,
         "progress": 100 * (total - counts["open"] - counts["running"]) // max(1, total),
-        "window": list(backfill.window),
+        "window": [*backfill.window, *backfill.others],
         "created_at": to_text(backfill.created_at),
         "updated_at": to_text(backfill.updated_at),
     }

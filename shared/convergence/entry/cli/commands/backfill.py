@@ -104,10 +104,11 @@ async def to_its_end(session: Session, writer: Writer, backfill: Backfill) -> in
             seen |= dict.fromkeys(now.window)
             counts = now.counts()
             progress.update(bar, completed=len(now.states) - counts["open"] - counts["running"])
-            if now.over or not now.window:
+            under_way = (*now.window, *now.others)
+            if now.over or not under_way:
                 break
             await admit_due(services)
-            await writer.worker.wait(org, next(iter(now.window)))
+            await writer.worker.wait(org, under_way[0])
     final = (await require_backfill(services, org, backfill.backfill_id)).backfill
     failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
     return show(session, backfill_view(final), failed)
