@@ -263,6 +263,6 @@ def did_you_mean(name: str, known: Iterable[str], *, most: int = 3) -> str:
 
 
 def near_names(name: str, known: Iterable[str], *, most: int = 3) -> str:
-    """Return ` Did you mean 'a' or 'b'?`, or nothing if none is close: where a list of the known ones is no help."""
+    """Return ` Did you mean 'a' or 'b'?`, or nothing if none is close; for names too many to list."""
     close = difflib.get_close_matches(name, sorted(set(known)), n=most, cutoff=0.6)
     return " Did you mean " + " or ".join(repr(match) for match in close) + "?" if close else ""
