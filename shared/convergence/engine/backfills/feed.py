@@ -36,6 +36,7 @@ BACKFILLS: Final = "backfills"
 _LOOK_AGAIN_S: Final = 60
 _PAGE: Final = 100
 _ATTEMPTS: Final = 8
+_RUNNING_MAX: Final = 1_000
 
 
 class StoredBackfill(NamedTuple):
@@ -66,6 +67,15 @@ async def backfills_of(services: Services, org: str, *, limit: int = 50) -> list
         BACKFILLS, where=[Where("org", "==", org)], order=[Order("created_at", descending=True)], limit=limit
     )
     return [Backfill.from_data(document.data) for document in page.documents]
+
+
+async def running_backfills(services: Services) -> list[Backfill]:
+    """Return the backfills of all orgs that are running, the first due first."""
+    page = await services.documents.query(
+        BACKFILLS, where=[Where("next_check_at", ">", "")], order=[Order("next_check_at")], limit=_RUNNING_MAX
+    )
+    found = [Backfill.from_data(document.data) for document in page.documents]
+    return [each for each in found if each.status is BackfillStatus.RUNNING]
 
 
 async def feed_due(services: Services) -> int:

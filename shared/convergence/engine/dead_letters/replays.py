@@ -20,6 +20,7 @@ from convergence.ports.documents import Create, Order, Replace, Where
 REPLAYS: Final = "dead_letter_replays"
 RUNNING_MAX: Final = 5  # of an org; callers at the same time may exceed it by a few
 _ATTEMPTS: Final = 8
+_LISTED_MAX: Final = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,6 +134,15 @@ async def replays_of(services: Services, org: str | None, *, limit: int = 50) ->
         REPLAYS, where=where, order=[Order("created_at", descending=True)], limit=limit
     )
     return [DeadLetterReplay.from_data(document.data) for document in page.documents]
+
+
+async def running_replays(services: Services) -> list[DeadLetterReplay]:
+    """Return those that are running, of each org and over all orgs, the first due first."""
+    page = await services.documents.query(
+        REPLAYS, where=[Where("next_check_at", ">", "")], order=[Order("next_check_at")], limit=_LISTED_MAX
+    )
+    found = [DeadLetterReplay.from_data(document.data) for document in page.documents]
+    return [each for each in found if each.status is ReplayStatus.RUNNING]
 
 
 async def pause(services: Services, org: str | None, replay_id: str) -> DeadLetterReplay:

@@ -8,7 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, Protocol
 
 from convergence.domain.run import Run
+from convergence.domain.status import RunStatus
 from convergence.engine.services import Services
+from convergence.engine.tick import admit_due
 from convergence.engine.views import runs as views
 from convergence.engine.views.models import Move, RunSummary, RunView
 from convergence.entry.cli.installation import Writer
@@ -18,6 +20,7 @@ from convergence.entry.cli.rows import Rows
 
 _SHOWN_APART: Final = frozenset({"date", "start_date", "end_date", "credential_id"})
 TICK_S: Final = 0.1
+_LOOKS: Final = 20  # at runs that are all queued
 REST: Final = 9  # a look may take a tenth of the time, so wide runs are looked at less often
 
 
@@ -88,22 +91,58 @@ def display(out: Output, rows: Rows) -> Display:
 
 
 async def follow(writer: Writer, runs: Sequence[Run], show: Display) -> list[Run]:
-    """Return the runs when nothing is left to do for them, shown on the way."""
+    """Return the runs, then those that they started (`then`), when nothing is left to do for them, shown on the way.
+
+    One that stays queued is returned as it is: a pause or a limit holds it, and no process needs to wait for that.
+    """
+    known = {name for run in runs for name in (run.run_id, *run.children)}
+    left, ended = [run.run_id for run in runs], list[Run]()
+    try:
+        while left and (ready := await _admitted(writer.services, left)):
+            done = await _followed(writer, ended, ready, show)
+            ended += done
+            new = [name for run in done for name in run.children if name not in known]
+            known |= {*new}
+            names = {run.run_id for run in done}
+            left = [name for name in left if name not in names] + new
+        return ended + await stored_runs(writer.services, left)
+    finally:
+        show.close()
+
+
+async def stored_runs(services: Services, run_ids: Sequence[str]) -> list[Run]:
+    """Return the runs that are stored."""
+    documents = await services.documents.get_many([f"runs/{run_id}" for run_id in run_ids]) if run_ids else []
+    return [Run.from_data(document.data) for document in documents if document is not None]
+
+
+async def _admitted(services: Services, run_ids: Sequence[str]) -> list[Run]:
+    """Return those that are not queued; where all are, after a while in which they could have been admitted."""
+    for _ in range(_LOOKS):
+        runs = await stored_runs(services, run_ids)
+        ready = [run for run in runs if run.status is not RunStatus.QUEUED]
+        if ready or not runs:
+            return ready
+        await admit_due(services)
+        await asyncio.sleep(TICK_S)
+    return []
+
+
+async def _followed(writer: Writer, before: Sequence[Run], runs: Sequence[Run], show: Display) -> list[Run]:
     loop = asyncio.get_running_loop()
     waiting = asyncio.gather(*(writer.worker.wait(run.org, run.run_id) for run in runs))
     try:
         while not waiting.done():
             began = loop.time()
-            await show.show(writer.services, runs)
+            await show.show(writer.services, [*before, *runs])
             pause_s = max(TICK_S, REST * (loop.time() - began))
             await asyncio.wait([waiting], timeout=pause_s)
         ended = await waiting
-        await show.show(writer.services, ended)
+        await show.show(writer.services, [*before, *ended])
         return ended
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        show.close()
 
 
 def verdict(found: Mapping[str, Any]) -> str:
@@ -165,6 +204,8 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
     out.warnings(run["warnings"], out.wrapped)
     if run["error_message"] is not None:
         out.wrapped(failure(run))
+    if run["status"] == "queued":
+        out.line(f"  later:  {command('resume')}")
     if run["status"] in {"failed", "cancelled"}:
         out.line(f"  look:   {command('logs', run['run_id'])}")
         out.line(f"  again:  {command('replay', run['run_id'])}")
@@ -173,10 +214,14 @@ def summary(out: Output, run: RunView, command: Callable[..., str]) -> None:
 async def report_end(
     out: Output, services: Services, runs: Sequence[Run], command: Callable[..., str], *, several: bool = False
 ) -> int:
-    """Print the end of each run; return the exit code: 1 when one of them did not complete."""
+    """Print the end of each run; return the exit code: 1 when one of them did not complete.
+
+    Programs get the first one and, as `chained`, those that it started; with `several` a list of all.
+    """
     shown = [await views.status(services, run.org, run.run_id) for run in runs]
     if out.json:
-        out.data({"runs": shown} if several else shown[0])
+        chained = {"chained": shown[1:]} if shown[1:] else {}
+        out.data({"runs": shown} if several else {**shown[0], **chained})
     else:
         for view in shown:
             summary(out, view, command)

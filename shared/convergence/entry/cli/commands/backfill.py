@@ -21,6 +21,7 @@ from convergence.engine.services import Services
 from convergence.engine.tick import admit_due
 from convergence.engine.views.models import RunSummary
 from convergence.engine.views.runs import summary
+from convergence.entry.cli.follow import Silent, follow, stored_runs
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.output import failure, plain_terminal
@@ -93,8 +94,16 @@ async def _local(session: Session, org: str, pipeline: str, given: dict[str, Any
 
 async def to_its_end(session: Session, writer: Writer, backfill: Backfill) -> int:
     """Run here what is left of a backfill, as no server does it; show how it ended and return the exit code."""
-    services, org = writer.services, backfill.org
     await writer.worker.start()
+    return show(session, *await go_on(session, writer, backfill))
+
+
+async def go_on(session: Session, writer: Writer, backfill: Backfill) -> tuple[BackfillView, list[RunSummary]]:
+    """Let a worker that has started do what is left of a backfill; return how it ended, and its runs that failed.
+
+    Its last runs and what is chained to them end, too, before the process may.
+    """
+    services, org = writer.services, backfill.org
     seen: dict[str, None] = dict.fromkeys(backfill.window)
     hidden = session.out.json or plain_terminal() or not sys.stderr.isatty()
     with Progress(*_COLUMNS, console=Console(stderr=True), disable=hidden) as progress:
@@ -109,9 +118,13 @@ async def to_its_end(session: Session, writer: Writer, backfill: Backfill) -> in
                 break
             await admit_due(services)
             await writer.worker.wait(org, under_way[0])
+    ended = await stored_runs(services, list(seen))
+    chained = [name for run in ended for name in run.children]
+    await follow(writer, [*ended, *await stored_runs(services, chained)], Silent())
+    await feed(services, backfill.backfill_id)
     final = (await require_backfill(services, org, backfill.backfill_id)).backfill
     failed = [view for run_id in seen if (view := await summary(services, org, run_id))["status"] == "failed"]
-    return show(session, backfill_view(final), failed)
+    return backfill_view(final), failed
 
 
 async def _request(services: Services, org: str, pipeline: str, given: dict[str, Any]) -> BackfillRequest:
@@ -172,4 +185,9 @@ def show(session: Session, view: BackfillView, failed: Sequence[RunSummary] = ()
         if failed:
             session.out.line(f"  look:   {session.command('logs', failed[0]['run_id'])}")
             session.out.line(f"  again:  {session.command('replay', failed[0]['run_id'])}")
+    return exit_code(view)
+
+
+def exit_code(view: BackfillView) -> int:
+    """Return 1 for a backfill that did not do all that it was to do."""
     return 1 if view["counts"]["failed"] or view["status"] == "stopped" else 0

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 
 import click
 
-from convergence.domain.backfill import Backfill
+from convergence.domain.backfill import Backfill, BackfillStatus
 from convergence.engine.backfills import feed
 from convergence.engine.backfills.views import BackfillView, backfill_view
 from convergence.engine.services import Services
@@ -84,7 +84,7 @@ _change("cancel", feed.cancel_backfill, "End BACKFILL and cancel its runs.")
 @click.argument("backfill_id", metavar="BACKFILL")
 @click.pass_obj
 def resume(session: Session, org: str, backfill_id: str) -> int:
-    """Go on with a paused or stopped BACKFILL.
+    """Go on with a paused or stopped BACKFILL; without a server, also with one that a killed process left running.
 
     \b
     Example:
@@ -96,7 +96,11 @@ def resume(session: Session, org: str, backfill_id: str) -> int:
 
     async def work() -> int:
         async with session.writing(f"backfills resume {org}") as writer:
-            return await to_its_end(session, writer, await feed.resume(writer.services, org, backfill_id))
+            services = writer.services
+            backfill = (await feed.require_backfill(services, org, backfill_id)).backfill
+            if backfill.status is not BackfillStatus.RUNNING:  # this process is the only one: it was left so
+                backfill = await feed.resume(services, org, backfill_id)
+            return await to_its_end(session, writer, backfill)
 
     return session.go(work())
 

@@ -72,7 +72,7 @@ async def _reprice(session: Session, org: str, pipeline: str, parameters: Mappin
     async with session.writing(f"reprice {pipeline}", rows) as writer:
         await writer.worker.start()
         run = await dispatch(writer.services, request_for(org, pipeline, parameters))
-        (ended,) = await follow(writer, [run], display(session.out, rows))
+        ended = (await follow(writer, [run], display(session.out, rows)))[0]
         if ended.status is not RunStatus.COMPLETED:
             return await report_end(session.out, writer.services, [ended], session.command)
         results = await views.results(writer.services, org, ended.run_id)

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import click
 
 from convergence.domain.run import Run
 from convergence.domain.wording import counted
+from convergence.engine.backfills.feed import running_backfills
+from convergence.engine.backfills.views import BackfillView
+from convergence.engine.dead_letters.replays import running_replays
 from convergence.engine.services import Services
+from convergence.engine.views.dead_letter_replays import ReplayView
+from convergence.engine.views.models import RunSummary
+from convergence.engine.views.runs import status
+from convergence.entry.cli.commands import backfill
+from convergence.entry.cli.commands.dead_letters import many
 from convergence.entry.cli.follow import display, follow, report_end
+from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import SilentCommand
 from convergence.entry.cli.rows import Rows
 from convergence.entry.cli.sandbox import UNFINISHED
@@ -19,7 +30,9 @@ from convergence.ports.documents import Order
 @click.command("resume", cls=SilentCommand)
 @click.pass_obj
 def command(session: Session) -> int:
-    """Finish every run that was interrupted: by Ctrl-C, by a crash, or because it was started without waiting.
+    """Finish what was interrupted: by Ctrl-C, by a crash, or because it was started without waiting.
+
+    Runs, what is chained to them, backfills, and replays of dead letters.
 
     \b
     Example:
@@ -36,14 +49,57 @@ def command(session: Session) -> int:
 async def _resume(session: Session) -> int:
     rows = Rows()
     async with session.writing("resume", rows) as writer:
-        left = await unfinished(writer.services)
-        if not left:
+        services = writer.services
+        left, backfills = await unfinished(services), await running_backfills(services)
+        replays = await running_replays(services)
+        if not (left or backfills or replays):
             return _nothing(session)
         if not session.out.json:
-            session.out.note(f"{counted(len(left), 'unfinished run')} to finish")
+            counts = {"unfinished run": len(left), "running backfill": len(backfills), "running replay": len(replays)}
+            session.out.note(_to_finish(counts))
         await writer.worker.start()
+        followed = await _runs(session, writer, rows, {}, {each.backfill_id for each in backfills})
+        of_backfills = [await backfill.go_on(session, writer, each) for each in backfills]
+        of_replays = [await many.go_on(writer, each) for each in replays]
+        followed = await _runs(session, writer, rows, followed, set())
+        return await _report(session, services, list(followed.values()), of_backfills, of_replays)
+
+
+async def _runs(
+    session: Session, writer: Writer, rows: Rows, followed: dict[str, Run], others: set[str]
+) -> dict[str, Run]:
+    """Follow the unfinished runs, but those of backfills, which are followed as a whole, until none is left."""
+    while left := [
+        run for run in await unfinished(writer.services) if run.run_id not in followed and run.backfill_id not in others
+    ]:
         ended = await follow(writer, left, display(session.out, rows))
-        return await report_end(session.out, writer.services, ended, session.command, several=True)
+        followed = followed | {run.run_id: run for run in [*left, *ended]}
+    return followed
+
+
+async def _report(
+    session: Session,
+    services: Services,
+    runs: list[Run],
+    backfills: list[tuple[BackfillView, list[RunSummary]]],
+    replays: list[ReplayView],
+) -> int:
+    if session.out.json:
+        views = [await status(services, run.org, run.run_id) for run in runs]
+        session.out.data({"runs": views, "backfills": [view for view, _ in backfills], "replays": replays})
+        codes = [int(view["status"] != "completed") for view in views]
+    else:
+        codes = [await report_end(session.out, services, runs, session.command, several=True)] if runs else []
+        for view, failed in backfills:
+            backfill.show(session, view, failed)
+        for each in replays:
+            many.show(session, each)
+    codes += [*(backfill.exit_code(view) for view, _ in backfills), *map(many.exit_code, replays)]
+    return max(codes, default=0)
+
+
+def _to_finish(counts: Mapping[str, int]) -> str:
+    return ", ".join(counted(count, word) for word, count in counts.items() if count) + " to finish"
 
 
 async def unfinished(services: Services) -> list[Run]:
@@ -60,7 +116,7 @@ async def unfinished(services: Services) -> list[Run]:
 
 def _nothing(session: Session) -> int:
     if session.out.json:
-        session.out.data({"runs": []})
+        session.out.data({"runs": [], "backfills": [], "replays": []})
     else:
         session.out.line("Nothing is unfinished.")
     return 0

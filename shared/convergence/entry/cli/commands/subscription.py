@@ -113,7 +113,7 @@ async def _run(session: Session, org: str, parameters: Mapping[str, Any]) -> int
     async with session.writing(f"subscription {parameters['action']} {org}", rows) as writer:
         await writer.worker.start()
         run = await dispatch(writer.services, request_for(org, PIPELINE, parameters))
-        (ended,) = await follow(writer, [run], display(session.out, rows))
+        ended = (await follow(writer, [run], display(session.out, rows)))[0]
         if ended.status is not RunStatus.COMPLETED:
             return await report_end(session.out, writer.services, [ended], session.command)
         found = (await views.results(writer.services, org, ended.run_id))[STEP]

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from convergence.domain.dead_letter import DeadLetterState
-from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay
+from convergence.domain.dead_letter_replay import PER_MINUTE_MAX, DeadLetterReplay, ReplayStatus
 from convergence.engine.check_days import check_days
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.feed_replays import feed_replays
@@ -25,6 +25,7 @@ from convergence.entry.cli.commands.dead_letters.group import (
     show_causes,
     wanted_of,
 )
+from convergence.entry.cli.follow import Silent, follow, stored_runs
 from convergence.entry.cli.installation import Writer
 from convergence.entry.cli.options import Command
 from convergence.entry.cli.parameters import force_option, read_pairs
@@ -58,7 +59,7 @@ def replay_all(session: Session, /, org: str, dry_run: bool, parameters: tuple[s
         query = {"dry_run": str(dry_run).lower()}
         path = f"/dead-letters/{quoted(org)}/replays"
         answer = server.ask("POST", path, json=given, params=query, root=is_every(org))
-        return _show_plan(session, answer) if dry_run else _show(session, answer)
+        return _show_plan(session, answer) if dry_run else show(session, answer)
     return session.go(_dry(session, org, given) if dry_run else _local(session, org, given))
 
 
@@ -120,6 +121,8 @@ _change("cancel", replays.cancel_replay, "End REPLAY; replays under way go on.")
 def resume(session: Session, org: str, replay_id: str) -> int:
     """Go on with a paused or stopped REPLAY: one run first, then the rest.
 
+    Without a server, also with one that a killed process left running.
+
     \b
     Example:
       convergence dead-letters resume acme dlr_0f3a5c7e9b1d24680f3a
@@ -127,7 +130,7 @@ def resume(session: Session, org: str, replay_id: str) -> int:
     server = session.server(writes=True)
     if server is not None:
         path = f"/dead-letters/{quoted(org)}/replays/{quoted(replay_id)}/resume"
-        return _show(session, server.ask("POST", path, root=is_every(org)))
+        return show(session, server.ask("POST", path, root=is_every(org)))
     return session.go(_resume(session, org, replay_id))
 
 
@@ -158,17 +161,33 @@ async def _local(session: Session, org: str, given: Mapping[str, Any]) -> int:
 
 async def _resume(session: Session, org: str, replay_id: str) -> int:
     async with session.writing(f"dead-letters resume {org}") as writer:
-        return await _to_its_end(session, writer, await replays.resume(writer.services, reach_of(org), replay_id))
+        services, reach = writer.services, reach_of(org)
+        replay = (await replays.require_replay(services, reach, replay_id)).replay
+        if replay.status is not ReplayStatus.RUNNING:  # this process is the only one: it was left so
+            replay = await replays.resume(services, reach, replay_id)
+        return await _to_its_end(session, writer, replay)
 
 
 async def _to_its_end(session: Session, writer: Writer, now: DeadLetterReplay) -> int:
     """Replay here what is left, as no server does it; show how it ended and return the exit code."""
-    services = writer.services
     await writer.worker.start()
+    return show(session, await go_on(writer, now))
+
+
+async def go_on(writer: Writer, now: DeadLetterReplay) -> ReplayView:
+    """Let a worker that has started replay what is left; return how it ended.
+
+    Its last runs and what is chained to them end, too, before the process may.
+    """
+    services, seen = writer.services, set[str]()
     while True:
         now = await feed_replays(services, now.replay_id) or now
+        seen |= {pending.run_id for pending in now.window.values()}
         if now.over:
-            return _show(session, replay_view(now))
+            ended = await stored_runs(services, sorted(seen))
+            chained = [name for run in ended for name in run.children]
+            await follow(writer, [*ended, *await stored_runs(services, chained)], Silent())
+            return replay_view(await feed_replays(services, now.replay_id) or now)
         await admit_due(services)
         for pending in now.window.values():
             await writer.worker.wait(pending.org, pending.run_id, timeout_s=60)
@@ -185,11 +204,17 @@ def _show_plan(session: Session, found: ReplaysPlanView) -> int:
     return 0
 
 
-def _show(session: Session, view: ReplayView) -> int:
+def show(session: Session, view: ReplayView) -> int:
+    """Print how it stands; return the exit code."""
     if session.out.json:
         session.out.data(view)
     else:
         session.out.line(f"{view['replay_id']}  {_progress(view)}")
+    return exit_code(view)
+
+
+def exit_code(view: ReplayView) -> int:
+    """Return 1 for a replay that did not do all that it was to do."""
     return 1 if view["failed"] or view["refused"] or view["status"] == "stopped" else 0
 
 

@@ -151,8 +151,8 @@ async def _one(session: Session, writer: Writer, rows: Rows, each: Planned) -> d
         return {"pipeline": each.name, "status": "not run", "warnings": message}
     request = RunRequest(org=demo.ORG, pipeline=each.name, parameters=each.parameters, trigger=TRIGGER)
     accepted = await dispatch(writer.services, request)
-    (ended,) = await follow(writer, [accepted], display(session.out, rows))
-    return await _report(writer.services, ended)
+    ended = await follow(writer, [accepted], display(session.out, rows))
+    return await _report(writer.services, ended[0])
 
 
 async def _report(services: Services, run: Run) -> dict[str, Any]:

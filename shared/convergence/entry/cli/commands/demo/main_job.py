@@ -89,8 +89,7 @@ async def _run(
     if asked.base_url is not None:
         request = replace(request, parameters={**parameters, "api_base_url": asked.base_url}, trigger=TRIGGER)
     accepted = await dispatch(writer.services, request)
-    (ended,) = await follow(writer, [accepted], display(session.out, rows))
-    return ended
+    return (await follow(writer, [accepted], display(session.out, rows)))[0]
 
 
 async def _report(session: Session, writer: Writer, asked: Source, run: Run) -> Report:
