@@ -30,11 +30,12 @@ HEAD = (
 def line(cost: str, hours: str, unit: str, meter: str, **more: str) -> str:
     status, category = more.get("status", ""), more.get("category", "Usage")
     resource, words = more.get("resource", "i-1"), more.get("words", "Compute")
+    service = more.get("service", "Amazon Elastic Compute Cloud")
     quantity = f",,{hours},{unit}" if status == "Unused" else f"{hours},{unit},,"
     commitment = f"sp-1,Spend,Savings Plan,{status}" if status else ",,,"
     return (
         f"{cost},{cost},{cost},{cost},acc,USD,2026-11-01T00:00:00Z,2026-12-01T00:00:00Z,{category},{DAY}T00:00:00Z,"
-        f"2026-11-13T00:00:00Z,AWS,Amazon Elastic Compute Cloud,Compute,AWS,{quantity},{meter},{words},{resource},"
+        f"2026-11-13T00:00:00Z,AWS,{service},Compute,AWS,{quantity},{meter},{words},{resource},"
         f"{commitment}\n"
     )
 
@@ -118,5 +119,47 @@ def test_gpu_hours_are_those_of_the_bill_that_counts(tmp_path: Path) -> None:
             ]
             (focus,) = await here.rows("SELECT SUM(BilledCost) AS cost, COUNT(*) AS n FROM cost_data_standard_1_3")
             assert (focus["cost"], focus["n"]) == (Decimal("725.25"), 9), "nothing is charged again"
+
+    asyncio.run(main())
+
+
+def test_what_is_sold_beside_a_machine_adds_no_hours(tmp_path: Path) -> None:
+    """Software, licences, commitments and discounts name a machine and its hours; a GPU works once in an hour."""
+    licence = '{"ServiceType": "Standard_NC6s_v3"}'
+    lines = {
+        line("6", "2", "Hours", "BoxUsage:p3.2xlarge"): "",
+        line("4", "2", "Hrs", "SoftwareUsage:p3.2xlarge", words="AWS Marketplace software usage|p3.2xlarge"): "",
+        line("2", "2", "Hours", "BoxUsage:p3.2xlarge", words="per hour for EMR p3.2xlarge", service="MapReduce"): "",
+        line("-1", "2", "Hours", "BoxUsage:p3.2xlarge", words="Discount"): "",
+        line("7", "2", "1 Hour", "NC6s v3", resource="vm-a"): licence,
+        line("1", "2", "1 Hour", "6 vCPU VM License", resource="vm-a"): licence,
+        line("1", "2", "1 Hour", "Static Public IP", resource="vm-a"): licence,
+        line("7", "2", "1 Hour", "", resource="vm-b"): licence,
+        line("5", "3", "Hours", "x", words="Nvidia Tesla T4 GPU running in Americas", resource="g"): "",
+        line("3", "3", "Hours", "x", words="Commitment v1: Nvidia Tesla T4 GPU running in Americas for 1 Year"): "",
+    }
+    head = HEAD.strip() + ",x_AdditionalInfo\n"
+    text = head + "".join(f'{row.strip()},"{more.replace(chr(34), chr(34) * 2)}"\n' for row, more in lines.items())
+
+    async def main() -> None:
+        async with installed(tmp_path) as here:
+            put(tmp_path, "f/bill.csv", text.encode())
+            await here.good("focus/import", path="f/", **days(DAY, DAY))
+            results = await here.good(PIPELINE, **days(DAY, DAY))
+            assert results["consolidate_usage"]["left_out"] == {
+                "software": 2,
+                "licence": 1,
+                "other_meter": 1,
+                "commitment": 1,
+                "negative_cost": 1,
+            }
+            rows = await here.rows(
+                "SELECT gpu_model AS gpu, gpu_hours AS h, effective_cost AS c FROM genai_infrastructure_costs_daily"
+                " ORDER BY 1, 2"
+            )
+            assert [tuple(row.values()) for row in rows] == [
+                ("T4", 3, 8),  # a committed GPU costs what the commitment costs
+                ("V100", 6, 19),  # 6 less the discount, and two machines of 7
+            ]
 
     asyncio.run(main())

@@ -3,6 +3,9 @@
 Bills do not say how many GPUs a machine has. What they call the machine, or the GPU itself, stands in a charge's SKU,
 meter, description or details; `genai/seed/gpu_names.csv` has the GPUs of each such name. The charges are those of the
 bills that count (`cost_data_standard_1_3`), so no bill is counted twice.
+
+What is sold beside a machine has its name and its hours, too: software, licences, a commitment, a discount. Its hours
+are not counted again; `left_out` of the result has how many charges these are, by reason.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import date
 from decimal import Decimal
@@ -33,36 +37,66 @@ _SECONDS: Final[Mapping[str, int]] = {
     **dict.fromkeys(("minutes", "minute"), 60),
     **dict.fromkeys(("seconds", "second"), 1),
 }
+
+
+def _words(columns: str) -> str:
+    """Return the SQL of a text that has these columns in lower case, with single spaces."""
+    return f"REGEXP_REPLACE(LOWER(ARRAY_TO_STRING([{columns}], ' ')), r'[_\\s]+', ' ')"
+
+
 _KEY: Final = (
     *("usage_date", "provider", "account_id", "sub_account_id", "region", "service", "resource_id", "name", "unit"),
     *("is_unused", "currency"),
 )
-# Azure writes Standard_NC6s_v3 and NC6s v3. What a machine sends, and its connection to storage, have its name, too:
-# other units than those of time, and EBSOptimized, are left out.
+# Other products that have a machine's name, by what service, meter and description say of them: software of a
+# marketplace, the fee of Amazon EMR, licences. Neither their hours nor their cost are those of a GPU.
+_OTHERS: Final[Mapping[str, str]] = {
+    "storage": "ebsoptimized",
+    "software": "softwareusage|software usage|marketplace|mapreduce",
+    "licence": "licen[cs]",
+}
+# Charges that are a part of what a GPU costs, for hours that other charges have.
+_COST_ONLY: Final = ("commitment", "negative_cost")
+_LEFT_OUT: Final = (*_OTHERS, "other_meter", *_COST_ONLY)
+# Azure writes Standard_NC6s_v3 and NC6s v3; its licences and addresses name their machine in columns of their own, so
+# these are read only where a charge has no meter. What a machine sends has its name as well: other units than those of
+# time are left out. A correction takes back its hours and its cost, so both are negative.
 _SQL: Final = f"""
 SELECT provider, account_id, sub_account_id, region, service, resource_id, name, unit, is_unused, currency,
-  SUM(quantity) AS quantity, COUNTIF(quantity IS NULL) AS uncounted, SUM(billed) AS billed_cost,
-  SUM(effective) AS effective_cost, SUM(listed) AS list_cost, COUNTIF(listed IS NULL) AS unlisted, COUNT(*) AS charges
+  SUM(IF(reason IS NULL, quantity, 0)) AS quantity, COUNTIF(reason IS NULL AND quantity IS NULL) AS uncounted,
+  SUM(IF(is_gpu, billed, 0)) AS billed_cost, SUM(IF(is_gpu, effective, 0)) AS effective_cost,
+  SUM(IF(is_gpu, listed, 0)) AS list_cost, COUNTIF(is_gpu AND listed IS NULL) AS unlisted, COUNTIF(is_gpu) AS charges,
+  {", ".join(f"COUNTIF(COALESCE(reason, '') = '{each}') AS {each}" for each in _LEFT_OUT)}
 FROM (
-  SELECT x_Provider AS provider, BillingAccountId AS account_id, SubAccountId AS sub_account_id, RegionId AS region,
-    ServiceName AS service, ResourceId AS resource_id, BillingCurrency AS currency,
-    REGEXP_EXTRACT(words, @names) AS name,
-    COALESCE(CommitmentDiscountStatus, '') = 'Unused' AS is_unused,
-    IF(ConsumedQuantity IS NULL, PricingUnit, ConsumedUnit) AS unit,
-    COALESCE(ConsumedQuantity, PricingQuantity) AS quantity,
-    BilledCost AS billed, EffectiveCost AS effective, ListCost AS listed
+  SELECT *, reason IS NULL OR reason IN UNNEST({list(_COST_ONLY)}) AS is_gpu
   FROM (
-    SELECT *, REGEXP_REPLACE(LOWER(ARRAY_TO_STRING(
-      [SkuMeter, SkuId, ChargeDescription, SkuPriceDetails, x_SourceColumns], ' ')), r'[_\\s]+', ' ') AS words
-    FROM {CHARGES}
-    WHERE x_org_slug = @org AND x_pipeline_run_date = @day AND ChargeCategory = 'Usage'
-      AND x_SourceTable IN UNNEST(@bills)
+    SELECT x_Provider AS provider, BillingAccountId AS account_id, SubAccountId AS sub_account_id, RegionId AS region,
+      ServiceName AS service, ResourceId AS resource_id, BillingCurrency AS currency,
+      COALESCE(REGEXP_EXTRACT(words, @names), REGEXP_EXTRACT(more, @names)) AS name,
+      COALESCE(CommitmentDiscountStatus, '') = 'Unused' AS is_unused,
+      IF(ConsumedQuantity IS NULL, PricingUnit, ConsumedUnit) AS unit,
+      COALESCE(ConsumedQuantity, PricingQuantity) AS quantity,
+      BilledCost AS billed, EffectiveCost AS effective, ListCost AS listed,
+      CASE
+        {" ".join(f"WHEN REGEXP_CONTAINS(product, r'{words}') THEN '{each}'" for each, words in _OTHERS.items())}
+        WHEN NOT REGEXP_CONTAINS(words, @names) AND SkuMeter IS NOT NULL THEN 'other_meter'
+        WHEN REGEXP_CONTAINS(product, r'\\bcommitment\\b') THEN 'commitment'
+        WHEN LEAST(BilledCost, EffectiveCost) < 0 AND COALESCE(ConsumedQuantity, PricingQuantity, 0) >= 0
+          THEN 'negative_cost'
+      END AS reason
+    FROM (
+      SELECT *, {_words("SkuMeter, SkuId, ChargeDescription, SkuPriceDetails")} AS words,
+        {_words("x_SourceColumns")} AS more, {_words("ServiceName, SkuMeter, ChargeDescription")} AS product
+      FROM {CHARGES}
+      WHERE x_org_slug = @org AND x_pipeline_run_date = @day AND ChargeCategory = 'Usage'
+        AND x_SourceTable IN UNNEST(@bills)
+    )
+    WHERE REGEXP_CONTAINS(words, @names) OR REGEXP_CONTAINS(more, @names)
   )
-  WHERE REGEXP_CONTAINS(words, @names) AND NOT REGEXP_CONTAINS(words, r'ebsoptimized')
 )
 WHERE unit IS NULL OR REGEXP_CONTAINS(LOWER(unit), r'hour|hrs|minute|second')
 GROUP BY provider, account_id, sub_account_id, region, service, resource_id, name, unit, is_unused, currency
-"""  # noqa: S608 - a constant of this file
+"""  # noqa: S608 - constants of this file
 
 
 class Gpus(NamedTuple):
@@ -85,10 +119,12 @@ class InfrastructureUsageProcessor:
         known = gpu_names(context.read_config(SEED).decode("utf-8"))
         await context.warehouse.ensure_table(CHARGES)
         stage = context.warehouse.stage(TABLE)
-        charges, unknown = 0, set[str]()
+        charges, unknown, left_out = 0, set[str](), Counter[str]()
         span = days(context.start_date, context.end_date)
         for part, day in enumerate(span):
-            rows = [usage_row(row, day, known) for row in await _found(day, known, context)]
+            found = await _found(day, known, context)
+            left_out.update({reason: sum(row[reason] for row in found) for reason in _LEFT_OUT})
+            rows = [usage_row(row, day, known) for row in found if row["charges"]]
             charges += sum(row["charges"] for row in rows)
             unknown |= {str(row["unit"]) for row in rows if row["gpu_hours"] is None}
             await stage.write(part, [{**row, "row_id": row_id(row, _KEY)} for row in rows])
@@ -98,6 +134,7 @@ class InfrastructureUsageProcessor:
             "rows_processed": charges,
             "rows_written": loaded.rows_loaded,
             "table": TABLE,
+            "left_out": {reason: number for reason, number in left_out.items() if number},
             "warnings": [f"GPU hours are not known of charges whose unit is {unit}" for unit in sorted(unknown)],
         }
 
@@ -127,7 +164,7 @@ def usage_row(row: Row, day: date, known: Mapping[str, Gpus]) -> dict[str, Any]:
     if seconds is not None and row["quantity"] is not None and not row["uncounted"]:
         whole = EXACT.multiply(row["quantity"], Decimal(seconds))
         hours = EXACT.divide(whole, Decimal(3600)).quantize(SHARE, context=EXACT)
-    kept = {name: row[name] for name in row if name not in {"quantity", "uncounted", "unlisted"}}
+    kept = {name: row[name] for name in row if name not in {"quantity", "uncounted", "unlisted", *_LEFT_OUT}}
     return {
         **kept,
         "usage_date": day,
