@@ -17,6 +17,7 @@ from convergence.entry.cli.main import run
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 
+GOOD_FILE = "file=openai/seed/subscription_plans.csv"
 LOAD = """
 pipeline_id: "{org_slug}-shop-load"
 provider: shop

@@ -151,9 +151,9 @@ def test_a_wide_row_is_shown_a_value_a_line(acme: Cli) -> None:
     assert "--output and --csv cannot go together" in acme("query", "acme", sql, "--output", "json", "--csv").err
 
 
-def test_times_in_csv_are_to_the_second_in_utc(acme: Cli) -> None:
-    sql = "SELECT TIMESTAMP '2026-11-07 01:02:03.456789+02:00' AS at"
-    assert acme("query", "acme", sql, "--csv").out == "at\n2026-11-06T23:02:03Z\n"
+def test_times_in_csv_are_in_utc_and_keep_their_fraction(acme: Cli) -> None:
+    sql = "SELECT TIMESTAMP '2026-11-07 01:02:03.456789+02:00' AS at, TIMESTAMP '2026-11-07 00:00:00+00' AS day"
+    assert acme("query", "acme", sql, "--csv").out == "at,day\n2026-11-06T23:02:03.456789Z,2026-11-07T00:00:00Z\n"
 
 
 def test_a_query_writes_parquet_with_the_types_of_its_columns(acme: Cli, tmp_path: Path) -> None:

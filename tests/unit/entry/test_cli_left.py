@@ -15,8 +15,7 @@ from convergence.engine.backfills.create import BackfillRequest, create_backfill
 from convergence.engine.dead_letters import replays
 from convergence.engine.dead_letters.find import Filter
 from convergence.engine.services import Services
-from tests.unit.entry.conftest import Cli
-from tests.unit.entry.test_cli_runs import GOOD_FILE
+from tests.unit.entry.conftest import GOOD_FILE, Cli
 
 CHAIN = """
 pipeline_id: "{{org_slug}}-shop-{name}"

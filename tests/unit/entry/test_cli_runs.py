@@ -25,9 +25,7 @@ from convergence.entry.cli.installation import Worker, Writer
 from convergence.entry.cli.run_ids import pick
 from convergence.errors import NotFound
 from convergence.ports.bus import RUN_EVENTS, STEP_READY, Message
-from tests.unit.entry.conftest import Cli
-
-GOOD_FILE = "file=openai/seed/subscription_plans.csv"
+from tests.unit.entry.conftest import GOOD_FILE, Cli
 
 
 def test_a_run_is_waited_for_and_reported_as_json(acme: Cli) -> None:

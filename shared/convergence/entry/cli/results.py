@@ -40,9 +40,10 @@ def write_csv(out: Output, result: QueryResult) -> None:
 
 
 def _csv_cell(value: Any) -> str:
-    """Return a value as CSV has it: times to the second in UTC, because readers of FOCUS files know no other form."""
+    """Return a value as CSV has it: times in UTC, with their fraction where they have one, as FOCUS has none."""
     if isinstance(value, datetime):
-        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        at = value.astimezone(UTC)
+        return at.strftime("%Y-%m-%dT%H:%M:%S.%fZ" if at.microsecond else "%Y-%m-%dT%H:%M:%SZ")
     return one_line(value)
 
 

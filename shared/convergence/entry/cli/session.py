@@ -93,7 +93,8 @@ class Session:
         if address is not None:
             if not profile.api_key and not profile.root_key:
                 how = f"set {KEY} or {ROOT_KEY}, and this goes through its API"
-                raise StorageLocked(f"{self.data_dir} is in use by {holder}; {how}")
+                none = f"without a key, stop the server and make one: {self.command('key', 'create')} ORG"
+                raise StorageLocked(f"{self.data_dir} is in use by {holder}; {how}; {none}")
             profile = replace(profile, url=address[1])
         if profile.url and self._server is None:
             self._server = Server(profile)
