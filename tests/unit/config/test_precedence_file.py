@@ -9,6 +9,7 @@ import pytest
 
 from convergence.config.checks.validation import validate
 from convergence.config.files.precedence import load_precedence
+from convergence.config.files.service_names import overlap
 from convergence.errors import ConfigErrors
 
 CONFIGS = Path(__file__).parents[3] / "configs"
@@ -52,6 +53,15 @@ def folder(root: Path, rules: str) -> Path:
         (GOOD.replace(", services: [Anthropic API]", ""), "2:", "either all sources name their services"),
         ("\n  - {name: one, sources: [{provider: aws}]}", "2:", "at least two sources"),
         (GOOD.replace("from:", "since:"), "3:", "'since' is not known here"),
+        (GOOD.replace("AmazonBedrock", '"*Bed*"'), "6:", "the service '*Bed*' has more than one *"),
+        (GOOD.replace("AmazonBedrock", '"*Azure"'), "6:", "knows no service '*Azure' of aws"),
+        (GOOD + BACKWARDS.replace("AmazonBedrock", '"Amazon*"'), "13:", "before itself, by bedrock and backwards"),
+        (
+            GOOD.replace("AmazonBedrock", '"* (Amazon Bedrock Edition)"')
+            + BACKWARDS.replace("AmazonBedrock", '"Claude*"'),
+            "13:",
+            "would come before itself",
+        ),
     ],
 )
 def test_mistakes_are_refused_with_their_line(rules: str, where: str, message: str, tmp_path: Path) -> None:
@@ -62,6 +72,24 @@ def test_mistakes_are_refused_with_their_line(rules: str, where: str, message: s
     assert message in str(problems[0])
     assert str(problems[0].where).startswith(f"system/precedence.yml:{where}")
     assert list(map(str, validate(root, [root / "system/precedence.yml"]).problems)) == list(map(str, problems))
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "both"),
+    [
+        ("Claude (Edition)", "* (Edition)", True),
+        ("Claude", "* (Edition)", False),
+        (" (Edition)", "* (Edition)", True),
+        ("ab", "ab*b", False),
+        ("a*", "*b", True),
+        ("a*c", "ab*bc", True),
+        ("a*", "b*", False),
+        ("*a", "*b", False),
+        ("a", "a", True),
+    ],
+)
+def test_two_names_overlap_where_a_service_has_both(one: str, other: str, both: bool) -> None:
+    assert overlap(one, other) == overlap(other, one) == both
 
 
 def test_one_service_may_have_a_rule_after_the_other(tmp_path: Path) -> None:
@@ -98,6 +126,9 @@ def test_the_shipped_rules_hold_also_beside_another_registry(tmp_path: Path) -> 
     assert [[source.provider for source in rule.sources] for rule in shipped.precedence] == [
         ["gcp", "vertex", "gemini", "commitment"],
         ["azure", "focus", "azure_openai"],
-        ["azure", "focus", "commitment"],
-        ["aws", "focus", "commitment"],
+        ["azure", "commitment"],
+        ["focus", "commitment"],
+        ["aws", "focus"],
+        ["aws", "commitment"],
+        ["focus", "commitment"],
     ], "bills first: they are whole, and restated"

@@ -202,20 +202,21 @@ def test_commitments_become_charges_and_a_bill_counts_in_their_place(tmp_path: P
         (mine,) = await here.rows(f"SELECT SUM(BilledCost) AS cost FROM {VISIBLE} WHERE x_Provider = 'azure_openai'")
         assert mine["cost"] == tokens > 0
         await bill_of_azure(here, tmp_path, DAYS[1])
-        left = await here.rows(
-            f"SELECT x_pipeline_run_date AS day, SUM(BilledCost) AS cost FROM {VISIBLE}"
-            " WHERE x_Provider = 'commitment' AND BillingAccountId = 'b-1' GROUP BY 1 ORDER BY 1"
+        (left,) = await here.rows(
+            "SELECT SUM(BilledCost) AS billed, SUM(EffectiveCost) AS effective, COUNT(DISTINCT x_Provider) AS sources"
+            f" FROM {VISIBLE} WHERE BillingAccountId = 'b-1' AND x_Provider IN ('commitment', 'focus')"
         )
-        assert left == [{"day": day, "cost": 0} for day in DAYS[2:]], "its purchase is on the bill"
+        assert left == {"billed": 3900, "effective": 3900, "sources": 1}, "its purchase is on the bill"
         reasons = await here.rows("SELECT DISTINCT x_SupersededReason AS reason FROM cost_data_superseded")
-        assert reasons == [{"reason": "rule azure_commitments: charges of focus count"}]
+        assert reasons == [{"reason": "rule azure_commitments_in_files: charges of focus count"}]
         # Taken away: neither charges nor a contract.
         await here.good(EDIT, action="remove", commitment_id="unit")
         await here.good(COST, **span(FIRST, LAST))
         kept = await here.rows("SELECT ContractCommitmentId AS id FROM contract_commitment_1_3")
         assert kept == [{"id": "ptu"}]
-        found = await here.rows(f"SELECT DISTINCT BillingAccountId AS a FROM {VISIBLE} WHERE x_Provider = 'commitment'")
-        assert found == [{"a": "b-1"}]
+        of_contracts = "SELECT DISTINCT BillingAccountId AS a FROM {} WHERE x_Provider = 'commitment'"
+        assert await here.rows(of_contracts.format(VISIBLE)) == []
+        assert await here.rows(of_contracts.format("cost_data_superseded")) == [{"a": "b-1"}]
 
     in_installation(tmp_path, work)
 

@@ -268,10 +268,20 @@ class Retention(_Closed):
 
 
 class PrecedenceSource(_Closed):
-    """One of the sources of a rule: charges of a provider, of all services or of these."""
+    """One of the sources of a rule: charges of a provider, of all services or of these.
+
+    One `*` in the name of a service stands for any text.
+    """
 
     provider: str = Field(min_length=1, max_length=100)
     services: Annotated[_Texts, Field(max_length=100)] = ()
+
+    @model_validator(mode="after")
+    def _one_wildcard(self) -> PrecedenceSource:
+        for service in self.services:
+            if service.count("*") > 1:
+                raise ValueError(f"the service {service!r} has more than one *: one stands for any text")
+        return self
 
 
 class PrecedenceRule(_Closed):

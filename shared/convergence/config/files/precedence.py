@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from convergence.config.files.models import Precedence, PrecedenceRule, PrecedenceSource, Providers
 from convergence.config.files.providers import load_providers
+from convergence.config.files.service_names import overlap
 from convergence.config.files.shipped import own_or_shipped
 from convergence.config.model.errors import problems_of
 from convergence.config.yaml.positions import KeyPath
@@ -59,7 +60,7 @@ def _unknown(found: Precedence, registry: Providers) -> Iterator[Problem]:
             continue
         known = {*line.services, *([line.focus.service] if line.focus else [])}
         for place, service in enumerate(source.services):
-            if service not in known:
+            if not any(overlap(service, name) for name in known):
                 yield (
                     (*path, "services", place),
                     f"the rule {rule.name}: the registry knows no service {service!r} of {source.provider}."
@@ -107,11 +108,16 @@ def _contradictions(found: Precedence) -> Iterator[Problem]:
 def _pairs(rule: PrecedenceRule, named: Mapping[str, set[str]]) -> Iterator[tuple[tuple[_Charges, _Charges], int]]:
     """Yield which charges come before which, and the place of the later source.
 
-    Without services all those are compared that two sources call the same.
+    Without services all those are compared that two sources call the same. A service stands for all names that a
+    service of it may have in other rules.
     """
+
+    def named_as(source: PrecedenceSource) -> list[str]:
+        return [name for name in named[source.provider] if any(overlap(name, each) for each in source.services)]
+
     for (_, before), (place, after) in combinations(enumerate(rule.sources), 2):
         if before.services:
-            for pair in product(before.services, after.services):
+            for pair in product(named_as(before), named_as(after)):
                 yield ((before.provider, pair[0]), (after.provider, pair[1])), place
         else:
             for service in named[before.provider] | named[after.provider]:

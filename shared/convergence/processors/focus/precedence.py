@@ -23,16 +23,29 @@ SUPERSEDED: Final = "cost_data_superseded"
 REASON: Final = "x_SupersededReason"
 # What tells a charge from all others of an org, whichever pipeline of its source wrote it.
 IDENTITY: Final = ("x_pipeline_run_date", "x_credential_id", "x_Provider", "x_ChargeId")
-# One row for each source of a rule; those with services have a row for each of them.
+# One row for each source of a rule; those with services have a row for each of them. `head` and `tail` are what stands
+# before and behind the * of a service; without one, `tail` is null.
 _DECLARED: Final = """declared AS (
   SELECT provider, NULLIF(@services[OFFSET(n)], '') AS service, @rules[OFFSET(n)] AS rule, @places[OFFSET(n)] AS place,
+    SPLIT(@services[OFFSET(n)], '*')[OFFSET(0)] AS head, SPLIT(@services[OFFSET(n)], '*')[SAFE_OFFSET(1)] AS tail,
     @by_account[OFFSET(n)] AS by_account, @by_month[OFFSET(n)] AS by_month,
     @since[OFFSET(n)] AS since, @until[OFFSET(n)] AS until
   FROM UNNEST(@providers) AS provider WITH OFFSET AS n
 )"""
+
+
+def _is_named(alias: str, service: str) -> str:
+    """Return whether a service has the name that a row of rules has."""
+    return (
+        f"IF({alias}.tail IS NULL, {alias}.service = {service}, STARTS_WITH({service}, {alias}.head)"
+        f" AND ENDS_WITH({service}, {alias}.tail)"
+        f" AND LENGTH({service}) >= LENGTH({alias}.head) + LENGTH({alias}.tail))"
+    )
+
+
 # For each rule, account and day (or month), the source that counts. `account` is empty where it is not known or not
 # compared, `service` where the sources name theirs.
-_COUNTING: Final = """counting AS (
+_COUNTING: Final = f"""counting AS (
   SELECT rule, account, service, unit, MIN(place) AS place
   FROM (
     SELECT declared.rule, declared.place,
@@ -42,14 +55,14 @@ _COUNTING: Final = """counting AS (
     FROM claims AS claim
     JOIN declared
       ON declared.provider = claim.provider
-      AND COALESCE(declared.service, claim.service) = claim.service
+      AND (declared.service IS NULL OR {_is_named("declared", "claim.service")})
       AND claim.day BETWEEN declared.since AND declared.until
   )
   GROUP BY rule, account, service, unit
 )"""
 # Charges that do not count: their provider, service, account and days.
 _LOSING: Final = """losing AS (
-  SELECT source.provider, COALESCE(source.service, counting.service) AS service,
+  SELECT source.provider, COALESCE(source.service, counting.service) AS service, source.head, source.tail,
     source.by_account, counting.account,
     GREATEST(counting.unit, source.since) AS first_day,
     LEAST(IF(source.by_month, LAST_DAY(counting.unit, MONTH), counting.unit), source.until) AS last_day,
@@ -257,7 +270,7 @@ def _matches(alias: str) -> str:
     # A charge that does not know its account loses to any; one that counts without knowing it beats no known account.
     account = _account(f"{alias}.BillingAccountId")
     return (
-        f"losing.provider = {alias}.x_Provider AND losing.service = {alias}.ServiceName"
+        f"losing.provider = {alias}.x_Provider AND {_is_named('losing', f'{alias}.ServiceName')}"
         f" AND (NOT losing.by_account OR {account} IN ('', losing.account))"
         f" AND {alias}.x_pipeline_run_date BETWEEN losing.first_day AND losing.last_day"
     )
