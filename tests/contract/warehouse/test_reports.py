@@ -31,7 +31,7 @@ CHARGES: Final = [
         ListCost=None,
     ),
     charge(date(2026, 11, 10), "1", CommitmentDiscountId="c1", CommitmentDiscountStatus="Unused", PricingQuantity=None),
-    charge(date(2026, 11, 10), "2", BillingCurrency="EUR"),
+    charge(date(2026, 11, 10), "2", BillingCurrency="EUR", CommitmentDiscountId="c2"),  # nothing measures its use
 ]
 
 
@@ -118,10 +118,15 @@ def _figures(found: dict[str, list[dict[str, Any]]]) -> None:
     untagged = {(row["month"], row["currency"]): row for row in found["untagged"]}[NOVEMBER, "USD"]
     assert untagged["billed"] - untagged["untagged"] == Decimal("0.000000000000000001")
 
-    (used,) = found["commitment_utilisation"]
-    assert (used["used"], used["unused"], ratio(used["utilisation"])) == (4, 1, Decimal("0.8"))
-    coverage = {(row["month"], row["currency"]): row for row in found["commitment_coverage"]}[NOVEMBER, "USD"]
-    assert (coverage["covered"], ratio(coverage["coverage"])) == (4, Decimal("0.2857"))
+    used, unknown = found["commitment_utilisation"]
+    assert (used["used"], used["unused"], used["unmeasured"]) == (4, 1, 0)
+    assert ratio(used["utilisation"]) == Decimal("0.8")
+    assert (unknown["effective"], unknown["used"], unknown["unused"]) == (2, None, None)
+    assert (unknown["unmeasured"], unknown["utilisation"]) == (2, None)
+    coverages = {(row["month"], row["currency"]): row for row in found["commitment_coverage"]}
+    coverage, of_unknown = coverages[NOVEMBER, "USD"], coverages[NOVEMBER, "EUR"]
+    assert (coverage["covered"], coverage["unmeasured"], ratio(coverage["coverage"])) == (4, 0, Decimal("0.2857"))
+    assert (of_unknown["covered"], of_unknown["unmeasured"], of_unknown["coverage"]) == (0, 2, None)
     units = {(row["month"], row["model"], row["currency"]): row for row in found["unit_cost"]}
     assert units[NOVEMBER, "gpt-5-mini", "USD"]["unit_cost"] == Decimal("0.5")
     saved = {(row["month"], row["currency"]): row for row in found["savings"]}[NOVEMBER, "USD"]
