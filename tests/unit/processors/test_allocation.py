@@ -15,7 +15,9 @@ from typing import Any
 import pytest
 
 from convergence.adapters.local.warehouse.adapter import DuckDbWarehouse
+from convergence.config.files.reports import Days, find_report
 from convergence.config.processors import ps_types
+from convergence.entry.ui.views.cost_queries import ALLOCATED, days
 from tests.unit.processors.focus_charges import VISIBLE, asked, charge
 from tests.unit.processors.step_world import CONFIGS, FIRST, LAST, ManualClock, WorldContext
 
@@ -212,3 +214,75 @@ def test_parts_add_up_to_the_last_digit_and_each_is_its_share(seed: int, tmp_pat
         assert not parts
 
     world(RULES, tmp_path, work)
+
+
+TAGGED = "\n  - {name: tag, team_of_tag: team}\n"
+ADS = '{"team": "Ads"}'
+
+
+async def reported(context: WorldContext) -> dict[tuple[str, str], Decimal]:
+    """What the report says by team and rule; the dashboard says the same by team, and both what FOCUS says."""
+    rows = await asked(context, find_report(CONFIGS, "allocation").sql())
+    (standard,) = await asked(context, f"SELECT COALESCE(SUM(BilledCost), 0) AS cost FROM {VISIBLE}")
+    found = {(row["team"], row["rule"]): row["billed"] for row in rows}
+    assert sum(found.values()) == standard["cost"]
+    shown: dict[tuple[str, bool], Decimal] = defaultdict(Decimal)
+    for (team, rule), cost in found.items():
+        shown[team, rule != "(not read yet)"] += cost
+    page = (await context.warehouse.query(ALLOCATED, days(FIRST, LAST))).rows
+    assert {(row["team"], row["is_read"]): row["cost"] for row in page} == shown
+    return found
+
+
+def test_the_report_is_what_is_charged_whatever_unified_cost_has_read(tmp_path: Path) -> None:
+    unread = ("", "(not read yet)")
+
+    async def work(context: WorldContext) -> None:
+        await charged(context, [charge(1, Tags=ADS, BilledCost=Decimal(10)), charge(2, x_ChargeId=None)])
+        await allocated(context)
+        assert await reported(context) == {("Ads", "tag"): 10, ("", ""): 6}
+        await charged(context, [charge(3, Tags=ADS, BilledCost=Decimal(12)), charge(2, x_ChargeId=None)])
+        assert await reported(context) == {unread: 12, ("", ""): 6}, "another id in its place"
+        await allocated(context)
+        await charged(context, [charge(3, Tags=ADS, BilledCost=Decimal(50))])
+        assert await reported(context) == {("Ads", "tag"): 12, unread: 38}, "restated, and one gone"
+        await charged(context, [charge(3, Tags=ADS, BilledCost=Decimal(12), BillingCurrency="EUR")])
+        assert await reported(context) == {unread: 12}
+        await charged(context, [])
+        assert await reported(context) == {}
+
+    world(TAGGED, tmp_path, work)
+
+
+def test_the_report_has_the_days_of_a_charge_that_are_not_read_yet(tmp_path: Path) -> None:
+    async def work(context: WorldContext) -> None:
+        await charged(context, [spanning(1, 20, Tags=ADS, BilledCost=Decimal(2000))])
+        await allocated(context, FIRST, FIRST)
+        assert await reported(context) == {("Ads", "tag"): 100, ("", "(not read yet)"): 1900}
+        await allocated(context, FIRST, FIRST + timedelta(days=20))
+        assert await reported(context) == {("Ads", "tag"): 2000}
+        columns = {name: [each.name for each in await context.warehouse.columns(name)] for name in (VISIBLE, TABLE)}
+        sql = find_report(CONFIGS, "allocation").sql_of_days(Days(FIRST, FIRST), columns.__getitem__)
+        (row,) = await asked(context, sql)
+        assert (row["team"], row["billed"]) == ("Ads", 2000), "all parts of the charges that begin on the days"
+
+    world(TAGGED, tmp_path, work)
+
+
+@pytest.mark.parametrize(
+    "quantity", ["1e-18", "1e-17", "1e-15", "1e-8", "0.1", "999999", "1e6", "1e13", "1.8e14", "5e18", "2e19"]
+)
+def test_usage_of_any_size_is_compared(quantity: str, tmp_path: Path) -> None:
+    teams = [
+        charge(
+            number, Tags=f'{{"team": "T{number}"}}', BilledCost=Decimal(0), ConsumedQuantity=Decimal(quantity) * times
+        )
+        for number, times in ((1, 1), (2, 3))
+    ]
+
+    async def work(context: WorldContext) -> None:
+        await charged(context, [*teams, charge(3, ServiceName="Pool", BilledCost=Decimal(8))])
+        await allocated(context)
+        assert await by_team(context) == {"T1": 2, "T2": 6}
+
+    world("\n  - {name: pool, when: {services: [Pool]}, split_by_usage: {unit: Tokens}}" + TAGGED, tmp_path, work)

@@ -181,16 +181,29 @@ BEGIN
   UNION ALL
   SELECT
     rule_number, day, team,
-    ROUND((up_to - thousands) / everything, 15),
+    ROUND((up_to - share) / everything, 15),
     IF(up_to = everything, CAST(1 AS BIGNUMERIC), ROUND(up_to / everything, 15)),
     unit, quantity
   FROM (
     SELECT
-      used.*,
-      SUM(thousands) OVER (PARTITION BY rule_number, day) AS everything,
-      SUM(thousands) OVER (PARTITION BY rule_number, day ORDER BY team ROWS UNBOUNDED PRECEDING) AS up_to
-    -- the embedded warehouse divides numbers of up to eleven digits
-    FROM (SELECT used.*, quantity * NUMERIC '0.001' AS thousands FROM used) AS used
+      sized.*,
+      SUM(share) OVER (PARTITION BY rule_number, day) AS everything,
+      SUM(share) OVER (PARTITION BY rule_number, day ORDER BY team ROWS UNBOUNDED PRECEDING) AS up_to
+    FROM (
+      SELECT
+        used.*,
+        -- The embedded warehouse divides numbers of up to eleven digits before the point and has 18 behind it: a power of
+        -- ten brings the day's largest quantity between 0.1 and 1,000,000.
+        quantity * CASE
+          WHEN largest >= 10000000000000 THEN BIGNUMERIC '0.00000000000001'
+          WHEN largest >= 1000000 THEN BIGNUMERIC '0.0000001'
+          WHEN largest >= BIGNUMERIC '0.1' THEN BIGNUMERIC '1'
+          WHEN largest >= BIGNUMERIC '0.00000001' THEN BIGNUMERIC '10000000'
+          WHEN largest >= BIGNUMERIC '0.000000000000001' THEN BIGNUMERIC '100000000000000'
+          ELSE BIGNUMERIC '100000000000000000'
+        END AS share
+      FROM (SELECT used.*, MAX(quantity) OVER (PARTITION BY rule_number, day) AS largest FROM used) AS used
+    ) AS sized
   );
 
   DELETE FROM unified_cost_daily

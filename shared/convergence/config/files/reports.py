@@ -18,7 +18,8 @@ from convergence.errors import InvalidInput, NotFound, did_you_mean
 
 FOLDER: Final = "system/reports"
 VIEWS: Final = "system/views"
-_TABLE: Final = re.compile(r"\{dataset\}\.(\w+)")
+_TABLE: Final = re.compile(r"\{dataset(?::all_days)?\}\.(\w+)")
+_OF_DAYS: Final = re.compile(r"\{dataset\}\.(\w+)")
 _WITH: Final = re.compile(r"WITH\s+(RECURSIVE\s+)?", re.IGNORECASE)
 
 
@@ -37,7 +38,10 @@ class Days:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A question with a name. `statement` has `{dataset}.` before each of the org's tables."""
+    """A question with a name. `statement` has `{dataset}.` before each of the org's tables.
+
+    `{dataset:all_days}.` is before a table of which a report about some days reads all rows.
+    """
 
     name: str
     about: str
@@ -69,7 +73,7 @@ class Report:
         chosen = (
             f"{bigquery_name(table)} AS (SELECT * FROM {bigquery_name(table)}"  # noqa: S608 - quoted
             f" WHERE {days.condition(_day_of(columns(table)))})"
-            for table in sorted(self.tables)
+            for table in sorted(set(_OF_DAYS.findall(self.statement)))
         )
         return f"WITH {', '.join(chosen)}{', ' if begins else ' '}{rest}"
 

@@ -33,13 +33,43 @@ FROM (
 GROUP BY provider, currency, state, class
 ORDER BY provider, currency, state, class
 """
-ALLOCATED: Final = """
-SELECT COALESCE(team, '') AS team, currency, SUM(billed_cost) AS cost
-FROM unified_cost_daily
-WHERE x_pipeline_run_date BETWEEN @first AND @last
-GROUP BY team, currency
-ORDER BY cost DESC, team
-"""
+# As the report `allocation`: what the parts of a charge leave of it, or have too much, is not read yet.
+ALLOCATED: Final = f"""
+WITH charged AS (
+  SELECT x_pipeline_run_date AS charge_date, COALESCE(x_Provider, '') AS provider,
+    COALESCE(x_ChargeId, '') AS charge_id, COALESCE(x_credential_id, '') AS credential_id,
+    BillingCurrency AS currency, SUM(BilledCost) AS cost
+  FROM cost_data_standard_1_3
+  WHERE {RANGE}
+  GROUP BY charge_date, provider, charge_id, credential_id, currency
+),
+part AS (
+  SELECT charge_date, provider, COALESCE(charge_id, '') AS charge_id,
+    COALESCE(source_credential_id, '') AS credential_id, currency, COALESCE(team, '') AS team, SUM(billed_cost) AS cost
+  FROM unified_cost_daily
+  WHERE x_pipeline_run_date >= @first
+  GROUP BY charge_date, provider, charge_id, credential_id, currency, team
+),
+allocated AS (
+  SELECT part.team, charged.currency, part.cost
+  FROM charged
+  JOIN part
+    ON part.charge_date = charged.charge_date AND part.provider = charged.provider
+    AND part.charge_id = charged.charge_id AND part.credential_id = charged.credential_id
+    AND part.currency = charged.currency
+)
+SELECT team, is_read, currency, SUM(cost) AS cost
+FROM (
+  SELECT team, TRUE AS is_read, currency, cost FROM allocated
+  UNION ALL
+  SELECT '', FALSE, currency, cost FROM charged
+  UNION ALL
+  SELECT '', FALSE, currency, -cost FROM allocated
+)
+GROUP BY team, is_read, currency
+HAVING is_read OR cost <> 0
+ORDER BY cost DESC, team, is_read DESC
+"""  # noqa: S608 - constants
 CHARGES: Final = f"""
 SELECT DATE(ChargePeriodStart) AS day, ServiceProviderName AS provider, ServiceName AS service,
   COALESCE(x_Model, SkuMeter, ChargeDescription, '') AS model, x_ChargeKind AS kind, BilledCost AS cost,

@@ -108,6 +108,8 @@ def _costs_page(summary: Summary, asked: Asked) -> CostsPage:
     rows = filtered(charges, asked.filters, currency)
     shares = _shares(rows, asked.by)
     teams = [row for row in summary.allocated if row["currency"] == currency]
+    if not any(row["is_read"] for row in teams):  # unified/cost does not run here
+        teams = []
     ranges = _spans(asked.first, asked.last)
     series = _series(rows, shares, asked.by, {day: first for first, last in ranges for day in _days(first, last)})
     unit: Literal["day", "week"] = "day" if (asked.last - asked.first).days < _DAILY_MAX else "week"

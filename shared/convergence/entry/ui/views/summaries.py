@@ -85,7 +85,7 @@ class Summaries:
                 read_at = await summed_at(services, org) if behind else now
                 kept = await _read(services, org, (first, last), month, read_at)
             compared = await ask(services, org, COMPARED, days(first, last)) if TRACKING in tables else []
-            allocated = await ask(services, org, ALLOCATED, days(first, last)) if UNIFIED in tables else []
+            allocated = await ask(services, org, ALLOCATED, days(first, last)) if {FOCUS, UNIFIED} <= tables else []
             found = replace(
                 kept,
                 read_at=kept.read_at if behind else now,
